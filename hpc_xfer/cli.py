@@ -1,0 +1,65 @@
+"""What all commands share: how errors become exit codes, and the terminal they print to."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpc_xfer.errors import XferError
+from hpc_xfer.site import Site
+from hpc_xfer.store import Store
+
+if TYPE_CHECKING:
+    from rich.console import Console  # 40 ms, which --help need not pay
+
+Main = Callable[[Sequence[str] | None], int]
+
+
+def exit_with(main: Main) -> None:
+    """Run a command: 0 = fine, 1 = something failed, 2 = the grid or the call is wrong."""
+    try:
+        code = main(None)
+    except XferError as error:
+        print(error, file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; launching again goes on from here", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:  # `... | head` closed its end; not an error of ours
+        sys.stderr.close()
+        code = 0
+    sys.exit(code)
+
+
+def parser(module: str, description: str, example: str) -> argparse.ArgumentParser:
+    """A parser whose --help opens with an example."""
+    return argparse.ArgumentParser(
+        prog=f"python -m hpc_xfer.{module}",
+        usage=f"%(prog)s [options]\n\nexample:\n  {example}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command on a study takes: `grid`, `store` and `site`; see `store_of`."""
+    parser.add_argument("grid", type=Path, metavar="GRID", help="the study file")
+    parser.add_argument("--store", metavar="DIR", help="where runs are kept (default: the site's)")
+    parser.add_argument(
+        "--site", type=Path, metavar="FILE", help="what is special about this cluster"
+    )
+
+
+def store_of(given: str | None, site: Site) -> Store:
+    """The store of --store, else of the site, else ./runs."""
+    return Store(Path(given or site.store or "runs"))
+
+
+def console(stderr: bool = False) -> "Console":
+    """Tables keep their width where there is no terminal, so that logs and tests read the same."""
+    from rich.console import Console
+
+    target = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return target if target.is_terminal else Console(stderr=stderr, highlight=False, width=120)

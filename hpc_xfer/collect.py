@@ -1,0 +1,273 @@
+"""Collect the records of a study into CSVs; the same records give the same bytes.
+
+python -m hpc_xfer.collect grids/size_scaling.yaml
+
+runs.csv       every finished run: recipe, metrics, seconds, host
+cells.csv      every complete cell: the trial that validation chose, and its test accuracy
+averages.csv   mean, spread, n and 95% interval per label, data set, shots and mode
+missing.csv    every planned run without a result, and why; every cell that waits for trials
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpc_xfer import averages, cli, names, plan, site, study, tables
+from hpc_xfer.averages import Average, Origin, Score
+from hpc_xfer.cells import Cell, Choice, cells, choose, partly_done
+from hpc_xfer.missing import Missing, Record, missing, usable_records
+from hpc_xfer.plan import Plan, Run
+from hpc_xfer.store import Store
+
+_FIRST = (
+    "val_top1", "test_top1", "test_top5", "test_per_class", "n_test", "n_val", "train_images",
+    "train_loss", "final_loss", "samples_per_second", "skipped_samples", "steps",
+)  # metrics that all runs of a kind have; what else there is stands behind, sorted  # fmt: skip
+_PLACE = ("pretrain_seed", "dataset", "shots", "draw", "mode")
+_ORIGIN = ("label", "method", "arch", "source", "samples")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What there is, what is not, and where it was written."""
+
+    planned: int  # runs
+    finished: int
+    failed: int
+    blocked: int  # their parent has no result
+    not_run: int
+    cells: int
+    cells_complete: int
+    averages: tuple[Average, ...]
+    files: Mapping[str, Path]  # runs, cells, averages, missing
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """For --json."""
+        runs = {name: getattr(self, name) for name in _COUNTS}
+        return {
+            "schema": 1,
+            "runs": runs,
+            "cells": {"planned": self.cells, "complete": self.cells_complete},
+            "files": {name: str(path) for name, path in self.files.items()},
+        }
+
+
+_COUNTS = ("planned", "finished", "failed", "blocked", "not_run")
+
+
+def collect(plan: Plan, store: Store, out: Path) -> Collected:
+    """Read every record of the plan and write the CSVs to `out`.
+
+    Raises:
+        StoreError: `out` cannot be written.
+    """
+    records = usable_records(plan, store)
+    absent = missing(plan, store, records)
+    metrics = {run_id: record["metrics"] for run_id, record in records.items()}
+    origins = _origins(plan)
+    all_cells = cells(plan)
+    choices = [choose(cell, plan.tuned, metrics) for cell in all_cells]
+    chosen = [choice for choice in choices if choice is not None]
+    means = averages.averages(
+        [_score(cell, choice, origins) for cell, choice in zip(all_cells, choices, strict=True)]
+    )
+    paths = {name: out / f"{name}.csv" for name in ("runs", "cells", "averages", "missing")}
+    _write_runs(paths["runs"], plan, origins, records)
+    rows = [_cell_row(choice, plan.tuned, origins) for choice in chosen]
+    tables.write(paths["cells"], _cell_columns(plan.tuned), rows)
+    tables.write(paths["averages"], averages.COLUMNS, [mean.row for mean in means])
+    _write_missing(paths["missing"], plan, origins, absent, partly_done(all_cells, records))
+    states = Counter(gap.state for gap in absent)
+    return Collected(
+        planned=len(plan.runs),
+        finished=len(records),
+        failed=states["failed"],
+        blocked=states["blocked"],
+        not_run=states["not run"],
+        cells=len(all_cells),
+        cells_complete=len(chosen),
+        averages=tuple(means),
+        files=paths,
+    )
+
+
+def _origins(plan: Plan) -> dict[str, Origin]:
+    """Of every pre-training, by run id."""
+    parents = plan.of("pretrain")
+    labels = names.pretrain_labels(parents)
+    return {
+        run.id: Origin(
+            label=labels[run.id],
+            method=run.columns["method"],
+            arch=run.columns["arch"],
+            source=run.columns.get("source", ""),
+            samples=run.columns.get("samples"),
+        )
+        for run in parents
+    }
+
+
+def _score(cell: Cell, choice: Choice | None, origins: Mapping[str, Origin]) -> Score:
+    recipe = cell.recipe
+    return Score(
+        origin=origins[cell.parent.id],
+        seed=tables.cell(cell.seed),
+        dataset=recipe.dataset,
+        shots=str(recipe.shots),
+        draw=str(recipe.draw),
+        mode=recipe.mode,
+        top1=None if choice is None else choice.metrics["test_top1"],
+    )
+
+
+def _write_runs(
+    path: Path, plan: Plan, origins: Mapping[str, Origin], records: Mapping[str, Record]
+) -> None:
+    recipes = {run.id: run.columns for run in plan.runs}
+    settings = names.columns(recipes.values())
+    measured = _measured(records.values())
+    called = {name: f"measured_{name}" if name in settings else name for name in measured}
+    rows = []
+    for run_id, record in records.items():
+        metrics = {called[name]: _shown(value) for name, value in record["metrics"].items()}
+        rows.append(
+            {**_identity(plan.by_id[run_id], origins), **recipes[run_id], **metrics, **_how(record)}
+        )
+    columns = [*_identity(plan.runs[0], origins), *settings, *called.values(), *_how({})]
+    tables.write(path, columns, rows)
+
+
+def _identity(run: Run, origins: Mapping[str, Origin]) -> dict[str, str]:
+    parent = run.parents[0].id if run.parents else ""
+    label = origins[parent or run.id].label
+    return {"run": run.id, "kind": run.kind, "label": label, "parent": parent}
+
+
+def _measured(records: Iterable[Record]) -> list[str]:
+    found = {name for record in records for name in record["metrics"]}
+    return [*(name for name in _FIRST if name in found), *sorted(found - set(_FIRST))]
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True)
+    return tables.fixed(value) if isinstance(value, float) else value
+
+
+def _how(record: Record) -> dict[str, object]:
+    """How long, where and with which code; empty where the record does not say."""
+    seconds = record.get("timing", {}).get("seconds")
+    source = record.get("provenance", {})
+    told = {name: source.get(name) for name in ("host", "gpu", "commit", "dirty", "restarts")}
+    torch = source.get("packages", {}).get("torch")
+    return {"seconds": tables.fixed(seconds, 3), **told, "torch": torch}
+
+
+def _place(cell: Cell, origins: Mapping[str, Origin]) -> dict[str, object]:
+    """What identifies a cell."""
+    origin, recipe = origins[cell.parent.id], cell.recipe
+    return {
+        **{name: getattr(origin, name) for name in _ORIGIN},
+        "parent": cell.parent.id,
+        "pretrain_seed": cell.seed,
+        "dataset": recipe.dataset,
+        "shots": recipe.shots,
+        "draw": recipe.draw,
+        "mode": recipe.mode,
+    }
+
+
+def _cell_columns(tuned: Sequence[str]) -> list[str]:
+    pairs = [name for key in tuned for name in (key, f"{key}_edge")]
+    return [
+        *_ORIGIN, "parent", *_PLACE, "trials", "trials_planned", "run", *pairs, "val_top1",
+        "test_top1", "test_top5", "test_per_class", "test_mean_of_trials", "test_best_of_trials",
+        "n_val", "n_test", "train_images",
+    ]  # fmt: skip
+
+
+def _cell_row(
+    choice: Choice, tuned: Sequence[str], origins: Mapping[str, Origin]
+) -> dict[str, object]:
+    cell, metrics = choice.cell, choice.metrics
+    shares = ("val_top1", "test_top1", "test_top5", "test_per_class")
+    return {
+        **_place(cell, origins),
+        "trials": len(cell.trials),
+        "trials_planned": len(cell.trials),
+        "run": choice.run.id,
+        **{key: getattr(choice.run.recipe, key) for key in tuned},
+        **{f"{key}_edge": end for key, end in choice.edges.items()},
+        **{name: tables.fixed(metrics.get(name)) for name in shares},
+        "test_mean_of_trials": tables.fixed(choice.test_mean_of_trials),
+        "test_best_of_trials": tables.fixed(choice.test_best_of_trials),
+        **{name: metrics.get(name) for name in ("n_val", "n_test", "train_images")},
+    }
+
+
+def _write_missing(
+    path: Path,
+    plan: Plan,
+    origins: Mapping[str, Origin],
+    absent: Sequence[Missing],
+    waiting: Sequence[tuple[Cell, int]],
+) -> None:
+    """Runs first, then the cells that have some of their trials; both in the order of the plan."""
+    columns = [
+        "run", "kind", *_ORIGIN, "parent", *_PLACE, *plan.tuned, "state", "class", "message"
+    ]  # fmt: skip
+    rows = [_missing_row(gap, columns, origins) for gap in absent]
+    for cell, finished in waiting:
+        message = f"{finished} of {len(cell.trials)} trials finished; none is chosen before all are"
+        what = {"run": "", "kind": "cell", "state": "incomplete", "class": "", "message": message}
+        rows.append({**_place(cell, origins), **what})
+    tables.write(path, columns, rows)
+
+
+def _missing_row(
+    gap: Missing, columns: Sequence[str], origins: Mapping[str, Origin]
+) -> dict[str, object]:
+    settings = {key: value for key, value in gap.run.columns.items() if key in columns}
+    why = {"state": gap.state, "class": gap.error, "message": gap.message}
+    return {**settings, **_identity(gap.run, origins), **why}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = cli.parser(
+        "collect",
+        "Write the records of a study to CSVs.",
+        "python -m hpc_xfer.collect grids/size_scaling.yaml",
+    )
+    cli.add_grid_arguments(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: summary/ of the study")
+    parser.add_argument("--json", action="store_true", help="print counts and paths as JSON")
+    args = parser.parse_args(argv)
+    asked = study.load(args.grid)
+    store = cli.store_of(args.store, site.load(args.site))
+    out = args.out or store.study(asked.name).summary
+    collected = collect(plan.make(asked), store, out)
+    if args.json:
+        print(json.dumps({"study": asked.name, **collected.summary}, indent=2, sort_keys=True))
+    else:
+        _print(asked.name, collected)
+    return 1 if collected.failed else 0
+
+
+def _print(name: str, collected: Collected) -> None:
+    from rich.table import Table
+
+    table = Table(title=name, title_justify="left", box=None, show_header=False)
+    for what in _COUNTS:
+        table.add_row(f"runs {what.replace('_', ' ')}", f"{getattr(collected, what):,}")
+    table.add_row("cells complete", f"{collected.cells_complete:,} of {collected.cells:,}")
+    console = cli.console()
+    console.print(table)
+    for path in collected.files.values():
+        console.print(str(path), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    cli.exit_with(main)

@@ -1,0 +1,51 @@
+"""Random resized crop, flip and centre crop on uint8 images (3, H, W)."""
+
+import math
+
+from numpy.random import Generator
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from hpc_xfer.recipes import Crop
+
+Box = tuple[int, int, int, int]  # top, left, height, width
+_TRIES = 10  # as torchvision; then the largest central box that keeps the ratio
+_EVAL_ZOOM = 256 / 224  # of the short side, before the centre crop
+
+
+def random_box(rng: Generator, height: int, width: int, crop: Crop) -> Box:
+    """A box with a random share of the area and aspect ratio (Szegedy et al. 2015)."""
+    low, high = (math.log(ratio) for ratio in crop.ratio)
+    for share, ratio, y, x in rng.random((_TRIES, 4)):
+        area = height * width * (crop.scale[0] + share * (crop.scale[1] - crop.scale[0]))
+        aspect = math.exp(low + ratio * (high - low))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int(y * (height - h + 1)), int(x * (width - w + 1)), h, w
+    side = min(height, width)
+    return (height - side) // 2, (width - side) // 2, side, side
+
+
+def augmented(image: Tensor, rng: Generator, size: int, crop: Crop, flip: bool) -> Tensor:
+    """One training view: uint8 (3, size, size)."""
+    top, left, height, width = random_box(rng, image.shape[1], image.shape[2], crop)
+    view = resize(image[:, top : top + height, left : left + width], size, size)
+    return view.flip(-1) if flip and rng.random() < 0.5 else view
+
+
+def central(image: Tensor, size: int) -> Tensor:
+    """The evaluation view: short side to size * 256/224, centre crop; small images keep all.
+
+    Images no larger than the input (scans of digits, 32 px pictures) have no margin to cut off.
+    """
+    height, width = image.shape[1], image.shape[2]
+    short = size if min(height, width) <= size else round(size * _EVAL_ZOOM)
+    scale = short / min(height, width)
+    zoomed = resize(image, max(short, round(height * scale)), max(short, round(width * scale)))
+    top, left = (zoomed.shape[1] - size) // 2, (zoomed.shape[2] - size) // 2
+    return zoomed[:, top : top + size, left : left + size].contiguous()
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Bicubic with antialiasing on uint8 (3, H, W); torchvision's wrapper takes twice as long."""
+    return interpolate(image[None], (height, width), mode="bicubic", antialias=True)[0]

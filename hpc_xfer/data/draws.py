@@ -1,0 +1,62 @@
+"""Which images validate and which train: functions of (data set, seed or draw) alone.
+
+split = hold_out(labels, fraction=0.2, seed=0)       # fixed; shots never touch split.validation
+chosen = shots(labels, split.train, k=5, draw=2)     # inside those of k=10, the same for all
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpc_xfer.errors import DataError
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    train: Indices
+    validation: Indices
+
+
+def hold_out(labels: Indices, fraction: float, seed: int) -> Split:
+    """Set aside a stratified part of the training set, at least one image of each class.
+
+    Args:
+        labels: (n,) class of each training image.
+
+    Raises:
+        DataError: a class has a single image, so it cannot be in both.
+    """
+    held: list[Indices] = []
+    for label, members in _by_class(labels).items():
+        if len(members) < 2:
+            raise DataError(f"class {label} has one training image; validation needs another")
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        held.append(np.random.default_rng((seed, 0, label)).permutation(members)[:count])
+    validation = np.sort(np.concatenate(held))
+    train = np.setdiff1d(np.arange(len(labels)), validation)
+    return Split(train, validation)
+
+
+def shots(labels: Indices, train: Indices, k: int, draw: int) -> Indices:
+    """k images per class: the first k of one seeded shuffle of each class.
+
+    Raises:
+        DataError: a class has fewer than k images outside of validation.
+    """
+    chosen: list[Indices] = []
+    for label, members in _by_class(labels[train]).items():
+        if len(members) < k:
+            raise DataError(
+                f"{k} shots asked, but class {label} has {len(members)} images outside of "
+                "validation; lower shots or val_fraction"
+            )
+        order = np.random.default_rng((draw, 1, label)).permutation(len(members))
+        chosen.append(train[members[order[:k]]])
+    return np.sort(np.concatenate(chosen))
+
+
+def _by_class(labels: Indices) -> dict[int, Indices]:
+    return {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}

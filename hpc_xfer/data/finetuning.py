@@ -1,0 +1,110 @@
+"""Batches for fine-tuning and linear probes: step number in, augmented images or features out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms.v2 import RandAugment
+
+from hpc_xfer.data import crops
+from hpc_xfer.data.downstream import ImageSet
+from hpc_xfer.data.draws import Indices
+from hpc_xfer.recipes import Finetune
+
+Batch = dict[str, Any]
+_ERASED_SHARE = (0.02, 1 / 3)  # of the area (Zhong et al. 2020)
+
+
+@dataclass
+class Rounds:
+    """Epochs of n samples in batches that differ in size by one at most.
+
+    An uneven cut would leave a last batch of one image now and then, which batch norm cannot take.
+    """
+
+    n: int
+    batch: int
+    epochs: int
+    seed: tuple[int, ...]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.n // self.batch)
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def at(self, step: int) -> tuple[int, Indices]:
+        """Epoch and the samples of a step, as positions 0..n-1."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng((*self.seed, 4, epoch)).permutation(self.n)
+        return epoch, np.array_split(order, self.steps_per_epoch)[within]
+
+
+@dataclass
+class TuneBatches(Dataset[Batch]):
+    """Augmented images: `self[step]` has images uint8 (n, 3, S, S) and labels (n,)."""
+
+    images: ImageSet
+    chosen: Indices
+    recipe: Finetune
+    size: int
+    rounds: Rounds
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, positions = self.rounds.at(step)
+        picked = self.chosen[positions]
+        views = [self._view(int(i), epoch) for i in picked]
+        return {
+            "images": torch.stack(views),
+            "labels": torch.from_numpy(self.images.labels[picked]),
+        }
+
+    def _view(self, i: int, epoch: int) -> Tensor:
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, recipe.draw, 5, epoch, i))
+        view = crops.augmented(self.images.image(i), rng, self.size, recipe.crop, recipe.flip)
+        if recipe.randaugment:
+            view = _randaugment(view, rng)
+        return _erase(view, rng) if rng.random() < recipe.erase else view
+
+
+@dataclass
+class FeatureBatches(Dataset[Batch]):
+    """Frozen features for a linear probe: features (n, dim) and labels (n,)."""
+
+    features: Tensor
+    labels: Tensor
+    rounds: Rounds
+
+    def __getitem__(self, step: int) -> Batch:
+        _, positions = self.rounds.at(step)
+        chosen = torch.from_numpy(positions)
+        return {"features": self.features[chosen], "labels": self.labels[chosen]}
+
+
+def _randaugment(view: Tensor, rng: Generator) -> Tensor:
+    """Two operations of magnitude 9 (Cubuk et al. 2020); torchvision draws from torch's state."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**62)))
+        out: Tensor = RandAugment(num_ops=2, magnitude=9)(view)
+    return out
+
+
+def _erase(view: Tensor, rng: Generator) -> Tensor:
+    """Noise in a random rectangle."""
+    side = view.shape[-1]
+    area = side * side * rng.uniform(*_ERASED_SHARE)
+    ratio = np.exp(rng.uniform(np.log(0.3), np.log(1 / 0.3)))
+    height = int(min(max(round(np.sqrt(area * ratio)), 1), side))
+    width = int(min(max(round(np.sqrt(area / ratio)), 1), side))
+    top, left = rng.integers(side - height + 1), rng.integers(side - width + 1)
+    out = view.clone()
+    noise = rng.integers(0, 256, (view.shape[0], height, width), dtype=np.uint8)
+    out[:, top : top + height, left : left + width] = torch.from_numpy(noise)
+    return out

@@ -1,0 +1,78 @@
+"""Colour jitter, grey and blur for a whole batch on the device, each image with its own numbers.
+
+`draw` makes one row of numbers per image on the CPU, where the randomness of a sample is a function
+of (seed, epoch, sample); `apply` uses a batch of rows at once.
+"""
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+from torch.nn import functional as F
+
+# Columns of a row: brightness, contrast, saturation, hue (turns), grey (0/1), blur sigma in pixels.
+WIDTH = 6
+_JITTER_PROBABILITY = 0.8  # SimCLR (Chen et al. 2020), appendix A
+_BLUR_SIGMA = (0.1, 2.0)  # at 224 px; scaled with the image side
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def draw(rng: Generator, jitter: float, gray: float, blur: float, side: int) -> np.ndarray:
+    """One row of numbers, float32 (WIDTH,)."""
+    row = np.array([1, 1, 1, 0, 0, 0], dtype=np.float32)
+    uniform = rng.random(8)
+    if uniform[0] < _JITTER_PROBABILITY:
+        row[:3] = 1 + 2 * jitter * (uniform[1:4] - 0.5)
+        row[3] = 0.25 * jitter * 2 * (uniform[4] - 0.5)  # a quarter, as in (.4, .4, .4, .1)
+    row[4] = uniform[5] < gray
+    if uniform[6] < blur:
+        low, high = _BLUR_SIGMA
+        row[5] = (low + (high - low) * uniform[7]) * side / 224
+    return row
+
+
+def apply(images: Tensor, rows: Tensor) -> Tensor:
+    """uint8 or float (N, 3, H, W) in 0..255, rows (N, WIDTH) -> float (N, 3, H, W) in 0..255."""
+    x = images.float()
+    brightness, contrast, saturation, hue, gray, sigma = rows.view(-1, WIDTH, 1, 1, 1).unbind(1)
+    x = (x * brightness).clamp(0, 255)
+    x = _blend(x, _luma(x).mean(dim=(2, 3), keepdim=True), contrast)
+    x = _blend(x, _luma(x), saturation)
+    x = _turn(x, hue.flatten())
+    x = torch.where(gray > 0, _luma(x).expand_as(x), x)
+    return _blur(x, sigma.flatten())
+
+
+def _luma(x: Tensor) -> Tensor:
+    weights = x.new_tensor(_LUMA).view(1, 3, 1, 1)
+    return (x * weights).sum(dim=1, keepdim=True)
+
+
+def _blend(x: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    return (other + share * (x - other)).clamp(0, 255)
+
+
+def _turn(x: Tensor, turns: Tensor) -> Tensor:
+    """Rotate the hue about the grey axis (Rodrigues' formula), which one matrix per image does."""
+    angle = 2 * torch.pi * turns
+    cos, sin = angle.cos().view(-1, 1, 1), angle.sin().view(-1, 1, 1)
+    third = x.new_full((3, 3), 1 / 3)
+    cross = x.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
+    matrix = cos * torch.eye(3, device=x.device) + (1 - cos) * third + sin * cross
+    return torch.einsum("nij,njhw->nihw", matrix, x).clamp(0, 255)
+
+
+def _blur(x: Tensor, sigma: Tensor) -> Tensor:
+    """Separable Gaussian with one sigma per image; sigma 0 leaves the image as it is."""
+    chosen = sigma > 0
+    if not bool(chosen.any()):
+        return x
+    radius = max(1, int(3 * float(sigma.max()) + 0.5))
+    offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma.clamp(min=1e-3).view(-1, 1)) ** 2)
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)
+    n, _, height, width = x.shape
+    flat = F.pad(x, (radius,) * 4, mode="reflect").reshape(1, n * 3, height + 2 * radius, -1)
+    flat = F.conv2d(flat, kernel.view(n * 3, 1, 1, -1), groups=n * 3)
+    flat = F.conv2d(flat, kernel.view(n * 3, 1, -1, 1), groups=n * 3)
+    return torch.where(chosen.view(-1, 1, 1, 1), flat.view(n, 3, height, width), x)

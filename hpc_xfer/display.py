@@ -1,0 +1,110 @@
+"""Progress of a launch on this machine: live bars in a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import TimeElapsedColumn as Elapsed
+
+from hpc_xfer import cli, names, progress
+from hpc_xfer.plan import Plan, Run
+from hpc_xfer.recipes import Finetune
+from hpc_xfer.store import Store
+
+_PLAIN_SECONDS = 10.0  # between plain lines
+
+
+class Display:
+    """Counts of each stage, and what runs right now."""
+
+    def __init__(self, plan: Plan, store: Store, todo: set[str]) -> None:
+        self.store, self.runs = store, plan.by_id
+        self.labels = names.pretrain_labels(plan.of("pretrain"))
+        self.total = {kind: len(plan.of(kind)) for kind in ("pretrain", "finetune")}
+        self.done = {
+            kind: sum(run.id not in todo for run in plan.of(kind))
+            for kind in ("pretrain", "finetune")
+        }
+        self.failures = 0
+        self.console = cli.console(stderr=True)
+        self.live = self.console.is_terminal
+        self._said = 0.0
+        self._bars = Progress(
+            TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(),
+            Elapsed(), TextColumn("{task.fields[now]}"),
+            console=self.console, transient=False,
+        )  # fmt: skip
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Display":
+        if self.live:
+            for kind, name in (("pretrain", "pre-training"), ("finetune", "fine-tuning")):
+                if self.total[kind]:
+                    self._tasks[kind] = self._bars.add_task(
+                        name, total=self.total[kind], completed=self.done[kind], now=""
+                    )
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.live:
+            self._bars.stop()
+        else:
+            self._plain(force=True)
+
+    def finished(self, run_id: str, how: str, message: str = "") -> None:
+        """A run ended: done, failed or blocked."""
+        kind = self.runs[run_id].kind
+        if how == "failed":
+            self.failures += 1
+            self.say(f"failed: {self.title(run_id)} ({run_id}): {message}")
+            return
+        if how == "done":
+            self.done[kind] += 1
+            if self.live:
+                self._bars.update(self._tasks[kind], completed=self.done[kind])
+
+    def refresh(self, running: list[str]) -> None:
+        """Show what runs now, with its step and speed."""
+        if not self.live:
+            self._plain()
+            return
+        for kind, task in self._tasks.items():
+            now = [self._now(run_id) for run_id in running if self.runs[run_id].kind == kind]
+            self._bars.update(task, now=", ".join(now)[:100])
+
+    def say(self, line: str) -> None:
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def title(self, run_id: str) -> str:
+        """`clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0`."""
+        run: Run = self.runs[run_id]
+        if not isinstance(run.recipe, Finetune):
+            return self.labels[run_id]
+        recipe = run.recipe
+        what = f"{recipe.dataset} {recipe.shots} shots, draw {recipe.draw}, lr {recipe.lr:g}"
+        return f"{self.labels[run.parents[0].id]} -> {what}"
+
+    def _now(self, run_id: str) -> str:
+        beat = progress.read(self.store.run(run_id))
+        if beat is None:
+            return self.title(run_id)
+        through = f"{100 * beat['step'] // max(beat['total'], 1)}%"
+        return f"{self.title(run_id)} {through} {beat['samples_per_second']:,.0f}/s"
+
+    def _plain(self, force: bool = False) -> None:
+        if not force and time.monotonic() - self._said < _PLAIN_SECONDS:
+            return
+        self._said = time.monotonic()
+        counts = [
+            f"{name} {self.done[kind]}/{self.total[kind]}"
+            for kind, name in (("pretrain", "pre-training"), ("finetune", "fine-tuning"))
+            if self.total[kind]
+        ]
+        failed = f", {self.failures} failed" if self.failures else ""
+        self.say(f"{', '.join(counts)}{failed}")

@@ -1,0 +1,26 @@
+"""What this machine can carry: GPUs and cores, found without importing torch."""
+
+import os
+import shutil
+import subprocess
+
+
+def gpus() -> list[str]:
+    """Numbers or names of the visible GPUs, as CUDA_VISIBLE_DEVICES takes them."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in visible.split(",") if name.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    lines = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(i) for i in range(len(lines))]
+
+
+def cores() -> int:
+    """Cores that this process may use, which on a shared node are fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

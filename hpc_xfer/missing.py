@@ -1,0 +1,69 @@
+"""Which planned runs have no result, and why. Derived from the store, never stored."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hpc_xfer import files
+from hpc_xfer.plan import Plan, Run
+from hpc_xfer.store import Store
+
+State = Literal["failed", "blocked", "not run"]
+Record = Mapping[str, Any]
+_LONGEST = 300  # characters of an error message that a table shows; error.json has all
+_COMPARED = ("val_top1", "test_top1")  # without these a fine-tuning can be neither chosen nor told
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One planned run without a result."""
+
+    run: Run
+    state: State
+    error: str = ""  # class
+    message: str = ""  # one line
+
+
+def usable_records(plan: Plan, store: Store) -> dict[str, Record]:
+    """Run id -> record, in the order of the plan; a half-written one is as good as none."""
+    found = ((run, store.record(run.id)) for run in plan.runs)
+    return {
+        run.id: record for run, record in found if record is not None and not _lacks(run, record)
+    }
+
+
+def missing(plan: Plan, store: Store, records: Mapping[str, Record]) -> list[Missing]:
+    """In the order of the plan."""
+    return [_why(run, store, records) for run in plan.runs if run.id not in records]
+
+
+def _why(run: Run, store: Store, records: Mapping[str, Record]) -> Missing:
+    record = store.record(run.id)
+    if record is not None:
+        path, lacks = store.run(run.id).record, ", ".join(_lacks(run, record))
+        return Missing(
+            run, "failed", "BadRecord", f"{path} lacks {lacks}; remove it and launch again"
+        )
+    for parent in run.parents:
+        if parent.id not in records:
+            return Missing(run, "blocked", message=f"its parent {parent.id} has no result")
+    error = files.read_json(store.run(run.id).error)
+    if isinstance(error, dict):
+        return Missing(run, "failed", _line(error.get("class")), _line(error.get("message")))
+    return Missing(run, "not run")
+
+
+def _lacks(run: Run, record: Record) -> list[str]:
+    """The metrics that a comparison needs and that are not there as numbers."""
+    metrics = record["metrics"]
+    return [name for name in _COMPARED if run.kind == "finetune" and not _finite(metrics.get(name))]
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _line(text: object) -> str:
+    line = " ".join(str(text or "").split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

@@ -1,0 +1,86 @@
+"""Names that show only what differs: in a table of 200 runs, what they share stands once above."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from hpc_xfer.plan import Run
+
+Row = Mapping[str, Any]
+
+
+def columns(rows: Iterable[Row]) -> list[str]:
+    """All keys, in order of first appearance."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def differing(rows: Sequence[Row]) -> list[str]:
+    """Columns in which at least two rows disagree; one that a row lacks differs."""
+    return [name for name in columns(rows) if len({str(row.get(name, "")) for row in rows}) > 1]
+
+
+def shared(rows: Sequence[Row]) -> dict[str, Any]:
+    """Columns on which all rows agree, with their value."""
+    different = set(differing(rows))
+    return {name: rows[0][name] for name in columns(rows) if name not in different}
+
+
+def count(number: int) -> str:
+    """2_700_000 -> 2.7M, 8000 -> 8k, 950 -> 950."""
+    for size, letter in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return str(number)
+
+
+def pretrain_labels(parents: Sequence[Run]) -> dict[str, str]:
+    """A short name per pre-training, equal for those that differ in the seed alone, and only those.
+
+    `clip sans 8k`, `scratch`; a setting beyond method, source and size stands behind where it
+    tells two apart: `clip sans 8k lr=0.001`. Counts that rounding makes equal are said in full,
+    and what no column tells apart (two JSON files of one name) ends in the start of a run id.
+    """
+    rows = {
+        run.id: {key: value for key, value in run.columns.items() if key != "pretrain_seed"}
+        for run in parents
+    }
+    for said in (_said, str):
+        labels = _labels(rows, said)
+        if not (unclear := _unclear(parents, labels)):
+            return labels
+    return labels | {run_id: f"{labels[run_id]} #{tag}" for run_id, tag in unclear.items()}
+
+
+def _labels(rows: Mapping[str, Row], said: Callable[[Any], str]) -> dict[str, str]:
+    short = {run_id: _short(row) for run_id, row in rows.items()}
+    labels = {}
+    for run_id, row in rows.items():
+        alike = [rows[other] for other in rows if short[other] == short[run_id]]
+        extra = differing(alike)
+        words = [f"{name.removeprefix('pretrain_')}={said(row.get(name))}" for name in extra]
+        labels[run_id] = " ".join([short[run_id], *words])
+    return labels
+
+
+def _unclear(parents: Sequence[Run], labels: Mapping[str, str]) -> dict[str, str]:
+    """Runs whose label others have too, though not only the seed differs, with a tag each."""
+    what = {
+        run.id: json.dumps({k: v for k, v in run.spec.items() if k != "seed"}, sort_keys=True)
+        for run in parents
+    }
+    meanings: dict[str, set[str]] = {}
+    for run_id, label in labels.items():
+        meanings.setdefault(label, set()).add(what[run_id])
+    tags: dict[str, str] = {}
+    for run_id in sorted(what):
+        tags.setdefault(what[run_id], run_id[:6])
+    return {r: tags[what[r]] for r, label in labels.items() if len(meanings[label]) > 1}
+
+
+def _short(row: Row) -> str:
+    parts = [str(row[name]) for name in ("method", "source", "weights") if name in row]
+    return " ".join([*parts, *([count(row["samples"])] if "samples" in row else [])])
+
+
+def _said(value: Any) -> str:
+    return count(value) if isinstance(value, int) and value >= 1000 else str(value)

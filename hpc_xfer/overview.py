@@ -1,0 +1,240 @@
+"""The plan as a reader sees it before anything runs: what is shared once, what differs per row."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hpc_xfer import architectures, names
+from hpc_xfer.plan import Pack, Plan, Run
+from hpc_xfer.recipes import Finetune
+from hpc_xfer.study import Study
+
+_BYTES = 4  # a weight in fp32
+_CHECKPOINTS = 2 * 3 * _BYTES  # two kept; weights and both moments of AdamW
+_RECORD = 6_000  # bytes of recipe, record, claims and hits of a fine-tuning
+
+
+def as_json(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
+    """The same for scripts."""
+    todo = plan.without(done)
+    labels = names.pretrain_labels(plan.of("pretrain"))
+    return {
+        "schema": 1,
+        "study": study.name,
+        "counts": counts(plan, done),
+        "gpu_hours": gpu_hours(todo),
+        "disk_bytes": disk_bytes(todo),
+        "runs": [
+            {
+                "run": run.id,
+                "kind": run.kind,
+                "label": labels[_root(run).id],
+                "parents": [parent.id for parent in run.parents],
+                "done": run.id in done,
+                "recipe": run.spec,
+            }
+            for run in plan.runs
+        ],
+        "packs": [
+            {
+                "pack": pack.id,
+                "wave": number,
+                "kind": pack.kind,
+                "gpus": pack.gpus,
+                "minutes": pack.minutes,
+                "runs": [run.id for run in pack.runs],
+            }
+            for number, wave in enumerate(todo.waves)
+            for pack in wave
+        ],
+    }
+
+
+def counts(plan: Plan, done: set[str]) -> dict[str, int]:
+    todo = plan.without(done)
+    return {
+        "runs": len(plan.runs),
+        "done": len(plan.runs) - len(todo.runs),
+        "to_do": len(todo.runs),
+        "packs": sum(len(wave) for wave in todo.waves),
+    }
+
+
+def gpu_hours(plan: Plan) -> float:
+    """Upper estimate, from the minutes of the grid's resources."""
+    return sum(pack.minutes * pack.gpus for wave in plan.waves for pack in wave) / 60
+
+
+def disk_bytes(plan: Plan) -> int | None:
+    """Largest need while it runs: checkpoints and products; None for towers we cannot count."""
+    total = 0
+    for run in plan.runs:
+        if run.kind == "finetune":
+            total += _RECORD
+            continue
+        weights = _weights(run)
+        if weights is None:
+            return None
+        trained = hasattr(run.recipe, "samples_seen")
+        total += weights * (_BYTES + (_CHECKPOINTS if trained else 0))
+    return total
+
+
+def render(study: Study, plan: Plan, done: set[str]) -> RenderableType:
+    """Two tables, pre-training and fine-tuning, under what their rows share."""
+    todo = plan.without(done)
+    number = counts(plan, done)
+    parts: list[RenderableType] = [Text(f"{study.name}: {study.question}".rstrip(": "))]
+    parts.append(_pretrain_table(plan, todo, done))
+    if plan.of("finetune"):
+        parts.append(_finetune_table(plan, todo, done))
+    disk = disk_bytes(todo)
+    parts.append(
+        Text(
+            f"{number['runs']:,} runs, {number['done']:,} done, {number['to_do']:,} to do in "
+            f"{number['packs']:,} packs; at most {gpu_hours(todo):,.1f} GPU-hours, "
+            f"{'disk unknown' if disk is None else size(disk) + ' of disk'}"
+        )
+    )
+    return Group(*parts)
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.3g} {unit}"
+
+
+def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> Table:
+    """One row per pre-training; columns that tell runs of one method apart, the rest above."""
+    runs = plan.of("pretrain")
+    rows = [run.columns for run in runs]
+    columns = _telling(rows)
+    shared = {k: v for k, v in _agreed(rows).items() if k not in columns}
+    packs = {run.id: pack for pack in _packs(todo) for run in pack.runs}
+    table = _table("pre-training", _said(shared))
+    for name in [
+        "run",
+        *(c.removeprefix("pretrain_") for c in columns),
+        "GPUs",
+        "minutes",
+        "state",
+    ]:
+        table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
+    for run, row in zip(runs, rows, strict=True):
+        pack = packs.get(run.id)
+        cells = [_cell(row.get(name, "")) for name in columns]
+        cost = ["", ""] if pack is None else [str(pack.gpus), f"{pack.minutes:g}"]
+        table.add_row(run.id, *cells, *cost, "done" if run.id in done else "to do")
+    return table
+
+
+_WORDS = ("run", "method", "arch", "source", "weights", "state")
+
+
+def _telling(rows: list[dict[str, Any]]) -> list[str]:
+    """The method, and each column in which runs that have it differ."""
+    told = [name for name in names.columns(rows) if len(_said_values(rows, name)) > 1]
+    return list(dict.fromkeys(["method", *(n for n in told if _within_a_method(rows, n))]))
+
+
+def _within_a_method(rows: list[dict[str, Any]], name: str) -> bool:
+    """Methods have defaults of their own; those are no choice of this study."""
+    if name in ("source", "samples", "samples_seen", "arch"):
+        return True
+    methods = {row["method"] for row in rows}
+    return any(
+        len(_said_values([row for row in rows if row["method"] == method], name)) > 1
+        for method in methods
+    )
+
+
+def _agreed(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all runs that have a column agree on, if several methods have it."""
+    found = {}
+    for name in names.columns(rows):
+        having = [row for row in rows if name in row]
+        if len({row["method"] for row in having}) > 1 or len({r["method"] for r in rows}) == 1:
+            values = _said_values(having, name)
+            if len(values) == 1:
+                found[name] = having[0][name]
+    return found
+
+
+def _said_values(rows: list[dict[str, Any]], name: str) -> set[str]:
+    return {str(row[name]) for row in rows if name in row}
+
+
+def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> Table:
+    """One row per data set and shots, which is what packs are cut by, over all parents."""
+    runs = plan.of("finetune")
+    rows = [{k: v for k, v in run.spec.items() if k not in _SPANNED} for run in runs]
+    tuned = ", ".join(f"{k} in {_values(runs, k)}" for k in plan.tuned)
+    draws = len({getattr(run.recipe, "draw", 0) for run in runs})
+    modes = "+".join(dict.fromkeys(str(run.spec["mode"]) for run in runs))
+    grid = {"mode": modes, "draws": draws} | ({"tuned": tuned} if tuned else {})
+    shared = _said(grid | names.shared(rows))
+    table = _table("fine-tuning", shared)
+    for name in ("data set", "shots", "parents", "runs", "done", "packs", "minutes"):
+        table.add_column(name, justify="left" if name == "data set" else "right")
+    groups: dict[tuple[str, int | str], list[Run]] = {}
+    for run in runs:
+        assert isinstance(run.recipe, Finetune)
+        groups.setdefault((run.recipe.dataset, run.recipe.shots), []).append(run)
+    packs = _packs(todo)
+    for (dataset, shots), members in groups.items():
+        ids = {run.id for run in members}
+        mine = [pack for pack in packs if any(run.id in ids for run in pack.runs)]
+        table.add_row(
+            dataset, str(shots), str(len({run.parents[0].id for run in members})),
+            f"{len(members):,}", f"{len(ids & done):,}", f"{len(mine):,}",
+            f"{sum(pack.minutes for pack in mine):,.0f}",
+        )  # fmt: skip
+    return table
+
+
+_SPANNED = {"dataset", "mode", "shots", "draw"}
+
+
+def _table(title: str, shared: str) -> Table:
+    caption = f"shared: {shared}" if shared else None
+    return Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left", box=None,
+        pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", title_style="bold",
+    )  # fmt: skip
+
+
+def _packs(plan: Plan) -> list[Pack]:
+    return [pack for wave in plan.waves for pack in wave]
+
+
+def _said(shared: dict[str, Any]) -> str:
+    return ", ".join(f"{k.removeprefix('pretrain_')} {_cell(v)}" for k, v in shared.items())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{k}={_cell(v)}" for k, v in value.items())
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _values(runs: tuple[Run, ...], key: str) -> str:
+    return "{" + ", ".join(dict.fromkeys(f"{run.spec[key]:g}" for run in runs)) + "}"
+
+
+def _weights(run: Run) -> int | None:
+    assert not isinstance(run.recipe, Finetune)
+    towers = architectures.parameters(run.recipe.arch)
+    if towers is None:
+        return None
+    return sum(towers) if run.columns["method"] in ("clip", "released") else towers[0]
+
+
+def _root(run: Run) -> Run:
+    return run.parents[0] if run.parents else run

@@ -1,0 +1,159 @@
+"""The plan: the runs of a study as a DAG. A pure function of the study: no disk, no clock.
+
+plan = make(study)
+plan.waves[0]     # packs of pre-trainings
+plan.waves[1]     # packs of fine-tunings, each behind its one parent
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from hpc_xfer.recipes import METHODS, Finetune, Pretrain, arch_name, dump
+from hpc_xfer.study import Resources, Study
+
+Kind = Literal["pretrain", "finetune"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe plus its parents, named by content."""
+
+    kind: Kind
+    recipe: Pretrain | Finetune
+    parents: tuple["Run", ...] = ()
+
+    @cached_property
+    def id(self) -> str:
+        """12 hex digits of sha256. Defaults are hashed too: change one, only new runs differ."""
+        what = {"kind": self.kind, "parents": [run.id for run in self.parents], "recipe": self.spec}
+        text = json.dumps(what, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The recipe as hashed: defaults filled in, None dropped."""
+        return dump(self.recipe)
+
+    @cached_property
+    def columns(self) -> dict[str, Any]:
+        """The recipe as table columns; settings of the parent that clash get `pretrain_` before."""
+        if isinstance(self.recipe, Finetune):
+            own = {key: _cell(value) for key, value in self.spec.items()}
+            return {**self.parents[0].columns, **own}
+        spec = dict(self.spec) | ({"arch": arch_name(self.recipe.arch)})
+        return {
+            key if key in _PLAIN else f"pretrain_{key}": _cell(value) for key, value in spec.items()
+        }
+
+
+_PLAIN = ("method", "arch", "source", "samples", "samples_seen", "weights")
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Runs executed one after another by one array element: same parent, data set and shots."""
+
+    runs: tuple[Run, ...]
+    minutes: float  # estimate for all of them
+    gpus: int
+
+    @cached_property
+    def id(self) -> str:
+        return hashlib.sha256(" ".join(run.id for run in self.runs).encode()).hexdigest()[:12]
+
+    @property
+    def kind(self) -> Kind:
+        return self.runs[0].kind
+
+    @property
+    def parents(self) -> tuple[Run, ...]:
+        return self.runs[0].parents
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs, parents before children, and the resources that cut them into packs."""
+
+    runs: tuple[Run, ...]
+    resources: Resources
+    tuned: tuple[str, ...] = ()
+    by_id: dict[str, Run] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_id", {run.id: run for run in self.runs})
+
+    def without(self, done: Iterable[str]) -> "Plan":
+        """The plan less the runs that need nothing more."""
+        drop = set(done)
+        kept = tuple(run for run in self.runs if run.id not in drop)
+        return Plan(kept, self.resources, self.tuned)
+
+    def of(self, kind: Kind) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run.kind == kind)
+
+    @cached_property
+    def waves(self) -> tuple[tuple[Pack, ...], ...]:
+        """Packs, wave after wave: no pack needs a run of its own or a later wave."""
+        waves = (tuple(self._pretrain_packs()), tuple(self._finetune_packs()))
+        return tuple(wave for wave in waves if wave)
+
+    def _pretrain_packs(self) -> Iterator[Pack]:
+        """One each: a pre-training is long. Initialising at random needs one process."""
+        resources = self.resources.pretrain
+        for run in self.of("pretrain"):
+            trained = hasattr(run.recipe, "samples_seen")
+            yield Pack(
+                (run,), resources.minutes if trained else 1.0, resources.gpus if trained else 1
+            )
+
+    def _finetune_packs(self) -> Iterator[Pack]:
+        """Grouped by (parent, data set, shots), cut to about `target_minutes` each."""
+        resources = self.resources.finetune
+        for (_, _, shots), group in itertools.groupby(self.of("finetune"), key=_pack_key):
+            runs = tuple(group)
+            minutes = resources.minutes_of(shots)
+            size = max(1, int(resources.target_minutes / minutes + 1e-9))
+            for start in range(0, len(runs), size):
+                part = runs[start : start + size]
+                yield Pack(part, minutes * len(part), resources.gpus)
+
+
+def _pack_key(run: Run) -> tuple[str, str, int | str]:
+    assert isinstance(run.recipe, Finetune)
+    return run.parents[0].id, run.recipe.dataset, run.recipe.shots
+
+
+def make(study: Study) -> Plan:
+    """Every pre-training, then every pre-training x trial, in the order of the grid file."""
+    parents = tuple(Run("pretrain", recipe) for recipe in study.pretrains)
+    children = tuple(
+        Run("finetune", trial, (parent,)) for parent in parents for trial in _grouped(study.trials)
+    )
+    return Plan(parents + children, study.resources, study.tuned)
+
+
+def _grouped(trials: tuple[Finetune, ...]) -> list[Finetune]:
+    """Trials of one data set and shot count side by side, so that they can share a pack."""
+    first: dict[tuple[str, int | str], int] = {}
+    for i, trial in enumerate(trials):
+        first.setdefault((trial.dataset, trial.shots), i)
+    return sorted(trials, key=lambda trial: first[(trial.dataset, trial.shots)])
+
+
+def restore(kind: Kind, spec: dict[str, Any], parents: tuple[Run, ...]) -> Run:
+    """The run that a recipe.json tells of.
+
+    Raises:
+        ValueError: the recipe does not fit this version of the recipes.
+    """
+    model = Finetune if kind == "finetune" else METHODS[spec["method"]]
+    return Run(kind, model.model_validate_json(json.dumps(spec)), parents)

@@ -1,0 +1,173 @@
+"""Recipes: everything that decides a result, and nothing else. They are hashed into run ids.
+
+Where and how fast a run is executed (GPUs, workers, paths) is in resources and the site.
+Defaults follow section 2 and 4 of the study "The Role of Pre-training Data in Transfer Learning"
+(arXiv 2302.13602) and its public code, except where a comment says why not.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from hpc_xfer.nouns import Count, Noun, Rate, Share, Whole
+
+Shots = Count | Literal["full"]
+Precision = Literal["fp32", "bf16"]
+Pair = tuple[float, float]
+
+
+class Architecture(Noun):
+    """The content of an open_clip model JSON file. `name` labels tables and is not hashed."""
+
+    name: str = Field(default="custom", exclude=True)
+    embed_dim: Count
+    vision_cfg: dict[str, Any]
+    text_cfg: dict[str, Any] = {}
+
+
+Arch = str | Architecture
+
+
+def arch_name(arch: Arch) -> str:
+    return arch.name if isinstance(arch, Architecture) else arch
+
+
+class Crop(Noun):
+    """RandomResizedCrop: the share of the area and the aspect ratio that are kept."""
+
+    scale: tuple[Share, Share] = (0.9, 1.0)
+    ratio: tuple[Rate, Rate] = (3 / 4, 4 / 3)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Crop":
+        if not (0 < self.scale[0] <= self.scale[1]) or self.ratio[0] > self.ratio[1]:
+            raise ValueError("scale and ratio are [smallest, largest], and scale is above 0")
+        return self
+
+
+class Trained(Noun):
+    """What the three training methods share."""
+
+    arch: Arch
+    source: str  # a name; the site says where it lies
+    samples: Count  # size of the subset of the source; the smaller is inside the larger
+    samples_seen: Count  # over all epochs and ranks
+    subset_seed: Whole = 0  # which nested family of subsets
+    batch: Count = 1024  # global: a rank gets batch / world size
+    lr: Rate = 1e-3  # peak, after warm-up; cosine to 0
+    weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
+    warmup_steps: Whole = 5000  # at most 10% of the steps are used
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: Rate = 1e-8
+    grad_clip: Rate | None = 1.0  # global norm
+    crop: Crop = Crop()
+    flip: bool = False
+    precision: Precision = "fp32"
+    max_broken: Share = 0.001  # of the samples seen; more stops the run
+    seed: Whole = 0
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> "Trained":
+        if self.batch > self.samples:
+            raise ValueError(
+                f"batch {self.batch} is larger than samples {self.samples}, which makes no step; "
+                "lower batch"
+            )
+        return self
+
+
+class Clip(Trained):
+    """Image-text contrastive learning (Radford et al. 2021)."""
+
+    method: Literal["clip"] = "clip"
+    max_logit_scale: Rate = 100.0
+
+
+class SimCLR(Trained):
+    """Image-image contrastive learning (Chen et al. 2020), head and optimiser as in SLIP."""
+
+    method: Literal["simclr"] = "simclr"
+    betas: tuple[Share, Share] = (0.9, 0.98)
+    temperature: Rate = 0.1
+    projection: tuple[Count, Count, Count] = (4096, 4096, 256)
+    crop: Crop = Crop(scale=(0.08, 1.0))
+    flip: bool = True
+    jitter: float = Field(default=0.4, ge=0)  # strength of the colour jitter, with probability 0.8
+    gray: Share = 0.2  # probability
+    blur: Share = 0.5  # probability
+
+
+class Supervised(Trained):
+    """Cross-entropy over the labels of the source."""
+
+    method: Literal["supervised"] = "supervised"
+    label_smoothing: Share = 0.0
+    crop: Crop = Crop(scale=(0.08, 1.0))
+    flip: bool = True
+
+
+class Scratch(Noun):
+    """Random initialisation, saved as a product: what transfer is compared with."""
+
+    method: Literal["scratch"] = "scratch"
+    arch: Arch
+    seed: Whole = 0
+
+
+class Released(Noun):
+    """Weights that others trained: a file that the site names, or a fetched open_clip tag."""
+
+    method: Literal["released"] = "released"
+    arch: str
+    weights: str
+
+
+Pretrain = Clip | SimCLR | Supervised | Scratch | Released
+METHODS: dict[str, type[Pretrain]] = {
+    "clip": Clip,
+    "simclr": SimCLR,
+    "supervised": Supervised,
+    "scratch": Scratch,
+    "released": Released,
+}
+
+
+class Finetune(Noun):
+    """One trial: a parent's encoder, adapted to one draw of one data set with one setting."""
+
+    dataset: str
+    shots: Shots
+    draw: Whole  # which few-shot subset; the same images for every parent
+    mode: Literal["ft", "lp"]  # fine-tune everything | linear probe on frozen features
+    lr: Rate
+    weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
+    epochs: Count = 128
+    batch: Count = 128
+    warmup_steps: Whole = 500  # at most 10% of the steps are used
+    grad_clip: Rate | None = 1.0
+    label_smoothing: Share = 0.0
+    head: Literal["auto", "zero"] = "auto"  # auto: zero-shot text weights where the parent has text
+    crop: Crop = Crop(scale=(0.08, 1.0))
+    flip: bool = True
+    randaugment: bool = True  # two operations of magnitude 9
+    erase: Share = 0.25  # probability of random erasing
+    recalibrate: bool = False  # batch norm statistics, see training/batchnorm.py; not in the paper
+    val_fraction: float = Field(default=0.2, gt=0, lt=1)  # of the training set, never trained on
+    val_seed: Whole = 0
+    precision: Precision = "fp32"
+    seed: Whole = 0  # order and augmentation
+
+    @field_validator("dataset")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise ValueError(f"{name!r} is not a data set name; use letters, digits, - and _")
+        return name
+
+
+TUNABLE = ("lr", "weight_decay", "epochs")
+
+
+def dump(recipe: Noun) -> dict[str, Any]:
+    """As hashed and as written to recipe.json: every default filled in, None dropped."""
+    return recipe.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,202 @@
+"""The store: the folder shared by all studies. The one owner of every path in it.
+
+store = Store(Path("runs"))
+store.run("c0ffee12ab34").record
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpc_xfer import files
+from hpc_xfer.errors import StoreError
+from hpc_xfer.plan import Pack, Plan, Run
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """What one run leaves."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.json"
+
+    @property
+    def claims(self) -> Path:
+        """claims/1.json, 2.json, ...: the highest number owns the run (see claims.py)."""
+        return self.path / "claims"
+
+    @property
+    def progress(self) -> Path:
+        return self.path / "progress.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def previous_checkpoint(self) -> Path:
+        return self.path / "checkpoint.previous.pt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tb"
+
+    @property
+    def encoder(self) -> Path:
+        return self.path / "encoder.pt"
+
+    @property
+    def hits(self) -> Path:
+        return self.path / "hits.npy"
+
+    @property
+    def error(self) -> Path:
+        return self.path / "error.json"
+
+    @property
+    def record(self) -> Path:
+        return self.path / "record.json"
+
+    def rendezvous(self, attempt: str) -> Path:
+        """Where rank 0 of an attempt publishes its address."""
+        return self.path / f"rendezvous-{attempt}.json"
+
+
+@dataclass(frozen=True)
+class StudyDir:
+    """What one study leaves; all of it can be made again from the runs."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def grid(self) -> Path:
+        return self.path / "grid.yaml"
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def launches(self) -> Path:
+        return self.path / "launches.jsonl"
+
+    @property
+    def packs(self) -> Path:
+        return self.path / "packs"
+
+    def pack(self, pack_id: str) -> Path:
+        return self.packs / f"{pack_id}.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tb"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+
+@dataclass(frozen=True)
+class Store:
+    root: Path
+
+    def run(self, run_id: str) -> RunDir:
+        return RunDir(self.root / "runs" / run_id)
+
+    def study(self, name: str) -> StudyDir:
+        return StudyDir(self.root / "studies" / name)
+
+    def open(self) -> None:
+        """Make the folders.
+
+        Raises:
+            StoreError: the place cannot be written, or others may write there (what lies in a
+                store is executed, so that would let them run code as us).
+        """
+        try:
+            for name in ("runs", "studies"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            mode = self.root.stat().st_mode
+        except OSError as error:
+            raise StoreError(
+                f"{self.root}: the store cannot be made ({error.strerror}); choose another --store"
+            ) from error
+        if mode & 0o002:
+            raise StoreError(
+                f"{self.root}: everybody may write to this store; run: chmod o-w {self.root}"
+            )
+        if not os.access(self.root / "runs", os.W_OK):
+            raise StoreError(f"{self.root}: the store cannot be written; choose another --store")
+
+    def record(self, run_id: str) -> dict[str, Any] | None:
+        """The result of a run; None where there is none, or half of one."""
+        record = files.read_json(self.run(run_id).record)
+        whole = isinstance(record, dict) and record.get("run") == run_id and "metrics" in record
+        return record if whole else None
+
+    def done(self, plan: Plan) -> set[str]:
+        """Ids of the runs with a whole record and, for a pre-training, its product."""
+        return {run.id for run in plan.runs if self.is_done(run)}
+
+    def is_done(self, run: Run) -> bool:
+        if run.kind == "pretrain" and not self.run(run.id).encoder.exists():
+            return False
+        return self.record(run.id) is not None
+
+    def write_recipe(self, run: Run) -> None:
+        """Once; a file that says something else under the same id is refused.
+
+        Raises:
+            StoreError: the recipe on disk differs, or cannot be written.
+        """
+        path = self.run(run.id).recipe
+        content = {
+            "schema": SCHEMA, "run": run.id, "kind": run.kind, "recipe": run.spec,
+            "parents": [parent.id for parent in run.parents],
+        }  # fmt: skip
+        there = files.read_json(path)
+        if there is None:
+            files.write_json(path, content)
+        elif there != content:
+            raise StoreError(f"{path}: is not the recipe of run {run.id}; move that folder away")
+
+    def write_pack(self, study: str, pack: Pack, resources: dict[str, Any]) -> Path:
+        """What a worker needs to execute a pack; resources may differ from launch to launch."""
+        path = self.study(study).pack(pack.id)
+        content = {
+            "schema": SCHEMA, "pack": pack.id, "gpus": pack.gpus, "minutes": pack.minutes,
+            "runs": [run.id for run in pack.runs], "resources": resources,
+        }  # fmt: skip
+        if files.read_json(path) != content:
+            files.write_json(path, content)
+        return path

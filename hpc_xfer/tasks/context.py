@@ -1,0 +1,36 @@
+"""What every task is given: the run, its place, its claim, and how it may go about it."""
+
+from dataclasses import dataclass
+
+from hpc_xfer.claims import Claim
+from hpc_xfer.plan import Run
+from hpc_xfer.site import Site
+from hpc_xfer.store import RunDir, Store
+from hpc_xfer.study import FinetuneResources, PretrainResources
+from hpc_xfer.training.distributed import World
+from hpc_xfer.training.loop import Habits
+from hpc_xfer.training.stop import Stop
+
+
+@dataclass(frozen=True)
+class Context:
+    run: Run
+    store: Store
+    site: Site
+    claim: Claim | None  # rank 0 holds it
+    resources: PretrainResources | FinetuneResources
+    world: World
+    stop: Stop
+
+    @property
+    def dir(self) -> RunDir:
+        return self.store.run(self.run.id)
+
+    @property
+    def habits(self) -> Habits:
+        return Habits(
+            checkpoint_seconds=60 * self.resources.checkpoint_minutes,
+            log_steps=self.resources.log_steps,
+            workers=getattr(self.resources, "workers", 0),
+            tensorboard=self.run.kind == "pretrain",
+        )

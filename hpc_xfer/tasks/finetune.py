@@ -1,0 +1,253 @@
+"""One fine-tuning trial, read from top to bottom: parent, data, head, loop, test, record."""
+
+import io
+import time
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpc_xfer import catalog, files, provenance
+from hpc_xfer.catalog import Card
+from hpc_xfer.data import downstream, draws
+from hpc_xfer.data.downstream import Downstream
+from hpc_xfer.data.draws import Indices, Split
+from hpc_xfer.data.finetuning import FeatureBatches, Rounds, TuneBatches
+from hpc_xfer.data.views import Views
+from hpc_xfer.errors import DataError
+from hpc_xfer.recipes import Arch, Finetune
+from hpc_xfer.tasks import record
+from hpc_xfer.tasks.context import Context
+from hpc_xfer.training import encoders
+from hpc_xfer.training.batchnorm import recalibrate
+from hpc_xfer.training.checkpoint import Checkpoints
+from hpc_xfer.training.classifier import (
+    Classifier,
+    FrozenFeatures,
+    accuracies,
+    check_class_order,
+    extract,
+    zero_shot_weights,
+)
+from hpc_xfer.training.encoders import Towers
+from hpc_xfer.training.loop import Outcome, Pace, train
+from hpc_xfer.training.schedule import adamw, warmup
+
+_KEPT = 2  # parents and data sets in memory, for the runs of a pack and its neighbours
+_RECALIBRATION = 1024  # images are plenty for the mean and variance of a channel
+
+
+def run(context: Context) -> None:
+    """Leave hits.npy and record.json.
+
+    Raises:
+        XferError: see training/loop.py; nothing that looks finished is left behind.
+    """
+    started, begun = provenance.now(), time.monotonic()
+    recipe = context.run.recipe
+    assert isinstance(recipe, Finetune)
+    task = _Task(context, recipe, _parent(context), _data(context, recipe))
+    chosen = task.chosen()
+
+    model, zero_shot = task.classifier(chosen)
+    outcome = task.train(model, chosen)
+    val, test = task.logits(model)
+
+    val_labels = task.labels(task.split.validation)
+    test_labels = torch.from_numpy(task.data.test.labels)
+    metrics = {
+        **{f"val_{name}": value for name, value in accuracies(val, val_labels).items()},
+        **{f"test_{name}": value for name, value in accuracies(test, test_labels).items()},
+        **zero_shot,
+        "n_test": len(test_labels),
+        "n_val": len(val_labels),
+        "train_images": len(chosen),
+        "train_loss": outcome.loss,
+        "steps": outcome.steps,
+    }
+    _write_hits(context, test, test_labels)
+    timing = {"seconds": time.monotonic() - begun, "train_seconds": outcome.seconds}
+    fingerprints = {"dataset": task.data.fingerprint, "parent": task.parent.fingerprint}
+    record.write(context, metrics, timing, fingerprints, started)
+    Checkpoints(context.dir, context.claim).discard()
+
+
+@dataclass(frozen=True, eq=False)
+class Parent:
+    """An encoder as read from the store; a trial trains a copy of its visual tower."""
+
+    arch: Arch
+    towers: Towers
+    fingerprint: str
+
+    @property
+    def size(self) -> int:
+        return self.towers.image_size
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """A trial's data and parent, and the steps that need both."""
+
+    context: Context
+    recipe: Finetune
+    parent: Parent
+    data: Downstream
+
+    @cached_property
+    def split(self) -> Split:
+        return draws.hold_out(
+            self.data.train.labels, self.recipe.val_fraction, self.recipe.val_seed
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.context.world.device
+
+    def chosen(self) -> Indices:
+        """The training images of this draw."""
+        if self.recipe.shots == "full":
+            return self.split.train
+        labels = self.data.train.labels
+        return draws.shots(labels, self.split.train, self.recipe.shots, self.recipe.draw)
+
+    def labels(self, chosen: Indices) -> Tensor:
+        return torch.from_numpy(self.data.train.labels[chosen])
+
+    def classifier(self, chosen: Indices) -> tuple[Classifier, dict[str, float]]:
+        """The parent's encoder with a fresh head, and how good that is before any training."""
+        towers, recipe, card = self.parent.towers, self.recipe, self.data.card
+        model = Classifier(towers, len(card.classes), recipe.label_smoothing).to(self.device)
+        model.standardise(self.frozen.train.of(model, chosen, self.device).to(self.device))
+        if recipe.head == "zero" or towers.text is None:
+            return model, {}
+        model.start_from_text(_text_weights(self.parent, card).to(self.device))
+        features = self.frozen.train.of(model, self.split.validation, self.device)
+        with torch.no_grad():
+            logits = model.logits(features.to(self.device)).cpu()
+        labels = self.labels(self.split.validation)
+        check_class_order(logits, labels, card.classes)
+        return model, {"zeroshot_val_top1": accuracies(logits, labels)["top1"]}
+
+    def train(self, model: Classifier, chosen: Indices) -> Outcome:
+        """Everything (ft) or the head alone on frozen features (lp)."""
+        recipe, context = self.recipe, self.context
+        rounds = Rounds(len(chosen), recipe.batch, recipe.epochs, (recipe.seed, recipe.draw))
+        batches: FeatureBatches | TuneBatches
+        if recipe.mode == "lp":
+            model.visual.requires_grad_(False)
+            features = self.frozen.train.of(model, chosen, self.device)
+            batches = FeatureBatches(features, self.labels(chosen), rounds)
+        else:
+            batches = TuneBatches(self.data.train, chosen, recipe, self.parent.size, rounds)
+        outcome = train(
+            model,
+            adamw(model, recipe.lr, recipe.weight_decay, (0.9, 0.999), 1e-8),
+            batches,
+            Pace(
+                steps=rounds.steps,
+                batch=min(recipe.batch, len(chosen)),
+                lr=recipe.lr,
+                warmup_steps=warmup(recipe.warmup_steps, rounds.steps),
+                grad_clip=recipe.grad_clip,
+                precision=recipe.precision,
+            ),
+            context.habits,
+            context.dir,
+            Checkpoints(context.dir, context.claim),
+            context.world,
+            context.stop,
+        )
+        if recipe.recalibrate and recipe.mode == "ft":
+            self._recalibrate(model, chosen)
+        return outcome
+
+    @torch.no_grad()
+    def logits(self, model: Classifier) -> tuple[Tensor, Tensor]:
+        """Of the validation and of the whole test images, on the CPU."""
+        val, test = self.split.validation, np.arange(len(self.data.test))
+        if self.recipe.mode == "lp":
+            features = (
+                self.frozen.train.of(model, val, self.device),
+                self.frozen.test.of(model, test, self.device),
+            )
+        else:
+            features = (
+                extract(model, self.frozen.train.views.batches(val), self.device),
+                extract(model, self.frozen.test.views.batches(test), self.device),
+            )
+        model.eval()
+        of_val, of_test = (model.logits(part.to(self.device)).cpu() for part in features)
+        return of_val, of_test
+
+    @cached_property
+    def frozen(self) -> "_Frozen":
+        return _frozen(self.parent, self.data)
+
+    def _recalibrate(self, model: Classifier, chosen: Indices) -> None:
+        batches = self.frozen.train.views.batches(chosen[:_RECALIBRATION])
+        recalibrate(model.visual, (model.normalise(batch.to(self.device)) for batch in batches))
+
+
+@dataclass(frozen=True, eq=False)
+class _Frozen:
+    """What a parent, untouched, makes of a data set; shared by all its trials."""
+
+    train: FrozenFeatures
+    test: FrozenFeatures
+
+
+@lru_cache(maxsize=_KEPT)
+def _frozen(parent: Parent, data: Downstream) -> _Frozen:
+    train, test = _views(data, parent.size)
+    return _Frozen(
+        FrozenFeatures(train, parent.towers.dim), FrozenFeatures(test, parent.towers.dim)
+    )
+
+
+@lru_cache(maxsize=_KEPT)
+def _views(data: Downstream, size: int) -> tuple[Views, Views]:
+    return Views(data.train, size), Views(data.test, size)
+
+
+def _parent(context: Context) -> Parent:
+    parent = context.run.parents[0]
+    if not context.store.is_done(parent):
+        raise DataError(f"the parent {parent.id} has no record; launch the study again")
+    path = context.store.run(parent.id).encoder
+    return _read_parent(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=_KEPT)
+def _read_parent(path: Path, changed: int) -> Parent:
+    arch, towers = encoders.load(path)
+    return Parent(arch, towers, files.sha256(path))
+
+
+def _data(context: Context, recipe: Finetune) -> Downstream:
+    return _read_data(recipe.dataset, context.site.datasets.get(recipe.dataset))
+
+
+@lru_cache(maxsize=_KEPT)
+def _read_data(name: str, folder: str | None) -> Downstream:
+    path = Path(folder) if folder else None
+    return downstream.load(catalog.card(name, path), path)
+
+
+@lru_cache(maxsize=_KEPT)
+def _text_weights(parent: Parent, card: Card) -> Tensor:
+    tokenise = encoders.tokenizer(parent.arch)
+    return zero_shot_weights(parent.towers, tokenise, card.classes, card.templates)
+
+
+def _write_hits(context: Context, logits: Tensor, labels: Tensor) -> None:
+    """One bit per test image in the order of the data set: np.unpackbits(..., count=n_test)."""
+    hits = logits.argmax(dim=1).eq(labels).numpy()
+    buffer = io.BytesIO()
+    np.save(buffer, np.packbits(hits))
+    assert context.claim is not None
+    context.claim.check()
+    files.write_bytes(context.dir.hits, buffer.getvalue())

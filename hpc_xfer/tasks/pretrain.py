@@ -1,0 +1,157 @@
+"""One pre-training, read from top to bottom: data, model, loop, product, record."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hpc_xfer import architectures, provenance
+from hpc_xfer.data.pretraining import TrainBatches
+from hpc_xfer.data.sampling import Order, Subset
+from hpc_xfer.errors import DataError
+from hpc_xfer.recipes import (
+    Clip,
+    Finetune,
+    Pretrain,
+    Released,
+    Scratch,
+    SimCLR,
+    Supervised,
+    Trained,
+)
+from hpc_xfer.shard_index import ShardIndex
+from hpc_xfer.tasks import record
+from hpc_xfer.tasks.context import Context
+from hpc_xfer.training import encoders, released
+from hpc_xfer.training.checkpoint import Checkpoints
+from hpc_xfer.training.distributed import World
+from hpc_xfer.training.encoders import Towers, seeded
+from hpc_xfer.training.loop import Outcome, Pace, train
+from hpc_xfer.training.objectives import ClipObjective, SimCLRObjective, SupervisedObjective
+from hpc_xfer.training.schedule import adamw, warmup
+
+
+def run(context: Context) -> None:
+    """Leave encoder.pt and record.json.
+
+    Raises:
+        XferError: see training/loop.py; nothing that looks finished is left behind.
+    """
+    started, begun = provenance.now(), time.monotonic()
+    recipe = context.run.recipe
+    assert not isinstance(recipe, Finetune)
+    data: dict[str, Any] = {}
+    outcome = Outcome(loss=0.0)
+    if isinstance(recipe, Trained):
+        index = _source(context, recipe)
+        data = {"source": index.fingerprint, "shards": len(index.entries)}
+        towers = encoders.build(recipe.arch, recipe.seed, with_text=isinstance(recipe, Clip))
+        outcome = _train(context, recipe, index, towers)
+    else:
+        towers = _untrained(context, recipe)
+
+    if not context.world.leads:
+        return
+    assert context.claim is not None
+    context.claim.check()
+    encoders.save(context.dir.encoder, recipe.arch, towers)
+    timing = {
+        "seconds": time.monotonic() - begun,
+        "train_seconds": outcome.seconds,
+        "data_wait_seconds": outcome.data_wait_seconds,
+    }
+    record.write(context, _metrics(recipe, outcome, towers), timing, data, started)
+    Checkpoints(context.dir, context.claim).discard()
+
+
+def objective_of(recipe: Trained, towers: Towers, classes: int, world: World) -> nn.Module:
+    """The loss module of a method; heads start from the recipe's seed."""
+    with seeded(recipe.seed + 1):
+        if isinstance(recipe, Clip):
+            return ClipObjective(towers, recipe, world)
+        if isinstance(recipe, SimCLR):
+            return SimCLRObjective(towers, recipe, world)
+        assert isinstance(recipe, Supervised)
+        return SupervisedObjective(towers, recipe, classes)
+
+
+def _train(context: Context, recipe: Trained, index: ShardIndex, towers: Towers) -> Outcome:
+    world = context.world
+    if recipe.batch % world.size:
+        raise DataError(
+            f"batch {recipe.batch} cannot be shared by {world.size} processes; change "
+            "resources.pretrain.gpus"
+        )
+    subset = Subset.of([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
+    order = Order(subset, recipe.batch, recipe.seed)
+    batches = TrainBatches(
+        index=index,
+        order=order,
+        recipe=recipe,
+        size=architectures.image_size(recipe.arch),
+        rank=world.rank,
+        ranks=world.size,
+        tokenise=encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None,
+    )
+    steps = max(1, recipe.samples_seen // recipe.batch)
+    objective = objective_of(recipe, towers, len(index.classes or ()), world)
+    # The checkpoint holds what the optimiser updates, so both are made before it is read.
+    objective = objective.to(world.device)
+    optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
+    outcome = train(
+        objective,
+        optimizer,
+        batches,
+        Pace(
+            steps=steps,
+            batch=recipe.batch,
+            lr=recipe.lr,
+            warmup_steps=warmup(recipe.warmup_steps, steps),
+            grad_clip=recipe.grad_clip,
+            precision=recipe.precision,
+            broken_allowed=int(recipe.max_broken * recipe.samples_seen),
+        ),
+        context.habits,
+        context.dir,
+        Checkpoints(context.dir, context.claim),
+        world,
+        context.stop,
+    )
+    if isinstance(objective, ClipObjective):
+        towers.logit_scale = objective.logit_scale.detach().clamp(max=objective.limit).cpu()
+    return outcome
+
+
+def _source(context: Context, recipe: Trained) -> ShardIndex:
+    folder = context.site.sources.get(recipe.source)
+    if folder is None:
+        raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")
+    index = ShardIndex.load(Path(folder))
+    if isinstance(recipe, Supervised) and not index.classes:
+        raise DataError(f"{folder}: has no labels (cls), which supervised needs; name another")
+    return index
+
+
+def _untrained(context: Context, recipe: Pretrain) -> Towers:
+    if isinstance(recipe, Scratch):
+        return encoders.build(recipe.arch, recipe.seed, with_text=False)
+    assert isinstance(recipe, Released)
+    file = context.site.released.get(recipe.weights)
+    return released.load(recipe.arch, recipe.weights, Path(file) if file else None)
+
+
+def _metrics(recipe: Pretrain, outcome: Outcome, towers: Towers) -> dict[str, Any]:
+    """An untrained product has no loss and no speed."""
+    weights = sum(p.numel() for p in towers.visual.parameters())
+    if not isinstance(recipe, Trained):
+        return {"samples_seen": 0, "skipped_samples": 0, "visual_parameters": weights}
+    return {
+        "samples_seen": outcome.steps * recipe.batch,
+        "steps": outcome.steps,
+        "final_loss": outcome.loss,
+        "samples_per_second": round(outcome.samples_per_second, 1),
+        "skipped_samples": len(outcome.broken),
+        "broken": outcome.broken[:100],
+        "visual_parameters": weights,
+    }

@@ -1,0 +1,156 @@
+"""A classifier on top of an encoder: unit features, standardised once, and a linear head.
+
+The head starts from the text features of the class names where the parent has a text tower (as
+WiSE-FT, Wortsman et al. 2022), else from zero.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hpc_xfer.data.views import Views
+from hpc_xfer.errors import DataError
+from hpc_xfer.training.encoders import Tokenizer, Towers
+from hpc_xfer.training.objectives import Normalise
+
+Batch = dict[str, Any]
+
+
+class Classifier(nn.Module):
+    """Images or features to class logits; `forward` is the loss, for the training loop.
+
+    It trains a copy of the parent's visual tower.
+
+    The head sees features that are centred and scaled to root mean square 1 over the training
+    images of the draw, as the parent sees them. Under Adam the step of a weight does not depend on
+    the size of its input, so raw unit features (a common offset, entries of 1/sqrt(dim)) would make
+    a learning rate mean something else to every parent.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, towers: Towers, classes: int, smoothing: float) -> None:
+        super().__init__()
+        self.normalise, self.visual = Normalise(towers), copy.deepcopy(towers.visual)
+        self.head = nn.Linear(towers.dim, classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self.register_buffer("centre", torch.zeros(towers.dim))
+        self.register_buffer("spread", torch.ones(()))
+        self.smoothing = smoothing
+
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 (n, 3, S, S) -> (n, dim), of unit length."""
+        return F.normalize(self.visual(self.normalise(images)).float(), dim=-1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(n, dim) -> (n, classes)."""
+        out: Tensor = self.head((features - self.centre) / self.spread)
+        return out.float()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """images or features, and labels (n,) -> ()."""
+        features = batch["features"] if "features" in batch else self.features(batch["images"])
+        return F.cross_entropy(
+            self.logits(features), batch["labels"], label_smoothing=self.smoothing
+        )
+
+    @torch.no_grad()
+    def standardise(self, features: Tensor) -> None:
+        """Fix centre and spread from the training images' features (n, dim)."""
+        self.centre.copy_(features.mean(dim=0))
+        self.spread.copy_((features - self.centre).pow(2).mean().sqrt().clamp(min=1e-6))
+
+    @torch.no_grad()
+    def start_from_text(self, weights: Tensor) -> None:
+        """Begin as the zero-shot classifier with these weights (classes, dim) on unit features."""
+        self.head.weight.copy_(weights * self.spread)
+        self.head.bias.copy_(weights @ self.centre)
+
+
+@torch.no_grad()
+def zero_shot_weights(
+    towers: Towers, tokenise: Tokenizer, classes: Sequence[str], templates: Sequence[str]
+) -> Tensor:
+    """Mean text feature of each class over the templates, times the logit scale: (classes, dim).
+
+    Radford et al. 2021, section 3.1.4.
+    """
+    assert towers.text is not None and towers.logit_scale is not None
+    towers.text.eval()
+    rows = []
+    for name in classes:
+        tokens = tokenise([template.format(name) for template in templates])
+        mean = towers.text_features(tokens).mean(dim=0)
+        rows.append(F.normalize(mean, dim=-1))
+    weights = torch.stack(rows) * towers.logit_scale.exp()
+    if towers.projection is not None:  # logits = text . (P f), so P goes to the text's side
+        weights = weights @ towers.projection.weight  # type: ignore[operator]
+    return weights
+
+
+@torch.no_grad()
+def extract(model: Classifier, batches: Iterable[Tensor], device: torch.device) -> Tensor:
+    """Unit features of uint8 images (n, 3, S, S), in evaluation mode: (all n, dim) on the CPU."""
+    model.eval()
+    return torch.cat([model.features(batch.to(device)).cpu() for batch in batches])
+
+
+class FrozenFeatures:
+    """Features of an untouched encoder for one split: each image goes through it once."""
+
+    def __init__(self, views: Views, dim: int) -> None:
+        self.views = views
+        self._rows = torch.zeros((len(views.images), dim))
+        self._there = np.zeros(len(views.images), dtype=bool)
+
+    def of(self, model: Classifier, chosen: NDArray[np.int64], device: torch.device) -> Tensor:
+        """(n, dim) on the CPU; `model` must not have been trained yet."""
+        new = chosen[~self._there[chosen]]
+        if len(new):
+            self._rows[new] = extract(model, self.views.batches(new), device)
+            self._there[new] = True
+        return self._rows[chosen]
+
+
+def accuracies(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """top1, top5 (of fewer than five classes: all) and the mean of the classes' top1."""
+    top = logits.topk(min(5, logits.shape[1])).indices
+    hit = top.eq(labels[:, None])
+    first = hit[:, 0].double()
+    classes = [first[labels == label].mean() for label in labels.unique()]
+    return {
+        "top1": first.mean().item(),
+        "top5": hit.any(dim=1).double().mean().item(),
+        "per_class": torch.stack(classes).mean().item(),
+    }
+
+
+def check_class_order(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
+    """Refuse class names in an order that is not that of the labels.
+
+    A weak parent may be near chance with the right order; a wrong order shows in that another
+    assignment of names to labels would be right far more often.
+
+    Raises:
+        DataError: near chance as it is, but right under another order of the names.
+    """
+    table: NDArray[np.int64] = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(table, (labels.numpy(), logits.argmax(dim=1).numpy()), 1)
+    as_is = float(np.trace(table)) / len(labels)
+    rows, columns = linear_sum_assignment(-table)
+    best = float(table[rows, columns].sum()) / len(labels)
+    if as_is < 1.5 / len(classes) and best - as_is > 0.3:
+        wrong = next(i for i, j in zip(rows, columns, strict=True) if i != j)
+        raise DataError(
+            f"the zero-shot head is right for {as_is:.0%} of the images, with the class names in "
+            f"another order for {best:.0%}; check the order of the names, first {classes[wrong]!r}"
+        )

@@ -1,0 +1,125 @@
+"""One process or many: who we are, how we met, and what all ranks agree on.
+
+Rank 0 publishes its own address and a free port in a file of the run; nobody relies on a fixed port
+or on names that resolve.
+"""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch._C._distributed_c10d import TCPStore
+
+from hpc_xfer import files
+from hpc_xfer.errors import StoreError
+
+Item = TypeVar("Item")
+_MEET_SECONDS = 300  # nodes of one job may start minutes apart
+_TIMEOUT = timedelta(minutes=30)  # a checkpoint of the largest model to a slow disk
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those that train one model together."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def leads(self) -> bool:
+        """Rank 0 alone writes files."""
+        return self.rank == 0
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Per flag, whether any rank raised it; all ranks get the same answer."""
+        if self.size == 1:
+            return list(flags)
+        votes = torch.tensor([float(flag) for flag in flags], device=self.device)
+        dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+        return [vote > 0 for vote in votes.tolist()]
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over ranks of a detached scalar."""
+        if self.size == 1:
+            return value
+        total = value.detach().clone()
+        dist.all_reduce(total)
+        return total / self.size
+
+    def gather(self, value: list[Item]) -> list[Item]:
+        """All ranks' lists, one after another."""
+        if self.size == 1:
+            return value
+        lists: list[list[Item]] = [[] for _ in range(self.size)]
+        dist.all_gather_object(lists, value)
+        return [item for part in lists for item in part]
+
+
+@contextlib.contextmanager
+def join(rank: int, size: int, local_rank: int, meeting: Path | None) -> Iterator[World]:
+    """Enter the process group (none for one process) and leave it again.
+
+    Args:
+        meeting: file in which rank 0 publishes its address; needed for more than one process.
+    """
+    device = _device(local_rank)
+    if size == 1:
+        yield World(device=device)
+        return
+    assert meeting is not None, "several processes need a place to meet"
+    store = _host(meeting, size) if rank == 0 else _guest(meeting, size)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
+    try:
+        yield World(rank, size, device)
+    finally:
+        dist.destroy_process_group()
+        if rank == 0:
+            meeting.unlink(missing_ok=True)
+
+
+def _device(local_rank: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    # Slurm may show each task its own GPU alone, which then is number 0 for every rank.
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
+
+
+def _host(meeting: Path, size: int) -> TCPStore:
+    address = _own_address()
+    store = TCPStore(address, 0, size, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
+    files.write_json(meeting, {"host": address, "port": store.port})
+    return store
+
+
+def _guest(meeting: Path, size: int) -> TCPStore:
+    end = time.monotonic() + _MEET_SECONDS
+    while (place := files.read_json(meeting)) is None:
+        if time.monotonic() > end:
+            raise StoreError(f"{meeting}: rank 0 did not appear in {_MEET_SECONDS} s; see its log")
+        time.sleep(0.1)
+    return TCPStore(place["host"], place["port"], size, is_master=False, timeout=_TIMEOUT)
+
+
+def _own_address() -> str:
+    """Loopback on one node; else the address that the default route uses. Nothing is sent."""
+    if int(os.environ.get("SLURM_NNODES", "1")) == 1:
+        return "127.0.0.1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("10.255.255.255", 1))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return socket.gethostbyname(socket.gethostname())

@@ -1,0 +1,299 @@
+"""The loop: batch, loss, step; once in a while a row of metrics, a checkpoint, a look around.
+
+Pre-training, fine-tuning and linear probes all run through `train`.
+"""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from hpc_xfer import files
+from hpc_xfer.errors import DataError, Diverged, Interrupted
+from hpc_xfer.progress import Heartbeat
+from hpc_xfer.store import RunDir
+from hpc_xfer.training.batchnorm import synchronise
+from hpc_xfer.training.checkpoint import Checkpoints
+from hpc_xfer.training.distributed import World
+from hpc_xfer.training.schedule import learning_rate
+from hpc_xfer.training.stop import Stop
+
+Batch = dict[str, Any]
+_SMOOTHING = 0.98  # of the loss that is reported: a memory of about 50 steps
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a run goes through its steps; `batch` is global."""
+
+    steps: int
+    batch: int
+    lr: float
+    warmup_steps: int
+    grad_clip: float | None
+    precision: str
+    broken_allowed: int = 0  # samples
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What changes no number: when to save, when to write a row, how to load."""
+
+    checkpoint_seconds: float = 600
+    log_steps: int = 20
+    workers: int = 0
+    tensorboard: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a finished training can tell."""
+
+    steps: int = 0
+    loss: float = float("nan")  # smoothed
+    samples_per_second: float = 0.0
+    data_wait_seconds: float = 0.0
+    seconds: float = 0.0
+    broken: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds besides weights and optimiser."""
+
+    step: int = 0
+    loss: Tensor | None = None
+    broken: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+def train(
+    objective: nn.Module,
+    optimizer: Optimizer,
+    batches: Dataset[Batch],
+    pace: Pace,
+    habits: Habits,
+    run: RunDir,
+    checkpoints: Checkpoints | None,
+    world: World,
+    stop: Stop,
+) -> Outcome:
+    """Train `objective` in place, from the checkpoint where there is one.
+
+    Raises:
+        Interrupted: asked to stop; a checkpoint was written.
+        Diverged: the loss is NaN or infinite; the last good checkpoint stays.
+        DataError: more broken samples than allowed.
+        ClaimLost: another process has taken the run over.
+    """
+    objective = synchronise(objective, world)
+    objective = objective.to(world.device).to(memory_format=torch.channels_last)
+    state = _resume(objective, optimizer, checkpoints, world)
+    model = (
+        objective
+        if world.size == 1
+        else DistributedDataParallel(objective, broadcast_buffers=False)
+    )
+    model.train()
+    heart = Heartbeat(run, pace.steps, pace.batch, state.step)
+    begun = saved = time.monotonic()
+    first = state.step
+
+    with contextlib.closing(_Rows(run, habits, world, first)) as rows:
+        for batch in _timed(_loader(batches, first, pace, habits, world), state):
+            loss = _step(model, optimizer, batch, state.step, pace, world)
+            state.step += 1
+            state.loss = loss if state.loss is None else torch.lerp(loss, state.loss, _SMOOTHING)
+
+            if state.step % habits.log_steps == 0 or state.step == pace.steps:
+                value = _finite(state, world)
+                rate = (state.step - first) * pace.batch / (time.monotonic() - begun)
+                rows.write(state.step, value, optimizer.param_groups[0]["lr"], rate, pace.batch)
+                if world.leads:
+                    heart.beat(state.step, value)
+
+            broken = batch.get("broken", [])
+            due = time.monotonic() - saved > habits.checkpoint_seconds
+            asked, due, spoilt = world.any(stop.requested, due, bool(broken))
+            if spoilt:
+                state.broken += world.gather(broken)
+                if len(state.broken) > pace.broken_allowed:
+                    raise DataError(_too_broken(state.broken, pace.broken_allowed))
+            if (asked or due) and state.step < pace.steps:
+                _finite(state, world)
+                elapsed = state.seconds + time.monotonic() - begun
+                _save(objective, optimizer, checkpoints, state, elapsed, world)
+                saved = time.monotonic()
+                if asked:
+                    raise Interrupted(f"stopped at step {state.step} of {pace.steps}")
+
+    seconds = state.seconds + time.monotonic() - begun
+    return Outcome(
+        steps=state.step,
+        loss=_finite(state, world),
+        samples_per_second=state.step * pace.batch / max(seconds, 1e-9),
+        data_wait_seconds=state.waited,
+        seconds=seconds,
+        broken=state.broken,
+    )
+
+
+def _finite(state: _State, world: World) -> float:
+    """The smoothed loss, a mean over ranks, so that all of them stop together."""
+    assert state.loss is not None
+    value = float(world.mean(state.loss))
+    if not math.isfinite(value):
+        raise Diverged(f"the loss is {value} at step {state.step}; lower lr")
+    return value
+
+
+def _step(
+    model: nn.Module, optimizer: Optimizer, batch: Batch, step: int, pace: Pace, world: World
+) -> Tensor:
+    """One update; returns the detached loss."""
+    lr = learning_rate(step, pace.steps, pace.warmup_steps, pace.lr)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    tensors = {
+        name: value.to(world.device, non_blocking=True)
+        for name, value in batch.items()
+        if isinstance(value, Tensor)
+    }
+    with torch.autocast(world.device.type, torch.bfloat16, enabled=pace.precision == "bf16"):
+        loss: Tensor = model(tensors)
+    loss.backward()
+    if pace.grad_clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), pace.grad_clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.detach().float()
+
+
+def _loader(
+    batches: Dataset[Batch], first: int, pace: Pace, habits: Habits, world: World
+) -> Iterator[Batch]:
+    """Batches from step `first` on, in order whatever the number of workers."""
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(first, pace.steps),
+        num_workers=habits.workers,
+        pin_memory=world.device.type == "cuda",
+        persistent_workers=False,
+        prefetch_factor=4 if habits.workers else None,
+    )
+    return iter(loader)
+
+
+def _timed(batches: Iterator[Batch], state: _State) -> Iterator[Batch]:
+    """The same batches; the time they kept us waiting is added to the state."""
+    while True:
+        begun = time.monotonic()
+        batch = next(batches, None)
+        state.waited += time.monotonic() - begun
+        if batch is None:
+            return
+        yield batch
+
+
+def _resume(
+    objective: nn.Module, optimizer: Optimizer, checkpoints: Checkpoints | None, world: World
+) -> _State:
+    saved = checkpoints.load() if checkpoints is not None else None
+    if saved is None:
+        return _State()
+    objective.load_state_dict(saved["objective"])
+    optimizer.load_state_dict(saved["optimizer"])
+    torch.set_rng_state(saved["rng"])
+    losses = saved["losses"]
+    mine = losses[world.rank] if len(losses) == world.size else sum(losses) / len(losses)
+    loss = torch.tensor(mine, device=world.device)
+    return _State(saved["step"], loss, saved["broken"], saved["seconds"], saved["waited"])
+
+
+def _save(
+    objective: nn.Module,
+    optimizer: Optimizer,
+    checkpoints: Checkpoints | None,
+    state: _State,
+    seconds: float,
+    world: World,
+) -> None:
+    """Rank 0 writes; the others only say what their loss is."""
+    losses = world.gather([float(state.loss)]) if state.loss is not None else []
+    if checkpoints is None or not world.leads:
+        return
+    checkpoints.save(
+        {
+            "step": state.step,
+            "objective": objective.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+            "losses": losses,
+            "broken": state.broken,
+            "seconds": seconds,
+            "waited": state.waited,
+        }
+    )
+
+
+def _too_broken(broken: list[str], allowed: int) -> str:
+    return (
+        f"{len(broken)} broken samples, {allowed} allowed (max_broken); run `python -m "
+        f"hpc_xfer.shards check` on the source; the first: {broken[0]}"
+    )
+
+
+class _Rows:
+    """metrics.jsonl and TensorBoard, without rows of steps that a resumed run does again."""
+
+    def __init__(self, run: RunDir, habits: Habits, world: World, first: int) -> None:
+        self.path: Path | None = run.metrics if world.leads else None
+        self.board: SummaryWriter | None = None
+        if self.path is None:
+            return
+        if self.path.exists():
+            kept = [row for row in _lines(self.path) if row["step"] <= first]
+            files.write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        if habits.tensorboard:
+            self.board = SummaryWriter(str(run.tensorboard), purge_step=first + 1)
+
+    def write(self, step: int, loss: float, lr: float, rate: float, batch: int) -> None:
+        if self.path is None:
+            return
+        row = {
+            "step": step,
+            "samples": step * batch,
+            "loss": loss,
+            "lr": lr,
+            "samples_per_second": rate,
+        }
+        files.append_line(self.path, json.dumps(row))
+        if self.board is not None:
+            for name in ("loss", "lr", "samples_per_second"):
+                self.board.add_scalar(f"train/{name}", row[name], step)
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows that are whole; the last may be cut."""
+    for line in path.read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return

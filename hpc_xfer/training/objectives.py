@@ -1,0 +1,132 @@
+"""What is minimised: one module per method, from a batch on the device to a scalar loss.
+
+Every loss is over the global batch: features of all ranks are gathered with their gradients, so
+that the mean over ranks (which DistributedDataParallel takes) is the loss of one process.
+Batches are dicts of tensors; N is the rank's share of the global batch.
+"""
+
+from typing import Any
+
+import open_clip
+import torch
+import torch.distributed.nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hpc_xfer.data import photometric
+from hpc_xfer.recipes import Clip, SimCLR, Supervised
+from hpc_xfer.training.distributed import World
+from hpc_xfer.training.encoders import Towers
+
+Batch = dict[str, Any]
+
+
+class Normalise(nn.Module):
+    """uint8 (..., 3, S, S) -> float, normalised as the encoder was built for."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, towers: Towers) -> None:
+        super().__init__()
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in towers.normalisation)
+        self.register_buffer("mean", mean * 255, persistent=False)
+        self.register_buffer("std", std * 255, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Channels last, which made ModifiedResNet steps 1.2-1.4x faster on a CPU."""
+        out = (images.float() - self.mean) / self.std
+        return out.contiguous(memory_format=torch.channels_last)
+
+
+class ClipObjective(nn.Module):
+    """InfoNCE between images and captions (Radford et al. 2021, fig. 3)."""
+
+    def __init__(self, towers: Towers, recipe: Clip, world: World) -> None:
+        super().__init__()
+        assert towers.text is not None and towers.logit_scale is not None
+        self.normalise = Normalise(towers)
+        self.visual, self.text, self.projection = towers.visual, towers.text, towers.projection
+        self.logit_scale = nn.Parameter(towers.logit_scale)
+        self.limit = torch.tensor(recipe.max_logit_scale).log().item()
+        self.loss = open_clip.ClipLoss(
+            local_loss=True, gather_with_grad=True, rank=world.rank, world_size=world.size
+        )
+
+    def forward(self, batch: Batch) -> Tensor:
+        """images (N, 3, S, S) uint8, tokens (N, context) -> ()."""
+        features = self.visual(self.normalise(batch["images"]))
+        if self.projection is not None:
+            features = self.projection(features)
+        image = F.normalize(features.float(), dim=-1)
+        text = F.normalize(self.text(batch["tokens"]).float(), dim=-1)
+        loss: Tensor = self.loss(image, text, self.logit_scale.clamp(max=self.limit).exp())
+        return loss
+
+
+class SimCLRObjective(nn.Module):
+    """NT-Xent over two augmented views (Chen et al. 2020, eq. 1), projection head as in SLIP."""
+
+    def __init__(self, towers: Towers, recipe: SimCLR, world: World) -> None:
+        super().__init__()
+        self.normalise, self.visual = Normalise(towers), towers.visual
+        self.head = _projection(towers.dim, recipe.projection)
+        self.temperature, self.world = recipe.temperature, world
+
+    def forward(self, batch: Batch) -> Tensor:
+        """images (N, 2, 3, S, S) uint8, colour (N, 2, k), see data/photometric.py -> ()."""
+        images, colour = batch["images"].transpose(0, 1), batch["colour"].transpose(0, 1)
+        views = photometric.apply(images.flatten(0, 1), colour.flatten(0, 1))
+        z = F.normalize(self.head(self.visual(self.normalise(views))).float(), dim=-1)
+        first, second = z.chunk(2)
+        return nt_xent(first, second, self.temperature, self.world)
+
+
+class SupervisedObjective(nn.Module):
+    """Cross-entropy over the classes of the source."""
+
+    def __init__(self, towers: Towers, recipe: Supervised, classes: int) -> None:
+        super().__init__()
+        self.normalise, self.visual = Normalise(towers), towers.visual
+        self.head = nn.Linear(towers.dim, classes)
+        self.smoothing = recipe.label_smoothing
+
+    def forward(self, batch: Batch) -> Tensor:
+        """images (N, 3, S, S) uint8, labels (N,) -> ()."""
+        logits = self.head(self.visual(self.normalise(batch["images"])))
+        return F.cross_entropy(logits.float(), batch["labels"], label_smoothing=self.smoothing)
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World) -> Tensor:
+    """Normalised temperature-scaled cross-entropy; rows of this rank against columns of all.
+
+    Args:
+        first, second: (N, d) unit vectors, two views of the same N images.
+    """
+    everything = torch.cat([_gather(first, world), _gather(second, world)])  # (2 * N * ranks, d)
+    n, total = len(first), len(first) * world.size
+    place = torch.arange(n, device=first.device) + world.rank * n
+    own = torch.cat([place, place + total])
+    logits = torch.cat([first, second]) @ everything.T / temperature
+    logits[torch.arange(2 * n, device=first.device), own] = float("-inf")  # not its own negative
+    partner = torch.cat([place + total, place])
+    return F.cross_entropy(logits, partner)
+
+
+def _gather(value: Tensor, world: World) -> Tensor:
+    if world.size == 1:
+        return value
+    return torch.cat(torch.distributed.nn.all_gather(value))
+
+
+def _projection(inside: int, widths: tuple[int, int, int]) -> nn.Sequential:
+    hidden, middle, outside = widths
+    return nn.Sequential(
+        nn.Linear(inside, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, middle, bias=False),
+        nn.BatchNorm1d(middle),
+        nn.ReLU(inplace=True),
+        nn.Linear(middle, outside),
+    )

@@ -1,0 +1,279 @@
+"""Executes packs: the one door between the login node's files and those that import torch.
+
+A launcher starts it; Slurm and this machine use the same one.
+
+    python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34    # one pack
+    python -m hpc_xfer.worker --store runs --study demo                        # packs from stdin
+
+Events go to standard output as JSON lines, logs to standard error.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpc_xfer import claims, cli, files
+from hpc_xfer import site as sites
+from hpc_xfer.claims import Claim
+from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError, XferError
+from hpc_xfer.plan import Run, restore
+from hpc_xfer.site import Site
+from hpc_xfer.store import SCHEMA, Store
+from hpc_xfer.study import FinetuneResources, PretrainResources
+
+if TYPE_CHECKING:
+    from hpc_xfer.training.distributed import World
+    from hpc_xfer.training.stop import Stop
+
+log = logging.getLogger("hpc_xfer.worker")
+Tell = Callable[[dict[str, Any]], None]
+_LAST_LINES = 30  # of a traceback, in error.json
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack as its file in the store tells it."""
+
+    id: str
+    runs: tuple[Run, ...]
+    resources: PretrainResources | FinetuneResources
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of how many processes this is, and where they meet."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    attempt: str = "0"
+
+
+def read_pack(store: Store, study: str, pack_id: str) -> Pack:
+    """Raises:
+    StoreError: the pack or a recipe in it is absent or damaged.
+    """
+    path = store.study(study).pack(pack_id)
+    content = files.read_json(path)
+    if content is None:
+        raise StoreError(f"{path}: is absent or damaged; launch the study again")
+    runs = tuple(read_run(store, run_id) for run_id in content["runs"])
+    model = PretrainResources if runs[0].kind == "pretrain" else FinetuneResources
+    resources = model.model_validate_json(json.dumps(content["resources"]))
+    return Pack(pack_id, runs, resources)
+
+
+def read_run(store: Store, run_id: str) -> Run:
+    """The run with its parents, from their recipes.
+
+    Raises:
+        StoreError: a recipe is absent, damaged, or of another version of the recipes.
+    """
+    path = store.run(run_id).recipe
+    content = files.read_json(path)
+    try:
+        parents = tuple(read_run(store, parent) for parent in content["parents"])
+        run = restore(content["kind"], content["recipe"], parents)
+    except (TypeError, KeyError, ValueError) as error:
+        raise StoreError(
+            f"{path}: is absent or damaged ({error}); launch the study again"
+        ) from error
+    if run.id != run_id:
+        raise StoreError(f"{path}: belongs to another version of hpc_xfer; use another store")
+    return run
+
+
+def execute(pack: Pack, store: Store, site: Site, place: Place, stop: "Stop", tell: Tell) -> None:
+    """Run after run; a failing one does not stop the others, being asked to stop does.
+
+    All ranks of a pack call this; rank 0 claims, writes and tells.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        torch.set_num_threads(pack.resources.threads)
+    for run in pack.runs:
+        if stop.requested:
+            tell({"event": "interrupted", "run": run.id})
+            return
+        _execute_run(run, pack, store, site, place, stop, tell)
+
+
+def _execute_run(
+    run: Run, pack: Pack, store: Store, site: Site, place: Place, stop: "Stop", tell: Tell
+) -> None:
+    from hpc_xfer.training import distributed
+
+    claim = None
+    if place.rank == 0:
+        if store.is_done(run):
+            tell({"event": "done", "run": run.id})
+            return
+        claim = claims.take(store.run(run.id))
+        if claim is None:
+            tell({"event": "held", "run": run.id, "by": claims.holder(store.run(run.id))})
+            return
+        tell({"event": "started", "run": run.id})
+    meeting = store.run(run.id).rendezvous(place.attempt)
+    try:
+        with distributed.join(place.rank, place.size, place.local_rank, meeting) as world:
+            _task(run, pack, store, site, claim, world, stop)
+        tell({"event": "done", "run": run.id})
+    except Interrupted:
+        tell({"event": "interrupted", "run": run.id})
+    except ClaimLost as error:
+        log.warning("%s", error)
+        tell({"event": "held", "run": run.id, "by": claims.holder(store.run(run.id))})
+    except Exception as error:  # reported with its trace; the next run of the pack gets its chance
+        log.exception("run %s failed", run.id)
+        if place.rank == 0:
+            tell({"event": "failed", "run": run.id, **_write_error(store, run, error)})
+        elif place.size > 1:
+            raise
+    finally:
+        if claim is not None:
+            _release(claim)
+
+
+def _task(
+    run: Run,
+    pack: Pack,
+    store: Store,
+    site: Site,
+    claim: Claim | None,
+    world: "World",
+    stop: "Stop",
+) -> None:
+    from hpc_xfer.tasks.context import Context
+
+    context = Context(run, store, site, claim, pack.resources, world, stop)
+    match run.kind:
+        case "pretrain":
+            from hpc_xfer.tasks import pretrain
+
+            pretrain.run(context)
+        case "finetune":
+            from hpc_xfer.tasks import finetune
+
+            finetune.run(context)
+
+
+def _release(claim: Claim) -> None:
+    try:
+        claim.release()
+    except StoreError as error:  # a full disk; others will see that this process is gone
+        log.warning("%s", error)
+
+
+def _write_error(store: Store, run: Run, error: Exception) -> dict[str, Any]:
+    """error.json, as good as the disk allows; returns what the launcher is told."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    told = {"class": classify(error), "message": str(error) or type(error).__name__}
+    content = {
+        "schema": SCHEMA,
+        "run": run.id,
+        "attempt": claims.attempts(store.run(run.id)),
+        "traceback": lines[-_LAST_LINES:],
+        **told,
+    }
+    try:
+        files.write_json(store.run(run.id).error, content)
+    except StoreError as full:
+        log.warning("%s", full)
+    return told
+
+
+def classify(error: BaseException) -> str:
+    """The kind of failure, which decides what helps: other data, more memory, a mended program."""
+    if isinstance(error, Diverged):
+        return "nan"
+    if isinstance(error, DataError):
+        return "data"
+    if isinstance(error, StoreError):
+        return "store"
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if type(error).__name__ == "OutOfMemoryError":
+        return "CUDA out of memory"
+    return "code"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parse(argv)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.captureWarnings(True)
+    store, site = Store(Path(args.store)), sites.load(Path(args.site) if args.site else None)
+    from hpc_xfer.training.stop import Stop
+
+    stop = Stop().on(signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+    place = Place(args.rank, args.world, args.local_rank, args.attempt)
+    packs = iter([args.pack]) if args.pack else _from_stdin(stop)
+    failed = False
+
+    def tell(event: dict[str, Any]) -> None:
+        nonlocal failed
+        failed |= event["event"] == "failed"
+        if place.rank == 0:
+            print(json.dumps(event), flush=True)
+
+    for pack_id in packs:
+        try:
+            execute(read_pack(store, args.study, pack_id), store, site, place, stop, tell)
+        except XferError as error:
+            log.error("%s", error)
+            tell({"event": "failed", "run": None, "class": classify(error), "message": str(error)})
+        tell({"event": "pack", "pack": pack_id})
+        if stop.requested:
+            break
+    return 1 if failed and args.pack else 0
+
+
+def _from_stdin(stop: "Stop") -> Iterator[str]:
+    """Pack ids until the launcher closes the pipe; its death also stops a run in progress."""
+    import queue
+
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line.strip())
+        lines.put(None)
+        if os.getppid() != parent:  # an orphan: save what is there and go
+            stop.request()
+
+    parent = os.getppid()
+    threading.Thread(target=read, daemon=True).start()
+    while (line := lines.get()) is not None:
+        yield line
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.parser(
+        "worker",
+        "Execute packs of runs. Launchers start it; so can you, to look at one pack closely.",
+        "python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34",
+    )
+    parser.add_argument("--store", required=True, help="the store")
+    parser.add_argument("--study", required=True, help="name of the study that wrote the packs")
+    parser.add_argument("--site", help="site file")
+    parser.add_argument("--pack", help="one pack; without it, pack ids are read from stdin")
+    parser.add_argument("--rank", type=int, default=0, help="of this process (default: 0)")
+    parser.add_argument("--world", type=int, default=1, help="number of processes (default: 1)")
+    parser.add_argument("--local-rank", type=int, default=0, help="rank on this node (default: 0)")
+    parser.add_argument("--attempt", default="0", help="the same for all ranks of one start")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    cli.exit_with(main)

@@ -1,0 +1,105 @@
+"""Small studies with made-up results, written through the real store."""
+
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from hpc_xfer import files, plan, study
+from hpc_xfer.plan import Plan, Run
+from hpc_xfer.recipes import Finetune
+from hpc_xfer.store import Store
+from hpc_xfer.study import Study
+
+GRID = """
+name: tiny
+question: Does pre-training help?
+pretrain:
+  - {method: clip, arch: RN50, source: sans, samples: [8000, 16000], epochs: 1, batch: 100}
+  - {method: scratch, arch: RN50}
+finetune:
+  datasets: [digits, mnist]
+  shots: [1, full]
+  draws: 3
+  mode: [ft]
+  tune: {lr: [1e-4, 1e-3]}
+"""
+# A pre-training, one data set, one draw, three learning rates.
+ONE_CELL = """
+name: one
+pretrain: [{method: clip, arch: RN50, source: sans, samples: 8000, epochs: 1, batch: 100}]
+finetune: {datasets: [digits], shots: [1], draws: 1, tune: {lr: [1e-4, 1e-3, 1e-2]}}
+"""
+
+Metrics = dict[str, Any]
+
+
+def make(folder: Path, grid: str = GRID) -> tuple[Study, Plan, Store]:
+    """The study of a grid text and an empty store beside it."""
+    path = folder / "grid.yaml"
+    path.write_text(grid)
+    loaded = study.load(path)
+    return loaded, plan.make(loaded), Store(folder / "store")
+
+
+def record(store: Store, run: Run, **metrics: Any) -> None:
+    """Write a whole record; what is not said is made up from the id, the same every time."""
+    base = _trial(run) if isinstance(run.recipe, Finetune) else _pretraining()
+    content = {
+        "schema": 1,
+        "run": run.id,
+        "kind": run.kind,
+        "parents": [parent.id for parent in run.parents],
+        "recipe": run.spec,
+        "metrics": base | metrics,
+        "timing": {"seconds": 1.9},
+        "provenance": {
+            "commit": "3f2c9aa", "dirty": False, "host": "node1", "gpu": "A100", "restarts": 0,
+            "packages": {"torch": "2.9.1"},
+        },
+    }  # fmt: skip
+    files.write_json(store.run(run.id).record, content)
+
+
+def record_all(store: Store, runs: Iterable[Run]) -> None:
+    for run in runs:
+        record(store, run)
+
+
+def failure(store: Store, run: Run, message: str = "the loss is NaN\nat step 3") -> None:
+    files.write_json(
+        store.run(run.id).error,
+        {"schema": 1, "run": run.id, "class": "nan", "message": message, "traceback": "",
+         "attempt": 1},
+    )  # fmt: skip
+
+
+def trials(plan: Plan, keep: Callable[[Finetune], bool] = lambda recipe: True) -> list[Run]:
+    return [r for r in plan.of("finetune") if isinstance(r.recipe, Finetune) and keep(r.recipe)]
+
+
+def _pretraining() -> Metrics:
+    return {
+        "samples_seen": 8000, "final_loss": 2.5, "samples_per_second": 812.5, "skipped_samples": 0,
+        "steps": 80,
+    }  # fmt: skip
+
+
+def _trial(run: Run) -> Metrics:
+    """Accuracy that grows with shots and pre-training size, with the luck of the draw in it."""
+    recipe = run.recipe
+    assert isinstance(recipe, Finetune)
+    draw = random.Random(f"{recipe.dataset} {recipe.shots} {recipe.draw}").gauss(0, 0.03)
+    noise = random.Random(run.id).gauss(0, 0.01)
+    shots = {1: 0.3, 5: 0.55, 10: 0.62, 20: 0.7, "full": 0.85}[recipe.shots]
+    columns = run.parents[0].columns
+    size = columns.get("samples", 0)
+    help_ = 0.0 if not size else 0.05 * (size / 8000) ** 0.25 * (1 if shots < 0.8 else 0.3)
+    help_ += {"simclr": 0.03, "supervised": 0.06}.get(columns["method"], 0.0)
+    lr = {1e-3: 0.0, 3e-4: -0.02}.get(recipe.lr, -0.05)
+    top1 = min(0.99, max(0.02, shots + draw + noise + help_ + lr))
+    return {
+        "val_top1": top1 - 0.01, "test_top1": top1, "test_top5": min(1.0, top1 + 0.2),
+        "test_per_class": top1 - 0.005, "n_test": 899, "n_val": 180, "train_images": 10,
+        "train_loss": 0.3, "steps": 60,
+    }  # fmt: skip

@@ -1,0 +1,259 @@
+"""Downstream data: cards by listing, pixels however they are stored, and proof of both."""
+
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hpc_xfer import catalog
+from hpc_xfer.catalog import Card
+from hpc_xfer.data import downstream
+from hpc_xfer.data.images import decode, decode_array, encode_png
+from hpc_xfer.errors import DataError, StudyError
+
+
+def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+# Decoding.
+
+
+def test_an_image_is_three_planes_of_bytes() -> None:
+    image = Image.new("RGB", (4, 3), (10, 20, 30))
+    pixels = decode(encoded(image, "png"))
+    assert (pixels.shape, pixels.dtype) == ((3, 3, 4), torch.uint8)
+    assert pixels[:, 2, 3].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("image", "file_format", "expected"),
+    [
+        (Image.new("L", (4, 3), 77), "png", [77, 77, 77]),
+        (Image.new("1", (4, 3), 1), "png", [255, 255, 255]),
+        (Image.new("LA", (4, 3), (77, 128)), "png", [77, 77, 77]),
+        (Image.new("RGBA", (4, 3), (10, 20, 30, 128)), "png", [10, 20, 30]),
+        (Image.new("RGB", (4, 3), (10, 20, 30)).quantize(4), "png", [10, 20, 30]),
+        (Image.new("CMYK", (4, 3), (0, 255, 255, 0)), "tiff", [255, 0, 0]),
+        (Image.fromarray(np.full((3, 4), 65535, np.uint16)), "png", [255, 255, 255]),
+        (Image.fromarray(np.full((3, 4), 257 * 50, np.uint16)), "tiff", [50, 50, 50]),
+    ],
+    ids=["grey", "bits", "grey+alpha", "alpha", "palette", "cmyk", "16-bit white", "16-bit grey"],
+)
+def test_any_mode_becomes_rgb(image: Image.Image, file_format: str, expected: list[int]) -> None:
+    assert decode(encoded(image, file_format))[:, 1, 1].tolist() == expected
+
+
+def test_a_palette_with_transparency_is_decoded_in_silence() -> None:
+    image = Image.new("P", (4, 3), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    data = encoded(image, "png", transparency=b"\x00\x80")
+    assert decode(data)[:, 1, 1].tolist() == [10, 20, 30]
+
+
+def test_a_photograph_taken_sideways_is_turned_upright() -> None:
+    image = Image.new("RGB", (4, 2))
+    image.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to view
+    pixels = decode(encoded(image, "png", exif=exif))
+    assert pixels.shape == (3, 4, 2)
+    assert pixels[:, 0, 1].tolist() == [255, 255, 255]  # upper left went to upper right
+
+
+def test_a_damaged_exif_note_costs_no_image() -> None:
+    data = encoded(Image.new("RGB", (4, 2), (9, 9, 9)), "jpeg", exif=b"Exif\0\0MM\0*\0\0\xff\xff")
+    assert decode(data).shape == (3, 2, 4)
+
+
+def test_a_png_comes_back_as_it_went() -> None:
+    pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    assert np.array_equal(decode_array(encode_png(pixels)), pixels)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<html>404</html>",
+        encoded(Image.effect_noise((64, 64), 50), "jpeg")[:700],
+        encoded(Image.effect_noise((64, 64), 50), "png")[:700],
+    ],
+    ids=["empty", "text", "cut jpeg", "cut png"],
+)
+def test_what_is_no_image_is_named(data: bytes) -> None:
+    with pytest.raises(
+        DataError, match=r"^cat\.jpg: (is not an image|cannot be decoded \(.*\)); repl"
+    ):
+        decode(data, "cat.jpg")
+
+
+def test_floating_point_pixels_are_refused_with_the_way_out() -> None:
+    data = encoded(Image.fromarray(np.zeros((3, 4), np.float32)), "tiff")
+    with pytest.raises(DataError, match="x: holds floating-point pixels, whose range is"):
+        decode(data, "x")
+
+
+def test_a_decompression_bomb_is_an_error_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.new("L", (100, 100)), "png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataError, match="bomb: cannot be decoded"):
+        decode(data, "bomb")
+
+
+# Image folders.
+
+
+@pytest.fixture
+def animals(tmp_path: Path) -> Path:
+    """Three training and one test image of each of two classes, in a path with a space."""
+    folder = tmp_path / "my animals"
+    for split, n in (("train", 3), ("test", 1)):
+        for level, name in ((10, "big_cat"), (20, "dog")):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(n):
+                path = folder / split / name / f"photo {i}.png"
+                path.write_bytes(encoded(Image.new("RGB", (4, 3), (level, i, 0)), "png"))
+    return folder
+
+
+def test_a_folder_is_described_by_listing(animals: Path) -> None:
+    (animals / "train/dog/photo 2.png").rename(animals / "train/big_cat/photo 3.PNG")
+    (animals / "train/dog/notes.txt").write_text("not an image")
+    (animals / "train/dog/._photo 1.png").write_text("what macOS leaves")
+    (animals / "train/.cache").mkdir()
+    assert catalog.folder_card("animals", animals) == Card(
+        name="animals",
+        title="animals",
+        classes=("big cat", "dog"),
+        train=6,
+        test=2,
+        smallest_class=2,
+        templates=("a photo of a {}.",),
+        source=str(animals),
+    )
+
+
+def test_a_folder_is_read_image_by_image(animals: Path) -> None:
+    data = downstream.load(catalog.card("animals", animals), animals)
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.test.labels.tolist() == [0, 1]
+    assert data.train.labels.dtype == np.int64
+    assert data.train.image(4)[:, 0, 0].tolist() == [20, 1, 0]
+    assert len(pickle.loads(pickle.dumps(data)).test) == 2  # as spawned workers get it
+
+
+def test_the_fingerprint_moves_with_the_folder_and_changes_with_a_byte(animals: Path) -> None:
+    def fingerprint(folder: Path) -> str:
+        return downstream.load(catalog.card("animals", folder), folder).fingerprint
+
+    before = fingerprint(animals)
+    moved = animals.rename(animals.parent / "moved")
+    assert fingerprint(moved) == before
+    (moved / "test/dog/photo 0.png").write_bytes(encode_png(np.zeros((3, 4), np.uint8)))
+    assert fingerprint(moved) != before
+
+
+def test_images_that_went_after_launch_are_missed(animals: Path) -> None:
+    card = catalog.card("animals", animals)
+    (animals / "train/dog/photo 0.png").unlink()
+    with pytest.raises(DataError, match="has 5 training images where 6 were announced; restore"):
+        downstream.load(card, animals)
+
+
+def test_classes_that_changed_after_launch_are_noticed(animals: Path) -> None:
+    card = catalog.card("animals", animals)
+    (animals / "test/dog").rename(animals / "test/fox")
+    with pytest.raises(DataError, match="its classes changed since launch; launch again"):
+        downstream.load(card, animals)
+
+
+def test_a_broken_image_is_named_when_it_is_read(animals: Path) -> None:
+    (animals / "train/dog/photo 0.png").write_bytes(b"")
+    data = downstream.load(catalog.card("animals", animals), animals)
+    with pytest.raises(DataError, match=r"train/dog/photo 0\.png: is not an image"):
+        data.train.image(3)
+    (animals / "train/dog/photo 0.png").unlink()
+    with pytest.raises(DataError, match=r"train/dog/photo 0\.png: cannot be read"):
+        data.train.image(3)
+
+
+def refusal(name: str, folder: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        catalog.card(name, folder)
+    return str(caught.value)
+
+
+def test_a_missing_folder_points_to_the_site_file(tmp_path: Path) -> None:
+    folder = tmp_path / "none"
+    assert refusal("animals", folder) == (
+        f"{folder}: no such folder; correct data set 'animals' in the site file"
+    )
+
+
+def test_a_missing_split_says_what_belongs_there(animals: Path, tmp_path: Path) -> None:
+    (animals / "test").rename(tmp_path / "elsewhere")
+    test = animals / "test"
+    assert refusal("animals", animals) == f"{test}: no such folder; images go into {test}/CLASS/"
+
+
+def test_a_split_without_classes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    assert "train: has no class folders; images go into" in refusal("animals", tmp_path)
+
+
+def test_a_class_in_one_split_only_is_named(animals: Path) -> None:
+    (animals / "test/dog").rename(animals / "test/fox")
+    assert refusal("animals", animals) == (
+        f"{animals}: class 'dog' is in train but not in test; add it there or remove it"
+    )
+
+
+def test_a_class_without_images_is_named(animals: Path) -> None:
+    (animals / "test/dog/photo 0.png").rename(animals / "test/dog/photo.txt")
+    assert refusal("animals", animals).startswith(f"{animals}/test/dog: holds no image files (")
+
+
+# What is built in.
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "fingerprint"),
+    [("digits", 8, "fdcbe5a5f504"), ("mnist5k", 28, "658d787be49b")],
+)
+def test_built_in_sets_are_what_their_cards_say(name: str, side: int, fingerprint: str) -> None:
+    """Should the fingerprint change, a package changed its data: old results do not compare."""
+    card = catalog.card(name, None)
+    data = downstream.load(card, None)
+    assert (len(data.train), len(data.test)) == (card.train, card.test)
+    assert np.bincount(data.train.labels).min() == card.smallest_class
+    image = data.train.image(0)
+    assert (image.shape, image.dtype) == ((3, side, side), torch.uint8)
+    assert max(int(data.train.image(i).max()) for i in range(50)) == 255
+    assert data.fingerprint[:12] == fingerprint
+
+
+def test_mnist_is_split_evenly_over_the_classes() -> None:
+    data = downstream.load(catalog.card("mnist5k", None), None)
+    assert np.bincount(data.train.labels).tolist() == [250] * 10
+    assert np.bincount(data.test.labels).tolist() == [250] * 10
+
+
+def test_an_unknown_data_set_lists_the_known_and_the_way_out() -> None:
+    with pytest.raises(StudyError) as caught:
+        catalog.card("imagenet", None)
+    assert str(caught.value) == (
+        "data set 'imagenet' is unknown; built in are digits, mnist5k, and any image folder can "
+        "be named in the site file under `datasets`"
+    )
+
+
+def test_a_folder_cannot_take_the_name_of_a_built_in_set(animals: Path) -> None:
+    with pytest.raises(StudyError, match="'digits' is built in, but the site file names the fold"):
+        catalog.card("digits", animals)
