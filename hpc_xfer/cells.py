@@ -1,10 +1,11 @@
 """Cells: the runs that differ only in what is tuned. Validation picks one; the test set never does.
 
 The paper's tables took the best of all epochs and learning rates on the test set; here a trial's
-test accuracy is not looked at before the choice is made.
+test accuracy is not looked at before the choice is made. A trial that diverged (its loss became NaN
+or infinite) was tried and lost: it is never chosen, and its cell does not wait for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,7 @@ class Choice:
     run: Run
     metrics: Metrics  # of the chosen trial
     edges: Mapping[str, str]  # tuned key -> low | high | "" (see `edge`)
+    diverged: int  # trials that have no accuracy; the next two are of the others
     test_mean_of_trials: float
     test_best_of_trials: float  # what selection on the test set would have reported
 
@@ -57,8 +59,13 @@ def cells(plan: Plan) -> list[Cell]:
     return [Cell(tuple(runs)) for runs in groups.values()]
 
 
-def choose(cell: Cell, tuned: Sequence[str], metrics: Mapping[str, Metrics]) -> Choice | None:
-    """The trial with the best `val_top1`; None while any trial of the cell is missing.
+def choose(
+    cell: Cell,
+    tuned: Sequence[str],
+    metrics: Mapping[str, Metrics],
+    diverged: Collection[str] = (),
+) -> Choice | None:
+    """The trial with the best `val_top1`; None while any is missing, or where all diverged.
 
     A choice among fewer trials would compare pre-trainings by unequal grids. Equal validation
     accuracy goes to the smaller learning rate, then to the smaller id.
@@ -67,19 +74,23 @@ def choose(cell: Cell, tuned: Sequence[str], metrics: Mapping[str, Metrics]) -> 
         cell: its planned trials.
         tuned: the recipe keys that tell its trials apart.
         metrics: run id -> metrics of the finished runs, accuracies as shares (0 to 1).
+        diverged: ids of the runs that were tried and lost.
     """
-    if any(trial.id not in metrics for trial in cell.trials):
+    finished = [trial for trial in cell.trials if trial.id in metrics]
+    lost = sum(trial.id not in metrics and trial.id in diverged for trial in cell.trials)
+    if not finished or len(finished) + lost < len(cell.trials):
         return None
     best = min(
-        cell.trials,
+        finished,
         key=lambda run: (-metrics[run.id]["val_top1"], trial_recipe(run).lr, run.id),
     )
-    test = sorted(metrics[trial.id]["test_top1"] for trial in cell.trials)
+    test = sorted(metrics[trial.id]["test_top1"] for trial in finished)
     return Choice(
         cell=cell,
         run=best,
         metrics=metrics[best.id],
         edges={key: edge(cell, best, key) for key in tuned},
+        diverged=lost,
         test_mean_of_trials=sum(test) / len(test),
         test_best_of_trials=test[-1],
     )
@@ -102,7 +113,12 @@ def trial_recipe(run: Run) -> Finetune:
     return run.recipe
 
 
-def partly_done(cells: Sequence[Cell], finished: Mapping[str, object]) -> list[tuple[Cell, int]]:
-    """Cells with some but not all trials, with how many they have."""
-    counts = [(cell, sum(trial.id in finished for trial in cell.trials)) for cell in cells]
+def partly_done(cells: Sequence[Cell], tried: Collection[str]) -> list[tuple[Cell, int]]:
+    """Cells with some but not all trials finished or diverged, with how many of them are."""
+    counts = [(cell, sum(trial.id in tried for trial in cell.trials)) for cell in cells]
     return [(cell, n) for cell, n in counts if 0 < n < len(cell.trials)]
+
+
+def all_diverged(cells: Sequence[Cell], diverged: Collection[str]) -> list[Cell]:
+    """Cells that no trial is left to choose from, and waiting will not help."""
+    return [cell for cell in cells if all(trial.id in diverged for trial in cell.trials)]

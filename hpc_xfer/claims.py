@@ -74,9 +74,17 @@ def is_alive(run: RunDir) -> bool:
     claim = holder(run)
     if claim is None or claim.get("released"):
         return False
-    if claim["host"] == socket.gethostname():
+    if _is_our_last_start(claim):
+        return False
+    if claim["host"] == socket.gethostname() and claim["process_started"] is not None:
         return bool(_process_started(claim["pid"]) == claim["process_started"])
     return time.time() - _last_sign(run) < LEASE_SECONDS
+
+
+def _is_our_last_start(claim: dict[str, Any]) -> bool:
+    """Slurm requeued this very job; it ends the processes of one start before the next."""
+    job, restarts = _slurm()
+    return job is not None and claim["slurm_job"] == job and claim["slurm_restarts"] != restarts
 
 
 def attempts(run: RunDir) -> int:
@@ -89,17 +97,23 @@ def _path(folder: Path, number: int) -> Path:
 
 
 def _last(folder: Path) -> int:
-    return max((int(path.stem) for path in folder.glob("[0-9]*.json")), default=0)
+    return max((int(p.stem) for p in folder.glob("[0-9]*.json") if p.stem.isdigit()), default=0)
+
+
+def _slurm() -> tuple[str | None, str | None]:
+    """Job id, which an array element does not share, and how often Slurm has started it again."""
+    return os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_RESTART_COUNT")
 
 
 def _me(before: int) -> bytes:
+    job, restarts = _slurm()
     content = {
         "schema": SCHEMA,
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "process_started": _process_started(os.getpid()),
-        "slurm_job": os.environ.get("SLURM_JOB_ID"),
-        "slurm_restarts": os.environ.get("SLURM_RESTART_COUNT"),
+        "slurm_job": job,
+        "slurm_restarts": restarts,
         "attempt": before + 1,
         "time": time.time(),
     }

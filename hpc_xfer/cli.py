@@ -1,17 +1,19 @@
 """What all commands share: how errors become exit codes, and the terminal they print to."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_xfer.errors import XferError
-from hpc_xfer.site import Site
-from hpc_xfer.store import Store
 
-if TYPE_CHECKING:
-    from rich.console import Console  # 40 ms, which --help need not pay
+if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
+    from rich.console import Console
+
+    from hpc_xfer.site import Site
+    from hpc_xfer.store import Store
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -19,7 +21,10 @@ Main = Callable[[Sequence[str] | None], int]
 def exit_with(main: Main) -> None:
     """Run a command: 0 = fine, 1 = something failed, 2 = the grid or the call is wrong."""
     try:
-        code = main(None)
+        try:
+            code = main(None)
+        finally:
+            sys.stdout.flush()  # here, where a reader that went away can be told from a bug
     except XferError as error:
         print(error, file=sys.stderr)
         code = error.exit_code
@@ -27,7 +32,7 @@ def exit_with(main: Main) -> None:
         print("interrupted; launching again goes on from here", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # `... | head` closed its end; not an error of ours
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)
 
@@ -52,8 +57,10 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def store_of(given: str | None, site: Site) -> Store:
+def store_of(given: str | None, site: "Site") -> "Store":
     """The store of --store, else of the site, else ./runs."""
+    from hpc_xfer.store import Store
+
     return Store(Path(given or site.store or "runs"))
 
 

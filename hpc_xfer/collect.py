@@ -3,21 +3,23 @@
 python -m hpc_xfer.collect grids/size_scaling.yaml
 
 runs.csv       every finished run: recipe, metrics, seconds, host
-cells.csv      every complete cell: the trial that validation chose, and its test accuracy
+cells.csv      every complete cell: the trial that validation chose, and its test accuracy; trials
+               that diverged were tried and lost, and `trials` + `diverged` = `trials_planned`
 averages.csv   mean, spread, n and 95% interval per label, data set, shots and mode
-missing.csv    every planned run without a result, and why; every cell that waits for trials
+missing.csv    every planned run without a result, and why; every cell that waits for trials, or
+               whose trials all diverged
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpc_xfer import averages, cli, names, plan, site, study, tables
 from hpc_xfer.averages import Average, Origin, Score
-from hpc_xfer.cells import Cell, Choice, cells, choose, partly_done
-from hpc_xfer.missing import Missing, Record, missing, usable_records
+from hpc_xfer.cells import Cell, Choice, all_diverged, cells, choose, partly_done
+from hpc_xfer.missing import DIVERGED, Missing, Record, missing, usable_records
 from hpc_xfer.plan import Plan, Run
 from hpc_xfer.store import Store
 
@@ -27,6 +29,7 @@ _FIRST = (
 )  # metrics that all runs of a kind have; what else there is stands behind, sorted  # fmt: skip
 _PLACE = ("pretrain_seed", "dataset", "shots", "draw", "mode")
 _ORIGIN = ("label", "method", "arch", "source", "samples")
+Why = Mapping[str, str]  # state, class and message of a cell that nothing was chosen from
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
     metrics = {run_id: record["metrics"] for run_id, record in records.items()}
     origins = _origins(plan)
     all_cells = cells(plan)
-    choices = [choose(cell, plan.tuned, metrics) for cell in all_cells]
+    lost = {gap.run.id for gap in absent if (gap.state, gap.error) == ("failed", DIVERGED)}
+    choices = [choose(cell, plan.tuned, metrics, lost) for cell in all_cells]
     chosen = [choice for choice in choices if choice is not None]
     means = averages.averages(
         [_score(cell, choice, origins) for cell, choice in zip(all_cells, choices, strict=True)]
@@ -79,7 +83,8 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
     rows = [_cell_row(choice, plan.tuned, origins) for choice in chosen]
     tables.write(paths["cells"], _cell_columns(plan.tuned), rows)
     tables.write(paths["averages"], averages.COLUMNS, [mean.row for mean in means])
-    _write_missing(paths["missing"], plan, origins, absent, partly_done(all_cells, records))
+    waiting = [*_waiting(all_cells, records.keys() | lost), *_without_hope(all_cells, lost)]
+    _write_missing(paths["missing"], plan, origins, absent, waiting)
     states = Counter(gap.state for gap in absent)
     return Collected(
         planned=len(plan.runs),
@@ -183,9 +188,9 @@ def _place(cell: Cell, origins: Mapping[str, Origin]) -> dict[str, object]:
 def _cell_columns(tuned: Sequence[str]) -> list[str]:
     pairs = [name for key in tuned for name in (key, f"{key}_edge")]
     return [
-        *_ORIGIN, "parent", *_PLACE, "trials", "trials_planned", "run", *pairs, "val_top1",
-        "test_top1", "test_top5", "test_per_class", "test_mean_of_trials", "test_best_of_trials",
-        "n_val", "n_test", "train_images",
+        *_ORIGIN, "parent", *_PLACE, "trials", "diverged", "trials_planned", "run", *pairs,
+        "val_top1", "test_top1", "test_top5", "test_per_class", "test_mean_of_trials",
+        "test_best_of_trials", "n_val", "n_test", "train_images",
     ]  # fmt: skip
 
 
@@ -196,7 +201,8 @@ def _cell_row(
     shares = ("val_top1", "test_top1", "test_top5", "test_per_class")
     return {
         **_place(cell, origins),
-        "trials": len(cell.trials),
+        "trials": len(cell.trials) - choice.diverged,
+        "diverged": choice.diverged,
         "trials_planned": len(cell.trials),
         "run": choice.run.id,
         **{key: getattr(choice.run.recipe, key) for key in tuned},
@@ -213,18 +219,28 @@ def _write_missing(
     plan: Plan,
     origins: Mapping[str, Origin],
     absent: Sequence[Missing],
-    waiting: Sequence[tuple[Cell, int]],
+    waiting: Sequence[tuple[Cell, Why]],
 ) -> None:
-    """Runs first, then the cells that have some of their trials; both in the order of the plan."""
+    """Runs first, then cells; both in the order of the plan."""
     columns = [
         "run", "kind", *_ORIGIN, "parent", *_PLACE, *plan.tuned, "state", "class", "message"
     ]  # fmt: skip
     rows = [_missing_row(gap, columns, origins) for gap in absent]
-    for cell, finished in waiting:
-        message = f"{finished} of {len(cell.trials)} trials finished; none is chosen before all are"
-        what = {"run": "", "kind": "cell", "state": "incomplete", "class": "", "message": message}
-        rows.append({**_place(cell, origins), **what})
+    for cell, why in waiting:
+        rows.append({**_place(cell, origins), "run": "", "kind": "cell", **why})
     tables.write(path, columns, rows)
+
+
+def _waiting(cells: Sequence[Cell], tried: Collection[str]) -> Iterator[tuple[Cell, Why]]:
+    for cell, n in partly_done(cells, tried):
+        message = f"{n} of {len(cell.trials)} trials finished; none is chosen before all are"
+        yield cell, {"state": "incomplete", "class": "", "message": message}
+
+
+def _without_hope(cells: Sequence[Cell], lost: Collection[str]) -> Iterator[tuple[Cell, Why]]:
+    for cell in all_diverged(cells, lost):
+        message = f"all {len(cell.trials)} trials diverged; tune over smaller learning rates"
+        yield cell, {"state": "failed", "class": DIVERGED, "message": message}
 
 
 def _missing_row(

@@ -1,16 +1,18 @@
 """Progress of a launch on this machine: live bars in a terminal, plain lines elsewhere."""
 
 import time
+from pathlib import Path
 from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
-from hpc_xfer import cli, names, progress
+from hpc_xfer import cli, files, names, progress
 from hpc_xfer.plan import Plan, Run
 from hpc_xfer.recipes import Finetune
 from hpc_xfer.store import Store
 
+_LAST_LINES = 6  # of a traceback; the log has all
 _PLAIN_SECONDS = 10.0  # between plain lines
 
 
@@ -57,17 +59,30 @@ class Display:
         else:
             self._plain(force=True)
 
-    def finished(self, run_id: str, how: str, message: str = "") -> None:
-        """A run ended: done, failed or blocked."""
+    def finished(self, run_id: str) -> None:
+        """A run is done."""
         kind = self.runs[run_id].kind
-        if how == "failed":
-            self.failures += 1
-            self.say(f"failed: {self.title(run_id)} ({run_id}): {message}")
-            return
-        if how == "done":
-            self.done[kind] += 1
-            if self.live:
-                self._bars.update(self._tasks[kind], completed=self.done[kind])
+        self.done[kind] += 1
+        if self.live:
+            self._bars.update(self._tasks[kind], completed=self.done[kind])
+        elif kind == "pretrain":
+            self.say(f"done: {self.title(run_id)} ({run_id})")
+
+    def started(self, run_id: str) -> None:
+        """A pre-training began; a fine-tuning is too short to be told of."""
+        if not self.live and self.runs[run_id].kind == "pretrain":
+            self.say(f"started: {self.title(run_id)} ({run_id})")
+
+    def failed(self, run_id: str, kind: str, message: str, log: Path | None) -> None:
+        """Say what failed and why; of a program's mistake also where."""
+        self.failures += 1
+        self.say(f"failed: {self.title(run_id)} ({run_id}): {kind}: {message}")
+        error = files.read_json(self.store.run(run_id).error)
+        if isinstance(error, dict) and kind in ("code", "killed"):
+            for line in error.get("traceback", [])[-_LAST_LINES:]:
+                self.say(f"  | {line}")
+        if log is not None:
+            self.say(f"  log: {log}")
 
     def refresh(self, running: list[str]) -> None:
         """Show what runs now, with its step and speed."""

@@ -6,7 +6,7 @@ here follow YAML 1.2's core schema, plus `_` between digits.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from hpc_xfer.errors import StudyError
 Loc = tuple[str | int, ...]
 
 _DEEPEST = 50  # levels of nesting; only an alias to its own parent goes deeper
+_MOST_VALUES = 100_000  # in one file; only aliases of aliases make more
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _SCALARS = {
     "tag:yaml.org,2002:null": (r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
@@ -45,17 +46,27 @@ class Document:
     """A parsed file: plain dicts, lists and scalars, and the line of each key path (from 1)."""
 
     path: Path
+    text: str
     data: Any
     lines: dict[Loc, int]
 
     def where(self, loc: Loc) -> str:
         """`grids/a.yaml:14: pretrain.1.lr`, with the line of the nearest ancestor that is there."""
-        known = next(loc[:n] for n in range(len(loc), -1, -1) if loc[:n] in self.lines)
-        place = f"{self.path}:{self.lines[known]}"
+        place = f"{self.path}:{self.line(loc)}"
         return f"{place}: {'.'.join(map(str, loc))}" if loc else place
+
+    def line(self, loc: Loc) -> int:
+        """Of the key path, else of its nearest ancestor that is there."""
+        known = next(loc[:n] for n in range(len(loc), -1, -1) if loc[:n] in self.lines)
+        return self.lines[known]
 
     def error(self, loc: Loc, sentence: str) -> str:
         return f"{self.where(loc)}: {sentence}"
+
+    def refusal(self, mistakes: Iterable[tuple[Loc, str]]) -> StudyError:
+        """All of them, each once, in the order of the file."""
+        ordered = sorted(mistakes, key=lambda mistake: self.line(mistake[0]))
+        return StudyError("\n".join(dict.fromkeys(self.error(*mistake) for mistake in ordered)))
 
 
 def load(path: Path) -> Document:
@@ -64,22 +75,8 @@ def load(path: Path) -> Document:
     Raises:
         StudyError: no such file, not YAML, empty, not a mapping, a key twice, an unset variable.
     """
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        raise StudyError(f"{path}: no such file; name an existing one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: cannot be read ({error}); name a YAML file") from None
-    try:
-        root = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise StudyError(
-            f"{path}:{line}: is not YAML ({error.problem or error.context}); mend that line"
-        ) from None
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path}: is not YAML ({error}); name a YAML file") from None
+    text = _read(path)
+    root = _compose(path, text)
     if root is None:
         raise StudyError(f"{path}: is empty; see grids/ for examples")
     if not isinstance(root, yaml.MappingNode):
@@ -88,7 +85,36 @@ def load(path: Path) -> Document:
     data = reader.value(root, ())
     if reader.errors:
         raise StudyError("\n".join(reader.errors))
-    return Document(path, data, reader.lines)
+    return Document(path, text, data, reader.lines)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such file; name an existing one") from None
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: is not a text file; name a YAML file") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StudyError(f"{path}: cannot be read ({why}); name a YAML file") from None
+
+
+def _compose(path: Path, text: str) -> yaml.Node | None:
+    try:
+        root: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+        return root
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise StudyError(
+            f"{path}:{line}: is not YAML ({error.problem or error.context}); mend that line"
+        ) from None
+    except yaml.YAMLError as error:
+        why = " ".join(str(error).split())
+        raise StudyError(f"{path}: is not YAML ({why}); name a YAML file") from None
+    except RecursionError:
+        raise StudyError(f"{path}: is nested too deeply; see grids/ for examples") from None
 
 
 class _Reader:
@@ -96,9 +122,16 @@ class _Reader:
         self.path = path
         self.lines: dict[Loc, int] = {(): 1}
         self.errors: list[str] = []
+        self.values = 0
 
     def value(self, node: yaml.Node, loc: Loc) -> Any:
         self.lines.setdefault(loc, node.start_mark.line + 1)
+        self.values += 1
+        if self.values > _MOST_VALUES:
+            raise StudyError(
+                f"{self.path}: has more than {_MOST_VALUES:,} values, aliases counted each time "
+                "they are used; write a smaller file"
+            )
         if len(loc) > _DEEPEST:
             raise StudyError(
                 f"{self.path}:{self.lines[loc]}: an alias refers to its own parent; write it out"
@@ -112,9 +145,12 @@ class _Reader:
     def pairs(self, node: yaml.MappingNode, loc: Loc) -> Iterator[tuple[str, Any]]:
         seen: set[str] = set()
         for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.fail(line, loc, "has a list or mapping for a key; write a word")
+                continue
             key = str(key_node.value)
             here = (*loc, key)
-            line = key_node.start_mark.line + 1
             if key in seen:
                 self.fail(line, here, "stands twice; keep one of the two")
             seen.add(key)
@@ -123,17 +159,29 @@ class _Reader:
 
     def scalar(self, node: yaml.Node, loc: Loc) -> Any:
         text = str(node.value)
-        match node.tag.rpartition(":")[2]:
+        tag = str(node.tag).removeprefix("tag:yaml.org,2002:")
+        match tag:
+            case "str":
+                return self.expanded(text, loc)
             case "null":
                 return None
             case "bool":
                 return text.lower() == "true"
-            case "int":
-                return int(text.replace("_", ""))
-            case "float":
-                return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+            case "int" | "float":
+                return self.number(tag, text, loc)
             case _:
-                return self.expanded(text, loc)
+                self.fail(
+                    self.lines[loc], loc, f"has the tag {tag}, which means nothing here; drop it"
+                )
+                return None
+
+    def number(self, tag: str, text: str, loc: Loc) -> int | float | None:
+        plain = text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
+        try:
+            return int(plain) if tag == "int" else float(plain)
+        except ValueError:  # a tag that somebody wrote, or more digits than Python reads
+            self.fail(self.lines[loc], loc, f"is no number: {text[:40]}; write one in digits")
+            return None
 
     def expanded(self, text: str, loc: Loc) -> str:
         """`${VAR}` and `${VAR:-default}` from the environment."""
@@ -154,4 +202,5 @@ class _Reader:
         return _VARIABLE.sub(one, text)
 
     def fail(self, line: int, loc: Loc, sentence: str) -> None:
-        self.errors.append(f"{self.path}:{line}: {'.'.join(map(str, loc))}: {sentence}")
+        place = f"{self.path}:{line}: {'.'.join(map(str, loc))}" if loc else f"{self.path}:{line}"
+        self.errors.append(f"{place}: {sentence}")

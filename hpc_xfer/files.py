@@ -1,10 +1,11 @@
 """Files that are whole or absent: unique temporary name in the same folder, fsync, os.replace."""
 
+import errno
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,26 +18,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     Raises:
         StoreError: the folder cannot be written or the disk is full.
     """
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
-        ) as file:
-            temporary = file.name
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+    with _written(path, write) as temporary:
         os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error}); free space or fix the "
-            "permissions, then launch again"
-        ) from error
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -60,38 +43,46 @@ def create_exclusively(path: Path, data: bytes) -> bool:
     Raises:
         StoreError: the folder cannot be written or the disk is full.
     """
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
-    try:
-        write_bytes(temporary, data)
-        os.link(temporary, path)
+    with _written(path, lambda file: _write_all(file, data)) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:  # also what NFS says when its answer was lost and it asked again
+            return temporary.stat().st_nlink == 2
         return True
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be created ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line in a single write, which other writers cannot cut in two."""
-    try:
+    """Append one line in a single write, which other writers cannot cut in two.
+
+    Raises:
+        StoreError: the file cannot be written or the disk is full.
+    """
+    data = f"{line}\n".encode()
+    with _told_as_ours(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            os.write(handle, f"{line}\n".encode())
+            if os.write(handle, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(handle)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def read_json(path: Path) -> Any:
-    """The parsed file, or None where it is absent or not whole JSON (cut by a dying disk)."""
+    """The parsed file, or None where it is absent or not whole JSON (cut by a dying disk).
+
+    Raises:
+        StoreError: it is there but may not be read.
+    """
     try:
         return json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error.strerror or error}); fix the permissions, then launch "
+            "again"
+        ) from error
 
 
 def sha256(path: Path) -> str:
@@ -101,6 +92,37 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def _written(path: Path, write: Callable[[IO[bytes]], None]) -> Iterator[Path]:
+    """A finished temporary file beside `path`, on disk, with the rights that the umask gives.
+
+    (tempfile's are for the owner alone, but a store may be shared by a group.)
+    """
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    with _told_as_ours(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            if temporary.exists():
+                temporary.unlink()
+
+
+@contextmanager
+def _told_as_ours(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error}); free space or fix the "
+            "permissions, then launch again"
+        ) from error
 
 
 def _write_all(file: IO[bytes], data: bytes) -> None:

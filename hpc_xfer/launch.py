@@ -4,6 +4,7 @@ python -m hpc_xfer.launch grids/demo.yaml
 """
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import cli, files, overview, plan, preflight, provenance, study
+from hpc_xfer import cli, files, names, overview, plan, preflight, provenance, study
 from hpc_xfer import site as sites
 from hpc_xfer.plan import Plan
 from hpc_xfer.store import SCHEMA, Store
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"left out: {run_id} failed before ({message}); --retry-failed", file=sys.stderr)
 
     store.open()
-    _prepare(asked, todo, store)
+    _prepare(asked, whole, todo, store)
     outcome = _run_here(asked, whole, todo, store, site_file, args.jobs)
     return _finish(asked, whole, store, outcome, left_out, args.json)
 
@@ -62,7 +63,7 @@ def _run_here(
     return Pool(whole, todo, store, asked.name, site_path, jobs).run()
 
 
-def _prepare(asked: Study, todo: Plan, store: Store) -> None:
+def _prepare(asked: Study, whole: Plan, todo: Plan, store: Store) -> None:
     """Everything the workers need, on disk before the first of them starts."""
     folder = store.study(asked.name)
     folder.logs.mkdir(parents=True, exist_ok=True)
@@ -74,11 +75,25 @@ def _prepare(asked: Study, todo: Plan, store: Store) -> None:
         for pack in wave:
             resources = getattr(asked.resources, pack.kind)
             store.write_pack(asked.name, pack, resources.model_dump(mode="json"))
-    content = {"schema": SCHEMA, "study": asked.name, "runs": [run.id for run in todo.runs]}
+    _link_boards(whole, store, asked.name)
+    content = {"schema": SCHEMA, "study": asked.name, "runs": [run.id for run in whole.runs]}
     files.write_json(folder.plan, content)
     line = {"time": provenance.now(), "host": socket.gethostname(), "pid": os.getpid()}
     line |= {"on": "local", "runs": len(todo.runs), **provenance.code()}
     files.append_line(folder.launches, json.dumps(line, sort_keys=True))
+
+
+def _link_boards(whole: Plan, store: Store, study_name: str) -> None:
+    """Readable names for TensorBoard: studies/<name>/tb/<label>-<run> -> runs/<run>/tb."""
+    folder = store.study(study_name).tensorboard
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = names.pretrain_labels(whole.of("pretrain"))
+    for run in whole.of("pretrain"):
+        link = folder / f"{labels[run.id].replace(' ', '-').replace('/', '-')}-{run.id}"
+        target = os.path.relpath(store.run(run.id).tensorboard, folder)
+        if not link.is_symlink():
+            with contextlib.suppress(FileExistsError):  # another launch made it just now
+                link.symlink_to(target)
 
 
 def _finish(

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,8 @@ class _Worker:
     """One kept process, or the processes of one pack."""
 
     number: int
+    log: Path
+    attempt: str
     processes: list[subprocess.Popen[str]]
     gpus: list[str]
     kept: bool
@@ -81,7 +83,7 @@ class Pool:
         self.open: set[str] = {run.id for run in todo.runs}  # neither done nor failed
         self.held: dict[str, Pack] = {}  # run id -> its pack of one, worked on by another launch
         self.outcome = Outcome()
-        self.gpus = deque(machine.gpus())
+        self.gpus = Counter(dict.fromkeys(machine.gpus(), 0))  # GPU -> processes on it
         threads = max(plan.resources.pretrain.threads, plan.resources.finetune.threads)
         self.slots = jobs or len(self.gpus) or max(1, machine.cores() // threads)
         self.events: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
@@ -136,7 +138,6 @@ class Pool:
         for run in pack.runs:
             self.open.discard(run.id)
             self.outcome.blocked.add(run.id)
-            self.display.finished(run.id, "blocked")
 
     def _busy(self) -> int:
         return sum(len(w.processes) for w in self.workers if w.pack is not None)
@@ -149,15 +150,30 @@ class Pool:
             if free < min(pack.gpus, self.slots):
                 return None
             self._retire_idle()
-            return self._start(pack.gpus, kept=False, pack=pack)
+            return self._start(self._ranks(pack), kept=False, pack=pack)
         if free < 1:
             return None
         idle = next((w for w in self.workers if w.kept and w.pack is None), None)
         return idle or self._start(1, kept=True, pack=None)
 
+    def _ranks(self, pack: Pack) -> int:
+        """Processes for a pack: with fewer GPUs than asked, as many as share its batch evenly.
+
+        The batch is global, so their number changes no result beyond rounding.
+        """
+        if not 0 < len(self.gpus) < pack.gpus:
+            return pack.gpus
+        batch = pack.runs[0].columns["pretrain_batch"]
+        ranks = next(n for n in range(len(self.gpus), 0, -1) if batch % n == 0)
+        self.display.say(
+            f"{self.display.title(pack.runs[0].id)}: {pack.gpus} GPUs asked, {ranks} here"
+        )
+        return ranks
+
     def _start(self, size: int, kept: bool, pack: Pack | None) -> _Worker:
         self.started += 1
-        own = [self.gpus.popleft() for _ in range(min(size, len(self.gpus)))]
+        own = sorted(self.gpus, key=lambda gpu: self.gpus[gpu])[:size]  # the least used
+        self.gpus.update(own)
         log = self.store.study(self.study).logs / f"local-{os.getpid()}-{self.started}.log"
         attempt = f"{os.getpid()}-{self.started}"
         processes = []
@@ -166,7 +182,7 @@ class Pool:
                 places = ["--rank", str(rank), "--world", str(size), "--local-rank", str(rank)]
                 group = [*places, "--attempt", attempt, "--pack", pack.id] if pack else []
                 processes.append(self._spawn(group, own, errors))
-        worker = _Worker(self.started, processes, own, kept)
+        worker = _Worker(self.started, log, attempt, processes, own, kept)
         self.workers.append(worker)
         threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
         return worker
@@ -215,6 +231,7 @@ class Pool:
         match event["event"]:
             case "started":
                 worker.current = run_id
+                self.display.started(str(run_id))
             case "done":
                 worker.current = None
                 self._done(str(run_id))
@@ -229,7 +246,7 @@ class Pool:
     def _done(self, run_id: str) -> None:
         if run_id in self.open:
             self.open.discard(run_id)
-            self.display.finished(run_id, "done")
+            self.display.finished(run_id)
 
     def _failed(self, worker: _Worker, run_id: str | None, kind: str, message: str) -> None:
         runs = [run_id] if run_id else [r.id for r in (worker.pack.runs if worker.pack else ())]
@@ -237,13 +254,15 @@ class Pool:
             if name in self.open:
                 self.open.discard(name)
                 self.outcome.failed[name] = f"{kind}: {message}"
-                self.display.finished(name, "failed", f"{kind}: {message}")
+                self.display.failed(name, kind, message, worker.log)
 
     def _died(self, worker: _Worker) -> None:
         """The end of a worker: expected for a group whose pack is through, else a failure."""
         self.workers.remove(worker)
-        self.gpus.extend(worker.gpus)
+        self.gpus.subtract(worker.gpus)
         codes = self._wait(worker)
+        for run in worker.pack.runs if worker.pack else ():
+            self.store.run(run.id).rendezvous(worker.attempt).unlink(missing_ok=True)
         if worker.pack is None or self.signals:
             return
         left = [run for run in worker.pack.runs if run.id in self.open and run.id not in self.held]
@@ -272,11 +291,10 @@ class Pool:
     def _killed(self, worker: _Worker, run: Run, codes: list[int]) -> None:
         code = next((c for c in codes if c != 0), 0)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        log = self.store.study(self.study).logs / f"local-{os.getpid()}-{worker.number}.log"
         message = f"the worker ended with {how}; launch again to go on from the last checkpoint"
         error = {
             "schema": SCHEMA, "run": run.id, "class": "killed", "message": message,
-            "traceback": log.read_text(errors="replace").splitlines()[-10:],
+            "traceback": worker.log.read_text(errors="replace").splitlines()[-10:],
             "attempt": claims.attempts(self.store.run(run.id)),
         }  # fmt: skip
         files.write_json(self.store.run(run.id).error, error)
@@ -293,7 +311,7 @@ class Pool:
                 error = files.read_json(self.store.run(run_id).error)
                 self.open.discard(run_id)
                 self.outcome.failed[run_id] = f"{error['class']}: {error['message']}"
-                self.display.finished(run_id, "failed", self.outcome.failed[run_id])
+                self.display.failed(run_id, error["class"], error["message"], None)
             else:
                 self.waiting.append(pack)
             del self.held[run_id]

@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 
+_NONE = ("", "-1", "NoDevFiles")  # the last is what Slurm sets for a job without GPUs
+
 
 def gpus() -> list[str]:
     """Numbers or names of the visible GPUs, as CUDA_VISIBLE_DEVICES takes them."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in visible.split(",") if name.strip() not in ("", "-1")]
+        return [name for name in visible.split(",") if name.strip() not in _NONE]
     if shutil.which("nvidia-smi") is None:
         return []
     try:

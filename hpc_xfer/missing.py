@@ -11,6 +11,7 @@ from hpc_xfer.store import Store
 
 State = Literal["failed", "blocked", "not run"]
 Record = Mapping[str, Any]
+DIVERGED = "nan"  # the class of error that worker.classify gives a loss that is NaN or infinite
 _LONGEST = 300  # characters of an error message that a table shows; error.json has all
 _COMPARED = ("val_top1", "test_top1")  # without these a fine-tuning can be neither chosen nor told
 

@@ -27,9 +27,10 @@ def shared(rows: Sequence[Row]) -> dict[str, Any]:
 
 def count(number: int) -> str:
     """2_700_000 -> 2.7M, 8000 -> 8k, 950 -> 950."""
+    rounded = float(f"{number:.3g}")  # first, since 999,999 is 1M
     for size, letter in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
+        if number >= 1000 and rounded >= size:
+            return f"{rounded / size:g}{letter}"
     return str(number)
 
 

@@ -14,7 +14,13 @@ from hpc_xfer.document import Loc
 class Noun(BaseModel):
     """Frozen, no unknown keys, no silent conversion ("8" is not 8), no NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        defer_build=True,  # until first use: building all costs 50 ms, which --help need not pay
+    )
 
 
 def _whole(value: Any) -> Any:
@@ -22,8 +28,10 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Count = Annotated[int, BeforeValidator(_whole), Field(gt=0)]
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+_MOST_NAMES = 30  # that a sentence lists
+_MOST = 10**15  # of anything we count; more is a slip of the pen, and floats lose digits there
+Count = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=_MOST)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=_MOST)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -36,29 +44,86 @@ def validate(model: type[Model], data: Mapping[str, Any]) -> tuple[Model | None,
     try:
         return model.model_validate_json(json.dumps(data)), []
     except ValidationError as bad:
-        return None, [_mistake(model, error) for error in bad.errors(include_url=False)]
+        return None, _mistakes(model, data, bad.errors(include_url=False))
 
 
 def nearest(word: str, known: Iterable[str], what: str) -> str:
-    """` did you mean 'x'?`, or the list to choose from."""
+    """` did you mean 'x'?`, or the list to choose from, cut to those that come closest."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"{what}: {', '.join(names)}"
+    close = close or [name for name in names if len(word) > 2 and word.lower() in name.lower()]
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if len(names) > _MOST_NAMES:
+        names = [*difflib.get_close_matches(word, names, n=_MOST_NAMES, cutoff=0.0), "..."]
+    return f"{what}: {', '.join(names)}"
 
 
-def _mistake(model: type[Noun], error: ErrorDetails) -> Mistake:
-    loc = tuple(error["loc"])
-    kind, got = error["type"], error["input"]
+def _mistakes(
+    model: type[Noun], data: Mapping[str, Any], errors: Iterable[ErrorDetails]
+) -> list[Mistake]:
+    """One sentence per place: where several kinds are allowed, pydantic tells an error of each."""
+    places: dict[Loc, list[ErrorDetails]] = {}
+    unions = set()
+    for error in errors:
+        loc, in_union = _place(data, error)
+        places.setdefault(loc, []).append(error)
+        if in_union:
+            unions.add(loc)
+    return [
+        (loc, _sentence(model, loc, found))
+        for loc, found in places.items()
+        # a mapping with a mistake inside is that mistake, not "must be a number" as well
+        if not (loc in unions and any(loc == other[: len(loc)] for other in places if other != loc))
+    ]
+
+
+def _place(data: Any, error: ErrorDetails) -> tuple[Loc, bool]:
+    """The key path as it stands in the file, and whether pydantic put names of kinds into it."""
+    loc: list[str | int] = []
+    here = data
+    for part in error["loc"]:
+        if isinstance(here, Mapping) and part in here:
+            here = here[str(part)]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        elif error["type"] != "missing" or part != error["loc"][-1] or isinstance(part, int):
+            continue
+        loc.append(part)
+    return tuple(loc), len(loc) < len(error["loc"])
+
+
+def _sentence(model: type[Noun], loc: Loc, errors: list[ErrorDetails]) -> str:
+    first = errors[0]
+    kind, got = first["type"], first["input"]
     if kind == "extra_forbidden":
-        keys = _keys(model, loc[:-1])
-        return loc, f"unknown key; {nearest(str(loc[-1]), keys, 'the keys here are')}"
+        return f"unknown key; {nearest(str(loc[-1]), _keys(model, loc[:-1]), 'the keys here are')}"
+    if kind == "missing" and isinstance(got, dict):
+        return f"is missing; add a line `{loc[-1]}: ...`"
+    if kind == "too_short":
+        return "is empty; give it a value"
+    wanted = [_wanted(error) for error in errors]
+    if not all(wanted):
+        return first["msg"].removeprefix("Value error, ")
+    way = ""
+    if wanted == ["a list"] and isinstance(got, str | int | float):
+        way = f"; write [{got}]"
+    kinds = list(dict.fromkeys(map(str, wanted)))
     if kind == "missing":
-        return loc, f"is missing; add a line `{loc[-1]}: ...`"
-    message = error["msg"].removeprefix("Value error, ")
-    if message.startswith("Input should be "):
-        wanted = message.removeprefix("Input should be ").removeprefix("a valid ")
-        return loc, f"must be {_article(wanted)}, got {_shown(got)}"
-    return loc, message
+        kinds = kinds[-1:]  # each absent value is an error of its own
+    return f"must be {' or '.join(kinds)}, got {shown(got)}{way}"
+
+
+def _wanted(error: ErrorDetails) -> str | None:
+    """What belongs there, in a user's words; None where the message is a sentence of ours."""
+    if error["type"] == "missing":  # of a list with a fixed length
+        return f"a list of {int(error['loc'][-1]) + 1}"
+    if error["type"] == "too_long":
+        return f"a list of {error['ctx']['max_length']}"
+    message = error["msg"]
+    if not message.startswith("Input should be "):
+        return None
+    return _article(message.removeprefix("Input should be ").removeprefix("a valid "))
 
 
 def _article(wanted: str) -> str:
@@ -72,13 +137,16 @@ def _article(wanted: str) -> str:
         "array": "a list",
         "dictionary": "a mapping",
         "object": "a mapping",
+        "an object": "a mapping",
     }
     first = wanted.split(",")[0]
-    return names.get(first, wanted)
+    bound = wanted.replace("greater than or equal to", "at least")
+    return names.get(first, bound.replace("less than or equal to", "at most"))
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
+def shown(value: Any) -> str:
+    """A value of the file in a sentence; text in the same quotes as everywhere."""
+    text = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -1,15 +1,15 @@
 """The plan as a reader sees it before anything runs: what is shared once, what differs per row."""
 
-from typing import Any
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from hpc_xfer import architectures, names
 from hpc_xfer.plan import Pack, Plan, Run
 from hpc_xfer.recipes import Finetune
 from hpc_xfer.study import Study
+
+if TYPE_CHECKING:  # 40 ms, which --help and --json need not pay
+    from rich.console import RenderableType
+    from rich.table import Table
 
 _BYTES = 4  # a weight in fp32
 _CHECKPOINTS = 2 * 3 * _BYTES  # two kept; weights and both moments of AdamW
@@ -82,8 +82,11 @@ def disk_bytes(plan: Plan) -> int | None:
     return total
 
 
-def render(study: Study, plan: Plan, done: set[str]) -> RenderableType:
+def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
     """Two tables, pre-training and fine-tuning, under what their rows share."""
+    from rich.console import Group
+    from rich.text import Text
+
     todo = plan.without(done)
     number = counts(plan, done)
     parts: list[RenderableType] = [Text(f"{study.name}: {study.question}".rstrip(": "))]
@@ -103,15 +106,15 @@ def render(study: Study, plan: Plan, done: set[str]) -> RenderableType:
 
 def size(count: int) -> str:
     """Bytes for people."""
-    value, unit = float(count), "B"
+    value, unit = float(f"{count:.3g}"), "B"  # rounded first, since 999,999 B is 1 MB
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":
             break
         value /= 1000
-    return f"{value:.3g} {unit}"
+    return f"{value:g} {unit}"
 
 
-def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> Table:
+def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     """One row per pre-training; columns that tell runs of one method apart, the rest above."""
     runs = plan.of("pretrain")
     rows = [run.columns for run in runs]
@@ -171,7 +174,7 @@ def _said_values(rows: list[dict[str, Any]], name: str) -> set[str]:
     return {str(row[name]) for row in rows if name in row}
 
 
-def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> Table:
+def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     """One row per data set and shots, which is what packs are cut by, over all parents."""
     runs = plan.of("finetune")
     rows = [{k: v for k, v in run.spec.items() if k not in _SPANNED} for run in runs]
@@ -179,8 +182,9 @@ def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> Table:
     draws = len({getattr(run.recipe, "draw", 0) for run in runs})
     modes = "+".join(dict.fromkeys(str(run.spec["mode"]) for run in runs))
     grid = {"mode": modes, "draws": draws} | ({"tuned": tuned} if tuned else {})
-    shared = _said(grid | names.shared(rows))
-    table = _table("fine-tuning", shared)
+    several = [key for key in names.differing(rows) if key not in plan.tuned]
+    varied = {"with several values": ", ".join(several)} if several else {}
+    table = _table("fine-tuning", _said(grid | names.shared(rows) | varied))
     for name in ("data set", "shots", "parents", "runs", "done", "packs", "minutes"):
         table.add_column(name, justify="left" if name == "data set" else "right")
     groups: dict[tuple[str, int | str], list[Run]] = {}
@@ -202,7 +206,9 @@ def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> Table:
 _SPANNED = {"dataset", "mode", "shots", "draw"}
 
 
-def _table(title: str, shared: str) -> Table:
+def _table(title: str, shared: str) -> "Table":
+    from rich.table import Table
+
     caption = f"shared: {shared}" if shared else None
     return Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=None,

@@ -35,7 +35,7 @@ th:first-child, td:first-child { text-align: left; padding-left: .2rem; }
 tbody th { font-weight: 500; } table.text td { text-align: left; }
 table.text td:last-child { white-space: normal; min-width: 16rem; }
 table.text th { text-align: left; }
-figure { margin: 1.4rem 0; } figure img { display: block; width: 100%; height: auto;
+figure { margin: 1.4rem 0; } figure img { display: block; max-width: 100%; height: auto;
   background: #ffffff; border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
 figcaption { margin-top: .5rem; color: var(--soft); font-size: .88rem; max-width: 46rem; }
 details { margin: .7rem 0; } summary { cursor: pointer; color: var(--accent); }

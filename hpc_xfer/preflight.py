@@ -5,12 +5,13 @@ All of it is cheap: indices are read and file sizes compared, no image is decode
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hpc_xfer import catalog
 from hpc_xfer.document import Loc
-from hpc_xfer.errors import StudyError, XferError
+from hpc_xfer.errors import XferError
 from hpc_xfer.nouns import Mistake, nearest
-from hpc_xfer.recipes import Finetune, Released, Supervised, Trained
+from hpc_xfer.recipes import Clip, Finetune, Released, Supervised, Trained
 from hpc_xfer.shard_index import ShardIndex
 from hpc_xfer.site import Site
 from hpc_xfer.study import Study
@@ -22,8 +23,7 @@ def check(study: Study, site: Site) -> None:
     """
     mistakes = [*_sources(study, site), *_released(study, site), *_datasets(study, site)]
     if mistakes:
-        lines = dict.fromkeys(study.document.error(loc, why) for loc, why in mistakes)
-        raise StudyError("\n".join(lines))
+        raise study.document.refusal(mistakes)
 
 
 def _sources(study: Study, site: Site) -> Iterator[Mistake]:
@@ -45,7 +45,8 @@ def _index(name: str, site: Site) -> ShardIndex | str:
     """The source's index, or what is wrong with it."""
     if name not in site.sources:
         hint = nearest(name, site.sources, "the site knows") if site.sources else ""
-        return f"the site file has no source {name!r}; add it to `sources` there. {hint}".rstrip()
+        way = f"; {hint}" if hint else ""
+        return f"the site file has no source {name!r}; add it to `sources` there{way}"
     try:
         return ShardIndex.load(Path(site.sources[name]))
     except XferError as error:
@@ -56,9 +57,11 @@ def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str
     if recipe.samples > index.samples:
         yield "samples", f"asks {recipe.samples:,} of a source that has {index.samples:,}; lower it"
     if isinstance(recipe, Supervised) and not index.classes:
-        yield "source", f"{recipe.source!r} has no labels (cls), which supervised needs"
-    if "txt" not in index.fields and recipe.model_fields.get("max_logit_scale"):
-        yield "source", f"{recipe.source!r} has no captions (txt), which clip needs"
+        what = f"{recipe.source!r} has no labels (cls), which supervised needs"
+        yield "source", f"{what}; add them to its shards or name another source"
+    if isinstance(recipe, Clip) and "txt" not in index.fields:
+        what = f"{recipe.source!r} has no captions (txt), which clip needs"
+        yield "source", f"{what}; add them to its shards or name another source"
     gpus = study.resources.pretrain.gpus
     if recipe.batch % gpus:
         yield "batch", f"{recipe.batch} cannot be shared by {gpus} GPUs; make it a multiple"
@@ -72,39 +75,56 @@ def _released(study: Study, site: Site) -> Iterator[Mistake]:
         if file is not None and not Path(file).is_file():
             yield (
                 ("pretrain", block, "weights"),
-                f"{file}: no such file; fix `released` in the site",
+                f"{file}: no such file; correct `released` in the site file",
             )
 
 
 def _datasets(study: Study, site: Site) -> Iterator[Mistake]:
-    names = list(dict.fromkeys(trial.dataset for trial in study.trials))
-    for name in names:
-        folder = site.datasets.get(name)
-        try:
-            card = catalog.card(name, Path(folder) if folder else None)
-        except XferError as error:
-            yield _place(study, name, ("datasets",)), str(error)
-            continue
-        trials = [trial for trial in study.trials if trial.dataset == name]
-        yield from _shots(study, trials, card.smallest_class, name)
+    cards: dict[str, catalog.Card | str] = {}
+    for here, block in _blocks(study):
+        for i, name in enumerate(block["datasets"]):
+            if name not in cards:
+                cards[name] = _card(name, site)
+            card = cards[name]
+            if isinstance(card, str):
+                yield (*here, "datasets", i), card
+            else:
+                yield from (((*here, *loc), why) for loc, why in _shots(block, card))
 
 
-def _place(study: Study, dataset: str, key: Loc) -> Loc:
-    """Where a data set stands in the file: `finetune` is one block or a list of them."""
-    blocks = study.document.data["finetune"]
+def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
+    """The blocks of `finetune`, which is one or a list of them."""
+    blocks = study.document.data.get("finetune", [])
     if isinstance(blocks, dict):
-        return ("finetune", *key)
-    number = next(i for i, block in enumerate(blocks) if dataset in block["datasets"])
-    return ("finetune", number, *key)
+        return [(("finetune",), blocks)]
+    return [(("finetune", i), block) for i, block in enumerate(blocks or [])]
 
 
-def _shots(study: Study, trials: list[Finetune], smallest: int, name: str) -> Iterator[Mistake]:
-    held = max(1, round(trials[0].val_fraction * smallest))
-    left = smallest - held
-    for shots in dict.fromkeys(trial.shots for trial in trials):
-        if isinstance(shots, int) and shots > left:
+def _card(name: str, site: Site) -> catalog.Card | str:
+    """What is known of a data set, or what is wrong with it."""
+    folder = site.datasets.get(name)
+    try:
+        card = catalog.card(name, Path(folder) if folder else None)
+    except XferError as error:
+        return str(error)
+    if card.smallest_class < 2:
+        return (
+            f"{name} has a class with one training image, and validation needs another; add images "
+            "or remove the class"
+        )
+    return card
+
+
+def _shots(block: dict[str, Any], card: catalog.Card) -> Iterator[Mistake]:
+    """As data/draws.py will hold images out of the smallest class."""
+    fraction = block.get("val_fraction", Finetune.model_fields["val_fraction"].default)
+    smallest = card.smallest_class
+    held = min(max(1, round(fraction * smallest)), smallest - 1)
+    for i, shots in enumerate(block["shots"]):
+        if shots != "full" and shots > smallest - held:
             yield (
-                _place(study, name, ("shots",)),
-                f"{shots} is more than the smallest class of {name} can give: {left} images beside "
-                f"{held} for validation; lower shots or val_fraction",
+                ("shots", i),
+                f"{int(shots)} is more than the smallest class of {card.name} can give: "
+                f"{smallest - held} images beside {held} for validation; lower shots or "
+                "val_fraction",
             )

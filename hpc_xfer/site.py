@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 from hpc_xfer import document
-from hpc_xfer.errors import StudyError
 from hpc_xfer.nouns import Noun, validate
 
 
@@ -42,7 +41,7 @@ def load(given: Path | None) -> Site:
     doc = document.load(path)
     site, mistakes = validate(Site, doc.data)
     if site is None:
-        raise StudyError("\n".join(doc.error(loc, sentence) for loc, sentence in mistakes))
+        raise doc.refusal(mistakes)
     return site.model_copy(
         update={
             "store": site.store and _absolute(path, site.store),

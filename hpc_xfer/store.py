@@ -161,8 +161,9 @@ class Store:
     def record(self, run_id: str) -> dict[str, Any] | None:
         """The result of a run; None where there is none, or half of one."""
         record = files.read_json(self.run(run_id).record)
-        whole = isinstance(record, dict) and record.get("run") == run_id and "metrics" in record
-        return record if whole else None
+        if not isinstance(record, dict) or record.get("run") != run_id:
+            return None
+        return record if isinstance(record.get("metrics"), dict) else None
 
     def done(self, plan: Plan) -> set[str]:
         """Ids of the runs with a whole record and, for a pre-training, its product."""

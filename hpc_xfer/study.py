@@ -7,6 +7,7 @@ Lists in a `pretrain` block are axes; the block expands to their product.
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +18,18 @@ from pydantic import Field, field_validator
 
 from hpc_xfer import architectures, document
 from hpc_xfer.document import Document, Loc
-from hpc_xfer.errors import StudyError
-from hpc_xfer.nouns import Count, Mistake, Noun, Rate, Whole, nearest, validate
-from hpc_xfer.recipes import METHODS, TUNABLE, Architecture, Finetune, Pretrain, Shots
+from hpc_xfer.nouns import Count, Mistake, Noun, Rate, Whole, nearest, shown, validate
+from hpc_xfer.recipes import (
+    METHODS,
+    TUNABLE,
+    Architecture,
+    Finetune,
+    Pretrain,
+    Released,
+    Shots,
+)
 
-_MOST_RUNS = 1_000_000  # a product larger than this is a slip of the pen
+_MOST_RUNS = 200_000  # a product larger than this is a slip of the pen
 
 
 class PretrainResources(Noun):
@@ -109,17 +117,18 @@ def load(path: Path) -> Study:
     doc = document.load(path)
     head, mistakes = validate(_Head, doc.data)
     pretrains = _Grid(doc)
-    for i, block in enumerate(_mappings(doc.data.get("pretrain"))):
+    for i, block in _mappings(doc.data.get("pretrain")):
         pretrains.add_block(i, block)
     trials, tuned, wrong = _all_trials(doc.data.get("finetune"))
     mistakes += pretrains.mistakes + wrong
     if head is not None:
         mistakes += _missing_minutes(head.resources.finetune, trials)
+    mistakes += _too_many(len(pretrains.recipes) * (1 + len(trials)), ("finetune",))
     if head is None or mistakes:
-        raise _refusal(doc, mistakes)
+        raise doc.refusal(mistakes)
     return Study(
         path=path,
-        text=path.read_text(),
+        text=doc.text,
         name=head.name,
         question=head.question,
         pretrains=tuple(pretrains.recipes),
@@ -131,9 +140,17 @@ def load(path: Path) -> Study:
     )
 
 
-def _mappings(blocks: Any) -> list[dict[str, Any]]:
+def _mappings(blocks: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     """The blocks that can be read; what is none of them is the head's mistake to tell."""
-    return [b for b in blocks if isinstance(b, dict)] if isinstance(blocks, list) else []
+    for i, block in enumerate(blocks if isinstance(blocks, list) else []):
+        if isinstance(block, dict):
+            yield i, block
+
+
+def _too_many(runs: int, loc: Loc) -> list[Mistake]:
+    if runs <= _MOST_RUNS:
+        return []
+    return [(loc, f"expands to {runs:,} runs; shorten an axis to stay below {_MOST_RUNS:,}")]
 
 
 def _missing_minutes(resources: FinetuneResources, trials: list[Finetune]) -> list[Mistake]:
@@ -149,11 +166,6 @@ def by_shots(value: Any, shots: int | str) -> Any:
     return value[str(shots)] if isinstance(value, Mapping) else value
 
 
-def _refusal(doc: Document, mistakes: list[Mistake]) -> StudyError:
-    lines = dict.fromkeys(doc.error(loc, sentence) for loc, sentence in mistakes)
-    return StudyError("\n".join(lines))
-
-
 class _Grid:
     """Expands `pretrain` blocks to recipes and gathers what is wrong with them."""
 
@@ -165,44 +177,69 @@ class _Grid:
         self._from: dict[str, int] = {}  # canonical recipe -> block that made it
 
     def add_block(self, i: int, block: dict[str, Any]) -> None:
-        method = block.get("method")
-        if not isinstance(method, str) or method not in METHODS:
-            loc: Loc = ("pretrain", i, "method") if "method" in block else ("pretrain", i)
-            hint = nearest(str(method), METHODS, "methods are")
-            self.mistakes.append((loc, f"method {method!r} is unknown; {hint}"))
+        if wrong := list(_method_mistakes(block)):
+            self.mistakes += [(("pretrain", i, *loc), why) for loc, why in wrong]
             return
-        model = METHODS[method]
+        model = METHODS[block["method"]]
+        wrong = list(_key_mistakes(model, block))
+        self.mistakes += [(("pretrain", i, *loc), why) for loc, why in wrong]
+        if [] in block.values():
+            return
+        block = {key: value for key, value in block.items() if (key,) not in dict(wrong)}
         axes = [list(_axis(model, key, value)) for key, value in block.items()]
-        if any(not axis for axis in axes):
-            self.mistakes.append((("pretrain", i), "an empty list leaves no run; give it a value"))
-            return
-        if _size(axes) > _MOST_RUNS:
-            self.mistakes.append((("pretrain", i), f"expands to {_size(axes):,} runs; cut an axis"))
+        if many := _too_many(math.prod(map(len, axes)), ("pretrain", i)):
+            self.mistakes += many
             return
         for choice in itertools.product(*axes):
-            self._add(i, model, {at[0]: (at, value) for at, value in choice})
+            recipe = self._recipe(i, model, {at[0]: (at, value) for at, value in choice})
+            if recipe is not None and not wrong:
+                self._add(i, recipe)
 
-    def _add(self, i: int, model: type[Pretrain], chosen: dict[Any, tuple[Loc, Any]]) -> None:
+    def _recipe(
+        self, i: int, model: type[Pretrain], chosen: dict[Any, tuple[Loc, Any]]
+    ) -> Pretrain | None:
         values = {key: value for key, (_, value) in chosen.items()}
-        wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, values)
-        recipe = None
-        if not wrong:
-            recipe, wrong = validate(model, values)
+        wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
+        if wrong:  # the other keys are looked at too, beside values that are right
+            values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
+            values |= {"samples_seen": 1} if "samples_seen" in model.model_fields else {}
+        recipe, more = validate(model, values)
+        wrong += more
         for loc, sentence in wrong:
             at = chosen[loc[0]][0] + loc[1:] if loc and loc[0] in chosen else loc
             self.mistakes.append((("pretrain", i, *at), sentence))
-        if recipe is None:
-            return
+        return None if wrong else recipe
+
+    def _add(self, i: int, recipe: Pretrain) -> None:
         same = recipe.model_dump_json()
         if same in self._from:
             first = self._from[same]
-            self.mistakes.append(
-                (("pretrain", i), f"makes a run that pretrain.{first} makes too; drop one")
-            )
+            what = "the same run twice" if first == i else f"a run that pretrain.{first} makes too"
+            self.mistakes.append((("pretrain", i), f"makes {what}; drop one"))
             return
         self._from[same] = i
         self.recipes.append(recipe)
         self.blocks.append(i)
+
+
+def _method_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
+    method = block.get("method")
+    if "method" not in block:
+        yield (), f"is missing its method; add `method: ...`, one of {', '.join(sorted(METHODS))}"
+    elif isinstance(method, list):
+        yield ("method",), "cannot be an axis, since methods differ in their keys; write two blocks"
+    elif not isinstance(method, str) or method not in METHODS:
+        hint = nearest(str(method), METHODS, "methods are")
+        yield ("method",), f"no method is called {shown(method)}; {hint}"
+
+
+def _key_mistakes(model: type[Noun], block: Mapping[str, Any]) -> Iterator[Mistake]:
+    keys = set(model.model_fields) | ({"epochs"} if "samples_seen" in model.model_fields else set())
+    for key, value in block.items():
+        if key not in keys:
+            yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
+        elif value == []:
+            yield (key,), "an empty list leaves no run; give it a value"
 
 
 def _axis(model: type[Noun], key: str, value: Any) -> Iterator[tuple[Loc, Any]]:
@@ -217,49 +254,59 @@ def _axis(model: type[Noun], key: str, value: Any) -> Iterator[tuple[Loc, Any]]:
             yield (key, i), item
 
 
-def _size(axes: list[list[Any]]) -> int:
-    total = 1
-    for axis in axes:
-        total *= len(axis)
-    return total
-
-
 def _settle_samples_seen(model: type[Noun], values: dict[str, Any]) -> list[Mistake]:
     """`epochs` is a way to say `samples_seen`; two ways to ask for the same run give one id."""
     if "samples_seen" not in model.model_fields:
         return []
-    epochs, samples = values.pop("epochs", None), values.get("samples")
-    if epochs is None:
-        return [] if "samples_seen" in values else [((), "is missing epochs (or samples_seen)")]
+    if "epochs" not in values:
+        sentence = "is missing epochs (or samples_seen); add a line `epochs: ...`"
+        return [] if "samples_seen" in values else [((), sentence)]
+    epochs, samples = values.pop("epochs"), values.get("samples")
     if "samples_seen" in values:
         return [(("epochs",), "says the same as samples_seen; keep one of the two")]
-    if isinstance(epochs, bool) or not isinstance(epochs, int | float) or not epochs > 0:
-        return [(("epochs",), f"must be greater than 0, got {json.dumps(epochs)}")]
-    if isinstance(samples, int | float):
-        values["samples_seen"] = round(epochs * samples)
+    if not _is_number(epochs) or not epochs > 0:
+        return [(("epochs",), f"must be a number greater than 0, got {shown(epochs)}")]
+    values["samples_seen"] = round(epochs * samples) if _is_number(samples) else 1
+    if values["samples_seen"] == 0 and samples:
+        return [(("epochs",), f"is too small: {epochs} of {samples} samples is none; raise it")]
     return []
 
 
-def _settle_arch(grid: Path, values: dict[str, Any]) -> list[Mistake]:
+def _is_number(value: Any) -> bool:
+    """A number that arithmetic can use."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e20
+
+
+def _settle_arch(grid: Path, model: type[Noun], values: dict[str, Any]) -> list[Mistake]:
     """A known name stays; a JSON file is read in, since its content decides the result."""
     arch = values.get("arch")
     if not isinstance(arch, str):
-        return [] if arch is None else [(("arch",), f"must be a name, got {json.dumps(arch)}")]
+        sentence = f"must be a name or a JSON file, got {shown(arch)}"
+        return [(("arch",), sentence)] if "arch" in values else []
     if not arch.endswith(".json"):
         if arch in architectures.known():
             return []
         hint = nearest(arch, architectures.known(), "known are")
         return [(("arch",), f"no architecture is called {arch!r}; {hint}")]
+    if model is Released:
+        return [(("arch",), "must be a name, since nobody released weights for a file of yours")]
     path = grid.parent / arch
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        return [(("arch",), f"{path} cannot be read ({error}); name a JSON model file")]
-    found, wrong = validate(Architecture, {**content, "name": Path(arch).stem})
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        return [(("arch",), f"{path}: cannot be read ({why}); name a JSON model file")]
+    if not isinstance(content, dict):
+        return [(("arch",), f"{path}: must be a mapping, got {shown(content)}")]
+    found, wrong = validate(Architecture, {**content, "name": path.stem})
     if found is None:
-        return [(("arch",), f"{path}: {'.'.join(map(str, at))} {why}") for at, why in wrong]
+        return [(("arch",), f"{path}: {'.'.join(map(str, at))}: {why}") for at, why in wrong]
     values["arch"] = json.loads(found.model_dump_json()) | {"name": found.name}
     return []
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _all_trials(blocks: Any) -> tuple[list[Finetune], tuple[str, ...], list[Mistake]]:
@@ -273,7 +320,7 @@ def _all_trials(blocks: Any) -> tuple[list[Finetune], tuple[str, ...], list[Mist
     for i, block in enumerate(blocks if listed else [blocks]):
         place: Loc = ("finetune", i) if listed else ("finetune",)
         if not isinstance(block, dict):
-            wrong.append((place, f"must be a mapping, got {json.dumps(block)}"))
+            wrong.append((place, f"must be a mapping, got {shown(block)}"))
             continue
         found, keys, bad = _trials(block)
         wrong += [((*place, *loc), why) for loc, why in bad]
@@ -289,21 +336,24 @@ def _trials(block: dict[str, Any]) -> tuple[list[Finetune], tuple[str, ...], lis
     """The grid of a block: data sets x modes x shots x draws x tuned values."""
     axes, wrong = validate(_Axes, {k: v for k, v in block.items() if k in _Axes.model_fields})
     settings = {key: value for key, value in block.items() if key not in _Axes.model_fields}
-    wrong += list(_unknown_settings(settings))
-    if axes is None or wrong:
+    wrong += [*_unknown_settings(settings), *_no_axes(settings)]
+    settings = {key: value for key, value in settings.items() if (key,) not in dict(wrong)}
+    if axes is None:
         return [], (), wrong
-    wrong = [*_repeated(axes), *_badly_tuned(axes, settings), *_missing_shots(axes, settings)]
-    if wrong:
-        return [], (), wrong
+    bad_axes = [*_repeated(axes), *_badly_tuned(axes, settings), *_missing_shots(axes, settings)]
+    bad_axes = bad_axes or _too_many(_count(axes), ())
+    if bad_axes:
+        return [], (), wrong + bad_axes
     trials: list[Finetune] = []
+    mistakes = dict.fromkeys(wrong)  # each trial makes those of the settings again
     for place, values in _expand(axes, settings):
         trial, bad = validate(Finetune, values)
         if trial is not None:
             trials.append(trial)
-        wrong += [
-            ((*place.get(str(loc[0]), loc[:1]), *loc[1:]) if loc else (), w) for loc, w in bad
-        ]
-    return trials, tuple(axes.tune), wrong
+        for loc, why in bad:
+            here = (*place.get(str(loc[0]), loc[:1]), *loc[1:]) if loc else ()
+            mistakes[(here, why)] = None
+    return trials, tuple(axes.tune), list(mistakes)
 
 
 def _unknown_settings(settings: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -312,6 +362,20 @@ def _unknown_settings(settings: Mapping[str, Any]) -> Iterator[Mistake]:
     for key in settings:
         if key not in keys:
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
+
+
+def _no_axes(settings: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Settings that are lists, where a trial has one value."""
+    for key, value in settings.items():
+        if isinstance(value, list) and key in Finetune.model_fields:
+            way = f"write `tune: {{{key}: ...}}`" if key in TUNABLE else "write two blocks"
+            yield (key,), f"has one value per block, got {shown(value)}; to compare several, {way}"
+
+
+def _count(axes: _Axes) -> int:
+    draws = sum(by_shots(axes.draws, shots) for shots in axes.shots)
+    per_draw = len(axes.datasets) * len(axes.mode) * math.prod(map(len, axes.tune.values()))
+    return int(draws * per_draw)
 
 
 def _repeated(axes: _Axes) -> Iterator[Mistake]:
@@ -324,7 +388,7 @@ def _repeated(axes: _Axes) -> Iterator[Mistake]:
     for name, values in lists.items():
         for value in values:
             if values.count(value) > 1:
-                yield tuple(name.split(".")), f"has {json.dumps(value)} twice; keep one"
+                yield tuple(name.split(".")), f"has {shown(value)} twice; keep one"
 
 
 def _badly_tuned(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -332,8 +396,9 @@ def _badly_tuned(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[Mistake]:
         if key not in TUNABLE:
             yield ("tune", key), f"cannot be tuned; {nearest(key, TUNABLE, 'what can is')}"
         elif len(values) < 2:
-            way = f"write `{key}: {json.dumps(values[0])}` instead" if values else "give two"
-            yield ("tune", key), f"has {len(values)} value, which leaves no choice; {way}"
+            way = f"write `{key}: {shown(values[0])}` instead" if values else "give two or more"
+            number = "one value" if values else "no value"
+            yield ("tune", key), f"has {number}, which leaves no choice; {way}"
         elif key in settings:
             yield (key,), f"is tuned in tune.{key} already; keep one of the two"
     if "lr" not in axes.tune and "lr" not in settings:
@@ -357,6 +422,7 @@ def _expand(
     tuned = [
         [(("tune", key, i), key, v) for i, v in enumerate(vs)] for key, vs in axes.tune.items()
     ]
+    by_shots_given = [k for k, v in settings.items() if k in _BY_SHOTS and isinstance(v, Mapping)]
     for (d, dataset), (m, mode), (s, shots) in itertools.product(
         enumerate(axes.datasets), enumerate(axes.mode), enumerate(axes.shots)
     ):
@@ -364,6 +430,7 @@ def _expand(
             "dataset": ("datasets", d),
             "mode": ("mode", m),
             "shots": ("shots", s),
+            **{key: (key, str(shots)) for key in by_shots_given},
         }
         fixed = {
             key: by_shots(value, shots) if key in _BY_SHOTS else value

@@ -114,18 +114,20 @@ def _execute_run(
     from hpc_xfer.training import distributed
 
     claim = None
+    meeting = store.run(run.id).rendezvous(place.attempt)
     if place.rank == 0:
         if store.is_done(run):
+            distributed.call_off(meeting, place.size)
             tell({"event": "done", "run": run.id})
             return
         claim = claims.take(store.run(run.id))
         if claim is None:
+            distributed.call_off(meeting, place.size)
             tell({"event": "held", "run": run.id, "by": claims.holder(store.run(run.id))})
             return
         tell({"event": "started", "run": run.id})
-    meeting = store.run(run.id).rendezvous(place.attempt)
     try:
-        with distributed.join(place.rank, place.size, place.local_rank, meeting) as world:
+        with distributed.join(place.rank, place.size, place.local_rank, meeting, stop) as world:
             _task(run, pack, store, site, claim, world, stop)
         tell({"event": "done", "run": run.id})
     except Interrupted:

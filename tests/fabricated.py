@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import files, plan, study
+from hpc_xfer import files, plan, shard_index, study
 from hpc_xfer.plan import Plan, Run
 from hpc_xfer.recipes import Finetune
+from hpc_xfer.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
 
@@ -76,6 +77,26 @@ def failure(store: Store, run: Run, message: str = "the loss is NaN\nat step 3")
 
 def trials(plan: Plan, keep: Callable[[Finetune], bool] = lambda recipe: True) -> list[Run]:
     return [r for r in plan.of("finetune") if isinstance(r.recipe, Finetune) and keep(r.recipe)]
+
+
+def source(folder: Path, fields: str = "cls png txt", samples: int = 1000) -> Path:
+    """One shard of zeros with an index that says what is in it."""
+    folder.mkdir(parents=True)
+    (folder / "0.tar").write_bytes(bytes(10240))
+    entry = ShardEntry("0.tar", samples, 10240, "0" * 64)
+    classes = ("a", "b") if "cls" in fields else None
+    shard_index.write(ShardIndex(folder, (entry,), tuple(fields.split()), classes))
+    return folder
+
+
+def image_folder(folder: Path, **images: int) -> Path:
+    """Empty files in class folders; each class has one test image."""
+    for name, number in images.items():
+        for split, n in (("train", number), ("test", 1)):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(n):
+                (folder / split / name / f"{i}.png").touch()
+    return folder
 
 
 def _pretraining() -> Metrics:

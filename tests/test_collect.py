@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from fabricated import GRID, ONE_CELL, failure, make, record, record_all, trials
 
 from hpc_xfer import collect, tables
 from hpc_xfer.collect import Collected
 from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
+from tests.fabricated import GRID, ONE_CELL, failure, make, record, record_all, trials
 
 Rows = list[dict[str, str]]
 
@@ -206,3 +206,55 @@ def test_help_starts_without_numpy_scipy_or_matplotlib() -> None:
     block = f"import sys; sys.modules.update(dict.fromkeys({names!r}))\n"
     load = "import hpc_xfer.collect, hpc_xfer.report, hpc_xfer.answer, hpc_xfer.figures"
     subprocess.run([sys.executable, "-c", block + load], check=True)
+
+
+def test_a_trial_that_diverged_was_tried_and_lost_and_its_cell_is_complete(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    parent, low, middle, high = plan.runs
+    record(store, parent)
+    record(store, low, val_top1=0.50, test_top1=0.60)
+    record(store, middle, val_top1=0.70, test_top1=0.50)
+    failure(store, high)
+    found = collected(plan, store)
+    assert (found.cells_complete, found.failed) == (1, 1)
+    [cell] = rows(store, "cells")
+    assert (cell["run"], cell["lr_edge"]) == (middle.id, "")
+    assert [cell[name] for name in ("trials", "diverged", "trials_planned")] == ["2", "1", "3"]
+    assert (cell["test_mean_of_trials"], cell["test_best_of_trials"]) == ("0.550000", "0.600000")
+    [absent] = rows(store, "missing")
+    assert (absent["run"], absent["state"], absent["class"]) == (high.id, "failed", "nan")
+
+
+def test_a_cell_whose_trials_all_diverged_is_missing_with_that_reason(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    record(store, plan.runs[0])
+    for run in plan.of("finetune"):
+        failure(store, run)
+    found = collected(plan, store)
+    assert (found.cells_complete, found.failed) == (0, 3)
+    *trials_, cell = rows(store, "missing")
+    assert [row["state"] for row in trials_] == ["failed"] * 3
+    assert [cell[name] for name in ("run", "kind", "state", "class", "message")] == [
+        "", "cell", "failed", "nan", "all 3 trials diverged; tune over smaller learning rates",
+    ]  # fmt: skip
+    assert {row["missing"] for row in rows(store, "averages")} == {"1"}
+
+
+def test_a_cell_waits_for_its_other_trials_though_one_diverged(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    parent, low, _, high = plan.runs
+    record_all(store, [parent, low])
+    failure(store, high)
+    assert collected(plan, store).cells_complete == 0
+    waiting = rows(store, "missing")[-1]
+    assert (waiting["kind"], waiting["state"]) == ("cell", "incomplete")
+    assert waiting["message"].startswith("2 of 3 trials finished")
+
+
+def test_a_trial_that_failed_otherwise_is_not_lost_but_waited_for(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    record_all(store, plan.runs[:3])
+    path = store.run(plan.runs[3].id).error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"class": "data", "message": "broken"}))
+    assert collected(plan, store).cells_complete == 0

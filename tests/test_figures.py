@@ -1,9 +1,8 @@
 from pathlib import Path
 
-from fabricated import GRID, ONE_CELL, make, record_all
-
 from hpc_xfer import collect, figures
 from hpc_xfer.curves import shot_order
+from tests.fabricated import GRID, ONE_CELL, make, record_all
 
 
 def names(folder: Path) -> list[str]:

@@ -3,7 +3,6 @@ import re
 from pathlib import Path
 
 import pytest
-from fabricated import GRID, ONE_CELL, failure, make, record, record_all, trials
 from rich.console import Console
 
 from hpc_xfer import answer, collect, report
@@ -15,6 +14,7 @@ from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
 from hpc_xfer.tables import read
+from tests.fabricated import GRID, ONE_CELL, failure, make, record, record_all, trials
 
 SMALL = GRID.replace("[8000, 16000]", "8000").replace("[digits, mnist]", "[digits]")
 

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 from hpc_xfer.recipes import Crop
 
 Box = tuple[int, int, int, int]  # top, left, height, width
-_TRIES = 10  # as torchvision; then the largest central box that keeps the ratio
+_TRIES = 10  # as torchvision; then the largest central square
 _EVAL_ZOOM = 256 / 224  # of the short side, before the centre crop
 
 

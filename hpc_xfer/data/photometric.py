@@ -63,11 +63,13 @@ def _turn(x: Tensor, turns: Tensor) -> Tensor:
 
 
 def _blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Separable Gaussian with one sigma per image; sigma 0 leaves the image as it is."""
+    """Separable Gaussian with one sigma per image; sigma 0 leaves the image as it is.
+
+    The window is that of the largest sigma that `draw` knows, not of the largest in the batch: an
+    image looks the same whichever others it is with, on any number of ranks.
+    """
     chosen = sigma > 0
-    if not bool(chosen.any()):
-        return x
-    radius = max(1, int(3 * float(sigma.max()) + 0.5))
+    radius = min(max(1, round(3 * _BLUR_SIGMA[1] * x.shape[-1] / 224)), min(x.shape[2:]) - 1)
     offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma.clamp(min=1e-3).view(-1, 1)) ** 2)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)

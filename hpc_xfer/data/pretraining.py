@@ -4,9 +4,9 @@ Map-style, with the step as the index: no state to save, any number of workers, 
 sample that does not decode or lacks a part is replaced by its neighbour and counted.
 """
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from hpc_xfer.data.sampling import Order
 from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
 from hpc_xfer.recipes import SimCLR, Trained
-from hpc_xfer.shard_index import IMAGE_FIELDS, ShardIndex
+from hpc_xfer.shard_index import IMAGE_FIELDS, ShardIndex, index_command
 
 Batch = dict[str, Any]
 Parts = dict[str, bytes]
@@ -63,8 +63,14 @@ class TrainBatches(Dataset[Batch]):
         if number not in self._open:
             if len(self._open) >= 64:
                 self._open.pop(next(iter(self._open)))
-            path = Path(self.index.folder) / self.index.entries[number].name
-            self._open[number] = open_shard(path)
+            entry = self.index.entries[number]
+            shard = open_shard(self.index.path(entry))
+            if len(shard) != entry.samples:
+                raise DataError(
+                    f"{shard.path}: holds {len(shard):,} samples where the index says "
+                    f"{entry.samples:,}; run {index_command(self.index.folder)}"
+                )
+            self._open[number] = shard
         return self._open[number]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,8 +99,8 @@ class _Collector:
                 self.broken.append(f"{name}: {shard.keys[place]}: {error}")
         raise DataError(
             f"{self.batches.index.folder}/{self.batches.index.entries[number].name}: "
-            f"{_NEIGHBOURS} broken samples in a row; run: python -m hpc_xfer.shards check "
-            f"{self.batches.index.folder}"
+            f"{min(_NEIGHBOURS, inside)} broken samples in a row, the last: {self.broken[-1]}; run "
+            f"`python -m hpc_xfer.shards check {shlex.quote(str(self.batches.index.folder))}`"
         )
 
     def _rng(self, number: int, place: int) -> Generator:

@@ -25,9 +25,12 @@ class Views:
             self._kept = torch.empty((len(images), 3, size, size), dtype=torch.uint8)
 
     def batches(self, chosen: Indices) -> Iterator[Tensor]:
-        """uint8 (n, 3, size, size), n up to 256, in the order of `chosen`."""
-        for start in range(0, len(chosen), _BATCH):
-            yield self._batch(chosen[start : start + _BATCH])
+        """uint8 (n, 3, size, size), n up to 256, in the order of `chosen`.
+
+        The sizes differ by one at most, so that each batch counts as much for batch norm.
+        """
+        for part in np.array_split(chosen, -(-len(chosen) // _BATCH)):
+            yield self._batch(part)
 
     def _batch(self, chosen: Indices) -> Tensor:
         if self._kept is None:

@@ -30,6 +30,7 @@ from hpc_xfer.training.classifier import (
     accuracies,
     check_class_order,
     extract,
+    hits,
     zero_shot_weights,
 )
 from hpc_xfer.training.encoders import Towers
@@ -154,6 +155,7 @@ class _Task:
                 warmup_steps=warmup(recipe.warmup_steps, rounds.steps),
                 grad_clip=recipe.grad_clip,
                 precision=recipe.precision,
+                seed=recipe.seed,
             ),
             context.habits,
             context.dir,
@@ -188,7 +190,9 @@ class _Task:
         return _frozen(self.parent, self.data)
 
     def _recalibrate(self, model: Classifier, chosen: Indices) -> None:
-        batches = self.frozen.train.views.batches(chosen[:_RECALIBRATION])
+        # Of all classes: image folders are sorted by class.
+        some = np.random.default_rng((self.recipe.seed, 9)).permutation(chosen)[:_RECALIBRATION]
+        batches = self.frozen.train.views.batches(some)
         recalibrate(model.visual, (model.normalise(batch.to(self.device)) for batch in batches))
 
 
@@ -203,9 +207,7 @@ class _Frozen:
 @lru_cache(maxsize=_KEPT)
 def _frozen(parent: Parent, data: Downstream) -> _Frozen:
     train, test = _views(data, parent.size)
-    return _Frozen(
-        FrozenFeatures(train, parent.towers.dim), FrozenFeatures(test, parent.towers.dim)
-    )
+    return _Frozen(FrozenFeatures(train), FrozenFeatures(test))
 
 
 @lru_cache(maxsize=_KEPT)
@@ -245,9 +247,8 @@ def _text_weights(parent: Parent, card: Card) -> Tensor:
 
 def _write_hits(context: Context, logits: Tensor, labels: Tensor) -> None:
     """One bit per test image in the order of the data set: np.unpackbits(..., count=n_test)."""
-    hits = logits.argmax(dim=1).eq(labels).numpy()
     buffer = io.BytesIO()
-    np.save(buffer, np.packbits(hits))
+    np.save(buffer, np.packbits(hits(logits, labels).numpy()))
     assert context.claim is not None
     context.claim.check()
     files.write_bytes(context.dir.hits, buffer.getvalue())

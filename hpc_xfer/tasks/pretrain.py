@@ -83,7 +83,10 @@ def _train(context: Context, recipe: Trained, index: ShardIndex, towers: Towers)
             f"batch {recipe.batch} cannot be shared by {world.size} processes; change "
             "resources.pretrain.gpus"
         )
-    subset = Subset.of([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
+    try:
+        subset = Subset.of([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
+    except ValueError as error:
+        raise DataError(f"{index.folder}: {error}; lower samples or name a larger source") from None
     order = Order(subset, recipe.batch, recipe.seed)
     batches = TrainBatches(
         index=index,
@@ -110,6 +113,7 @@ def _train(context: Context, recipe: Trained, index: ShardIndex, towers: Towers)
             warmup_steps=warmup(recipe.warmup_steps, steps),
             grad_clip=recipe.grad_clip,
             precision=recipe.precision,
+            seed=recipe.seed,
             broken_allowed=int(recipe.max_broken * recipe.samples_seen),
         ),
         context.habits,
@@ -119,7 +123,7 @@ def _train(context: Context, recipe: Trained, index: ShardIndex, towers: Towers)
         context.stop,
     )
     if isinstance(objective, ClipObjective):
-        towers.logit_scale = objective.logit_scale.detach().clamp(max=objective.limit).cpu()
+        towers.logit_scale = objective.logit_scale.detach().clamp(0, objective.limit).cpu()
     return outcome
 
 
@@ -130,6 +134,8 @@ def _source(context: Context, recipe: Trained) -> ShardIndex:
     index = ShardIndex.load(Path(folder))
     if isinstance(recipe, Supervised) and not index.classes:
         raise DataError(f"{folder}: has no labels (cls), which supervised needs; name another")
+    if isinstance(recipe, Clip) and "txt" not in index.fields:
+        raise DataError(f"{folder}: has no captions (txt), which clip needs; name another")
     return index
 
 

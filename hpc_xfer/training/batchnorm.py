@@ -9,25 +9,9 @@ from collections.abc import Iterable
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.autograd import Function
 
+from hpc_xfer.training.collectives import sum_over_ranks
 from hpc_xfer.training.distributed import World
-
-
-class _SumOverRanks(Function):
-    """all_reduce whose gradient is the all_reduce of the gradients."""
-
-    @staticmethod
-    def forward(ctx: object, value: Tensor) -> Tensor:
-        total = value.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
 
 
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -43,10 +27,10 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         dims = [0, *range(2, input.dim())]
         shape = [1, -1, *[1] * (input.dim() - 2)]
         count = input.numel() // input.shape[1] * dist.get_world_size()
-        x = input.float()
-        mean = _sum(x.sum(dims)) / count
+        x = input if input.dtype == torch.float64 else input.float()
+        mean = sum_over_ranks(x.sum(dims)) / count
         centred = x - mean.view(shape)
-        variance = _sum((centred * centred).sum(dims)) / count
+        variance = sum_over_ranks((centred * centred).sum(dims)) / count
         self._remember(mean.detach(), variance.detach() * (count / max(count - 1, 1)))
         out = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
@@ -62,12 +46,6 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         momentum = self.momentum or 1.0 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean, momentum)
         self.running_var.lerp_(variance, momentum)
-
-
-def _sum(value: Tensor) -> Tensor:
-    total = _SumOverRanks.apply(value)
-    assert isinstance(total, Tensor)
-    return total
 
 
 @torch.no_grad()

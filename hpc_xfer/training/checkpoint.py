@@ -5,16 +5,32 @@ reading verifies the archive first; a damaged file falls back to the previous on
 """
 
 import os
+import pickle
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 
 from hpc_xfer import files
 from hpc_xfer.claims import Claim
 from hpc_xfer.store import RunDir
+
+# What zipfile and torch raise on damaged files; NotImplementedError is a RuntimeError.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
@@ -23,18 +39,52 @@ def write(path: Path, state: dict[str, Any]) -> None:
     Raises:
         StoreError: the disk is full or cannot be written; the old file stays.
     """
-    files.write_atomically(path, lambda file: torch.save(state, file))
+    files.write_atomically(path, lambda file: _save(state, file))
 
 
 def read(path: Path) -> dict[str, Any] | None:
     """The state on the CPU, or None where the file is absent or damaged (which is said)."""
     if not path.exists():
         return None
-    if damage := _damage(path):
-        warnings.warn(f"{path}: is damaged ({damage}) and passed over", stacklevel=2)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+        if bad:
+            raise zipfile.BadZipFile(f"checksum of {bad}")
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except _BROKEN as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        warnings.warn(f"{path}: is damaged ({reason}) and passed over", stacklevel=2)
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
+
+
+class _Remembering:
+    """torch.save hides the file's own error, such as a full disk, behind one about positions."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        """`files` does it."""
+
+
+def _save(state: dict[str, Any], file: IO[bytes]) -> None:
+    out = _Remembering(file)
+    try:
+        torch.save(state, cast(IO[bytes], out))
+    except RuntimeError:
+        if out.error is not None:
+            raise out.error from None
+        raise
 
 
 class Checkpoints:
@@ -50,11 +100,18 @@ class Checkpoints:
         """
         assert self.claim is not None, "rank 0 alone saves, and it holds the claim"
         self.claim.check()
-        fresh = self.run.path / "checkpoint.new.pt"
-        write(fresh, state)
-        if self.run.checkpoint.exists():
-            os.replace(self.run.checkpoint, self.run.previous_checkpoint)
-        os.replace(fresh, self.run.checkpoint)
+        self._sweep()
+        claim, run = self.claim, self.run
+
+        def save(file: IO[bytes]) -> None:
+            _save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+            claim.check()  # again: a large state takes long enough to be given up for dead
+            if run.checkpoint.exists():
+                os.replace(run.checkpoint, run.previous_checkpoint)
+
+        files.write_atomically(run.checkpoint, save)
 
     def load(self) -> dict[str, Any] | None:
         """The newest whole state, or None."""
@@ -63,14 +120,12 @@ class Checkpoints:
 
     def discard(self) -> None:
         """A finished run needs its product, not its optimiser."""
+        self._sweep()
         for path in (self.run.checkpoint, self.run.previous_checkpoint):
             path.unlink(missing_ok=True)
 
-
-def _damage(path: Path) -> str | None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            bad = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
-        return str(error)
-    return f"checksum of {bad}" if bad else None
+    def _sweep(self) -> None:
+        """What earlier attempts were writing when they were killed."""
+        for product in (self.run.checkpoint, self.run.encoder, self.run.hits):
+            for left in product.parent.glob(f".{product.name}.*.tmp"):
+                left.unlink(missing_ok=True)

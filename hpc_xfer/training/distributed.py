@@ -20,7 +20,8 @@ from torch import Tensor
 from torch._C._distributed_c10d import TCPStore
 
 from hpc_xfer import files
-from hpc_xfer.errors import StoreError
+from hpc_xfer.errors import Interrupted, StoreError
+from hpc_xfer.training.stop import Stop
 
 Item = TypeVar("Item")
 _MEET_SECONDS = 300  # nodes of one job may start minutes apart
@@ -66,18 +67,24 @@ class World:
 
 
 @contextlib.contextmanager
-def join(rank: int, size: int, local_rank: int, meeting: Path | None) -> Iterator[World]:
+def join(
+    rank: int, size: int, local_rank: int, meeting: Path | None, stop: Stop
+) -> Iterator[World]:
     """Enter the process group (none for one process) and leave it again.
 
     Args:
         meeting: file in which rank 0 publishes its address; needed for more than one process.
+
+    Raises:
+        Interrupted: rank 0 called the meeting off, or we were asked to stop while waiting.
+        StoreError: rank 0 did not appear.
     """
     device = _device(local_rank)
     if size == 1:
         yield World(device=device)
         return
     assert meeting is not None, "several processes need a place to meet"
-    store = _host(meeting, size) if rank == 0 else _guest(meeting, size)
+    store = _host(meeting, size) if rank == 0 else _guest(meeting, size, stop)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
@@ -104,12 +111,22 @@ def _host(meeting: Path, size: int) -> TCPStore:
     return store
 
 
-def _guest(meeting: Path, size: int) -> TCPStore:
+def call_off(meeting: Path, size: int) -> None:
+    """Rank 0 has nothing to do (the run is done, or another works on it): send the others home."""
+    if size > 1:
+        files.write_json(meeting, {"off": True})
+
+
+def _guest(meeting: Path, size: int, stop: Stop) -> TCPStore:
     end = time.monotonic() + _MEET_SECONDS
     while (place := files.read_json(meeting)) is None:
+        if stop.requested:
+            raise Interrupted("asked to stop before rank 0 appeared")
         if time.monotonic() > end:
             raise StoreError(f"{meeting}: rank 0 did not appear in {_MEET_SECONDS} s; see its log")
         time.sleep(0.1)
+    if "off" in place:
+        raise Interrupted("rank 0 has nothing to do")
     return TCPStore(place["host"], place["port"], size, is_master=False, timeout=_TIMEOUT)
 
 

@@ -4,14 +4,16 @@ Pre-training, fine-tuning and linear probes all run through `train`.
 """
 
 import contextlib
+import inspect
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -20,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from hpc_xfer import files
-from hpc_xfer.errors import DataError, Diverged, Interrupted
+from hpc_xfer.errors import DataError, Diverged, Interrupted, StoreError
 from hpc_xfer.progress import Heartbeat
 from hpc_xfer.store import RunDir
 from hpc_xfer.training.batchnorm import synchronise
@@ -43,6 +45,7 @@ class Pace:
     warmup_steps: int
     grad_clip: float | None
     precision: str
+    seed: int = 0  # of dropout and the like; data has its own
     broken_allowed: int = 0  # samples
 
 
@@ -94,25 +97,27 @@ def train(
 
     Raises:
         Interrupted: asked to stop; a checkpoint was written.
-        Diverged: the loss is NaN or infinite; the last good checkpoint stays.
-        DataError: more broken samples than allowed.
+        Diverged: loss or weights are NaN or infinite; the last good checkpoint stays.
+        DataError: more broken samples than allowed, or a shard that cannot be read on some rank.
         ClaimLost: another process has taken the run over.
     """
     objective = synchronise(objective, world)
     objective = objective.to(world.device).to(memory_format=torch.channels_last)
     state = _resume(objective, optimizer, checkpoints, world)
-    model = (
-        objective
-        if world.size == 1
-        else DistributedDataParallel(objective, broadcast_buffers=False)
-    )
-    model.train()
+    model = parallel(objective, world).train()
     heart = Heartbeat(run, pace.steps, pace.batch, state.step)
     begun = saved = time.monotonic()
     first = state.step
 
-    with contextlib.closing(_Rows(run, habits, world, first)) as rows:
-        for batch in _timed(_loader(batches, first, pace, habits, world), state):
+    with (
+        _own_randomness(world),
+        contextlib.closing(_Rows(run, habits, world, first)) as rows,
+        contextlib.closing(_loaded(batches, pace, habits, world, state)) as loaded,
+    ):
+        for batch in loaded:
+            due = time.monotonic() - saved > habits.checkpoint_seconds
+            asked, due = _agree(batch, stop.requested, due, state, pace, world)
+
             loss = _step(model, optimizer, batch, state.step, pace, world)
             state.step += 1
             state.loss = loss if state.loss is None else torch.lerp(loss, state.loss, _SMOOTHING)
@@ -124,15 +129,8 @@ def train(
                 if world.leads:
                     heart.beat(state.step, value)
 
-            broken = batch.get("broken", [])
-            due = time.monotonic() - saved > habits.checkpoint_seconds
-            asked, due, spoilt = world.any(stop.requested, due, bool(broken))
-            if spoilt:
-                state.broken += world.gather(broken)
-                if len(state.broken) > pace.broken_allowed:
-                    raise DataError(_too_broken(state.broken, pace.broken_allowed))
             if (asked or due) and state.step < pace.steps:
-                _finite(state, world)
+                _sound(objective, state, world)
                 elapsed = state.seconds + time.monotonic() - begun
                 _save(objective, optimizer, checkpoints, state, elapsed, world)
                 saved = time.monotonic()
@@ -142,12 +140,50 @@ def train(
     seconds = state.seconds + time.monotonic() - begun
     return Outcome(
         steps=state.step,
-        loss=_finite(state, world),
+        loss=_sound(objective, state, world),
         samples_per_second=state.step * pace.batch / max(seconds, 1e-9),
         data_wait_seconds=state.waited,
         seconds=seconds,
         broken=state.broken,
     )
+
+
+def parallel(objective: nn.Module, world: World) -> nn.Module:
+    """Gradients become means over ranks; buffers are equal on all of them without being sent."""
+    if world.size == 1:
+        return objective
+    known = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    unsent: dict[str, Any] = {name: False}  # torch 2.14 renamed it
+    return DistributedDataParallel(objective, **unsent)
+
+
+def _agree(
+    batch: Batch, asked: bool, due: bool, state: _State, pace: Pace, world: World
+) -> tuple[bool, bool]:
+    """Before a step, so that no rank waits in it for another: stop asked anywhere, save anywhere.
+
+    Raises:
+        DataError: on all ranks, where one of them got no batch or the broken are too many.
+    """
+    failures = [batch["failure"]] if "failure" in batch else []
+    broken = batch.get("broken", [])
+    failed, asked, due, spoilt = world.any(bool(failures), asked, due, bool(broken))
+    if failed:
+        raise DataError(world.gather(failures)[0])
+    if spoilt:
+        state.broken += world.gather(broken)
+        if len(state.broken) > pace.broken_allowed:
+            raise DataError(_too_broken(state.broken, pace.broken_allowed))
+    return asked, due
+
+
+def _sound(objective: nn.Module, state: _State, world: World) -> float:
+    """As `_finite`, and the weights too: the loss tells of those before the step."""
+    value = _finite(state, world)
+    if not math.isfinite(float(nn.utils.get_total_norm(objective.parameters()))):
+        raise Diverged(f"the weights are not finite after step {state.step}; lower lr")
+    return value
 
 
 def _finite(state: _State, world: World) -> float:
@@ -163,6 +199,7 @@ def _step(
     model: nn.Module, optimizer: Optimizer, batch: Batch, step: int, pace: Pace, world: World
 ) -> Tensor:
     """One update; returns the detached loss."""
+    torch.manual_seed(_seed(pace.seed, step, world.rank))
     lr = learning_rate(step, pace.steps, pace.warmup_steps, pace.lr)
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -181,27 +218,51 @@ def _step(
     return loss.detach().float()
 
 
-def _loader(
-    batches: Dataset[Batch], first: int, pace: Pace, habits: Habits, world: World
-) -> Iterator[Batch]:
-    """Batches from step `first` on, in order whatever the number of workers."""
+@contextlib.contextmanager
+def _own_randomness(world: World) -> Iterator[None]:
+    """What a step draws depends on its number alone, and the process goes on as if never drawn."""
+    devices = [world.device] if world.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.default_rng((seed, 8, step, rank)).integers(2**63))
+
+
+@dataclass
+class _Told(Dataset[Batch]):
+    """A batch or why there is none: out of a loader process an exception comes as a traceback."""
+
+    batches: Dataset[Batch]
+
+    def __getitem__(self, step: int) -> Batch:
+        try:
+            return self.batches[step]
+        except DataError as error:
+            return {"failure": str(error)}
+
+
+def _loaded(
+    batches: Dataset[Batch], pace: Pace, habits: Habits, world: World, state: _State
+) -> Generator[Batch, None, None]:
+    """Batches from the state's step on, in order whatever the number of workers.
+
+    The time they keep us waiting is added to the state. Closing ends the workers: the loader's
+    iterator is held here alone.
+    """
     loader = DataLoader(
-        batches,
+        _Told(batches),
         batch_size=None,
-        sampler=range(first, pace.steps),
+        sampler=range(state.step, pace.steps),
         num_workers=habits.workers,
         pin_memory=world.device.type == "cuda",
-        persistent_workers=False,
         prefetch_factor=4 if habits.workers else None,
     )
-    return iter(loader)
-
-
-def _timed(batches: Iterator[Batch], state: _State) -> Iterator[Batch]:
-    """The same batches; the time they kept us waiting is added to the state."""
+    iterator = iter(loader)
     while True:
         begun = time.monotonic()
-        batch = next(batches, None)
+        batch = next(iterator, None)
         state.waited += time.monotonic() - begun
         if batch is None:
             return
@@ -212,11 +273,13 @@ def _resume(
     objective: nn.Module, optimizer: Optimizer, checkpoints: Checkpoints | None, world: World
 ) -> _State:
     saved = checkpoints.load() if checkpoints is not None else None
+    steps = world.gather([0 if saved is None else int(saved["step"])])
+    if len(set(steps)) > 1:
+        raise StoreError(f"the ranks see checkpoints of different steps ({steps}); launch again")
     if saved is None:
         return _State()
     objective.load_state_dict(saved["objective"])
     optimizer.load_state_dict(saved["optimizer"])
-    torch.set_rng_state(saved["rng"])
     losses = saved["losses"]
     mine = losses[world.rank] if len(losses) == world.size else sum(losses) / len(losses)
     loss = torch.tensor(mine, device=world.device)
@@ -240,7 +303,6 @@ def _save(
             "step": state.step,
             "objective": objective.state_dict(),
             "optimizer": optimizer.state_dict(),
-            "rng": torch.get_rng_state(),
             "losses": losses,
             "broken": state.broken,
             "seconds": seconds,

@@ -7,14 +7,13 @@ Batches are dicts of tensors; N is the rank's share of the global batch.
 
 from typing import Any
 
-import open_clip
 import torch
-import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpc_xfer.data import photometric
 from hpc_xfer.recipes import Clip, SimCLR, Supervised
+from hpc_xfer.training.collectives import gather
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.encoders import Towers
 
@@ -35,7 +34,7 @@ class Normalise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Channels last, which made ModifiedResNet steps 1.2-1.4x faster on a CPU."""
-        out = (images.float() - self.mean) / self.std
+        out = (_full(images) - self.mean) / self.std
         return out.contiguous(memory_format=torch.channels_last)
 
 
@@ -47,21 +46,20 @@ class ClipObjective(nn.Module):
         assert towers.text is not None and towers.logit_scale is not None
         self.normalise = Normalise(towers)
         self.visual, self.text, self.projection = towers.visual, towers.text, towers.projection
-        self.logit_scale = nn.Parameter(towers.logit_scale)
+        self.logit_scale = nn.Parameter(towers.logit_scale.clone())
         self.limit = torch.tensor(recipe.max_logit_scale).log().item()
-        self.loss = open_clip.ClipLoss(
-            local_loss=True, gather_with_grad=True, rank=world.rank, world_size=world.size
-        )
+        self.world = world
 
     def forward(self, batch: Batch) -> Tensor:
         """images (N, 3, S, S) uint8, tokens (N, context) -> ()."""
+        with torch.no_grad():  # inside the graph, what is beyond the limit would never come back
+            self.logit_scale.clamp_(0, self.limit)
         features = self.visual(self.normalise(batch["images"]))
         if self.projection is not None:
             features = self.projection(features)
-        image = F.normalize(features.float(), dim=-1)
-        text = F.normalize(self.text(batch["tokens"]).float(), dim=-1)
-        loss: Tensor = self.loss(image, text, self.logit_scale.clamp(max=self.limit).exp())
-        return loss
+        image = F.normalize(_full(features), dim=-1)
+        text = F.normalize(_full(self.text(batch["tokens"])), dim=-1)
+        return info_nce(image, text, self.logit_scale.exp(), self.world)
 
 
 class SimCLRObjective(nn.Module):
@@ -76,8 +74,9 @@ class SimCLRObjective(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """images (N, 2, 3, S, S) uint8, colour (N, 2, k), see data/photometric.py -> ()."""
         images, colour = batch["images"].transpose(0, 1), batch["colour"].transpose(0, 1)
-        views = photometric.apply(images.flatten(0, 1), colour.flatten(0, 1))
-        z = F.normalize(self.head(self.visual(self.normalise(views))).float(), dim=-1)
+        with torch.autocast(images.device.type, enabled=False):  # bf16 has 8 bits, as have pixels
+            views = photometric.apply(images.flatten(0, 1), colour.flatten(0, 1))
+        z = F.normalize(_full(self.head(self.visual(self.normalise(views)))), dim=-1)
         first, second = z.chunk(2)
         return nt_xent(first, second, self.temperature, self.world)
 
@@ -94,7 +93,26 @@ class SupervisedObjective(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """images (N, 3, S, S) uint8, labels (N,) -> ()."""
         logits = self.head(self.visual(self.normalise(batch["images"])))
-        return F.cross_entropy(logits.float(), batch["labels"], label_smoothing=self.smoothing)
+        return F.cross_entropy(_full(logits), batch["labels"], label_smoothing=self.smoothing)
+
+
+def _full(value: Tensor) -> Tensor:
+    """At least single precision."""
+    return value if value.dtype == torch.float64 else value.float()
+
+
+def info_nce(image: Tensor, text: Tensor, scale: Tensor, world: World) -> Tensor:
+    """Each image finds its text and each text its image; rows of this rank against all columns.
+
+    What open_clip.ClipLoss computes with local_loss and gather_with_grad.
+
+    Args:
+        image, text: (N, d) unit vectors of the same N samples.
+    """
+    partner = torch.arange(len(image), device=image.device) + world.rank * len(image)
+    of_images = F.cross_entropy(scale * image @ gather(text, world).T, partner)
+    of_texts = F.cross_entropy(scale * text @ gather(image, world).T, partner)
+    return (of_images + of_texts) / 2
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World) -> Tensor:
@@ -103,7 +121,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World) -> 
     Args:
         first, second: (N, d) unit vectors, two views of the same N images.
     """
-    everything = torch.cat([_gather(first, world), _gather(second, world)])  # (2 * N * ranks, d)
+    everything = torch.cat([gather(first, world), gather(second, world)])  # (2 * N * ranks, d)
     n, total = len(first), len(first) * world.size
     place = torch.arange(n, device=first.device) + world.rank * n
     own = torch.cat([place, place + total])
@@ -111,12 +129,6 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World) -> 
     logits[torch.arange(2 * n, device=first.device), own] = float("-inf")  # not its own negative
     partner = torch.cat([place + total, place])
     return F.cross_entropy(logits, partner)
-
-
-def _gather(value: Tensor, world: World) -> Tensor:
-    if world.size == 1:
-        return value
-    return torch.cat(torch.distributed.nn.all_gather(value))
 
 
 def _projection(inside: int, widths: tuple[int, int, int]) -> nn.Sequential:

@@ -15,6 +15,8 @@ from hpc_xfer.errors import DataError
 from hpc_xfer.training import encoders
 from hpc_xfer.training.encoders import Towers
 
+_CONSTANT = ("attn_mask", "position_ids")  # kept by some versions, computed by others
+
 
 def load(arch: str, weights: str, file: Path | None) -> Towers:
     """The towers with released weights.
@@ -38,9 +40,12 @@ def _read(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DataError(f"{file}: no such file; fix `released` in the site file") from None
     except Exception as error:  # any of torch's, pickle's and zipfile's: the file is not weights
-        raise DataError(f"{file}: is not a file of weights ({error}); fetch it again") from error
+        reason = f"{error}".splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{file}: is not a file of weights ({reason}); fetch it again") from error
     while isinstance(state, dict) and "state_dict" in state:
         state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise DataError(f"{file}: holds other things than weights by name; name a state dict")
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
@@ -51,6 +56,8 @@ def _from_clip(arch: str, state: dict[str, Any], file: Path) -> Towers:
     assert towers.text is not None
     _fit(towers.visual, _below(state, "visual."), file)
     _fit(towers.text, _below(state, "text."), file)
+    if "logit_scale" not in state:
+        raise DataError(f"{file}: has no logit_scale, so it is not of a CLIP model; name another")
     towers.logit_scale = state["logit_scale"].float().reshape(())
     return towers
 
@@ -61,7 +68,11 @@ def _below(state: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 def _fit(module: torch.nn.Module, state: dict[str, Any], file: Path) -> None:
     own = module.state_dict()
-    state = {key: value for key, value in state.items() if key in own}  # attn_mask and the like
+    state = {key: value for key, value in state.items() if key.split(".")[-1] not in _CONSTANT}
+    if beyond := sorted(state.keys() - own.keys()):  # a deeper net holds a shallower one
+        raise DataError(
+            f"{file}: does not fit the architecture (it has no {beyond[0]}); name another"
+        )
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
@@ -74,6 +85,10 @@ def _by_tag(arch: str, tag: str) -> Towers:
     if tag not in known:
         listed = ", ".join(known) or "none"
         raise DataError(f"{arch} has no released weights {tag!r} (known: {listed}); name one")
+    quick = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu", False))
+    if quick != bool(architectures.model_config(arch).get("quick_gelu", False)):
+        other = f"{arch}-quickgelu" if quick else arch.removesuffix("-quickgelu")
+        raise DataError(f"{arch} {tag}: was trained with another activation; name {other}")
     try:
         model, _, _ = open_clip.create_model_and_transforms(arch, pretrained=tag)
     except Exception as error:  # whatever the hub client raises without network

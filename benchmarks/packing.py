@@ -1,0 +1,86 @@
+"""Fine-tunings per minute: one worker for many runs, beside one process per run.
+
+    python -m benchmarks.packing
+
+Few-shot runs last a second; a process that imports torch and open_clip for each of them spends its
+time on that. Both ways go through the same worker and the same store layout, one after the other.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import machine
+from hpc_xfer import plan, study
+from hpc_xfer.plan import Pack, Plan
+from hpc_xfer.store import Store
+
+_ROOT = Path(__file__).parent.parent
+_GRID = f"""
+name: packing
+pretrain:
+  - {{method: scratch, arch: {_ROOT}/grids/archs/glyph.json}}
+finetune:
+  datasets: [digits]
+  shots: [1]
+  draws: 8
+  mode: [ft]
+  batch: 32
+  epochs: 30
+  randaugment: false
+  lr: 1e-3
+"""
+
+
+def prepare(folder: Path) -> tuple[Plan, Store]:
+    """A store with an initialised parent and all packs written."""
+    grid = folder / "packing.yaml"
+    grid.write_text(_GRID)
+    whole, store = plan.make(study.load(grid)), Store(folder / "store")
+    store.open()
+    for run in whole.runs:
+        store.write_recipe(run)
+    for pack in [_pack(whole, "pretrain"), _pack(whole, "finetune"), *_singles(whole)]:
+        resources = getattr(whole.resources, pack.kind)
+        store.write_pack("packing", pack, resources.model_dump(mode="json"))
+    execute(store, _pack(whole, "pretrain"))
+    return whole, store
+
+
+def execute(store: Store, pack: Pack) -> None:
+    command = [sys.executable, "-m", "hpc_xfer.worker", "--store", str(store.root)]
+    command += ["--study", "packing", "--pack", pack.id]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sum(event["event"] == "done" for event in events) == len(pack.runs), done.stderr
+
+
+def _pack(whole: Plan, kind: plan.Kind) -> Pack:
+    return Pack(whole.of(kind), 1.0, 1)
+
+
+def _singles(whole: Plan) -> list[Pack]:
+    return [Pack((run,), 1.0, 1) for run in whole.of("finetune")]
+
+
+def main() -> None:
+    rates = {}
+    for name, packed in (("one worker for all", True), ("one process per run", False)):
+        with tempfile.TemporaryDirectory() as folder:
+            whole, store = prepare(Path(folder))
+            packs = [_pack(whole, "finetune")] if packed else _singles(whole)
+            begun = time.perf_counter()
+            for pack in packs:
+                execute(store, pack)
+            rates[name] = 60 * len(whole.of("finetune")) / (time.perf_counter() - begun)
+    ratio = rates["one worker for all"] / rates["one process per run"]
+    print(f"{'8 fine-tunings at 1 shot':<28}{'runs/min':>9}{'ratio':>12}   {machine.describe()}")
+    for name, rate in rates.items():
+        print(f"{name:<28}{rate:>9.1f}" + (f"{ratio:>11.1f}x" if name.endswith("all") else ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Sizes by closed form, against the real modules."""
+
+import json
+from pathlib import Path
+
+import open_clip
+import pytest
+import torchvision
+from torch import nn
+
+from hpc_xfer import architectures
+from hpc_xfer.nouns import validate
+from hpc_xfer.recipes import Arch, Architecture
+
+GLYPH = Path(__file__).parent.parent / "grids/archs/glyph.json"
+
+
+def of_file(path: Path) -> Architecture:
+    found, mistakes = validate(Architecture, json.loads(path.read_text()))
+    assert found is not None, mistakes
+    return found
+
+
+def count(module: nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def built(arch: Arch) -> tuple[int, int]:
+    """Weights of the visual and of the text tower as open_clip makes them, without their values."""
+    import torch
+
+    config = architectures.model_config(arch)
+    with torch.device("meta"):
+        model = open_clip.CLIP(
+            embed_dim=config["embed_dim"],
+            vision_cfg=config["vision_cfg"],
+            text_cfg=config["text_cfg"],
+            quick_gelu=config.get("quick_gelu", False),
+        )
+    visual = count(model.visual)
+    return visual, count(model) - visual - 1  # logit scale
+
+
+@pytest.mark.parametrize("arch", ["RN50", "RN50x4", "RN101", "ViT-B-32", "ViT-B-16", "ViT-L-14"])
+def test_the_closed_form_is_within_a_percent_of_open_clip(arch: str) -> None:
+    assert architectures.parameters(arch) == pytest.approx(built(arch), rel=0.01)
+
+
+def test_the_closed_form_is_within_a_percent_for_a_file_of_ours() -> None:
+    arch = of_file(GLYPH)
+    assert architectures.parameters(arch) == pytest.approx(built(arch), rel=0.01)
+
+
+@pytest.mark.parametrize("name", sorted(architectures.TORCHVISION))
+def test_torchvision_encoders_have_as_many_weights_as_said(name: str) -> None:
+    import torch
+
+    with torch.device("meta"):
+        model = torchvision.models.get_model(name.removeprefix("torchvision/"), weights=None)
+    visual, text = architectures.parameters(name) or (0, 0)
+    assert visual == count(model) - count(model.fc)
+    assert text == (architectures.parameters("RN50") or (0, 0))[1]
+
+
+@pytest.mark.parametrize("name", ["coca_ViT-B-32", "convnext_base", "roberta-ViT-B-32"])
+def test_other_towers_are_not_counted_but_known(name: str) -> None:
+    assert name in architectures.known()
+    if name != "coca_ViT-B-32":
+        assert architectures.parameters(name) is None
+
+
+def test_names_and_image_sizes_are_known_without_torch() -> None:
+    assert {"RN50", "ViT-B-32", "torchvision/resnet50"} <= architectures.known()
+    assert "RN51" not in architectures.known()
+    assert [architectures.image_size(a) for a in ("RN50", "RN50x4", "torchvision/resnet18")] == [
+        224, 288, 224,
+    ]  # fmt: skip
+    assert architectures.image_size(of_file(GLYPH)) == 32

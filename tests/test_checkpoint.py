@@ -1,0 +1,113 @@
+"""Checkpoints: whole or absent, verified, two kept."""
+
+import random
+import resource
+import signal
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from hpc_xfer import claims
+from hpc_xfer.errors import StoreError
+from hpc_xfer.store import RunDir
+from hpc_xfer.training import checkpoint
+from hpc_xfer.training.checkpoint import Checkpoints
+from tests import tiny
+
+
+def state(step: int, size: int = 100) -> dict[str, object]:
+    weights = torch.arange(size, dtype=torch.float32) + step
+    return {"step": step, "objective": {"weights": weights, "half": weights.bfloat16()}}
+
+
+def owned(tmp_path: Path) -> Checkpoints:
+    run = RunDir(tmp_path / "c0ffee12ab34")
+    return Checkpoints(run, claims.take(run))
+
+
+def names(run: RunDir) -> set[str]:
+    return {path.name for path in run.path.iterdir()} - {"claims"}
+
+
+def test_the_newest_is_loaded_and_the_one_before_is_kept(tmp_path: Path) -> None:
+    kept = owned(tmp_path)
+    assert kept.load() is None
+    for step in (1, 2, 3):
+        kept.save(state(step))
+        loaded = kept.load()
+        assert loaded is not None and loaded["step"] == step
+        assert torch.equal(loaded["objective"]["weights"], torch.arange(100.0) + step)
+        assert loaded["objective"]["half"].dtype == torch.bfloat16
+    assert names(kept.run) == {"checkpoint.pt", "checkpoint.previous.pt"}
+    before = checkpoint.read(kept.run.previous_checkpoint)
+    assert before is not None and before["step"] == 2
+    kept.discard()
+    assert names(kept.run) == set()
+
+
+def test_what_killed_attempts_left_half_written_is_swept_away(tmp_path: Path) -> None:
+    kept = owned(tmp_path)
+    for name in (".checkpoint.pt.123.ab.tmp", ".encoder.pt.123.ab.tmp", ".record.json.1.a.tmp"):
+        (kept.run.path / name).write_bytes(b"half")
+    kept.save(state(1))
+    assert names(kept.run) == {"checkpoint.pt", ".record.json.1.a.tmp"}
+
+
+def test_no_flipped_byte_goes_unseen(tmp_path: Path) -> None:
+    """Either the file is passed over with a warning, or the byte meant nothing."""
+    path, rng = tmp_path / "checkpoint.pt", random.Random(0)
+    checkpoint.write(path, state(1))
+    whole = path.read_bytes()
+    noticed = 0
+    for place in sorted(rng.sample(range(len(whole)), 400)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = checkpoint.read(path)
+        if found is None:
+            noticed += 1
+            assert len(caught) == 1 and "is damaged" in str(caught[0].message)
+            assert "\n" not in str(caught[0].message)
+        else:
+            assert found["step"] == 1
+            assert torch.equal(found["objective"]["weights"], torch.arange(100.0) + 1)
+    assert noticed > 100
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.99])
+def test_a_cut_file_is_passed_over(share: float, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.write(path, state(1))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.warns(UserWarning, match=r"checkpoint\.pt: is damaged"):
+        assert checkpoint.read(path) is None
+
+
+def test_what_is_no_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"step": Path("a pickled class")}, path)
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert checkpoint.read(path) is None
+
+
+def on_a_full_disk(root: Path, size: int) -> None:
+    """A limit for the size of a file is the disk that is full; nothing half-written stays."""
+    kept = owned(root)
+    kept.save(state(1, 10))
+    kept.save(state(2, 10))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    with pytest.raises(StoreError, match=r"checkpoint\.pt: cannot be written \(File too large\)"):
+        kept.save(state(3, size))
+    assert names(kept.run) == {"checkpoint.pt", "checkpoint.previous.pt"}
+    loaded = kept.load()
+    assert loaded is not None and loaded["step"] == 2
+
+
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+def test_a_full_disk_is_said_and_keeps_both_checkpoints(size: int, tmp_path: Path) -> None:
+    assert tiny.join([tiny.child(on_a_full_disk, tmp_path, size)]) == [0]

@@ -1,0 +1,208 @@
+"""Who works on a run: one owner at a time, and a late writer is told."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import claims, files
+from hpc_xfer.claims import LEASE_SECONDS
+from hpc_xfer.errors import ClaimLost
+from hpc_xfer.store import RunDir
+
+TAKE = """
+import sys; from pathlib import Path
+from hpc_xfer import claims; from hpc_xfer.store import RunDir
+print('ready', flush=True); sys.stdin.readline()
+print(claims.take(RunDir(Path(sys.argv[1]))) is not None, flush=True); sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path / "c0ffee12ab34")
+
+
+class Taker:
+    """Another process that takes a run and lives until it is told to go."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", TAKE, str(run.path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.said() == "ready"
+
+    def said(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def go_on(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def other(run: RunDir) -> Iterator[Taker]:
+    taker = Taker(run)
+    yield taker
+    taker.end()
+
+
+def change(run: RunDir, **content: object) -> None:
+    """Rewrite the claim in force, as if somebody else had written it."""
+    path = run.claims / f"{claims.attempts(run)}.json"
+    files.write_json(path, {**json.loads(path.read_text()), **content})
+
+
+def age(run: RunDir, seconds: float) -> None:
+    for path in (*run.claims.iterdir(), *([run.progress] if run.progress.exists() else [])):
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_a_free_run_is_taken_and_says_by_whom(run: RunDir) -> None:
+    claim = claims.take(run)
+    assert claim is not None and claim.number == 1
+    claim.check()
+    held = claims.holder(run)
+    assert held is not None
+    assert (held["pid"], held["host"], held["attempt"]) == (os.getpid(), socket.gethostname(), 1)
+
+
+def test_nobody_has_claimed_a_new_run(run: RunDir) -> None:
+    assert (claims.holder(run), claims.is_alive(run), claims.attempts(run)) == (None, False, 0)
+
+
+def test_a_run_of_a_live_process_is_not_taken(run: RunDir, other: Taker) -> None:
+    other.go_on()
+    assert other.said() == "True"
+    assert claims.is_alive(run)
+    assert claims.take(run) is None
+
+
+def test_a_run_of_a_killed_process_is_taken_at_once(run: RunDir, other: Taker) -> None:
+    other.go_on()
+    assert other.said() == "True"
+    other.end()
+    assert not claims.is_alive(run)
+    claim = claims.take(run)
+    assert claim is not None and claim.number == 2
+
+
+def test_a_zombie_is_dead(run: RunDir) -> None:
+    taker = Taker(run)
+    taker.go_on()
+    assert taker.said() == "True"
+    taker.process.kill()
+    os.waitid(os.P_PID, taker.process.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody buried it
+    assert not claims.is_alive(run)
+    taker.end()
+
+
+def test_a_process_that_got_the_id_of_a_dead_one_is_not_its_owner(run: RunDir) -> None:
+    claims.take(run)
+    change(run, process_started="1")
+    assert not claims.is_alive(run)
+
+
+def test_a_released_run_is_free_though_its_owner_lives(run: RunDir) -> None:
+    first = claims.take(run)
+    assert first is not None
+    first.release()
+    second = claims.take(run)
+    assert second is not None and second.number == 2
+
+
+def test_a_late_writer_is_told_that_it_lost_the_run(run: RunDir) -> None:
+    first = claims.take(run)
+    assert first is not None
+    first.check()
+    change(run, process_started="1")  # looks dead to others
+    second = claims.take(run)
+    assert second is not None
+    with pytest.raises(ClaimLost) as caught:
+        first.check()
+    assert str(caught.value) == "c0ffee12ab34: another process has taken this run over"
+    second.check()
+
+
+def test_a_late_release_does_not_free_the_run_of_another(run: RunDir) -> None:
+    first = claims.take(run)
+    assert first is not None
+    change(run, process_started="1")
+    claims.take(run)
+    first.release()
+    assert claims.is_alive(run)
+
+
+def test_of_two_racing_takers_one_gets_the_run(run: RunDir) -> None:
+    takers = [Taker(run) for _ in range(2)]
+    for taker in takers:
+        taker.go_on()
+    assert sorted(taker.said() for taker in takers) == ["False", "True"]
+    for taker in takers:
+        taker.end()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "alive"), [(0, True), (LEASE_SECONDS - 60, True), (LEASE_SECONDS + 60, False)]
+)
+def test_an_owner_on_another_host_lives_as_long_as_its_claim_is_fresh(
+    run: RunDir, seconds: float, alive: bool
+) -> None:
+    claims.take(run)
+    change(run, host="node7")
+    age(run, seconds)
+    assert claims.is_alive(run) is alive
+    assert (claims.take(run) is None) is alive
+
+
+def test_a_fresh_heartbeat_keeps_an_old_claim_on_another_host_alive(run: RunDir) -> None:
+    claims.take(run)
+    change(run, host="node7")
+    age(run, LEASE_SECONDS + 60)
+    files.write_json(run.progress, {"step": 1})
+    assert claims.is_alive(run)
+    age(run, LEASE_SECONDS + 60)
+    assert not claims.is_alive(run)
+
+
+def test_a_machine_without_proc_goes_by_the_heartbeat(run: RunDir) -> None:
+    claims.take(run)
+    change(run, process_started=None)
+    assert claims.is_alive(run)
+    age(run, LEASE_SECONDS + 60)
+    assert not claims.is_alive(run)
+
+
+def test_a_requeued_job_takes_its_own_run_back_at_once(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "812")
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+    claims.take(run)
+    change(run, host="node7")
+    assert claims.take(run) is None
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert claims.take(run) is not None
+    change(run, host="node7")
+    monkeypatch.setenv("SLURM_JOB_ID", "813")  # another job
+    assert claims.take(run) is None
+
+
+def test_other_files_beside_the_claims_are_passed_over(run: RunDir) -> None:
+    claims.take(run)
+    (run.claims / "2.json.orig").write_text("")
+    (run.claims / "3 (copy).json").write_text("")
+    assert claims.attempts(run) == 1

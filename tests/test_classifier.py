@@ -1,0 +1,195 @@
+"""A classifier on an encoder: its start from text, its features, and how it is judged."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hpc_xfer.data.downstream import GreyImages
+from hpc_xfer.data.views import Views
+from hpc_xfer.errors import DataError
+from hpc_xfer.training import encoders
+from hpc_xfer.training.batchnorm import recalibrate
+from hpc_xfer.training.classifier import (
+    Classifier,
+    FrozenFeatures,
+    accuracies,
+    check_class_order,
+    extract,
+    hits,
+    zero_shot_weights,
+)
+from tests import tiny
+
+CPU = torch.device("cpu")
+NAMES = ("digit zero", "digit one", "latin small letter a")
+
+
+def noise(n: int, side: int = 32) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (n, 3, side, side), generator=generator, dtype=torch.uint8)
+
+
+def test_a_head_from_text_begins_as_the_cosine_classifier() -> None:
+    towers = encoders.build(tiny.ARCH, seed=0, with_text=True)
+    towers.visual.eval()
+    tokenise = encoders.tokenizer(tiny.ARCH)
+    model = Classifier(towers, len(NAMES), smoothing=0)
+    images = noise(20)
+    features = extract(model, [images], CPU)
+    model.standardise(features)
+    model.start_from_text(zero_shot_weights(towers, tokenise, NAMES, ["{}", "a {}"]))
+
+    assert towers.logit_scale is not None
+    with torch.no_grad():
+        prompts = [towers.text_features(tokenise([name, f"a {name}"])) for name in NAMES]
+        text = F.normalize(torch.stack([p.mean(dim=0) for p in prompts]), dim=-1)
+        image = towers.image_features(model.normalise(images))
+        direct = towers.logit_scale.exp() * image @ text.T
+        assert torch.allclose(model.logits(features), direct, atol=1e-3)
+
+
+def test_a_head_from_text_chooses_alike_where_features_are_projected() -> None:
+    towers = encoders.build("torchvision/resnet18", seed=0, with_text=True)
+    towers.visual.eval()
+    tokenise = encoders.tokenizer("torchvision/resnet18")
+    model = Classifier(towers, len(NAMES), smoothing=0)
+    features = extract(model, [noise(10, side=64)], CPU)
+    model.standardise(features)
+    model.start_from_text(zero_shot_weights(towers, tokenise, NAMES, ["{}"]))
+    with torch.no_grad():
+        image = towers.image_features(model.normalise(noise(10, side=64)))
+        text = torch.cat([towers.text_features(tokenise([name])) for name in NAMES])
+        choice = (image @ text.T).argmax(dim=1)
+        assert torch.equal(model.logits(features).argmax(dim=1), choice)
+
+
+def test_standardised_features_are_centred_with_root_mean_square_one() -> None:
+    model = Classifier(encoders.build(tiny.ARCH, 0, with_text=False), 3, smoothing=0)
+    features = extract(model, [noise(30)], CPU)
+    assert features.norm(dim=1).tolist() == pytest.approx([1] * 30, abs=1e-5)
+    model.standardise(features)
+    seen = (features - model.centre) / model.spread
+    assert seen.mean(dim=0).abs().max() < 1e-3
+    assert float(seen.square().mean()) == pytest.approx(1, abs=1e-4)
+    model.standardise(features[:1])  # one image has no spread, and no division by zero
+    assert model.logits(features[:1]).isfinite().all()
+
+
+def test_the_classifier_trains_a_copy() -> None:
+    towers = encoders.build(tiny.ARCH, 0, with_text=False)
+    before = {name: value.clone() for name, value in towers.visual.state_dict().items()}
+    model = Classifier(towers, 3, smoothing=0).train()
+    model({"images": noise(8), "labels": torch.arange(8) % 3}).backward()
+    torch.optim.SGD(model.parameters(), lr=1.0).step()
+    after = towers.visual.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_accuracies_by_hand() -> None:
+    logits = torch.tensor([[3.0, 1, 2], [1, 3, 2], [1, 2, 3], [3, 2, 1]])
+    labels = torch.tensor([0, 1, 0, 0])
+    assert hits(logits, labels).tolist() == [True, True, False, True]
+    found = accuracies(logits, labels)
+    assert found == pytest.approx({"top1": 3 / 4, "top5": 1, "per_class": (2 / 3 + 1) / 2})
+    six = torch.arange(6.0).expand(6, 6)
+    assert accuracies(six, torch.arange(6))["top5"] == pytest.approx(5 / 6)
+
+
+def test_equal_logits_count_alike_in_hits_and_accuracies() -> None:
+    labels = torch.arange(40) % 20
+    found = accuracies(torch.zeros(40, 20), labels)
+    assert found["top1"] == hits(torch.zeros(40, 20), labels).double().mean() == 1 / 20
+    assert found["top5"] >= found["top1"]
+
+
+def guesses(classes: int, each: int, right: float, shift: int = 0) -> tuple[Tensor, Tensor]:
+    """Logits that name the label (plus `shift`) with probability `right`, else anything."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), each)
+    guess = (labels + shift) % classes
+    guess = np.where(
+        rng.random(len(labels)) < right, guess, rng.integers(classes, size=len(labels))
+    )
+    return F.one_hot(torch.from_numpy(guess), classes).float(), torch.from_numpy(labels)
+
+
+NUMBERS = [f"class {i}" for i in range(100)]
+
+
+def test_class_names_in_a_wrong_order_are_refused() -> None:
+    for each, classes in ((2, 100), (20, 10)):
+        logits, labels = guesses(classes, each, right=0.9, shift=1)
+        with pytest.raises(DataError, match="check the order of the names, first 'class 0'"):
+            check_class_order(logits, labels, NUMBERS[:classes])
+
+
+@pytest.mark.parametrize("right", [0.0, 0.02, 0.1, 0.9, 1.0])
+@pytest.mark.parametrize("each", [1, 2, 5, 30])
+def test_a_weak_or_a_good_head_is_accepted(right: float, each: int) -> None:
+    """With one or two images of 100 classes, an order that fits half of chance guesses exists."""
+    for classes in (2, 10, 100):
+        logits, labels = guesses(classes, each, right)
+        check_class_order(logits, labels, NUMBERS[:classes])
+
+
+# Features that trials share.
+
+
+class Counting(Views):
+    """Counts the images that were asked for."""
+
+    asked = 0
+
+    def _decode(self, i: int) -> Tensor:
+        self.asked += 1
+        return super()._decode(i)
+
+
+def views(n: int) -> Counting:
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 8, 8), dtype=np.uint8)
+    return Counting(GreyImages(np.zeros(n, dtype=np.int64), pixels), 32)
+
+
+def test_features_do_not_depend_on_what_was_asked_before() -> None:
+    """Bit for bit, so that a resumed pack ends like an undisturbed one."""
+    model = Classifier(encoders.build(tiny.ARCH, 0, with_text=False), 3, smoothing=0)
+    few, many = np.array([3, 5, 9]), np.arange(60)
+    fresh = FrozenFeatures(views(60)).of(model, few, CPU)
+    used = FrozenFeatures(views(60))
+    used.of(model, many, CPU)
+    assert torch.equal(used.of(model, few, CPU), fresh)
+    assert torch.equal(used.of(model, few, CPU), fresh)
+
+
+def test_images_are_decoded_once_and_batches_are_even() -> None:
+    shown = views(600)
+    sizes = [len(batch) for batch in shown.batches(np.arange(515))]
+    assert sizes == [172, 172, 171]
+    list(shown.batches(np.arange(600)))
+    assert shown.asked == 600
+
+
+# Batch norm.
+
+
+def test_recalibration_gives_the_statistics_of_the_final_weights() -> None:
+    norm = nn.BatchNorm2d(3, momentum=0.1)
+    norm.running_mean.fill_(99)  # type: ignore[union-attr]
+    module = nn.Sequential(norm, nn.Flatten())
+    x = torch.randn(64, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 3 + 5
+    recalibrate(module, x.chunk(4))
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert torch.allclose(norm.running_mean, x.mean(dim=(0, 2, 3)), atol=1e-4)
+    assert torch.allclose(norm.running_var, x.var(dim=(0, 2, 3)), rtol=0.1)
+    assert norm.momentum == 0.1 and not module.training
+
+
+def test_recalibration_of_a_net_without_batch_norm_looks_at_no_image() -> None:
+    def none() -> Tensor:
+        raise AssertionError
+
+    module = nn.Sequential(nn.Linear(2, 2))
+    recalibrate(module, (none() for _ in range(3)))
+    assert not module.training

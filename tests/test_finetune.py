@@ -1,0 +1,144 @@
+"""A whole small fine-tuning on scanned digits: record, hits, and what may go wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hpc_xfer import catalog
+from hpc_xfer.data import downstream
+from hpc_xfer.plan import Run
+from hpc_xfer.store import Store
+from hpc_xfer.training import checkpoint, encoders
+from tests import tiny
+
+METRICS = {
+    *("val_top1", "val_top5", "val_per_class", "test_top1", "test_top5", "test_per_class"),
+    *("n_test", "n_val", "train_images", "train_loss", "steps"),
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """With two parents: clip and scratch."""
+    folder = tmp_path_factory.mktemp("store")
+    source = tiny.source(folder / "sans")
+    tiny.finished(Store(folder), tiny.pretraining("clip"), source)
+    tiny.finished(Store(folder), tiny.pretraining("scratch"))
+    return Store(folder)
+
+
+def metrics(store: Store, run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = tiny.record(tiny.finished(store, run))["metrics"]
+    return found
+
+
+@pytest.mark.parametrize("mode", ["ft", "lp"])
+@pytest.mark.parametrize("parent", ["clip", "scratch"])
+def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, store: Store) -> None:
+    run = tiny.finetuning(tiny.pretraining(parent), mode)
+    folder = tiny.finished(store, run)
+    record = tiny.record(folder)
+    found = record["metrics"]
+    assert found.keys() == METRICS | ({"zeroshot_val_top1"} if parent == "clip" else set())
+    assert record["parents"] == [run.parents[0].id]
+    assert found["n_test"] == catalog.CARDS["digits"].test == 899  # whole
+    assert found["train_images"] == 50 and found["steps"] == 6
+    bits = np.unpackbits(np.load(folder.hits), count=899)
+    assert float(bits.mean()) == pytest.approx(found["test_top1"], abs=1e-12)
+    labels = downstream.load(catalog.CARDS["digits"], None).test.labels
+    per_class = np.mean([bits[labels == c].mean() for c in range(10)])
+    assert per_class == pytest.approx(found["test_per_class"], abs=1e-12)
+    assert record["provenance"]["data"].keys() == {"dataset", "parent"}
+    assert {path.name for path in folder.path.iterdir()} == {
+        *("recipe.json", "claims", "progress.json", "metrics.jsonl", "hits.npy", "record.json")
+    }
+
+
+def test_training_beats_chance(store: Store) -> None:
+    run = tiny.finetuning(tiny.pretraining("clip"), "lp", epochs=40, lr=0.03)
+    assert metrics(store, run)["test_top1"] > 0.3
+
+
+def test_all_images_but_validation_are_full(store: Store) -> None:
+    found = metrics(store, tiny.finetuning(tiny.pretraining("clip"), "lp", shots="full", epochs=1))
+    assert found["train_images"] + found["n_val"] == catalog.CARDS["digits"].train
+
+
+def test_a_linear_probe_trains_the_head_alone(store: Store, tmp_path: Path) -> None:
+    """The encoder in its checkpoint is the parent's to the last bit, batch norm included."""
+    run = tiny.finetuning(tiny.pretraining("clip"), "lp")
+    other = Store(tmp_path)
+    copied(store, other, run.parents[0])
+    tiny.execute(other, run, stop=tiny.StopAfter(4))
+    state = checkpoint.read(other.run(run.id).checkpoint)
+    assert state is not None
+    parent = torch.load(store.run(run.parents[0].id).encoder, weights_only=True)["visual"]
+    for name, value in parent.items():
+        assert torch.equal(state["objective"][f"visual.{name}"], value), name
+    assert state["objective"]["head.weight"].abs().sum() > 0
+
+
+def copied(store: Store, other: Store, run: Run) -> None:
+    for path in (store.run(run.id).encoder, store.run(run.id).record):
+        to = other.run(run.id).path / path.name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(path.read_bytes())
+
+
+def test_the_parent_of_a_pack_is_the_same_for_its_last_run(store: Store) -> None:
+    """Trials share what is in memory; none may change it."""
+    runs = [tiny.finetuning(tiny.pretraining("scratch"), mode, seed=7) for mode in ("ft", "lp")]
+    for run in runs:
+        tiny.finished(store, run)
+    again = tiny.finetuning(tiny.pretraining("scratch"), "lp", seed=8)
+    first = metrics(store, again)
+    store.run(again.id).record.unlink()
+    assert metrics(store, again) == first
+    _, towers = encoders.load(store.run(runs[0].parents[0].id).encoder)
+    fresh = encoders.build(tiny.ARCH, 0, with_text=False)
+    pairs = zip(towers.visual.parameters(), fresh.visual.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_zero_head_ignores_the_text(store: Store) -> None:
+    found = metrics(store, tiny.finetuning(tiny.pretraining("clip"), "lp", head="zero"))
+    assert "zeroshot_val_top1" not in found
+
+
+def test_augmentation_and_recalibration_run_and_repeat(store: Store, tmp_path: Path) -> None:
+    full: dict[str, Any] = {"randaugment": True, "erase": 0.5, "recalibrate": True}
+    run = tiny.finetuning(tiny.pretraining("clip"), "ft", **full)
+    copied(store, Store(tmp_path), run.parents[0])
+    one, two = tiny.finished(store, run), tiny.finished(Store(tmp_path), run)
+    assert tiny.result(one) == tiny.result(two)
+    assert one.hits.read_bytes() == two.hits.read_bytes()
+
+
+def test_a_parent_without_a_record_is_named(tmp_path: Path) -> None:
+    run = tiny.finetuning(tiny.pretraining("clip"))
+    told = tiny.execute(Store(tmp_path), run)[-1]
+    assert (told["event"], told["class"]) == ("failed", "data")
+    assert told["message"] == (
+        f"the parent {run.parents[0].id} has no record; launch the study again"
+    )
+
+
+def test_a_damaged_parent_is_named(store: Store, tmp_path: Path) -> None:
+    run = tiny.finetuning(tiny.pretraining("clip"))
+    other = Store(tmp_path)
+    copied(store, other, run.parents[0])
+    encoder = other.run(run.parents[0].id).encoder
+    encoder.write_bytes(encoder.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="is damaged"):
+        told = tiny.execute(other, run)[-1]
+    assert told["class"] == "data" and f"{encoder}: the encoder is absent" in told["message"]
+
+
+def test_a_loss_that_is_no_number_leaves_nothing(store: Store) -> None:
+    run = tiny.finetuning(tiny.pretraining("clip"), "ft", lr=1e30, grad_clip=None)
+    told = tiny.execute(store, run)[-1]
+    assert (told["event"], told["class"]) == ("failed", "nan")
+    assert not store.run(run.id).record.exists() and not store.run(run.id).hits.exists()

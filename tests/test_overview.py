@@ -1,0 +1,102 @@
+"""The plan as a reader sees it before anything runs."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from hpc_xfer import launch, overview
+from hpc_xfer.store import Store
+from tests.fabricated import GRID, image_folder, make, record, source
+
+COST = """\
+resources:
+  pretrain: {gpus: 4, minutes: 90}
+  finetune: {minutes: {1: 2, full: 20}, target_minutes: 10}
+"""
+
+TABLE = """\
+tiny: Does pre-training help?
+pre-training
+run           method   samples  samples_seen  GPUs  minutes  state
+e72b0749d5be  clip       8,000         8,000     4       90  to do
+953ddf1857af  clip      16,000        16,000                 done
+077768641f51  scratch                                        done
+shared: arch RN50, seed 0
+fine-tuning
+data set  shots  parents  runs  done  packs  minutes
+digits        1        3    18     1      5       34
+digits     full        3    18     0     18      360
+mnist         1        3    18     0      6       36
+mnist      full        3    18     0     18      360
+shared: mode ft, draws 3, tuned lr in {0.0001,
+0.001}, weight_decay 0.1, epochs 128, batch 128,
+warmup_steps 500, grad_clip 1.0, label_smoothing
+0.0, head auto, crop scale=[0.08, 1.0] ratio=[0.75,
+1.3333333333333333], flip True, randaugment True,
+erase 0.25, recalibrate False, val_fraction 0.2,
+val_seed 0, precision fp32, seed 0
+75 runs, 3 done, 72 to do in 48 packs; at most 19.2 GPU-hours, 2.86 GB of disk"""
+
+ONE_RELEASED = """
+name: one
+pretrain: [{method: released, arch: convnext_base, weights: laion400m}]
+finetune:
+  - {datasets: [digits], shots: [1], draws: 1, lr: 1e-3}
+  - {datasets: [digits], shots: [5], draws: 1, lr: 1e-2, epochs: 3}
+"""
+
+
+def rendered(folder: Path, grid: str, done: int = 0) -> str:
+    study, plan, _ = make(folder, grid)
+    text = io.StringIO()
+    console = Console(file=text, width=120, highlight=False)
+    console.print(overview.render(study, plan, {run.id for run in plan.runs[1 : 1 + done]}))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def test_what_is_shared_is_said_once_and_what_differs_per_row(tmp_path: Path) -> None:
+    assert rendered(tmp_path, GRID + COST, done=3) == TABLE
+
+
+def test_settings_that_blocks_say_differently_are_named(tmp_path: Path) -> None:
+    text = " ".join(rendered(tmp_path, ONE_RELEASED).split())
+    assert "with several values lr, epochs" in text
+    assert "weights laion400m" in text
+    assert text.endswith("3 runs, 0 done, 3 to do in 3 packs; at most 0.7 GPU-hours, disk unknown")
+
+
+def test_json_tells_the_same_to_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, plan, store = make(tmp_path, GRID + COST)
+    record(store, plan.runs[3])
+    site = tmp_path / "site.yaml"
+    shards = tmp_path / "sans"
+    source(shards, samples=16000)
+    (tmp_path / "mnist").symlink_to(image_folder(tmp_path / "images", one=3, two=3))
+    site.write_text(f"store: {store.root}\nsources: {{sans: sans}}\ndatasets: {{mnist: mnist}}\n")
+    call = [str(tmp_path / "grid.yaml"), "--site", str(site), "--dry-run", "--json"]
+    assert launch.main(call) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["schema"], told["study"]) == (1, "tiny")
+    assert told["counts"] == {"runs": 75, "done": 1, "to_do": 74, "packs": 50}
+    assert [run["run"] for run in told["runs"]] == [run.id for run in plan.runs]
+    assert [run["run"] for run in told["runs"] if run["done"]] == [plan.runs[3].id]
+    first = told["runs"][0]
+    assert (first["label"], first["parents"], first["recipe"]["samples"]) == (
+        "clip sans 8k", [], 8000,
+    )  # fmt: skip
+    packed = sorted(run for pack in told["packs"] for run in pack["runs"])
+    assert packed == sorted({run.id for run in plan.runs} - {plan.runs[3].id})
+    assert {(pack["wave"], pack["gpus"]) for pack in told["packs"]} == {(0, 4), (0, 1), (1, 1)}
+    assert not Store(store.root).study("tiny").path.exists()  # a dry run writes nothing
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (999_999, "1 MB"), (2_860_000_000, "2.86 GB"),
+     (5e15, "5000 TB")],
+)  # fmt: skip
+def test_sizes_are_for_people(count: int, text: str) -> None:
+    assert overview.size(int(count)) == text

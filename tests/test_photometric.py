@@ -1,0 +1,108 @@
+"""Colour jitter, grey and blur of a batch, held against torchvision's, image by image."""
+
+import colorsys
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
+
+from hpc_xfer.data import photometric
+
+PLAIN = [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def noise(n: int, side: int = 32) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (n, 3, side, side), generator=generator, dtype=torch.uint8)
+
+
+def applied(images: Tensor, **changes: float) -> Tensor:
+    names = ("brightness", "contrast", "saturation", "hue", "gray", "sigma")
+    row = [changes.get(name, plain) for name, plain in zip(names, PLAIN, strict=True)]
+    return photometric.apply(images, torch.tensor([row] * len(images)))
+
+
+def test_the_plain_row_leaves_the_image_as_it_is() -> None:
+    assert torch.allclose(applied(noise(4)), noise(4).float(), atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.0, 1.4])
+def test_jitter_is_that_of_torchvision(factor: float) -> None:
+    images = noise(3)
+    exact = images.double() / 255
+    for name, theirs in (
+        ("brightness", tv.adjust_brightness(exact, factor)),
+        ("contrast", tv.adjust_contrast(exact, factor)),
+        ("saturation", tv.adjust_saturation(exact, factor)),
+    ):
+        ours = applied(images, **{name: factor}).double() / 255
+        assert float((ours - theirs).abs().max()) < 1e-3, name
+
+
+def test_grey_is_that_of_torchvision() -> None:
+    theirs = tv.rgb_to_grayscale(noise(2).double(), num_output_channels=3)
+    assert float((applied(noise(2), gray=1) - theirs).abs().max()) < 0.1
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 2.0])
+def test_blur_is_that_of_torchvision(sigma: float) -> None:
+    images = noise(2, side=224)
+    theirs = tv.gaussian_blur(images.double(), [13, 13], [sigma, sigma])
+    assert float((applied(images, sigma=sigma) - theirs).abs().max()) < 0.01
+
+
+def test_turning_the_hue_keeps_greys_and_carries_red_to_green() -> None:
+    grey = torch.full((1, 3, 4, 4), 77, dtype=torch.uint8)
+    assert torch.allclose(applied(grey, hue=0.3), grey.float(), atol=1e-3)
+    red = torch.tensor([200, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    green = applied(red, hue=1 / 3)[0, :, 0, 0]
+    assert green.tolist() == pytest.approx([0, 200, 0], abs=1e-3)
+    turned = applied(torch.tensor([120, 90, 60]).view(1, 3, 1, 1).expand(1, 3, 4, 4), hue=0.1)
+    before, after = (colorsys.rgb_to_hsv(*c)[0] for c in ((120, 90, 60), turned[0, :, 0, 0]))
+    assert after - before == pytest.approx(0.1, abs=0.02)
+
+
+def test_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
+    """Or ranks would see other images than one process does."""
+    images = noise(8)
+    rng = np.random.default_rng(0)
+    rows = torch.from_numpy(np.stack([photometric.draw(rng, 0.4, 0.2, 0.5, 32) for _ in range(8)]))
+    together = photometric.apply(images, rows)
+    for i in range(8):
+        alone = photometric.apply(images[i : i + 1], rows[i : i + 1])
+        assert torch.allclose(alone, together[i : i + 1], atol=1e-3)
+
+
+def test_a_wide_blur_in_the_batch_changes_no_other_image() -> None:
+    images = noise(2, side=64)
+    rows = torch.tensor([[*PLAIN[:5], 0.3], [*PLAIN[:5], 0.57]])
+    together = photometric.apply(images, rows)[:1]
+    assert torch.allclose(together, photometric.apply(images[:1], rows[:1]), atol=1e-3)
+
+
+def test_images_smaller_than_the_window_are_blurred_too() -> None:
+    assert applied(noise(1, side=2), sigma=0.5).shape == (1, 3, 2, 2)
+
+
+def test_rows_are_drawn_as_simclr_says() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.stack([photometric.draw(rng, 0.4, 0.2, 0.5, 224) for _ in range(4000)])
+    assert rows.dtype == np.float32 and rows.shape == (4000, photometric.WIDTH)
+    jittered = rows[rows[:, 0] != 1]
+    assert len(jittered) / 4000 == pytest.approx(0.8, abs=0.03)
+    assert jittered[:, :3].min() >= 0.6 and jittered[:, :3].max() <= 1.4
+    assert abs(jittered[:, 3]).max() <= 0.1
+    assert rows[:, 4].mean() == pytest.approx(0.2, abs=0.03)
+    blurred = rows[rows[:, 5] > 0, 5]
+    assert len(blurred) / 4000 == pytest.approx(0.5, abs=0.03)
+    assert blurred.min() >= 0.1 and blurred.max() <= 2.0
+
+
+def test_nothing_asked_draws_the_plain_row_and_as_many_numbers() -> None:
+    """So that switching one thing off moves no other."""
+    one, two = np.random.default_rng(5), np.random.default_rng(5)
+    assert photometric.draw(one, 0, 0, 0, 32).tolist() == PLAIN
+    photometric.draw(two, 0.4, 1, 1, 32)
+    assert one.random() == two.random()

@@ -1,0 +1,178 @@
+"""The plan is a pure function of the study, and a run's name one of its content."""
+
+import json
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import plan, study
+from hpc_xfer.plan import Plan, Run, restore
+from hpc_xfer.recipes import Clip, Crop, Finetune, Scratch
+from tests.fabricated import GRID
+
+CLIP = Clip(arch="RN50", source="laion", samples=8000, samples_seen=16000)
+TRIAL = Finetune(dataset="pets", shots=5, draw=0, mode="ft", lr=1e-3)
+
+
+def of(folder: Path, text: str) -> Plan:
+    path = folder / "grid.yaml"
+    path.write_text(text)
+    return plan.make(study.load(path))
+
+
+def ids(plan: Plan) -> list[str]:
+    return [run.id for run in plan.runs]
+
+
+def test_ids_are_pinned() -> None:
+    """A changed id means that every result on disk loses its name: bring them along, or do not."""
+    parent = Run("pretrain", CLIP)
+    assert parent.id == "d62371e5c501"
+    assert Run("finetune", TRIAL, (parent,)).id == "ea990aca06b0"
+
+
+def test_the_same_study_gives_the_same_plan(tmp_path: Path) -> None:
+    assert of(tmp_path, GRID) == of(tmp_path, GRID)
+
+
+def test_the_order_of_keys_does_not_matter(tmp_path: Path) -> None:
+    other = """
+finetune: {tune: {lr: [0.0001, 0.001]}, draws: 3, shots: [1, full], datasets: [digits, mnist]}
+pretrain:
+  - {batch: 100, samples: [8e3, 16_000], epochs: 1.0, source: sans, arch: RN50, method: clip}
+  - {arch: RN50, method: scratch}
+name: tiny
+"""
+    assert ids(of(tmp_path, other)) == ids(of(tmp_path, GRID))
+
+
+def test_neither_resources_nor_name_nor_question_change_an_id(tmp_path: Path) -> None:
+    other = GRID.replace("tiny", "large").replace("Does", "Why does")
+    other += "resources: {pretrain: {gpus: 4, workers: 7}, finetune: {minutes: 3, threads: 2}}\n"
+    assert ids(of(tmp_path, other)) == ids(of(tmp_path, GRID))
+
+
+def test_an_architecture_is_its_content_not_the_name_of_its_file(tmp_path: Path) -> None:
+    content = {"embed_dim": 8, "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8}}
+    text = "name: x\npretrain: [{method: scratch, arch: a.json}]\n"
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    (tmp_path / "b.json").write_text(json.dumps(dict(reversed(content.items())), indent=4))
+    assert ids(of(tmp_path, text)) == ids(of(tmp_path, text.replace("a.json", "b.json")))
+    (tmp_path / "b.json").write_text(json.dumps(content | {"embed_dim": 9}))
+    assert ids(of(tmp_path, text)) != ids(of(tmp_path, text.replace("a.json", "b.json")))
+
+
+def changed_clip() -> Iterator[Clip]:
+    for key, value in {
+        "arch": "RN101", "source": "redcaps", "samples": 8001, "samples_seen": 16001,
+        "subset_seed": 1, "batch": 512, "lr": 2e-3, "weight_decay": 0.2, "warmup_steps": 1,
+        "betas": (0.9, 0.98), "eps": 1e-6, "grad_clip": None, "crop": Crop(scale=(0.5, 1.0)),
+        "flip": True, "precision": "bf16", "max_broken": 0.5, "seed": 1, "max_logit_scale": 50.0,
+    }.items():  # fmt: skip
+        yield CLIP.model_copy(update={key: value})
+
+
+def changed_trial() -> Iterator[Finetune]:
+    for key, value in {
+        "dataset": "dtd", "shots": "full", "draw": 1, "mode": "lp", "lr": 1e-4, "weight_decay": 0.0,
+        "epochs": 1, "batch": 64, "warmup_steps": 1, "grad_clip": None, "label_smoothing": 0.1,
+        "head": "zero", "crop": Crop(), "flip": False, "randaugment": False, "erase": 0.0,
+        "recalibrate": True, "val_fraction": 0.1, "val_seed": 1, "precision": "bf16", "seed": 1,
+    }.items():  # fmt: skip
+        yield TRIAL.model_copy(update={key: value})
+
+
+def test_every_setting_of_a_recipe_is_part_of_its_id() -> None:
+    assert len({Run("pretrain", recipe).id for recipe in [CLIP, *changed_clip()]}) == 19
+    assert len(list(changed_clip())) == len(Clip.model_fields) - 1  # all but `method`
+    parent = Run("pretrain", CLIP)
+    assert len({Run("finetune", r, (parent,)).id for r in [TRIAL, *changed_trial()]}) == 22
+    assert len(list(changed_trial())) == len(Finetune.model_fields)
+
+
+def test_the_parent_is_part_of_the_id() -> None:
+    parents = [Run("pretrain", CLIP), Run("pretrain", Scratch(arch="RN50"))]
+    assert len({Run("finetune", TRIAL, (parent,)).id for parent in parents}) == 2
+
+
+def test_a_run_is_restored_from_its_file_under_the_same_id(tmp_path: Path) -> None:
+    for run in of(tmp_path, GRID).runs:
+        spec = json.loads(json.dumps(run.spec))
+        parents = tuple(restore(p.kind, p.spec, ()) for p in run.parents)
+        assert restore(run.kind, spec, parents).id == run.id
+
+
+def test_a_recipe_of_another_version_is_refused() -> None:
+    with pytest.raises(ValueError, match="mystery"):
+        restore("pretrain", {**Run("pretrain", CLIP).spec, "mystery": 1}, ())
+
+
+def test_parents_stand_before_their_children_and_every_id_once(tmp_path: Path) -> None:
+    made = of(tmp_path, GRID)
+    assert len(set(ids(made))) == len(made.runs) == 3 + 3 * 2 * 2 * 3 * 2
+    place = {run_id: i for i, run_id in enumerate(ids(made))}
+    assert all(place[parent.id] < place[run.id] for run in made.runs for parent in run.parents)
+    assert all(made.by_id[run.id] is run for run in made.runs)
+
+
+def test_packs_share_parent_data_set_and_shots_and_last_as_long_as_asked(tmp_path: Path) -> None:
+    minutes = "resources: {finetune: {minutes: {1: 4, full: 40}, target_minutes: 10}}\n"
+    made = of(tmp_path, GRID + minutes)
+    first, second = made.waves
+    assert [pack.kind for pack in first] == ["pretrain"] * 3
+    for pack in second:
+        shared = {(r.parents[0].id, r.spec["dataset"], r.spec["shots"]) for r in pack.runs}
+        assert len(shared) == 1
+        assert (len(pack.runs), pack.minutes) in [(2, 8.0), (1, 40.0)]  # never cut below one run
+    packed = [run.id for wave in made.waves for pack in wave for run in pack.runs]
+    assert sorted(packed) == sorted(ids(made))
+
+
+def test_modes_of_a_data_set_share_its_packs(tmp_path: Path) -> None:
+    text = GRID.replace("[ft]", "[ft, lp]") + "resources: {finetune: {minutes: 1}}\n"
+    assert {len(pack.runs) for pack in of(tmp_path, text).waves[1]} == {12}
+
+
+def test_only_training_takes_the_gpus_and_minutes_of_the_grid(tmp_path: Path) -> None:
+    made = of(tmp_path, GRID + "resources: {pretrain: {gpus: 8, minutes: 90}}\n")
+    assert [(pack.gpus, pack.minutes) for pack in made.waves[0]] == [(8, 90), (8, 90), (1, 1)]
+
+
+def test_what_is_done_is_left_out_and_the_rest_keeps_its_ids(tmp_path: Path) -> None:
+    made = of(tmp_path, GRID)
+    parents = {run.id for run in made.of("pretrain")}
+    rest = made.without(parents)
+    assert ids(rest) == ids(made)[3:]
+    assert [[pack.kind for pack in wave][:1] for wave in rest.waves] == [["finetune"]]
+    assert made.without(ids(made)).waves == ()
+    assert made.without(["no such run"]) == made
+
+
+def test_a_pack_is_named_by_its_runs(tmp_path: Path) -> None:
+    packs = [pack for wave in of(tmp_path, GRID).waves for pack in wave]
+    again = [pack for wave in of(tmp_path, GRID).waves for pack in wave]
+    assert [pack.id for pack in packs] == [pack.id for pack in again]
+    assert len({pack.id for pack in packs}) == len(packs)
+
+
+@pytest.mark.slow
+def test_forty_thousand_runs_fit_into_a_login_node(tmp_path: Path) -> None:
+    seeds = list(range(20))
+    text = f"""
+name: large
+pretrain: [{{method: scratch, arch: RN50, seed: {seeds}}}]
+finetune:
+  datasets: [{", ".join(f"d{i}" for i in range(10))}]
+  shots: [1, 5, 10, 20, full]
+  draws: 10
+  tune: {{lr: [1e-4, 3e-4, 1e-3, 3e-3]}}
+"""
+    tracemalloc.start()
+    made = of(tmp_path, text)
+    assert len(set(ids(made))) == len(made.runs) == 40_020
+    assert sum(len(pack.runs) for wave in made.waves for pack in wave) == 40_020
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6

@@ -1,0 +1,289 @@
+"""Batches of pre-training: the same for any ranks and workers, and honest about broken samples."""
+
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from hpc_xfer import worker
+from hpc_xfer.data.pretraining import Batch, TrainBatches
+from hpc_xfer.data.sampling import Order, Subset
+from hpc_xfer.data.shards import write_shards
+from hpc_xfer.errors import DataError
+from hpc_xfer.plan import Run
+from hpc_xfer.recipes import Clip, Trained
+from hpc_xfer.shard_index import ShardIndex
+from hpc_xfer.store import Store
+from hpc_xfer.training import encoders
+from tests import tiny
+
+METHODS = ("clip", "simclr", "supervised")
+Sample = dict[str, bytes]
+
+
+def png(level: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (12, 10), (level, 0, 255 - level)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def samples(n: int, broken: Mapping[int, Sample] | None = None) -> list[Sample]:
+    """Plain colours with a caption and one of 16 labels; `broken` replaces fields of some."""
+    whole = [
+        {"png": png(i), "txt": f"level {i}".encode(), "cls": str(i % 16).encode()} for i in range(n)
+    ]
+    for i, fields in (broken or {}).items():
+        whole[i] |= fields
+        whole[i] = {name: data for name, data in whole[i].items() if data != b"-"}
+    return whole
+
+
+def shards(folder: Path, n: int = 64, broken: Mapping[int, Sample] | None = None) -> ShardIndex:
+    return write_shards(folder, samples(n, broken), [str(i) for i in range(16)], per_shard=24)
+
+
+def batches(index: ShardIndex, method: str, rank: int = 0, ranks: int = 1) -> TrainBatches:
+    recipe = tiny.pretraining(method).recipe
+    assert isinstance(recipe, Trained)
+    order = Order(Subset.of([e.samples for e in index.entries], index.samples, 0), 16, 0)
+    tokenise = encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None
+    return TrainBatches(index, order, recipe, 32, rank, ranks, tokenise)
+
+
+def same(one: Batch, two: Batch) -> bool:
+    return one.keys() == two.keys() and all(
+        torch.equal(one[k], two[k]) if isinstance(one[k], torch.Tensor) else one[k] == two[k]
+        for k in one
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_parts_of_the_ranks_are_the_global_batch(method: str, tmp_path: Path) -> None:
+    index = shards(tmp_path)
+    for step in (0, 3, 9):
+        whole = batches(index, method)[step]
+        for ranks in (2, 4):
+            parts = [batches(index, method, rank, ranks)[step] for rank in range(ranks)]
+            assert all(len(part["images"]) == 16 // ranks for part in parts)
+            joined: Batch = {
+                name: torch.cat([part[name] for part in parts])
+                for name in whole
+                if name != "broken"
+            }
+            assert same(whole, {**joined, "broken": []})
+
+
+def test_each_method_gets_what_it_needs(tmp_path: Path) -> None:
+    index = shards(tmp_path)
+    shapes = {
+        method: {
+            name: (tuple(value.shape), value.dtype)
+            for name, value in batches(index, method)[0].items()
+            if name != "broken"
+        }
+        for method in METHODS
+    }
+    assert shapes == {
+        "clip": {"images": ((16, 3, 32, 32), torch.uint8), "tokens": ((16, 8), torch.long)},
+        "simclr": {
+            "images": ((16, 2, 3, 32, 32), torch.uint8),
+            "colour": ((16, 2, 6), torch.float32),
+        },
+        "supervised": {"images": ((16, 3, 32, 32), torch.uint8), "labels": ((16,), torch.long)},
+    }
+
+
+def test_image_caption_and_label_stay_together(tmp_path: Path) -> None:
+    index = shards(tmp_path)
+    supervised, clip = batches(index, "supervised")[2], batches(index, "clip")[2]
+    levels = supervised["images"][:, 0, 16, 16]
+    assert torch.equal(levels % 16, supervised["labels"])
+    assert torch.equal(clip["images"][:, 0, 16, 16], levels)
+    tokenise = encoders.tokenizer(tiny.ARCH)
+    assert torch.equal(clip["tokens"], tokenise([f"level {int(level)}" for level in levels]))
+
+
+def test_the_two_views_of_simclr_differ_and_epochs_too(tmp_path: Path) -> None:
+    index = tiny_index(tmp_path)
+    data = batches(index, "simclr")
+    views = data[0]["images"]
+    assert not torch.equal(views[:, 0], views[:, 1])
+    epoch = data.order.steps_per_epoch
+    places = [data.order.at(step) for step in (0, *range(epoch, 2 * epoch))]
+    again = next(s for s, (_, where) in enumerate(places[1:], epoch) if places[0][1][0] in where)
+    there = data.order.at(again)[1].index(places[0][1][0])
+    assert not torch.equal(data[0]["images"][0], data[again]["images"][there])
+
+
+def tiny_index(folder: Path) -> ShardIndex:
+    return ShardIndex.load(tiny.source(folder / "sans", samples=64, per_shard=24))
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork.* may lead to deadlocks:DeprecationWarning")
+def test_loader_processes_give_the_same_batches(tmp_path: Path) -> None:
+    data = batches(shards(tmp_path), "clip")
+    expected = [data[step] for step in range(6)]
+    for workers in (0, 1, 2):
+        loader = DataLoader(data, batch_size=None, sampler=range(6), num_workers=workers)
+        assert all(map(same, expected, loader))
+
+
+def test_the_data_set_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    """Where loader processes are not forked, and after shards were opened."""
+    data = batches(shards(tmp_path), "clip")
+    expected = data[0]
+    assert same(pickle.loads(pickle.dumps(data))[0], expected)
+
+
+def test_no_more_than_64_shards_are_open(tmp_path: Path) -> None:
+    index = write_shards(tmp_path, samples(100), [str(i) for i in range(16)], per_shard=1)
+    data = batches(index, "supervised")
+    for step in range(data.order.steps_per_epoch):
+        data[step]
+    assert len(data._open) == 64
+
+
+# What is broken.
+
+BROKEN = {
+    "an image that is none": ("clip", {"png": b"not a png"}, "is not an image"),
+    "a cut image": ("supervised", {"png": png(3)[:50]}, "cannot be decoded"),
+    "no image": ("simclr", {"png": b"-"}, "has no image (jpg, jpeg, png, webp)"),
+    "no caption": ("clip", {"txt": b"-"}, "has no caption (txt)"),
+    "an empty caption": ("clip", {"txt": b" \n"}, "has no caption (txt)"),
+    "no label": ("supervised", {"cls": b"-"}, "has no label (cls)"),
+    "a label out of range": ("supervised", {"cls": b"16"}, "label 16 is outside of the 16 classes"),
+    "a label that is no number": ("supervised", {"cls": b"cat"}, "'cat'"),
+}
+
+
+@pytest.mark.parametrize(("method", "fields", "why"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_sample_is_replaced_by_its_neighbour_and_named(
+    method: str, fields: Sample, why: str, tmp_path: Path
+) -> None:
+    good = batches(shards(tmp_path / "good"), method)
+    bad = batches(shards(tmp_path / "bad", broken={30: fields}), method)
+    step = next(s for s in range(4) if (1, 6) in good.order.at(s)[1])
+    at = good.order.at(step)[1].index((1, 6))
+    expected, found = good[step], bad[step]
+    assert [len(b["images"]) for b in (expected, found)] == [16, 16]
+    assert len(found["broken"]) == 1
+    assert found["broken"][0].startswith("000001.tar: 000000030: ") and why in found["broken"][0]
+    others = [i for i in range(16) if i != at]
+    assert torch.equal(expected["images"][others], found["images"][others])
+    if method == "supervised":
+        assert int(found["labels"][at]) == 31 % 16
+
+
+def test_what_a_method_does_not_need_may_be_broken(tmp_path: Path) -> None:
+    broken = {i: {"txt": b"-", "cls": b"cat"} for i in range(64)}
+    data = batches(shards(tmp_path, broken=broken), "simclr")
+    assert [data[step]["broken"] for step in range(4)] == [[]] * 4
+
+
+def test_a_shard_of_broken_samples_is_an_error(tmp_path: Path) -> None:
+    index = shards(tmp_path / "my source", broken={i: {"png": b"no"} for i in range(24)})
+    data = batches(index, "clip")
+    with pytest.raises(DataError) as caught:
+        for step in range(4):
+            data[step]
+    assert str(caught.value).startswith(f"{index.folder}/000000.tar: 24 broken samples in a row")
+    assert f"python -m hpc_xfer.shards check '{index.folder}'" in str(caught.value)
+
+
+def cut(index: ShardIndex) -> str:
+    path = index.path(index.entries[1])
+    path.write_bytes(path.read_bytes()[:-20_000])
+    return f"{path}: is cut off or damaged after"
+
+
+def gone(index: ShardIndex) -> str:
+    path = index.path(index.entries[1])
+    path.unlink()
+    return f"{path}: cannot be read"
+
+
+def swapped(index: ShardIndex) -> str:
+    path = index.path(index.entries[1])
+    path.write_bytes(index.path(index.entries[2]).read_bytes())
+    return f"{path}: holds 16 samples where the index says 24; run `python -m hpc_xfer.shards index"
+
+
+@pytest.mark.parametrize("damage", [cut, gone, swapped])
+def test_a_damaged_shard_is_named(damage: Any, tmp_path: Path) -> None:
+    index = shards(tmp_path)
+    sentence = damage(index)
+    data = batches(index, "clip")
+    with pytest.raises(DataError) as caught:
+        for step in range(4):
+            data[step]
+    assert str(caught.value).startswith(sentence)
+
+
+# In a run, on one rank and on two.
+
+
+def ranks(root: Path, run: Run, folder: Path, size: int, **resources: Any) -> list[dict[str, Any]]:
+    """What rank 0 tells, after all ranks have ended."""
+    processes = [
+        tiny.child(of_a_rank, number, size, root, run, folder, resources) for number in range(size)
+    ]
+    codes = tiny.join(processes)
+    assert None not in codes and all(code is not None and code >= 0 for code in codes), codes
+    found: list[dict[str, Any]] = pickle.loads((root / "events").read_bytes())
+    return found
+
+
+def of_a_rank(
+    number: int, size: int, root: Path, run: Run, folder: Path, resources: dict[str, Any]
+) -> None:
+    place = worker.Place(number, size, number)
+    events = tiny.execute(Store(root), run, folder, place=place, **resources)
+    if number == 0:
+        (root / "events").write_bytes(pickle.dumps(events))
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_broken_samples_are_counted_in_the_record(size: int, tmp_path: Path) -> None:
+    folder = shards(tmp_path / "sans", broken={7: {"png": b"no"}, 40: {"png": b"no"}}).folder
+    run = tiny.pretraining("supervised", samples=64, samples_seen=128, batch=16, max_broken=0.05)
+    assert ranks(tmp_path, run, folder, size)[-1]["event"] == "done"
+    metrics = tiny.record(Store(tmp_path).run(run.id))["metrics"]
+    assert metrics["skipped_samples"] == 4  # two in each of two epochs
+    assert sorted({line.split(":")[1] for line in metrics["broken"]}) == [
+        " 000000007",
+        " 000000040",
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_too_many_broken_samples_stop_all_ranks(size: int, workers: int, tmp_path: Path) -> None:
+    """Also where one rank alone has one."""
+    folder = shards(tmp_path / "sans", broken={7: {"png": b"no"}}).folder
+    run = tiny.pretraining("supervised", samples=64, samples_seen=128, batch=16, max_broken=0.001)
+    told = ranks(tmp_path, run, folder, size, workers=workers)[-1]
+    assert (told["event"], told["class"]) == ("failed", "data")
+    assert told["message"].startswith("1 broken samples, 0 allowed (max_broken); run `python -m")
+    assert "000000.tar: 000000007: " in told["message"]
+    assert not Store(tmp_path).run(run.id).encoder.exists()
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_shard_lost_on_the_way_stops_all_ranks_with_its_name(
+    size: int, workers: int, tmp_path: Path
+) -> None:
+    index = shards(tmp_path / "sans")
+    index.path(index.entries[1]).write_bytes(bytes(index.entries[1].bytes))  # an unwritten hole
+    run = tiny.pretraining("supervised", samples=64, samples_seen=64, batch=16)
+    told = ranks(tmp_path, run, index.folder, size, workers=workers)[-1]
+    assert (told["event"], told["class"]) == ("failed", "data")
+    assert told["message"].startswith(f"{index.path(index.entries[1])}: ")
+    assert "\n" not in told["message"]

@@ -1,0 +1,79 @@
+"""The README is true: its files exist, its links lead somewhere, its examples load."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import plan, site, study
+from hpc_xfer.__main__ import COMMANDS
+from hpc_xfer.errors import StudyError
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def fences(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_study_in_the_readme_is_one(tmp_path: Path) -> None:
+    grid = tmp_path / "size_scaling.yaml"
+    grid.write_text(fences("yaml")[0])
+    whole = plan.make(study.load(grid))
+    # 2 sizes x 3 seeds and scratch; 3 data sets x 2 modes x (5 + 5 + 3 + 3 + 1) draws x 4 rates
+    assert (len(whole.of("pretrain")), len(whole.of("finetune"))) == (7, 7 * 3 * 2 * 17 * 4)
+
+
+def test_the_site_in_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "ada")
+    path = tmp_path / "site.yaml"
+    path.write_text(fences("yaml")[1])
+    found = site.load(path)
+    assert found.store == "/scratch/ada/store"
+    assert found.sources == {"laion": "/data/laion/shards"}
+
+
+def test_the_mistakes_in_the_readme_read_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grids").mkdir()
+    (tmp_path / "grids/a.yaml").write_text(
+        "name: a\n"
+        "pretrain:\n"
+        "  - method: clip\n"
+        "    arch: RN50\n"
+        "    lr: -0.1\n"
+        "    source: laion\n"
+        "    samples: 2000\n"
+        "    epochs: 1\n"
+        "  - {method: simclr, arch: RN50, source: laion, samples: 2000, epochs: 1, temprature: 1}\n"
+        "finetune:\n"
+        "  datasets: [digits]\n"
+        "  shots: [1]\n"
+        "  tune:\n"
+        "    lr: [1e-3]\n"
+    )
+    with pytest.raises(StudyError) as refused:
+        study.load(Path("grids/a.yaml"))
+    assert str(refused.value) + "\n" in fences("console")
+
+
+def test_every_link_leads_to_a_file() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_file_of_the_tree_exists_and_no_module_is_left_out() -> None:
+    tree = next(fence for fence in fences("text") if fence.startswith("hpc_xfer/"))
+    named = set(re.findall(r"\b(\w+\.py)\b", tree))
+    inside = {path.name for path in (ROOT / "hpc_xfer").rglob("*.py")}
+    flat = {path.name for path in (ROOT / "hpc_xfer").glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert (named - inside, flat - named) == (set(), set())
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    named = set(re.findall(r"python -m hpc_xfer\.(\w+)", README))
+    assert named <= set(COMMANDS)

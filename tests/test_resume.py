@@ -1,0 +1,369 @@
+"""A run that was stopped or killed anywhere ends as one that never was: bit for bit."""
+
+import json
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from hpc_xfer import claims, worker
+from hpc_xfer.claims import Claim
+from hpc_xfer.errors import ClaimLost
+from hpc_xfer.plan import Run
+from hpc_xfer.store import RunDir, Store
+from hpc_xfer.training import checkpoint, distributed
+from hpc_xfer.training.checkpoint import Checkpoints
+from hpc_xfer.training.stop import Stop
+from tests import tiny
+from tests.waiting import wait_for
+
+KINDS = ("clip", "simclr", "supervised", "ft", "lp")
+ALWAYS = {"checkpoint_minutes": 1e-9}  # a checkpoint after each step but the last
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.source(tmp_path_factory.mktemp("source") / "sans")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Store:
+    """One run of each kind, done at once."""
+    store = Store(tmp_path_factory.mktemp("undisturbed"))
+    for kind in KINDS:
+        prepare(store, a(kind), shards)
+        tiny.finished(store, a(kind), shards)
+    return store
+
+
+def a(kind: str) -> Run:
+    if kind in ("ft", "lp"):
+        return tiny.finetuning(tiny.pretraining("clip"), kind, epochs=4)
+    return tiny.pretraining(kind)
+
+
+def prepare(store: Store, run: Run, shards: Path) -> None:
+    for parent in run.parents:
+        if not store.is_done(parent):
+            tiny.finished(store, parent, shards)
+
+
+def assert_same(one: Store, two: Store, run: Run) -> None:
+    """Results, products and curves of a run in two stores."""
+    a, b = one.run(run.id), two.run(run.id)
+    assert tiny.result(a) == tiny.result(b)
+    assert tiny.losses(a) == tiny.losses(b)
+    if run.kind == "pretrain":
+        assert tiny.same_weights(a, b)
+    else:
+        assert a.hits.read_bytes() == b.hits.read_bytes()
+    for store in (one, two):
+        names = {path.name for path in store.run(run.id).path.iterdir()}
+        kept = {"recipe.json", "claims", "progress.json", "metrics.jsonl", "record.json"}
+        assert names - kept <= {"encoder.pt", "tb", "hits.npy"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_at_any_step_it_goes_on_to_the_same_end(
+    kind: str, tmp_path: Path, shards: Path, undisturbed: Store
+) -> None:
+    store, run, points = Store(tmp_path), a(kind), random.Random(kind)
+    prepare(store, run, shards)
+    for stops in range(1, 4):
+        looks = points.randrange(2)
+        events = tiny.execute(store, run, shards, stop=tiny.StopAfter(1 + looks))
+        assert [event["event"] for event in events] == ["started", "interrupted"]
+        assert not store.run(run.id).record.exists()
+        assert claims.attempts(store.run(run.id)) == stops
+    tiny.finished(store, run, shards)
+    assert tiny.record(store.run(run.id))["provenance"]["attempt"] == 4
+    assert_same(undisturbed, store, run)
+
+
+def work(root: Path, run: Run, shards: Path, resources: dict[str, Any]) -> None:
+    tiny.execute(Store(root), run, shards, **resources)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_any_moment_it_goes_on_to_the_same_end(
+    kind: str, tmp_path: Path, shards: Path, undisturbed: Store
+) -> None:
+    store, run, moments = Store(tmp_path), a(kind), random.Random(kind)
+    prepare(store, run, shards)
+    folder = store.run(run.id)
+    for _ in range(3):
+        before, later = mark(folder), moments.uniform(0, 0.05)
+        process = tiny.child(work, tmp_path, run, shards, ALWAYS)
+        wait_for(lambda: mark(folder) != before or not process.is_alive())  # noqa: B023
+        process.join(later)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    if not store.is_done(run):
+        assert Checkpoints(folder, None).load() is not None  # whole, whenever it was
+        tiny.finished(store, run, shards)
+    assert_same(undisturbed, store, run)
+
+
+def mark(folder: RunDir) -> int | None:
+    """Changes with each checkpoint."""
+    try:
+        return folder.checkpoint.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+# Damaged checkpoints.
+
+
+def stopped(tmp_path: Path, run: Run, shards: Path, steps: int = 5) -> RunDir:
+    """A run with two checkpoints, the newer of step `steps`."""
+    events = tiny.execute(Store(tmp_path), run, shards, stop=tiny.StopAfter(steps), **ALWAYS)
+    assert events[-1]["event"] == "interrupted"
+    folder = Store(tmp_path).run(run.id)
+    assert [step_of(folder.checkpoint), step_of(folder.previous_checkpoint)] == [steps, steps - 1]
+    return folder
+
+
+def step_of(path: Path) -> int:
+    state = checkpoint.read(path)
+    assert state is not None
+    return int(state["step"])
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_byte])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    damage: Any, tmp_path: Path, shards: Path, undisturbed: Store
+) -> None:
+    run = a("supervised")
+    folder = stopped(tmp_path, run, shards)
+    damage(folder.checkpoint)
+    with pytest.warns(UserWarning, match=r"checkpoint\.pt: is damaged \(.+\) and passed over"):
+        tiny.finished(Store(tmp_path), run, shards)
+    assert_same(undisturbed, Store(tmp_path), run)
+
+
+def test_with_both_damaged_it_starts_again(
+    tmp_path: Path, shards: Path, undisturbed: Store
+) -> None:
+    run = a("supervised")
+    folder = stopped(tmp_path, run, shards)
+    truncate(folder.checkpoint)
+    flip_a_byte(folder.previous_checkpoint)
+    with pytest.warns(UserWarning) as caught:
+        tiny.finished(Store(tmp_path), run, shards)
+    assert len(caught) == 2
+    assert_same(undisturbed, Store(tmp_path), run)
+
+
+def test_killed_between_the_two_renames_the_one_before_is_used(
+    tmp_path: Path, shards: Path, undisturbed: Store
+) -> None:
+    run = a("supervised")
+    folder = stopped(tmp_path, run, shards)
+    folder.checkpoint.replace(folder.previous_checkpoint)
+    tiny.finished(Store(tmp_path), run, shards)
+    assert_same(undisturbed, Store(tmp_path), run)
+
+
+# Two that work on one run.
+
+
+def test_who_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
+    run = Store(tmp_path).run("c0ffee12ab34")
+    claim = claims.take(run)
+    assert claim is not None
+    Checkpoints(run, claim).save({"step": 1})
+    (run.claims / "2.json").write_text("{}")
+    with pytest.raises(ClaimLost, match="c0ffee12ab34: another process has taken this run over"):
+        Checkpoints(run, claim).save({"step": 2})
+    assert step_of(run.checkpoint) == 1
+    assert not run.previous_checkpoint.exists()
+    assert [path.name for path in run.path.iterdir() if path.suffix == ".tmp"] == []
+
+
+class OvertakenAfter(tiny.StopAfter):
+    """Another process takes the run over while we train."""
+
+    def __init__(self, looks: int, run: RunDir) -> None:
+        super().__init__(looks)
+        self.run = run
+
+    @property
+    def requested(self) -> bool:
+        if super().requested:
+            (self.run.claims / "2.json").write_text("{}")
+        return False
+
+
+def test_a_run_that_was_taken_over_stops_at_its_next_checkpoint(
+    tmp_path: Path, shards: Path
+) -> None:
+    run = a("supervised")
+    folder = Store(tmp_path).run(run.id)
+    stop = OvertakenAfter(3, folder)
+    events = tiny.execute(Store(tmp_path), run, shards, stop=stop, **ALWAYS)
+    assert [event["event"] for event in events] == ["started", "held"]
+    assert step_of(folder.checkpoint) == 2
+    assert not folder.encoder.exists() and not folder.record.exists() and not folder.error.exists()
+
+
+def test_a_run_that_was_taken_over_at_the_end_leaves_no_product(
+    tmp_path: Path, shards: Path
+) -> None:
+    run = a("supervised")
+    folder = Store(tmp_path).run(run.id)
+    events = tiny.execute(Store(tmp_path), run, shards, stop=OvertakenAfter(3, folder))
+    assert [event["event"] for event in events] == ["started", "held"]
+    assert not folder.encoder.exists() and not folder.record.exists()
+
+
+# The curves.
+
+
+def test_the_curves_of_a_resumed_run_have_each_step_once(tmp_path: Path, shards: Path) -> None:
+    """Killed behind its last checkpoint, it does some logged steps again."""
+    run = a("supervised")
+    store, folder = Store(tmp_path), Store(tmp_path).run(a("supervised").id)
+    tiny.execute(store, run, shards, stop=tiny.StopAfter(2))
+    kept = folder.checkpoint.read_bytes()
+    tiny.execute(store, run, shards, stop=tiny.StopAfter(3))
+    folder.checkpoint.write_bytes(kept)
+    with folder.metrics.open("a") as file:
+        file.write('{"step": 8, "lo')  # cut by the kill
+    tiny.finished(store, run, shards)
+    assert [step for step, _ in tiny.losses(folder)] == [2, 4, 6, 8]
+    last = json.loads(folder.metrics.read_text().splitlines()[-1])
+    assert last.keys() == {"step", "samples", "loss", "lr", "samples_per_second"}
+    assert last["samples"] == 256
+
+    board = EventAccumulator(str(folder.tensorboard))
+    board.Reload()
+    assert [event.step for event in board.Scalars("train/loss")] == [2, 4, 6, 8]
+    shown = [event.value for event in board.Scalars("train/loss")]
+    assert shown == pytest.approx([loss for _, loss in tiny.losses(folder)])
+
+
+def test_a_run_shorter_than_the_logging_interval_has_its_last_row(
+    tmp_path: Path, shards: Path
+) -> None:
+    folder = tiny.finished(Store(tmp_path), a("supervised"), shards, log_steps=1000)
+    assert [step for step, _ in tiny.losses(folder)] == [8]
+
+
+# What a process does besides.
+
+
+def test_training_leaves_the_random_state_of_its_process_alone(
+    tmp_path: Path, shards: Path, undisturbed: Store
+) -> None:
+    """And does not depend on it: a worker executes many runs in any order."""
+    torch.manual_seed(1234)
+    before = torch.get_rng_state()
+    stopped(tmp_path, a("simclr"), shards)
+    assert torch.equal(before, torch.get_rng_state())
+    tiny.finished(Store(tmp_path), a("simclr"), shards)
+    assert torch.equal(before, torch.get_rng_state())
+    assert_same(undisturbed, Store(tmp_path), a("simclr"))
+
+
+def test_dropout_of_a_resumed_run_is_that_of_an_undisturbed_one(
+    tmp_path: Path, shards: Path
+) -> None:
+    vit = {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8}
+    arch = tiny.ARCH.model_copy(update={"vision_cfg": {**vit, "patch_dropout": 0.5}})
+    run = tiny.pretraining("supervised", arch=arch)
+    one = tiny.finished(Store(tmp_path / "one"), run, shards)
+    torch.rand(17)  # something else went on in the second process
+    stopped(tmp_path / "two", run, shards)
+    torch.rand(5)
+    two = tiny.finished(Store(tmp_path / "two"), run, shards)
+    assert tiny.same_weights(one, two)
+
+
+def test_loader_processes_change_nothing_and_end_with_the_run(
+    tmp_path: Path, shards: Path, undisturbed: Store
+) -> None:
+    run = a("clip")
+    process = tiny.child(stop_and_count, tmp_path, run, shards)
+    assert tiny.join([process]) == [0]
+    assert_same(undisturbed, Store(tmp_path), run)
+
+
+def stop_and_count(root: Path, run: Run, shards: Path) -> None:
+    """Interrupted with a full queue of batches, then to the end; no process is left at either."""
+    stop = tiny.StopAfter(2)
+    assert (
+        tiny.execute(Store(root), run, shards, stop=stop, workers=2)[-1]["event"] == "interrupted"
+    )
+    assert processes_below(os.getpid()) == []
+    tiny.finished(Store(root), run, shards, workers=1)
+    assert processes_below(os.getpid()) == []
+
+
+def processes_below(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+class StopTogetherAfter(tiny.StopAfter):
+    """Not while the ranks meet."""
+
+    @property
+    def requested(self) -> bool:
+        return torch.distributed.is_initialized() and super().requested
+
+
+def two_ranks(number: int, root: Path, run: Run, shards: Path, stop_on: int) -> None:
+    stop = StopTogetherAfter(2) if number == stop_on else Stop()
+    tiny.execute(Store(root), run, shards, stop=stop, place=worker.Place(number, 2, number))
+
+
+def test_a_stop_that_one_rank_hears_stops_all(tmp_path: Path, shards: Path) -> None:
+    run = a("supervised")
+    for stop_on, step in ((1, 3), (0, 6), (-1, None)):
+        ranks = [tiny.child(two_ranks, i, tmp_path, run, shards, stop_on) for i in range(2)]
+        assert tiny.join(ranks) == [0, 0]
+        folder = Store(tmp_path).run(run.id)
+        if step is not None:
+            assert step_of(folder.checkpoint) == step
+    assert tiny.record(folder)["metrics"]["steps"] == 8
+    alone = tiny.finished(Store(tmp_path / "alone"), run, shards)
+    assert [s for s, _ in tiny.losses(folder)] == [s for s, _ in tiny.losses(alone)]
+
+
+def one_of_two(number: int, root: Path, run: Run, shards: Path) -> None:
+    """Rank 1 sees the store of another moment, as a network file system may show it."""
+    place = root / ("old" if number else "new")
+    meeting = root / "meeting.json"
+    with distributed.join(number, 2, number, meeting, Stop()) as world:
+        from hpc_xfer.tasks import pretrain
+        from hpc_xfer.tasks.context import Context
+
+        claim = Claim(Store(place).run(run.id).claims, 9) if number == 0 else None
+        site = tiny.Site(sources={"sans": str(shards)})
+        context = Context(run, Store(place), site, claim, tiny.PRETRAIN, world, Stop())
+        with pytest.raises(Exception, match=r"see checkpoints of different steps \(\[5, 4\]\)"):
+            pretrain.run(context)
+
+
+def test_ranks_that_see_different_checkpoints_all_refuse(tmp_path: Path, shards: Path) -> None:
+    run = a("supervised")
+    for name, steps in (("new", 5), ("old", 4)):
+        stopped(tmp_path / name, run, shards, steps)
+    ranks = [tiny.child(one_of_two, i, tmp_path, run, shards) for i in range(2)]
+    assert tiny.join(ranks) == [0, 0]

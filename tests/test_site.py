@@ -1,0 +1,70 @@
+"""The site file: what is particular to a cluster."""
+
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import site
+from hpc_xfer.errors import StudyError
+from hpc_xfer.site import Site
+
+
+def written(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_paths_are_relative_to_the_site_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("SCRATCH", "/scratch/ann")
+    text = """
+store: ../store
+sources: {a: shards/a, b: "${SCRATCH}/b"}
+datasets: {dtd: ~/dtd}
+released: {mine: w.pt}
+"""
+    folder = tmp_path / "etc"
+    assert site.load(written(folder / "site.yaml", text)) == Site(
+        store=str(tmp_path / "store"),
+        sources={"a": str(folder / "shards/a"), "b": "/scratch/ann/b"},
+        datasets={"dtd": "/home/ann/dtd"},
+        released={"mine": str(folder / "w.pt")},
+    )
+
+
+def test_the_given_file_comes_before_the_variable_and_that_before_the_personal_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("HPC_XFER_SITE", raising=False)
+    assert site.find(None) is None
+    assert site.load(None) == Site()
+    personal = written(tmp_path / ".config/hpc_xfer/site.yaml", "store: /personal\n")
+    assert site.find(None) == personal
+    named = written(tmp_path / "named.yaml", "store: /named\n")
+    monkeypatch.setenv("HPC_XFER_SITE", str(named))
+    assert site.load(None).store == "/named"
+    assert site.load(written(tmp_path / "given.yaml", "store: /given\n")).store == "/given"
+
+
+def test_a_named_file_that_is_absent_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPC_XFER_SITE", str(tmp_path / "gone.yaml"))
+    with pytest.raises(StudyError, match=r"gone\.yaml: no such file; name an existing one"):
+        site.load(None)
+
+
+def test_all_mistakes_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path / "s.yaml", "stor: /x\nsources:\n  a: 3\ndatasets: [dtd]\nstore: 1\n")
+    with pytest.raises(StudyError) as caught:
+        site.load(path)
+    assert str(caught.value).replace(f"{tmp_path}/", "").splitlines() == [
+        "s.yaml:1: stor: unknown key; did you mean 'store'?",
+        "s.yaml:3: sources.a: must be a word, got 3",
+        's.yaml:4: datasets: must be a mapping, got ["dtd"]',
+        "s.yaml:5: store: must be a word, got 1",
+    ]

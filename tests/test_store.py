@@ -1,0 +1,126 @@
+"""The store: what counts as done, and what it refuses."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer.errors import StoreError
+from hpc_xfer.plan import Pack
+from hpc_xfer.store import Store
+from tests.fabricated import ONE_CELL, make, record
+
+
+def refusal(store: Store) -> str:
+    with pytest.raises(StoreError) as caught:
+        store.open()
+    return str(caught.value).replace(str(store.root), "STORE")
+
+
+def test_a_store_makes_its_own_folders_and_may_be_opened_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a b/store")
+    store.open()
+    store.open()
+    assert sorted(path.name for path in store.root.iterdir()) == ["runs", "studies"]
+
+
+def test_a_store_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s").chmod(0o777)
+    told = "STORE: everybody may write to this store; run: chmod o-w STORE"
+    assert refusal(Store(tmp_path / "s")) == told
+    (tmp_path / "s").chmod(0o775)
+    Store(tmp_path / "s").open()
+
+
+def test_a_store_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("")
+    told = "STORE: the store cannot be made (Not a directory); choose another --store"
+    assert refusal(Store(tmp_path / "s")) == told
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    store.open()
+    (store.root / "runs").chmod(0o500)
+    assert refusal(store) == "STORE: the store cannot be written; choose another --store"
+
+
+def test_a_fine_tuning_is_done_when_its_record_is_whole(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    run = plan.of("finetune")[0]
+    assert not store.is_done(run)
+    record(store, run)
+    assert store.is_done(run)
+    assert store.done(plan) == {run.id}
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100])
+def test_half_a_record_is_none(tmp_path: Path, keep: int) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    run = plan.of("finetune")[0]
+    record(store, run)
+    path = store.run(run.id).record
+    path.write_bytes(path.read_bytes()[:keep])
+    assert store.record(run.id) is None
+    assert not store.is_done(run)
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "{}", '{"run": "ID"}', '{"metrics": {}}'])
+def test_what_is_no_record_of_this_run_is_none(tmp_path: Path, content: str) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    run = plan.of("finetune")[0]
+    path = store.run(run.id).record
+    path.parent.mkdir(parents=True)
+    path.write_text(content.replace("ID", run.id))
+    assert not store.is_done(run)
+
+
+def test_a_pre_training_without_its_encoder_is_not_done(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    run = plan.of("pretrain")[0]
+    record(store, run)
+    assert not store.is_done(run)
+    store.run(run.id).encoder.write_bytes(b"weights")
+    assert store.is_done(run)
+
+
+def test_a_recipe_is_written_once_and_another_under_its_id_is_refused(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    run = plan.of("finetune")[0]
+    store.write_recipe(run)
+    path = store.run(run.id).recipe
+    before = path.stat().st_mtime_ns
+    store.write_recipe(run)
+    assert path.stat().st_mtime_ns == before
+    content = json.loads(path.read_text())
+    assert (content["parents"], content["recipe"]) == ([plan.runs[0].id], run.spec)
+    path.write_text(path.read_text().replace('"lr": 0.0001', '"lr": 0.5'))
+    with pytest.raises(StoreError) as caught:
+        store.write_recipe(run)
+    assert str(caught.value) == (
+        f"{path}: is not the recipe of run {run.id}; move that folder away"
+    )
+
+
+def test_half_a_recipe_is_written_anew(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    path = store.run(plan.runs[0].id).recipe
+    store.write_recipe(plan.runs[0])
+    whole = path.read_text()
+    path.write_text(whole[:40])
+    store.write_recipe(plan.runs[0])
+    assert path.read_text() == whole
+
+
+def test_a_pack_tells_a_worker_all_it_needs(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    pack = Pack(plan.of("finetune"), 3.0, 1)
+    path = store.write_pack("one", pack, {"threads": 1})
+    assert path == tmp_path / f"store/studies/one/packs/{pack.id}.json"
+    assert json.loads(path.read_text()) == {
+        "schema": 1, "pack": pack.id, "gpus": 1, "minutes": 3.0,
+        "runs": [run.id for run in pack.runs], "resources": {"threads": 1},
+    }  # fmt: skip

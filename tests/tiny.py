@@ -1,0 +1,174 @@
+"""Small runs on printed characters and digits, in this process or in one that may be killed.
+
+They go through the worker's own `execute`, so what is tested is what a launcher starts.
+"""
+
+import json
+import multiprocessing
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpc_xfer import worker
+from hpc_xfer.data import characters
+from hpc_xfer.data.shards import write_shards
+from hpc_xfer.nouns import Noun
+from hpc_xfer.plan import Run
+from hpc_xfer.recipes import METHODS, Architecture, Finetune
+from hpc_xfer.site import Site
+from hpc_xfer.store import RunDir, Store
+from hpc_xfer.study import FinetuneResources, PretrainResources
+from hpc_xfer.training.stop import Stop
+
+ARCH = Architecture(
+    name="tiny",
+    embed_dim=16,
+    vision_cfg={"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64},
+    text_cfg={"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+)
+CLASSES = 16
+Resources = PretrainResources | FinetuneResources
+PRETRAIN = PretrainResources(workers=0, log_steps=2)
+FINETUNE = FinetuneResources(log_steps=2)
+
+
+def source(folder: Path, samples: int = 256, per_shard: int = 100) -> Path:
+    """Shards of unequal size: `samples` characters of 16 classes."""
+    names = [characters.caption(c) for c in characters.characters("sans", CLASSES)]
+    write_shards(folder, characters.render("sans", samples, CLASSES), names, per_shard)
+    return folder
+
+
+def pretraining(method: str, **changes: Any) -> Run:
+    """Eight steps of 32 characters, or the untrained encoder."""
+    values: dict[str, Any] = {"method": method, "arch": ARCH}
+    if method != "scratch":
+        values |= {"source": "sans", "samples": 256, "samples_seen": 256, "batch": 32, "lr": 3e-3}
+    if method == "simclr":
+        values["projection"] = (32, 32, 16)
+    return Run("pretrain", METHODS[method](**{**values, **changes}))
+
+
+def finetuning(parent: Run, mode: str = "ft", **changes: Any) -> Run:
+    """Six steps on five images of each digit."""
+    values: dict[str, Any] = {"dataset": "digits", "shots": 5, "draw": 0, "mode": mode}
+    values |= {"lr": 3e-3, "epochs": 3, "batch": 25, "randaugment": False}
+    return Run("finetune", Finetune(**{**values, **changes}), (parent,))
+
+
+def execute(
+    store: Store,
+    run: Run,
+    source: Path | None = None,
+    stop: Stop | None = None,
+    place: worker.Place | None = None,
+    **resources: Any,
+) -> list[dict[str, Any]]:
+    """What the worker tells; parents must be there already."""
+    torch.set_num_threads(1)
+    for each in (*run.parents, run):
+        store.write_recipe(each)
+    events: list[dict[str, Any]] = []
+    base: Resources = PRETRAIN if run.kind == "pretrain" else FINETUNE
+    pack = worker.Pack("test", (run,), with_changes(base, resources))
+    site = Site(sources={"sans": str(source)} if source else {})
+    worker.execute(pack, store, site, place or worker.Place(), stop or Stop(), events.append)
+    return events
+
+
+def finished(store: Store, run: Run, source: Path | None = None, **resources: Any) -> RunDir:
+    """Execute a run that must succeed."""
+    events = execute(store, run, source, **resources)
+    assert events[-1]["event"] == "done", events
+    return store.run(run.id)
+
+
+def with_changes(base: Resources, changes: dict[str, Any]) -> Resources:
+    model: type[Noun] = type(base)
+    changed = model(**{**base.model_dump(), **changes})
+    assert isinstance(changed, PretrainResources | FinetuneResources)
+    return changed
+
+
+def record(run: RunDir) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(run.record.read_text())
+    return content
+
+
+def result(run: RunDir) -> dict[str, Any]:
+    """Everything of a record that must not depend on what happened on the way."""
+    whole = record(run)
+    metrics = {k: v for k, v in whole["metrics"].items() if k != "samples_per_second"}
+    return {**whole, "metrics": metrics, "timing": None, "provenance": None}
+
+
+def weights(run: RunDir) -> dict[str, Any]:
+    """All tensors of a product, by tower and name."""
+    state = torch.load(run.encoder, weights_only=True)
+    towers = [tower for tower in ("visual", "text", "projection") if state[tower] is not None]
+    return {f"{tower}.{k}": v for tower in towers for k, v in state[tower].items()}
+
+
+def same_weights(a: RunDir, b: RunDir) -> bool:
+    one, two = weights(a), weights(b)
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+def losses(run: RunDir) -> list[tuple[int, float]]:
+    """Step and loss of each row of metrics.jsonl."""
+    rows = map(json.loads, run.metrics.read_text().splitlines())
+    return [(row["step"], row["loss"]) for row in rows]
+
+
+class StopAfter(Stop):
+    """Asked to stop in the n-th step of an attempt: each looks once, and the worker before."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.looks = steps
+
+    @property
+    def requested(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+@cache
+def _children() -> Any:
+    """Processes that begin with torch loaded, and can be killed without harm."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.tiny", "hpc_xfer.tasks.pretrain"])
+    return context
+
+
+def child(target: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """`target(*arguments)` in a process of its own, with warnings as errors."""
+    process: BaseProcess = _children().Process(target=_strictly, args=(target, *arguments))
+    process.start()
+    return process
+
+
+def _strictly(target: Callable[..., None], *arguments: Any) -> None:
+    warnings.simplefilter("error")
+    # Python 3.12 and later say so of loader processes, which only decode.
+    warnings.filterwarnings(
+        "ignore", r".*use of fork\(\) may lead to deadlocks", DeprecationWarning
+    )
+    multiprocessing.set_start_method("fork", force=True)  # as in a worker that a launcher starts
+    torch.set_num_threads(1)
+    target(*arguments)
+
+
+def join(processes: Sequence[BaseProcess], seconds: float = 120) -> list[int | None]:
+    """Exit codes; what has not ended by then is killed."""
+    for process in processes:
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            process.join()
+    return [process.exitcode for process in processes]
