@@ -166,7 +166,7 @@ class Pool:
         batch = pack.runs[0].columns["pretrain_batch"]
         ranks = next(n for n in range(len(self.gpus), 0, -1) if batch % n == 0)
         self.display.say(
-            f"{self.display.title(pack.runs[0].id)}: {pack.gpus} GPUs asked, {ranks} here"
+            f"{self.display.title(pack.runs[0].id)}: {pack.gpus} GPUs asked, {ranks} used"
         )
         return ranks
 

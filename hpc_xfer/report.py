@@ -193,7 +193,7 @@ def _protocol(asked: Study, found: _Tables) -> Iterator[str]:
             f"The test set is whole and the same for every run{told}; no decision reads it.",
             f"{tuned or 'Nothing'} is tuned, per cell, on validation images that are taken from "
             "the training set and never trained on; all labels have the same grid, and a cell with "
-            "a missing trial is not chosen from.",
+            "a missing trial is not chosen from; one that diverged was tried and lost.",
             f"Few-shot subsets are nested, and each draw (up to {draws}) has the same images for "
             "every label, so differences are paired.",
             "Intervals are 95% Student t intervals over draws; where a label has several "

@@ -136,7 +136,10 @@ def test_a_failing_run_is_reported_and_stops_no_other(tmp_path: Path, site: Path
     grid.write_text(GRID.replace("batch: 64}", "batch: 64, lr: 1e30}"))
     first = launch(grid, store, site)
     assert first.returncode == 1
-    assert "failed: clip sans 512" in first.stderr and "nan: the loss is nan" in first.stderr
+    assert (
+        "failed: clip sans 512" in first.stderr
+        and "nan: the weights are not finite" in first.stderr
+    )
     done = Store(store).done(planned(grid))
     assert len(done) == 9  # scratch and its eight fine-tunings; those of clip are blocked
     missing = (store / "studies/tiny/summary/missing.csv").read_text()
@@ -144,7 +147,10 @@ def test_a_failing_run_is_reported_and_stops_no_other(tmp_path: Path, site: Path
 
     again = launch(grid, store, site)
     assert again.returncode == 1
-    assert "failed before (nan: the loss is nan" in again.stderr and "started" not in again.stderr
+    assert (
+        "failed before (nan: the weights are not finite" in again.stderr
+        and "started" not in again.stderr
+    )
     tried = launch(grid, store, site, "--retry-failed")
     assert tried.returncode == 1 and "started: clip sans 512" in tried.stderr
 

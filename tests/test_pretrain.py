@@ -1,20 +1,25 @@
 """A whole small pre-training on printed characters: product, record, and what may go wrong."""
 
+import json
 import math
 import resource
 import signal
+import sys
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
 import torch
 
 from hpc_xfer.data.shards import write_shards
-from hpc_xfer.plan import Run
+from hpc_xfer.plan import Pack, Run
 from hpc_xfer.store import Store
 from hpc_xfer.training import checkpoint, encoders
 from tests import tiny
+from tests.conftest import ROOT
 from tests.test_pretraining_data import samples
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +122,33 @@ def test_more_samples_than_the_source_has_are_refused(tmp_path: Path, shards: Pa
     assert told["message"] == (
         f"{shards}: 1,000 samples asked of 256; lower samples or name a larger source"
     )
+
+
+@pytest.mark.slow
+def test_loader_processes_start_in_a_worker_that_reads_packs_from_its_input(
+    tmp_path: Path, shards: Path
+) -> None:
+    """Its reading thread holds the lock of stdin, which a forked process wants to close."""
+    run, store = tiny.pretraining("supervised"), Store(tmp_path)
+    store.write_recipe(run)
+    resources = {**tiny.PRETRAIN.model_dump(), "workers": 1}
+    pack = store.write_pack("test", Pack((run,), 1.0, 1), resources)
+    (tmp_path / "site.yaml").write_text(f"sources: {{sans: {shards}}}\n")
+    command = [sys.executable, "-m", "hpc_xfer.worker", "--store", str(tmp_path)]
+    command += ["--study", "test", "--site", str(tmp_path / "site.yaml")]
+    process = Popen(command, stdin=PIPE, stdout=PIPE, text=True, cwd=ROOT)
+    assert process.stdin is not None and process.stdout is not None
+    with process:
+        try:
+            process.stdin.write(f"{pack.stem}\n")
+            process.stdin.flush()
+            wait_for(lambda: store.is_done(run) or process.poll() is not None)
+        except BaseException:
+            process.kill()
+            raise
+        process.stdin.close()
+        events = [json.loads(line)["event"] for line in process.stdout]
+    assert events == ["started", "done", "pack"]
 
 
 def on_a_full_disk(root: Path, run: Run, shards: Path) -> None:

@@ -1,11 +1,13 @@
 """The README is true: its files exist, its links lead somewhere, its examples load."""
 
+import io
 import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from hpc_xfer import plan, site, study
+from hpc_xfer import overview, plan, site, study
 from hpc_xfer.__main__ import COMMANDS
 from hpc_xfer.errors import StudyError
 from tests.conftest import ROOT
@@ -32,6 +34,15 @@ def test_the_site_in_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.Monke
     found = site.load(path)
     assert found.store == "/scratch/ada/store"
     assert found.sources == {"laion": "/data/laion/shards"}
+
+
+def test_the_dry_run_of_the_demo_prints_what_the_readme_shows() -> None:
+    asked = study.load(ROOT / "grids/demo.yaml")
+    console = Console(width=120, file=io.StringIO())
+    with console.capture() as printed:
+        console.print(overview.render(asked, plan.make(asked), set()))
+    lines = [line.rstrip() for line in printed.get().splitlines()]
+    assert "\n".join(lines) + "\n" in fences("text")
 
 
 def test_the_mistakes_in_the_readme_read_so(

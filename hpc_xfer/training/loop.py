@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import json
 import math
+import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -130,14 +131,18 @@ def train(
                     heart.beat(state.step, value)
 
             if (asked or due) and state.step < pace.steps:
-                _sound(objective, state, world)
                 elapsed = state.seconds + time.monotonic() - begun
                 _save(objective, optimizer, checkpoints, state, elapsed, world)
                 saved = time.monotonic()
                 if asked:
                     raise Interrupted(f"stopped at step {state.step} of {pace.steps}")
 
-    seconds = state.seconds + time.monotonic() - begun
+    return _outcome(objective, state, pace, state.seconds + time.monotonic() - begun, world)
+
+
+def _outcome(
+    objective: nn.Module, state: _State, pace: Pace, seconds: float, world: World
+) -> Outcome:
     return Outcome(
         steps=state.step,
         loss=_sound(objective, state, world),
@@ -243,6 +248,16 @@ class _Told(Dataset[Batch]):
             return {"failure": str(error)}
 
 
+@contextlib.contextmanager
+def _stdin_apart() -> Iterator[None]:
+    """A forked process closes its stdin first, and waits for ever if a thread of ours reads it."""
+    stdin, sys.stdin = sys.stdin, None
+    try:
+        yield
+    finally:
+        sys.stdin = stdin
+
+
 def _loaded(
     batches: Dataset[Batch], pace: Pace, habits: Habits, world: World, state: _State
 ) -> Generator[Batch, None, None]:
@@ -259,7 +274,8 @@ def _loaded(
         pin_memory=world.device.type == "cuda",
         prefetch_factor=4 if habits.workers else None,
     )
-    iterator = iter(loader)
+    with _stdin_apart():
+        iterator = iter(loader)
     while True:
         begun = time.monotonic()
         batch = next(iterator, None)
@@ -294,7 +310,8 @@ def _save(
     seconds: float,
     world: World,
 ) -> None:
-    """Rank 0 writes; the others only say what their loss is."""
+    """Rank 0 writes what is good; the others only say what their loss is."""
+    _sound(objective, state, world)
     losses = world.gather([float(state.loss)]) if state.loss is not None else []
     if checkpoints is None or not world.leads:
         return
