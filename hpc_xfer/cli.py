@@ -50,6 +50,7 @@ def parser(module: str, description: str, example: str) -> argparse.ArgumentPars
 
 def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
     """What every command on a study takes: `grid`, `store` and `site`; see `store_of`."""
+    parser.usage = (parser.usage or "").replace("[options]", "[options] GRID", 1)
     parser.add_argument("grid", type=Path, metavar="GRID", help="the study file")
     parser.add_argument("--store", metavar="DIR", help="where runs are kept (default: the site's)")
     parser.add_argument(

@@ -43,10 +43,11 @@ def _sources(study: Study, site: Site) -> Iterator[Mistake]:
 
 def _index(name: str, site: Site) -> ShardIndex | str:
     """The source's index, or what is wrong with it."""
+    if not site.sources:
+        return f"no site file says where source {name!r} lies; name one with --site"
     if name not in site.sources:
-        hint = nearest(name, site.sources, "the site knows") if site.sources else ""
-        way = f"; {hint}" if hint else ""
-        return f"the site file has no source {name!r}; add it to `sources` there{way}"
+        hint = nearest(name, site.sources, "the site knows")
+        return f"the site file has no source {name!r}; add it to `sources` there; {hint}"
     try:
         return ShardIndex.load(Path(site.sources[name]))
     except XferError as error:

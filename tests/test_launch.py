@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,32 @@ def test_two_launches_at_once_share_the_work(
     assert [one.returncode for one in both] == [0, 0], ends
     assert numbers(grid, store) == undisturbed
     assert not list(store.glob("runs/*/claims/2.json"))  # each run was begun once
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 6 MB: too small for the product of a CLIP pre-training."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_told_leaves_no_half_file_and_is_gone_on_from(
+    small_disk: Path, grid: Path, site: Path, undisturbed: dict[str, Any]
+) -> None:
+    store = small_disk / "store"
+    full = launch(grid, store, site)
+    assert full.returncode == 1
+    assert "store: " in full.stderr and "No space left on device" in full.stderr
+    assert not list(store.rglob(".*.tmp"))
+    larger = ["mount", "-o", "remount,size=200m", str(small_disk)]
+    subprocess.run(larger, check=True)
+    assert launch(grid, store, site).returncode == 0
+    assert numbers(grid, store) == undisturbed
 
 
 def test_half_a_record_is_no_record(
