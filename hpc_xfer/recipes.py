@@ -48,6 +48,7 @@ class Crop(Noun):
 class Trained(Noun):
     """What the three training methods share."""
 
+    method: str
     arch: Arch
     source: str  # a name; the site says where it lies
     samples: Count  # size of the subset of the source; the smaller is inside the larger

@@ -46,17 +46,22 @@ def global_batch(recipe: Trained) -> dict[str, Tensor]:
 def stir(module: nn.Module) -> None:
     """Away from the start, where the last norm of each block is zero and hides what is before.
 
-    At this seed no activation is so near to zero that rounding turns it off. Where one is, as at
-    one seed in two, gradients of SimCLR move by up to a percent, of one process as of many.
+    And smooth: where rounding turns one ReLU off, gradients of sixteen samples move by up to a
+    percent, on one process as on many.
     """
-    generator = torch.Generator().manual_seed(12)
+    generator = torch.Generator().manual_seed(2)
     for parameter in module.parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         parameter.data += 0.1 * noise if parameter.ndim < 2 else 0
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.ReLU):
+                setattr(parent, name, nn.GELU())
 
 
 def step(method: str, dtype: torch.dtype, world: World) -> dict[str, Any]:
     """Loss, gradients and buffers of one step on this rank's share, averaged by DDP."""
+    torch.set_num_threads(1)  # in this process as in the others
     recipe = tiny.pretraining(method).recipe
     assert isinstance(recipe, Trained)
     towers = encoders.build(recipe.arch, seed=0, with_text=method == "clip")
@@ -104,8 +109,14 @@ def statistics(found: dict[str, Any]) -> dict[str, Tensor]:
 def test_ranks_change_neither_loss_nor_gradients_nor_statistics(
     method: str, tmp_path: Path
 ) -> None:
-    """In double precision to 1e-12, in single precision to 1e-5: what is left is rounding."""
+    """In double precision to 1e-12, in single precision to 1e-5 or what rounding costs.
+
+    That is measured by one process against itself in double precision: 4e-6 of the gradient for
+    CLIP and supervised, 1.4e-5 for SimCLR with its two more batch norms.
+    """
     exact, alone = step(method, torch.float64, World()), step(method, torch.float32, World())
+    rounding = apart(exact["gradients"], alone["gradients"])
+    assert rounding < 3e-5
     for ranks in (2, 4):
         found = on(ranks, method, torch.float64, tmp_path / f"{ranks}")
         for other in found:
@@ -115,7 +126,7 @@ def test_ranks_change_neither_loss_nor_gradients_nor_statistics(
         single = on(ranks, method, torch.float32, tmp_path / f"{ranks} single")
         for other in single:
             assert float(other["loss"]) == pytest.approx(float(alone["loss"]), rel=1e-5)
-            assert apart(alone["gradients"], other["gradients"]) < 1e-5
+            assert apart(alone["gradients"], other["gradients"]) < max(1e-5, 2 * rounding)
             assert apart(statistics(alone), statistics(other)) < 1e-5
             for name, gradient in single[0]["gradients"].items():  # else the ranks drift apart
                 assert torch.equal(gradient, other["gradients"][name])

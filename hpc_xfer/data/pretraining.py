@@ -108,7 +108,7 @@ class _Collector:
 
     def _take(self, parts: Parts, rng: Generator) -> None:
         """All of a sample or nothing of it."""
-        method = self.batches.recipe.method  # type: ignore[attr-defined]
+        method = self.batches.recipe.method
         target: Any = None
         if method == "clip":
             target = _caption(parts)

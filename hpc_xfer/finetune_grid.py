@@ -1,0 +1,168 @@
+"""How a `finetune` block expands to trials: data sets x modes x shots x draws x tuned values."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from hpc_xfer.document import Loc
+from hpc_xfer.nouns import Count, Mistake, Noun, nearest, shown, validate
+from hpc_xfer.pretrain_grid import too_many
+from hpc_xfer.recipes import TUNABLE, Finetune, Shots
+
+
+class _Axes(Noun):
+    """The keys of `finetune` that span the grid; all others are settings of each trial."""
+
+    datasets: list[str] = Field(min_length=1)
+    shots: list[Shots] = Field(min_length=1)
+    draws: Count | dict[str, Count] = 3
+    mode: list[str] = ["ft"]
+    tune: dict[str, list[Any]] = {}
+
+
+_BY_SHOTS = ("epochs", "batch", "lr", "weight_decay", "warmup_steps")
+
+
+def by_shots(value: Any, shots: int | str) -> Any:
+    """A value, or the one for these shots where it is given as {shots: value}."""
+    return value[str(shots)] if isinstance(value, Mapping) else value
+
+
+def all_trials(blocks: Any) -> tuple[list[Finetune], tuple[str, ...], list[Mistake]]:
+    """The trials of `finetune`, which is one block or a list of them."""
+    if blocks is None:
+        return [], (), []
+    listed = isinstance(blocks, list)
+    trials: dict[str, Finetune] = {}
+    tuned: dict[str, None] = {}
+    wrong: list[Mistake] = []
+    for i, block in enumerate(blocks if listed else [blocks]):
+        place: Loc = ("finetune", i) if listed else ("finetune",)
+        if not isinstance(block, dict):
+            wrong.append((place, f"must be a mapping, got {shown(block)}"))
+            continue
+        found, keys, bad = _trials(block)
+        wrong += [((*place, *loc), why) for loc, why in bad]
+        tuned |= dict.fromkeys(keys)
+        named = {trial.model_dump_json(): trial for trial in found}
+        if trials.keys() & named.keys():
+            wrong.append((place, "makes trials that a block before it makes too; drop them here"))
+        trials |= named
+    return list(trials.values()), tuple(tuned), wrong
+
+
+def _trials(block: dict[str, Any]) -> tuple[list[Finetune], tuple[str, ...], list[Mistake]]:
+    """The grid of a block: data sets x modes x shots x draws x tuned values."""
+    axes, wrong = validate(_Axes, {k: v for k, v in block.items() if k in _Axes.model_fields})
+    settings = {key: value for key, value in block.items() if key not in _Axes.model_fields}
+    wrong += [*_unknown_settings(settings), *_no_axes(settings)]
+    settings = {key: value for key, value in settings.items() if (key,) not in dict(wrong)}
+    if axes is None:
+        return [], (), wrong
+    bad_axes = [*_repeated(axes), *_badly_tuned(axes, settings), *_missing_shots(axes, settings)]
+    bad_axes = bad_axes or too_many(_count(axes), ())
+    if bad_axes:
+        return [], (), wrong + bad_axes
+    trials: list[Finetune] = []
+    mistakes = dict.fromkeys(wrong)  # each trial makes those of the settings again
+    for place, values in _expand(axes, settings):
+        trial, bad = validate(Finetune, values)
+        if trial is not None:
+            trials.append(trial)
+        for loc, why in bad:
+            here = (*place.get(str(loc[0]), loc[:1]), *loc[1:]) if loc else ()
+            mistakes[(here, why)] = None
+    return trials, tuple(axes.tune), list(mistakes)
+
+
+def _unknown_settings(settings: Mapping[str, Any]) -> Iterator[Mistake]:
+    spanned = {"dataset", "shots", "draw", "mode"}
+    keys = (set(Finetune.model_fields) - spanned) | set(_Axes.model_fields)
+    for key in settings:
+        if key not in keys:
+            yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
+
+
+def _no_axes(settings: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Settings that are lists, where a trial has one value."""
+    for key, value in settings.items():
+        if isinstance(value, list) and key in Finetune.model_fields:
+            way = f"write `tune: {{{key}: ...}}`" if key in TUNABLE else "write two blocks"
+            yield (key,), f"has one value per block, got {shown(value)}; to compare several, {way}"
+
+
+def _count(axes: _Axes) -> int:
+    draws = sum(by_shots(axes.draws, shots) for shots in axes.shots)
+    per_draw = len(axes.datasets) * len(axes.mode) * math.prod(map(len, axes.tune.values()))
+    return int(draws * per_draw)
+
+
+def _repeated(axes: _Axes) -> Iterator[Mistake]:
+    lists: dict[str, list[Any]] = {
+        "datasets": axes.datasets,
+        "shots": axes.shots,
+        "mode": axes.mode,
+    }
+    lists.update({f"tune.{key}": values for key, values in axes.tune.items()})
+    for name, values in lists.items():
+        for value in values:
+            if values.count(value) > 1:
+                yield tuple(name.split(".")), f"has {shown(value)} twice; keep one"
+
+
+def _badly_tuned(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[Mistake]:
+    for key, values in axes.tune.items():
+        if key not in TUNABLE:
+            yield ("tune", key), f"cannot be tuned; {nearest(key, TUNABLE, 'what can is')}"
+        elif len(values) < 2:
+            way = f"write `{key}: {shown(values[0])}` instead" if values else "give two or more"
+            number = "one value" if values else "no value"
+            yield ("tune", key), f"has {number}, which leaves no choice; {way}"
+        elif key in settings:
+            yield (key,), f"is tuned in tune.{key} already; keep one of the two"
+    if "lr" not in axes.tune and "lr" not in settings:
+        yield (), "has no learning rate; add `tune: {lr: [1e-4, 3e-4, 1e-3, 3e-3]}` or `lr: ...`"
+
+
+def _missing_shots(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[Mistake]:
+    """A mapping by shots must name each of the study's shots, and settings must allow one."""
+    given = {"draws": axes.draws, **{key: settings.get(key) for key in _BY_SHOTS}}
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            for shots in axes.shots:
+                if str(shots) not in value:
+                    yield (key,), f"has no value for {shots} shots; add `{shots}: ...`"
+
+
+def _expand(
+    axes: _Axes, settings: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Loc], dict[str, Any]]]:
+    """Each trial's values, and where in the file the spanned ones stand."""
+    tuned = [
+        [(("tune", key, i), key, v) for i, v in enumerate(vs)] for key, vs in axes.tune.items()
+    ]
+    by_shots_given = [k for k, v in settings.items() if k in _BY_SHOTS and isinstance(v, Mapping)]
+    for (d, dataset), (m, mode), (s, shots) in itertools.product(
+        enumerate(axes.datasets), enumerate(axes.mode), enumerate(axes.shots)
+    ):
+        place: dict[str, Loc] = {
+            "dataset": ("datasets", d),
+            "mode": ("mode", m),
+            "shots": ("shots", s),
+            **{key: (key, str(shots)) for key in by_shots_given},
+        }
+        fixed = {
+            key: by_shots(value, shots) if key in _BY_SHOTS else value
+            for key, value in settings.items()
+        }
+        for draw in range(by_shots(axes.draws, shots)):
+            for choice in itertools.product(*tuned):
+                picked = {key: value for _, key, value in choice}
+                places = place | {key: loc for loc, key, _ in choice}
+                yield places, {
+                    "dataset": dataset, "mode": mode, "shots": shots, "draw": draw,
+                    **fixed, **picked,
+                }  # fmt: skip

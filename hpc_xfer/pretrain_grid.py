@@ -1,0 +1,170 @@
+"""How `pretrain` blocks expand to recipes: lists are axes, a block is their product.
+
+grid = PretrainGrid(doc)
+grid.add_block(0, {"method": "clip", "samples": [1000, 2000], ...})
+grid.recipes, grid.mistakes
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hpc_xfer import architectures
+from hpc_xfer.document import Document, Loc
+from hpc_xfer.nouns import Mistake, Noun, nearest, shown, validate
+from hpc_xfer.recipes import METHODS, Architecture, Pretrain, Released
+
+_MOST_RUNS = 200_000  # a product larger than this is a slip of the pen
+
+
+def too_many(runs: int, loc: Loc) -> list[Mistake]:
+    """The mistake of a grid that nobody can have meant."""
+    if runs <= _MOST_RUNS:
+        return []
+    return [(loc, f"expands to {runs:,} runs; shorten an axis to stay below {_MOST_RUNS:,}")]
+
+
+class PretrainGrid:
+    """Expands `pretrain` blocks to recipes and gathers what is wrong with them."""
+
+    def __init__(self, doc: Document) -> None:
+        self.doc = doc
+        self.recipes: list[Pretrain] = []
+        self.blocks: list[int] = []
+        self.mistakes: list[Mistake] = []
+        self._from: dict[str, int] = {}  # canonical recipe -> block that made it
+
+    def add_block(self, i: int, block: dict[str, Any]) -> None:
+        if wrong := list(_method_mistakes(block)):
+            self.mistakes += [(("pretrain", i, *loc), why) for loc, why in wrong]
+            return
+        model = METHODS[block["method"]]
+        wrong = list(_key_mistakes(model, block))
+        self.mistakes += [(("pretrain", i, *loc), why) for loc, why in wrong]
+        if [] in block.values():
+            return
+        block = {key: value for key, value in block.items() if (key,) not in dict(wrong)}
+        axes = [list(_axis(model, key, value)) for key, value in block.items()]
+        if many := too_many(math.prod(map(len, axes)), ("pretrain", i)):
+            self.mistakes += many
+            return
+        for choice in itertools.product(*axes):
+            recipe = self._recipe(i, model, {at[0]: (at, value) for at, value in choice})
+            if recipe is not None and not wrong:
+                self._add(i, recipe)
+
+    def _recipe(
+        self, i: int, model: type[Pretrain], chosen: dict[Any, tuple[Loc, Any]]
+    ) -> Pretrain | None:
+        values = {key: value for key, (_, value) in chosen.items()}
+        wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
+        if wrong:  # the other keys are looked at too, beside values that are right
+            values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
+            values |= {"samples_seen": 1} if "samples_seen" in model.model_fields else {}
+        recipe, more = validate(model, values)
+        wrong += more
+        for loc, sentence in wrong:
+            at = chosen[loc[0]][0] + loc[1:] if loc and loc[0] in chosen else loc
+            self.mistakes.append((("pretrain", i, *at), sentence))
+        return None if wrong else recipe
+
+    def _add(self, i: int, recipe: Pretrain) -> None:
+        same = recipe.model_dump_json()
+        if same in self._from:
+            first = self._from[same]
+            what = "the same run twice" if first == i else f"a run that pretrain.{first} makes too"
+            self.mistakes.append((("pretrain", i), f"makes {what}; drop one"))
+            return
+        self._from[same] = i
+        self.recipes.append(recipe)
+        self.blocks.append(i)
+
+
+def _method_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
+    method = block.get("method")
+    if "method" not in block:
+        yield (), f"is missing its method; add `method: ...`, one of {', '.join(sorted(METHODS))}"
+    elif isinstance(method, list):
+        yield ("method",), "cannot be an axis, since methods differ in their keys; write two blocks"
+    elif not isinstance(method, str) or method not in METHODS:
+        hint = nearest(str(method), METHODS, "methods are")
+        yield ("method",), f"no method is called {shown(method)}; {hint}"
+
+
+def _key_mistakes(model: type[Noun], block: Mapping[str, Any]) -> Iterator[Mistake]:
+    keys = set(model.model_fields) | ({"epochs"} if "samples_seen" in model.model_fields else set())
+    for key, value in block.items():
+        if key not in keys:
+            yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
+        elif value == []:
+            yield (key,), "an empty list leaves no run; give it a value"
+
+
+def _axis(model: type[Noun], key: str, value: Any) -> Iterator[tuple[Loc, Any]]:
+    """The values of one key with their places: a list is an axis, unless the field is a list."""
+    field = model.model_fields.get(key)
+    takes_list = field is not None and "tuple" in str(field.annotation)
+    is_axis = isinstance(value, list) and (not takes_list or (value and isinstance(value[0], list)))
+    if not is_axis:
+        yield (key,), value
+    else:
+        for i, item in enumerate(value):
+            yield (key, i), item
+
+
+def _settle_samples_seen(model: type[Noun], values: dict[str, Any]) -> list[Mistake]:
+    """`epochs` is a way to say `samples_seen`; two ways to ask for the same run give one id."""
+    if "samples_seen" not in model.model_fields:
+        return []
+    if "epochs" not in values:
+        sentence = "is missing epochs (or samples_seen); add a line `epochs: ...`"
+        return [] if "samples_seen" in values else [((), sentence)]
+    epochs, samples = values.pop("epochs"), values.get("samples")
+    if "samples_seen" in values:
+        return [(("epochs",), "says the same as samples_seen; keep one of the two")]
+    if not _is_number(epochs) or not epochs > 0:
+        return [(("epochs",), f"must be a number greater than 0, got {shown(epochs)}")]
+    values["samples_seen"] = round(epochs * samples) if _is_number(samples) else 1
+    if values["samples_seen"] == 0 and samples:
+        return [(("epochs",), f"is too small: {epochs} of {samples} samples is none; raise it")]
+    return []
+
+
+def _is_number(value: Any) -> bool:
+    """A number that arithmetic can use."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e20
+
+
+def _settle_arch(grid: Path, model: type[Noun], values: dict[str, Any]) -> list[Mistake]:
+    """A known name stays; a JSON file is read in, since its content decides the result."""
+    arch = values.get("arch")
+    if not isinstance(arch, str):
+        sentence = f"must be a name or a JSON file, got {shown(arch)}"
+        return [(("arch",), sentence)] if "arch" in values else []
+    if not arch.endswith(".json"):
+        if arch in architectures.known():
+            return []
+        hint = nearest(arch, architectures.known(), "known are")
+        return [(("arch",), f"no architecture is called {arch!r}; {hint}")]
+    if model is Released:
+        return [(("arch",), "must be a name, since nobody released weights for a file of yours")]
+    path = grid.parent / arch
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        return [(("arch",), f"{path}: cannot be read ({why}); name a JSON model file")]
+    if not isinstance(content, dict):
+        return [(("arch",), f"{path}: must be a mapping, got {shown(content)}")]
+    found, wrong = validate(Architecture, {**content, "name": path.stem})
+    if found is None:
+        return [(("arch",), f"{path}: {'.'.join(map(str, at))}: {why}") for at, why in wrong]
+    values["arch"] = json.loads(found.model_dump_json()) | {"name": found.name}
+    return []
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
