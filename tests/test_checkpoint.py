@@ -49,10 +49,10 @@ def test_the_newest_is_loaded_and_the_one_before_is_kept(tmp_path: Path) -> None
 
 def test_what_killed_attempts_left_half_written_is_swept_away(tmp_path: Path) -> None:
     kept = owned(tmp_path)
-    for name in (".checkpoint.pt.123.ab.tmp", ".encoder.pt.123.ab.tmp", ".record.json.1.a.tmp"):
+    for name in (".checkpoint.pt.123.ab.tmp", ".progress.json.123.ab.tmp", ".recipe.json.1.a.tmp"):
         (kept.run.path / name).write_bytes(b"half")
     kept.save(state(1))
-    assert names(kept.run) == {"checkpoint.pt", ".record.json.1.a.tmp"}
+    assert names(kept.run) == {"checkpoint.pt", ".recipe.json.1.a.tmp"}
 
 
 def test_no_flipped_byte_goes_unseen(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def _font(name: str) -> Path:
         raise DataError("the fonts of matplotlib are missing; pip install matplotlib")
     path = Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / f"{name}.ttf"
     if not path.is_file():
-        raise DataError(f"{path}: the font is missing; install matplotlib again, from PyPI")
+        raise DataError(f"{path}: the font is missing; install matplotlib again")
     return path
 
 

@@ -125,7 +125,11 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """What earlier attempts were writing when they were killed."""
-        for product in (self.run.checkpoint, self.run.encoder, self.run.hits):
-            for left in product.parent.glob(f".{product.name}.*.tmp"):
+        """What earlier attempts were writing when they were killed.
+
+        Only of files that a run's owner alone writes: a launcher may be at recipe.json right now.
+        """
+        run = self.run
+        for own in (run.checkpoint, run.encoder, run.hits, run.progress, run.metrics, run.record):
+            for left in run.path.glob(f".{own.name}.*.tmp"):
                 left.unlink(missing_ok=True)
