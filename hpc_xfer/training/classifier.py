@@ -96,7 +96,7 @@ def zero_shot_weights(
         rows.append(F.normalize(mean, dim=-1))
     weights = torch.stack(rows) * towers.logit_scale.exp()
     if towers.projection is not None:  # logits = text . (P f), so P goes to the text's side
-        weights = weights @ towers.projection.weight  # type: ignore[operator]
+        weights = weights @ towers.projection.weight  # type: ignore[operator]  # Linear's tensor
     return weights
 
 

@@ -124,7 +124,7 @@ def _guest(meeting: Path, size: int, stop: Stop) -> TCPStore:
             raise Interrupted("asked to stop before rank 0 appeared")
         if time.monotonic() > end:
             raise StoreError(f"{meeting}: rank 0 did not appear in {_MEET_SECONDS} s; see its log")
-        time.sleep(0.1)
+        time.sleep(0.1)  # a file is the only thing both sides know of; it has no event to wait on
     if "off" in place:
         raise Interrupted("rank 0 has nothing to do")
     return TCPStore(place["host"], place["port"], size, is_master=False, timeout=_TIMEOUT)
