@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from hpc_xfer import plan, study
+from hpc_xfer.batches import Batch
 from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.store import Store
 
@@ -41,18 +42,16 @@ def prepare(folder: Path) -> tuple[Plan, Store]:
     grid.write_text(_GRID)
     whole, store = plan.make(study.load(grid)), Store(folder / "store")
     store.open()
-    for run in whole.runs:
-        store.write_recipe(run)
     for pack in [_pack(whole, "pretrain"), _pack(whole, "finetune"), *_singles(whole)]:
         resources = getattr(whole.resources, pack.kind)
-        store.write_pack("packing", pack, resources.model_dump(mode="json"))
+        store.write_batch("packing", Batch((pack,)), resources.model_dump(mode="json"))
     execute(store, _pack(whole, "pretrain"))
     return whole, store
 
 
 def execute(store: Store, pack: Pack) -> None:
     command = [sys.executable, "-m", "hpc_xfer.worker", "--store", str(store.root)]
-    command += ["--study", "packing", "--pack", pack.id]
+    command += ["--study", "packing", "--pack", f"{Batch((pack,)).id}/0"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert sum(event["event"] == "done" for event in events) == len(pack.runs), done.stderr

@@ -8,8 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import TimeElapsedColumn as Elapsed
 
 from hpc_xfer import cli, files, names, progress
-from hpc_xfer.plan import Plan, Run
-from hpc_xfer.recipes import Finetune
+from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
 
 _LAST_LINES = 6  # of a traceback; the log has all
@@ -98,16 +97,11 @@ class Display:
 
     def title(self, run_id: str) -> str:
         """`clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0`."""
-        run: Run = self.runs[run_id]
-        if not isinstance(run.recipe, Finetune):
-            return self.labels[run_id]
-        recipe = run.recipe
-        what = f"{recipe.dataset} {recipe.shots} shots, draw {recipe.draw}, lr {recipe.lr:g}"
-        return f"{self.labels[run.parents[0].id]} -> {what}"
+        return names.title(self.runs[run_id], self.labels)
 
     def _now(self, run_id: str) -> str:
         beat = progress.read(self.store.run(run_id))
-        if beat is None:
+        if beat is None or "total" not in beat:  # it has not come to its steps yet
             return self.title(run_id)
         through = f"{100 * beat['step'] // max(beat['total'], 1)}%"
         return f"{self.title(run_id)} {through} {beat['samples_per_second']:,.0f}/s"

@@ -69,13 +69,16 @@ class Document:
         return StudyError("\n".join(dict.fromkeys(self.error(*mistake) for mistake in ordered)))
 
 
-def load(path: Path) -> Document:
+def load(path: Path, text: str | None = None) -> Document:
     """Read a YAML mapping.
+
+    Args:
+        text: what `path` said, where it may say something else by now.
 
     Raises:
         StudyError: no such file, not YAML, empty, not a mapping, a key twice, an unset variable.
     """
-    text = _read(path)
+    text = _read(path) if text is None else text
     root = _compose(path, text)
     if root is None:
         raise StudyError(f"{path}: is empty; see grids/ for examples")

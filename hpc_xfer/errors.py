@@ -35,3 +35,15 @@ class Diverged(XferError):
 
 class Interrupted(XferError):
     """We were asked to stop and saved what was needed to go on later."""
+
+
+class SlurmError(XferError):
+    """Slurm refused, or does not answer. `unknown`: what was asked may have happened anyway."""
+
+    def __init__(self, message: str, unknown: bool = False) -> None:
+        super().__init__(message)
+        self.unknown = unknown
+
+
+class SubmitLimit(SlurmError):
+    """Slurm takes no more jobs of ours now, and may later."""

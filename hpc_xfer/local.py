@@ -20,10 +20,11 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from hpc_xfer import claims, files, machine
+from hpc_xfer import batches, claims, failures, files, machine
+from hpc_xfer.batches import Batch
 from hpc_xfer.display import Display
 from hpc_xfer.plan import Pack, Plan, Run
-from hpc_xfer.store import SCHEMA, Store
+from hpc_xfer.store import Store
 
 _TICK_SECONDS = 0.5  # between looks at progress files, held runs and signals
 _GRACE_SECONDS = 60  # for checkpoints after a stop; then kill
@@ -51,12 +52,12 @@ class _Worker:
     pack: Pack | None = None
     current: str | None = None  # run id
 
-    def give(self, pack: Pack) -> None:
+    def give(self, pack: Pack, name: str) -> None:
         self.pack = pack
         pipe = self.processes[0].stdin
         if self.kept and pipe is not None:
             with contextlib.suppress(BrokenPipeError):  # it died; its end is in the queue
-                pipe.write(f"{pack.id}\n")
+                pipe.write(f"{name}\n")
                 pipe.flush()
 
     def signal(self, number: signal.Signals) -> None:
@@ -77,11 +78,11 @@ class Pool:
     def __init__(
         self, plan: Plan, todo: Plan, store: Store, study: str, site: Path | None, jobs: int | None
     ) -> None:
-        self.store, self.study, self.site = store, study, site
+        self.plan, self.store, self.study, self.site = plan, store, study, site
         self.all = plan.by_id
-        self.waiting: deque[Pack] = deque(pack for wave in todo.waves for pack in wave)
+        self.waiting: deque[Pack] = deque()
         self.open: set[str] = {run.id for run in todo.runs}  # neither done nor failed
-        self.held: dict[str, Pack] = {}  # run id -> its pack of one, worked on by another launch
+        self.held: dict[str, Run] = {}  # worked on by another launch
         self.outcome = Outcome()
         self.gpus = Counter(dict.fromkeys(machine.gpus(), 0))  # GPU -> processes on it
         threads = max(plan.resources.pretrain.threads, plan.resources.finetune.threads)
@@ -92,6 +93,9 @@ class Pool:
         self.signals = 0
         self.resources = plan.resources
         self.display = Display(plan, store, {run.id for run in todo.runs})
+        self.names: dict[str, str] = {}  # pack id -> BATCH/INDEX
+        for batch in batches.cut(todo):
+            self._add(batch)
 
     def run(self) -> Outcome:
         """Go through the packs, parents first, as many at once as the machine carries."""
@@ -121,7 +125,7 @@ class Pool:
             pack = self.waiting.popleft()
             match self._readiness(pack):
                 case "ready" if worker := self._worker_for(pack):
-                    worker.give(pack)
+                    worker.give(pack, self.names[pack.id])
                 case "blocked":
                     self._block(pack)
                 case _:
@@ -180,7 +184,9 @@ class Pool:
         with open(log, "a") as errors:
             for rank in range(size):
                 places = ["--rank", str(rank), "--world", str(size), "--local-rank", str(rank)]
-                group = [*places, "--attempt", attempt, "--pack", pack.id] if pack else []
+                group = (
+                    [*places, "--attempt", attempt, "--pack", self.names[pack.id]] if pack else []
+                )
                 processes.append(self._spawn(group, own, errors))
         worker = _Worker(self.started, log, attempt, processes, own, kept)
         self.workers.append(worker)
@@ -239,7 +245,7 @@ class Pool:
                 worker.current = None
                 self._failed(worker, run_id, event["class"], event["message"])
             case "held":
-                self.held[str(run_id)] = self._alone(str(run_id))
+                self.held[str(run_id)] = self.all[str(run_id)]
             case "pack":
                 worker.pack = None if worker.kept else worker.pack
 
@@ -270,8 +276,7 @@ class Pool:
             if worker.current == run.id or not worker.kept:
                 self._killed(worker, run, codes)
         rest = [run for run in left if run.id in self.open]
-        if rest:
-            self.waiting.append(self._part(worker.pack, rest))
+        self._again(rest)
 
     def _wait(self, worker: _Worker) -> list[int]:
         """Exit codes; the other ranks of a broken group are not left waiting for each other."""
@@ -292,18 +297,14 @@ class Pool:
         code = next((c for c in codes if c != 0), 0)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         message = f"the worker ended with {how}; launch again to go on from the last checkpoint"
-        error = {
-            "schema": SCHEMA, "run": run.id, "class": "killed", "message": message,
-            "traceback": worker.log.read_text(errors="replace").splitlines()[-10:],
-            "attempt": claims.attempts(self.store.run(run.id)),
-        }  # fmt: skip
-        files.write_json(self.store.run(run.id).error, error)
+        lines = worker.log.read_text(errors="replace").splitlines()[-10:]
+        failures.write(self.store.run(run.id), "killed", message, lines)
         self._failed(worker, run.id, "killed", message)
 
     def _look_at_held(self) -> None:
         """Runs that another launch works on: done by now, or free again."""
-        for run_id, pack in list(self.held.items()):
-            if self.store.is_done(self.all[run_id]):
+        for run_id, run in list(self.held.items()):
+            if self.store.is_done(run):
                 self._done(run_id)
             elif claims.is_alive(self.store.run(run_id)):
                 continue
@@ -313,22 +314,19 @@ class Pool:
                 self.outcome.failed[run_id] = f"{error['class']}: {error['message']}"
                 self.display.failed(run_id, error["class"], error["message"], None)
             else:
-                self.waiting.append(pack)
+                self._again([run])
             del self.held[run_id]
 
-    def _alone(self, run_id: str) -> Pack:
-        (wave,) = Plan((self.all[run_id],), self.resources).waves
-        self._write(wave[0])
-        return wave[0]
+    def _again(self, runs: list[Run]) -> None:
+        for batch in batches.only(self.plan, runs):
+            self._add(batch)
 
-    def _part(self, pack: Pack, runs: list[Run]) -> Pack:
-        part = Pack(tuple(runs), pack.minutes * len(runs) / len(pack.runs), pack.gpus)
-        self._write(part)
-        return part
-
-    def _write(self, pack: Pack) -> None:
-        resources = getattr(self.resources, pack.kind)
-        self.store.write_pack(self.study, pack, resources.model_dump(mode="json"))
+    def _add(self, batch: Batch) -> None:
+        resources = getattr(self.resources, batch.kind)
+        self.store.write_batch(self.study, batch, resources.model_dump(mode="json"))
+        for index, pack in enumerate(batch.packs):
+            self.names[pack.id] = f"{batch.id}/{index}"
+            self.waiting.append(pack)
 
     def _retire_idle(self) -> None:
         for worker in self.workers:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 _NONE = ("", "-1", "NoDevFiles")  # the last is what Slurm sets for a job without GPUs
 
@@ -26,3 +27,25 @@ def gpus() -> list[str]:
 def cores() -> int:
     """Cores that this process may use, which on a shared node are fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def oom_kills() -> int:
+    """How many processes of our control group the kernel has killed for want of memory."""
+    try:
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return 0
+    for line in groups:
+        _, kinds, path = line.split(":", 2)
+        if kinds == "":  # version 2
+            events = Path(f"/sys/fs/cgroup{path}/memory.events")
+        elif "memory" in kinds.split(","):
+            events = Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control")
+        else:
+            continue
+        try:
+            fields = dict(row.split(" ", 1) for row in events.read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        return int(fields.get("oom_kill", "0"))
+    return 0

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hpc_xfer.plan import Run
+from hpc_xfer.recipes import Finetune
 
 Row = Mapping[str, Any]
 
@@ -50,6 +51,15 @@ def pretrain_labels(parents: Sequence[Run]) -> dict[str, str]:
         if not (unclear := _unclear(parents, labels)):
             return labels
     return labels | {run_id: f"{labels[run_id]} #{tag}" for run_id, tag in unclear.items()}
+
+
+def title(run: Run, labels: Mapping[str, str]) -> str:
+    """`clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0, ft, lr 0.001`."""
+    if not isinstance(run.recipe, Finetune):
+        return labels[run.id]
+    trial = run.recipe
+    what = f"{trial.dataset} {trial.shots} shots, draw {trial.draw}, {trial.mode}, lr {trial.lr:g}"
+    return f"{labels[run.parents[0].id]} -> {what}"
 
 
 def _labels(rows: Mapping[str, Row], said: Callable[[Any], str]) -> dict[str, str]:

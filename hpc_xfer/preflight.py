@@ -10,6 +10,7 @@ from typing import Any
 from hpc_xfer import catalog
 from hpc_xfer.document import Loc
 from hpc_xfer.errors import XferError
+from hpc_xfer.layout import layout
 from hpc_xfer.nouns import Mistake, nearest
 from hpc_xfer.recipes import Clip, Finetune, Released, Supervised, Trained
 from hpc_xfer.shard_index import ShardIndex
@@ -17,13 +18,24 @@ from hpc_xfer.site import Site
 from hpc_xfer.study import Study
 
 
-def check(study: Study, site: Site) -> None:
-    """Raises:
-    StudyError: one line per mistake, with file, line, key path and the way out.
+def check(study: Study, site: Site, on: str = "local") -> None:
+    """`on`: where it is to run, local or slurm.
+
+    Raises:
+        StudyError: one line per mistake, with file, line, key path and the way out.
     """
     mistakes = [*_sources(study, site), *_released(study, site), *_datasets(study, site)]
+    if on == "slurm":
+        mistakes += _nodes(study, site)
     if mistakes:
         raise study.document.refusal(mistakes)
+
+
+def _nodes(study: Study, site: Site) -> Iterator[Mistake]:
+    try:
+        layout(study.resources.pretrain.gpus, site.slurm.gpus_per_node)
+    except ValueError as error:
+        yield ("resources", "pretrain", "gpus"), str(error)
 
 
 def _sources(study: Study, site: Site) -> Iterator[Mistake]:

@@ -1,13 +1,47 @@
-"""The heartbeat of a run: progress.json, rewritten every few seconds while it works."""
+"""The heartbeat of a run: progress.json, rewritten every few seconds while it works.
 
+What takes long between two steps (an evaluation, a checkpoint) calls `touch`, so that a run that
+works can be told from one that hangs.
+"""
+
+import os
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from hpc_xfer import files
 from hpc_xfer.store import SCHEMA, RunDir
 
+Item = TypeVar("Item")
 _SECONDS = 2.0  # between writes: 40,000 runs on a parallel file system stay below 1 write/s each
+
+
+@dataclass
+class Pulse:
+    """Says that a run is alive, seldom enough to be called for every batch; rank 0 alone does."""
+
+    run: RunDir | None = None
+    guard: Callable[[], object] | None = None  # raises where the run is no longer ours
+    _last: float = 0.0
+
+    def over(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The same items, with a sign of life at each."""
+        for item in items:
+            self.touch()
+            yield item
+
+    def touch(self) -> None:
+        now = time.monotonic()
+        if self.run is None or now - self._last < _SECONDS:
+            return
+        self._last = now
+        if self.guard is not None:
+            self.guard()
+        try:
+            os.utime(self.run.progress)
+        except FileNotFoundError:
+            files.write_json(self.run.progress, {"schema": SCHEMA, "step": 0, "time": time.time()})
 
 
 @dataclass
@@ -16,22 +50,33 @@ class Heartbeat:
     total: int
     batch: int
     done_before: int = 0  # steps of earlier attempts, not counted in the rate
+    guard: Callable[[], object] | None = None  # as above
     _begun: float = field(default_factory=time.monotonic)
     _written: float = 0.0
 
-    def beat(self, step: int, loss: float | None = None, force: bool = False) -> None:
-        """Say how far the run is: steps, samples/s, seconds to go."""
+    def beat(
+        self, step: int, loss: float | None = None, waited: float = 0.0, force: bool = False
+    ) -> None:
+        """Say how far the run is: steps, samples/s, seconds to go, share of time spent waiting.
+
+        Args:
+            waited: seconds spent waiting for data in this attempt.
+        """
         now = time.monotonic()
         if now - self._written < _SECONDS and not force:
             return
         self._written = now
-        rate = (step - self.done_before) / max(now - self._begun, 1e-9)
+        if self.guard is not None:
+            self.guard()
+        seconds = max(now - self._begun, 1e-9)
+        rate = (step - self.done_before) / seconds
         content: dict[str, Any] = {
             "schema": SCHEMA,
             "step": step,
             "total": self.total,
             "samples_per_second": round(rate * self.batch, 1),
             "eta_seconds": round((self.total - step) / rate) if rate > 0 else None,
+            "data_wait": round(min(waited / seconds, 1.0), 3),
             "loss": loss,
             "time": time.time(),
         }

@@ -157,6 +157,7 @@ class Finetune(Noun):
     val_seed: Whole = 0
     precision: Precision = "fp32"
     seed: Whole = 0  # order and augmentation
+    max_steps: Count | None = None  # stop there, for rehearsals
 
     @field_validator("dataset")
     @classmethod

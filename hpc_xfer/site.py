@@ -1,13 +1,96 @@
-"""What is particular to a cluster or a machine: where data lies. Grids stay free of it.
+"""What is particular to a cluster or a machine: where data lies, how its Slurm wants to be asked.
 
-Found by --site, else $HPC_XFER_SITE, else ~/.config/hpc_xfer/site.yaml, else nothing is set.
+Found by --site, else $HPC_XFER_SITE, else ~/.config/hpc_xfer/site.yaml, else nothing is set. Grids
+stay free of all of it.
 """
 
 import os
+import re
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
 
 from hpc_xfer import document
-from hpc_xfer.nouns import Noun, validate
+from hpc_xfer.nouns import Count, Noun, Rate, Whole, validate
+
+
+def _plain(text: str) -> str:
+    """What reaches the text of a batch script cannot begin a line of its own there."""
+    if not re.fullmatch(r"[\w.,:;=@%+*&|!/()\[\]-]+", text):
+        raise ValueError(f"{text!r} holds what Slurm does not take here; write letters and digits")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be one line; write one list entry per line")
+    return text
+
+
+def _environment_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*", text):
+        raise ValueError(f"{text!r} cannot name an environment variable")
+    return text
+
+
+Word = Annotated[str, AfterValidator(_plain)]
+Line = Annotated[str, AfterValidator(_one_line)]
+VariableName = Annotated[str, AfterValidator(_environment_name)]
+
+
+class RelayPlace(Noun):
+    """Where the small CPU jobs run that keep a study going; what is not said is as for all jobs."""
+
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
+    minutes: Count = 30
+    cpus: Count = 1
+    memory: Rate | None = 4.0  # GB; null leaves it to Slurm
+
+
+class Slurm(Noun):
+    """How jobs are asked for. "GPU" means one process; on a CPU cluster it has CPUs alone."""
+
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
+    reservation: Word | None = None
+    exclude: tuple[Word, ...] = ()  # nodes
+
+    gpus_per_node: Count = 1  # processes of one run on one node, at most
+    gpu_option: Literal["gpus-per-node", "gres", "gpus-per-task", "none"] = "gpus-per-node"
+    gpu_type: Word | None = None  # as in gres: a100
+    cpus_per_gpu: Count = 1
+    memory_per_gpu: Rate | None = None  # GB; null leaves it to Slurm
+    max_memory_per_gpu: Rate | None = None  # GB; a run that ran out of memory gets up to so much
+    memory_option: Literal["mem", "mem-per-cpu"] = "mem"
+
+    max_minutes: Count | None = None  # a longer run is stopped, requeued, and goes on
+    max_array: Count | None = None  # elements of one array, where Slurm would take more
+    max_jobs: Count | None = None  # elements of mine in the queue, where Slurm would take more
+    signal_seconds: Count = 120  # before the time limit; Slurm may send it a minute early
+
+    setup: tuple[Line, ...] = ()  # lines of the batch script: module load ..., source ...
+    environment: dict[VariableName, Line] = {}  # NCCL_SOCKET_IFNAME: ib0
+    scratch: Line | None = None  # node-local; becomes TMPDIR, may name variables of the job
+    options: dict[Word, Word] = {}  # any other option of sbatch: mail-user: me@lab.org
+
+    jobs_may_submit: bool = True  # else the relay only collects, and launch has to be run again
+    relay: RelayPlace = RelayPlace()
+    retries: Whole = 3  # of one run, without progress, for reasons that pass
+    bad_node_hits: Count = 2  # failures of different jobs on a node before it is excluded
+    hang_minutes: Rate = 30.0  # without a sign of life
+
+    @model_validator(mode="after")
+    def _more_memory_is_more(self) -> "Slurm":
+        most, first = self.max_memory_per_gpu, self.memory_per_gpu
+        if most is not None and (first is None or most < first):
+            raise ValueError("max_memory_per_gpu needs a memory_per_gpu that is not above it")
+        return self
 
 
 class Site(Noun):
@@ -17,6 +100,7 @@ class Site(Noun):
     sources: dict[str, str] = {}  # name -> folder of tar shards with an index.json
     datasets: dict[str, str] = {}  # name -> image folder with train/<class>/ and test/<class>/
     released: dict[str, str] = {}  # name -> file with weights
+    slurm: Slurm = Field(default_factory=Slurm)
 
 
 def find(given: Path | None) -> Path | None:
@@ -42,14 +126,13 @@ def load(given: Path | None) -> Site:
     site, mistakes = validate(Site, doc.data)
     if site is None:
         raise doc.refusal(mistakes)
-    return site.model_copy(
-        update={
-            "store": site.store and _absolute(path, site.store),
-            "sources": {name: _absolute(path, to) for name, to in site.sources.items()},
-            "datasets": {name: _absolute(path, to) for name, to in site.datasets.items()},
-            "released": {name: _absolute(path, to) for name, to in site.released.items()},
-        }
-    )
+    paths: dict[str, Any] = {
+        "store": site.store and _absolute(path, site.store),
+        "sources": {name: _absolute(path, to) for name, to in site.sources.items()},
+        "datasets": {name: _absolute(path, to) for name, to in site.datasets.items()},
+        "released": {name: _absolute(path, to) for name, to in site.released.items()},
+    }
+    return site.model_copy(update=paths)
 
 
 def _absolute(site_file: Path, to: str) -> str:

@@ -4,14 +4,17 @@ store = Store(Path("runs"))
 store.run("c0ffee12ab34").record
 """
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpc_xfer import files
+from hpc_xfer.batches import Batch
 from hpc_xfer.errors import StoreError
-from hpc_xfer.plan import Pack, Plan, Run
+from hpc_xfer.plan import Kind, Plan, Run
 
 SCHEMA = 1
 
@@ -99,11 +102,17 @@ class StudyDir:
         return self.path / "launches.jsonl"
 
     @property
+    def cancelled(self) -> Path:
+        """There while nobody waits for the study: cancelled, and not launched again since."""
+        return self.path / "cancelled"
+
+    @property
     def packs(self) -> Path:
         return self.path / "packs"
 
-    def pack(self, pack_id: str) -> Path:
-        return self.packs / f"{pack_id}.json"
+    def batch(self, batch_id: str) -> Path:
+        """What a batch holds: recipes, resources, and the runs of each pack."""
+        return self.packs / f"{batch_id}.json"
 
     @property
     def logs(self) -> Path:
@@ -135,6 +144,23 @@ class Store:
 
     def study(self, name: str) -> StudyDir:
         return StudyDir(self.root / "studies" / name)
+
+    def studies(self) -> list[str]:
+        """Names of all studies that were ever launched here."""
+        try:
+            return sorted(path.name for path in (self.root / "studies").iterdir())
+        except FileNotFoundError:
+            return []
+
+    @property
+    def tag(self) -> str:
+        """Tells the jobs of this store from those of another with a study of the same name."""
+        return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:6]
+
+    @property
+    def lock(self) -> Path:
+        """See lock.py."""
+        return self.root / "lock"
 
     def open(self) -> None:
         """Make the folders.
@@ -170,9 +196,13 @@ class Store:
         return {run.id for run in plan.runs if self.is_done(run)}
 
     def is_done(self, run: Run) -> bool:
-        if run.kind == "pretrain" and not self.run(run.id).encoder.exists():
+        return self.is_finished(run.id, run.kind)
+
+    def is_finished(self, run_id: str, kind: Kind) -> bool:
+        """Whether there is a whole record and, for a pre-training, its product."""
+        if kind == "pretrain" and not self.run(run_id).encoder.exists():
             return False
-        return self.record(run.id) is not None
+        return self.record(run_id) is not None
 
     def write_recipe(self, run: Run) -> None:
         """Once; a file that says something else under the same id is refused.
@@ -191,13 +221,22 @@ class Store:
         elif there != content:
             raise StoreError(f"{path}: is not the recipe of run {run.id}; move that folder away")
 
-    def write_pack(self, study: str, pack: Pack, resources: dict[str, Any]) -> Path:
-        """What a worker needs to execute a pack; resources may differ from launch to launch."""
-        path = self.study(study).pack(pack.id)
-        content = {
-            "schema": SCHEMA, "pack": pack.id, "gpus": pack.gpus, "minutes": pack.minutes,
-            "runs": [run.id for run in pack.runs], "resources": resources,
-        }  # fmt: skip
+    def write_batch(self, study: str, batch: Batch, resources: dict[str, Any]) -> Path:
+        """What workers need to execute its packs; resources may differ from launch to launch."""
+        path = self.study(study).batch(batch.id)
+        content = {"schema": SCHEMA, **batch.manifest(resources)}
         if files.read_json(path) != content:
-            files.write_json(path, content)
+            files.write_bytes(path, json.dumps(content, sort_keys=True).encode())
         return path
+
+    def manifest(self, study: str, batch_id: str) -> dict[str, Any]:
+        """The file that `write_batch` wrote.
+
+        Raises:
+            StoreError: it is absent or damaged.
+        """
+        path = self.study(study).batch(batch_id)
+        content = files.read_json(path)
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise StoreError(f"{path}: is absent or damaged; launch the study again")
+        return content

@@ -34,6 +34,7 @@ class FinetuneResources(Noun):
     gpus: Count = Field(default=1, le=1)
     minutes: Rate | dict[str, Rate] = 20.0  # one run, with a margin; or {shots: minutes}
     target_minutes: Rate = 30.0  # packs are cut to last about this long
+    max_running: Count | None = None  # packs at once on Slurm, over all arrays of the study
     threads: Count = 1
     checkpoint_minutes: Rate = 10.0
     log_steps: Count = 20
@@ -82,15 +83,19 @@ class Study:
     tuned: tuple[str, ...]
     resources: Resources
     document: Document
+    rehearsal: bool = False  # see rehearsal.py
 
 
-def load(path: Path) -> Study:
+def load(path: Path, text: str | None = None) -> Study:
     """Read a grid file.
+
+    Args:
+        text: what it said when it was launched; `path` then says what paths in it are relative to.
 
     Raises:
         StudyError: one line per mistake, with file, line, key path and the way out.
     """
-    doc = document.load(path)
+    doc = document.load(path, text)
     head, mistakes = validate(_Head, doc.data)
     pretrains = PretrainGrid(doc)
     for i, block in _mappings(doc.data.get("pretrain")):

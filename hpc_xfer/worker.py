@@ -2,8 +2,8 @@
 
 A launcher starts it; Slurm and this machine use the same one.
 
-    python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34    # one pack
-    python -m hpc_xfer.worker --store runs --study demo                        # packs from stdin
+    python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34/0   # one pack
+    python -m hpc_xfer.worker --store runs --study demo                         # packs from stdin
 
 Events go to standard output as JSON lines, logs to standard error.
 """
@@ -17,17 +17,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer import claims, cli, files
+from hpc_xfer import claims, cli, failures
 from hpc_xfer import site as sites
 from hpc_xfer.claims import Claim
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError, XferError
 from hpc_xfer.plan import Run, restore
 from hpc_xfer.site import Site
-from hpc_xfer.store import SCHEMA, Store
+from hpc_xfer.store import Store
 from hpc_xfer.study import FinetuneResources, PretrainResources
 
 if TYPE_CHECKING:
@@ -36,16 +36,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hpc_xfer.worker")
 Tell = Callable[[dict[str, Any]], None]
-_LAST_LINES = 30  # of a traceback, in error.json
 
 
 @dataclass(frozen=True)
 class Pack:
-    """A pack as its file in the store tells it."""
+    """A pack as its batch's file in the store tells it."""
 
     id: str
     runs: tuple[Run, ...]
     resources: PretrainResources | FinetuneResources
+
+    def without(self, skipped: Sequence[str]) -> "Pack":
+        return replace(self, runs=tuple(run for run in self.runs if run.id not in skipped))
 
 
 @dataclass(frozen=True)
@@ -58,44 +60,46 @@ class Place:
     attempt: str = "0"
 
 
-def read_pack(store: Store, study: str, pack_id: str) -> Pack:
-    """Raises:
-    StoreError: the pack or a recipe in it is absent or damaged.
-    """
-    path = store.study(study).pack(pack_id)
-    content = files.read_json(path)
-    if content is None:
-        raise StoreError(f"{path}: is absent or damaged; launch the study again")
-    runs = tuple(read_run(store, run_id) for run_id in content["runs"])
-    model = PretrainResources if runs[0].kind == "pretrain" else FinetuneResources
-    resources = model.model_validate_json(json.dumps(content["resources"]))
-    return Pack(pack_id, runs, resources)
-
-
-def read_run(store: Store, run_id: str) -> Run:
-    """The run with its parents, from their recipes.
+def read_pack(store: Store, study: str, name: str) -> Pack:
+    """The pack `BATCH/INDEX`.
 
     Raises:
-        StoreError: a recipe is absent, damaged, or of another version of the recipes.
+        StoreError: its batch is absent, damaged, or of another version of the recipes.
     """
-    path = store.run(run_id).recipe
-    content = files.read_json(path)
+    batch, _, index = name.partition("/")
+    manifest = store.manifest(study, batch)
+    path = store.study(study).batch(batch)
     try:
-        parents = tuple(read_run(store, parent) for parent in content["parents"])
-        run = restore(content["kind"], content["recipe"], parents)
-    except (TypeError, KeyError, ValueError) as error:
+        runs = tuple(read_run(manifest, run_id) for run_id in manifest["packs"][int(index)])
+        model = PretrainResources if manifest["kind"] == "pretrain" else FinetuneResources
+        resources = model.model_validate_json(json.dumps(manifest["resources"]))
+    except (TypeError, KeyError, IndexError, ValueError) as error:
         raise StoreError(
-            f"{path}: is absent or damaged ({error}); launch the study again"
+            f"{path}: has no pack {index!r} that this version can read ({error}); launch the "
+            "study again"
         ) from error
+    return Pack(name, runs, resources)
+
+
+def read_run(manifest: dict[str, Any], run_id: str) -> Run:
+    """The run with its parents, as a batch tells it.
+
+    Raises:
+        ValueError: the recipe belongs to another version of the recipes.
+    """
+    content = manifest["runs"][run_id]
+    parents = tuple(read_run(manifest, parent) for parent in content["parents"])
+    run = restore(content["kind"], content["recipe"], parents)
     if run.id != run_id:
-        raise StoreError(f"{path}: belongs to another version of hpc_xfer; use another store")
+        raise ValueError(f"run {run_id} belongs to another version of hpc_xfer")
     return run
 
 
 def execute(pack: Pack, store: Store, site: Site, place: Place, stop: "Stop", tell: Tell) -> None:
     """Run after run; a failing one does not stop the others, being asked to stop does.
 
-    All ranks of a pack call this; rank 0 claims, writes and tells.
+    All ranks of a pack call this; rank 0 claims, writes and tells. The others tell only of their
+    own failures, to the guard beside them.
     """
     import torch
 
@@ -127,6 +131,8 @@ def _execute_run(
             return
         tell({"event": "started", "run": run.id})
     try:
+        if place.rank == 0:
+            store.write_recipe(run)
         with distributed.join(place.rank, place.size, place.local_rank, meeting, stop) as world:
             _task(run, pack, store, site, claim, world, stop)
         tell({"event": "done", "run": run.id})
@@ -140,6 +146,7 @@ def _execute_run(
         if place.rank == 0:
             tell({"event": "failed", "run": run.id, **_write_error(store, run, error)})
         elif place.size > 1:
+            tell({"event": "failed", "run": run.id, **_told(error)})
             raise
     finally:
         if claim is not None:
@@ -179,19 +186,16 @@ def _release(claim: Claim) -> None:
 def _write_error(store: Store, run: Run, error: Exception) -> dict[str, Any]:
     """error.json, as good as the disk allows; returns what the launcher is told."""
     lines = "".join(traceback.format_exception(error)).splitlines()
-    told = {"class": classify(error), "message": str(error) or type(error).__name__}
-    content = {
-        "schema": SCHEMA,
-        "run": run.id,
-        "attempt": claims.attempts(store.run(run.id)),
-        "traceback": lines[-_LAST_LINES:],
-        **told,
-    }
+    told = _told(error)
     try:
-        files.write_json(store.run(run.id).error, content)
+        failures.write(store.run(run.id), told["class"], told["message"], lines)
     except StoreError as full:
         log.warning("%s", full)
     return told
+
+
+def _told(error: BaseException) -> dict[str, Any]:
+    return {"class": classify(error), "message": str(error) or type(error).__name__}
 
 
 def classify(error: BaseException) -> str:
@@ -226,12 +230,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     def tell(event: dict[str, Any]) -> None:
         nonlocal failed
         failed |= event["event"] == "failed"
-        if place.rank == 0:
+        if place.rank == 0 or event["event"] in ("failed", "pack"):
             print(json.dumps(event), flush=True)
 
     for pack_id in packs:
         try:
-            execute(read_pack(store, args.study, pack_id), store, site, place, stop, tell)
+            pack = read_pack(store, args.study, pack_id).without(args.skip)
+            execute(pack, store, site, place, stop, tell)
         except XferError as error:
             log.error("%s", error)
             tell({"event": "failed", "run": None, "class": classify(error), "message": str(error)})
@@ -264,12 +269,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(
         "worker",
         "Execute packs of runs. Launchers start it; so can you, to look at one pack closely.",
-        "python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34",
+        "python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34/0",
     )
     parser.add_argument("--store", required=True, help="the store")
     parser.add_argument("--study", required=True, help="name of the study that wrote the packs")
     parser.add_argument("--site", help="site file")
-    parser.add_argument("--pack", help="one pack; without it, pack ids are read from stdin")
+    parser.add_argument(
+        "--pack", metavar="BATCH/INDEX", help="one; without it, they are read from stdin"
+    )
+    parser.add_argument("--skip", metavar="RUN", action="append", default=[], help="leave it out")
     parser.add_argument("--rank", type=int, default=0, help="of this process (default: 0)")
     parser.add_argument("--world", type=int, default=1, help="number of processes (default: 1)")
     parser.add_argument("--local-rank", type=int, default=0, help="rank on this node (default: 0)")

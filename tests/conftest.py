@@ -1,11 +1,15 @@
-"""Shared input: rendered shards, made once for all tests."""
+"""Shared input: rendered shards, made once for all tests; a real Slurm for those that need one."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import cluster as clusters
+from tests.cluster import Cluster
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,3 +38,47 @@ def no_site_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.delenv("HPC_XFER_SITE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _needs_slurm(accounting: bool = False) -> None:
+    """Skip where Slurm is not installed; where it must be (in CI), fail."""
+    if absent := clusters.missing(accounting):
+        why = f"{', '.join(absent)} not installed; run: make slurm"
+        if os.environ.get("HPC_XFER_NEEDS_SLURM"):
+            pytest.fail(why)
+        pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def _shared_cluster() -> Iterator[Cluster]:
+    _needs_slurm()
+    cluster = Cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def cluster(_shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """Four nodes of a real Slurm with an empty queue; its commands are the environment's."""
+    for name, value in _shared_cluster.env.items():
+        monkeypatch.setenv(name, value)
+    _shared_cluster.clear()
+    yield _shared_cluster
+    _shared_cluster.clear()
+
+
+@pytest.fixture
+def make_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Cluster]]:
+    """A cluster of its own, with other settings, for one test."""
+    made: list[Cluster] = []
+
+    def make(**settings: object) -> Cluster:
+        _needs_slurm(bool(settings.get("accounting")))
+        made.append(Cluster.start(**settings))  # type: ignore[arg-type]
+        for name, value in made[-1].env.items():
+            monkeypatch.setenv(name, value)
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.stop()

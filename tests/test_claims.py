@@ -133,7 +133,7 @@ def test_a_late_writer_is_told_that_it_lost_the_run(run: RunDir) -> None:
     assert second is not None
     with pytest.raises(ClaimLost) as caught:
         first.check()
-    assert str(caught.value) == "c0ffee12ab34: another process has taken this run over"
+    assert str(caught.value) == "c0ffee12ab34: another process has taken this over"
     second.check()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from hpc_xfer.batches import Batch
 from hpc_xfer.data.shards import write_shards
 from hpc_xfer.plan import Pack, Run
 from hpc_xfer.store import Store
@@ -130,9 +131,8 @@ def test_loader_processes_start_in_a_worker_that_reads_packs_from_its_input(
 ) -> None:
     """Its reading thread holds the lock of stdin, which a forked process wants to close."""
     run, store = tiny.pretraining("supervised"), Store(tmp_path)
-    store.write_recipe(run)
     resources = {**tiny.PRETRAIN.model_dump(), "workers": 1}
-    pack = store.write_pack("test", Pack((run,), 1.0, 1), resources)
+    batch = store.write_batch("test", Batch((Pack((run,), 1.0, 1),)), resources)
     (tmp_path / "site.yaml").write_text(f"sources: {{sans: {shards}}}\n")
     command = [sys.executable, "-m", "hpc_xfer.worker", "--store", str(tmp_path)]
     command += ["--study", "test", "--site", str(tmp_path / "site.yaml")]
@@ -140,7 +140,7 @@ def test_loader_processes_start_in_a_worker_that_reads_packs_from_its_input(
     assert process.stdin is not None and process.stdout is not None
     with process:
         try:
-            process.stdin.write(f"{pack.stem}\n")
+            process.stdin.write(f"{batch.stem}/0\n")
             process.stdin.flush()
             wait_for(lambda: store.is_done(run) or process.poll() is not None)
         except BaseException:

@@ -190,7 +190,7 @@ def test_who_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
     assert claim is not None
     Checkpoints(run, claim).save({"step": 1})
     (run.claims / "2.json").write_text("{}")
-    with pytest.raises(ClaimLost, match="c0ffee12ab34: another process has taken this run over"):
+    with pytest.raises(ClaimLost, match="c0ffee12ab34: another process has taken this over"):
         Checkpoints(run, claim).save({"step": 2})
     assert step_of(run.checkpoint) == 1
     assert not run.previous_checkpoint.exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer.batches import Batch
 from hpc_xfer.errors import StoreError
 from hpc_xfer.plan import Pack
 from hpc_xfer.store import Store
@@ -115,12 +116,24 @@ def test_half_a_recipe_is_written_anew(tmp_path: Path) -> None:
     assert path.read_text() == whole
 
 
-def test_a_pack_tells_a_worker_all_it_needs(tmp_path: Path) -> None:
+def test_a_batch_tells_a_worker_all_it_needs(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
-    pack = Pack(plan.of("finetune"), 3.0, 1)
-    path = store.write_pack("one", pack, {"threads": 1})
-    assert path == tmp_path / f"store/studies/one/packs/{pack.id}.json"
-    assert json.loads(path.read_text()) == {
-        "schema": 1, "pack": pack.id, "gpus": 1, "minutes": 3.0,
-        "runs": [run.id for run in pack.runs], "resources": {"threads": 1},
-    }  # fmt: skip
+    batch = Batch((Pack(plan.of("finetune"), 3.0, 1),))
+    path = store.write_batch("one", batch, {"threads": 1})
+    assert path == tmp_path / f"store/studies/one/packs/{batch.id}.json"
+    manifest = store.manifest("one", batch.id)
+    assert manifest["packs"] == [[run.id for run in plan.of("finetune")]]
+    assert manifest["resources"] == {"threads": 1}
+    assert manifest["runs"] == {
+        run.id: {"kind": run.kind, "recipe": run.spec, "parents": [p.id for p in run.parents]}
+        for run in plan.runs
+    }
+
+
+def test_half_a_batch_is_refused(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    path = store.write_batch("one", Batch((Pack(plan.of("finetune"), 3.0, 1),)), {})
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(StoreError) as caught:
+        store.manifest("one", path.stem)
+    assert str(caught.value) == f"{path}: is absent or damaged; launch the study again"

@@ -18,6 +18,7 @@ from hpc_xfer.data.draws import Indices, Split
 from hpc_xfer.data.finetuning import FeatureBatches, Rounds, TuneBatches
 from hpc_xfer.data.views import Views
 from hpc_xfer.errors import DataError
+from hpc_xfer.progress import Pulse
 from hpc_xfer.recipes import Arch, Finetune
 from hpc_xfer.tasks import record
 from hpc_xfer.tasks.context import Context
@@ -99,6 +100,11 @@ class _Task:
     data: Downstream
 
     @cached_property
+    def pulse(self) -> Pulse:
+        claim = self.context.claim
+        return Pulse(self.context.dir, claim.check if claim else None)
+
+    @cached_property
     def split(self) -> Split:
         return draws.hold_out(
             self.data.train.labels, self.recipe.val_fraction, self.recipe.val_seed
@@ -122,11 +128,13 @@ class _Task:
         """The parent's encoder with a fresh head, and how good that is before any training."""
         towers, recipe, card = self.parent.towers, self.recipe, self.data.card
         model = Classifier(towers, len(card.classes), recipe.label_smoothing).to(self.device)
-        model.standardise(self.frozen.train.of(model, chosen, self.device).to(self.device))
+        model.standardise(
+            self.frozen.train.of(model, chosen, self.device, self.pulse).to(self.device)
+        )
         if recipe.head == "zero" or towers.text is None:
             return model, {}
         model.start_from_text(_text_weights(self.parent, card).to(self.device))
-        features = self.frozen.train.of(model, self.split.validation, self.device)
+        features = self.frozen.train.of(model, self.split.validation, self.device, self.pulse)
         with torch.no_grad():
             logits = model.logits(features.to(self.device)).cpu()
         labels = self.labels(self.split.validation)
@@ -137,10 +145,11 @@ class _Task:
         """Everything (ft) or the head alone on frozen features (lp)."""
         recipe, context = self.recipe, self.context
         rounds = Rounds(len(chosen), recipe.batch, recipe.epochs, (recipe.seed, recipe.draw))
+        steps = min(rounds.steps, recipe.max_steps or rounds.steps)
         batches: FeatureBatches | TuneBatches
         if recipe.mode == "lp":
             model.visual.requires_grad_(False)
-            features = self.frozen.train.of(model, chosen, self.device)
+            features = self.frozen.train.of(model, chosen, self.device, self.pulse)
             batches = FeatureBatches(features, self.labels(chosen), rounds)
         else:
             batches = TuneBatches(self.data.train, chosen, recipe, self.parent.size, rounds)
@@ -149,10 +158,10 @@ class _Task:
             adamw(model, recipe.lr, recipe.weight_decay, (0.9, 0.999), 1e-8),
             batches,
             Pace(
-                steps=rounds.steps,
+                steps=steps,
                 batch=min(recipe.batch, len(chosen)),
                 lr=recipe.lr,
-                warmup_steps=warmup(recipe.warmup_steps, rounds.steps),
+                warmup_steps=warmup(recipe.warmup_steps, steps),
                 grad_clip=recipe.grad_clip,
                 precision=recipe.precision,
                 seed=recipe.seed,
@@ -173,13 +182,13 @@ class _Task:
         val, test = self.split.validation, np.arange(len(self.data.test))
         if self.recipe.mode == "lp":
             features = (
-                self.frozen.train.of(model, val, self.device),
-                self.frozen.test.of(model, test, self.device),
+                self.frozen.train.of(model, val, self.device, self.pulse),
+                self.frozen.test.of(model, test, self.device, self.pulse),
             )
         else:
             features = (
-                extract(model, self.frozen.train.views.batches(val), self.device),
-                extract(model, self.frozen.test.views.batches(test), self.device),
+                extract(model, self.pulse.over(self.frozen.train.views.batches(val)), self.device),
+                extract(model, self.pulse.over(self.frozen.test.views.batches(test)), self.device),
             )
         model.eval()
         of_val, of_test = (model.logits(part.to(self.device)).cpu() for part in features)
@@ -192,7 +201,7 @@ class _Task:
     def _recalibrate(self, model: Classifier, chosen: Indices) -> None:
         # Of all classes: image folders are sorted by class.
         some = np.random.default_rng((self.recipe.seed, 9)).permutation(chosen)[:_RECALIBRATION]
-        batches = self.frozen.train.views.batches(some)
+        batches = self.pulse.over(self.frozen.train.views.batches(some))
         recalibrate(model.visual, (model.normalise(batch.to(self.device)) for batch in batches))
 
 

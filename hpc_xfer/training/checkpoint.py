@@ -93,6 +93,13 @@ class Checkpoints:
     def __init__(self, run: RunDir, claim: Claim | None) -> None:
         self.run, self.claim = run, claim
 
+    def check(self) -> None:
+        """Raises:
+        ClaimLost: another process took the run over.
+        """
+        if self.claim is not None:
+            self.claim.check()
+
     def save(self, state: dict[str, Any]) -> None:
         """Raises:
         ClaimLost: another process took the run over; its checkpoints are left alone.

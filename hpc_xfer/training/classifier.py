@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from hpc_xfer.data.views import Views
 from hpc_xfer.errors import DataError
+from hpc_xfer.progress import Pulse
 from hpc_xfer.training.encoders import Tokenizer, Towers
 from hpc_xfer.training.objectives import Normalise
 
@@ -118,12 +119,14 @@ class FrozenFeatures:
         self.views = views
         self._kept: dict[bytes, Tensor] = {}
 
-    def of(self, model: Classifier, chosen: NDArray[np.int64], device: torch.device) -> Tensor:
+    def of(
+        self, model: Classifier, chosen: NDArray[np.int64], device: torch.device, pulse: Pulse
+    ) -> Tensor:
         """(n, dim) on the CPU; `model` must not have been trained yet."""
         key = chosen.tobytes()
         features = self._kept.pop(key, None)
         if features is None:
-            features = extract(model, self.views.batches(chosen), device)
+            features = extract(model, pulse.over(self.views.batches(chosen)), device)
         while len(self._kept) >= _KEPT_SETS:
             self._kept.pop(next(iter(self._kept)))  # the least recently used
         self._kept[key] = features

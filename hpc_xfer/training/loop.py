@@ -5,13 +5,11 @@ Pre-training, fine-tuning and linear probes all run through `train`.
 
 import contextlib
 import inspect
-import json
 import math
 import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +18,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.tensorboard.writer import SummaryWriter
 
-from hpc_xfer import files
 from hpc_xfer.errors import DataError, Diverged, Interrupted, StoreError
-from hpc_xfer.progress import Heartbeat
+from hpc_xfer.progress import Heartbeat, Pulse
 from hpc_xfer.store import RunDir
 from hpc_xfer.training.batchnorm import synchronise
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World
+from hpc_xfer.training.rows import Rows
 from hpc_xfer.training.schedule import learning_rate
 from hpc_xfer.training.stop import Stop
 
@@ -106,13 +103,16 @@ def train(
     objective = objective.to(world.device).to(memory_format=torch.channels_last)
     state = _resume(objective, optimizer, checkpoints, world)
     model = parallel(objective, world).train()
-    heart = Heartbeat(run, pace.steps, pace.batch, state.step)
+    guard = checkpoints.check if checkpoints is not None and world.leads else None
+    heart = Heartbeat(run, pace.steps, pace.batch, state.step, guard)
+    pulse = Pulse(run if world.leads else None, guard)
+    waited = state.waited
     begun = saved = time.monotonic()
     first = state.step
 
     with (
         _own_randomness(world),
-        contextlib.closing(_Rows(run, habits, world, first)) as rows,
+        contextlib.closing(Rows(run, habits.tensorboard, world.leads, first)) as rows,
         contextlib.closing(_loaded(batches, pace, habits, world, state)) as loaded,
     ):
         for batch in loaded:
@@ -121,6 +121,7 @@ def train(
 
             loss = _step(model, optimizer, batch, state.step, pace, world)
             state.step += 1
+            pulse.touch()
             state.loss = loss if state.loss is None else torch.lerp(loss, state.loss, _SMOOTHING)
 
             if state.step % habits.log_steps == 0 or state.step == pace.steps:
@@ -128,10 +129,12 @@ def train(
                 rate = (state.step - first) * pace.batch / (time.monotonic() - begun)
                 rows.write(state.step, value, optimizer.param_groups[0]["lr"], rate, pace.batch)
                 if world.leads:
-                    heart.beat(state.step, value)
+                    heart.beat(state.step, value, state.waited - waited)
 
             if (asked or due) and state.step < pace.steps:
                 elapsed = state.seconds + time.monotonic() - begun
+                if world.leads:  # others judge by it whether another start would lead further
+                    heart.beat(state.step, None, state.waited - waited, force=True)
                 _save(objective, optimizer, checkpoints, state, elapsed, world)
                 saved = time.monotonic()
                 if asked:
@@ -333,46 +336,3 @@ def _too_broken(broken: list[str], allowed: int) -> str:
         f"{len(broken)} broken samples, {allowed} allowed (max_broken); run `python -m "
         f"hpc_xfer.shards check` on the source; the first: {broken[0]}"
     )
-
-
-class _Rows:
-    """metrics.jsonl and TensorBoard, without rows of steps that a resumed run does again."""
-
-    def __init__(self, run: RunDir, habits: Habits, world: World, first: int) -> None:
-        self.path: Path | None = run.metrics if world.leads else None
-        self.board: SummaryWriter | None = None
-        if self.path is None:
-            return
-        if self.path.exists():
-            kept = [row for row in _lines(self.path) if row["step"] <= first]
-            files.write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
-        if habits.tensorboard:
-            self.board = SummaryWriter(str(run.tensorboard), purge_step=first + 1)
-
-    def write(self, step: int, loss: float, lr: float, rate: float, batch: int) -> None:
-        if self.path is None:
-            return
-        row = {
-            "step": step,
-            "samples": step * batch,
-            "loss": loss,
-            "lr": lr,
-            "samples_per_second": rate,
-        }
-        files.append_line(self.path, json.dumps(row))
-        if self.board is not None:
-            for name in ("loss", "lr", "samples_per_second"):
-                self.board.add_scalar(f"train/{name}", row[name], step)
-
-    def close(self) -> None:
-        if self.board is not None:
-            self.board.close()
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows that are whole; the last may be cut."""
-    for line in path.read_text().splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return

@@ -1,0 +1,104 @@
+"""Batches: packs that are submitted together. A pure function of the plan.
+
+    for batch in cut(plan):       # one per pre-training, one per (parent, shots) of fine-tunings
+        store.write_batch(study, batch, resources)      # batch.id / index names a pack in it
+
+A batch is what one `sbatch` submits (an array, or one pre-training) and what one file in the store
+describes, recipes and all: 40,000 runs need some 150 files, not 80,000.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from hpc_xfer.plan import Kind, Pack, Plan, Run
+from hpc_xfer.recipes import Finetune
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Packs of one kind and, for fine-tunings, of one parent and shot count."""
+
+    packs: tuple[Pack, ...]
+
+    @cached_property
+    def id(self) -> str:
+        return hashlib.sha256(" ".join(pack.id for pack in self.packs).encode()).hexdigest()[:12]
+
+    @property
+    def kind(self) -> Kind:
+        return self.packs[0].kind
+
+    @property
+    def gpus(self) -> int:
+        return self.packs[0].gpus
+
+    @property
+    def minutes(self) -> float:
+        """Of its longest pack."""
+        return max(pack.minutes for pack in self.packs)
+
+    @property
+    def parents(self) -> tuple[Run, ...]:
+        return self.packs[0].parents
+
+    @property
+    def shots(self) -> int | str | None:
+        recipe = self.packs[0].runs[0].recipe
+        return recipe.shots if isinstance(recipe, Finetune) else None
+
+    @property
+    def runs(self) -> Iterator[Run]:
+        for pack in self.packs:
+            yield from pack.runs
+
+    def parts(self, size: int) -> Iterator["Batch"]:
+        """Batches of at most `size` packs."""
+        for start in range(0, len(self.packs), size):
+            yield Batch(self.packs[start : start + size])
+
+    def manifest(self, resources: dict[str, Any]) -> dict[str, Any]:
+        """All that a worker needs to execute any of its packs."""
+        known = {run.id: run for run in (*self.parents, *self.runs)}
+        return {
+            "batch": self.id,
+            "kind": self.kind,
+            "gpus": self.gpus,
+            "resources": resources,
+            "runs": {
+                run.id: {
+                    "kind": run.kind,
+                    "recipe": run.spec,
+                    "parents": [parent.id for parent in run.parents],
+                }
+                for run in known.values()
+            },
+            "packs": [[run.id for run in pack.runs] for pack in self.packs],
+        }
+
+
+def cut(plan: Plan) -> list[Batch]:
+    """Pre-trainings first, each alone; then fine-tunings by parent and shots, few shots first."""
+    return [batch for wave in plan.waves for batch in _grouped(wave)]
+
+
+def _grouped(packs: Iterable[Pack]) -> Iterator[Batch]:
+    groups: dict[tuple[str, ...], list[Pack]] = {}
+    for pack in packs:
+        groups.setdefault(_key(pack), []).append(pack)
+    return (Batch(tuple(group)) for group in groups.values())
+
+
+def _key(pack: Pack) -> tuple[str, ...]:
+    recipe = pack.runs[0].recipe
+    if not isinstance(recipe, Finetune):
+        return (pack.id,)
+    return (pack.parents[0].id, str(recipe.shots))
+
+
+def only(plan: Plan, runs: Iterable[Run]) -> list[Batch]:
+    """Batches of these runs alone."""
+    wanted = {run.id for run in runs}
+    return cut(plan.without(run.id for run in plan.runs if run.id not in wanted))

@@ -1,0 +1,107 @@
+"""Cancel what a study has in the queue, and nothing else.
+
+python -m hpc_xfer.cancel grids/size_scaling.yaml
+
+Jobs of other studies stay, and so do jobs with a run that another study waits for.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpc_xfer import cli, files, ledger, lock, prepare, slurm, study
+from hpc_xfer import site as sites
+from hpc_xfer.ledger import Ledger, Submission
+from hpc_xfer.slurm import Queue
+from hpc_xfer.store import Store
+
+
+@dataclass
+class Cancelled:
+    """Job ids (with the index of an element) that were cancelled or left."""
+
+    jobs: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)  # another study waits for them
+
+    def as_json(self) -> dict[str, Any]:
+        return {"schema": 1, "cancelled": self.jobs, "kept_for_others": self.kept}
+
+
+def cancel(store: Store, name: str) -> Cancelled:
+    """Under the store's lock, so that no relay submits anew what is being cancelled.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+
+    def waiting(holder: dict[str, Any]) -> None:
+        print(f"waiting for process {holder.get('pid')}, which launches", file=sys.stderr)
+
+    with lock.held(store, waiting):
+        book, queue = ledger.read(store), slurm.queue()
+        wanted = prepare.wanted_elsewhere(store, name)
+        files.write_text(store.study(name).cancelled, "launching again begins anew\n")
+        done = Cancelled()
+        submissions = sorted(book.of_study(name), key=lambda s: s.kind != "relay")
+        for submission in submissions:
+            _one(submission, book, queue, store, wanted, done)
+        return done
+
+
+def _one(
+    submission: Submission, book: Ledger, queue: Queue, store: Store, wanted: set[str],
+    done: Cancelled,
+) -> None:  # fmt: skip
+    """The live elements of one submission; the ledger says so before Slurm does it."""
+    packs = book.packs(submission)
+    gone: dict[int, str] = {}
+    for index, job in _live(submission, queue):
+        runs = packs[index] if index < len(packs) else []
+        if any(run in wanted and store.record(run) is None for run in runs):
+            done.kept.append(job)
+        else:
+            gone[index] = job
+    if not gone:
+        return
+    book.cancel(submission, gone)
+    whole = submission.elements is None or len(gone) == submission.elements
+    slurm.cancel([str(submission.job)] if whole else list(gone.values()))
+    done.jobs += gone.values()
+
+
+def _live(submission: Submission, queue: Queue) -> Iterator[tuple[int, str]]:
+    for index, job in submission.ids():
+        line = queue.lines.get(job)
+        if line is not None and line.live:
+            yield index, job
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = cli.parser(
+        "cancel",
+        "Cancel what a study has in the queue: its own jobs, and of those none with a run that "
+        "another study of the store waits for. Launching again goes on from the checkpoints.",
+        "python -m hpc_xfer.cancel grids/size_scaling.yaml",
+    )
+    cli.add_grid_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    args = parser.parse_args(argv)
+    asked = study.load(args.grid)
+    store = cli.store_of(args.store, sites.load(args.site))
+    prepare.launched(store, asked.name)
+    done = cancel(store, asked.name)
+    if args.json:
+        print(json.dumps({"study": asked.name, **done.as_json()}, indent=2))
+    else:
+        print(f"cancelled {len(done.jobs):,} jobs and elements of arrays")
+        if done.kept:
+            print(
+                f"left {len(done.kept):,} that another study waits for: {' '.join(done.kept[:20])}"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    cli.exit_with(main)

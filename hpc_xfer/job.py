@@ -1,0 +1,375 @@
+"""What Slurm starts: one light process per rank that guards a worker, and decides how a job ends.
+
+    srun python -m hpc_xfer.job --store runs --study demo --batch c0ffee12ab34
+
+The index of an array names the pack. The guard passes signals on, ends a worker that hangs, says in
+error.json what a dying worker could not, and has the job requeued where that leads further:
+
+    exit 0   every run of the pack has its record
+    exit 1   some have not, and error.json says why
+    exit 85  interrupted by the time limit or by an accident, saved, requeued
+    exit 86  told to go (SIGTERM): Slurm requeues what it preempts, and nobody what was cancelled
+"""
+
+import argparse
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hpc_xfer import cli, failures, files, leases, machine, slurm
+from hpc_xfer import site as sites
+from hpc_xfer.errors import SlurmError, XferError
+from hpc_xfer.site import Site
+from hpc_xfer.store import Store
+
+STOPPED = 86
+_TICK_SECONDS = 0.5
+_TERM_GRACE = 60  # after SIGTERM, seconds; Slurm's KillWait is rather less
+_PEERS_SECONDS = 20  # for rank 0 to say what went wrong, before another rank ends the job
+
+
+@dataclass
+class _Signals:
+    """What was asked of us so far; handlers only set flags."""
+
+    term: bool = False
+    usr2: bool = False
+
+    def install(self) -> None:
+        signal.signal(signal.SIGTERM, self._handle)
+        signal.signal(signal.SIGUSR2, self._handle)
+
+    def asked(self) -> bool:
+        return self.term or self.usr2
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.usr2 |= number == signal.SIGUSR2
+        self.term |= number == signal.SIGTERM
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process stands, as Slurm tells it."""
+
+    rank: int
+    size: int
+    local_rank: int
+    index: int  # of the array
+    attempt: str
+
+    @classmethod
+    def from_slurm(cls) -> "Place":
+        env = os.environ
+        return cls(
+            rank=int(env.get("SLURM_PROCID", "0")),
+            size=int(env.get("SLURM_NTASKS", "1")),
+            local_rank=int(env.get("SLURM_LOCALID", "0")),
+            index=int(env.get("SLURM_ARRAY_TASK_ID", "0")),
+            attempt=f"{env.get('SLURM_JOB_ID', os.getpid())}-{env.get('SLURM_RESTART_COUNT', '0')}",
+        )
+
+    @property
+    def restarts(self) -> int:
+        return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+
+@dataclass
+class _Watch:
+    """One worker, from its start to its end."""
+
+    process: subprocess.Popen[str]
+    events: "queue.Queue[dict[str, Any] | None]"
+    current: str | None = None  # run id
+    failed: dict[str, dict[str, Any]] = field(default_factory=dict)  # run id -> what was told
+    held: bool = False
+    through: bool = False  # it went through its pack
+    hung: bool = False
+    last_event: float = field(default_factory=time.time)
+    asked: float | None = None  # when it was told to stop
+
+
+class Guard:
+    """Sees one pack through on one rank."""
+
+    def __init__(
+        self, store: Store, site: Site, study: str, batch: str, place: Place, signals: _Signals
+    ) -> None:
+        self.store, self.site, self.study, self.batch = store, site, study, batch
+        self.place, self.signals = place, signals
+        self.manifest = store.manifest(study, batch)
+        self.pack: list[str] = self.manifest["packs"][place.index]
+        self.reached = self._reached()  # before this start
+        self.oom_kills = machine.oom_kills()
+        self.starts = 0
+
+    @property
+    def leads(self) -> bool:
+        return self.place.rank == 0
+
+    def run(self, command: Sequence[str]) -> int:
+        """The exit code; `command` starts a worker."""
+        if not self._left():
+            print("every run of this pack has its record")
+            return 0
+        if missing := self._missing_parents():
+            print(f"{missing[0]}, the parent, has no record; launch the study again")
+            return 1
+        skipped = self._hopeless()
+        while True:
+            watch = self._start([*command, *(f"--skip={run}" for run in sorted(skipped))])
+            self._attend(watch)
+            if self.signals.asked() or watch.through or not self.leads:
+                break
+            victim = self._blame(watch)
+            skipped.add(victim)
+            # Ranks meet anew in a job that starts anew; alone, a worker can go on with the rest.
+            if self.place.size > 1 or not [run for run in self._left() if run not in skipped]:
+                break
+        return self._code(watch) if self.leads else self._code_of_guest(watch)
+
+    def _code(self, watch: _Watch) -> int:
+        left = self._left()
+        if not left:
+            return 0
+        if self.signals.usr2:
+            if self._reached() != self.reached:
+                return self._again("time is up")
+            failures.write(
+                self.store.run(watch.current or left[0]), "time limit",
+                "no step further within the time limit; raise `minutes`", self._last_lines(),
+            )  # fmt: skip
+            return 1
+        if self.signals.term:
+            return STOPPED
+        return self._again_after_accident() or 1
+
+    def _again_after_accident(self) -> int | None:
+        """Where the last failure of a run in this job was an accident, and trying again is left."""
+        accidents = {"hung", "killed", "store"}
+        if not any(self._failure_here(run) in accidents for run in self._left()):
+            return None
+        progressed = self._reached() != self.reached
+        if self.place.restarts >= self.site.slurm.retries and not progressed:
+            return None
+        return self._again("an accident")
+
+    def _code_of_guest(self, watch: _Watch) -> int:
+        """Rank 0 speaks for all; we speak up where it cannot, and end the job."""
+        code = watch.process.returncode
+        if self.signals.asked() or (code == 0 and not watch.failed):
+            return 0
+        run, begun = self.pack[0], time.time()
+        while time.time() < begun + _PEERS_SECONDS and not self.signals.asked():
+            if not self._left() or (self._failure_here(run) and self._error_age(run) < 60):
+                return 1
+            time.sleep(_TICK_SECONDS)  # rank 0 may be on another node: files are all we share
+        if self.signals.asked():
+            return 0
+        told = watch.failed.get(run)
+        if told is not None:
+            failures.write(self.store.run(run), told["class"], told["message"], self._last_lines())
+            return 1
+        self._blame(watch)
+        return self._again_after_accident() or 1
+
+    def _again(self, why: str) -> int:
+        """Requeued, this job keeps its id, its place in the store and those who wait for it."""
+        job = leases.job()
+        print(f"{why}: requeueing, to go on from the last checkpoint", flush=True)
+        if job is not None:
+            try:
+                slurm.requeue([job])
+            except SlurmError as error:
+                print(f"{error}", flush=True)
+        return slurm.AGAIN
+
+    def _start(self, command: list[str]) -> _Watch:
+        place = self.place
+        command += ["--pack", f"{self.batch}/{place.index}", "--rank", str(place.rank)]
+        command += ["--world", str(place.size), "--local-rank", str(place.local_rank)]
+        command += ["--attempt", f"{place.attempt}-{self.starts}"]
+        self.starts += 1
+        environment = dict(os.environ)
+        if not machine.gpus():
+            # Idle OpenMP threads of one worker would spin on the cores of another.
+            environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        watch = _Watch(process, queue.Queue())
+        threading.Thread(target=_listen, args=(watch,), daemon=True).start()
+        return watch
+
+    def _attend(self, watch: _Watch) -> None:
+        """Until the worker has ended and everything it said is heard."""
+        while True:
+            try:
+                event = watch.events.get(timeout=_TICK_SECONDS)
+            except queue.Empty:
+                self._look(watch)
+                continue
+            if event is None:
+                watch.process.wait()
+                return
+            self._hear(watch, event)
+
+    def _hear(self, watch: _Watch, event: dict[str, Any]) -> None:
+        watch.last_event = time.time()
+        run = event.get("run")
+        match event.get("event"):
+            case "started":
+                watch.current = run
+            case "done" | "interrupted":
+                watch.current = None
+            case "failed":
+                watch.current = None
+                watch.failed[str(run)] = event
+            case "held":
+                watch.held = True
+            case "pack":
+                watch.through = True
+
+    def _look(self, watch: _Watch) -> None:
+        """Pass on what was asked of us; end what does not end, and what does not move."""
+        now = time.time()
+        if self.signals.asked() and watch.asked is None:
+            watch.asked = now
+            watch.process.send_signal(signal.SIGTERM)
+        if watch.asked is not None and now - watch.asked > self._grace():
+            print("the worker did not stop in time; it is killed", flush=True)
+            watch.process.kill()
+        elif self.leads and now - self._last_sign(watch) > 60 * self.site.slurm.hang_minutes:
+            watch.hung = True
+            watch.process.kill()
+
+    def _grace(self) -> float:
+        if self.signals.term:
+            return _TERM_GRACE
+        return 0.6 * self.site.slurm.signal_seconds  # Slurm may be late, and the rest takes time
+
+    def _last_sign(self, watch: _Watch) -> float:
+        if watch.current is None:
+            return watch.last_event
+        try:
+            beat = self.store.run(watch.current).progress.stat().st_mtime
+        except OSError:
+            beat = 0.0
+        return max(watch.last_event, beat)
+
+    def _blame(self, watch: _Watch) -> str:
+        """Write error.json for the run during which a worker died; returns its id."""
+        victim = watch.current or self._left()[0]
+        code = watch.process.returncode
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        kind, message = "killed", f"the worker ended with {how}"
+        if watch.hung:
+            minutes = self.site.slurm.hang_minutes
+            kind, message = "hung", f"no sign of life for {minutes:g} min; the worker was killed"
+        elif code == -signal.SIGKILL and machine.oom_kills() > self.oom_kills:
+            kind, message = "out of memory", "the node's memory ran out; the worker was killed"
+        failures.write(self.store.run(victim), kind, message, self._last_lines())
+        return victim
+
+    def _left(self) -> list[str]:
+        return [run for run in self.pack if not self.store.is_finished(run, self.manifest["kind"])]
+
+    def _missing_parents(self) -> list[str]:
+        parents = {parent for run in self.pack for parent in self.manifest["runs"][run]["parents"]}
+        return [run for run in sorted(parents) if not self.store.is_finished(run, "pretrain")]
+
+    def _hopeless(self) -> set[str]:
+        """Runs that failed in an earlier start of this job for a reason that stays."""
+        kinds = {run: self._failure_here(run) for run in self._left()}
+        return {run for run, kind in kinds.items() if kind and kind not in failures.PASSING}
+
+    def _failure_here(self, run: str) -> str | None:
+        """The class of its failure in this job, if it failed in this job."""
+        error = failures.read(self.store.run(run))
+        if error is None or error["job"] != leases.job():
+            return None
+        return str(error["class"])
+
+    def _error_age(self, run: str) -> float:
+        error = failures.read(self.store.run(run))
+        return time.time() - error["time"] if error else float("inf")
+
+    def _reached(self) -> list[int]:
+        """How far each run is: what must have changed for another start to make sense."""
+        return [
+            -1 if self.store.is_finished(run, self.manifest["kind"]) else self._step(run)
+            for run in self.pack
+        ]
+
+    def _step(self, run: str) -> int:
+        content = files.read_json(self.store.run(run).progress)
+        return int(content["step"]) if isinstance(content, dict) else 0
+
+    def _last_lines(self) -> list[str]:
+        job = leases.job()
+        if job is None:
+            return []
+        path = slurm.log(self.store.study(self.study).logs, job, self.place.rank)
+        try:
+            return path.read_text(errors="replace").splitlines()[-10:]
+        except OSError:
+            return []
+
+
+def _listen(watch: _Watch) -> None:
+    """Everything the worker says, to the log; events to the guard."""
+    assert watch.process.stdout is not None
+    for line in watch.process.stdout:
+        print(line, end="", flush=True)
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # a library's print
+        if isinstance(event, dict):
+            watch.events.put(event)
+    watch.events.put(None)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parse(argv)
+    signals = _Signals()
+    signals.install()
+    store, site = Store(Path(args.store)), sites.load(Path(args.site) if args.site else None)
+    place = Place.from_slurm()
+    try:
+        guard = Guard(store, site, args.study, args.batch, place, signals)
+        return guard.run(_worker(args))
+    except XferError as error:
+        print(error, flush=True)
+        return 1
+
+
+def _worker(args: argparse.Namespace) -> list[str]:
+    command = [sys.executable, "-u", "-m", "hpc_xfer.worker", "--store", args.store]
+    return [*command, "--study", args.study, *(["--site", args.site] if args.site else [])]
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.parser(
+        "job",
+        "What Slurm starts for a pack of runs: guards a worker, requeues where that helps.",
+        "python -m hpc_xfer.job --store runs --study demo --batch c0ffee12ab34",
+    )
+    parser.add_argument("--store", required=True, help="the store")
+    parser.add_argument("--study", required=True, help="name of the study that wrote the batch")
+    parser.add_argument("--site", help="site file")
+    parser.add_argument("--batch", required=True, help="what was submitted; the array index counts")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    cli.exit_with(main)

@@ -1,0 +1,76 @@
+"""What would be handed to Slurm, without asking it: for --dry-run, on any machine."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpc_xfer import batches, slurm
+from hpc_xfer.batches import Batch
+from hpc_xfer.plan import Plan
+from hpc_xfer.slurm import Limits
+from hpc_xfer.submit import Order, relay_request, request_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of sbatch to come."""
+
+    name: str
+    elements: int
+    runs: int
+    minutes: float  # of its longest element
+    after: str  # name of the job that must have succeeded
+    script: str
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def coming(order: Order, done: set[str]) -> list[Job]:
+    """Every job, parents first, then the relay."""
+    todo = order.whole.without(done)
+    return [*_of(order, todo), *([_relay(order)] if todo.runs else [])]
+
+
+def _of(order: Order, todo: Plan) -> Iterator[Job]:
+    size = min(Limits().array, order.site.slurm.max_array or Limits().array)
+    known: dict[str, str] = {}  # pre-training -> job name
+    for batch in (part for each in batches.cut(todo) for part in each.parts(size)):
+        request = request_of(order, batch, 1)
+        if batch.kind == "pretrain":
+            known[batch.packs[0].runs[0].id] = request.name
+        after = _after(batch, known)
+        text = slurm.script(request, order.site.slurm)
+        runs = len(list(batch.runs))
+        yield Job(request.name, request.array or 1, runs, request.minutes, after, text)
+
+
+def _after(batch: Batch, known: dict[str, str]) -> str:
+    return " ".join(known[parent.id] for parent in batch.parents if parent.id in known)
+
+
+def _relay(order: Order) -> Job:
+    request = relay_request(order, 1)
+    text = slurm.script(request, order.site.slurm)
+    return Job(request.name, 1, 0, request.minutes, "all that can be submitted", text)
+
+
+def render(jobs: Sequence[Job]) -> "RenderableType":
+    """A row per job, and one script of each kind in full."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="jobs", box=None, pad_edge=False, title_justify="left",
+                  padding=(0, 2, 0, 0), title_style="bold", header_style="bold")  # fmt: skip
+    for name in ("job", "elements", "runs", "minutes", "after"):
+        table.add_column(name, justify="left" if name in ("job", "after") else "right")
+    for job in jobs:
+        after = job.after.split(".", 2)[1] if "." in job.after else job.after
+        table.add_row(job.name, str(job.elements), str(job.runs), f"{job.minutes:g}", after)
+    kinds = {job.name.split(".")[0][:2]: job for job in reversed(jobs)}
+    texts = [Text(f"\nscript of {job.name}:\n{job.script}") for job in reversed(kinds.values())]
+    return Group(table, *texts)

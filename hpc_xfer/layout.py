@@ -1,0 +1,17 @@
+"""How the processes of a run lie on nodes."""
+
+
+def layout(gpus: int, per_node: int) -> tuple[int, int]:
+    """Nodes and processes per node: the fewest nodes that share the processes evenly.
+
+    Raises:
+        ValueError: that would take more than twice the fewest nodes; one sentence.
+    """
+    fewest = -(-gpus // per_node)
+    for nodes in range(fewest, 2 * fewest + 1):
+        if gpus % nodes == 0:
+            return nodes, gpus // nodes
+    below, above = fewest * (gpus // fewest), fewest * -(-gpus // fewest)
+    raise ValueError(
+        f"{gpus} GPUs cannot be spread evenly over nodes of {per_node}; ask for {below} or {above}"
+    )

@@ -1,0 +1,220 @@
+"""What was handed to Slurm: written ahead, so that a launcher may die at any line.
+
+An intent stands in the ledger before `sbatch` is called, its outcome after. An intent without an
+outcome is looked up in the queue by its job name, which no other submission has.
+
+    ledger = read(store)
+    ledger.of_run["c0ffee12ab34"]      # submissions that hold this run, the last last
+"""
+
+import json
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from hpc_xfer import files, provenance
+from hpc_xfer.store import Store
+
+Kind = str  # pretrain | finetune | relay | check
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One call of sbatch: a batch as an array or a single job, or a relay."""
+
+    study: str
+    name: str  # of the job; unique
+    kind: Kind
+    batch: str | None  # None for a relay
+    elements: int | None  # of the array; None for a job without one
+    time: str
+    lane: int | None = None  # arrays of one lane run one after another, see max_running
+    job: str | None = None  # Slurm's id, once known
+    over: str | None = None  # why nothing more is to come of it: rejected, lost, cancelled
+    cancelled: frozenset[int] = frozenset()  # elements
+
+    @property
+    def open(self) -> bool:
+        """Whether Slurm may have it, though its id is not known yet."""
+        return self.job is None and self.over is None
+
+    def ids(self) -> Iterator[tuple[int, str]]:
+        """Index and job id of each element, as squeue shows them."""
+        if self.job is None:
+            return
+        if self.elements is None:
+            yield 0, self.job
+        else:
+            for index in range(self.elements):
+                yield index, f"{self.job}_{index}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run was submitted: which element of which submission."""
+
+    submission: Submission
+    index: int
+    behind: int  # runs of its pack before it
+
+    @property
+    def job(self) -> str | None:
+        job, array = self.submission.job, self.submission.elements is not None
+        return f"{job}_{self.index}" if job and array else job
+
+
+@dataclass
+class Ledger:
+    """All submissions of all studies of a store, in the order of their intents."""
+
+    store: Store
+    submissions: dict[str, Submission] = field(default_factory=dict)  # by job name
+    hits: list[dict[str, Any]] = field(default_factory=list)  # failures that speak against a node
+    _packs: dict[tuple[str, str], list[list[str]]] = field(default_factory=dict)
+
+    def of_study(self, study: str) -> list[Submission]:
+        return [s for s in self.submissions.values() if s.study == study]
+
+    @cached_property
+    def of_run(self) -> dict[str, list[Place]]:
+        """For each run, where it was ever submitted. Reads every batch's file once."""
+        found: dict[str, list[Place]] = {}
+        for submission in self.submissions.values():
+            if submission.over == "rejected":
+                continue
+            for index, pack in enumerate(self.packs(submission)):
+                for behind, run in enumerate(pack):
+                    found.setdefault(run, []).append(Place(submission, index, behind))
+        return found
+
+    def packs(self, submission: Submission) -> list[list[str]]:
+        """Run ids of each of its elements."""
+        if submission.batch is None:
+            return []
+        key = (submission.study, submission.batch)
+        if key not in self._packs:
+            content = files.read_json(self.store.study(submission.study).batch(submission.batch))
+            self._packs[key] = content["packs"] if isinstance(content, dict) else []
+        return self._packs[key]
+
+    def times(self, study: str, batch: str | None, kind: Kind) -> int:
+        """How often this batch was handed in, rejected or not."""
+        return sum(
+            (s.study, s.batch, s.kind) == (study, batch, kind) for s in self.submissions.values()
+        )
+
+    # Writing: each method appends one line, then holds in memory what it says.
+
+    def intend(self, submission: Submission) -> None:
+        told = {
+            "kind": submission.kind, "batch": submission.batch, "elements": submission.elements,
+            "lane": submission.lane,
+        }  # fmt: skip
+        self._write(submission, "intent", **told)
+        self._set(submission)
+
+    def submitted(self, submission: Submission, job: str, adopted: bool = False) -> Submission:
+        self._write(submission, "submitted", job=job, **({"adopted": True} if adopted else {}))
+        return self._set(replace(submission, job=job))
+
+    def close(self, submission: Submission, why: str) -> None:
+        """Nothing more is to come of it: `rejected` by Slurm, `lost` on the way, `cancelled`."""
+        self._write(submission, "closed", why=why)
+        self._set(replace(submission, over=why))
+
+    def cancel(self, submission: Submission, elements: Iterable[int]) -> None:
+        """These elements were cancelled by us, on demand."""
+        gone = frozenset(elements)
+        self._write(submission, "cancelled", elements=sorted(gone))
+        self._set(replace(submission, cancelled=submission.cancelled | gone))
+
+    def hit(self, study: str, node: str, kind: str, job: str) -> None:
+        """A failure that may be a node's fault."""
+        content = {"event": "hit", "node": node, "class": kind, "job": job}
+        self._append(study, content)
+        self.hits.append(content)
+
+    def note(self, study: str, event: str, **content: Any) -> None:
+        """A line for people: who launched what, and when."""
+        self._append(study, {"event": event, **content})
+
+    def bad_nodes(self, hits: int) -> tuple[str, ...]:
+        """Nodes on which so many different jobs failed."""
+        jobs: dict[str, set[str]] = {}
+        for hit in self.hits:
+            jobs.setdefault(hit["node"], set()).add(hit["job"])
+        return tuple(sorted(node for node, failed in jobs.items() if len(failed) >= hits))
+
+    def _set(self, submission: Submission) -> Submission:
+        self.submissions[submission.name] = submission
+        self.__dict__.pop("of_run", None)
+        return submission
+
+    def _write(self, submission: Submission, event: str, **content: Any) -> None:
+        self._append(submission.study, {"event": event, "name": submission.name, **content})
+
+    def _append(self, study: str, content: Mapping[str, Any]) -> None:
+        who = {"time": provenance.now(), "host": socket.gethostname(), "pid": os.getpid()}
+        line = json.dumps({**who, **content}, sort_keys=True)
+        files.append_line(self.store.study(study).launches, line)
+
+
+def read(store: Store) -> Ledger:
+    """The ledger of a store; a line that a dying disk cut is passed over."""
+    ledger = Ledger(store)
+    for study in store.studies():
+        for line in _lines(store, study):
+            _take_in(ledger, study, line)
+    return ledger
+
+
+def job_name(kind: Kind, label: str, study: str, batch: str, number: int) -> str:
+    """Read by people in squeue, found again by us: `ft5.clip-laion-1M.size_scaling.c0ffee12ab34.1`.
+
+    Nothing in it can begin a line of a batch script.
+    """
+    parts = [kind, label, study, batch, str(number)]
+    return ".".join(re.sub(r"[^A-Za-z0-9_=+-]+", "-", part).strip("-") for part in parts)
+
+
+def _lines(store: Store, study: str) -> Iterator[dict[str, Any]]:
+    try:
+        text = store.study(study).launches.read_text()
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
+        try:
+            content = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(content, dict):
+            yield content
+
+
+def _take_in(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
+    if line.get("event") == "hit":
+        ledger.hits.append(line)
+        return
+    name = line.get("name")
+    if name is None:
+        return
+    if line["event"] == "intent":
+        ledger.submissions[name] = Submission(
+            study, name, line["kind"], line["batch"], line["elements"], line["time"], line["lane"]
+        )
+        return
+    known = ledger.submissions.get(name)
+    if known is None:
+        return
+    match line["event"]:
+        case "submitted":
+            known = replace(known, job=line["job"])
+        case "closed":
+            known = replace(known, over=line["why"])
+        case "cancelled":
+            known = replace(known, cancelled=known.cancelled | frozenset(line["elements"]))
+    ledger.submissions[name] = known

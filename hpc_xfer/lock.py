@@ -1,0 +1,50 @@
+"""One launch at a time in a store: `with lock.held(store): ...`.
+
+Two launches at the same moment wait for each other instead of submitting a run twice. It relies on
+hard links alone (see leases.py), and breaks when its owner is dead: at once on the same host, after
+two minutes without a sign of life on another.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hpc_xfer.errors import StoreError
+from hpc_xfer.leases import Lease, Leased
+from hpc_xfer.store import Store
+
+LEASE_SECONDS = 120  # the owner renews it at each submission, of which the slowest takes 60
+_POLL_SECONDS = 0.2  # the owner may be on another host: a file is all that both sides see
+_WAIT_SECONDS = 600
+
+
+@contextlib.contextmanager
+def held(store: Store, waiting: Callable[[dict[str, Any]], None]) -> Iterator[Lease]:
+    """Hold the store's lock; `waiting` is told once who has it, if somebody has.
+
+    Raises:
+        StoreError: somebody alive held it for ten minutes.
+    """
+    lease = _take(Leased(store.lock, "the lock of the store", LEASE_SECONDS), waiting)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def _take(lock: Leased, waiting: Callable[[dict[str, Any]], None]) -> Lease:
+    end = time.monotonic() + _WAIT_SECONDS
+    told = False
+    while (lease := lock.take()) is None:
+        holder = lock.holder() or {}
+        if not told:
+            waiting(holder)
+            told = True
+        if time.monotonic() > end:
+            raise StoreError(
+                f"{lock.folder}: process {holder.get('pid')} on {holder.get('host')} has been "
+                f"launching for {_WAIT_SECONDS // 60} minutes; wait for it or end it"
+            )
+        time.sleep(_POLL_SECONDS)
+    return lease

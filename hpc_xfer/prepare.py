@@ -1,0 +1,78 @@
+"""What a launch leaves in the store before anything runs: the grid as launched, readable links."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from hpc_xfer import files, names, rehearsal
+from hpc_xfer.errors import StoreError
+from hpc_xfer.plan import Plan, make
+from hpc_xfer.store import SCHEMA, Store
+from hpc_xfer.study import Study, load
+
+
+def prepare(asked: Study, whole: Plan, store: Store) -> None:
+    """Everything that jobs and later commands need to know of a study.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    store.open()
+    folder = store.study(asked.name)
+    folder.logs.mkdir(parents=True, exist_ok=True)
+    folder.cancelled.unlink(missing_ok=True)
+    files.write_text(folder.grid, asked.text)
+    _link_boards(whole, store, asked.name)
+    content = {
+        "schema": SCHEMA,
+        "study": asked.name,
+        "grid": str(asked.path.resolve()),
+        "rehearsal": asked.rehearsal,
+        "runs": [run.id for run in whole.runs],
+    }
+    files.write_json(folder.plan, content)
+
+
+def launched(store: Store, name: str) -> tuple[Study, Plan]:
+    """A study as it was launched, whatever its file says by now.
+
+    Raises:
+        StoreError: it was not launched here, or means something else today.
+    """
+    folder = store.study(name)
+    content = files.read_json(folder.plan)
+    if not isinstance(content, dict) or not folder.grid.exists():
+        raise StoreError(f"{folder.path}: no study was launched here; launch it first")
+    asked = load(Path(content["grid"]), folder.grid.read_text())
+    if content["rehearsal"]:
+        asked = rehearsal.of(asked)
+    whole = make(asked)
+    if [run.id for run in whole.runs] != content["runs"]:
+        raise StoreError(
+            f"{folder.plan}: the same grid means other runs now (another version, or a file that "
+            "it names has changed); launch it again"
+        )
+    return asked, whole
+
+
+def wanted_elsewhere(store: Store, name: str) -> set[str]:
+    """Runs that other studies of the store are made of, done or not."""
+    found: set[str] = set()
+    for other in store.studies():
+        content = files.read_json(store.study(other).plan) if other != name else None
+        if isinstance(content, dict) and not store.study(other).cancelled.exists():
+            found |= set(content["runs"])
+    return found
+
+
+def _link_boards(whole: Plan, store: Store, study_name: str) -> None:
+    """Readable names for TensorBoard: studies/<name>/tb/<label>-<run> -> runs/<run>/tb."""
+    folder = store.study(study_name).tensorboard
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = names.pretrain_labels(whole.of("pretrain"))
+    for run in whole.of("pretrain"):
+        link = folder / f"{labels[run.id].replace(' ', '-').replace('/', '-')}-{run.id}"
+        target = os.path.relpath(store.run(run.id).tensorboard, folder)
+        if not link.is_symlink():
+            with contextlib.suppress(FileExistsError):  # another launch made it just now
+                link.symlink_to(target)

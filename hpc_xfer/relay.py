@@ -1,0 +1,72 @@
+"""Keep a launched study going: what the small job behind everything runs.
+
+python -m hpc_xfer.relay --store runs --study size_scaling
+
+It looks how every run stands, retries what failed for reasons that pass, submits what did not fit
+into the queue, collects, reports, and submits its successor while work remains.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from hpc_xfer import cli, collect, prepare, report, slurm, submit
+from hpc_xfer import site as sites
+from hpc_xfer.errors import SlurmError, StoreError
+from hpc_xfer.store import Store
+from hpc_xfer.submit import Handed, Order
+
+_RESTARTS = 20  # of a relay that Slurm or the store did not let do its work
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parse(argv)
+    site_file = sites.find(args.site)
+    site = sites.load(args.site)
+    store = Store(args.store)
+    try:
+        asked, whole = prepare.launched(store, args.study)
+        if site.slurm.jobs_may_submit:
+            order = Order(asked, whole, store, site, site_file and site_file.resolve())
+            _tell(submit.hand_in(order, "relay", print))
+        folder = store.study(asked.name)
+        collected = collect.collect(whole, store, folder.summary)
+        print(f"{collected.finished} of {collected.planned} runs have a result")
+        print(f"report: {report.write(asked, folder)}")
+    except (SlurmError, StoreError) as error:
+        if int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= _RESTARTS:
+            raise
+        print(f"{error}\nthis relay tries again", flush=True)
+        return slurm.AGAIN
+    return 0
+
+
+def _tell(handed: Handed) -> None:
+    print(
+        f"submitted {handed.runs} runs in {len(handed.submitted)} jobs; {handed.live} were in the "
+        f"queue; {handed.unfit} wait for room; {len(handed.given_up)} given up, "
+        f"{handed.blocked} behind them"
+    )
+    for run_id, why in handed.given_up.items():
+        print(f"given up: {run_id}: {why}")
+    if handed.full:
+        print(handed.full)
+    if handed.relay:
+        print(f"next relay: job {handed.relay}")
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.parser(
+        "relay",
+        "Keep a launched study going; the job behind everything runs it, and so can you.",
+        "python -m hpc_xfer.relay --store runs --study size_scaling",
+    )
+    parser.add_argument("--store", type=Path, required=True, help="the store")
+    parser.add_argument("--study", required=True, help="name of a study that was launched there")
+    parser.add_argument("--site", type=Path, help="site file")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    cli.exit_with(main)

@@ -1,0 +1,172 @@
+"""How each run of a plan stands: derived from store, ledger and queue, never stored.
+
+    now = survey(plan, store, ledger, queue)
+    now["c0ffee12ab34"].state         # done | running | pending | blocked | failed | lost | missing
+
+The store tells what is done, failed and alive; the queue what Slurm holds; the ledger which of its
+lines are ours. Right without accounting; what sacct knows in addition comes in as `ended`.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hpc_xfer import claims, failures, progress
+from hpc_xfer.failures import PASSING
+from hpc_xfer.ledger import Ledger, Place
+from hpc_xfer.plan import Plan, Run
+from hpc_xfer.slurm import Line, Queue
+from hpc_xfer.store import Store
+
+State = Literal["done", "running", "pending", "blocked", "failed", "lost", "missing"]
+STATES: tuple[State, ...] = (
+    "done", "running", "pending", "blocked", "failed", "lost", "missing",
+)  # fmt: skip
+
+# What Slurm says of a job that ended, in our words; the rest is `killed`.
+_ENDS = {
+    "TIMEOUT": "time limit",
+    "DEADLINE": "time limit",
+    "NODE_FAIL": "node failure",
+    "BOOT_FAIL": "node failure",
+    "PREEMPTED": "preempted",
+    "OUT_OF_MEMORY": "out of memory",
+    "CANCELLED": "cancelled",
+}
+
+
+@dataclass(frozen=True)
+class Situation:
+    """`why`: Slurm's reason of a pending run, the class of a failed or lost one, what blocks."""
+
+    state: State
+    why: str = ""
+    message: str = ""
+    place: Place | None = None
+    line: Line | None = None
+    progress: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.state in ("running", "pending")
+
+    @property
+    def passing(self) -> bool:
+        """Whether another attempt may heal it, as far as its kind tells."""
+        return self.state == "lost" or (self.state == "failed" and self.why in PASSING)
+
+
+def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dict[str, Situation]:
+    """Every run's situation; parents are looked at before their children.
+
+    Args:
+        queue: None where Slurm does not answer; nothing that was submitted is then called lost.
+    """
+    there = present(store)
+    found: dict[str, Situation] = {}
+    for run in plan.runs:
+        if run.id in there and store.is_done(run):
+            found[run.id] = Situation("done")
+            continue
+        if queue is None:
+            now = _unasked(run, run.id in there, store, ledger)
+        else:
+            now = _of(run, run.id in there, store, ledger, queue)
+        found[run.id] = _behind_parents(run, now, found)
+    return found
+
+
+def present(store: Store) -> set[str]:
+    """Ids of the runs that have left anything: one listing instead of a look at each."""
+    try:
+        with os.scandir(store.run("x").path.parent) as entries:
+            return {entry.name for entry in entries}
+    except FileNotFoundError:
+        return set()
+
+
+def how_it_ended(line: Line | None) -> str:
+    """Our class for what Slurm says of a job that is over; `killed` where it says nothing."""
+    if line is None or line.live:
+        return "killed"
+    if line.state == "CANCELLED" and "Dependency" in line.reason:
+        return "dependency"
+    return _ENDS.get(line.state, "killed")
+
+
+def _of(run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue) -> Situation:
+    places = ledger.of_run.get(run.id, [])
+    for place in reversed(places):
+        line = queue.lines.get(place.job or "")
+        if line is not None and line.live:
+            return _live(run, begun, store, place, line)
+    if begun and (alone := _elsewhere(run, store)):
+        return alone
+    error = failures.read(store.run(run.id)) if begun else None
+    last = places[-1] if places else None
+    line = queue.lines.get(last.job or "") if last else None
+    if error is not None:
+        return Situation("failed", error["class"], error["message"], last, line, error=error)
+    if last is None or last.job is None:
+        return Situation("missing", place=last)
+    if last.index in last.submission.cancelled:
+        return Situation("missing", "cancelled", place=last, line=line)
+    how = how_it_ended(line)
+    state: State = "missing" if how in ("cancelled", "dependency") else "lost"
+    told = f"job {last.job} ended without a result of this run"
+    return Situation(state, how, told, last, line)
+
+
+def _live(run: Run, begun: bool, store: Store, place: Place, line: Line) -> Situation:
+    """Its element is in the queue: at work on this run, or not yet."""
+    if line.state == "PENDING" or not begun:
+        behind = place.behind if line.state != "PENDING" else 0
+        why = f"behind {behind} of its pack" if behind else line.reason
+        return Situation("pending", why, place=place, line=line)
+    folder = store.run(run.id)
+    claim = claims.holder(folder) or {}
+    if claim.get("slurm_job") == place.job:
+        if not claim.get("released"):
+            return Situation("running", place=place, line=line, progress=progress.read(folder))
+        error = failures.read(folder)
+        if error is not None:
+            what = (error["class"], error["message"], place, line)
+            return Situation("failed", *what, error=error)
+    return Situation("pending", "behind others of its pack", place=place, line=line)
+
+
+def _unasked(run: Run, begun: bool, store: Store, ledger: Ledger) -> Situation:
+    """What the store alone can tell."""
+    folder, places = store.run(run.id), ledger.of_run.get(run.id, [])
+    last = places[-1] if places else None
+    if begun and claims.is_alive(folder):
+        return Situation("running", place=last, progress=progress.read(folder))
+    error = failures.read(folder) if begun else None
+    if error is not None:
+        return Situation("failed", error["class"], error["message"], last, error=error)
+    if last is None or last.submission.over is not None:
+        return Situation("missing", place=last)
+    return Situation("pending", "Slurm does not answer", place=last)
+
+
+def _elsewhere(run: Run, store: Store) -> Situation | None:
+    """A launch on some machine, without Slurm, works on it."""
+    folder = store.run(run.id)
+    claim = claims.holder(folder)
+    if claim is None or claim["slurm_job"] is not None or not claims.is_alive(folder):
+        return None
+    where = f"process {claim['pid']} on {claim['host']}"
+    return Situation("running", where, progress=progress.read(folder))
+
+
+def _behind_parents(run: Run, now: Situation, found: Mapping[str, Situation]) -> Situation:
+    """A run that is neither done nor live, and whose parent will not be done by itself."""
+    if now.state in ("running", "pending", "failed"):
+        return now
+    for parent in run.parents:
+        state = found[parent.id].state
+        if state in ("failed", "blocked"):
+            return Situation("blocked", f"parent {parent.id} {state}", place=now.place)
+    return now

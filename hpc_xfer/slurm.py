@@ -1,0 +1,519 @@
+"""The one file that knows submitit and the Slurm commands.
+
+    job = submit(Request("pre.clip.study", command, logs, minutes=60, tasks=16), site.slurm)
+    queue().lines[job].state
+
+submitit writes the batch script and hands it in; what it starts is our own command, not a pickle:
+a launcher that dies between `sbatch` and the renaming of pickles would leave jobs that cannot
+start, and pickles are code.
+"""
+
+import getpass
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpc_xfer.errors import SlurmError, SubmitLimit
+from hpc_xfer.layout import layout
+from hpc_xfer.site import Slurm
+
+if TYPE_CHECKING:
+    from submitit import SlurmExecutor
+
+AGAIN = 85  # exit code of a job that was interrupted, has saved itself and wants to go on
+_SECONDS = 60  # for one command; slurmctld under load answers late
+_SACCT_SECONDS = 10  # refines what we know already; a dead slurmdbd must not hold us up
+_PAUSES = (0.5, 1, 2, 4)  # before a question is asked again
+_JOBS_PER_CALL = 500  # in one command line
+_SPARE_JOBS = 100  # below MaxJobCount, which all users share
+_ENDED = {
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+    "PREEMPTED", "REVOKED", "TIMEOUT", "LAUNCH_FAILED", "RECONFIG_FAIL",
+}  # fmt: skip
+_FIELDS = "%F|%K|%A|%T|%u|%N|%M|%r|%j"  # the name last: it may hold anything
+_TRANSIENT = ("Unable to contact", "Socket timed out", "temporarily", "Transport endpoint",
+              "Zero Bytes were transmitted", "Connection refused")  # fmt: skip
+_FULL = ("MaxSubmitJob", "MaxSubmitJobs", "SubmitJobLimit", "GrpSubmitJob", "violates accounting",
+         "too many jobs", "temporarily unable to accept")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of sbatch: what it is to start and what that needs."""
+
+    name: str
+    command: tuple[str, ...]  # of each task
+    logs: Path  # folder
+    minutes: float
+    tasks: int = 1  # processes in all; each has a GPU where `gpus`
+    gpus: bool = True
+    array: int | None = None  # elements
+    at_once: int | None = None  # of the array
+    after_ok: tuple[str, ...] = ()  # job ids: all must have succeeded
+    after_any: tuple[str, ...] = ()  # all must have ended
+    after_one: tuple[str, ...] = ()  # one must have ended
+    begin_minutes: int = 0  # not before that from now
+    memory_per_gpu: float | None = None  # GB, instead of the site's
+    exclude: tuple[str, ...] = ()  # nodes, besides the site's
+    relay: bool = False  # a small CPU job: where and how large is said by the site's `relay`
+
+
+@dataclass(frozen=True)
+class Line:
+    """A job or an element of an array, as squeue or sacct shows it."""
+
+    job: str  # 1234, or 1234_5 for an element
+    raw: str  # what SLURM_JOB_ID says inside it
+    name: str
+    state: str
+    user: str = ""
+    nodes: str = ""
+    elapsed: str = ""
+    reason: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Not over: also what is completing, suspended or waits to be requeued."""
+        return self.state not in _ENDED
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One look at the queue. `lines` are ours, also those that ended not long ago."""
+
+    lines: Mapping[str, Line] = field(default_factory=dict)
+    mine: int = 0  # live elements of this user
+    everybodys: int = 0  # live elements of all users
+
+    def with_ended(self, lines: Mapping[str, Line]) -> "Queue":
+        """The same, with what accounting knows of jobs that the queue has forgotten."""
+        return Queue({**lines, **self.lines}, self.mine, self.everybodys)
+
+    def named(self, name: str) -> list[Line]:
+        return [line for line in self.lines.values() if line.name == name]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What Slurm would take now."""
+
+    array: int = 1001  # elements of one array: Slurm limits the index
+    room: int | None = None  # more elements; None: nothing known
+
+
+def is_here() -> bool:
+    return shutil.which("sbatch") is not None
+
+
+# The batch script
+
+
+def script(request: Request, slurm: Slurm) -> str:
+    """The text that `submit` hands to sbatch."""
+    executor = _executor(request, slurm)
+    return str(executor._make_submission_file_text(shlex.join(request.command), ""))
+
+
+def submit(request: Request, slurm: Slurm) -> str:
+    """Hand in; returns the job id.
+
+    Raises:
+        SubmitLimit: the queue is full for us; it may be taken later.
+        SlurmError: refused. Where `unknown` is set, it may have been taken all the same: look for
+            its name in the queue before trying again.
+    """
+    _check_path(request.logs)
+    request.logs.mkdir(parents=True, exist_ok=True)
+    executor = _executor(request, slurm)
+    before = set(request.logs.glob(".submission_file_*"))
+    try:
+        with _clean_environment(), _quiet():
+            job = executor._submit_command(shlex.join(request.command))
+    except Exception as error:  # submitit's own kinds, and what sbatch said as text
+        raise _refusal(error) from error
+    finally:
+        for left in set(request.logs.glob(".submission_file_*")) - before:
+            left.unlink()  # a link to <job>_submission.sh, or the script of a refused job
+    return str(job.job_id)
+
+
+def verdict(request: Request, slurm: Slurm) -> str | None:
+    """What Slurm has against it (sbatch --test-only); None where it would be taken."""
+    _check_path(request.logs)
+    with _clean_environment():
+        done = subprocess.run(
+            ["sbatch", "--test-only"],
+            input=script(request, slurm),
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+        )
+    return None if done.returncode == 0 else _words(done.stderr)
+
+
+def log(logs: Path, job: str, task: int = 0) -> Path:
+    """Where a task of a job writes; of arrays each element has its own."""
+    return logs / f"{job}_{task}_log.out"
+
+
+def _executor(request: Request, slurm: Slurm) -> "SlurmExecutor":
+    from submitit import SlurmExecutor
+
+    class Executor(SlurmExecutor):  # type: ignore[misc,unused-ignore]
+        """submitit's, with an end to sbatch's own patience (it waits for minutes when full)."""
+
+        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            return ["timeout", str(_SECONDS), "sbatch", str(submission_file_path)]
+
+        @classmethod
+        def affinity(cls) -> int:
+            return 1  # a script can be shown where there is no Slurm
+
+    executor = Executor(folder=request.logs)
+    executor.parameters.update(_parameters(request, slurm))
+    return executor
+
+
+def _parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
+    place = _place(request, slurm)
+    nodes, tasks = layout(request.tasks, slurm.gpus_per_node) if request.gpus else (1, 1)
+    cpus = slurm.relay.cpus if request.relay else slurm.cpus_per_gpu
+    minutes = max(1, round(request.minutes + 0.5))
+    if slurm.max_minutes is not None:
+        minutes = min(minutes, slurm.max_minutes)
+    found: dict[str, Any] = {
+        "job_name": request.name,
+        "time": slurm.relay.minutes if request.relay else minutes,
+        "nodes": nodes,
+        "ntasks_per_node": tasks,
+        "cpus_per_task": cpus,
+        "partition": place["partition"],
+        "account": place["account"],
+        "qos": place["qos"],
+        "constraint": place["constraint"],
+        "exclude": ",".join(dict.fromkeys((*slurm.exclude, *request.exclude))) or None,
+        "signal_delay_s": slurm.signal_seconds,
+        "stderr_to_stdout": True,
+        "setup": _setup(slurm) or None,
+        "teardown": _TEARDOWN,
+        "srun_args": _srun(cpus),
+        "wckey": None,
+        "dependency": _dependency(request),
+        **_memory(request, slurm, tasks, cpus),
+        **(_gpus(slurm, tasks) if request.gpus else {}),
+    }
+    if request.array is not None:
+        found |= {"map_count": request.array, "array_parallelism": request.at_once or request.array}
+    return {key: value for key, value in found.items() if value is not None} | {
+        "wckey": None,
+        "additional_parameters": _more(request, slurm),
+    }
+
+
+def _place(request: Request, slurm: Slurm) -> dict[str, str | None]:
+    keys = ("partition", "account", "qos", "constraint")
+    of_all = {key: getattr(slurm, key) for key in keys}
+    if not request.relay:
+        return of_all
+    own = {key: getattr(slurm.relay, key) for key in keys}
+    if own["partition"] is not None:
+        of_all |= {"qos": None, "constraint": None}  # of another partition
+    return {key: own[key] or of_all[key] for key in keys}
+
+
+def _more(request: Request, slurm: Slurm) -> dict[str, Any]:
+    """Options that submitit has no parameter for; what the site says comes last."""
+    more: dict[str, Any] = {"requeue": True}
+    if slurm.reservation and not request.relay:
+        more["reservation"] = slurm.reservation
+    if request.after_ok:
+        more["kill-on-invalid-dep"] = "yes"
+    if request.begin_minutes:
+        more["begin"] = f"now+{request.begin_minutes}minutes"
+    return more | dict(slurm.options)
+
+
+def _gpus(slurm: Slurm, tasks: int) -> dict[str, Any]:
+    kind = f"{slurm.gpu_type}:" if slurm.gpu_type else ""
+    match slurm.gpu_option:
+        case "gpus-per-node":
+            return {"gpus_per_node": f"{kind}{tasks}"}
+        case "gres":
+            return {"gres": f"gpu:{kind}{tasks}"}
+        case "gpus-per-task":
+            return {"gpus_per_task": f"{kind}1"}
+    return {}
+
+
+def _memory(request: Request, slurm: Slurm, tasks: int, cpus: int) -> dict[str, Any]:
+    each = request.memory_per_gpu or slurm.memory_per_gpu
+    if request.relay:
+        each = slurm.relay.memory
+    if each is None:
+        return {}
+    if slurm.memory_option == "mem-per-cpu":
+        return {"mem_per_cpu": f"{round(1024 * each / cpus)}M"}
+    return {"mem": f"{round(1024 * each * tasks)}M"}
+
+
+def _dependency(request: Request) -> str | None:
+    """Slurm takes either `,` (all) or `?` (any) between conditions."""
+    if request.after_one:
+        return "?".join(f"afterany:{job}" for job in request.after_one)
+    parts = [("afterok", request.after_ok), ("afterany", request.after_any)]
+    return ",".join(":".join((kind, *jobs)) for kind, jobs in parts if jobs) or None
+
+
+def _setup(slurm: Slurm) -> list[str]:
+    lines = list(slurm.setup)
+    lines += [f"export {name}={shlex.quote(to)}" for name, to in slurm.environment.items()]
+    if slurm.scratch is not None:
+        lines.append(f'export TMPDIR="{slurm.scratch}"')
+    return lines
+
+
+def _srun(cpus: int) -> list[str]:
+    # srun does not take cpus-per-task from sbatch since 22.05; a rank that dies ends the others.
+    return [f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1", "--wait=0", "--open-mode=append"]
+
+
+# The raw id of an array's last element is that of the whole array, which would be requeued with it.
+_ITSELF = '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"'
+_TEARDOWN = [
+    "code=$?",
+    f'if [ "$code" -eq {AGAIN} ]; then  # interrupted, saved, to be continued',
+    f"    scontrol requeue {_ITSELF} && sleep 120  # ended by it",
+    "fi",
+    'exit "$code"',
+]
+
+
+def _check_path(logs: Path) -> None:
+    if re.search(r"[%'\"\\`$]|[^\x20-\U0010ffff]", str(logs)):
+        raise SlurmError(
+            f"{str(logs)!r}: Slurm cannot write logs below a path with %, quotes, $ or control "
+            "characters; choose another --store"
+        )
+
+
+@contextmanager
+def _clean_environment() -> Iterator[None]:
+    """Without what a surrounding job left (SLURM_*) or overrules the script (SBATCH_*)."""
+    gone = {
+        name: os.environ.pop(name)
+        for name in list(os.environ)
+        if name.startswith(("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "SUBMITIT_"))
+        and name != "SLURM_CONF"
+    }
+    try:
+        yield
+    finally:
+        os.environ.update(gone)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """submitit prints what sbatch complains of; our error carries it."""
+    import contextlib
+    import io
+
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _refusal(error: Exception) -> SlurmError:
+    words = _words(str(error)) or type(error).__name__
+    code = getattr(error.__cause__, "returncode", None)
+    if any(sign in words for sign in _FULL):
+        return SubmitLimit(f"Slurm takes no more jobs now: {words}")
+    if code == 124 or any(sign in words for sign in _TRANSIENT):
+        said = f"Slurm did not answer sbatch: {words}; launch again when it does"
+        return SlurmError(said, unknown=True)
+    return SlurmError(f"Slurm refused a job: {words}; see `doctor` and the site file")
+
+
+def _words(text: str) -> str:
+    """What a command complained of, as one line."""
+    lines = (line.strip() for line in text.splitlines())
+    said = (re.sub(r"^(sbatch|squeue|scancel|scontrol|allocation): ", "", line) for line in lines)
+    kept = [re.sub(r"^error: ", "", line) for line in said]
+    return "; ".join(dict.fromkeys(line for line in kept if line))
+
+
+# Questions
+
+
+def queue() -> Queue:
+    """One look at the whole queue, in one call.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    text = _ask(["squeue", "-h", "-a", "-r", "-t", "all", "-o", _FIELDS])
+    return read_queue(text, getpass.getuser())
+
+
+def read_queue(text: str, me: str) -> Queue:
+    """The queue from squeue's text; of other users what has names like ours."""
+    lines: dict[str, Line] = {}
+    mine = everybodys = 0
+    for row in text.splitlines():
+        parts = row.split("|", 8)
+        if len(parts) < 9:
+            continue
+        main, index, raw, state, user, nodes, elapsed, reason, name = parts
+        job = main if index == "N/A" else f"{main}_{index}"
+        line = Line(job, raw, name, state, user, nodes, elapsed, reason)
+        if line.live:
+            everybodys += 1
+            mine += user == me
+        if user == me or _OURS.match(name):
+            lines[job] = line
+    return Queue(lines, mine, everybodys)
+
+
+_OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+$")
+
+
+def ended(jobs: Collection[str]) -> dict[str, Line]:
+    """What accounting knows of jobs that are over; nothing where there is none or it is dead."""
+    found: dict[str, Line] = {}
+    for some in _portions(sorted({job.split("_")[0] for job in jobs})):
+        command = ["sacct", "-n", "-P", "-X", "-j", ",".join(some)]
+        command += ["-o", "JobID,JobIDRaw,State,NodeList,Elapsed,JobName"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_SACCT_SECONDS)
+        except (OSError, subprocess.TimeoutExpired):
+            return found
+        if done.returncode:
+            return found
+        found |= read_accounting(done.stdout)
+    return {job: line for job, line in found.items() if not line.live}
+
+
+def read_accounting(text: str) -> dict[str, Line]:
+    """Lines from sacct's text, without condensed rows of elements that never began."""
+    found = {}
+    for row in text.splitlines():
+        parts = row.split("|", 5)
+        if len(parts) < 6 or "[" in parts[0]:
+            continue
+        job, raw, state, nodes, elapsed, name = parts
+        word = state.split(" ")[0]  # CANCELLED by 1000
+        nodes = "" if nodes == "None assigned" else nodes
+        found[job] = Line(job, raw, name, word, nodes=nodes, elapsed=elapsed)
+    return found
+
+
+def limits(slurm: Slurm, now: Queue) -> Limits:
+    """How large an array may be and how many elements more fit into the queue.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    config = dict(re.findall(r"^(\w+)\s+= (\d+)", _ask(["scontrol", "show", "config"]), re.M))
+    array = int(config.get("MaxArraySize", Limits.array))
+    rooms = [int(config["MaxJobCount"]) - _SPARE_JOBS - now.everybodys] if (
+        int(config.get("MaxJobCount", 0)) > 2 * _SPARE_JOBS
+    ) else []  # fmt: skip
+    rooms += [limit - now.mine for limit in _submit_limits(slurm)]
+    if slurm.max_jobs is not None:
+        rooms.append(slurm.max_jobs - now.mine)
+    if slurm.max_array is not None:
+        array = min(array, slurm.max_array)
+    return Limits(max(1, array), max(0, min(rooms)) if rooms else None)
+
+
+def _submit_limits(slurm: Slurm) -> Iterator[int]:
+    """Of my association and of the QOS that applies; nothing without accounting."""
+    columns = ["Account", "Partition", "DefaultQOS", "MaxSubmitJobs", "GrpSubmitJobs"]
+    command = ["sacctmgr", "-n", "-P", "show", "assoc", f"user={getpass.getuser()}"]
+    rows = _table([*command, f"format={','.join(columns)}"], columns)
+    qos = {slurm.qos} if slurm.qos else set()
+    for row in rows:
+        if slurm.account not in (None, row["Account"]):
+            continue
+        if row["Partition"] not in ("", slurm.partition):
+            continue
+        yield from _numbers(row, "MaxSubmitJobs", "GrpSubmitJobs")
+        qos |= {row["DefaultQOS"]} if not slurm.qos else set()
+    wanted = sorted(name for name in qos if name)
+    if not wanted:
+        return
+    columns = ["Name", "MaxSubmitPU", "MaxSubmitPA", "GrpSubmit"]
+    command = ["sacctmgr", "-n", "-P", "show", "qos", f"format={','.join(columns)}"]
+    for row in _table(command, columns):
+        if row["Name"] in wanted:
+            yield from _numbers(row, *columns[1:])
+
+
+def _numbers(row: Mapping[str, str], *keys: str) -> Iterator[int]:
+    return (int(row[key]) for key in keys if row[key].isdigit())
+
+
+def _table(command: list[str], columns: list[str]) -> list[dict[str, str]]:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SACCT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    if done.returncode:
+        return []
+    rows = (line.split("|") for line in done.stdout.splitlines())
+    return [dict(zip(columns, row, strict=True)) for row in rows if len(row) == len(columns)]
+
+
+# Orders
+
+
+def cancel(jobs: Collection[str]) -> None:
+    """Whole arrays, elements or jobs; one that is over already is no error.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    for some in _portions(sorted(jobs)):
+        _ask(["scancel", "--quiet", *some])
+
+
+def requeue(jobs: Collection[str]) -> None:
+    """Start running jobs again.
+
+    Raises:
+        SlurmError: refused.
+    """
+    for some in _portions(sorted(jobs)):
+        _ask(["scontrol", "requeue", ",".join(some)])
+
+
+def _portions(jobs: list[str]) -> Iterable[list[str]]:
+    return (jobs[start : start + _JOBS_PER_CALL] for start in range(0, len(jobs), _JOBS_PER_CALL))
+
+
+def _ask(command: list[str]) -> str:
+    """Standard output; what passes (a controller that restarts) is asked again."""
+    for pause in (*_PAUSES, None):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
+        except FileNotFoundError:
+            raise SlurmError(
+                f"{command[0]} is not on PATH: this is no login node; use --on local"
+            ) from None
+        except subprocess.TimeoutExpired:
+            raise SlurmError(
+                f"{command[0]} gave no answer in {_SECONDS} s; try again when Slurm answers"
+            ) from None
+        if done.returncode == 0:
+            return done.stdout
+        words = _words(done.stderr)
+        if pause is None or not any(sign in words for sign in _TRANSIENT):
+            break
+        time.sleep(pause)
+    raise SlurmError(f"{command[0]} failed: {words or done.returncode}; try again later")

@@ -1,0 +1,478 @@
+"""Hand to Slurm what a plan still needs, each run once, whatever happened before.
+
+    handed = hand_in(order, "launch", say)
+
+Under the store's lock: settle what a launcher that died left behind, look how each run stands,
+bury what died without a word, and submit the rest, parents first, as far as Slurm takes it. The
+relay, a small job behind everything, does the same again when something has ended.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import hpc_xfer
+from hpc_xfer import batches, claims, failures, leases, lock, names, provenance, slurm
+from hpc_xfer import ledger as ledgers
+from hpc_xfer import situations as standing
+from hpc_xfer.batches import Batch
+from hpc_xfer.errors import SlurmError, SubmitLimit
+from hpc_xfer.leases import Lease
+from hpc_xfer.ledger import Ledger, Place, Submission, job_name
+from hpc_xfer.plan import Pack, Plan, Run
+from hpc_xfer.site import Site
+from hpc_xfer.situations import Situation
+from hpc_xfer.slurm import Limits, Queue, Request
+from hpc_xfer.store import Store
+from hpc_xfer.study import Study
+
+# relay: what failed for passing reasons, a few times; launch: again, now that a person asks;
+# all: whatever failed (--retry-failed).
+Retry = Literal["relay", "launch", "all"]
+Say = Callable[[str], None]
+_LATE_SECONDS = 15  # an sbatch whose launcher died may still get through for so long
+_START_MINUTES = 5  # of a job besides its runs: imports, data sets
+_FULL_MINUTES = 10  # until the relay looks again, where the queue is full of other jobs
+
+
+@dataclass(frozen=True)
+class Order:
+    """A study that is to be handed in."""
+
+    asked: Study
+    whole: Plan
+    store: Store
+    site: Site
+    site_file: Path | None
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        return names.pretrain_labels(self.whole.of("pretrain"))
+
+
+@dataclass
+class Handed:
+    """What came of it."""
+
+    submitted: list[tuple[Submission, int]] = field(default_factory=list)  # and how many runs
+    live: int = 0  # runs that were in the queue already
+    unfit: int = 0  # runs that Slurm does not take now
+    given_up: dict[str, str] = field(default_factory=dict)  # run id -> why
+    blocked: int = 0  # runs whose parent was given up
+    relay: str | None = None  # job id
+    full: str = ""  # what Slurm said when it took no more
+
+    @property
+    def runs(self) -> int:
+        return sum(count for _, count in self.submitted)
+
+    @property
+    def elements(self) -> int:
+        return sum(submission.elements or 1 for submission, _ in self.submitted)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "submitted": {
+                "jobs": len(self.submitted), "elements": self.elements, "runs": self.runs,
+            },
+            "in_queue": self.live, "waiting_for_room": self.unfit, "given_up": self.given_up,
+            "blocked": self.blocked, "relay": self.relay,
+        }  # fmt: skip
+
+    def sentences(self, grid: Path, jobs_may_submit: bool) -> Iterator[str]:
+        """For people, with what to do next."""
+        yield (
+            f"submitted {self.runs:,} runs: {len(self.submitted):,} jobs with {self.elements:,} "
+            f"elements; {self.live:,} runs were in the queue already"
+        )
+        for run_id, why in self.given_up.items():
+            yield f"left out: {run_id} failed before ({why}); --retry-failed"
+        if self.unfit and jobs_may_submit:
+            yield f"{self.unfit:,} runs do not fit into the queue yet; the relay submits them later"
+        elif self.unfit or not jobs_may_submit:
+            yield (
+                "jobs may not submit jobs here: when these have ended, launch again for what "
+                "is left; the relay only collects"
+            )
+        if self.relay:
+            yield f"relay: job {self.relay}"
+        yield f"next: python -m hpc_xfer.status {grid}"
+
+    @property
+    def over(self) -> bool:
+        """Nothing is in the queue and nothing is left to be put there."""
+        return not (self.submitted or self.live or self.unfit)
+
+
+def hand_in(order: Order, retry: Retry, say: Say) -> Handed:
+    """Submit what is missing; see `Retry`.
+
+    Raises:
+        SlurmError: Slurm refused a job or does not answer; what was submitted before stays.
+        StoreError: the store cannot be written.
+    """
+
+    def waiting(holder: dict[str, Any]) -> None:
+        say(f"waiting for process {holder.get('pid')} on {holder.get('host')}, which launches too")
+
+    with lock.held(order.store, waiting) as lease:
+        ledger = ledgers.read(order.store)
+        queue = _settle(ledger, slurm.queue(), say)
+        now = survey(order, ledger, queue)
+        _bury(order, ledger, now)
+        return _Wave(order, retry, ledger, queue, now, lease, say).submit()
+
+
+def survey(order: Order, ledger: Ledger, queue: Queue) -> dict[str, Situation]:
+    """How each run stands, with what accounting knows of jobs that Slurm has forgotten."""
+    now = standing.survey(order.whole, order.store, ledger, queue)
+    unclear = {
+        each.place.job
+        for each in now.values()
+        if each.state == "lost" and each.line is None and each.place and each.place.job
+    }
+    more = slurm.ended(unclear) if unclear else {}
+    if not more:
+        return now
+    return standing.survey(order.whole, order.store, ledger, queue.with_ended(more))
+
+
+def _settle(ledger: Ledger, queue: Queue, say: Say) -> Queue:
+    """Find out what became of intents whose launcher died; returns the queue as it then is.
+
+    A job of that name in the queue is ours: adopted. None, and the intent old enough: it never got
+    through. A job whose intent was closed before it showed up is cancelled.
+    """
+    while opened := [s for s in ledger.submissions.values() if s.open]:
+        for submission in opened:
+            lines = queue.named(submission.name)
+            if lines:
+                job = lines[0].job.split("_")[0]
+                ledger.submitted(submission, job, adopted=True)
+                say(f"adopted job {job} ({submission.name}), whose launcher had died")
+            elif _age(submission) > _LATE_SECONDS:
+                ledger.close(submission, "lost")
+        if not any(s.open for s in ledger.submissions.values()):
+            break
+        time.sleep(1)  # nothing tells us when an sbatch of a dead process is through
+        queue = slurm.queue()
+    stray = [
+        line.job
+        for line in queue.lines.values()
+        if line.live and (known := ledger.submissions.get(line.name)) and known.job is None
+    ]
+    if stray:
+        slurm.cancel(stray)
+        queue = slurm.queue()
+    return queue
+
+
+def _age(submission: Submission) -> float:
+    then = datetime.fromisoformat(submission.time)
+    return (datetime.now(timezone.utc) - then).total_seconds()
+
+
+def _bury(order: Order, ledger: Ledger, now: dict[str, Situation]) -> None:
+    """Say in error.json what a job that was ended from outside could not, and free its runs."""
+    for run_id, each in now.items():
+        if each.state in ("done", "running", "pending"):
+            continue
+        folder = order.store.run(run_id)
+        if each.state == "lost" and each.place and each.place.job in claims.jobs(folder):
+            node = each.line.nodes if each.line else None
+            failures.write(folder, each.why, each.message, job=each.place.job, node=node or "")
+        claim = claims.holder(folder) if each.state != "missing" else None
+        if claim and claim["slurm_job"] is not None and not claim.get("released"):
+            claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
+        _count_hits(order, ledger, run_id)
+
+
+def _count_hits(order: Order, ledger: Ledger, run_id: str) -> None:
+    known = {(hit["node"], hit["job"]) for hit in ledger.hits}
+    for past in (failures.read(order.store.run(run_id)) or {}).get("history", []):
+        key = (past["node"], past["job"])
+        if past["class"] in failures.OF_NODES and all(key) and key not in known:
+            ledger.hit(order.asked.name, past["node"], past["class"], past["job"])
+            known.add(key)
+
+
+@dataclass
+class _Wave:
+    """One pass over what is to be submitted."""
+
+    order: Order
+    retry: Retry
+    ledger: Ledger
+    queue: Queue
+    now: dict[str, Situation]
+    lease: Lease
+    say: Say
+    handed: Handed = field(default_factory=Handed)
+
+    def submit(self) -> Handed:
+        order, handed = self.order, self.handed
+        handed.live = sum(each.live for each in self.now.values())
+        todo = self._todo()
+        limits = slurm.limits(order.site.slurm, self.queue)
+        self.room = limits.room
+        if self.room is not None:
+            self.room -= 0 if self._relay_line() else 1  # one is the relay's
+        self.lanes = _Lanes(order, self.ledger, self.queue)
+        self.jobs = {  # of parents that are in the queue
+            run_id: each.place.job
+            for run_id, each in self.now.items()
+            if each.live and each.place and each.place.job
+        }
+        parts = list(self._parts(todo, limits))
+        while parts and not handed.full:
+            self._hand(parts.pop(0))
+        handed.unfit += sum(len(list(part.runs)) for part, _ in parts)
+        if handed.submitted or handed.live or handed.unfit:
+            handed.relay = self._relay()
+        return handed
+
+    def _todo(self) -> Plan:
+        """What is neither done nor in the queue nor given up, nor behind a parent that is."""
+        gone: set[str] = set()
+        for run in self.order.whole.runs:
+            each = self.now[run.id]
+            if each.state == "done" or each.live:
+                continue
+            if why := self._against(run, each):
+                self.handed.given_up[run.id] = why
+                gone.add(run.id)
+            elif any(parent.id in gone for parent in run.parents):
+                self.handed.blocked += 1
+                gone.add(run.id)
+        settled = {run_id for run_id, each in self.now.items() if each.state == "done" or each.live}
+        return self.order.whole.without(settled | gone)
+
+    def _against(self, run: Run, each: Situation) -> str:
+        """Why a run is not submitted again; nothing if it is."""
+        if self.retry == "all" or each.state == "blocked":
+            return ""
+        if each.state == "missing":
+            return "cancelled" if each.why == "cancelled" and self.retry == "relay" else ""
+        told = f"{each.why}: {each.message}"
+        if not each.passing:
+            return told
+        if self.retry == "launch":
+            return ""
+        tries = self._tries(run)
+        return f"{told} ({tries} jobs without progress)" if tries > self._retries else ""
+
+    @property
+    def _retries(self) -> int:
+        return self.order.site.slurm.retries
+
+    def _tries(self, run: Run) -> int:
+        """Jobs that came to nothing for this run since it last got further."""
+        places = self.ledger.of_run.get(run.id, [])
+        return claims.jobs_without_progress(self.order.store.run(run.id)) + sum(
+            self._began_nothing(place) for place in places
+        )
+
+    def _began_nothing(self, place: Place) -> bool:
+        """An element that ended before it came to any of its runs: a broken node or environment."""
+        line = self.queue.lines.get(place.job or "")
+        if place.job is None or (line is not None and (line.live or line.state == "CANCELLED")):
+            return False
+        if place.index in place.submission.cancelled:
+            return False
+        pack = self.ledger.packs(place.submission)[place.index]
+        return not any(place.job in claims.jobs(self.order.store.run(run)) for run in pack)
+
+    def _parts(self, todo: Plan, limits: Limits) -> Iterator[tuple[Batch, float | None]]:
+        """Batches as large as an array may be, with the memory that their runs need."""
+        for batch in batches.cut(todo):
+            for memory, packs in self._by_memory(batch).items():
+                for part in Batch(tuple(packs)).parts(limits.array):
+                    yield part, memory
+
+    def _by_memory(self, batch: Batch) -> dict[float | None, list[Pack]]:
+        """Packs apart that ran out of memory: they get twice as much each time."""
+        found: dict[float | None, list[Pack]] = {}
+        for pack in batch.packs:
+            errors = (failures.read(self.order.store.run(r.id)) for r in pack.runs if self._ran(r))
+            times = max((failures.count(error, "out of memory") for error in errors), default=0)
+            found.setdefault(self._memory(times), []).append(pack)
+        return found
+
+    def _ran(self, run: Run) -> bool:
+        return self.now[run.id].state in ("failed", "lost")
+
+    def _memory(self, times: int) -> float | None:
+        settings = self.order.site.slurm
+        if not times or settings.max_memory_per_gpu is None or settings.memory_per_gpu is None:
+            return None
+        return min(settings.memory_per_gpu * 2.0**times, settings.max_memory_per_gpu)
+
+    def _hand(self, what: tuple[Batch, float | None]) -> None:
+        """Submit a batch, or as much of it as there is room for."""
+        batch, memory = what
+        if self.room is not None and self.room < len(batch.packs):
+            left = Batch(batch.packs[max(0, self.room) :])
+            self.handed.unfit += len(list(left.runs))
+            if self.room < 1:
+                return
+            batch = Batch(batch.packs[: self.room])
+        parents = [parent.id for parent in batch.parents if self.now[parent.id].state != "done"]
+        if any(parent not in self.jobs for parent in parents):
+            self.handed.unfit += len(list(batch.runs))  # its parent did not fit
+            return
+        self._submit(batch, memory, tuple(self.jobs[parent] for parent in parents))
+
+    def _submit(self, batch: Batch, memory: float | None, after: tuple[str, ...]) -> None:
+        order = self.order
+        resources = getattr(order.asked.resources, batch.kind)
+        order.store.write_batch(order.asked.name, batch, resources.model_dump(mode="json"))
+        lane = self.lanes.of(batch)
+        number = self.ledger.times(order.asked.name, batch.id, batch.kind) + 1
+        request = replace(
+            request_of(order, batch, number),
+            at_once=self.lanes.at_once(lane),
+            after_ok=after,
+            after_any=self.lanes.tail(lane),
+            memory_per_gpu=memory,
+            exclude=self.ledger.bad_nodes(order.site.slurm.bad_node_hits),
+        )
+        submission = Submission(
+            order.asked.name, request.name, batch.kind, batch.id, request.array,
+            provenance.now(), lane,
+        )  # fmt: skip
+        job = self._call(submission, request)
+        if job is None:
+            self.handed.unfit += len(list(batch.runs))
+            return
+        self.handed.submitted.append((submission, len(list(batch.runs))))
+        if self.room is not None:
+            self.room -= len(batch.packs)
+        if batch.kind == "pretrain":
+            self.jobs[batch.packs[0].runs[0].id] = job
+        self.lanes.append(lane, job)
+
+    def _call(self, submission: Submission, request: Request) -> str | None:
+        """sbatch between its two lines in the ledger; None where the queue is full."""
+        self.lease.renew()
+        self.ledger.intend(submission)
+        try:
+            job = slurm.submit(request, self.order.site.slurm)
+        except SubmitLimit as full:
+            self.ledger.close(submission, "rejected")
+            self.handed.full = str(full)
+            return None
+        except SlurmError as error:
+            if not error.unknown:
+                self.ledger.close(submission, "rejected")
+            raise
+        self.ledger.submitted(submission, job)
+        return job
+
+    def _relay_line(self) -> slurm.Line | None:
+        """The study's relay that is in the queue already, if it is not this very process."""
+        for submission in self.ledger.of_study(self.order.asked.name):
+            line = self.queue.lines.get(submission.job or "")
+            if submission.kind == "relay" and line and line.live and line.job != leases.job():
+                return line
+        return None
+
+    def _relay(self) -> str | None:
+        """The job behind everything: at once when something ends, if something did not fit."""
+        if line := self._relay_line():
+            return line.job
+        order, study = self.order, self.order.asked.name
+        live = self._live_jobs()
+        waits = self.handed.unfit > 0 and order.site.slurm.jobs_may_submit
+        request = replace(
+            relay_request(order, self.ledger.times(study, None, "relay") + 1),
+            after_any=() if waits else live,
+            after_one=live if waits else (),
+            begin_minutes=0 if live else _FULL_MINUTES,
+        )
+        submission = Submission(study, request.name, "relay", None, None, provenance.now())
+        return self._call(submission, request)
+
+    def _live_jobs(self) -> tuple[str, ...]:
+        """Jobs that work for this study, whoever submitted them; arrays as a whole."""
+        jobs = [each.place.job for each in self.now.values() if each.live and each.place]
+        jobs += [self.ledger.submissions[s.name].job for s, _ in self.handed.submitted]
+        return tuple(dict.fromkeys(job.split("_")[0] for job in jobs if job))
+
+
+class _Lanes:
+    """`max_running` over all arrays: so many lanes of arrays that run one after another.
+
+    Slurm limits the elements of one array; two arrays side by side would run twice as many.
+    Fine-tunings of one parent share a lane, so that none waits for another's parent.
+    """
+
+    def __init__(self, order: Order, ledger: Ledger, queue: Queue) -> None:
+        self.most = order.asked.resources.finetune.max_running
+        parents = [run.id for run in order.whole.of("pretrain")]
+        self.lanes = min(len(parents), self.most or 0)
+        self.number = {run_id: i % self.lanes for i, run_id in enumerate(parents) if self.lanes}
+        self.tails: dict[int, str] = {}
+        live = {line.job.split("_")[0] for line in queue.lines.values() if line.live}
+        for submission in ledger.of_study(order.asked.name):
+            if submission.lane is not None and submission.job in live:
+                self.tails[submission.lane] = submission.job
+
+    def of(self, batch: Batch) -> int | None:
+        return self.number.get(batch.parents[0].id) if batch.parents else None
+
+    def at_once(self, lane: int | None) -> int | None:
+        if lane is None or self.most is None:
+            return None
+        return self.most // self.lanes + (lane < self.most % self.lanes)
+
+    def tail(self, lane: int | None) -> tuple[str, ...]:
+        return (self.tails[lane],) if lane in self.tails else ()
+
+    def append(self, lane: int | None, job: str) -> None:
+        if lane is not None:
+            self.tails[lane] = job
+
+
+def request_of(order: Order, batch: Batch, number: int) -> Request:
+    """A batch, asked for the `number`-th time; what it waits for is added by the caller."""
+    study = order.asked.name
+    parent = batch.parents[0] if batch.parents else batch.packs[0].runs[0]
+    kind = "pre" if batch.kind == "pretrain" else f"ft{batch.shots}"
+    label, key = order.labels[parent.id], f"{batch.id}-{order.store.tag}"
+    return Request(
+        name=job_name(kind, label, study, key, number),
+        command=command(order, "job", "--batch", batch.id),
+        logs=order.store.study(study).logs,
+        minutes=batch.minutes + _START_MINUTES,
+        tasks=batch.gpus,
+        array=None if batch.kind == "pretrain" else len(batch.packs),
+    )
+
+
+def relay_request(order: Order, number: int) -> Request:
+    """The job behind everything; what it waits for is added by the caller."""
+    study = order.asked.name
+    return Request(
+        name=job_name("relay", study, order.store.tag, "relay", number),
+        command=command(order, "relay"),
+        logs=order.store.study(study).logs,
+        minutes=order.site.slurm.relay.minutes,
+        gpus=False,
+        relay=True,
+    )
+
+
+def command(order: Order, module: str, *more: str) -> tuple[str, ...]:
+    """What a job runs: this very Python and this very package, from any folder."""
+    package = str(Path(hpc_xfer.__file__).parent.parent)
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    call = ["env", f"PYTHONPATH={':'.join(dict.fromkeys(paths))}", sys.executable, "-u"]
+    call += ["-m", f"hpc_xfer.{module}", "--store", str(order.store.root.resolve())]
+    call += ["--study", order.asked.name]
+    return (*call, *(["--site", str(order.site_file)] if order.site_file else []), *more)
