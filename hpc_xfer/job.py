@@ -35,7 +35,7 @@ from hpc_xfer.store import Store
 STOPPED = 86
 _TICK_SECONDS = 0.5
 _TERM_GRACE = 60  # after SIGTERM, seconds; Slurm's KillWait is rather less
-_PEERS_SECONDS = 20  # for rank 0 to say what went wrong, before another rank ends the job
+_PEERS_SECONDS = 10  # for rank 0 to say what went wrong, before another rank ends the job
 
 
 @dataclass
@@ -151,12 +151,12 @@ class Guard:
             return 1
         if self.signals.term:
             return STOPPED
-        return self._again_after_accident() or 1
+        return self._again_after_accident(watch) or 1
 
-    def _again_after_accident(self) -> int | None:
+    def _again_after_accident(self, watch: _Watch) -> int | None:
         """Where the last failure of a run in this job was an accident, and trying again is left."""
-        accidents = {"hung", "killed", "store"}
-        if not any(self._failure_here(run) in accidents for run in self._left()):
+        told = {event["class"] for event in watch.failed.values()}  # a full disk has no error.json
+        if not {*told, *map(self._failure_here, self._left())} & {"hung", "killed", "store"}:
             return None
         progressed = self._reached() != self.reached
         if self.place.restarts >= self.site.slurm.retries and not progressed:
@@ -168,19 +168,17 @@ class Guard:
         code = watch.process.returncode
         if self.signals.asked() or (code == 0 and not watch.failed):
             return 0
-        run, begun = self.pack[0], time.time()
-        while time.time() < begun + _PEERS_SECONDS and not self.signals.asked():
-            if not self._left() or (self._failure_here(run) and self._error_age(run) < 60):
-                return 1
-            time.sleep(_TICK_SECONDS)  # rank 0 may be on another node: files are all we share
+        run, end = self.pack[0], time.monotonic() + _PEERS_SECONDS
+        while time.monotonic() < end and not self.signals.asked():
+            time.sleep(_TICK_SECONDS)  # the end of rank 0 ends us too; ours would end it
         if self.signals.asked():
             return 0
         told = watch.failed.get(run)
-        if told is not None:
+        if told is not None and told["class"] != "killed":
             failures.write(self.store.run(run), told["class"], told["message"], self._last_lines())
-            return 1
-        self._blame(watch)
-        return self._again_after_accident() or 1
+        elif self._failure_here(run) is None:
+            self._blame(watch)
+        return self._again_after_accident(watch) or 1
 
     def _again(self, why: str) -> int:
         """Requeued, this job keeps its id, its place in the store and those who wait for it."""
@@ -298,10 +296,6 @@ class Guard:
         if error is None or error["job"] != leases.job():
             return None
         return str(error["class"])
-
-    def _error_age(self, run: str) -> float:
-        error = failures.read(self.store.run(run))
-        return time.time() - error["time"] if error else float("inf")
 
     def _reached(self) -> list[int]:
         """How far each run is: what must have changed for another start to make sense."""

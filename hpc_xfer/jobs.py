@@ -1,9 +1,13 @@
 """What would be handed to Slurm, without asking it: for --dry-run, on any machine."""
 
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hpc_xfer
 from hpc_xfer import batches, slurm
 from hpc_xfer.batches import Batch
 from hpc_xfer.plan import Plan
@@ -36,9 +40,8 @@ def coming(order: Order, done: set[str]) -> list[Job]:
 
 
 def _of(order: Order, todo: Plan) -> Iterator[Job]:
-    size = min(Limits().array, order.site.slurm.max_array or Limits().array)
     known: dict[str, str] = {}  # pre-training -> job name
-    for batch in (part for each in batches.cut(todo) for part in each.parts(size)):
+    for batch in _batches(order, todo):
         request = request_of(order, batch, 1)
         if batch.kind == "pretrain":
             known[batch.packs[0].runs[0].id] = request.name
@@ -46,6 +49,12 @@ def _of(order: Order, todo: Plan) -> Iterator[Job]:
         text = slurm.script(request, order.site.slurm)
         runs = len(list(batch.runs))
         yield Job(request.name, request.array or 1, runs, request.minutes, after, text)
+
+
+def _batches(order: Order, todo: Plan) -> Iterator[Batch]:
+    """As large as arrays usually may be."""
+    size = min(Limits().array, order.site.slurm.max_array or Limits().array)
+    return (part for each in batches.cut(todo) for part in each.parts(size))
 
 
 def _after(batch: Batch, known: dict[str, str]) -> str:
@@ -56,6 +65,34 @@ def _relay(order: Order) -> Job:
     request = relay_request(order, 1)
     text = slurm.script(request, order.site.slurm)
     return Job(request.name, 1, 0, request.minutes, "all that can be submitted", text)
+
+
+def by_hand(order: Order, done: set[str]) -> Iterator[str]:
+    """Lines of a shell script that submits sbatch/*.sbatch; writes the batches that they name."""
+    scripts = Path(hpc_xfer.__file__).parent.parent / "sbatch"
+    places = {"STORE": str(order.store.root.resolve()), "STUDY": order.asked.name}
+    places |= {"PYTHON": sys.executable, "GRID": str(order.asked.path.resolve())}
+    places |= {"SITE": str(order.site_file)} if order.site_file else {}
+    yield "export " + " ".join(f"{name}={shlex.quote(to)}" for name, to in places.items())
+    known: dict[str, str] = {}
+    for batch in _batches(order, order.whole.without(done)):
+        resources = getattr(order.asked.resources, batch.kind)
+        order.store.write_batch(order.asked.name, batch, resources.model_dump(mode="json"))
+        request = request_of(order, batch, 1)
+        options = slurm.flags(request, order.site.slurm)
+        if batch.kind == "pretrain":
+            known[batch.packs[0].runs[0].id] = job = f"pre_{len(known) + 1}"
+            script, found = "pretrain.sbatch", f"{job}="
+        else:
+            options.append(f"--array=0-{len(batch.packs) - 1}")
+            after = [known[parent.id] for parent in batch.parents if parent.id in known]
+            options += [f"--dependency=afterok:${job}" for job in after]
+            options += ["--kill-on-invalid-dep=yes"] if after else []
+            script, found = "finetune_array.sbatch", "jobs+=:"
+        path = shlex.quote(str(scripts / script))
+        yield f"{found}$(BATCH={batch.id} sbatch --parsable {' '.join(options)} {path})"
+    path = shlex.quote(str(scripts / "collect.sbatch"))
+    yield f"sbatch ${{jobs:+--dependency=afterany$jobs}} {path}"
 
 
 def render(jobs: Sequence[Job]) -> "RenderableType":

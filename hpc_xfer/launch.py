@@ -13,6 +13,7 @@ from hpc_xfer import (
     cli,
     failures,
     files,
+    jobs,
     overview,
     plan,
     preflight,
@@ -48,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     order = Order(asked, plan.make(asked), store, site, site_file)
     done = store.done(order.whole)
 
+    if args.by_hand:
+        prepare.prepare(asked, order.whole, store)
+        print("\n".join(jobs.by_hand(order, done)))
+        return 0
     if args.dry_run:
         return _show(order, done, on, args.json)
     if not args.json:
@@ -60,8 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show(order: Order, done: set[str], on: str, as_json: bool) -> int:
     """The plan and, for Slurm, what would be handed to it."""
-    from hpc_xfer import jobs
-
     coming = jobs.coming(order, done) if on == "slurm" else []
     if as_json:
         told = overview.as_json(order.asked, order.whole, done)
@@ -168,6 +171,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--rehearse", action="store_true",
         help="all of it with two steps per run, in a throw-away store beside the store",
     )  # fmt: skip
+    parser.add_argument(
+        "--by-hand", action="store_true", help="print the sbatch lines to type instead; see sbatch/"
+    )
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:

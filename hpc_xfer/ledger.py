@@ -32,6 +32,7 @@ class Submission:
     batch: str | None  # None for a relay
     elements: int | None  # of the array; None for a job without one
     time: str
+    host: str  # of the launcher
     lane: int | None = None  # arrays of one lane run one after another, see max_running
     job: str | None = None  # Slurm's id, once known
     over: str | None = None  # why nothing more is to come of it: rejected, lost, cancelled
@@ -204,7 +205,14 @@ def _take_in(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
         return
     if line["event"] == "intent":
         ledger.submissions[name] = Submission(
-            study, name, line["kind"], line["batch"], line["elements"], line["time"], line["lane"]
+            study,
+            name,
+            line["kind"],
+            line["batch"],
+            line["elements"],
+            line["time"],
+            line["host"],
+            line["lane"],
         )
         return
     known = ledger.submissions.get(name)

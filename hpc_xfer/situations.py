@@ -109,7 +109,7 @@ def _of(run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue) -> Si
     line = queue.lines.get(last.job or "") if last else None
     if error is not None:
         return Situation("failed", error["class"], error["message"], last, line, error=error)
-    if last is None or last.job is None:
+    if last is None or last.job is None or last.submission.over is not None:
         return Situation("missing", place=last)
     if last.index in last.submission.cancelled:
         return Situation("missing", "cancelled", place=last, line=line)

@@ -145,6 +145,32 @@ def submit(request: Request, slurm: Slurm) -> str:
     return str(job.job_id)
 
 
+def flags(request: Request, slurm: Slurm) -> list[str]:
+    """The options of sbatch that a request comes to, for scripts that are submitted by hand."""
+    wanted = ("partition", "account", "qos", "constraint", "exclude", "nodes", "ntasks_per_node",
+              "cpus_per_task", "gpus_per_node", "gpus_per_task", "gres", "mem", "mem_per_cpu",
+              "time")  # fmt: skip
+    values = _parameters(request, slurm)
+    return [
+        f"--{key.replace('_', '-')}={shlex.quote(str(values[key]))}"
+        for key in wanted
+        if values.get(key) is not None
+    ]
+
+
+def is_submitting(logs: Path) -> bool:
+    """Whether an sbatch of ours runs on this host, as one whose launcher was killed may do."""
+    mark = f"{logs}/.submission_file_".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes()
+        except OSError:
+            continue  # gone
+        if mark in words and b"sbatch" in words:
+            return True
+    return False
+
+
 def verdict(request: Request, slurm: Slurm) -> str | None:
     """What Slurm has against it (sbatch --test-only); None where it would be taken."""
     _check_path(request.logs)
@@ -444,7 +470,7 @@ def _submit_limits(slurm: Slurm) -> Iterator[int]:
         if row["Partition"] not in ("", slurm.partition):
             continue
         yield from _numbers(row, "MaxSubmitJobs", "GrpSubmitJobs")
-        qos |= {row["DefaultQOS"]} if not slurm.qos else set()
+        qos |= {row["DefaultQOS"] or "normal"} if not slurm.qos else set()
     wanted = sorted(name for name in qos if name)
     if not wanted:
         return

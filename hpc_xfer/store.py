@@ -119,6 +119,11 @@ class StudyDir:
         return self.path / "logs"
 
     @property
+    def doctor(self) -> Path:
+        """What `doctor` found on compute nodes."""
+        return self.path / "doctor"
+
+    @property
     def tensorboard(self) -> Path:
         return self.path / "tb"
 

@@ -8,6 +8,7 @@ relay, a small job behind everything, does the same again when something has end
 """
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ from hpc_xfer.study import Study
 # all: whatever failed (--retry-failed).
 Retry = Literal["relay", "launch", "all"]
 Say = Callable[[str], None]
-_LATE_SECONDS = 15  # an sbatch whose launcher died may still get through for so long
+_LATE_SECONDS = 90  # an sbatch on another host, whose launcher died, is given 60 s by `slurm`
 _START_MINUTES = 5  # of a job besides its runs: imports, data sets
 _FULL_MINUTES = 10  # until the relay looks again, where the queue is full of other jobs
 
@@ -123,7 +124,7 @@ def hand_in(order: Order, retry: Retry, say: Say) -> Handed:
 
     with lock.held(order.store, waiting) as lease:
         ledger = ledgers.read(order.store)
-        queue = _settle(ledger, slurm.queue(), say)
+        queue = _settle(ledger, say)
         now = survey(order, ledger, queue)
         _bury(order, ledger, now)
         return _Wave(order, retry, ledger, queue, now, lease, say).submit()
@@ -143,25 +144,25 @@ def survey(order: Order, ledger: Ledger, queue: Queue) -> dict[str, Situation]:
     return standing.survey(order.whole, order.store, ledger, queue.with_ended(more))
 
 
-def _settle(ledger: Ledger, queue: Queue, say: Say) -> Queue:
+def _settle(ledger: Ledger, say: Say) -> Queue:
     """Find out what became of intents whose launcher died; returns the queue as it then is.
 
     A job of that name in the queue is ours: adopted. None, and the intent old enough: it never got
     through. A job whose intent was closed before it showed up is cancelled.
     """
+    queue = slurm.queue()
     while opened := [s for s in ledger.submissions.values() if s.open]:
+        through = {s.name for s in opened if _is_through(ledger, s)}
+        queue = slurm.queue()
         for submission in opened:
-            lines = queue.named(submission.name)
-            if lines:
+            if lines := queue.named(submission.name):
                 job = lines[0].job.split("_")[0]
                 ledger.submitted(submission, job, adopted=True)
                 say(f"adopted job {job} ({submission.name}), whose launcher had died")
-            elif _age(submission) > _LATE_SECONDS:
+            elif submission.name in through:
                 ledger.close(submission, "lost")
-        if not any(s.open for s in ledger.submissions.values()):
-            break
-        time.sleep(1)  # nothing tells us when an sbatch of a dead process is through
-        queue = slurm.queue()
+        if any(s.open for s in ledger.submissions.values()):
+            time.sleep(1)  # nothing tells us when the sbatch of a dead process is through
     stray = [
         line.job
         for line in queue.lines.values()
@@ -173,9 +174,12 @@ def _settle(ledger: Ledger, queue: Queue, say: Say) -> Queue:
     return queue
 
 
-def _age(submission: Submission) -> float:
+def _is_through(ledger: Ledger, submission: Submission) -> bool:
+    """Whether the sbatch of an intent cannot bring a job any more; it may outlive its launcher."""
+    if submission.host == socket.gethostname():
+        return not slurm.is_submitting(ledger.store.study(submission.study).logs)
     then = datetime.fromisoformat(submission.time)
-    return (datetime.now(timezone.utc) - then).total_seconds()
+    return (datetime.now(timezone.utc) - then).total_seconds() > _LATE_SECONDS
 
 
 def _bury(order: Order, ledger: Ledger, now: dict[str, Situation]) -> None:
@@ -326,9 +330,14 @@ class _Wave:
         if any(parent not in self.jobs for parent in parents):
             self.handed.unfit += len(list(batch.runs))  # its parent did not fit
             return
-        self._submit(batch, memory, tuple(self.jobs[parent] for parent in parents))
+        after = tuple(self.jobs[parent] for parent in parents)
+        while not self._submit(batch, memory, after) and len(batch.packs) > 1:
+            half = len(batch.packs) // 2  # the limit is not known; a part may fit
+            self.handed.unfit += len(list(Batch(batch.packs[half:]).runs))
+            batch = Batch(batch.packs[:half])
 
-    def _submit(self, batch: Batch, memory: float | None, after: tuple[str, ...]) -> None:
+    def _submit(self, batch: Batch, memory: float | None, after: tuple[str, ...]) -> bool:
+        """Whether Slurm took it."""
         order = self.order
         resources = getattr(order.asked.resources, batch.kind)
         order.store.write_batch(order.asked.name, batch, resources.model_dump(mode="json"))
@@ -344,18 +353,20 @@ class _Wave:
         )
         submission = Submission(
             order.asked.name, request.name, batch.kind, batch.id, request.array,
-            provenance.now(), lane,
+            provenance.now(), socket.gethostname(), lane,
         )  # fmt: skip
         job = self._call(submission, request)
         if job is None:
-            self.handed.unfit += len(list(batch.runs))
-            return
+            if len(batch.packs) == 1:
+                self.handed.unfit += len(list(batch.runs))
+            return False
         self.handed.submitted.append((submission, len(list(batch.runs))))
         if self.room is not None:
             self.room -= len(batch.packs)
         if batch.kind == "pretrain":
             self.jobs[batch.packs[0].runs[0].id] = job
         self.lanes.append(lane, job)
+        return True
 
     def _call(self, submission: Submission, request: Request) -> str | None:
         """sbatch between its two lines in the ledger; None where the queue is full."""
@@ -386,6 +397,14 @@ class _Wave:
         """The job behind everything: at once when something ends, if something did not fit."""
         if line := self._relay_line():
             return line.job
+        while (job := self._submit_relay()) is None and self.handed.submitted:
+            self._withdraw()
+        if job is None:
+            raise SlurmError(f"no room for the relay, without which nothing more comes of this "
+                             f"study: {self.handed.full}; launch again when there is")  # fmt: skip
+        return job
+
+    def _submit_relay(self) -> str | None:
         order, study = self.order, self.order.asked.name
         live = self._live_jobs()
         waits = self.handed.unfit > 0 and order.site.slurm.jobs_may_submit
@@ -395,8 +414,18 @@ class _Wave:
             after_one=live if waits else (),
             begin_minutes=0 if live else _FULL_MINUTES,
         )
-        submission = Submission(study, request.name, "relay", None, None, provenance.now())
+        submission = Submission(
+            study, request.name, "relay", None, None, provenance.now(), socket.gethostname()
+        )
         return self._call(submission, request)
+
+    def _withdraw(self) -> None:
+        """Give the place of what was submitted last to the relay."""
+        submission, runs = self.handed.submitted.pop()
+        known = self.ledger.submissions[submission.name]
+        self.ledger.close(known, "withdrawn")
+        slurm.cancel([str(known.job)])
+        self.handed.unfit += runs
 
     def _live_jobs(self) -> tuple[str, ...]:
         """Jobs that work for this study, whoever submitted them; arrays as a whole."""
@@ -469,10 +498,14 @@ def relay_request(order: Order, number: int) -> Request:
 
 
 def command(order: Order, module: str, *more: str) -> tuple[str, ...]:
-    """What a job runs: this very Python and this very package, from any folder."""
+    """What a job of a launched study runs."""
+    return command_of(order, module, "--study", order.asked.name, *more)
+
+
+def command_of(order: Order, module: str, *more: str) -> tuple[str, ...]:
+    """This very Python and this very package, from any folder."""
     package = str(Path(hpc_xfer.__file__).parent.parent)
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     call = ["env", f"PYTHONPATH={':'.join(dict.fromkeys(paths))}", sys.executable, "-u"]
     call += ["-m", f"hpc_xfer.{module}", "--store", str(order.store.root.resolve())]
-    call += ["--study", order.asked.name]
     return (*call, *(["--site", str(order.site_file)] if order.site_file else []), *more)

@@ -210,7 +210,14 @@ def classify(error: BaseException) -> str:
         return "out of memory"
     if type(error).__name__ == "OutOfMemoryError":
         return "CUDA out of memory"
-    return "code"
+    return "killed" if _is_of_a_lost_rank(error) else "code"
+
+
+def _is_of_a_lost_rank(error: BaseException) -> bool:
+    """What NCCL and gloo say when another rank has gone away in the middle of a step."""
+    if type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError"):
+        return True
+    return isinstance(error, RuntimeError) and "/gloo/" in str(error)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

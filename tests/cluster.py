@@ -1,15 +1,19 @@
-"""A real, private Slurm on this machine: several slurmd, one controller, up in two seconds.
+"""A real Slurm on this machine, in one folder: nodes that are processes, up in a second.
 
-    python -m tests.cluster start /tmp/cluster --nodes 4      # prints what to export
+    eval "$(python -m tests.cluster start /tmp/cluster)"  # sets SLURM_CONF
     python -m tests.cluster stop /tmp/cluster
 
-The tests start their own. Nodes are `slurmd -N n1`, `-N n2`, ... on one host, with a munge and
-ports of their own; no name needs to resolve. Seen on Slurm 22.05.
+Each node is a `slurmd -N n1`, `-N n2`, ... with a port of its own, beside one slurmctld and one
+munged; with accounting also slurmdbd and mariadbd. Needs no root, no container, no entry in
+/etc/hosts; what the tests start ends with them, even if they are killed. Seen on Slurm 22.05.
 """
 
 import argparse
 import contextlib
 import os
+import pwd
+import random
+import re
 import secrets
 import shutil
 import signal
@@ -18,81 +22,114 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from getpass import getuser
 from pathlib import Path
 
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
-FOR_ACCOUNTING = ("slurmdbd", "mariadbd", "mariadb-install-db", "mariadb")
+OF_SLURM = ("SLURM", "SBATCH_", "SALLOC_", "SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_")  # variables
+FOR_ACCOUNTING = ("slurmdbd", "sacctmgr", "mariadbd", "mariadb-install-db", "mariadb")
 _SECONDS = 30  # for a daemon to come up
-_CPUS = 16  # told to Slurm for each node, whatever this machine has
-_GPUS = 4
+_MARK = "XFER_CLUSTER"  # in the environment of every daemon and of what slurmd starts
+_NODE = "XFER_CLUSTER_NODE"
+# As it was at first: a test may have put a false sbatch in front. Debian keeps daemons in sbin.
+_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+_FOLDERS = ("dev", "log", "munge", "mysql", "run", "spool", "state")
+_FILES = ("gres.conf", "my.cnf", "slurm.conf", "slurmdbd.conf")
 
-_CONF = """\
-AuthType=auth/munge
-CredType=cred/munge
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-JobAcctGatherType=jobacct_gather/linux
-MpiDefault=none
-ReturnToService=2
-SlurmdParameters=config_overrides
-GresTypes=gpu
-PreemptType=preempt/partition_prio
-"""
-# Quick for tests; each may be set otherwise.
-_SETTINGS = {
-    "SlurmdTimeout": "10",
-    "KillWait": "5",
+# Quick for tests; `settings` of Cluster.start replaces any of them.
+_DEFAULTS = {
+    "AuthType": "auth/munge",
+    "CredType": "cred/munge",
+    "ProctrackType": "proctrack/linuxproc",
+    "TaskPlugin": "task/none",
+    "JobAcctGatherType": "jobacct_gather/linux",
+    "SelectType": "select/cons_tres",
+    "SelectTypeParameters": "CR_Core",  # CR_Core_Memory also shares out memory
+    "SchedulerParameters": "sched_interval=1,bf_interval=1,batch_sched_delay=0",
+    "PreemptType": "preempt/partition_prio",
     "PreemptMode": "REQUEUE",
-    "SchedulerParameters": "sched_interval=1,bf_interval=1",
     "JobRequeue": "1",
+    "KillWait": "5",
+    "SlurmdTimeout": "10",
+    "ReturnToService": "2",
+    "SlurmdParameters": "config_overrides",  # nodes are told to have more than this machine
+    "GresTypes": "gpu",
+    "MpiDefault": "none",
+    "MailProg": "/bin/true",
 }
+_PARTITIONS = {
+    "gpu": "Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=10",
+    "urgent": "PriorityTier=10 PreemptMode=OFF",
+}
+
+
+class ClusterError(RuntimeError):
+    """The cluster does not start, or one of its commands failed; says why."""
 
 
 def missing(accounting: bool = False) -> list[str]:
     """Programs that are not installed."""
     wanted = (*NEEDED, *(FOR_ACCOUNTING if accounting else ()))
-    return [name for name in wanted if shutil.which(name, path=_path()) is None]
+    return [name for name in wanted if shutil.which(name, path=_PATH) is None]
 
 
 @dataclass
 class Cluster:
-    """A running cluster; `env` is what its commands need."""
+    """A running cluster; commands find it by `env`."""
 
     root: Path
     nodes: int
-    accounting: bool = False
-    daemons: dict[str, int] = field(default_factory=dict)  # name -> process id, leads its group
+    _daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, repr=False)
+    _guard: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @classmethod
     def start(
         cls,
-        root: Path | None = None,
+        folder: Path | None = None,
         nodes: int = 4,
         accounting: bool = False,
         settings: Mapping[str, str] | None = None,
-        partitions: Iterable[str] = (),
+        partitions: Mapping[str, str] | None = None,
+        cpus: int = 16,
+        gpus: int = 4,
     ) -> "Cluster":
         """Start all daemons and wait until every node is idle.
 
         Args:
-            root: new or empty folder with a short path (sockets have at most 107 characters).
-            settings: lines of slurm.conf that replace the defaults.
-            partitions: lines `PartitionName=...` instead of `gpu` and `urgent`.
+            folder: new or empty. Its path is short, as a socket's name has at most 107 characters.
+                Without it, one in /tmp.
+            accounting: with slurmdbd and an account for this user; limits are enforced.
+            settings: lines of slurm.conf, instead of ours or added. `AuthInfo` keeps its socket;
+                {"AuthInfo": "cred_expire=120"} holds requeued jobs as long as Slurm's default.
+            partitions: options by name; `gpu` and `urgent` replace ours, others are added.
+            cpus: of a node, whatever this machine has, so that several jobs share one.
         """
-        folder = root or Path(tempfile.mkdtemp(prefix="xfer-slurm-", dir="/tmp"))
-        cluster = cls(folder.resolve(), nodes, accounting)
+        root = (folder or Path(tempfile.mkdtemp(prefix="xfer-", dir="/tmp"))).resolve()
+        _check(root)
+        cluster = cls(root, nodes, _guard=_watch_over(root))
         try:
-            cluster._write(dict(_SETTINGS) | dict(settings or {}), list(partitions))
-            cluster._start_all()
+            have = dict.fromkeys(cluster.names, (cpus, gpus))
+            _write_files(root, have, accounting, settings or {}, partitions or {})
+            cluster._start_munge()
+            if accounting:
+                cluster._start_database()
+                cluster.start_accounting()
+                cluster._make_account()
+            cluster.start_controller()
+            for name in cluster.names:
+                cluster.start_node(name)
+            cluster._await("every node to be idle", cluster._is_idle)
         except BaseException:
             cluster.stop()
             raise
         return cluster
+
+    # What is asked of it
+
+    @property
+    def names(self) -> list[str]:
+        return [f"n{i + 1}" for i in range(self.nodes)]
 
     @property
     def conf(self) -> Path:
@@ -100,292 +137,494 @@ class Cluster:
 
     @property
     def env(self) -> dict[str, str]:
-        return {"SLURM_CONF": str(self.conf), "PATH": _path()}
-
-    @property
-    def names(self) -> list[str]:
-        return [f"n{i + 1}" for i in range(self.nodes)]
+        return {"SLURM_CONF": str(self.conf)}
 
     def run(self, *command: str) -> str:
-        """Standard output of a Slurm command; what went wrong, as an AssertionError."""
-        done = subprocess.run(
-            command, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+        """Standard output of a Slurm command, stripped.
+
+        Raises:
+            ClusterError: with what it wrote to standard error.
+        """
+        done = self._ask(*command)
+        if done.returncode:
+            raise ClusterError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
         return done.stdout.strip()
 
+    def submit(self, command: str, *options: str) -> str:
+        """A batch job of one shell command that leaves no output; its id."""
+        job = self.run("sbatch", "--parsable", "-o", "/dev/null", *options, "--wrap", command)
+        return job.partition(";")[0]
+
     def state(self, job: str) -> str:
-        """The state of a job, also of one that ended not long ago; empty if it is unknown."""
-        done = subprocess.run(
-            ["squeue", "-h", "-r", "-t", "all", "-j", job, "-o", "%T"],
-            env={**os.environ, **self.env}, capture_output=True, text=True,
-        )  # fmt: skip
+        """As PENDING or RUNNING, also of a job that ended not long ago; "" if it is unknown."""
+        done = self._ask("squeue", "-h", "-r", "-t", "all", "-j", job, "-o", "%T")
+        if done.returncode and "Invalid job id" not in done.stderr:
+            raise ClusterError(f"squeue: {done.stderr.strip()}")
         return done.stdout.split("\n")[0].strip()
 
+    def node_state(self, name: str) -> str:
+        """As idle, mixed or down; with a * while its slurmd does not answer."""
+        return self.run("sinfo", "-h", "-n", name, "-o", "%T").split("\n")[0]
+
     def live(self) -> list[str]:
-        """Ids of what is in the queue."""
+        """Ids of what is in the queue and not over."""
         return self.run("squeue", "-h", "-r", "-o", "%i").split()
 
-    def clear(self) -> None:
-        """Cancel all jobs, wait for their end, and bring every node back."""
-        if self.live():
-            self.run("scancel", "-u", getuser())
-            _wait("an empty queue", lambda: not self.live(), 60)
-        for name in self.names:
-            if f"slurmd.{name}" not in self.daemons:
-                self.start_node(name)
-        if self._node_states() != ["idle"] * self.nodes:
-            nodes = ",".join(self.names)
-            subprocess.run(
-                ["scontrol", "update", f"NodeName={nodes}", "State=RESUME"],
-                env={**os.environ, **self.env}, capture_output=True,
-            )  # fmt: skip
-            _wait("idle nodes", self._idle)
+    # What befalls it
 
-    def drain(self) -> None:
-        """No job begins any more."""
-        nodes = ",".join(self.names)
-        self.run("scontrol", "update", f"NodeName={nodes}", "State=DRAIN", "Reason=test")
+    def drain(self, *names: str) -> None:
+        """No job begins on these nodes (without names: on any)."""
+        self._set_nodes(names, "State=DRAIN", "Reason=test")
+
+    def resume(self, *names: str) -> None:
+        self._set_nodes(names, "State=RESUME")
 
     def kill_node(self, name: str) -> None:
-        """As when a machine loses its network: slurmd is gone, the jobs on it live on."""
-        os.kill(self.daemons.pop(f"slurmd.{name}"), signal.SIGKILL)
+        """As when a node loses its network: slurmd is gone, the jobs on it live on."""
+        self._kill(f"slurmd.{name}")
+
+    def crash_node(self, name: str) -> None:
+        """As when a node loses power: slurmd is gone, and the jobs on it."""
+        self._kill(f"slurmd.{name}")
+        _end(lambda: _processes(self.root, node=name))
 
     def start_node(self, name: str) -> None:
-        self._spawn(f"slurmd.{name}", "slurmd", "-D", "-N", name)
+        self._spawn(f"slurmd.{name}", "slurmd", "-D", "-N", name, env={_NODE: name})
+
+    def stop_controller(self) -> None:
+        """In good order: it writes down all it knows. Jobs run on, commands fail."""
+        self._kill("slurmctld", signal.SIGTERM)
+
+    def start_controller(self) -> None:
+        self._spawn("slurmctld", "slurmctld", "-D")
+        self._await("slurmctld to answer", lambda: self._succeeds("scontrol", "ping"))
 
     def restart_controller(self) -> None:
-        os.kill(self.daemons.pop("slurmctld"), signal.SIGKILL)
-        self._spawn("slurmctld", "slurmctld", "-D")
-        _wait("slurmctld", lambda: self._ok("scontrol", "ping"))
+        """By kill -9, so it goes by what it wrote last.
+
+        That is up to 5 s old as to what was submitted: such a job is lost. The start of a job may
+        not be written for minutes: it is PENDING again, its processes are killed as soon as their
+        node reports them, and it starts anew. For a restart without either, stop and start.
+        """
+        self._kill("slurmctld")
+        self.start_controller()
 
     def stop_accounting(self) -> None:
-        os.kill(self.daemons.pop("slurmdbd"), signal.SIGKILL)
+        """By kill -9; slurmctld keeps what it has to tell."""
+        self._kill("slurmdbd")
+
+    def start_accounting(self) -> None:
+        self._spawn("slurmdbd", "slurmdbd", "-D")
+        self._await("slurmdbd to answer", lambda: self._succeeds("sacctmgr", "-n", "show", "qos"))
 
     def limit_submits(self, most: int) -> None:
-        """A limit of a quality of service on the jobs that a user may have in the queue."""
-        self.run("sacctmgr", "-i", "modify", "qos", "normal", "set", f"MaxSubmitJobsPerUser={most}")
-        _wait("the limit", lambda: f"MaxSubmitJobsPU={most}(" in self.run(
-            "scontrol", "show", "assoc_mgr", "flags=qos") or str(most) in self.run(
-            "sacctmgr", "-nP", "show", "qos", "normal", "format=MaxSubmitPU"))  # fmt: skip
+        """How many jobs, or elements of arrays, this user may have in the queue.
+
+        Root and SlurmUser are not spared: sbatch says QOSMaxSubmitJobPerUserLimit to them too. An
+        array that does not fit as a whole is refused as a whole.
+        """
+        limit = f"MaxSubmitJobsPerUser={most}"
+        self.run("sacctmgr", "-i", "modify", "qos", "normal", "set", limit)
+        seen = f"MaxSubmitJobsPU={most}("
+        show = ("scontrol", "-o", "show", "assoc_mgr", "flags=qos", "qos=normal")
+        self._await("slurmctld to hear of the limit", lambda: seen in self.run(*show))
+
+    # Its end
+
+    def clear(self) -> None:
+        """As new: all daemons run, no job is left, every node is idle."""
+        if not self._runs("slurmctld"):
+            self.start_controller()
+        for name in self.names:
+            if not self._runs(f"slurmd.{name}"):
+                self.start_node(name)
+        if self.live():
+            self.run("scancel", "-u", _user())
+            self._await("the queue to be empty", lambda: not self.live(), seconds=60)
+        daemons = {daemon.pid for daemon in self._daemons.values()}
+        _end(lambda: _processes(self.root, spare=daemons))
+        if not self._is_idle():
+            self._ask("scontrol", "update", f"NodeName={','.join(self.names)}", "State=RESUME")
+            self._await("every node to be idle", self._is_idle)
 
     def stop(self) -> None:
-        """End every daemon, whatever they started, and remove the folder."""
-        for pid in reversed(list(self.daemons.values())):
-            _signal_group(pid, signal.SIGTERM)
-        end = time.monotonic() + 3
-        while any(_alive(pid) for pid in self.daemons.values()) and time.monotonic() < end:
-            time.sleep(0.05)
-        for pid in self.daemons.values():
-            _signal_group(pid, signal.SIGKILL)
-        for pid in _processes_with(str(self.conf)):
-            _signal(pid, signal.SIGKILL)
-        self.daemons.clear()
-        shutil.rmtree(self.root, ignore_errors=True)
+        """End every daemon and every job, and remove the folder."""
+        stop(self.root)
+        for daemon in self._daemons.values():
+            daemon.wait()
+        self._daemons.clear()
+        self.leave()
 
-    def _write(self, settings: Mapping[str, str], partitions: list[str]) -> None:
-        for name in ("state", "log", "munge", "dev"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
-        control, self._dbd, self._sql, *ports = _free_ports(3 + self.nodes)
-        key = self.root / "munge/key"
+    def leave(self) -> None:
+        """Let it run on when this process ends; `stop(root)` ends it then."""
+        if self._guard is None:
+            return
+        os.killpg(self._guard.pid, signal.SIGKILL)
+        self._guard.communicate()
+        self._guard = None
+
+    # How it is made
+
+    def _start_munge(self) -> None:
+        folder = self.root / "munge"
+        key = folder / "key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
-        for i in range(_GPUS):  # a GRES without device files makes its node invalid
-            (self.root / f"dev/gpu{i}").symlink_to("/dev/null")
-        gres = f"Name=gpu File={self.root}/dev/gpu[0-{_GPUS - 1}]"
-        (self.root / "gres.conf").write_text("".join(f"NodeName={n} {gres}\n" for n in self.names))
-        user, host, root = getuser(), socket.gethostname(), self.root
-        lines = [
-            f"ClusterName=xfer{os.getpid()}", f"SlurmctldHost={host}(127.0.0.1)",
-            f"SlurmctldPort={control}", f"SlurmUser={user}", f"SlurmdUser={user}",
-            # A requeued job is held for cred_expire, 120 s if not said otherwise.
-            f"AuthInfo=socket={root}/munge/socket,cred_expire=5",
-            f"StateSaveLocation={root}/state", f"SlurmdSpoolDir={root}/spool/%n",
-            f"SlurmctldPidFile={root}/slurmctld.pid", f"SlurmdPidFile={root}/slurmd.%n.pid",
-            f"SlurmctldLogFile={root}/log/slurmctld.log",
-            f"SlurmdLogFile={root}/log/slurmd.%n.log",
-        ]  # fmt: skip
-        if self.accounting:
-            lines += [
-                "AccountingStorageType=accounting_storage/slurmdbd",
-                "AccountingStorageHost=localhost", f"AccountingStoragePort={self._dbd}",
-                f"AccountingStoragePass={root}/munge/socket",
-            ]  # fmt: skip
-        lines += [f"{key}={value}" for key, value in settings.items()]
-        for name, port in zip(self.names, ports, strict=True):
-            (root / "spool" / name).mkdir(parents=True)
-            lines.append(
-                f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} "
-                f"CPUs={_CPUS} RealMemory=16000 Gres=gpu:{_GPUS}"
-            )
-        lines += partitions or [
-            "PartitionName=gpu Nodes=ALL Default=YES State=UP PriorityTier=1 PreemptMode=REQUEUE "
-            "GraceTime=10",
-            "PartitionName=urgent Nodes=ALL State=UP PriorityTier=10 PreemptMode=off",
-        ]
-        self.conf.write_text(_CONF + "\n".join(lines) + "\n")
+        files = [f"--{what}={folder}/{what[:-5]}" for what in ("key-file", "pid-file", "seed-file")]
+        files += [f"--socket={_munge(self.root)}", f"--log-file={self.root}/log/munged.log"]
+        self._spawn("munged", "munged", "--foreground", "--force", *files)
 
-    def _start_all(self) -> None:
-        munge = self.root / "munge"
-        self._spawn(
-            "munged", "munged", "-F", "--force", f"--key-file={munge}/key",
-            f"--socket={munge}/socket", f"--pid-file={munge}/pid", f"--log-file={munge}/log",
-            f"--seed-file={munge}/seed",
-        )  # fmt: skip
-        if self.accounting:
-            self._start_accounting()
-        self._spawn("slurmctld", "slurmctld", "-D")
-        for name in self.names:
-            self.start_node(name)
-        _wait("the cluster", self._idle, tell=self._last_words)
-        if self.accounting:
-            self._make_account()
-
-    def _start_accounting(self) -> None:
-        data, user = self.root / "mysql", getuser()
-        install = ["mariadb-install-db", f"--datadir={data}", f"--user={user}", "--skip-test-db",
-                   "--auth-root-authentication-method=normal"]  # fmt: skip
-        subprocess.run(install, check=True, capture_output=True, env={**os.environ, **self.env})
-        self._spawn(
-            "mariadbd", "mariadbd", "--no-defaults", f"--datadir={data}", f"--user={user}",
-            f"--socket={data}/s", f"--port={self._sql}", "--bind-address=127.0.0.1",
-            "--innodb-buffer-pool-size=32M", "--skip-grant-tables",
-        )  # fmt: skip
-        create = "create database if not exists slurm_acct_db"
-        _wait("mariadb", lambda: self._ok("mariadb", "-S", f"{data}/s", "-e", create))
-        conf = self.root / "slurmdbd.conf"
-        socket_ = f"{self.root}/munge/socket"
-        conf.write_text(
-            f"AuthType=auth/munge\nAuthInfo=socket={socket_}\nDbdHost=localhost\n"
-            f"DbdPort={self._dbd}\nSlurmUser={user}\nStorageType=accounting_storage/mysql\n"
-            f"StorageHost=127.0.0.1\nStoragePort={self._sql}\nStorageUser={user}\n"
-            f"StorageLoc=slurm_acct_db\nLogFile={self.root}/log/slurmdbd.log\n"
-            f"PidFile={self.root}/slurmdbd.pid\n"
-        )
-        conf.chmod(0o600)
-        self._spawn("slurmdbd", "slurmdbd", "-D")
-        _wait("slurmdbd", lambda: self._ok("sacctmgr", "-n", "show", "cluster"))
+    def _start_database(self) -> None:
+        options = f"--defaults-file={self.root}/my.cnf"
+        self.run("mariadb-install-db", options, "--auth-root-authentication-method=normal")
+        self._spawn("mariadbd", "mariadbd", options)
+        create = ("mariadb", options, "-e", "create database slurm_acct_db")
+        self._await("mariadbd to answer", lambda: self._succeeds(*create))
 
     def _make_account(self) -> None:
-        add = ["sacctmgr", "-i", "add"]
-        self.run(*add, "account", "lab", "Description=lab", "Organization=lab")
-        self.run(*add, "user", getuser(), "Account=lab", "DefaultAccount=lab")
+        """Where limits are enforced, a user without an account may submit nothing. Root has one."""
+        add = ("sacctmgr", "-i", "add")
+        self.run(*add, "cluster", "xfer")
+        if _user() != "root":
+            self.run(*add, "user", _user(), "Account=root")
 
-    def _spawn(self, name: str, *command: str) -> None:
-        with open(self.root / "log" / f"{name}.out", "ab") as out:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                env={**os.environ, **self.env}, start_new_session=True,
+    def _spawn(self, name: str, *command: str, env: Mapping[str, str] | None = None) -> None:
+        """A daemon that leads a session of its own: Ctrl-C does not reach it."""
+        program = shutil.which(command[0], path=_PATH)
+        assert program is not None, "missing() was asked before"
+        with open(self.root / f"log/{name}.out", "ab") as out:
+            self._daemons[name] = subprocess.Popen(
+                [program, *command[1:]],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.root,
+                env={**self._environment(), _MARK: str(self.root), **(env or {})},
+                start_new_session=True,
             )  # fmt: skip
-        self.daemons[name] = process.pid
-        _CHILDREN.append(process)
-        (self.root / f"{name}.spawned").write_text(str(process.pid))
+
+    def _kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        daemon = self._daemons.pop(name)
+        daemon.send_signal(number)
+        daemon.wait(_SECONDS)
+
+    def _runs(self, name: str) -> bool:
+        return name in self._daemons and self._daemons[name].poll() is None
+
+    def _ask(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, env=self._environment(), capture_output=True, text=True, timeout=60
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """Without what a surrounding job of another Slurm would say."""
+        outer = {name: os.environ[name] for name in os.environ if not name.startswith(OF_SLURM)}
+        return {**outer, **self.env, "PATH": _PATH}
+
+    def _succeeds(self, *command: str) -> bool:
+        return self._ask(*command).returncode == 0
 
     def _node_states(self) -> list[str]:
-        done = subprocess.run(
-            ["sinfo", "-h", "-N", "-o", "%N %T"],
-            env={**os.environ, **self.env}, capture_output=True, text=True,
-        )  # fmt: skip
-        return [line.split()[1] for line in sorted(set(done.stdout.splitlines()))]
+        shown = self._ask("sinfo", "-h", "-N", "-o", "%N %T").stdout
+        return [line.split()[1] for line in sorted(set(shown.splitlines()))]
 
-    def _idle(self) -> bool:
+    def _is_idle(self) -> bool:
         return self._node_states() == ["idle"] * self.nodes
 
-    def _ok(self, *command: str) -> bool:
-        done = subprocess.run(command, env={**os.environ, **self.env}, capture_output=True)
-        return done.returncode == 0
+    def _set_nodes(self, names: Sequence[str], *settings: str) -> None:
+        self.run("scontrol", "update", f"NodeName={','.join(names or self.names)}", *settings)
 
-    def _last_words(self) -> str:
-        files = sorted(self.root.glob("log/*.log"))
-        return "; ".join(f"{f.name}: {f.read_text(errors='replace')[-300:]}" for f in files)
+    def _await(self, what: str, ready: Callable[[], bool], seconds: float = _SECONDS) -> None:
+        """Return when `ready`; say what the daemons said if that does not come."""
+        end = time.monotonic() + seconds
+        while not ready():
+            for name, daemon in self._daemons.items():
+                if daemon.poll() is not None:
+                    raise ClusterError(
+                        f"{name} has ended while we waited for {what}:\n{self._last_words(name)}"
+                    )
+            if time.monotonic() > end:
+                said = "\n".join(f"{name}:\n{self._last_words(name)}" for name in self._daemons)
+                raise ClusterError(f"waited {seconds:.0f} s for {what}, in vain\n{said}")
+            time.sleep(0.05)
 
-
-_CHILDREN: list[subprocess.Popen[bytes]] = []  # kept, so that their ends are waited for
-
-
-def _path() -> str:
-    """Debian keeps daemons in sbin, which is not on everybody's PATH."""
-    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    def _last_words(self, name: str) -> str:
+        """The last lines that a daemon wrote, to its log or before it had one."""
+        files = [self.root / f"log/{name}.{kind}" for kind in ("log", "out")]
+        texts = [file.read_text(errors="replace") for file in files if file.exists()]
+        return "\n".join(next((text for text in texts if text), "(nothing)").splitlines()[-5:])
 
 
-def _wait(
-    what: str, ready: Callable[[], bool], seconds: float = _SECONDS, tell: Callable[[], str] = str
+def stop(root: Path) -> None:
+    """End every process of the cluster in a folder, whoever started it, and remove its files."""
+    _end(lambda: _processes(root))
+    for name in _FOLDERS:
+        shutil.rmtree(root / name, ignore_errors=True)
+    for name in _FILES:
+        (root / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the user's own files stay
+        root.rmdir()
+
+
+def _check(root: Path) -> None:
+    if re.fullmatch(r"[\w./+-]{1,80}", str(root)) is None:
+        raise ClusterError(
+            f"{root}: Slurm needs a path of letters, digits and ._+-/, at most 80 characters long"
+        )
+    if _processes(root):
+        raise ClusterError(f"{root}: a cluster runs there already; stop it first")
+    if root.exists() and any(root.iterdir()):
+        raise ClusterError(f"{root}: is not empty")
+
+
+# What the daemons read
+
+
+def _write_files(
+    root: Path,
+    nodes: Mapping[str, tuple[int, int]],  # CPUs and GPUs of each
+    accounting: bool,
+    settings: Mapping[str, str],
+    partitions: Mapping[str, str],
 ) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > end:
-            raise RuntimeError(f"{what} did not come within {seconds:.0f} s; {tell()}")
-        time.sleep(0.1)
+    for name in (*_FOLDERS, *(f"spool/{node}" for node in nodes)):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    ports = _Ports.free(len(nodes))
+    conf = _settings(root, ports, accounting, settings)
+    gres = ""
+    for (name, (cpus, gpus)), port in zip(nodes.items(), ports.nodes, strict=True):
+        conf += _node(name, port, cpus, gpus)
+        gres += _gpus(root, name, gpus)
+    for name, options in {**_PARTITIONS, **partitions}.items():
+        conf += _partition(name, options)
+    (root / "slurm.conf").write_text(conf)
+    (root / "gres.conf").write_text(gres)
+    if accounting:
+        (root / "my.cnf").write_text(_database(root, ports.mariadbd))
+        (root / "slurmdbd.conf").write_text(_slurmdbd(root, ports))
+        (root / "slurmdbd.conf").chmod(0o600)  # slurmdbd takes no other
 
 
-def _processes_with(mark: str) -> list[int]:
-    """Processes that carry a text in their environment: what jobs of this cluster left."""
+def _settings(root: Path, ports: "_Ports", accounting: bool, own: Mapping[str, str]) -> str:
+    settings = {
+        "ClusterName": "xfer",
+        "SlurmctldHost": f"{socket.gethostname()}(127.0.0.1)",
+        "SlurmctldPort": str(ports.slurmctld),
+        "SlurmUser": _user(),
+        "SlurmdUser": _user(),
+        "StateSaveLocation": f"{root}/state",
+        "SlurmdSpoolDir": f"{root}/spool/%n",
+        "SlurmctldPidFile": f"{root}/run/slurmctld.pid",
+        "SlurmdPidFile": f"{root}/run/slurmd.%n.pid",
+        "SlurmctldLogFile": f"{root}/log/slurmctld.log",
+        "SlurmdLogFile": f"{root}/log/slurmd.%n.log",
+        **_DEFAULTS,
+    }
+    if accounting:
+        settings |= {
+            "AccountingStorageType": "accounting_storage/slurmdbd",
+            "AccountingStorageHost": "127.0.0.1",
+            "AccountingStoragePort": str(ports.slurmdbd),
+            # Without it each command asks the munge of this machine, and waits 10 s for it.
+            "AccountingStoragePass": str(_munge(root)),
+            "AccountingStorageEnforce": "limits,qos",
+        }
+    # A requeued job is held for cred_expire, which is 120 s if not said otherwise.
+    auth = f"socket={_munge(root)},{own.get('AuthInfo', 'cred_expire=5')}"
+    return "".join(f"{k}={v}\n" for k, v in {**settings, **own, "AuthInfo": auth}.items())
+
+
+def _node(name: str, port: int, cpus: int, gpus: int) -> str:
+    gres = f" Gres=gpu:{gpus}" if gpus else ""
+    return (
+        f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} "
+        f"CPUs={cpus} RealMemory=16000{gres}\n"
+    )
+
+
+def _gpus(root: Path, node: str, count: int) -> str:
+    """A line of gres.conf; a node whose GPUs have no device files comes up invalid."""
+    files = [root / f"dev/{node}.gpu{i}" for i in range(count)]
+    for file in files:
+        file.symlink_to("/dev/null")
+    return f"NodeName={node} Name=gpu File={','.join(map(str, files))}\n" if files else ""
+
+
+def _partition(name: str, options: str) -> str:
+    return f"PartitionName={name} Nodes=ALL State=UP {options}\n"
+
+
+def _database(root: Path, port: int) -> str:
+    return f"""\
+[mysqld]
+datadir={root}/mysql
+socket={root}/run/mysql
+port={port}
+bind-address=127.0.0.1
+user={_user()}
+skip-grant-tables
+innodb-buffer-pool-size=32M
+innodb-flush-log-at-trx-commit=0
+[client]
+socket={root}/run/mysql
+"""
+
+
+def _slurmdbd(root: Path, ports: "_Ports") -> str:
+    return f"""\
+AuthType=auth/munge
+AuthInfo=socket={_munge(root)}
+SlurmUser={_user()}
+DbdHost=localhost
+DbdPort={ports.slurmdbd}
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={ports.mariadbd}
+StorageUser={_user()}
+StorageLoc=slurm_acct_db
+LogFile={root}/log/slurmdbd.log
+PidFile={root}/run/slurmdbd.pid
+"""
+
+
+def _munge(root: Path) -> Path:
+    """The socket."""
+    return root / "munge/socket"
+
+
+@dataclass(frozen=True)
+class _Ports:
+    slurmctld: int
+    slurmdbd: int
+    mariadbd: int
+    nodes: tuple[int, ...]
+
+    @classmethod
+    def free(cls, nodes: int) -> "_Ports":
+        """Below those of outgoing connections, so that none of these takes one before us."""
+        found: list[int] = []
+        with contextlib.ExitStack() as held:
+            while len(found) < nodes + 3:
+                one = held.enter_context(socket.socket())
+                port = random.SystemRandom().randrange(20000, 32000)
+                with contextlib.suppress(OSError):
+                    one.bind(("", port))
+                    found.append(port)
+        slurmctld, slurmdbd, mariadbd, *others = found
+        return cls(slurmctld, slurmdbd, mariadbd, tuple(others))
+
+
+# Processes
+
+
+@dataclass(frozen=True)
+class _Process:
+    pid: int
+    parent: int
+    session: int
+    environment: frozenset[str]
+
+
+def _everything() -> list[_Process]:
+    """All processes whose environment we may read."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return [pid for pid in found if pid not in _ancestors()]
-
-
-def _ancestors() -> set[int]:
-    pid, found = os.getpid(), set()
-    while pid > 1:
-        found.add(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        with contextlib.suppress(OSError):
+            _, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            environment = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+            found.append(
+                _Process(int(folder.name), int(parent), int(session), frozenset(environment))
+            )
     return found
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
+def _processes(root: Path, node: str = "", spare: Collection[int] = ()) -> set[int]:
+    """Daemons of a cluster, slurmstepd and jobs; all, or those of a node; not the sessions `spare`.
+
+    Found by their environment, not by the ids that were once written down: a job has left its
+    daemon's session, and an id may be another's by now.
+    """
+    everything = _everything()
+    daemon = {f"{_MARK}={root}", *([f"{_NODE}={node}"] if node else [])}
+    sessions = {p.session for p in everything if daemon <= p.environment} - set(spare)
+    found = {p.pid for p in everything if p.session in sessions or _is_job(p, root, node)}
+    while more := {p.pid for p in everything if p.parent in found} - found:
+        found |= more
+    own = os.getpid()
+    parents = {p.pid: p.parent for p in everything}
+    while own in parents:
+        found.discard(own)
+        own = parents[own]
+    return found
+
+
+def _is_job(process: _Process, root: Path, node: str) -> bool:
+    """A shell of `salloc` is none: it runs where the user is."""
+    if f"SLURM_CONF={root}/slurm.conf" not in process.environment:
         return False
+    return any(
+        line == f"SLURMD_NODENAME={node}" if node else line.startswith("SLURMD_NODENAME=")
+        for line in process.environment
+    )
 
 
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+def _end(find: Callable[[], set[int]]) -> None:
+    """Kill what is found until nothing is: some may be starting others meanwhile."""
+    end = time.monotonic() + _SECONDS
+    while pids := find():
+        if time.monotonic() > end:
+            raise ClusterError(f"processes {sorted(pids)} do not end by kill -9")
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
 
 
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, number)
+def _watch_over(root: Path) -> subprocess.Popen[bytes]:
+    """A process that stops the cluster when this one ends, in whatever way: its input ends then."""
+    stop_it = [sys.executable, "-I", str(Path(__file__).resolve()), "stop", str(root)]
+    return subprocess.Popen(
+        ["sh", "-c", 'cat; exec "$@"', "guard", *stop_it],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
+        start_new_session=True,
+    )  # fmt: skip
 
 
-def main() -> None:
+def _user() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name  # not getuser(), which believes the environment
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.cluster",
         description="A real Slurm on this machine, to try things on.",
-        usage="%(prog)s start|stop FOLDER [options]\n\nexample:\n"
-        "  python -m tests.cluster start /tmp/cluster",
+        epilog="example:\n"
+        '  eval "$(python -m tests.cluster start /tmp/cluster)"\n'
+        "  sinfo\n"
+        "  python -m tests.cluster stop /tmp/cluster\n\n"
+        "Nodes n1, n2, ... have 16 CPUs and 4 GPUs each as far as Slurm knows; jobs share what is\n"
+        "there. Partitions: gpu, and urgent, whose jobs preempt those of gpu.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("verb", choices=["start", "stop"])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--nodes", type=int, default=4)
-    parser.add_argument("--accounting", action="store_true")
-    args = parser.parse_args()
-    if absent := missing(args.accounting):
-        sys.exit(f"{', '.join(absent)}: not installed; run: make slurm")
-    if args.verb == "start":
-        args.folder.mkdir(parents=True, exist_ok=True)
-        Cluster.start(args.folder, args.nodes, args.accounting)
-        print(f"export SLURM_CONF={args.folder.resolve()}/slurm.conf")
-        return
-    there = {f.stem: int(f.read_text()) for f in args.folder.glob("*.spawned")}
-    Cluster(args.folder.resolve(), 0, daemons=there).stop()
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="start|stop")
+    start = verbs.add_parser("start", help="start one; prints what to export")
+    start.add_argument("folder", type=Path, help="new or empty, with a short path")
+    start.add_argument("--nodes", type=int, default=4, metavar="N", help="4 if not given")
+    start.add_argument("--accounting", action="store_true", help="with slurmdbd: sacct, limits")
+    start.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a line of slurm.conf"
+    )
+    verbs.add_parser("stop", help="end it and its jobs").add_argument("folder", type=Path)
+    args = parser.parse_args(argv)
+    try:
+        if args.verb == "stop":
+            stop(args.folder.resolve())
+            return
+        if absent := missing(args.accounting):
+            raise ClusterError(f"not installed: {', '.join(absent)}; run: make slurm")
+        settings = dict(line.split("=", 1) for line in args.set)
+        cluster = Cluster.start(args.folder, args.nodes, args.accounting, settings)
+    except ClusterError as error:
+        sys.exit(str(error))
+    cluster.leave()
+    print(f"export SLURM_CONF={cluster.conf}")
 
 
 if __name__ == "__main__":

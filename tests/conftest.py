@@ -1,10 +1,12 @@
 """Shared input: rendered shards, made once for all tests; a real Slurm for those that need one."""
 
+import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,18 +42,41 @@ def no_site_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slurm: needs Slurm (make slurm); starts its own")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """So that `-m "not slurm"` leaves out all of them."""
+    for item in items:
+        if {"cluster", "make_cluster"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slurm")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("slurm"):
+        _needs_slurm()
+
+
 def _needs_slurm(accounting: bool = False) -> None:
-    """Skip where Slurm is not installed; where it must be (in CI), fail."""
+    """Skip where Slurm is not installed; where HPC_XFER_NEEDS_SLURM is set, as in CI, fail."""
     if absent := clusters.missing(accounting):
-        why = f"{', '.join(absent)} not installed; run: make slurm"
+        why = f"not installed: {', '.join(absent)}; run: make slurm"
         if os.environ.get("HPC_XFER_NEEDS_SLURM"):
-            pytest.fail(why)
+            pytest.fail(why, pytrace=False)
         pytest.skip(why)
+
+
+def _enter(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm's commands, and ours, speak to this cluster and to no other."""
+    for name in [name for name in os.environ if name.startswith(clusters.OF_SLURM)]:
+        monkeypatch.delenv(name)
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")
 def _shared_cluster() -> Iterator[Cluster]:
-    _needs_slurm()
     cluster = Cluster.start()
     yield cluster
     cluster.stop()
@@ -59,26 +84,39 @@ def _shared_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(_shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """Four nodes of a real Slurm with an empty queue; its commands are the environment's."""
-    for name, value in _shared_cluster.env.items():
-        monkeypatch.setenv(name, value)
+    """A real Slurm of four idle nodes with an empty queue; no accounting."""
     _shared_cluster.clear()
+    _enter(_shared_cluster, monkeypatch)
     yield _shared_cluster
     _shared_cluster.clear()
 
 
 @pytest.fixture
 def make_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Cluster]]:
-    """A cluster of its own, with other settings, for one test."""
-    made: list[Cluster] = []
+    """Starts a Slurm of the test's own; takes what Cluster.start takes."""
+    with contextlib.ExitStack() as stopped:
 
-    def make(**settings: object) -> Cluster:
-        _needs_slurm(bool(settings.get("accounting")))
-        made.append(Cluster.start(**settings))  # type: ignore[arg-type]
-        for name, value in made[-1].env.items():
-            monkeypatch.setenv(name, value)
-        return made[-1]
+        def make(*, accounting: bool = False, **settings: Any) -> Cluster:
+            _needs_slurm(accounting)
+            made = Cluster.start(accounting=accounting, **settings)
+            stopped.callback(made.stop)
+            _enter(made, monkeypatch)
+            return made
 
-    yield make
-    for cluster in made:
-        cluster.stop()
+        yield make
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[Path, int], None]]:
+    """Mounts a disk of so many MB on a folder."""
+    mounted: list[Path] = []
+
+    def mount(folder: Path, megabytes: int) -> None:
+        call = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(folder)]
+        if os.geteuid() != 0 or subprocess.run(call, capture_output=True).returncode != 0:
+            pytest.skip("mounting a small disk needs root")
+        mounted.append(folder)
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -1,0 +1,137 @@
+"""40,000 fine-tunings of 24 parents on a real Slurm whose nodes are drained, so that all queue.
+
+python -m benchmarks.launch_scale
+
+Measures what a user waits for: submitting, looking, launching again, and what the launcher needs.
+Beside it, submitit's own map_array with as many elements: one pickle each, which we do without.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from getpass import getuser
+from pathlib import Path
+
+from benchmarks import machine
+from hpc_xfer import plan, study
+from hpc_xfer.store import Store
+from tests.cluster import Cluster
+
+_ROOT = Path(__file__).parent.parent
+_GRID = """\
+name: scale
+pretrain:
+  - {method: scratch, arch: archs/glyph.json, seed: [%s]}
+finetune:
+  datasets: [digits, mnist5k]
+  shots: [1, 5, 10, 20, full]
+  draws: 42
+  mode: [ft, lp]
+  tune: {lr: [1e-3, 3e-3]}
+resources:
+  finetune: {minutes: {1: 2, 5: 5, 10: 10, 20: 15, full: 30}, target_minutes: 30}
+"""
+_LIMITS = {"submit": 60, "status": 5, "launch again": 10, "memory": 500}
+
+
+def main() -> None:
+    cluster = Cluster.start(nodes=1, settings={"MaxJobCount": "60000"})
+    try:
+        cluster.drain()
+        with tempfile.TemporaryDirectory() as folder:
+            _measure(Path(folder), cluster)
+    finally:
+        cluster.stop()
+
+
+def _measure(folder: Path, cluster: Cluster) -> None:
+    grid = _ROOT / "grids" / ".scale.yaml"  # beside archs/
+    grid.write_text(_GRID % ", ".join(map(str, range(24))))
+    site = folder / "site.yaml"
+    site.write_text("slurm: {gpu_option: none, relay: {memory: null}}\n")
+    places = [str(grid), "--site", str(site), "--store", str(folder / "store"), "--json"]
+    try:
+        submit, told = _timed(cluster, "launch", *places)
+        status, seen = _timed(cluster, "status", *places)
+        again, second = _timed(cluster, "launch", *places)
+        files = sum(1 for path in (folder / "store").rglob("*") if path.is_file())
+        cluster.run("scancel", "-u", getuser())
+        _write_records(grid, Store(folder / "store"))
+        done, _ = _timed(cluster, "launch", *places)
+        seen_done, _ = _timed(cluster, "status", *places)
+    finally:
+        grid.unlink()
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    arrays = told["submitted"]["jobs"]
+    assert (
+        second["submitted"]["runs"] == 0 and seen["counts"]["pending"] == told["submitted"]["runs"]
+    )
+    print(
+        f"{told['submitted']['runs']:,} runs, {told['submitted']['elements']:,} elements, "
+        f"{arrays} calls of sbatch, {files} files ({files / arrays:.1f} for each)"
+    )
+    print(machine.describe())
+    rows = {
+        "submit": submit, "status": status, "launch again": again,
+        "all done: status": seen_done, "all done: launch again": done,
+    }  # fmt: skip
+    for name, value in rows.items():
+        print(f"{name:<24}{value:>8.1f} s   at most {_LIMITS[name.split(': ')[-1]]} s")
+    print(f"{'memory':<24}{memory:>8.0f} MB  at most {_LIMITS['memory']} MB")
+    peers = _map_array(folder, cluster, told["submitted"]["elements"])
+    print(f"submitit map_array of as many elements: {peers[0]:.1f} s, {peers[1]:,} files")
+
+
+def _write_records(grid: Path, store: Store) -> None:
+    """As if all had run; what the numbers are is no matter here."""
+    for i, run in enumerate(plan.make(study.load(grid)).runs):
+        folder = store.run(run.id)
+        folder.path.mkdir(parents=True)
+        metrics = {"val_top1": 0.5 + i % 7 / 100, "test_top1": 0.5 + i % 11 / 100}
+        metrics |= {"test_top5": 0.9, "test_per_class": 0.5, "n_test": 359, "train_images": 10}
+        if run.kind == "pretrain":
+            folder.encoder.write_bytes(b"")
+            metrics = {"samples_seen": 0, "skipped_samples": 0}
+        record = {
+            "schema": 1, "run": run.id, "kind": run.kind, "recipe": run.spec, "metrics": metrics,
+            "parents": [parent.id for parent in run.parents],
+            "timing": {"seconds": 60.0, "train_seconds": 50.0},
+            "provenance": {"host": "n1", "packages": {"torch": "2"}, "data": {"dataset": "0" * 64}},
+        }  # fmt: skip
+        folder.record.write_text(json.dumps(record, indent=2))
+
+
+def _timed(
+    cluster: Cluster, module: str, *arguments: str
+) -> tuple[float, dict[str, dict[str, int]]]:
+    command = [sys.executable, "-m", f"hpc_xfer.{module}", *arguments]
+    begun = time.perf_counter()
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=_ROOT, env={**os.environ, **cluster.env}
+    )
+    seconds = time.perf_counter() - begun
+    assert done.returncode == 0, done.stderr
+    told: dict[str, dict[str, int]] = json.loads(done.stdout)
+    return seconds, told
+
+
+def _map_array(folder: Path, cluster: Cluster, elements: int) -> tuple[float, int]:
+    """Seconds and files, in arrays of 1,000."""
+    import submitit
+
+    os.environ.update(cluster.env)
+    executor = submitit.SlurmExecutor(folder=folder / "peer")
+    executor.update_parameters(time=30)
+    begun = time.perf_counter()
+    for start in range(0, elements, 1000):
+        executor.map_array(abs, range(start, min(start + 1000, elements)))
+    seconds = time.perf_counter() - begun
+    return seconds, sum(1 for _ in (folder / "peer").iterdir())
+
+
+if __name__ == "__main__":
+    main()

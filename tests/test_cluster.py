@@ -1,0 +1,64 @@
+"""The Slurm of the tests does what a Slurm does, and leaves nothing behind."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import Cluster, ClusterError, _processes, main
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slurm
+
+
+def test_a_job_runs_on_two_nodes(cluster: Cluster, tmp_path: Path) -> None:
+    job = cluster.submit(f"srun sh -c 'echo $SLURMD_NODENAME >> {tmp_path}/nodes'", "-N2")
+    wait_for(lambda: cluster.state(job) == "COMPLETED", 20)
+    assert sorted((tmp_path / "nodes").read_text().split()) == ["n1", "n2"]
+
+
+def test_a_job_gets_the_gpus_it_asks_for(cluster: Cluster) -> None:
+    assert cluster.run("srun", "--gres=gpu:2", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES") == "0,1"
+
+
+def test_several_jobs_share_a_node(cluster: Cluster) -> None:
+    cluster.drain("n2", "n3", "n4")
+    jobs = [cluster.submit("sleep 100", "-c4") for _ in range(3)]
+    wait_for(lambda: [cluster.state(job) for job in jobs] == ["RUNNING"] * 3, 20)
+
+
+def test_a_requeued_job_comes_back_within_15_seconds(cluster: Cluster, tmp_path: Path) -> None:
+    job = cluster.submit(f"echo $SLURM_RESTART_COUNT >> {tmp_path}/starts; sleep 100")
+    wait_for((tmp_path / "starts").exists, 20)
+    cluster.run("scontrol", "requeue", job)
+    wait_for(lambda: (tmp_path / "starts").read_text() == "\n1\n", 15)
+
+
+def test_an_urgent_job_sends_another_back_to_the_queue(cluster: Cluster) -> None:
+    job = cluster.submit("sleep 100", "-N4", "--exclusive")
+    wait_for(lambda: cluster.state(job) == "RUNNING", 20)
+    urgent = cluster.submit("sleep 100", "-N1", "-p", "urgent")
+    wait_for(lambda: cluster.state(urgent) == "RUNNING", 30)
+    assert cluster.state(job) == "PENDING"
+
+
+def test_a_dead_slurmd_gives_node_fail(cluster: Cluster) -> None:
+    job = cluster.submit("sleep 100", "--no-requeue", "-w", "n2")
+    wait_for(lambda: cluster.state(job) == "RUNNING", 20)
+    cluster.kill_node("n2")
+    wait_for(lambda: cluster.state(job) == "NODE_FAIL", 45)
+
+
+def test_a_job_that_is_known_survives_its_controller(cluster: Cluster) -> None:
+    job = cluster.submit("sleep 100")
+    wait_for(lambda: cluster.state(job) == "RUNNING", 20)
+    cluster.stop_controller()
+    with pytest.raises(ClusterError, match="Unable to contact slurm controller"):
+        cluster.live()
+    cluster.start_controller()
+    assert cluster.state(job) == "RUNNING"

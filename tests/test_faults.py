@@ -1,0 +1,286 @@
+"""Harm done to a study on a real Slurm: it ends by itself, with the numbers of an undisturbed one.
+
+Nothing here launches a second time, except where launching is what is tested.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from hpc_xfer import batches, slurm
+from hpc_xfer import site as sites
+from hpc_xfer.submit import Order, request_of
+from tests import faults
+from tests.cluster import Cluster
+from tests.faults import Study, kill
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> dict[str, Any]:
+    """The results of the study when nothing happens to it."""
+    return faults.undisturbed(tmp_path_factory.mktemp("undisturbed"), shards).results()
+
+
+def test_a_study_finishes_by_itself_after_one_launch(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    study = Study(tmp_path, shards)
+    told = study.launch()
+    assert told["submitted"] == {"jobs": 2, "elements": 1 + 1, "runs": 3}
+    study.ends(cluster)
+    assert study.results() == expected
+    assert (study.store.study("faults").summary / "averages.csv").exists()
+    assert study.store.study("faults").report.exists()
+
+
+def test_a_job_whose_time_is_up_goes_on_in_the_same_job(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    """One minute is too short for 20 s of imports and steps: the signal comes up to 60 s early."""
+    study = Study(tmp_path, shards, slurm={"max_minutes": 1, "signal_seconds": 45})
+    study.launch()
+    study.ends(cluster, 240)
+    assert study.results() == expected
+    assert len(study.places(study.parent.id)) == 1
+    assert len(list(study.parent_dir.claims.iterdir())) > 1
+
+
+def test_a_preempted_job_goes_on(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    study = Study(tmp_path, shards)
+    study.launch()
+    study.reaches(50)
+    cluster.run("sbatch", "-p", "urgent", "-N4", "--exclusive", "--wrap", "true", "-o", "/dev/null")
+    study.ends(cluster)
+    assert study.results() == expected
+
+
+def test_a_requeued_job_goes_on(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    study = Study(tmp_path, shards)
+    study.launch()
+    study.reaches(50)
+    cluster.run("scontrol", "requeue", study.job())
+    study.ends(cluster)
+    assert study.results() == expected
+
+
+def test_a_killed_worker_goes_on_in_the_same_job(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    study = Study(tmp_path, shards)
+    study.launch()
+    study.reaches(100)
+    kill(study.workers())
+    study.ends(cluster)
+    assert study.results() == expected
+    assert len(study.places(study.parent.id)) == 1
+
+
+def test_a_worker_that_hangs_is_found_and_goes_on(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    study = Study(tmp_path, shards, slurm={"hang_minutes": 0.25})
+    study.launch()
+    study.reaches(100)
+    kill(study.workers(), signal.SIGSTOP)
+    wait_for(lambda: "hung" in study.parent_dir.error.read_text() if study.parent_dir.error.exists()
+             else False)  # fmt: skip
+    study.ends(cluster)
+    assert study.results() == expected
+
+
+def test_a_dead_node_is_left_and_its_late_copy_writes_nothing(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    study = Study(tmp_path, shards)
+    study.launch()
+    study.reaches(100)
+    node = cluster.run("squeue", "-h", "-j", study.job(), "-o", "%N")
+    old = study.workers()
+    kill(old, signal.SIGSTOP)  # it lives on while slurmd is dead, and wakes up late
+    cluster.kill_node(node)
+    wait_for(lambda: set(study.workers()) - set(old), 120)
+    wait_for(lambda: len(list(study.parent_dir.claims.iterdir())) == 2)
+    kill(old, signal.SIGCONT)
+    wait_for(lambda: not set(study.workers()) & set(old))
+    study.ends(cluster)
+    assert study.results() == expected
+
+
+def test_a_controller_that_restarts_is_waited_for(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    study = Study(tmp_path, shards)
+    study.launch()
+    study.reaches(50)
+    cluster.restart_controller()
+    study.ends(cluster)
+    assert study.results() == expected
+
+
+def test_ranks_on_two_nodes_go_on_after_one_was_killed(
+    tmp_path: Path, shards: Path, cluster: Cluster
+) -> None:
+    study = Study(tmp_path, shards, gpus=2, steps=200)
+    study.launch()
+    study.reaches(50)
+    assert cluster.run("squeue", "-h", "-j", study.job(), "-o", "%D") == "2"
+    kill(study.workers(rank=1))
+    study.ends(cluster)
+    assert faults.tiny.record(study.parent_dir)["provenance"]["ranks"] == 2
+
+
+def test_a_full_disk_is_waited_out(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any],
+    small_disk: Callable[[Path, int], None],
+) -> None:  # fmt: skip
+    study = Study(tmp_path, shards)
+    study.store.root.mkdir()
+    small_disk(study.store.root, 12)
+    study.launch()
+    study.reaches(50)
+    filler = study.store.root / "filler"
+    with pytest.raises(OSError), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
+    wait_for(lambda: cluster.state(study.job()) == "PENDING")
+    filler.unlink()
+    study.ends(cluster)
+    assert study.results() == expected
+
+
+def test_a_preempted_job_that_is_told_in_time_goes_on(
+    tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster], expected: dict[str, Any]
+) -> None:
+    cluster = make_cluster(settings={"SlurmctldParameters": "preempt_send_user_signal"})
+    study = Study(tmp_path, shards)
+    study.launch()
+    study.reaches(50)
+    cluster.run("sbatch", "-p", "urgent", "-N4", "--exclusive", "--wrap", "true", "-o", "/dev/null")
+    study.ends(cluster)
+    assert study.results() == expected
+
+
+def test_with_accounting_and_without_it_the_end_is_the_same(
+    tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster], expected: dict[str, Any]
+) -> None:
+    """All processes of a job die at once; then slurmdbd, and only after it the relay looks."""
+    cluster = make_cluster(nodes=2, accounting=True, settings={"MinJobAge": "2"})
+    study = Study(tmp_path, shards)
+    study.launch()
+    study.reaches(50)
+    cluster.run("scancel", "--signal=KILL", f"{study.job()}.0")
+    cluster.stop_accounting()
+    study.ends(cluster)
+    assert study.results() == expected
+
+
+def test_what_a_parent_that_failed_leaves_is_told_and_not_tried_again(
+    tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    """Also where Slurm has forgotten the parent, and so lets its children run."""
+    cluster = make_cluster(nodes=1, settings={"MinJobAge": "2"})
+    own = tmp_path / "shards"
+    shutil.copytree(shards, own)
+    study = Study(tmp_path, own)
+    study.launch("--dry-run")
+    for shard in (own / "sans").glob("*.tar"):  # the sizes stay, so only reading finds out
+        shard.write_bytes(b"\xff" * shard.stat().st_size)
+    study.launch()
+    wait_for(lambda: not cluster.live())
+    told = study.status()
+    assert (told["counts"]["failed"], told["counts"]["blocked"]) == (1, 2)
+    assert told["runs"][study.parent.id]["why"] == "data"
+    assert len(study.places(study.parent.id)) == 1
+
+    parent = study.job()
+    wait_for(lambda: cluster.state(parent) == "")
+    site = sites.load(study.site)
+    order = Order(study.asked, study.plan, study.store, site, study.site)
+    batch = batches.cut(study.plan)[1]
+    child = slurm.submit(replace(request_of(order, batch, 9), after_ok=(parent,)), site.slurm)
+    wait_for(lambda: cluster.state(f"{child}_0") == "FAILED")
+    assert "the parent, has no record" in study.logs()
+    assert not study.store.run(study.plan.of("finetune")[0].id).record.exists()
+
+
+def test_a_limit_on_submitted_jobs_is_kept_and_everything_runs(
+    tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    cluster = make_cluster(
+        nodes=1, accounting=True,
+        settings={"AccountingStorageEnforce": "limits,qos", "MaxArraySize": "11"},
+    )  # fmt: skip
+    cluster.limit_submits(20)
+    study = Study(tmp_path, shards, method="scratch", draws=10, target=1)
+    told = study.launch()
+    assert told["submitted"]["elements"] == 19 and told["waiting_for_room"] == 2
+    study.ends(cluster, 240)
+    assert all(len(study.places(run.id)) == 1 for run in study.plan.runs)
+
+
+def test_the_scripts_in_sbatch_do_the_same_by_hand(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    study = Study(tmp_path, shards)
+    lines = study.call("launch", "--by-hand")
+    subprocess.run(["bash", "-ec", lines], check=True, cwd=tmp_path, env=with_package())
+    wait_for(lambda: not cluster.live(), 120)
+    assert study.results() == expected
+    assert study.store.study("faults").report.exists()
+
+
+def with_package() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(faults.ROOT), "PYTHON": sys.executable}
+
+
+def test_shards_are_made_by_an_array_over_folders(tmp_path: Path, cluster: Cluster) -> None:
+    for name in ("one", "two and a half"):
+        for label in ("cat", "dog"):
+            folder = tmp_path / name / label
+            folder.mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(folder / "a.png")
+    inputs = tmp_path / "inputs.txt"
+    inputs.write_text(f"{tmp_path}/one\n{tmp_path}/two and a half\n")
+    script = faults.ROOT / "sbatch/make_shards.sbatch"
+    env = with_package() | {"INPUTS": str(inputs), "OUT": str(tmp_path / "out")}
+    subprocess.run(["sbatch", "--array=0-1", str(script)], check=True, cwd=tmp_path, env=env)
+    wait_for(lambda: not cluster.live())
+    assert (tmp_path / "out/one/index.json").exists()
+    assert (tmp_path / "out/two and a half/index.json").exists()
+
+
+def test_tensorboard_tells_how_to_reach_it(tmp_path: Path, cluster: Cluster) -> None:
+    script = faults.ROOT / "sbatch/tensorboard.sbatch"
+    env = with_package() | {"STORE": str(tmp_path), "STUDY": "any", "USER": "me"}
+    subprocess.run(["sbatch", "-o", "log", str(script)], check=True, cwd=tmp_path, env=env)
+    log = tmp_path / "log"
+    wait_for(lambda: log.exists() and "then open http" in log.read_text())
+    lines = log.read_text().splitlines()
+    assert lines[0].startswith("on your own machine: ssh -N -J me@")
+    address = lines[1].removeprefix("then open ")
+    wait_for(lambda: answers(address))
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as page:
+            return bool(page.status == 200)
+    except OSError:
+        return False
