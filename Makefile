@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help demo test lint bench
+.PHONY: help demo test lint bench slurm
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -12,7 +12,7 @@ demo: $(INSTALLED)  ## a whole small study on real input: five minutes on two co
 	$(BIN)/python -m hpc_xfer.shards characters demo/shards --source sans serif symbols --samples 6000
 	$(BIN)/python -m hpc_xfer.launch grids/demo.yaml --site grids/demo.site.yaml --on local
 
-test: $(INSTALLED)  ## all tests
+test: $(INSTALLED)  ## all tests; those that need Slurm are skipped where it is missing
 	$(BIN)/python -m pytest
 
 lint: $(INSTALLED)  ## style and types
@@ -20,9 +20,21 @@ lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict hpc_xfer
 
+slurm:  ## install Slurm for the tests that need one (Debian and Ubuntu, as root or with sudo)
+	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
+	for program in slurmctld slurmd sbatch munged slurmdbd mariadbd; do \
+	  command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then echo "Slurm is installed"; exit 0; fi; \
+	command -v apt-get >/dev/null || { echo "no apt-get here; install:$$missing" >&2; exit 1; }; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	$$sudo apt-get -qq update && $$sudo env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq \
+	  install -y --no-install-recommends slurmctld slurmd slurm-client munge slurmdbd mariadb-server \
+	  >/dev/null
+
 bench: $(INSTALLED)  ## measured claims, side by side with what they are compared to
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.packing
+	$(BIN)/python -m benchmarks.launch_scale
 
 $(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("hpc_xfer needs Python 3.10 or newer: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'

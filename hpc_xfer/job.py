@@ -29,6 +29,7 @@ from typing import Any
 from hpc_xfer import cli, failures, files, leases, machine, slurm
 from hpc_xfer import site as sites
 from hpc_xfer.errors import SlurmError, XferError
+from hpc_xfer.place import Place
 from hpc_xfer.site import Site
 from hpc_xfer.store import Store
 
@@ -55,32 +56,6 @@ class _Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.usr2 |= number == signal.SIGUSR2
         self.term |= number == signal.SIGTERM
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where this process stands, as Slurm tells it."""
-
-    rank: int
-    size: int
-    local_rank: int
-    index: int  # of the array
-    attempt: str
-
-    @classmethod
-    def from_slurm(cls) -> "Place":
-        env = os.environ
-        return cls(
-            rank=int(env.get("SLURM_PROCID", "0")),
-            size=int(env.get("SLURM_NTASKS", "1")),
-            local_rank=int(env.get("SLURM_LOCALID", "0")),
-            index=int(env.get("SLURM_ARRAY_TASK_ID", "0")),
-            attempt=f"{env.get('SLURM_JOB_ID', os.getpid())}-{env.get('SLURM_RESTART_COUNT', '0')}",
-        )
-
-    @property
-    def restarts(self) -> int:
-        return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
 @dataclass

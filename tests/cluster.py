@@ -225,9 +225,8 @@ class Cluster:
         """
         limit = f"MaxSubmitJobsPerUser={most}"
         self.run("sacctmgr", "-i", "modify", "qos", "normal", "set", limit)
-        seen = f"MaxSubmitJobsPU={most}("
-        show = ("scontrol", "-o", "show", "assoc_mgr", "flags=qos", "qos=normal")
-        self._await("slurmctld to hear of the limit", lambda: seen in self.run(*show))
+        show = ("sacctmgr", "-nP", "show", "qos", "normal", "format=MaxSubmitPU")
+        self._await("the limit", lambda: self.run(*show) == str(most))
 
     # Its end
 

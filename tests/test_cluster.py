@@ -1,16 +1,10 @@
 """The Slurm of the tests does what a Slurm does, and leaves nothing behind."""
 
-import os
-import shlex
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster, ClusterError, _processes, main
+from tests.cluster import Cluster, ClusterError
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slurm

@@ -80,6 +80,7 @@ def changed_trial() -> Iterator[Finetune]:
         "epochs": 1, "batch": 64, "warmup_steps": 1, "grad_clip": None, "label_smoothing": 0.1,
         "head": "zero", "crop": Crop(), "flip": False, "randaugment": False, "erase": 0.0,
         "recalibrate": True, "val_fraction": 0.1, "val_seed": 1, "precision": "bf16", "seed": 1,
+        "max_steps": 2,
     }.items():  # fmt: skip
         yield TRIAL.model_copy(update={key: value})
 
@@ -88,7 +89,7 @@ def test_every_setting_of_a_recipe_is_part_of_its_id() -> None:
     assert len({Run("pretrain", recipe).id for recipe in [CLIP, *changed_clip()]}) == 19
     assert len(list(changed_clip())) == len(Clip.model_fields) - 1  # all but `method`
     parent = Run("pretrain", CLIP)
-    assert len({Run("finetune", r, (parent,)).id for r in [TRIAL, *changed_trial()]}) == 22
+    assert len({Run("finetune", r, (parent,)).id for r in [TRIAL, *changed_trial()]}) == 23
     assert len(list(changed_trial())) == len(Finetune.model_fields)
 
 

@@ -15,13 +15,14 @@ from tests.conftest import ROOT
 README = (ROOT / "README.md").read_text()
 
 
-def fences(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def fences(language: str, start: str = "") -> list[str]:
+    found = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    return [fence for fence in found if fence.startswith(start)]
 
 
 def test_the_study_in_the_readme_is_one(tmp_path: Path) -> None:
     grid = tmp_path / "size_scaling.yaml"
-    grid.write_text(fences("yaml")[0])
+    grid.write_text(fences("yaml", "name:")[0])
     whole = plan.make(study.load(grid))
     # 2 sizes x 3 seeds and scratch; 3 data sets x 2 modes x (5 + 5 + 3 + 3 + 1) draws x 4 rates
     assert (len(whole.of("pretrain")), len(whole.of("finetune"))) == (7, 7 * 3 * 2 * 17 * 4)
@@ -30,10 +31,25 @@ def test_the_study_in_the_readme_is_one(tmp_path: Path) -> None:
 def test_the_site_in_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER", "ada")
     path = tmp_path / "site.yaml"
-    path.write_text(fences("yaml")[1])
+    path.write_text(fences("yaml", "store: /scratch/${USER:-me}/store")[0])
     found = site.load(path)
     assert found.store == "/scratch/ada/store"
     assert found.sources == {"laion": "/data/laion/shards"}
+
+
+def test_the_clusters_in_the_readme_are_those_of_the_site_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER", "ada")
+    shown = [fence for fence in fences("yaml") if "slurm:" in fence]
+    for text, name in zip(shown, ("gpu", "a100", "cpu"), strict=True):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text)
+        whole = site.load(ROOT / f"sbatch/sites/{name}.yaml").slurm.model_dump()
+        part = site.load(path).slurm.model_dump(exclude_unset=True)
+        lists = {"setup", "environment"}  # of which the README shows the first lines
+        assert {k: v for k, v in part.items() if k not in lists and whole[k] != v and
+                k != "relay"} == {}  # fmt: skip
 
 
 def test_the_dry_run_of_the_demo_prints_what_the_readme_shows() -> None:
@@ -87,4 +103,5 @@ def test_every_file_of_the_tree_exists_and_no_module_is_left_out() -> None:
 
 def test_every_command_of_the_readme_exists() -> None:
     named = set(re.findall(r"python -m hpc_xfer\.(\w+)", README))
+    assert named
     assert named <= set(COMMANDS)

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from hpc_xfer import catalog, cli, files, job, provenance
+from hpc_xfer import catalog, cli, files, provenance
 from hpc_xfer import site as sites
 from hpc_xfer import study as studies
 from hpc_xfer.data import downstream
 from hpc_xfer.data.shards import open_shard
+from hpc_xfer.place import Place
 from hpc_xfer.recipes import Finetune, Trained
 from hpc_xfer.shard_index import ShardIndex
 from hpc_xfer.site import Site
@@ -115,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args: argparse.Namespace = parser.parse_args(argv)
     store, site = Store(args.store), sites.load(args.site)
     asked = studies.load(args.grid)
-    place = job.Place.from_slurm()
+    place = Place.from_slurm()
     meeting = args.out.with_suffix(f".meeting-{place.attempt}.json")
     join = distributed.join(place.rank, place.size, place.local_rank, meeting, Stop())
     with join as world:

@@ -1,0 +1,30 @@
+"""Processes on nodes."""
+
+import pytest
+
+from hpc_xfer.layout import layout
+
+
+@pytest.mark.parametrize(
+    ("gpus", "per_node", "nodes"),
+    [
+        (1, 8, (1, 1)),
+        (8, 8, (1, 8)),
+        (16, 8, (2, 8)),
+        (12, 8, (2, 6)),
+        (9, 4, (3, 3)),
+        (4, 1, (4, 1)),
+    ],
+)
+def test_the_fewest_nodes_that_share_evenly(
+    gpus: int, per_node: int, nodes: tuple[int, int]
+) -> None:
+    assert layout(gpus, per_node) == nodes
+
+
+def test_what_cannot_be_shared_is_refused_with_what_can() -> None:
+    with pytest.raises(ValueError) as refused:
+        layout(13, 8)
+    assert str(refused.value) == (
+        "13 GPUs cannot be spread evenly over nodes of 8; ask for 12 or 14"
+    )

@@ -1,0 +1,275 @@
+"""What is handed to Slurm, compared whole; and what its answers are read as."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import site, slurm
+from hpc_xfer.errors import SlurmError, SubmitLimit
+from hpc_xfer.site import RelayPlace, Slurm
+from hpc_xfer.slurm import Limits, Line, Queue, Request
+from tests.cluster import Cluster
+from tests.conftest import ROOT
+from tests.waiting import wait_for
+
+CPU = Slurm(gpu_option="none", relay=RelayPlace(memory=None))
+TEARDOWN = """
+# teardown
+code=$?
+if [ "$code" -eq 85 ]; then  # interrupted, saved, to be continued
+    scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" && sleep 120  # ended by it
+fi
+exit "$code\""""  # noqa: E501
+
+
+def example(name: str, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    monkeypatch.setenv("USER", "ada")
+    return site.load(ROOT / f"sbatch/sites/{name}.yaml").slurm
+
+
+def pretraining(tasks: int) -> Request:
+    return Request(
+        "pre.clip.study.c0ffee.1", ("python", "a b.py"), Path("/a store/logs"), 65.2, tasks
+    )
+
+
+def test_a_pre_training_on_a_plain_gpu_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert slurm.script(pretraining(6), example("gpu", monkeypatch)) == (
+        """#!/bin/bash
+
+# Parameters
+#SBATCH --cpus-per-task=8
+#SBATCH --gpus-per-node=3
+#SBATCH --job-name=pre.clip.study.c0ffee.1
+#SBATCH --mem=184320M
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=3
+#SBATCH --open-mode=append
+#SBATCH --output='/a store/logs/%j_0_log.out'
+#SBATCH --partition=gpu
+#SBATCH --requeue
+#SBATCH --signal=USR2@120
+#SBATCH --time=66
+
+# setup
+export TMPDIR="/tmp"
+
+# command
+export SUBMITIT_EXECUTOR=slurm
+srun --unbuffered --output '/a store/logs/%j_%t_log.out' --cpus-per-task=8 --kill-on-bad-exit=1 """
+        """--wait=0 --open-mode=append python 'a b.py'
+
+""" + TEARDOWN
+    )
+
+
+def test_fine_tunings_with_account_gres_and_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request(
+        "ft5.clip.study.c0ffee.1", ("true",), Path("/logs"), 35, array=4, at_once=2,
+        after_ok=("12",), after_any=("13", "14"), memory_per_gpu=240, exclude=("n9",),
+    )  # fmt: skip
+    assert slurm.script(request, example("a100", monkeypatch)) == (
+        """#!/bin/bash
+
+# Parameters
+#SBATCH --account=vision
+#SBATCH --array=0-3%2
+#SBATCH --constraint=nvlink
+#SBATCH --cpus-per-task=16
+#SBATCH --dependency=afterok:12,afterany:13:14
+#SBATCH --exclude=a100-07,n9
+#SBATCH --gres=gpu:a100:1
+#SBATCH --job-name=ft5.clip.study.c0ffee.1
+#SBATCH --kill-on-invalid-dep=yes
+#SBATCH --mem=245760M
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --open-mode=append
+#SBATCH --output=/logs/%A_%a_0_log.out
+#SBATCH --partition=a100
+#SBATCH --qos=normal
+#SBATCH --requeue
+#SBATCH --signal=USR2@120
+#SBATCH --time=36
+
+# setup
+module load cuda/12.4
+ulimit -n 65536
+export NCCL_SOCKET_IFNAME=ib0
+export NCCL_IB_HCA=mlx5
+export TMPDIR="$SLURM_TMPDIR"
+
+# command
+export SUBMITIT_EXECUTOR=slurm
+srun --unbuffered --output /logs/%A_%a_%t_log.out --cpus-per-task=16 --kill-on-bad-exit=1 """
+        """--wait=0 --open-mode=append true
+
+""" + TEARDOWN
+    )
+
+
+def test_the_relay_on_a_cpu_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request(
+        "relay.study.30e858.relay.1", ("true",), Path("/logs"), 30, gpus=False, relay=True,
+        after_one=("12", "13"), begin_minutes=10,
+    )  # fmt: skip
+    lines = slurm.script(request, example("cpu", monkeypatch)).splitlines()
+    assert [line for line in lines if line.startswith("#SBATCH")] == [
+        "#SBATCH --begin=now+10minutes",
+        "#SBATCH --cpus-per-task=1",
+        "#SBATCH --dependency='afterany:12?afterany:13'",
+        "#SBATCH --job-name=relay.study.30e858.relay.1",
+        "#SBATCH --nodes=1",
+        "#SBATCH --ntasks-per-node=1",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --output=/logs/%j_0_log.out",
+        "#SBATCH --requeue",
+        "#SBATCH --signal=USR2@120",
+        "#SBATCH --time=30",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ("gpus-per-node", "#SBATCH --gpus-per-node=h100:4"),
+        ("gres", "#SBATCH --gres=gpu:h100:4"),
+        ("gpus-per-task", "#SBATCH --gpus-per-task=h100:1"),
+    ],
+)
+def test_gpus_are_asked_for_in_the_dialect_of_the_site(option: str, line: str) -> None:
+    settings = Slurm(gpus_per_node=4, gpu_option=option, gpu_type="h100")  # type: ignore[arg-type]
+    assert line in slurm.script(pretraining(4), settings).splitlines()
+
+
+def test_memory_per_cpu_and_any_other_option() -> None:
+    settings = Slurm(
+        gpu_option="none", cpus_per_gpu=4, memory_per_gpu=10, memory_option="mem-per-cpu",
+        options={"mail-user": "me@lab.org"}, reservation="class",
+    )  # fmt: skip
+    lines = slurm.script(pretraining(1), settings).splitlines()
+    assert "#SBATCH --mem-per-cpu=2560M" in lines
+    assert "#SBATCH --mail-user=me@lab.org" in lines and "#SBATCH --reservation=class" in lines
+
+
+@pytest.mark.parametrize(
+    "folder", ["/a%j/logs", "/a\n#SBATCH --uid=0/logs", "/a'b/logs", "/$HOME/x"]
+)
+def test_a_path_that_slurm_would_read_otherwise_is_refused(folder: str) -> None:
+    with pytest.raises(SlurmError, match="choose another --store"):
+        slurm.submit(Request("x", ("true",), Path(folder), 1), CPU)
+
+
+def test_squeue_is_read_whatever_others_call_their_jobs() -> None:
+    text = (
+        "12|N/A|12|RUNNING|ada|n[1-2]|1:00|None|pre.clip.study.c0ffee.1\n"
+        "13|4|13|PENDING|ada||0:00|JobArrayTaskLimit|ft5.clip.study.c0ffee.1\n"
+        "14|N/A|14|PENDING|eve||0:00|Priority|odd|name|RUNNING\n"
+        "15|N/A|15|FAILED|ada|n1|0:01|NonZeroExitCode|pre.x.study.c0ffee.1\n"
+        "half a line\n"
+        "16|0|17|COMPLETING|bob|n3|0:01|None|ft1.clip.theirs.c0ffee.2\n"
+    )
+    queue = slurm.read_queue(text, "ada")
+    assert (queue.mine, queue.everybodys) == (2, 4)
+    assert {job: (line.state, line.live) for job, line in queue.lines.items()} == {
+        "12": ("RUNNING", True),
+        "13_4": ("PENDING", True),
+        "15": ("FAILED", False),
+        "16_0": ("COMPLETING", True),
+    }
+
+
+def test_accounting_is_read_without_what_never_began() -> None:
+    text = (
+        "12|12|CANCELLED by 1000|n1|00:00:05|pre.a\n"
+        "13_4|19|OUT_OF_MEMORY|n2|00:01:00|ft5.a\n"
+        "13_[5-9]|13|CANCELLED by 0|None assigned|00:00:00|ft5.a\n"
+    )
+    found = slurm.read_accounting(text)
+    assert {job: line.state for job, line in found.items()} == {
+        "12": "CANCELLED",
+        "13_4": "OUT_OF_MEMORY",
+    }
+
+
+def test_what_accounting_knows_does_not_hide_what_the_queue_shows() -> None:
+    live = Line("12", "12", "pre.a", "PENDING")
+    old = Line("12", "12", "pre.a", "PREEMPTED")
+    assert Queue({"12": live}).with_ended({"12": old}).lines["12"] == live
+
+
+def test_the_users_own_sbatch_variables_do_not_reach_a_job(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SBATCH_PARTITION beats the line in the script; SLURM_* are of a job that submits jobs."""
+    monkeypatch.setenv("SBATCH_PARTITION", "nowhere")
+    monkeypatch.setenv("SLURM_NTASKS", "7")
+    logs = tmp_path / "a folder/logs"
+    job = slurm.submit(Request("x", ("env",), logs, 1), CPU)
+    log = slurm.log(logs, job)
+    wait_for(lambda: cluster.state(job) == "COMPLETED")
+    assert "SLURM_NTASKS=1\n" in log.read_text()
+    assert os.environ["SBATCH_PARTITION"] == "nowhere"
+    assert sorted(path.name for path in logs.iterdir()) == [
+        f"{job}_0_log.out",
+        f"{job}_submission.sh",
+    ]
+
+
+def test_what_slurm_does_not_accept_is_told_in_its_words(tmp_path: Path, cluster: Cluster) -> None:
+    request = Request("x", ("true",), tmp_path, 1)
+    assert slurm.verdict(request, CPU) is None
+    words = slurm.verdict(request, Slurm(partition="nowhere", gpu_option="none"))
+    assert words is not None and "nvalid partition" in words
+    with pytest.raises(SlurmError, match=r"Slurm refused a job: .*nvalid partition") as refused:
+        slurm.submit(request, Slurm(partition="nowhere", gpu_option="none"))
+    assert not refused.value.unknown
+    assert list(tmp_path.glob("*.sh")) == []
+
+
+def test_an_element_that_asks_for_it_is_requeued_alone(tmp_path: Path, cluster: Cluster) -> None:
+    """The last element's raw id is that of the whole array."""
+    once = 'echo start; [ "$SLURM_ARRAY_TASK_ID" = 0 ] || [ -n "$SLURM_RESTART_COUNT" ] || exit 85'
+    wait = 'while [ "$SLURM_ARRAY_TASK_ID" = 0 ] && [ ! -e go ]; do sleep 0.1; done'
+    command = ("bash", "-c", f"cd {tmp_path}; {once}; {wait}")
+    job = slurm.submit(Request("ft1.x.1", command, tmp_path, 2, array=2), CPU)
+    wait_for(lambda: cluster.state(f"{job}_1") == "COMPLETED")
+    (tmp_path / "go").touch()
+    wait_for(lambda: cluster.state(f"{job}_0") == "COMPLETED")
+    starts = [slurm.log(tmp_path, f"{job}_{i}").read_text().count("start\n") for i in (0, 1)]
+    assert starts == [1, 2]
+
+
+def test_limits_are_slurms_or_the_sites_if_those_are_lower(cluster: Cluster) -> None:
+    now = slurm.queue()
+    assert slurm.limits(CPU, now) == Limits(1001, 10000 - 100 - now.everybodys)
+    few = CPU.model_copy(update={"max_array": 50, "max_jobs": 7})
+    assert slurm.limits(few, now) == Limits(50, 7 - now.mine)
+
+
+def test_a_full_queue_is_told_apart_from_a_refusal(
+    tmp_path: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    settings = {"AccountingStorageEnforce": "limits,qos"}
+    cluster = make_cluster(nodes=1, accounting=True, settings=settings)
+    cluster.limit_submits(2)
+    cluster.drain()
+    request = Request("x", ("true",), tmp_path, 1, array=2)
+    job = slurm.submit(request, CPU)
+    assert slurm.limits(CPU, slurm.queue()).room == 0
+    with pytest.raises(SubmitLimit, match="takes no more jobs now"):
+        slurm.submit(request, CPU)
+    slurm.cancel([job])
+    wait_for(lambda: not cluster.live())
+    assert slurm.ended([job])[f"{job}_0"].state == "CANCELLED"
+    cluster.stop_accounting()
+    slurm.ended([job])  # answers in any case, if only that nothing is known
+
+
+def test_without_slurm_it_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not slurm.is_here()
+    with pytest.raises(SlurmError, match="squeue is not on PATH: this is no login node"):
+        slurm.queue()
