@@ -177,10 +177,7 @@ def _judged(order: Order, check: _Check, found: dict[str, Any]) -> Iterator[Verd
     for what, complaint in found["data"].items():
         advice = "make it readable from compute nodes, or correct the site file"
         yield Verdict(f"{kind}: {what}", not complaint, complaint or "opens there", advice)
-    free = found["temporary_free"]
-    told = "is not there" if free is None else f"{overview.size(free)} free"
-    advice = "correct `scratch` in the site file"
-    yield Verdict(f"{kind} TMPDIR", free is not None, f"{found['temporary']}: {told}", advice)
+    yield _temporary(order, f"{kind} TMPDIR", found)
     speed = found["all_reduce_gigabytes_per_second"]
     if speed is not None:
         yield Verdict(
@@ -188,6 +185,18 @@ def _judged(order: Order, check: _Check, found: dict[str, Any]) -> Iterator[Verd
             f"{found['ranks']} ranks, {speed:.2f} GB/s each",
             "slow for GPUs: set NCCL_SOCKET_IFNAME or NCCL_IB_HCA in the site's `environment`",
         )  # fmt: skip
+
+
+def _temporary(order: Order, what: str, found: dict[str, Any]) -> Verdict:
+    """Slurm replaces a TMPDIR that is not there."""
+    asked, there, free = order.site.slurm.scratch, found["temporary"], found["temporary_free"]
+    if asked and "$" not in asked and asked != there:
+        told, well = f"{asked} is not there; Slurm set it to {there}", False
+    elif free is None:
+        told, well = f"{there} is not there", False
+    else:
+        told, well = f"{there}: {overview.size(free)} free", True
+    return Verdict(what, well, told, "correct `scratch` in the site file")
 
 
 def _environment(what: str, found: dict[str, Any], node: str) -> Verdict:

@@ -6,7 +6,8 @@ import pytest
 
 from hpc_xfer import site
 from hpc_xfer.errors import StudyError
-from hpc_xfer.site import Site
+from hpc_xfer.site import Site, Slurm
+from tests.conftest import ROOT
 
 
 def written(path: Path, text: str) -> Path:
@@ -68,3 +69,31 @@ def test_all_mistakes_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
         's.yaml:4: datasets: must be a mapping, got ["dtd"]',
         "s.yaml:5: store: must be a word, got 1",
     ]
+
+
+def test_the_three_examples_are_site_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "ada")
+    for name in ("gpu", "a100", "cpu"):
+        assert site.load(ROOT / f"sbatch/sites/{name}.yaml").slurm != Slurm()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("partition", '"gpu\\n#SBATCH --uid=0"', "holds what Slurm does not take"),
+        ("setup", '["module load a\\nrm -r /"]', "must be one line"),
+        ("environment", "{A-B: 1x}", "cannot name an environment variable"),
+        ("gpu_option", "gpus", "gpus-per-node"),
+        ("gpus_per_nod", "4", "did you mean 'gpus_per_node'?"),
+        ("max_memory_per_gpu", "4.0", "needs a memory_per_gpu that is not above it"),
+    ],
+)
+def test_a_mistake_about_slurm_is_one_sentence(
+    tmp_path: Path, key: str, value: str, why: str
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(f"slurm: {{{key}: {value}}}\n")
+    with pytest.raises(StudyError) as refused:
+        site.load(path)
+    assert why in str(refused.value) and str(refused.value).startswith(f"{path}:1: slurm")
+    assert "\n" not in str(refused.value)

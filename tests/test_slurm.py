@@ -263,9 +263,10 @@ def test_a_full_queue_is_told_apart_from_a_refusal(
         slurm.submit(request, CPU)
     slurm.cancel([job])
     wait_for(lambda: not cluster.live())
-    assert slurm.ended([job])[f"{job}_0"].state == "CANCELLED"
-    cluster.stop_accounting()
-    slurm.ended([job])  # answers in any case, if only that nothing is known
+    alone = slurm.submit(Request("x", ("true",), tmp_path, 1), CPU)
+    slurm.cancel([alone])
+    wait_for(lambda: alone in slurm.ended([job, alone]))
+    assert slurm.ended([alone])[alone].state == "CANCELLED"
 
 
 def test_without_slurm_it_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

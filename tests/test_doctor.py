@@ -1,0 +1,57 @@
+"""A cluster that is ready, and one that is not; a rehearsal."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import rehearsal
+from hpc_xfer.store import Store
+from tests.cluster import Cluster
+from tests.faults import Study
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def verdicts(study: Study, code: int) -> dict[str, tuple[bool, str]]:
+    told = json.loads(study.call("doctor", "--json", code=code))["verdicts"]
+    return {each["what"]: (each["well"], each["found"]) for each in told}
+
+
+def test_a_ready_cluster_is_called_ready(tmp_path: Path, shards: Path, cluster: Cluster) -> None:
+    found = verdicts(Study(tmp_path, shards, gpus=2), 0)
+    assert all(well for well, _ in found.values())
+    assert found["pretrain all-reduce"][1].startswith("2 ranks, ")
+    assert found["pretrain environment"][1] == "n1: as on this machine"
+    assert found["finetune: source sans"] == (True, "opens there")
+    assert not cluster.live()
+
+
+def test_what_is_not_well_is_named(tmp_path: Path, shards: Path, cluster: Cluster) -> None:
+    study = Study(tmp_path, shards, slurm={"scratch": "/no/such/place"})
+    found = verdicts(study, 1)
+    assert found["finetune TMPDIR"] == (
+        False,
+        "/no/such/place is not there; Slurm set it to /tmp",
+    )
+    study = Study(tmp_path, shards, slurm={"partition": "nowhere"})
+    well, words = verdicts(study, 1)["pretrain jobs"]
+    assert not well and "nvalid partition" in words
+
+
+def test_a_rehearsal_runs_everything_with_two_steps(
+    tmp_path: Path, shards: Path, cluster: Cluster
+) -> None:
+    study = Study(tmp_path, shards)
+    study.launch("--rehearse")
+    wait_for(lambda: not cluster.live())
+    beside = rehearsal.newest(Store(study.store.root))
+    assert beside is not None and not study.store.root.exists()
+    told = json.loads(study.call("status", "--json", "--rehearsal"))
+    assert told["counts"]["done"] == 3
+    steps = [
+        json.loads(p.read_text())["metrics"]["steps"]
+        for p in beside.root.glob("runs/*/record.json")
+    ]
+    assert steps == [2, 2, 2]

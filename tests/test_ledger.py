@@ -1,0 +1,59 @@
+"""What was handed to Slurm, written ahead and read again."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import ledger
+from hpc_xfer.ledger import Submission, job_name
+from hpc_xfer.store import Store
+
+HERE = socket.gethostname()
+
+
+def intent(name: str, elements: int | None = 3) -> Submission:
+    return Submission(
+        "s", name, "finetune", "c0ffee", elements, "2026-01-02T03:04:05+00:00", "here"
+    )
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    book = ledger.read(Store(tmp_path))
+    for name in ("a", "b", "c"):
+        book.intend(intent(name))
+    book.submitted(book.submissions["a"], "12")
+    book.close(book.submissions["b"], "lost")
+    book.cancel(book.submissions["a"], [2, 0])
+    again = ledger.read(Store(tmp_path))
+    assert list(again.submissions) == list(book.submissions)
+    assert again.submissions["a"].job == book.submissions["a"].job == "12"
+    assert [s.open for s in again.submissions.values()] == [False, False, True]
+    assert list(again.submissions["a"].ids()) == [(0, "12_0"), (1, "12_1"), (2, "12_2")]
+    assert again.submissions["a"].cancelled == {0, 2}
+    assert again.times("s", "c0ffee", "finetune") == 3
+
+
+def test_a_line_that_was_cut_is_passed_over(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    book = ledger.read(store)
+    book.intend(intent("a"))
+    with open(store.study("s").launches, "a") as file:
+        file.write('{"event": "subm')
+    assert ledger.read(store).submissions["a"].open
+
+
+def test_a_node_is_bad_after_failures_of_different_jobs(tmp_path: Path) -> None:
+    book = ledger.read(Store(tmp_path))
+    book.hit("s", "n1", "hung", "12")
+    book.hit("s", "n1", "hung", "12")
+    assert book.bad_nodes(2) == ()
+    book.hit("s", "n1", "killed", "13")
+    assert ledger.read(Store(tmp_path)).bad_nodes(2) == ("n1",)
+
+
+@pytest.mark.parametrize("label", ["clip laion 1M", "a\n#SBATCH --uid=0", "lr=0.1 'x' $(y) %j"])
+def test_a_job_name_is_one_plain_word(label: str) -> None:
+    name = job_name("ft5", label, "size scaling", "c0ffee-30e858", 1)
+    assert name.startswith("ft5.") and name.endswith(".size-scaling.c0ffee-30e858.1")
+    assert not set(name) & set(" \n#'$()%")

@@ -1,0 +1,49 @@
+"""One launch at a time in a store."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from hpc_xfer import lock
+from hpc_xfer.store import Store
+from tests.waiting import wait_for
+
+HOLD = """
+import sys; from pathlib import Path
+from hpc_xfer import lock; from hpc_xfer.store import Store
+with lock.held(Store(Path(sys.argv[1])), print):
+    print('held', flush=True); sys.stdin.readline()
+"""
+
+
+def holder(store: Store) -> "subprocess.Popen[str]":
+    call = [sys.executable, "-c", HOLD, str(store.root)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(call, stdin=pipe, stdout=pipe, text=True)
+
+
+def test_the_second_waits_for_the_first_and_is_told_whom_it_waits_for(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = holder(store)
+    assert first.stdout and first.stdin
+    assert first.stdout.readline() == "held\n"
+    second = holder(store)
+    assert second.stdout and second.stdin
+    assert f"'pid': {first.pid}" in second.stdout.readline()
+    first.communicate("\n")
+    assert second.stdout.readline() == "held\n"
+    second.communicate("\n")
+
+
+def test_it_breaks_at_once_when_its_owner_is_killed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = holder(store)
+    assert first.stdout
+    assert first.stdout.readline() == "held\n"
+    first.kill()
+    first.wait()
+    told: list[object] = []
+    with lock.held(store, told.append):
+        assert told == []
+    wait_for(lambda: not list(store.lock.glob(".*.tmp")))
+    first.communicate()

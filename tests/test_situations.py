@@ -1,0 +1,101 @@
+"""How runs stand, from what lies in the store, in the ledger and in the queue."""
+
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import batches, claims, failures, ledger, situations
+from hpc_xfer.ledger import Ledger, Submission
+from hpc_xfer.plan import Pack, Plan
+from hpc_xfer.situations import how_it_ended
+from hpc_xfer.slurm import Line, Queue
+from hpc_xfer.store import Store
+from hpc_xfer.study import Resources
+from tests import tiny
+
+PARENT = tiny.pretraining("scratch")
+FIRST, SECOND = (tiny.finetuning(PARENT, lr=lr) for lr in (1e-3, 1e-2))
+PLAN = Plan((PARENT, FIRST, SECOND), Resources())
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Ledger:
+    """A parent as job 12, its children as the one element of array 13."""
+    store = Store(tmp_path)
+    found = ledger.read(store)
+    for job, runs in (("12", (PARENT,)), ("13", (FIRST, SECOND))):
+        batch = batches.Batch((Pack(runs, 1.0, 1),))
+        store.write_batch("s", batch, {})
+        elements = 1 if job == "13" else None
+        kind = runs[0].kind
+        one = Submission(
+            "s", f"job{job}", kind, batch.id, elements, "2026-01-02T03:04:05+00:00", "h"
+        )
+        found.intend(one)
+        found.submitted(one, job)
+    return found
+
+
+def seen(book: Ledger, *lines: Line) -> list[tuple[str, str]]:
+    now = situations.survey(PLAN, book.store, book, Queue({line.job: line for line in lines}))
+    return [(now[run.id].state, now[run.id].why) for run in PLAN.runs]
+
+
+def line(job: str, state: str, reason: str = "None") -> Line:
+    return Line(job, job, f"job{job}", state, nodes="n1", reason=reason)
+
+
+def test_what_waits_shows_slurms_reason(book: Ledger) -> None:
+    lines = line("12", "PENDING", "Priority"), line("13_0", "PENDING", "Dependency")
+    assert seen(book, *lines) == [
+        ("pending", "Priority"), ("pending", "Dependency"), ("pending", "Dependency"),
+    ]  # fmt: skip
+
+
+def test_of_a_running_pack_one_run_is_at_work(
+    book: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "13")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    claims.take(book.store.run(FIRST.id))
+    lines = line("12", "RUNNING"), line("13_0", "RUNNING")
+    assert seen(book, *lines)[1:] == [("running", ""), ("pending", "behind 1 of its pack")]
+
+
+def test_a_job_that_went_without_a_word_leaves_lost_runs(book: Ledger) -> None:
+    lines = line("12", "NODE_FAIL"), line("13_0", "TIMEOUT")
+    assert [state for state, _ in seen(book, *lines)] == ["lost"] * 3
+    assert [why for _, why in seen(book)] == ["killed"] * 3
+
+
+def test_children_of_a_failed_parent_are_blocked(book: Ledger) -> None:
+    failures.write(book.store.run(PARENT.id), "nan", "the loss is nan", job="12", node="n1")
+    lines = line("12", "FAILED"), line("13_0", "CANCELLED", "DependencyNeverSatisfied")
+    blocked = ("blocked", f"parent {PARENT.id} failed")
+    assert seen(book, *lines) == [("failed", "nan"), blocked, blocked]
+
+
+def test_a_requeued_job_is_pending_though_its_run_failed_before(book: Ledger) -> None:
+    failures.write(book.store.run(PARENT.id), "hung", "no sign of life", job="12", node="n1")
+    assert seen(book, line("12", "PENDING", "BeginTime"))[0] == ("pending", "BeginTime")
+
+
+def test_nothing_is_called_lost_while_slurm_is_silent(book: Ledger) -> None:
+    now = situations.survey(PLAN, book.store, book, None)
+    assert {each.state for each in now.values()} == {"pending"}
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "kind"),
+    [
+        ("OUT_OF_MEMORY", "None", "out of memory"),
+        ("TIMEOUT", "TimeLimit", "time limit"),
+        ("NODE_FAIL", "None", "node failure"),
+        ("PREEMPTED", "None", "preempted"),
+        ("CANCELLED", "None", "cancelled"),
+        ("CANCELLED", "DependencyNeverSatisfied", "dependency"),
+        ("FAILED", "NonZeroExitCode", "killed"),
+    ],
+)
+def test_the_end_of_a_job_in_our_words(state: str, reason: str, kind: str) -> None:
+    assert how_it_ended(line("12", state, reason)) == kind
