@@ -9,6 +9,7 @@ Beside it, submitit's own map_array with as many elements: one pickle each, whic
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,22 +50,20 @@ def main() -> None:
 
 
 def _measure(folder: Path, cluster: Cluster) -> None:
-    grid = _ROOT / "grids" / ".scale.yaml"  # beside archs/
+    grid = folder / "scale.yaml"
+    shutil.copytree(_ROOT / "grids/archs", folder / "archs")
     grid.write_text(_GRID % ", ".join(map(str, range(24))))
     site = folder / "site.yaml"
     site.write_text("slurm: {gpu_option: none, relay: {memory: null}}\n")
     places = [str(grid), "--site", str(site), "--store", str(folder / "store"), "--json"]
-    try:
-        submit, told = _timed(cluster, "launch", *places)
-        status, seen = _timed(cluster, "status", *places)
-        again, second = _timed(cluster, "launch", *places)
-        files = sum(1 for path in (folder / "store").rglob("*") if path.is_file())
-        cluster.run("scancel", "-u", getuser())
-        _write_records(grid, Store(folder / "store"))
-        done, _ = _timed(cluster, "launch", *places)
-        seen_done, _ = _timed(cluster, "status", *places)
-    finally:
-        grid.unlink()
+    submit, told = _timed(cluster, "launch", *places)
+    status, seen = _timed(cluster, "status", *places)
+    again, second = _timed(cluster, "launch", *places)
+    files = sum(1 for path in (folder / "store").rglob("*") if path.is_file())
+    cluster.run("scancel", "-u", getuser())
+    _write_records(grid, Store(folder / "store"))
+    done, _ = _timed(cluster, "launch", *places)
+    seen_done, _ = _timed(cluster, "status", *places)
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     arrays = told["submitted"]["jobs"]
     assert (

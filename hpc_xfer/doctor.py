@@ -19,8 +19,8 @@ from hpc_xfer import cli, files, overview, plan, preflight, provenance, slurm, s
 from hpc_xfer import site as sites
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.layout import layout
+from hpc_xfer.orders import Order, command_of, relay_request
 from hpc_xfer.slurm import Request
-from hpc_xfer.submit import Order, command_of, relay_request
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import hpc_xfer
 from hpc_xfer import batches, slurm
 from hpc_xfer.batches import Batch
+from hpc_xfer.orders import Order, relay_request, request_of
 from hpc_xfer.plan import Plan
 from hpc_xfer.slurm import Limits
-from hpc_xfer.submit import Order, relay_request, request_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -26,9 +26,9 @@ from hpc_xfer import (
 )
 from hpc_xfer import ledger as ledgers
 from hpc_xfer import site as sites
+from hpc_xfer.orders import Order
 from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
-from hpc_xfer.submit import Order
 
 if TYPE_CHECKING:
     from hpc_xfer.local import Outcome

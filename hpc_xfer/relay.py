@@ -14,8 +14,9 @@ from pathlib import Path
 from hpc_xfer import cli, collect, prepare, report, slurm, submit
 from hpc_xfer import site as sites
 from hpc_xfer.errors import SlurmError, StoreError
+from hpc_xfer.handed import Handed
+from hpc_xfer.orders import Order
 from hpc_xfer.store import Store
-from hpc_xfer.submit import Handed, Order
 
 _RESTARTS = 20  # of a relay that Slurm or the store did not let do its work
 

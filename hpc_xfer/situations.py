@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hpc_xfer import claims, failures, progress
+from hpc_xfer import claims, failures, progress, slurm
 from hpc_xfer.failures import PASSING
 from hpc_xfer.ledger import Ledger, Place
 from hpc_xfer.plan import Plan, Run
@@ -76,6 +76,23 @@ def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dic
             now = _of(run, run.id in there, store, ledger, queue)
         found[run.id] = _behind_parents(run, now, found)
     return found
+
+
+def refined(
+    plan: Plan, store: Store, ledger: Ledger, queue: Queue
+) -> tuple[dict[str, Situation], Queue]:
+    """As `survey`, with what accounting knows of jobs that Slurm has forgotten."""
+    now = survey(plan, store, ledger, queue)
+    unclear = {
+        each.place.job
+        for each in now.values()
+        if each.state == "lost" and each.line is None and each.place and each.place.job
+    }
+    more = slurm.ended(unclear) if unclear else {}
+    if not more:
+        return now, queue
+    queue = queue.with_ended(more)
+    return survey(plan, store, ledger, queue), queue
 
 
 def present(store: Store) -> set[str]:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer import cli, failures, names, plan, rehearsal, slurm, study
+from hpc_xfer import cli, failures, names, plan, rehearsal, situations, slurm, study
 from hpc_xfer import ledger as ledgers
 from hpc_xfer import site as sites
-from hpc_xfer import situations as standing
 from hpc_xfer.errors import SlurmError, StudyError
 from hpc_xfer.ledger import Ledger
 from hpc_xfer.plan import Plan, Run
@@ -67,16 +66,10 @@ def look(whole: Plan, store: Store, name: str) -> Standing:
     """Store, ledger and queue as they are now."""
     ledger = ledgers.read(store)
     queue, silence = _queue(ledger, name)
-    now = standing.survey(whole, store, ledger, queue)
-    if queue is not None:
-        unclear = {
-            each.place.job
-            for each in now.values()
-            if each.state == "lost" and each.line is None and each.place and each.place.job
-        }
-        if unclear and (more := slurm.ended(unclear)):
-            queue = queue.with_ended(more)
-            now = standing.survey(whole, store, ledger, queue)
+    if queue is None:
+        now = situations.survey(whole, store, ledger, None)
+    else:
+        now, queue = situations.refined(whole, store, ledger, queue)
     labels = names.pretrain_labels(whole.of("pretrain"))
     return Standing(name, whole, store, ledger, queue, silence, now, labels)
 

@@ -175,6 +175,9 @@ class Store:
                 store is executed, so that would let them run code as us).
         """
         try:
+            if not self.root.exists():
+                self.root.parent.mkdir(parents=True, exist_ok=True)
+                self.root.mkdir(mode=0o770, exist_ok=True)  # less what the umask takes
             for name in ("runs", "studies"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             mode = self.root.stat().st_mode

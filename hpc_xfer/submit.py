@@ -7,108 +7,32 @@ bury what died without a word, and submit the rest, parents first, as far as Slu
 relay, a small job behind everything, does the same again when something has ended.
 """
 
-import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
-import hpc_xfer
-from hpc_xfer import batches, claims, failures, leases, lock, names, provenance, slurm
+from hpc_xfer import batches, claims, failures, leases, lock, provenance, situations, slurm
 from hpc_xfer import ledger as ledgers
-from hpc_xfer import situations as standing
 from hpc_xfer.batches import Batch
 from hpc_xfer.errors import SlurmError, SubmitLimit
+from hpc_xfer.handed import Handed
+from hpc_xfer.lanes import Lanes
 from hpc_xfer.leases import Lease
-from hpc_xfer.ledger import Ledger, Place, Submission, job_name
+from hpc_xfer.ledger import Ledger, Place, Submission
+from hpc_xfer.orders import Order, relay_request, request_of
 from hpc_xfer.plan import Pack, Plan, Run
-from hpc_xfer.site import Site
 from hpc_xfer.situations import Situation
 from hpc_xfer.slurm import Limits, Queue, Request
-from hpc_xfer.store import Store
-from hpc_xfer.study import Study
 
 # relay: what failed for passing reasons, a few times; launch: again, now that a person asks;
 # all: whatever failed (--retry-failed).
 Retry = Literal["relay", "launch", "all"]
 Say = Callable[[str], None]
 _LATE_SECONDS = 90  # an sbatch on another host, whose launcher died, is given 60 s by `slurm`
-_START_MINUTES = 5  # of a job besides its runs: imports, data sets
 _FULL_MINUTES = 10  # until the relay looks again, where the queue is full of other jobs
-
-
-@dataclass(frozen=True)
-class Order:
-    """A study that is to be handed in."""
-
-    asked: Study
-    whole: Plan
-    store: Store
-    site: Site
-    site_file: Path | None
-
-    @cached_property
-    def labels(self) -> dict[str, str]:
-        return names.pretrain_labels(self.whole.of("pretrain"))
-
-
-@dataclass
-class Handed:
-    """What came of it."""
-
-    submitted: list[tuple[Submission, int]] = field(default_factory=list)  # and how many runs
-    live: int = 0  # runs that were in the queue already
-    unfit: int = 0  # runs that Slurm does not take now
-    given_up: dict[str, str] = field(default_factory=dict)  # run id -> why
-    blocked: int = 0  # runs whose parent was given up
-    relay: str | None = None  # job id
-    full: str = ""  # what Slurm said when it took no more
-
-    @property
-    def runs(self) -> int:
-        return sum(count for _, count in self.submitted)
-
-    @property
-    def elements(self) -> int:
-        return sum(submission.elements or 1 for submission, _ in self.submitted)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "submitted": {
-                "jobs": len(self.submitted), "elements": self.elements, "runs": self.runs,
-            },
-            "in_queue": self.live, "waiting_for_room": self.unfit, "given_up": self.given_up,
-            "blocked": self.blocked, "relay": self.relay,
-        }  # fmt: skip
-
-    def sentences(self, grid: Path, jobs_may_submit: bool) -> Iterator[str]:
-        """For people, with what to do next."""
-        yield (
-            f"submitted {self.runs:,} runs: {len(self.submitted):,} jobs with {self.elements:,} "
-            f"elements; {self.live:,} runs were in the queue already"
-        )
-        for run_id, why in self.given_up.items():
-            yield f"left out: {run_id} failed before ({why}); --retry-failed"
-        if self.unfit and jobs_may_submit:
-            yield f"{self.unfit:,} runs do not fit into the queue yet; the relay submits them later"
-        elif self.unfit or not jobs_may_submit:
-            yield (
-                "jobs may not submit jobs here: when these have ended, launch again for what "
-                "is left; the relay only collects"
-            )
-        if self.relay:
-            yield f"relay: job {self.relay}"
-        yield f"next: python -m hpc_xfer.status {grid}"
-
-    @property
-    def over(self) -> bool:
-        """Nothing is in the queue and nothing is left to be put there."""
-        return not (self.submitted or self.live or self.unfit)
 
 
 def hand_in(order: Order, retry: Retry, say: Say) -> Handed:
@@ -125,23 +49,9 @@ def hand_in(order: Order, retry: Retry, say: Say) -> Handed:
     with lock.held(order.store, waiting) as lease:
         ledger = ledgers.read(order.store)
         queue = _settle(ledger, say)
-        now = survey(order, ledger, queue)
+        now, queue = situations.refined(order.whole, order.store, ledger, queue)
         _bury(order, ledger, now)
         return _Wave(order, retry, ledger, queue, now, lease, say).submit()
-
-
-def survey(order: Order, ledger: Ledger, queue: Queue) -> dict[str, Situation]:
-    """How each run stands, with what accounting knows of jobs that Slurm has forgotten."""
-    now = standing.survey(order.whole, order.store, ledger, queue)
-    unclear = {
-        each.place.job
-        for each in now.values()
-        if each.state == "lost" and each.line is None and each.place and each.place.job
-    }
-    more = slurm.ended(unclear) if unclear else {}
-    if not more:
-        return now
-    return standing.survey(order.whole, order.store, ledger, queue.with_ended(more))
 
 
 def _settle(ledger: Ledger, say: Say) -> Queue:
@@ -227,7 +137,7 @@ class _Wave:
         self.room = limits.room
         if self.room is not None:
             self.room -= 0 if self._relay_line() else 1  # one is the relay's
-        self.lanes = _Lanes(order, self.ledger, self.queue)
+        self.lanes = Lanes(order, self.ledger, self.queue)
         self.jobs = {  # of parents that are in the queue
             run_id: each.place.job
             for run_id, each in self.now.items()
@@ -432,80 +342,3 @@ class _Wave:
         jobs = [each.place.job for each in self.now.values() if each.live and each.place]
         jobs += [self.ledger.submissions[s.name].job for s, _ in self.handed.submitted]
         return tuple(dict.fromkeys(job.split("_")[0] for job in jobs if job))
-
-
-class _Lanes:
-    """`max_running` over all arrays: so many lanes of arrays that run one after another.
-
-    Slurm limits the elements of one array; two arrays side by side would run twice as many.
-    Fine-tunings of one parent share a lane, so that none waits for another's parent.
-    """
-
-    def __init__(self, order: Order, ledger: Ledger, queue: Queue) -> None:
-        self.most = order.asked.resources.finetune.max_running
-        parents = [run.id for run in order.whole.of("pretrain")]
-        self.lanes = min(len(parents), self.most or 0)
-        self.number = {run_id: i % self.lanes for i, run_id in enumerate(parents) if self.lanes}
-        self.tails: dict[int, str] = {}
-        live = {line.job.split("_")[0] for line in queue.lines.values() if line.live}
-        for submission in ledger.of_study(order.asked.name):
-            if submission.lane is not None and submission.job in live:
-                self.tails[submission.lane] = submission.job
-
-    def of(self, batch: Batch) -> int | None:
-        return self.number.get(batch.parents[0].id) if batch.parents else None
-
-    def at_once(self, lane: int | None) -> int | None:
-        if lane is None or self.most is None:
-            return None
-        return self.most // self.lanes + (lane < self.most % self.lanes)
-
-    def tail(self, lane: int | None) -> tuple[str, ...]:
-        return (self.tails[lane],) if lane in self.tails else ()
-
-    def append(self, lane: int | None, job: str) -> None:
-        if lane is not None:
-            self.tails[lane] = job
-
-
-def request_of(order: Order, batch: Batch, number: int) -> Request:
-    """A batch, asked for the `number`-th time; what it waits for is added by the caller."""
-    study = order.asked.name
-    parent = batch.parents[0] if batch.parents else batch.packs[0].runs[0]
-    kind = "pre" if batch.kind == "pretrain" else f"ft{batch.shots}"
-    label, key = order.labels[parent.id], f"{batch.id}-{order.store.tag}"
-    return Request(
-        name=job_name(kind, label, study, key, number),
-        command=command(order, "job", "--batch", batch.id),
-        logs=order.store.study(study).logs,
-        minutes=batch.minutes + _START_MINUTES,
-        tasks=batch.gpus,
-        array=None if batch.kind == "pretrain" else len(batch.packs),
-    )
-
-
-def relay_request(order: Order, number: int) -> Request:
-    """The job behind everything; what it waits for is added by the caller."""
-    study = order.asked.name
-    return Request(
-        name=job_name("relay", study, order.store.tag, "relay", number),
-        command=command(order, "relay"),
-        logs=order.store.study(study).logs,
-        minutes=order.site.slurm.relay.minutes,
-        gpus=False,
-        relay=True,
-    )
-
-
-def command(order: Order, module: str, *more: str) -> tuple[str, ...]:
-    """What a job of a launched study runs."""
-    return command_of(order, module, "--study", order.asked.name, *more)
-
-
-def command_of(order: Order, module: str, *more: str) -> tuple[str, ...]:
-    """This very Python and this very package, from any folder."""
-    package = str(Path(hpc_xfer.__file__).parent.parent)
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    call = ["env", f"PYTHONPATH={':'.join(dict.fromkeys(paths))}", sys.executable, "-u"]
-    call += ["-m", f"hpc_xfer.{module}", "--store", str(order.store.root.resolve())]
-    return (*call, *(["--site", str(order.site_file)] if order.site_file else []), *more)

@@ -51,7 +51,7 @@ _DEFAULTS = {
     "PreemptMode": "REQUEUE",
     "JobRequeue": "1",
     "KillWait": "5",
-    "SlurmdTimeout": "10",
+    "SlurmdTimeout": "45",  # a busy machine answers late
     "ReturnToService": "2",
     "SlurmdParameters": "config_overrides",  # nodes are told to have more than this machine
     "GresTypes": "gpu",

@@ -1,5 +1,6 @@
 """The Slurm of the tests does what a Slurm does, and leaves nothing behind."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ def test_an_urgent_job_sends_another_back_to_the_queue(cluster: Cluster) -> None
     assert cluster.state(job) == "PENDING"
 
 
-def test_a_dead_slurmd_gives_node_fail(cluster: Cluster) -> None:
+def test_a_dead_slurmd_gives_node_fail(make_cluster: Callable[..., Cluster]) -> None:
+    cluster = make_cluster(nodes=2, settings={"SlurmdTimeout": "10"})
     job = cluster.submit("sleep 100", "--no-requeue", "-w", "n2")
     wait_for(lambda: cluster.state(job) == "RUNNING", 20)
     cluster.kill_node("n2")

@@ -19,7 +19,7 @@ from PIL import Image
 
 from hpc_xfer import batches, slurm
 from hpc_xfer import site as sites
-from hpc_xfer.submit import Order, request_of
+from hpc_xfer.orders import Order, request_of
 from tests import faults
 from tests.cluster import Cluster
 from tests.faults import Study, kill
@@ -106,8 +106,9 @@ def test_a_worker_that_hangs_is_found_and_goes_on(
 
 
 def test_a_dead_node_is_left_and_its_late_copy_writes_nothing(
-    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+    tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster], expected: dict[str, Any]
 ) -> None:
+    cluster = make_cluster(nodes=2, settings={"SlurmdTimeout": "10"})
     study = Study(tmp_path, shards)
     study.launch()
     study.reaches(100)

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -112,6 +113,16 @@ def test_one_file_draws() -> None:
         if any("pyplot" in module for module in imported(anywhere(tree(path))))
     }
     assert users <= {"figures.py"}
+
+
+def test_one_file_knows_submitit_and_the_commands_of_slurm() -> None:
+    words = re.compile(r"(import|from) submitit|\[\"(sbatch|squeue|sacct|scancel|scontrol)\"")
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if words.search(path.read_text(encoding="utf-8"))
+    }
+    assert users == {"slurm.py"}
 
 
 def test_there_is_no_drawer_for_odds_and_ends() -> None:

@@ -137,3 +137,9 @@ def test_half_a_batch_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         store.manifest("one", path.stem)
     assert str(caught.value) == f"{path}: is absent or damaged; launch the study again"
+
+
+def test_a_new_store_is_private_to_its_owner_and_group(tmp_path: Path) -> None:
+    store = Store(tmp_path / "deep/store")
+    store.open()
+    assert store.root.stat().st_mode & 0o007 == 0

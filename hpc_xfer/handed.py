@@ -1,0 +1,62 @@
+"""What came of handing a study to Slurm, for people and for scripts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpc_xfer.ledger import Submission
+
+
+@dataclass
+class Handed:
+    """What came of it."""
+
+    submitted: list[tuple[Submission, int]] = field(default_factory=list)  # and how many runs
+    live: int = 0  # runs that were in the queue already
+    unfit: int = 0  # runs that Slurm does not take now
+    given_up: dict[str, str] = field(default_factory=dict)  # run id -> why
+    blocked: int = 0  # runs whose parent was given up
+    relay: str | None = None  # job id
+    full: str = ""  # what Slurm said when it took no more
+
+    @property
+    def runs(self) -> int:
+        return sum(count for _, count in self.submitted)
+
+    @property
+    def elements(self) -> int:
+        return sum(submission.elements or 1 for submission, _ in self.submitted)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "submitted": {
+                "jobs": len(self.submitted), "elements": self.elements, "runs": self.runs,
+            },
+            "in_queue": self.live, "waiting_for_room": self.unfit, "given_up": self.given_up,
+            "blocked": self.blocked, "relay": self.relay,
+        }  # fmt: skip
+
+    def sentences(self, grid: Path, jobs_may_submit: bool) -> Iterator[str]:
+        """For people, with what to do next."""
+        yield (
+            f"submitted {self.runs:,} runs: {len(self.submitted):,} jobs with {self.elements:,} "
+            f"elements; {self.live:,} runs were in the queue already"
+        )
+        for run_id, why in self.given_up.items():
+            yield f"left out: {run_id} failed before ({why}); --retry-failed"
+        if self.unfit and jobs_may_submit:
+            yield f"{self.unfit:,} runs do not fit into the queue yet; the relay submits them later"
+        elif self.unfit or not jobs_may_submit:
+            yield (
+                "jobs may not submit jobs here: when these have ended, launch again for what "
+                "is left; the relay only collects"
+            )
+        if self.relay:
+            yield f"relay: job {self.relay}"
+        yield f"next: python -m hpc_xfer.status {grid}"
+
+    @property
+    def over(self) -> bool:
+        """Nothing is in the queue and nothing is left to be put there."""
+        return not (self.submitted or self.live or self.unfit)

@@ -1,0 +1,77 @@
+"""A study on its way to Slurm, and what is asked for each of its batches."""
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import hpc_xfer
+from hpc_xfer import names
+from hpc_xfer.batches import Batch
+from hpc_xfer.ledger import job_name
+from hpc_xfer.plan import Plan
+from hpc_xfer.site import Site
+from hpc_xfer.slurm import Request
+from hpc_xfer.store import Store
+from hpc_xfer.study import Study
+
+_START_MINUTES = 5  # of a job besides its runs: imports, data sets
+
+
+@dataclass(frozen=True)
+class Order:
+    """A study that is to be handed in."""
+
+    asked: Study
+    whole: Plan
+    store: Store
+    site: Site
+    site_file: Path | None
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        return names.pretrain_labels(self.whole.of("pretrain"))
+
+
+def request_of(order: Order, batch: Batch, number: int) -> Request:
+    """A batch, asked for the `number`-th time; what it waits for is added by the caller."""
+    study = order.asked.name
+    parent = batch.parents[0] if batch.parents else batch.packs[0].runs[0]
+    kind = "pre" if batch.kind == "pretrain" else f"ft{batch.shots}"
+    label, key = order.labels[parent.id], f"{batch.id}-{order.store.tag}"
+    return Request(
+        name=job_name(kind, label, study, key, number),
+        command=command(order, "job", "--batch", batch.id),
+        logs=order.store.study(study).logs,
+        minutes=batch.minutes + _START_MINUTES,
+        tasks=batch.gpus,
+        array=None if batch.kind == "pretrain" else len(batch.packs),
+    )
+
+
+def relay_request(order: Order, number: int) -> Request:
+    """The job behind everything; what it waits for is added by the caller."""
+    study = order.asked.name
+    return Request(
+        name=job_name("relay", study, order.store.tag, "relay", number),
+        command=command(order, "relay"),
+        logs=order.store.study(study).logs,
+        minutes=order.site.slurm.relay.minutes,
+        gpus=False,
+        relay=True,
+    )
+
+
+def command(order: Order, module: str, *more: str) -> tuple[str, ...]:
+    """What a job of a launched study runs."""
+    return command_of(order, module, "--study", order.asked.name, *more)
+
+
+def command_of(order: Order, module: str, *more: str) -> tuple[str, ...]:
+    """This very Python and this very package, from any folder."""
+    package = str(Path(hpc_xfer.__file__).parent.parent)
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    call = ["env", f"PYTHONPATH={':'.join(dict.fromkeys(paths))}", sys.executable, "-u"]
+    call += ["-m", f"hpc_xfer.{module}", "--store", str(order.store.root.resolve())]
+    return (*call, *(["--site", str(order.site_file)] if order.site_file else []), *more)
