@@ -217,6 +217,8 @@ class Guard:
         now = time.time()
         if self.signals.asked() and watch.asked is None:
             watch.asked = now
+            why = "SIGUSR2, time is up" if self.signals.usr2 else "SIGTERM"
+            print(f"told to stop ({why}): the worker saves itself", flush=True)
             watch.process.send_signal(signal.SIGTERM)
         if watch.asked is not None and now - watch.asked > self._grace():
             print("the worker did not stop in time; it is killed", flush=True)

@@ -5,8 +5,6 @@ or on names that resolve.
 """
 
 import contextlib
-import os
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,10 +19,12 @@ from torch._C._distributed_c10d import TCPStore
 
 from hpc_xfer import files
 from hpc_xfer.errors import Interrupted, StoreError
+from hpc_xfer.training import network
 from hpc_xfer.training.stop import Stop
 
 Item = TypeVar("Item")
 _MEET_SECONDS = 300  # nodes of one job may start minutes apart
+_CONNECT = timedelta(seconds=10)  # to an address; the file may tell another by then
 _TIMEOUT = timedelta(minutes=30)  # a checkpoint of the largest model to a slow disk
 
 
@@ -84,6 +84,7 @@ def join(
         yield World(device=device)
         return
     assert meeting is not None, "several processes need a place to meet"
+    network.tell_gloo()
     store = _host(meeting, size) if rank == 0 else _guest(meeting, size, stop)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
@@ -105,7 +106,8 @@ def _device(local_rank: int) -> torch.device:
 
 
 def _host(meeting: Path, size: int) -> TCPStore:
-    address = _own_address()
+    meeting.unlink(missing_ok=True)
+    address = network.own_address()
     store = TCPStore(address, 0, size, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
     files.write_json(meeting, {"host": address, "port": store.port})
     return store
@@ -118,25 +120,19 @@ def call_off(meeting: Path, size: int) -> None:
 
 
 def _guest(meeting: Path, size: int, stop: Stop) -> TCPStore:
+    """An address at which nobody answers is of an earlier start; the file is read again."""
     end = time.monotonic() + _MEET_SECONDS
-    while (place := files.read_json(meeting)) is None:
+    while time.monotonic() < end:
         if stop.requested:
             raise Interrupted("asked to stop before rank 0 appeared")
-        if time.monotonic() > end:
-            raise StoreError(f"{meeting}: rank 0 did not appear in {_MEET_SECONDS} s; see its log")
+        place = files.read_json(meeting)
+        if place is not None and "off" in place:
+            raise Interrupted("rank 0 has nothing to do")
+        if place is not None:
+            with contextlib.suppress(dist.DistNetworkError):
+                host, port = place["host"], place["port"]
+                store = TCPStore(host, port, size, is_master=False, timeout=_CONNECT)
+                store.set_timeout(_TIMEOUT)
+                return store
         time.sleep(0.1)  # a file is the only thing both sides know of; it has no event to wait on
-    if "off" in place:
-        raise Interrupted("rank 0 has nothing to do")
-    return TCPStore(place["host"], place["port"], size, is_master=False, timeout=_TIMEOUT)
-
-
-def _own_address() -> str:
-    """Loopback on one node; else the address that the default route uses. Nothing is sent."""
-    if int(os.environ.get("SLURM_NNODES", "1")) == 1:
-        return "127.0.0.1"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("10.255.255.255", 1))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return socket.gethostbyname(socket.gethostname())
+    raise StoreError(f"{meeting}: rank 0 did not appear in {_MEET_SECONDS} s; see its log")

@@ -6,9 +6,8 @@ Pre-training, fine-tuning and linear probes all run through `train`.
 import contextlib
 import inspect
 import math
-import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from hpc_xfer.errors import DataError, Diverged, Interrupted, StoreError
 from hpc_xfer.progress import Heartbeat, Pulse
@@ -25,11 +24,11 @@ from hpc_xfer.store import RunDir
 from hpc_xfer.training.batchnorm import synchronise
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World
+from hpc_xfer.training.loading import Batch, Loader
 from hpc_xfer.training.rows import Rows
 from hpc_xfer.training.schedule import learning_rate
 from hpc_xfer.training.stop import Stop
 
-Batch = dict[str, Any]
 _SMOOTHING = 0.98  # of the loss that is reported: a memory of about 50 steps
 
 
@@ -106,14 +105,15 @@ def train(
     guard = checkpoints.check if checkpoints is not None and world.leads else None
     heart = Heartbeat(run, pace.steps, pace.batch, state.step, guard)
     pulse = Pulse(run if world.leads else None, guard)
-    waited = state.waited
+    pinned = world.device.type == "cuda"
+    loader = Loader(batches, range(state.step, pace.steps), habits.workers, pinned, state.waited)
     begun = saved = time.monotonic()
-    first = state.step
+    first, before = state.step, state.waited  # of earlier attempts
 
     with (
         _own_randomness(world),
         contextlib.closing(Rows(run, habits.tensorboard, world.leads, first)) as rows,
-        contextlib.closing(_loaded(batches, pace, habits, world, state)) as loaded,
+        contextlib.closing(loader.loaded()) as loaded,
     ):
         for batch in loaded:
             due = time.monotonic() - saved > habits.checkpoint_seconds
@@ -121,6 +121,7 @@ def train(
 
             loss = _step(model, optimizer, batch, state.step, pace, world)
             state.step += 1
+            state.waited = loader.waited
             pulse.touch()
             state.loss = loss if state.loss is None else torch.lerp(loss, state.loss, _SMOOTHING)
 
@@ -129,12 +130,12 @@ def train(
                 rate = (state.step - first) * pace.batch / (time.monotonic() - begun)
                 rows.write(state.step, value, optimizer.param_groups[0]["lr"], rate, pace.batch)
                 if world.leads:
-                    heart.beat(state.step, value, state.waited - waited)
+                    heart.beat(state.step, value, loader.waited - before)
 
             if (asked or due) and state.step < pace.steps:
                 elapsed = state.seconds + time.monotonic() - begun
                 if world.leads:  # others judge by it whether another start would lead further
-                    heart.beat(state.step, None, state.waited - waited, force=True)
+                    heart.beat(state.step, None, loader.waited - before, force=True)
                 _save(objective, optimizer, checkpoints, state, elapsed, world)
                 saved = time.monotonic()
                 if asked:
@@ -236,56 +237,6 @@ def _own_randomness(world: World) -> Iterator[None]:
 
 def _seed(seed: int, step: int, rank: int) -> int:
     return int(np.random.default_rng((seed, 8, step, rank)).integers(2**63))
-
-
-@dataclass
-class _Told(Dataset[Batch]):
-    """A batch or why there is none: out of a loader process an exception comes as a traceback."""
-
-    batches: Dataset[Batch]
-
-    def __getitem__(self, step: int) -> Batch:
-        try:
-            return self.batches[step]
-        except DataError as error:
-            return {"failure": str(error)}
-
-
-@contextlib.contextmanager
-def _stdin_apart() -> Iterator[None]:
-    """A forked process closes its stdin first, and waits for ever if a thread of ours reads it."""
-    stdin, sys.stdin = sys.stdin, None
-    try:
-        yield
-    finally:
-        sys.stdin = stdin
-
-
-def _loaded(
-    batches: Dataset[Batch], pace: Pace, habits: Habits, world: World, state: _State
-) -> Generator[Batch, None, None]:
-    """Batches from the state's step on, in order whatever the number of workers.
-
-    The time they keep us waiting is added to the state. Closing ends the workers: the loader's
-    iterator is held here alone.
-    """
-    loader = DataLoader(
-        _Told(batches),
-        batch_size=None,
-        sampler=range(state.step, pace.steps),
-        num_workers=habits.workers,
-        pin_memory=world.device.type == "cuda",
-        prefetch_factor=4 if habits.workers else None,
-    )
-    with _stdin_apart():
-        iterator = iter(loader)
-    while True:
-        begun = time.monotonic()
-        batch = next(iterator, None)
-        state.waited += time.monotonic() - begun
-        if batch is None:
-            return
-        yield batch
 
 
 def _resume(

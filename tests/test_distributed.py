@@ -1,0 +1,78 @@
+"""How the ranks of a run find each other: by a file, at an address that other nodes reach."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer.training import distributed, network
+from hpc_xfer.training.stop import Stop
+from tests import tiny
+
+OUTSIDE = network._of_default_route()
+needs_a_route = pytest.mark.skipif(not OUTSIDE, reason="this machine has no default route")
+
+
+@pytest.fixture(autouse=True)
+def on_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_NNODES", "2")
+    for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_ranks_of_one_node_meet_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_NNODES", "1")
+    assert network.own_address() == "127.0.0.1"
+    network.tell_gloo()
+    assert "GLOO_SOCKET_IFNAME" not in os.environ
+
+
+@needs_a_route
+def test_between_nodes_the_default_route_is_used_and_gloo_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")  # so that it is put back
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME")
+    assert not network.own_address().startswith("127.")
+    network.tell_gloo()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == OUTSIDE[0]
+
+
+@pytest.mark.parametrize("variable", ["NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"])
+@pytest.mark.parametrize("told", ["lo", "=lo", "absent0,lo"])
+def test_an_interface_that_is_named_is_the_one(
+    variable: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, told)
+    assert network.interface() == "lo"
+    assert network.own_address() == "127.0.0.1"
+
+
+@needs_a_route
+@pytest.mark.parametrize("told", ["^lo", "absent0", "=l", ","])
+def test_what_names_no_interface_of_this_node_is_passed_over(
+    told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", told)
+    assert network.interface() == OUTSIDE[0]
+
+
+def test_nccl_names_interfaces_by_their_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [(1, "lo"), (2, "ib0"), (3, "ib1"), (4, "eth0")]
+    monkeypatch.setattr(socket, "if_nameindex", lambda: there)
+    assert network._matching("ib") == ["ib0", "ib1"]
+    assert network._matching("=ib1,eth") == ["ib1"]
+    assert network._matching("^docker,lo") == []
+
+
+def meet(rank: int, meeting: Path) -> None:
+    with distributed.join(rank, 2, rank, meeting, Stop()) as world:
+        assert world.gather([rank]) == [0, 1]
+
+
+def test_two_ranks_meet_over_the_network(tmp_path: Path) -> None:
+    meeting = tmp_path / "rendezvous-1-0-0.json"
+    ranks = [tiny.child(meet, rank, meeting) for rank in range(2)]
+    assert tiny.join(ranks) == [0, 0]
+    assert not meeting.exists()

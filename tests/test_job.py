@@ -1,0 +1,171 @@
+"""One process per rank guards a worker: what it passes on, what it ends, and how a job ends.
+
+The guard, the worker and the signals are real; `scontrol` is a script, for there is no Slurm here.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpc_xfer import failures, progress
+from hpc_xfer.batches import Batch
+from hpc_xfer.job import STOPPED
+from hpc_xfer.plan import Pack, Run
+from hpc_xfer.store import RunDir, Store
+from tests import tiny
+from tests.conftest import ROOT
+from tests.waiting import wait_for
+
+ENDLESS = 10_000  # steps
+
+
+@dataclass
+class Jobs:
+    """A store, and jobs on it as Slurm would start them."""
+
+    root: Path
+    shards: Path
+    slurm: dict[str, Any] = field(default_factory=dict)  # of the site
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.root / "store")
+        self.store.open()
+        scontrol = self.root / "bin/scontrol"
+        scontrol.parent.mkdir()
+        scontrol.write_text(f'#!/bin/sh\necho "$@" >> "{self.root}/scontrol.log"\n')
+        scontrol.chmod(0o755)
+
+    def batch(self, *runs: Run, **resources: Any) -> str:
+        """One pack of these runs."""
+        base = tiny.PRETRAIN if runs[0].kind == "pretrain" else tiny.FINETUNE
+        own = tiny.with_changes(base, resources).model_dump(mode="json")
+        batch = Batch((Pack(runs, 1.0, own["gpus"]),))
+        self.store.write_batch("study", batch, own)
+        return batch.id
+
+    def start(
+        self, batch: str, job: str = "812", restarts: int = 0, rank: int = 0, size: int = 1
+    ) -> subprocess.Popen[str]:
+        """One rank; its log lies where Slurm would write it."""
+        site = self.root / "site.yaml"
+        site.write_text(json.dumps({"sources": {"sans": str(self.shards)}, "slurm": self.slurm}))
+        env = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")} | {
+            "PATH": f"{self.root}/bin:{os.environ['PATH']}",
+            "SLURM_JOB_ID": job,
+            "SLURM_RESTART_COUNT": str(restarts),
+            "SLURM_NTASKS": str(size),
+            "SLURM_PROCID": str(rank),
+            "SLURM_LOCALID": str(rank),
+            "SLURMD_NODENAME": f"n{rank + 1}",
+        }
+        command = [sys.executable, "-u", "-m", "hpc_xfer.job", "--store", str(self.store.root)]
+        command += ["--study", "study", "--site", str(site), "--batch", batch]
+        log = self.log(job, rank)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as out:
+            process = subprocess.Popen(
+                command, env=env, cwd=ROOT, text=True, stdin=subprocess.DEVNULL,
+                stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def log(self, job: str = "812", rank: int = 0) -> Path:
+        return self.store.study("study").logs / f"{job}_{rank}_log.out"
+
+    def said(self, job: str = "812", rank: int = 0) -> str:
+        return self.log(job, rank).read_text()
+
+    def events(self, job: str = "812") -> list[tuple[str, str | None]]:
+        """What the workers of rank 0 told."""
+        lines = [line for line in self.said(job).splitlines() if line.startswith('{"event"')]
+        return [(each["event"], each.get("run")) for each in map(json.loads, lines)]
+
+    def requeued(self) -> str:
+        log = self.root / "scontrol.log"
+        return log.read_text() if log.exists() else ""
+
+    def dir(self, run: Run) -> RunDir:
+        return self.store.run(run.id)
+
+    def step(self, run: Run) -> int:
+        return int((progress.read(self.dir(run)) or {}).get("step", 0))
+
+    def error(self, run: Run) -> dict[str, Any]:
+        error = failures.read(self.dir(run))
+        assert error is not None, self.said()
+        return error
+
+    def end(self) -> None:
+        for process in self.started:
+            for pid in (*below(process.pid), process.pid):
+                kill(pid)
+            process.wait()
+
+
+def below(pid: int) -> list[int]:
+    """Children, their children and so on."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [each for child in map(int, children) for each in (child, *below(child))]
+
+
+def worker(guard: subprocess.Popen[str]) -> int:
+    return below(guard.pid)[0]
+
+
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def code(guard: subprocess.Popen[str], seconds: float = 90) -> int:
+    return guard.wait(seconds)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.source(tmp_path_factory.mktemp("shards") / "sans")
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, shards: Path) -> Iterator[Jobs]:
+    made = Jobs(tmp_path, shards)
+    yield made
+    made.end()
+
+
+def endless() -> Run:
+    return tiny.pretraining("supervised", samples_seen=32 * ENDLESS)
+
+
+def training(jobs: Jobs, run: Run, step: int = 10, **resources: Any) -> subprocess.Popen[str]:
+    """A job in the middle of this run."""
+    guard = jobs.start(jobs.batch(run, **resources))
+    wait_for(lambda: jobs.step(run) >= step or guard.poll() is not None)
+    assert guard.poll() is None, jobs.said()
+    return guard
+
+
+def test_signals_to_the_whole_step_do_not_harm_loader_processes(jobs: Jobs) -> None:
+    """Slurm signals every process of a step, not only those that it has started."""
+    run = endless()
+    guard = training(jobs, run, workers=2)
+    assert len(below(guard.pid)) >= 3
+    os.killpg(guard.pid, signal.SIGTERM)
+    assert code(guard) == STOPPED
+    assert jobs.events()[-2:] == [("interrupted", run.id), ("pack", None)]
+    assert not jobs.dir(run).error.exists()
