@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import ledger, slurm
+from hpc_xfer import failures, ledger, slurm
 from tests.cluster import Cluster
 from tests.faults import ROOT, Study
 
@@ -173,3 +173,36 @@ def test_arrays_are_cut_where_slurm_ends_and_share_what_may_run_at_once(
     scripts = [(study.store.study("faults").logs / f"{a.job}_submission.sh") for a in arrays]
     assert all("%3\n" in script.read_text() or "%2\n" in script.read_text() for script in scripts)
     assert f"afterany:{arrays[0].job}" in scripts[1].read_text()
+
+
+def script_of(study: Study, run: str) -> str:
+    job = study.places(run)[-1].submission.job
+    return (study.store.study("faults").logs / f"{job}_submission.sh").read_text()
+
+
+def test_a_run_that_lacked_memory_gets_more_and_bad_nodes_are_left_out(
+    tmp_path: Path, shards: Path, drained: Cluster
+) -> None:
+    memory = {"memory_per_gpu": 1.0, "max_memory_per_gpu": 3.0}
+    study = Study(tmp_path, shards, slurm=memory)
+    parent, (first, second) = study.parent_dir, study.plan.of("finetune")
+    failures.write(parent, "out of memory", "the node's memory ran out", job="7", node="n1")
+    for run, job in ((first, "8"), (second, "9")):
+        failures.write(study.store.run(run.id), "hung", "no sign of life", job=job, node="n2")
+    study.launch()
+    script = script_of(study, study.parent.id)
+    assert "#SBATCH --mem=2048M\n" in script and "#SBATCH --exclude=n2\n" in script
+    assert "#SBATCH --mem=1024M\n" in script_of(study, first.id)
+    study.call("cancel")
+    failures.write(parent, "out of memory", "the node's memory ran out", job="8", node="n1")
+    study.launch()
+    assert "#SBATCH --mem=3072M\n" in script_of(study, study.parent.id)
+
+
+def test_what_failed_for_a_reason_of_its_own_is_left_out_until_asked_for(
+    tmp_path: Path, shards: Path, drained: Cluster
+) -> None:
+    study = Study(tmp_path, shards)
+    failures.write(study.parent_dir, "nan", "the loss is nan", job="7", node="n1")
+    assert study.launch(code=1)["failed"] == {study.parent.id: "nan: the loss is nan"}
+    assert study.launch("--retry-failed")["submitted"]["runs"] == 3
