@@ -50,11 +50,14 @@ def test_a_job_whose_time_is_up_goes_on_in_the_same_job(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
     """The worker is held until Slurm sends its signal, which it does up to a minute early."""
-    study = Study(tmp_path, shards, slurm={"max_minutes": 1, "signal_seconds": 45})
+    study = Study(tmp_path, shards, slurm={"max_minutes": 10, "signal_seconds": 60})
     study.launch()
     study.reaches(50)
     held = study.workers()
     kill(held, signal.SIGSTOP)
+    minutes, seconds = cluster.run("squeue", "-h", "-j", study.job(), "-o", "%M").split(":")
+    limit = int(minutes) + (1 if int(seconds) < 40 else 2)
+    cluster.run("scontrol", "update", f"JobId={study.job()}", f"TimeLimit={limit}")
     wait_for(lambda: "told to stop (SIGUSR2, time is up)" in study.logs())
     kill(held, signal.SIGCONT)
     study.ends(cluster)
@@ -100,7 +103,7 @@ def test_a_killed_worker_goes_on_in_the_same_job(
 def test_a_worker_that_hangs_is_found_and_goes_on(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
-    study = Study(tmp_path, shards, slurm={"hang_minutes": 0.25})
+    study = Study(tmp_path, shards, slurm={"hang_minutes": 0.5})
     study.launch()
     study.reaches(100)
     kill(study.workers(), signal.SIGSTOP)
@@ -121,7 +124,7 @@ def test_a_dead_node_is_left_and_its_late_copy_writes_nothing(
     old = study.workers()
     kill(old, signal.SIGSTOP)  # it lives on while slurmd is dead, and wakes up late
     cluster.kill_node(node)
-    wait_for(lambda: set(study.workers()) - set(old), 120)
+    wait_for(lambda: set(study.workers()) - set(old), 240)
     wait_for(lambda: len(list(study.parent_dir.claims.iterdir())) == 2)
     kill(old, signal.SIGCONT)
     wait_for(lambda: not set(study.workers()) & set(old))
@@ -237,7 +240,7 @@ def test_a_limit_on_submitted_jobs_is_kept_and_everything_runs(
     study = Study(tmp_path, shards, method="scratch", draws=10, target=1)
     told = study.launch()
     assert told["submitted"]["elements"] == 19 and told["waiting_for_room"] == 2
-    study.ends(cluster, 240)
+    study.ends(cluster)
     assert all(len(study.places(run.id)) == 1 for run in study.plan.runs)
 
 
@@ -247,7 +250,7 @@ def test_the_scripts_in_sbatch_do_the_same_by_hand(
     study = Study(tmp_path, shards)
     lines = study.call("launch", "--by-hand")
     subprocess.run(["bash", "-ec", lines], check=True, cwd=tmp_path, env=with_package())
-    wait_for(lambda: not cluster.live(), 120)
+    wait_for(lambda: not cluster.live(), 240)
     assert study.results() == expected
     assert study.store.study("faults").report.exists()
 
