@@ -12,6 +12,7 @@ error.json what a dying worker could not, and has the job requeued where that le
 """
 
 import argparse
+import contextlib
 import json
 import os
 import queue
@@ -94,10 +95,10 @@ class Guard:
     def run(self, command: Sequence[str]) -> int:
         """The exit code; `command` starts a worker."""
         if not self._left():
-            print("every run of this pack has its record")
+            _say("every run of this pack has its record")
             return 0
         if missing := self._missing_parents():
-            print(f"{missing[0]}, the parent, has no record; launch the study again")
+            _say(f"{missing[0]}, the parent, has no record; launch the study again")
             return 1
         skipped = self._hopeless()
         while True:
@@ -158,12 +159,12 @@ class Guard:
     def _again(self, why: str) -> int:
         """Requeued, this job keeps its id, its place in the store and those who wait for it."""
         job = leases.job()
-        print(f"{why}: requeueing, to go on from the last checkpoint", flush=True)
+        _say(f"{why}: requeueing, to go on from the last checkpoint")
         if job is not None:
             try:
                 slurm.requeue([job])
             except SlurmError as error:
-                print(f"{error}", flush=True)
+                _say(f"{error}")
         return slurm.AGAIN
 
     def _start(self, command: list[str]) -> _Watch:
@@ -218,10 +219,10 @@ class Guard:
         if self.signals.asked() and watch.asked is None:
             watch.asked = now
             why = "SIGUSR2, time is up" if self.signals.usr2 else "SIGTERM"
-            print(f"told to stop ({why}): the worker saves itself", flush=True)
+            _say(f"told to stop ({why}): the worker saves itself")
             watch.process.send_signal(signal.SIGTERM)
         if watch.asked is not None and now - watch.asked > self._grace():
-            print("the worker did not stop in time; it is killed", flush=True)
+            _say("the worker did not stop in time; it is killed")
             watch.process.kill()
         elif self.leads and now - self._last_sign(watch) > 60 * self.site.slurm.hang_minutes:
             watch.hung = True
@@ -296,11 +297,17 @@ class Guard:
             return []
 
 
+def _say(text: str) -> None:
+    """Into the log, as far as its disk allows: a full one must not end the guard."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
 def _listen(watch: _Watch) -> None:
     """Everything the worker says, to the log; events to the guard."""
     assert watch.process.stdout is not None
     for line in watch.process.stdout:
-        print(line, end="", flush=True)
+        _say(line.rstrip("\n"))
         try:
             event = json.loads(line)
         except ValueError:
@@ -320,7 +327,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         guard = Guard(store, site, args.study, args.batch, place, signals)
         return guard.run(_worker(args))
     except XferError as error:
-        print(error, flush=True)
+        _say(str(error))
         return 1
 
 
