@@ -8,16 +8,19 @@ a launcher that dies between `sbatch` and the renaming of pickles would leave jo
 start, and pickles are code.
 """
 
-import getpass
+import math
 import os
+import pwd
 import re
+import secrets
 import shlex
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +41,14 @@ _ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
     "PREEMPTED", "REVOKED", "TIMEOUT", "LAUNCH_FAILED", "RECONFIG_FAIL",
 }  # fmt: skip
-_FIELDS = "%F|%K|%A|%T|%u|%N|%M|%r|%j"  # the name last: it may hold anything
+_FIELDS = "%F|%K|%A|%T|%u|%q|%N|%M|%r|%j"  # the name last: it may hold anything
 _TRANSIENT = ("Unable to contact", "Socket timed out", "temporarily", "Transport endpoint",
               "Zero Bytes were transmitted", "Connection refused")  # fmt: skip
-_FULL = ("MaxSubmitJob", "MaxSubmitJobs", "SubmitJobLimit", "GrpSubmitJob", "violates accounting",
-         "too many jobs", "temporarily unable to accept")  # fmt: skip
+_FULL = ("too many jobs", "temporarily unable to accept")
+_OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
+# The user's defaults beat lines of the script, hide jobs from squeue and spare them from scancel.
+_OF_THE_USER = ("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_")
+_OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_JWT")  # where it is, and who we are to it
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class Line:
     nodes: str = ""
     elapsed: str = ""
     reason: str = ""
+    qos: str = ""
 
     @property
     def live(self) -> bool:
@@ -91,11 +98,12 @@ class Queue:
 
     lines: Mapping[str, Line] = field(default_factory=dict)
     mine: int = 0  # live elements of this user
-    everybodys: int = 0  # live elements of all users
+    everybodys: int = 0  # elements of all users, with the ended ones that count in MaxJobCount
+    mine_by_qos: Mapping[str, int] = field(default_factory=dict)
 
     def with_ended(self, lines: Mapping[str, Line]) -> "Queue":
         """The same, with what accounting knows of jobs that the queue has forgotten."""
-        return Queue({**lines, **self.lines}, self.mine, self.everybodys)
+        return replace(self, lines={**lines, **self.lines})
 
     def named(self, name: str) -> list[Line]:
         return [line for line in self.lines.values() if line.name == name]
@@ -130,9 +138,8 @@ def submit(request: Request, slurm: Slurm) -> str:
         SlurmError: refused. Where `unknown` is set, it may have been taken all the same: look for
             its name in the queue before trying again.
     """
-    _check_path(request.logs)
-    request.logs.mkdir(parents=True, exist_ok=True)
     executor = _executor(request, slurm)
+    request.logs.mkdir(parents=True, exist_ok=True)
     before = set(request.logs.glob(".submission_file_*"))
     try:
         with _clean_environment(), _quiet():
@@ -160,7 +167,7 @@ def flags(request: Request, slurm: Slurm) -> list[str]:
 
 def is_submitting(logs: Path) -> bool:
     """Whether an sbatch of ours runs on this host, as one whose launcher was killed may do."""
-    mark = f"{logs}/.submission_file_".encode()
+    mark = f"{logs.resolve()}/.submission_file_".encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes()
@@ -172,16 +179,12 @@ def is_submitting(logs: Path) -> bool:
 
 
 def verdict(request: Request, slurm: Slurm) -> str | None:
-    """What Slurm has against it (sbatch --test-only); None where it would be taken."""
-    _check_path(request.logs)
-    with _clean_environment():
-        done = subprocess.run(
-            ["sbatch", "--test-only"],
-            input=script(request, slurm),
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-        )
+    """What Slurm has against it (sbatch --test-only); None where it would be taken.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    done = _run(["sbatch", "--test-only"], script(request, slurm))
     return None if done.returncode == 0 else _words(done.stderr)
 
 
@@ -203,7 +206,8 @@ def _executor(request: Request, slurm: Slurm) -> "SlurmExecutor":
         def affinity(cls) -> int:
             return 1  # a script can be shown where there is no Slurm
 
-    executor = Executor(folder=request.logs)
+    _check(request)
+    executor = Executor(folder=request.logs.resolve())
     executor.parameters.update(_parameters(request, slurm))
     return executor
 
@@ -212,7 +216,7 @@ def _parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
     place = _place(request, slurm)
     nodes, tasks = layout(request.tasks, slurm.gpus_per_node) if request.gpus else (1, 1)
     cpus = slurm.relay.cpus if request.relay else slurm.cpus_per_gpu
-    minutes = max(1, round(request.minutes + 0.5))
+    minutes = max(1, math.ceil(request.minutes))
     if slurm.max_minutes is not None:
         minutes = min(minutes, slurm.max_minutes)
     found: dict[str, Any] = {
@@ -226,11 +230,9 @@ def _parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
         "qos": place["qos"],
         "constraint": place["constraint"],
         "exclude": ",".join(dict.fromkeys((*slurm.exclude, *request.exclude))) or None,
-        "signal_delay_s": slurm.signal_seconds,
         "stderr_to_stdout": True,
         "setup": _setup(slurm) or None,
         "teardown": _TEARDOWN,
-        "srun_args": _srun(cpus),
         "wckey": None,
         "dependency": _dependency(request),
         **_memory(request, slurm, tasks, cpus),
@@ -238,10 +240,13 @@ def _parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
     }
     if request.array is not None:
         found |= {"map_count": request.array, "array_parallelism": request.at_once or request.array}
-    return {key: value for key, value in found.items() if value is not None} | {
-        "wckey": None,
-        "additional_parameters": _more(request, slurm),
-    }
+    found = {key: value for key, value in found.items() if value is not None}
+    more = _more(request, slurm)
+    for option, value in slurm.options.items():
+        name = option.replace("-", "_")
+        (found if name in found else more)[name if name in found else option] = value
+    own = {"wckey": None, "srun_args": _srun(found["cpus_per_task"])}
+    return found | own | {"additional_parameters": more}
 
 
 def _place(request: Request, slurm: Slurm) -> dict[str, str | None]:
@@ -256,15 +261,15 @@ def _place(request: Request, slurm: Slurm) -> dict[str, str | None]:
 
 
 def _more(request: Request, slurm: Slurm) -> dict[str, Any]:
-    """Options that submitit has no parameter for; what the site says comes last."""
-    more: dict[str, Any] = {"requeue": True}
+    """Options that submitit has no parameter for, or takes from the environment."""
+    more: dict[str, Any] = {"requeue": True, "signal": f"USR2@{slurm.signal_seconds}"}
     if slurm.reservation and not request.relay:
         more["reservation"] = slurm.reservation
     if request.after_ok:
         more["kill-on-invalid-dep"] = "yes"
     if request.begin_minutes:
         more["begin"] = f"now+{request.begin_minutes}minutes"
-    return more | dict(slurm.options)
+    return more
 
 
 def _gpus(slurm: Slurm, tasks: int) -> dict[str, Any]:
@@ -306,7 +311,7 @@ def _setup(slurm: Slurm) -> list[str]:
     return lines
 
 
-def _srun(cpus: int) -> list[str]:
+def _srun(cpus: int | str) -> list[str]:
     # srun does not take cpus-per-task from sbatch since 22.05; a rank that dies ends the others.
     return [f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1", "--wait=0", "--open-mode=append"]
 
@@ -322,23 +327,26 @@ _TEARDOWN = [
 ]
 
 
-def _check_path(logs: Path) -> None:
-    if re.search(r"[%'\"\\`$]|[^\x20-\U0010ffff]", str(logs)):
+def _check(request: Request) -> None:
+    """Nothing in it begins a line of the script, or is expanded by Slurm."""
+    logs = str(request.logs.resolve())
+    if not request.name.isprintable():
+        raise SlurmError(f"{request.name!r} cannot name a job: control characters")
+    if not logs.isprintable() or re.search(r"[%'\"\\`$]", logs):
         raise SlurmError(
-            f"{str(logs)!r}: Slurm cannot write logs below a path with %, quotes, $ or control "
+            f"{logs!r}: Slurm cannot write logs below a path with %, quotes, $ or control "
             "characters; choose another --store"
         )
 
 
+def _leaks(name: str) -> bool:
+    return name.startswith((*_OF_A_JOB, *_OF_THE_USER)) and name not in _OF_THE_CLUSTER
+
+
 @contextmanager
 def _clean_environment() -> Iterator[None]:
-    """Without what a surrounding job left (SLURM_*) or overrules the script (SBATCH_*)."""
-    gone = {
-        name: os.environ.pop(name)
-        for name in list(os.environ)
-        if name.startswith(("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "SUBMITIT_"))
-        and name != "SLURM_CONF"
-    }
+    """Without what a surrounding job left or the user has set as defaults."""
+    gone = {name: os.environ.pop(name) for name in list(os.environ) if _leaks(name)}
     try:
         yield
     finally:
@@ -358,12 +366,19 @@ def _quiet() -> Iterator[None]:
 def _refusal(error: Exception) -> SlurmError:
     words = _words(str(error)) or type(error).__name__
     code = getattr(error.__cause__, "returncode", None)
-    if any(sign in words for sign in _FULL):
+    if _is_full(words):
         return SubmitLimit(f"Slurm takes no more jobs now: {words}")
     if code == 124 or any(sign in words for sign in _TRANSIENT):
         said = f"Slurm did not answer sbatch: {words}; launch again when it does"
         return SlurmError(said, unknown=True)
     return SlurmError(f"Slurm refused a job: {words}; see `doctor` and the site file")
+
+
+def _is_full(words: str) -> bool:
+    """Limits on submitted jobs pass, those on time or size do not; old Slurms name none."""
+    if limits := re.findall(r"\b(?:QOS|Assoc)\w+", words):
+        return any("SubmitJob" in limit for limit in limits)
+    return "violates accounting" in words or any(sign in words for sign in _FULL)
 
 
 def _words(text: str) -> str:
@@ -383,30 +398,39 @@ def queue() -> Queue:
     Raises:
         SlurmError: Slurm does not answer.
     """
-    text = _ask(["squeue", "-h", "-a", "-r", "-t", "all", "-o", _FIELDS])
-    return read_queue(text, getpass.getuser())
+    mark = secrets.token_hex(4)  # others may put line breaks into names, but not this
+    command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{_FIELDS}"]
+    return read_queue(_ask(command), _user(), f"{mark}|")
 
 
-def read_queue(text: str, me: str) -> Queue:
+def read_queue(text: str, me: str, mark: str = "") -> Queue:
     """The queue from squeue's text; of other users what has names like ours."""
     lines: dict[str, Line] = {}
-    mine = everybodys = 0
-    for row in text.splitlines():
-        parts = row.split("|", 8)
-        if len(parts) < 9:
+    mine: Counter[str] = Counter()
+    everybodys = 0
+    for row in f"\n{text}".split(f"\n{mark}"):
+        parts = row.rstrip("\n").split("|", 9)
+        if len(parts) < 10:
             continue
-        main, index, raw, state, user, nodes, elapsed, reason, name = parts
+        main, index, raw, state, user, qos, nodes, elapsed, reason, name = parts
         job = main if index == "N/A" else f"{main}_{index}"
-        line = Line(job, raw, name, state, user, nodes, elapsed, reason)
-        if line.live:
-            everybodys += 1
-            mine += user == me
-        if user == me or _OURS.match(name):
+        line = Line(job, raw, name, state, user, nodes, elapsed, reason, qos)
+        everybodys += 1
+        mine[qos] += line.live and user == me
+        if user == me or _OURS.fullmatch(name):
             lines[job] = line
-    return Queue(lines, mine, everybodys)
+    return Queue(lines, mine.total(), everybodys, mine)
 
 
-_OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+$")
+_OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")
+
+
+def _user() -> str:
+    """As Slurm calls us, whatever USER says."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def ended(jobs: Collection[str]) -> dict[str, Line]:
@@ -414,14 +438,10 @@ def ended(jobs: Collection[str]) -> dict[str, Line]:
     found: dict[str, Line] = {}
     for some in _portions(sorted({job.split("_")[0] for job in jobs})):
         command = ["sacct", "-n", "-P", "-X", "-j", ",".join(some)]
-        command += ["-o", "JobID,JobIDRaw,State,NodeList,Elapsed,JobName"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_SACCT_SECONDS)
-        except (OSError, subprocess.TimeoutExpired):
-            return found
-        if done.returncode:
-            return found
-        found |= read_accounting(done.stdout)
+        text = _refine([*command, "-o", "JobID,JobIDRaw,State,NodeList,Elapsed,JobName"])
+        if text is None:
+            break
+        found |= read_accounting(text)
     return {job: line for job, line in found.items() if not line.live}
 
 
@@ -447,10 +467,9 @@ def limits(slurm: Slurm, now: Queue) -> Limits:
     """
     config = dict(re.findall(r"^(\w+)\s+= (\d+)", _ask(["scontrol", "show", "config"]), re.M))
     array = int(config.get("MaxArraySize", Limits.array))
-    rooms = [int(config["MaxJobCount"]) - _SPARE_JOBS - now.everybodys] if (
-        int(config.get("MaxJobCount", 0)) > 2 * _SPARE_JOBS
-    ) else []  # fmt: skip
-    rooms += [limit - now.mine for limit in _submit_limits(slurm)]
+    rooms = list(_submit_rooms(slurm, now))
+    if most := int(config.get("MaxJobCount", 0)):
+        rooms.append(most - max(1, min(_SPARE_JOBS, most // 10)) - now.everybodys)
     if slurm.max_jobs is not None:
         rooms.append(slurm.max_jobs - now.mine)
     if slurm.max_array is not None:
@@ -458,27 +477,24 @@ def limits(slurm: Slurm, now: Queue) -> Limits:
     return Limits(max(1, array), max(0, min(rooms)) if rooms else None)
 
 
-def _submit_limits(slurm: Slurm) -> Iterator[int]:
-    """Of my association and of the QOS that applies; nothing without accounting."""
-    columns = ["Account", "Partition", "DefaultQOS", "MaxSubmitJobs", "GrpSubmitJobs"]
-    command = ["sacctmgr", "-n", "-P", "show", "assoc", f"user={getpass.getuser()}"]
-    rows = _table([*command, f"format={','.join(columns)}"], columns)
+def _submit_rooms(slurm: Slurm, now: Queue) -> Iterator[int]:
+    """By the limits of my association and of the QOS that applies; nothing without accounting."""
+    columns = ["DefaultAccount", "Account", "Partition", "DefaultQOS", "MaxSubmitJobs",
+               "GrpSubmitJobs"]  # fmt: skip
+    command = ["sacctmgr", "-n", "-P", "show", "user", _user(), "withassoc"]
     qos = {slurm.qos} if slurm.qos else set()
-    for row in rows:
-        if slurm.account not in (None, row["Account"]):
+    for row in _table(command, columns):
+        if row["Account"] != (slurm.account or row["DefaultAccount"]):
             continue
         if row["Partition"] not in ("", slurm.partition):
             continue
-        yield from _numbers(row, "MaxSubmitJobs", "GrpSubmitJobs")
+        yield from (most - now.mine for most in _numbers(row, "MaxSubmitJobs", "GrpSubmitJobs"))
         qos |= {row["DefaultQOS"] or "normal"} if not slurm.qos else set()
-    wanted = sorted(name for name in qos if name)
-    if not wanted:
-        return
     columns = ["Name", "MaxSubmitPU", "MaxSubmitPA", "GrpSubmit"]
-    command = ["sacctmgr", "-n", "-P", "show", "qos", f"format={','.join(columns)}"]
-    for row in _table(command, columns):
-        if row["Name"] in wanted:
-            yield from _numbers(row, *columns[1:])
+    for row in _table(["sacctmgr", "-n", "-P", "show", "qos"], columns) if qos else []:
+        if row["Name"] in qos:
+            mine = now.mine_by_qos.get(row["Name"], 0)
+            yield from (most - mine for most in _numbers(row, *columns[1:]))
 
 
 def _numbers(row: Mapping[str, str], *keys: str) -> Iterator[int]:
@@ -486,13 +502,8 @@ def _numbers(row: Mapping[str, str], *keys: str) -> Iterator[int]:
 
 
 def _table(command: list[str], columns: list[str]) -> list[dict[str, str]]:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SACCT_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    if done.returncode:
-        return []
-    rows = (line.split("|") for line in done.stdout.splitlines())
+    text = _refine([*command, f"format={','.join(columns)}"]) or ""
+    rows = (line.split("|") for line in text.splitlines())
     return [dict(zip(columns, row, strict=True)) for row in rows if len(row) == len(columns)]
 
 
@@ -526,16 +537,7 @@ def _portions(jobs: list[str]) -> Iterable[list[str]]:
 def _ask(command: list[str]) -> str:
     """Standard output; what passes (a controller that restarts) is asked again."""
     for pause in (*_PAUSES, None):
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
-        except FileNotFoundError:
-            raise SlurmError(
-                f"{command[0]} is not on PATH: this is no login node; use --on local"
-            ) from None
-        except subprocess.TimeoutExpired:
-            raise SlurmError(
-                f"{command[0]} gave no answer in {_SECONDS} s; try again when Slurm answers"
-            ) from None
+        done = _run(command)
         if done.returncode == 0:
             return done.stdout
         words = _words(done.stderr)
@@ -543,3 +545,34 @@ def _ask(command: list[str]) -> str:
             break
         time.sleep(pause)
     raise SlurmError(f"{command[0]} failed: {words or done.returncode}; try again later")
+
+
+def _refine(command: list[str]) -> str | None:
+    """Standard output of what accounting may tell us; None where there is none, or it is dead."""
+    try:
+        done = _call(command, None, _SACCT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode else done.stdout
+
+
+def _run(command: list[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
+    try:
+        return _call(command, text, _SECONDS)
+    except FileNotFoundError:
+        raise SlurmError(
+            f"{command[0]} is not on PATH: this is no login node; use --on local"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise SlurmError(
+            f"{command[0]} gave no answer in {_SECONDS} s; try again when Slurm answers"
+        ) from None
+
+
+def _call(command: list[str], text: str | None, seconds: float) -> subprocess.CompletedProcess[str]:
+    """Names of other people's jobs may hold bytes that are no text."""
+    env = {name: value for name, value in os.environ.items() if not _leaks(name)}
+    return subprocess.run(
+        command, input=text, capture_output=True, encoding="utf-8", errors="replace",
+        env=env, timeout=seconds,
+    )  # fmt: skip

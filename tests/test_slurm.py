@@ -1,7 +1,10 @@
 """What is handed to Slurm, compared whole; and what its answers are read as."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,7 +95,7 @@ def test_fine_tunings_with_account_gres_and_dependencies(monkeypatch: pytest.Mon
 #SBATCH --qos=normal
 #SBATCH --requeue
 #SBATCH --signal=USR2@120
-#SBATCH --time=36
+#SBATCH --time=35
 
 # setup
 module load cuda/12.4
@@ -154,6 +157,36 @@ def test_memory_per_cpu_and_any_other_option() -> None:
     assert "#SBATCH --mail-user=me@lab.org" in lines and "#SBATCH --reservation=class" in lines
 
 
+@pytest.mark.parametrize(("minutes", "line"), [(0.2, 1), (20, 20), (21, 21), (21.1, 22)])
+def test_a_time_limit_is_rounded_up(minutes: float, line: int) -> None:
+    request = Request("x", ("true",), Path("/logs"), minutes)
+    assert f"#SBATCH --time={line}" in slurm.script(request, CPU).splitlines()
+
+
+def test_an_option_of_the_site_replaces_ours_however_it_is_spelled() -> None:
+    settings = CPU.model_copy(update={"options": {"cpus-per-task": "4", "signal": "USR2@30"}})
+    text = slurm.script(pretraining(1), settings)
+    lines = [line for line in text.splitlines() if "cpus" in line or "signal" in line]
+    assert lines[:2] == ["#SBATCH --cpus-per-task=4", "#SBATCH --signal=USR2@30"]
+    assert len(lines) == 3 and " --cpus-per-task=4 " in lines[2]  # srun's
+
+
+def test_a_signal_of_submitits_own_does_not_take_the_place_of_ours() -> None:
+    code = (
+        "from pathlib import Path; from hpc_xfer import slurm, site;"
+        "print(slurm.script(slurm.Request('x', ('true',), Path('/logs'), 1), site.Slurm()))"
+    )
+    env = {**os.environ, "SUBMITIT_PREEMPT_SIGNAL": "USR1"}
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "#SBATCH --signal=USR2@120\n" in done.stdout
+
+
+def test_a_job_name_cannot_begin_a_line_of_the_script() -> None:
+    with pytest.raises(SlurmError, match="cannot name a job"):
+        slurm.script(Request("x\n#SBATCH --uid=0", ("true",), Path("/logs"), 1), CPU)
+
+
 @pytest.mark.parametrize(
     "folder", ["/a%j/logs", "/a\n#SBATCH --uid=0/logs", "/a'b/logs", "/$HOME/x"]
 )
@@ -163,16 +196,20 @@ def test_a_path_that_slurm_would_read_otherwise_is_refused(folder: str) -> None:
 
 
 def test_squeue_is_read_whatever_others_call_their_jobs() -> None:
+    """A line break in a name begins no row: rows begin with what nobody knew before the call."""
     text = (
-        "12|N/A|12|RUNNING|ada|n[1-2]|1:00|None|pre.clip.study.c0ffee.1\n"
-        "13|4|13|PENDING|ada||0:00|JobArrayTaskLimit|ft5.clip.study.c0ffee.1\n"
-        "14|N/A|14|PENDING|eve||0:00|Priority|odd|name|RUNNING\n"
-        "15|N/A|15|FAILED|ada|n1|0:01|NonZeroExitCode|pre.x.study.c0ffee.1\n"
+        "c0de|12|N/A|12|RUNNING|ada|long|n[1-2]|1:00|None|pre.clip.study.c0ffee.1\n"
+        "c0de|13|4|13|PENDING|ada|normal||0:00|JobArrayTaskLimit|ft5.clip.study.c0ffee.1\n"
+        "c0de|14|N/A|14|PENDING|eve|normal||0:00|Priority|odd|name|RUNNING\n"
+        "c0de|15|N/A|15|FAILED|ada|normal|n1|0:01|NonZeroExitCode|pre.x.study.c0ffee.1\n"
+        "c0de|18|N/A|18|PENDING|eve|normal||0:00|Priority|forged\n"
+        "19|N/A|19|RUNNING|ada|normal|n1|0:00|None|pre.clip.study.c0ffee.2\n"
         "half a line\n"
-        "16|0|17|COMPLETING|bob|n3|0:01|None|ft1.clip.theirs.c0ffee.2\n"
+        "c0de|16|0|17|COMPLETING|bob|normal|n3|0:01|None|ft1.clip.theirs.c0ffee.2\n"
     )
-    queue = slurm.read_queue(text, "ada")
-    assert (queue.mine, queue.everybodys) == (2, 4)
+    queue = slurm.read_queue(text, "ada", "c0de|")
+    assert (queue.mine, queue.mine_by_qos) == (2, {"long": 1, "normal": 1})
+    assert queue.everybodys == 6  # what has ended counts in MaxJobCount too
     assert {job: (line.state, line.live) for job, line in queue.lines.items()} == {
         "12": ("RUNNING", True),
         "13_4": ("PENDING", True),
@@ -242,6 +279,42 @@ def test_an_element_that_asks_for_it_is_requeued_alone(tmp_path: Path, cluster: 
     assert starts == [1, 2]
 
 
+def test_a_child_of_a_parent_that_failed_does_not_wait_for_ever(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    cluster.drain()
+    parent = slurm.submit(Request("pre.x.1", ("false",), tmp_path, 1), CPU)
+    child = slurm.submit(Request("ft1.x.1", ("true",), tmp_path, 1, after_ok=(parent,)), CPU)
+    cluster.resume()
+    wait_for(lambda: not slurm.queue().lines[child].live)
+    assert slurm.queue().lines[child].state == "CANCELLED"
+
+
+def test_a_users_defaults_hide_no_job_and_spare_none(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a launch would miss what it submitted before, and submit it again."""
+    cluster.drain()
+    job = slurm.submit(Request("pre.x.1", ("true",), tmp_path, 1), CPU)
+    monkeypatch.setenv("SQUEUE_PARTITION", "urgent")
+    monkeypatch.setenv("SCANCEL_STATE", "RUNNING")
+    monkeypatch.setenv("USER", "somebody")
+    assert slurm.queue().lines[job].state == "PENDING" and slurm.queue().mine == 1
+    slurm.cancel([job])
+    wait_for(lambda: not slurm.queue().lines[job].live)
+    slurm.cancel([job, "99999", "99999_3"])  # over, or never there: no error
+
+
+def test_a_name_given_by_others_forges_no_job_and_stops_no_launch(cluster: Cluster) -> None:
+    cluster.drain()
+    row = "999|N/A|999|RUNNING|root|normal|n1|0:00|None|pre.x.study.c0ffee.1"
+    cluster.submit("true", "-J", f"evil\n{row}")
+    call = [b"sbatch", b"-o", b"/dev/null", b"-J", b"\xff\x0b\xfe|", b"--wrap", b"true"]
+    subprocess.run(call, check=True, capture_output=True)
+    queue = slurm.queue()
+    assert "999" not in queue.lines and queue.mine == 2
+
+
 def test_limits_are_slurms_or_the_sites_if_those_are_lower(cluster: Cluster) -> None:
     now = slurm.queue()
     assert slurm.limits(CPU, now) == Limits(1001, 10000 - 100 - now.everybodys)
@@ -267,6 +340,43 @@ def test_a_full_queue_is_told_apart_from_a_refusal(
     slurm.cancel([alone])
     wait_for(lambda: alone in slurm.ended([job, alone]))
     assert slurm.ended([alone])[alone].state == "CANCELLED"
+
+
+def test_a_limit_that_does_not_pass_is_a_refusal(
+    tmp_path: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    """Waiting for room would not help; and a QOS counts none but its own jobs."""
+    cluster = make_cluster(nodes=1, accounting=True)
+    change = ("sacctmgr", "-i")
+    limits = ("MaxWall=1", "MaxSubmitJobsPerUser=2", "Flags=DenyOnLimit")
+    cluster.run(*change, "add", "qos", "tight", "set", *limits)
+    cluster.run(*change, "modify", "user", "where", f"name={slurm._user()}", "set", "qos+=tight")
+    tight = CPU.model_copy(update={"qos": "tight"})
+    short, long = (Request("x", ("true",), tmp_path, minutes) for minutes in (1, 10))
+    wait_for(lambda: slurm.verdict(short, tight) is None)
+    cluster.drain()
+    slurm.submit(replace(short, array=3), CPU)  # normal
+    assert slurm.limits(tight, slurm.queue()).room == 2
+    with pytest.raises(SlurmError, match="refused a job: QOSMaxWall") as refused:
+        slurm.submit(long, tight)
+    assert not isinstance(refused.value, SubmitLimit)
+    slurm.submit(replace(short, array=2), tight)
+    assert slurm.limits(tight, slurm.queue()).room == 0
+    with pytest.raises(SubmitLimit):
+        slurm.submit(short, tight)
+
+
+def test_room_is_what_slurm_takes_where_jobs_that_ended_count(
+    tmp_path: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    cluster = make_cluster(nodes=1, settings={"MaxJobCount": "20"})
+    ended = [cluster.submit("true") for _ in range(3)]
+    wait_for(lambda: {cluster.state(job) for job in ended} == {"COMPLETED"})
+    cluster.drain()
+    room = slurm.limits(CPU, slurm.queue()).room
+    assert room == 20 - 2 - 3
+    slurm.submit(Request("x", ("true",), tmp_path, 1, array=room), CPU)
+    assert slurm.limits(CPU, slurm.queue()).room == 0
 
 
 def test_without_slurm_it_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
