@@ -1,0 +1,161 @@
+"""Signs of life: how far a run is, and that it lives, whatever it does for long."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import progress
+from hpc_xfer.errors import ClaimLost
+from hpc_xfer.progress import Heartbeat, Pulse
+from hpc_xfer.store import RunDir, Store
+from hpc_xfer.training import checkpoint
+from tests import tiny
+
+LONG_AGO = 1e9
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path / "c0ffee12ab34")
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between two signs."""
+    monkeypatch.setattr(progress, "_SECONDS", 0.0)
+
+
+def is_fresh(run: RunDir) -> bool:
+    """Whether the file changed since `grow_old`."""
+    return run.progress.stat().st_mtime > LONG_AGO
+
+
+def grow_old(run: RunDir) -> None:
+    os.utime(run.progress, (LONG_AGO, LONG_AGO))
+
+
+def test_a_beat_tells_how_far_how_fast_and_how_long_it_waited(run: RunDir) -> None:
+    heart = Heartbeat(run, total=100, batch=32, done_before=40)
+    heart._begun -= 10  # seconds ago
+    heart.beat(60, 0.5, waited=2.5)
+    content = progress.read(run)
+    assert content is not None
+    assert (content["step"], content["total"], content["loss"]) == (60, 100, 0.5)
+    assert content["samples_per_second"] == pytest.approx(20 / 10 * 32, rel=0.01)
+    assert content["eta_seconds"] == 20
+    assert content["data_wait"] == pytest.approx(0.25, rel=0.01)
+
+
+def test_a_run_that_has_made_no_step_has_no_end_in_sight(run: RunDir) -> None:
+    Heartbeat(run, total=100, batch=32, done_before=40).beat(40)
+    content = progress.read(run)
+    assert content is not None and content["eta_seconds"] is None
+
+
+def test_beats_are_seldom_unless_one_must_be_seen(run: RunDir) -> None:
+    heart = Heartbeat(run, total=100, batch=32)
+    for step in range(1, 50):
+        heart.beat(step)
+    assert json.loads(run.progress.read_text())["step"] == 1
+    heart.beat(50, force=True)
+    assert json.loads(run.progress.read_text())["step"] == 50
+
+
+def test_a_pulse_leaves_what_the_last_beat_said(run: RunDir) -> None:
+    Heartbeat(run, total=100, batch=32).beat(7)
+    before = run.progress.read_text()
+    grow_old(run)
+    Pulse(run).touch()
+    assert is_fresh(run)
+    assert run.progress.read_text() == before
+
+
+def test_a_pulse_before_the_first_beat_is_one_of_step_zero(run: RunDir) -> None:
+    Pulse(run).touch()
+    content = progress.read(run)
+    assert content is not None and content["step"] == 0
+
+
+def test_a_pulse_is_cheap_enough_for_every_batch(run: RunDir) -> None:
+    pulse = Pulse(run)
+    pulse.touch()
+    grow_old(run)
+    assert list(pulse.over(range(1000))) == list(range(1000))
+    assert not is_fresh(run)
+
+
+def test_every_item_is_a_sign_of_life(run: RunDir, at_once: None) -> None:
+    Pulse(run).touch()
+    for _ in Pulse(run).over(range(3)):
+        assert is_fresh(run)
+        grow_old(run)
+
+
+def test_only_the_first_rank_gives_signs(tmp_path: Path, at_once: None) -> None:
+    assert list(Pulse(None).over("ab")) == ["a", "b"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_lost_the_run_gives_no_signs_for_it(run: RunDir, at_once: None) -> None:
+    """Else those on other hosts would take its new owner, should that die, for alive."""
+
+    def lost() -> None:
+        raise ClaimLost("c0ffee12ab34: another process has taken this over")
+
+    with pytest.raises(ClaimLost):
+        Pulse(run, lost).touch()
+    with pytest.raises(ClaimLost):
+        Heartbeat(run, total=100, batch=32, guard=lost).beat(1)
+    assert not run.progress.exists()
+
+
+class Old(tiny.StopAfter):
+    """Never asks to stop; lets the sign of life grow old before every step."""
+
+    def __init__(self, run: RunDir) -> None:
+        super().__init__(0)
+        self.run, self.signs = run, 0
+
+    @property
+    def requested(self) -> bool:
+        if self.run.progress.exists():
+            self.signs += is_fresh(self.run)
+            grow_old(self.run)
+        return False
+
+
+def test_each_step_is_a_sign_of_life_however_seldom_rows_are_written(
+    tmp_path: Path, at_once: None
+) -> None:
+    run = tiny.pretraining("supervised")
+    old = Old(Store(tmp_path).run(run.id))
+    tiny.execute(Store(tmp_path), run, tiny.source(tmp_path / "sans"), old, log_steps=1000)
+    assert old.signs >= 7  # of 8 steps, seen before the next
+
+
+def test_the_step_on_disk_is_that_of_the_checkpoint(tmp_path: Path) -> None:
+    run = tiny.pretraining("supervised")
+    shards = tiny.source(tmp_path / "sans")
+    tiny.execute(Store(tmp_path), run, shards, tiny.StopAfter(5), log_steps=1000)
+    folder = Store(tmp_path).run(run.id)
+    state, content = checkpoint.read(folder.checkpoint), progress.read(folder)
+    assert state is not None and content is not None
+    assert state["step"] == content["step"] == 5
+
+
+@pytest.mark.parametrize("mode", ["ft", "lp"])
+def test_images_that_are_only_looked_at_are_signs_of_life_too(
+    mode: str, tmp_path: Path, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features before, recalibration, validation and test after the steps of a fine-tuning."""
+    parent = tiny.pretraining("scratch", seed=1 if mode == "ft" else 2)  # features are kept
+    tiny.finished(Store(tmp_path), parent)
+    run = tiny.finetuning(parent, mode, recalibrate=mode == "ft")
+    signs: list[RunDir | None] = []
+    monkeypatch.setattr(Pulse, "touch", lambda pulse: signs.append(pulse.run))
+    metrics = tiny.record(tiny.finished(Store(tmp_path), run))["metrics"]
+    looks = [-(-metrics[n] // 256) for n in ("train_images", "n_val", "n_test")]  # batches
+    assert len(signs) >= metrics["steps"] + sum(looks) + (mode == "ft")
+    assert set(signs) == {Store(tmp_path).run(run.id)}
