@@ -34,7 +34,9 @@ def cancel(store: Store, name: str) -> Cancelled:
 
     Raises:
         SlurmError: Slurm does not answer.
+        StoreError: no such study was launched here.
     """
+    prepare.check_launched(store, name)
 
     def waiting(holder: dict[str, Any]) -> None:
         print(f"waiting for process {holder.get('pid')}, which launches", file=sys.stderr)
@@ -90,7 +92,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     asked = study.load(args.grid)
     store = cli.store_of(args.store, sites.load(args.site))
-    prepare.launched(store, asked.name)
     done = cancel(store, asked.name)
     if args.json:
         print(json.dumps({"study": asked.name, **done.as_json()}, indent=2))

@@ -139,17 +139,17 @@ def _on_nodes(order: Order, checks: Sequence[_Check], minutes: float) -> Iterato
         while waiting and time.monotonic() < end:
             lines = slurm.queue().lines
             for job, check in list(waiting.items()):
-                found = files.read_json(check.out)
                 line = lines.get(job)
-                if found is not None:
-                    yield from _judged(order, check, found)
-                elif line is None or not line.live:
+                if line is not None and line.live:
+                    continue
+                found = files.read_json(check.out)
+                if found is None:
                     yield _died(order, check, job)
                 else:
-                    continue
+                    yield from _judged(order, check, found)
                 del waiting[job]
             if waiting:
-                time.sleep(_POLL_SECONDS)
+                time.sleep(_POLL_SECONDS)  # each look is a question to Slurm
         lines = slurm.queue().lines
         for job, check in waiting.items():
             reason = lines[job].reason if job in lines else "unknown"

@@ -12,27 +12,22 @@ error.json what a dying worker could not, and has the job requeued where that le
 """
 
 import argparse
-import contextlib
-import json
-import os
-import queue
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from hpc_xfer import cli, failures, files, leases, machine, slurm
+from hpc_xfer import place as places
 from hpc_xfer import site as sites
 from hpc_xfer.errors import SlurmError, XferError
 from hpc_xfer.place import Place
 from hpc_xfer.site import Site
 from hpc_xfer.store import Store
+from hpc_xfer.watch import Watch, say
 
 STOPPED = 86
 _TICK_SECONDS = 0.5
@@ -59,21 +54,6 @@ class _Signals:
         self.term |= number == signal.SIGTERM
 
 
-@dataclass
-class _Watch:
-    """One worker, from its start to its end."""
-
-    process: subprocess.Popen[str]
-    events: "queue.Queue[dict[str, Any] | None]"
-    current: str | None = None  # run id
-    failed: dict[str, dict[str, Any]] = field(default_factory=dict)  # run id -> what was told
-    held: bool = False
-    through: bool = False  # it went through its pack
-    hung: bool = False
-    last_event: float = field(default_factory=time.time)
-    asked: float | None = None  # when it was told to stop
-
-
 class Guard:
     """Sees one pack through on one rank."""
 
@@ -83,10 +63,12 @@ class Guard:
         self.store, self.site, self.study, self.batch = store, site, study, batch
         self.place, self.signals = place, signals
         self.manifest = store.manifest(study, batch)
-        self.pack: list[str] = self.manifest["packs"][place.index]
+        self.index = places.index()  # of the array
+        self.pack: list[str] = self.manifest["packs"][self.index]
         self.reached = self._reached()  # before this start
         self.oom_kills = machine.oom_kills()
         self.starts = 0
+        self.skipped: set[str] = set()  # runs that are not begun again in this job
 
     @property
     def leads(self) -> bool:
@@ -95,25 +77,26 @@ class Guard:
     def run(self, command: Sequence[str]) -> int:
         """The exit code; `command` starts a worker."""
         if not self._left():
-            _say("every run of this pack has its record")
+            say("every run of this pack has its record")
             return 0
         if missing := self._missing_parents():
-            _say(f"{missing[0]}, the parent, has no record; launch the study again")
+            say(f"{missing[0]}, the parent, has no record; launch the study again")
             return 1
-        skipped = self._hopeless()
-        while True:
-            watch = self._start([*command, *(f"--skip={run}" for run in sorted(skipped))])
-            self._attend(watch)
-            if self.signals.asked() or watch.through or not self.leads:
-                break
-            victim = self._blame(watch)
-            skipped.add(victim)
+        self.skipped = self._hopeless()
+        watch = self._attend(command)
+        while self.leads and self._is_dead(watch):
+            self.skipped.add(self._blame(watch))
             # Ranks meet anew in a job that starts anew; alone, a worker can go on with the rest.
-            if self.place.size > 1 or not [run for run in self._left() if run not in skipped]:
+            if self.place.size > 1 or not set(self._left()) - self.skipped:
                 break
+            watch = self._attend(command)
         return self._code(watch) if self.leads else self._code_of_guest(watch)
 
-    def _code(self, watch: _Watch) -> int:
+    def _is_dead(self, watch: Watch) -> bool:
+        """Whether it has ended untold, before it went through its runs."""
+        return not (self.signals.asked() or watch.through) and bool(self._left())
+
+    def _code(self, watch: Watch) -> int:
         left = self._left()
         if not left:
             return 0
@@ -129,25 +112,25 @@ class Guard:
             return STOPPED
         return self._again_after_accident(watch) or 1
 
-    def _again_after_accident(self, watch: _Watch) -> int | None:
+    def _again_after_accident(self, watch: Watch) -> int | None:
         """Where the last failure of a run in this job was an accident, and trying again is left."""
         told = {event["class"] for event in watch.failed.values()}  # a full disk has no error.json
         if not {*told, *map(self._failure_here, self._left())} & {"hung", "killed", "store"}:
             return None
         progressed = self._reached() != self.reached
-        if self.place.restarts >= self.site.slurm.retries and not progressed:
+        if places.restarts() >= self.site.slurm.retries and not progressed:
             return None
         return self._again("an accident")
 
-    def _code_of_guest(self, watch: _Watch) -> int:
+    def _code_of_guest(self, watch: Watch) -> int:
         """Rank 0 speaks for all; we speak up where it cannot, and end the job."""
         code = watch.process.returncode
-        if self.signals.asked() or (code == 0 and not watch.failed):
+        if self.signals.asked() or not self._left() or (code == 0 and not watch.failed):
             return 0
         run, end = self.pack[0], time.monotonic() + _PEERS_SECONDS
         while time.monotonic() < end and not self.signals.asked():
             time.sleep(_TICK_SECONDS)  # the end of rank 0 ends us too; ours would end it
-        if self.signals.asked():
+        if self.signals.asked() or not self._left():
             return 0
         told = watch.failed.get(run)
         if told is not None and told["class"] != "killed":
@@ -159,70 +142,38 @@ class Guard:
     def _again(self, why: str) -> int:
         """Requeued, this job keeps its id, its place in the store and those who wait for it."""
         job = leases.job()
-        _say(f"{why}: requeueing, to go on from the last checkpoint")
+        say(f"{why}: requeueing, to go on from the last checkpoint")
         if job is not None:
             try:
                 slurm.requeue([job])
             except SlurmError as error:
-                _say(f"{error}")
+                say(f"{error}")
         return slurm.AGAIN
 
-    def _start(self, command: list[str]) -> _Watch:
+    def _attend(self, command: Sequence[str]) -> Watch:
+        """Start a worker, and look after it until it has ended and all it said is heard."""
         place = self.place
-        command += ["--pack", f"{self.batch}/{place.index}", "--rank", str(place.rank)]
-        command += ["--world", str(place.size), "--local-rank", str(place.local_rank)]
-        command += ["--attempt", f"{place.attempt}-{self.starts}"]
+        watch = Watch([
+            *command, *(f"--skip={run}" for run in sorted(self.skipped)),
+            "--pack", f"{self.batch}/{self.index}", "--rank", str(place.rank),
+            "--world", str(place.size), "--local-rank", str(place.local_rank),
+            "--attempt", f"{place.attempt}-{self.starts}",
+        ])  # fmt: skip
         self.starts += 1
-        environment = dict(os.environ)
-        if not machine.gpus():
-            # Idle OpenMP threads of one worker would spin on the cores of another.
-            environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        watch = _Watch(process, queue.Queue())
-        threading.Thread(target=_listen, args=(watch,), daemon=True).start()
+        while watch.hears():
+            self._look(watch)
         return watch
 
-    def _attend(self, watch: _Watch) -> None:
-        """Until the worker has ended and everything it said is heard."""
-        while True:
-            try:
-                event = watch.events.get(timeout=_TICK_SECONDS)
-            except queue.Empty:
-                self._look(watch)
-                continue
-            if event is None:
-                watch.process.wait()
-                return
-            self._hear(watch, event)
-
-    def _hear(self, watch: _Watch, event: dict[str, Any]) -> None:
-        watch.last_event = time.time()
-        run = event.get("run")
-        match event.get("event"):
-            case "started":
-                watch.current = run
-            case "done" | "interrupted":
-                watch.current = None
-            case "failed":
-                watch.current = None
-                watch.failed[str(run)] = event
-            case "held":
-                watch.held = True
-            case "pack":
-                watch.through = True
-
-    def _look(self, watch: _Watch) -> None:
+    def _look(self, watch: Watch) -> None:
         """Pass on what was asked of us; end what does not end, and what does not move."""
         now = time.time()
         if self.signals.asked() and watch.asked is None:
             watch.asked = now
             why = "SIGUSR2, time is up" if self.signals.usr2 else "SIGTERM"
-            _say(f"told to stop ({why}): the worker saves itself")
+            say(f"told to stop ({why}): the worker saves itself")
             watch.process.send_signal(signal.SIGTERM)
         if watch.asked is not None and now - watch.asked > self._grace():
-            _say("the worker did not stop in time; it is killed")
+            say("the worker did not stop in time; it is killed")
             watch.process.kill()
         elif self.leads and now - self._last_sign(watch) > 60 * self.site.slurm.hang_minutes:
             watch.hung = True
@@ -233,7 +184,7 @@ class Guard:
             return _TERM_GRACE
         return 0.6 * self.site.slurm.signal_seconds  # Slurm may be late, and the rest takes time
 
-    def _last_sign(self, watch: _Watch) -> float:
+    def _last_sign(self, watch: Watch) -> float:
         if watch.current is None:
             return watch.last_event
         try:
@@ -242,7 +193,7 @@ class Guard:
             beat = 0.0
         return max(watch.last_event, beat)
 
-    def _blame(self, watch: _Watch) -> str:
+    def _blame(self, watch: Watch) -> str:
         """Write error.json for the run during which a worker died; returns its id."""
         victim = watch.current or self._left()[0]
         code = watch.process.returncode
@@ -297,26 +248,6 @@ class Guard:
             return []
 
 
-def _say(text: str) -> None:
-    """Into the log, as far as its disk allows: a full one must not end the guard."""
-    with contextlib.suppress(OSError):
-        print(text, flush=True)
-
-
-def _listen(watch: _Watch) -> None:
-    """Everything the worker says, to the log; events to the guard."""
-    assert watch.process.stdout is not None
-    for line in watch.process.stdout:
-        _say(line.rstrip("\n"))
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # a library's print
-        if isinstance(event, dict):
-            watch.events.put(event)
-    watch.events.put(None)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     signals = _Signals()
@@ -327,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         guard = Guard(store, site, args.study, args.batch, place, signals)
         return guard.run(_worker(args))
     except XferError as error:
-        _say(str(error))
+        say(str(error))
         return 1
 
 

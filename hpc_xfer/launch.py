@@ -83,9 +83,12 @@ def _submit(order: Order, args: argparse.Namespace) -> int:
 
     retry: submit.Retry = "all" if args.retry_failed else "launch"
     handed = submit.hand_in(order, retry, lambda line: print(line, file=sys.stderr))
-    if handed.over and not handed.given_up and _is_reported(order) and not args.json:
-        print(f"all {len(order.whole.runs):,} runs have a result")
-        print(f"report: {order.store.study(order.asked.name).report}")
+    if handed.over and not handed.given_up and _is_reported(order):
+        if args.json:
+            print(json.dumps(_result(order, Outcome(), {}, len(order.whole.runs)), indent=2))
+        else:
+            print(f"all {len(order.whole.runs):,} runs have a result")
+            print(f"report: {order.store.study(order.asked.name).report}")
         return 0
     if handed.over:
         return _finish(order, Outcome(), handed.given_up, args.json)
@@ -130,13 +133,8 @@ def _finish(order: Order, outcome: "Outcome", left_out: dict[str, str], as_json:
     page = report.write(order.asked, folder)
     failed = {**left_out, **outcome.failed}
     if as_json:
-        told = {
-            "study": order.asked.name, "runs": len(order.whole.runs),
-            "done": len(order.store.done(order.whole)), "failed": failed,
-            "blocked": sorted(outcome.blocked), "interrupted": outcome.interrupted,
-            "report": str(page), "summary": str(folder.summary),
-        }  # fmt: skip
-        print(json.dumps(told, indent=2))
+        done = len(order.store.done(order.whole))
+        print(json.dumps(_result(order, outcome, failed, done), indent=2))
     else:
         console = cli.console()
         answer.show(console, collected)
@@ -144,6 +142,18 @@ def _finish(order: Order, outcome: "Outcome", left_out: dict[str, str], as_json:
     if outcome.interrupted:
         print("interrupted; launching again goes on from here", file=sys.stderr)
     return 1 if failed or outcome.interrupted else 0
+
+
+def _result(
+    order: Order, outcome: "Outcome", failed: dict[str, str], done: int
+) -> dict[str, object]:
+    """For --json, where nothing is left to be run."""
+    folder = order.store.study(order.asked.name)
+    return {
+        "study": order.asked.name, "runs": len(order.whole.runs), "done": done, "failed": failed,
+        "blocked": sorted(outcome.blocked), "interrupted": outcome.interrupted,
+        "report": str(folder.report), "summary": str(folder.summary),
+    }  # fmt: skip
 
 
 def _failed_for_good(whole: Plan, store: Store, done: set[str]) -> dict[str, str]:

@@ -14,12 +14,12 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from hpc_xfer import files, provenance
 from hpc_xfer.store import Store
 
-Kind = str  # pretrain | finetune | relay | check
+JobKind = Literal["pretrain", "finetune", "relay"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,12 @@ class Submission:
 
     study: str
     name: str  # of the job; unique
-    kind: Kind
+    kind: JobKind
     batch: str | None  # None for a relay
     elements: int | None  # of the array; None for a job without one
     time: str
     host: str  # of the launcher
+    user: str  # who launched, as Slurm calls them
     lane: int | None = None  # arrays of one lane run one after another, see max_running
     job: str | None = None  # Slurm's id, once known
     over: str | None = None  # why nothing more is to come of it: rejected, lost, cancelled
@@ -55,7 +56,7 @@ class Submission:
 
 
 @dataclass(frozen=True)
-class Place:
+class Element:
     """Where a run was submitted: which element of which submission."""
 
     submission: Submission
@@ -81,15 +82,15 @@ class Ledger:
         return [s for s in self.submissions.values() if s.study == study]
 
     @cached_property
-    def of_run(self) -> dict[str, list[Place]]:
+    def of_run(self) -> dict[str, list[Element]]:
         """For each run, where it was ever submitted. Reads every batch's file once."""
-        found: dict[str, list[Place]] = {}
+        found: dict[str, list[Element]] = {}
         for submission in self.submissions.values():
             if submission.over == "rejected":
                 continue
             for index, pack in enumerate(self.packs(submission)):
                 for behind, run in enumerate(pack):
-                    found.setdefault(run, []).append(Place(submission, index, behind))
+                    found.setdefault(run, []).append(Element(submission, index, behind))
         return found
 
     def packs(self, submission: Submission) -> list[list[str]]:
@@ -102,7 +103,7 @@ class Ledger:
             self._packs[key] = content["packs"] if isinstance(content, dict) else []
         return self._packs[key]
 
-    def times(self, study: str, batch: str | None, kind: Kind) -> int:
+    def times(self, study: str, batch: str | None, kind: JobKind) -> int:
         """How often this batch was handed in, rejected or not."""
         return sum(
             (s.study, s.batch, s.kind) == (study, batch, kind) for s in self.submissions.values()
@@ -113,7 +114,7 @@ class Ledger:
     def intend(self, submission: Submission) -> None:
         told = {
             "kind": submission.kind, "batch": submission.batch, "elements": submission.elements,
-            "lane": submission.lane,
+            "lane": submission.lane, "user": submission.user,
         }  # fmt: skip
         self._write(submission, "intent", **told)
         self._set(submission)
@@ -173,7 +174,7 @@ def read(store: Store) -> Ledger:
     return ledger
 
 
-def job_name(kind: Kind, label: str, study: str, batch: str, number: int) -> str:
+def job_name(kind: str, label: str, study: str, batch: str, number: int) -> str:
     """Read by people in squeue, found again by us: `ft5.clip-laion-1M.size_scaling.c0ffee12ab34.1`.
 
     Nothing in it can begin a line of a batch script.
@@ -212,6 +213,7 @@ def _take_in(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
             line["elements"],
             line["time"],
             line["host"],
+            line["user"],
             line["lane"],
         )
         return

@@ -46,5 +46,5 @@ def _take(lock: Leased, waiting: Callable[[dict[str, Any]], None]) -> Lease:
                 f"{lock.folder}: process {holder.get('pid')} on {holder.get('host')} has been "
                 f"launching for {_WAIT_SECONDS // 60} minutes; wait for it or end it"
             )
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)  # see above
     return lease

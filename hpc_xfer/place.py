@@ -1,4 +1,4 @@
-"""Where a process stands among those of its Slurm job."""
+"""Where a process stands among those that work on one run together."""
 
 import os
 from dataclasses import dataclass
@@ -6,25 +6,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """Where this process stands, as Slurm tells it."""
+    """Which of how many processes this is, and which start of them."""
 
-    rank: int
-    size: int
-    local_rank: int
-    index: int  # of the array
-    attempt: str
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    attempt: str = "0"  # the same for all ranks of one start
 
     @classmethod
     def from_slurm(cls) -> "Place":
+        """As the task of a job step is told."""
         env = os.environ
         return cls(
             rank=int(env.get("SLURM_PROCID", "0")),
             size=int(env.get("SLURM_NTASKS", "1")),
             local_rank=int(env.get("SLURM_LOCALID", "0")),
-            index=int(env.get("SLURM_ARRAY_TASK_ID", "0")),
-            attempt=f"{env.get('SLURM_JOB_ID', os.getpid())}-{env.get('SLURM_RESTART_COUNT', '0')}",
+            attempt=f"{env.get('SLURM_JOB_ID', os.getpid())}-{restarts()}",
         )
 
-    @property
-    def restarts(self) -> int:
-        return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+def restarts() -> int:
+    """How often Slurm has started this job again."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+
+def index() -> int:
+    """Which element of its array this job is."""
+    return int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))

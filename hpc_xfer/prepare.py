@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from hpc_xfer import files, names, rehearsal
-from hpc_xfer.errors import StoreError
+from hpc_xfer.errors import StoreError, StudyError
 from hpc_xfer.plan import Plan, make
 from hpc_xfer.store import SCHEMA, Store
 from hpc_xfer.study import Study, load
@@ -37,22 +37,31 @@ def launched(store: Store, name: str) -> tuple[Study, Plan]:
     """A study as it was launched, whatever its file says by now.
 
     Raises:
-        StoreError: it was not launched here, or means something else today.
+        StoreError: it was not launched here.
+        StudyError: it means something else today.
     """
+    check_launched(store, name)
     folder = store.study(name)
     content = files.read_json(folder.plan)
-    if not isinstance(content, dict) or not folder.grid.exists():
-        raise StoreError(f"{folder.path}: no study was launched here; launch it first")
     asked = load(Path(content["grid"]), folder.grid.read_text())
     if content["rehearsal"]:
         asked = rehearsal.of(asked)
     whole = make(asked)
     if [run.id for run in whole.runs] != content["runs"]:
-        raise StoreError(
+        raise StudyError(
             f"{folder.plan}: the same grid means other runs now (another version, or a file that "
             "it names has changed); launch it again"
         )
     return asked, whole
+
+
+def check_launched(store: Store, name: str) -> None:
+    """Raises:
+    StoreError: no study of that name was launched in this store.
+    """
+    folder = store.study(name)
+    if not isinstance(files.read_json(folder.plan), dict) or not folder.grid.exists():
+        raise StoreError(f"{folder.path}: no study was launched here; launch it first")
 
 
 def wanted_elsewhere(store: Store, name: str) -> set[str]:

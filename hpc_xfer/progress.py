@@ -46,7 +46,9 @@ class Pulse:
 
 @dataclass
 class Heartbeat:
-    run: RunDir
+    """How far a run is; rank 0 alone says so, for the others `run` is None."""
+
+    run: RunDir | None
     total: int
     batch: int
     done_before: int = 0  # steps of earlier attempts, not counted in the rate
@@ -63,7 +65,7 @@ class Heartbeat:
             waited: seconds spent waiting for data in this attempt.
         """
         now = time.monotonic()
-        if now - self._written < _SECONDS and not force:
+        if self.run is None or (now - self._written < _SECONDS and not force):
             return
         self._written = now
         if self.guard is not None:

@@ -7,7 +7,6 @@ into the queue, collects, reports, and submits its successor while work remains.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from hpc_xfer import site as sites
 from hpc_xfer.errors import SlurmError, StoreError
 from hpc_xfer.handed import Handed
 from hpc_xfer.orders import Order
+from hpc_xfer.place import restarts
 from hpc_xfer.store import Store
 
 _RESTARTS = 20  # of a relay that Slurm or the store did not let do its work
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{collected.finished} of {collected.planned} runs have a result")
         print(f"report: {report.write(asked, folder)}")
     except (SlurmError, StoreError) as error:
-        if int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= _RESTARTS:
+        if restarts() >= _RESTARTS:
             raise
         print(f"{error}\nthis relay tries again", flush=True)
         return slurm.AGAIN

@@ -10,11 +10,12 @@ lines are ours. Right without accounting; what sacct knows in addition comes in 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from hpc_xfer import claims, failures, progress, slurm
 from hpc_xfer.failures import PASSING
-from hpc_xfer.ledger import Ledger, Place
+from hpc_xfer.ledger import Element, Ledger
 from hpc_xfer.plan import Plan, Run
 from hpc_xfer.slurm import Line, Queue
 from hpc_xfer.store import Store
@@ -43,7 +44,7 @@ class Situation:
     state: State
     why: str = ""
     message: str = ""
-    place: Place | None = None
+    element: Element | None = None
     line: Line | None = None
     progress: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
@@ -84,9 +85,9 @@ def refined(
     """As `survey`, with what accounting knows of jobs that Slurm has forgotten."""
     now = survey(plan, store, ledger, queue)
     unclear = {
-        each.place.job
+        each.element.job
         for each in now.values()
-        if each.state == "lost" and each.line is None and each.place and each.place.job
+        if each.state == "lost" and each.line is None and each.element and each.element.job
     }
     more = slurm.ended(unclear) if unclear else {}
     if not more:
@@ -114,58 +115,65 @@ def how_it_ended(line: Line | None) -> str:
 
 
 def _of(run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue) -> Situation:
-    places = ledger.of_run.get(run.id, [])
-    for place in reversed(places):
-        line = queue.lines.get(place.job or "")
+    elements = ledger.of_run.get(run.id, [])
+    for element in reversed(elements):
+        line = queue.lines.get(element.job or "")
         if line is not None and line.live:
-            return _live(run, begun, store, place, line)
+            return _live(run, begun, store, element, line)
     if begun and (alone := _elsewhere(run, store)):
         return alone
     error = failures.read(store.run(run.id)) if begun else None
-    last = places[-1] if places else None
+    last = elements[-1] if elements else None
     line = queue.lines.get(last.job or "") if last else None
-    if error is not None:
+    if error is not None and not _is_older(error, last):
         return Situation("failed", error["class"], error["message"], last, line, error=error)
     if last is None or last.job is None or last.submission.over is not None:
-        return Situation("missing", place=last)
+        return Situation("missing", element=last)
     if last.index in last.submission.cancelled:
-        return Situation("missing", "cancelled", place=last, line=line)
+        return Situation("missing", "cancelled", element=last, line=line)
     how = how_it_ended(line)
     state: State = "missing" if how in ("cancelled", "dependency") else "lost"
     told = f"job {last.job} ended without a result of this run"
     return Situation(state, how, told, last, line)
 
 
-def _live(run: Run, begun: bool, store: Store, place: Place, line: Line) -> Situation:
+def _is_older(error: Mapping[str, Any], last: Element | None) -> bool:
+    """Whether it is from before the last submission that Slurm took, whose end says more."""
+    if last is None or last.job is None or last.submission.over is not None:
+        return False
+    return bool(error["time"] < datetime.fromisoformat(last.submission.time).timestamp())
+
+
+def _live(run: Run, begun: bool, store: Store, element: Element, line: Line) -> Situation:
     """Its element is in the queue: at work on this run, or not yet."""
     if line.state == "PENDING" or not begun:
-        behind = place.behind if line.state != "PENDING" else 0
+        behind = element.behind if line.state != "PENDING" else 0
         why = f"behind {behind} of its pack" if behind else line.reason
-        return Situation("pending", why, place=place, line=line)
+        return Situation("pending", why, element=element, line=line)
     folder = store.run(run.id)
     claim = claims.holder(folder) or {}
-    if claim.get("slurm_job") == place.job:
+    if claim.get("slurm_job") == element.job:
         if not claim.get("released"):
-            return Situation("running", place=place, line=line, progress=progress.read(folder))
+            return Situation("running", element=element, line=line, progress=progress.read(folder))
         error = failures.read(folder)
         if error is not None:
-            what = (error["class"], error["message"], place, line)
+            what = (error["class"], error["message"], element, line)
             return Situation("failed", *what, error=error)
-    return Situation("pending", "behind others of its pack", place=place, line=line)
+    return Situation("pending", "behind others of its pack", element=element, line=line)
 
 
 def _unasked(run: Run, begun: bool, store: Store, ledger: Ledger) -> Situation:
     """What the store alone can tell."""
-    folder, places = store.run(run.id), ledger.of_run.get(run.id, [])
-    last = places[-1] if places else None
+    folder, elements = store.run(run.id), ledger.of_run.get(run.id, [])
+    last = elements[-1] if elements else None
     if begun and claims.is_alive(folder):
-        return Situation("running", place=last, progress=progress.read(folder))
+        return Situation("running", element=last, progress=progress.read(folder))
     error = failures.read(folder) if begun else None
     if error is not None:
         return Situation("failed", error["class"], error["message"], last, error=error)
     if last is None or last.submission.over is not None:
-        return Situation("missing", place=last)
-    return Situation("pending", "Slurm does not answer", place=last)
+        return Situation("missing", element=last)
+    return Situation("pending", "Slurm does not answer", element=last)
 
 
 def _elsewhere(run: Run, store: Store) -> Situation | None:
@@ -185,5 +193,5 @@ def _behind_parents(run: Run, now: Situation, found: Mapping[str, Situation]) ->
     for parent in run.parents:
         state = found[parent.id].state
         if state in ("failed", "blocked"):
-            return Situation("blocked", f"parent {parent.id} {state}", place=now.place)
+            return Situation("blocked", f"parent {parent.id} {state}", element=now.element)
     return now

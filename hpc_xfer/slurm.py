@@ -105,8 +105,9 @@ class Queue:
         """The same, with what accounting knows of jobs that the queue has forgotten."""
         return replace(self, lines={**lines, **self.lines})
 
-    def named(self, name: str) -> list[Line]:
-        return [line for line in self.lines.values() if line.name == name]
+    def named(self, name: str, user: str) -> list[Line]:
+        """Jobs of that name that are this user's: anybody may give a job any name."""
+        return [each for each in self.lines.values() if (each.name, each.user) == (name, user)]
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,7 @@ def log(logs: Path, job: str, task: int = 0) -> Path:
 def _executor(request: Request, slurm: Slurm) -> "SlurmExecutor":
     from submitit import SlurmExecutor
 
+    # submitit's types are known in some versions only.
     class Executor(SlurmExecutor):  # type: ignore[misc,unused-ignore]
         """submitit's, with an end to sbatch's own patience (it waits for minutes when full)."""
 
@@ -400,7 +402,7 @@ def queue() -> Queue:
     """
     mark = secrets.token_hex(4)  # others may put line breaks into names, but not this
     command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{_FIELDS}"]
-    return read_queue(_ask(command), _user(), f"{mark}|")
+    return read_queue(_ask(command), user(), f"{mark}|")
 
 
 def read_queue(text: str, me: str, mark: str = "") -> Queue:
@@ -425,7 +427,7 @@ def read_queue(text: str, me: str, mark: str = "") -> Queue:
 _OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")
 
 
-def _user() -> str:
+def user() -> str:
     """As Slurm calls us, whatever USER says."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
@@ -481,7 +483,7 @@ def _submit_rooms(slurm: Slurm, now: Queue) -> Iterator[int]:
     """By the limits of my association and of the QOS that applies; nothing without accounting."""
     columns = ["DefaultAccount", "Account", "Partition", "DefaultQOS", "MaxSubmitJobs",
                "GrpSubmitJobs"]  # fmt: skip
-    command = ["sacctmgr", "-n", "-P", "show", "user", _user(), "withassoc"]
+    command = ["sacctmgr", "-n", "-P", "show", "user", user(), "withassoc"]
     qos = {slurm.qos} if slurm.qos else set()
     for row in _table(command, columns):
         if row["Account"] != (slurm.account or row["DefaultAccount"]):
@@ -543,7 +545,7 @@ def _ask(command: list[str]) -> str:
         words = _words(done.stderr)
         if pause is None or not any(sign in words for sign in _TRANSIENT):
             break
-        time.sleep(pause)
+        time.sleep(pause)  # a controller that restarts tells nobody when it is back
     raise SlurmError(f"{command[0]} failed: {words or done.returncode}; try again later")
 
 

@@ -9,20 +9,16 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer import cli, failures, names, plan, rehearsal, situations, slurm, study
-from hpc_xfer import ledger as ledgers
+from hpc_xfer import cli, explain, failures, plan, rehearsal, study
 from hpc_xfer import site as sites
-from hpc_xfer.errors import SlurmError, StudyError
-from hpc_xfer.ledger import Ledger
+from hpc_xfer.errors import StudyError
 from hpc_xfer.plan import Plan, Run
 from hpc_xfer.recipes import Finetune
 from hpc_xfer.situations import STATES, Situation
-from hpc_xfer.slurm import Queue
+from hpc_xfer.standing import Standing, look
 from hpc_xfer.store import Store
 
 if TYPE_CHECKING:
@@ -30,61 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _WAIT_SHARE = 0.05  # of the time: above that, reading data is what holds a run up
-_LOG_LINES = 15
 _MANY = 5  # failures of one class that are listed by name
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One look at a study."""
-
-    name: str
-    whole: Plan
-    store: Store
-    ledger: Ledger
-    queue: Queue | None
-    silence: str  # why Slurm was not asked, or did not answer
-    now: Mapping[str, Situation]
-    labels: Mapping[str, str]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        found = Counter(each.state for each in self.now.values())
-        return {state: found[state] for state in STATES}
-
-    @property
-    def relay(self) -> slurm.Line | None:
-        """The job that keeps the study going, if it is in the queue."""
-        for submission in self.ledger.of_study(self.name):
-            line = self.queue.lines.get(submission.job or "") if self.queue else None
-            if submission.kind == "relay" and line and line.live:
-                return line
-        return None
-
-
-def look(whole: Plan, store: Store, name: str) -> Standing:
-    """Store, ledger and queue as they are now."""
-    ledger = ledgers.read(store)
-    queue, silence = _queue(ledger, name)
-    if queue is None:
-        now = situations.survey(whole, store, ledger, None)
-    else:
-        now, queue = situations.refined(whole, store, ledger, queue)
-    labels = names.pretrain_labels(whole.of("pretrain"))
-    return Standing(name, whole, store, ledger, queue, silence, now, labels)
-
-
-def _queue(ledger: Ledger, name: str) -> tuple[Queue | None, str]:
-    """The queue, an empty one where this study never went to Slurm."""
-    if not ledger.submissions:
-        return Queue(), ""
-    try:
-        return slurm.queue(), ""
-    except SlurmError as error:
-        return None, str(error)
-
-
-# What is shown
 
 
 def render(seen: Standing) -> "RenderableType":
@@ -104,7 +46,7 @@ def _pretrain_table(seen: Standing) -> "Table":
                    "waits", "to go"), last=("job", "node", "why"))  # fmt: skip
     for run in seen.whole.of("pretrain"):
         each = seen.now[run.id]
-        job = each.place.job if each.place and each.state != "done" else ""
+        job = each.element.job if each.element and each.state != "done" else ""
         node = each.line.nodes if each.line and each.state != "done" else ""
         why = each.why if each.why != "None" else ""
         row = [run.id, seen.labels[run.id], each.state, *_speed(each), job or "", node, why]
@@ -185,16 +127,13 @@ def _reasons(seen: Standing) -> Counter[str]:
 
 
 def _bottlenecks(seen: Standing) -> list[str]:
-    slow = [
-        run
-        for run in seen.whole.of("pretrain")
-        if seen.now[run.id].state == "running"
-        and (seen.now[run.id].progress or {}).get("data_wait", 0) > _WAIT_SHARE
-    ]
+    running = (run for run in seen.whole.of("pretrain") if seen.now[run.id].state == "running")
+    shares = {run.id: (seen.now[run.id].progress or {}).get("data_wait", 0.0) for run in running}
     return [
-        f"{seen.labels[run.id]} waits for data {100 * seen.now[run.id].progress['data_wait']:.0f}% "  # type: ignore[index]
-        "of its time: more resources.pretrain.workers or faster storage would speed it up"
-        for run in slow
+        f"{seen.labels[run_id]} waits for data {100 * share:.0f}% of its time: more "
+        "resources.pretrain.workers or faster storage would speed it up"
+        for run_id, share in shares.items()
+        if share > _WAIT_SHARE
     ]
 
 
@@ -215,75 +154,6 @@ def _failures(seen: Standing) -> list[str]:
     return lines
 
 
-def why(seen: Standing, run: Run) -> list[str]:
-    """Everything that helps to see why a run is where it is."""
-    each = seen.now[run.id]
-    folder = seen.store.run(run.id)
-    lines = [
-        f"{run.id}  {names.title(run, seen.labels)}",
-        f"state: {each.state} {each.why}".rstrip(),
-    ]
-    if each.message:
-        lines.append(f"message: {each.message}")
-    if each.why in failures.CLASSES:
-        lines.append(f"meaning: {failures.CLASSES[each.why]}")
-    error = each.error or failures.read(folder) or {}
-    job = (each.place.job if each.place else None) or error.get("job")
-    node = error.get("node") or (each.line.nodes if each.line else "")
-    lines += [f"job: {job}"] if job else []
-    lines += [f"node: {node}"] if node else []
-    lines.append(f"folder: {folder.path}")
-    if job and each.place:
-        log = slurm.log(seen.store.study(each.place.submission.study).logs, job)
-        lines.append(f"log: {log}")
-    if past := error.get("history"):
-        lines.append(
-            f"failed {len(past)} times: " + ", ".join(f"{p['class']} on {p['node']}" for p in past)
-        )
-    if error.get("traceback"):
-        lines += ["last lines:", *(f"  {line}" for line in error["traceback"])]
-    elif job and each.place and log.exists():
-        lines += ["last lines of the log:", *(f"  {line}" for line in _tail(log))]
-    return lines
-
-
-def _tail(log: Path) -> list[str]:
-    return log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-
-
-def of_job(seen: Standing, job: str) -> list[str]:
-    """From a line of squeue to its runs.
-
-    Raises:
-        StudyError: no job of this study.
-    """
-    known = seen.queue.lines if seen.queue else {}
-    job = next((line.job for line in known.values() if line.raw == job and "_" in line.job), job)
-    for submission in seen.ledger.submissions.values():
-        if submission.job is not None and job.split("_")[0] == submission.job:
-            return _of_submission(seen, submission, job)
-    raise StudyError(f"job {job}: is none of this store's; see squeue --me")
-
-
-def _of_submission(seen: Standing, submission: ledgers.Submission, job: str) -> list[str]:
-    lines = [f"{job}  {submission.name}"]
-    if submission.kind == "relay":
-        lines.append(f"keeps study {submission.study} going")
-    line = seen.queue.lines.get(job) if seen.queue else None
-    if line is not None:
-        lines.append(f"Slurm: {line.state} {line.reason} {line.nodes}".rstrip())
-    for index, pack in enumerate(seen.ledger.packs(submission)):
-        if job not in (submission.job, f"{submission.job}_{index}"):
-            continue
-        for run_id in pack:
-            run = seen.whole.by_id.get(run_id)
-            what = names.title(run, seen.labels) if run else f"of study {submission.study}"
-            state = seen.now[run_id].state if run else ""
-            lines.append(f"  {run_id}  {state:<8}{what}")
-    log = slurm.log(seen.store.study(submission.study).logs, job)
-    return [*lines, f"log: {log}"]
-
-
 def as_json(seen: Standing) -> dict[str, Any]:
     """For scripts: every run by its id."""
     return {
@@ -298,7 +168,7 @@ def as_json(seen: Standing) -> dict[str, Any]:
 
 def _one(each: Situation) -> dict[str, Any]:
     told: dict[str, Any] = {"state": each.state, "why": each.why, "message": each.message}
-    told["job"] = each.place.job if each.place else None
+    told["job"] = each.element.job if each.element else None
     told["node"] = each.line.nodes if each.line else None
     told["progress"] = dict(each.progress) if each.progress else None
     return {key: value for key, value in told.items() if value}
@@ -321,9 +191,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _watch(whole, store, asked.name, args.every)
     seen = look(whole, store, asked.name)
     if args.why:
-        return _print(why(seen, _run(whole, args.why)))
+        return _print(explain.why(seen, _run(whole, args.why)))
     if args.job:
-        return _print(of_job(seen, args.job))
+        return _print(explain.of_job(seen, args.job))
     if args.json:
         print(json.dumps(as_json(seen), indent=2))
     else:

@@ -21,7 +21,7 @@ from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.handed import Handed
 from hpc_xfer.lanes import Lanes
 from hpc_xfer.leases import Lease
-from hpc_xfer.ledger import Ledger, Place, Submission
+from hpc_xfer.ledger import Element, Ledger, Submission
 from hpc_xfer.orders import Order, relay_request, request_of
 from hpc_xfer.plan import Pack, Plan, Run
 from hpc_xfer.situations import Situation
@@ -65,7 +65,7 @@ def _settle(ledger: Ledger, say: Say) -> Queue:
         through = {s.name for s in opened if _is_through(ledger, s)}
         queue = slurm.queue()
         for submission in opened:
-            if lines := queue.named(submission.name):
+            if lines := queue.named(submission.name, submission.user):
                 job = lines[0].job.split("_")[0]
                 ledger.submitted(submission, job, adopted=True)
                 say(f"adopted job {job} ({submission.name}), whose launcher had died")
@@ -76,7 +76,10 @@ def _settle(ledger: Ledger, say: Say) -> Queue:
     stray = [
         line.job
         for line in queue.lines.values()
-        if line.live and (known := ledger.submissions.get(line.name)) and known.job is None
+        if line.live
+        and (known := ledger.submissions.get(line.name))
+        and known.job is None
+        and known.user == line.user
     ]
     if stray:
         slurm.cancel(stray)
@@ -98,9 +101,9 @@ def _bury(order: Order, ledger: Ledger, now: dict[str, Situation]) -> None:
         if each.state in ("done", "running", "pending"):
             continue
         folder = order.store.run(run_id)
-        if each.state == "lost" and each.place and each.place.job in claims.jobs(folder):
+        if each.state == "lost" and each.element and each.element.job in claims.jobs(folder):
             node = each.line.nodes if each.line else None
-            failures.write(folder, each.why, each.message, job=each.place.job, node=node or "")
+            failures.write(folder, each.why, each.message, job=each.element.job, node=node or "")
         claim = claims.holder(folder) if each.state != "missing" else None
         if claim and claim["slurm_job"] is not None and not claim.get("released"):
             claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
@@ -139,9 +142,9 @@ class _Wave:
             self.room -= 0 if self._relay_line() else 1  # one is the relay's
         self.lanes = Lanes(order, self.ledger, self.queue)
         self.jobs = {  # of parents that are in the queue
-            run_id: each.place.job
+            run_id: each.element.job
             for run_id, each in self.now.items()
-            if each.live and each.place and each.place.job
+            if each.live and each.element and each.element.job
         }
         parts = list(self._parts(todo, limits))
         while parts and not handed.full:
@@ -187,20 +190,20 @@ class _Wave:
 
     def _tries(self, run: Run) -> int:
         """Jobs that came to nothing for this run since it last got further."""
-        places = self.ledger.of_run.get(run.id, [])
+        elements = self.ledger.of_run.get(run.id, [])
         return claims.jobs_without_progress(self.order.store.run(run.id)) + sum(
-            self._began_nothing(place) for place in places
+            self._began_nothing(element) for element in elements
         )
 
-    def _began_nothing(self, place: Place) -> bool:
+    def _began_nothing(self, element: Element) -> bool:
         """An element that ended before it came to any of its runs: a broken node or environment."""
-        line = self.queue.lines.get(place.job or "")
-        if place.job is None or (line is not None and (line.live or line.state == "CANCELLED")):
+        line = self.queue.lines.get(element.job or "")
+        if element.job is None or (line is not None and (line.live or line.state == "CANCELLED")):
             return False
-        if place.index in place.submission.cancelled:
+        if element.index in element.submission.cancelled:
             return False
-        pack = self.ledger.packs(place.submission)[place.index]
-        return not any(place.job in claims.jobs(self.order.store.run(run)) for run in pack)
+        pack = self.ledger.packs(element.submission)[element.index]
+        return not any(element.job in claims.jobs(self.order.store.run(run)) for run in pack)
 
     def _parts(self, todo: Plan, limits: Limits) -> Iterator[tuple[Batch, float | None]]:
         """Batches as large as an array may be, with the memory that their runs need."""
@@ -263,7 +266,7 @@ class _Wave:
         )
         submission = Submission(
             order.asked.name, request.name, batch.kind, batch.id, request.array,
-            provenance.now(), socket.gethostname(), lane,
+            provenance.now(), socket.gethostname(), slurm.user(), lane,
         )  # fmt: skip
         job = self._call(submission, request)
         if job is None:
@@ -325,8 +328,9 @@ class _Wave:
             begin_minutes=0 if live else _FULL_MINUTES,
         )
         submission = Submission(
-            study, request.name, "relay", None, None, provenance.now(), socket.gethostname()
-        )
+            study, request.name, "relay", None, None,
+            provenance.now(), socket.gethostname(), slurm.user(),
+        )  # fmt: skip
         return self._call(submission, request)
 
     def _withdraw(self) -> None:
@@ -339,6 +343,6 @@ class _Wave:
 
     def _live_jobs(self) -> tuple[str, ...]:
         """Jobs that work for this study, whoever submitted them; arrays as a whole."""
-        jobs = [each.place.job for each in self.now.values() if each.live and each.place]
+        jobs = [each.element.job for each in self.now.values() if each.live and each.element]
         jobs += [self.ledger.submissions[s.name].job for s, _ in self.handed.submitted]
         return tuple(dict.fromkeys(job.split("_")[0] for job in jobs if job))

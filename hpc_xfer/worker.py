@@ -25,6 +25,7 @@ from hpc_xfer import claims, cli, failures
 from hpc_xfer import site as sites
 from hpc_xfer.claims import Claim
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError, XferError
+from hpc_xfer.place import Place
 from hpc_xfer.plan import Run, restore
 from hpc_xfer.site import Site
 from hpc_xfer.store import Store
@@ -48,16 +49,6 @@ class Pack:
 
     def without(self, skipped: Sequence[str]) -> "Pack":
         return replace(self, runs=tuple(run for run in self.runs if run.id not in skipped))
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which of how many processes this is, and where they meet."""
-
-    rank: int = 0
-    size: int = 1
-    local_rank: int = 0
-    attempt: str = "0"
 
 
 def read_pack(store: Store, study: str, name: str) -> Pack:

@@ -120,7 +120,7 @@ class Cluster:
             for name in cluster.names:
                 cluster.start_node(name)
             cluster._await("every node to be idle", cluster._is_idle)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: half a cluster must not live on
             cluster.stop()
             raise
         return cluster
@@ -342,7 +342,7 @@ class Cluster:
             if time.monotonic() > end:
                 said = "\n".join(f"{name}:\n{self._last_words(name)}" for name in self._daemons)
                 raise ClusterError(f"waited {seconds:.0f} s for {what}, in vain\n{said}")
-            time.sleep(0.05)
+            time.sleep(0.05)  # daemons tell nobody when they are ready
 
     def _last_words(self, name: str) -> str:
         """The last lines that a daemon wrote, to its log or before it had one."""
@@ -573,7 +573,7 @@ def _end(find: Callable[[], set[int]]) -> None:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
+        time.sleep(0.01)  # they are not our children: there is no end to wait for
 
 
 def _watch_over(root: Path) -> subprocess.Popen[bytes]:

@@ -125,7 +125,7 @@ class Study:
         assert job is not None
         return job
 
-    def places(self, run: str) -> list[ledger.Place]:
+    def places(self, run: str) -> list[ledger.Element]:
         return ledger.read(self.store).of_run.get(run, [])
 
     def workers(self, rank: int = 0) -> list[int]:

@@ -42,6 +42,7 @@ def test_a_study_finishes_by_itself_after_one_launch(
     assert told["submitted"] == {"jobs": 2, "elements": 1 + 1, "runs": 3}
     study.ends(cluster)
     assert study.results() == expected
+    assert study.launch()["done"] == 3
     assert (study.store.study("faults").summary / "averages.csv").exists()
     assert study.store.study("faults").report.exists()
 

@@ -19,6 +19,7 @@ from hpc_xfer import failures, progress
 from hpc_xfer.batches import Batch
 from hpc_xfer.job import STOPPED
 from hpc_xfer.plan import Pack, Run
+from hpc_xfer.slurm import AGAIN
 from hpc_xfer.store import RunDir, Store
 from tests import tiny
 from tests.conftest import ROOT
@@ -169,3 +170,70 @@ def test_signals_to_the_whole_step_do_not_harm_loader_processes(jobs: Jobs) -> N
     assert code(guard) == STOPPED
     assert jobs.events()[-2:] == [("interrupted", run.id), ("pack", None)]
     assert not jobs.dir(run).error.exists()
+
+
+def test_a_job_whose_time_is_up_saves_itself_and_is_requeued(jobs: Jobs) -> None:
+    run = endless()
+    guard = training(jobs, run)
+    guard.send_signal(signal.SIGUSR2)
+    assert code(guard) == AGAIN
+    assert jobs.requeued() == "requeue 812\n"
+    assert jobs.dir(run).checkpoint.exists() and not jobs.dir(run).error.exists()
+
+
+def test_time_that_was_too_short_for_a_step_is_told_and_not_tried_again(jobs: Jobs) -> None:
+    """The worker dies of the signal while it still imports torch."""
+    run = endless()
+    guard = jobs.start(jobs.batch(run))
+    wait_for(lambda: below(guard.pid))
+    guard.send_signal(signal.SIGUSR2)
+    assert code(guard) == 1
+    assert jobs.error(run)["class"] == "time limit" and jobs.requeued() == ""
+
+
+def test_a_job_that_is_told_to_go_saves_itself_and_is_not_requeued_by_us(jobs: Jobs) -> None:
+    run = endless()
+    guard = training(jobs, run)
+    guard.send_signal(signal.SIGTERM)
+    assert code(guard) == STOPPED
+    assert jobs.dir(run).checkpoint.exists() and jobs.requeued() == ""
+
+
+def test_a_killed_worker_is_told_of_and_tried_again_a_few_times(jobs: Jobs) -> None:
+    jobs.slurm = {"retries": 1}
+    run = endless()
+    guard = training(jobs, run)
+    kill(worker(guard))
+    assert code(guard) == AGAIN
+    error = jobs.error(run)
+    assert (error["class"], error["message"]) == ("killed", "the worker ended with signal 9")
+    assert (error["job"], error["node"]) == ("812", "n1")
+    again = jobs.start(jobs.batch(run), restarts=1)
+    wait_for(lambda: below(again.pid))
+    kill(worker(again))  # before it got any further
+    assert code(again) == 1
+    assert [past["class"] for past in jobs.error(run)["history"]] == ["killed", "killed"]
+
+
+def test_a_worker_that_hangs_is_killed_and_tried_again(jobs: Jobs) -> None:
+    jobs.slurm = {"hang_minutes": 0.5}
+    run = endless()
+    guard = training(jobs, run)
+    kill(worker(guard), signal.SIGSTOP)
+    assert code(guard) == AGAIN
+    assert jobs.error(run)["class"] == "hung"
+
+
+def test_a_fine_tuning_does_not_start_without_its_parent(jobs: Jobs) -> None:
+    """Slurm lets it run where it has forgotten that the parent failed."""
+    parent = tiny.pretraining("scratch")
+    child = tiny.finetuning(parent)
+    assert code(jobs.start(jobs.batch(child))) == 1
+    assert jobs.said() == f"{parent.id}, the parent, has no record; launch the study again\n"
+
+
+def test_what_is_done_already_is_not_done_again(jobs: Jobs) -> None:
+    run = tiny.pretraining("scratch")
+    tiny.finished(jobs.store, run)
+    assert code(jobs.start(jobs.batch(run))) == 0
+    assert jobs.said() == "every run of this pack has its record\n"

@@ -15,6 +15,7 @@ import pytest
 from hpc_xfer import failures, ledger, slurm
 from tests.cluster import Cluster
 from tests.faults import ROOT, Study
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -132,8 +133,9 @@ def test_status_tells_what_waits_and_why(tmp_path: Path, shards: Path, drained: 
     told = study.status()
     assert told["counts"]["pending"] == 3
     child = study.plan.of("finetune")[0].id
-    assert told["runs"][child]["why"] == "Dependency"
     job = told["runs"][child]["job"]
+    shown = ("squeue", "-h", "-r", "-j", job, "-o", "%r")
+    wait_for(lambda: study.status()["runs"][child]["why"] == drained.run(*shown) == "Dependency")
     said = study.call("status", "--job", job)
     assert child in said and "clip" not in said and f"{job}  ft1." in said
     assert f"job: {job}" in study.call("status", "--why", child[:6])
@@ -173,6 +175,21 @@ def test_arrays_are_cut_where_slurm_ends_and_share_what_may_run_at_once(
     scripts = [(study.store.study("faults").logs / f"{a.job}_submission.sh") for a in arrays]
     assert all("%3\n" in script.read_text() or "%2\n" in script.read_text() for script in scripts)
     assert f"afterany:{arrays[0].job}" in scripts[1].read_text()
+
+
+def test_a_study_whose_files_changed_can_be_cancelled_and_its_relay_stops(
+    tmp_path: Path, shards: Path, drained: Cluster
+) -> None:
+    study = Study(tmp_path, shards)
+    study.launch()
+    arch = tmp_path / "tiny.json"
+    arch.write_text(arch.read_text().replace('"width": 8', '"width": 16'))
+    places = ["--store", str(study.store.root), "--site", str(study.site)]
+    call = [sys.executable, "-m", "hpc_xfer.relay", "--study", "faults", *places]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and "the same grid means other runs now" in done.stderr
+    assert len(json.loads(study.call("cancel", "--json"))["cancelled"]) == 3
+    assert drained.live() == []
 
 
 def script_of(study: Study, run: str) -> str:

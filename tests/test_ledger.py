@@ -14,7 +14,7 @@ HERE = socket.gethostname()
 
 def intent(name: str, elements: int | None = 3) -> Submission:
     return Submission(
-        "s", name, "finetune", "c0ffee", elements, "2026-01-02T03:04:05+00:00", "here"
+        "s", name, "finetune", "c0ffee", elements, "2026-01-02T03:04:05+00:00", "here", "ada"
     )
 
 

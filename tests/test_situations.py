@@ -1,10 +1,11 @@
 """How runs stand, from what lies in the store, in the ledger and in the queue."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from hpc_xfer import batches, claims, failures, ledger, situations
+from hpc_xfer import batches, claims, failures, files, ledger, situations
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.situations import how_it_ended
@@ -29,7 +30,7 @@ def book(tmp_path: Path) -> Ledger:
         elements = 1 if job == "13" else None
         kind = runs[0].kind
         one = Submission(
-            "s", f"job{job}", kind, batch.id, elements, "2026-01-02T03:04:05+00:00", "h"
+            "s", f"job{job}", kind, batch.id, elements, "2026-01-02T03:04:05+00:00", "h", "ada"
         )
         found.intend(one)
         found.submitted(one, job)
@@ -78,6 +79,14 @@ def test_children_of_a_failed_parent_are_blocked(book: Ledger) -> None:
 def test_a_requeued_job_is_pending_though_its_run_failed_before(book: Ledger) -> None:
     failures.write(book.store.run(PARENT.id), "hung", "no sign of life", job="12", node="n1")
     assert seen(book, line("12", "PENDING", "BeginTime"))[0] == ("pending", "BeginTime")
+
+
+def test_an_error_from_before_the_last_submission_says_nothing_of_it(book: Ledger) -> None:
+    folder = book.store.run(PARENT.id)
+    failures.write(folder, "hung", "no sign of life", job="7", node="n1")
+    files.write_json(folder.error, {**json.loads(folder.error.read_text()), "time": 0.0})
+    assert seen(book, line("12", "NODE_FAIL"))[0] == ("lost", "node failure")
+    assert seen(book, line("12", "CANCELLED"))[0] == ("missing", "cancelled")
 
 
 def test_nothing_is_called_lost_while_slurm_is_silent(book: Ledger) -> None:

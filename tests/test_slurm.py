@@ -218,6 +218,11 @@ def test_squeue_is_read_whatever_others_call_their_jobs() -> None:
     }
 
 
+def test_a_job_of_our_name_is_ours_only_if_we_submitted_it() -> None:
+    lines = {user: Line(user, user, "pre.a.1", "PENDING", user) for user in ("ada", "eve")}
+    assert [line.user for line in Queue(lines).named("pre.a.1", "ada")] == ["ada"]
+
+
 def test_accounting_is_read_without_what_never_began() -> None:
     text = (
         "12|12|CANCELLED by 1000|n1|00:00:05|pre.a\n"
@@ -350,7 +355,7 @@ def test_a_limit_that_does_not_pass_is_a_refusal(
     change = ("sacctmgr", "-i")
     limits = ("MaxWall=1", "MaxSubmitJobsPerUser=2", "Flags=DenyOnLimit")
     cluster.run(*change, "add", "qos", "tight", "set", *limits)
-    cluster.run(*change, "modify", "user", "where", f"name={slurm._user()}", "set", "qos+=tight")
+    cluster.run(*change, "modify", "user", "where", f"name={slurm.user()}", "set", "qos+=tight")
     tight = CPU.model_copy(update={"qos": "tight"})
     short, long = (Request("x", ("true",), tmp_path, minutes) for minutes in (1, 10))
     wait_for(lambda: slurm.verdict(short, tight) is None)

@@ -98,15 +98,15 @@ def train(
         DataError: more broken samples than allowed, or a shard that cannot be read on some rank.
         ClaimLost: another process has taken the run over.
     """
-    objective = synchronise(objective, world)
-    objective = objective.to(world.device).to(memory_format=torch.channels_last)
+    objective = synchronise(objective, world).to(world.device).to(memory_format=torch.channels_last)
     state = _resume(objective, optimizer, checkpoints, world)
     model = parallel(objective, world).train()
     guard = checkpoints.check if checkpoints is not None and world.leads else None
-    heart = Heartbeat(run, pace.steps, pace.batch, state.step, guard)
-    pulse = Pulse(run if world.leads else None, guard)
-    pinned = world.device.type == "cuda"
-    loader = Loader(batches, range(state.step, pace.steps), habits.workers, pinned, state.waited)
+    mine = run if world.leads else None  # rank 0 alone gives signs of life
+    heart = Heartbeat(mine, pace.steps, pace.batch, state.step, guard)
+    pulse = Pulse(mine, guard)
+    steps, pinned = range(state.step, pace.steps), world.device.type == "cuda"
+    loader = Loader(batches, steps, habits.workers, pinned, state.waited)
     begun = saved = time.monotonic()
     first, before = state.step, state.waited  # of earlier attempts
 
@@ -129,13 +129,12 @@ def train(
                 value = _finite(state, world)
                 rate = (state.step - first) * pace.batch / (time.monotonic() - begun)
                 rows.write(state.step, value, optimizer.param_groups[0]["lr"], rate, pace.batch)
-                if world.leads:
-                    heart.beat(state.step, value, loader.waited - before)
+                heart.beat(state.step, value, loader.waited - before)
 
             if (asked or due) and state.step < pace.steps:
                 elapsed = state.seconds + time.monotonic() - begun
-                if world.leads:  # others judge by it whether another start would lead further
-                    heart.beat(state.step, None, loader.waited - before, force=True)
+                # The guard judges by it whether another start would lead further.
+                heart.beat(state.step, None, loader.waited - before, force=True)
                 _save(objective, optimizer, checkpoints, state, elapsed, world)
                 saved = time.monotonic()
                 if asked:

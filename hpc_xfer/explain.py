@@ -1,0 +1,80 @@
+"""Why a run is where it is, and what a line of squeue is about: `status --why`, `status --job`."""
+
+from pathlib import Path
+
+from hpc_xfer import failures, names, slurm
+from hpc_xfer.errors import StudyError
+from hpc_xfer.ledger import Submission
+from hpc_xfer.plan import Run
+from hpc_xfer.standing import Standing
+
+_LOG_LINES = 15
+
+
+def why(seen: Standing, run: Run) -> list[str]:
+    """Everything that helps to see why a run is where it is."""
+    each = seen.now[run.id]
+    folder = seen.store.run(run.id)
+    lines = [
+        f"{run.id}  {names.title(run, seen.labels)}",
+        f"state: {each.state} {each.why}".rstrip(),
+    ]
+    if each.message:
+        lines.append(f"message: {each.message}")
+    if each.why in failures.CLASSES:
+        lines.append(f"meaning: {failures.CLASSES[each.why]}")
+    error = each.error or failures.read(folder) or {}
+    job = (each.element.job if each.element else None) or error.get("job")
+    node = error.get("node") or (each.line.nodes if each.line else "")
+    lines += [f"job: {job}"] if job else []
+    lines += [f"node: {node}"] if node else []
+    lines.append(f"folder: {folder.path}")
+    if job and each.element:
+        log = slurm.log(seen.store.study(each.element.submission.study).logs, job)
+        lines.append(f"log: {log}")
+    if past := error.get("history"):
+        lines.append(
+            f"failed {len(past)} times: " + ", ".join(f"{p['class']} on {p['node']}" for p in past)
+        )
+    if error.get("traceback"):
+        lines += ["last lines:", *(f"  {line}" for line in error["traceback"])]
+    elif job and each.element and log.exists():
+        lines += ["last lines of the log:", *(f"  {line}" for line in _tail(log))]
+    return lines
+
+
+def _tail(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+
+
+def of_job(seen: Standing, job: str) -> list[str]:
+    """From a line of squeue to its runs.
+
+    Raises:
+        StudyError: no job of this study.
+    """
+    known = seen.queue.lines if seen.queue else {}
+    job = next((line.job for line in known.values() if line.raw == job and "_" in line.job), job)
+    for submission in seen.ledger.submissions.values():
+        if submission.job is not None and job.split("_")[0] == submission.job:
+            return _of_submission(seen, submission, job)
+    raise StudyError(f"job {job}: is none of this store's; see squeue --me")
+
+
+def _of_submission(seen: Standing, submission: Submission, job: str) -> list[str]:
+    lines = [f"{job}  {submission.name}"]
+    if submission.kind == "relay":
+        lines.append(f"keeps study {submission.study} going")
+    line = seen.queue.lines.get(job) if seen.queue else None
+    if line is not None:
+        lines.append(f"Slurm: {line.state} {line.reason} {line.nodes}".rstrip())
+    for index, pack in enumerate(seen.ledger.packs(submission)):
+        if job not in (submission.job, f"{submission.job}_{index}"):
+            continue
+        for run_id in pack:
+            run = seen.whole.by_id.get(run_id)
+            what = names.title(run, seen.labels) if run else f"of study {submission.study}"
+            state = seen.now[run_id].state if run else ""
+            lines.append(f"  {run_id}  {state:<8}{what}")
+    log = slurm.log(seen.store.study(submission.study).logs, job)
+    return [*lines, f"log: {log}"]

@@ -1,0 +1,64 @@
+"""One look at a study: store, ledger and queue as they are at this moment."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hpc_xfer import ledger as ledgers
+from hpc_xfer import names, situations, slurm
+from hpc_xfer.errors import SlurmError
+from hpc_xfer.ledger import Ledger
+from hpc_xfer.plan import Plan
+from hpc_xfer.situations import STATES, Situation
+from hpc_xfer.slurm import Queue
+from hpc_xfer.store import Store
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One look at a study."""
+
+    name: str
+    whole: Plan
+    store: Store
+    ledger: Ledger
+    queue: Queue | None
+    silence: str  # why Slurm was not asked, or did not answer
+    now: Mapping[str, Situation]
+    labels: Mapping[str, str]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found = Counter(each.state for each in self.now.values())
+        return {state: found[state] for state in STATES}
+
+    @property
+    def relay(self) -> slurm.Line | None:
+        """The job that keeps the study going, if it is in the queue."""
+        for submission in self.ledger.of_study(self.name):
+            line = self.queue.lines.get(submission.job or "") if self.queue else None
+            if submission.kind == "relay" and line and line.live:
+                return line
+        return None
+
+
+def look(whole: Plan, store: Store, name: str) -> Standing:
+    """Store, ledger and queue as they are now."""
+    ledger = ledgers.read(store)
+    queue, silence = _queue(ledger)
+    if queue is None:
+        now = situations.survey(whole, store, ledger, None)
+    else:
+        now, queue = situations.refined(whole, store, ledger, queue)
+    labels = names.pretrain_labels(whole.of("pretrain"))
+    return Standing(name, whole, store, ledger, queue, silence, now, labels)
+
+
+def _queue(ledger: Ledger) -> tuple[Queue | None, str]:
+    """The queue, an empty one where nothing of the store ever went to Slurm."""
+    if not ledger.submissions:
+        return Queue(), ""
+    try:
+        return slurm.queue(), ""
+    except SlurmError as error:
+        return None, str(error)

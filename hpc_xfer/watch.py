@@ -1,0 +1,79 @@
+"""A worker under watch: its process, what it tells, and whether it moves."""
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from hpc_xfer import machine
+
+_TICK_SECONDS = 0.5
+
+
+class Watch:
+    """One worker, from its start to its end."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        environment = dict(os.environ)
+        if not machine.gpus():
+            # Idle OpenMP threads of one worker would spin on the cores of another.
+            environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+            errors="replace", env=environment,
+        )  # fmt: skip
+        self.current: str | None = None  # run id
+        self.failed: dict[str, dict[str, Any]] = {}  # run id -> what was told
+        self.through = False  # it went through its pack
+        self.hung = False
+        self.asked: float | None = None  # when it was told to stop
+        self.last_event = time.time()
+        self._told: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def hears(self) -> bool:
+        """Take in what it tells, for a moment; False once it has ended and all of it is heard."""
+        try:
+            event = self._told.get(timeout=_TICK_SECONDS)
+        except queue.Empty:
+            # A process that it has started may outlive it, and hold the pipe open.
+            return self.process.poll() is None
+        if event is None:
+            self.process.wait()
+            return False
+        self.last_event = time.time()
+        run = event.get("run")
+        match event.get("event"):
+            case "started" | "interrupted":
+                self.current = run
+            case "done":
+                self.current = None
+            case "failed":
+                self.current = None
+                self.failed[str(run)] = event
+            case "pack":
+                self.through = True
+        return True
+
+    def _listen(self) -> None:
+        """Everything the worker says, to the log; events to the guard."""
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                say(line.rstrip("\n"))
+                with contextlib.suppress(ValueError):  # a library's print
+                    event = json.loads(line)
+                    if isinstance(event, dict):
+                        self._told.put(event)
+        self._told.put(None)
+
+
+def say(text: str) -> None:
+    """Into the log, as far as its disk allows: a full one must not end the guard."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
