@@ -14,7 +14,7 @@ from typing import Any
 from hpc_xfer import cli, files, ledger, lock, prepare, slurm, study
 from hpc_xfer import site as sites
 from hpc_xfer.ledger import Ledger, Submission
-from hpc_xfer.slurm import Queue
+from hpc_xfer.squeue import Queue
 from hpc_xfer.store import Store
 
 

@@ -3,7 +3,7 @@
 from hpc_xfer.batches import Batch
 from hpc_xfer.ledger import Ledger
 from hpc_xfer.orders import Order
-from hpc_xfer.slurm import Queue
+from hpc_xfer.squeue import Queue
 
 
 class Lanes:

@@ -17,7 +17,7 @@ from hpc_xfer import claims, failures, progress, slurm
 from hpc_xfer.failures import PASSING
 from hpc_xfer.ledger import Element, Ledger
 from hpc_xfer.plan import Plan, Run
-from hpc_xfer.slurm import Line, Queue
+from hpc_xfer.squeue import Line, Queue
 from hpc_xfer.store import Store
 
 State = Literal["done", "running", "pending", "blocked", "failed", "lost", "missing"]

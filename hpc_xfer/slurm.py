@@ -17,16 +17,16 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.layout import layout
 from hpc_xfer.site import Slurm
+from hpc_xfer.squeue import ACCOUNTED, FIELDS, Line, Queue, read_accounting, read_queue
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -37,11 +37,6 @@ _SACCT_SECONDS = 10  # refines what we know already; a dead slurmdbd must not ho
 _PAUSES = (0.5, 1, 2, 4)  # before a question is asked again
 _JOBS_PER_CALL = 500  # in one command line
 _SPARE_JOBS = 100  # below MaxJobCount, which all users share
-_ENDED = {
-    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
-    "PREEMPTED", "REVOKED", "TIMEOUT", "LAUNCH_FAILED", "RECONFIG_FAIL",
-}  # fmt: skip
-_FIELDS = "%F|%K|%A|%T|%u|%q|%N|%M|%r|%j"  # the name last: it may hold anything
 _TRANSIENT = ("Unable to contact", "Socket timed out", "temporarily", "Transport endpoint",
               "Zero Bytes were transmitted", "Connection refused")  # fmt: skip
 _FULL = ("too many jobs", "temporarily unable to accept")
@@ -70,44 +65,6 @@ class Request:
     memory_per_gpu: float | None = None  # GB, instead of the site's
     exclude: tuple[str, ...] = ()  # nodes, besides the site's
     relay: bool = False  # a small CPU job: where and how large is said by the site's `relay`
-
-
-@dataclass(frozen=True)
-class Line:
-    """A job or an element of an array, as squeue or sacct shows it."""
-
-    job: str  # 1234, or 1234_5 for an element
-    raw: str  # what SLURM_JOB_ID says inside it
-    name: str
-    state: str
-    user: str = ""
-    nodes: str = ""
-    elapsed: str = ""
-    reason: str = ""
-    qos: str = ""
-
-    @property
-    def live(self) -> bool:
-        """Not over: also what is completing, suspended or waits to be requeued."""
-        return self.state not in _ENDED
-
-
-@dataclass(frozen=True)
-class Queue:
-    """One look at the queue. `lines` are ours, also those that ended not long ago."""
-
-    lines: Mapping[str, Line] = field(default_factory=dict)
-    mine: int = 0  # live elements of this user
-    everybodys: int = 0  # elements of all users, with the ended ones that count in MaxJobCount
-    mine_by_qos: Mapping[str, int] = field(default_factory=dict)
-
-    def with_ended(self, lines: Mapping[str, Line]) -> "Queue":
-        """The same, with what accounting knows of jobs that the queue has forgotten."""
-        return replace(self, lines={**lines, **self.lines})
-
-    def named(self, name: str, user: str) -> list[Line]:
-        """Jobs of that name that are this user's: anybody may give a job any name."""
-        return [each for each in self.lines.values() if (each.name, each.user) == (name, user)]
 
 
 @dataclass(frozen=True)
@@ -401,30 +358,8 @@ def queue() -> Queue:
         SlurmError: Slurm does not answer.
     """
     mark = secrets.token_hex(4)  # others may put line breaks into names, but not this
-    command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{_FIELDS}"]
+    command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{FIELDS}"]
     return read_queue(_ask(command), user(), f"{mark}|")
-
-
-def read_queue(text: str, me: str, mark: str = "") -> Queue:
-    """The queue from squeue's text; of other users what has names like ours."""
-    lines: dict[str, Line] = {}
-    mine: Counter[str] = Counter()
-    everybodys = 0
-    for row in f"\n{text}".split(f"\n{mark}"):
-        parts = row.rstrip("\n").split("|", 9)
-        if len(parts) < 10:
-            continue
-        main, index, raw, state, user, qos, nodes, elapsed, reason, name = parts
-        job = main if index == "N/A" else f"{main}_{index}"
-        line = Line(job, raw, name, state, user, nodes, elapsed, reason, qos)
-        everybodys += 1
-        mine[qos] += line.live and user == me
-        if user == me or _OURS.fullmatch(name):
-            lines[job] = line
-    return Queue(lines, mine.total(), everybodys, mine)
-
-
-_OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")
 
 
 def user() -> str:
@@ -440,25 +375,11 @@ def ended(jobs: Collection[str]) -> dict[str, Line]:
     found: dict[str, Line] = {}
     for some in _portions(sorted({job.split("_")[0] for job in jobs})):
         command = ["sacct", "-n", "-P", "-X", "-j", ",".join(some)]
-        text = _refine([*command, "-o", "JobID,JobIDRaw,State,NodeList,Elapsed,JobName"])
+        text = _refine([*command, "-o", ACCOUNTED])
         if text is None:
             break
         found |= read_accounting(text)
     return {job: line for job, line in found.items() if not line.live}
-
-
-def read_accounting(text: str) -> dict[str, Line]:
-    """Lines from sacct's text, without condensed rows of elements that never began."""
-    found = {}
-    for row in text.splitlines():
-        parts = row.split("|", 5)
-        if len(parts) < 6 or "[" in parts[0]:
-            continue
-        job, raw, state, nodes, elapsed, name = parts
-        word = state.split(" ")[0]  # CANCELLED by 1000
-        nodes = "" if nodes == "None assigned" else nodes
-        found[job] = Line(job, raw, name, word, nodes=nodes, elapsed=elapsed)
-    return found
 
 
 def limits(slurm: Slurm, now: Queue) -> Limits:

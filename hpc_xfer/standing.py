@@ -10,7 +10,7 @@ from hpc_xfer.errors import SlurmError
 from hpc_xfer.ledger import Ledger
 from hpc_xfer.plan import Plan
 from hpc_xfer.situations import STATES, Situation
-from hpc_xfer.slurm import Queue
+from hpc_xfer.squeue import Line, Queue
 from hpc_xfer.store import Store
 
 
@@ -33,7 +33,7 @@ class Standing:
         return {state: found[state] for state in STATES}
 
     @property
-    def relay(self) -> slurm.Line | None:
+    def relay(self) -> Line | None:
         """The job that keeps the study going, if it is in the queue."""
         for submission in self.ledger.of_study(self.name):
             line = self.queue.lines.get(submission.job or "") if self.queue else None

@@ -25,7 +25,8 @@ from hpc_xfer.ledger import Element, Ledger, Submission
 from hpc_xfer.orders import Order, relay_request, request_of
 from hpc_xfer.plan import Pack, Plan, Run
 from hpc_xfer.situations import Situation
-from hpc_xfer.slurm import Limits, Queue, Request
+from hpc_xfer.slurm import Limits, Request
+from hpc_xfer.squeue import Line, Queue
 
 # relay: what failed for passing reasons, a few times; launch: again, now that a person asks;
 # all: whatever failed (--retry-failed).
@@ -298,7 +299,7 @@ class _Wave:
         self.ledger.submitted(submission, job)
         return job
 
-    def _relay_line(self) -> slurm.Line | None:
+    def _relay_line(self) -> Line | None:
         """The study's relay that is in the queue already, if it is not this very process."""
         for submission in self.ledger.of_study(self.order.asked.name):
             line = self.queue.lines.get(submission.job or "")

@@ -9,7 +9,7 @@ from hpc_xfer import batches, claims, failures, files, ledger, situations
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.situations import how_it_ended
-from hpc_xfer.slurm import Line, Queue
+from hpc_xfer.squeue import Line, Queue
 from hpc_xfer.store import Store
 from hpc_xfer.study import Resources
 from tests import tiny

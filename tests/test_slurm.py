@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import site, slurm
+from hpc_xfer import site, slurm, squeue
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.site import RelayPlace, Slurm
-from hpc_xfer.slurm import Limits, Line, Queue, Request
+from hpc_xfer.slurm import Limits, Request
+from hpc_xfer.squeue import Line, Queue
 from tests.cluster import Cluster
 from tests.conftest import ROOT
 from tests.waiting import wait_for
@@ -207,7 +208,7 @@ def test_squeue_is_read_whatever_others_call_their_jobs() -> None:
         "half a line\n"
         "c0de|16|0|17|COMPLETING|bob|normal|n3|0:01|None|ft1.clip.theirs.c0ffee.2\n"
     )
-    queue = slurm.read_queue(text, "ada", "c0de|")
+    queue = squeue.read_queue(text, "ada", "c0de|")
     assert (queue.mine, queue.mine_by_qos) == (2, {"long": 1, "normal": 1})
     assert queue.everybodys == 6  # what has ended counts in MaxJobCount too
     assert {job: (line.state, line.live) for job, line in queue.lines.items()} == {
@@ -229,7 +230,7 @@ def test_accounting_is_read_without_what_never_began() -> None:
         "13_4|19|OUT_OF_MEMORY|n2|00:01:00|ft5.a\n"
         "13_[5-9]|13|CANCELLED by 0|None assigned|00:00:00|ft5.a\n"
     )
-    found = slurm.read_accounting(text)
+    found = squeue.read_accounting(text)
     assert {job: line.state for job, line in found.items()} == {
         "12": "CANCELLED",
         "13_4": "OUT_OF_MEMORY",

@@ -1,0 +1,87 @@
+"""What squeue and sacct tell, read from their text; the commands are slurm.py's."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+_ENDED = {
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+    "PREEMPTED", "REVOKED", "TIMEOUT", "LAUNCH_FAILED", "RECONFIG_FAIL",
+}  # fmt: skip
+FIELDS = "%F|%K|%A|%T|%u|%q|%N|%M|%r|%j"  # the name last: it may hold anything
+ACCOUNTED = "JobID,JobIDRaw,State,NodeList,Elapsed,JobName"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A job or an element of an array, as squeue or sacct shows it."""
+
+    job: str  # 1234, or 1234_5 for an element
+    raw: str  # what SLURM_JOB_ID says inside it
+    name: str
+    state: str
+    user: str = ""
+    nodes: str = ""
+    elapsed: str = ""
+    reason: str = ""
+    qos: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Not over: also what is completing, suspended or waits to be requeued."""
+        return self.state not in _ENDED
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One look at the queue. `lines` are ours, also those that ended not long ago."""
+
+    lines: Mapping[str, Line] = field(default_factory=dict)
+    mine: int = 0  # live elements of this user
+    everybodys: int = 0  # elements of all users, with the ended ones that count in MaxJobCount
+    mine_by_qos: Mapping[str, int] = field(default_factory=dict)
+
+    def with_ended(self, lines: Mapping[str, Line]) -> "Queue":
+        """The same, with what accounting knows of jobs that the queue has forgotten."""
+        return replace(self, lines={**lines, **self.lines})
+
+    def named(self, name: str, user: str) -> list[Line]:
+        """Jobs of that name that are this user's: anybody may give a job any name."""
+        return [each for each in self.lines.values() if (each.name, each.user) == (name, user)]
+
+
+def read_queue(text: str, me: str, mark: str = "") -> Queue:
+    """The queue from squeue's text; of other users what has names like ours."""
+    lines: dict[str, Line] = {}
+    mine: Counter[str] = Counter()
+    everybodys = 0
+    for row in f"\n{text}".split(f"\n{mark}"):
+        parts = row.rstrip("\n").split("|", 9)
+        if len(parts) < 10:
+            continue
+        main, index, raw, state, user, qos, nodes, elapsed, reason, name = parts
+        job = main if index == "N/A" else f"{main}_{index}"
+        line = Line(job, raw, name, state, user, nodes, elapsed, reason, qos)
+        everybodys += 1
+        mine[qos] += line.live and user == me
+        if user == me or _OURS.fullmatch(name):
+            lines[job] = line
+    return Queue(lines, mine.total(), everybodys, mine)
+
+
+_OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")
+
+
+def read_accounting(text: str) -> dict[str, Line]:
+    """Lines from sacct's text, without condensed rows of elements that never began."""
+    found = {}
+    for row in text.splitlines():
+        parts = row.split("|", 5)
+        if len(parts) < 6 or "[" in parts[0]:
+            continue
+        job, raw, state, nodes, elapsed, name = parts
+        word = state.split(" ")[0]  # CANCELLED by 1000
+        nodes = "" if nodes == "None assigned" else nodes
+        found[job] = Line(job, raw, name, word, nodes=nodes, elapsed=elapsed)
+    return found
