@@ -16,21 +16,29 @@ from hpc_xfer.tables import Row, fixed, number
 Over = Literal["draws", "seeds"]
 Values = dict[tuple[str, str], float]  # (seed, draw) -> share
 MEAN = "mean"  # stands for the data set in the average over all data sets
+ORIGIN = ("label", "method", "arch", "source", "samples", "samples_seen", "snapshot")
 COLUMNS = (
-    "label", "method", "arch", "source", "samples", "dataset", "shots", "mode",
+    *ORIGIN, "dataset", "shots", "mode",
     "mean", "std", "n", "ci95_low", "ci95_high", "over", "missing",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What tables and figures know of a pre-training; its seeds share one."""
+    """What tables and figures know of an encoder; the seeds of a pre-training share one."""
 
     label: str
     method: str
     arch: str
     source: str  # empty where it has none
     samples: int | None
+    samples_seen: int | None = None  # when it was saved; None where it was not trained here
+    snapshot: int | None = None  # the same number, where it was saved before the end
+
+    @property
+    def row(self) -> dict[str, object]:
+        """As in every table that has cells or averages."""
+        return {name: getattr(self, name) for name in ORIGIN}
 
 
 @dataclass(frozen=True)
@@ -67,11 +75,7 @@ class Average:
         """As in averages.csv."""
         origin, found = self.origin, self.interval
         return {
-            "label": origin.label,
-            "method": origin.method,
-            "arch": origin.arch,
-            "source": origin.source,
-            "samples": origin.samples,
+            **origin.row,
             "dataset": self.dataset,
             "shots": self.shots,
             "mode": self.mode,
@@ -184,8 +188,8 @@ def by_part(found: Values, part: int) -> dict[str, float]:
 
 
 def _origin(row: Row) -> Origin:
-    samples = int(row["samples"]) if row["samples"] else None
-    return Origin(row["label"], row["method"], row["arch"], row["source"], samples)
+    numbers = (int(row[name]) if row[name] else None for name in ORIGIN[4:])
+    return Origin(row["label"], row["method"], row["arch"], row["source"], *numbers)
 
 
 def _interval(row: Row) -> Interval | None:

@@ -17,7 +17,7 @@ Metrics = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """One parent, data set, shot count, draw and mode, with all its planned trials."""
+    """One encoder, data set, shot count, draw and mode, with all its planned trials."""
 
     trials: tuple[Run, ...]
 
@@ -54,7 +54,8 @@ def cells(plan: Plan) -> list[Cell]:
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in plan.of("finetune"):
         recipe = trial_recipe(run)
-        key = (run.parents[0].id, recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
+        encoder = (run.parents[0].id, recipe.snapshot)
+        key = (*encoder, recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
         groups.setdefault(key, []).append(run)
     return [Cell(tuple(runs)) for runs in groups.values()]
 

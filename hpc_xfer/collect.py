@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc_xfer import averages, cli, names, plan, site, study, tables
-from hpc_xfer.averages import Average, Origin, Score
+from hpc_xfer.averages import ORIGIN, Average, Origin, Score
 from hpc_xfer.cells import Cell, Choice, all_diverged, cells, choose, partly_done
 from hpc_xfer.missing import DIVERGED, Missing, Record, missing, usable_records
 from hpc_xfer.plan import Plan, Run
+from hpc_xfer.recipes import Finetune, points
 from hpc_xfer.store import Store
 
 _FIRST = (
@@ -28,7 +29,7 @@ _FIRST = (
     "train_loss", "final_loss", "samples_per_second", "skipped_samples", "steps",
 )  # metrics that all runs of a kind have; what else there is stands behind, sorted  # fmt: skip
 _PLACE = ("pretrain_seed", "dataset", "shots", "draw", "mode")
-_ORIGIN = ("label", "method", "arch", "source", "samples")
+Encoder = tuple[str, int | None]  # a pre-training and one of its snapshots, or its end (None)
 Why = Mapping[str, str]  # state, class and message of a cell that nothing was chosen from
 
 
@@ -99,26 +100,44 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
     )
 
 
-def _origins(plan: Plan) -> dict[str, Origin]:
-    """Of every pre-training, by run id."""
+def _origins(plan: Plan) -> dict[Encoder, Origin]:
+    """Of every pre-training and its snapshots."""
     parents = plan.of("pretrain")
     labels = names.pretrain_labels(parents)
     return {
-        run.id: Origin(
-            label=labels[run.id],
-            method=run.columns["method"],
-            arch=run.columns["arch"],
-            source=run.columns.get("source", ""),
-            samples=run.columns.get("samples"),
-        )
-        for run in parents
+        (run.id, point): _origin(run, point, labels) for run in parents for point in _points(run)
     }
 
 
-def _score(cell: Cell, choice: Choice | None, origins: Mapping[str, Origin]) -> Score:
+def _points(run: Run) -> tuple[int | None, ...]:
+    assert not isinstance(run.recipe, Finetune)
+    return points(run.recipe)
+
+
+def _origin(run: Run, snapshot: int | None, labels: Mapping[str, str]) -> Origin:
+    columns = run.columns
+    return Origin(
+        label=names.at_snapshot(run, snapshot, labels),
+        method=columns["method"],
+        arch=columns["arch"],
+        source=columns.get("source", ""),
+        samples=columns.get("samples"),
+        samples_seen=columns.get("samples_seen") if snapshot is None else snapshot,
+        snapshot=snapshot,
+    )
+
+
+def _encoder(run: Run) -> Encoder:
+    """What a run makes or starts from."""
+    if isinstance(run.recipe, Finetune):
+        return run.parents[0].id, run.recipe.snapshot
+    return run.id, None
+
+
+def _score(cell: Cell, choice: Choice | None, origins: Mapping[Encoder, Origin]) -> Score:
     recipe = cell.recipe
     return Score(
-        origin=origins[cell.parent.id],
+        origin=origins[_encoder(cell.trials[0])],
         seed=tables.cell(cell.seed),
         dataset=recipe.dataset,
         shots=str(recipe.shots),
@@ -129,7 +148,7 @@ def _score(cell: Cell, choice: Choice | None, origins: Mapping[str, Origin]) -> 
 
 
 def _write_runs(
-    path: Path, plan: Plan, origins: Mapping[str, Origin], records: Mapping[str, Record]
+    path: Path, plan: Plan, origins: Mapping[Encoder, Origin], records: Mapping[str, Record]
 ) -> None:
     recipes = {run.id: run.columns for run in plan.runs}
     settings = names.columns(recipes.values())
@@ -145,9 +164,9 @@ def _write_runs(
     tables.write(path, columns, rows)
 
 
-def _identity(run: Run, origins: Mapping[str, Origin]) -> dict[str, str]:
+def _identity(run: Run, origins: Mapping[Encoder, Origin]) -> dict[str, str]:
     parent = run.parents[0].id if run.parents else ""
-    label = origins[parent or run.id].label
+    label = origins[_encoder(run)].label
     return {"run": run.id, "kind": run.kind, "label": label, "parent": parent}
 
 
@@ -171,11 +190,11 @@ def _how(record: Record) -> dict[str, object]:
     return {"seconds": tables.fixed(seconds, 3), **told, "torch": torch}
 
 
-def _place(cell: Cell, origins: Mapping[str, Origin]) -> dict[str, object]:
+def _place(cell: Cell, origins: Mapping[Encoder, Origin]) -> dict[str, object]:
     """What identifies a cell."""
-    origin, recipe = origins[cell.parent.id], cell.recipe
+    recipe = cell.recipe
     return {
-        **{name: getattr(origin, name) for name in _ORIGIN},
+        **origins[_encoder(cell.trials[0])].row,
         "parent": cell.parent.id,
         "pretrain_seed": cell.seed,
         "dataset": recipe.dataset,
@@ -188,14 +207,14 @@ def _place(cell: Cell, origins: Mapping[str, Origin]) -> dict[str, object]:
 def _cell_columns(tuned: Sequence[str]) -> list[str]:
     pairs = [name for key in tuned for name in (key, f"{key}_edge")]
     return [
-        *_ORIGIN, "parent", *_PLACE, "trials", "diverged", "trials_planned", "run", *pairs,
+        *ORIGIN, "parent", *_PLACE, "trials", "diverged", "trials_planned", "run", *pairs,
         "val_top1", "test_top1", "test_top5", "test_per_class", "test_mean_of_trials",
         "test_best_of_trials", "n_val", "n_test", "train_images",
     ]  # fmt: skip
 
 
 def _cell_row(
-    choice: Choice, tuned: Sequence[str], origins: Mapping[str, Origin]
+    choice: Choice, tuned: Sequence[str], origins: Mapping[Encoder, Origin]
 ) -> dict[str, object]:
     cell, metrics = choice.cell, choice.metrics
     shares = ("val_top1", "test_top1", "test_top5", "test_per_class")
@@ -217,13 +236,13 @@ def _cell_row(
 def _write_missing(
     path: Path,
     plan: Plan,
-    origins: Mapping[str, Origin],
+    origins: Mapping[Encoder, Origin],
     absent: Sequence[Missing],
     waiting: Sequence[tuple[Cell, Why]],
 ) -> None:
     """Runs first, then cells; both in the order of the plan."""
     columns = [
-        "run", "kind", *_ORIGIN, "parent", *_PLACE, *plan.tuned, "state", "class", "message"
+        "run", "kind", *ORIGIN, "parent", *_PLACE, *plan.tuned, "state", "class", "message"
     ]  # fmt: skip
     rows = [_missing_row(gap, columns, origins) for gap in absent]
     for cell, why in waiting:
@@ -244,7 +263,7 @@ def _without_hope(cells: Sequence[Cell], lost: Collection[str]) -> Iterator[tupl
 
 
 def _missing_row(
-    gap: Missing, columns: Sequence[str], origins: Mapping[str, Origin]
+    gap: Missing, columns: Sequence[str], origins: Mapping[Encoder, Origin]
 ) -> dict[str, object]:
     settings = {key: value for key, value in gap.run.columns.items() if key in columns}
     why = {"state": gap.state, "class": gap.error, "message": gap.message}

@@ -1,13 +1,14 @@
 """What the figures show: which lines, through which points, in which colour. No drawing here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hpc_xfer.averages import Average, Origin
-from hpc_xfer.names import count
+from hpc_xfer.names import count, without_snapshot
 
 Style = dict[str, Any]  # keyword arguments of a line
+Size = Callable[[Origin], int | None]  # how much an encoder was trained on
 
 # Okabe and Ito, "Color Universal Design" (2008), without black and yellow: told apart by all eyes.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -69,12 +70,20 @@ def over_shots(
     return lines
 
 
-def over_samples(panel: Sequence[Average], figure: Sequence[Average]) -> list[Line]:
+def samples(origin: Origin) -> int | None:
+    return origin.samples
+
+
+def samples_seen(origin: Origin) -> int | None:
+    return origin.samples_seen
+
+
+def over_size(panel: Sequence[Average], figure: Sequence[Average], size: Size) -> list[Line]:
     """One line per shots, from light to dark."""
-    shots, places = shot_axis(figure), sizes(figure)
+    shots, places = shot_axis(figure), sizes(figure, size)
     lines = []
     for i, name in enumerate(shots):
-        at = {average.origin.samples: average for average in panel if average.shots == name}
+        at = {size(average.origin): average for average in panel if average.shots == name}
         depth = round(i * (len(_BLUES) - 1) / max(1, len(shots) - 1))
         style = {"color": _BLUES[depth], "marker": _MARKERS[i % len(_MARKERS)], "linestyle": "-"}
         points = tuple(map(at.get, places))
@@ -89,15 +98,33 @@ def shots_text(shots: str) -> str:
 def series(averages: Sequence[Average]) -> dict[str, list[Average]]:
     """Labels that differ in the number of samples alone, where there are two sizes or more."""
     found: dict[str, list[Average]] = {}
-    for average in averages:
+    for average in final(averages):
         if average.origin.samples is not None:
             found.setdefault(_without_size(average.origin), []).append(average)
-    return {name: part for name, part in found.items() if len(sizes(part)) > 1}
+    return {name: part for name, part in found.items() if len(sizes(part, samples)) > 1}
 
 
-def sizes(averages: Sequence[Average]) -> list[int]:
-    """The numbers of pre-training samples, ascending."""
-    return sorted({a.origin.samples for a in averages if a.origin.samples is not None})
+def courses(averages: Sequence[Average]) -> dict[str, list[Average]]:
+    """Pre-trainings with snapshots, by label: those and the end."""
+    found: dict[str, list[Average]] = {}
+    for average in averages:
+        found.setdefault(without_snapshot(average.label), []).append(average)
+    return {
+        name: part
+        for name, part in found.items()
+        if any(average.origin.snapshot is not None for average in part)
+    }
+
+
+def final(averages: Sequence[Average]) -> list[Average]:
+    """Those of whole pre-trainings."""
+    return [average for average in averages if average.origin.snapshot is None]
+
+
+def sizes(averages: Sequence[Average], size: Size) -> list[int]:
+    """What there is along the axis, ascending."""
+    found = (size(average.origin) for average in averages)
+    return sorted({number for number in found if number is not None})
 
 
 def _without_size(origin: Origin) -> str:

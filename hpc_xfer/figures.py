@@ -54,26 +54,31 @@ class _Sheet:
     lines: Callable[[Sequence[Average]], list[Line]]  # of the averages of one panel
     ylabel: str
     zero: bool = False  # a line at 0, for differences
+    xlabel: str = "shots per class"
     sizes: Sequence[int] = ()  # of pre-training, where they are the axis; else shots are
 
 
 def draw(summary: Path, figures: Path) -> list[Drawn]:
-    """Draw what the CSVs in `summary` allow: accuracy and gain over shots, accuracy over size.
+    """Draw what the CSVs in `summary` allow.
+
+    Accuracy and gain over shots, accuracy over the size of the pre-training and, where it left
+    snapshots, over the samples it had seen.
 
     Raises:
         StoreError: the CSVs are not there, or `figures` cannot be written.
     """
     means = read_averages(tables.read(summary / "averages.csv"))
     differences = gains(read_scores(tables.read(summary / "cells.csv")), means)
-    looks = curves.styles(means)
+    looks = curves.styles(curves.final(means))
     with _style():
         drawn: list[Drawn] = []
         for mode in dict.fromkeys(mean.mode for mean in means):
             here = [mean for mean in means if mean.mode == mode and mean.interval]
             more = [gain for gain in differences if gain.mode == mode and gain.interval]
-            drawn += _accuracy(figures, mode, here, looks)
-            drawn += _gain(figures, mode, more, looks)
+            drawn += _accuracy(figures, mode, curves.final(here), looks)
+            drawn += _gain(figures, mode, curves.final(more), looks)
             drawn += _size(figures, mode, here)
+            drawn += _course(figures, mode, here)
         return drawn
 
 
@@ -116,21 +121,37 @@ def _gain(
 
 
 def _size(folder: Path, mode: str, means: Sequence[Average]) -> Iterator[Drawn]:
-    for name, part in curves.series(means).items():
-        yield _size_of(folder, mode, name, part)
-
-
-def _size_of(folder: Path, mode: str, name: str, means: Sequence[Average]) -> Drawn:
-    sheet = _Sheet(
-        means,
-        lambda part: curves.over_samples(part, means),
-        "test accuracy (%)",
-        sizes=curves.sizes(means),
-    )
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
-    title = f"Accuracy over pre-training size: {name} ({mode})"
     caption = "Test accuracy over the number of pre-training samples, with 95% intervals."
-    return _save(sheet, folder / f"size_{mode}_{slug}", title, caption)
+    for name, part in curves.series(means).items():
+        sheet = _sized(part, curves.samples, "pre-training samples")
+        title = f"Accuracy over pre-training size: {name} ({mode})"
+        yield _save(sheet, folder / f"size_{mode}_{_slug(name)}", title, caption)
+
+
+def _course(folder: Path, mode: str, means: Sequence[Average]) -> Iterator[Drawn]:
+    caption = (
+        "Test accuracy from snapshots of one pre-training over the samples it had seen, with 95% "
+        "intervals; the last point is its end. A snapshot is taken before the learning rate has "
+        "come down, so a run that was meant to end there may be better."
+    )
+    for name, part in curves.courses(means).items():
+        sheet = _sized(part, curves.samples_seen, "samples seen")
+        title = f"Accuracy over samples seen: {name} ({mode})"
+        yield _save(sheet, folder / f"seen_{mode}_{_slug(name)}", title, caption)
+
+
+def _sized(means: Sequence[Average], size: curves.Size, xlabel: str) -> _Sheet:
+    return _Sheet(
+        means,
+        lambda part: curves.over_size(part, means, size),
+        "test accuracy (%)",
+        xlabel=xlabel,
+        sizes=curves.sizes(means, size),
+    )
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
 
 
 def _panels(sheet: _Sheet) -> "Figure":
@@ -150,7 +171,7 @@ def _panels(sheet: _Sheet) -> "Figure":
         if i % columns == 0:
             axes.set_ylabel(sheet.ylabel)
         if i + columns >= len(names):
-            axes.set_xlabel("pre-training samples" if sheet.sizes else "shots per class")
+            axes.set_xlabel(sheet.xlabel)
     handles = {
         label: handle
         for axes in grid.flat

@@ -79,10 +79,12 @@ def _trials(block: dict[str, Any]) -> tuple[list[Finetune], tuple[str, ...], lis
 
 
 def _unknown_settings(settings: Mapping[str, Any]) -> Iterator[Mistake]:
-    spanned = {"dataset", "shots", "draw", "mode"}
+    spanned = {"dataset", "shots", "draw", "mode", "snapshot"}
     keys = (set(Finetune.model_fields) - spanned) | set(_Axes.model_fields)
     for key in settings:
-        if key not in keys:
+        if key == "snapshot":
+            yield (key,), "follows from the `snapshots` of each pre-training; drop it here"
+        elif key not in keys:
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hpc_xfer.plan import Run
-from hpc_xfer.recipes import Finetune
+from hpc_xfer.recipes import Finetune, points
 
 Row = Mapping[str, Any]
 
@@ -53,13 +53,38 @@ def pretrain_labels(parents: Sequence[Run]) -> dict[str, str]:
     return labels | {run_id: f"{labels[run_id]} #{tag}" for run_id, tag in unclear.items()}
 
 
+def label(run: Run, labels: Mapping[str, str]) -> str:
+    """Of the encoder that a run makes or starts from, given those of the pre-trainings."""
+    if not isinstance(run.recipe, Finetune):
+        return labels[run.id]
+    return at_snapshot(run.parents[0], run.recipe.snapshot, labels)
+
+
+def at_snapshot(parent: Run, snapshot: int | None, labels: Mapping[str, str]) -> str:
+    """`clip sans 8k at 2k seen`, or in full where rounding makes two snapshots equal."""
+    if snapshot is None:
+        return labels[parent.id]
+    assert not isinstance(parent.recipe, Finetune)
+    short = [count(n) for n in points(parent.recipe) if n is not None]
+    said = count(snapshot) if len(set(short)) == len(short) else str(snapshot)
+    return f"{labels[parent.id]}{_AT}{said}{_SEEN}"
+
+
+def without_snapshot(label: str) -> str:
+    """Of the pre-training, given that of one of its snapshots or its own."""
+    return label.rpartition(_AT)[0] if label.endswith(_SEEN) else label
+
+
+_AT, _SEEN = " at ", " seen"
+
+
 def title(run: Run, labels: Mapping[str, str]) -> str:
     """`clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0, ft, lr 0.001`."""
     if not isinstance(run.recipe, Finetune):
         return labels[run.id]
     trial = run.recipe
     what = f"{trial.dataset} {trial.shots} shots, draw {trial.draw}, {trial.mode}, lr {trial.lr:g}"
-    return f"{labels[run.parents[0].id]} -> {what}"
+    return f"{label(run, labels)} -> {what}"
 
 
 def _labels(rows: Mapping[str, Row], said: Callable[[Any], str]) -> dict[str, str]:

@@ -29,9 +29,9 @@ def _whole(value: Any) -> Any:
 
 
 _MOST_NAMES = 30  # that a sentence lists
-_MOST = 10**15  # of anything we count; more is a slip of the pen, and floats lose digits there
-Count = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=_MOST)]
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=_MOST)]
+MOST = 10**15  # of anything we count; more is a slip of the pen, and floats lose digits there
+Count = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=MOST)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MOST)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpc_xfer import architectures, names
 from hpc_xfer.plan import Pack, Plan, Run
-from hpc_xfer.recipes import Finetune
+from hpc_xfer.recipes import Finetune, Pretrain, points
 from hpc_xfer.study import Study
 
 if TYPE_CHECKING:  # 40 ms, which --help and --json need not pay
@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # 40 ms, which --help and --json need not pay
     from rich.table import Table
 
 _BYTES = 4  # a weight in fp32
+_PRODUCT = 2 * _BYTES  # encoder.pt and encoder.safetensors
 _CHECKPOINTS = 2 * 3 * _BYTES  # two kept; weights and both moments of AdamW
 _RECORD = 6_000  # bytes of recipe, record, claims and hits of a fine-tuning
 
@@ -30,7 +31,7 @@ def as_json(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
             {
                 "run": run.id,
                 "kind": run.kind,
-                "label": labels[_root(run).id],
+                "label": names.label(run, labels),
                 "parents": [parent.id for parent in run.parents],
                 "done": run.id in done,
                 "recipe": run.spec,
@@ -68,17 +69,19 @@ def gpu_hours(plan: Plan) -> float:
 
 
 def disk_bytes(plan: Plan) -> int | None:
-    """Largest need while it runs: checkpoints and products; None for towers we cannot count."""
+    """Largest need while it runs: checkpoints, snapshots, products; None where we cannot count."""
     total = 0
     for run in plan.runs:
         if run.kind == "finetune":
             total += _RECORD
             continue
-        weights = _weights(run)
+        assert not isinstance(run.recipe, Finetune)
+        weights = _weights(run.recipe)
         if weights is None:
             return None
         trained = hasattr(run.recipe, "samples_seen")
-        total += weights * (_BYTES + (_CHECKPOINTS if trained else 0))
+        snapshots = _BYTES * (len(points(run.recipe)) - 1)
+        total += weights * (_PRODUCT + snapshots + (_CHECKPOINTS if trained else 0))
     return total
 
 
@@ -196,14 +199,20 @@ def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
         ids = {run.id for run in members}
         mine = [pack for pack in packs if any(run.id in ids for run in pack.runs)]
         table.add_row(
-            dataset, str(shots), str(len({run.parents[0].id for run in members})),
+            dataset, str(shots), str(len({_encoder(run) for run in members})),
             f"{len(members):,}", f"{len(ids & done):,}", f"{len(mine):,}",
             f"{sum(pack.minutes for pack in mine):,.0f}",
         )  # fmt: skip
     return table
 
 
-_SPANNED = {"dataset", "mode", "shots", "draw"}
+_SPANNED = {"dataset", "mode", "shots", "draw", "snapshot"}
+
+
+def _encoder(run: Run) -> tuple[str, int | None]:
+    """What a fine-tuning starts from."""
+    assert isinstance(run.recipe, Finetune)
+    return run.parents[0].id, run.recipe.snapshot
 
 
 def _table(title: str, shared: str) -> "Table":
@@ -234,13 +243,8 @@ def _values(runs: tuple[Run, ...], key: str) -> str:
     return "{" + ", ".join(dict.fromkeys(f"{run.spec[key]:g}" for run in runs)) + "}"
 
 
-def _weights(run: Run) -> int | None:
-    assert not isinstance(run.recipe, Finetune)
-    towers = architectures.parameters(run.recipe.arch)
+def _weights(recipe: Pretrain) -> int | None:
+    towers = architectures.parameters(recipe.arch)
     if towers is None:
         return None
-    return sum(towers) if run.columns["method"] in ("clip", "released") else towers[0]
-
-
-def _root(run: Run) -> Run:
-    return run.parents[0] if run.parents else run
+    return sum(towers) if recipe.method in ("clip", "released") else towers[0]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from hpc_xfer.recipes import METHODS, Finetune, Pretrain, arch_name, dump
+from hpc_xfer.recipes import METHODS, Finetune, Pretrain, arch_name, dump, points
 from hpc_xfer.study import Resources, Study
 
 Kind = Literal["pretrain", "finetune"]
@@ -41,9 +41,14 @@ class Run:
 
     @cached_property
     def columns(self) -> dict[str, Any]:
-        """The recipe as table columns; settings of the parent that clash get `pretrain_` before."""
+        """The recipe as table columns; settings of the parent that clash get `pretrain_` before.
+
+        A fine-tuning from a snapshot has the `samples_seen` of that.
+        """
         if isinstance(self.recipe, Finetune):
             own = {key: _cell(value) for key, value in self.spec.items()}
+            if self.recipe.snapshot is not None:
+                own["samples_seen"] = self.recipe.snapshot
             return {**self.parents[0].columns, **own}
         spec = dict(self.spec) | ({"arch": arch_name(self.recipe.arch)})
         return {
@@ -60,7 +65,7 @@ def _cell(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Pack:
-    """Runs executed one after another by one array element: same parent, data set and shots."""
+    """Runs that one array element executes one after another: same encoder, data set and shots."""
 
     runs: tuple[Run, ...]
     minutes: float  # estimate for all of them
@@ -116,9 +121,9 @@ class Plan:
             )
 
     def _finetune_packs(self) -> Iterator[Pack]:
-        """Grouped by (parent, data set, shots), cut to about `target_minutes` each."""
+        """Grouped by (parent, snapshot, data set, shots), cut to about `target_minutes` each."""
         resources = self.resources.finetune
-        for (_, _, shots), group in itertools.groupby(self.of("finetune"), key=_pack_key):
+        for (*_, shots), group in itertools.groupby(self.of("finetune"), key=_pack_key):
             runs = tuple(group)
             minutes = resources.minutes_of(shots)
             size = max(1, int(resources.target_minutes / minutes + 1e-9))
@@ -127,18 +132,30 @@ class Plan:
                 yield Pack(part, minutes * len(part), resources.gpus)
 
 
-def _pack_key(run: Run) -> tuple[str, str, int | str]:
-    assert isinstance(run.recipe, Finetune)
-    return run.parents[0].id, run.recipe.dataset, run.recipe.shots
+def _pack_key(run: Run) -> tuple[str, int | None, str, int | str]:
+    recipe = run.recipe
+    assert isinstance(recipe, Finetune)
+    return run.parents[0].id, recipe.snapshot, recipe.dataset, recipe.shots
 
 
 def make(study: Study) -> Plan:
-    """Every pre-training, then every pre-training x trial, in the order of the grid file."""
+    """Every pre-training, then every pre-training x trial, in the order of the grid file.
+
+    A pre-training with snapshots has each trial once per snapshot, and once at its end.
+    """
     parents = tuple(Run("pretrain", recipe) for recipe in study.pretrains)
+    trials = _grouped(study.trials)
     children = tuple(
-        Run("finetune", trial, (parent,)) for parent in parents for trial in _grouped(study.trials)
+        Run("finetune", _from(point, trial), (parent,))
+        for parent, recipe in zip(parents, study.pretrains, strict=True)
+        for point in points(recipe)
+        for trial in trials
     )
     return Plan(parents + children, study.resources, study.tuned)
+
+
+def _from(snapshot: int | None, trial: Finetune) -> Finetune:
+    return trial if snapshot is None else trial.model_copy(update={"snapshot": snapshot})
 
 
 def _grouped(trials: tuple[Finetune, ...]) -> list[Finetune]:

@@ -3,6 +3,7 @@
 All of it is cheap: indices are read and file sizes compared, no image is decoded.
 """
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hpc_xfer.errors import XferError
 from hpc_xfer.layout import layout
 from hpc_xfer.nouns import Mistake, nearest
 from hpc_xfer.recipes import Clip, Finetune, Released, Supervised, Trained
-from hpc_xfer.shard_index import ShardIndex
+from hpc_xfer.shard_index import ShardIndex, index_command
 from hpc_xfer.site import Site
 from hpc_xfer.study import Study
 
@@ -69,15 +70,32 @@ def _index(name: str, site: Site) -> ShardIndex | str:
 def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
     if recipe.samples > index.samples:
         yield "samples", f"asks {recipe.samples:,} of a source that has {index.samples:,}; lower it"
-    if isinstance(recipe, Supervised) and not index.classes:
-        what = f"{recipe.source!r} has no labels (cls), which supervised needs"
+    if lacks := recipe.lacks(index.fields, index.classes):
+        what = f"{recipe.source!r} has no {lacks}, which {recipe.method} needs"
         yield "source", f"{what}; add them to its shards or name another source"
-    if isinstance(recipe, Clip) and "txt" not in index.fields:
-        what = f"{recipe.source!r} has no captions (txt), which clip needs"
-        yield "source", f"{what}; add them to its shards or name another source"
-    gpus = study.resources.pretrain.gpus
-    if recipe.batch % gpus:
-        yield "batch", f"{recipe.batch} cannot be shared by {gpus} GPUs; make it a multiple"
+    else:
+        yield from _in_json(recipe, index)
+    gpus, parts = study.resources.pretrain.gpus, recipe.accumulate or 1
+    if recipe.batch % (gpus * parts):
+        who = f"{gpus} GPUs" if parts == 1 else f"{gpus} GPUs in {parts} parts each (accumulate)"
+        yield "batch", f"{recipe.batch} cannot be shared by {who}; make it a multiple"
+
+
+def _in_json(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
+    """Of what is looked up in the json of samples."""
+    if isinstance(recipe, Clip) and recipe.caption is not None:
+        keys = recipe.caption.keys
+        if keys and index.json_keys and not set(keys).intersection(index.json_keys):
+            there = ", ".join(index.json_keys)
+            yield "caption", f"the json of {recipe.source!r} has none of these keys, but {there}"
+    if not isinstance(recipe, Clip | Supervised) or recipe.label is None:
+        return
+    if index.classes and index.label_key != recipe.label:
+        yield (
+            "label",
+            f"the classes of {recipe.source!r} are not those of {recipe.label!r}; run "
+            f"{index_command(index.folder)} with --label-key {shlex.quote(recipe.label)}",
+        )
 
 
 def _released(study: Study, site: Site) -> Iterator[Mistake]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from hpc_xfer import architectures
 from hpc_xfer.document import Document, Loc
-from hpc_xfer.nouns import Mistake, Noun, nearest, shown, validate
+from hpc_xfer.nouns import MOST, Mistake, Noun, nearest, shown, validate
 from hpc_xfer.recipes import METHODS, Architecture, Pretrain, Released
 
 _MOST_RUNS = 200_000  # a product larger than this is a slip of the pen
@@ -63,7 +63,7 @@ class PretrainGrid:
         wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
         if wrong:  # the other keys are looked at too, beside values that are right
             values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
-            values |= {"samples_seen": 1} if "samples_seen" in model.model_fields else {}
+            values |= {"samples_seen": MOST} if "samples_seen" in model.model_fields else {}
         recipe, more = validate(model, values)
         wrong += more
         for loc, sentence in wrong:

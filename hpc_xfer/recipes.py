@@ -5,14 +5,16 @@ Defaults follow section 2 and 4 of the study "The Role of Pre-training Data in T
 (arXiv 2302.13602) and its public code, except where a comment says why not.
 """
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hpc_xfer.nouns import Count, Noun, Rate, Share, Whole
 
 Shots = Count | Literal["full"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]  # the last two under autocast, losses in fp32
 Pair = tuple[float, float]
 
 
@@ -45,6 +47,29 @@ class Crop(Noun):
         return self
 
 
+class Caption(Noun):
+    """Where captions come from, if not from the field txt."""
+
+    keys: tuple[str, ...] | None = None  # of the field json; the texts under them are joined
+    templates: tuple[str, ...] | None = None  # "a photo of a {}.": the class name; one is drawn
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _one_key(cls, keys: Any) -> Any:
+        if isinstance(keys, str):
+            return (keys,)
+        return tuple(keys) if isinstance(keys, list) else keys
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Caption":
+        if bool(self.keys) == bool(self.templates):
+            raise ValueError("give either keys (of the json) or templates (sentences)")
+        for template in self.templates or ():
+            if template.count("{}") != 1:
+                raise ValueError(f"{template!r} must hold {{}} once, where the class name goes")
+        return self
+
+
 class Trained(Noun):
     """What the three training methods share."""
 
@@ -55,6 +80,7 @@ class Trained(Noun):
     samples_seen: Count  # over all epochs and ranks
     subset_seed: Whole = 0  # which nested family of subsets
     batch: Count = 1024  # global: a rank gets batch / world size
+    accumulate: Count | None = None  # parts of a batch, one after another; batch norm sees a part
     lr: Rate = 1e-3  # peak, after warm-up; cosine to 0
     weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
     warmup_steps: Whole = 5000  # at most 10% of the steps are used
@@ -66,6 +92,42 @@ class Trained(Noun):
     precision: Precision = "fp32"
     max_broken: Share = 0.001  # of the samples seen; more stops the run
     seed: Whole = 0
+    snapshots: tuple[Count, ...] | None = None  # kept after so many samples, each a parent too
+
+    def steps_of(self, samples: int) -> int:
+        """Whole steps in so many samples, and one at least."""
+        return max(1, samples // self.batch)
+
+    @field_validator("snapshots")
+    @classmethod
+    def _at_steps(
+        cls, asked: tuple[int, ...] | None, info: ValidationInfo
+    ) -> tuple[int, ...] | None:
+        """Ascending, so that their order in the file makes no other run."""
+        known = info.data
+        if asked is None or not {"batch", "samples_seen"} <= known.keys():
+            return asked
+        if wrong := _unlike_steps(sorted(asked), known["batch"], known["samples_seen"]):
+            raise ValueError(wrong)
+        return tuple(sorted(asked))
+
+    def lacks(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
+        """What a source with these fields and classes would have to have besides, in words."""
+        return None
+
+    @field_validator("accumulate")
+    @classmethod
+    def _one_part_is_none(cls, parts: int | None) -> int | None:
+        return None if parts == 1 else parts
+
+    @model_validator(mode="after")
+    def _even_parts(self) -> "Trained":
+        if self.accumulate is not None and self.batch % self.accumulate:
+            raise ValueError(
+                f"batch {self.batch} cannot be cut into {self.accumulate} equal parts; "
+                "change accumulate"
+            )
+        return self
 
     @model_validator(mode="after")
     def _enough_samples(self) -> "Trained":
@@ -77,11 +139,37 @@ class Trained(Noun):
         return self
 
 
+def _unlike_steps(asked: list[int], batch: int, end: int) -> str:
+    """Why these are not the numbers of samples after different steps before the last."""
+    if not asked:
+        return "is empty; drop it"
+    if asked[0] < batch:
+        return f"{asked[0]:,} is less than one step ({batch:,} samples); raise it"
+    if asked[-1] // batch >= max(1, end // batch):
+        return (
+            f"{asked[-1]:,} is not before the end of the run ({end:,} samples seen, in steps of "
+            f"{batch:,}), whose product is kept anyway; drop it"
+        )
+    for one, next_ in itertools.pairwise(asked):
+        if one // batch == next_ // batch:
+            return f"{one:,} and {next_:,} are in one step ({batch:,} samples); keep one"
+    return ""
+
+
 class Clip(Trained):
     """Image-text contrastive learning (Radford et al. 2021)."""
 
     method: Literal["clip"] = "clip"
     max_logit_scale: Rate = 100.0
+    caption: Caption | None = None  # None: the field txt
+    label: str | None = None  # for templates: a key of the field json; None: the field cls
+
+    def lacks(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
+        if self.caption is None:
+            return None if "txt" in fields else "captions (txt)"
+        if self.caption.templates:
+            return _no_labels(self.label, fields, classes)
+        return None if "json" in fields else "json with captions"
 
 
 class SimCLR(Trained):
@@ -102,9 +190,18 @@ class Supervised(Trained):
     """Cross-entropy over the labels of the source."""
 
     method: Literal["supervised"] = "supervised"
+    label: str | None = None  # a key of the field json; None: the field cls
     label_smoothing: Share = 0.0
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
+
+    def lacks(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
+        return _no_labels(self.label, fields, classes)
+
+
+def _no_labels(key: str | None, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
+    field = "cls" if key is None else "json"
+    return None if field in fields and classes else f"labels ({field})"
 
 
 class Scratch(Noun):
@@ -133,6 +230,11 @@ METHODS: dict[str, type[Pretrain]] = {
 }
 
 
+def points(recipe: Pretrain) -> tuple[int | None, ...]:
+    """What fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
+    return (*(getattr(recipe, "snapshots", None) or ()), None)
+
+
 class Finetune(Noun):
     """One trial: a parent's encoder, adapted to one draw of one data set with one setting."""
 
@@ -158,6 +260,7 @@ class Finetune(Noun):
     precision: Precision = "fp32"
     seed: Whole = 0  # order and augmentation
     max_steps: Count | None = None  # stop there, for rehearsals
+    snapshot: Count | None = None  # of the parent, by samples seen; None is its final product
 
     @field_validator("dataset")
     @classmethod

@@ -6,6 +6,7 @@ python -m hpc_xfer.launch grids/size_scaling.yaml --rehearse
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from hpc_xfer.recipes import Finetune, Pretrain, Trained
 from hpc_xfer.store import Store
@@ -43,7 +44,10 @@ def newest(store: Store) -> Store | None:
 def _short(recipe: Pretrain) -> Pretrain:
     if not isinstance(recipe, Trained):
         return recipe
-    return recipe.model_copy(update={"samples_seen": _STEPS * recipe.batch})
+    changes: dict[str, Any] = {"samples_seen": _STEPS * recipe.batch}
+    if recipe.snapshots:
+        changes["snapshots"] = (recipe.batch,)  # the only one before the second step
+    return recipe.model_copy(update=changes)
 
 
 def _short_trial(trial: Finetune) -> Finetune:

@@ -7,6 +7,7 @@ made by `python -m hpc_xfer.shards index FOLDER`; its fingerprint goes into ever
 import hashlib
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
 class ShardEntry:
     """One tar file of the folder."""
 
-    name: str
+    name: str  # relative to the folder: "00003.tar", or "part-1/00003.tar"
     samples: int
     bytes: int
     sha256: str
@@ -36,7 +37,9 @@ class ShardIndex:
     folder: Path
     entries: tuple[ShardEntry, ...]
     fields: tuple[str, ...]  # all that occur, sorted: ("cls", "png", "txt")
-    classes: tuple[str, ...] | None  # names by class number; None where samples have no "cls"
+    classes: tuple[str, ...] | None  # names by class number; None where samples have no labels
+    label_key: str | None = None  # where the labels are in the json of samples, not in "cls"
+    json_keys: tuple[str, ...] = ()  # that occur in the json of the first samples of each shard
 
     @property
     def samples(self) -> int:
@@ -46,7 +49,10 @@ class ShardIndex:
     def fingerprint(self) -> str:
         """64 hex digits of what is in the shards; the same wherever the folder lies."""
         shards = [[entry.name, entry.samples, entry.sha256] for entry in self.entries]
-        text = json.dumps({"classes": self.classes, "shards": shards}, separators=(",", ":"))
+        what: dict[str, Any] = {"classes": self.classes, "shards": shards}
+        if self.label_key is not None:
+            what["label_key"] = self.label_key
+        text = json.dumps(what, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def path(self, entry: ShardEntry) -> Path:
@@ -70,8 +76,9 @@ class ShardIndex:
             raise DataError(
                 f"{folder}: has {len(on_disk)} shards but no {NAME}; run {index_command(folder)}"
             )
-        index = _parse(folder, files.read_json(path))
-        _hold_against(on_disk, index)
+        index = parse(folder)
+        for why in disagreements(index, on_disk):
+            raise DataError(why)
         return index
 
 
@@ -81,31 +88,70 @@ def write(index: ShardIndex) -> None:
     Raises:
         StoreError: the folder cannot be written.
     """
-    value = {
+    value: dict[str, object] = {
         "schema": SCHEMA,
         "samples": index.samples,
         "fields": index.fields,
         "classes": index.classes,
         "shards": [asdict(entry) for entry in index.entries],
     }
+    if index.label_key is not None:
+        value["label_key"] = index.label_key
+    if index.json_keys:
+        value["json_keys"] = index.json_keys
     files.write_json(index.folder / NAME, value)
 
 
 def list_shards(folder: Path) -> dict[str, int]:
-    """Bytes by name of every tar file in `folder`, sorted by name.
+    """Bytes by name of every tar file in `folder`, else in the folders in it, sorted by name.
 
     Raises:
         DataError: there is no such folder.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; correct the path in the site file")
-    paths = sorted(path for path in folder.glob("*.tar") if path.is_file())  # no dangling links
-    return {path.name: path.stat().st_size for path in paths if not path.name.startswith(".")}
+    return _tars(folder, "*.tar") or _tars(folder, "*/*.tar")
+
+
+def read_entry(folder: Path, name: str, samples: int) -> ShardEntry:
+    """What the index says of a shard; all of its bytes are read."""
+    path = folder / name
+    return ShardEntry(name, samples, path.stat().st_size, files.sha256(path))
+
+
+def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
+    """In what an index and the sizes of shards differ, one sentence each."""
+    for entry in index.entries:
+        if entry.name not in on_disk:
+            yield (
+                f"{index.path(entry)}: is listed in {NAME} but absent; bring it back or run "
+                f"{index_command(index.folder)}"
+            )
+        elif on_disk[entry.name] != entry.bytes:
+            yield (
+                f"{index.path(entry)}: has {on_disk[entry.name]:,} bytes where {NAME} says "
+                f"{entry.bytes:,}: it is cut off or was changed; copy it again or run "
+                f"{index_command(index.folder)}"
+            )
+    if extra := sorted(on_disk.keys() - {entry.name for entry in index.entries}):
+        yield (
+            f"{index.folder / extra[0]}: is one of {len(extra)} shards that {NAME} does not list; "
+            f"run {index_command(index.folder)}"
+        )
 
 
 def index_command(folder: Path) -> str:
     """The way out that errors about an index name."""
     return f"`python -m hpc_xfer.shards index {shlex.quote(str(folder))}`"
+
+
+def parse(folder: Path) -> ShardIndex:
+    """The index as it is written, not held against anything.
+
+    Raises:
+        DataError: it is absent or damaged.
+    """
+    return _parse(folder, files.read_json(folder / NAME))
 
 
 def _parse(folder: Path, value: Any) -> ShardIndex:
@@ -114,9 +160,11 @@ def _parse(folder: Path, value: Any) -> ShardIndex:
             raise ValueError(f"schema {value['schema']}")
         index = ShardIndex(
             folder=folder,
-            entries=tuple(_entry(shard) for shard in value["shards"]),
+            entries=tuple(_shard_entry(shard) for shard in value["shards"]),
             fields=tuple(str(field) for field in value["fields"]),
             classes=None if value["classes"] is None else tuple(map(str, value["classes"])),
+            label_key=None if value.get("label_key") is None else str(value["label_key"]),
+            json_keys=tuple(map(str, value.get("json_keys", ()))),
         )
         if index.samples != value["samples"]:
             raise ValueError("sum of samples")
@@ -127,27 +175,16 @@ def _parse(folder: Path, value: Any) -> ShardIndex:
     return index
 
 
-def _entry(shard: Any) -> ShardEntry:
+def _shard_entry(shard: Any) -> ShardEntry:
     return ShardEntry(
         str(shard["name"]), int(shard["samples"]), int(shard["bytes"]), str(shard["sha256"])
     )
 
 
-def _hold_against(on_disk: dict[str, int], index: ShardIndex) -> None:
-    for entry in index.entries:
-        if entry.name not in on_disk:
-            raise DataError(
-                f"{index.path(entry)}: is listed in {NAME} but absent; bring it back or run "
-                f"{index_command(index.folder)}"
-            )
-        if on_disk[entry.name] != entry.bytes:
-            raise DataError(
-                f"{index.path(entry)}: has {on_disk[entry.name]:,} bytes where {NAME} says "
-                f"{entry.bytes:,}: it is cut off or was changed; copy it again or run "
-                f"{index_command(index.folder)}"
-            )
-    if extra := sorted(on_disk.keys() - {entry.name for entry in index.entries}):
-        raise DataError(
-            f"{index.folder / extra[0]}: is one of {len(extra)} shards that {NAME} does not list; "
-            f"run {index_command(index.folder)}"
-        )
+def _tars(folder: Path, pattern: str) -> dict[str, int]:
+    found = {path.relative_to(folder).as_posix(): path for path in folder.glob(pattern)}
+    return {
+        name: path.stat().st_size
+        for name, path in sorted(found.items())
+        if path.is_file() and not any(part.startswith(".") for part in Path(name).parts)
+    }

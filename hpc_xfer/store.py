@@ -63,6 +63,23 @@ class RunDir:
         return self.path / "encoder.pt"
 
     @property
+    def safetensors(self) -> Path:
+        """The same weights for plain open_clip and torchvision."""
+        return self.path / "encoder.safetensors"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.path / "snapshots"
+
+    def snapshot(self, samples: int) -> Path:
+        """The encoder as it was after so many samples."""
+        return self.snapshots / f"{samples}.pt"
+
+    def product(self, snapshot: int | None) -> Path:
+        """What a fine-tuning starts from: a snapshot, or the end (None)."""
+        return self.encoder if snapshot is None else self.snapshot(snapshot)
+
+    @property
     def hits(self) -> Path:
         return self.path / "hits.npy"
 

@@ -18,7 +18,7 @@ from hpc_xfer.document import Document
 from hpc_xfer.finetune_grid import all_trials, by_shots
 from hpc_xfer.nouns import Count, Mistake, Noun, Rate, Whole, validate
 from hpc_xfer.pretrain_grid import PretrainGrid, too_many
-from hpc_xfer.recipes import Finetune, Pretrain
+from hpc_xfer.recipes import Finetune, Pretrain, points
 
 
 class PretrainResources(Noun):
@@ -26,6 +26,8 @@ class PretrainResources(Noun):
     minutes: Rate = 60.0  # one run, with a margin
     workers: Whole = 2  # data loading processes per GPU; changes no number
     threads: Count = 1  # per process, where there is no GPU; fixed, since it changes the last bits
+    compile: bool = False  # by torch.compile, minutes of it at every start; changes the last bits
+    activation_checkpointing: bool = False  # a third more time, far less memory; changes no number
     checkpoint_minutes: Rate = 10.0
     log_steps: Count = 20
 
@@ -71,7 +73,7 @@ class _Head(Noun):
 
 @dataclass(frozen=True)
 class Study:
-    """Expanded, checked; the plan crosses every pre-training with every trial."""
+    """Expanded, checked; the plan crosses every pre-training (and snapshot) with every trial."""
 
     path: Path
     text: str
@@ -104,7 +106,8 @@ def load(path: Path, text: str | None = None) -> Study:
     mistakes += pretrains.mistakes + wrong
     if head is not None:
         mistakes += _missing_minutes(head.resources.finetune, trials)
-    mistakes += too_many(len(pretrains.recipes) * (1 + len(trials)), ("finetune",))
+    encoders = sum(len(points(recipe)) for recipe in pretrains.recipes)
+    mistakes += too_many(len(pretrains.recipes) + encoders * len(trials), ("finetune",))
     if head is None or mistakes:
         raise doc.refusal(mistakes)
     return Study(

@@ -56,6 +56,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("slurm"):
         _needs_slurm()
+    if item.get_closest_marker("gpu"):
+        _needs_gpu()
+
+
+def _needs_gpu() -> None:
+    import torch  # here, since most tests need none of it
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
 
 
 def _needs_slurm(accounting: bool = False) -> None:

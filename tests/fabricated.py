@@ -114,7 +114,7 @@ def _trial(run: Run) -> Metrics:
     noise = random.Random(run.id).gauss(0, 0.01)
     shots = {1: 0.3, 5: 0.55, 10: 0.62, 20: 0.7, "full": 0.85}[recipe.shots]
     columns = run.parents[0].columns
-    size = columns.get("samples", 0)
+    size = recipe.snapshot or columns.get("samples", 0)
     help_ = 0.0 if not size else 0.05 * (size / 8000) ** 0.25 * (1 if shots < 0.8 else 0.3)
     help_ += {"simclr": 0.03, "supervised": 0.06}.get(columns["method"], 0.0)
     lr = {1e-3: 0.0, 3e-4: -0.02}.get(recipe.lr, -0.05)

@@ -38,7 +38,7 @@ warmup_steps 500, grad_clip 1.0, label_smoothing
 1.3333333333333333], flip True, randaugment True,
 erase 0.25, recalibrate False, val_fraction 0.2,
 val_seed 0, precision fp32, seed 0
-75 runs, 3 done, 72 to do in 48 packs; at most 19.2 GPU-hours, 2.86 GB of disk"""
+75 runs, 3 done, 72 to do in 48 packs; at most 19.2 GPU-hours, 3.26 GB of disk"""
 
 ONE_RELEASED = """
 name: one

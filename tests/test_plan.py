@@ -9,7 +9,7 @@ import pytest
 
 from hpc_xfer import plan, study
 from hpc_xfer.plan import Plan, Run, restore
-from hpc_xfer.recipes import Clip, Crop, Finetune, Scratch
+from hpc_xfer.recipes import Caption, Clip, Crop, Finetune, Scratch
 from tests.fabricated import GRID
 
 CLIP = Clip(arch="RN50", source="laion", samples=8000, samples_seen=16000)
@@ -70,6 +70,7 @@ def changed_clip() -> Iterator[Clip]:
         "subset_seed": 1, "batch": 512, "lr": 2e-3, "weight_decay": 0.2, "warmup_steps": 1,
         "betas": (0.9, 0.98), "eps": 1e-6, "grad_clip": None, "crop": Crop(scale=(0.5, 1.0)),
         "flip": True, "precision": "bf16", "max_broken": 0.5, "seed": 1, "max_logit_scale": 50.0,
+        "snapshots": (8000,), "accumulate": 2, "caption": Caption(keys=("title",)), "label": "kind",
     }.items():  # fmt: skip
         yield CLIP.model_copy(update={key: value})
 
@@ -80,16 +81,16 @@ def changed_trial() -> Iterator[Finetune]:
         "epochs": 1, "batch": 64, "warmup_steps": 1, "grad_clip": None, "label_smoothing": 0.1,
         "head": "zero", "crop": Crop(), "flip": False, "randaugment": False, "erase": 0.0,
         "recalibrate": True, "val_fraction": 0.1, "val_seed": 1, "precision": "bf16", "seed": 1,
-        "max_steps": 2,
+        "max_steps": 2, "snapshot": 8000,
     }.items():  # fmt: skip
         yield TRIAL.model_copy(update={key: value})
 
 
 def test_every_setting_of_a_recipe_is_part_of_its_id() -> None:
-    assert len({Run("pretrain", recipe).id for recipe in [CLIP, *changed_clip()]}) == 19
+    assert len({Run("pretrain", recipe).id for recipe in [CLIP, *changed_clip()]}) == 23
     assert len(list(changed_clip())) == len(Clip.model_fields) - 1  # all but `method`
     parent = Run("pretrain", CLIP)
-    assert len({Run("finetune", r, (parent,)).id for r in [TRIAL, *changed_trial()]}) == 23
+    assert len({Run("finetune", r, (parent,)).id for r in [TRIAL, *changed_trial()]}) == 24
     assert len(list(changed_trial())) == len(Finetune.model_fields)
 
 

@@ -1,11 +1,13 @@
 """What can be known to be wrong before anything runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hpc_xfer import preflight, study
+from hpc_xfer import preflight, shard_index, study
 from hpc_xfer.errors import StudyError
+from hpc_xfer.shard_index import ShardIndex
 from hpc_xfer.site import Site
 from tests.fabricated import image_folder, source
 
@@ -73,6 +75,25 @@ def test_a_shard_that_was_cut_off_is_told(tmp_path: Path) -> None:
     (folder / "0.tar").write_bytes(bytes(100))
     [told] = pretrain(tmp_path, Site(sources={"sans": str(folder)}))
     assert told.startswith("a.yaml:3: pretrain.0.source: sans/0.tar: has 100 bytes where")
+
+
+def test_keys_that_the_json_of_samples_has_not_are_told(tmp_path: Path) -> None:
+    folder = source(tmp_path / "sans", "cls jpg json")
+    index = ShardIndex.load(folder)
+    shard_index.write(replace(index, json_keys=("alt", "kind"), label_key="kind"))
+    site = Site(sources={"sans": str(folder)})
+    end = "epochs: 1, batch: 100}"
+    block = CLIP.replace(end, f"caption: {{keys: [title, alt]}}, {end}")
+    assert pretrain(tmp_path, site, block) == []
+    assert pretrain(tmp_path, site, block.replace("title, alt", "title")) == [
+        "a.yaml:3: pretrain.0.caption: the json of 'sans' has none of these keys, but alt, kind"
+    ]
+    supervised = CLIP.replace("clip", "supervised").replace(end, f"label: kind, {end}")
+    assert pretrain(tmp_path, site, supervised) == []
+    assert pretrain(tmp_path, site, supervised.replace("kind", "breed")) == [
+        "a.yaml:3: pretrain.0.label: the classes of 'sans' are not those of 'breed'; run `python "
+        "-m hpc_xfer.shards index sans` with --label-key breed"
+    ]
 
 
 def test_a_source_is_told_once_for_all_runs_of_a_block(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hpc_xfer.batches import Batch
-from hpc_xfer.data.shards import write_shards
+from hpc_xfer.data.packing import write_shards
 from hpc_xfer.plan import Pack, Run
 from hpc_xfer.store import Store
 from hpc_xfer.training import checkpoint, encoders
@@ -55,7 +55,7 @@ def test_a_pretraining_leaves_a_product_and_a_record(
     assert proof["ranks"] == 1 and proof["attempt"] == 1 and len(proof["data"]["source"]) == 64
     assert {path.name for path in folder.path.iterdir()} == {
         *("recipe.json", "claims", "progress.json", "metrics.jsonl", "tb"),
-        *("encoder.pt", "record.json"),
+        *("encoder.pt", "encoder.safetensors", "record.json"),
     }
     _, towers = encoders.load(folder.encoder)
     assert (towers.text is not None) == (method == "clip")

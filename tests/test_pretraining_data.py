@@ -1,6 +1,7 @@
 """Batches of pre-training: the same for any ranks and workers, and honest about broken samples."""
 
 import io
+import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,18 +10,18 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from hpc_xfer import worker
+from hpc_xfer.data.packing import write_shards
 from hpc_xfer.data.pretraining import Batch, TrainBatches
 from hpc_xfer.data.sampling import Order, Subset
-from hpc_xfer.data.shards import write_shards
 from hpc_xfer.errors import DataError
 from hpc_xfer.plan import Run
 from hpc_xfer.recipes import Clip, Trained
 from hpc_xfer.shard_index import ShardIndex
 from hpc_xfer.store import Store
 from hpc_xfer.training import encoders
+from hpc_xfer.training.loading import Loader
 from tests import tiny
 
 METHODS = ("clip", "simclr", "supervised")
@@ -130,8 +131,10 @@ def test_loader_processes_give_the_same_batches(tmp_path: Path) -> None:
     data = batches(shards(tmp_path), "clip")
     expected = [data[step] for step in range(6)]
     for workers in (0, 1, 2):
-        loader = DataLoader(data, batch_size=None, sampler=range(6), num_workers=workers)
-        assert all(map(same, expected, loader))
+        loader = Loader(data, range(6), workers, torch.device("cpu"))
+        found = list(loader.loaded())
+        assert len(found) == 6
+        assert all(map(same, expected, found))
 
 
 def test_the_data_set_can_be_sent_to_another_process(tmp_path: Path) -> None:
@@ -141,12 +144,82 @@ def test_the_data_set_can_be_sent_to_another_process(tmp_path: Path) -> None:
     assert same(pickle.loads(pickle.dumps(data))[0], expected)
 
 
-def test_no_more_than_64_shards_are_open(tmp_path: Path) -> None:
+def test_more_loader_processes_than_samples_of_a_rank_do_no_harm(tmp_path: Path) -> None:
+    data = batches(shards(tmp_path), "supervised", rank=1, ranks=8)
+    pieces = [next(data.pieces(range(3, 4), worker, 4)) for worker in range(4)]
+    assert [len(piece.get("images", ())) for piece in pieces] == [1, 1, 0, 0]
+
+
+def test_no_more_than_96_shards_are_open(tmp_path: Path) -> None:
     index = write_shards(tmp_path, samples(100), [str(i) for i in range(16)], per_shard=1)
     data = batches(index, "supervised")
     for step in range(data.order.steps_per_epoch):
         data[step]
-    assert len(data._open) == 64
+    assert len(data.source._open) == 96
+
+
+# Where captions and labels come from.
+
+
+def with_json(i: int) -> Sample:
+    content = {"title": f"title {i}", "tags": ["a", "b"], "empty": " ", "kind": str(i % 16)}
+    return {"png": png(i), "json": json.dumps({**content, "number": i % 16}).encode()}
+
+
+def reading(tmp_path: Path, recipe: Trained, classes: list[str] | None) -> list[Any]:
+    """What the recipe takes besides the images of one epoch, with the level of each image."""
+    index = write_shards(tmp_path, map(with_json, range(32)), classes, per_shard=24)
+    order = Order(Subset.of([24, 8], 32, 0), 16, 0)
+    captions: list[str] = []
+
+    def tokenise(texts: list[str]) -> torch.Tensor:
+        captions.extend(texts)
+        return torch.zeros(len(texts), 8, dtype=torch.long)
+
+    data = TrainBatches(index, order, recipe, 32, tokenise=tokenise)
+    epoch = [data[step] for step in range(2)]
+    levels = [int(level) for batch in epoch for level in batch["images"][:, 0, 16, 16]]
+    told = captions or [int(label) for batch in epoch for label in batch["labels"]]
+    assert all(batch["broken"] == [] for batch in epoch)
+    return list(zip(levels, told, strict=True))
+
+
+def recipe_of(method: str, **changes: Any) -> Trained:
+    recipe = tiny.pretraining(method, **changes).recipe
+    assert isinstance(recipe, Trained)
+    return recipe
+
+
+def test_captions_come_from_keys_of_the_json(tmp_path: Path) -> None:
+    recipe = recipe_of("clip", caption={"keys": ("title", "missing", "empty", "tags")})
+    assert all(text == f"title {level} a b" for level, text in reading(tmp_path, recipe, None))
+
+
+def test_captions_come_from_templates_over_class_names(tmp_path: Path) -> None:
+    names = [f"thing {i}" for i in range(16)]
+    templates = ("a photo of {}.", "{}, drawn")
+    recipe = recipe_of("clip", caption={"templates": templates}, label="number")
+    told = reading(tmp_path, recipe, names)
+    assert all(text in [t.replace("{}", f"thing {n % 16}") for t in templates] for n, text in told)
+    assert {text.startswith("a photo") for _, text in told} == {True, False}
+
+
+@pytest.mark.parametrize("key", ["number", "kind"])
+def test_labels_come_from_the_json_as_numbers_or_names(key: str, tmp_path: Path) -> None:
+    recipe = recipe_of("supervised", label=key)
+    told = reading(tmp_path, recipe, [str(i) for i in range(16)])
+    assert all(label == level % 16 for level, label in told)
+
+
+@pytest.mark.parametrize("caption", [{}, {"keys": ("a",), "templates": ("{}",)}])
+def test_captions_come_from_one_place(caption: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="either keys"):
+        recipe_of("clip", caption=caption)
+
+
+def test_a_template_says_where_the_class_goes() -> None:
+    with pytest.raises(ValueError, match="once, where the class name goes"):
+        recipe_of("clip", caption={"templates": ("a photo",)})
 
 
 # What is broken.
@@ -174,7 +247,8 @@ def test_a_broken_sample_is_replaced_by_its_neighbour_and_named(
     expected, found = good[step], bad[step]
     assert [len(b["images"]) for b in (expected, found)] == [16, 16]
     assert len(found["broken"]) == 1
-    assert found["broken"][0].startswith("000001.tar: 000000030: ") and why in found["broken"][0]
+    assert str(found["broken"][0]).startswith("000001.tar: 000000030: ")
+    assert why in found["broken"][0].why
     others = [i for i in range(16) if i != at]
     assert torch.equal(expected["images"][others], found["images"][others])
     if method == "supervised":
@@ -200,7 +274,7 @@ def test_a_shard_of_broken_samples_is_an_error(tmp_path: Path) -> None:
 def cut(index: ShardIndex) -> str:
     path = index.path(index.entries[1])
     path.write_bytes(path.read_bytes()[:-20_000])
-    return f"{path}: is cut off or damaged after"
+    return f"{path}: has "
 
 
 def gone(index: ShardIndex) -> str:
@@ -212,7 +286,7 @@ def gone(index: ShardIndex) -> str:
 def swapped(index: ShardIndex) -> str:
     path = index.path(index.entries[1])
     path.write_bytes(index.path(index.entries[2]).read_bytes())
-    return f"{path}: holds 16 samples where the index says 24; run `python -m hpc_xfer.shards index"
+    return f"{path}: has "
 
 
 @pytest.mark.parametrize("damage", [cut, gone, swapped])
@@ -256,6 +330,7 @@ def test_broken_samples_are_counted_in_the_record(size: int, tmp_path: Path) -> 
     assert ranks(tmp_path, run, folder, size)[-1]["event"] == "done"
     metrics = tiny.record(Store(tmp_path).run(run.id))["metrics"]
     assert metrics["skipped_samples"] == 4  # two in each of two epochs
+    assert metrics["broken_by_shard"] == {"000000.tar": 2, "000001.tar": 2}
     assert sorted({line.split(":")[1] for line in metrics["broken"]}) == [
         " 000000007",
         " 000000040",

@@ -64,7 +64,7 @@ def assert_same(one: Store, two: Store, run: Run) -> None:
     for store in (one, two):
         names = {path.name for path in store.run(run.id).path.iterdir()}
         kept = {"recipe.json", "claims", "progress.json", "metrics.jsonl", "record.json"}
-        assert names - kept <= {"encoder.pt", "tb", "hits.npy"}
+        assert names - kept <= {"encoder.pt", "encoder.safetensors", "tb", "hits.npy"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

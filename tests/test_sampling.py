@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpc_xfer.data import sampling
-from hpc_xfer.data.sampling import Order, Subset
+from hpc_xfer.data.sampling import Order, Subset, share
 
 SHARDS = {
     "one": [37],
@@ -26,8 +26,8 @@ def places(order: Order, step: int) -> Places:
 def members(subset: Subset) -> set[tuple[int, int]]:
     return {
         (shard, i)
-        for shard, count in zip(subset.shards, subset.counts, strict=True)
-        for i in range(count)
+        for which, shard in enumerate(subset.shards)
+        for i in subset.members(which).tolist()
     }
 
 
@@ -81,13 +81,77 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     assert all(a != b for a, b in itertools.combinations(orders, 2))
 
 
-def test_a_window_holds_neighbours_and_no_more() -> None:
-    """A window of 10 reads at most the shards that hold these 10, however many there are."""
-    order = Order(Subset.of([5] * 40, 200, seed=0), batch=10, seed=0, window=10)
-    for step in range(20):
-        assert len({shard for shard, _ in places(order, step)}) == 2
-    wide = Order(Subset.of([5] * 40, 200, seed=0), batch=10, seed=0, window=200)
-    assert max(len({shard for shard, _ in places(wide, step)}) for step in range(20)) > 5
+def test_a_rank_reads_its_own_shards_and_hardly_another() -> None:
+    """Of 80 shards each of four ranks reads 20 in an epoch, and up to one more at each end."""
+    ranks, shards = 4, 80
+    order = Order(Subset.of([50] * shards, 50 * shards, seed=0), batch=40, seed=0, window=400)
+    read: list[set[int]] = []
+    for rank in range(ranks):
+        chosen = share(40, rank, ranks)
+        steps = range(order.steps_per_epoch)
+        read.append({shard for step in steps for shard, _ in order.at(step, chosen)[1]})
+    assert all(20 <= len(one) <= 22 for one in read)
+    assert set.union(*read) == set(range(shards))
+
+
+def test_a_lane_reads_front_to_back_in_windows() -> None:
+    """What is shuffled lies close together, so that it can be read ahead in one sweep."""
+    order = Order(Subset.of([7] * 60, 415, seed=2), batch=8, seed=1, window=80)
+    assert order.lanes == 8
+    for lane in range(order.lanes):
+        seen: dict[tuple[int, int], set[tuple[int, int]]] = {}
+        told = {}
+        for step in range(order.steps_per_epoch):
+            window, stretches = order.stretches(step, lane)
+            told[window] = {(s, i) for s, low, high in stretches for i in range(low, high)}
+            seen.setdefault(window, set()).update(order.at(step, np.array([lane]))[1])
+        assert list(told) == sorted(told)  # windows come one after another
+        for window, places in seen.items():
+            assert places <= told[window]
+            assert len(told[window]) <= 10 + 7  # what is left out of the last shard lies between
+
+
+def test_little_data_are_shuffled_as_a_whole() -> None:
+    order = Order(Subset.of([5] * 40, 200, seed=0), batch=10, seed=0, window=200)
+    assert order.lanes == 1
+    assert max(len({shard for shard, _ in places(order, step)}) for step in range(20)) > 5
+
+
+@pytest.mark.parametrize("batch", [7, 12, 60])
+def test_any_batch_has_lanes(batch: int) -> None:
+    order = Order(Subset.of([30] * 20, 600, seed=0), batch, seed=0, window=100)
+    assert batch % order.lanes == 0
+    assert order.lanes_of(np.arange(batch)) == list(range(order.lanes))
+
+
+def test_chosen_places_are_those_of_the_whole_batch() -> None:
+    order = Order(Subset.of([7, 30, 12, 40], 80, seed=3), batch=6, seed=4, window=16)
+    for step in (0, 5, 20):
+        whole = places(order, step)
+        for chosen in ([0], [5, 1], [2, 3, 4]):
+            assert order.at(step, np.array(chosen))[1] == [whole[i] for i in chosen]
+
+
+def test_the_part_of_a_shard_is_drawn_and_not_its_beginning() -> None:
+    """Shards are often sorted inside; 40 of 100 must not be the first 40."""
+    members = Subset.of([100], 40, seed=0).members(0)
+    assert len(set(members.tolist())) == 40
+    assert members.max() > 80
+    assert Subset.of([100], 40, seed=1).members(0).tolist() != members.tolist()
+
+
+def test_what_fills_no_batch_is_counted() -> None:
+    assert Order(Subset.of([50], 50, seed=0), batch=16, seed=0).dropped == 2
+
+
+@pytest.mark.parametrize(("ranks", "accumulate"), [(1, 1), (4, 1), (1, 3), (2, 6), (4, 3)])
+def test_ranks_share_each_micro_batch(ranks: int, accumulate: int) -> None:
+    """So that a micro-batch holds the same samples on any number of ranks."""
+    shares = [share(24, rank, ranks, accumulate) for rank in range(ranks)]
+    for micro in range(accumulate):
+        parts = [np.array_split(one, accumulate)[micro] for one in shares]
+        size = 24 // accumulate
+        assert np.concatenate(parts).tolist() == list(range(micro * size, (micro + 1) * size))
 
 
 def test_steps_can_be_asked_in_any_order() -> None:
@@ -105,9 +169,11 @@ def test_steps_can_be_asked_in_any_order() -> None:
 def test_the_order_is_pinned() -> None:
     """Should this fail, resumed runs would go on with other samples, and old ids mean new data."""
     order = Order(Subset.of([4, 3, 5], 10, seed=0), batch=5, seed=0)
-    assert order.subset == Subset(shards=(2, 0, 1), counts=(5, 4, 1))
-    assert order.at(0) == (0, [(0, 2), (2, 1), (2, 0), (1, 0), (2, 4)])
-    assert order.at(3) == (1, [(2, 0), (1, 0), (2, 4), (2, 3), (0, 1)])
+    assert order.subset == Subset(shards=(2, 0, 1), counts=(5, 4, 1), sizes=(5, 4, 3), seed=0)
+    assert order.at(0) == (0, [(1, 1), (2, 3), (2, 4), (2, 1), (2, 2)])
+    assert order.at(3) == (1, [(0, 2), (2, 2), (1, 1), (2, 3), (2, 4)])
+    lanes = Order(Subset.of([4, 3, 5], 10, seed=0), batch=4, seed=0, window=8)
+    assert lanes.at(1) == (0, [(1, 1), (2, 0), (2, 3), (2, 4)])
 
 
 def test_shuffling_is_even() -> None:

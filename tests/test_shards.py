@@ -1,11 +1,8 @@
-"""Tar shards: written, opened, read at random, found broken; and the commands around them."""
+"""Tar shards: written, opened, read at random, found cut; and printed characters in them."""
 
 import io
-import json
 import multiprocessing
 import pickle
-import tarfile
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -14,39 +11,14 @@ import pytest
 from PIL import Image
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
+from hpc_xfer import shard_call
 from hpc_xfer import shards as commands
 from hpc_xfer.data import characters
-from hpc_xfer.data.shards import Problem, Shard, build_index, check, open_shard, write_shards
+from hpc_xfer.data.packing import write_shards
+from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.shard_index import ShardIndex
-
-
-def png(level: int = 128, file_format: str = "png") -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 6), (level, 0, 0)).save(buffer, file_format)
-    return buffer.getvalue()
-
-
-def samples(n: int) -> list[dict[str, bytes]]:
-    return [
-        {"png": png(i), "cls": str(i % 2).encode(), "txt": f"number {i}".encode()} for i in range(n)
-    ]
-
-
-def write_tar(path: Path, members: Sequence[tuple[str, bytes]]) -> Path:
-    """A tar such as other programs write: any names, any order."""
-    path.parent.mkdir(exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, data in members:
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return path
-
-
-def cut(path: Path, size: int) -> Path:
-    path.write_bytes(path.read_bytes()[:size])
-    return path
+from tests.tars import cut, samples, write_tar
 
 
 def read_third(shard: Shard) -> bytes:
@@ -180,154 +152,6 @@ def test_a_shard_that_shrinks_or_goes_while_in_use_is_named(tmp_path: Path) -> N
         gone.read(1)
 
 
-def test_foreign_shards_are_indexed(tmp_path: Path) -> None:
-    write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.cls", b"2\n"), ("10.jpg", b"3")])
-    seen: list[tuple[int, int]] = []
-    with pytest.raises(DataError, match=r"b\.tar: sample 10 has no cls; make the shard again"):
-        build_index(tmp_path)
-    write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.cls", b"2\n")])
-    index = build_index(tmp_path, lambda done, total: seen.append((done, total)))
-    assert index == ShardIndex.load(tmp_path)
-    assert (index.samples, index.fields) == (1, ("cls", "jpg"))
-    assert index.classes == ("0", "1", "2")
-    assert seen == [(1, 1)]
-
-
-def test_class_names_are_taken_from_beside_foreign_shards(tmp_path: Path) -> None:
-    write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.cls", b"1")])
-    (tmp_path / "classes.json").write_text('["cat", "dog", "never seen"]')
-    assert build_index(tmp_path).classes == ("cat", "dog", "never seen")
-    (tmp_path / "classes.json").write_text('["cat"]')
-    with pytest.raises(DataError, match="names 1 classes, but the shards have class 1; add"):
-        build_index(tmp_path)
-    (tmp_path / "classes.json").write_text('{"cat": 0}')
-    with pytest.raises(DataError, match="is not a JSON list of names"):
-        build_index(tmp_path)
-
-
-def test_shards_with_captions_alone_have_no_classes(tmp_path: Path) -> None:
-    write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.txt", b"a cat")])
-    assert build_index(tmp_path).classes is None
-
-
-def test_a_class_that_is_no_number_is_named(tmp_path: Path) -> None:
-    write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.cls", b"cat")])
-    with pytest.raises(DataError, match=r"b\.tar: sample 9 has cls 'cat', which is no class numb"):
-        build_index(tmp_path)
-
-
-def test_a_whole_source_passes_the_check(tmp_path: Path) -> None:
-    write_shards(tmp_path, samples(4), ["cat", "dog"], per_shard=3)
-    assert check(tmp_path) == []
-
-
-def test_the_check_lists_everything_that_is_wrong(tmp_path: Path) -> None:
-    write_tar(
-        tmp_path / "a.tar",
-        [
-            *[("ok.png", png()), ("ok.txt", b"fine"), ("ok.cls", b"0")],
-            *[("cut.png", png()[:40]), ("cut.txt", b" "), ("cut.cls", b"1")],
-            *[("none.txt", b"no image"), ("none.cls", b"0")],
-            *[("two.png", png()), ("two.jpg", png(file_format="jpeg")), ("two.cls", b"0")],
-            *[("ok.png", png()), ("ok.txt", b"again"), ("ok.cls", b"0")],
-        ],
-    )
-    write_tar(tmp_path / "b.tar", [("1.png", png()), ("1.txt", b"x" * 999), ("1.cls", b"0")])
-    build_index(tmp_path)
-    cut(tmp_path / "b.tar", 2048)
-    found = [(problem.shard, problem.key, problem.what[:30]) for problem in check(tmp_path)]
-    assert found == [
-        ("index.json", None, f"{tmp_path}/b.tar"[:30]),
-        ("a.tar", "cut", "png: is not an image; replace "),
-        ("a.tar", "cut", "its txt is empty or not UTF-8"),
-        ("a.tar", "none", "has 0 images (none of jpg, jpe"),
-        ("a.tar", "two", "has no txt"),
-        ("a.tar", "two", "has 2 images (jpg, png)"),
-        ("a.tar", "ok", "the key is there twice"),
-        ("b.tar", None, f"{tmp_path}/b.tar"[:30]),
-    ]
-
-
-def test_a_changed_byte_is_found_though_the_size_is_right(tmp_path: Path) -> None:
-    write_shards(tmp_path, samples(2), ["cat", "dog"])
-    path = tmp_path / "000000.tar"
-    path.write_bytes(path.read_bytes().replace(b"number 1", b"number 7"))
-    assert check(tmp_path) == [
-        Problem("000000.tar", None, "its bytes are not those that were indexed")
-    ]
-
-
-# The commands.
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Six images of two classes, one of them in a format that shards do not know."""
-    folder = tmp_path / "my photos"
-    for name in ("big_cat", "dog"):
-        (folder / name).mkdir(parents=True)
-        for i in range(3):
-            (folder / name / f"{i}.JPG").write_bytes(png(80 * i, "jpeg"))
-    (folder / "dog" / "2.JPG").unlink()
-    Image.new("RGB", (8, 6), (9, 9, 9)).save(folder / "dog" / "2.bmp")
-    return folder
-
-
-def test_make_packs_an_image_folder(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    assert commands.main(["make", str(photos), str(out), "--per-shard", "4"]) == 0
-    assert capsys.readouterr().out == f"{out}: 6 samples in 2 shards, 2 classes\n"
-    index = ShardIndex.load(out)
-    assert index.classes == ("big cat", "dog")
-    found = [
-        (shard.read(i, ["txt"])["txt"], shard.label(i))
-        for shard in map(open_shard, map(index.path, index.entries))
-        for i in range(len(shard))
-    ]
-    assert sorted(found) == [(b"big cat", 0)] * 3 + [(b"dog", 1)] * 3
-    assert found != sorted(found)  # shuffled
-    assert index.fields == ("cls", "jpg", "png", "txt")  # the bmp became a png
-    assert commands.main(["check", str(out)]) == 0
-
-
-def test_the_seed_decides_the_shuffle(photos: Path, tmp_path: Path) -> None:
-    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
-        commands.main(["make", str(photos), str(tmp_path / name), "--seed", seed])
-    a, b, c = (ShardIndex.load(tmp_path / name).fingerprint for name in "abc")
-    assert a == b != c
-
-
-def test_check_fails_with_a_list(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (photos / "dog" / "0.JPG").write_bytes(b"not an image")
-    out = tmp_path / "out"
-    commands.main(["make", str(photos), str(out)])
-    capsys.readouterr()
-    assert commands.main(["check", str(out)]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and "is not an image" in lines[0]
-    assert lines[1] == f"{out}: 1 problems"
-    assert commands.main(["check", str(out), "--json"]) == 1
-    assert [p["shard"] for p in json.loads(capsys.readouterr().out)] == ["000000.tar"]
-
-
-def test_index_brings_a_lost_index_back(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    commands.main(["make", str(photos), str(out)])
-    before = ShardIndex.load(out)
-    (out / "index.json").unlink()
-    (out / "classes.json").write_text('["big cat", "dog"]')
-    capsys.readouterr()
-    assert commands.main(["index", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["fingerprint"] == before.fingerprint
-    assert ShardIndex.load(out) == before
-
-
 def render(out: Path, *options: str) -> int:
     small = ["--source", "mono", "--samples", "20", "--classes", "10", "--workers", "1"]
     return commands.main(["characters", str(out), *small, *options])
@@ -373,12 +197,12 @@ def test_processes_render_what_one_alone_renders(tmp_path: Path) -> None:
 
 def test_shards_of_others_are_not_replaced_by_characters(tmp_path: Path) -> None:
     write_shards(tmp_path / "mono", samples(2), None)
-    with pytest.raises(StudyError, match="holds shards that were not rendered here"):
+    with pytest.raises(StudyError, match="holds shards already"):
         render(tmp_path)
 
 
 def test_the_command_knows_all_sources() -> None:
-    assert tuple(characters.SOURCES) == commands.SOURCES
+    assert tuple(characters.SOURCES) == shard_call.SOURCES
 
 
 @pytest.mark.parametrize(

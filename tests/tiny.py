@@ -16,7 +16,7 @@ import torch
 
 from hpc_xfer import worker
 from hpc_xfer.data import characters
-from hpc_xfer.data.shards import write_shards
+from hpc_xfer.data.packing import write_shards
 from hpc_xfer.nouns import Noun
 from hpc_xfer.plan import Run
 from hpc_xfer.recipes import METHODS, Architecture, Finetune

@@ -9,8 +9,8 @@ seed, number) alone, so samples can be made in any order by any number of proces
 import importlib.util
 import io
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -104,6 +104,43 @@ class Characters:
         Image.fromarray(self.pixels(i)).save(png, "png", compress_level=1)  # 4x faster than 6
         name = caption(characters(self.source, self.classes)[label])
         return {"png": png.getvalue(), "cls": str(label).encode(), "txt": name.encode()}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The first samples of a source, as `shards` packs them (see inputs.Input).
+
+    Raises:
+        StudyError: an unknown source, or more classes than it has characters.
+        DataError: the fonts are not installed.
+    """
+
+    source: str
+    samples: int
+    names: int  # classes
+    size: int  # pixels, both sides
+    seed: int
+
+    def __post_init__(self) -> None:
+        characters(self.source, self.names)  # a wrong call fails here, not at the first sample
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(map(caption, characters(self.source, self.names)))
+
+    @property
+    def identity(self) -> dict[str, object]:
+        return {"characters": asdict(self)}
+
+    @property
+    def reader(self) -> Callable[[int], dict[str, bytes]]:
+        return Characters(self.source, self.names, self.size, self.seed).sample
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def rows(self, positions: Sequence[int]) -> list[int]:
+        return list(positions)
 
 
 def render(

@@ -1,6 +1,8 @@
 """Random resized crop, flip and centre crop on uint8 images (3, H, W)."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from numpy.random import Generator
 from torch import Tensor
@@ -26,11 +28,36 @@ def random_box(rng: Generator, height: int, width: int, crop: Crop) -> Box:
     return (height - side) // 2, (width - side) // 2, side, side
 
 
+@dataclass(frozen=True)
+class View:
+    """What a training view shows of an image, in the pixels of the whole image."""
+
+    box: Box
+    flipped: bool
+
+
+def draw(rng: Generator, height: int, width: int, crop: Crop, flip: bool) -> View:
+    """One training view of an image with these sides."""
+    box = random_box(rng, height, width, crop)
+    return View(box, flip and rng.random() < 0.5)
+
+
+def shrinkage(views: Sequence[View], size: int) -> int:
+    """By how much (1, 2, 4, 8) an image may be smaller and still hold `size` pixels per view."""
+    room = min(min(view.box[2:]) for view in views) // size
+    return next(n for n in (8, 4, 2, 1) if n <= max(room, 1))
+
+
+def cut(image: Tensor, view: View, size: int, shrink: int = 1) -> Tensor:
+    """The view of an image that was decoded at 1/`shrink` of its sides: uint8 (3, size, size)."""
+    top, left, height, width = (round(value / shrink) for value in view.box)
+    part = resize(image[:, top : top + height, left : left + width], size, size)
+    return part.flip(-1) if view.flipped else part
+
+
 def augmented(image: Tensor, rng: Generator, size: int, crop: Crop, flip: bool) -> Tensor:
     """One training view: uint8 (3, size, size)."""
-    top, left, height, width = random_box(rng, image.shape[1], image.shape[2], crop)
-    view = resize(image[:, top : top + height, left : left + width], size, size)
-    return view.flip(-1) if flip and rng.random() < 0.5 else view
+    return cut(image, draw(rng, image.shape[1], image.shape[2], crop, flip), size)
 
 
 def central(image: Tensor, size: int) -> Tensor:

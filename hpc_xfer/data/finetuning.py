@@ -1,5 +1,7 @@
 """Batches for fine-tuning and linear probes: step number in, augmented images or features out."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +9,6 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision.transforms.v2 import RandAugment
 
 from hpc_xfer.data import crops
@@ -46,8 +47,25 @@ class Rounds:
         return epoch, np.array_split(order, self.steps_per_epoch)[within]
 
 
+class _Stepwise(ABC):
+    """`self[step]` is the batch of a step; `pieces` are what one of several loaders makes of it."""
+
+    rounds: Rounds
+
+    @abstractmethod
+    def _samples(self, epoch: int, positions: Indices) -> Batch: ...
+
+    def __getitem__(self, step: int) -> Batch:
+        return self._samples(*self.rounds.at(step))
+
+    def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
+        for epoch, positions in map(self.rounds.at, steps):
+            mine = np.array_split(positions, workers)[worker]
+            yield self._samples(epoch, mine) if len(mine) else {}
+
+
 @dataclass
-class TuneBatches(Dataset[Batch]):
+class TuneBatches(_Stepwise):
     """Augmented images: `self[step]` has images uint8 (n, 3, S, S) and labels (n,)."""
 
     images: ImageSet
@@ -56,8 +74,7 @@ class TuneBatches(Dataset[Batch]):
     size: int
     rounds: Rounds
 
-    def __getitem__(self, step: int) -> Batch:
-        epoch, positions = self.rounds.at(step)
+    def _samples(self, epoch: int, positions: Indices) -> Batch:
         picked = self.chosen[positions]
         views = [self._view(int(i), epoch) for i in picked]
         return {
@@ -75,15 +92,14 @@ class TuneBatches(Dataset[Batch]):
 
 
 @dataclass
-class FeatureBatches(Dataset[Batch]):
+class FeatureBatches(_Stepwise):
     """Frozen features for a linear probe: features (n, dim) and labels (n,)."""
 
     features: Tensor
     labels: Tensor
     rounds: Rounds
 
-    def __getitem__(self, step: int) -> Batch:
-        _, positions = self.rounds.at(step)
+    def _samples(self, epoch: int, positions: Indices) -> Batch:
         chosen = torch.from_numpy(positions)
         return {"features": self.features[chosen], "labels": self.labels[chosen]}
 

@@ -1,11 +1,12 @@
 """Batches for pre-training: step number in, this rank's part of the global batch out.
 
-Map-style, with the step as the index: no state to save, any number of workers, exact resume. A
-sample that does not decode or lacks a part is replaced by its neighbour and counted.
+What a batch holds is a function of the step alone: no state to save, any number of workers, exact
+resume. A sample that does not decode or lacks a part is replaced by its neighbour and counted.
 """
 
+import contextlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,15 +14,14 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from hpc_xfer.data import crops, photometric
-from hpc_xfer.data.images import decode
-from hpc_xfer.data.sampling import Order
-from hpc_xfer.data.shards import Shard, open_shard
+from hpc_xfer.data import crops, images, photometric, targets
+from hpc_xfer.data.broken import Broken
+from hpc_xfer.data.reading import ReadAhead, Source
+from hpc_xfer.data.sampling import Order, Positions, share
 from hpc_xfer.errors import DataError
 from hpc_xfer.recipes import SimCLR, Trained
-from hpc_xfer.shard_index import IMAGE_FIELDS, ShardIndex, index_command
+from hpc_xfer.shard_index import IMAGE_FIELDS, ShardIndex
 
 Batch = dict[str, Any]
 Parts = dict[str, bytes]
@@ -29,8 +29,8 @@ _NEIGHBOURS = 100  # broken samples in a row; then the shard is, not a sample
 
 
 @dataclass
-class TrainBatches(Dataset[Batch]):
-    """`self[step]` is this rank's part of global batch `step`.
+class TrainBatches:
+    """`self[step]` is this rank's part of global batch `step`; `pieces` are what a worker loads.
 
     Keys: images uint8 (n, 3, S, S), for SimCLR (n, 2, 3, S, S) with colour (n, 2, k); tokens
     (n, context) under clip; labels (n,) under supervised; broken, a list of what was passed over.
@@ -43,92 +43,96 @@ class TrainBatches(Dataset[Batch]):
     rank: int = 0
     ranks: int = 1
     tokenise: Callable[[list[str]], Tensor] | None = None
-    counts: dict[int, int] = field(init=False)  # samples of each shard that are in the subset
-    _open: dict[int, Shard] = field(default_factory=dict)
+    source: Source = field(init=False)
+    share: Positions = field(init=False)  # of the global batch
 
     def __post_init__(self) -> None:
-        subset = self.order.subset
-        self.counts = dict(zip(subset.shards, subset.counts, strict=True))
+        self.source = Source(self.index)
+        self.share = share(self.order.batch, self.rank, self.ranks, self.recipe.accumulate or 1)
 
     def __getitem__(self, step: int) -> Batch:
-        epoch, places = self.order.at(step)
-        share = len(places) // self.ranks
+        return self._batch(step, self.share)
+
+    def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
+        """One of `workers` pieces of this rank's batches, step after step; joined they are it.
+
+        A worker keeps to its place in the batch and so to its lanes, and reads their shards alone.
+        """
+        chosen = np.array_split(self.share, workers)[worker]
+        with contextlib.closing(ReadAhead(self.source, self.order, chosen)) as ahead:
+            for step in steps:
+                ahead.reach(step)
+                yield self._batch(step, chosen) if len(chosen) else {}
+
+    def _batch(self, step: int, chosen: Positions) -> Batch:
+        epoch, places = self.order.at(step, chosen)
         batch = _Collector(self, epoch)
-        for place in places[self.rank * share : (self.rank + 1) * share]:
+        for place in places:
             batch.add(*place)
         return batch.tensors()
-
-    def shard(self, number: int) -> Shard:
-        """Shards stay open, but only so many: a node may allow 1,024 open files."""
-        if number not in self._open:
-            if len(self._open) >= 64:
-                self._open.pop(next(iter(self._open)))
-            entry = self.index.entries[number]
-            shard = open_shard(self.index.path(entry))
-            if len(shard) != entry.samples:
-                raise DataError(
-                    f"{shard.path}: holds {len(shard):,} samples where the index says "
-                    f"{entry.samples:,}; run {index_command(self.index.folder)}"
-                )
-            self._open[number] = shard
-        return self._open[number]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": {}}
 
 
 class _Collector:
     def __init__(self, batches: TrainBatches, epoch: int) -> None:
         self.batches, self.epoch = batches, epoch
+        self.target = targets.reader(batches.recipe, batches.index.classes or ())
+        self.fields = (*IMAGE_FIELDS, *targets.fields(batches.recipe))
         self.images: list[Tensor] = []
         self.colours: list[np.ndarray] = []
-        self.captions: list[str] = []
-        self.labels: list[int] = []
-        self.broken: list[str] = []
+        self.targets: list[Any] = []
+        self.broken: list[Broken] = []
 
     def add(self, number: int, position: int) -> None:
-        """The sample at a place, or the next in its shard that is whole."""
-        shard, inside = self.batches.shard(number), self.batches.counts[number]
-        for attempt in range(min(_NEIGHBOURS, inside)):
-            place = (position + attempt) % inside
+        """The sample at a place, or the next of its shard in the subset that is whole."""
+        shard = self.batches.source.shard(number)
+        name = self.batches.index.entries[number].name
+        tried = 0
+        for place in self._candidates(number, position):
             try:
-                self._take(shard.read(place), self._rng(number, place))
+                self._take(shard.read(place, self.fields), self._rng(number, place))
                 return
             except (DataError, ValueError) as error:
-                name = self.batches.index.entries[number].name
-                self.broken.append(f"{name}: {shard.keys[place]}: {error}")
+                self.broken.append(Broken(name, shard.keys[place], str(error)))
+                tried += 1
+        folder = self.batches.index.folder
         raise DataError(
-            f"{self.batches.index.folder}/{self.batches.index.entries[number].name}: "
-            f"{min(_NEIGHBOURS, inside)} broken samples in a row, the last: {self.broken[-1]}; run "
-            f"`python -m hpc_xfer.shards check {shlex.quote(str(self.batches.index.folder))}`"
+            f"{folder}/{name}: {tried} broken samples in a row, the last: {self.broken[-1]}; run "
+            f"`python -m hpc_xfer.shards check {shlex.quote(str(folder))}`"
         )
+
+    def _candidates(self, number: int, position: int) -> Iterator[int]:
+        yield position
+        neighbours = self.batches.order.subset.neighbours(number, position)
+        yield from neighbours[1:_NEIGHBOURS].tolist()
 
     def _rng(self, number: int, place: int) -> Generator:
         return np.random.default_rng((self.batches.recipe.seed, 3, self.epoch, number, place))
 
     def _take(self, parts: Parts, rng: Generator) -> None:
         """All of a sample or nothing of it."""
-        method = self.batches.recipe.method
-        target: Any = None
-        if method == "clip":
-            target = _caption(parts)
-        elif method == "supervised":
-            target = _label(parts, len(self.batches.index.classes or ()))
-        image = decode(_image(parts))
         recipe, size = self.batches.recipe, self.batches.size
+        target = self.target(parts, rng)
+        views = self._views(_image(parts), rng, 2 if isinstance(recipe, SimCLR) else 1)
         if isinstance(recipe, SimCLR):
-            views = [crops.augmented(image, rng, size, recipe.crop, recipe.flip) for _ in range(2)]
             self.images.append(torch.stack(views))
             self.colours += [
-                photometric.draw(rng, recipe.jitter, recipe.gray, recipe.blur, size)
-                for _ in range(2)
+                photometric.draw(rng, recipe.jitter, recipe.gray, recipe.blur, size) for _ in views
             ]
-            return
-        self.images.append(crops.augmented(image, rng, size, recipe.crop, recipe.flip))
-        if method == "clip":
-            self.captions.append(target)
         else:
-            self.labels.append(target)
+            self.images += views
+            self.targets.append(target)
+
+    def _views(self, data: bytes, rng: Generator, number: int) -> list[Tensor]:
+        """Drawn before decoding where the sides are known, so that no more is decoded than seen."""
+        recipe, size = self.batches.recipe, self.batches.size
+        known = images.sides(data)
+        image = None if known else images.decode(data)
+        height, width = known or image.shape[1:]  # type: ignore[union-attr]
+        views = [crops.draw(rng, height, width, recipe.crop, recipe.flip) for _ in range(number)]
+        shrink = crops.shrinkage(views, size) if known else 1
+        if image is None:
+            image = images.decode(data, shrink=shrink)
+        return [crops.cut(image, view, size, shrink) for view in views]
 
     def tensors(self) -> Batch:
         batch: Batch = {"images": torch.stack(self.images), "broken": self.broken}
@@ -136,11 +140,11 @@ class _Collector:
             batch["colour"] = torch.from_numpy(np.stack(self.colours)).view(
                 len(self.images), 2, photometric.WIDTH
             )
-        if self.captions:
+        elif self.batches.recipe.method == "clip":
             assert self.batches.tokenise is not None
-            batch["tokens"] = self.batches.tokenise(self.captions)
-        if self.labels:
-            batch["labels"] = torch.tensor(self.labels)
+            batch["tokens"] = self.batches.tokenise(self.targets)
+        else:
+            batch["labels"] = torch.tensor(self.targets)
         return batch
 
 
@@ -149,19 +153,3 @@ def _image(parts: Parts) -> bytes:
         if name in parts:
             return parts[name]
     raise DataError(f"has no image ({', '.join(IMAGE_FIELDS)})")
-
-
-def _caption(parts: Parts) -> str:
-    caption = parts.get("txt", b"").decode("utf-8", errors="replace").strip()
-    if not caption:
-        raise DataError("has no caption (txt)")
-    return caption
-
-
-def _label(parts: Parts, classes: int) -> int:
-    if "cls" not in parts:
-        raise DataError("has no label (cls)")
-    label = int(parts["cls"])
-    if not 0 <= label < classes:
-        raise DataError(f"label {label} is outside of the {classes} classes")
-    return label

@@ -2,33 +2,45 @@
 
     subset = Subset.of(sizes=[1000, 1000, 704], samples=2000, seed=0)
     order = Order(subset, batch=256, seed=0)
-    order.batch(step=17)           # 256 positions in the subset, the same on every rank
-    subset.locate(position)        # (shard, sample in it)
+    epoch, places = order.at(step=17)      # 256 of (shard, sample in it), the same on every rank
+    share(256, rank=1, ranks=8)            # which of them are a rank's
 
-The number of ranks and workers is not an argument: rank r takes its part of the global batch. So a
-run can stop at any step and go on with as many processes as it likes.
+The number of ranks and workers is no argument of the order: each takes its part of the global
+batch. So a run can stop at any step and go on with as many processes as it likes.
+
+Large sources are read in lanes: the samples of an epoch are cut into 32 stretches of equal length,
+and each batch takes its 32nd part from every one of them. A rank's part of the batch is whole
+lanes, so that it reads its own shards, from front to back, and no others. Inside a lane samples are
+shuffled within windows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
+Place = tuple[int, int]  # shard, sample in it
 
-# Samples are shuffled inside windows of this many, shards between windows: at 100 kB a sample a
-# window is 6.5 GB of neighbouring bytes, not the whole source. It decides the order: fixed.
+# Samples are shuffled inside windows of this many, over all lanes together: at 35 kB a sample they
+# are 2.3 GB, which the nodes of a job hold in their page caches. It decides the order: fixed.
 WINDOW = 1 << 16
+LANES = 32  # at most; shards that one process has open at a time, where it reads them all
 
 
 @dataclass(frozen=True)
 class Subset:
-    """The first N samples of a seeded order of shards: the smaller is inside the larger."""
+    """The first N samples of a seeded order of shards, and of samples in the last of them.
+
+    The smaller is inside the larger.
+    """
 
     shards: tuple[int, ...]  # in order; indices into the source's index
-    counts: tuple[int, ...]  # samples taken of each, from its start
+    counts: tuple[int, ...]  # samples taken of each
+    sizes: tuple[int, ...]  # samples that each holds
+    seed: int
 
     @classmethod
     def of(cls, sizes: Sequence[int], samples: int, seed: int) -> "Subset":
@@ -47,11 +59,24 @@ class Subset:
                 shards.append(int(shard))
                 counts.append(take)
             left -= take
-        return cls(tuple(shards), tuple(counts))
+        return cls(tuple(shards), tuple(counts), tuple(sizes[s] for s in shards), seed)
 
     @property
     def samples(self) -> int:
         return sum(self.counts)
+
+    def members(self, which: int) -> Positions:
+        """Samples taken of the shard `shards[which]`, ascending as they lie in it."""
+        taken, size = self.counts[which], self.sizes[which]
+        if taken == size:
+            return np.arange(size)
+        rng = np.random.default_rng((self.seed, 4, self.shards[which]))
+        return np.sort(rng.permutation(size)[:taken])
+
+    def neighbours(self, shard: int, place: int) -> Positions:
+        """The members of a shard from `place` on, and around."""
+        members = self.members(self.shards.index(shard))
+        return np.roll(members, -int(np.searchsorted(members, place)))
 
 
 @dataclass(frozen=True)
@@ -68,37 +93,132 @@ class Order:
         """Full batches only; the remainder differs from epoch to epoch, so nothing is left out."""
         return self.subset.samples // self.batch
 
-    def at(self, step: int) -> tuple[int, list[tuple[int, int]]]:
-        """Epoch, and (shard, sample in it) of each place of the global batch."""
+    @property
+    def dropped(self) -> int:
+        """Samples that an epoch leaves out, since they fill no batch."""
+        return self.subset.samples - self.steps_per_epoch * self.batch
+
+    @cached_property
+    def lanes(self) -> int:
+        """What fits into one window needs no lanes; else as many as divide the batch evenly."""
+        if self.subset.samples <= self.window:
+            return 1
+        return next(n for n in range(min(LANES, self.batch), 0, -1) if self.batch % n == 0)
+
+    def at(self, step: int, chosen: Positions | None = None) -> tuple[int, list[Place]]:
+        """Epoch, and the places of the global batch, or of the `chosen` of its positions."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        start = within * self.batch
-        places = np.concatenate(
-            [
-                self._window(epoch, w)[max(start - w * self.window, 0) : stop - w * self.window]
-                for stop in [start + self.batch]
-                for w in range(start // self.window, (stop - 1) // self.window + 1)
-            ]
-        )
-        order, ends = _stream(self.subset, self.seed, epoch)
-        which = np.searchsorted(ends, places, side="right")
+        chosen = np.arange(self.batch) if chosen is None else chosen
+        lane, offset = np.divmod(chosen, self._per_step)
+        found = np.empty(len(chosen), dtype=np.int64)
+        for each in np.unique(lane):
+            here = lane == each
+            found[here] = self._stream_positions(epoch, int(each), within, offset[here])
+        return epoch, self._places(epoch, found)
+
+    def stretches(self, step: int, lane: int) -> tuple[tuple[int, int], list[tuple[int, int, int]]]:
+        """What a lane's window holds: its (epoch, number), and (shard, from, to) to read, in order.
+
+        Positions up to, not including, `to`.
+        """
+        epoch, within = divmod(step, self.steps_per_epoch)
+        number = within * self._per_step // self._width
+        low, high = self._bounds(lane, number)
+        return (epoch, number), list(self._runs(epoch, low, high))
+
+    def lanes_of(self, chosen: Positions) -> list[int]:
+        """The lanes that these positions of a batch are in."""
+        return [int(lane) for lane in np.unique(chosen // self._per_step)]
+
+    @property
+    def steps_per_window(self) -> int:
+        """After so many steps at the latest a lane is in its next window."""
+        return max(1, self._width // self._per_step)
+
+    @property
+    def _per_step(self) -> int:
+        """Samples of each lane in a batch."""
+        return self.batch // self.lanes
+
+    @property
+    def _width(self) -> int:
+        """Samples of a lane's window."""
+        return max(self._per_step, self.window // self.lanes)
+
+    def _bounds(self, lane: int, window: int) -> tuple[int, int]:
+        """From where to where in the stream of samples a lane's window reaches."""
+        length = self.steps_per_epoch * self._per_step
+        low = window * self._width
+        return lane * length + low, lane * length + min(low + self._width, length)
+
+    def _stream_positions(self, epoch: int, lane: int, within: int, offset: Positions) -> Positions:
+        inside = within * self._per_step + offset
+        window, place = np.divmod(inside, self._width)
+        found = np.empty(len(offset), dtype=np.int64)
+        for each in np.unique(window):
+            here = window == each
+            low, high = self._bounds(lane, int(each))
+            shuffled = _shuffled(self.seed, epoch, lane, int(each), high - low)
+            found[here] = low + shuffled[place[here]]
+        return found
+
+    def _places(self, epoch: int, stream: Positions) -> list[Place]:
+        order, ends, shift = _stream(self.subset, self.seed, epoch)
+        at = (stream + shift) % self.subset.samples
+        which = np.searchsorted(ends, at, side="right")
         begins = np.concatenate([[0], ends])[which]
-        shards = np.asarray(self.subset.shards)[order[which]]
-        return epoch, list(zip(shards.tolist(), (places - begins).tolist(), strict=True))
+        return [
+            (self.subset.shards[slot], self._member(slot, inside))
+            for slot, inside in zip(order[which].tolist(), (at - begins).tolist(), strict=True)
+        ]
 
-    def _window(self, epoch: int, number: int) -> Positions:
-        """Shuffled stream positions of one window."""
-        low = number * self.window
-        high = min(low + self.window, self.subset.samples)
-        return _shuffled(self.seed, epoch, number, low, high)
+    def _member(self, slot: int, inside: int) -> int:
+        if self.subset.counts[slot] == self.subset.sizes[slot]:
+            return inside
+        return int(_members(self.subset, slot)[inside])
+
+    def _runs(self, epoch: int, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+        """The stream from `low` to `high` as stretches of shards; it is a ring."""
+        order, ends, shift = _stream(self.subset, self.seed, epoch)
+        left, at = high - low, (low + shift) % self.subset.samples
+        while left:
+            which = int(np.searchsorted(ends, at, side="right"))
+            begin = int(ends[which - 1]) if which else 0
+            take = min(left, int(ends[which]) - at)
+            slot = int(order[which])
+            first, last = at - begin, at - begin + take - 1
+            yield (
+                self.subset.shards[slot],
+                self._member(slot, first),
+                self._member(slot, last) + 1,
+            )
+            left, at = left - take, (at + take) % self.subset.samples
+
+
+def share(batch: int, rank: int, ranks: int, accumulate: int = 1) -> Positions:
+    """Positions of the global batch that are a rank's: its part of each micro-batch, in order.
+
+    Micro-batch j is the j-th of `accumulate` equal slices of the global batch, on any number of
+    ranks; `batch` is a multiple of `ranks * accumulate`.
+    """
+    whole = np.arange(batch).reshape(accumulate, ranks, -1)
+    return whole[:, rank].reshape(-1)
 
 
 @lru_cache(maxsize=4)
-def _stream(subset: Subset, seed: int, epoch: int) -> tuple[Positions, Positions]:
-    """The shards of an epoch in their order, and where each ends in the stream of samples."""
-    order = np.random.default_rng((seed, 1, epoch)).permutation(len(subset.shards))
-    return order, np.cumsum(np.asarray(subset.counts, dtype=np.int64)[order])
+def _stream(subset: Subset, seed: int, epoch: int) -> tuple[Positions, Positions, int]:
+    """The shards of an epoch in their order, where each ends in the stream, where it begins."""
+    rng = np.random.default_rng((seed, 1, epoch))
+    order = rng.permutation(len(subset.shards))
+    ends = np.cumsum(np.asarray(subset.counts, dtype=np.int64)[order])
+    return order, ends, int(rng.integers(subset.samples))
+
+
+@lru_cache(maxsize=4 * LANES)
+def _shuffled(seed: int, epoch: int, lane: int, window: int, samples: int) -> Positions:
+    return np.random.default_rng((seed, 2, epoch, lane, window)).permutation(samples)
 
 
 @lru_cache(maxsize=4)
-def _shuffled(seed: int, epoch: int, number: int, low: int, high: int) -> Positions:
-    return np.random.default_rng((seed, 2, epoch, number)).permutation(np.arange(low, high))
+def _members(subset: Subset, which: int) -> Positions:
+    return subset.members(which)

@@ -32,5 +32,7 @@ class Context:
             checkpoint_seconds=60 * self.resources.checkpoint_minutes,
             log_steps=self.resources.log_steps,
             workers=getattr(self.resources, "workers", 0),
+            compiled=getattr(self.resources, "compile", False),
+            recomputed=getattr(self.resources, "activation_checkpointing", False),
             tensorboard=self.run.kind == "pretrain",
         )

@@ -35,8 +35,9 @@ from hpc_xfer.training.classifier import (
     zero_shot_weights,
 )
 from hpc_xfer.training.encoders import Towers
-from hpc_xfer.training.loop import Outcome, Pace, train
+from hpc_xfer.training.loop import Outcome, train
 from hpc_xfer.training.schedule import adamw, warmup
+from hpc_xfer.training.step import Pace
 
 _KEPT = 2  # parents and data sets in memory, for the runs of a pack and its neighbours
 _RECALIBRATION = 1024  # images are plenty for the mean and variance of a channel
@@ -228,8 +229,16 @@ def _parent(context: Context) -> Parent:
     parent = context.run.parents[0]
     if not context.store.is_done(parent):
         raise DataError(f"the parent {parent.id} has no record; launch the study again")
-    path = context.store.run(parent.id).encoder
-    return _read_parent(path, path.stat().st_mtime_ns)
+    assert isinstance(context.run.recipe, Finetune)
+    folder = context.store.run(parent.id)
+    path = folder.product(context.run.recipe.snapshot)
+    try:
+        changed = path.stat().st_mtime_ns
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: is gone; delete {folder.path} and launch again, which pre-trains anew"
+        ) from None
+    return _read_parent(path, changed)
 
 
 @lru_cache(maxsize=_KEPT)

@@ -1,5 +1,7 @@
 """One pre-training, read from top to bottom: data, model, loop, product, record."""
 
+import hashlib
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -23,17 +25,18 @@ from hpc_xfer.recipes import (
 from hpc_xfer.shard_index import ShardIndex
 from hpc_xfer.tasks import record
 from hpc_xfer.tasks.context import Context
-from hpc_xfer.training import encoders, released
+from hpc_xfer.training import encoders, exported, released, snapshots
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.encoders import Towers, seeded
-from hpc_xfer.training.loop import Outcome, Pace, train
+from hpc_xfer.training.loop import Outcome, train
 from hpc_xfer.training.objectives import ClipObjective, SimCLRObjective, SupervisedObjective
 from hpc_xfer.training.schedule import adamw, warmup
+from hpc_xfer.training.step import Pace
 
 
 def run(context: Context) -> None:
-    """Leave encoder.pt and record.json.
+    """Leave encoder.pt, encoder.safetensors, the snapshots that are asked for, and record.json.
 
     Raises:
         XferError: see training/loop.py; nothing that looks finished is left behind.
@@ -45,9 +48,10 @@ def run(context: Context) -> None:
     outcome = Outcome(loss=0.0)
     if isinstance(recipe, Trained):
         index = _source(context, recipe)
-        data = {"source": index.fingerprint, "shards": len(index.entries)}
+        order = _order(recipe, index)
+        data = _fingerprints(index, order)
         towers = encoders.build(recipe.arch, recipe.seed, with_text=isinstance(recipe, Clip))
-        outcome = _train(context, recipe, index, towers)
+        outcome = _train(context, recipe, index, order, towers)
     else:
         towers = _untrained(context, recipe)
 
@@ -56,6 +60,7 @@ def run(context: Context) -> None:
     assert context.claim is not None
     context.claim.check()
     encoders.save(context.dir.encoder, recipe.arch, towers)
+    exported.write(context.dir.safetensors, recipe.arch, towers)
     timing = {
         "seconds": time.monotonic() - begun,
         "train_seconds": outcome.seconds,
@@ -76,18 +81,36 @@ def objective_of(recipe: Trained, towers: Towers, classes: int, world: World) ->
         return SupervisedObjective(towers, recipe, classes)
 
 
-def _train(context: Context, recipe: Trained, index: ShardIndex, towers: Towers) -> Outcome:
-    world = context.world
-    if recipe.batch % world.size:
-        raise DataError(
-            f"batch {recipe.batch} cannot be shared by {world.size} processes; change "
-            "resources.pretrain.gpus"
-        )
+def _order(recipe: Trained, index: ShardIndex) -> Order:
     try:
         subset = Subset.of([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
     except ValueError as error:
         raise DataError(f"{index.folder}: {error}; lower samples or name a larger source") from None
-    order = Order(subset, recipe.batch, recipe.seed)
+    return Order(subset, recipe.batch, recipe.seed)
+
+
+def _fingerprints(index: ShardIndex, order: Order) -> dict[str, Any]:
+    """What was read: the whole source, and which samples of it."""
+    subset = order.subset
+    names = [index.entries[shard].sha256 for shard in subset.shards]
+    members = json.dumps([names, subset.counts, subset.seed], separators=(",", ":"))
+    return {
+        "source": index.fingerprint,
+        "shards": len(subset.shards),
+        "subset": hashlib.sha256(members.encode()).hexdigest(),
+    }
+
+
+def _train(
+    context: Context, recipe: Trained, index: ShardIndex, order: Order, towers: Towers
+) -> Outcome:
+    world = context.world
+    if recipe.batch % (world.size * (recipe.accumulate or 1)):
+        parts = f" in {recipe.accumulate} parts each" if recipe.accumulate else ""
+        raise DataError(
+            f"batch {recipe.batch} cannot be shared by {world.size} processes{parts}; change "
+            "resources.pretrain.gpus"
+        )
     batches = TrainBatches(
         index=index,
         order=order,
@@ -97,11 +120,16 @@ def _train(context: Context, recipe: Trained, index: ShardIndex, towers: Towers)
         ranks=world.size,
         tokenise=encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None,
     )
-    steps = max(1, recipe.samples_seen // recipe.batch)
+    steps = recipe.steps_of(recipe.samples_seen)
     objective = objective_of(recipe, towers, len(index.classes or ()), world)
     # The checkpoint holds what the optimiser updates, so both are made before it is read.
     objective = objective.to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
+
+    def save(path: Path) -> None:
+        _take_heads(towers, objective, index)
+        encoders.save(path, recipe.arch, towers)
+
     outcome = train(
         objective,
         optimizer,
@@ -115,16 +143,25 @@ def _train(context: Context, recipe: Trained, index: ShardIndex, towers: Towers)
             precision=recipe.precision,
             seed=recipe.seed,
             broken_allowed=int(recipe.max_broken * recipe.samples_seen),
+            accumulate=recipe.accumulate or 1,
         ),
         context.habits,
         context.dir,
         Checkpoints(context.dir, context.claim),
         world,
         context.stop,
+        snapshots.hooks(context.dir, recipe, context.claim, save),
     )
+    _take_heads(towers, objective, index)
+    return outcome
+
+
+def _take_heads(towers: Towers, objective: nn.Module, index: ShardIndex) -> None:
+    """What a method trained beside the towers and a product has too."""
     if isinstance(objective, ClipObjective):
         towers.logit_scale = objective.logit_scale.detach().clamp(0, objective.limit).cpu()
-    return outcome
+    if isinstance(objective, SupervisedObjective):
+        towers.classes, towers.head = index.classes, objective.head
 
 
 def _source(context: Context, recipe: Trained) -> ShardIndex:
@@ -132,10 +169,8 @@ def _source(context: Context, recipe: Trained) -> ShardIndex:
     if folder is None:
         raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")
     index = ShardIndex.load(Path(folder))
-    if isinstance(recipe, Supervised) and not index.classes:
-        raise DataError(f"{folder}: has no labels (cls), which supervised needs; name another")
-    if isinstance(recipe, Clip) and "txt" not in index.fields:
-        raise DataError(f"{folder}: has no captions (txt), which clip needs; name another")
+    if lacks := recipe.lacks(index.fields, index.classes):
+        raise DataError(f"{folder}: has no {lacks}, which {recipe.method} needs; name another")
     return index
 
 
@@ -155,9 +190,20 @@ def _metrics(recipe: Pretrain, outcome: Outcome, towers: Towers) -> dict[str, An
     return {
         "samples_seen": outcome.steps * recipe.batch,
         "steps": outcome.steps,
+        **_snapshots_seen(recipe),
         "final_loss": outcome.loss,
         "samples_per_second": round(outcome.samples_per_second, 1),
-        "skipped_samples": len(outcome.broken),
-        "broken": outcome.broken[:100],
+        "skipped_samples": outcome.broken.total,
+        "broken": outcome.broken.examples,
+        "broken_by_shard": outcome.broken.shards,
+        "dropped_per_epoch": recipe.samples % recipe.batch,
+        "ranks": [{"from_step": step, "ranks": ranks} for step, ranks in outcome.worlds],
         "visual_parameters": weights,
     }
+
+
+def _snapshots_seen(recipe: Trained) -> dict[str, Any]:
+    """How many samples each snapshot has really seen: those of whole steps."""
+    if not recipe.snapshots:
+        return {}
+    return {"snapshots": {str(n): recipe.steps_of(n) * recipe.batch for n in recipe.snapshots}}

@@ -4,7 +4,8 @@ torch's SyncBatchNorm needs CUDA; `GlobalBatchNorm` is the same arithmetic with 
 gloo has too. Both give, on n ranks, what BatchNorm gives in one process on the whole batch.
 """
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.distributed as dist
@@ -70,6 +71,24 @@ def recalibrate(module: nn.Module, batches: Iterable[Tensor]) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     module.eval()
+
+
+@contextlib.contextmanager
+def forgetting(module: nn.Module) -> Iterator[None]:
+    """What goes through the module here is normalised as in training and leaves no statistics.
+
+    For a second forward of the same batch. The statistics are put back instead of being kept from
+    changing: what is saved for the backward pass must not differ between the two.
+    """
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    buffers = [buffer for norm in norms for buffer in norm.buffers()]
+    before = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
 
 
 def synchronise(module: nn.Module, world: World) -> nn.Module:

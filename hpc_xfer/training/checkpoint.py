@@ -137,6 +137,9 @@ class Checkpoints:
         Only of files that a run's owner alone writes: a launcher may be at recipe.json right now.
         """
         run = self.run
-        for own in (run.checkpoint, run.encoder, run.hits, run.progress, run.metrics, run.record):
+        results = (run.encoder, run.safetensors, run.hits, run.record)
+        for own in (run.checkpoint, *results, run.progress, run.metrics):
             for left in run.path.glob(f".{own.name}.*.tmp"):
                 left.unlink(missing_ok=True)
+        for left in run.snapshots.glob(".*.tmp"):
+            left.unlink(missing_ok=True)

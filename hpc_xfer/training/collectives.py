@@ -9,7 +9,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import GradBucket
 from torch.autograd import Function
+from torch.futures import Future
 
 from hpc_xfer.training.distributed import World
 
@@ -26,6 +28,23 @@ def gather(value: Tensor, world: World) -> Tensor:
         return value
     everything: Tensor = _Gather.apply(value, world.rank, world.size)
     return everything
+
+
+def mean_in_order(size: int, bucket: GradBucket) -> Future[Tensor]:
+    """Hook of DistributedDataParallel: gradients are added in the order of the ranks.
+
+    gloo adds in an order that depends on where a gradient lies in its bucket, and the first step of
+    a process has other buckets than those after it: a resumed run would differ in the last bits.
+    """
+    mine = bucket.buffer()
+    parts = [torch.empty_like(mine) for _ in range(size)]
+    dist.all_gather(parts, mine)
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    done: Future[Tensor] = Future()
+    done.set_result(total.div_(size))
+    return done
 
 
 class _Sum(Function):

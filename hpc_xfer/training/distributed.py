@@ -45,7 +45,7 @@ class World:
         """Per flag, whether any rank raised it; all ranks get the same answer."""
         if self.size == 1:
             return list(flags)
-        votes = torch.tensor([float(flag) for flag in flags], device=self.device)
+        votes = torch.tensor([float(flag) for flag in flags])  # on the CPU: waits for no GPU
         dist.all_reduce(votes, op=dist.ReduceOp.MAX)
         return [vote > 0 for vote in votes.tolist()]
 
@@ -86,7 +86,7 @@ def join(
     assert meeting is not None, "several processes need a place to meet"
     network.tell_gloo()
     store = _host(meeting, size) if rank == 0 else _guest(meeting, size, stop)
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
         yield World(rank, size, device)

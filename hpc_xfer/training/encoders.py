@@ -41,6 +41,8 @@ class Towers:
     text: nn.Module | None = None
     projection: nn.Module | None = None  # features -> joint space, where they differ
     logit_scale: Tensor | None = None  # log of the inverse temperature
+    classes: tuple[str, ...] | None = None  # that `supervised` was trained to tell apart
+    head: nn.Module | None = None  # features -> logits of those
 
     def image_features(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) -> (N, joint dim), on the unit sphere."""
@@ -71,30 +73,62 @@ def build(arch: Arch, seed: int, with_text: bool) -> Towers:
         return _open_clip(config, with_text)
 
 
+_SIMPLE = "SimpleTokenizer"  # open_clip's, of byte pairs, as OpenAI's CLIP has it
+
+
 def tokenizer(arch: Arch) -> Tokenizer:
     """list of captions -> (N, context) token ids."""
-    if isinstance(arch, Architecture):
-        context = architectures.model_config(arch)["text_cfg"].get("context_length", 77)
+    name, context = _tokenizer_of(arch)
+    if name == _SIMPLE:
         return cast(Tokenizer, open_clip.SimpleTokenizer(context_length=context))
-    name = architectures.TORCHVISION_TEXT if arch in architectures.TORCHVISION else arch
     return cast(Tokenizer, open_clip.get_tokenizer(name))
 
 
+def _tokenizer_of(arch: Arch) -> tuple[str, int]:
+    """What open_clip.get_tokenizer or open_clip itself calls it, and tokens per caption."""
+    context = architectures.model_config(arch)["text_cfg"].get("context_length", 77)
+    if isinstance(arch, Architecture):
+        return _SIMPLE, context
+    return architectures.TORCHVISION_TEXT if arch in architectures.TORCHVISION else arch, context
+
+
 def save(path: Path, arch: Arch, towers: Towers) -> None:
-    """The product of a pre-training: weights and how to feed them, readable without our code."""
-    parts = {"visual": towers.visual, "text": towers.text, "projection": towers.projection}
-    state: dict[str, Any] = {
+    """The product of a pre-training: weights and how to feed them, readable without our code.
+
+    Raises:
+        StoreError: the disk is full or cannot be written.
+    """
+    state = description(arch, towers)
+    for name, module in _parts(towers).items():
+        weights = None if module is None else module.state_dict()
+        state[name] = None if weights is None else {k: v.cpu() for k, v in weights.items()}
+    checkpoint.write(path, state)
+
+
+def description(arch: Arch, towers: Towers) -> dict[str, Any]:
+    """All of a product but its weights, as plain values; None is what its method has not."""
+    with_text = towers.text is not None
+    name, context = _tokenizer_of(arch) if with_text else (None, None)
+    return {
         "schema": 1,
         "arch": arch.model_dump(mode="json") if isinstance(arch, Architecture) else arch,
         "mean": list(towers.normalisation[0]),
         "std": list(towers.normalisation[1]),
         "image_size": towers.image_size,
         "logit_scale": None if towers.logit_scale is None else float(towers.logit_scale),
+        "tokenizer": name,
+        "context_length": context,
+        "classes": None if towers.classes is None else list(towers.classes),
     }
-    for name, module in parts.items():
-        weights = None if module is None else module.state_dict()
-        state[name] = None if weights is None else {k: v.cpu() for k, v in weights.items()}
-    checkpoint.write(path, state)
+
+
+def _parts(towers: Towers) -> dict[str, nn.Module | None]:
+    return {
+        "visual": towers.visual,
+        "text": towers.text,
+        "projection": towers.projection,
+        "head": towers.head,
+    }
 
 
 def load(path: Path) -> tuple[Arch, Towers]:
@@ -116,6 +150,10 @@ def load(path: Path) -> tuple[Arch, Towers]:
         towers.logit_scale = torch.tensor(state["logit_scale"])
     if towers.projection is not None and state["projection"] is not None:
         towers.projection.load_state_dict(state["projection"])
+    if state.get("head") is not None:
+        towers.classes = tuple(state["classes"])
+        towers.head = nn.Linear(towers.dim, len(towers.classes))
+        towers.head.load_state_dict(state["head"])
     return arch, towers
 
 

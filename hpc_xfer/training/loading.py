@@ -6,33 +6,43 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from torch.utils.data import DataLoader, Dataset
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from hpc_xfer.errors import DataError
 
 Batch = dict[str, Any]
 
 
+class Batches(Protocol):
+    """What can be trained on."""
+
+    def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
+        """One of `workers` pieces of each step's batch: tensors with samples first, and lists."""
+
+
 @dataclass
 class Loader:
-    """A batch per step, or {"failure": why there is none}."""
+    """A batch per step, or {"failure": why there is none}.
 
-    batches: Dataset[Batch]
+    Each process loads its piece of every batch, always the same one.
+    """
+
+    batches: Batches
     steps: range
     workers: int  # processes; 0 loads in this one
-    pinned: bool
+    device: torch.device
     waited: float = 0.0  # seconds that batches kept us waiting
 
     def loaded(self) -> Generator[Batch, None, None]:
         """Closing ends the processes: the iterator that has them is held here alone."""
         loader = DataLoader(
-            _Told(self.batches),
+            _Pieces(self.batches, self.steps),
             batch_size=None,
-            sampler=self.steps,
             num_workers=self.workers,
-            pin_memory=self.pinned,
+            pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if self.workers else None,
             worker_init_fn=_leave_signals_to_the_main_process if self.workers else None,
         )
@@ -40,24 +50,43 @@ class Loader:
             iterator = iter(loader)
         while True:
             begun = time.monotonic()
-            batch = next(iterator, None)
-            self.waited += time.monotonic() - begun
-            if batch is None:
+            # DataLoader asks its processes in turn, so these are the pieces of one step.
+            pieces = [next(iterator, None) for _ in range(max(1, self.workers))]
+            if pieces[0] is None:
                 return
+            batch = _joined([piece for piece in pieces if piece], self.device)
+            self.waited += time.monotonic() - begun
             yield batch
 
 
-@dataclass
-class _Told(Dataset[Batch]):
+def _joined(pieces: list[Batch], device: torch.device) -> Batch:
+    """The batch of its pieces, on the device: there joining costs nothing, here 10 ms for 40 MB."""
+    for piece in pieces:
+        if "failure" in piece:
+            return piece
+    return {name: _together([piece[name] for piece in pieces], device) for name in pieces[0]}
+
+
+def _together(values: list[Any], device: torch.device) -> Any:
+    if not isinstance(values[0], torch.Tensor):
+        return [item for value in values for item in value]
+    there = [value.to(device, non_blocking=True) for value in values]
+    return there[0] if len(there) == 1 else torch.cat(there)
+
+
+class _Pieces(IterableDataset[Batch]):
     """Out of a loader process an exception comes as a traceback, so failures are told as data."""
 
-    batches: Dataset[Batch]
+    def __init__(self, batches: Batches, steps: range) -> None:
+        self.batches, self.steps = batches, steps
 
-    def __getitem__(self, step: int) -> Batch:
+    def __iter__(self) -> Iterator[Batch]:
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
         try:
-            return self.batches[step]
+            yield from self.batches.pieces(self.steps, worker, workers)
         except DataError as error:
-            return {"failure": str(error)}
+            yield {"failure": str(error)}
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:

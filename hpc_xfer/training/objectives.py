@@ -1,7 +1,10 @@
 """What is minimised: one module per method, from a batch on the device to a scalar loss.
 
 Every loss is over the global batch: features of all ranks are gathered with their gradients, so
-that the mean over ranks (which DistributedDataParallel takes) is the loss of one process.
+that the mean over ranks (which DistributedDataParallel takes) is the loss of one process. Rows of
+this rank stand against columns of all, so the matrix of logits grows with the number of ranks, not
+with its square (open_clip's local_loss with gather_with_grad). Under autocast the towers are in
+half precision, the losses are not: bf16 tells logits near 100 apart by 0.5.
 Batches are dicts of tensors; N is the rank's share of the global batch.
 """
 
@@ -38,7 +41,27 @@ class Normalise(nn.Module):
         return out.contiguous(memory_format=torch.channels_last)
 
 
-class ClipObjective(nn.Module):
+class Contrastive(nn.Module):
+    """A loss over pairs of samples, in two halves: accumulation (step.py) needs them apart."""
+
+    def features(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What the loss is made of: (N, d) each, or () where it is the same for all samples."""
+        raise NotImplementedError
+
+    def loss(self, *features: Tensor) -> Tensor:
+        """() over the features of all ranks."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch, upstream: tuple[Tensor, ...] | None = None) -> Tensor:
+        """The loss; or with `upstream`, its gradient at the features, what has that gradient."""
+        features = self.features(batch)
+        if upstream is None:
+            return self.loss(*features)
+        pairs = zip(features, upstream, strict=True)
+        return torch.stack([(value * gradient).sum() for value, gradient in pairs]).sum()
+
+
+class ClipObjective(Contrastive):
     """InfoNCE between images and captions (Radford et al. 2021, fig. 3)."""
 
     def __init__(self, towers: Towers, recipe: Clip, world: World) -> None:
@@ -50,8 +73,8 @@ class ClipObjective(nn.Module):
         self.limit = torch.tensor(recipe.max_logit_scale).log().item()
         self.world = world
 
-    def forward(self, batch: Batch) -> Tensor:
-        """images (N, 3, S, S) uint8, tokens (N, context) -> ()."""
+    def features(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """images (N, 3, S, S) uint8, tokens (N, context) -> images, texts, logit scale."""
         with torch.no_grad():  # inside the graph, what is beyond the limit would never come back
             self.logit_scale.clamp_(0, self.limit)
         features = self.visual(self.normalise(batch["images"]))
@@ -59,10 +82,16 @@ class ClipObjective(nn.Module):
             features = self.projection(features)
         image = F.normalize(_full(features), dim=-1)
         text = F.normalize(_full(self.text(batch["tokens"])), dim=-1)
-        return info_nce(image, text, self.logit_scale.exp(), self.world)
+        return image, text, self.logit_scale.exp()
+
+    def loss(self, *features: Tensor) -> Tensor:
+        """images (N, d), texts (N, d), scale () -> ()."""
+        image, text, scale = features
+        with torch.autocast(image.device.type, enabled=False):
+            return info_nce(image, text, scale, self.world)
 
 
-class SimCLRObjective(nn.Module):
+class SimCLRObjective(Contrastive):
     """NT-Xent over two augmented views (Chen et al. 2020, eq. 1), projection head as in SLIP."""
 
     def __init__(self, towers: Towers, recipe: SimCLR, world: World) -> None:
@@ -71,14 +100,20 @@ class SimCLRObjective(nn.Module):
         self.head = _projection(towers.dim, recipe.projection)
         self.temperature, self.world = recipe.temperature, world
 
-    def forward(self, batch: Batch) -> Tensor:
-        """images (N, 2, 3, S, S) uint8, colour (N, 2, k), see data/photometric.py -> ()."""
+    def features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """images (N, 2, 3, S, S) uint8, colour (N, 2, k), see data/photometric.py -> two views."""
         images, colour = batch["images"].transpose(0, 1), batch["colour"].transpose(0, 1)
         with torch.autocast(images.device.type, enabled=False):  # bf16 has 8 bits, as have pixels
             views = photometric.apply(images.flatten(0, 1), colour.flatten(0, 1))
         z = F.normalize(_full(self.head(self.visual(self.normalise(views)))), dim=-1)
         first, second = z.chunk(2)
-        return nt_xent(first, second, self.temperature, self.world)
+        return first, second
+
+    def loss(self, *features: Tensor) -> Tensor:
+        """Two views (N, d) of the same images -> ()."""
+        first, second = features
+        with torch.autocast(first.device.type, enabled=False):
+            return nt_xent(first, second, self.temperature, self.world)
 
 
 class SupervisedObjective(nn.Module):

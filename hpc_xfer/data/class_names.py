@@ -1,0 +1,37 @@
+"""Names of classes that come without: from `classes.json` in the same folder, a list in order."""
+
+from collections.abc import Set
+from pathlib import Path
+
+from hpc_xfer import files
+from hpc_xfer.errors import DataError
+
+NAME = "classes.json"  # beside foreign shards or a table; our own shards have names in the index
+
+
+def known(folder: Path, found: int | Set[str]) -> tuple[str, ...] | None:
+    """Names by class number; None where nothing was found.
+
+    Args:
+        found: the highest class number plus one, or the names that occur. Without a file the first
+            are called "0", "1", ..., the others are numbered as they sort.
+
+    Raises:
+        DataError: the file is no list of names, or has not all that were found.
+    """
+    path = folder / NAME
+    if not path.exists():
+        listed = list(map(str, range(found))) if isinstance(found, int) else sorted(found)
+        return tuple(listed) or None
+    names = files.read_json(path)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path}: is not a JSON list of names; write one name per class, in order")
+    if isinstance(found, int):
+        if len(names) < found:
+            raise DataError(
+                f"{path}: names {len(names)} classes, but there is a class {found - 1}; add the "
+                "missing names"
+            )
+    elif missing := sorted(found - set(names)):
+        raise DataError(f"{path}: has not the class {missing[0]!r}; add it, or remove the file")
+    return tuple(names)

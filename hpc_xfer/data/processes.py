@@ -1,0 +1,94 @@
+"""One function over many items, on as many cores as there are: results come as they are ready.
+
+    for number, result in processes.results(function, items, workers=8): ...
+
+The processes are forked from a server that has imported the function's module once: 64 cores are
+spared 64 imports of torch. They end with us, however we end: a pipe that only we hold tells them.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from hpc_xfer.errors import DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_WAITING = 2  # items handed out per process: one at work, one at hand
+
+
+def results(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[tuple[int, Result]]:
+    """(number of the item, function(item)), in the order in which they are done.
+
+    With one worker or one item it is done here. Items are taken from `items` only when needed.
+
+    Raises:
+        DataError: a process was killed.
+        Whatever `function` raises; what runs then is ended.
+    """
+    numbered = enumerate(items)
+    first = list(islice(numbered, 2))
+    if workers == 1 or len(first) < 2:
+        for number, item in _chained(first, numbered):
+            yield number, function(item)
+        return
+    yield from _parallel(function, _chained(first, numbered), workers)
+
+
+def _parallel(
+    function: Callable[[Item], Result], items: Iterator[tuple[int, Item]], workers: int
+) -> Iterator[tuple[int, Result]]:
+    context = get_context("forkserver")
+    context.set_forkserver_preload([_module(function)])
+    ours, theirs = context.Pipe()
+    pool = ProcessPoolExecutor(workers, context, initializer=_end_with, initargs=(theirs,))
+    running: dict[Future[Result], int] = {}
+    try:
+        while True:
+            for number, item in islice(items, _WAITING * workers - len(running)):
+                running[pool.submit(function, item)] = number
+            if not running:
+                break
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(done), done.result()
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process was killed, probably for its memory; run again with fewer --workers"
+        ) from error
+    finally:
+        ours.close()
+        pool.shutdown(cancel_futures=True)
+        theirs.close()
+
+
+def _end_with(owner: Connection) -> None:
+    """End this process when the other end of the pipe is closed, by will or by death."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the owner decides
+    threading.Thread(target=_watch, args=(owner,), daemon=True).start()
+
+
+def _watch(owner: Connection) -> None:
+    owner.poll(None)  # True at the end of the pipe: nothing is ever sent
+    os._exit(1)
+
+
+def _chained(first: list[tuple[int, Item]], rest: Iterator[tuple[int, Item]]) -> Iterator[Any]:
+    yield from first
+    yield from rest
+
+
+def _module(function: Callable[..., Any]) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return function.__module__

@@ -1,0 +1,118 @@
+"""A source as one process reads it: some shards open at a time, and read ahead from front to back.
+
+Samples of a window are wanted in shuffled order, which a parallel file system serves badly. So a
+thread reads the stretches of shards that a window holds once, in order, in large pieces; what the
+samples are then read from is the page cache of the node, which no process has to hold.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+from hpc_xfer.data.sampling import LANES, Order, Positions
+from hpc_xfer.data.shards import Shard, open_shard
+from hpc_xfer.errors import DataError
+from hpc_xfer.shard_index import ShardIndex, index_command
+
+Stretch = tuple[int, int, int]  # shard, first sample, the one after the last
+_OPEN = 3 * LANES  # shards; a lane may be at a seam, and a node may allow 1,024 open files
+_PIECE = 4 << 20  # bytes of one read; Lustre's and GPFS's usual stripe or block, or several
+
+
+@dataclass
+class Source:
+    """The shards of an index by number, opened when needed."""
+
+    index: ShardIndex
+    _open: dict[int, Shard] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def shard(self, number: int) -> Shard:
+        """Raises:
+        DataError: absent, damaged, or not what the index tells of.
+        """
+        with self._lock:
+            shard = self._open.pop(number, None) or self._opened(number)
+            self._open[number] = shard  # the last to be closed
+            if len(self._open) > _OPEN:
+                self._open.pop(next(iter(self._open)))
+            return shard
+
+    def _opened(self, number: int) -> Shard:
+        entry = self.index.entries[number]
+        path = self.index.path(entry)
+        with contextlib.suppress(OSError):  # open_shard tells
+            if (size := path.stat().st_size) != entry.bytes:
+                raise DataError(
+                    f"{path}: has {size:,} bytes where the index says {entry.bytes:,}: it was "
+                    f"changed or cut off; run {index_command(self.index.folder)}"
+                )
+        shard = open_shard(path)
+        if len(shard) != entry.samples:
+            raise DataError(
+                f"{shard.path}: holds {len(shard):,} samples where the index says "
+                f"{entry.samples:,}; run {index_command(self.index.folder)}"
+            )
+        return shard
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"index": self.index}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["index"])  # type: ignore[misc]
+
+
+class ReadAhead:
+    """Reads the windows of some lanes before they are wanted, in a thread of its own."""
+
+    def __init__(self, source: Source, order: Order, chosen: Positions) -> None:
+        self.order, self.lanes = order, order.lanes_of(chosen)
+        self.source = source
+        self._asked: dict[int, tuple[int, int]] = {}  # the last window by lane
+        self._queue: SimpleQueue[list[Stretch] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def reach(self, step: int) -> None:
+        """We are at `step`: this window and the next are wanted soon."""
+        for ahead in (0, self.order.steps_per_window):
+            for lane in self.lanes:
+                window, stretches = self.order.stretches(step + ahead, lane)
+                if window > self._asked.get(lane, (-1, -1)):
+                    self._asked[lane] = window
+                    self._queue.put(stretches)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._read, name="read-ahead", daemon=True)
+            self._thread.start()
+
+    def _read(self) -> None:
+        buffer = bytearray(_PIECE)
+        while (stretches := self._queue.get()) is not None:
+            if not self._closed:
+                read_stretches(self.source.shard, stretches, buffer)
+
+    def close(self) -> None:
+        """The thread ends after the stretches it is at."""
+        self._closed = True
+        self._queue.put(None)
+
+
+def read_stretches(
+    shard: Callable[[int], Shard], stretches: Iterable[Stretch], buffer: bytearray
+) -> None:
+    """Bring stretches into the page cache. What is wrong with a shard its samples will tell."""
+    for number, first, after in stretches:
+        with contextlib.suppress(DataError, OSError):
+            there = shard(number)
+            low, high = there.begins(first), there.ends(after - 1)
+            handle = os.open(there.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                for at in range(low, high, len(buffer)):
+                    view = memoryview(buffer)[: min(len(buffer), high - at)]
+                    os.preadv(handle, [view], at)
+            finally:
+                os.close(handle)

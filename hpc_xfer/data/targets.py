@@ -1,0 +1,113 @@
+"""What goes with an image: its caption or its class, from the fields of a sample.
+
+target = reader(recipe, index.classes)
+target(shard.read(i), rng)     # a caption under clip, a class number under supervised
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.random import Generator
+
+from hpc_xfer.errors import DataError
+from hpc_xfer.recipes import Clip, Supervised, Trained
+
+Parts = dict[str, bytes]
+Reader = Callable[[Parts, Generator], Any]
+
+
+def fields(recipe: Trained) -> tuple[str, ...]:
+    """Fields of a sample that a recipe reads besides the image."""
+    if isinstance(recipe, Clip):
+        if recipe.caption is None:
+            return ("txt",)
+        if recipe.caption.keys:
+            return ("json",)
+    if isinstance(recipe, Clip | Supervised):
+        return ("cls",) if recipe.label is None else ("json",)
+    return ()
+
+
+def reader(recipe: Trained, classes: Sequence[str]) -> Reader:
+    """Of what is broken the reader says why, as a DataError."""
+    if isinstance(recipe, Clip):
+        if recipe.caption is None:
+            return lambda parts, rng: _text(parts)
+        if recipe.caption.keys:
+            keys = recipe.caption.keys
+            return lambda parts, rng: _joined(_json(parts), keys)
+        assert recipe.caption.templates is not None
+        label = _label_reader(recipe.label, classes)
+        return _Templates(recipe.caption.templates, label, classes)
+    if isinstance(recipe, Supervised):
+        label = _label_reader(recipe.label, classes)
+        return lambda parts, rng: label(parts)
+    return lambda parts, rng: None
+
+
+class _Templates:
+    """A sentence about the class, another one in each epoch."""
+
+    def __init__(
+        self, templates: Sequence[str], label: Callable[[Parts], int], classes: Sequence[str]
+    ) -> None:
+        self.templates, self.label, self.classes = templates, label, classes
+
+    def __call__(self, parts: Parts, rng: Generator) -> str:
+        name = self.classes[self.label(parts)]
+        return self.templates[int(rng.integers(len(self.templates)))].replace("{}", name)
+
+
+def _text(parts: Parts) -> str:
+    caption = parts.get("txt", b"").decode("utf-8", errors="replace").strip()
+    if not caption:
+        raise DataError("has no caption (txt)")
+    return caption
+
+
+def _json(parts: Parts) -> dict[str, Any]:
+    if "json" not in parts:
+        raise DataError("has no json")
+    try:
+        content = json.loads(parts["json"])
+    except ValueError as error:
+        raise DataError(f"its json cannot be read ({error})") from None
+    if not isinstance(content, dict):
+        raise DataError("its json is not an object of keys and values")
+    return content
+
+
+def _joined(content: dict[str, Any], keys: Sequence[str]) -> str:
+    """The texts under these keys, one after another; a list, such as of tags, is joined too."""
+    texts = [text for key in keys for text in _texts(content.get(key))]
+    if not texts:
+        raise DataError(f"has no caption (json: {', '.join(keys)})")
+    return " ".join(texts)
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [text.strip() for text in values if isinstance(text, str) and text.strip()]
+
+
+def _label_reader(key: str | None, classes: Sequence[str]) -> Callable[[Parts], int]:
+    numbers = {name: number for number, name in enumerate(classes)}
+
+    def read(parts: Parts) -> int:
+        if key is None and "cls" not in parts:
+            raise DataError("has no label (cls)")
+        value = int(parts["cls"]) if key is None else _json(parts).get(key)
+        if value is None:
+            raise DataError(f"has no label (json: {key})")
+        if isinstance(value, str):
+            if value not in numbers:
+                raise DataError(f"label {value!r} is none of the {len(classes)} classes")
+            return numbers[value]
+        if not isinstance(value, int):
+            raise DataError(f"label {value!r} is neither a class number nor a name")
+        if not 0 <= value < len(classes):
+            raise DataError(f"label {value} is outside of the {len(classes)} classes")
+        return value
+
+    return read

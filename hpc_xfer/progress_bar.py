@@ -1,0 +1,53 @@
+"""How far one long step is: a bar with the time to go on a terminal, else a line per tenth.
+
+with shown("packing") as progress:
+    progress(done, total)
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from hpc_xfer.cli import console
+
+Progress = Callable[[int, int], None]  # done, in all; called first with what was done before
+
+
+@contextmanager
+def shown(what: str) -> Iterator[Progress]:
+    """On stderr; a log keeps every line it gets, so it gets ten."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield _Tenths(what, lambda line: screen.print(line, markup=False))
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, TimeRemainingColumn(), console=screen, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _Tenths:
+    """`packing: 3,000 of 10,000, 2 min to go`."""
+
+    def __init__(self, what: str, say: Callable[[str], None]) -> None:
+        self.what, self.say = what, say
+        self._began: float | None = None
+        self._first = self._tenth = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._began is None:
+            self._began, self._first = time.monotonic(), done
+        tenth = done * 10 // total
+        if tenth > self._tenth:
+            self._tenth = tenth
+            self.say(f"{self.what}: {done:,} of {total:,}{self._to_go(done, total, self._began)}")
+
+    def _to_go(self, done: int, total: int, began: float) -> str:
+        made = done - self._first
+        if not made or done == total:
+            return ""
+        minutes = (time.monotonic() - began) * (total - done) / made / 60
+        return f", {minutes:,.0f} min to go" if minutes >= 1 else ", less than a minute to go"

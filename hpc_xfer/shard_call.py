@@ -1,0 +1,166 @@
+"""What the shards command can be asked, and in which words."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from hpc_xfer.cli import parser
+from hpc_xfer.machine import cores
+
+SOURCES = ("sans", "serif", "mono", "symbols")
+TORCHVISION = "torchvision:"
+TABLES = (".csv", ".tsv", ".parquet")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The call; a wrong one exits with 2."""
+    top = _parser()
+    args = top.parse_args(argv)
+    if args.command == "make" and args.source.startswith(TORCHVISION) and args.root is None:
+        top.error(f"{args.source} needs --root DIR, the folder that it was downloaded to")
+    return args
+
+
+def _parser() -> argparse.ArgumentParser:
+    top = parser(
+        "shards",
+        "Make, index and check tar shards: what pre-training reads.",
+        "python -m hpc_xfer.shards characters sources/",
+    )
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", prog="python -m hpc_xfer.shards"
+    )
+
+    def command(name: str, description: str, usage: str, example: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=description,
+            description=description,
+            usage=f"%(prog)s {usage}\n\nexample:\n  python -m hpc_xfer.shards {name} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        sub.add_argument("--json", action="store_true", help="print facts as JSON")
+        sub.add_argument("--workers", type=_positive, default=cores(), help="processes (all cores)")
+        return sub
+
+    _add_characters(
+        command(
+            "characters",
+            "Render printed characters into OUT/<source>/: pre-training data without a download.",
+            "OUT [options]",
+            "sources/ --source sans serif --samples 16000",
+        )
+    )
+    _add_make(
+        command(
+            "make",
+            "Pack images into shuffled shards. SOURCE is a folder SOURCE/CLASS/*, a table (.csv\n"
+            ".tsv .parquet; its paths are relative to it), or torchvision:NAME, such as CIFAR10.\n"
+            "Killed and called again, it goes on.",
+            "SOURCE OUT [options]",
+            "photos/train sources/photos",
+        )
+    )
+    indexing = command(
+        "index",
+        "Count and fingerprint the shards of FOLDER and write index.json beside them.",
+        "FOLDER [options]",
+        "sources/laion",
+    )
+    indexing.add_argument("folder", metavar="FOLDER", type=Path)
+    indexing.add_argument(
+        "--label-key", metavar="KEY", help="labels are under this key of the json (default: in cls)"
+    )
+    checking = command(
+        "check",
+        "Open every shard of FOLDER, decode every image, and list what is broken, with its place.",
+        "FOLDER [options]",
+        "sources/laion",
+    )
+    checking.add_argument("folder", metavar="FOLDER", type=Path)
+    return top
+
+
+def _add_characters(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("out", metavar="OUT", type=Path)
+    sub.add_argument("--source", nargs="+", choices=SOURCES, default=SOURCES, help="default: all")
+    sub.add_argument("--samples", type=_positive, default=8000, help="of each source (8000)")
+    sub.add_argument("--classes", type=_positive, default=400, help="characters (400)")
+    sub.add_argument("--size", type=_size, default=32, help="pixels, both sides (32)")
+    sub.add_argument("--seed", type=_natural, default=0, help="another seed, other images (0)")
+
+
+def _add_make(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("source", metavar="SOURCE")
+    sub.add_argument("out", metavar="OUT", type=Path)
+    size = sub.add_mutually_exclusive_group()
+    size.add_argument("--per-shard", type=_positive, default=1000, help="images in a shard (1000)")
+    size.add_argument(
+        "--shard-mb", type=_above_zero, metavar="MB", help="size of a shard, about, instead"
+    )
+    sub.add_argument("--seed", type=_natural, default=0, help="of the shuffle (0)")
+    sub.add_argument(
+        "--short-side",
+        type=_size,
+        metavar="PIXELS",
+        help="re-encode larger images to this; smaller ones stay as they are",
+    )
+    sub.add_argument(
+        "--quality", type=_quality, help="of re-encoded JPEGs (90); alone, re-encodes at full size"
+    )
+    sub.add_argument(
+        "--max-broken", type=_share, default=0.001, metavar="SHARE", help="to leave out (0.001)"
+    )
+    tables = sub.add_argument_group("of a table")
+    tables.add_argument("--image-column", default="image", metavar="NAME", help="paths (image)")
+    tables.add_argument("--caption-column", metavar="NAME", help="captions")
+    tables.add_argument("--label-column", metavar="NAME", help="class numbers, or class names")
+    sets = sub.add_argument_group("of a torchvision data set")
+    sets.add_argument("--root", type=Path, metavar="DIR", help="where it lies")
+    sets.add_argument("--split", default="train", metavar="NAME", help="train, test, ... (train)")
+
+
+def _natural(text: str) -> int:
+    return _between(0, text)
+
+
+def _positive(text: str) -> int:
+    return _between(1, text)
+
+
+def _size(text: str) -> int:
+    return _between(8, text)  # below this characters are dots
+
+
+def _quality(text: str) -> int:
+    return _between(1, text, 100)
+
+
+def _between(least: int, text: str, most: int | None = None) -> int:
+    try:
+        value = int(text.replace(",", "").replace("_", ""))
+        if value >= least and (most is None or value <= most):
+            return value
+    except ValueError:
+        pass
+    limits = f"{least} or more" if most is None else f"{least} to {most}"
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {limits}")
+
+
+def _share(text: str) -> float:
+    try:
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
+
+
+def _above_zero(text: str) -> float:
+    try:
+        if 0 < (value := float(text)) < float("inf"):
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")

@@ -1,0 +1,125 @@
+"""Single steps of small models on noise, on this process or as one of several ranks."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hpc_xfer.data import photometric
+from hpc_xfer.data.sampling import share
+from hpc_xfer.recipes import Architecture, Clip, SimCLR, Supervised, Trained
+from hpc_xfer.tasks.pretrain import objective_of
+from hpc_xfer.training import encoders
+from hpc_xfer.training.batchnorm import synchronise
+from hpc_xfer.training.distributed import World
+from hpc_xfer.training.schedule import adamw
+from hpc_xfer.training.step import Pace, Stepper
+from tests import tiny
+
+BATCH = 16
+CLASSES = 16
+VIT = Architecture(  # no batch norm
+    embed_dim=16,
+    vision_cfg={"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
+    text_cfg=tiny.ARCH.text_cfg,
+)
+
+
+def recipe(method: str, **changes: Any) -> Trained:
+    made = tiny.pretraining(method, **{"batch": BATCH, **changes}).recipe
+    assert isinstance(made, Trained)
+    return made
+
+
+def global_batch(recipe: Trained) -> dict[str, Tensor]:
+    """Sixteen samples of noise, as the data sets would give them."""
+    generator = torch.Generator().manual_seed(1)
+    views = (2,) if isinstance(recipe, SimCLR) else ()
+    shape = (BATCH, *views, 3, 32, 32)
+    batch = {"images": torch.randint(256, shape, generator=generator, dtype=torch.uint8)}
+    if isinstance(recipe, Clip):
+        batch["tokens"] = torch.randint(1, 49408, (BATCH, 8), generator=generator)
+    if isinstance(recipe, SimCLR):
+        rows = torch.tensor([1.2, 0.9, 1.1, 0.05, 0, 0.2]).expand(BATCH, 2, photometric.WIDTH)
+        batch["colour"] = rows * torch.rand(rows.shape, generator=generator)
+    if isinstance(recipe, Supervised):
+        batch["labels"] = torch.randint(CLASSES, (BATCH,), generator=generator)
+    return batch
+
+
+def part(recipe: Trained, world: World) -> dict[str, Tensor]:
+    """This rank's samples of the global batch."""
+    mine = share(BATCH, world.rank, world.size, recipe.accumulate or 1)
+    return {name: value[mine] for name, value in global_batch(recipe).items()}
+
+
+def objective(recipe: Trained, world: World | None = None) -> nn.Module:
+    towers = encoders.build(recipe.arch, recipe.seed, with_text=isinstance(recipe, Clip))
+    made = objective_of(recipe, towers, CLASSES, world or World())
+    stir(made)
+    return made
+
+
+def stir(module: nn.Module) -> None:
+    """Away from the start, where the last norm of each block is zero and hides what is before.
+
+    And smooth: where rounding turns one ReLU off, gradients of sixteen samples move by up to a
+    percent, on one process as on many.
+    """
+    generator = torch.Generator().manual_seed(2)
+    for parameter in module.parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        parameter.data += 0.1 * noise if parameter.ndim < 2 else 0
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.ReLU):
+                setattr(parent, name, nn.GELU())
+
+
+def stepper(
+    recipe: Trained,
+    world: World | None = None,
+    dtype: torch.dtype = torch.float32,
+    made: nn.Module | None = None,
+    **how: bool,
+) -> Stepper:
+    """As `train` makes it; `made` is another objective than the recipe's."""
+    torch.set_num_threads(1)  # in this process as in the others
+    world = world or World()
+    module = synchronise(objective(recipe, world) if made is None else made, world)
+    module = module.to(world.device).to(memory_format=torch.channels_last).to(dtype)
+    pace = Pace(
+        steps=100,
+        batch=recipe.batch,
+        lr=recipe.lr,
+        warmup_steps=0,
+        grad_clip=recipe.grad_clip,
+        precision=recipe.precision,
+        accumulate=recipe.accumulate or 1,
+    )
+    return Stepper(module, adamw(module, 1e-3, 0.1, (0.9, 0.98), 1e-8), pace, world, **how)
+
+
+def gradients(stepper: Stepper) -> dict[str, Tensor]:
+    """Of every parameter, on the CPU."""
+    named = dict(stepper.objective.named_parameters())
+    found = {name: p.grad.cpu() for name, p in named.items() if p.grad is not None}
+    assert found.keys() == named.keys()
+    return found
+
+
+def buffers(stepper: Stepper) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in stepper.objective.named_buffers()}
+
+
+def apart(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
+    """Relative distance of all tensors, as one long vector."""
+    assert one.keys() == two.keys()
+    pairs = [(one[name].double(), two[name].double()) for name in one]
+    distance = sum(float((a - b).square().sum()) for a, b in pairs)
+    return math.sqrt(distance / sum(float(a.square().sum()) for a, _ in pairs))
+
+
+def equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)

@@ -1,0 +1,111 @@
+"""What only a GPU can show. The numbers are compared with those of the CPU."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hpc_xfer.store import Store
+from hpc_xfer.training import distributed
+from hpc_xfer.training.distributed import World
+from hpc_xfer.training.stop import Stop
+from tests import steps, tiny
+
+pytestmark = pytest.mark.gpu
+METHODS = ("clip", "simclr", "supervised")
+
+
+def on_gpu() -> World:
+    return World(device=torch.device("cuda"))
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_is_that_of_the_cpu(method: str, parts: int) -> None:
+    recipe = steps.recipe(method, accumulate=parts)
+    batch = steps.global_batch(recipe)
+    here = steps.stepper(recipe, dtype=torch.float64)
+    there = steps.stepper(recipe, on_gpu(), torch.float64)
+    losses = [float(each.backward(batch, 0)) for each in (here, there)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-10)
+    assert steps.apart(steps.gradients(here), steps.gradients(there)) < 1e-10
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("method", METHODS)
+def test_half_precision_is_near_to_single(method: str, precision: str) -> None:
+    recipe = steps.recipe(method)
+    batch = steps.global_batch(recipe)
+    expected = float(steps.stepper(recipe).backward(batch, 0))
+    stepper = steps.stepper(steps.recipe(method, precision=precision), on_gpu())
+    assert float(stepper.backward(batch, 0)) == pytest.approx(expected, rel=1e-2)
+    stepper.optimizer.zero_grad()
+    for number in range(5):
+        assert stepper.step(batch, number).loss.isfinite()
+    stepper.check()
+
+
+@pytest.mark.parametrize("recomputed", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_compiled_parts_keep_names_and_numbers(method: str, recomputed: bool) -> None:
+    recipe = steps.recipe(method)
+    batch = steps.global_batch(recipe)
+    plain = steps.stepper(recipe, on_gpu(), torch.float64)
+    compiled = steps.stepper(recipe, on_gpu(), torch.float64, compiled=True, recomputed=recomputed)
+    losses = [float(each.backward(batch, 0)) for each in (plain, compiled)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-8)
+    assert steps.apart(steps.gradients(plain), steps.gradients(compiled)) < 1e-6
+    plain.load_state_dict(compiled.state_dict())
+
+
+def test_activations_computed_again_take_less_memory() -> None:
+    recipe = steps.recipe("supervised", arch="torchvision/resnet18")
+    batch = {"images": torch.zeros(16, 3, 224, 224, dtype=torch.uint8)}
+    batch["labels"] = torch.arange(16)
+    peaks = []
+    for recomputed in (False, True):
+        stepper = steps.stepper(recipe, on_gpu(), recomputed=recomputed)
+        torch.cuda.reset_peak_memory_stats()
+        stepper.backward(batch, 0)
+        peaks.append(torch.cuda.max_memory_allocated())
+        del stepper
+    assert peaks[1] < 0.7 * peaks[0]
+
+
+def nccl_rank(method: str, parts: int, number: int, size: int, folder: Path) -> None:
+    recipe = steps.recipe(method, accumulate=parts)
+    with distributed.join(number, size, number, folder / "meeting.json", Stop()) as world:
+        assert world.device == torch.device("cuda", number)
+        assert world.any(number == 0, False) == [True, False]
+        stepper = steps.stepper(recipe, world, torch.float64)
+        loss = world.mean(stepper.backward(steps.part(recipe, world), 0))
+        found = {"loss": loss.cpu(), "gradients": steps.gradients(stepper)}
+        torch.save(found, folder / f"{number}.pt")
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("method", METHODS)
+def test_ranks_with_nccl_are_one_process(method: str, parts: int, tmp_path: Path) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    recipe = steps.recipe(method, accumulate=parts)
+    alone = steps.stepper(recipe, dtype=torch.float64)
+    expected = float(alone.backward(steps.global_batch(recipe), 0))
+    ranks = [tiny.child(nccl_rank, method, parts, i, 2, tmp_path) for i in range(2)]
+    assert tiny.join(ranks) == [0, 0]
+    for number in range(2):
+        found = torch.load(tmp_path / f"{number}.pt", weights_only=True)
+        assert float(found["loss"]) == pytest.approx(expected, rel=1e-10)
+        assert steps.apart(steps.gradients(alone), found["gradients"]) < 1e-10
+
+
+@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"precision": "fp16", "accumulate": 2}])
+def test_a_run_goes_on_after_a_stop(changes: dict[str, Any], tmp_path: Path) -> None:
+    shards = tiny.source(tmp_path / "sans")
+    run = tiny.pretraining("clip", **changes)
+    how = {"compile": True, "activation_checkpointing": True}
+    events = tiny.execute(Store(tmp_path), run, shards, stop=tiny.StopAfter(3), **how)
+    assert events[-1]["event"] == "interrupted"
+    folder = tiny.finished(Store(tmp_path), run, shards, **how)
+    assert tiny.record(folder)["metrics"]["steps"] == 8

@@ -1,0 +1,131 @@
+"""Images as pre-training meets them: whatever lies in a shard becomes pixels or one sentence."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hpc_xfer.data import crops, headers, images
+from hpc_xfer.errors import DataError
+from hpc_xfer.recipes import Crop
+
+
+def encoded(image: Image.Image, file_format: str = "jpeg", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def photo(width: int = 100, height: int = 60) -> Image.Image:
+    """A smooth picture, which a JPEG keeps nearly as it is."""
+    y, x = np.mgrid[:height, :width]
+    planes = [
+        128 + 100 * np.sin(x / 47),
+        128 + 100 * np.cos(y / 43),
+        128 + 90 * np.sin((x + y) / 89),
+    ]
+    return Image.fromarray(np.stack(planes, axis=-1).astype(np.uint8))
+
+
+def sideways() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    return exif
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few kB that claims many pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("image", "options"),
+    [
+        (photo(), {"quality": 90}),
+        (photo(), {"quality": 90, "progressive": True}),
+        (photo().convert("L"), {}),
+        (photo().convert("CMYK"), {}),
+        (photo(101, 63), {"subsampling": "4:2:0"}),
+    ],
+    ids=["baseline", "progressive", "grey", "cmyk", "odd sides"],
+)
+def test_jpegs_look_as_pillow_shows_them(image: Image.Image, options: dict[str, object]) -> None:
+    data = encoded(image, **options)
+    ours = images.decode(data).float()
+    theirs = torch.from_numpy(np.array(Image.open(io.BytesIO(data)).convert("RGB")))
+    assert ours.shape == (3, image.height, image.width)
+    assert (ours - theirs.permute(2, 0, 1).float()).abs().mean() < 1.5
+
+
+def test_the_first_picture_of_an_animation_is_the_image() -> None:
+    frames = [Image.new("RGB", (8, 6), (level, 0, 0)) for level in (200, 50)]
+    data = encoded(frames[0], "webp", save_all=True, append_images=frames[1:], lossless=True)
+    assert images.decode(data)[0].unique().tolist() == [200]
+
+
+def test_a_jpeg_taken_sideways_is_turned_upright_and_never_decoded_in_part() -> None:
+    data = encoded(photo(), exif=sideways())
+    assert images.decode(data).shape == (3, 100, 60)
+    assert images.sides(data) is None
+
+
+@pytest.mark.parametrize(
+    "data", [bomb(20_000, 20_000), encoded(photo())[:400], b"", b"\xff\xd8\xff"]
+)
+def test_what_is_no_image_is_one_sentence(data: bytes) -> None:
+    with pytest.raises(DataError) as caught:
+        images.decode(data, "a/7.jpg")
+    assert str(caught.value).startswith("a/7.jpg: ") and "\n" not in str(caught.value)
+
+
+def test_a_jpeg_that_claims_too_many_pixels_is_not_decoded() -> None:
+    data = bytearray(encoded(photo()))
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", 30_000, 30_000)
+    with pytest.raises(DataError, match="claims 30000 x 30000 pixels"):
+        images.decode(bytes(data))
+
+
+def test_sides_are_known_without_decoding() -> None:
+    assert images.sides(encoded(photo(123, 45))) == (45, 123)
+    assert headers.read(encoded(photo(), "png")) is None
+
+
+@pytest.mark.parametrize("shrink", [2, 4, 8])
+def test_part_of_a_jpeg_is_a_smaller_picture_of_the_same(shrink: int) -> None:
+    data = encoded(photo(400, 304), quality=95)
+    small, whole = images.decode(data, shrink=shrink), images.decode(data)
+    assert small.shape == (3, 304 // shrink, 400 // shrink)
+    expected = crops.resize(whole, *small.shape[1:])
+    assert (small.float() - expected.float()).abs().mean() < 2
+
+
+def test_odd_sides_are_rounded_up_in_part_too() -> None:
+    assert images.decode(encoded(photo(403, 301)), shrink=8).shape == (3, 38, 51)
+
+
+def test_a_view_of_a_part_is_nearly_that_of_the_whole() -> None:
+    data = encoded(photo(1024, 800), quality=95)
+    rng = np.random.default_rng(0)
+    view = crops.draw(rng, 800, 1024, Crop(scale=(0.9, 1.0)), flip=True)
+    shrink = crops.shrinkage([view], 160)
+    assert shrink == 4
+    part = crops.cut(images.decode(data, shrink=shrink), view, 160, shrink)
+    whole = crops.cut(images.decode(data), view, 160)
+    assert (part.float() - whole.float()).abs().mean() < 3  # corners are whole pixels of the part
+
+
+def test_no_view_is_made_of_fewer_pixels_than_it_has() -> None:
+    near = crops.View((0, 0, 320, 320), flipped=False)
+    far = crops.View((0, 0, 900, 1000), flipped=False)
+    assert [crops.shrinkage(views, 224) for views in ([far], [near], [far, near])] == [4, 1, 1]

@@ -1,0 +1,82 @@
+"""A source as one process reads it: ahead of time, from front to back."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer.data import reading
+from hpc_xfer.data.packing import write_shards
+from hpc_xfer.data.reading import ReadAhead, Source, read_stretches
+from hpc_xfer.data.sampling import Order, Subset, share
+from hpc_xfer.errors import DataError
+from hpc_xfer.shard_index import ShardIndex
+from tests.waiting import wait_for
+
+
+def source(folder: Path, samples: int = 60, per_shard: int = 10) -> Source:
+    made = ({"txt": b"x" * 3000, "cls": b"0"} for _ in range(samples))
+    return Source(write_shards(folder, made, ["one"], per_shard))
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Where the read-ahead reads: (from, to) in bytes of a shard, in order."""
+    found: list[tuple[int, int]] = []
+    preadv = reading.os.preadv
+
+    def recorded(handle: int, buffers: list[memoryview], at: int) -> int:
+        found.append((at, at + len(buffers[0])))
+        return preadv(handle, buffers, at)
+
+    monkeypatch.setattr(reading.os, "preadv", recorded)
+    return found
+
+
+def test_stretches_are_read_once_in_large_pieces(
+    tmp_path: Path, reads: list[tuple[int, int]]
+) -> None:
+    there = source(tmp_path)
+    read_stretches(there.shard, [(0, 2, 10), (3, 0, 5)], bytearray(10_000))
+    shard = there.shard(0)
+    assert reads[0][0] == shard.begins(2)
+    first = [piece for piece in reads if piece[0] >= shard.begins(2)][:4]
+    assert first == reads[:4]  # the second stretch begins lower in its own shard
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(first))
+    assert first[-1][1] == shard.ends(9)
+    assert reads[4][0] == there.shard(3).begins(0)
+    assert reads[-1][1] == there.shard(3).ends(4)
+
+
+def test_a_worker_reads_no_more_than_its_windows(
+    tmp_path: Path, reads: list[tuple[int, int]]
+) -> None:
+    """Half of an epoch's bytes for one of two ranks, once each."""
+    there = source(tmp_path)
+    order = Order(Subset.of([10] * 6, 60, 0), batch=4, seed=0, window=20)
+    ahead = ReadAhead(there, order, share(4, 0, 2))
+    for step in range(order.steps_per_epoch):
+        ahead.reach(step)
+    wait_for(lambda: ahead._queue.empty())
+    ahead.close()
+    assert ahead._thread is not None
+    ahead._thread.join()
+    half = 30 * (3000 + 1)
+    assert half < sum(after - at for at, after in reads) < 2.5 * half
+
+
+def test_a_missing_shard_is_left_to_its_samples(tmp_path: Path) -> None:
+    there = source(tmp_path)
+    there.index.path(there.index.entries[0]).unlink()
+    read_stretches(there.shard, [(0, 0, 10), (1, 0, 10)], bytearray(1000))
+    with pytest.raises(DataError, match="cannot be read"):
+        there.shard(0)
+
+
+def test_a_shard_that_changed_since_it_was_indexed_is_named(tmp_path: Path) -> None:
+    there = source(tmp_path)
+    first = there.index.path(there.index.entries[0])
+    with open(first, "ab") as file:
+        file.write(bytes(10_240))
+    with pytest.raises(DataError, match=r"has [\d,]+ bytes where the index says"):
+        Source(ShardIndex(tmp_path, there.index.entries, (), None)).shard(0)

@@ -1,0 +1,227 @@
+"""`shards index`: what is in shards of any origin, and what is odd about them."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from hpc_xfer import shards as commands
+from hpc_xfer.data.indexing import index_folder
+from hpc_xfer.data.packing import write_shards
+from hpc_xfer.errors import DataError
+from hpc_xfer.shard_index import ShardIndex
+from tests.tars import cut, samples, write_tar
+
+
+def test_foreign_shards_are_indexed(tmp_path: Path) -> None:
+    write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.cls", b"2\n"), ("10.jpg", b"3")])
+    seen: list[tuple[int, int]] = []
+    with pytest.raises(DataError, match=r"b\.tar: sample 10 has no cls; make the shard again"):
+        index_folder(tmp_path)
+    write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.cls", b"2\n")])
+    index = index_folder(tmp_path, progress=lambda *at: seen.append(at)).index
+    assert index == ShardIndex.load(tmp_path)
+    assert (index.samples, index.fields) == (1, ("cls", "jpg"))
+    assert index.classes == ("0", "1", "2")
+    assert seen == [(0, 1), (1, 1)]
+
+
+def test_class_names_are_taken_from_beside_foreign_shards(tmp_path: Path) -> None:
+    write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.cls", b"1")])
+    (tmp_path / "classes.json").write_text('["cat", "dog", "never seen"]')
+    assert index_folder(tmp_path).index.classes == ("cat", "dog", "never seen")
+    (tmp_path / "classes.json").write_text('["cat"]')
+    with pytest.raises(DataError, match="names 1 classes, but there is a class 1; add"):
+        index_folder(tmp_path)
+    (tmp_path / "classes.json").write_text('{"cat": 0}')
+    with pytest.raises(DataError, match="is not a JSON list of names"):
+        index_folder(tmp_path)
+
+
+def test_shards_with_captions_alone_have_no_classes(tmp_path: Path) -> None:
+    write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.txt", b"a cat")])
+    assert index_folder(tmp_path).index.classes is None
+
+
+def test_a_class_that_is_no_number_is_named(tmp_path: Path) -> None:
+    write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.cls", b"cat")])
+    with pytest.raises(DataError, match=r"b\.tar: sample 9 has cls 'cat', which is no class numb"):
+        index_folder(tmp_path)
+
+
+def test_any_number_of_processes_writes_the_same_index(tmp_path: Path) -> None:
+    write_shards(tmp_path, samples(12), ["0", "1"], per_shard=3)
+    written = ShardIndex.load(tmp_path)
+    assert index_folder(tmp_path, workers=1).index == written
+    assert index_folder(tmp_path, workers=3).index == written == ShardIndex.load(tmp_path)
+
+
+def test_index_brings_a_lost_index_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = write_shards(tmp_path, samples(3), ["cat", "dog"])
+    (tmp_path / "index.json").unlink()
+    (tmp_path / "classes.json").write_text('["cat", "dog"]')
+    assert commands.main(["index", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["fingerprint"], told["warnings"]) == (before.fingerprint, [])
+    assert ShardIndex.load(tmp_path) == before
+
+
+def test_of_several_broken_shards_the_first_is_named_and_the_others_counted(
+    tmp_path: Path,
+) -> None:
+    write_shards(tmp_path, samples(9), None, per_shard=2)
+    for number in (1, 3):
+        cut(tmp_path / f"{number:06d}.tar", 3072)
+    with pytest.raises(DataError, match=r"000001\.tar: is cut off .*; 1 more shards are wrong$"):
+        index_folder(tmp_path)
+
+
+def test_shards_may_lie_one_folder_deeper(tmp_path: Path) -> None:
+    write_shards(tmp_path / "part-2", samples(3), None)
+    write_shards(tmp_path / "part-1", samples(2), None)
+    write_shards(tmp_path / ".part-3", samples(2), None)
+    found = index_folder(tmp_path).index
+    assert [entry.name for entry in found.entries] == ["part-1/000000.tar", "part-2/000000.tar"]
+    assert ShardIndex.load(tmp_path).samples == 5
+    assert commands.main(["check", str(tmp_path), "--workers", "1"]) == 0
+
+
+def test_a_folder_with_shards_of_its_own_does_not_look_deeper(tmp_path: Path) -> None:
+    write_shards(tmp_path, samples(3), None)
+    write_shards(tmp_path / "moved away", samples(3), None)
+    assert ShardIndex.load(tmp_path).samples == 3
+
+
+# Labels and captions in json.
+
+
+def with_json(*values: object) -> list[tuple[str, bytes]]:
+    members = []
+    for i, value in enumerate(values):
+        text = value if isinstance(value, bytes) else json.dumps(value).encode()
+        members += [(f"{i}.jpg", b"image"), (f"{i}.json", text)]
+    return members
+
+
+def test_labels_may_be_names_in_the_json(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", with_json({"kind": "dog"}, {"kind": "cat"}))
+    write_tar(tmp_path / "b.tar", with_json({"kind": "ape", "caption": "an ape"}))
+    assert commands.main(["index", str(tmp_path), "--label-key", "kind"]) == 0
+    found = ShardIndex.load(tmp_path)
+    assert (found.classes, found.label_key) == (("ape", "cat", "dog"), "kind")
+    assert found.json_keys == ("caption", "kind")
+    (tmp_path / "classes.json").write_text('["dog", "cat", "ape"]')
+    assert index_folder(tmp_path, label_key="kind").index.classes == ("dog", "cat", "ape")
+    (tmp_path / "classes.json").write_text('["dog", "cat"]')
+    with pytest.raises(DataError, match=r"classes\.json: has not the class 'ape'; add it"):
+        index_folder(tmp_path, label_key="kind")
+
+
+def test_labels_may_be_numbers_in_the_json(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", with_json({"label": 0}, {"label": 2}))
+    by_number = index_folder(tmp_path, label_key="label").index
+    assert by_number.classes == ("0", "1", "2")
+    assert by_number.fingerprint != index_folder(tmp_path).index.fingerprint
+    assert index_folder(tmp_path).index.classes is None
+
+
+@pytest.mark.parametrize(
+    "value", [{"label": -1}, {"label": 0.5}, {"label": None}, {}, [], b"", b"{"]
+)
+def test_a_json_without_a_class_is_named(tmp_path: Path, value: object) -> None:
+    write_tar(tmp_path / "a.tar", with_json({"label": 0}, value))
+    with pytest.raises(
+        DataError, match=r"a\.tar: sample 1 has .* under 'label' in its json, which"
+    ):
+        index_folder(tmp_path, label_key="label")
+
+
+def test_numbers_and_names_do_not_mix(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", with_json({"label": 0}))
+    write_tar(tmp_path / "b.tar", with_json({"label": "cat"}))
+    with pytest.raises(DataError, match="has class numbers and class names under 'label'; write"):
+        index_folder(tmp_path, label_key="label")
+
+
+def test_a_shard_without_classes_among_others_is_named(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", [("0.jpg", b""), ("0.txt", b"a cat")])
+    write_tar(tmp_path / "b.tar", [("0.jpg", b""), ("0.cls", b"0")])
+    with pytest.raises(DataError, match=r"a\.tar: has no cls, unlike other shards; make the shard"):
+        index_folder(tmp_path)
+
+
+# What is odd.
+
+
+def test_what_the_headers_tell_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tar(
+        tmp_path / "a.tar",
+        [
+            *[("x/0.jpg", b"1"), ("x/0.txt", b"fine")],
+            *[("x/1.jpg", b"1"), ("x/1.png", b"1"), ("x/1.txt", b"")],
+            *[("x/2.txt", b"alone")],
+            *[("x/3.webp", b"1")],
+            *[("x/0.jpeg", b"1"), ("x/0.txt", b"again")],
+        ],
+    )
+    write_tar(tmp_path / "b.tar", [("y.txt", b"alone")])
+    assert commands.main(["index", str(tmp_path), "--workers", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path}: 6 samples in 2 shards",
+        "warning: no image: 2 of 6 samples, in 2 of 2 shards, the first x/2 in a.tar",
+        "warning: several images: 1 of 6 samples, in 1 of 2 shards, the first x/1 in a.tar",
+        "warning: a key that another has: 2 of 6 samples, in 1 of 2 shards, the first x/0 in a.tar",
+        "warning: an empty txt: 1 of 6 samples, in 1 of 2 shards, the first x/1 in a.tar",
+        "warning: no txt, unlike others: 1 of 6 samples, in 1 of 2 shards, the first x/3 in a.tar",
+    ]
+
+
+def img2dataset(folder: Path, name: str, samples: int, successes: int | None) -> None:
+    """What img2dataset leaves of one shard."""
+    values = [{"caption": f"image {i}", "key": f"{name}{i:04d}"} for i in range(samples)]
+    write_tar(
+        folder / f"{name}.tar",
+        [
+            (f"{name}{i:04d}.{field}", data)
+            for i, value in enumerate(values)
+            for field, data in [
+                ("jpg", b"image"),
+                ("json", json.dumps(value).encode()),
+                ("txt", value["caption"].encode()),
+            ]
+        ],
+    )
+    status = ["success"] * (successes or samples) + ["failed_to_download"]
+    parquet.write_table(pa.table({"status": status}), folder / f"{name}.parquet")
+    if successes is not None:
+        stats = {"count": successes + 1, "successes": successes, "failed_to_download": 1}
+        (folder / f"{name}_stats.json").write_text(json.dumps(stats))
+
+
+def test_what_img2dataset_wrote_is_held_against_its_stats(tmp_path: Path) -> None:
+    img2dataset(tmp_path, "00000", samples=3, successes=3)
+    assert index_folder(tmp_path).warnings == ()
+    img2dataset(tmp_path, "00001", samples=2, successes=3)
+    img2dataset(tmp_path, "00002", samples=2, successes=None)
+    found = index_folder(tmp_path)
+    assert found.warnings == (
+        "00001.tar: holds 2 samples where 00001_stats.json says 3; download it again",
+        "00002.tar: has no 00002_stats.json beside it, as others do; it may be cut",
+    )
+    assert (found.index.fields, found.index.json_keys) == (
+        ("jpg", "json", "txt"),
+        ("caption", "key"),
+    )
+
+
+def test_without_stats_the_table_of_img2dataset_tells(tmp_path: Path) -> None:
+    img2dataset(tmp_path, "00000", samples=2, successes=3)
+    (tmp_path / "00000_stats.json").unlink()
+    (told,) = index_folder(tmp_path).warnings
+    assert told == "00000.tar: holds 2 samples where 00000.parquet says 3; download it again"
+    parquet.write_table(pa.table({"other": [1]}), tmp_path / "00000.parquet")
+    assert index_folder(tmp_path).warnings == ()
