@@ -1,6 +1,6 @@
 """40,000 fine-tunings of 24 parents on a real Slurm whose nodes are drained, so that all queue.
 
-python -m benchmarks.launch_scale
+    python -m benchmarks.launch_scale
 
 Measures what a user waits for: submitting, looking, launching again, and what the launcher needs.
 Beside it, submitit's own map_array with as many elements: one pickle each, which we do without.
@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from getpass import getuser
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import table
+from benchmarks.table import Row
 from hpc_xfer import plan, study
 from hpc_xfer.store import Store
 from tests.cluster import Cluster
@@ -36,20 +38,20 @@ finetune:
 resources:
   finetune: {minutes: {1: 2, 5: 5, 10: 10, 20: 15, full: 30}, target_minutes: 30}
 """
-_LIMITS = {"submit": 60, "status": 5, "launch again": 10, "memory": 500}
+_PEER = "submitit's map_array"
 
 
-def main() -> None:
+def rows() -> list[Row]:
     cluster = Cluster.start(nodes=1, settings={"MaxJobCount": "60000"})
     try:
         cluster.drain()
         with tempfile.TemporaryDirectory() as folder:
-            _measure(Path(folder), cluster)
+            return list(_measure(Path(folder), cluster))
     finally:
         cluster.stop()
 
 
-def _measure(folder: Path, cluster: Cluster) -> None:
+def _measure(folder: Path, cluster: Cluster) -> Iterator[Row]:
     grid = folder / "scale.yaml"
     shutil.copytree(_ROOT / "grids/archs", folder / "archs")
     grid.write_text(_GRID % ", ".join(map(str, range(24))))
@@ -62,27 +64,30 @@ def _measure(folder: Path, cluster: Cluster) -> None:
     files = sum(1 for path in (folder / "store").rglob("*") if path.is_file())
     cluster.run("scancel", "-u", getuser())
     _write_records(grid, Store(folder / "store"))
+    report, _ = _timed(cluster, "launch", *places)  # in a study that ran, the relay has done it
     done, _ = _timed(cluster, "launch", *places)
     seen_done, _ = _timed(cluster, "status", *places)
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    arrays = told["submitted"]["jobs"]
     assert (
         second["submitted"]["runs"] == 0 and seen["counts"]["pending"] == told["submitted"]["runs"]
     )
-    print(
-        f"{told['submitted']['runs']:,} runs, {told['submitted']['elements']:,} elements, "
-        f"{arrays} calls of sbatch, {files} files ({files / arrays:.1f} for each)"
+    elements = told["submitted"]["elements"]
+    by_peer, files_by_peer = _map_array(folder, cluster, elements)
+    table.progress(
+        f"{told['submitted']['runs']:,} runs, {elements:,} elements, "
+        f"{told['submitted']['jobs']} calls of sbatch"
     )
-    print(machine.describe())
-    rows = {
-        "submit": submit, "status": status, "launch again": again,
-        "all done: status": seen_done, "all done: launch again": done,
-    }  # fmt: skip
-    for name, value in rows.items():
-        print(f"{name:<24}{value:>8.1f} s   at most {_LIMITS[name.split(': ')[-1]]} s")
-    print(f"{'memory':<24}{memory:>8.0f} MB  at most {_LIMITS['memory']} MB")
-    peers = _map_array(folder, cluster, told["submitted"]["elements"])
-    print(f"submitit map_array of as many elements: {peers[0]:.1f} s, {peers[1]:,} files")
+    yield Row(
+        f"submitting {elements:,} elements", "s", submit, by_peer, _PEER, less_is_better=True,
+        most=60,
+    )  # fmt: skip
+    yield Row("files that it leaves", "files", files, files_by_peer, _PEER, less_is_better=True)
+    yield Row("status of them", "s", status, most=5)
+    yield Row("launching again", "s", again, most=10)
+    yield Row("status when all are done", "s", seen_done, most=5)
+    yield Row("collecting and reporting them", "s", report)
+    yield Row("launching again when all are done", "s", done, most=10)
+    yield Row("memory of the launcher", "MB", memory, most=500)
 
 
 def _write_records(grid: Path, store: Store) -> None:
@@ -130,6 +135,13 @@ def _map_array(folder: Path, cluster: Cluster, elements: int) -> tuple[float, in
         executor.map_array(abs, range(start, min(start + 1000, elements)))
     seconds = time.perf_counter() - begun
     return seconds, sum(1 for _ in (folder / "peer").iterdir())
+
+
+def main() -> None:
+    args = table.arguments("launch_scale", __doc__).parse_args()
+    if not shutil.which("slurmctld"):
+        sys.exit("there is no Slurm here; install it with `make slurm`")
+    table.show(rows(), args.json)
 
 
 if __name__ == "__main__":

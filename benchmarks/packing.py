@@ -13,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import table
+from benchmarks.table import Row
 from hpc_xfer import plan, study
 from hpc_xfer.batches import Batch
 from hpc_xfer.plan import Pack, Plan
@@ -65,20 +66,22 @@ def _singles(whole: Plan) -> list[Pack]:
     return [Pack((run,), 1.0, 1) for run in whole.of("finetune")]
 
 
-def main() -> None:
-    rates = {}
-    for name, packed in (("one worker for all", True), ("one process per run", False)):
+def rows() -> list[Row]:
+    rates = []
+    for packed in (True, False):
         with tempfile.TemporaryDirectory() as folder:
             whole, store = prepare(Path(folder))
             packs = [_pack(whole, "finetune")] if packed else _singles(whole)
             begun = time.perf_counter()
             for pack in packs:
                 execute(store, pack)
-            rates[name] = 60 * len(whole.of("finetune")) / (time.perf_counter() - begun)
-    ratio = rates["one worker for all"] / rates["one process per run"]
-    print(f"{'8 fine-tunings at 1 shot':<28}{'runs/min':>9}{'ratio':>12}   {machine.describe()}")
-    for name, rate in rates.items():
-        print(f"{name:<28}{rate:>9.1f}" + (f"{ratio:>11.1f}x" if name.endswith("all") else ""))
+            rates.append(60 * len(whole.of("finetune")) / (time.perf_counter() - begun))
+    return [Row("8 fine-tunings at 1 shot", "runs/min", *rates, peer_is="a process per run")]
+
+
+def main() -> None:
+    args = table.arguments("packing", __doc__).parse_args()
+    table.show(rows(), args.json)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,22 @@
 """How long a login-node command takes to start, beside what it would take if it imported torch.
 
-python -m benchmarks.startup
+    python -m benchmarks.startup
+
+The limit is an interpreter that does nothing.
 """
 
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
-from benchmarks import machine
+from benchmarks import table
+from benchmarks.table import Row
 from hpc_xfer.__main__ import COMMANDS
 
 _TIMES = 10
+_NOTHING = "nothing"
 _TORCH = "import torch, open_clip"
 
 
@@ -22,19 +27,25 @@ def seconds(*arguments: str) -> float:
     return time.perf_counter() - begun
 
 
-def main() -> None:
+def rows() -> Iterator[Row]:
     lines = {name: ("-m", f"hpc_xfer.{name}", "--help") for name in COMMANDS}
-    lines |= {"python -c pass": ("-c", "pass"), _TORCH: ("-c", _TORCH)}
+    lines |= {_NOTHING: ("-c", "pass"), _TORCH: ("-c", _TORCH)}
     taken: dict[str, list[float]] = {name: [] for name in lines}
     for _ in range(_TIMES):
         for name, arguments in lines.items():
             if name != _TORCH or len(taken[name]) < 3:
                 taken[name].append(seconds(*arguments))
-    peer = statistics.median(taken[_TORCH])
-    print(f"{'start of':<28}{'seconds':>9}{'torch / it':>12}   {machine.describe()}")
-    for name, values in taken.items():
-        median = statistics.median(values)
-        print(f"{name:<28}{median:>9.2f}{peer / median:>11.0f}x")
+    middle = {name: statistics.median(values) for name, values in taken.items()}
+    for name in COMMANDS:
+        yield Row(
+            f"start of {name}", "s", middle[name], middle[_TORCH], _TORCH, middle[_NOTHING],
+            "python -c pass", less_is_better=True,
+        )  # fmt: skip
+
+
+def main() -> None:
+    args = table.arguments("startup", __doc__).parse_args()
+    table.show(rows(), args.json)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""Ours for benchmarks/loader.py: batches of the pre-training loader, one worker process."""
+
+import contextlib
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import sides
+from hpc_xfer.data import photometric
+from hpc_xfer.data.pretraining import TrainBatches
+from hpc_xfer.data.sampling import Order, Subset
+from hpc_xfer.recipes import Clip, SimCLR
+from hpc_xfer.shard_index import ShardIndex
+from hpc_xfer.training import encoders
+from hpc_xfer.training.loading import Loader
+
+_ARCH = "RN50"  # whose tokenizer; open_clip's side takes the same
+_ENDLESS = range(1 << 30)
+_METHODS = {"clip": Clip, "simclr": SimCLR}
+
+
+def load(method: str, folder: str, size: int, batch: int) -> Generator[dict[str, Any], None, None]:
+    """Batches as the loop gets them."""
+    index = ShardIndex.load(Path(folder))
+    recipe = _METHODS[method](
+        arch=_ARCH,
+        source="photos",
+        samples=index.samples,
+        samples_seen=len(_ENDLESS) * batch,
+        batch=batch,
+    )
+    subset = Subset.of([entry.samples for entry in index.entries], index.samples, seed=0)
+    tokenise = encoders.tokenizer(_ARCH) if method == "clip" else None
+    order = Order(subset, batch, seed=0)
+    batches = TrainBatches(index, order, recipe, size, tokenise=tokenise)
+    return Loader(batches, _ENDLESS, workers=1, device=torch.device("cpu")).loaded()
+
+
+def loading(method: str, folder: str, size: int, batch: int, seconds: float) -> float:
+    with contextlib.closing(load(method, folder, size, batch)) as batches:
+        return sides.rate(_sound(batches), batch, seconds)
+
+
+def colour(size: int, batch: int, seconds: float) -> float:
+    """Images/s of SimCLR's colour pass, two views each: on the GPU, else on one core."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(1)
+    recipe = SimCLR(arch=_ARCH, source="photos", samples=batch, samples_seen=batch, batch=batch)
+    rng = np.random.default_rng(0)
+    views = torch.from_numpy(rng.integers(0, 256, (2 * batch, 3, size, size), dtype=np.uint8))
+    rows = [
+        photometric.draw(rng, recipe.jitter, recipe.gray, recipe.blur, size)
+        for _ in range(2 * batch)
+    ]
+    images, numbers = views.to(device), torch.from_numpy(np.stack(rows)).to(device)
+    return sides.rate(_passes(images, numbers), batch, seconds)
+
+
+def _passes(images: torch.Tensor, numbers: torch.Tensor) -> Generator[None, None, None]:
+    while True:
+        photometric.apply(images, numbers)
+        if images.is_cuda:
+            torch.cuda.synchronize()
+        yield
+
+
+def _sound(
+    batches: Generator[dict[str, Any], None, None],
+) -> Generator[dict[str, Any], None, None]:
+    for batch in batches:
+        if "failure" in batch or batch["broken"]:
+            raise RuntimeError(f"{batch.get('failure')} {batch.get('broken')}")
+        yield batch
+
+
+if __name__ == "__main__":
+    sides.serve({"loading": loading, "colour": colour})

@@ -1,0 +1,78 @@
+"""Making, indexing and checking shards: images per second with one process and with all cores.
+
+    python -m benchmarks.sharding
+
+Of 2,000 photograph-like JPEGs of 512 px in a folder, warm in the page cache.
+"""
+
+import io
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import machine
+from hpc_xfer.machine import cores
+
+_IMAGES = 2000
+_ROOT = Path(__file__).parent.parent
+
+
+def photos(folder: Path) -> Path:
+    """Smooth noise: 30 kB each, as photographs of this size have."""
+    for i in range(_IMAGES):
+        path = folder / str(i % 10) / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if i < 50:
+            path.write_bytes(_photo(i))
+        else:
+            path.write_bytes((folder / str(i % 10) / f"{i % 50}.jpg").read_bytes())
+    return folder
+
+
+def _photo(seed: int) -> bytes:
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((683, 512), Image.Resampling.BICUBIC), dtype=np.int16)
+    grain = random.normal(0, 6, smooth.shape).astype(np.int16)
+    buffer = io.BytesIO()
+    Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8)).save(buffer, "jpeg")
+    return buffer.getvalue()
+
+
+def seconds(*arguments: str) -> float:
+    begun = time.perf_counter()
+    call = [sys.executable, "-m", "hpc_xfer.shards", *arguments]
+    subprocess.run(call, check=True, capture_output=True, cwd=_ROOT)
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    many = cores()
+    print(f"{'shards':<28}{'1 process':>12}{f'{many}':>9}{'ratio':>9}   {machine.describe()}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = str(photos(folder / "photos"))
+        small = ["--short-side", "256"]
+        for what, options in (("make", []), ("make --short-side 256", small)):
+            taken = [
+                seconds("make", source, f"{folder}/{what}{n}", *options, "--per-shard", "50",
+                        "--workers", str(n))
+                for n in (1, many)
+            ]  # fmt: skip
+            _tell(what, taken)
+        for what in ("index", "check"):
+            _tell(what, [seconds(what, f"{folder}/make1", "--workers", str(n)) for n in (1, many)])
+
+
+def _tell(what: str, taken: list[float]) -> None:
+    one, all_cores = (_IMAGES / each for each in taken)
+    print(f"{what:<28}{one:>10.0f}/s{all_cores:>7.0f}/s{all_cores / one:>8.2f}x")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Ours for benchmarks/step.py: one CLIP pre-training through the worker that launchers start."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from benchmarks import clock, sides
+from hpc_xfer import worker
+from hpc_xfer.batches import Batch
+from hpc_xfer.plan import Pack, Run
+from hpc_xfer.recipes import Arch, Architecture, Clip
+from hpc_xfer.shard_index import ShardIndex
+from hpc_xfer.store import Store
+from hpc_xfer.study import PretrainResources
+
+_PRECISIONS = {"fp32": "fp32", "amp_bf16": "bf16"}  # open_clip's names and ours
+
+
+def train(
+    folder: str, model: str, batch: int, steps: int, precision: str, workers: int, threads: int
+) -> dict[str, float]:
+    recipe = Clip(
+        arch=_arch(model),
+        source="photos",
+        samples=ShardIndex.load(Path(folder)).samples,
+        samples_seen=batch * steps,
+        batch=batch,
+        precision=_PRECISIONS[precision],
+    )
+    resources = PretrainResources(workers=workers, threads=threads)
+    with tempfile.TemporaryDirectory() as name:
+        site = Path(name) / "site.yaml"
+        site.write_text(f"sources: {{photos: {json.dumps(folder)}}}\n")
+        store, packs = Store(Path(name) / "store"), Batch((Pack((Run("pretrain", recipe),), 1, 1),))
+        store.open()
+        store.write_batch("step", packs, resources.model_dump(mode="json"))
+        call = ["--store", str(store.root), "--study", "step", "--site", str(site)]
+        call += ["--pack", f"{packs.id}/0"]
+        return clock.measured(lambda: worker.main(call), batch, steps)
+
+
+def _arch(model: str) -> Arch:
+    if not model.endswith(".json"):
+        return model
+    return Architecture(**json.loads(Path(model).read_text()))
+
+
+if __name__ == "__main__":
+    sides.serve({"train": train})

@@ -1,0 +1,111 @@
+"""One row per claim, one table for all: ours, what it is compared with, the limit, the ratio.
+
+Every benchmark is a module whose `--json` prints its rows as a list; `python -m benchmarks` runs
+them all and puts the rows together.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from rich.table import Table
+
+from benchmarks import machine
+from hpc_xfer import cli
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured; absent is None. Either `least` or `most` is the target, or neither."""
+
+    what: str
+    unit: str  # of ours, peer and limit: "images/s", "s", "%"
+    ours: float | None = None
+    peer: float | None = None
+    peer_is: str = ""  # "open_clip"
+    limit: float | None = None  # what cannot be beaten, measured too
+    limit_is: str = ""  # "decoding alone, simplejpeg"
+    less_is_better: bool = False
+    least: float | None = None  # of the ratio
+    most: float | None = None  # of ours
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times better than the peer."""
+        if self.ours is None or self.peer is None:
+            return None
+        return self.peer / self.ours if self.less_is_better else self.ours / self.peer
+
+    @property
+    def held(self) -> bool | None:
+        """Whether the target is; None where there is none."""
+        if self.least is not None and self.ratio is not None:
+            return self.ratio >= self.least
+        return None if self.most is None or self.ours is None else self.ours <= self.most
+
+    @property
+    def target(self) -> str:
+        if self.least is not None:
+            return f"≥ {self.least:g}x"
+        return "" if self.most is None else f"≤ {self.most:g} {self.unit}"
+
+
+def arguments(module: str, description: str) -> argparse.ArgumentParser:
+    """A parser with --json, to which a benchmark adds its own."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    return parser
+
+
+def show(rows: Iterable[Row], as_json: bool) -> None:
+    rows = list(rows)
+    if as_json:
+        facts = {"machine": machine.describe()}
+        told = [asdict(r) | {"ratio": r.ratio, "held": r.held} | facts for r in rows]
+        print(json.dumps(told, indent=2))
+    else:
+        cli.console().print(drawn(rows))
+
+
+def read(text: str) -> list[Row]:
+    """The rows of a benchmark's --json."""
+    known = Row.__dataclass_fields__
+    return [Row(**{k: v for k, v in row.items() if k in known}) for row in json.loads(text)]
+
+
+def drawn(rows: Iterable[Row]) -> Table:
+    table = Table(caption=machine.describe(), caption_justify="left")
+    table.add_column("what")
+    for name in ("ours", "peer", "limit", "ratio", "target"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            f"{row.what} [dim]{row.unit}[/]",
+            _number(row.ours),
+            _named(row.peer, row.peer_is),
+            _named(row.limit, row.limit_is),
+            "" if row.ratio is None else f"{row.ratio:.2f}x",
+            row.target + {True: "", False: "\n[red]missed[/]", None: ""}[row.held],
+        )
+    return table
+
+
+def progress(told: str) -> None:
+    """To standard error, so that --json stays JSON."""
+    print(told, file=sys.stderr, flush=True)
+
+
+def _named(value: float | None, name: str) -> str:
+    return _number(value) + (f"\n[dim]{name}[/]" if name else "")
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
