@@ -26,6 +26,7 @@ def check(study: Study, site: Site, on: str = "local") -> None:
         StudyError: one line per mistake, with file, line, key path and the way out.
     """
     mistakes = [*_sources(study, site), *_released(study, site), *_datasets(study, site)]
+    mistakes += _probe(study, site)
     if on == "slurm":
         mistakes += _nodes(study, site)
     if mistakes:
@@ -121,6 +122,12 @@ def _datasets(study: Study, site: Site) -> Iterator[Mistake]:
                 yield (*here, "datasets", i), card
             else:
                 yield from (((*here, *loc), why) for loc, why in _shots(block, card))
+
+
+def _probe(study: Study, site: Site) -> Iterator[Mistake]:
+    asked = study.resources.pretrain.probe
+    if asked is not None and isinstance(card := _card(asked.dataset, site), str):
+        yield ("resources", "pretrain", "probe", "dataset"), card
 
 
 def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:

@@ -21,6 +21,14 @@ from hpc_xfer.pretrain_grid import PretrainGrid, too_many
 from hpc_xfer.recipes import Finetune, Pretrain, points
 
 
+class Probe(Noun):
+    """k-NN accuracy as a pre-training goes on, on training images of a data set; a curve."""
+
+    dataset: str
+    images: Count = 2000  # to compare with; a quarter as many are asked about
+    times: Count = 20  # in a run, evenly
+
+
 class PretrainResources(Noun):
     gpus: Count = 1  # processes; each has a GPU where there are GPUs
     minutes: Rate = 60.0  # one run, with a margin
@@ -28,6 +36,7 @@ class PretrainResources(Noun):
     threads: Count = 1  # per process, where there is no GPU; fixed, since it changes the last bits
     compile: bool = False  # by torch.compile, minutes of it at every start; changes the last bits
     activation_checkpointing: bool = False  # a third more time, far less memory; changes no number
+    probe: Probe | None = None  # changes no number
     checkpoint_minutes: Rate = 10.0
     log_steps: Count = 20
 

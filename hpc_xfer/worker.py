@@ -9,6 +9,7 @@ Events go to standard output as JSON lines, logs to standard error.
 """
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -195,13 +196,27 @@ def classify(error: BaseException) -> str:
         return "nan"
     if isinstance(error, DataError):
         return "data"
-    if isinstance(error, StoreError):
+    if isinstance(error, StoreError) or _is_of_the_disk(error):
         return "store"
     if isinstance(error, MemoryError):
         return "out of memory"
     if type(error).__name__ == "OutOfMemoryError":
         return "CUDA out of memory"
     return "killed" if _is_of_a_lost_rank(error) else "code"
+
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE)
+
+
+def _is_of_the_disk(error: BaseException | None) -> bool:
+    """What a full or failing disk does to libraries that write, such as TensorBoard's threads."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            return True
+        if os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_of_a_lost_rank(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, verified, two kept."""
+"""Checkpoints: whole or absent, verified, two kept, written beside training."""
 
 import random
 import resource
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hpc_xfer import claims
-from hpc_xfer.errors import StoreError
+from hpc_xfer.errors import ClaimLost, StoreError
 from hpc_xfer.store import RunDir
 from hpc_xfer.training import checkpoint
 from hpc_xfer.training.checkpoint import Checkpoints
@@ -111,3 +111,66 @@ def on_a_full_disk(root: Path, size: int) -> None:
 @pytest.mark.parametrize("size", [10_000, 1_000_000])
 def test_a_full_disk_is_said_and_keeps_both_checkpoints(size: int, tmp_path: Path) -> None:
     assert tiny.join([tiny.child(on_a_full_disk, tmp_path, size)]) == [0]
+
+
+# Written by a thread while training goes on.
+
+
+def test_what_is_written_is_the_state_of_the_moment_it_began(tmp_path: Path) -> None:
+    kept, now = owned(tmp_path), state(1, 1_000_000)
+    with kept:
+        kept.begin(now)
+        now["objective"]["weights"].zero_()  # type: ignore[index]  # as the next step would
+    loaded = kept.load()
+    assert loaded is not None
+    assert torch.equal(loaded["objective"]["weights"], torch.arange(1e6) + 1)
+
+
+def test_the_next_waits_until_the_one_before_is_on_disk(tmp_path: Path) -> None:
+    with owned(tmp_path) as kept:
+        for step in (1, 2, 3):
+            kept.begin(state(step, 1_000_000))
+            before = checkpoint.read(kept.run.checkpoint)
+            assert before is None or before["step"] >= step - 1
+    loaded, before = kept.load(), checkpoint.read(kept.run.previous_checkpoint)
+    assert loaded is not None and before is not None
+    assert (loaded["step"], before["step"]) == (3, 2)
+
+
+def test_state_dicts_keep_what_they_are(tmp_path: Path) -> None:
+    """Layers look at the versions in `_metadata` to read weights that older ones wrote."""
+    weights = torch.nn.BatchNorm2d(3).state_dict()
+    with owned(tmp_path) as kept:
+        kept.begin({"step": 1, "objective": weights, "pair": ([torch.ones(1)], (1, 2))})
+    loaded = kept.load()
+    assert loaded is not None and loaded["pair"] == ([torch.ones(1)], (1, 2))
+    assert loaded["objective"]._metadata == weights._metadata  # type: ignore[attr-defined]
+
+
+def test_who_lost_the_claim_while_writing_replaces_nothing_and_hears_of_it(tmp_path: Path) -> None:
+    kept = owned(tmp_path)
+    kept.save(state(1))
+    claims.revoke(kept.run, "the node is dead")
+    with pytest.raises(ClaimLost):
+        kept.begin(state(2))
+    loaded = kept.load()
+    assert loaded is not None and loaded["step"] == 1
+
+
+def told_later(root: Path) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    kept = owned(root)
+    with pytest.raises(StoreError, match=r"checkpoint\.pt: cannot be written"), kept:
+        kept.begin(state(1, 1_000_000))  # says nothing; the end of the block does
+    kept.begin(state(1, 1_000_000))
+    with pytest.raises(StoreError, match=r"checkpoint\.pt: cannot be written"):
+        kept.wait()
+    kept.check()  # it is told once
+    with pytest.raises(ZeroDivisionError), kept:  # what ended the training is told, not this
+        kept.begin(state(1, 1_000_000))
+        raise ZeroDivisionError
+
+
+def test_a_full_disk_that_the_thread_meets_is_told_to_the_training(tmp_path: Path) -> None:
+    assert tiny.join([tiny.child(told_later, tmp_path)]) == [0]

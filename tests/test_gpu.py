@@ -1,5 +1,6 @@
 """What only a GPU can show. The numbers are compared with those of the CPU."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 
 from hpc_xfer.store import Store
-from hpc_xfer.training import distributed
+from hpc_xfer.training import distributed, flops
 from hpc_xfer.training.distributed import World
+from hpc_xfer.training.on_host import OnHost
 from hpc_xfer.training.stop import Stop
 from tests import steps, tiny
 
@@ -109,3 +111,22 @@ def test_a_run_goes_on_after_a_stop(changes: dict[str, Any], tmp_path: Path) -> 
     assert events[-1]["event"] == "interrupted"
     folder = tiny.finished(Store(tmp_path), run, shards, **how)
     assert tiny.record(folder)["metrics"]["steps"] == 8
+
+
+def test_what_a_checkpoint_holds_is_the_state_of_the_moment_it_began() -> None:
+    """Copies to the host are queued behind the step before and ahead of the step after."""
+    weights = torch.arange(50_000_000, dtype=torch.float32, device="cuda")
+    copied = OnHost({"weights": weights, "step": 1})
+    weights.zero_()
+    whole = copied.whole()
+    assert whole["step"] == 1 and whole["weights"].device.type == "cpu"
+    assert torch.equal(whole["weights"], torch.arange(50_000_000, dtype=torch.float32))
+
+
+def test_rows_tell_the_memory_and_of_a_known_card_the_utilisation(tmp_path: Path) -> None:
+    run = tiny.pretraining("clip")
+    folder = tiny.finished(Store(tmp_path / "store"), run, tiny.source(tmp_path / "sans"))
+    row = json.loads(folder.metrics.read_text().splitlines()[-1])
+    assert row["gpu_memory_gib"] > 0 and row["model_tflops"] > 0
+    known = flops.peak(torch.cuda.get_device_name(), "fp32") is not None
+    assert ("mfu" in row) == known

@@ -43,6 +43,15 @@ def test_a_study_whose_data_is_there_passes(tmp_path: Path) -> None:
     assert pretrain(tmp_path, site, rest=rest) == []
 
 
+def test_a_probe_on_a_data_set_that_nobody_knows_is_told(tmp_path: Path) -> None:
+    site = Site(sources={"sans": str(source(tmp_path / "sans"))})
+    asked = "resources: {{pretrain: {{probe: {{dataset: {}}}}}}}\n".format
+    assert pretrain(tmp_path, site, rest=asked("digits")) == []
+    assert pretrain(tmp_path, site, rest=asked("digit"))[0].startswith(
+        "a.yaml:4: resources.pretrain.probe.dataset: data set 'digit' is unknown; built in are "
+    )
+
+
 def test_a_source_that_the_site_does_not_know_is_told_with_the_nearest(tmp_path: Path) -> None:
     told = "a.yaml:3: pretrain.0.source: the site file has no source 'sans'; add it to `sources` "
     assert pretrain(tmp_path, Site()) == [

@@ -1,5 +1,6 @@
 """A whole small pre-training on printed characters: product, record, and what may go wrong."""
 
+import errno
 import json
 import math
 import resource
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from hpc_xfer import worker
 from hpc_xfer.batches import Batch
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.plan import Pack, Run
@@ -165,3 +167,17 @@ def test_a_full_disk_leaves_no_half_product(tmp_path: Path, shards: Path) -> Non
     assert not [path for path in Store(tmp_path).run(run.id).path.iterdir() if ".tmp" in path.name]
     tiny.finished(Store(tmp_path), run, shards)
     assert not Store(tmp_path).run(run.id).error.exists()
+
+
+def test_a_full_disk_that_a_library_meets_is_no_mistake_of_the_program() -> None:
+    """TensorBoard writes in a thread and raises what that met at the next row."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert worker.classify(full) == "store"
+    try:
+        try:
+            raise full
+        except OSError as error:
+            raise RuntimeError("unexpected pos 64 vs 0") from error
+    except RuntimeError as wrapped:
+        assert worker.classify(wrapped) == "store"
+    assert worker.classify(OSError(errno.ENOENT, "No such file or directory")) == "code"

@@ -217,7 +217,7 @@ def test_a_run_that_was_taken_over_stops_at_its_next_checkpoint(
     stop = OvertakenAfter(3, folder)
     events = tiny.execute(Store(tmp_path), run, shards, stop=stop, **ALWAYS)
     assert [event["event"] for event in events] == ["started", "held"]
-    assert step_of(folder.checkpoint) == 2
+    assert step_of(folder.checkpoint) in (1, 2)  # the second may be half written when it is lost
     assert not folder.encoder.exists() and not folder.record.exists() and not folder.error.exists()
 
 
@@ -247,7 +247,10 @@ def test_the_curves_of_a_resumed_run_have_each_step_once(tmp_path: Path, shards:
     tiny.finished(store, run, shards)
     assert [step for step, _ in tiny.losses(folder)] == [2, 4, 6, 8]
     last = json.loads(folder.metrics.read_text().splitlines()[-1])
-    assert last.keys() == {"step", "samples", "loss", "lr", "samples_per_second"}
+    assert last.keys() == {
+        *("step", "samples", "loss", "lr", "gradient_norm", "data_wait", "model_tflops"),
+        *("samples_per_second", "samples_per_second_per_gpu"),
+    }  # of clip the logit scale too; on a GPU its memory and, of a known one, its utilisation
     assert last["samples"] == 256
 
     board = EventAccumulator(str(folder.tensorboard))

@@ -122,7 +122,7 @@ def same_weights(a: RunDir, b: RunDir) -> bool:
 def losses(run: RunDir) -> list[tuple[int, float]]:
     """Step and loss of each row of metrics.jsonl."""
     rows = map(json.loads, run.metrics.read_text().splitlines())
-    return [(row["step"], row["loss"]) for row in rows]
+    return [(row["step"], row["loss"]) for row in rows if "loss" in row]
 
 
 class StopAfter(Stop):

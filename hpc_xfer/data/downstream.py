@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import importlib.util
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,17 @@ def load(card: Card, folder: Path | None) -> Downstream:
     return data
 
 
+def training_images(card: Card, folder: Path | None) -> ImageSet:
+    """Those alone, without reading them all for a fingerprint.
+
+    Raises:
+        DataError: as `load`.
+    """
+    if folder is None:
+        return _packaged(card).train
+    return _image_files(catalog.list_images(folder / "train"))
+
+
 def _packaged(card: Card) -> Downstream:
     match card.name:
         case "digits":
@@ -143,12 +155,16 @@ def _folder(card: Card, folder: Path) -> Downstream:
         names = tuple(map(catalog.class_name, classes))
         if names != card.classes:
             raise DataError(f"{folder / split}: its classes changed since launch; launch again")
-        paths = [path for images in classes.values() for path in images]
-        for path in paths:
+        for path in itertools.chain(*classes.values()):
             digest.update(_line(folder, path).encode("utf-8", "surrogateescape"))
-        counts = [len(images) for images in classes.values()]
-        parts.append(ImageFiles(np.repeat(np.arange(len(counts), dtype=np.int64), counts), paths))
+        parts.append(_image_files(classes))
     return Downstream(card, parts[0], parts[1], digest.hexdigest())
+
+
+def _image_files(classes: dict[str, list[Path]]) -> ImageFiles:
+    counts = [len(paths) for paths in classes.values()]
+    labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    return ImageFiles(labels, list(itertools.chain(*classes.values())))
 
 
 def _line(folder: Path, path: Path) -> str:

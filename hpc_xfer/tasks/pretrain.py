@@ -3,15 +3,18 @@
 import hashlib
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from hpc_xfer import architectures, provenance
+from hpc_xfer import architectures, catalog, provenance
+from hpc_xfer.data import downstream
 from hpc_xfer.data.pretraining import TrainBatches
 from hpc_xfer.data.sampling import Order, Subset
 from hpc_xfer.errors import DataError
+from hpc_xfer.progress import Pulse
 from hpc_xfer.recipes import (
     Clip,
     Finetune,
@@ -23,13 +26,15 @@ from hpc_xfer.recipes import (
     Trained,
 )
 from hpc_xfer.shard_index import ShardIndex
+from hpc_xfer.study import PretrainResources
 from hpc_xfer.tasks import record
 from hpc_xfer.tasks.context import Context
-from hpc_xfer.training import encoders, exported, released, snapshots
+from hpc_xfer.training import encoders, exported, flops, released, snapshots
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.encoders import Towers, seeded
-from hpc_xfer.training.loop import Outcome, train
+from hpc_xfer.training.loop import Hook, Outcome, train
+from hpc_xfer.training.neighbours import Probe
 from hpc_xfer.training.objectives import ClipObjective, SimCLRObjective, SupervisedObjective
 from hpc_xfer.training.schedule import adamw, warmup
 from hpc_xfer.training.step import Pace
@@ -121,6 +126,7 @@ def _train(
         tokenise=encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None,
     )
     steps = recipe.steps_of(recipe.samples_seen)
+    habits = replace(context.habits, flops_per_sample=flops.per_sample(recipe, towers))
     objective = objective_of(recipe, towers, len(index.classes or ()), world)
     # The checkpoint holds what the optimiser updates, so both are made before it is read.
     objective = objective.to(world.device)
@@ -145,15 +151,48 @@ def _train(
             broken_allowed=int(recipe.max_broken * recipe.samples_seen),
             accumulate=recipe.accumulate or 1,
         ),
-        context.habits,
+        habits,
         context.dir,
         Checkpoints(context.dir, context.claim),
         world,
         context.stop,
-        snapshots.hooks(context.dir, recipe, context.claim, save),
+        _together(
+            snapshots.hooks(context.dir, recipe, context.claim, save),
+            _probes(context, recipe, objective, towers),
+        ),
     )
     _take_heads(towers, objective, index)
     return outcome
+
+
+def _probes(
+    context: Context, recipe: Trained, objective: nn.Module, towers: Towers
+) -> dict[int, Hook]:
+    """k-NN accuracy at the steps that the resources ask for."""
+    assert isinstance(context.resources, PretrainResources)
+    asked = context.resources.probe
+    if asked is None:
+        return {}
+    place = context.site.datasets.get(asked.dataset)
+    folder = Path(place) if place else None
+    images = downstream.training_images(catalog.card(asked.dataset, folder), folder)
+    check = context.claim.check if context.claim else None
+    pulse = Pulse(context.dir if context.world.leads else None, check)
+    probe = Probe(objective, images, towers, asked.images, context.world, recipe.precision, pulse)
+
+    def look() -> dict[str, float]:
+        return {f"knn_top1_{asked.dataset}": probe.accuracy()}
+
+    steps = recipe.steps_of(recipe.samples_seen)
+    return {max(1, round(steps * i / asked.times)): look for i in range(1, asked.times + 1)}
+
+
+def _together(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
+    at: dict[int, list[Hook]] = {}
+    for hooks in all_hooks:
+        for step, hook in hooks.items():
+            at.setdefault(step, []).append(hook)
+    return at
 
 
 def _take_heads(towers: Towers, objective: nn.Module, index: ShardIndex) -> None:

@@ -1,15 +1,22 @@
 """The rolling checkpoint of a run: whole or absent, verified, with the one before kept.
 
+    with Checkpoints(run, claim) as checkpoints:
+        state = checkpoints.load()
+        checkpoints.begin(state)     # written by a thread while training goes on
+
 torch.save writes a zip archive with a CRC-32 per member. torch.load does not check them, so
 reading verifies the archive first; a damaged file falls back to the previous one with a warning.
 """
 
+import logging
 import os
 import pickle
+import threading
 import warnings
 import zipfile
 import zlib
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any, cast
 
 import torch
@@ -17,6 +24,9 @@ import torch
 from hpc_xfer import files
 from hpc_xfer.claims import Claim
 from hpc_xfer.store import RunDir
+from hpc_xfer.training.on_host import OnHost
+
+log = logging.getLogger(__name__)
 
 # What zipfile and torch raise on damaged files; NotImplementedError is a RuntimeError.
 _BROKEN = (
@@ -88,33 +98,88 @@ def _save(state: dict[str, Any], file: IO[bytes]) -> None:
 
 
 class Checkpoints:
-    """Save and load the state of one run under its claim."""
+    """Save and load the state of one run under its claim.
+
+    Used in a `with`, at whose end all that was begun is on disk.
+    """
 
     def __init__(self, run: RunDir, claim: Claim | None) -> None:
         self.run, self.claim = run, claim
+        self._writer: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.join()
+        if kind is None:
+            self.check()
+        elif self._error is not None:
+            log.warning("%s", self._error)
 
     def check(self) -> None:
         """Raises:
         ClaimLost: another process took the run over.
+        StoreError: what was begun could not be written.
         """
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         if self.claim is not None:
             self.claim.check()
 
     def save(self, state: dict[str, Any]) -> None:
-        """Raises:
-        ClaimLost: another process took the run over; its checkpoints are left alone.
-        StoreError: the disk is full.
+        """Begin, and wait until it is on disk.
+
+        Raises:
+            ClaimLost: another process took the run over; its checkpoints are left alone.
+            StoreError: the disk is full.
+        """
+        self.begin(state)
+        self.wait()
+
+    def begin(self, state: dict[str, Any]) -> None:
+        """Copy to the host; a thread writes it while training goes on.
+
+        Raises: as `save`; what the thread meets, at the next call of any method.
         """
         assert self.claim is not None, "rank 0 alone saves, and it holds the claim"
-        self.claim.check()
-        self._sweep()
+        self.wait()
+        self._sweep()  # not in the thread: training may write its progress by then
+        copied = OnHost(state)
+        self._writer = threading.Thread(target=self._write, args=(copied,), name="checkpoint")
+        self._writer.start()
+
+    def wait(self) -> None:
+        """Until what was begun is on disk. Raises as `save`."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+        self.check()
+
+    def _write(self, copied: OnHost) -> None:
+        """Keeps what goes wrong for the thread that trains."""
+        try:
+            self._replace(copied.whole())
+        except Exception as error:
+            self._error = error
+
+    def _replace(self, state: dict[str, Any]) -> None:
+        assert self.claim is not None
         claim, run = self.claim, self.run
 
         def save(file: IO[bytes]) -> None:
             _save(state, file)
             file.flush()
             os.fsync(file.fileno())
-            claim.check()  # again: a large state takes long enough to be given up for dead
+            claim.check()  # a large state takes long enough to be given up for dead
             if run.checkpoint.exists():
                 os.replace(run.checkpoint, run.previous_checkpoint)
 

@@ -84,6 +84,11 @@ def tokenizer(arch: Arch) -> Tokenizer:
     return cast(Tokenizer, open_clip.get_tokenizer(name))
 
 
+def context_length(arch: Arch) -> int:
+    """Tokens per caption."""
+    return _tokenizer_of(arch)[1]
+
+
 def _tokenizer_of(arch: Arch) -> tuple[str, int]:
     """What open_clip.get_tokenizer or open_clip itself calls it, and tokens per caption."""
     context = architectures.model_config(arch)["text_cfg"].get("context_length", 77)

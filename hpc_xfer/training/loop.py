@@ -6,7 +6,7 @@ Pre-training, fine-tuning and linear probes all run through `train`.
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -20,10 +20,13 @@ from hpc_xfer.store import RunDir
 from hpc_xfer.training.batchnorm import synchronise
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World
+from hpc_xfer.training.gauges import Gauges
 from hpc_xfer.training.loading import Batch, Batches, Loader
 from hpc_xfer.training.rows import Rows
 from hpc_xfer.training.step import Pace, Stepper, own_randomness
 from hpc_xfer.training.stop import Stop
+
+Hook = Callable[[], Mapping[str, float]]  # called by all ranks; what it returns is written as a row
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Habits:
     tensorboard: bool = False
     compiled: bool = False
     recomputed: bool = False  # activations, in the backward pass
+    flops_per_sample: float | None = None  # forward and backward; for the utilisation of a GPU
 
 
 @dataclass
@@ -73,18 +77,19 @@ def train(
     checkpoints: Checkpoints | None,
     world: World,
     stop: Stop,
-    at: Mapping[int, Callable[[], None]] | None = None,
+    at: Mapping[int, Sequence[Hook]] | None = None,
 ) -> Outcome:
     """Train `objective` in place, from the checkpoint where there is one.
 
     Args:
-        at: what is called after which step, on all ranks and before a checkpoint of that step.
+        at: what is called after which step, before a checkpoint of that step.
 
     Raises:
         Interrupted: asked to stop; a checkpoint was written.
         Diverged: loss or weights are NaN or infinite; the last good checkpoint stays.
         DataError: more broken samples than allowed, or a shard that cannot be read on some rank.
         ClaimLost: another process has taken the run over.
+        StoreError: the disk is full.
     """
     objective = synchronise(objective, world).to(world.device).to(memory_format=torch.channels_last)
     stepper = Stepper(objective, optimizer, pace, world, habits.compiled, habits.recomputed)
@@ -97,10 +102,12 @@ def train(
     loader = Loader(batches, steps, habits.workers, world.device, state.waited)
     begun = saved = time.monotonic()
     first, before = state.step, state.waited  # of earlier attempts
+    gauges = Gauges(objective, pace, world, habits.flops_per_sample, first, before)
 
     with (
         own_randomness(world),
-        contextlib.closing(Rows(run, habits.tensorboard, world.leads, first)) as rows,
+        checkpoints or contextlib.nullcontext(),
+        contextlib.closing(Rows(run, habits.tensorboard, world.leads, first, pace.batch)) as rows,
         contextlib.closing(loader.loaded()) as loaded,
     ):
         for batch in loaded:
@@ -116,13 +123,14 @@ def train(
             if state.step % habits.log_steps == 0 or state.step == pace.steps:
                 value = _finite(state, world)
                 stepper.check()
-                rate = (state.step - first) * pace.batch / (time.monotonic() - begun)
-                rows.write(state.step, value, optimizer.param_groups[0]["lr"], rate, pace.batch)
+                rows.write(state.step, gauges.read(state.step, value, result, loader.waited))
                 heart.beat(state.step, value, loader.waited - before)
 
             if at and state.step in at:
                 _sound(objective, state, world)
-                at[state.step]()
+                with gauges.stopped():
+                    for hook in at[state.step]:
+                        rows.write(state.step, hook(), group="probe")
 
             if (asked or due) and state.step < pace.steps:
                 elapsed = state.seconds + time.monotonic() - begun
@@ -131,6 +139,8 @@ def train(
                 _save(stepper, checkpoints, state, elapsed, world)
                 saved = time.monotonic()
                 if asked:
+                    if checkpoints is not None:
+                        checkpoints.wait()
                     raise Interrupted(f"stopped at step {state.step} of {pace.steps}")
 
     return _outcome(objective, state, pace, state.seconds + time.monotonic() - begun, world)
@@ -212,12 +222,12 @@ def _save(
     seconds: float,
     world: World,
 ) -> None:
-    """Rank 0 writes what is good; the others only say what their loss is."""
+    """Rank 0 begins to write what is good; the others only say what their loss is."""
     _sound(stepper.objective, state, world)
     losses = world.gather([float(state.loss)]) if state.loss is not None else []
     if checkpoints is None or not world.leads:
         return
-    checkpoints.save(
+    checkpoints.begin(
         {
             "step": state.step,
             **stepper.state_dict(),

@@ -1,7 +1,7 @@
 """Rows of metrics: one JSON line and one point of each TensorBoard curve per logged step."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from hpc_xfer.store import RunDir
 class Rows:
     """metrics.jsonl and TensorBoard, without rows of steps that a resumed run does again."""
 
-    def __init__(self, run: RunDir, tensorboard: bool, leads: bool, first: int) -> None:
+    def __init__(self, run: RunDir, tensorboard: bool, leads: bool, first: int, batch: int) -> None:
         self.path: Path | None = run.metrics if leads else None
+        self.batch = batch
         self.board: SummaryWriter | None = None
         if self.path is None:
             return
@@ -24,25 +25,34 @@ class Rows:
             files.write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         if tensorboard:
             self.board = SummaryWriter(str(run.tensorboard), purge_step=first + 1)
+            if first == 0:
+                self.board.add_text("recipe", _block(files.read_json(run.recipe)), 0)
 
-    def write(self, step: int, loss: float, lr: float, rate: float, batch: int) -> None:
+    def write(self, step: int, values: Mapping[str, float | None], group: str = "train") -> None:
+        """What is None is left out; where nothing is left, there is no row.
+
+        Args:
+            group: of curves in TensorBoard.
+        """
         if self.path is None:
             return
-        row = {
-            "step": step,
-            "samples": step * batch,
-            "loss": loss,
-            "lr": lr,
-            "samples_per_second": rate,
-        }
+        told = {name: value for name, value in values.items() if value is not None}
+        if not told:
+            return
+        row = {"step": step, "samples": step * self.batch, **told}
         files.append_line(self.path, json.dumps(row))
         if self.board is not None:
-            for name in ("loss", "lr", "samples_per_second"):
-                self.board.add_scalar(f"train/{name}", row[name], step)
+            for name, value in told.items():
+                self.board.add_scalar(f"{group}/{name}", value, step)
 
     def close(self) -> None:
         if self.board is not None:
             self.board.close()
+
+
+def _block(content: Any) -> str:
+    """JSON as Markdown shows it."""
+    return f"```json\n{json.dumps(content, indent=2, sort_keys=True)}\n```"
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

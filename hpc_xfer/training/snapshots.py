@@ -10,11 +10,12 @@ from pathlib import Path
 from hpc_xfer.claims import Claim
 from hpc_xfer.recipes import Trained
 from hpc_xfer.store import RunDir
+from hpc_xfer.training.loop import Hook
 
 
 def hooks(
     run: RunDir, recipe: Trained, claim: Claim | None, save: Callable[[Path], None]
-) -> dict[int, Callable[[], None]]:
+) -> dict[int, Hook]:
     """What the loop calls after which step; only rank 0, which holds the claim, writes.
 
     A snapshot of an earlier attempt is kept: the same step of the same run made it, and what reads
@@ -24,10 +25,11 @@ def hooks(
         save: writes the encoder as it is now, whole or not at all.
     """
 
-    def keep(path: Path) -> None:
+    def keep(path: Path) -> dict[str, float]:
         if claim is not None and not path.exists():
             claim.check()
             save(path)
+        return {}
 
     asked = recipe.snapshots or ()
     return {recipe.steps_of(n): partial(keep, run.snapshot(n)) for n in asked}

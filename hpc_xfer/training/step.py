@@ -189,8 +189,7 @@ class Stepper:
         """An autocast of its own: weights that it casts without a graph are not for the next."""
         device = self.world.device
         _seed(device, (self.pace.seed, 8, number, self.world.rank, part))
-        dtype = _DTYPES.get(self.pace.precision)
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        with autocast(device, self.pace.precision):
             return call(*arguments)
 
     def _synchronised(self, last: bool) -> AbstractContextManager[None]:
@@ -225,6 +224,11 @@ def parallel(objective: nn.Module, world: World, static: bool = True) -> nn.Modu
     if world.device.type == "cpu":
         model.register_comm_hook(world.size, mean_in_order)
     return model
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    dtype = _DTYPES.get(precision)
+    return torch.autocast(device.type, dtype, enabled=dtype is not None)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,64 @@
+"""How many operations a sample costs, and how many a card could do: model FLOP utilisation.
+
+Chowdhery et al. 2022 (PaLM), appendix B: what the model needs, forward and backward; activations
+that are computed again do not count.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hpc_xfer.recipes import Clip, SimCLR, Trained
+from hpc_xfer.training.encoders import Towers, context_length
+
+# A backward pass has two products for each of the forward pass: gradients of inputs and of weights.
+_PASSES = 3
+
+# Dense tensor-core peaks in TFLOP/s from the makers' data sheets: bf16 and fp16, then TF32 (fp32
+# where there is none). The first name that is in the card's counts.
+_PEAKS: tuple[tuple[str, float, float], ...] = (
+    ("B200", 2250, 1125),
+    ("GH200", 989, 495),
+    ("H200", 989, 495),
+    ("H100 PCIe", 756, 378),
+    ("H100 NVL", 835, 418),
+    ("H100", 989, 495),
+    ("A100", 312, 156),
+    ("L40S", 362, 183),
+    ("L40", 181, 90.5),
+    ("A40", 149.7, 74.8),
+    ("A30", 165, 82),
+    ("A10", 125, 62.5),
+    ("L4", 121, 60),
+    ("V100", 125, 15.7),
+    ("T4", 65, 8.1),
+)
+
+
+def per_sample(recipe: Trained, towers: Towers) -> float:
+    """FLOPs (a multiplication and an addition are two) of the towers for one training sample."""
+    size = towers.image_size
+    images = 2 if isinstance(recipe, SimCLR) else 1
+    forward = images * _forward(towers.visual, torch.zeros(1, 3, size, size))
+    if isinstance(recipe, Clip) and towers.text is not None:
+        tokens = torch.zeros(1, context_length(recipe.arch), dtype=torch.long)
+        forward += _forward(towers.text, tokens)
+    return float(_PASSES * forward)
+
+
+def peak(card: str, precision: str) -> float | None:
+    """FLOP/s of a GPU by its name; None where it is not known."""
+    for name, half, single in _PEAKS:
+        if name in card:
+            return 1e12 * (single if precision == "fp32" else half)
+    return None
+
+
+def _forward(tower: nn.Module, sample: Tensor) -> int:
+    """Counted on one, with gradients: without them torch fuses what the counter cannot see."""
+    training = tower.training
+    tower.eval()  # running statistics stay as they are
+    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        tower(sample)
+    tower.train(training)
+    return int(counter.get_total_flops())

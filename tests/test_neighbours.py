@@ -1,0 +1,81 @@
+"""k-NN accuracy during a pre-training: right, and without a trace in the training."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from hpc_xfer import worker
+from hpc_xfer.plan import Run
+from hpc_xfer.store import RunDir, Store
+from hpc_xfer.study import Probe
+from hpc_xfer.training.neighbours import vote
+from tests import tiny
+
+PROBE = {"probe": Probe(dataset="digits", images=100, times=4)}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.source(tmp_path_factory.mktemp("source") / "sans")
+
+
+def probed(folder: RunDir) -> dict[int, float]:
+    rows = map(json.loads, folder.metrics.read_text().splitlines())
+    return {row["step"]: row["knn_top1_digits"] for row in rows if "knn_top1_digits" in row}
+
+
+def test_the_nearest_weigh_most() -> None:
+    bank = torch.nn.functional.normalize(torch.tensor([[1.0, 0.1], [0.0, 1.0], [0.1, 1.0]]), dim=1)
+    labels = torch.tensor([7, 2, 2])
+    queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert vote(queries, bank, labels).tolist() == [7, 2]
+
+
+@pytest.mark.parametrize("method", ["clip", "simclr", "supervised"])
+def test_it_is_a_curve_and_changes_no_bit_of_the_training(
+    method: str, tmp_path: Path, shards: Path
+) -> None:
+    run = tiny.pretraining(method)
+    plain = tiny.finished(Store(tmp_path / "plain"), run, shards)
+    watched = tiny.finished(Store(tmp_path / "watched"), run, shards, **PROBE)
+    assert tiny.same_weights(plain, watched)
+    assert probed(watched).keys() == {2, 4, 6, 8} and not probed(plain)
+    assert max(probed(watched).values()) > 0.15  # chance is 0.1
+    board = EventAccumulator(str(watched.tensorboard))
+    board.Reload()
+    shown = {event.step: event.value for event in board.Scalars("probe/knn_top1_digits")}
+    assert shown == pytest.approx(probed(watched))
+
+
+def test_a_resumed_run_continues_the_curve(tmp_path: Path, shards: Path) -> None:
+    run = tiny.pretraining("supervised")
+    whole = tiny.finished(Store(tmp_path / "whole"), run, shards, **PROBE)
+    store = Store(tmp_path / "parts")
+    tiny.execute(store, run, shards, stop=tiny.StopAfter(4), **PROBE)
+    assert probed(tiny.finished(store, run, shards, **PROBE)) == probed(whole)
+
+
+def one_rank(number: int, ranks: int, root: Path, run: Run, shards: Path) -> None:
+    place = worker.Place(number, ranks, number)
+    tiny.execute(Store(root), run, shards, place=place, **PROBE)
+
+
+def test_ranks_share_the_images_and_agree(tmp_path: Path, shards: Path) -> None:
+    """Of weights that stay as they began; a vote may turn over the last bits of a feature."""
+    run = tiny.pretraining("supervised", lr=1e-12)
+    alone = tiny.finished(Store(tmp_path / "alone"), run, shards, **PROBE)
+    ranks = [tiny.child(one_rank, i, 2, tmp_path / "two", run, shards) for i in range(2)]
+    assert tiny.join(ranks) == [0, 0]
+    both = probed(Store(tmp_path / "two").run(run.id))
+    assert both == pytest.approx(probed(alone), abs=1 / 25 + 1e-9)
+
+
+def test_an_unknown_data_set_is_said_by_the_run_too(tmp_path: Path, shards: Path) -> None:
+    run = tiny.pretraining("supervised")
+    asked: dict[str, Any] = {"probe": Probe(dataset="digit")}
+    told = tiny.execute(Store(tmp_path), run, shards, **asked)[-1]
+    assert told["event"] == "failed" and "data set 'digit' is unknown" in told["message"]
