@@ -17,10 +17,12 @@ from open_clip_train.data import get_wds_dataset
 from PIL import Image
 from torchvision import transforms
 from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision.transforms import v2
 
 from benchmarks import jpegs, sides
 
 _ENDLESS = 1 << 30  # batches
+_CROPS = (transforms.RandomResizedCrop, v2.RandomResizedCrop)
 
 
 def clip(folder: str, size: int, batch: int, seconds: float) -> float:
@@ -46,7 +48,7 @@ def simclr(folder: str, size: int, batch: int, seconds: float, bicubic: bool) ->
     if bicubic:
         for view in transform.transforms:
             crop = view.transform.transforms[0]
-            assert isinstance(crop, transforms.RandomResizedCrop)
+            assert isinstance(crop, _CROPS)  # which of the two depends on the version
             crop.interpolation = transforms.InterpolationMode.BICUBIC
     dataset = wds.DataPipeline(
         wds.SimpleShardList(sides.urls(folder)),
