@@ -18,13 +18,12 @@ _PLAIN_SECONDS = 10.0  # between plain lines
 class Display:
     """Counts of each stage, and what runs right now."""
 
-    def __init__(self, plan: Plan, store: Store, todo: set[str]) -> None:
+    def __init__(self, plan: Plan, store: Store, done: set[str]) -> None:
         self.store, self.runs = store, plan.by_id
         self.labels = names.pretrain_labels(plan.of("pretrain"))
         self.total = {kind: len(plan.of(kind)) for kind in ("pretrain", "finetune")}
         self.done = {
-            kind: sum(run.id not in todo for run in plan.of(kind))
-            for kind in ("pretrain", "finetune")
+            kind: sum(run.id in done for run in plan.of(kind)) for kind in ("pretrain", "finetune")
         }
         self.failures = 0
         self.console = cli.console(stderr=True)

@@ -120,7 +120,7 @@ def _run_here(order: Order, done: set[str], args: argparse.Namespace) -> int:
     todo = _without_descendants(whole.without(done), set(left_out))
     outcome = Outcome()
     if todo.runs:
-        outcome = Pool(whole, todo, store, order.asked.name, order.site_file, args.jobs).run()
+        outcome = Pool(order, todo, done, args.jobs).run()
     return _finish(order, outcome, left_out, args.json)
 
 

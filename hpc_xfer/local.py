@@ -5,26 +5,22 @@ cores). A pack of several processes gets a group of its own. One thread per work
 into a queue; all decisions are made in one place, `Pool.run`.
 """
 
-import contextlib
-import json
 import os
 import queue
 import signal
 import subprocess
-import sys
-import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
-from hpc_xfer import batches, claims, failures, files, machine
+from hpc_xfer import batches, claims, failures, files, machine, workers
 from hpc_xfer.batches import Batch
 from hpc_xfer.display import Display
+from hpc_xfer.orders import Order
 from hpc_xfer.plan import Pack, Plan, Run
-from hpc_xfer.store import Store
+from hpc_xfer.workers import Worker
 
 _TICK_SECONDS = 0.5  # between looks at progress files, held runs and signals
 _GRACE_SECONDS = 60  # for checkpoints after a stop; then kill
@@ -39,46 +35,17 @@ class Outcome:
     interrupted: bool = False
 
 
-@dataclass
-class _Worker:
-    """One kept process, or the processes of one pack."""
-
-    number: int
-    log: Path
-    attempt: str
-    processes: list[subprocess.Popen[str]]
-    gpus: list[str]
-    kept: bool
-    pack: Pack | None = None
-    current: str | None = None  # run id
-
-    def give(self, pack: Pack, name: str) -> None:
-        self.pack = pack
-        pipe = self.processes[0].stdin
-        if self.kept and pipe is not None:
-            with contextlib.suppress(BrokenPipeError):  # it died; its end is in the queue
-                pipe.write(f"{name}\n")
-                pipe.flush()
-
-    def signal(self, number: signal.Signals) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                process.send_signal(number)
-
-    def close(self) -> None:
-        pipe = self.processes[0].stdin
-        if pipe is not None and not pipe.closed:
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
-
-
 class Pool:
     """Executes what a plan still needs; `run` returns when nothing more can be done."""
 
-    def __init__(
-        self, plan: Plan, todo: Plan, store: Store, study: str, site: Path | None, jobs: int | None
-    ) -> None:
-        self.plan, self.store, self.study, self.site = plan, store, study, site
+    def __init__(self, order: Order, todo: Plan, done: set[str], jobs: int | None) -> None:
+        """
+        Args:
+            todo: what is to be run; `done` is, and what is neither is left out.
+            jobs: at once; None for one per GPU, else core.
+        """
+        plan, self.store = order.whole, order.store
+        self.plan, self.study, self.site = plan, order.asked.name, order.site_file
         self.all = plan.by_id
         self.waiting: deque[Pack] = deque()
         self.open: set[str] = {run.id for run in todo.runs}  # neither done nor failed
@@ -87,12 +54,12 @@ class Pool:
         self.gpus = Counter(dict.fromkeys(machine.gpus(), 0))  # GPU -> processes on it
         threads = max(plan.resources.pretrain.threads, plan.resources.finetune.threads)
         self.slots = jobs or len(self.gpus) or max(1, machine.cores() // threads)
-        self.events: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
-        self.workers: list[_Worker] = []
+        self.events: queue.Queue[tuple[Worker, dict[str, Any] | None]] = queue.Queue()
+        self.workers: list[Worker] = []
         self.started = 0
         self.signals = 0
         self.resources = plan.resources
-        self.display = Display(plan, store, {run.id for run in todo.runs})
+        self.display = Display(plan, self.store, done)
         self.names: dict[str, str] = {}  # pack id -> BATCH/INDEX
         for batch in batches.cut(todo):
             self._add(batch)
@@ -146,7 +113,7 @@ class Pool:
     def _busy(self) -> int:
         return sum(len(w.processes) for w in self.workers if w.pack is not None)
 
-    def _worker_for(self, pack: Pack) -> _Worker | None:
+    def _worker_for(self, pack: Pack) -> Worker | None:
         """An idle worker or a new one; None while there is no room."""
         free = self.slots - self._busy()
         if pack.gpus > 1:
@@ -174,51 +141,19 @@ class Pool:
         )
         return ranks
 
-    def _start(self, size: int, kept: bool, pack: Pack | None) -> _Worker:
+    def _start(self, size: int, kept: bool, pack: Pack | None) -> Worker:
         self.started += 1
         own = sorted(self.gpus, key=lambda gpu: self.gpus[gpu])[:size]  # the least used
         self.gpus.update(own)
+        command = ["--store", str(self.store.root), "--study", self.study]
+        command += ["--site", str(self.site)] if self.site else []
         log = self.store.study(self.study).logs / f"local-{os.getpid()}-{self.started}.log"
         attempt = f"{os.getpid()}-{self.started}"
-        processes = []
-        with open(log, "a") as errors:
-            for rank in range(size):
-                places = ["--rank", str(rank), "--world", str(size), "--local-rank", str(rank)]
-                group = (
-                    [*places, "--attempt", attempt, "--pack", self.names[pack.id]] if pack else []
-                )
-                processes.append(self._spawn(group, own, errors))
-        worker = _Worker(self.started, log, attempt, processes, own, kept)
+        name = self.names[pack.id] if pack else None
+        worker = workers.start(command, log, attempt, size, own, name, kept)
         self.workers.append(worker)
-        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+        worker.listen(lambda event: self.events.put((worker, event)))
         return worker
-
-    def _spawn(self, extra: list[str], gpus: list[str], errors: IO[str]) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "hpc_xfer.worker", "--store", str(self.store.root)]
-        command += ["--study", self.study, *(["--site", str(self.site)] if self.site else [])]
-        environment = dict(os.environ)
-        if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-        else:
-            # Idle OpenMP threads of one worker would spin on the cores of another.
-            environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        return subprocess.Popen(
-            [*command, *extra],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches us alone; we tell them
-        )
-
-    def _listen(self, worker: _Worker) -> None:
-        stdout = worker.processes[0].stdout
-        assert stdout is not None
-        for line in stdout:
-            with contextlib.suppress(ValueError):  # a library's print; the log has what matters
-                self.events.put((worker, json.loads(line)))
-        self.events.put((worker, None))
 
     def _take_events(self) -> None:
         try:
@@ -229,7 +164,7 @@ class Pool:
         while not self.events.empty():
             self._handle(*self.events.get())
 
-    def _handle(self, worker: _Worker, event: dict[str, Any] | None) -> None:
+    def _handle(self, worker: Worker, event: dict[str, Any] | None) -> None:
         if event is None:
             self._died(worker)
             return
@@ -254,7 +189,7 @@ class Pool:
             self.open.discard(run_id)
             self.display.finished(run_id)
 
-    def _failed(self, worker: _Worker, run_id: str | None, kind: str, message: str) -> None:
+    def _failed(self, worker: Worker, run_id: str | None, kind: str, message: str) -> None:
         runs = [run_id] if run_id else [r.id for r in (worker.pack.runs if worker.pack else ())]
         for name in runs:
             if name in self.open:
@@ -262,11 +197,11 @@ class Pool:
                 self.outcome.failed[name] = f"{kind}: {message}"
                 self.display.failed(name, kind, message, worker.log)
 
-    def _died(self, worker: _Worker) -> None:
+    def _died(self, worker: Worker) -> None:
         """The end of a worker: expected for a group whose pack is through, else a failure."""
         self.workers.remove(worker)
         self.gpus.subtract(worker.gpus)
-        codes = self._wait(worker)
+        codes = worker.wait(_GRACE_SECONDS)
         for run in worker.pack.runs if worker.pack else ():
             self.store.run(run.id).rendezvous(worker.attempt).unlink(missing_ok=True)
         if worker.pack is None or self.signals:
@@ -278,22 +213,7 @@ class Pool:
         rest = [run for run in left if run.id in self.open]
         self._again(rest)
 
-    def _wait(self, worker: _Worker) -> list[int]:
-        """Exit codes; the other ranks of a broken group are not left waiting for each other."""
-        first = worker.processes[0].wait()
-        if first != 0:
-            worker.signal(signal.SIGTERM)
-        codes = []
-        for process in worker.processes:
-            try:
-                codes.append(process.wait(timeout=_GRACE_SECONDS))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                codes.append(process.wait())
-        worker.close()
-        return codes
-
-    def _killed(self, worker: _Worker, run: Run, codes: list[int]) -> None:
+    def _killed(self, worker: Worker, run: Run, codes: list[int]) -> None:
         code = next((c for c in codes if c != 0), 0)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         message = f"the worker ended with {how}; launch again to go on from the last checkpoint"
