@@ -225,9 +225,13 @@ class Store:
 
     def is_finished(self, run_id: str, kind: Kind) -> bool:
         """Whether there is a whole record and, for a pre-training, its product."""
+        return self.result(run_id, kind) is not None
+
+    def result(self, run_id: str, kind: Kind) -> dict[str, Any] | None:
+        """The record of a run that needs nothing more."""
         if kind == "pretrain" and not self.run(run_id).encoder.exists():
-            return False
-        return self.record(run_id) is not None
+            return None
+        return self.record(run_id)
 
     def write_recipe(self, run: Run) -> None:
         """Once; a file that says something else under the same id is refused.
