@@ -153,8 +153,8 @@ def test_a_controller_that_restarts_is_waited_for(
 def test_ranks_on_two_nodes_go_on_after_one_was_killed(
     tmp_path: Path, shards: Path, cluster: Cluster
 ) -> None:
-    alone = faults.undisturbed(tmp_path / "alone", shards, gpus=2, steps=200)
-    study = Study(tmp_path, shards, gpus=2, steps=200)
+    alone = faults.undisturbed(tmp_path / "alone", shards, gpus=2, steps=120)
+    study = Study(tmp_path, shards, gpus=2, steps=120)
     study.launch()
     study.reaches(50)
     assert cluster.run("squeue", "-h", "-j", study.job(), "-o", "%D") == "2"
