@@ -87,13 +87,15 @@ def _finetune_table(seen: Standing, left: Left) -> "Table":
 
 def _table_of_those_at_work(seen: Standing, runs: Sequence[Run]) -> "Table":
     more = f", {_AT_WORK} of {len(runs):,}" if len(runs) > _AT_WORK else ""
-    table = _table(f"at work{more}", ("run", "fine-tuning"), right=("step", "samples/s",
-                   "waits", "to go"), last=("job", "node"))  # fmt: skip
+    right = ("step", "samples/s", "to go")
+    table = _table(f"at work{more}", ("run", "fine-tuning"), right, last=("job", "node"))
+    table.columns[1].no_wrap = False  # the one that is long
     for run in runs[:_AT_WORK]:
         each = seen.now[run.id]
         job = (each.element.job if each.element else None) or each.why
         node = each.line.nodes if each.line else ""
-        table.add_row(run.id, names.title(run, seen.labels), *_speed(each), job, node)
+        step, speed, _, to_go = _speed(each)
+        table.add_row(run.id, names.title(run, seen.labels), step, speed, to_go, job, node)
     return table
 
 
