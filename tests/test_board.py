@@ -50,7 +50,7 @@ def seen(folder: Path) -> Standing:
             "running", "None", element=job("12"), line=line, progress=beat(7200, 0.2)
         ),
         FEW[0].id: Situation("done", seconds=120.0),
-        FEW[1].id: Situation("running", element=job("13", 1), line=pack, progress=beat(60)),
+        FEW[1].id: Situation("running", element=job("13", 1), line=pack, progress=beat(110)),
         FEW[2].id: Situation("failed", "nan", "the loss is nan at step 7"),
         MANY[0].id: Situation("pending", "Dependency"),
         MANY[1].id: Situation("pending", "Dependency"),
@@ -66,11 +66,11 @@ run           pre-training           state           step  samples/s  waits  to 
 5dc77cc5589d  supervised [bold] 256  running  1,200/5,000        812    20%  2.0 h  12   gpu[a-b]
 fine-tuning
 data set  shots  runs  done  running  pending  blocked  failed  lost  missing  to go
-digits        5     3     1        1                         1                 1 min
+digits        5     3     1        1                         1                 2 min
 digits     full     2                       2
 at work
 run           fine-tuning                                                           step  samples/s  to go  job   node
-3a55f5241c80  supervised [bold] 256 -> digits 5 shots, draw 0, ft, lr 0.002  1,200/5,000        812  1 min  13_0  n3
+3a55f5241c80  supervised [bold] 256 -> digits 5 shots, draw 0, ft, lr 0.002  1,200/5,000        812  2 min  13_0  n3
 7 runs: 2 done, 2 running, 2 pending, 1 failed
 about 2.0 h to go with 2 processes at work as now
 waiting: 2 for Dependency
