@@ -372,6 +372,21 @@ def test_a_limit_that_does_not_pass_is_a_refusal(
         slurm.submit(short, tight)
 
 
+def test_a_limit_of_the_association_is_kept(
+    tmp_path: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    cluster = make_cluster(nodes=1, accounting=True)
+    who = ("where", f"name={slurm.user()}")
+    cluster.run("sacctmgr", "-i", "modify", "user", *who, "set", "MaxSubmitJobs=3")
+    cluster.drain()
+    assert slurm.limits(CPU, slurm.queue()).room == 3
+    request = Request("x", ("true",), tmp_path, 1, array=2)
+    slurm.submit(request, CPU)
+    assert slurm.limits(CPU, slurm.queue()).room == 1
+    with pytest.raises(SubmitLimit):
+        slurm.submit(request, CPU)
+
+
 def test_room_is_what_slurm_takes_where_jobs_that_ended_count(
     tmp_path: Path, make_cluster: Callable[..., Cluster]
 ) -> None:
