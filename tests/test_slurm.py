@@ -237,6 +237,14 @@ def test_accounting_is_read_without_what_never_began() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("30:00", 30), ("1:30:00", 90), ("2-00:00:00", 2880), ("0:30", 0.5), ("infinite", None)],
+)
+def test_times_are_read_as_slurm_writes_them(text: str, minutes: float | None) -> None:
+    assert squeue.minutes_of(text) == minutes
+
+
 def test_what_accounting_knows_does_not_hide_what_the_queue_shows() -> None:
     live = Line("12", "12", "pre.a", "PENDING")
     old = Line("12", "12", "pre.a", "PREEMPTED")
