@@ -15,7 +15,10 @@ from benchmarks import table
 from benchmarks.table import Row
 
 _ROOT = Path(__file__).parent.parent
-_ALL = ("startup", "packing", "launch_scale", "loader", "step", "loop_overhead", "checkpoint")
+_ALL = (
+    "startup", "packing", "launch_scale", "sharding", "loader", "step", "loop_overhead",
+    "checkpoint", "resume",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 python -m benchmarks.jpegs small      # 256-384 px, 20-40 kB each
 python -m benchmarks.jpegs large      # 1024 px, noisy, 300-500 kB each
+python -m benchmarks.jpegs long       # the small ones, eight times: an epoch in which to stop
 
 They are kept in the folder for temporary files and made once. What costs a decoder time is how
 many coefficients are not zero, so bytes per pixel are those of photos: 1/f spectra (Field 1987),
@@ -18,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +45,14 @@ class Kind:
     images: int
     sides: tuple[int, int]
     noise: float
+    different: int | None = None  # images, which then come again; None for all
 
 
-KINDS = {"small": Kind(512, (256, 384), 1.5), "large": Kind(128, (1024, 1024), 7.5)}
+KINDS = {
+    "small": Kind(512, (256, 384), 1.5),
+    "large": Kind(128, (1024, 1024), 7.5),
+    "long": Kind(4096, (256, 384), 1.5, different=512),
+}
 
 
 def shards(name: str) -> Path:
@@ -96,6 +103,7 @@ def _field(rng: Generator, height: int, width: int, power: float) -> NDArray[np.
     return field / field.std()
 
 
+@cache
 def _sample(kind: Kind, i: int) -> dict[str, bytes]:
     rng = np.random.default_rng((4, i))
     low, high = kind.sides
@@ -112,8 +120,8 @@ def _make(kind: Kind, folder: Path) -> None:
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent))
     for number, samples in enumerate(np.array_split(range(kind.images), _SHARDS)):
         with tarfile.open(unfinished / f"{number:05d}.tar", "w") as tar:
-            for i in samples:
-                for field, data in _sample(kind, i).items():
+            for i in samples.tolist():
+                for field, data in _sample(kind, i % (kind.different or kind.images)).items():
                     member = tarfile.TarInfo(f"{i:06d}.{field}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))

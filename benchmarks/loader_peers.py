@@ -1,8 +1,9 @@
 """Peers for benchmarks/loader.py, in their own environment: open_clip, lightly, bare decoders."""
 
 import itertools
+import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,29 @@ _CROPS = (transforms.RandomResizedCrop, v2.RandomResizedCrop)
 
 
 def clip(folder: str, size: int, batch: int, seconds: float) -> float:
+    return sides.rate(_clip(folder, size, batch), batch, seconds)
+
+
+def clip_resuming(folder: str, size: int, batch: int, step: int) -> float:
+    """Seconds until the batch of a step is in hand: the stream has no other way but through it."""
+    begun = time.perf_counter()
+    batches = _clip(folder, size, batch)
+    for _ in range(step + 1):
+        next(batches)
+    return time.perf_counter() - begun
+
+
+def reading(folder: str, samples: int) -> float:
+    """Seconds to go past so many samples of the tar files, without decoding any."""
+    begun = time.perf_counter()
+    stages = (wds.SimpleShardList(sides.urls(folder)), wds.tarfile_to_samples())
+    found = sum(1 for _ in itertools.islice(wds.DataPipeline(*stages), samples))
+    if found < samples:
+        raise RuntimeError(f"{folder}: has {found} samples, not {samples}")
+    return time.perf_counter() - begun
+
+
+def _clip(folder: str, size: int, batch: int) -> Iterator[Any]:
     """open_clip's own pipeline, transform and tokenizer, as its trainer calls them."""
     train = open_clip.image_transform(size, is_train=True)
     args = Namespace(
@@ -39,7 +63,7 @@ def clip(folder: str, size: int, batch: int, seconds: float) -> float:
         batch_size=batch,
     )
     info = get_wds_dataset(args, train, is_train=True, tokenizer=open_clip.get_tokenizer("RN50"))
-    return sides.rate(iter(info.dataloader), batch, seconds)
+    return iter(info.dataloader)
 
 
 def simclr(folder: str, size: int, batch: int, seconds: float, bicubic: bool) -> float:
@@ -103,4 +127,12 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
 
 
 if __name__ == "__main__":
-    sides.serve({"clip": clip, "simclr": simclr, "decoding": decoding})
+    sides.serve(
+        {
+            "clip": clip,
+            "clip_resuming": clip_resuming,
+            "reading": reading,
+            "simclr": simclr,
+            "decoding": decoding,
+        }
+    )

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks import machine
+from benchmarks import table
+from benchmarks.table import Row
 from hpc_xfer.machine import cores
 
 _IMAGES = 2000
@@ -51,27 +53,34 @@ def seconds(*arguments: str) -> float:
     return time.perf_counter() - begun
 
 
-def main() -> None:
+def rows() -> Iterator[Row]:
     many = cores()
-    print(f"{'shards':<28}{'1 process':>12}{f'{many}':>9}{'ratio':>9}   {machine.describe()}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = str(photos(folder / "photos"))
         small = ["--short-side", "256"]
         for what, options in (("make", []), ("make --short-side 256", small)):
+            table.progress(f"sharding: {what}")
             taken = [
                 seconds("make", source, f"{folder}/{what}{n}", *options, "--per-shard", "50",
                         "--workers", str(n))
                 for n in (1, many)
             ]  # fmt: skip
-            _tell(what, taken)
+            yield _row(what, taken, many)
         for what in ("index", "check"):
-            _tell(what, [seconds(what, f"{folder}/make1", "--workers", str(n)) for n in (1, many)])
+            table.progress(f"sharding: {what}")
+            taken = [seconds(what, f"{folder}/make1", "--workers", str(n)) for n in (1, many)]
+            yield _row(what, taken, many)
 
 
-def _tell(what: str, taken: list[float]) -> None:
+def _row(what: str, taken: list[float], many: int) -> Row:
     one, all_cores = (_IMAGES / each for each in taken)
-    print(f"{what:<28}{one:>10.0f}/s{all_cores:>7.0f}/s{all_cores / one:>8.2f}x")
+    return Row(f"shards {what}, {many} processes", "images/s", all_cores, one, "1 process")
+
+
+def main() -> None:
+    args = table.arguments("sharding", __doc__ or "").parse_args()
+    table.show(rows(), args.json)
 
 
 if __name__ == "__main__":
