@@ -22,7 +22,7 @@ def take(run: RunDir) -> Claim | None:
     Raises:
         StoreError: the store cannot be written.
     """
-    return _of(run).take(step=_step(run))
+    return _of(run).take(step=progress.saved(run))
 
 
 def revoke(run: RunDir, why: str) -> None:
@@ -53,8 +53,8 @@ def jobs(run: RunDir) -> set[str]:
 
 
 def jobs_without_progress(run: RunDir) -> int:
-    """How many jobs in a row have begun this run since it last got a step further."""
-    reached = _step(run)
+    """How many jobs in a row have begun this run since a step further was last saved."""
+    reached = progress.saved(run)
     vain: set[str] = set()
     for claim in reversed(_of(run).history()):
         if claim.get("revoked"):
@@ -67,7 +67,3 @@ def jobs_without_progress(run: RunDir) -> int:
 
 def _of(run: RunDir) -> Leased:
     return Leased(run.claims, run.id, LEASE_SECONDS, (run.progress,))
-
-
-def _step(run: RunDir) -> int:
-    return int((progress.read(run) or {}).get("step", 0))

@@ -66,8 +66,13 @@ def store_of(given: str | None, site: "Site") -> "Store":
 
 
 def console(stderr: bool = False) -> "Console":
-    """Tables keep their width where there is no terminal, so that logs and tests read the same."""
+    """Tables keep their width where there is no terminal, so that logs and tests read the same.
+
+    Names, nodes and messages are shown as they are: a bracket in them is no mark-up.
+    """
     from rich.console import Console
 
-    target = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return target if target.is_terminal else Console(stderr=stderr, highlight=False, width=120)
+    target = Console(stderr=stderr, highlight=False, markup=False)
+    if target.is_terminal:
+        return target
+    return Console(stderr=stderr, highlight=False, markup=False, width=120)

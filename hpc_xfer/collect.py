@@ -24,6 +24,7 @@ from hpc_xfer.plan import Plan, Run
 from hpc_xfer.recipes import Finetune, points
 from hpc_xfer.store import Store
 
+TABLES = ("runs", "cells", "averages", "missing")
 _FIRST = (
     "val_top1", "test_top1", "test_top5", "test_per_class", "n_test", "n_val", "train_images",
     "train_loss", "final_loss", "samples_per_second", "skipped_samples", "steps",
@@ -79,7 +80,7 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
     means = averages.averages(
         [_score(cell, choice, origins) for cell, choice in zip(all_cells, choices, strict=True)]
     )
-    paths = {name: out / f"{name}.csv" for name in ("runs", "cells", "averages", "missing")}
+    paths = {name: out / f"{name}.csv" for name in TABLES}
     _write_runs(paths["runs"], plan, origins, records)
     rows = [_cell_row(choice, plan.tuned, origins) for choice in chosen]
     tables.write(paths["cells"], _cell_columns(plan.tuned), rows)

@@ -31,7 +31,7 @@ class Display:
         self._said = 0.0
         self._bars = Progress(
             TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(),
-            Elapsed(), TextColumn("{task.fields[now]}"),
+            Elapsed(), TextColumn("{task.fields[now]}", markup=False),
             console=self.console, transient=False,
         )  # fmt: skip
         self._tasks: dict[str, TaskID] = {}

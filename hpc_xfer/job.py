@@ -12,6 +12,7 @@ error.json what a dying worker could not, and has the job requeued where that le
 """
 
 import argparse
+import math
 import signal
 import sys
 import time
@@ -20,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from hpc_xfer import cli, failures, files, leases, machine, slurm
+from hpc_xfer import cli, failures, leases, ledger, machine, progress, slurm
 from hpc_xfer import place as places
 from hpc_xfer import site as sites
-from hpc_xfer.errors import SlurmError, XferError
+from hpc_xfer.errors import SlurmError, StoreError, XferError
 from hpc_xfer.place import Place
 from hpc_xfer.site import Site
 from hpc_xfer.store import Store
@@ -33,6 +34,7 @@ STOPPED = 86
 _TICK_SECONDS = 0.5
 _TERM_GRACE = 60  # after SIGTERM, seconds; Slurm's KillWait is rather less
 _PEERS_SECONDS = 10  # for rank 0 to say what went wrong, before another rank ends the job
+_LOG_LINES = 30  # of its log that error.json keeps
 
 
 @dataclass
@@ -69,6 +71,7 @@ class Guard:
         self.oom_kills = machine.oom_kills()
         self.starts = 0
         self.skipped: set[str] = set()  # runs that are not begun again in this job
+        self.kinds: dict[str, str] = {}  # run id -> class of its failure in this start
 
     @property
     def leads(self) -> bool:
@@ -79,6 +82,9 @@ class Guard:
         if not self._left():
             say("every run of this pack has its record")
             return 0
+        if self._is_cancelled():
+            say("this job was cancelled; launch the study again to go on")
+            return STOPPED
         if missing := self._missing_parents():
             say(f"{missing[0]}, the parent, has no record; launch the study again")
             return 1
@@ -87,7 +93,8 @@ class Guard:
         while self.leads and self._is_dead(watch):
             self.skipped.add(self._blame(watch))
             # Ranks meet anew in a job that starts anew; alone, a worker can go on with the rest.
-            if self.place.size > 1 or not set(self._left()) - self.skipped:
+            # One that told nothing came to no run: the next would not either.
+            if self.place.size > 1 or watch.silent or not set(self._left()) - self.skipped:
                 break
             watch = self._attend(command)
         return self._code(watch) if self.leads else self._code_of_guest(watch)
@@ -101,12 +108,10 @@ class Guard:
         if not left:
             return 0
         if self.signals.usr2:
-            if self._reached() != self.reached:
+            if self._got_further():
                 return self._again("time is up")
-            failures.write(
-                self.store.run(watch.current or left[0]), "time limit",
-                "no step further within the time limit; raise `minutes`", self._last_lines(),
-            )  # fmt: skip
+            told = "no step further within the time limit; raise `minutes`"
+            self._fail(watch.current or left[0], "time limit", told)
             return 1
         if self.signals.term:
             return STOPPED
@@ -114,11 +119,10 @@ class Guard:
 
     def _again_after_accident(self, watch: Watch) -> int | None:
         """Where the last failure of a run in this job was an accident, and trying again is left."""
-        told = {event["class"] for event in watch.failed.values()}  # a full disk has no error.json
+        told = {event["class"] for event in watch.failed.values()}
         if not {*told, *map(self._failure_here, self._left())} & {"hung", "killed", "store"}:
             return None
-        progressed = self._reached() != self.reached
-        if places.restarts() >= self.site.slurm.retries and not progressed:
+        if places.restarts() >= self.site.slurm.retries and not self._got_further():
             return None
         return self._again("an accident")
 
@@ -134,7 +138,7 @@ class Guard:
             return 0
         told = watch.failed.get(run)
         if told is not None and told["class"] != "killed":
-            failures.write(self.store.run(run), told["class"], told["message"], self._last_lines())
+            self._fail(run, told["class"], told["message"])
         elif self._failure_here(run) is None:
             self._blame(watch)
         return self._again_after_accident(watch) or 1
@@ -142,6 +146,8 @@ class Guard:
     def _again(self, why: str) -> int:
         """Requeued, this job keeps its id, its place in the store and those who wait for it."""
         job = leases.job()
+        if self._is_cancelled():
+            return STOPPED
         say(f"{why}: requeueing, to go on from the last checkpoint")
         if job is not None:
             try:
@@ -176,8 +182,7 @@ class Guard:
             say("the worker did not stop in time; it is killed")
             watch.process.kill()
         elif self.leads and now - self._last_sign(watch) > 60 * self.site.slurm.hang_minutes:
-            watch.hung = True
-            watch.process.kill()
+            watch.abort()
 
     def _grace(self) -> float:
         if self.signals.term:
@@ -204,8 +209,21 @@ class Guard:
             kind, message = "hung", f"no sign of life for {minutes:g} min; the worker was killed"
         elif code == -signal.SIGKILL and machine.oom_kills() > self.oom_kills:
             kind, message = "out of memory", "the node's memory ran out; the worker was killed"
-        failures.write(self.store.run(victim), kind, message, self._last_lines())
+        self._fail(victim, kind, message)
         return victim
+
+    def _fail(self, run: str, kind: str, message: str) -> None:
+        """Say it in error.json; where the disk is full we remember it as long as we live."""
+        self.kinds[run] = kind
+        try:
+            failures.write(self.store.run(run), kind, message, self._last_lines())
+        except StoreError as full:
+            say(f"{kind}: {message}; {full}")
+
+    def _is_cancelled(self) -> bool:
+        """A requeue that crosses `cancel`, ours or Slurm's, would revive what it took out."""
+        job = leases.job()
+        return job is not None and ledger.is_cancelled(self.store, self.study, job)
 
     def _left(self) -> list[str]:
         return [run for run in self.pack if not self.store.is_finished(run, self.manifest["kind"])]
@@ -221,21 +239,23 @@ class Guard:
 
     def _failure_here(self, run: str) -> str | None:
         """The class of its failure in this job, if it failed in this job."""
+        if run in self.kinds:
+            return self.kinds[run]
         error = failures.read(self.store.run(run))
         if error is None or error["job"] != leases.job():
             return None
         return str(error["class"])
 
-    def _reached(self) -> list[int]:
-        """How far each run is: what must have changed for another start to make sense."""
+    def _reached(self) -> list[float]:
+        """How far each run is: what must have grown for another start to make sense."""
+        kind, store = self.manifest["kind"], self.store
         return [
-            -1 if self.store.is_finished(run, self.manifest["kind"]) else self._step(run)
+            math.inf if store.is_finished(run, kind) else progress.saved(store.run(run))
             for run in self.pack
         ]
 
-    def _step(self, run: str) -> int:
-        content = files.read_json(self.store.run(run).progress)
-        return int(content["step"]) if isinstance(content, dict) else 0
+    def _got_further(self) -> bool:
+        return any(now > before for now, before in zip(self._reached(), self.reached, strict=True))
 
     def _last_lines(self) -> list[str]:
         job = leases.job()
@@ -243,7 +263,7 @@ class Guard:
             return []
         path = slurm.log(self.store.study(self.study).logs, job, self.place.rank)
         try:
-            return path.read_text(errors="replace").splitlines()[-10:]
+            return path.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         except OSError:
             return []
 

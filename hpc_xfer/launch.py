@@ -102,12 +102,18 @@ def _submit(order: Order, args: argparse.Namespace) -> int:
 
 
 def _is_reported(order: Order) -> bool:
-    """Whether the relay has drawn the report of all the results there are."""
-    report = order.store.study(order.asked.name).report
-    if not report.exists():
+    """Whether the relay has collected all the results there are, and drawn their report."""
+    from hpc_xfer import collect, tables
+
+    folder = order.store.study(order.asked.name)
+    collected = [folder.summary / f"{name}.csv" for name in collect.TABLES]
+    if not all(path.exists() for path in (*collected, folder.report)):
         return False
-    drawn = report.stat().st_mtime
-    return all(order.store.run(r.id).record.stat().st_mtime <= drawn for r in order.whole.runs)
+    if tables.read(folder.summary / "missing.csv"):  # at that time
+        return False
+    records = (order.store.run(run.id).record for run in order.whole.runs)
+    begun = min(path.stat().st_mtime for path in (*collected, folder.report))
+    return all(record.stat().st_mtime <= begun for record in records)
 
 
 def _run_here(order: Order, done: set[str], args: argparse.Namespace) -> int:

@@ -165,13 +165,23 @@ class Ledger:
         files.append_line(self.store.study(study).launches, line)
 
 
-def read(store: Store) -> Ledger:
-    """The ledger of a store; a line that a dying disk cut is passed over."""
+def read(store: Store, *studies: str) -> Ledger:
+    """The ledger of a store, or of some studies; a line that a dying disk cut is passed over."""
     ledger = Ledger(store)
-    for study in store.studies():
+    for study in studies or store.studies():
         for line in _lines(store, study):
             _take_in(ledger, study, line)
     return ledger
+
+
+def is_cancelled(store: Store, study: str, job: str) -> bool:
+    """Whether `cancel` took this job, or element of an array, out of the queue."""
+    return any(
+        job == known and index in submission.cancelled
+        for submission in read(store, study).of_study(study)
+        if submission.cancelled
+        for index, known in submission.ids()
+    )
 
 
 def job_name(kind: str, label: str, study: str, batch: str, number: int) -> str:

@@ -111,14 +111,18 @@ class Plan:
         waves = (tuple(self._pretrain_packs()), tuple(self._finetune_packs()))
         return tuple(wave for wave in waves if wave)
 
+    def needs(self, run: Run) -> tuple[float, int]:
+        """Minutes, as the grid has them, and processes; initialising at random needs little."""
+        if isinstance(run.recipe, Finetune):
+            tune = self.resources.finetune
+            return tune.minutes_of(run.recipe.shots), tune.gpus
+        if not hasattr(run.recipe, "samples_seen"):
+            return 1.0, 1
+        return self.resources.pretrain.minutes, self.resources.pretrain.gpus
+
     def _pretrain_packs(self) -> Iterator[Pack]:
-        """One each: a pre-training is long. Initialising at random needs one process."""
-        resources = self.resources.pretrain
-        for run in self.of("pretrain"):
-            trained = hasattr(run.recipe, "samples_seen")
-            yield Pack(
-                (run,), resources.minutes if trained else 1.0, resources.gpus if trained else 1
-            )
+        """One each: a pre-training is long."""
+        return (Pack((run,), *self.needs(run)) for run in self.of("pretrain"))
 
     def _finetune_packs(self) -> Iterator[Pack]:
         """Grouped by (parent, snapshot, data set, shots), cut to about `target_minutes` each."""

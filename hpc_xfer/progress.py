@@ -51,10 +51,14 @@ class Heartbeat:
     run: RunDir | None
     total: int
     batch: int
-    done_before: int = 0  # steps of earlier attempts, not counted in the rate
+    done_before: int = 0  # steps of earlier attempts, not counted in the rate; saved
     guard: Callable[[], object] | None = None  # as above
     _begun: float = field(default_factory=time.monotonic)
     _written: float = 0.0
+    _saved: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._saved = self.done_before
 
     def beat(
         self, step: int, loss: float | None = None, waited: float = 0.0, force: bool = False
@@ -63,7 +67,10 @@ class Heartbeat:
 
         Args:
             waited: seconds spent waiting for data in this attempt.
+            force: whenever the last beat was; this step is being saved.
         """
+        if force:
+            self._saved = step
         now = time.monotonic()
         if self.run is None or (now - self._written < _SECONDS and not force):
             return
@@ -75,6 +82,7 @@ class Heartbeat:
         content: dict[str, Any] = {
             "schema": SCHEMA,
             "step": step,
+            "saved": self._saved,
             "total": self.total,
             "samples_per_second": round(rate * self.batch, 1),
             "eta_seconds": round((self.total - step) / rate) if rate > 0 else None,
@@ -88,3 +96,8 @@ class Heartbeat:
 def read(run: RunDir) -> dict[str, Any] | None:
     content = files.read_json(run.progress)
     return content if isinstance(content, dict) else None
+
+
+def saved(run: RunDir) -> int:
+    """The step from which another start would go on; what came after it would be made again."""
+    return int((read(run) or {}).get("saved", 0))

@@ -48,6 +48,7 @@ class Situation:
     line: Line | None = None
     progress: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
+    seconds: float | None = None  # that it took, if it is done
 
     @property
     def live(self) -> bool:
@@ -68,8 +69,9 @@ def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dic
     there = present(store)
     found: dict[str, Situation] = {}
     for run in plan.runs:
-        if run.id in there and store.is_done(run):
-            found[run.id] = Situation("done")
+        if run.id in there and (record := store.result(run.id, run.kind)) is not None:
+            seconds = record.get("timing", {}).get("seconds")
+            found[run.id] = Situation("done", seconds=seconds)
             continue
         if queue is None:
             now = _unasked(run, run.id in there, store, ledger)

@@ -8,158 +8,26 @@ It asks Slurm once per refresh, with one squeue for everything, and is right wit
 import argparse
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hpc_xfer import cli, explain, failures, plan, rehearsal, study
+from hpc_xfer import board, cli, explain, plan, rehearsal, remaining, study
 from hpc_xfer import site as sites
 from hpc_xfer.errors import StudyError
 from hpc_xfer.plan import Plan, Run
-from hpc_xfer.recipes import Finetune
-from hpc_xfer.situations import STATES, Situation
+from hpc_xfer.situations import Situation
 from hpc_xfer.standing import Standing, look
 from hpc_xfer.store import Store
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
-
-_WAIT_SHARE = 0.05  # of the time: above that, reading data is what holds a run up
-_MANY = 5  # failures of one class that are listed by name
-
-
-def render(seen: Standing) -> "RenderableType":
-    """Pre-trainings one by one, fine-tunings by data set and shots, then what went wrong."""
-    from rich.console import Group
-    from rich.text import Text
-
-    parts: list[RenderableType] = [_pretrain_table(seen)]
-    if seen.whole.of("finetune"):
-        parts.append(_finetune_table(seen))
-    parts += [Text(line) for line in _sentences(seen)]
-    return Group(*parts)
-
-
-def _pretrain_table(seen: Standing) -> "Table":
-    table = _table("pre-training", ("run", "pre-training", "state"), right=("step", "samples/s",
-                   "waits", "to go"), last=("job", "node", "why"))  # fmt: skip
-    for run in seen.whole.of("pretrain"):
-        each = seen.now[run.id]
-        job = each.element.job if each.element and each.state != "done" else ""
-        node = each.line.nodes if each.line and each.state != "done" else ""
-        why = each.why if each.why != "None" else ""
-        row = [run.id, seen.labels[run.id], each.state, *_speed(each), job or "", node, why]
-        table.add_row(*row)
-    return table
-
-
-def _speed(each: Situation) -> list[str]:
-    """Step, samples/s, share of waiting for data, time to go; of running ones alone."""
-    beat = each.progress or {}
-    if each.state != "running" or "total" not in beat:
-        return [""] * 4
-    wait = f"{100 * beat.get('data_wait', 0):.0f}%"
-    left = beat.get("eta_seconds")
-    return [
-        f"{beat['step']:,}/{beat['total']:,}",
-        f"{beat['samples_per_second']:,.0f}",
-        wait,
-        "" if left is None else duration(left),
-    ]
-
-
-def duration(seconds: float) -> str:
-    """90 -> 2 min, 7200 -> 2.0 h, 200000 -> 2.3 d."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
-
-
-def _finetune_table(seen: Standing) -> "Table":
-    table = _table("fine-tuning", ("data set",), right=("shots", "runs", *STATES))
-    groups: dict[tuple[str, str], Counter[str]] = {}
-    for run in seen.whole.of("finetune"):
-        assert isinstance(run.recipe, Finetune)
-        key = (run.recipe.dataset, str(run.recipe.shots))
-        groups.setdefault(key, Counter())[seen.now[run.id].state] += 1
-    for (dataset, shots), found in groups.items():
-        cells = [f"{found[state]:,}" if found[state] else "" for state in STATES]
-        table.add_row(dataset, shots, f"{found.total():,}", *cells)
-    return table
-
-
-def _table(
-    title: str, words: Sequence[str], right: Sequence[str] = (), last: Sequence[str] = ()
-) -> "Table":
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False,
-                  padding=(0, 2, 0, 0), header_style="bold", title_style="bold")  # fmt: skip
-    for name in (*words, *right, *last):
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
-    return table
-
-
-def _sentences(seen: Standing) -> list[str]:
-    counts = seen.counts
-    told = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
-    lines = [f"{len(seen.whole.runs):,} runs: {told}"]
-    lines += [f"waiting: {count:,} for {why}" for why, count in _reasons(seen).most_common(5)]
-    lines += _bottlenecks(seen)
-    lines += _failures(seen)
-    if seen.silence:
-        return [*lines, f"{seen.silence}; what runs is known from its heartbeat alone"]
-    if seen.relay is not None:
-        reason = f" ({seen.relay.reason})" if seen.relay.state == "PENDING" else ""
-        lines.append(f"relay: job {seen.relay.job}, {seen.relay.state.lower()}{reason}")
-    elif counts["missing"] + counts["lost"] and seen.ledger.of_study(seen.name):
-        lines.append("no relay is in the queue: launch again to go on")
-    return lines
-
-
-def _reasons(seen: Standing) -> Counter[str]:
-    """Slurm's reasons of what is pending; what waits in a pack that runs is no news."""
-    pending = (each for each in seen.now.values() if each.state == "pending")
-    return Counter(each.why for each in pending if not each.why.startswith("behind"))
-
-
-def _bottlenecks(seen: Standing) -> list[str]:
-    running = (run for run in seen.whole.of("pretrain") if seen.now[run.id].state == "running")
-    shares = {run.id: (seen.now[run.id].progress or {}).get("data_wait", 0.0) for run in running}
-    return [
-        f"{seen.labels[run_id]} waits for data {100 * share:.0f}% of its time: more "
-        "resources.pretrain.workers or faster storage would speed it up"
-        for run_id, share in shares.items()
-        if share > _WAIT_SHARE
-    ]
-
-
-def _failures(seen: Standing) -> list[str]:
-    """Per class: how many, an example, and what helps."""
-    classes: dict[str, list[str]] = {}
-    for run_id, each in seen.now.items():
-        if each.state in ("failed", "lost"):
-            classes.setdefault(f"{each.state}: {each.why}", []).append(run_id)
-    lines = []
-    for kind, runs in sorted(classes.items()):
-        first = seen.now[runs[0]]
-        more = f" and {len(runs) - _MANY:,} more" if len(runs) > _MANY else ""
-        help_ = failures.CLASSES.get(first.why, "")
-        lines.append(f"{kind}: {len(runs):,} ({help_})" if help_ else f"{kind}: {len(runs):,}")
-        lines.append(f"  {first.message}")
-        lines.append(f"  {' '.join(runs[:_MANY])}{more}; --why RUN tells more")
-    return lines
 
 
 def as_json(seen: Standing) -> dict[str, Any]:
     """For scripts: every run by its id."""
+    left = remaining.forecast(seen.whole, seen.now)
     return {
         "schema": 1,
         "study": seen.name,
         "counts": seen.counts,
+        "seconds_left": None if left.whole is None else round(left.whole),
         "slurm": seen.silence or "answers",
         "relay": seen.relay.job if seen.relay else None,
         "runs": {run_id: _one(each) for run_id, each in seen.now.items()},
@@ -197,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps(as_json(seen), indent=2))
     else:
-        cli.console().print(render(seen))
+        cli.console().print(board.render(seen))
     return 1 if seen.counts["failed"] else 0
 
 
@@ -221,7 +89,7 @@ def _watch(whole: Plan, store: Store, name: str, every: float) -> int:
     with Live(console=cli.console(), auto_refresh=False) as live:
         while True:
             seen = look(whole, store, name)
-            live.update(render(seen), refresh=True)
+            live.update(board.render(seen), refresh=True)
             if not any(each.live for each in seen.now.values()) and seen.relay is None:
                 return 1 if seen.counts["failed"] else 0
             time.sleep(every)  # politely: each look is a question to Slurm

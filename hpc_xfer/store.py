@@ -195,17 +195,19 @@ class Store:
             if not self.root.exists():
                 self.root.parent.mkdir(parents=True, exist_ok=True)
                 self.root.mkdir(mode=0o770, exist_ok=True)  # less what the umask takes
-            for name in ("runs", "studies"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
-            mode = self.root.stat().st_mode
+            folders = [self.root, self.root / "runs", self.root / "studies"]
+            for folder in folders[1:]:
+                folder.mkdir(mode=0o775, exist_ok=True)
+            modes = {folder: folder.stat().st_mode for folder in folders}
         except OSError as error:
             raise StoreError(
                 f"{self.root}: the store cannot be made ({error.strerror}); choose another --store"
             ) from error
-        if mode & 0o002:
-            raise StoreError(
-                f"{self.root}: everybody may write to this store; run: chmod o-w {self.root}"
-            )
+        for folder, mode in modes.items():
+            if mode & 0o002:
+                raise StoreError(
+                    f"{folder}: everybody may write to this store; run: chmod o-w {folder}"
+                )
         if not os.access(self.root / "runs", os.W_OK):
             raise StoreError(f"{self.root}: the store cannot be written; choose another --store")
 
@@ -225,9 +227,13 @@ class Store:
 
     def is_finished(self, run_id: str, kind: Kind) -> bool:
         """Whether there is a whole record and, for a pre-training, its product."""
+        return self.result(run_id, kind) is not None
+
+    def result(self, run_id: str, kind: Kind) -> dict[str, Any] | None:
+        """The record of a run that needs nothing more."""
         if kind == "pretrain" and not self.run(run_id).encoder.exists():
-            return False
-        return self.record(run_id) is not None
+            return None
+        return self.record(run_id)
 
     def write_recipe(self, run: Run) -> None:
         """Once; a file that says something else under the same id is refused.

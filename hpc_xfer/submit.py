@@ -48,6 +48,9 @@ def hand_in(order: Order, retry: Retry, say: Say) -> Handed:
         say(f"waiting for process {holder.get('pid')} on {holder.get('host')}, which launches too")
 
     with lock.held(order.store, waiting) as lease:
+        if retry == "relay" and order.store.study(order.asked.name).cancelled.exists():
+            say("the study was cancelled; launching it again goes on")  # a requeue crossed that
+            return Handed()
         ledger = ledgers.read(order.store)
         queue = _settle(ledger, say)
         now, queue = situations.refined(order.whole, order.store, ledger, queue)

@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import queue
+import resource
+import signal
 import subprocess
 import threading
 import time
@@ -13,6 +15,8 @@ from typing import Any
 from hpc_xfer import machine
 
 _TICK_SECONDS = 0.5
+_STDOUT = 1
+_ABORT_SECONDS = 5  # to write down where every thread is
 
 
 class Watch:
@@ -29,8 +33,9 @@ class Watch:
         )  # fmt: skip
         self.current: str | None = None  # run id
         self.failed: dict[str, dict[str, Any]] = {}  # run id -> what was told
+        self.silent = True  # it has told nothing yet
         self.through = False  # it went through its pack
-        self.hung = False
+        self.aborted: float | None = None  # when it was found to hang
         self.asked: float | None = None  # when it was told to stop
         self.last_event = time.time()
         self._told: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -46,7 +51,7 @@ class Watch:
         if event is None:
             self.process.wait()
             return False
-        self.last_event = time.time()
+        self.last_event, self.silent = time.time(), False
         run = event.get("run")
         match event.get("event"):
             case "started" | "interrupted":
@@ -59,6 +64,20 @@ class Watch:
             case "pack":
                 self.through = True
         return True
+
+    @property
+    def hung(self) -> bool:
+        return self.aborted is not None
+
+    def abort(self) -> None:
+        """End what hangs, called until it has ended: first so that its log says where it hung."""
+        if self.aborted is None:
+            self.aborted = time.time()
+            with contextlib.suppress(OSError):  # gone; else no core file, which is as large as it
+                resource.prlimit(self.process.pid, resource.RLIMIT_CORE, (0, 0))
+            self.process.send_signal(signal.SIGABRT)
+        elif time.time() - self.aborted > _ABORT_SECONDS:
+            self.process.kill()
 
     def _listen(self) -> None:
         """Everything the worker says, to the log; events to the guard."""
@@ -74,6 +93,9 @@ class Watch:
 
 
 def say(text: str) -> None:
-    """Into the log, as far as its disk allows: a full one must not end the guard."""
+    """Into the log, as far as its disk allows: a full one must not end the guard.
+
+    Past Python's buffer, which would keep what it cannot write and turn our exit code into 120.
+    """
     with contextlib.suppress(OSError):
-        print(text, flush=True)
+        os.write(_STDOUT, f"{text}\n".encode(errors="replace"))

@@ -10,6 +10,7 @@ Events go to standard output as JSON lines, logs to standard error.
 
 import argparse
 import errno
+import faulthandler
 import json
 import logging
 import os
@@ -228,6 +229,7 @@ def _is_of_a_lost_rank(error: BaseException) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
+    faulthandler.enable()  # a crash, and SIGABRT when it hangs, leaves every thread's stack
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )

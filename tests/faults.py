@@ -162,9 +162,10 @@ class Study:
         )
 
 
-def undisturbed(folder: Path, shards: Path) -> Study:
+def undisturbed(folder: Path, shards: Path, **more: Any) -> Study:
     """The same study on this machine, without Slurm."""
-    one = Study(folder, shards)
+    folder.mkdir(exist_ok=True)
+    one = Study(folder, shards, **more)
     one.call("launch", "--on", "local", "--jobs", "1")
     return one
 

@@ -42,9 +42,14 @@ def test_a_study_finishes_by_itself_after_one_launch(
     assert told["submitted"] == {"jobs": 2, "elements": 1 + 1, "runs": 3}
     study.ends(cluster)
     assert study.results() == expected
+    folder = study.store.study("faults")
+    made = folder.summary / "averages.csv", folder.report
+    when = [path.stat().st_mtime_ns for path in made]
     assert study.launch()["done"] == 3
-    assert (study.store.study("faults").summary / "averages.csv").exists()
-    assert study.store.study("faults").report.exists()
+    assert [path.stat().st_mtime_ns for path in made] == when  # nothing is collected again
+    for path in made:
+        path.unlink()
+    assert study.launch()["done"] == 3 and all(path.exists() for path in made)
 
 
 def test_a_job_whose_time_is_up_goes_on_in_the_same_job(
@@ -101,13 +106,14 @@ def test_a_killed_worker_goes_on_in_the_same_job(
     assert len(study.places(study.parent.id)) == 1
 
 
-def test_a_worker_that_hangs_is_found_and_goes_on(
+def test_a_worker_that_writes_nothing_and_hangs_is_found_and_goes_on(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
     study = Study(tmp_path, shards, slurm={"hang_minutes": 0.5})
     study.launch()
-    study.reaches(100)
+    wait_for(study.workers)
     kill(study.workers(), signal.SIGSTOP)
+    assert not study.parent_dir.progress.exists()
     wait_for(lambda: "hung" in study.parent_dir.error.read_text() if study.parent_dir.error.exists()
              else False)  # fmt: skip
     study.ends(cluster)
@@ -147,13 +153,15 @@ def test_a_controller_that_restarts_is_waited_for(
 def test_ranks_on_two_nodes_go_on_after_one_was_killed(
     tmp_path: Path, shards: Path, cluster: Cluster
 ) -> None:
-    study = Study(tmp_path, shards, gpus=2, steps=200)
+    alone = faults.undisturbed(tmp_path / "alone", shards, gpus=2, steps=120)
+    study = Study(tmp_path, shards, gpus=2, steps=120)
     study.launch()
     study.reaches(50)
     assert cluster.run("squeue", "-h", "-j", study.job(), "-o", "%D") == "2"
     kill(study.workers(rank=1))
     study.ends(cluster)
     assert faults.tiny.record(study.parent_dir)["provenance"]["ranks"] == 2
+    assert study.results() == alone.results()
 
 
 def test_a_full_disk_is_waited_out(
@@ -238,11 +246,54 @@ def test_a_limit_on_submitted_jobs_is_kept_and_everything_runs(
         settings={"AccountingStorageEnforce": "limits,qos", "MaxArraySize": "11"},
     )  # fmt: skip
     cluster.limit_submits(20)
-    study = Study(tmp_path, shards, method="scratch", draws=10, target=1)
+    many: dict[str, Any] = {"method": "scratch", "draws": 10, "target": 1}
+    alone = faults.undisturbed(tmp_path / "alone", shards, **many)
+    study = Study(tmp_path, shards, **many)
     told = study.launch()
     assert told["submitted"]["elements"] == 19 and told["waiting_for_room"] == 2
     study.ends(cluster)
     assert all(len(study.places(run.id)) == 1 for run in study.plan.runs)
+    assert study.results() == alone.results()
+
+
+def test_launchers_that_race_and_are_killed_come_to_one_study(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    """One dies right after its first sbatch, before it has written down the id."""
+    study = Study(tmp_path, shards)
+    module, *rest = study.command("launch")[2:]
+    doomed = [sys.executable, "-m", "tests.killed", "sbatch", module, *rest]
+    racing = [
+        subprocess.Popen(call, cwd=faults.ROOT, stdout=subprocess.DEVNULL)
+        for call in (doomed, study.command("launch"), study.command("launch"))
+    ]
+    assert sorted(process.wait() for process in racing) in ([-9, 0, 0], [0, 0, 0])
+    study.ends(cluster)
+    assert study.results() == expected
+    assert all(len(study.places(run.id)) == 1 for run in study.plan.runs)
+
+
+def test_status_tells_how_far_and_how_long_and_what_was_cancelled_stays_so(
+    tmp_path: Path, shards: Path, cluster: Cluster
+) -> None:
+    study = Study(tmp_path, shards)
+    study.launch()
+    study.reaches(50)
+    told = study.status()
+    assert 0 < told["seconds_left"] < 60 * (1 + 2)  # the minutes of the grid
+    assert told["runs"][study.parent.id]["progress"]["total"] == study.steps
+    said = study.call("status")
+    assert f"/{study.steps} " in said and "to go with one process at work as now" in said
+    assert study.call("status", "--why", study.parent.id).splitlines()[1] == "state: running"
+
+    job = study.job()
+    study.call("cancel")
+    wait_for(lambda: cluster.state(job) == "CANCELLED")
+    cluster.run("scontrol", "requeue", job)
+    wait_for(lambda: "this job was cancelled" in study.logs())
+    wait_for(lambda: not cluster.live())
+    assert study.status()["counts"]["missing"] == 3
+    assert not study.parent_dir.record.exists()
 
 
 def test_the_scripts_in_sbatch_do_the_same_by_hand(

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer import failures, progress
+from hpc_xfer import failures, ledger, progress
 from hpc_xfer.batches import Batch
 from hpc_xfer.job import STOPPED
+from hpc_xfer.ledger import Submission
 from hpc_xfer.plan import Pack, Run
 from hpc_xfer.slurm import AGAIN
 from hpc_xfer.store import RunDir, Store
@@ -237,3 +238,14 @@ def test_what_is_done_already_is_not_done_again(jobs: Jobs) -> None:
     tiny.finished(jobs.store, run)
     assert code(jobs.start(jobs.batch(run))) == 0
     assert jobs.said() == "every run of this pack has its record\n"
+
+
+def test_a_job_that_was_cancelled_does_nothing_when_it_is_requeued(jobs: Jobs) -> None:
+    run = endless()
+    batch = jobs.batch(run)
+    book = ledger.read(jobs.store)
+    one = Submission("study", "pre.a.1", "pretrain", batch, None, "2026-01-02", "here", "ada")
+    book.intend(one)
+    book.cancel(book.submitted(one, "812"), [0])
+    assert code(jobs.start(batch, restarts=1)) == STOPPED
+    assert jobs.said() == "this job was cancelled; launch the study again to go on\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import failures, ledger, slurm
+from hpc_xfer import claims, failures, ledger, prepare, slurm
 from tests.cluster import Cluster
 from tests.faults import ROOT, Study
 from tests.waiting import wait_for
@@ -122,8 +122,42 @@ def test_a_cancelled_study_is_launched_again_from_where_it_was(
     assert json.loads(study.call("cancel", "--json"))["kept_for_others"] == []
     assert drained.live() == []
     assert study.status()["counts"]["missing"] == 3
+    assert "the study was cancelled" in relay(study).stdout  # as if its job had been requeued
+    assert drained.live() == []
     assert study.launch()["submitted"]["runs"] == 3
     assert queued(study) == once_each(study)
+
+
+def relay(study: Study) -> "subprocess.CompletedProcess[str]":
+    """What the job behind everything does, at once."""
+    places = ["--store", str(study.store.root), "--site", str(study.site)]
+    call = [sys.executable, "-m", "hpc_xfer.relay", "--study", "faults", *places]
+    return subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_the_relay_gives_a_run_up_after_some_jobs_and_a_person_may_try_again(
+    tmp_path: Path, shards: Path, drained: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(tmp_path, shards, slurm={"retries": 2})
+    prepare.prepare(study.asked, study.plan, study.store)
+
+    def fails(job: str) -> None:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        claim = claims.take(study.parent_dir)
+        assert claim is not None
+        failures.write(study.parent_dir, "killed", "the worker ended with signal 9", node="n1")
+        claim.release()
+
+    for job in ("7", "8"):
+        fails(job)
+    assert "submitted 3 runs" in relay(study).stdout
+    study.call("cancel")
+    study.store.study("faults").cancelled.unlink()
+    fails("9")
+    told = relay(study).stdout
+    assert f"given up: {study.parent.id}: killed: the worker ended with signal 9 (3 jobs" in told
+    assert "1 given up, 2 behind them" in told and drained.live() == []
+    assert study.launch()["submitted"]["runs"] == 3
 
 
 def test_status_tells_what_waits_and_why(tmp_path: Path, shards: Path, drained: Cluster) -> None:
@@ -184,9 +218,7 @@ def test_a_study_whose_files_changed_can_be_cancelled_and_its_relay_stops(
     study.launch()
     arch = tmp_path / "tiny.json"
     arch.write_text(arch.read_text().replace('"width": 8', '"width": 16'))
-    places = ["--store", str(study.store.root), "--site", str(study.site)]
-    call = [sys.executable, "-m", "hpc_xfer.relay", "--study", "faults", *places]
-    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
+    done = relay(study)
     assert done.returncode == 2 and "the same grid means other runs now" in done.stderr
     assert len(json.loads(study.call("cancel", "--json"))["cancelled"]) == 3
     assert drained.live() == []

@@ -125,6 +125,29 @@ def test_one_file_knows_submitit_and_the_commands_of_slurm() -> None:
     assert users == {"slurm.py"}
 
 
+def called(module: ast.Module) -> Iterator[tuple[str, ast.Call]]:
+    """Calls by dotted name."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def test_what_is_read_from_files_is_never_run_as_code() -> None:
+    """Pickles are: torch reads weights alone, YAML is loaded safely, nothing else unpickles."""
+    refused = ("pickle.load", "pickle.loads", "yaml.load", "yaml.unsafe_load", "eval", "exec")
+    loads = 0
+    for path in PACKAGE.rglob("*.py"):
+        for name, call in called(tree(path)):
+            told = {option.arg: ast.unparse(option.value) for option in call.keywords}
+            assert name not in refused and told.get("allow_pickle") != "True", path
+            if name == "torch.load":
+                loads += 1
+                assert told.get("weights_only") == "True", path
+            if name == "yaml.compose":
+                assert told.get("Loader") == "_Loader", path  # a SafeLoader
+    assert loads
+
+
 def test_there_is_no_drawer_for_odds_and_ends() -> None:
     names = {path.stem for path in PACKAGE.rglob("*.py")}
     assert not names & {"utils", "util", "helpers", "helper", "common", "misc"}

@@ -33,6 +33,9 @@ def test_a_store_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
     assert refusal(Store(tmp_path / "s")) == told
     (tmp_path / "s").chmod(0o775)
     Store(tmp_path / "s").open()
+    (tmp_path / "s/runs").chmod(0o777)  # checkpoints lie there
+    told = "STORE/runs: everybody may write to this store; run: chmod o-w STORE/runs"
+    assert refusal(Store(tmp_path / "s")) == told
 
 
 def test_a_store_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:

@@ -349,6 +349,11 @@ def test_a_study_is_named_as_a_folder_can_be(tmp_path: Path, name: str, sentence
     ]
 
 
+def test_a_line_break_in_the_name_of_a_study_reaches_no_batch_script(tmp_path: Path) -> None:
+    [told] = refusal(tmp_path, f'name: "a\\n#SBATCH --uid=0"\npretrain: [{CLIP}]\n')
+    assert told.startswith(r"a.yaml:1: name: 'a\n#SBATCH --uid=0' cannot name a folder")
+
+
 def test_an_architecture_file_lies_beside_the_grid_and_its_content_counts(tmp_path: Path) -> None:
     (tmp_path / "glyph.json").write_text(json.dumps(GLYPH))
     (tmp_path / "same.json").write_text(json.dumps(GLYPH, indent=1))

@@ -1,5 +1,6 @@
 """A worker under watch, played by a few lines of Python."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from hpc_xfer import failures
 from hpc_xfer.batches import Batch
 from hpc_xfer.job import STOPPED, Guard, _Signals
 from hpc_xfer.place import Place
-from hpc_xfer.plan import Pack
-from hpc_xfer.site import Site
+from hpc_xfer.plan import Pack, Run
+from hpc_xfer.site import Site, Slurm
 from hpc_xfer.slurm import AGAIN
 from hpc_xfer.store import Store
 from hpc_xfer.watch import Watch
@@ -33,16 +34,29 @@ print(json.dumps({{"event": "started", "run": "{RUN.id}"}}), flush=True)
 subprocess.Popen(["sleep", "20"])
 os._exit(3)
 """
+# Begins nothing, and says so in a file.
+FALLS_OVER = "import sys; open(sys.argv[1], 'a').write('began\\n'); sys.exit(3)"
+HANGS = """
+import faulthandler, threading
+faulthandler.enable()
+def deep_in_a_library():
+    print('{"event": "started"}', flush=True)
+    threading.Event().wait()
+deep_in_a_library()
+"""
 
 
 @pytest.fixture
 def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guard:
     for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
         monkeypatch.delenv(name, raising=False)
-    store = Store(tmp_path)
-    batch = Batch((Pack((RUN,), 1.0, 1),))
+    return guard_of(Store(tmp_path), RUN)
+
+
+def guard_of(store: Store, *runs: Run, site: Site | None = None) -> Guard:
+    batch = Batch((Pack(runs, 1.0, 1),))
     store.write_batch("study", batch, {})
-    return Guard(store, Site(), "study", batch.id, Place(), _Signals())
+    return Guard(store, site or Site(), "study", batch.id, Place(), _Signals())
 
 
 def test_what_is_asked_of_us_is_passed_on_however_much_the_worker_tells(guard: Guard) -> None:
@@ -64,3 +78,48 @@ def test_what_is_no_event_goes_to_the_log_alone(capfd: pytest.CaptureFixture[str
         pass
     assert watch.through and watch.process.returncode == 0
     assert capfd.readouterr().out == 'hello\n[1]\n{"event": "pack"}\n'
+
+
+def test_a_worker_that_begins_nothing_is_not_started_for_each_run_of_its_pack(
+    guard: Guard, tmp_path: Path
+) -> None:
+    other = tiny.pretraining("scratch", seed=1)
+    began = tmp_path / "began"
+    command = [sys.executable, "-c", FALLS_OVER, str(began)]
+    assert guard_of(guard.store, RUN, other).run(command) == AGAIN
+    assert began.read_text() == "began\n"
+
+
+def test_what_the_disk_has_no_room_for_is_remembered(guard: Guard) -> None:
+    """No error.json can be written: where its folder should be lies a file."""
+    folder = guard.store.run(RUN.id).path
+    folder.parent.mkdir(parents=True)
+    folder.write_text("")
+    assert guard.run([sys.executable, "-c", "raise SystemExit(3)"]) == AGAIN
+    assert failures.read(guard.store.run(RUN.id)) is None
+
+
+def test_a_worker_that_hangs_leaves_where_it_hung(
+    guard: Guard, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site = Site(slurm=Slurm(hang_minutes=0.02))
+    assert guard_of(guard.store, RUN, site=site).run([sys.executable, "-c", HANGS]) == AGAIN
+    error = failures.read(guard.store.run(RUN.id))
+    assert error is not None and error["class"] == "hung"
+    assert "in deep_in_a_library" in capfd.readouterr().err
+
+
+def test_a_worker_that_cannot_say_where_it_hangs_is_killed_all_the_same() -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGABRT, signal.SIG_IGN); print('{}')"
+    watch = Watch([sys.executable, "-uc", f"{deaf}; time.sleep(60)"])
+    while watch.hears():
+        if not watch.silent:
+            watch.abort()
+    assert watch.process.returncode == -9
+
+
+def test_a_log_on_a_full_disk_changes_no_exit_code() -> None:
+    code = "from hpc_xfer.watch import say; say('lost'); raise SystemExit(85)"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full)
+    assert done.returncode == 85
