@@ -28,6 +28,7 @@ class ShardEntry:
     samples: int
     bytes: int
     sha256: str
+    layout: str | None = None  # data/shards.py; None in an index of an older version
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def write(index: ShardIndex) -> None:
         "samples": index.samples,
         "fields": index.fields,
         "classes": index.classes,
-        "shards": [asdict(entry) for entry in index.entries],
+        "shards": [_as_json(entry) for entry in index.entries],
     }
     if index.label_key is not None:
         value["label_key"] = index.label_key
@@ -113,10 +114,10 @@ def list_shards(folder: Path) -> dict[str, int]:
     return _tars(folder, "*.tar") or _tars(folder, "*/*.tar")
 
 
-def read_entry(folder: Path, name: str, samples: int) -> ShardEntry:
+def read_entry(folder: Path, name: str, samples: int, layout: str | None = None) -> ShardEntry:
     """What the index says of a shard; all of its bytes are read."""
     path = folder / name
-    return ShardEntry(name, samples, path.stat().st_size, files.sha256(path))
+    return ShardEntry(name, samples, path.stat().st_size, files.sha256(path), layout)
 
 
 def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
@@ -176,9 +177,18 @@ def _parse(folder: Path, value: Any) -> ShardIndex:
 
 
 def _shard_entry(shard: Any) -> ShardEntry:
+    layout = shard.get("layout")
     return ShardEntry(
-        str(shard["name"]), int(shard["samples"]), int(shard["bytes"]), str(shard["sha256"])
+        str(shard["name"]),
+        int(shard["samples"]),
+        int(shard["bytes"]),
+        str(shard["sha256"]),
+        None if layout is None else str(layout),
     )
+
+
+def _as_json(entry: ShardEntry) -> dict[str, object]:
+    return {name: value for name, value in asdict(entry).items() if value is not None}
 
 
 def _tars(folder: Path, pattern: str) -> dict[str, int]:

@@ -34,25 +34,35 @@ def members(path: Path) -> Iterator[Member]:
         OSError, tarfile.TarError: not there, or no uncompressed tar at all.
     """
     size = path.stat().st_size
-    with tarfile.open(path, "r:") as tar:
+    with _opened(path) as tar:
+        read = 0  # bytes
         while True:
             try:
                 member = tar.next()
-            except tarfile.ReadError as error:
-                if tar.offset == 0:
-                    raise
-                raise CutOff(tar.offset) from error
+            except (tarfile.TarError, ValueError, OverflowError) as error:  # of absurd sizes
+                raise CutOff(read) from error
             if member is None:
+                read = tar.offset
                 break
+            if tar.offset <= read:  # a size below 0 would lead in circles
+                raise CutOff(read)
+            read = tar.offset
             tar.members = []  # type: ignore[attr-defined]  # it keeps them all: 1 kB each
             if member.offset_data + member.size > size:
                 raise CutOff(member.offset)
             yield Member(member.name, member.offset_data, member.size, _kind(member))
-        end = tar.offset
     with open(path, "rb") as file:
-        file.seek(end)
+        file.seek(read)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise CutOff(end)
+            raise CutOff(read)
+
+
+def _opened(path: Path) -> tarfile.TarFile:
+    """It reads the first header."""
+    try:
+        return tarfile.open(path, "r:")
+    except (ValueError, OverflowError) as error:
+        raise tarfile.ReadError(str(error)) from error
 
 
 def _kind(member: tarfile.TarInfo) -> str:
