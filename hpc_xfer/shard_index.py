@@ -16,6 +16,7 @@ from hpc_xfer import files
 from hpc_xfer.errors import DataError
 
 NAME = "index.json"
+MAKING = ".making"  # beside it: notes of `shards make` on what is done, until all is
 SCHEMA = 1
 IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
 
@@ -74,6 +75,7 @@ class ShardIndex:
             )
         path = folder / NAME
         if not path.is_file():
+            refuse_unfinished(folder)
             raise DataError(
                 f"{folder}: has {len(on_disk)} shards but no {NAME}; run {index_command(folder)}"
             )
@@ -112,6 +114,17 @@ def list_shards(folder: Path) -> dict[str, int]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; correct the path in the site file")
     return _tars(folder, "*.tar") or _tars(folder, "*/*.tar")
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Raises:
+    DataError: `shards make` has not come to its end, so that an index would tell of a part.
+    """
+    if (folder / MAKING).is_dir() and not (folder / NAME).is_file():
+        raise DataError(
+            f"{folder}: is not finished: `shards make` or `shards characters` is at work there, or "
+            "was killed; call it again as it was called"
+        )
 
 
 def read_entry(folder: Path, name: str, samples: int, layout: str | None = None) -> ShardEntry:

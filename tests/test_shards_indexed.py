@@ -150,7 +150,7 @@ def test_a_json_that_python_does_not_read_is_named(content: bytes, tmp_path: Pat
 def test_an_id_is_no_class_number(label: bytes, tmp_path: Path) -> None:
     """A list of as many names would fill the memory."""
     write_tar(tmp_path / "a.tar", [("0.jpg", b""), ("0.cls", label)])
-    with pytest.raises(DataError, match="which is no (number of a class|class number)"):
+    with pytest.raises(DataError, match=r"which is no (number of a class|class number)"):
         index_folder(tmp_path)
 
 

@@ -62,9 +62,10 @@ def index_folder(
     Raises:
         DataError: no shards, one that is broken, labels missing or wrong, a class without a name.
     """
-    names = list(shard_index.list_shards(folder))
+    names = list(shard_index.list_shards(folder)) if folder.is_dir() else []
     if not names:
         raise DataError(f"{folder}: holds no .tar shards; correct the path")
+    shard_index.refuse_unfinished(folder)
     found: dict[int, _Scan | DataError] = {}
     if progress:
         progress(0, len(names))

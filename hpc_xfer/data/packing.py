@@ -29,7 +29,7 @@ from hpc_xfer.shard_index import ShardEntry, ShardIndex
 
 MADE = "made.json"  # beside the shards: what they were made from
 BROKEN = "broken.txt"  # beside the shards: what was left out, and why, a line each
-_NOTES = ".making"
+_NOTES = shard_index.MAKING
 _MEASURED = 1024  # samples, for shards of a size in MB: their mean is within 3% then
 _CHUNK = 64  # samples that are measured at a time by one process
 Progress = Callable[[int, int], None]  # samples done, samples in all
