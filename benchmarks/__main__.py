@@ -15,7 +15,7 @@ from benchmarks import table
 from benchmarks.table import Row
 
 _ROOT = Path(__file__).parent.parent
-_ALL = ("startup", "packing", "launch_scale", "loader", "step", "loop_overhead")
+_ALL = ("startup", "packing", "launch_scale", "loader", "step", "loop_overhead", "resume")
 
 
 def main() -> int:
