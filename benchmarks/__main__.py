@@ -15,7 +15,16 @@ from benchmarks import table
 from benchmarks.table import Row
 
 _ROOT = Path(__file__).parent.parent
-_ALL = ("startup", "packing", "launch_scale", "loader", "step", "loop_overhead", "resume")
+_ALL = (
+    "startup",
+    "packing",
+    "sharding",
+    "launch_scale",
+    "loader",
+    "step",
+    "loop_overhead",
+    "resume",
+)
 
 
 def main() -> int:
