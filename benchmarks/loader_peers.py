@@ -17,11 +17,13 @@ from lightly.transforms import SimCLRTransform
 from open_clip_train.data import get_wds_dataset
 from PIL import Image
 from torchvision import transforms
+from torchvision.transforms import v2
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from benchmarks import jpegs, sides
 
 _ENDLESS = 1 << 30  # batches
+_CROPS = transforms.RandomResizedCrop, v2.RandomResizedCrop  # lightly takes what there is
 
 
 def clip(folder: str, size: int, batch: int, seconds: float) -> float:
@@ -74,7 +76,7 @@ def simclr(folder: str, size: int, batch: int, seconds: float, bicubic: bool) ->
     if bicubic:
         for view in transform.transforms:
             crop = view.transform.transforms[0]
-            assert isinstance(crop, transforms.RandomResizedCrop)
+            assert isinstance(crop, _CROPS)
             crop.interpolation = transforms.InterpolationMode.BICUBIC
     dataset = wds.DataPipeline(
         wds.SimpleShardList(sides.urls(folder)),
