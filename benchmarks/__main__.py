@@ -16,9 +16,16 @@ from benchmarks.table import Row
 
 _ROOT = Path(__file__).parent.parent
 _ALL = (
-    "startup", "packing", "launch_scale", "sharding", "loader", "step", "loop_overhead",
-    "checkpoint", "resume",
-)  # fmt: skip
+    "startup",
+    "packing",
+    "sharding",
+    "launch_scale",
+    "loader",
+    "step",
+    "loop_overhead",
+    "checkpoint",
+    "resume",
+)
 
 
 def main() -> int:

@@ -26,7 +26,7 @@ _METHODS = {"clip": Clip, "simclr": SimCLR}
 def load(
     method: str, folder: str, size: int, batch: int, first: int = 0
 ) -> Generator[dict[str, Any], None, None]:
-    """Batches as the loop gets them, from a step on."""
+    """Batches as the loop gets them, from step `first` on."""
     index = ShardIndex.load(Path(folder))
     recipe = _METHODS[method](
         arch=_ARCH,
@@ -39,8 +39,7 @@ def load(
     tokenise = encoders.tokenizer(_ARCH) if method == "clip" else None
     order = Order(subset, batch, seed=0)
     batches = TrainBatches(index, order, recipe, size, tokenise=tokenise)
-    steps = _ENDLESS[first:]
-    return Loader(batches, steps, workers=1, device=torch.device("cpu")).loaded()
+    return Loader(batches, _ENDLESS[first:], workers=1, device=torch.device("cpu")).loaded()
 
 
 def loading(method: str, folder: str, size: int, batch: int, seconds: float) -> float:
@@ -48,8 +47,8 @@ def loading(method: str, folder: str, size: int, batch: int, seconds: float) -> 
         return sides.rate(_sound(batches), batch, seconds)
 
 
-def resuming(folder: str, size: int, batch: int, step: int) -> float:
-    """Seconds until the batch of a step is in hand."""
+def restart(folder: str, size: int, batch: int, step: int) -> float:
+    """Seconds until the batch of a step in the middle is there."""
     begun = time.perf_counter()
     with contextlib.closing(load("clip", folder, size, batch, step)) as batches:
         next(_sound(batches))
@@ -89,4 +88,4 @@ def _sound(
 
 
 if __name__ == "__main__":
-    sides.serve({"loading": loading, "resuming": resuming, "colour": colour})
+    sides.serve({"loading": loading, "restart": restart, "colour": colour})

@@ -1,147 +1,147 @@
-"""What an interruption in the middle of an epoch costs: time, samples, and bits of the result.
+"""What a restart in the middle of an epoch costs: time, samples, and the last bit.
 
     python -m benchmarks.resume
     python -m benchmarks.resume --rounds 5 --json
 
-First the way back to the data: seconds from a start to the batch of a step three quarters through
-an epoch. Ours knows where each sample lies; a stream such as open_clip's has to be gone through, at
-the least without decoding (the limit). Then a small pre-training, killed with -9 in the middle and
-begun again, beside the same one undisturbed.
+Time until the next batch is there: ours asks for it, open_clip's pipeline can only be led past all
+that come before it in the epoch (its trainer does not even that, and begins the epoch again), and
+the tars read without decoding are the least that any way through a stream takes. Theirs grows with
+the epoch, ours does not. Starting Python and building the model are left out on both sides; what
+is read lies in the page cache.
+
+Then a pre-training of each is really killed (SIGKILL) in the middle of an epoch and called again.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks import jpegs, peers, table
 from benchmarks.sides import Side, in_turn
+from benchmarks.step_ours import prepared
 from benchmarks.table import Row
-from hpc_xfer.batches import Batch
-from hpc_xfer.plan import Pack, Run
-from hpc_xfer.recipes import Architecture, Supervised
 from hpc_xfer.shard_index import ShardIndex
-from hpc_xfer.store import RunDir, Store
 from hpc_xfer.study import PretrainResources
 
 _ROOT = Path(__file__).parent.parent
-_ARCH = _ROOT / "grids" / "archs" / "glyph.json"
 _SIZE = 224
-_BATCH = 32  # of the small pre-training
-_STEPS = 96
+_BATCH = 64
+_MODEL = str(Path(__file__).parent / "archs" / "tiny-ViT.json")
+_SMALL_BATCH, _STEPS, _EPOCHS = 16, 96, 3  # of the trainings that are killed
+_KILLED_AT = 48  # the middle of the second epoch
+_SAVED = 0.5  # seconds between our checkpoints, of an epoch that takes several
 
 
 def rows(args: Namespace) -> Iterator[Row]:
-    yield _way_back(args)
-    yield from _killed(args)
+    table.progress("resume: the next batch")
+    yield from _next_batch(args.rounds)
+    table.progress("resume: killed trainings")
+    with tempfile.TemporaryDirectory() as name:
+        yield from _killed(Path(name))
 
 
-def _way_back(args: Namespace) -> Row:
-    folder = jpegs.shards("long")
+def _next_batch(rounds: int) -> Iterator[Row]:
+    folder = jpegs.shards("many")
     samples = ShardIndex.load(folder).samples
-    step = 3 * samples // (4 * args.batch)
-    asked = {"folder": str(folder), "size": _SIZE, "batch": args.batch, "step": step}
+    asked = {"folder": str(folder), "size": _SIZE, "batch": _BATCH}
+    asked["step"] = samples // 2 // _BATCH
     with (
         Side(sys.executable, "benchmarks.loader_ours") as ours,
         Side(peers.python(), "benchmarks.loader_peers") as peer,
     ):
-        table.progress(f"resume: to step {step} of {samples // args.batch}")
-        mine, theirs, read = in_turn(
-            args.rounds,
-            lambda: ours.ask(measure="resuming", **asked),
-            lambda: peer.ask(measure="clip_resuming", **asked),
-            lambda: peer.ask(measure="reading", folder=str(folder), samples=step * args.batch),
+        mine, theirs, passing = in_turn(
+            rounds,
+            lambda: ours.ask(measure="restart", **asked),
+            lambda: peer.ask(measure="clip restart", **asked),
+            lambda: peer.ask(measure="passing restart", **asked),
         )
-    return Row(
-        f"from a start to the batch after {step * args.batch:,} samples, warm files", "s",
-        ours=mine, peer=theirs, peer_is="open_clip, through all", limit=read,
-        limit_is="reading the tar files alone", less_is_better=True,
-    )  # fmt: skip
+    what = f"next batch after a restart at sample {samples // 2:,} of an epoch"
+    told: dict[str, Any] = {"unit": "s", "ours": mine, "less_is_better": True}
+    yield Row(what, **told, peer=theirs, peer_is="open_clip's pipeline, led there")
+    yield Row(what, **told, peer=passing, peer_is="webdataset, passing over undecoded")
 
 
-def _killed(args: Namespace) -> Iterator[Row]:
-    run = _run()
-    with tempfile.TemporaryDirectory() as name:
-        table.progress("resume: a pre-training, undisturbed and killed")
-        whole, parts = _store(Path(name) / "whole", run), _store(Path(name) / "parts", run)
-        _start(whole, run).communicate()
-        again = _kill_in_the_middle(parts, run)
-        _start(parts, run).communicate()
-        apart = _apart(whole.run(run.id), parts.run(run.id))
+def _killed(root: Path) -> Iterator[Row]:
+    request = {
+        "folder": str(jpegs.shards("small")),
+        "model": _MODEL,
+        "batch": _SMALL_BATCH,
+        "steps": _STEPS,
+    }
+    ours = ["-m", "benchmarks.resume_ours"], {**request, "seconds": _SAVED}
+    peer = ["-m", "benchmarks.resume_peer"], {**request, "epochs": _EPOCHS}
+    again = _again([sys.executable, *ours[0]], ours[1], root / "ours", killed=True)
+    theirs = _again([str(peers.python()), *peer[0]], peer[1], root / "peer", killed=True)
     yield Row(
-        "samples trained again after kill -9, a checkpoint every 0.1 s", "samples", ours=again
+        f"trained again after a kill at sample {_KILLED_AT * _SMALL_BATCH:,}, "
+        f"{_STEPS * _SMALL_BATCH // _EPOCHS:,} an epoch, checkpoint every {_SAVED:g} s",
+        "samples",
+        ours=again * _SMALL_BATCH,
+        peer=theirs * _SMALL_BATCH,
+        peer_is="open_clip's trainer",
+        less_is_better=True,
     )
-    yield Row("largest difference of a weight to the undisturbed run", "", ours=apart, most=0)
+    _again([sys.executable, *ours[0]], ours[1], root / "undisturbed", killed=False)
+    yield Row(
+        "largest difference of a weight to the undisturbed training, on the CPU",
+        "",
+        ours=_difference(_encoder(root / "ours", request), _encoder(root / "undisturbed", request)),
+        most=0,
+    )
 
 
-def _run() -> Run:
-    index = ShardIndex.load(jpegs.shards("long"))
-    arch = Architecture(name="glyph", **json.loads(_ARCH.read_text()))
-    recipe = Supervised(
-        arch=arch, source="photos", samples=index.samples, samples_seen=_STEPS * _BATCH,
-        batch=_BATCH,
-    )  # fmt: skip
-    return Run("pretrain", recipe)
+def _again(command: list[str], request: dict[str, Any], root: Path, killed: bool) -> int:
+    """Steps that were made more than once until the training came to its end.
+
+    Raises:
+        RuntimeError: it failed, or ended before it could be killed.
+    """
+    root.mkdir()
+    noted = root / "steps"
+    noted.touch()
+    command += [str(noted), json.dumps({"root": str(root), **request})]
+    if killed:
+        _kill_at(_KILLED_AT, noted, command, root / "log")
+    with (root / "log").open("a") as log:
+        done = subprocess.run(command, cwd=_ROOT, stdout=log, stderr=log)
+    made = noted.stat().st_size
+    if done.returncode or made < _STEPS:
+        raise RuntimeError(f"after {made} steps: {(root / 'log').read_text()[-2000:]}")
+    return made - _STEPS
 
 
-def _store(folder: Path, run: Run) -> Store:
-    store = Store(folder)
-    store.open()
-    resources = PretrainResources(workers=1, log_steps=1, checkpoint_minutes=0.1 / 60)
-    store.write_batch("resume", _packed(run), resources.model_dump(mode="json"))
-    sources = {"sources": {"photos": str(jpegs.shards("long"))}}
-    (folder / "site.yaml").write_text(json.dumps(sources))
-    return store
+def _kill_at(step: int, noted: Path, command: list[str], told: Path) -> None:
+    with told.open("w") as log, subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=log) as run:
+        while noted.stat().st_size < step and run.poll() is None:
+            time.sleep(0.005)
+        run.kill()
+    if run.returncode >= 0:
+        raise RuntimeError(f"ended by itself: {told.read_text()[-2000:]}")
 
 
-def _packed(run: Run) -> Batch:
-    return Batch((Pack((run,), 1, 1),))
+def _encoder(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+    run, _ = prepared(root, **request, precision="fp32", resources=PretrainResources())
+    state: dict[str, Any] = torch.load(run.encoder, weights_only=True)
+    return {f"{tower}.{k}": v for tower in ("visual", "text") for k, v in state[tower].items()}
 
 
-def _start(store: Store, run: Run) -> "subprocess.Popen[bytes]":
-    call = [sys.executable, "-m", "hpc_xfer.worker", "--store", str(store.root)]
-    call += ["--study", "resume", "--site", str(store.root / "site.yaml")]
-    call += ["--pack", f"{_packed(run).id}/0"]
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(call, cwd=_ROOT, stdout=quiet, stderr=quiet)
-
-
-def _kill_in_the_middle(store: Store, run: Run) -> int:
-    """Samples that were trained on and are not in the checkpoint."""
-    folder, process = store.run(run.id), _start(store, run)
-    while process.poll() is None and _step(folder) < _STEPS // 2:
-        pass
-    process.kill()
-    process.wait()
-    if _step(folder) >= _STEPS or not folder.checkpoint.exists():
-        raise RuntimeError("the pre-training was over, or had no checkpoint, when it was killed")
-    saved = torch.load(folder.checkpoint, weights_only=True)["step"]
-    return (_step(folder) - int(saved)) * _BATCH
-
-
-def _step(folder: RunDir) -> int:
-    """The last that was logged; the heartbeat is seldom."""
-    try:
-        whole = folder.metrics.read_text().rpartition("\n")[0]
-    except FileNotFoundError:
-        return 0
-    return json.loads(whole.splitlines()[-1])["step"] if whole else 0
-
-
-def _apart(one: RunDir, two: RunDir) -> float:
-    a, b = (torch.load(run.encoder, weights_only=True)["visual"] for run in (one, two))
-    return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> float:
+    if one.keys() != other.keys():
+        raise RuntimeError("the encoders have different weights")
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
 def main() -> None:
-    parser = table.arguments("resume", __doc__ or "")
+    parser = table.arguments("resume", __doc__)
     parser.add_argument("--rounds", type=int, default=3, help="medians of so many (3)")
-    parser.add_argument("--batch", type=int, default=64, help="images (64)")
     args = parser.parse_args()
     table.show(rows(args), args.json)
 

@@ -1,4 +1,4 @@
-"""Making, indexing and checking shards: images per second with one process and with all cores.
+"""Making, indexing and checking shards: images per second on all cores, beside one process.
 
     python -m benchmarks.sharding
 
@@ -55,27 +55,29 @@ def seconds(*arguments: str) -> float:
 
 def rows() -> Iterator[Row]:
     many = cores()
+    small = ["--short-side", "256"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = str(photos(folder / "photos"))
-        small = ["--short-side", "256"]
         for what, options in (("make", []), ("make --short-side 256", small)):
-            table.progress(f"sharding: {what}")
-            taken = [
-                seconds("make", source, f"{folder}/{what}{n}", *options, "--per-shard", "50",
-                        "--workers", str(n))
-                for n in (1, many)
-            ]  # fmt: skip
-            yield _row(what, taken, many)
+            yield _row(
+                f"shards {what}",
+                *(
+                    seconds("make", source, f"{folder}/{what}{n}", *options, "--per-shard", "50",
+                            "--workers", str(n))
+                    for n in (1, many)
+                ),
+            )  # fmt: skip
         for what in ("index", "check"):
-            table.progress(f"sharding: {what}")
-            taken = [seconds(what, f"{folder}/make1", "--workers", str(n)) for n in (1, many)]
-            yield _row(what, taken, many)
+            yield _row(
+                f"shards {what}",
+                *(seconds(what, f"{folder}/make1", "--workers", str(n)) for n in (1, many)),
+            )
 
 
-def _row(what: str, taken: list[float], many: int) -> Row:
-    one, all_cores = (_IMAGES / each for each in taken)
-    return Row(f"shards {what}, {many} processes", "images/s", all_cores, one, "1 process")
+def _row(what: str, one: float, many: float) -> Row:
+    table.progress(what)
+    return Row(what, "images/s", _IMAGES / many, _IMAGES / one, peer_is="one process")
 
 
 def main() -> None:
