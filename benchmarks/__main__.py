@@ -15,7 +15,17 @@ from benchmarks import table
 from benchmarks.table import Row
 
 _ROOT = Path(__file__).parent.parent
-_ALL = ("startup", "packing", "launch_scale", "loader", "step", "loop_overhead", "checkpoint")
+_ALL = (
+    "startup",
+    "packing",
+    "sharding",
+    "launch_scale",
+    "loader",
+    "step",
+    "loop_overhead",
+    "checkpoint",
+    "resume",
+)
 
 
 def main() -> int:

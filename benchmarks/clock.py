@@ -6,8 +6,11 @@ Any trainer of PyTorch ends a step with its optimiser's, so that is where the cl
 two of them lies all that a step costs: waiting for data, forward, backward, logging.
 """
 
+import contextlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +18,18 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 _WARM = 4  # steps before the clock: memory is allocated, kernels are chosen, loaders start
+
+
+@contextlib.contextmanager
+def steps_noted(path: Path) -> Iterator[None]:
+    """A byte in a file for each step, which outlives the process that made it."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    noted = register_optimizer_step_post_hook(lambda *_: os.write(handle, b".") and None)
+    try:
+        yield
+    finally:
+        noted.remove()
+        os.close(handle)
 
 
 def measured(train: Callable[[], object], batch: int, steps: int) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Shards of photo-like JPEGs with captions, made on this machine, always the same.
 
 python -m benchmarks.jpegs small      # 256-384 px, 20-40 kB each
+python -m benchmarks.jpegs many       # eight times as many of them
 python -m benchmarks.jpegs large      # 1024 px, noisy, 300-500 kB each
 
 They are kept in the folder for temporary files and made once. What costs a decoder time is how
@@ -18,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +45,14 @@ class Kind:
     images: int
     sides: tuple[int, int]
     noise: float
+    different: int  # the rest are these again, by other names
 
 
-KINDS = {"small": Kind(512, (256, 384), 1.5), "large": Kind(128, (1024, 1024), 7.5)}
+KINDS = {
+    "small": Kind(512, (256, 384), 1.5, different=512),
+    "many": Kind(4096, (256, 384), 1.5, different=512),
+    "large": Kind(128, (1024, 1024), 7.5, different=128),
+}
 
 
 def shards(name: str) -> Path:
@@ -96,6 +103,7 @@ def _field(rng: Generator, height: int, width: int, power: float) -> NDArray[np.
     return field / field.std()
 
 
+@lru_cache(maxsize=1024)  # 30 MB
 def _sample(kind: Kind, i: int) -> dict[str, bytes]:
     rng = np.random.default_rng((4, i))
     low, high = kind.sides
@@ -113,7 +121,7 @@ def _make(kind: Kind, folder: Path) -> None:
     for number, samples in enumerate(np.array_split(range(kind.images), _SHARDS)):
         with tarfile.open(unfinished / f"{number:05d}.tar", "w") as tar:
             for i in samples:
-                for field, data in _sample(kind, i).items():
+                for field, data in _sample(kind, i % kind.different).items():
                     member = tarfile.TarInfo(f"{i:06d}.{field}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))

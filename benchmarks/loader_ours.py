@@ -1,6 +1,7 @@
 """Ours for benchmarks/loader.py: batches of the pre-training loader, one worker process."""
 
 import contextlib
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ _ENDLESS = range(1 << 30)
 _METHODS = {"clip": Clip, "simclr": SimCLR}
 
 
-def load(method: str, folder: str, size: int, batch: int) -> Generator[dict[str, Any], None, None]:
-    """Batches as the loop gets them."""
+def load(
+    method: str, folder: str, size: int, batch: int, first: int = 0
+) -> Generator[dict[str, Any], None, None]:
+    """Batches as the loop gets them, from step `first` on."""
     index = ShardIndex.load(Path(folder))
     recipe = _METHODS[method](
         arch=_ARCH,
@@ -36,12 +39,20 @@ def load(method: str, folder: str, size: int, batch: int) -> Generator[dict[str,
     tokenise = encoders.tokenizer(_ARCH) if method == "clip" else None
     order = Order(subset, batch, seed=0)
     batches = TrainBatches(index, order, recipe, size, tokenise=tokenise)
-    return Loader(batches, _ENDLESS, workers=1, device=torch.device("cpu")).loaded()
+    return Loader(batches, _ENDLESS[first:], workers=1, device=torch.device("cpu")).loaded()
 
 
 def loading(method: str, folder: str, size: int, batch: int, seconds: float) -> float:
     with contextlib.closing(load(method, folder, size, batch)) as batches:
         return sides.rate(_sound(batches), batch, seconds)
+
+
+def restart(folder: str, size: int, batch: int, step: int) -> float:
+    """Seconds until the batch of a step in the middle is there."""
+    begun = time.perf_counter()
+    with contextlib.closing(load("clip", folder, size, batch, step)) as batches:
+        next(_sound(batches))
+        return time.perf_counter() - begun
 
 
 def colour(size: int, batch: int, seconds: float) -> float:
@@ -77,4 +88,4 @@ def _sound(
 
 
 if __name__ == "__main__":
-    sides.serve({"loading": loading, "colour": colour})
+    sides.serve({"loading": loading, "restart": restart, "colour": colour})

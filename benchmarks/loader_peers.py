@@ -1,8 +1,9 @@
 """Peers for benchmarks/loader.py, in their own environment: open_clip, lightly, bare decoders."""
 
 import itertools
+import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,35 @@ from torchvision.transforms import v2
 from benchmarks import jpegs, sides
 
 _ENDLESS = 1 << 30  # batches
-_CROPS = (transforms.RandomResizedCrop, v2.RandomResizedCrop)
+_CROPS = transforms.RandomResizedCrop, v2.RandomResizedCrop  # lightly takes what there is
 
 
 def clip(folder: str, size: int, batch: int, seconds: float) -> float:
+    return sides.rate(_clip_batches(folder, size, batch), batch, seconds)
+
+
+def clip_restart(folder: str, size: int, batch: int, step: int) -> float:
+    """Seconds until the batch of a step in the middle is there: the only way is past the others."""
+    begun = time.perf_counter()
+    next(itertools.islice(_clip_batches(folder, size, batch), step, None))
+    return time.perf_counter() - begun
+
+
+def passing_restart(folder: str, size: int, batch: int, step: int) -> float:
+    """As `clip_restart`, but what comes before is read from the tars and not decoded."""
+    begun = time.perf_counter()
+    transform, tokenise = _clip_transforms(size)
+    stages = wds.SimpleShardList(sides.urls(folder)), wds.tarfile_to_samples()
+    samples = itertools.islice(wds.DataPipeline(*stages), step * batch, (step + 1) * batch)
+    for sample in list(samples):
+        transform(Image.open(BytesIO(sample["jpg"])))
+        tokenise([sample["txt"].decode()])
+    return time.perf_counter() - begun
+
+
+def _clip_batches(folder: str, size: int, batch: int) -> Iterator[Any]:
     """open_clip's own pipeline, transform and tokenizer, as its trainer calls them."""
-    train = open_clip.image_transform(size, is_train=True)
+    transform, tokenise = _clip_transforms(size)
     args = Namespace(
         train_data=sides.urls(folder),
         train_data_upsampling_factors=None,
@@ -38,8 +62,12 @@ def clip(folder: str, size: int, batch: int, seconds: float) -> float:
         world_size=1,
         batch_size=batch,
     )
-    info = get_wds_dataset(args, train, is_train=True, tokenizer=open_clip.get_tokenizer("RN50"))
-    return sides.rate(iter(info.dataloader), batch, seconds)
+    info = get_wds_dataset(args, transform, is_train=True, tokenizer=tokenise)
+    return iter(info.dataloader)
+
+
+def _clip_transforms(size: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    return open_clip.image_transform(size, is_train=True), open_clip.get_tokenizer("RN50")
 
 
 def simclr(folder: str, size: int, batch: int, seconds: float, bicubic: bool) -> float:
@@ -48,7 +76,7 @@ def simclr(folder: str, size: int, batch: int, seconds: float, bicubic: bool) ->
     if bicubic:
         for view in transform.transforms:
             crop = view.transform.transforms[0]
-            assert isinstance(crop, _CROPS)  # which of the two depends on the version
+            assert isinstance(crop, _CROPS)
             crop.interpolation = transforms.InterpolationMode.BICUBIC
     dataset = wds.DataPipeline(
         wds.SimpleShardList(sides.urls(folder)),
@@ -103,4 +131,5 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
 
 
 if __name__ == "__main__":
-    sides.serve({"clip": clip, "simclr": simclr, "decoding": decoding})
+    restarts = {"clip restart": clip_restart, "passing restart": passing_restart}
+    sides.serve({"clip": clip, "simclr": simclr, "decoding": decoding, **restarts})

@@ -1,4 +1,4 @@
-"""Making, indexing and checking shards: images per second with one process and with all cores.
+"""Making, indexing and checking shards: images per second on all cores, beside one process.
 
     python -m benchmarks.sharding
 
@@ -10,12 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks import machine
+from benchmarks import table
+from benchmarks.table import Row
 from hpc_xfer.machine import cores
 
 _IMAGES = 2000
@@ -51,27 +53,36 @@ def seconds(*arguments: str) -> float:
     return time.perf_counter() - begun
 
 
-def main() -> None:
+def rows() -> Iterator[Row]:
     many = cores()
-    print(f"{'shards':<28}{'1 process':>12}{f'{many}':>9}{'ratio':>9}   {machine.describe()}")
+    small = ["--short-side", "256"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = str(photos(folder / "photos"))
-        small = ["--short-side", "256"]
         for what, options in (("make", []), ("make --short-side 256", small)):
-            taken = [
-                seconds("make", source, f"{folder}/{what}{n}", *options, "--per-shard", "50",
-                        "--workers", str(n))
-                for n in (1, many)
-            ]  # fmt: skip
-            _tell(what, taken)
+            yield _row(
+                f"shards {what}",
+                *(
+                    seconds("make", source, f"{folder}/{what}{n}", *options, "--per-shard", "50",
+                            "--workers", str(n))
+                    for n in (1, many)
+                ),
+            )  # fmt: skip
         for what in ("index", "check"):
-            _tell(what, [seconds(what, f"{folder}/make1", "--workers", str(n)) for n in (1, many)])
+            yield _row(
+                f"shards {what}",
+                *(seconds(what, f"{folder}/make1", "--workers", str(n)) for n in (1, many)),
+            )
 
 
-def _tell(what: str, taken: list[float]) -> None:
-    one, all_cores = (_IMAGES / each for each in taken)
-    print(f"{what:<28}{one:>10.0f}/s{all_cores:>7.0f}/s{all_cores / one:>8.2f}x")
+def _row(what: str, one: float, many: float) -> Row:
+    table.progress(what)
+    return Row(what, "images/s", _IMAGES / many, _IMAGES / one, peer_is="one process")
+
+
+def main() -> None:
+    args = table.arguments("sharding", __doc__ or "").parse_args()
+    table.show(rows(), args.json)
 
 
 if __name__ == "__main__":

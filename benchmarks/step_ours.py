@@ -10,7 +10,7 @@ from hpc_xfer.batches import Batch
 from hpc_xfer.plan import Pack, Run
 from hpc_xfer.recipes import Arch, Architecture, Clip
 from hpc_xfer.shard_index import ShardIndex
-from hpc_xfer.store import Store
+from hpc_xfer.store import RunDir, Store
 from hpc_xfer.study import PretrainResources
 
 _PRECISIONS = {"fp32": "fp32", "amp_bf16": "bf16"}  # open_clip's names and ours
@@ -19,6 +19,22 @@ _PRECISIONS = {"fp32": "fp32", "amp_bf16": "bf16"}  # open_clip's names and ours
 def train(
     folder: str, model: str, batch: int, steps: int, precision: str, workers: int, threads: int
 ) -> dict[str, float]:
+    resources = PretrainResources(workers=workers, threads=threads)
+    with tempfile.TemporaryDirectory() as name:
+        _, call = prepared(Path(name), folder, model, batch, steps, precision, resources)
+        return clock.measured(lambda: worker.main(call), batch, steps)
+
+
+def prepared(
+    root: Path,
+    folder: str,
+    model: str,
+    batch: int,
+    steps: int,
+    precision: str,
+    resources: PretrainResources,
+) -> tuple[RunDir, list[str]]:
+    """A store with a run to do, and what a worker is called with to do it."""
     recipe = Clip(
         arch=_arch(model),
         source="photos",
@@ -27,16 +43,14 @@ def train(
         batch=batch,
         precision=_PRECISIONS[precision],
     )
-    resources = PretrainResources(workers=workers, threads=threads)
-    with tempfile.TemporaryDirectory() as name:
-        site = Path(name) / "site.yaml"
-        site.write_text(f"sources: {{photos: {json.dumps(folder)}}}\n")
-        store, packs = Store(Path(name) / "store"), Batch((Pack((Run("pretrain", recipe),), 1, 1),))
-        store.open()
-        store.write_batch("step", packs, resources.model_dump(mode="json"))
-        call = ["--store", str(store.root), "--study", "step", "--site", str(site)]
-        call += ["--pack", f"{packs.id}/0"]
-        return clock.measured(lambda: worker.main(call), batch, steps)
+    site = root / "site.yaml"
+    site.write_text(f"sources: {{photos: {json.dumps(folder)}}}\n")
+    run = Run("pretrain", recipe)
+    store, packs = Store(root / "store"), Batch((Pack((run,), 1, 1),))
+    store.open()
+    store.write_batch("step", packs, resources.model_dump(mode="json"))
+    call = ["--store", str(store.root), "--study", "step", "--site", str(site)]
+    return store.run(run.id), [*call, "--pack", f"{packs.id}/0"]
 
 
 def _arch(model: str) -> Arch:

@@ -35,8 +35,8 @@ class Row:
     @property
     def ratio(self) -> float | None:
         """How many times better than the peer."""
-        if self.ours is None or self.peer is None:
-            return None
+        if self.ours is None or self.peer is None or not (self.ours and self.peer):
+            return None  # of nothing there is no multiple
         return self.peer / self.ours if self.less_is_better else self.ours / self.peer
 
     @property

@@ -127,6 +127,8 @@ def _sentences(seen: Standing, left: Left) -> list[str]:
         lines.append(f"relay: job {seen.relay.job}, {seen.relay.state.lower()}{reason}")
     elif counts["missing"] + counts["lost"] and seen.ledger.of_study(seen.name):
         lines.append("no relay is in the queue: launch again to go on")
+    elif (report := seen.store.study(seen.name).report).exists():
+        lines.append(f"report: {report}")
     return lines
 
 

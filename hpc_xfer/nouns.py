@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -155,8 +155,15 @@ def _keys(model: type[Noun], loc: Loc) -> Iterable[str]:
     here: Any = model
     for name in loc:
         field = here.model_fields.get(str(name))
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        inside = _noun(field.annotation) if field else None
+        if inside is None:
             return list(here.model_fields)
-        here = annotation
+        here = inside
     return list(here.model_fields)
+
+
+def _noun(annotation: Any) -> type[BaseModel] | None:
+    """The one that a field holds, or may hold beside None."""
+    kinds = get_args(annotation) or (annotation,)
+    nouns = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return nouns[0] if len(nouns) == 1 else None

@@ -16,6 +16,7 @@ from hpc_xfer import files
 from hpc_xfer.errors import DataError
 
 NAME = "index.json"
+MAKING = ".making"  # beside it: notes of `shards make` on what is done, until all is
 SCHEMA = 1
 IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
 
@@ -28,6 +29,7 @@ class ShardEntry:
     samples: int
     bytes: int
     sha256: str
+    layout: str | None = None  # data/shards.py; None in an index of an older version
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class ShardIndex:
             )
         path = folder / NAME
         if not path.is_file():
+            refuse_unfinished(folder)
             raise DataError(
                 f"{folder}: has {len(on_disk)} shards but no {NAME}; run {index_command(folder)}"
             )
@@ -93,7 +96,7 @@ def write(index: ShardIndex) -> None:
         "samples": index.samples,
         "fields": index.fields,
         "classes": index.classes,
-        "shards": [asdict(entry) for entry in index.entries],
+        "shards": [_as_json(entry) for entry in index.entries],
     }
     if index.label_key is not None:
         value["label_key"] = index.label_key
@@ -113,10 +116,21 @@ def list_shards(folder: Path) -> dict[str, int]:
     return _tars(folder, "*.tar") or _tars(folder, "*/*.tar")
 
 
-def read_entry(folder: Path, name: str, samples: int) -> ShardEntry:
+def refuse_unfinished(folder: Path) -> None:
+    """Raises:
+    DataError: `shards make` has not come to its end, so that an index would tell of a part.
+    """
+    if (folder / MAKING).is_dir() and not (folder / NAME).is_file():
+        raise DataError(
+            f"{folder}: is not finished: `shards make` or `shards characters` is at work there, or "
+            "was killed; call it again as it was called"
+        )
+
+
+def read_entry(folder: Path, name: str, samples: int, layout: str | None = None) -> ShardEntry:
     """What the index says of a shard; all of its bytes are read."""
     path = folder / name
-    return ShardEntry(name, samples, path.stat().st_size, files.sha256(path))
+    return ShardEntry(name, samples, path.stat().st_size, files.sha256(path), layout)
 
 
 def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
@@ -176,9 +190,18 @@ def _parse(folder: Path, value: Any) -> ShardIndex:
 
 
 def _shard_entry(shard: Any) -> ShardEntry:
+    layout = shard.get("layout")
     return ShardEntry(
-        str(shard["name"]), int(shard["samples"]), int(shard["bytes"]), str(shard["sha256"])
+        str(shard["name"]),
+        int(shard["samples"]),
+        int(shard["bytes"]),
+        str(shard["sha256"]),
+        None if layout is None else str(layout),
     )
+
+
+def _as_json(entry: ShardEntry) -> dict[str, object]:
+    return {name: value for name, value in asdict(entry).items() if value is not None}
 
 
 def _tars(folder: Path, pattern: str) -> dict[str, int]:

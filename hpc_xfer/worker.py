@@ -199,7 +199,7 @@ def classify(error: BaseException) -> str:
         return "data"
     if isinstance(error, StoreError) or _is_of_the_disk(error):
         return "store"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _is_of_a_lost_loader(error):
         return "out of memory"
     if type(error).__name__ == "OutOfMemoryError":
         return "CUDA out of memory"
@@ -225,6 +225,11 @@ def _is_of_a_lost_rank(error: BaseException) -> bool:
     if type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError"):
         return True
     return isinstance(error, RuntimeError) and "/gloo/" in str(error)
+
+
+def _is_of_a_lost_loader(error: BaseException) -> bool:
+    """What DataLoader says, from a signal handler, wherever we are; see training/loading.py."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

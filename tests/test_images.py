@@ -88,6 +88,21 @@ def test_what_is_no_image_is_one_sentence(data: bytes) -> None:
     assert str(caught.value).startswith("a/7.jpg: ") and "\n" not in str(caught.value)
 
 
+def test_no_program_is_run_for_an_image() -> None:
+    """Pillow would hand EPS, which is one, to Ghostscript."""
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n"
+    with pytest.raises(DataError, match="is not an image"):
+        images.decode(eps)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+def test_twenty_megapixels_are_read_in_part(options: dict[str, object]) -> None:
+    data = encoded(Image.new("RGB", (5000, 4000), (200, 0, 0)), **options)
+    assert images.sides(data) == (4000, 5000)
+    assert images.decode(data, shrink=8).shape == (3, 500, 625)
+    assert images.decode(encoded(Image.new("1", (5000, 4000)), "png")).shape == (3, 4000, 5000)
+
+
 def test_a_jpeg_that_claims_too_many_pixels_is_not_decoded() -> None:
     data = bytearray(encoded(photo()))
     at = data.index(b"\xff\xc0") + 5

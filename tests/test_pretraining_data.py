@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from hpc_xfer import worker
+from hpc_xfer.data import targets
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.data.pretraining import Batch, TrainBatches
 from hpc_xfer.data.sampling import Order, Subset
@@ -253,6 +255,33 @@ def test_a_broken_sample_is_replaced_by_its_neighbour_and_named(
     assert torch.equal(expected["images"][others], found["images"][others])
     if method == "supervised":
         assert int(found["labels"][at]) == 31 % 16
+
+
+NO_CAPTION = {
+    b'{"tags": []}': "has no caption (json: title, tags)",
+    b'{"title": NaN}': "has no caption (json: title, tags)",
+    b"[1]": "its json is not an object of keys and values",
+    b'{"title": "cut': "its json cannot be read",
+    b"[" * 100_000: "its json cannot be read",  # deeper than Python goes
+    b'{"title": ' + b"9" * 5000 + b"}": "its json cannot be read",
+    b"\xff\xfe\x00": "its json cannot be read",
+}
+
+
+@pytest.mark.parametrize(("content", "why"), NO_CAPTION.items(), ids=range(len(NO_CAPTION)))
+def test_a_json_without_a_caption_is_a_broken_sample(content: bytes, why: str) -> None:
+    caption = targets.reader(recipe_of("clip", caption={"keys": ("title", "tags")}), ())
+    with pytest.raises(DataError) as caught:
+        caption({"json": content}, np.random.default_rng(0))
+    assert str(caught.value).startswith(why)
+
+
+def test_half_of_a_character_in_a_json_is_no_end_of_a_run() -> None:
+    """Scraped captions are often cut inside of an emoji."""
+    recipe = recipe_of("clip", caption={"keys": ("title",)})
+    sample = {"json": b'{"title": "cafe \\ud83d"}'}
+    text = targets.reader(recipe, ())(sample, np.random.default_rng(0))
+    assert encoders.tokenizer(tiny.ARCH)([text]).shape == (1, 8)
 
 
 def test_what_a_method_does_not_need_may_be_broken(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The index of a source: what it says, and how it finds out that it no longer fits."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def test_the_fingerprint_is_of_the_content_and_not_of_the_place(index: ShardInde
     renamed = ShardIndex(index.folder, index.entries, index.fields, ("cat", "fox"))
     assert index.fingerprint[:12] == "07b2f53eeb3b"
     assert moved.fingerprint == index.fingerprint != renamed.fingerprint
+
+
+def test_layouts_of_shards_are_kept_and_are_no_part_of_the_fingerprint(index: ShardIndex) -> None:
+    entries = tuple(replace(entry, layout="0123456789abcdef") for entry in index.entries)
+    known = replace(index, entries=entries)
+    shard_index.write(known)
+    assert ShardIndex.load(index.folder) == known
+    assert known.fingerprint == index.fingerprint
 
 
 def test_a_source_without_classes_has_none(index: ShardIndex) -> None:

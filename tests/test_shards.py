@@ -138,6 +138,38 @@ def test_what_is_no_tar_is_named(tmp_path: Path, data: bytes) -> None:
         open_shard(path)
 
 
+@pytest.mark.parametrize("size", [b"\xff" * 12, b"-0000000001\0", b"\x80" + b"\xff" * 11])
+@pytest.mark.parametrize("block", [0, 2])
+def test_absurd_sizes_in_headers_are_damage(block: int, size: bytes, tmp_path: Path) -> None:
+    """Below 0 they would lead back, and so in circles; above what a file can hold, nowhere."""
+    path = write_tar(tmp_path / "0.tar", [("0.txt", b"a"), ("1.txt", b"b")])
+    data = bytearray(path.read_bytes())
+    header = data[512 * block : 512 * (block + 1)]
+    header[124:136] = size
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * ord(" ") + sum(header[156:]))
+    data[512 * block : 512 * (block + 1)] = header
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"is cut off or damaged|cannot be read as an uncomp"):
+        open_shard(path)
+
+
+def test_the_layout_tells_shards_of_one_size_apart(tmp_path: Path) -> None:
+    layouts = [
+        open_shard(write_tar(tmp_path / f"{i}.tar", members)).layout
+        for i, members in enumerate(
+            [
+                [("0.txt", b"a"), ("0.cls", b"b")],
+                [("0.txt", b"c"), ("0.cls", b"d")],  # what is in them is hashed with the index
+                [("0.cls", b"a"), ("0.txt", b"b")],
+                [("1.txt", b"a"), ("1.cls", b"b")],
+                [("0.txt", b"aa"), ("0.cls", b"b")],
+            ]
+        )
+    ]
+    assert layouts[0] == layouts[1]
+    assert len(set(layouts)) == 4
+
+
 def test_a_shard_that_shrinks_or_goes_while_in_use_is_named(tmp_path: Path) -> None:
     write_shards(tmp_path, samples(3), None)
     path = tmp_path / "000000.tar"

@@ -138,6 +138,30 @@ def test_a_json_without_a_class_is_named(tmp_path: Path, value: object) -> None:
         index_folder(tmp_path, label_key="label")
 
 
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"kind": ' + b"9" * 5000 + b"}"])
+def test_a_json_that_python_does_not_read_is_named(content: bytes, tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", [("0.jpg", b""), ("0.json", content)])
+    assert index_folder(tmp_path).index.samples == 1
+    with pytest.raises(DataError, match="sample 0 has None under 'kind' in its json"):
+        index_folder(tmp_path, label_key="kind")
+
+
+@pytest.mark.parametrize("label", [b"1700000000", b"9" * 18, b"9" * 5000])
+def test_an_id_is_no_class_number(label: bytes, tmp_path: Path) -> None:
+    """A list of as many names would fill the memory."""
+    write_tar(tmp_path / "a.tar", [("0.jpg", b""), ("0.cls", label)])
+    with pytest.raises(DataError, match=r"which is no (number of a class|class number)"):
+        index_folder(tmp_path)
+
+
+def test_a_source_without_samples_is_indexed_as_such(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", [])
+    write_tar(tmp_path / "b.tar", [("notes", b"no field")])
+    found = index_folder(tmp_path)
+    assert (found.index.samples, len(found.index.entries)) == (0, 2)
+    assert found.warnings == ("no samples: in 2 of 2 shards, the first a.tar",)
+
+
 def test_numbers_and_names_do_not_mix(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", with_json({"label": 0}))
     write_tar(tmp_path / "b.tar", with_json({"label": "cat"}))

@@ -19,6 +19,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from hpc_xfer import shards as commands
+from hpc_xfer.data.indexing import index_folder
 from hpc_xfer.data.inputs import ImageFolder
 from hpc_xfer.data.packing import Packing, pack, write_shards
 from hpc_xfer.data.reencoding import Reencoding, as_it_is
@@ -143,6 +144,9 @@ def test_a_call_that_is_killed_goes_on_where_it_was(many: Path, tmp_path: Path) 
     wait_for(lambda: not processes_with(mark))  # its processes go with it
     assert not (out / "index.json").exists()
     finished = {path.stem for path in out.glob(".making/*.json")}
+    for look in (index_folder, ShardIndex.load):  # what is there would pass for the whole
+        with pytest.raises(DataError, match=r"is not finished: `shards make` or .* call it again"):
+            look(out)
     before = {name: (out / f"{name}.tar").stat().st_mtime_ns for name in finished}
     assert 3 <= len(finished) < 30
     make(many, out, "--per-shard", "2", "--short-side", "30")

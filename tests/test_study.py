@@ -96,6 +96,16 @@ def test_finetune_may_be_a_list_of_blocks(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_wrong_key_of_what_may_be_left_out_is_told_with_the_keys_that_are_there(
+    tmp_path: Path,
+) -> None:
+    text = "name: x\npretrain: [{method: scratch, arch: RN50}]\n"
+    text += "resources: {pretrain: {probe: {dataset: a, imags: 1}}}\n"
+    assert refusal(tmp_path, text) == [
+        "a.yaml:3: resources.pretrain.probe.imags: unknown key; did you mean 'images'?"
+    ]
+
+
 def test_a_study_without_fine_tuning_is_fine(tmp_path: Path) -> None:
     assert pretrain(tmp_path, CLIP).trials == ()
 

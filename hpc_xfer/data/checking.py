@@ -61,6 +61,8 @@ def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> C
     Raises:
         DataError: there is no such folder, or a process was killed.
     """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; correct the path")
     on_disk = shard_index.list_shards(folder)
     index, problems = _index(folder, on_disk)
     entries = {} if index is None else {entry.name: entry for entry in index.entries}

@@ -6,6 +6,7 @@ from pathlib import Path
 from hpc_xfer import files
 from hpc_xfer.errors import DataError
 
+_MOST = 1_000_000  # classes without names; a number above is an id of something else
 NAME = "classes.json"  # beside foreign shards or a table; our own shards have names in the index
 
 
@@ -21,6 +22,11 @@ def known(folder: Path, found: int | Set[str]) -> tuple[str, ...] | None:
     """
     path = folder / NAME
     if not path.exists():
+        if isinstance(found, int) and found > _MOST:
+            raise DataError(
+                f"{folder}: has a class {found - 1:,}, which is no number of a class; number "
+                f"classes 0, 1, 2, ... or name them in {path}"
+            )
         listed = list(map(str, range(found))) if isinstance(found, int) else sorted(found)
         return tuple(listed) or None
     names = files.read_json(path)

@@ -9,6 +9,7 @@ import io
 import struct
 import warnings
 import zlib
+from functools import cache
 
 import numpy as np
 import simplejpeg
@@ -93,13 +94,29 @@ def _hold_to_limit(header: Header, name: str) -> None:
         )
 
 
+def open_by_pillow(data: bytes) -> Image.Image:
+    """Its header is read. Of EPS Pillow would make a program that Ghostscript runs: not of the web.
+
+    Raises:
+        What Pillow does, see BROKEN.
+    """
+    return Image.open(io.BytesIO(data), formats=_formats())
+
+
+@cache
+def _formats() -> list[str]:
+    Image.preinit()  # the usual ones are tried first
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
+
+
 def _by_pillow(data: bytes, name: str) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             # Of damaged EXIF notes and odd palettes, one for each such file among millions.
             warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
+            with open_by_pillow(data) as image:
                 image.load()
                 return np.array(_rgb(_upright(image), name))
     except UnidentifiedImageError as error:  # its own text holds a memory address

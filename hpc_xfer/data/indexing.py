@@ -10,7 +10,7 @@ and labels are then in memory.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,10 @@ def index_folder(
     Raises:
         DataError: no shards, one that is broken, labels missing or wrong, a class without a name.
     """
-    names = list(shard_index.list_shards(folder))
+    names = list(shard_index.list_shards(folder)) if folder.is_dir() else []
     if not names:
         raise DataError(f"{folder}: holds no .tar shards; correct the path")
+    shard_index.refuse_unfinished(folder)
     found: dict[int, _Scan | DataError] = {}
     if progress:
         progress(0, len(names))
@@ -100,7 +101,7 @@ def _scan(folder: Path, label_key: str | None, name: str) -> _Scan | DataError:
         entry = shard_index.read_entry(folder, name, 0)
         shard = open_shard(path)
         return _Scan(
-            ShardEntry(name, len(shard), entry.bytes, entry.sha256),
+            replace(entry, samples=len(shard), layout=shard.layout),
             frozenset(field for fields in shard.members for field in fields),
             _highest_or_names(shard, label_key),
             _json_keys(shard),
@@ -145,7 +146,7 @@ def json_object(shard: Shard, i: int) -> dict[str, Any] | None:
     """The object in the json of a sample; None where there is none."""
     try:
         value = json.loads(shard.read(i, ["json"]).get("json", b""))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -210,6 +211,8 @@ def _warnings(folder: Path, scans: Sequence[_Scan]) -> Iterator[str]:
         samples, (shard, _, first) = sum(many for _, many, _ in found), found[0]
         where = f"in {len(found):,} of {len(scans):,} shards, the first {first} in {shard}"
         yield f"{what}: {samples:,} of {total:,} samples, {where}"
+    if empty := [scan.entry.name for scan in scans if not scan.entry.samples]:
+        yield f"no samples: in {len(empty):,} of {len(scans):,} shards, the first {empty[0]}"
     for scan in scans:
         if scan.complaint:
             yield f"{scan.entry.name}: {scan.complaint}"

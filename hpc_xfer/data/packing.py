@@ -23,12 +23,13 @@ from hpc_xfer import files, shard_index
 from hpc_xfer.data import processes
 from hpc_xfer.data.inputs import Input, Sample
 from hpc_xfer.data.reencoding import Reencoding
+from hpc_xfer.data.shards import open_shard
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.shard_index import ShardEntry, ShardIndex
 
 MADE = "made.json"  # beside the shards: what they were made from
 BROKEN = "broken.txt"  # beside the shards: what was left out, and why, a line each
-_NOTES = ".making"
+_NOTES = shard_index.MAKING
 _MEASURED = 1024  # samples, for shards of a size in MB: their mean is within 3% then
 _CHUNK = 64  # samples that are measured at a time by one process
 Progress = Callable[[int, int], None]  # samples done, samples in all
@@ -145,7 +146,7 @@ def write_shards(
         name = _name(len(entries))
         numbered = enumerate(batch, start=per_shard * len(entries))
         contents.append(_write_tar(folder / name, numbered))
-        entries.append(shard_index.read_entry(folder, name, len(batch)))
+        entries.append(_entry(folder, name, len(batch)))
     if not entries:
         raise DataError(f"{folder}: there are no samples to write; check the input")
     names = None if classes is None else tuple(classes)
@@ -260,7 +261,7 @@ def _write_shard(folder: Path, reader: Callable[[Any], Sample], task: _Task) -> 
     entry = None
     if contents.samples:
         os.replace(draft, folder / name)
-        entry = shard_index.read_entry(folder, name, contents.samples)
+        entry = _entry(folder, name, contents.samples)
     note = _Note(len(task.rows), entry, contents, tuple(broken))
     files.write_json(_note_path(folder, task.number), asdict(note))
     return note.rows
@@ -283,6 +284,10 @@ def _write_tar(path: Path, samples: Iterable[tuple[int, Mapping[str, bytes]]]) -
 
     files.write_atomically(path, write)
     return _Contents(written, tuple(sorted(fields)), classes)
+
+
+def _entry(folder: Path, name: str, samples: int) -> ShardEntry:
+    return shard_index.read_entry(folder, name, samples, open_shard(folder / name).layout)
 
 
 def _read_note(folder: Path, number: int) -> _Note | None:

@@ -57,6 +57,11 @@ class Source:
                 f"{shard.path}: holds {len(shard):,} samples where the index says "
                 f"{entry.samples:,}; run {index_command(self.index.folder)}"
             )
+        if entry.layout not in (None, shard.layout):
+            raise DataError(
+                f"{shard.path}: is as large as the index says, but holds other samples: it was "
+                f"replaced; run {index_command(self.index.folder)}"
+            )
         return shard
 
     def __getstate__(self) -> dict[str, Any]:

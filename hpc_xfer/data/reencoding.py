@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from hpc_xfer.data.images import BROKEN, decode_array
+from hpc_xfer.data.images import BROKEN, decode_array, open_by_pillow
 from hpc_xfer.errors import DataError
 
 # Pillow's name of a format -> field. MPO is what some cameras write: a JPEG with a second inside.
@@ -101,7 +101,7 @@ def opened(data: bytes, name: str) -> Iterator[Image.Image]:
             # Of damaged EXIF notes and odd palettes, one for each such file among millions.
             warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
+            with open_by_pillow(data) as image:
                 yield image
     except UnidentifiedImageError as error:  # its own text holds a memory address
         raise DataError(f"{name}: is not an image; replace or remove it") from error

@@ -71,7 +71,7 @@ def _json(parts: Parts) -> dict[str, Any]:
         raise DataError("has no json")
     try:
         content = json.loads(parts["json"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"its json cannot be read ({error})") from None
     if not isinstance(content, dict):
         raise DataError("its json is not an object of keys and values")

@@ -13,7 +13,7 @@ from hpc_xfer import architectures, catalog, provenance
 from hpc_xfer.data import downstream
 from hpc_xfer.data.pretraining import TrainBatches
 from hpc_xfer.data.sampling import Order, Subset
-from hpc_xfer.errors import DataError
+from hpc_xfer.errors import DataError, XferError
 from hpc_xfer.progress import Pulse
 from hpc_xfer.recipes import (
     Clip,
@@ -204,6 +204,27 @@ def _take_heads(towers: Towers, objective: nn.Module, index: ShardIndex) -> None
 
 
 def _source(context: Context, recipe: Trained) -> ShardIndex:
+    """The same on all ranks, or an error on all of them: a node may see other files."""
+    index, failure = None, None
+    try:
+        index = _seen(context, recipe)
+    except XferError as error:
+        failure = error
+    failures = context.world.gather([] if failure is None else [str(failure)])
+    if failure is not None:
+        raise failure
+    if failures:
+        raise DataError(failures[0])
+    assert index is not None
+    if len(set(context.world.gather([index.fingerprint]))) > 1:
+        raise DataError(
+            f"{index.folder}: the ranks see different indexes; wait until `shards index` has ended "
+            "and all nodes see what it wrote, then launch again"
+        )
+    return index
+
+
+def _seen(context: Context, recipe: Trained) -> ShardIndex:
     folder = context.site.sources.get(recipe.source)
     if folder is None:
         raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")

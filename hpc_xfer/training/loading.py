@@ -51,12 +51,33 @@ class Loader:
         while True:
             begun = time.monotonic()
             # DataLoader asks its processes in turn, so these are the pieces of one step.
-            pieces = [next(iterator, None) for _ in range(max(1, self.workers))]
+            with _death_told() if self.workers else contextlib.nullcontext():
+                pieces = [next(iterator, None) for _ in range(max(1, self.workers))]
             if pieces[0] is None:
                 return
             batch = _joined([piece for piece in pieces if piece], self.device)
             self.waited += time.monotonic() - begun
             yield batch
+
+
+@contextlib.contextmanager
+def _death_told() -> Iterator[None]:
+    """What DataLoader says of it depends on where it was: at a pipe, at a socket, anywhere.
+
+    Raises:
+        MemoryError: a loading process is gone.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+            raise
+        if str(error).startswith("Caught "):  # raised in the process, which lives
+            raise
+        raise MemoryError(
+            "a loading process was killed, as the system does when memory runs out; give the run "
+            "more memory_per_gpu or fewer workers"
+        ) from error
 
 
 def _joined(pieces: list[Batch], device: torch.device) -> Batch:
