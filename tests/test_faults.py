@@ -226,6 +226,11 @@ def test_what_a_parent_that_failed_leaves_is_told_and_not_tried_again(
     assert (told["counts"]["failed"], told["counts"]["blocked"]) == (1, 2)
     assert told["runs"][study.parent.id]["why"] == "data"
     assert len(study.places(study.parent.id)) == 1
+    why = study.call("status", "--why", study.parent.id[:8]).splitlines()
+    assert why[1] == "state: failed data" and "node: n1" in why
+    log = slurm.log(study.store.study("faults").logs, study.job())
+    assert f"log: {log}" in why and "last lines:" in why
+    assert "DataError" in "".join(why[why.index("last lines:") :])
 
     parent = study.job()
     wait_for(lambda: cluster.state(parent) == "")
