@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks import machine
 from hpc_xfer import cli
@@ -86,12 +87,12 @@ def drawn(rows: Iterable[Row]) -> Table:
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(
-            f"{row.what} [dim]{row.unit}[/]",
+            Text.assemble(f"{row.what} ", (row.unit, "dim")),
             _number(row.ours),
             _named(row.peer, row.peer_is),
             _named(row.limit, row.limit_is),
             "" if row.ratio is None else f"{row.ratio:.2f}x",
-            row.target + {True: "", False: "\n[red]missed[/]", None: ""}[row.held],
+            Text.assemble(row.target, ("\nmissed" if row.held is False else "", "red")),
         )
     return table
 
@@ -101,8 +102,8 @@ def progress(told: str) -> None:
     print(told, file=sys.stderr, flush=True)
 
 
-def _named(value: float | None, name: str) -> str:
-    return _number(value) + (f"\n[dim]{name}[/]" if name else "")
+def _named(value: float | None, name: str) -> Text:
+    return Text.assemble(_number(value), (f"\n{name}" if name else "", "dim"))
 
 
 def _number(value: float | None) -> str:

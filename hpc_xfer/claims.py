@@ -22,7 +22,7 @@ def take(run: RunDir) -> Claim | None:
     Raises:
         StoreError: the store cannot be written.
     """
-    return _of(run).take(step=progress.saved(run))
+    return _of(run).take(saved=progress.saved(run))
 
 
 def revoke(run: RunDir, why: str) -> None:
@@ -53,13 +53,13 @@ def jobs(run: RunDir) -> set[str]:
 
 
 def jobs_without_progress(run: RunDir) -> int:
-    """How many jobs in a row have begun this run since a step further was last saved."""
-    reached = progress.saved(run)
+    """How many jobs in a row have begun this run since a checkpoint of it was last saved."""
+    saved = progress.saved(run)
     vain: set[str] = set()
     for claim in reversed(_of(run).history()):
         if claim.get("revoked"):
             continue
-        if claim.get("step", 0) < reached:
+        if claim.get("saved", 0) != saved:
             break
         vain.add(str(claim["slurm_job"]))
     return len(vain)

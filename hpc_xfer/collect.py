@@ -151,18 +151,18 @@ def _score(cell: Cell, choice: Choice | None, origins: Mapping[Encoder, Origin])
 def _write_runs(
     path: Path, plan: Plan, origins: Mapping[Encoder, Origin], records: Mapping[str, Record]
 ) -> None:
-    recipes = {run.id: run.columns for run in plan.runs}
-    settings = names.columns(recipes.values())
+    settings = names.columns(run.columns for run in plan.runs)
     measured = _measured(records.values())
     called = {name: f"measured_{name}" if name in settings else name for name in measured}
-    rows = []
-    for run_id, record in records.items():
-        metrics = {called[name]: _shown(value) for name, value in record["metrics"].items()}
-        rows.append(
-            {**_identity(plan.by_id[run_id], origins), **recipes[run_id], **metrics, **_how(record)}
-        )
     columns = [*_identity(plan.runs[0], origins), *settings, *called.values(), *_how({})]
-    tables.write(path, columns, rows)
+
+    def rows() -> Iterator[dict[str, object]]:  # one at a time: 40,000 with all settings are large
+        for run_id, record in records.items():
+            run = plan.by_id[run_id]
+            metrics = {called[name]: _shown(value) for name, value in record["metrics"].items()}
+            yield {**_identity(run, origins), **run.columns, **metrics, **_how(record)}
+
+    tables.write(path, columns, rows())
 
 
 def _identity(run: Run, origins: Mapping[Encoder, Origin]) -> dict[str, str]:

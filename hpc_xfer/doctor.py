@@ -11,15 +11,15 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer import cli, files, overview, plan, preflight, provenance, slurm, study
+from hpc_xfer import batches, cli, files, overview, plan, preflight, provenance, slurm, study
 from hpc_xfer import site as sites
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.layout import layout
-from hpc_xfer.orders import Order, command_of, relay_request
+from hpc_xfer.orders import Order, command_of, relay_request, request_of
 from hpc_xfer.slurm import Request
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class _Check:
     """A job that looks around with the resources of one kind of run."""
 
     kind: str
+    real: Request  # the longest job of that kind
     request: Request
     out: Path
 
@@ -64,12 +65,12 @@ def examine(order: Order, minutes: float) -> Iterator[Verdict]:
     checks = list(_checks(order))
     accepted = []
     for check in checks:
-        words = slurm.verdict(check.request, order.site.slurm)
-        yield _accepted(check, words)
+        words = slurm.verdict(check.real, order.site.slurm)
+        yield _accepted(check.kind, check.real, words)
         if words is None:
             accepted.append(check)
-    relay = slurm.verdict(relay_request(order, 1), order.site.slurm)
-    yield _accepted(_Check("relay", relay_request(order, 1), Path()), relay)
+    relay = relay_request(order, 1)
+    yield _accepted("relay", relay, slurm.verdict(relay, order.site.slurm))
     yield from _on_nodes(order, accepted, minutes)
 
 
@@ -97,33 +98,45 @@ def _disk(order: Order) -> Verdict:
 
 
 def _checks(order: Order) -> Iterator[_Check]:
-    resources = order.asked.resources
-    asked = {"pretrain": resources.pretrain.gpus, "finetune": resources.finetune.gpus}
     folder = order.store.study(order.asked.name)
     now = time.strftime("%Y%m%d-%H%M%S")
-    for number, (kind, tasks) in enumerate(asked.items(), 1):
-        if not order.whole.of("pretrain" if kind == "pretrain" else "finetune"):
-            continue
+    for number, (kind, real) in enumerate(_longest(order).items(), 1):
         out = folder.doctor / f"{kind}-{now}.json"
         more = ["--grid", str(order.asked.path.resolve()), "--out", str(out.resolve())]
         yield _Check(
             kind,
+            real,
             Request(
                 name=f"check.{kind}.{order.asked.name}.{order.store.tag}.{number}",
                 command=command_of(order, "tasks.checkup", *more),
                 logs=folder.logs,
-                minutes=_MINUTES,
-                tasks=tasks,
+                minutes=min(_MINUTES, real.minutes),
+                tasks=real.tasks,
             ),
             out,
         )
 
 
-def _accepted(check: _Check, words: str | None) -> Verdict:
-    request = check.request
-    what = f"{check.kind}: {request.tasks} process{'es' if request.tasks > 1 else ''}"
+def _longest(order: Order) -> dict[str, Request]:
+    """Per kind of run the job that asks for most: what Slurm takes of it, it takes of all."""
+    found: dict[str, Request] = {}
+    for batch in batches.cut(order.whole):
+        request = replace(request_of(order, batch, 1), array=None)
+        before = found.get(batch.kind)
+        if before is None or _size(request) > _size(before):
+            found[batch.kind] = request
+    return found
+
+
+def _size(request: Request) -> tuple[int, float]:
+    return request.tasks, request.minutes
+
+
+def _accepted(kind: str, request: Request, words: str | None) -> Verdict:
+    size = f"{request.tasks} process{'es' if request.tasks > 1 else ''}"
+    told = f"{size} for {request.minutes:g} min accepted"
     return Verdict(
-        f"{check.kind} jobs", words is None, f"{what} accepted" if words is None else words,
+        f"{kind} jobs", words is None, told if words is None else words,
         "correct partition, account, qos, GPUs, memory or time in the site file",
     )  # fmt: skip
 

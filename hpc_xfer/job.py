@@ -247,7 +247,7 @@ class Guard:
         return str(error["class"])
 
     def _reached(self) -> list[float]:
-        """How far each run is: what must have grown for another start to make sense."""
+        """How far each run is: what must have changed for another start to make sense."""
         kind, store = self.manifest["kind"], self.store
         return [
             math.inf if store.is_finished(run, kind) else progress.saved(store.run(run))
@@ -255,7 +255,7 @@ class Guard:
         ]
 
     def _got_further(self) -> bool:
-        return any(now > before for now, before in zip(self._reached(), self.reached, strict=True))
+        return self._reached() != self.reached
 
     def _last_lines(self) -> list[str]:
         job = leases.job()

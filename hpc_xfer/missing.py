@@ -13,6 +13,7 @@ State = Literal["failed", "blocked", "not run"]
 Record = Mapping[str, Any]
 DIVERGED = "nan"  # the class of error that worker.classify gives a loss that is NaN or infinite
 _LONGEST = 300  # characters of an error message that a table shows; error.json has all
+_TOLD = ("metrics", "timing", "provenance")  # of a record
 _COMPARED = ("val_top1", "test_top1")  # without these a fine-tuning can be neither chosen nor told
 
 
@@ -27,10 +28,16 @@ class Missing:
 
 
 def usable_records(plan: Plan, store: Store) -> dict[str, Record]:
-    """Run id -> record, in the order of the plan; a half-written one is as good as none."""
+    """Run id -> what tables show of its record, in the order of the plan.
+
+    A half-written one is as good as none. The recipe is the plan's: kept twice, 40,000 of them
+    would be 100 MB.
+    """
     found = ((run, store.record(run.id)) for run in plan.runs)
     return {
-        run.id: record for run, record in found if record is not None and not _lacks(run, record)
+        run.id: {part: record[part] for part in _TOLD if part in record}
+        for run, record in found
+        if record is not None and not _lacks(run, record)
     }
 
 

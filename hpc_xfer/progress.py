@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hpc_xfer import files
@@ -51,14 +52,10 @@ class Heartbeat:
     run: RunDir | None
     total: int
     batch: int
-    done_before: int = 0  # steps of earlier attempts, not counted in the rate; saved
+    done_before: int = 0  # steps of earlier attempts, not counted in the rate
     guard: Callable[[], object] | None = None  # as above
     _begun: float = field(default_factory=time.monotonic)
     _written: float = 0.0
-    _saved: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._saved = self.done_before
 
     def beat(
         self, step: int, loss: float | None = None, waited: float = 0.0, force: bool = False
@@ -67,10 +64,8 @@ class Heartbeat:
 
         Args:
             waited: seconds spent waiting for data in this attempt.
-            force: whenever the last beat was; this step is being saved.
+            force: whenever the last beat was.
         """
-        if force:
-            self._saved = step
         now = time.monotonic()
         if self.run is None or (now - self._written < _SECONDS and not force):
             return
@@ -82,7 +77,6 @@ class Heartbeat:
         content: dict[str, Any] = {
             "schema": SCHEMA,
             "step": step,
-            "saved": self._saved,
             "total": self.total,
             "samples_per_second": round(rate * self.batch, 1),
             "eta_seconds": round((self.total - step) / rate) if rate > 0 else None,
@@ -99,5 +93,16 @@ def read(run: RunDir) -> dict[str, Any] | None:
 
 
 def saved(run: RunDir) -> int:
-    """The step from which another start would go on; what came after it would be made again."""
-    return int((read(run) or {}).get("saved", 0))
+    """A mark that changes with each checkpoint, 0 for none: what came after it is made again.
+
+    It is of the files, not of what a run says, which may die before what it says is on disk.
+    """
+    return max(map(_changed, (run.checkpoint, run.previous_checkpoint)))
+
+
+def _changed(path: Path) -> int:
+    """Of two checkpoints one may be gone for a moment, between two renames."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

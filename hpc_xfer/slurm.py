@@ -26,7 +26,15 @@ from typing import TYPE_CHECKING, Any
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.layout import layout
 from hpc_xfer.site import Slurm
-from hpc_xfer.squeue import ACCOUNTED, FIELDS, Line, Queue, read_accounting, read_queue
+from hpc_xfer.squeue import (
+    ACCOUNTED,
+    FIELDS,
+    Line,
+    Queue,
+    minutes_of,
+    read_accounting,
+    read_queue,
+)
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -143,7 +151,23 @@ def verdict(request: Request, slurm: Slurm) -> str | None:
         SlurmError: Slurm does not answer.
     """
     done = _run(["sbatch", "--test-only"], script(request, slurm))
-    return None if done.returncode == 0 else _words(done.stderr)
+    if done.returncode:
+        return _words(done.stderr)
+    asked = _parameters(request, slurm)
+    time, most = asked["time"], _most_minutes(asked.get("partition"))
+    if most is None or not isinstance(time, int) or time <= most:  # text: the site's own `options`
+        return None
+    # Slurm may take it all the same, and let it wait for ever.
+    return f"asks for {time} min, but the partition grants {most:g}; set max_minutes: {int(most)}"
+
+
+def _most_minutes(partition: str | None) -> float | None:
+    """The time limit of a partition, or of the default one; None where there is none."""
+    for row in _ask(["sinfo", "-h", "-a", "-o", "%P|%l"]).splitlines():
+        name, _, limit = row.partition("|")
+        if partition == name.rstrip("*") or (partition is None and name.endswith("*")):
+            return minutes_of(limit)
+    return None
 
 
 def log(logs: Path, job: str, task: int = 0) -> Path:

@@ -1,4 +1,4 @@
-"""What squeue and sacct tell, read from their text; the commands are slurm.py's."""
+"""What squeue, sacct and sinfo tell, read from their text; the commands are slurm.py's."""
 
 import re
 from collections import Counter
@@ -71,6 +71,16 @@ def read_queue(text: str, me: str, mark: str = "") -> Queue:
 
 
 _OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")
+
+
+def minutes_of(text: str) -> float | None:
+    """Slurm's way to write a time: 30:00, 12:00:00, 2-00:00:00; None for infinite."""
+    days, dash, rest = text.rpartition("-")
+    parts = rest.split(":")
+    if not all(part.isdigit() for part in (*parts, *([days] if dash else []))):
+        return None
+    hours, minutes, seconds = ([0, 0, 0] + [int(part) for part in parts])[-3:]
+    return int(days or 0) * 1440 + hours * 60 + minutes + seconds / 60
 
 
 def read_accounting(text: str) -> dict[str, Line]:

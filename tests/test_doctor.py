@@ -1,6 +1,7 @@
 """A cluster that is ready, and one that is not; a rehearsal."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,20 @@ def test_what_is_not_well_is_named(tmp_path: Path, shards: Path, cluster: Cluste
     study = Study(tmp_path, shards, slurm={"partition": "nowhere"})
     well, words = verdicts(study, 1)["pretrain jobs"]
     assert not well and "nvalid partition" in words
+
+
+def test_time_that_no_partition_grants_is_told_before_anything_runs(
+    tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    make_cluster(nodes=1, partitions={"gpu": "Default=YES MaxTime=30"})
+    study = Study(tmp_path, shards)
+    study.grid.write_text(study.grid.read_text().replace("{minutes: 1, gpus", "{minutes: 60, gpus"))
+    found = verdicts(study, 1)
+    well, words = found["pretrain jobs"]
+    assert not well and words == (
+        "asks for 65 min, but the partition grants 30; set max_minutes: 30"
+    )
+    assert found["finetune jobs"] == (True, "1 process for 7 min accepted")
 
 
 def test_a_rehearsal_runs_everything_with_two_steps(

@@ -216,6 +216,18 @@ def test_a_killed_worker_is_told_of_and_tried_again_a_few_times(jobs: Jobs) -> N
     assert [past["class"] for past in jobs.error(run)["history"]] == ["killed", "killed"]
 
 
+def test_a_run_that_kills_its_worker_does_not_keep_the_rest_of_the_pack_from_its_turn(
+    jobs: Jobs,
+) -> None:
+    deadly, other = endless(), tiny.pretraining("scratch")
+    guard = jobs.start(jobs.batch(deadly, other))
+    wait_for(lambda: jobs.step(deadly) >= 10 or guard.poll() is not None)
+    kill(worker(guard))
+    assert code(guard) == AGAIN
+    assert jobs.error(deadly)["class"] == "killed" and not jobs.dir(other).error.exists()
+    assert jobs.dir(other).record.exists()
+
+
 def test_a_worker_that_hangs_is_killed_and_tried_again(jobs: Jobs) -> None:
     jobs.slurm = {"hang_minutes": 0.5}
     run = endless()

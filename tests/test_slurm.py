@@ -237,6 +237,14 @@ def test_accounting_is_read_without_what_never_began() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("30:00", 30), ("1:30:00", 90), ("2-00:00:00", 2880), ("0:30", 0.5), ("infinite", None)],
+)
+def test_times_are_read_as_slurm_writes_them(text: str, minutes: float | None) -> None:
+    assert squeue.minutes_of(text) == minutes
+
+
 def test_what_accounting_knows_does_not_hide_what_the_queue_shows() -> None:
     live = Line("12", "12", "pre.a", "PENDING")
     old = Line("12", "12", "pre.a", "PREEMPTED")
@@ -370,6 +378,21 @@ def test_a_limit_that_does_not_pass_is_a_refusal(
     assert slurm.limits(tight, slurm.queue()).room == 0
     with pytest.raises(SubmitLimit):
         slurm.submit(short, tight)
+
+
+def test_a_limit_of_the_association_is_kept(
+    tmp_path: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    cluster = make_cluster(nodes=1, accounting=True)
+    who = ("where", f"name={slurm.user()}")
+    cluster.run("sacctmgr", "-i", "modify", "user", *who, "set", "MaxSubmitJobs=3")
+    cluster.drain()
+    assert slurm.limits(CPU, slurm.queue()).room == 3
+    request = Request("x", ("true",), tmp_path, 1, array=2)
+    slurm.submit(request, CPU)
+    assert slurm.limits(CPU, slurm.queue()).room == 1
+    with pytest.raises(SubmitLimit):
+        slurm.submit(request, CPU)
 
 
 def test_room_is_what_slurm_takes_where_jobs_that_ended_count(

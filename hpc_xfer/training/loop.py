@@ -134,7 +134,6 @@ def train(
 
             if (asked or due) and state.step < pace.steps:
                 elapsed = state.seconds + time.monotonic() - begun
-                # The guard judges by it whether another start would lead further.
                 heart.beat(state.step, None, loader.waited - before, force=True)
                 _save(stepper, checkpoints, state, elapsed, world)
                 saved = time.monotonic()
