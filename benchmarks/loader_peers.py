@@ -17,8 +17,8 @@ from lightly.transforms import SimCLRTransform
 from open_clip_train.data import get_wds_dataset
 from PIL import Image
 from torchvision import transforms
-from torchvision.transforms import v2
 from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision.transforms import v2
 
 from benchmarks import jpegs, sides
 
