@@ -92,6 +92,15 @@ def test_a_missing_shard_is_left_to_its_samples(tmp_path: Path) -> None:
         there.shard(0)
 
 
+def test_a_shard_that_was_opened_stays_what_it_was(tmp_path: Path) -> None:
+    """Also before its first sample is read, as the read-ahead leaves it."""
+    there = source(tmp_path)
+    shard, path = there.shard(0), there.index.path(there.index.entries[0])
+    path.with_name("000001.tar").replace(path)
+    path.unlink()
+    assert shard.read(9, ["txt"]) == {"txt": b"x" * 3000}
+
+
 def test_a_shard_that_changed_since_it_was_indexed_is_named(tmp_path: Path) -> None:
     there = source(tmp_path)
     first = there.index.path(there.index.entries[0])
