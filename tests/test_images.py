@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from hpc_xfer.data import crops, headers, images
 from hpc_xfer.errors import DataError
@@ -77,6 +77,45 @@ def test_a_jpeg_taken_sideways_is_turned_upright_and_never_decoded_in_part() -> 
     data = encoded(photo(), exif=sideways())
     assert images.decode(data).shape == (3, 100, 60)
     assert images.sides(data) is None
+
+
+def noted(orientation: object, order: str = "<") -> bytes:
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F] = "A maker of cameras"
+    if orientation is not None:
+        exif[0x0112] = orientation
+    return encoded(photo(), exif=exif)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("orientation", [None, *range(10)])
+def test_a_camera_that_was_held_upright_costs_no_time(orientation: int | None, order: str) -> None:
+    """Its JPEGs are decoded in part as any other; what is turned, Pillow turns."""
+    data = noted(orientation, order)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = ImageOps.exif_transpose(image)
+    assert images.decode(data).shape == (3, expected.height, expected.width)
+    turned = images.decode(data).float()
+    assert (turned - torch.from_numpy(np.array(expected)).permute(2, 0, 1)).abs().mean() < 1.5
+    assert images.sides(data) == ((60, 100) if orientation in (None, 1) else None)
+
+
+@pytest.mark.parametrize(("orientation", "shape"), [(6, (3, 100, 60)), (1, (3, 60, 100))])
+def test_what_xmp_says_of_the_orientation_counts(
+    orientation: int, shape: tuple[int, int, int]
+) -> None:
+    xmp = f'<rdf:Description tiff:Orientation="{orientation}"/>'.encode()
+    assert images.decode(encoded(photo(), xmp=xmp)).shape == shape
+
+
+@pytest.mark.parametrize("cut", [8, 12, 14, 20, 26])
+def test_a_damaged_note_is_left_to_pillow(cut: int) -> None:
+    data = noted(6)
+    start = data.index(b"Exif")
+    note = data[start : start + cut]
+    head = b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note
+    assert images.decode(b"\xff\xd8" + head + encoded(photo())[2:]).shape == (3, 60, 100)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from PIL import Image
 
 from hpc_xfer import worker
 from hpc_xfer.data import targets
+from hpc_xfer.data.indexing import index_folder
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.data.pretraining import Batch, TrainBatches
 from hpc_xfer.data.sampling import Order, Subset
@@ -25,6 +26,7 @@ from hpc_xfer.store import Store
 from hpc_xfer.training import encoders
 from hpc_xfer.training.loading import Loader
 from tests import tiny
+from tests.tars import write_tar
 
 METHODS = ("clip", "simclr", "supervised")
 Sample = dict[str, bytes]
@@ -128,11 +130,44 @@ def tiny_index(folder: Path) -> ShardIndex:
     return ShardIndex.load(tiny.source(folder / "sans", samples=64, per_shard=24))
 
 
+def test_what_lies_before_a_restart_is_not_decoded(tmp_path: Path) -> None:
+    """All of it is broken, and a run that begins behind it does not see that."""
+    order = batches(shards(tmp_path / "whole"), "clip").order
+    before = {shard * 24 + i for step in range(2) for shard, i in order.at(step)[1]}
+    damaged = shards(tmp_path / "damaged", broken={i: {"png": b"no"} for i in before})
+    data = batches(damaged, "clip")
+    later = list(Loader(data, range(2, 4), 0, torch.device("cpu")).loaded())
+    assert [len(batch["images"]) for batch in later] == [16, 16]
+    assert [batch["broken"] for batch in later] == [[], []]
+    assert len(data[0]["broken"]) >= 16
+
+
+def png_as(file_format: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (12, 10), (90, 0, 0)).save(buffer, file_format)
+    return buffer.getvalue()
+
+
+def test_images_of_all_kinds_are_read_from_shards_of_others(tmp_path: Path) -> None:
+    kinds = {"jpg": "jpeg", "JPEG": "jpeg", "png": "png", "webp": "webp"}
+    members = [
+        (f"part-{i}/{i:04d}.{field}", data)
+        for i, (name, kind) in enumerate(4 * list(kinds.items()))
+        for field, data in ((name, png_as(kind)), ("txt", b"a text"), ("cls", b"0"))
+    ]
+    write_tar(tmp_path / "00000.tar", members)
+    data = batches(index_folder(tmp_path).index, "clip")
+    batch = data[0]
+    assert batch["broken"] == [] and len(batch["images"]) == 16
+    assert (batch["images"][:, 0].float().mean(dim=(1, 2)) - 90).abs().max() < 4
+
+
 @pytest.mark.filterwarnings("ignore:.*use of fork.* may lead to deadlocks:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 5 worker processes")
 def test_loader_processes_give_the_same_batches(tmp_path: Path) -> None:
     data = batches(shards(tmp_path), "clip")
     expected = [data[step] for step in range(6)]
-    for workers in (0, 1, 2):
+    for workers in (0, 1, 2, 5):  # also more than shards
         loader = Loader(data, range(6), workers, torch.device("cpu"))
         found = list(loader.loaded())
         assert len(found) == 6

@@ -65,12 +65,40 @@ def test_a_worker_reads_no_more_than_its_windows(
     assert half < sum(after - at for at, after in reads) < 2.5 * half
 
 
+def test_a_restart_reads_the_windows_at_hand_and_none_before(
+    tmp_path: Path, reads: list[tuple[int, int]]
+) -> None:
+    """Of 12 windows in an epoch, from the eleventh on."""
+    there = source(tmp_path)
+    order = Order(Subset.of([10] * 6, 60, 0), batch=5, seed=0, window=5)
+    ahead = ReadAhead(there, order, share(5, 0, 1))
+    ahead.reach(10)
+    wait_for(lambda: ahead._queue.empty())
+    ahead.close()
+    assert ahead._thread is not None
+    ahead._thread.join()
+    wanted = [order.stretches(step, lane)[1] for step in (10, 11) for lane in range(order.lanes)]
+    shard = there.shard(0)
+    sizes = [shard.ends(b - 1) - shard.begins(a) for found in wanted for _, a, b in found]
+    assert sum(after - at for at, after in reads) <= sum(sizes) + 512 * len(sizes)
+    assert sum(b - a for found in wanted for _, a, b in found) == 10
+
+
 def test_a_missing_shard_is_left_to_its_samples(tmp_path: Path) -> None:
     there = source(tmp_path)
     there.index.path(there.index.entries[0]).unlink()
     read_stretches(there.shard, [(0, 0, 10), (1, 0, 10)], bytearray(1000))
     with pytest.raises(DataError, match="cannot be read"):
         there.shard(0)
+
+
+def test_a_shard_that_was_opened_stays_what_it_was(tmp_path: Path) -> None:
+    """Also before its first sample is read, as the read-ahead leaves it."""
+    there = source(tmp_path)
+    shard, path = there.shard(0), there.index.path(there.index.entries[0])
+    path.with_name("000001.tar").replace(path)
+    path.unlink()
+    assert shard.read(9, ["txt"]) == {"txt": b"x" * 3000}
 
 
 def test_a_shard_that_changed_since_it_was_indexed_is_named(tmp_path: Path) -> None:

@@ -8,17 +8,22 @@ from dataclasses import dataclass
 
 # Start of frame: baseline, extended, progressive. Others (lossless, arithmetic) are rare.
 _FRAMES = (0xC0, 0xC1, 0xC2)
+_XMP = b"http://ns.adobe.com/xap/1.0/"
+_ORIENTATION, _SHORT = 0x0112, 3  # of TIFF, which EXIF is made of
 _BARE = (0x01, *range(0xD0, 0xD8))  # markers without a length
 
 
 @dataclass(frozen=True)
 class Header:
-    """`plain`: grey or RGB in 8 bits, which every decoder reads alike."""
+    """`plain`: grey or RGB in 8 bits, which every decoder reads alike.
+
+    `noted`: a note in it asks for the image to be turned, or cannot be understood here.
+    """
 
     width: int
     height: int
     plain: bool
-    noted: bool  # there is an EXIF note, which may ask to be turned
+    noted: bool
 
 
 def read(data: bytes) -> Header | None:
@@ -47,5 +52,29 @@ def _jpeg(data: bytes) -> Header | None:
             return Header(width, height, plain, noted)
         if marker == 0xDA or length < 2:  # the image itself, before any frame
             return None
-        noted |= marker == 0xE1 and data[at + 4 : at + 8] == b"Exif"
+        noted |= marker == 0xE1 and _is_of_orientation(data[at + 4 : at + 2 + length])
         at += 2 + length
+
+
+def _is_of_orientation(note: bytes) -> bool:
+    """Most notes are of cameras that were held upright, and of nothing that concerns a decoder."""
+    if note.startswith(_XMP):
+        return b"tiff:Orientation" in note
+    return note.startswith(b"Exif") and _orientation(note[6:]) != 1
+
+
+def _orientation(tiff: bytes) -> int | None:
+    """1 is upright, also where nothing is said; None where it is not understood."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return None
+    try:
+        (first,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, first)
+        for i in range(entries):
+            tag, kind, values, value = struct.unpack_from(f"{order}HHIH", tiff, first + 2 + 12 * i)
+            if tag == _ORIENTATION:
+                return int(value) if (kind, values) == (_SHORT, 1) else None
+    except struct.error:
+        return None
+    return 1

@@ -56,7 +56,7 @@ def decode(data: bytes, name: str = "image", shrink: int = 1) -> Tensor:
 
 
 def sides(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a JPEG that may be decoded in part; None of other images."""
+    """Height and width of an upright JPEG, which may be decoded in part; None of other images."""
     header = headers.read(data)
     if header is None or not header.plain or header.noted:
         return None

@@ -62,7 +62,7 @@ class Source:
                 f"{shard.path}: is as large as the index says, but holds other samples: it was "
                 f"replaced; run {index_command(self.index.folder)}"
             )
-        return shard
+        return shard.hold()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"index": self.index}

@@ -51,6 +51,18 @@ class Shard:
         wanted = places if fields is None else [field for field in fields if field in places]
         return {field: self._read(self.keys[i], *places[field]) for field in wanted}
 
+    def hold(self) -> "Shard":
+        """From now on the file may be removed, or another be put in its place.
+
+        Raises:
+            DataError: it is gone already.
+        """
+        try:
+            _ = self._handle
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
+        return self
+
     def label(self, i: int) -> int:
         """The class number in field cls of sample `i`.
 

@@ -19,6 +19,7 @@ _END = bytes(_BLOCK)
 _ADLER = 65521  # zlib.adler32 keeps the sum of bytes modulo this in its lower half
 _TIME = re.compile(rb"([0-9]{1,3}) [acm]time=[0-9.]*\n")  # in a PAX header
 _LONGEST = 1024  # bytes of one
+_PIECE, _SMALL = 1 << 18, 1 << 14  # bytes; what lies beside a large image fits into the second
 
 
 class Member(NamedTuple):
@@ -46,20 +47,39 @@ def members(path: Path) -> Iterator[Member]:
         OSError, tarfile.TarError: not there, or no uncompressed tar at all.
     """
     with open(path, "rb", buffering=0) as file:
-        handle, whole = file.fileno(), os.fstat(file.fileno()).st_size
+        there, whole = _Pieces(file.fileno()), os.fstat(file.fileno()).st_size
         begins = 0  # of the next member, with the header before it if there is one
-        while (header := os.pread(handle, _BLOCK, begins)) != _END:
-            at = _behind_times(handle, header, begins)
+        while (header := there.read(_BLOCK, begins)) != _END:
+            at = _behind_times(there, header, begins)
             if at is None:
                 at = begins
             else:
-                header = os.pread(handle, _BLOCK, at)
+                header = there.read(_BLOCK, at)
             member = _plain(header, at)
             if member is None or member.offset + member.size > whole:
                 yield from _of_any_kind(file, begins, whole)
                 return
             yield member
             begins = _behind(member.offset, member.size)
+
+
+class _Pieces:
+    """Reads a file from front to back, in large pieces where headers lie close together.
+
+    A file system that is far away takes as long for a header as for a piece.
+    """
+
+    def __init__(self, handle: int) -> None:
+        self.handle, self.start, self.piece = handle, 0, b""
+        self.last = 0  # where was read
+
+    def read(self, size: int, at: int) -> bytes:
+        """At most `_LONGEST` bytes, fewer at the end of the file."""
+        if not self.start <= at <= self.start + len(self.piece) - size:
+            close = at - self.last < _PIECE // 4
+            self.start, self.piece = at, os.pread(self.handle, _PIECE if close else _SMALL, at)
+        self.last = at
+        return self.piece[at - self.start : at - self.start + size]
 
 
 def _plain(header: bytes, at: int) -> Member | None:
@@ -73,14 +93,14 @@ def _plain(header: bytes, at: int) -> Member | None:
     return Member(f"{prefix}/{name}" if prefix else name, at + _BLOCK, size, "file")
 
 
-def _behind_times(handle: int, header: bytes, at: int) -> int | None:
+def _behind_times(there: _Pieces, header: bytes, at: int) -> int | None:
     """Where the next header is, if this one holds nothing but times of the file to come."""
     if header[156:157] != tarfile.XHDTYPE:
         return None
     size = _size(header)
     if size is None or size > _LONGEST:
         return None
-    records = os.pread(handle, size, at + _BLOCK)
+    records = there.read(size, at + _BLOCK)
     lengths = [int(one[1]) == len(one[0]) for one in _TIME.finditer(records)]
     if not all(lengths) or _TIME.sub(b"", records):
         return None

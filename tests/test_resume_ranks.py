@@ -1,0 +1,90 @@
+"""A run on ranks that was stopped: on as many it ends to the bit, on others with its samples."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hpc_xfer import worker
+from hpc_xfer.plan import Run
+from hpc_xfer.shard_index import ShardIndex
+from hpc_xfer.store import RunDir, Store
+from hpc_xfer.training.stop import Stop
+from tests import steps, tiny
+
+
+def run() -> Run:
+    """Three epochs of seven steps; four samples of each epoch fill no batch."""
+    return tiny.pretraining("supervised", samples=228, samples_seen=32 * 21, lr=1e-4)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.source(tmp_path_factory.mktemp("source") / "sans")
+
+
+class StopTogetherAfter(tiny.StopAfter):
+    """Not while the ranks meet."""
+
+    @property
+    def requested(self) -> bool:
+        return torch.distributed.is_initialized() and super().requested
+
+
+def of_a_rank(number: int, size: int, root: Path, shards: Path, stop_after: int | None) -> None:
+    stop = Stop() if stop_after is None else StopTogetherAfter(stop_after)
+    place = worker.Place(number, size, number)
+    tiny.execute(Store(root), run(), shards, stop=stop, place=place, workers=number)
+
+
+def trained(root: Path, shards: Path, size: int, stop_after: int | None = None) -> RunDir:
+    """By so many ranks, with as many loading processes as the number of a rank."""
+    if size == 1:
+        stop = None if stop_after is None else tiny.StopAfter(stop_after + 1)  # the worker looks
+        tiny.execute(Store(root), run(), shards, stop=stop)
+    else:
+        ranks = [tiny.child(of_a_rank, i, size, root, shards, stop_after) for i in range(size)]
+        assert tiny.join(ranks) == [0] * size
+    return Store(root).run(run().id)
+
+
+def test_on_as_many_ranks_it_ends_as_if_never_stopped(tmp_path: Path, shards: Path) -> None:
+    """Stopped in the middle of the first epoch, and of the second."""
+    undisturbed = trained(tmp_path / "undisturbed", shards, 2)
+    for at in (4, 5):
+        assert trained(tmp_path / "stopped", shards, 2, stop_after=at).checkpoint.exists()
+    stopped = trained(tmp_path / "stopped", shards, 2)
+    assert tiny.result(stopped) == tiny.result(undisturbed)
+    assert tiny.losses(stopped) == tiny.losses(undisturbed)
+    assert tiny.same_weights(stopped, undisturbed)
+
+
+@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
+def test_on_other_ranks_it_goes_on_at_the_same_sample(
+    first: int, then: int, tmp_path: Path, shards: Path
+) -> None:
+    """Sums over ranks are rounded otherwise, to 3e-5; other samples from there on make 1e-3."""
+    undisturbed = trained(tmp_path / "undisturbed", shards, 1)
+    assert trained(tmp_path / "moved", shards, first, stop_after=9).checkpoint.exists()
+    moved = trained(tmp_path / "moved", shards, then)
+    assert metrics(moved)["ranks"] == [
+        {"from_step": 0, "ranks": first},
+        {"from_step": 10, "ranks": then},
+    ]
+    assert metrics(undisturbed)["ranks"] == [{"from_step": 0, "ranks": 1}]
+    assert metrics(moved)["samples_seen"] == metrics(undisturbed)["samples_seen"]
+    assert steps.apart(tiny.weights(moved), tiny.weights(undisturbed)) < 2e-4
+
+
+def test_the_record_tells_what_was_read_and_what_was_left_out(tmp_path: Path, shards: Path) -> None:
+    record = tiny.record(trained(tmp_path, shards, 1))
+    assert record["metrics"]["dropped_per_epoch"] == 228 % 32
+    data = record["provenance"]["data"]
+    assert data["source"] == ShardIndex.load(shards).fingerprint
+    assert data["shards"] == 3 and len(data["subset"]) == 64
+
+
+def metrics(folder: RunDir) -> dict[str, Any]:
+    content: dict[str, Any] = tiny.record(folder)["metrics"]
+    return content
