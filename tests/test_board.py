@@ -85,3 +85,15 @@ def test_a_study_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str
     cli.console().print(board.render(seen(tmp_path)))
     shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
     assert shown == SHOWN
+
+
+def test_a_study_that_is_over_tells_where_its_report_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = replace(seen(tmp_path), now={run.id: Situation("done") for run in PLAN.runs})
+    report = whole.store.study("s").report
+    report.parent.mkdir(parents=True)
+    report.touch()
+    cli.console().print(board.render(whole), soft_wrap=True)
+    last = capsys.readouterr().out.rstrip().splitlines()[-2:]
+    assert last == ["7 runs: 7 done", f"report: {report}"]
