@@ -44,10 +44,10 @@ def test_an_urgent_job_sends_another_back_to_the_queue(cluster: Cluster) -> None
 
 def test_a_dead_slurmd_gives_node_fail(make_cluster: Callable[..., Cluster]) -> None:
     cluster = make_cluster(nodes=2, settings={"SlurmdTimeout": "10"})
-    job = cluster.submit("sleep 100", "--no-requeue", "-w", "n2")
-    wait_for(lambda: cluster.state(job) == "RUNNING", 90)
+    job = cluster.submit("sleep 1000", "--no-requeue", "-w", "n2")
+    wait_for(lambda: cluster.state(job) == "RUNNING")
     cluster.kill_node("n2")
-    wait_for(lambda: cluster.state(job) == "NODE_FAIL", 90)
+    wait_for(lambda: cluster.state(job) == "NODE_FAIL")
 
 
 def test_a_job_that_is_known_survives_its_controller(cluster: Cluster) -> None:
