@@ -75,6 +75,16 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
         assert torch.allclose(alone, together[i : i + 1], atol=1e-3)
 
 
+@pytest.mark.parametrize(("n", "side"), [(9, 224), (3, 480), (1, 224)])
+def test_large_images_go_through_a_few_at_a_time_and_come_out_as_in_one_batch(
+    n: int, side: int
+) -> None:
+    images, rng = noise(n, side), np.random.default_rng(0)
+    rows = torch.from_numpy(np.stack([photometric.draw(rng, 0.4, 0.2, 0.5, side) for _ in "x" * n]))
+    together = photometric._apply(images, rows)
+    assert torch.allclose(photometric.apply(images, rows), together, atol=1e-3)
+
+
 def test_a_wide_blur_in_the_batch_changes_no_other_image() -> None:
     images = noise(2, side=64)
     rows = torch.tensor([[*PLAIN[:5], 0.3], [*PLAIN[:5], 0.57]])

@@ -15,6 +15,9 @@ WIDTH = 6
 _JITTER_PROBABILITY = 0.8  # SimCLR (Chen et al. 2020), appendix A
 _BLUR_SIGMA = (0.1, 2.0)  # at 224 px; scaled with the image side
 _LUMA = (0.299, 0.587, 0.114)
+# At a time on a CPU: what a dozen passes over 4 images of 224 px touch stays in its cache, which
+# made 128 of them 2.9 times as fast. Blurs may be rounded otherwise in their last bits.
+_PIXELS = 4 * 224 * 224
 
 
 def draw(rng: Generator, jitter: float, gray: float, blur: float, side: int) -> np.ndarray:
@@ -33,6 +36,14 @@ def draw(rng: Generator, jitter: float, gray: float, blur: float, side: int) -> 
 
 def apply(images: Tensor, rows: Tensor) -> Tensor:
     """uint8 or float (N, 3, H, W) in 0..255, rows (N, WIDTH) -> float (N, 3, H, W) in 0..255."""
+    if images.device.type != "cpu":
+        return _apply(images, rows)
+    some = max(1, _PIXELS // (images.shape[-2] * images.shape[-1]))
+    parts = zip(images.split(some), rows.split(some), strict=True)
+    return torch.cat([_apply(*part) for part in parts])
+
+
+def _apply(images: Tensor, rows: Tensor) -> Tensor:
     x = images.float()
     brightness, contrast, saturation, hue, gray, sigma = rows.view(-1, WIDTH, 1, 1, 1).unbind(1)
     x = (x * brightness).clamp(0, 255)
