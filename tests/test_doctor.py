@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer import rehearsal
+from hpc_xfer import study as studies
+from hpc_xfer.site import Site
 from hpc_xfer.store import Store
+from hpc_xfer.tasks import checkup
+from hpc_xfer.training.distributed import World
 from tests.cluster import Cluster
 from tests.faults import Study
 from tests.waiting import wait_for
@@ -39,6 +43,14 @@ def test_what_is_not_well_is_named(tmp_path: Path, shards: Path, cluster: Cluste
     study = Study(tmp_path, shards, slurm={"partition": "nowhere"})
     well, words = verdicts(study, 1)["pretrain jobs"]
     assert not well and "nvalid partition" in words
+
+
+def test_the_data_set_of_a_probe_is_opened_too(tmp_path: Path) -> None:
+    grid = tmp_path / "a.yaml"
+    text = "name: x\npretrain: [{method: scratch, arch: RN50}]\n"
+    grid.write_text(text + "resources: {pretrain: {probe: {dataset: digits}}}\n")
+    found = checkup.look(studies.load(grid), Site(), Store(tmp_path), World())
+    assert found["data"] == {"data set digits": ""}
 
 
 def test_time_that_no_partition_grants_is_told_before_anything_runs(

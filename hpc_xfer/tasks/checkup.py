@@ -22,7 +22,7 @@ from hpc_xfer import study as studies
 from hpc_xfer.data import downstream
 from hpc_xfer.data.shards import open_shard
 from hpc_xfer.place import Place
-from hpc_xfer.recipes import Finetune, Trained
+from hpc_xfer.recipes import Trained
 from hpc_xfer.shard_index import ShardIndex
 from hpc_xfer.site import Site
 from hpc_xfer.store import Store
@@ -79,7 +79,9 @@ def _data(study: Study, site: Site) -> Iterator[tuple[str, str]]:
     sources = {recipe.source for recipe in study.pretrains if isinstance(recipe, Trained)}
     for name in sorted(sources):
         yield f"source {name}", _complaint(partial(_open_source, site, name))
-    for name in sorted({trial.dataset for trial in study.trials if isinstance(trial, Finetune)}):
+    probe = study.resources.pretrain.probe
+    datasets = {trial.dataset for trial in study.trials} | ({probe.dataset} if probe else set())
+    for name in sorted(datasets):
         yield f"data set {name}", _complaint(partial(_open_dataset, site, name))
 
 
