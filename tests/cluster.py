@@ -209,6 +209,13 @@ class Cluster:
         self._kill("slurmctld")
         self.start_controller()
 
+    def has_written_down(self, since: float) -> bool:
+        """Whether the controller has saved the queue since then: kill -9 loses no job of it."""
+        try:
+            return (self.root / "state" / "job_state").stat().st_mtime > since
+        except FileNotFoundError:  # between two renames
+            return False
+
     def stop_accounting(self) -> None:
         """By kill -9; slurmctld keeps what it has to tell."""
         self._kill("slurmdbd")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
@@ -144,7 +145,9 @@ def test_a_controller_that_restarts_is_waited_for(
 ) -> None:
     study = Study(tmp_path, shards)
     study.launch()
+    launched = time.time()
     study.reaches(50)
+    wait_for(lambda: cluster.has_written_down(launched))
     cluster.restart_controller()
     study.ends(cluster)
     assert study.results() == expected

@@ -11,7 +11,7 @@ from tests.waiting import wait_for
 HOLD = """
 import sys; from pathlib import Path
 from hpc_xfer import lock; from hpc_xfer.store import Store
-with lock.held(Store(Path(sys.argv[1])), print):
+with lock.held(Store(Path(sys.argv[1])), lambda holder: print(holder, flush=True)):
     print('held', flush=True); sys.stdin.readline()
 """
 
