@@ -121,7 +121,7 @@ def _again(command: list[str], request: dict[str, Any], root: Path, killed: bool
 def _kill_at(step: int, noted: Path, command: list[str], told: Path) -> None:
     with told.open("w") as log, subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=log) as run:
         while noted.stat().st_size < step and run.poll() is None:
-            time.sleep(0.005)
+            time.sleep(0.005)  # a file tells of steps, which has no event to wait on
         run.kill()
     if run.returncode >= 0:
         raise RuntimeError(f"ended by itself: {told.read_text()[-2000:]}")

@@ -168,7 +168,7 @@ class Checkpoints:
         """Keeps what goes wrong for the thread that trains."""
         try:
             self._replace(copied.whole())
-        except Exception as error:
+        except Exception as error:  # whatever it is, the thread that trains shall meet it
             self._error = error
 
     def _replace(self, state: dict[str, Any]) -> None:

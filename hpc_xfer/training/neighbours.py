@@ -98,7 +98,7 @@ class Probe:
         share = images.share(self.world)
         for batch in self.pulse.over(images.views.batches(share)) if len(share) else ():
             with autocast(device, self.precision):
-                yield objective.visual(objective.normalise(batch.to(device)))  # type: ignore[operator]
+                yield objective.visual(objective.normalise(batch.to(device)))  # type: ignore[operator]  # modules
 
 
 def vote(queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
