@@ -42,10 +42,13 @@ def test_an_urgent_job_sends_another_back_to_the_queue(cluster: Cluster) -> None
     assert cluster.state(job) == "PENDING"
 
 
-def test_a_dead_slurmd_gives_node_fail(make_cluster: Callable[..., Cluster]) -> None:
+def test_a_dead_slurmd_gives_node_fail(
+    make_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
     cluster = make_cluster(nodes=2, settings={"SlurmdTimeout": "10"})
-    job = cluster.submit("sleep 1000", "--no-requeue", "-w", "n2")
-    wait_for(lambda: cluster.state(job) == "RUNNING")
+    job = cluster.submit(f"touch {tmp_path}/began; sleep 1000", "--no-requeue", "-w", "n2")
+    # RUNNING is not enough: a job that its slurmd has not begun is requeued, --no-requeue or not.
+    wait_for((tmp_path / "began").exists)
     cluster.kill_node("n2")
     wait_for(lambda: cluster.state(job) == "NODE_FAIL")
 
