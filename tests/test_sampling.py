@@ -111,6 +111,21 @@ def test_a_lane_reads_front_to_back_in_windows() -> None:
             assert len(told[window]) <= 10 + 7  # what is left out of the last shard lies between
 
 
+def test_the_rest_of_a_window_is_what_later_steps_take_and_no_more() -> None:
+    order = Order(Subset.of([7] * 60, 420, seed=2), batch=8, seed=1, window=160)
+    for lane in range(order.lanes):
+        for step in range(order.steps_per_epoch):
+            window, rest = order.rest(step, lane)
+            later = range(step, order.steps_per_epoch)
+            told = [(s, i) for s, low, high in rest for i in range(low, high)]
+            assert sorted(told) == sorted(
+                place
+                for s in later
+                if order.stretches(s, lane)[0] == window
+                for place in order.at(s, np.array([lane]))[1]
+            )
+
+
 def test_little_data_are_shuffled_as_a_whole() -> None:
     order = Order(Subset.of([5] * 40, 200, seed=0), batch=10, seed=0, window=200)
     assert order.lanes == 1

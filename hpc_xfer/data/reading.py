@@ -10,15 +10,16 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from queue import SimpleQueue
 from typing import Any
 
-from hpc_xfer.data.sampling import LANES, Order, Positions
+from hpc_xfer.data.sampling import LANES, Order, Positions, Stretch, Window
 from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
 from hpc_xfer.shard_index import ShardIndex, index_command
 
-Stretch = tuple[int, int, int]  # shard, first sample, the one after the last
 _OPEN = 3 * LANES  # shards; a lane may be at a seam, and a node may allow 1,024 open files
 _PIECE = 4 << 20  # bytes of one read; Lustre's and GPFS's usual stripe or block, or several
 
@@ -77,16 +78,20 @@ class ReadAhead:
     def __init__(self, source: Source, order: Order, chosen: Positions) -> None:
         self.order, self.lanes = order, order.lanes_of(chosen)
         self.source = source
-        self._asked: dict[int, tuple[int, int]] = {}  # the last window by lane
-        self._queue: SimpleQueue[list[Stretch] | None] = SimpleQueue()
+        self._asked: dict[int, Window] = {}  # the last window by lane
+        self._queue: SimpleQueue[Iterable[Stretch] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def reach(self, step: int) -> None:
-        """We are at `step`: this window and the next are wanted soon."""
+        """We are at `step`: this window and the next are wanted soon.
+
+        Of the window that a restart falls into, what is still to come is read, and no more.
+        """
         for ahead in (0, self.order.steps_per_window):
             for lane in self.lanes:
-                window, stretches = self.order.stretches(step + ahead, lane)
+                find = self.order.stretches if lane in self._asked else self.order.rest
+                window, stretches = find(step + ahead, lane)
                 if window > self._asked.get(lane, (-1, -1)):
                     self._asked[lane] = window
                     self._queue.put(stretches)
@@ -110,14 +115,15 @@ def read_stretches(
     shard: Callable[[int], Shard], stretches: Iterable[Stretch], buffer: bytearray
 ) -> None:
     """Bring stretches into the page cache. What is wrong with a shard its samples will tell."""
-    for number, first, after in stretches:
+    for number, together in groupby(stretches, key=itemgetter(0)):
         with contextlib.suppress(DataError, OSError):
             there = shard(number)
-            low, high = there.begins(first), there.ends(after - 1)
             handle = os.open(there.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                for at in range(low, high, len(buffer)):
-                    view = memoryview(buffer)[: min(len(buffer), high - at)]
-                    os.preadv(handle, [view], at)
+                for _, first, after in together:
+                    low, high = there.begins(first), there.ends(after - 1)
+                    for at in range(low, high, len(buffer)):
+                        view = memoryview(buffer)[: min(len(buffer), high - at)]
+                        os.preadv(handle, [view], at)
             finally:
                 os.close(handle)

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
 Place = tuple[int, int]  # shard, sample in it
+Stretch = tuple[int, int, int]  # shard, first sample, the one after the last
+Window = tuple[int, int]  # epoch, number in a lane
 
 # Samples are shuffled inside windows of this many, over all lanes together: at 35 kB a sample they
 # are 2.3 GB, which the nodes of a job hold in their page caches. It decides the order: fixed.
@@ -116,15 +118,15 @@ class Order:
             found[here] = self._stream_positions(epoch, int(each), within, offset[here])
         return epoch, self._places(epoch, found)
 
-    def stretches(self, step: int, lane: int) -> tuple[tuple[int, int], list[tuple[int, int, int]]]:
-        """What a lane's window holds: its (epoch, number), and (shard, from, to) to read, in order.
+    def stretches(self, step: int, lane: int) -> tuple[Window, Iterator[Stretch]]:
+        """The window that a lane is in at a step, and all that it holds, as it lies on disk."""
+        epoch, number, _ = self._window(step)
+        return (epoch, number), self._runs(epoch, *self._bounds(lane, number))
 
-        Positions up to, not including, `to`.
-        """
-        epoch, within = divmod(step, self.steps_per_epoch)
-        number = within * self._per_step // self._width
-        low, high = self._bounds(lane, number)
-        return (epoch, number), list(self._runs(epoch, low, high))
+    def rest(self, step: int, lane: int) -> tuple[Window, Iterator[Stretch]]:
+        """As `stretches`, without what earlier steps took of the window."""
+        epoch, number, taken = self._window(step)
+        return (epoch, number), self._untaken(epoch, lane, number, taken)
 
     def lanes_of(self, chosen: Positions) -> list[int]:
         """The lanes that these positions of a batch are in."""
@@ -144,6 +146,11 @@ class Order:
     def _width(self) -> int:
         """Samples of a lane's window."""
         return max(self._per_step, self.window // self.lanes)
+
+    def _window(self, step: int) -> tuple[int, int, int]:
+        """Epoch, number of a lane's window in it, and how many of its samples came before."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        return epoch, *divmod(within * self._per_step, self._width)
 
     def _bounds(self, lane: int, window: int) -> tuple[int, int]:
         """From where to where in the stream of samples a lane's window reaches."""
@@ -177,7 +184,13 @@ class Order:
             return inside
         return int(_members(self.subset, slot)[inside])
 
-    def _runs(self, epoch: int, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+    def _untaken(self, epoch: int, lane: int, window: int, taken: int) -> Iterator[Stretch]:
+        low, high = self._bounds(lane, window)
+        wanted = low + np.sort(_shuffled(self.seed, epoch, lane, window, high - low)[taken:])
+        for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1):
+            yield from self._runs(epoch, int(run[0]), int(run[-1]) + 1)
+
+    def _runs(self, epoch: int, low: int, high: int) -> Iterator[Stretch]:
         """The stream from `low` to `high` as stretches of shards; it is a ring."""
         order, ends, shift = _stream(self.subset, self.seed, epoch)
         left, at = high - low, (low + shift) % self.subset.samples
