@@ -170,6 +170,14 @@ class Cluster:
         """Ids of what is in the queue and not over."""
         return self.run("squeue", "-h", "-r", "-o", "%i").split()
 
+    def story(self) -> str:
+        """The queue, and what the daemons said last: for whom a test leaves without an answer."""
+        words = [f"{name}:\n{self._last_words(name, 12)}" for name in self._daemons]
+        if not self._runs("slurmctld"):
+            return "\n".join(words)
+        queue = self._ask("squeue", "-a", "-r", "-t", "all", "-o", "%.12i %.9T %.20r %.8N %.40j")
+        return "\n".join((queue.stdout + queue.stderr, *words))
+
     # What befalls it
 
     def drain(self, *names: str) -> None:
@@ -316,8 +324,9 @@ class Cluster:
 
     def _ask(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self._environment(), capture_output=True, text=True, timeout=60
-        )
+            command, env=self._environment(), capture_output=True, text=True, timeout=60,
+            errors="replace",  # a job's name may hold anything
+        )  # fmt: skip
 
     def _environment(self) -> dict[str, str]:
         """Without what a surrounding job of another Slurm would say."""
@@ -351,11 +360,11 @@ class Cluster:
                 raise ClusterError(f"waited {seconds:.0f} s for {what}, in vain\n{said}")
             time.sleep(0.05)  # daemons tell nobody when they are ready
 
-    def _last_words(self, name: str) -> str:
+    def _last_words(self, name: str, lines: int = 5) -> str:
         """The last lines that a daemon wrote, to its log or before it had one."""
         files = [self.root / f"log/{name}.{kind}" for kind in ("log", "out")]
         texts = [file.read_text(errors="replace") for file in files if file.exists()]
-        return "\n".join(next((text for text in texts if text), "(nothing)").splitlines()[-5:])
+        return "\n".join(next((text for text in texts if text), "(nothing)").splitlines()[-lines:])
 
 
 def stop(root: Path) -> None:

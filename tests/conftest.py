@@ -97,6 +97,7 @@ def cluster(_shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterat
     _shared_cluster.clear()
     _enter(_shared_cluster, monkeypatch)
     yield _shared_cluster
+    print(_shared_cluster.story())  # pytest shows it where the test failed
     _shared_cluster.clear()
 
 
@@ -109,6 +110,7 @@ def make_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Clus
             _needs_slurm(accounting)
             made = Cluster.start(accounting=accounting, **settings)
             stopped.callback(made.stop)
+            stopped.callback(lambda: print(made.story()))
             _enter(made, monkeypatch)
             return made
 

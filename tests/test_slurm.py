@@ -285,7 +285,7 @@ def test_an_element_that_asks_for_it_is_requeued_alone(tmp_path: Path, cluster: 
     once = 'echo start; [ "$SLURM_ARRAY_TASK_ID" = 0 ] || [ -n "$SLURM_RESTART_COUNT" ] || exit 85'
     wait = 'while [ "$SLURM_ARRAY_TASK_ID" = 0 ] && [ ! -e go ]; do sleep 0.1; done'
     command = ("bash", "-c", f"cd {tmp_path}; {once}; {wait}")
-    job = slurm.submit(Request("ft1.x.1", command, tmp_path, 2, array=2), CPU)
+    job = slurm.submit(Request("ft1.x.1", command, tmp_path, 10, array=2), CPU)
     wait_for(lambda: cluster.state(f"{job}_1") == "COMPLETED")
     (tmp_path / "go").touch()
     wait_for(lambda: cluster.state(f"{job}_0") == "COMPLETED")
