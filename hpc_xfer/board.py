@@ -1,7 +1,7 @@
 """How a study stands, drawn: a table per stage, then what waits, what failed, and what helps."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hpc_xfer import failures, names, remaining
@@ -125,11 +125,15 @@ def _sentences(seen: Standing, left: Left) -> list[str]:
     if seen.relay is not None:
         reason = f" ({seen.relay.reason})" if seen.relay.state == "PENDING" else ""
         lines.append(f"relay: job {seen.relay.job}, {seen.relay.state.lower()}{reason}")
-    elif counts["missing"] + counts["lost"] and seen.ledger.of_study(seen.name):
+    elif counts["missing"] + counts["lost"] + _live(counts) and seen.ledger.of_study(seen.name):
         lines.append("no relay is in the queue: launch again to go on")
     elif (report := seen.store.study(seen.name).report).exists():
         lines.append(f"report: {report}")
     return lines
+
+
+def _live(counts: Mapping[str, int]) -> int:
+    return counts["running"] + counts["pending"]
 
 
 def _at_once(left: Left) -> str:
@@ -139,7 +143,8 @@ def _at_once(left: Left) -> str:
 def _reasons(seen: Standing) -> Counter[str]:
     """Slurm's reasons of what is pending; what waits in a pack that runs is no news."""
     pending = (each for each in seen.now.values() if each.state == "pending")
-    return Counter(each.why for each in pending if not each.why.startswith("behind"))
+    why = (each.why for each in pending if not each.why.startswith("behind"))
+    return Counter("a node, any moment now" if each in ("", "None") else each for each in why)
 
 
 def _bottlenecks(seen: Standing) -> list[str]:

@@ -34,7 +34,8 @@ def why(seen: Standing, run: Run) -> list[str]:
         lines.append(f"log: {log}")
     if past := error.get("history"):
         lines.append(
-            f"failed {len(past)} times: " + ", ".join(f"{p['class']} on {p['node']}" for p in past)
+            f"failed {len(past)} times: "
+            + ", ".join(f"{p['class']} on {p['node'] or 'a node unknown'}" for p in past)
         )
     if error.get("traceback"):
         lines += ["last lines:", *(f"  {line}" for line in error["traceback"])]

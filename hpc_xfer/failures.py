@@ -28,7 +28,7 @@ CLASSES = {
 # Another attempt may heal these; the others need a change first.
 PASSING = frozenset(CLASSES) - {"nan", "data", "code"}
 # These may be the fault of a node.
-OF_NODES = frozenset({"node failure", "hung", "killed", "store"})
+OF_NODES = frozenset({"node failure", "hung", "killed"})
 _LAST_LINES = 30
 
 
@@ -43,7 +43,7 @@ def write(
     """Replace error.json; what it said before is kept in its `history`.
 
     Args:
-        job, node: of the run; this process's own if not given.
+        job, node: of the run; this process's own if not given. `node` is "" where it is unknown.
 
     Raises:
         StoreError: the disk is full.
@@ -52,7 +52,7 @@ def write(
     here = {
         "class": kind,
         "job": job or leases.job(),
-        "node": node or os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        "node": _own_node() if node is None else node,
         "time": time.time(),
     }
     content = {
@@ -66,6 +66,10 @@ def write(
     }
     files.write_json(run.error, content)
     return content
+
+
+def _own_node() -> str:
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def read(run: RunDir) -> dict[str, Any] | None:

@@ -54,16 +54,34 @@ def create_exclusively(path: Path, data: bytes) -> bool:
 def append_line(path: Path, line: str) -> None:
     """Append one line in a single write, which other writers cannot cut in two.
 
+    What a full disk left of the line before it stays a line of its own.
+
     Raises:
         StoreError: the file cannot be written or the disk is full.
     """
-    data = f"{line}\n".encode()
     with _told_as_ours(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
+            size = os.fstat(handle).st_size
+            cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            data = b"\n" * cut + f"{line}\n".encode()
             if os.write(handle, data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(handle)
+
+
+def sync(path: Path) -> None:
+    """Return when what was written to a file would outlive the end of its host.
+
+    Raises:
+        StoreError: the disk failed.
+    """
+    with _told_as_ours(path):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
         finally:
             os.close(handle)
 

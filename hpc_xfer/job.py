@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from hpc_xfer import cli, failures, leases, ledger, machine, progress, slurm
+from hpc_xfer import claims, cli, failures, leases, ledger, machine, progress, slurm
 from hpc_xfer import place as places
 from hpc_xfer import site as sites
 from hpc_xfer.errors import SlurmError, StoreError, XferError
@@ -34,6 +34,8 @@ STOPPED = 86
 _TICK_SECONDS = 0.5
 _TERM_GRACE = 60  # after SIGTERM, seconds; Slurm's KillWait is rather less
 _PEERS_SECONDS = 10  # for rank 0 to say what went wrong, before another rank ends the job
+_NFS_SECONDS = 70  # acdirmax, for which an absent file may stay absent, is 60
+_STOOD_STILL = 5  # seconds between two looks, which come every half: Slurm had suspended the job
 _LOG_LINES = 30  # of its log that error.json keeps
 
 
@@ -85,7 +87,7 @@ class Guard:
         if self._is_cancelled():
             say("this job was cancelled; launch the study again to go on")
             return STOPPED
-        if missing := self._missing_parents():
+        if missing := self._await_parents():
             say(f"{missing[0]}, the parent, has no record; launch the study again")
             return 1
         self.skipped = self._hopeless()
@@ -173,6 +175,9 @@ class Guard:
     def _look(self, watch: Watch) -> None:
         """Pass on what was asked of us; end what does not end, and what does not move."""
         now = time.time()
+        if now - watch.last_look > _STOOD_STILL:  # so did the worker: it was suspended with us
+            watch.last_event = now
+        watch.last_look = now
         if self.signals.asked() and watch.asked is None:
             watch.asked = now
             why = "SIGUSR2, time is up" if self.signals.usr2 else "SIGTERM"
@@ -231,6 +236,21 @@ class Guard:
     def _missing_parents(self) -> list[str]:
         parents = {parent for run in self.pack for parent in self.manifest["runs"][run]["parents"]}
         return [run for run in sorted(parents) if not self.store.is_finished(run, "pretrain")]
+
+    def _await_parents(self) -> list[str]:
+        """Parents without a record; NFS may show a node for a minute that a new file is absent."""
+        end, told = time.monotonic() + _NFS_SECONDS, False
+        while missing := self._missing_parents():
+            folders = [self.store.run(run) for run in missing]
+            if not all(claims.attempts(each) and not failures.read(each) for each in folders):
+                break  # never begun, or failed: no record is on its way
+            if self.signals.asked() or time.monotonic() > end:
+                break
+            if not told:
+                say(f"waiting for the record of {missing[0]}, the parent")
+                told = True
+            time.sleep(_TICK_SECONDS)  # another host writes it: nothing tells us
+        return missing
 
     def _hopeless(self) -> set[str]:
         """Runs that failed in an earlier start of this job for a reason that stays."""

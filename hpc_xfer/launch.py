@@ -57,10 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _show(order, done, on, args.json)
     if not args.json:
         cli.console(stderr=True).print(overview.render(asked, order.whole, done))
+    if on == "slurm":
+        return _submit(order, args)
     prepare.prepare(asked, order.whole, store)
-    runs = len(order.whole.runs) - len(done)
-    ledgers.read(store).note(asked.name, "launch", on=on, runs=runs, **provenance.code())
-    return _submit(order, args) if on == "slurm" else _run_here(order, done, args)
+    ledgers.read(store).note(asked.name, "launch", on=on, **provenance.code())
+    return _run_here(order, done, args)
 
 
 def _show(order: Order, done: set[str], on: str, as_json: bool) -> int:

@@ -98,7 +98,9 @@ class Leased:
         if holder is None or holder.get("released") or _is_our_last_start(holder):
             return False
         if holder["host"] == socket.gethostname() and holder["process_started"] is not None:
-            return bool(_process_started(holder["pid"]) == holder["process_started"])
+            started = _process_started(holder["pid"])
+            if started is not None or not _is_another_users(holder["pid"]):
+                return bool(started == holder["process_started"])
         return time.time() - self._last_sign() < self.seconds
 
     def _last_sign(self) -> float:
@@ -144,6 +146,17 @@ def _me() -> dict[str, Any]:
         "restarts": _restarts(),
         "time": time.time(),
     }
+
+
+def _is_another_users(pid: int) -> bool:
+    """Whether there is such a process, of which /proc may tell us nothing (hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _process_started(pid: int) -> str | None:

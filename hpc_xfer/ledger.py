@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from hpc_xfer import files, provenance
 from hpc_xfer.store import Store
 
 JobKind = Literal["pretrain", "finetune", "relay"]
+_HIT_DAYS = 7  # a node that was mended is tried again after that
 
 
 @dataclass(frozen=True)
@@ -138,18 +140,28 @@ class Ledger:
         """A failure that may be a node's fault."""
         content = {"event": "hit", "node": node, "class": kind, "job": job}
         self._append(study, content)
-        self.hits.append(content)
+        self.hits.append({**content, "time": provenance.now()})
 
     def note(self, study: str, event: str, **content: Any) -> None:
         """A line for people: who launched what, and when."""
         self._append(study, {"event": event, **content})
 
     def bad_nodes(self, hits: int) -> tuple[str, ...]:
-        """Nodes on which so many different jobs failed."""
-        jobs: dict[str, set[str]] = {}
-        for hit in self.hits:
-            jobs.setdefault(hit["node"], set()).add(hit["job"])
-        return tuple(sorted(node for node, failed in jobs.items() if len(failed) >= hits))
+        """Nodes on which so many different jobs failed lately, the worst first.
+
+        A job that was killed on one node after another is at fault itself, and speaks against none.
+        """
+        since = datetime.now(timezone.utc) - timedelta(days=_HIT_DAYS)
+        lately = [hit for hit in self.hits if datetime.fromisoformat(hit["time"]) > since]
+        nodes: dict[str, set[str]] = {}  # by job
+        for hit in lately:
+            nodes.setdefault(hit["job"], set()).add(hit["node"])
+        jobs: dict[str, set[str]] = {}  # by node
+        for hit in lately:
+            if hit["class"] == "node failure" or len(nodes[hit["job"]]) == 1:
+                jobs.setdefault(hit["node"], set()).add(hit["job"])
+        bad = sorted((-len(failed), node) for node, failed in jobs.items() if len(failed) >= hits)
+        return tuple(node for _, node in bad)
 
     def _set(self, submission: Submission) -> Submission:
         self.submissions[submission.name] = submission
@@ -162,7 +174,9 @@ class Ledger:
     def _append(self, study: str, content: Mapping[str, Any]) -> None:
         who = {"time": provenance.now(), "host": socket.gethostname(), "pid": os.getpid()}
         line = json.dumps({**who, **content}, sort_keys=True)
-        files.append_line(self.store.study(study).launches, line)
+        path = self.store.study(study).launches
+        files.append_line(path, line)
+        files.sync(path)  # before sbatch is called: this host may end with its launcher
 
 
 def read(store: Store, *studies: str) -> Ledger:

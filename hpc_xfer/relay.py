@@ -12,11 +12,13 @@ from pathlib import Path
 
 from hpc_xfer import cli, collect, prepare, report, slurm, submit
 from hpc_xfer import site as sites
-from hpc_xfer.errors import SlurmError, StoreError
+from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.handed import Handed
 from hpc_xfer.orders import Order
 from hpc_xfer.place import restarts
+from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
+from hpc_xfer.study import Study
 
 _RESTARTS = 20  # of a relay that Slurm or the store did not let do its work
 
@@ -28,19 +30,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = Store(args.store)
     try:
         asked, whole = prepare.launched(store, args.study)
-        if site.slurm.jobs_may_submit:
-            order = Order(asked, whole, store, site, site_file and site_file.resolve())
-            _tell(submit.hand_in(order, "relay", print))
-        folder = store.study(asked.name)
-        collected = collect.collect(whole, store, folder.summary)
-        print(f"{collected.finished} of {collected.planned} runs have a result")
-        print(f"report: {report.write(asked, folder)}")
-    except (SlurmError, StoreError) as error:
+        try:
+            if site.slurm.jobs_may_submit:
+                order = Order(asked, whole, store, site, site_file and site_file.resolve())
+                _tell(submit.hand_in(order, "relay", print))
+        finally:  # what there is, whatever Slurm says
+            _collect(asked, whole, store)
+    except (SlurmError, StoreError, ClaimLost) as error:
         if restarts() >= _RESTARTS:
             raise
         print(f"{error}\nthis relay tries again", flush=True)
         return slurm.AGAIN
     return 0
+
+
+def _collect(asked: Study, whole: Plan, store: Store) -> None:
+    folder = store.study(asked.name)
+    collected = collect.collect(whole, store, folder.summary)
+    print(f"{collected.finished} of {collected.planned} runs have a result")
+    print(f"report: {report.write(asked, folder)}")
 
 
 def _tell(handed: Handed) -> None:

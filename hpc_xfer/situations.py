@@ -55,6 +55,11 @@ class Situation:
         return self.state in ("running", "pending")
 
     @property
+    def held(self) -> bool:
+        """Whether a job in the queue may still come to it, whatever became of it there so far."""
+        return self.live or (self.line is not None and self.line.live)
+
+    @property
     def passing(self) -> bool:
         """Whether another attempt may heal it, as far as its kind tells."""
         return self.state == "lost" or (self.state == "failed" and self.why in PASSING)
@@ -124,6 +129,8 @@ def _of(run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue) -> Si
             return _live(run, begun, store, element, line)
     if begun and (alone := _elsewhere(run, store)):
         return alone
+    if elements and _is_hidden(elements[-1], queue):
+        return _out_of_sight(run, begun, store, elements[-1])
     error = failures.read(store.run(run.id)) if begun else None
     last = elements[-1] if elements else None
     line = queue.lines.get(last.job or "") if last else None
@@ -140,8 +147,13 @@ def _of(run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue) -> Si
 
 
 def _is_older(error: Mapping[str, Any], last: Element | None) -> bool:
-    """Whether it is from before the last submission that Slurm took, whose end says more."""
+    """Whether it is from before the last submission that Slurm took, whose end says more.
+
+    Nodes' clocks differ, so an error of that very job is never older.
+    """
     if last is None or last.job is None or last.submission.over is not None:
+        return False
+    if error.get("job") == last.job:
         return False
     return bool(error["time"] < datetime.fromisoformat(last.submission.time).timestamp())
 
@@ -155,13 +167,32 @@ def _live(run: Run, begun: bool, store: Store, element: Element, line: Line) -> 
     folder = store.run(run.id)
     claim = claims.holder(folder) or {}
     if claim.get("slurm_job") == element.job:
-        if not claim.get("released"):
-            return Situation("running", element=element, line=line, progress=progress.read(folder))
         error = failures.read(folder)
-        if error is not None:
+        if error is not None and error["job"] == element.job and error["time"] >= claim["time"]:
             what = (error["class"], error["message"], element, line)
             return Situation("failed", *what, error=error)
+        if not claim.get("released"):
+            return Situation("running", element=element, line=line, progress=progress.read(folder))
     return Situation("pending", "behind others of its pack", element=element, line=line)
+
+
+def _is_hidden(last: Element, queue: Queue) -> bool:
+    """Whether Slurm would not show us this job: another user's, where jobs are private."""
+    if last.job is None or last.job in queue.lines or last.submission.user == slurm.user():
+        return False
+    return slurm.jobs_are_private()
+
+
+def _out_of_sight(run: Run, begun: bool, store: Store, last: Element) -> Situation:
+    """It is left to who submitted it: their relay and their launches see its end."""
+    folder = store.run(run.id)
+    whose = f"job {last.job} of {last.submission.user}, which Slurm does not show"
+    if begun and claims.is_alive(folder):
+        return Situation("running", whose, element=last, progress=progress.read(folder))
+    error = failures.read(folder) if begun else None
+    if error is not None and not _is_older(error, last):
+        return Situation("failed", error["class"], error["message"], last, error=error)
+    return Situation("pending", whose, element=last)
 
 
 def _unasked(run: Run, begun: bool, store: Store, ledger: Ledger) -> Situation:

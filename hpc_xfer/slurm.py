@@ -20,6 +20,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -392,6 +393,31 @@ def user() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
+
+
+@cache
+def jobs_are_private() -> bool:
+    """Whether squeue may keep other users' jobs from us."""
+    text = _refine(["scontrol", "show", "config"]) or ""
+    found = re.search(r"^PrivateData\s+= (\S+)", text, re.MULTILINE)
+    return found is not None and bool({"jobs", "all"} & set(found[1].split(",")))
+
+
+def nodes(partition: str | None) -> list[str]:
+    """The names of the nodes that a partition, or the cluster, has now."""
+    where = ["-p", partition] if partition else []
+    text = _refine(["sinfo", "-h", "-a", "-N", "-o", "%N", *where]) or ""
+    return sorted(set(text.split()))
+
+
+def release(jobs: Collection[str]) -> None:
+    """Let go of jobs that Slurm held because their node could not begin them.
+
+    Raises:
+        SlurmError: refused.
+    """
+    for some in _portions(sorted(jobs)):
+        _ask(["scontrol", "release", ",".join(some)])
 
 
 def ended(jobs: Collection[str]) -> dict[str, Line]:

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import cached_property
+from itertools import takewhile
 from typing import Any, Literal
 
-from hpc_xfer import batches, claims, failures, leases, lock, provenance, situations, slurm
+from hpc_xfer import batches, claims, failures, lock, prepare, provenance, situations, slurm
 from hpc_xfer import ledger as ledgers
 from hpc_xfer.batches import Batch
 from hpc_xfer.errors import SlurmError, SubmitLimit
@@ -27,12 +29,15 @@ from hpc_xfer.plan import Pack, Plan, Run
 from hpc_xfer.situations import Situation
 from hpc_xfer.slurm import Limits, Request
 from hpc_xfer.squeue import Line, Queue
+from hpc_xfer.store import RunDir
 
 # relay: what failed for passing reasons, a few times; launch: again, now that a person asks;
 # all: whatever failed (--retry-failed).
 Retry = Literal["relay", "launch", "all"]
 Say = Callable[[str], None]
 _LATE_SECONDS = 90  # an sbatch on another host, whose launcher died, is given 60 s by `slurm`
+_HELD = "launch failed requeued held"  # what squeue gives as the reason
+_REFUSALS = 3  # in a row, with nothing taken: then it is the site file, not a batch
 _FULL_MINUTES = 10  # until the relay looks again, where the queue is full of other jobs
 
 
@@ -47,18 +52,44 @@ def hand_in(order: Order, retry: Retry, say: Say) -> Handed:
     def waiting(holder: dict[str, Any]) -> None:
         say(f"waiting for process {holder.get('pid')} on {holder.get('host')}, which launches too")
 
+    order.store.open()
     with lock.held(order.store, waiting) as lease:
         if retry == "relay" and order.store.study(order.asked.name).cancelled.exists():
             say("the study was cancelled; launching it again goes on")  # a requeue crossed that
             return Handed()
         ledger = ledgers.read(order.store)
-        queue = _settle(ledger, say)
+        if retry != "relay":
+            _begin(order, ledger)
+        queue = _let_go(_settle(ledger, lease, say), ledger, say)
         now, queue = situations.refined(order.whole, order.store, ledger, queue)
-        _bury(order, ledger, now)
+        lease.renew()
+        _bury(order, ledger, queue, now)
         return _Wave(order, retry, ledger, queue, now, lease, say).submit()
 
 
-def _settle(ledger: Ledger, say: Say) -> Queue:
+def _begin(order: Order, ledger: Ledger) -> None:
+    """Under the lock, so that no relay reads one half of what is written, or writes over it."""
+    prepare.prepare(order.asked, order.whole, order.store)
+    ledger.note(order.asked.name, "launch", on="slurm", **provenance.code())
+
+
+def _let_go(queue: Queue, ledger: Ledger, say: Say) -> Queue:
+    """Release what Slurm held since a node could not begin it: nothing else ever would."""
+    held = [
+        line.job
+        for line in queue.lines.values()
+        if line.reason.replace("_", " ") == _HELD
+        and line.name in ledger.submissions
+        and line.user == slurm.user()
+    ]
+    if not held:
+        return queue
+    say(f"released {len(held)} jobs that a node could not begin: {' '.join(held[:5])}")
+    slurm.release(held)
+    return slurm.queue()
+
+
+def _settle(ledger: Ledger, lease: Lease, say: Say) -> Queue:
     """Find out what became of intents whose launcher died; returns the queue as it then is.
 
     A job of that name in the queue is ours: adopted. None, and the intent old enough: it never got
@@ -76,6 +107,7 @@ def _settle(ledger: Ledger, say: Say) -> Queue:
             elif submission.name in through:
                 ledger.close(submission, "lost")
         if any(s.open for s in ledger.submissions.values()):
+            lease.renew()
             time.sleep(1)  # nothing tells us when the sbatch of a dead process is through
     stray = [
         line.job
@@ -93,25 +125,34 @@ def _settle(ledger: Ledger, say: Say) -> Queue:
 
 def _is_through(ledger: Ledger, submission: Submission) -> bool:
     """Whether the sbatch of an intent cannot bring a job any more; it may outlive its launcher."""
-    if submission.host == socket.gethostname():
+    if submission.host == socket.gethostname() and submission.user == slurm.user():
         return not slurm.is_submitting(ledger.store.study(submission.study).logs)
     then = datetime.fromisoformat(submission.time)
     return (datetime.now(timezone.utc) - then).total_seconds() > _LATE_SECONDS
 
 
-def _bury(order: Order, ledger: Ledger, now: dict[str, Situation]) -> None:
+def _bury(order: Order, ledger: Ledger, queue: Queue, now: dict[str, Situation]) -> None:
     """Say in error.json what a job that was ended from outside could not, and free its runs."""
     for run_id, each in now.items():
-        if each.state in ("done", "running", "pending"):
+        if each.state == "done" or each.held:
             continue
         folder = order.store.run(run_id)
         if each.state == "lost" and each.element and each.element.job in claims.jobs(folder):
             node = each.line.nodes if each.line else None
             failures.write(folder, each.why, each.message, job=each.element.job, node=node or "")
-        claim = claims.holder(folder) if each.state != "missing" else None
-        if claim and claim["slurm_job"] is not None and not claim.get("released"):
-            claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
+        if each.state != "missing" or each.why == "cancelled":
+            _free(folder, queue)
         _count_hits(order, ledger, run_id)
+
+
+def _free(folder: RunDir, queue: Queue) -> None:
+    """Take a run from a job that is over; one that was submitted by hand may not be."""
+    claim = claims.holder(folder)
+    if claim is None or claim["slurm_job"] is None or claim.get("released"):
+        return
+    line = queue.lines.get(claim["slurm_job"])
+    if line is None or not line.live:
+        claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
 
 
 def _count_hits(order: Order, ledger: Ledger, run_id: str) -> None:
@@ -135,10 +176,11 @@ class _Wave:
     lease: Lease
     say: Say
     handed: Handed = field(default_factory=Handed)
+    refusals: list[SlurmError] = field(default_factory=list)
 
     def submit(self) -> Handed:
         order, handed = self.order, self.handed
-        handed.live = sum(each.live for each in self.now.values())
+        handed.live = sum(each.held for each in self.now.values())
         todo = self._todo()
         limits = slurm.limits(order.site.slurm, self.queue)
         self.room = limits.room
@@ -148,12 +190,14 @@ class _Wave:
         self.jobs = {  # of parents that are in the queue
             run_id: each.element.job
             for run_id, each in self.now.items()
-            if each.live and each.element and each.element.job
+            if each.held and each.element and each.element.job
         }
         parts = list(self._parts(todo, limits))
         while parts and not handed.full:
             self._hand(parts.pop(0))
         handed.unfit += sum(len(list(part.runs)) for part, _ in parts)
+        if self.refusals and not (handed.submitted or handed.live):
+            raise self.refusals[0]
         if handed.submitted or handed.live or handed.unfit:
             handed.relay = self._relay()
         return handed
@@ -163,7 +207,9 @@ class _Wave:
         gone: set[str] = set()
         for run in self.order.whole.runs:
             each = self.now[run.id]
-            if each.state == "done" or each.live:
+            if each.state == "done" or each.held:
+                if each.state == "failed" and not each.passing:
+                    gone.add(run.id)  # its pack goes on without it
                 continue
             if why := self._against(run, each):
                 self.handed.given_up[run.id] = why
@@ -171,7 +217,7 @@ class _Wave:
             elif any(parent.id in gone for parent in run.parents):
                 self.handed.blocked += 1
                 gone.add(run.id)
-        settled = {run_id for run_id, each in self.now.items() if each.state == "done" or each.live}
+        settled = {run_id for run_id, each in self.now.items() if each.state == "done" or each.held}
         return self.order.whole.without(settled | gone)
 
     def _against(self, run: Run, each: Situation) -> str:
@@ -185,8 +231,18 @@ class _Wave:
             return told
         if self.retry == "launch":
             return ""
+        if self._is_in_vain(run, each):
+            return told
         tries = self._tries(run)
         return f"{told} ({tries} jobs without progress)" if tries > self._retries else ""
+
+    def _is_in_vain(self, run: Run, each: Situation) -> bool:
+        """Whether the same again would end in the same way."""
+        if each.why == "out of memory":
+            times = failures.count(failures.read(self.order.store.run(run.id)), each.why)
+            had = self._memory(times - 1) or self.order.site.slurm.memory_per_gpu or 0
+            return (self._memory(times) or 0) <= had
+        return each.state == "failed" and each.why in ("time limit", "CUDA out of memory")
 
     @property
     def _retries(self) -> int:
@@ -195,19 +251,22 @@ class _Wave:
     def _tries(self, run: Run) -> int:
         """Jobs that came to nothing for this run since it last got further."""
         elements = self.ledger.of_run.get(run.id, [])
-        return claims.jobs_without_progress(self.order.store.run(run.id)) + sum(
-            self._began_nothing(element) for element in elements
-        )
+        taken = [e for e in reversed(elements) if e.job and e.submission.over is None]
+        vain = sum(1 for _ in takewhile(lambda element: not self._began(element), taken))
+        return vain + claims.jobs_without_progress(self.order.store.run(run.id))
 
-    def _began_nothing(self, element: Element) -> bool:
-        """An element that ended before it came to any of its runs: a broken node or environment."""
+    def _began(self, element: Element) -> bool:
+        """Whether it came to any of its runs, or nobody can say that it should have.
+
+        One that ended before that speaks of a broken node or environment.
+        """
         line = self.queue.lines.get(element.job or "")
-        if element.job is None or (line is not None and (line.live or line.state == "CANCELLED")):
-            return False
+        if line is not None and (line.live or line.state == "CANCELLED"):
+            return True
         if element.index in element.submission.cancelled:
-            return False
+            return True
         pack = self.ledger.packs(element.submission)[element.index]
-        return not any(element.job in claims.jobs(self.order.store.run(run)) for run in pack)
+        return any(element.job in claims.jobs(self.order.store.run(run)) for run in pack)
 
     def _parts(self, todo: Plan, limits: Limits) -> Iterator[tuple[Batch, float | None]]:
         """Batches as large as an array may be, with the memory that their runs need."""
@@ -244,6 +303,9 @@ class _Wave:
                 return
             batch = Batch(batch.packs[: self.room])
         parents = [parent.id for parent in batch.parents if self.now[parent.id].state != "done"]
+        if any(parent in self.handed.given_up for parent in parents):
+            self.handed.blocked += len(list(batch.runs))  # its parent was refused just now
+            return
         if any(parent not in self.jobs for parent in parents):
             self.handed.unfit += len(list(batch.runs))  # its parent did not fit
             return
@@ -254,7 +316,7 @@ class _Wave:
             batch = Batch(batch.packs[:half])
 
     def _submit(self, batch: Batch, memory: float | None, after: tuple[str, ...]) -> bool:
-        """Whether Slurm took it."""
+        """Whether Slurm took it, or will never: False where a part of it may fit."""
         order = self.order
         resources = getattr(order.asked.resources, batch.kind)
         order.store.write_batch(order.asked.name, batch, resources.model_dump(mode="json"))
@@ -266,17 +328,22 @@ class _Wave:
             after_ok=after,
             after_any=self.lanes.tail(lane),
             memory_per_gpu=memory,
-            exclude=self.ledger.bad_nodes(order.site.slurm.bad_node_hits),
+            exclude=self._excluded,
         )
         submission = Submission(
             order.asked.name, request.name, batch.kind, batch.id, request.array,
             provenance.now(), socket.gethostname(), slurm.user(), lane,
         )  # fmt: skip
-        job = self._call(submission, request)
-        if job is None:
+        try:
+            job = self._call(submission, request)
+        except SubmitLimit as full:
+            self.handed.full = str(full)
             if len(batch.packs) == 1:
                 self.handed.unfit += len(list(batch.runs))
             return False
+        except SlurmError as error:
+            self._refused(batch, error)
+            return True
         self.handed.submitted.append((submission, len(list(batch.runs))))
         if self.room is not None:
             self.room -= len(batch.packs)
@@ -285,16 +352,33 @@ class _Wave:
         self.lanes.append(lane, job)
         return True
 
-    def _call(self, submission: Submission, request: Request) -> str | None:
-        """sbatch between its two lines in the ledger; None where the queue is full."""
+    def _refused(self, batch: Batch, error: SlurmError) -> None:
+        """Left out with what Slurm said; the others go on, unless nothing is taken at all."""
+        if error.unknown:
+            raise error
+        self.refusals.append(error)
+        if len(self.refusals) >= _REFUSALS and not self.handed.submitted:
+            raise error
+        for run in batch.runs:
+            self.handed.given_up[run.id] = str(error)
+
+    @cached_property
+    def _excluded(self) -> tuple[str, ...]:
+        """Bad nodes that Slurm knows, the worst first: a third of them at most are left out.
+
+        A run that kills whatever it is started on must not take the whole cluster with it.
+        """
+        settings = self.order.site.slurm
+        bad = self.ledger.bad_nodes(settings.bad_node_hits)
+        there = slurm.nodes(settings.partition) if bad else []
+        return tuple(sorted([node for node in bad if node in there][: len(there) // 3]))
+
+    def _call(self, submission: Submission, request: Request) -> str:
+        """sbatch between its two lines in the ledger."""
         self.lease.renew()
         self.ledger.intend(submission)
         try:
             job = slurm.submit(request, self.order.site.slurm)
-        except SubmitLimit as full:
-            self.ledger.close(submission, "rejected")
-            self.handed.full = str(full)
-            return None
         except SlurmError as error:
             if not error.unknown:
                 self.ledger.close(submission, "rejected")
@@ -303,25 +387,31 @@ class _Wave:
         return job
 
     def _relay_line(self) -> Line | None:
-        """The study's relay that is in the queue already, if it is not this very process."""
+        """The study's relay that waits in the queue. One at work may have looked already."""
         for submission in self.ledger.of_study(self.order.asked.name):
             line = self.queue.lines.get(submission.job or "")
-            if submission.kind == "relay" and line and line.live and line.job != leases.job():
+            if submission.kind == "relay" and line and line.state == "PENDING":
                 return line
         return None
 
     def _relay(self) -> str | None:
         """The job behind everything: at once when something ends, if something did not fit."""
-        if line := self._relay_line():
+        follows = self.order.site.slurm.jobs_may_submit  # what is submitted now
+        if (line := self._relay_line()) and (follows or not self.handed.submitted):
             return line.job
-        while (job := self._submit_relay()) is None and self.handed.submitted:
-            self._withdraw()
-        if job is None:
-            raise SlurmError(f"no room for the relay, without which nothing more comes of this "
-                             f"study: {self.handed.full}; launch again when there is")  # fmt: skip
-        return job
+        while True:
+            try:
+                return self._submit_relay()
+            except SubmitLimit as full:
+                if not self.handed.submitted:
+                    raise SlurmError(
+                        "no room for the relay, without which nothing more comes of this study: "
+                        f"{full}; launch again when there is"
+                    ) from full
+                self.handed.full = str(full)
+                self._withdraw()
 
-    def _submit_relay(self) -> str | None:
+    def _submit_relay(self) -> str:
         order, study = self.order, self.order.asked.name
         live = self._live_jobs()
         waits = self.handed.unfit > 0 and order.site.slurm.jobs_may_submit
@@ -347,6 +437,6 @@ class _Wave:
 
     def _live_jobs(self) -> tuple[str, ...]:
         """Jobs that work for this study, whoever submitted them; arrays as a whole."""
-        jobs = [each.element.job for each in self.now.values() if each.live and each.element]
+        jobs = [each.element.job for each in self.now.values() if each.held and each.element]
         jobs += [self.ledger.submissions[s.name].job for s, _ in self.handed.submitted]
         return tuple(dict.fromkeys(job.split("_")[0] for job in jobs if job))

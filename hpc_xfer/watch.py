@@ -16,6 +16,7 @@ from hpc_xfer import machine
 
 _TICK_SECONDS = 0.5
 _STDOUT = 1
+_LAST_WORDS_SECONDS = 5
 _ABORT_SECONDS = 5  # to write down where every thread is
 
 
@@ -37,17 +38,22 @@ class Watch:
         self.through = False  # it went through its pack
         self.aborted: float | None = None  # when it was found to hang
         self.asked: float | None = None  # when it was told to stop
-        self.last_event = time.time()
+        self.last_event = self.last_look = time.time()
         self._told: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def hears(self) -> bool:
         """Take in what it tells, for a moment; False once it has ended and all of it is heard."""
         try:
             event = self._told.get(timeout=_TICK_SECONDS)
         except queue.Empty:
-            # A process that it has started may outlive it, and hold the pipe open.
-            return self.process.poll() is None
+            if self.process.poll() is None:
+                return True
+            # A process that it has started may outlive it, and hold the pipe open; but a log on a
+            # slow disk also delays what it said last.
+            self._listener.join(_LAST_WORDS_SECONDS)
+            return not self._told.empty()
         if event is None:
             self.process.wait()
             return False

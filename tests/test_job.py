@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer import failures, ledger, progress
+from hpc_xfer import claims, failures, ledger, progress
 from hpc_xfer.batches import Batch
 from hpc_xfer.job import STOPPED
 from hpc_xfer.ledger import Submission
@@ -243,6 +243,20 @@ def test_a_fine_tuning_does_not_start_without_its_parent(jobs: Jobs) -> None:
     child = tiny.finetuning(parent)
     assert code(jobs.start(jobs.batch(child))) == 1
     assert jobs.said() == f"{parent.id}, the parent, has no record; launch the study again\n"
+
+
+def test_the_record_of_a_parent_that_shows_late_is_waited_for(jobs: Jobs) -> None:
+    """Where NFS has told this node that there is none, it stays so for up to a minute."""
+    parent = tiny.pretraining("scratch")
+    child = tiny.finetuning(parent)
+    claim = claims.take(jobs.dir(parent))
+    assert claim is not None
+    claim.release()
+    guard = jobs.start(jobs.batch(child))
+    wait_for(lambda: "waiting for the record of" in jobs.said())
+    tiny.finished(jobs.store, parent)
+    assert code(guard) == 0
+    assert "has no record" not in jobs.said()
 
 
 def test_what_is_done_already_is_not_done_again(jobs: Jobs) -> None:

@@ -49,6 +49,7 @@ def test_launching_ten_times_submits_each_run_once(
     study = Study(tmp_path, shards, draws=3, target=2)
     first = study.launch()
     assert first["submitted"] == {"jobs": 2, "elements": 4, "runs": 7}
+    assert study.store.root.stat().st_mode & 0o007 == 0
     for _ in range(9):
         again = study.launch()
         assert (again["submitted"]["runs"], again["in_queue"]) == (0, 7)
@@ -158,6 +159,121 @@ def test_the_relay_gives_a_run_up_after_some_jobs_and_a_person_may_try_again(
     assert f"given up: {study.parent.id}: killed: the worker ended with signal 9 (3 jobs" in told
     assert "1 given up, 2 behind them" in told and drained.live() == []
     assert study.launch()["submitted"]["runs"] == 3
+
+
+def test_the_relay_does_not_repeat_what_must_end_in_the_same_way(
+    tmp_path: Path, shards: Path, drained: Cluster
+) -> None:
+    memory = {"memory_per_gpu": 1.0, "max_memory_per_gpu": 2.0}
+    study = Study(tmp_path, shards, slurm=memory)
+    prepare.prepare(study.asked, study.plan, study.store)
+    for kind in ("time limit", "CUDA out of memory"):
+        failures.write(study.parent_dir, kind, "no better next time", job="7", node="n1")
+        assert f"given up: {study.parent.id}: {kind}" in relay(study).stdout
+    failures.write(study.parent_dir, "out of memory", "the node's memory", job="8", node="n1")
+    assert "submitted 3 runs" in relay(study).stdout
+    study.call("cancel")
+    study.store.study("faults").cancelled.unlink()
+    failures.write(study.parent_dir, "out of memory", "2 GB were too few", job="9", node="n1")
+    assert f"given up: {study.parent.id}: out of memory" in relay(study).stdout
+    assert study.launch()["submitted"]["runs"] == 3  # a person may know better
+
+
+def test_submissions_that_were_withdrawn_are_no_tries(
+    tmp_path: Path, shards: Path, drained: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(tmp_path, shards, slurm={"retries": 2})
+    for _ in range(4):
+        study.launch()
+        book = ledger.read(study.store)
+        for submission in book.submissions.values():
+            if submission.over is None:
+                book.close(submission, "withdrawn")
+        slurm.cancel(drained.live())
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    claim = claims.take(study.parent_dir)
+    assert claim is not None
+    failures.write(study.parent_dir, "killed", "signal 9", node="n1")
+    claim.release()
+    assert "submitted 3 runs" in relay(study).stdout
+
+
+def test_a_run_that_was_cancelled_is_free_for_the_next_launch(
+    tmp_path: Path, shards: Path, drained: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its job was killed before it could give the run back."""
+    study = Study(tmp_path, shards)
+    study.launch()
+    monkeypatch.setenv("SLURM_JOB_ID", study.job())
+    claims.take(study.parent_dir)
+    monkeypatch.delenv("SLURM_JOB_ID")
+    study.call("cancel")
+    study.launch()
+    assert (claims.holder(study.parent_dir) or {})["released"]
+
+
+def test_a_run_that_a_job_by_hand_works_on_is_not_taken_from_it(
+    tmp_path: Path, shards: Path, drained: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(tmp_path, shards)
+    prepare.prepare(study.asked, study.plan, study.store)
+    failures.write(study.parent_dir, "killed", "signal 9", job="7", node="n1")
+    monkeypatch.setenv("SLURM_JOB_ID", drained.submit("sleep 100"))
+    claims.take(study.parent_dir)
+    monkeypatch.delenv("SLURM_JOB_ID")
+    study.launch()
+    assert "released" not in (claims.holder(study.parent_dir) or {})
+
+
+def test_what_slurm_refuses_is_left_out_and_the_rest_goes_on(
+    tmp_path: Path, shards: Path, drained: Cluster
+) -> None:
+    """A run that wants more memory than any node has keeps no other from being submitted."""
+    memory = {"memory_per_gpu": 10.0, "max_memory_per_gpu": 40.0}
+    study = Study(tmp_path, shards, slurm=memory)
+    study.grid.write_text(study.grid.read_text().replace(", arch:", ", seed: [0, 1], arch:"))
+    first, second = study.plan.of("pretrain")
+    failures.write(study.store.run(first.id), "out of memory", "too few", job="7", node="n1")
+    told = study.launch(code=1)
+    assert list(told["given_up"]) == [first.id] and told["blocked"] == 2
+    assert told["submitted"]["runs"] == 3 and told["relay"] in drained.live()
+    assert "refused a job" in told["given_up"][first.id]
+    assert study.places(second.id)[-1].job in drained.live()
+
+
+def test_a_relay_that_is_at_work_is_not_the_one_that_follows(
+    tmp_path: Path, shards: Path, cluster: Cluster
+) -> None:
+    """It may have looked already, and would miss what is submitted now."""
+    go = tmp_path / "go"
+    study = Study(tmp_path, shards, slurm={"setup": [f"while [ ! -e {go} ]; do sleep 0.1; done"]})
+    first = study.launch()["relay"]
+    slurm.cancel([job for job in cluster.live() if job != first])
+    wait_for(lambda: cluster.state(first) == "RUNNING")
+    told = study.launch()
+    assert told["submitted"]["runs"] == 3 and told["relay"] != first
+    assert {first, told["relay"]} <= set(cluster.live())
+    study.call("cancel")
+
+
+def test_a_job_that_no_node_could_begin_is_let_go(
+    tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    """Slurm holds it for ever, and the relay waits for it."""
+    broken = tmp_path / "prolog"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    cluster = make_cluster(nodes=1, settings={"Prolog": str(broken)})
+    study = Study(tmp_path, shards)
+    study.launch()
+    job = study.job()
+    shown = ("squeue", "-h", "-j", job, "-o", "%r")
+    wait_for(lambda: cluster.run(*shown).replace("_", " ") == "launch failed requeued held")
+    assert "waiting: 1 for launch failed requeued held" in study.call("status")
+    assert study.launch()["submitted"]["runs"] == 0
+    assert "held" not in cluster.run(*shown)
+    broken.write_text("#!/bin/sh\n")
+    study.call("cancel")
 
 
 def test_status_tells_what_waits_and_why(tmp_path: Path, shards: Path, drained: Cluster) -> None:

@@ -52,6 +52,37 @@ def test_a_node_is_bad_after_failures_of_different_jobs(tmp_path: Path) -> None:
     assert ledger.read(Store(tmp_path)).bad_nodes(2) == ("n1",)
 
 
+def test_a_job_that_was_killed_on_every_node_speaks_against_none(tmp_path: Path) -> None:
+    book = ledger.read(Store(tmp_path))
+    for node in ("n1", "n2", "n3"):
+        for job in ("12", "13"):
+            book.hit("s", node, "killed", job)
+    assert book.bad_nodes(2) == ()
+    book.hit("s", "n2", "node failure", "12")
+    book.hit("s", "n2", "node failure", "13")
+    assert book.bad_nodes(2) == ("n2",)
+
+
+def test_a_node_is_forgiven_after_a_week(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = ledger.read(Store(tmp_path))
+    monkeypatch.setattr(ledger.provenance, "now", lambda: "2026-01-02T03:04:05+00:00")
+    for job in ("12", "13"):
+        book.hit("s", "n1", "hung", job)
+    assert book.bad_nodes(2) == ()
+
+
+def test_a_line_behind_one_that_was_cut_is_not_lost(tmp_path: Path) -> None:
+    """As when the disk was full for a moment: the job would be submitted again, and run twice."""
+    store = Store(tmp_path)
+    book = ledger.read(store)
+    book.intend(intent("a"))
+    with open(store.study("s").launches, "a") as file:
+        file.write('{"event": "int')
+    book.intend(intent("b"))
+    book.submitted(book.submissions["b"], "13")
+    assert ledger.read(store).submissions["b"].job == "13"
+
+
 @pytest.mark.parametrize("label", ["clip laion 1M", "a\n#SBATCH --uid=0", "lr=0.1 'x' $(y) %j"])
 def test_a_job_name_is_one_plain_word(label: str) -> None:
     name = job_name("ft5", label, "size scaling", "c0ffee-30e858", 1)

@@ -1,11 +1,12 @@
 """How runs stand, from what lies in the store, in the ledger and in the queue."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from hpc_xfer import batches, claims, failures, files, ledger, situations
+from hpc_xfer import batches, claims, failures, files, ledger, situations, slurm
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.situations import how_it_ended
@@ -79,6 +80,55 @@ def test_children_of_a_failed_parent_are_blocked(book: Ledger) -> None:
 def test_a_requeued_job_is_pending_though_its_run_failed_before(book: Ledger) -> None:
     failures.write(book.store.run(PARENT.id), "hung", "no sign of life", job="12", node="n1")
     assert seen(book, line("12", "PENDING", "BeginTime"))[0] == ("pending", "BeginTime")
+
+
+def test_an_error_of_an_earlier_start_says_nothing_of_the_one_at_work(
+    book: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = book.store.run(PARENT.id)
+    failures.write(folder, "killed", "signal 9", job="12", node="n1")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    claim = claims.take(folder)
+    assert claim is not None
+    assert seen(book, line("12", "RUNNING"))[0] == ("running", "")
+    claim.release()
+    assert seen(book, line("12", "RUNNING"))[0][0] == "pending"
+
+
+def test_a_run_that_failed_is_held_while_its_job_is_there(
+    book: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard may begin it again, so nobody else may."""
+    folder = book.store.run(PARENT.id)
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    claims.take(folder)
+    failures.write(folder, "killed", "signal 9", node="n1")
+    now = situations.survey(PLAN, book.store, book, Queue({"12": line("12", "RUNNING")}))
+    assert (now[PARENT.id].state, now[PARENT.id].held) == ("failed", True)
+    now = situations.survey(PLAN, book.store, book, Queue({"12": line("12", "FAILED")}))
+    assert (now[PARENT.id].state, now[PARENT.id].held) == ("failed", False)
+
+
+def test_clocks_that_differ_do_not_make_an_error_older_than_its_job(book: Ledger) -> None:
+    folder = book.store.run(PARENT.id)
+    failures.write(folder, "nan", "the loss is nan", job="12", node="n1")
+    files.write_json(folder.error, {**json.loads(folder.error.read_text()), "time": 0.0})
+    assert seen(book, line("12", "FAILED"))[0] == ("failed", "nan")
+
+
+def test_jobs_of_others_that_slurm_does_not_show_are_left_to_them(
+    book: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what another member of the group runs would be called lost, and taken from them."""
+    command = tmp_path / "bin/scontrol"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\necho 'PrivateData             = jobs,usage'\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(slurm, "jobs_are_private", slurm.jobs_are_private.__wrapped__)
+    assert seen(book)[0] == ("pending", "job 12 of ada, which Slurm does not show")
+    failures.write(book.store.run(PARENT.id), "nan", "the loss is nan", job="12", node="n1")
+    assert seen(book)[0] == ("failed", "nan")
 
 
 def test_an_error_from_before_the_last_submission_says_nothing_of_it(book: Ledger) -> None:

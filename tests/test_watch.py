@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,19 @@ def test_a_worker_that_hangs_leaves_where_it_hung(
     error = failures.read(guard.store.run(RUN.id))
     assert error is not None and error["class"] == "hung"
     assert "in deep_in_a_library" in capfd.readouterr().err
+
+
+def test_a_job_that_was_suspended_is_not_taken_for_one_that_hangs(guard: Guard) -> None:
+    """Guard and worker stood still together, and the clock went on."""
+    watch = Watch([sys.executable, "-c", "import time; time.sleep(60)"])
+    watch.last_look = watch.last_event = time.time() - 3600
+    guard._look(watch)
+    assert not watch.hung
+    watch.last_event -= 3600
+    guard._look(watch)
+    assert watch.hung
+    while watch.hears():
+        watch.process.kill()
 
 
 def test_a_worker_that_cannot_say_where_it_hangs_is_killed_all_the_same() -> None:
