@@ -8,6 +8,8 @@ a launcher that dies between `sbatch` and the renaming of pickles would leave jo
 start, and pickles are code.
 """
 
+import contextlib
+import io
 import math
 import os
 import pwd
@@ -18,7 +20,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,7 @@ def is_here() -> bool:
 
 def script(request: Request, slurm: Slurm) -> str:
     """The text that `submit` hands to sbatch."""
-    executor = _executor(request, slurm)
+    executor = _executor(request, slurm, _Call())
     return str(executor._make_submission_file_text(shlex.join(request.command), ""))
 
 
@@ -104,18 +105,21 @@ def submit(request: Request, slurm: Slurm) -> str:
         SlurmError: refused. Where `unknown` is set, it may have been taken all the same: look for
             its name in the queue before trying again.
     """
-    executor = _executor(request, slurm)
-    request.logs.mkdir(parents=True, exist_ok=True)
-    before = set(request.logs.glob(".submission_file_*"))
+    call = _Call()
+    executor = _executor(request, slurm, call)
     try:
+        request.logs.mkdir(parents=True, exist_ok=True)
         with _clean_environment(), _quiet():
-            job = executor._submit_command(shlex.join(request.command))
+            executor._submit_command(shlex.join(request.command))
     except Exception as error:  # submitit's own kinds, and what sbatch said as text
-        raise _refusal(error) from error
+        if call.job is None:  # else Slurm has it, and only the script in the logs is amiss
+            raise _refusal(error, call) from error
     finally:
-        for left in set(request.logs.glob(".submission_file_*")) - before:
-            left.unlink()  # a link to <job>_submission.sh, or the script of a refused job
-    return str(job.job_id)
+        if call.file is not None:
+            with contextlib.suppress(OSError):
+                call.file.unlink()  # a link to <job>_submission.sh, or the script of a refused job
+    assert call.job is not None
+    return call.job
 
 
 def flags(request: Request, slurm: Slurm) -> list[str]:
@@ -175,15 +179,34 @@ def log(logs: Path, job: str, task: int = 0) -> Path:
     return logs / f"{job}_{task}_log.out"
 
 
-def _executor(request: Request, slurm: Slurm) -> "SlurmExecutor":
+@dataclass
+class _Call:
+    """How far a call of sbatch came."""
+
+    file: Path | None = None  # that submitit writes the script to
+    made: bool = False
+    job: str | None = None  # once Slurm has said it
+
+
+def _executor(request: Request, slurm: Slurm, call: _Call) -> "SlurmExecutor":
     from submitit import SlurmExecutor
 
     # submitit's types are known in some versions only.
     class Executor(SlurmExecutor):  # type: ignore[misc,unused-ignore]
         """submitit's, with an end to sbatch's own patience (it waits for minutes when full)."""
 
+        def _make_submission_file_text(self, command: str, uid: str) -> str:
+            call.file = Path(self.folder) / f".submission_file_{uid}.sh"
+            return str(super()._make_submission_file_text(command, uid))
+
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            call.made = True
             return ["timeout", str(_SECONDS), "sbatch", str(submission_file_path)]
+
+        @staticmethod
+        def _get_job_id_from_submission_command(string: bytes | str) -> str:
+            call.job = _job_in(string if isinstance(string, str) else string.decode())
+            return call.job
 
         @classmethod
         def affinity(cls) -> int:
@@ -193,6 +216,15 @@ def _executor(request: Request, slurm: Slurm) -> "SlurmExecutor":
     executor = Executor(folder=request.logs.resolve())
     executor.parameters.update(_parameters(request, slurm))
     return executor
+
+
+def _job_in(said: str) -> str:
+    """The id in what sbatch printed; wrappers of a cluster may print other jobs before it."""
+    found = re.search(r"Submitted batch job (\d+)", said)
+    found = found or re.search(r"^(\d+)(?:;\S+)?$", said, re.M)  # --parsable
+    if found is None:
+        raise ValueError(f"it told no job id, but {said!r}")
+    return found[1]
 
 
 def _parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
@@ -326,7 +358,7 @@ def _leaks(name: str) -> bool:
     return name.startswith((*_OF_A_JOB, *_OF_THE_USER)) and name not in _OF_THE_CLUSTER
 
 
-@contextmanager
+@contextlib.contextmanager
 def _clean_environment() -> Iterator[None]:
     """Without what a surrounding job left or the user has set as defaults."""
     gone = {name: os.environ.pop(name) for name in list(os.environ) if _leaks(name)}
@@ -336,23 +368,23 @@ def _clean_environment() -> Iterator[None]:
         os.environ.update(gone)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """submitit prints what sbatch complains of; our error carries it."""
-    import contextlib
-    import io
-
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
-def _refusal(error: Exception) -> SlurmError:
+def _refusal(error: Exception, call: _Call) -> SlurmError:
     words = _words(str(error)) or type(error).__name__
+    if not call.made:
+        return SlurmError(f"no job was submitted: {words}; see the disk and its quota")
     code = getattr(error.__cause__, "returncode", None)
-    if _is_full(words):
+    if code is not None and _is_full(words):  # 124 too: sbatch waits where it is full
         return SubmitLimit(f"Slurm takes no more jobs now: {words}")
-    if code == 124 or any(sign in words for sign in _TRANSIENT):
-        said = f"Slurm did not answer sbatch: {words}; launch again when it does"
+    refused = code is not None and 0 < code < 128 and code != 124  # by no signal and no `timeout`
+    if not refused or any(sign in words for sign in _TRANSIENT):
+        said = f"sbatch gave no clear answer: {words}; launch again, which looks for the job"
         return SlurmError(said, unknown=True)
     return SlurmError(f"Slurm refused a job: {words}; see `doctor` and the site file")
 

@@ -15,7 +15,7 @@ from hpc_xfer.site import RelayPlace, Slurm
 from hpc_xfer.slurm import Limits, Request
 from hpc_xfer.squeue import Line, Queue
 from tests.cluster import Cluster
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Command
 from tests.waiting import wait_for
 
 CPU = Slurm(gpu_option="none", relay=RelayPlace(memory=None))
@@ -278,6 +278,57 @@ def test_what_slurm_does_not_accept_is_told_in_its_words(tmp_path: Path, cluster
         slurm.submit(request, Slurm(partition="nowhere", gpu_option="none"))
     assert not refused.value.unknown
     assert list(tmp_path.glob("*.sh")) == []
+
+
+@pytest.mark.parametrize(
+    ("says", "job"),
+    [
+        ("echo 'budget of job 12 checked'; echo Submitted batch job 123", "123"),
+        ("echo '123;alpha'", "123"),  # --parsable, in a federation
+        ("rm $1; echo Submitted batch job 123", "123"),  # submitit then has no file to rename
+    ],
+)
+def test_a_job_that_slurm_took_is_known_by_its_id(
+    tmp_path: Path, command: Command, says: str, job: str
+) -> None:
+    command("sbatch", says)
+    assert slurm.submit(Request("x", ("true",), tmp_path / "logs", 1), CPU) == job
+
+
+@pytest.mark.parametrize(
+    ("does", "unknown"),
+    [
+        ("echo thanks", True),
+        ("exit 124", True),  # of `timeout`
+        ("kill -9 $$", True),
+        ("echo 'Unable to contact slurm controller' >&2; exit 1", True),
+        ("echo 'Invalid account' >&2; exit 1", False),
+    ],
+)
+def test_only_what_sbatch_itself_refused_is_no_job_for_sure(
+    tmp_path: Path, command: Command, does: str, unknown: bool
+) -> None:
+    command("sbatch", does)
+    with pytest.raises(SlurmError) as error:
+        slurm.submit(Request("x", ("true",), tmp_path / "logs", 1), CPU)
+    assert error.value.unknown == unknown
+
+
+def test_a_script_that_cannot_be_written_is_no_job(tmp_path: Path, command: Command) -> None:
+    command("sbatch", "echo Submitted batch job 123")
+    logs = tmp_path / "logs"
+    logs.write_text("")
+    with pytest.raises(SlurmError, match=r"no job was submitted: .*File exists") as error:
+        slurm.submit(Request("x", ("true",), logs, 1), CPU)
+    assert not error.value.unknown
+
+
+def test_the_script_of_another_launch_is_left_alone(tmp_path: Path, command: Command) -> None:
+    other = tmp_path / ".submission_file_of_another.sh"
+    command("sbatch", f"touch '{other}'; echo Submitted batch job 123")
+    slurm.submit(Request("x", ("true",), tmp_path, 1), CPU)
+    assert other.exists()
+    assert [path.name for path in tmp_path.glob(".submission_file_*")] == [other.name]
 
 
 def test_an_element_that_asks_for_it_is_requeued_alone(tmp_path: Path, cluster: Cluster) -> None:
