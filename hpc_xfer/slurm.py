@@ -336,7 +336,10 @@ _ITSELF = '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_A
 _TEARDOWN = [
     "code=$?",
     f'if [ "$code" -eq {AGAIN} ]; then  # interrupted, saved, to be continued',
-    f"    scontrol requeue {_ITSELF} && sleep 120  # ended by it",
+    "    for attempt in {1..20}; do  # slurmctld may be down for some minutes",
+    f"        scontrol requeue {_ITSELF} && sleep 120 && break  # ended by it",
+    "        sleep 15",
+    "    done",
     "fi",
     'exit "$code"',
 ]

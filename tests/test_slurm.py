@@ -23,7 +23,10 @@ TEARDOWN = """
 # teardown
 code=$?
 if [ "$code" -eq 85 ]; then  # interrupted, saved, to be continued
-    scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" && sleep 120  # ended by it
+    for attempt in {1..20}; do  # slurmctld may be down for some minutes
+        scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" && sleep 120 && break  # ended by it
+        sleep 15
+    done
 fi
 exit "$code\""""  # noqa: E501
 
@@ -329,6 +332,44 @@ def test_the_script_of_another_launch_is_left_alone(tmp_path: Path, command: Com
     slurm.submit(Request("x", ("true",), tmp_path, 1), CPU)
     assert other.exists()
     assert [path.name for path in tmp_path.glob(".submission_file_*")] == [other.name]
+
+
+def calls_of_a_job_that_ends(
+    code: int, scontrol: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """What its batch script calls afterwards."""
+    log = tmp_path / "calls"
+    log.touch()
+    command("srun", f"exit {code}")
+    command("sleep", f'echo "sleep $1" >> {log}')
+    command("scontrol", f'echo "$*" >> {log}; {scontrol.format(log=log)}')
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    text = slurm.script(pretraining(1), CPU)
+    done = subprocess.run(["bash", "-c", text], capture_output=True)
+    assert done.returncode == code
+    return log.read_text().splitlines()
+
+
+def test_a_job_asks_to_be_requeued_until_slurmctld_is_back(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_at_the_third = "[ $(grep -c requeue {log}) = 3 ]"
+    calls = calls_of_a_job_that_ends(85, back_at_the_third, tmp_path, command, monkeypatch)
+    again = ["requeue 12", "sleep 15"]
+    assert calls == [*again, *again, "requeue 12", "sleep 120"]
+
+
+def test_a_job_does_not_ask_to_be_requeued_for_ever(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = calls_of_a_job_that_ends(85, "false", tmp_path, command, monkeypatch)
+    assert calls == 20 * ["requeue 12", "sleep 15"]
+
+
+def test_a_job_that_failed_does_not_ask_to_be_requeued(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert calls_of_a_job_that_ends(1, "true", tmp_path, command, monkeypatch) == []
 
 
 def test_an_element_that_asks_for_it_is_requeued_alone(tmp_path: Path, cluster: Cluster) -> None:
