@@ -80,7 +80,7 @@ class Request:
 class Limits:
     """What Slurm would take now."""
 
-    array: int = 1001  # elements of one array: Slurm limits the index
+    array: int = 1001  # elements of one array
     room: int | None = None  # more elements; None: nothing known
 
 
@@ -442,28 +442,40 @@ def ended(jobs: Collection[str]) -> dict[str, Line]:
 
 
 def limits(slurm: Slurm, now: Queue) -> Limits:
-    """How large an array may be and how many elements more fit into the queue.
-
-    Raises:
-        SlurmError: Slurm does not answer.
-    """
-    config = dict(re.findall(r"^(\w+)\s+= (\d+)", _ask(["scontrol", "show", "config"]), re.M))
-    array = int(config.get("MaxArraySize", Limits.array))
-    rooms = list(_submit_rooms(slurm, now))
-    if most := int(config.get("MaxJobCount", 0)):
+    """How large an array may be and how many elements more fit into the queue."""
+    config = _config()
+    rooms = list(_submit_rooms(slurm, now, config.get("ClusterName")))
+    for most in _numbers(config, "MaxJobCount"):
         rooms.append(most - max(1, min(_SPARE_JOBS, most // 10)) - now.everybodys)
     if slurm.max_jobs is not None:
         rooms.append(slurm.max_jobs - now.mine)
-    if slurm.max_array is not None:
-        array = min(array, slurm.max_array)
-    return Limits(max(1, array), max(0, min(rooms)) if rooms else None)
+    return Limits(_array(slurm, config), max(0, min(rooms)) if rooms else None)
 
 
-def _submit_rooms(slurm: Slurm, now: Queue) -> Iterator[int]:
+def _config() -> dict[str, str]:
+    """Slurm's own settings; none where they are not shown to users."""
+    try:
+        text = _ask(["scontrol", "show", "config"])
+    except SlurmError:
+        return {}
+    return dict(re.findall(r"^(\w+)\s+= (.*\S)", text, re.M))
+
+
+def _array(slurm: Slurm, config: Mapping[str, str]) -> int:
+    """Elements of an array: Slurm limits the index, and may limit the number as well."""
+    most = [next(_numbers(config, "MaxArraySize"), Limits.array)]
+    parameters = config.get("SchedulerParameters", "")
+    most += map(int, re.findall(r"\bmax_array_tasks=(\d+)", parameters))
+    most += [slurm.max_array] if slurm.max_array is not None else []
+    return max(1, min(most))
+
+
+def _submit_rooms(slurm: Slurm, now: Queue, cluster: str | None) -> Iterator[int]:
     """By the limits of my association and of the QOS that applies; nothing without accounting."""
     columns = ["DefaultAccount", "Account", "Partition", "DefaultQOS", "MaxSubmitJobs",
                "GrpSubmitJobs"]  # fmt: skip
     command = ["sacctmgr", "-n", "-P", "show", "user", user(), "withassoc"]
+    command += [f"cluster={cluster}"] if cluster else []  # one slurmdbd may serve several
     qos = {slurm.qos} if slurm.qos else set()
     for row in _table(command, columns):
         if row["Account"] != (slurm.account or row["DefaultAccount"]):
@@ -480,7 +492,7 @@ def _submit_rooms(slurm: Slurm, now: Queue) -> Iterator[int]:
 
 
 def _numbers(row: Mapping[str, str], *keys: str) -> Iterator[int]:
-    return (int(row[key]) for key in keys if row[key].isdigit())
+    return (int(row[key]) for key in keys if row.get(key, "").isdigit())
 
 
 def _table(command: list[str], columns: list[str]) -> list[dict[str, str]]:

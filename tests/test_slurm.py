@@ -428,6 +428,24 @@ def test_limits_are_slurms_or_the_sites_if_those_are_lower(cluster: Cluster) -> 
     assert slurm.limits(few, now) == Limits(50, 7 - now.mine)
 
 
+def test_where_slurm_shows_no_settings_its_defaults_are_assumed(command: Command) -> None:
+    command("scontrol", "echo 'slurm_load_ctl_conf error: Access/permission denied' >&2; exit 1")
+    command("sacctmgr", "exit 1")
+    assert slurm.limits(CPU, Queue()) == Limits(1001, None)
+
+
+def test_an_array_has_no_more_elements_than_slurm_takes(
+    tmp_path: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    cluster = make_cluster(nodes=1, settings={"SchedulerParameters": "max_array_tasks=3"})
+    cluster.drain()
+    most = slurm.limits(CPU, slurm.queue()).array
+    assert most == 3
+    slurm.submit(Request("x", ("true",), tmp_path, 1, array=most), CPU)
+    with pytest.raises(SlurmError, match="Invalid job array specification"):
+        slurm.submit(Request("x", ("true",), tmp_path, 1, array=most + 1), CPU)
+
+
 def test_a_full_queue_is_told_apart_from_a_refusal(
     tmp_path: Path, make_cluster: Callable[..., Cluster]
 ) -> None:
@@ -485,6 +503,21 @@ def test_a_limit_of_the_association_is_kept(
     assert slurm.limits(CPU, slurm.queue()).room == 1
     with pytest.raises(SubmitLimit):
         slurm.submit(request, CPU)
+
+
+def test_a_limit_on_another_cluster_of_the_same_accounting_is_none_here(
+    make_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = make_cluster(nodes=1, accounting=True)
+    change = ("sacctmgr", "-i")
+    cluster.run(*change, "add", "cluster", "elsewhere")
+    if slurm.user() != "root":  # who is there from the start
+        who = (slurm.user(), "account=root", "cluster=elsewhere")
+        cluster.run(*change, "add", "user", *who)
+    where = ("where", f"name={slurm.user()}", "cluster=elsewhere")
+    cluster.run(*change, "modify", "user", *where, "set", "MaxSubmitJobs=1")
+    cluster.limit_submits(3)
+    assert slurm.limits(CPU, slurm.queue()).room == 3
 
 
 def test_room_is_what_slurm_takes_where_jobs_that_ended_count(
