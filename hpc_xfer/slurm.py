@@ -566,6 +566,7 @@ def _run(command: list[str], text: str | None = None) -> subprocess.CompletedPro
 def _call(command: list[str], text: str | None, seconds: float) -> subprocess.CompletedProcess[str]:
     """Names of other people's jobs may hold bytes that are no text."""
     env = {name: value for name, value in os.environ.items() if not _leaks(name)}
+    env["SLURM_BITSTR_LEN"] = "0"  # else a list of elements is cut after 64 characters
     return subprocess.run(
         command, input=text, capture_output=True, encoding="utf-8", errors="replace",
         env=env, timeout=seconds,

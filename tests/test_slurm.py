@@ -12,6 +12,7 @@ import pytest
 from hpc_xfer import site, slurm, squeue
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.site import RelayPlace, Slurm
+from hpc_xfer.situations import how_it_ended
 from hpc_xfer.slurm import Limits, Request
 from hpc_xfer.squeue import Line, Queue
 from tests.cluster import Cluster
@@ -227,17 +228,46 @@ def test_a_job_of_our_name_is_ours_only_if_we_submitted_it() -> None:
     assert [line.user for line in Queue(lines).named("pre.a.1", "ada")] == ["ada"]
 
 
-def test_accounting_is_read_without_what_never_began() -> None:
+def test_accounting_is_read_with_the_elements_that_never_began() -> None:
     text = (
         "12|12|CANCELLED by 1000|n1|00:00:05|pre.a\n"
         "13_4|19|OUT_OF_MEMORY|n2|00:01:00|ft5.a\n"
-        "13_[5-9]|13|CANCELLED by 0|None assigned|00:00:00|ft5.a\n"
+        "13_[3-5%2]|13|CANCELLED by 0|None assigned|00:00:00|ft5.a\n"
+        "14_[1,11-15:2]|14|CANCELLED|None assigned|00:00:00|ft5.a\n"
+        "15|15|CANCELLED|None assigned|00:00:00|ft5.a\n"
     )
     found = squeue.read_accounting(text)
-    assert {job: line.state for job, line in found.items()} == {
-        "12": "CANCELLED",
-        "13_4": "OUT_OF_MEMORY",
+    assert {job: how_it_ended(line) for job, line in found.items()} == {
+        "12": "cancelled",
+        "13_3": "cancelled",
+        "13_4": "out of memory",
+        "13_5": "cancelled",
+        "14_1": "dependency",
+        "14_11": "dependency",
+        "14_13": "dependency",
+        "14_15": "dependency",
+        "15": "dependency",
     }
+
+
+def test_accounting_tells_how_elements_ended_that_never_began(
+    tmp_path: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    cluster = make_cluster(nodes=1, accounting=True)
+    cluster.drain()
+    parent = slurm.submit(Request("pre.x.1", ("false",), tmp_path, 1), CPU)
+    child = Request("ft1.x.1", ("true",), tmp_path, 1, array=60, after_ok=(parent,))
+    cancelled, left = slurm.submit(child, CPU), slurm.submit(replace(child, array=2), CPU)
+    slurm.cancel([f"{cancelled}_{index}" for index in range(0, 60, 3)])
+    slurm.cancel([cancelled])  # of whose elements 64 characters would tell but some
+    cluster.resume()
+    some = {f"{cancelled}_{index}" for index in range(60) if index % 3}
+    both = {f"{left}_0", f"{left}_1"}
+    wait_for(lambda: (some | both) <= slurm.ended([cancelled, left]).keys())
+    ended, queue = slurm.ended([cancelled, left]), slurm.queue().lines
+    for lines in (ended, queue):
+        assert {how_it_ended(lines[job]) for job in some} == {"cancelled"}
+        assert {how_it_ended(lines[job]) for job in both} == {"dependency"}
 
 
 @pytest.mark.parametrize(
