@@ -197,7 +197,9 @@ def _executor(request: Request, slurm: Slurm, call: _Call) -> "SlurmExecutor":
 
         def _make_submission_file_text(self, command: str, uid: str) -> str:
             call.file = Path(self.folder) / f".submission_file_{uid}.sh"
-            return str(super()._make_submission_file_text(command, uid))
+            text = str(super()._make_submission_file_text(command, uid))
+            # A relay has nothing to save, and would end by it; but submitit always asks for one.
+            return re.sub(r"#SBATCH --signal=.*\n", "", text) if request.relay else text
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             call.made = True

@@ -134,7 +134,6 @@ def test_the_relay_on_a_cpu_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         "#SBATCH --open-mode=append",
         "#SBATCH --output=/logs/%j_0_log.out",
         "#SBATCH --requeue",
-        "#SBATCH --signal=USR2@120",
         "#SBATCH --time=30",
     ]
 
