@@ -4,6 +4,7 @@ The nodes are drained, so that everything stays in the queue.
 """
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -140,6 +141,20 @@ def test_a_cancelled_study_is_launched_again_from_where_it_was(
     assert drained.live() == []
     assert study.launch()["submitted"]["runs"] == 3
     assert queued(study) == once_each(study)
+
+
+def test_a_rehearsal_is_looked_at_and_cancelled_by_what_its_launch_tells(
+    tmp_path: Path, shards: Path, drained: Cluster
+) -> None:
+    study = Study(tmp_path, shards)
+    *_, last = study.call("launch", "--rehearse").splitlines()
+    words = [*study.command("status")[1:], "--rehearsal"]
+    assert shlex.split(last)[:4] == ["next:", "python", *words[:2]]
+    assert sorted(shlex.split(last)[4:]) == sorted(words[2:])
+    assert json.loads(study.call("status", "--json", "--rehearsal"))["counts"]["pending"] == 3
+    told = json.loads(study.call("cancel", "--json", "--rehearsal"))
+    assert told["study"] == "faults-rehearsal" and len(told["cancelled"]) == 3
+    assert drained.live() == []
 
 
 def relay(study: Study) -> "subprocess.CompletedProcess[str]":
