@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpc_xfer import cli, files, ledger, lock, prepare, slurm, study
+from hpc_xfer import cli, files, ledger, lock, prepare, rehearsal, slurm, study
 from hpc_xfer import site as sites
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.squeue import Queue
@@ -88,10 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m hpc_xfer.cancel grids/size_scaling.yaml",
     )
     cli.add_grid_arguments(parser)
+    parser.add_argument("--rehearsal", action="store_true", help="of the last rehearsal")
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)
     asked = study.load(args.grid)
     store = cli.store_of(args.store, sites.load(args.site))
+    if args.rehearsal:
+        asked, store = rehearsal.last(asked, store)
     done = cancel(store, asked.name)
     if args.json:
         print(json.dumps({"study": asked.name, **done.as_json()}, indent=2))

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,6 +57,13 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--site", type=Path, metavar="FILE", help="what is special about this cluster"
     )
+
+
+def again(args: argparse.Namespace, *more: str) -> str:
+    """What another command on the same study is to be given."""
+    places = ["--store", args.store] if args.store else []
+    places += ["--site", str(args.site)] if args.site else []
+    return shlex.join([str(args.grid), *places, *more])
 
 
 def store_of(given: str | None, site: "Site") -> "Store":

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hpc_xfer.ledger import Submission
@@ -37,8 +36,8 @@ class Handed:
             "blocked": self.blocked, "relay": self.relay,
         }  # fmt: skip
 
-    def sentences(self, grid: Path, jobs_may_submit: bool) -> Iterator[str]:
-        """For people, with what to do next."""
+    def sentences(self, study: str, jobs_may_submit: bool) -> Iterator[str]:
+        """For people, with what to do next; `study`: how commands are told of it."""
         yield (
             f"submitted {self.runs:,} runs: {len(self.submitted):,} jobs with {self.elements:,} "
             f"elements; {self.live:,} runs were in the queue already"
@@ -54,7 +53,7 @@ class Handed:
             )
         if self.relay:
             yield f"relay: job {self.relay}"
-        yield f"next: python -m hpc_xfer.status {grid}"
+        yield f"next: python -m hpc_xfer.status {study}"
 
     @property
     def over(self) -> bool:

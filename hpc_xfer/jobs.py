@@ -74,6 +74,8 @@ def by_hand(order: Order, done: set[str]) -> Iterator[str]:
     places |= {"PYTHON": sys.executable, "GRID": str(order.asked.path.resolve())}
     places |= {"SITE": str(order.site_file)} if order.site_file else {}
     yield "export " + " ".join(f"{name}={shlex.quote(to)}" for name, to in places.items())
+    # In a federation sbatch adds the name of the cluster, which no dependency takes.
+    yield 'submit() { local job && job=$(sbatch --parsable "$@") && echo "${job%%;*}"; }'
     known: dict[str, str] = {}
     for batch in _batches(order, order.whole.without(done)):
         resources = getattr(order.asked.resources, batch.kind)
@@ -81,16 +83,17 @@ def by_hand(order: Order, done: set[str]) -> Iterator[str]:
         request = request_of(order, batch, 1)
         options = slurm.flags(request, order.site.slurm)
         if batch.kind == "pretrain":
-            known[batch.packs[0].runs[0].id] = job = f"pre_{len(known) + 1}"
-            script, found = "pretrain.sbatch", f"{job}="
+            script, found = "pretrain.sbatch", f"pre_{len(known) + 1}"
+            known[batch.packs[0].runs[0].id] = found
         else:
             options.append(f"--array=0-{len(batch.packs) - 1}")
             after = [known[parent.id] for parent in batch.parents if parent.id in known]
             options += [f"--dependency=afterok:${job}" for job in after]
             options += ["--kill-on-invalid-dep=yes"] if after else []
-            script, found = "finetune_array.sbatch", "jobs+=:"
+            script, found = "finetune_array.sbatch", "tune"
         path = shlex.quote(str(scripts / script))
-        yield f"{found}$(BATCH={batch.id} sbatch --parsable {' '.join(options)} {path})"
+        yield f"{found}=$(BATCH={batch.id} submit {' '.join(options)} {path})"
+        yield f"jobs+=:${found}"
     path = shlex.quote(str(scripts / "collect.sbatch"))
     yield f"sbatch ${{jobs:+--dependency=afterany$jobs}} {path}"
 

@@ -97,7 +97,8 @@ def _submit(order: Order, args: argparse.Namespace) -> int:
         told = {"schema": 1, "study": order.asked.name, **handed.as_json()}
         print(json.dumps(told, indent=2))
     else:
-        for line in handed.sentences(args.grid, order.site.slurm.jobs_may_submit):
+        what = cli.again(args, *(["--rehearsal"] if args.rehearse else []))
+        for line in handed.sentences(what, order.site.slurm.jobs_may_submit):
             print(line)
     return 1 if handed.given_up else 0
 

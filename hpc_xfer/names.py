@@ -1,5 +1,6 @@
 """Names that show only what differs: in a table of 200 runs, what they share stands once above."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -53,6 +54,17 @@ def pretrain_labels(parents: Sequence[Run]) -> dict[str, str]:
     return labels | {run_id: f"{labels[run_id]} #{tag}" for run_id, tag in unclear.items()}
 
 
+def brief(label: str) -> str:
+    """For names of files and jobs: what is cut from a long label (file systems take 255 bytes in
+    all) is told apart by a digest.
+    """
+    whole = label.encode()
+    if len(whole) <= _BRIEF:
+        return label
+    start = whole[:_BRIEF].decode(errors="ignore").rstrip()
+    return f"{start} {hashlib.sha256(whole).hexdigest()[:6]}"
+
+
 def label(run: Run, labels: Mapping[str, str]) -> str:
     """Of the encoder that a run makes or starts from, given those of the pre-trainings."""
     if not isinstance(run.recipe, Finetune):
@@ -75,6 +87,7 @@ def without_snapshot(label: str) -> str:
     return label.rpartition(_AT)[0] if label.endswith(_SEEN) else label
 
 
+_BRIEF = 60  # bytes
 _AT, _SEEN = " at ", " seen"
 
 

@@ -39,7 +39,7 @@ def request_of(order: Order, batch: Batch, number: int) -> Request:
     study = order.asked.name
     parent = batch.parents[0] if batch.parents else batch.packs[0].runs[0]
     kind = "pre" if batch.kind == "pretrain" else f"ft{batch.shots}"
-    label, key = order.labels[parent.id], f"{batch.id}-{order.store.tag}"
+    label, key = names.brief(order.labels[parent.id]), f"{batch.id}-{order.store.tag}"
     return Request(
         name=job_name(kind, label, study, key, number),
         command=command(order, "job", "--batch", batch.id),

@@ -80,7 +80,8 @@ def _link_boards(whole: Plan, store: Store, study_name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     labels = names.pretrain_labels(whole.of("pretrain"))
     for run in whole.of("pretrain"):
-        link = folder / f"{labels[run.id].replace(' ', '-').replace('/', '-')}-{run.id}"
+        label = names.brief(labels[run.id]).replace(" ", "-").replace("/", "-")
+        link = folder / f"{label}-{run.id}"
         target = os.path.relpath(store.run(run.id).tensorboard, folder)
         if not link.is_symlink():
             with contextlib.suppress(FileExistsError):  # another launch made it just now

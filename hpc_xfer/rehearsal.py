@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hpc_xfer.errors import StudyError
 from hpc_xfer.recipes import Finetune, Pretrain, Trained
 from hpc_xfer.store import Store
 from hpc_xfer.study import Resources, Study
@@ -39,6 +40,18 @@ def newest(store: Store) -> Store | None:
     """The last rehearsal's store."""
     found = sorted(store.root.parent.glob(f"{store.root.name}-rehearsal-*"))
     return Store(found[-1]) if found else None
+
+
+def last(asked: Study, store: Store) -> tuple[Study, Store]:
+    """A study's last rehearsal.
+
+    Raises:
+        StudyError: there is none.
+    """
+    found = newest(store)
+    if found is None:
+        raise StudyError(f"{store.root}: no rehearsal beside it; launch with --rehearse")
+    return of(asked), found
 
 
 def _short(recipe: Pretrain) -> Pretrain:

@@ -92,6 +92,17 @@ class Slurm(Noun):
             raise ValueError("max_memory_per_gpu needs a memory_per_gpu that is not above it")
         return self
 
+    @model_validator(mode="after")
+    def _the_signal_comes_after_the_start(self) -> "Slurm":
+        least = (self.signal_seconds + 60) // 60 + 1
+        if self.max_minutes is not None and self.max_minutes < least:
+            raise ValueError(
+                f"max_minutes: {self.max_minutes} leaves jobs no time before they are told to save "
+                f"(signal_seconds: {self.signal_seconds}, or a minute earlier); set {least} or "
+                "more, or fewer signal_seconds"
+            )
+        return self
+
 
 class Site(Noun):
     """Paths are relative to the site file."""

@@ -17,7 +17,7 @@ from hpc_xfer import claims, failures, progress, slurm
 from hpc_xfer.failures import PASSING
 from hpc_xfer.ledger import Element, Ledger
 from hpc_xfer.plan import Plan, Run
-from hpc_xfer.squeue import Line, Queue
+from hpc_xfer.squeue import NEVER_SATISFIED, Line, Queue
 from hpc_xfer.store import Store
 
 State = Literal["done", "running", "pending", "blocked", "failed", "lost", "missing"]
@@ -116,7 +116,7 @@ def how_it_ended(line: Line | None) -> str:
     """Our class for what Slurm says of a job that is over; `killed` where it says nothing."""
     if line is None or line.live:
         return "killed"
-    if line.state == "CANCELLED" and "Dependency" in line.reason:
+    if line.state == "CANCELLED" and line.reason == NEVER_SATISFIED:  # `Dependency`: by a person
         return "dependency"
     return _ENDS.get(line.state, "killed")
 

@@ -8,6 +8,8 @@ a launcher that dies between `sbatch` and the renaming of pickles would leave jo
 start, and pickles are code.
 """
 
+import contextlib
+import io
 import math
 import os
 import pwd
@@ -18,7 +20,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -80,7 +81,7 @@ class Request:
 class Limits:
     """What Slurm would take now."""
 
-    array: int = 1001  # elements of one array: Slurm limits the index
+    array: int = 1001  # elements of one array
     room: int | None = None  # more elements; None: nothing known
 
 
@@ -93,7 +94,7 @@ def is_here() -> bool:
 
 def script(request: Request, slurm: Slurm) -> str:
     """The text that `submit` hands to sbatch."""
-    executor = _executor(request, slurm)
+    executor = _executor(request, slurm, _Call())
     return str(executor._make_submission_file_text(shlex.join(request.command), ""))
 
 
@@ -105,18 +106,21 @@ def submit(request: Request, slurm: Slurm) -> str:
         SlurmError: refused. Where `unknown` is set, it may have been taken all the same: look for
             its name in the queue before trying again.
     """
-    executor = _executor(request, slurm)
-    request.logs.mkdir(parents=True, exist_ok=True)
-    before = set(request.logs.glob(".submission_file_*"))
+    call = _Call()
+    executor = _executor(request, slurm, call)
     try:
+        request.logs.mkdir(parents=True, exist_ok=True)
         with _clean_environment(), _quiet():
-            job = executor._submit_command(shlex.join(request.command))
+            executor._submit_command(shlex.join(request.command))
     except Exception as error:  # submitit's own kinds, and what sbatch said as text
-        raise _refusal(error) from error
+        if call.job is None:  # else Slurm has it, and only the script in the logs is amiss
+            raise _refusal(error, call) from error
     finally:
-        for left in set(request.logs.glob(".submission_file_*")) - before:
-            left.unlink()  # a link to <job>_submission.sh, or the script of a refused job
-    return str(job.job_id)
+        if call.file is not None:
+            with contextlib.suppress(OSError):
+                call.file.unlink()  # a link to <job>_submission.sh, or the script of a refused job
+    assert call.job is not None
+    return call.job
 
 
 def flags(request: Request, slurm: Slurm) -> list[str]:
@@ -176,15 +180,36 @@ def log(logs: Path, job: str, task: int = 0) -> Path:
     return logs / f"{job}_{task}_log.out"
 
 
-def _executor(request: Request, slurm: Slurm) -> "SlurmExecutor":
+@dataclass
+class _Call:
+    """How far a call of sbatch came."""
+
+    file: Path | None = None  # that submitit writes the script to
+    made: bool = False
+    job: str | None = None  # once Slurm has said it
+
+
+def _executor(request: Request, slurm: Slurm, call: _Call) -> "SlurmExecutor":
     from submitit import SlurmExecutor
 
     # submitit's types are known in some versions only.
     class Executor(SlurmExecutor):  # type: ignore[misc,unused-ignore]
         """submitit's, with an end to sbatch's own patience (it waits for minutes when full)."""
 
+        def _make_submission_file_text(self, command: str, uid: str) -> str:
+            call.file = Path(self.folder) / f".submission_file_{uid}.sh"
+            text = str(super()._make_submission_file_text(command, uid))
+            # A relay has nothing to save, and would end by it; but submitit always asks for one.
+            return re.sub(r"#SBATCH --signal=.*\n", "", text) if request.relay else text
+
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            call.made = True
             return ["timeout", str(_SECONDS), "sbatch", str(submission_file_path)]
+
+        @staticmethod
+        def _get_job_id_from_submission_command(string: bytes | str) -> str:
+            call.job = _job_in(string if isinstance(string, str) else string.decode())
+            return call.job
 
         @classmethod
         def affinity(cls) -> int:
@@ -194,6 +219,15 @@ def _executor(request: Request, slurm: Slurm) -> "SlurmExecutor":
     executor = Executor(folder=request.logs.resolve())
     executor.parameters.update(_parameters(request, slurm))
     return executor
+
+
+def _job_in(said: str) -> str:
+    """The id in what sbatch printed; wrappers of a cluster may print other jobs before it."""
+    found = re.search(r"Submitted batch job (\d+)", said)
+    found = found or re.search(r"^(\d+)(?:;\S+)?$", said, re.M)  # --parsable
+    if found is None:
+        raise ValueError(f"it told no job id, but {said!r}")
+    return found[1]
 
 
 def _parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
@@ -305,7 +339,10 @@ _ITSELF = '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_A
 _TEARDOWN = [
     "code=$?",
     f'if [ "$code" -eq {AGAIN} ]; then  # interrupted, saved, to be continued',
-    f"    scontrol requeue {_ITSELF} && sleep 120  # ended by it",
+    "    for attempt in {1..20}; do  # slurmctld may be down for some minutes",
+    f"        scontrol requeue {_ITSELF} && sleep 120 && break  # ended by it",
+    "        sleep 15",
+    "    done",
     "fi",
     'exit "$code"',
 ]
@@ -327,7 +364,7 @@ def _leaks(name: str) -> bool:
     return name.startswith((*_OF_A_JOB, *_OF_THE_USER)) and name not in _OF_THE_CLUSTER
 
 
-@contextmanager
+@contextlib.contextmanager
 def _clean_environment() -> Iterator[None]:
     """Without what a surrounding job left or the user has set as defaults."""
     gone = {name: os.environ.pop(name) for name in list(os.environ) if _leaks(name)}
@@ -337,23 +374,23 @@ def _clean_environment() -> Iterator[None]:
         os.environ.update(gone)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """submitit prints what sbatch complains of; our error carries it."""
-    import contextlib
-    import io
-
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
-def _refusal(error: Exception) -> SlurmError:
+def _refusal(error: Exception, call: _Call) -> SlurmError:
     words = _words(str(error)) or type(error).__name__
+    if not call.made:
+        return SlurmError(f"no job was submitted: {words}; see the disk and its quota")
     code = getattr(error.__cause__, "returncode", None)
-    if _is_full(words):
+    if code is not None and _is_full(words):  # 124 too: sbatch waits where it is full
         return SubmitLimit(f"Slurm takes no more jobs now: {words}")
-    if code == 124 or any(sign in words for sign in _TRANSIENT):
-        said = f"Slurm did not answer sbatch: {words}; launch again when it does"
+    refused = code is not None and 0 < code < 128 and code != 124  # by no signal and no `timeout`
+    if not refused or any(sign in words for sign in _TRANSIENT):
+        said = f"sbatch gave no clear answer: {words}; launch again, which looks for the job"
         return SlurmError(said, unknown=True)
     return SlurmError(f"Slurm refused a job: {words}; see `doctor` and the site file")
 
@@ -433,28 +470,40 @@ def ended(jobs: Collection[str]) -> dict[str, Line]:
 
 
 def limits(slurm: Slurm, now: Queue) -> Limits:
-    """How large an array may be and how many elements more fit into the queue.
-
-    Raises:
-        SlurmError: Slurm does not answer.
-    """
-    config = dict(re.findall(r"^(\w+)\s+= (\d+)", _ask(["scontrol", "show", "config"]), re.M))
-    array = int(config.get("MaxArraySize", Limits.array))
-    rooms = list(_submit_rooms(slurm, now))
-    if most := int(config.get("MaxJobCount", 0)):
+    """How large an array may be and how many elements more fit into the queue."""
+    config = _config()
+    rooms = list(_submit_rooms(slurm, now, config.get("ClusterName")))
+    for most in _numbers(config, "MaxJobCount"):
         rooms.append(most - max(1, min(_SPARE_JOBS, most // 10)) - now.everybodys)
     if slurm.max_jobs is not None:
         rooms.append(slurm.max_jobs - now.mine)
-    if slurm.max_array is not None:
-        array = min(array, slurm.max_array)
-    return Limits(max(1, array), max(0, min(rooms)) if rooms else None)
+    return Limits(_array(slurm, config), max(0, min(rooms)) if rooms else None)
 
 
-def _submit_rooms(slurm: Slurm, now: Queue) -> Iterator[int]:
+def _config() -> dict[str, str]:
+    """Slurm's own settings; none where they are not shown to users."""
+    try:
+        text = _ask(["scontrol", "show", "config"])
+    except SlurmError:
+        return {}
+    return dict(re.findall(r"^(\w+)\s+= (.*\S)", text, re.M))
+
+
+def _array(slurm: Slurm, config: Mapping[str, str]) -> int:
+    """Elements of an array: Slurm limits the index, and may limit the number as well."""
+    most = [next(_numbers(config, "MaxArraySize"), Limits.array)]
+    parameters = config.get("SchedulerParameters", "")
+    most += map(int, re.findall(r"\bmax_array_tasks=(\d+)", parameters))
+    most += [slurm.max_array] if slurm.max_array is not None else []
+    return max(1, min(most))
+
+
+def _submit_rooms(slurm: Slurm, now: Queue, cluster: str | None) -> Iterator[int]:
     """By the limits of my association and of the QOS that applies; nothing without accounting."""
     columns = ["DefaultAccount", "Account", "Partition", "DefaultQOS", "MaxSubmitJobs",
                "GrpSubmitJobs"]  # fmt: skip
     command = ["sacctmgr", "-n", "-P", "show", "user", user(), "withassoc"]
+    command += [f"cluster={cluster}"] if cluster else []  # one slurmdbd may serve several
     qos = {slurm.qos} if slurm.qos else set()
     for row in _table(command, columns):
         if row["Account"] != (slurm.account or row["DefaultAccount"]):
@@ -471,7 +520,7 @@ def _submit_rooms(slurm: Slurm, now: Queue) -> Iterator[int]:
 
 
 def _numbers(row: Mapping[str, str], *keys: str) -> Iterator[int]:
-    return (int(row[key]) for key in keys if row[key].isdigit())
+    return (int(row[key]) for key in keys if row.get(key, "").isdigit())
 
 
 def _table(command: list[str], columns: list[str]) -> list[dict[str, str]]:
@@ -545,6 +594,7 @@ def _run(command: list[str], text: str | None = None) -> subprocess.CompletedPro
 def _call(command: list[str], text: str | None, seconds: float) -> subprocess.CompletedProcess[str]:
     """Names of other people's jobs may hold bytes that are no text."""
     env = {name: value for name, value in os.environ.items() if not _leaks(name)}
+    env["SLURM_BITSTR_LEN"] = "0"  # else a list of elements is cut after 64 characters
     return subprocess.run(
         command, input=text, capture_output=True, encoding="utf-8", errors="replace",
         env=env, timeout=seconds,

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 _ENDED = {
@@ -10,6 +10,7 @@ _ENDED = {
     "PREEMPTED", "REVOKED", "TIMEOUT", "LAUNCH_FAILED", "RECONFIG_FAIL",
 }  # fmt: skip
 FIELDS = "%F|%K|%A|%T|%u|%q|%N|%M|%r|%j"  # the name last: it may hold anything
+NEVER_SATISFIED = "DependencyNeverSatisfied"  # why Slurm cancels a job behind one that failed
 ACCOUNTED = "JobID,JobIDRaw,State,NodeList,Elapsed,JobName"
 
 
@@ -84,14 +85,29 @@ def minutes_of(text: str) -> float | None:
 
 
 def read_accounting(text: str) -> dict[str, Line]:
-    """Lines from sacct's text, without condensed rows of elements that never began."""
-    found = {}
+    """Lines from sacct's text; a condensed row of elements that never began is a line for each."""
+    alone: dict[str, Line] = {}
+    condensed: dict[str, Line] = {}
     for row in text.splitlines():
         parts = row.split("|", 5)
-        if len(parts) < 6 or "[" in parts[0]:
+        if len(parts) < 6:
             continue
         job, raw, state, nodes, elapsed, name = parts
-        word = state.split(" ")[0]  # CANCELLED by 1000
         nodes = "" if nodes == "None assigned" else nodes
-        found[job] = Line(job, raw, name, word, nodes=nodes, elapsed=elapsed)
-    return found
+        # A person cancels by their user id, and Slurm itself what waits for a parent that failed.
+        reason = NEVER_SATISFIED if state == "CANCELLED" and not nodes else ""
+        word = state.split(" ")[0]  # CANCELLED by 1000
+        for each in _expanded(job):
+            line = Line(each, raw, name, word, nodes=nodes, elapsed=elapsed, reason=reason)
+            (condensed if "[" in job else alone)[each] = line
+    return condensed | alone
+
+
+def _expanded(job: str) -> Iterator[str]:
+    """4_[0,2-6:2%2] is 4_0, 4_2, 4_4 and 4_6; what stands behind % is how many at once."""
+    main, bracket, indices = job.partition("[")
+    if not bracket:
+        yield job
+    for first, last, step in re.findall(r"(\d+)(?:-(\d+))?(?::(\d+))?", indices.split("%")[0]):
+        for index in range(int(first), int(last or first) + 1, int(step or 1)):
+            yield f"{main}{index}"

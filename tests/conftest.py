@@ -42,6 +42,23 @@ def no_site_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+Command = Callable[[str, str], None]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Puts a shell script before all else on PATH: a command of Slurm, as a test needs it."""
+    folder = tmp_path / "bin"
+
+    def put(name: str, lines: str) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (folder / name).chmod(0o755)
+
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return put
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slurm: needs Slurm (make slurm); starts its own")
 

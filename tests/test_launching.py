@@ -4,6 +4,8 @@ The nodes are drained, so that everything stays in the queue.
 """
 
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +16,7 @@ import pytest
 
 from hpc_xfer import claims, failures, ledger, prepare, slurm
 from tests.cluster import Cluster
+from tests.conftest import Command
 from tests.faults import ROOT, Study
 from tests.waiting import wait_for
 
@@ -67,6 +70,18 @@ def test_four_launches_at_the_same_moment_submit_each_run_once(
     ]
     told = [json.loads(process.communicate()[0]) for process in racing]
     assert sorted(each["submitted"]["runs"] for each in told) == [0, 0, 0, 3]
+    assert queued(study) == once_each(study)
+
+
+def test_a_job_whose_id_sbatch_did_not_tell_is_found_by_its_name(
+    tmp_path: Path, shards: Path, drained: Cluster, command: Command
+) -> None:
+    study, real = Study(tmp_path, shards), shutil.which("sbatch")
+    command("sbatch", f'{real} "$@" >&2 && echo thank you')
+    study.launch(code=1)
+    assert study.status()["counts"]["missing"] == 3  # though one is in the queue
+    command("sbatch", f'exec {real} "$@"')
+    assert study.launch()["submitted"]["runs"] == 2
     assert queued(study) == once_each(study)
 
 
@@ -127,6 +142,20 @@ def test_a_cancelled_study_is_launched_again_from_where_it_was(
     assert drained.live() == []
     assert study.launch()["submitted"]["runs"] == 3
     assert queued(study) == once_each(study)
+
+
+def test_a_rehearsal_is_looked_at_and_cancelled_by_what_its_launch_tells(
+    tmp_path: Path, shards: Path, drained: Cluster
+) -> None:
+    study = Study(tmp_path, shards)
+    *_, last = study.call("launch", "--rehearse").splitlines()
+    words = [*study.command("status")[1:], "--rehearsal"]
+    assert shlex.split(last)[:4] == ["next:", "python", *words[:2]]
+    assert sorted(shlex.split(last)[4:]) == sorted(words[2:])
+    assert json.loads(study.call("status", "--json", "--rehearsal"))["counts"]["pending"] == 3
+    told = json.loads(study.call("cancel", "--json", "--rehearsal"))
+    assert told["study"] == "faults-rehearsal" and len(told["cancelled"]) == 3
+    assert drained.live() == []
 
 
 def relay(study: Study) -> "subprocess.CompletedProcess[str]":

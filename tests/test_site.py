@@ -77,6 +77,18 @@ def test_the_three_examples_are_site_files(monkeypatch: pytest.MonkeyPatch) -> N
         assert site.load(ROOT / f"sbatch/sites/{name}.yaml").slurm != Slurm()
 
 
+def test_jobs_have_time_before_they_are_told_to_save(tmp_path: Path) -> None:
+    path = written(tmp_path / "s.yaml", "slurm: {max_minutes: 10, signal_seconds: 540}\n")
+    with pytest.raises(StudyError) as refused:
+        site.load(path)
+    assert str(refused.value) == (
+        f"{path}:1: slurm: max_minutes: 10 leaves jobs no time before they are told to save "
+        "(signal_seconds: 540, or a minute earlier); set 11 or more, or fewer signal_seconds"
+    )
+    path.write_text("slurm: {max_minutes: 11, signal_seconds: 540}\n")
+    assert site.load(path).slurm.max_minutes == 11
+
+
 @pytest.mark.parametrize(
     ("key", "value", "why"),
     [
@@ -86,6 +98,7 @@ def test_the_three_examples_are_site_files(monkeypatch: pytest.MonkeyPatch) -> N
         ("gpu_option", "gpus", "gpus-per-node"),
         ("gpus_per_nod", "4", "did you mean 'gpus_per_node'?"),
         ("max_memory_per_gpu", "4.0", "needs a memory_per_gpu that is not above it"),
+        ("max_minutes", "3", "set 4 or more, or fewer signal_seconds"),
     ],
 )
 def test_a_mistake_about_slurm_is_one_sentence(

@@ -153,6 +153,7 @@ def test_nothing_is_called_lost_while_slurm_is_silent(book: Ledger) -> None:
         ("PREEMPTED", "None", "preempted"),
         ("CANCELLED", "None", "cancelled"),
         ("CANCELLED", "DependencyNeverSatisfied", "dependency"),
+        ("CANCELLED", "Dependency", "cancelled"),  # by a person, while it waited
         ("FAILED", "NonZeroExitCode", "killed"),
     ],
 )

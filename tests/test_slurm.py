@@ -12,10 +12,11 @@ import pytest
 from hpc_xfer import site, slurm, squeue
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.site import RelayPlace, Slurm
+from hpc_xfer.situations import how_it_ended
 from hpc_xfer.slurm import Limits, Request
 from hpc_xfer.squeue import Line, Queue
 from tests.cluster import Cluster
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Command
 from tests.waiting import wait_for
 
 CPU = Slurm(gpu_option="none", relay=RelayPlace(memory=None))
@@ -23,7 +24,10 @@ TEARDOWN = """
 # teardown
 code=$?
 if [ "$code" -eq 85 ]; then  # interrupted, saved, to be continued
-    scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" && sleep 120  # ended by it
+    for attempt in {1..20}; do  # slurmctld may be down for some minutes
+        scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" && sleep 120 && break  # ended by it
+        sleep 15
+    done
 fi
 exit "$code\""""  # noqa: E501
 
@@ -130,7 +134,6 @@ def test_the_relay_on_a_cpu_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         "#SBATCH --open-mode=append",
         "#SBATCH --output=/logs/%j_0_log.out",
         "#SBATCH --requeue",
-        "#SBATCH --signal=USR2@120",
         "#SBATCH --time=30",
     ]
 
@@ -224,17 +227,46 @@ def test_a_job_of_our_name_is_ours_only_if_we_submitted_it() -> None:
     assert [line.user for line in Queue(lines).named("pre.a.1", "ada")] == ["ada"]
 
 
-def test_accounting_is_read_without_what_never_began() -> None:
+def test_accounting_is_read_with_the_elements_that_never_began() -> None:
     text = (
         "12|12|CANCELLED by 1000|n1|00:00:05|pre.a\n"
         "13_4|19|OUT_OF_MEMORY|n2|00:01:00|ft5.a\n"
-        "13_[5-9]|13|CANCELLED by 0|None assigned|00:00:00|ft5.a\n"
+        "13_[3-5%2]|13|CANCELLED by 0|None assigned|00:00:00|ft5.a\n"
+        "14_[1,11-15:2]|14|CANCELLED|None assigned|00:00:00|ft5.a\n"
+        "15|15|CANCELLED|None assigned|00:00:00|ft5.a\n"
     )
     found = squeue.read_accounting(text)
-    assert {job: line.state for job, line in found.items()} == {
-        "12": "CANCELLED",
-        "13_4": "OUT_OF_MEMORY",
+    assert {job: how_it_ended(line) for job, line in found.items()} == {
+        "12": "cancelled",
+        "13_3": "cancelled",
+        "13_4": "out of memory",
+        "13_5": "cancelled",
+        "14_1": "dependency",
+        "14_11": "dependency",
+        "14_13": "dependency",
+        "14_15": "dependency",
+        "15": "dependency",
     }
+
+
+def test_accounting_tells_how_elements_ended_that_never_began(
+    tmp_path: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    cluster = make_cluster(nodes=1, accounting=True)
+    cluster.drain()
+    parent = slurm.submit(Request("pre.x.1", ("false",), tmp_path, 1), CPU)
+    child = Request("ft1.x.1", ("true",), tmp_path, 1, array=60, after_ok=(parent,))
+    cancelled, left = slurm.submit(child, CPU), slurm.submit(replace(child, array=2), CPU)
+    slurm.cancel([f"{cancelled}_{index}" for index in range(0, 60, 3)])
+    slurm.cancel([cancelled])  # of whose elements 64 characters would tell but some
+    cluster.resume()
+    some = {f"{cancelled}_{index}" for index in range(60) if index % 3}
+    both = {f"{left}_0", f"{left}_1"}
+    wait_for(lambda: (some | both) <= slurm.ended([cancelled, left]).keys())
+    ended, queue = slurm.ended([cancelled, left]), slurm.queue().lines
+    for lines in (ended, queue):
+        assert {how_it_ended(lines[job]) for job in some} == {"cancelled"}
+        assert {how_it_ended(lines[job]) for job in both} == {"dependency"}
 
 
 @pytest.mark.parametrize(
@@ -278,6 +310,95 @@ def test_what_slurm_does_not_accept_is_told_in_its_words(tmp_path: Path, cluster
         slurm.submit(request, Slurm(partition="nowhere", gpu_option="none"))
     assert not refused.value.unknown
     assert list(tmp_path.glob("*.sh")) == []
+
+
+@pytest.mark.parametrize(
+    ("says", "job"),
+    [
+        ("echo 'budget of job 12 checked'; echo Submitted batch job 123", "123"),
+        ("echo '123;alpha'", "123"),  # --parsable, in a federation
+        ("rm $1; echo Submitted batch job 123", "123"),  # submitit then has no file to rename
+    ],
+)
+def test_a_job_that_slurm_took_is_known_by_its_id(
+    tmp_path: Path, command: Command, says: str, job: str
+) -> None:
+    command("sbatch", says)
+    assert slurm.submit(Request("x", ("true",), tmp_path / "logs", 1), CPU) == job
+
+
+@pytest.mark.parametrize(
+    ("does", "unknown"),
+    [
+        ("echo thanks", True),
+        ("exit 124", True),  # of `timeout`
+        ("kill -9 $$", True),
+        ("echo 'Unable to contact slurm controller' >&2; exit 1", True),
+        ("echo 'Invalid account' >&2; exit 1", False),
+    ],
+)
+def test_only_what_sbatch_itself_refused_is_no_job_for_sure(
+    tmp_path: Path, command: Command, does: str, unknown: bool
+) -> None:
+    command("sbatch", does)
+    with pytest.raises(SlurmError) as error:
+        slurm.submit(Request("x", ("true",), tmp_path / "logs", 1), CPU)
+    assert error.value.unknown == unknown
+
+
+def test_a_script_that_cannot_be_written_is_no_job(tmp_path: Path, command: Command) -> None:
+    command("sbatch", "echo Submitted batch job 123")
+    logs = tmp_path / "logs"
+    logs.write_text("")
+    with pytest.raises(SlurmError, match=r"no job was submitted: .*File exists") as error:
+        slurm.submit(Request("x", ("true",), logs, 1), CPU)
+    assert not error.value.unknown
+
+
+def test_the_script_of_another_launch_is_left_alone(tmp_path: Path, command: Command) -> None:
+    other = tmp_path / ".submission_file_of_another.sh"
+    command("sbatch", f"touch '{other}'; echo Submitted batch job 123")
+    slurm.submit(Request("x", ("true",), tmp_path, 1), CPU)
+    assert other.exists()
+    assert [path.name for path in tmp_path.glob(".submission_file_*")] == [other.name]
+
+
+def calls_of_a_job_that_ends(
+    code: int, scontrol: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """What its batch script calls afterwards."""
+    log = tmp_path / "calls"
+    log.touch()
+    command("srun", f"exit {code}")
+    command("sleep", f'echo "sleep $1" >> {log}')
+    command("scontrol", f'echo "$*" >> {log}; {scontrol.format(log=log)}')
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    text = slurm.script(pretraining(1), CPU)
+    done = subprocess.run(["bash", "-c", text], capture_output=True)
+    assert done.returncode == code
+    return log.read_text().splitlines()
+
+
+def test_a_job_asks_to_be_requeued_until_slurmctld_is_back(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_at_the_third = "[ $(grep -c requeue {log}) = 3 ]"
+    calls = calls_of_a_job_that_ends(85, back_at_the_third, tmp_path, command, monkeypatch)
+    again = ["requeue 12", "sleep 15"]
+    assert calls == [*again, *again, "requeue 12", "sleep 120"]
+
+
+def test_a_job_does_not_ask_to_be_requeued_for_ever(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = calls_of_a_job_that_ends(85, "false", tmp_path, command, monkeypatch)
+    assert calls == 20 * ["requeue 12", "sleep 15"]
+
+
+def test_a_job_that_failed_does_not_ask_to_be_requeued(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert calls_of_a_job_that_ends(1, "true", tmp_path, command, monkeypatch) == []
 
 
 def test_an_element_that_asks_for_it_is_requeued_alone(tmp_path: Path, cluster: Cluster) -> None:
@@ -334,6 +455,24 @@ def test_limits_are_slurms_or_the_sites_if_those_are_lower(cluster: Cluster) -> 
     assert slurm.limits(CPU, now) == Limits(1001, 10000 - 100 - now.everybodys)
     few = CPU.model_copy(update={"max_array": 50, "max_jobs": 7})
     assert slurm.limits(few, now) == Limits(50, 7 - now.mine)
+
+
+def test_where_slurm_shows_no_settings_its_defaults_are_assumed(command: Command) -> None:
+    command("scontrol", "echo 'slurm_load_ctl_conf error: Access/permission denied' >&2; exit 1")
+    command("sacctmgr", "exit 1")
+    assert slurm.limits(CPU, Queue()) == Limits(1001, None)
+
+
+def test_an_array_has_no_more_elements_than_slurm_takes(
+    tmp_path: Path, make_cluster: Callable[..., Cluster]
+) -> None:
+    cluster = make_cluster(nodes=1, settings={"SchedulerParameters": "max_array_tasks=3"})
+    cluster.drain()
+    most = slurm.limits(CPU, slurm.queue()).array
+    assert most == 3
+    slurm.submit(Request("x", ("true",), tmp_path, 1, array=most), CPU)
+    with pytest.raises(SlurmError, match="Invalid job array specification"):
+        slurm.submit(Request("x", ("true",), tmp_path, 1, array=most + 1), CPU)
 
 
 def test_a_full_queue_is_told_apart_from_a_refusal(
@@ -393,6 +532,21 @@ def test_a_limit_of_the_association_is_kept(
     assert slurm.limits(CPU, slurm.queue()).room == 1
     with pytest.raises(SubmitLimit):
         slurm.submit(request, CPU)
+
+
+def test_a_limit_on_another_cluster_of_the_same_accounting_is_none_here(
+    make_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = make_cluster(nodes=1, accounting=True)
+    change = ("sacctmgr", "-i")
+    cluster.run(*change, "add", "cluster", "elsewhere")
+    if slurm.user() != "root":  # who is there from the start
+        who = (slurm.user(), "account=root", "cluster=elsewhere")
+        cluster.run(*change, "add", "user", *who)
+    where = ("where", f"name={slurm.user()}", "cluster=elsewhere")
+    cluster.run(*change, "modify", "user", *where, "set", "MaxSubmitJobs=1")
+    cluster.limit_submits(3)
+    assert slurm.limits(CPU, slurm.queue()).room == 3
 
 
 def test_room_is_what_slurm_takes_where_jobs_that_ended_count(

@@ -1,0 +1,31 @@
+"""What a launch leaves in the store, and how it names its jobs, before anything runs."""
+
+import json
+from pathlib import Path
+
+from hpc_xfer import jobs, plan, prepare, study
+from hpc_xfer.orders import Order
+from hpc_xfer.site import Site
+from hpc_xfer.store import Store
+
+
+def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> None:
+    """Two blocks that differ in a dozen templates, of which the last word differs."""
+    places = ("in the wild", "on a table", "from above", "in the dark", "at the sea", "up close")
+    shots = [f"a {how} photo of a {{}} {place}." for how in ("good", "bad") for place in places]
+    base = {"method": "clip", "arch": "RN50", "source": "sans", "samples": 100, "epochs": 1}
+    blocks = [
+        {**base, "batch": 10, "caption": {"templates": [*shots, f"a {last} of a {{}}."]}}
+        for last in ("photo", "drawing")
+    ]
+    grid = tmp_path / "a.yaml"
+    grid.write_text(json.dumps({"name": "long", "pretrain": blocks}))
+    asked, store = study.load(grid), Store(tmp_path / "store")
+    order = Order(asked, plan.make(asked), store, Site(), None)
+
+    prepare.prepare(asked, order.whole, store)
+    links = sorted(link.name for link in store.study("long").tensorboard.iterdir())
+    assert len(links) == 2 and all(link.startswith("clip-sans-100-caption") for link in links)
+    names = [job.name for job in jobs.coming(order, set()) if job.name.startswith("pre.")]
+    assert len({name.split(".")[1] for name in names}) == 2
+    assert all(len(name) < 120 for name in [*links, *names])
