@@ -435,9 +435,7 @@ def user() -> str:
 @cache
 def jobs_are_private() -> bool:
     """Whether squeue may keep other users' jobs from us."""
-    text = _refine(["scontrol", "show", "config"]) or ""
-    found = re.search(r"^PrivateData\s+= (\S+)", text, re.MULTILINE)
-    return found is not None and bool({"jobs", "all"} & set(found[1].split(",")))
+    return bool({"jobs", "all"} & set(_config().get("PrivateData", "").split(",")))
 
 
 def nodes(partition: str | None) -> list[str]:
