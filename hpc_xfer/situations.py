@@ -72,6 +72,7 @@ def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dic
         queue: None where Slurm does not answer; nothing that was submitted is then called lost.
     """
     there = present(store)
+    hidden = _hidden(ledger, queue) if queue is not None else set()
     found: dict[str, Situation] = {}
     for run in plan.runs:
         if run.id in there and (record := store.result(run.id, run.kind)) is not None:
@@ -81,7 +82,7 @@ def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dic
         if queue is None:
             now = _unasked(run, run.id in there, store, ledger)
         else:
-            now = _of(run, run.id in there, store, ledger, queue)
+            now = _of(run, run.id in there, store, ledger, queue, hidden)
         found[run.id] = _behind_parents(run, now, found)
     return found
 
@@ -121,7 +122,9 @@ def how_it_ended(line: Line | None) -> str:
     return _ENDS.get(line.state, "killed")
 
 
-def _of(run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue) -> Situation:
+def _of(
+    run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue, hidden: set[str]
+) -> Situation:
     elements = ledger.of_run.get(run.id, [])
     for element in reversed(elements):
         line = queue.lines.get(element.job or "")
@@ -129,7 +132,7 @@ def _of(run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue) -> Si
             return _live(run, begun, store, element, line)
     if begun and (alone := _elsewhere(run, store)):
         return alone
-    if elements and _is_hidden(elements[-1], queue):
+    if elements and elements[-1].submission.name in hidden and elements[-1].job not in queue.lines:
         return _out_of_sight(run, begun, store, elements[-1])
     error = failures.read(store.run(run.id)) if begun else None
     last = elements[-1] if elements else None
@@ -176,11 +179,15 @@ def _live(run: Run, begun: bool, store: Store, element: Element, line: Line) -> 
     return Situation("pending", "behind others of its pack", element=element, line=line)
 
 
-def _is_hidden(last: Element, queue: Queue) -> bool:
-    """Whether Slurm would not show us this job: another user's, where jobs are private."""
-    if last.job is None or last.job in queue.lines or last.submission.user == slurm.user():
-        return False
-    return slurm.jobs_are_private()
+def _hidden(ledger: Ledger, queue: Queue) -> set[str]:
+    """Names of submissions that Slurm may not show us: other users', where jobs are private."""
+    me, shown = slurm.user(), {line.name for line in queue.lines.values()}
+    others = {
+        each.name
+        for each in ledger.submissions.values()
+        if each.user != me and each.job is not None and each.name not in shown
+    }
+    return others if others and slurm.jobs_are_private() else set()
 
 
 def _out_of_sight(run: Run, begun: bool, store: Store, last: Element) -> Situation:

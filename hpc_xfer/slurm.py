@@ -21,7 +21,6 @@ import subprocess
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -432,7 +431,6 @@ def user() -> str:
         return str(os.geteuid())
 
 
-@cache
 def jobs_are_private() -> bool:
     """Whether squeue may keep other users' jobs from us."""
     return bool({"jobs", "all"} & set(_config().get("PrivateData", "").split(",")))

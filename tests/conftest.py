@@ -40,6 +40,8 @@ def no_site_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.delenv("HPC_XFER_SITE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):  # of whoever calls us; rich would obey
+        monkeypatch.delenv(name, raising=False)
 
 
 Command = Callable[[str, str], None]

@@ -145,7 +145,7 @@ class Study:
         """Nothing of it is in the queue any more, relays included."""
         return not cluster.live()
 
-    def ends(self, cluster: Cluster, seconds: float = 400) -> None:
+    def ends(self, cluster: Cluster, seconds: float = 1200) -> None:
         """Wait for the end of the last relay; then every run must have its record."""
         wait_for(lambda: self.is_over(cluster), seconds)
         missing = [run.id for run in self.plan.runs if not self.store.is_done(run)]

@@ -67,6 +67,7 @@ def test_nccl_names_interfaces_by_their_beginning(monkeypatch: pytest.MonkeyPatc
 
 
 def meet(rank: int, meeting: Path) -> None:
+    os.environ["SLURM_NNODES"] = "2"  # a child's environment is that of the first child of all
     with distributed.join(rank, 2, rank, meeting, Stop()) as world:
         assert world.gather([rank]) == [0, 1]
 

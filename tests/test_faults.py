@@ -62,10 +62,11 @@ def test_a_job_whose_time_is_up_goes_on_in_the_same_job(
     study.reaches(50)
     held = study.workers()
     kill(held, signal.SIGSTOP)
-    minutes, seconds = cluster.run("squeue", "-h", "-j", study.job(), "-o", "%M").split(":")
-    limit = int(minutes) + (1 if int(seconds) < 40 else 2)
-    cluster.run("scontrol", "update", f"JobId={study.job()}", f"TimeLimit={limit}")
+    minutes = cluster.run("squeue", "-h", "-j", study.job(), "-o", "%M").split(":")[0]
+    limit = ("scontrol", "update", f"JobId={study.job()}")
+    cluster.run(*limit, f"TimeLimit={int(minutes) + 2}")
     wait_for(lambda: "told to stop (SIGUSR2, time is up)" in study.logs())
+    cluster.run(*limit, "TimeLimit=10")  # else it is told again while it still imports
     kill(held, signal.SIGCONT)
     study.ends(cluster)
     assert study.results() == expected
@@ -110,7 +111,7 @@ def test_a_killed_worker_goes_on_in_the_same_job(
 def test_a_worker_that_writes_nothing_and_hangs_is_found_and_goes_on(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
-    study = Study(tmp_path, shards, slurm={"hang_minutes": 0.5})
+    study = Study(tmp_path, shards, slurm={"hang_minutes": 1})
     study.launch()
     wait_for(study.workers)
     kill(study.workers(), signal.SIGSTOP)
@@ -177,10 +178,14 @@ def test_a_full_disk_is_waited_out(
     study.launch()
     study.reaches(50)
     filler = study.store.root / "filler"
-    with pytest.raises(OSError), open(filler, "wb", buffering=0) as file:
-        while True:
-            file.write(b"\0" * 4096)
-    wait_for(lambda: cluster.state(study.job()) == "PENDING")
+
+    def is_full_and_requeued() -> bool:
+        with pytest.raises(OSError), open(filler, "ab", buffering=0) as file:
+            while True:
+                file.write(b"\0" * 4096)
+        return cluster.state(study.job()) == "PENDING"
+
+    wait_for(is_full_and_requeued)
     filler.unlink()
     study.ends(cluster)
     assert study.results() == expected
@@ -240,9 +245,8 @@ def test_what_a_parent_that_failed_leaves_is_told_and_not_tried_again(
     site = sites.load(study.site)
     order = Order(study.asked, study.plan, study.store, site, study.site)
     batch = batches.cut(study.plan)[1]
-    child = slurm.submit(replace(request_of(order, batch, 9), after_ok=(parent,)), site.slurm)
-    wait_for(lambda: cluster.state(f"{child}_0") == "FAILED")
-    assert "the parent, has no record" in study.logs()
+    slurm.submit(replace(request_of(order, batch, 9), after_ok=(parent,)), site.slurm)
+    wait_for(lambda: "the parent, has no record" in study.logs())
     assert not study.store.run(study.plan.of("finetune")[0].id).record.exists()
 
 
@@ -250,7 +254,7 @@ def test_a_limit_on_submitted_jobs_is_kept_and_everything_runs(
     tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster]
 ) -> None:
     cluster = make_cluster(
-        nodes=1, accounting=True,
+        nodes=1, cpus=4, accounting=True,  # processes at once: each takes half a gigabyte
         settings={"AccountingStorageEnforce": "limits,qos", "MaxArraySize": "11"},
     )  # fmt: skip
     cluster.limit_submits(20)
@@ -291,13 +295,12 @@ def test_status_tells_how_far_and_how_long_and_what_was_cancelled_stays_so(
     held = study.workers()
     kill(held, signal.SIGSTOP)
     told = study.status()
-    assert told["seconds_left"] > 2 * 60  # the minutes of the fine-tunings in the grid
+    assert told["seconds_left"] >= 2 * 60  # the minutes of the fine-tunings in the grid
     assert told["runs"][study.parent.id]["progress"]["total"] == study.steps
     said = study.call("status")
     assert f"/{study.steps} " in said and "to go with one process at work as now" in said
     assert study.call("status", "--why", study.parent.id).splitlines()[1] == "state: running"
 
-    kill(held, signal.SIGCONT)
     job = study.job()
     study.call("cancel")
     wait_for(lambda: cluster.state(job) == "CANCELLED")
@@ -353,7 +356,8 @@ def test_tensorboard_tells_how_to_reach_it(tmp_path: Path, cluster: Cluster) -> 
 
 def answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(address, timeout=5) as page:
+        without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with without_proxy.open(address, timeout=5) as page:
             return bool(page.status == 200)
     except OSError:
         return False

@@ -65,13 +65,13 @@ def one_rank(number: int, ranks: int, root: Path, run: Run, shards: Path) -> Non
 
 
 def test_ranks_share_the_images_and_agree(tmp_path: Path, shards: Path) -> None:
-    """Of weights that stay as they began; a vote may turn over the last bits of a feature."""
+    """Of weights that stay as they began; votes may turn over the last bits of a feature."""
     run = tiny.pretraining("supervised", lr=1e-12)
     alone = tiny.finished(Store(tmp_path / "alone"), run, shards, **PROBE)
     ranks = [tiny.child(one_rank, i, 2, tmp_path / "two", run, shards) for i in range(2)]
     assert tiny.join(ranks) == [0, 0]
     both = probed(Store(tmp_path / "two").run(run.id))
-    assert both == pytest.approx(probed(alone), abs=1 / 25 + 1e-9)
+    assert both == pytest.approx(probed(alone), abs=2 / 25 + 1e-9)
 
 
 def test_an_unknown_data_set_is_said_by_the_run_too(tmp_path: Path, shards: Path) -> None:

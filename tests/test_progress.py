@@ -43,9 +43,9 @@ def test_a_beat_tells_how_far_how_fast_and_how_long_it_waited(run: RunDir) -> No
     content = progress.read(run)
     assert content is not None
     assert (content["step"], content["total"], content["loss"]) == (60, 100, 0.5)
-    assert content["samples_per_second"] == pytest.approx(20 / 10 * 32, rel=0.01)
+    assert content["samples_per_second"] == pytest.approx(20 / 10 * 32, rel=0.05)
     assert content["eta_seconds"] == 20
-    assert content["data_wait"] == pytest.approx(0.25, rel=0.01)
+    assert content["data_wait"] == pytest.approx(0.25, rel=0.05)
 
 
 def test_a_run_that_has_made_no_step_has_no_end_in_sight(run: RunDir) -> None:
@@ -54,7 +54,10 @@ def test_a_run_that_has_made_no_step_has_no_end_in_sight(run: RunDir) -> None:
     assert content is not None and content["eta_seconds"] is None
 
 
-def test_beats_are_seldom_unless_one_must_be_seen(run: RunDir) -> None:
+def test_beats_are_seldom_unless_one_must_be_seen(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS", 3600)  # between two: a disk may take some for one
     heart = Heartbeat(run, total=100, batch=32)
     for step in range(1, 50):
         heart.beat(step)
@@ -90,7 +93,10 @@ def test_a_pulse_before_the_first_beat_is_one_of_step_zero(run: RunDir) -> None:
     assert content is not None and content["step"] == 0
 
 
-def test_a_pulse_is_cheap_enough_for_every_batch(run: RunDir) -> None:
+def test_a_pulse_is_cheap_enough_for_every_batch(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS", 3600)
     pulse = Pulse(run)
     pulse.touch()
     grow_old(run)

@@ -1,12 +1,11 @@
 """How runs stand, from what lies in the store, in the ledger and in the queue."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
-from hpc_xfer import batches, claims, failures, files, ledger, situations, slurm
+from hpc_xfer import batches, claims, failures, files, ledger, situations
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.situations import how_it_ended
@@ -14,6 +13,7 @@ from hpc_xfer.squeue import Line, Queue
 from hpc_xfer.store import Store
 from hpc_xfer.study import Resources
 from tests import tiny
+from tests.conftest import Command
 
 PARENT = tiny.pretraining("scratch")
 FIRST, SECOND = (tiny.finetuning(PARENT, lr=lr) for lr in (1e-3, 1e-2))
@@ -21,8 +21,9 @@ PLAN = Plan((PARENT, FIRST, SECOND), Resources())
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Ledger:
-    """A parent as job 12, its children as the one element of array 13."""
+def book(tmp_path: Path, command: Command) -> Ledger:
+    """A parent as job 12, its children as the one element of array 13; all jobs are shown."""
+    command("scontrol", "echo 'PrivateData             = none'")
     store = Store(tmp_path)
     found = ledger.read(store)
     for job, runs in (("12", (PARENT,)), ("13", (FIRST, SECOND))):
@@ -117,15 +118,10 @@ def test_clocks_that_differ_do_not_make_an_error_older_than_its_job(book: Ledger
 
 
 def test_jobs_of_others_that_slurm_does_not_show_are_left_to_them(
-    book: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    book: Ledger, command: Command
 ) -> None:
     """Else what another member of the group runs would be called lost, and taken from them."""
-    command = tmp_path / "bin/scontrol"
-    command.parent.mkdir()
-    command.write_text("#!/bin/sh\necho 'PrivateData             = jobs,usage'\n")
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(slurm, "jobs_are_private", slurm.jobs_are_private.__wrapped__)
+    command("scontrol", "echo 'PrivateData             = jobs,usage'")
     assert seen(book)[0] == ("pending", "job 12 of ada, which Slurm does not show")
     failures.write(book.store.run(PARENT.id), "nan", "the loss is nan", job="12", node="n1")
     assert seen(book)[0] == ("failed", "nan")

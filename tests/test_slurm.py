@@ -290,7 +290,7 @@ def test_the_users_own_sbatch_variables_do_not_reach_a_job(
     monkeypatch.setenv("SBATCH_PARTITION", "nowhere")
     monkeypatch.setenv("SLURM_NTASKS", "7")
     logs = tmp_path / "a folder/logs"
-    job = slurm.submit(Request("x", ("env",), logs, 1), CPU)
+    job = slurm.submit(Request("x", ("env",), logs, 10), CPU)
     log = slurm.log(logs, job)
     wait_for(lambda: cluster.state(job) == "COMPLETED")
     assert "SLURM_NTASKS=1\n" in log.read_text()
@@ -372,6 +372,8 @@ def calls_of_a_job_that_ends(
     command("srun", f"exit {code}")
     command("sleep", f'echo "sleep $1" >> {log}')
     command("scontrol", f'echo "$*" >> {log}; {scontrol.format(log=log)}')
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):  # of a job that these tests are in
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     text = slurm.script(pretraining(1), CPU)
     done = subprocess.run(["bash", "-c", text], capture_output=True)

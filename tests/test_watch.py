@@ -103,7 +103,7 @@ def test_what_the_disk_has_no_room_for_is_remembered(guard: Guard) -> None:
 def test_a_worker_that_hangs_leaves_where_it_hung(
     guard: Guard, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site = Site(slurm=Slurm(hang_minutes=0.02))
+    site = Site(slurm=Slurm(hang_minutes=0.1))
     assert guard_of(guard.store, RUN, site=site).run([sys.executable, "-c", HANGS]) == AGAIN
     error = failures.read(guard.store.run(RUN.id))
     assert error is not None and error["class"] == "hung"

@@ -164,7 +164,7 @@ def _strictly(target: Callable[..., None], *arguments: Any) -> None:
     target(*arguments)
 
 
-def join(processes: Sequence[BaseProcess], seconds: float = 120) -> list[int | None]:
+def join(processes: Sequence[BaseProcess], seconds: float = 600) -> list[int | None]:
     """Exit codes; what has not ended by then is killed."""
     for process in processes:
         process.join(seconds)

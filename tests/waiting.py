@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 600) -> None:
     """Return as soon as `condition` holds; fail after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
