@@ -17,7 +17,7 @@ from hpc_xfer.data.broken import BrokenSamples
 from hpc_xfer.errors import DataError, Diverged, Interrupted, StoreError
 from hpc_xfer.progress import Heartbeat, Pulse
 from hpc_xfer.store import RunDir
-from hpc_xfer.training.batchnorm import synchronise
+from hpc_xfer.training.batchnorm import statistics, synchronise
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.gauges import Gauges
@@ -180,10 +180,15 @@ def _agree(
 
 
 def _sound(objective: nn.Module, state: _State, world: World) -> float:
-    """As `_finite`, and the weights too: the loss tells of those before the step."""
+    """As `_finite`, and the weights too: the loss tells of those before the step.
+
+    It tells nothing of running statistics, which training does not read and the product does.
+    """
     value = _finite(state, world)
     if not math.isfinite(float(nn.utils.get_total_norm(objective.parameters()))):
         raise Diverged(f"the weights are not finite after step {state.step}; lower lr")
+    if not all(bool(seen.isfinite().all()) for seen in statistics(objective)):
+        raise Diverged(f"batch norm statistics are not finite after step {state.step}; lower lr")
     return value
 
 

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from hpc_xfer.errors import Diverged
 from hpc_xfer.training.accumulation import divided, joined, split
-from hpc_xfer.training.batchnorm import forgetting
+from hpc_xfer.training.batchnorm import forgetting, statistics
 from hpc_xfer.training.collectives import mean_in_order
 from hpc_xfer.training.compilation import compile_in_place
 from hpc_xfer.training.distributed import World
@@ -90,6 +90,7 @@ class Stepper:
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=pace.precision == "fp16")
         self._overflows = torch.zeros((), dtype=torch.int64, device=world.device)
+        self._statistics = statistics(objective) if self.scaler.is_enabled() else []
 
     def step(self, batch: Batch, number: int) -> StepResult:
         """The update of step `number` (from 0) on this rank's part of the global batch.
@@ -100,10 +101,12 @@ class Stepper:
         lr = learning_rate(number, self.pace.steps, self.pace.warmup_steps, self.pace.lr)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        before = [value.clone() for value in self._statistics]
         loss = self.backward(batch, number)
         self.scaler.unscale_(self.optimizer)
         limit = math.inf if self.pace.grad_clip is None else self.pace.grad_clip
         norm = self._clipped(limit)
+        self._forget_overflow(norm, before)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -198,6 +201,16 @@ class Stepper:
             return nullcontext()
         without: AbstractContextManager[None] = self.model.no_sync()
         return without
+
+    def _forget_overflow(self, norm: Tensor, before: list[Tensor]) -> None:
+        """The scaler leaves the update out; what batch norms saw must not stay either.
+
+        One activation beyond 65,504 makes their running variance NaN, and no later step makes it
+        finite again. The norm is that of the mean over ranks, so all of them decide alike.
+        """
+        kept = norm.isfinite()
+        for value, old in zip(self._statistics, before, strict=True):
+            value.copy_(torch.where(kept, value, old))
 
     def _clipped(self, limit: float) -> Tensor:
         gradients = [p.grad for p in self.parameters if p.grad is not None]

@@ -1,0 +1,67 @@
+"""The loop alone, on a model of one layer and batches of noise."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hpc_xfer.errors import Diverged
+from hpc_xfer.store import RunDir, Store
+from hpc_xfer.training.distributed import World
+from hpc_xfer.training.loop import Habits, Outcome, train
+from hpc_xfer.training.schedule import adamw
+from hpc_xfer.training.step import Pace
+from hpc_xfer.training.stop import Stop
+
+PACE = Pace(steps=4, batch=8, lr=1e-3, warmup_steps=0, grad_clip=1.0, precision="fp32")
+
+
+class Layered(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        out: Tensor = self.norm(self.layer(batch["x"]))
+        return (out - 1).square().mean()
+
+
+@dataclass
+class Noise:
+    size: float = 1.0
+
+    def pieces(self, steps: range, worker: int, workers: int) -> Iterator[dict[str, Any]]:
+        for step in steps:
+            yield self.batch(step)
+
+    def batch(self, step: int) -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(step)
+        return {"x": self.size * torch.randn(PACE.batch, 4, generator=generator)}
+
+
+def trained(folder: Path, batches: Noise, world: World | None = None, **habits: Any) -> Outcome:
+    torch.manual_seed(0)
+    made = Layered()
+    optimizer = adamw(made, 1e-3, 0.1, (0.9, 0.98), 1e-8)
+    run = run_in(folder)
+    run.path.mkdir(parents=True, exist_ok=True)
+    asked = Habits(log_steps=1, **habits)
+    return train(made, optimizer, batches, PACE, asked, run, None, world or World(), Stop())
+
+
+def run_in(folder: Path) -> RunDir:
+    return Store(folder).run("c0ffee12ab34")
+
+
+def test_statistics_that_are_not_finite_are_a_divergence_though_the_loss_is_1(
+    tmp_path: Path,
+) -> None:
+    """The square of 1e30 is infinite, and what is divided by its root is 0: training goes on."""
+    assert trained(tmp_path, Noise()).steps == 4
+    with pytest.raises(Diverged) as told:
+        trained(tmp_path, Noise(size=1e30))
+    assert str(told.value) == "batch norm statistics are not finite after step 4; lower lr"
