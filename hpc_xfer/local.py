@@ -176,6 +176,8 @@ class Pool:
             case "done":
                 worker.current = None
                 self._done(str(run_id))
+            case "failed" if event["class"] == "killed" and len(worker.processes) > 1:
+                worker.failures.append(event)  # another rank died first, and may say why
             case "failed":
                 worker.current = None
                 self._failed(worker, run_id, event["class"], event["message"])
@@ -214,12 +216,10 @@ class Pool:
         self._again(rest)
 
     def _killed(self, worker: Worker, run: Run, codes: list[int]) -> None:
-        code = next((c for c in codes if c != 0), 0)
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        message = f"the worker ended with {how}; launch again to go on from the last checkpoint"
+        kind, message = _reason(worker, codes)
         lines = worker.log.read_text(errors="replace").splitlines()[-10:]
-        failures.write(self.store.run(run.id), "killed", message, lines)
-        self._failed(worker, run.id, "killed", message)
+        failures.write(self.store.run(run.id), kind, message, lines)
+        self._failed(worker, run.id, kind, message)
 
     def _look_at_held(self) -> None:
         """Runs that another launch works on: done by now, or free again."""
@@ -273,3 +273,13 @@ class Pool:
     def _alive(self) -> Iterator[subprocess.Popen[str]]:
         for worker in self.workers:
             yield from worker.processes
+
+
+def _reason(worker: Worker, codes: list[int]) -> tuple[str, str]:
+    """Class and message: of the rank that failed first, not of those that lost it."""
+    told = next((event for event in worker.failures if event["class"] != "killed"), None)
+    if told is not None:
+        return told["class"], told["message"]
+    code = next((c for c in codes if c != 0), 0)
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return "killed", f"the worker ended with {how}; launch again to go on from the last checkpoint"

@@ -12,7 +12,7 @@ from hpc_xfer.training import distributed, flops
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.on_host import OnHost
 from hpc_xfer.training.stop import Stop
-from tests import steps, tiny
+from tests import steps, test_groups, tiny
 
 pytestmark = pytest.mark.gpu
 METHODS = ("clip", "simclr", "supervised")
@@ -100,6 +100,20 @@ def test_ranks_with_nccl_are_one_process(method: str, parts: int, tmp_path: Path
         found = torch.load(tmp_path / f"{number}.pt", weights_only=True)
         assert float(found["loss"]) == pytest.approx(expected, rel=1e-10)
         assert steps.apart(steps.gradients(alone), found["gradients"]) < 1e-10
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_a_rank_that_fails_waits_for_no_kernel_of_nccl(fails: int, tmp_path: Path) -> None:
+    """The other one may stand in such a kernel; launchers end it."""
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    store = Store(tmp_path)
+    run, shards = tiny.pretraining("supervised"), tiny.source(tmp_path / "sans")
+    batch = test_groups.written(store, run, shards)
+    ranks = [tiny.child(test_groups.rank, i, fails, tmp_path, batch) for i in range(2)]
+    assert tiny.join([ranks[fails], ranks[1 - fails]], seconds=60)[0] == 1
+    told = {"class": "code", "message": test_groups.WHY}
+    assert test_groups.told(tmp_path, fails) == told
 
 
 @pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"precision": "fp16", "accumulate": 2}])

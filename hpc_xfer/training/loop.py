@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hpc_xfer.data.broken import BrokenSamples
-from hpc_xfer.errors import DataError, Diverged, Interrupted, StoreError
+from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
 from hpc_xfer.progress import Heartbeat, Pulse
 from hpc_xfer.store import RunDir
 from hpc_xfer.training.batchnorm import statistics, synchronise
@@ -87,7 +87,7 @@ def train(
     Raises:
         Interrupted: asked to stop; a checkpoint was written.
         Diverged: loss or weights are NaN or infinite; the last good checkpoint stays.
-        DataError: more broken samples than allowed, or a shard that cannot be read on some rank.
+        AgreedDataError: too many broken samples, or a shard that cannot be read on some rank.
         ClaimLost: another process has taken the run over.
         StoreError: the disk is full.
     """
@@ -165,17 +165,17 @@ def _agree(
     """Before a step, so that no rank waits in it for another: stop asked anywhere, save anywhere.
 
     Raises:
-        DataError: on all ranks, where one of them got no batch or the broken are too many.
+        AgreedDataError: where one of the ranks got no batch or the broken are too many.
     """
     failures = [batch["failure"]] if "failure" in batch else []
     broken = batch.get("broken", [])
     failed, asked, due, spoilt = world.any(bool(failures), asked, due, bool(broken))
     if failed:
-        raise DataError(world.gather(failures)[0])
+        raise AgreedDataError(world.gather(failures)[0])
     if spoilt:
         state.broken.add(world.gather(broken))
         if state.broken.total > pace.broken_allowed:
-            raise DataError(_too_broken(state.broken, pace.broken_allowed))
+            raise AgreedDataError(_too_broken(state.broken, pace.broken_allowed))
     return asked, due
 
 
