@@ -1,5 +1,7 @@
 """The loop alone, on a model of one layer and batches of noise."""
 
+import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,13 @@ from torch import Tensor, nn
 
 from hpc_xfer.errors import Diverged
 from hpc_xfer.store import RunDir, Store
+from hpc_xfer.training import distributed
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.loop import Habits, Outcome, train
 from hpc_xfer.training.schedule import adamw
 from hpc_xfer.training.step import Pace
 from hpc_xfer.training.stop import Stop
+from tests import tiny
 
 PACE = Pace(steps=4, batch=8, lr=1e-3, warmup_steps=0, grad_clip=1.0, precision="fp32")
 
@@ -51,6 +55,32 @@ def trained(folder: Path, batches: Noise, world: World | None = None, **habits: 
     run.path.mkdir(parents=True, exist_ok=True)
     asked = Habits(log_steps=1, **habits)
     return train(made, optimizer, batches, PACE, asked, run, None, world or World(), Stop())
+
+
+@dataclass
+class Slow(Noise):
+    """Each batch takes 50 ms of work."""
+
+    def batch(self, step: int) -> dict[str, Any]:
+        end = time.monotonic() + 0.05
+        while time.monotonic() < end:
+            pass
+        return super().batch(step)
+
+
+def slow_rank(number: int, root: Path) -> None:
+    """Rank 1 has slow data; it is rank 0 that writes of it."""
+    with distributed.join(number, 2, number, root / "meeting.json", Stop()) as world:
+        outcome = trained(root, Slow() if number == 1 else Noise(), world)
+        assert outcome.data_wait_seconds > 4 * 0.05
+
+
+def test_waiting_for_data_is_that_of_the_slowest_rank(tmp_path: Path) -> None:
+    ranks = [tiny.child(slow_rank, number, tmp_path) for number in range(2)]
+    assert tiny.join(ranks) == [0, 0]
+    rows = map(json.loads, run_in(tmp_path).metrics.read_text().splitlines())
+    waits = [row["data_wait"] for row in rows]
+    assert len(waits) == 4 and min(waits) > 0.05
 
 
 def run_in(folder: Path) -> RunDir:

@@ -44,11 +44,16 @@ class World:
 
     def any(self, *flags: bool) -> list[bool]:
         """Per flag, whether any rank raised it; all ranks get the same answer."""
+        return [vote > 0 for vote in self.most(*flags)]
+
+    def most(self, *values: float) -> list[float]:
+        """Per value, the largest of all ranks; all of them get the same answer."""
         if self.size == 1:
-            return list(flags)
-        votes = torch.tensor([float(flag) for flag in flags])  # on the CPU: waits for no GPU
+            return list(values)
+        votes = torch.tensor(values, dtype=torch.float64)  # on the CPU: waits for no GPU
         dist.all_reduce(votes, op=dist.ReduceOp.MAX)
-        return [vote > 0 for vote in votes.tolist()]
+        largest: list[float] = votes.tolist()
+        return largest
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over ranks of a detached scalar."""

@@ -41,7 +41,7 @@ class Gauges:
         """One row by name; None is what this machine or method has not.
 
         Args:
-            waited: seconds for data since the beginning.
+            waited: seconds for data since the beginning, of the slowest rank at each step.
         """
         now = time.monotonic()
         seconds = max(now - self.began, 1e-9)

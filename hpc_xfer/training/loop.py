@@ -64,7 +64,7 @@ class _State:
     broken: BrokenSamples = field(default_factory=BrokenSamples)
     worlds: list[tuple[int, int]] = field(default_factory=list)
     seconds: float = 0.0
-    waited: float = 0.0
+    waited: float = 0.0  # seconds for data, at each step those of the rank that had it last
 
 
 def train(
@@ -99,7 +99,7 @@ def train(
     heart = Heartbeat(mine, pace.steps, pace.batch, state.step, guard)
     pulse = Pulse(mine, guard)
     steps = range(state.step, pace.steps)
-    loader = Loader(batches, steps, habits.workers, world.device, state.waited)
+    loader = Loader(batches, steps, habits.workers, world.device)
     begun = saved = time.monotonic()
     first, before = state.step, state.waited  # of earlier attempts
     gauges = Gauges(objective, pace, world, habits.flops_per_sample, first, before)
@@ -112,19 +112,18 @@ def train(
     ):
         for batch in loaded:
             due = time.monotonic() - saved > habits.checkpoint_seconds
-            asked, due = _agree(batch, stop.requested, due, state, pace, world)
+            asked, due = _agree(batch, loader.waited, stop.requested, due, state, pace, world)
 
             result = stepper.step(batch, state.step)
             state.step += 1
-            state.waited = loader.waited
             pulse.touch()
             state.loss = stepper.smoothed(state.loss, result.loss)
 
             if state.step % habits.log_steps == 0 or state.step == pace.steps:
                 value = _finite(state, world)
                 stepper.check()
-                rows.write(state.step, gauges.read(state.step, value, result, loader.waited))
-                heart.beat(state.step, value, loader.waited - before)
+                rows.write(state.step, gauges.read(state.step, value, result, state.waited))
+                heart.beat(state.step, value, state.waited - before)
 
             if at and state.step in at:
                 _sound(objective, state, world)
@@ -134,7 +133,7 @@ def train(
 
             if (asked or due) and state.step < pace.steps:
                 elapsed = state.seconds + time.monotonic() - begun
-                heart.beat(state.step, None, loader.waited - before, force=True)
+                heart.beat(state.step, None, state.waited - before, force=True)
                 _save(stepper, checkpoints, state, elapsed, world)
                 saved = time.monotonic()
                 if asked:
@@ -160,16 +159,20 @@ def _outcome(
 
 
 def _agree(
-    batch: Batch, asked: bool, due: bool, state: _State, pace: Pace, world: World
+    batch: Batch, waited: float, asked: bool, due: bool, state: _State, pace: Pace, world: World
 ) -> tuple[bool, bool]:
     """Before a step, so that no rank waits in it for another: stop asked anywhere, save anywhere.
+
+    All of them have waited for the data of the slowest.
 
     Raises:
         AgreedDataError: where one of the ranks got no batch or the broken are too many.
     """
     failures = [batch["failure"]] if "failure" in batch else []
     broken = batch.get("broken", [])
-    failed, asked, due, spoilt = world.any(bool(failures), asked, due, bool(broken))
+    waited, *flags = world.most(waited, bool(failures), asked, due, bool(broken))
+    failed, asked, due, spoilt = map(bool, flags)
+    state.waited += waited
     if failed:
         raise AgreedDataError(world.gather(failures)[0])
     if spoilt:
