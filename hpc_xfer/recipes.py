@@ -90,7 +90,7 @@ class Trained(Noun):
     crop: Crop = Crop()
     flip: bool = False
     precision: Precision = "fp32"
-    max_broken: Share = 0.001  # of the samples seen; more stops the run
+    max_broken: Share = 0.001  # of the samples seen so far (1,000 at once); more stops the run
     seed: Whole = 0
     snapshots: tuple[Count, ...] | None = None  # kept after so many samples, each a parent too
 

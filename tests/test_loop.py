@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpc_xfer.errors import Diverged
+from hpc_xfer.data.broken import Broken as Sample
+from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store import RunDir, Store
 from hpc_xfer.training import distributed
 from hpc_xfer.training.distributed import World
@@ -47,14 +48,14 @@ class Noise:
         return {"x": self.size * torch.randn(PACE.batch, 4, generator=generator)}
 
 
-def trained(folder: Path, batches: Noise, world: World | None = None, **habits: Any) -> Outcome:
+def trained(folder: Path, batches: Noise, world: World | None = None, pace: Pace = PACE) -> Outcome:
     torch.manual_seed(0)
     made = Layered()
     optimizer = adamw(made, 1e-3, 0.1, (0.9, 0.98), 1e-8)
     run = run_in(folder)
     run.path.mkdir(parents=True, exist_ok=True)
-    asked = Habits(log_steps=1, **habits)
-    return train(made, optimizer, batches, PACE, asked, run, None, world or World(), Stop())
+    habits, world = Habits(log_steps=1), world or World()
+    return train(made, optimizer, batches, pace, habits, run, None, world, Stop())
 
 
 @dataclass
@@ -81,6 +82,37 @@ def test_waiting_for_data_is_that_of_the_slowest_rank(tmp_path: Path) -> None:
     rows = map(json.loads, run_in(tmp_path).metrics.read_text().splitlines())
     waits = [row["data_wait"] for row in rows]
     assert len(waits) == 4 and min(waits) > 0.05
+
+
+@dataclass
+class Broken(Noise):
+    """So many samples of each step are broken."""
+
+    broken: int = 0
+
+    def batch(self, step: int) -> dict[str, Any]:
+        met = [Sample("000000.tar", f"{step}-{i}", "no image") for i in range(self.broken)]
+        return {**super().batch(step), "broken": met}
+
+
+@pytest.mark.parametrize("allowed", [12, 4000])
+def test_no_more_may_be_broken_than_is_allowed_of_the_whole_run_by_the_like_share(
+    allowed: int, tmp_path: Path
+) -> None:
+    """Of so few as 12 or 1,000, all may come in one step."""
+    quarter, some = allowed // 4, min(allowed, 1000)
+    pace = replace(PACE, broken_allowed=allowed)
+    assert [pace.broken_allowed_by(step) for step in (1, 2, 4)] == [
+        some,
+        max(some, 2 * quarter),
+        allowed,
+    ]
+    assert trained(tmp_path / "few", Broken(broken=quarter), pace=pace).broken.total == allowed
+    with pytest.raises(DataError) as told:
+        trained(tmp_path / "many", Broken(broken=some + 1), pace=pace)
+    assert str(told.value).startswith(
+        f"{some + 1} broken samples, {some} allowed so far (max_broken); run `python -m "
+    )
 
 
 def run_in(folder: Path) -> RunDir:

@@ -177,8 +177,9 @@ def _agree(
         raise AgreedDataError(world.gather(failures)[0])
     if spoilt:
         state.broken.add(world.gather(broken))
-        if state.broken.total > pace.broken_allowed:
-            raise AgreedDataError(_too_broken(state.broken, pace.broken_allowed))
+        allowed = pace.broken_allowed_by(state.step + 1)
+        if state.broken.total > allowed:
+            raise AgreedDataError(_too_broken(state.broken, allowed))
     return asked, due
 
 
@@ -249,6 +250,6 @@ def _save(
 
 def _too_broken(broken: BrokenSamples, allowed: int) -> str:
     return (
-        f"{broken.total} broken samples, {allowed} allowed (max_broken); run `python -m "
+        f"{broken.total} broken samples, {allowed} allowed so far (max_broken); run `python -m "
         f"hpc_xfer.shards check` on the source; the first: {broken.examples[0]}"
     )

@@ -32,6 +32,7 @@ from hpc_xfer.training.schedule import learning_rate
 
 _SMOOTHING = 0.98  # of the loss that is reported: a memory of about 50 steps
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_BROKEN_AT_ONCE = 1000  # they come in clusters: of a shard, of a site that images are from
 _PATIENCE = 16  # infinite losses in a row; as many halvings take the scale from 2^16 to 1
 _LEAST_SCALE = 2.0**-14  # gradients of 1e9 do not fit into fp16: those of no run that goes well
 
@@ -47,8 +48,17 @@ class Pace:
     grad_clip: float | None
     precision: str
     seed: int = 0  # of dropout and the like; data has its own
-    broken_allowed: int = 0  # samples
+    broken_allowed: int = 0  # samples, in the whole run
     accumulate: int = 1  # parts of a batch, one after another
+
+    def broken_allowed_by(self, step: int) -> int:
+        """Samples that may be broken after so many steps: the like share, and always 1,000.
+
+        Of 40 million samples 40,000 may be broken; where one in a hundred is, the run ends after
+        100,000 and not after 4 million. Never more than in the whole run.
+        """
+        so_far = self.broken_allowed * step // self.steps
+        return min(self.broken_allowed, max(_BROKEN_AT_ONCE, so_far))
 
 
 @dataclass(frozen=True)
