@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from hpc_xfer.data import photometric
 from hpc_xfer.store import Store
 from hpc_xfer.training import distributed, flops
 from hpc_xfer.training.distributed import World
@@ -125,6 +126,17 @@ def test_a_run_goes_on_after_a_stop(changes: dict[str, Any], tmp_path: Path) -> 
     assert events[-1]["event"] == "interrupted"
     folder = tiny.finished(Store(tmp_path), run, shards, **how)
     assert tiny.record(folder)["metrics"]["steps"] == 8
+
+
+def test_changing_colours_does_not_wait_for_the_device() -> None:
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8, device="cuda")
+    rows = torch.tensor([[1.1, 0.9, 1.2, 0.1, 1.0, 1.0]] * 2).cuda()
+    photometric.apply(images, rows)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        photometric.apply(images, rows)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_what_a_checkpoint_holds_is_the_state_of_the_moment_it_began() -> None:

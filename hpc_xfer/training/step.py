@@ -4,6 +4,8 @@
     result = stepper.step(batch, number)
 
 Nothing in it waits for the device: what it returns are tensors, to be read when a row is written.
+The exception is torch's: its SyncBatchNorm, between GPUs, makes the host wait in every layer, to
+learn how many samples each rank has.
 """
 
 import contextlib
