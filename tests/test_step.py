@@ -1,12 +1,16 @@
 """One step: parts of a batch, activations computed again, half precision, compilation."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch._dynamo.config
 from torch import Tensor, nn
+from torch.fx import GraphModule
+from torchvision.models.resnet import BasicBlock
 
 from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store import Store
@@ -321,6 +325,24 @@ def test_compiled_parts_keep_names_and_numbers(how: dict[str, bool]) -> None:
     assert steps.apart(steps.gradients(plain), steps.gradients(compiled)) < 1e-4
     assert steps.apart(steps.buffers(plain), steps.buffers(compiled)) < 1e-5
     plain.load_state_dict(compiled.state_dict())
+
+
+def test_every_block_of_a_large_encoder_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks share the code of their forward, of which torch compiles 8 versions by itself."""
+    graphs = []
+
+    def backend(graph: GraphModule, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    blocks = nn.ModuleList(BasicBlock(width, width) for width in range(1, 13))
+    compile_in_place(blocks, CPU, blocks_only=True)
+    graphs.clear()
+    for width, block in enumerate(blocks, start=1):
+        block(torch.zeros(1, width, 4, 4))
+    assert len(graphs) == 12
 
 
 def without_compiler(folder: Path) -> None:
