@@ -11,6 +11,7 @@ from hpc_xfer.data import photometric
 from hpc_xfer.store import Store
 from hpc_xfer.training import distributed, flops
 from hpc_xfer.training.distributed import World
+from hpc_xfer.training.gauges import Gauges
 from hpc_xfer.training.on_host import OnHost
 from hpc_xfer.training.stop import Stop
 from tests import steps, test_groups, tiny
@@ -147,6 +148,16 @@ def test_what_a_checkpoint_holds_is_the_state_of_the_moment_it_began() -> None:
     whole = copied.whole()
     assert whole["step"] == 1 and whole["weights"].device.type == "cpu"
     assert torch.equal(whole["weights"], torch.arange(50_000_000, dtype=torch.float32))
+
+
+def test_the_memory_of_one_run_is_not_told_of_the_next() -> None:
+    taken = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
+    del taken
+    recipe = steps.recipe("clip")
+    stepper = steps.stepper(recipe, on_gpu())
+    gauges = Gauges(stepper.objective, stepper.pace, on_gpu(), None, 0)
+    row = gauges.read(1, 1.0, stepper.step(steps.global_batch(recipe), 0), 0.0)
+    assert row["gpu_memory_gib"] is not None and 0 < row["gpu_memory_gib"] < 1
 
 
 def test_rows_tell_the_memory_and_of_a_known_card_the_utilisation(tmp_path: Path) -> None:
