@@ -20,6 +20,7 @@ from hpc_xfer.batches import Batch
 from hpc_xfer.display import Display
 from hpc_xfer.orders import Order
 from hpc_xfer.plan import Pack, Plan, Run
+from hpc_xfer.recipes import Trained
 from hpc_xfer.workers import Worker
 
 _TICK_SECONDS = 0.5  # between looks at progress files, held runs and signals
@@ -134,8 +135,10 @@ class Pool:
         """
         if not 0 < len(self.gpus) < pack.gpus:
             return pack.gpus
-        batch = pack.runs[0].columns["pretrain_batch"]
-        ranks = next(n for n in range(len(self.gpus), 0, -1) if batch % n == 0)
+        recipe = pack.runs[0].recipe
+        assert isinstance(recipe, Trained), "only a training asks for several"
+        parts = recipe.accumulate or 1  # of what a process gets of a batch
+        ranks = next(n for n in range(len(self.gpus), 0, -1) if recipe.batch % (n * parts) == 0)
         self.display.say(
             f"{self.display.title(pack.runs[0].id)}: {pack.gpus} GPUs asked, {ranks} used"
         )

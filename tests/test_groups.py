@@ -93,14 +93,32 @@ def test_a_launch_here_tells_why_the_first_rank_failed(
         f"if ('--rank', '{fails}') in zip(words, words[1:]):\n" + indent(FAULT, "    ")
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
-    grid, store = tmp_path / "two.yaml", Store(tmp_path / "store")
-    grid.write_text(GRID)
-    (tmp_path / "tiny.json").write_text(tiny.ARCH.model_dump_json(exclude={"name"}))
-    (tmp_path / "site.yaml").write_text(f"sources: {{sans: {shards}}}\n")
-    command = [sys.executable, "-m", "hpc_xfer.launch", str(grid), "--on", "local"]
-    command += ["--store", str(store.root), "--site", str(tmp_path / "site.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    done = launched(tmp_path, GRID, shards)
     assert done.returncode == 1 and f"code: {WHY}" in done.stderr
-    [folder] = (store.root / "runs").iterdir()
-    error = failures.read(store.run(folder.name))
+    [folder] = (tmp_path / "store" / "runs").iterdir()
+    error = failures.read(Store(tmp_path / "store").run(folder.name))
     assert error is not None and (error["class"], error["message"]) == ("code", WHY)
+
+
+def launched(folder: Path, grid: str, shards: Path) -> "subprocess.CompletedProcess[str]":
+    (folder / "two.yaml").write_text(grid)
+    (folder / "tiny.json").write_text(tiny.ARCH.model_dump_json(exclude={"name"}))
+    (folder / "site.yaml").write_text(f"sources: {{sans: {shards}}}\n")
+    command = [sys.executable, "-m", "hpc_xfer.launch", str(folder / "two.yaml"), "--on", "local"]
+    command += ["--store", str(folder / "store"), "--site", str(folder / "site.yaml")]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=240)
+
+
+@pytest.mark.slow
+def test_fewer_gpus_than_asked_share_the_batch_in_all_its_parts(
+    tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 24 samples four processes would get six each, which make no four parts; three get 8."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    done = launched(
+        tmp_path,
+        GRID.replace("batch: 32", "batch: 24, accumulate: 4").replace("gpus: 2", "gpus: 6"),
+        shards,
+    )
+    assert "6 GPUs asked, 3 used" in done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
