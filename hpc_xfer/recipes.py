@@ -14,7 +14,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from hpc_xfer.nouns import Count, Noun, Rate, Share, Whole
 
 Shots = Count | Literal["full"]
-Precision = Literal["fp32", "bf16", "fp16"]  # the last two under autocast, losses in fp32
+# fp32 is that on every card, never TF32 (an A100 does 19.5 TFLOP/s in it, in bf16 312); the other
+# two are under autocast, with losses in fp32.
+Precision = Literal["fp32", "bf16", "fp16"]
 Pair = tuple[float, float]
 
 

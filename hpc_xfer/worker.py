@@ -97,6 +97,7 @@ def execute(pack: Pack, store: Store, site: Site, place: Place, stop: "Stop", te
     import torch
 
     assert place.size == 1 or len(pack.runs) <= 1, "after an error a group does no other run"
+    torch.backends.cudnn.allow_tf32 = False  # torch's default rounds fp32 convolutions to 10 bits
     if not torch.cuda.is_available():
         torch.set_num_threads(pack.resources.threads)
     for run in pack.runs:

@@ -150,6 +150,16 @@ def test_what_a_checkpoint_holds_is_the_state_of_the_moment_it_began() -> None:
     assert torch.equal(whole["weights"], torch.arange(50_000_000, dtype=torch.float32))
 
 
+def test_convolutions_in_single_precision_are_that(tmp_path: Path) -> None:
+    """TF32 would be off by 3e-4."""
+    tiny.finished(Store(tmp_path), tiny.pretraining("scratch"))
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(64, 64, 8, 8, generator=generator).cuda() for _ in range(2))
+    exact = torch.nn.functional.conv2d(x.double(), weight[..., :3, :3].double())
+    found = torch.nn.functional.conv2d(x, weight[..., :3, :3])
+    assert float((found - exact).norm() / exact.norm()) < 1e-5
+
+
 def test_the_memory_of_one_run_is_not_told_of_the_next() -> None:
     taken = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
     del taken
