@@ -42,12 +42,8 @@ class World:
         """Rank 0 alone writes files."""
         return self.rank == 0
 
-    def any(self, *flags: bool) -> list[bool]:
-        """Per flag, whether any rank raised it; all ranks get the same answer."""
-        return [vote > 0 for vote in self.most(*flags)]
-
     def most(self, *values: float) -> list[float]:
-        """Per value, the largest of all ranks; all of them get the same answer."""
+        """Per value, the largest of all ranks; of a flag, whether any of them raised it."""
         if self.size == 1:
             return list(values)
         votes = torch.tensor(values, dtype=torch.float64)  # on the CPU: waits for no GPU
