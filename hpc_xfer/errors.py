@@ -21,6 +21,10 @@ class DataError(XferError):
     """A source, a shard or a data set is missing, broken or not what the recipe asks for."""
 
 
+class AgreedDataError(DataError):
+    """The same on all ranks, raised once they have told each other: no one waits for another."""
+
+
 class StoreError(XferError):
     """The store cannot be read or written, or a file in it is damaged beyond its fallback."""
 

@@ -20,6 +20,7 @@ from hpc_xfer.batches import Batch
 from hpc_xfer.display import Display
 from hpc_xfer.orders import Order
 from hpc_xfer.plan import Pack, Plan, Run
+from hpc_xfer.recipes import Trained
 from hpc_xfer.workers import Worker
 
 _TICK_SECONDS = 0.5  # between looks at progress files, held runs and signals
@@ -134,8 +135,10 @@ class Pool:
         """
         if not 0 < len(self.gpus) < pack.gpus:
             return pack.gpus
-        batch = pack.runs[0].columns["pretrain_batch"]
-        ranks = next(n for n in range(len(self.gpus), 0, -1) if batch % n == 0)
+        recipe = pack.runs[0].recipe
+        assert isinstance(recipe, Trained), "only a training asks for several"
+        parts = recipe.accumulate or 1  # of what a process gets of a batch
+        ranks = next(n for n in range(len(self.gpus), 0, -1) if recipe.batch % (n * parts) == 0)
         self.display.say(
             f"{self.display.title(pack.runs[0].id)}: {pack.gpus} GPUs asked, {ranks} used"
         )
@@ -176,6 +179,8 @@ class Pool:
             case "done":
                 worker.current = None
                 self._done(str(run_id))
+            case "failed" if event["class"] == "killed" and len(worker.processes) > 1:
+                worker.failures.append(event)  # another rank died first, and may say why
             case "failed":
                 worker.current = None
                 self._failed(worker, run_id, event["class"], event["message"])
@@ -214,12 +219,10 @@ class Pool:
         self._again(rest)
 
     def _killed(self, worker: Worker, run: Run, codes: list[int]) -> None:
-        code = next((c for c in codes if c != 0), 0)
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        message = f"the worker ended with {how}; launch again to go on from the last checkpoint"
+        kind, message = _reason(worker, codes)
         lines = worker.log.read_text(errors="replace").splitlines()[-10:]
-        failures.write(self.store.run(run.id), "killed", message, lines)
-        self._failed(worker, run.id, "killed", message)
+        failures.write(self.store.run(run.id), kind, message, lines)
+        self._failed(worker, run.id, kind, message)
 
     def _look_at_held(self) -> None:
         """Runs that another launch works on: done by now, or free again."""
@@ -273,3 +276,13 @@ class Pool:
     def _alive(self) -> Iterator[subprocess.Popen[str]]:
         for worker in self.workers:
             yield from worker.processes
+
+
+def _reason(worker: Worker, codes: list[int]) -> tuple[str, str]:
+    """Class and message: of the rank that failed first, not of those that lost it."""
+    told = next((event for event in worker.failures if event["class"] != "killed"), None)
+    if told is not None:
+        return told["class"], told["message"]
+    code = next((c for c in codes if c != 0), 0)
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return "killed", f"the worker ended with {how}; launch again to go on from the last checkpoint"

@@ -14,7 +14,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from hpc_xfer.nouns import Count, Noun, Rate, Share, Whole
 
 Shots = Count | Literal["full"]
-Precision = Literal["fp32", "bf16", "fp16"]  # the last two under autocast, losses in fp32
+# fp32 is that on every card, never TF32 (an A100 does 19.5 TFLOP/s in it, in bf16 312); the other
+# two are under autocast, with losses in fp32.
+Precision = Literal["fp32", "bf16", "fp16"]
 Pair = tuple[float, float]
 
 
@@ -90,7 +92,7 @@ class Trained(Noun):
     crop: Crop = Crop()
     flip: bool = False
     precision: Precision = "fp32"
-    max_broken: Share = 0.001  # of the samples seen; more stops the run
+    max_broken: Share = 0.001  # of the samples seen so far (1,000 at once); more stops the run
     seed: Whole = 0
     snapshots: tuple[Count, ...] | None = None  # kept after so many samples, each a parent too
 

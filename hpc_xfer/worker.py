@@ -96,6 +96,8 @@ def execute(pack: Pack, store: Store, site: Site, place: Place, stop: "Stop", te
     """
     import torch
 
+    assert place.size == 1 or len(pack.runs) <= 1, "after an error a group does no other run"
+    torch.backends.cudnn.allow_tf32 = False  # torch's default rounds fp32 convolutions to 10 bits
     if not torch.cuda.is_available():
         torch.set_num_threads(pack.resources.threads)
     for run in pack.runs:
@@ -244,6 +246,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     stop = Stop().on(signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
     place = Place(args.rank, args.world, args.local_rank, args.attempt)
+    try:
+        return _serve(args, store, site, place, stop)
+    finally:
+        if place.size > 1:
+            _leave_others()
+
+
+def _serve(args: argparse.Namespace, store: Store, site: Site, place: Place, stop: "Stop") -> int:
     packs = iter([args.pack]) if args.pack else _from_stdin(stop)
     failed = False
 
@@ -264,6 +274,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if stop.requested:
             break
     return 1 if failed and args.pack else 0
+
+
+def _leave_others() -> None:
+    """End at once where an error left the group open, so that the other ranks see us die.
+
+    All is told and written by now; what Python and torch do at their end could wait for the others.
+    """
+    from hpc_xfer.training import distributed
+
+    if distributed.is_open():
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(1)
 
 
 def _from_stdin(stop: "Stop") -> Iterator[str]:

@@ -12,14 +12,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from hpc_xfer.plan import Pack
 
 Event = dict[str, Any]
+_PEERS_SECONDS = 60  # for rank 0 to notice that another rank is gone, and to save and tell
 
 
 @dataclass
@@ -33,6 +34,8 @@ class Worker:
     kept: bool
     pack: Pack | None = None
     current: str | None = None  # run id
+    failures: list[Event] = field(default_factory=list)  # of ranks of a group, as they were told
+    _ears: list[threading.Thread] = field(default_factory=list)
 
     def give(self, pack: Pack, name: str) -> None:
         """`name` is what the store calls the pack; a group knows its own from its start."""
@@ -57,6 +60,10 @@ class Worker:
 
     def listen(self, tell: Callable[[Event | None], None]) -> None:
         """Tell each event of rank 0, and None when there are no more; from a thread."""
+        for rank in range(1, len(self.processes)):
+            ear = threading.Thread(target=self._attend, args=(rank,), daemon=True)
+            self._ears.append(ear)
+            ear.start()
         threading.Thread(target=self._listen, args=(tell,), daemon=True).start()
 
     def wait(self, grace: float) -> list[int]:
@@ -75,16 +82,37 @@ class Worker:
             except subprocess.TimeoutExpired:
                 process.kill()
                 codes.append(process.wait())
+        for ear in self._ears:
+            ear.join(timeout=grace)
         self.close()
         return codes
 
     def _listen(self, tell: Callable[[Event | None], None]) -> None:
-        stdout = self.processes[0].stdout
-        assert stdout is not None
-        for line in stdout:
-            with contextlib.suppress(ValueError):  # a library's print; the log has what matters
-                tell(json.loads(line))
+        for event in _events(self.processes[0]):
+            tell(event)
         tell(None)
+
+    def _attend(self, rank: int) -> None:
+        """Keep what another rank says of its failure; rank 0 must not wait for it for ever."""
+        process = self.processes[rank]
+        for event in _events(process):
+            if event["event"] == "failed":
+                self.failures.append(event)
+        if process.wait() == 0:
+            return
+        try:
+            self.processes[0].wait(timeout=_PEERS_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.processes[0].kill()
+
+
+def _events(process: "subprocess.Popen[str]") -> Iterator[Event]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        with contextlib.suppress(ValueError):  # a library's print; the log has what matters
+            event = json.loads(line)
+            if isinstance(event, dict) and "event" in event:
+                yield event
 
 
 def start(

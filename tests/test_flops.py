@@ -30,11 +30,47 @@ def test_the_count_is_the_published_one(arch: str, visual: float, text: float) -
     assert towers.visual.training  # as it was
 
 
-def test_a_card_is_known_by_its_name_and_what_is_not_known_is_not_guessed() -> None:
-    assert peak("NVIDIA A100-SXM4-80GB", "bf16") == 312e12
-    assert peak("NVIDIA A100-SXM4-80GB", "fp32") == 156e12
-    assert peak("NVIDIA H100 PCIe", "fp16") == 756e12
-    assert peak("NVIDIA H100 80GB HBM3", "fp16") == 989e12
-    assert peak("NVIDIA L40S", "bf16") == 362e12
-    assert peak("Tesla V100-SXM2-16GB", "fp16") == 125e12
-    assert peak("NVIDIA GeForce GTX 1080", "fp16") is None
+@pytest.mark.parametrize(
+    ("card", "half", "single"),
+    [  # as nvidia-smi and torch name them
+        ("NVIDIA B200", 2250, 75),
+        ("NVIDIA GH200 480GB", 989, 67),
+        ("NVIDIA H200", 989, 67),
+        ("NVIDIA H100 80GB HBM3", 989, 67),
+        ("NVIDIA H100 PCIe", 756, 51),
+        ("NVIDIA H100 NVL", 835, 60),
+        ("NVIDIA A100-SXM4-80GB", 312, 19.5),
+        ("NVIDIA A100-PCIE-40GB", 312, 19.5),
+        ("NVIDIA A100 80GB PCIe", 312, 19.5),
+        ("NVIDIA L40S", 362, 91.6),
+        ("NVIDIA L40", 181, 90.5),
+        ("NVIDIA L4", 121, 30.3),
+        ("NVIDIA A40", 149.7, 37.4),
+        ("NVIDIA A30", 165, 10.3),
+        ("NVIDIA A10", 125, 31.2),
+        ("NVIDIA A10G", 70, 31.5),
+        ("Tesla V100-SXM2-16GB", 125, 15.7),
+        ("Tesla T4", 65, 8.1),
+    ],
+)
+def test_a_card_is_known_by_its_name(card: str, half: float, single: float) -> None:
+    assert peak(card, "bf16") == peak(card, "fp16") == 1e12 * half
+    assert peak(card, "fp32") == 1e12 * single
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "NVIDIA RTX A4000",
+        "NVIDIA RTX A1000",
+        "NVIDIA RTX A1000 Laptop GPU",
+        "NVIDIA RTX A3000 Laptop GPU",
+        "NVIDIA T400 4GB",
+        "NVIDIA T4G",
+        "NVIDIA GB200",
+        "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
+        "NVIDIA GeForce GTX 1080",
+    ],
+)
+def test_what_is_not_known_is_not_guessed(card: str) -> None:
+    assert peak(card, "bf16") is None and peak(card, "fp32") is None

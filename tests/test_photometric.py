@@ -1,11 +1,13 @@
 """Colour jitter, grey and blur of a batch, held against torchvision's, image by image."""
 
 import colorsys
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torchvision.transforms.v2 import functional as tv
 
 from hpc_xfer.data import photometric
@@ -26,6 +28,23 @@ def applied(images: Tensor, **changes: float) -> Tensor:
 
 def test_the_plain_row_leaves_the_image_as_it_is() -> None:
     assert torch.allclose(applied(noise(4)), noise(4).float(), atol=1e-3)
+
+
+class NoNumbers(TorchFunctionMode):
+    """Refuses to make a tensor of Python's numbers, for which a host waits until it is on a GPU."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: Any = (), named: Any = None
+    ) -> Any:
+        assert function not in (torch.tensor, torch.as_tensor, Tensor.new_tensor)
+        return function(*arguments, **(named or {}))
+
+
+def test_from_the_second_batch_on_no_number_goes_to_the_device() -> None:
+    rows = torch.tensor([[1.1, 0.9, 1.2, 0.1, 1.0, 1.0]] * 2)
+    before = photometric.apply(noise(2), rows)
+    with NoNumbers():
+        assert torch.equal(photometric.apply(noise(2), rows), before)
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.0, 1.4])

@@ -95,6 +95,14 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
         assert all(value.isfinite().all() for value in state["objective"].values())
 
 
+def test_single_precision_is_not_that_of_torch_which_is_tf32_on_newer_cards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # as a process begins
+    tiny.finished(Store(tmp_path), tiny.pretraining("scratch"))
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_weights_that_break_in_the_last_step_are_no_product(tmp_path: Path, shards: Path) -> None:
     """The loss of a step tells of the weights before it."""
     run = tiny.pretraining("supervised", samples_seen=32, lr=1e38, weight_decay=10.0)

@@ -409,7 +409,9 @@ def test_too_many_broken_samples_stop_all_ranks(size: int, workers: int, tmp_pat
     run = tiny.pretraining("supervised", samples=64, samples_seen=128, batch=16, max_broken=0.001)
     told = ranks(tmp_path, run, folder, size, workers=workers)[-1]
     assert (told["event"], told["class"]) == ("failed", "data")
-    assert told["message"].startswith("1 broken samples, 0 allowed (max_broken); run `python -m")
+    assert told["message"].startswith(
+        "1 broken samples, 0 allowed so far (max_broken); run `python -m"
+    )
     assert "000000.tar: 000000007: " in told["message"]
     assert not Store(tmp_path).run(run.id).encoder.exists()
 

@@ -18,6 +18,7 @@ from hpc_xfer.store import Store
 from hpc_xfer.training import distributed
 from hpc_xfer.training.batchnorm import GlobalBatchNorm, synchronise
 from hpc_xfer.training.distributed import World
+from hpc_xfer.training.encoders import seeded
 from hpc_xfer.training.objectives import ClipObjective, info_nce, nt_xent
 from hpc_xfer.training.stop import Stop
 from tests import steps, tiny
@@ -240,6 +241,33 @@ def test_the_first_step_of_a_process_adds_gradients_in_the_order_of_all_others(
     tmp_path: Path,
 ) -> None:
     assert on(4, resumed_rank, folder=tmp_path / "ranks") == [{"same": True}] * 4
+
+
+class Layered(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return (self.norm(self.layer(batch["x"])).float() - 1).square().mean()
+
+
+def overflowing_rank(number: int, size: int, folder: Path) -> None:
+    """In fp16 a step, then one in which an activation of rank 1 alone is beyond 65,504."""
+    with distributed.join(number, size, number, folder / "meeting.json", Stop()) as world:
+        with seeded(0):
+            made, x = Layered(), torch.randn(8, 4)
+        stepper = steps.stepper(steps.recipe("clip", precision="fp16"), world, made=made)
+        stepper.step({"x": x}, 0)
+        before = copy.deepcopy(made.state_dict())
+        stepper.step({"x": x * 1e6 if number == 1 else x}, 1)
+        same = steps.equal(made.state_dict(), before)
+        torch.save({"same": same, "scale": stepper.scaler.get_scale()}, folder / f"{number}.pt")
+
+
+def test_a_step_that_overflows_on_one_rank_leaves_no_trace_on_any(tmp_path: Path) -> None:
+    kept = {"same": True, "scale": 2.0**15}
+    assert on(2, overflowing_rank, folder=tmp_path / "ranks") == [kept, kept]
 
 
 def test_the_logit_scale_comes_back_from_its_limit() -> None:

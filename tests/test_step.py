@@ -1,12 +1,16 @@
 """One step: parts of a batch, activations computed again, half precision, compilation."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch._dynamo.config
 from torch import Tensor, nn
+from torch.fx import GraphModule
+from torchvision.models.resnet import BasicBlock
 
 from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store import Store
@@ -186,6 +190,33 @@ def test_a_step_whose_gradients_overflow_is_left_out() -> None:
     assert float(stepper.objective.weight.detach()) < 1
 
 
+class Normed(nn.Module):
+    """Under autocast the layer writes fp16, which ends at 65,504."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return (self.norm(self.layer(batch["x"])).float() - 1).square().mean()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_batch_norm_forgets_a_step_in_which_an_activation_overflowed(parts: int) -> None:
+    """With two parts it is the first that overflows, and the second that is like any other."""
+    with seeded(0):
+        made, good = Normed(), torch.randn(8, 4)
+    stepper = steps.stepper(steps.recipe("clip", precision="fp16", accumulate=parts), made=made)
+    bad = torch.cat([1e6 * good[:1], good[1:]])
+    stepper.step({"x": good}, 0)
+    before = {name: value.clone() for name, value in made.norm.state_dict().items()}
+    assert not stepper.step({"x": bad}, 1).gradient_norm.isfinite()
+    assert steps.equal(made.norm.state_dict(), before)
+    assert stepper.step({"x": good}, 2).gradient_norm.isfinite()
+    assert int(made.norm.state_dict()["num_batches_tracked"]) == 2 * parts
+    assert not torch.equal(made.norm.state_dict()["running_var"], before["running_var"])
+
+
 def test_a_loss_that_is_not_finite_is_passed_over_unless_it_stays() -> None:
     stepper, smoothed = fp16(), torch.tensor(2.0)
     for _ in range(3):
@@ -294,6 +325,24 @@ def test_compiled_parts_keep_names_and_numbers(how: dict[str, bool]) -> None:
     assert steps.apart(steps.gradients(plain), steps.gradients(compiled)) < 1e-4
     assert steps.apart(steps.buffers(plain), steps.buffers(compiled)) < 1e-5
     plain.load_state_dict(compiled.state_dict())
+
+
+def test_every_block_of_a_large_encoder_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks share the code of their forward, of which torch compiles 8 versions by itself."""
+    graphs = []
+
+    def backend(graph: GraphModule, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    blocks = nn.ModuleList(BasicBlock(width, width) for width in range(1, 13))
+    compile_in_place(blocks, CPU, blocks_only=True)
+    graphs.clear()
+    for width, block in enumerate(blocks, start=1):
+        block(torch.zeros(1, width, 4, 4))
+    assert len(graphs) == 12
 
 
 def without_compiler(folder: Path) -> None:

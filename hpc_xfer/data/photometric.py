@@ -4,6 +4,8 @@
 of (seed, epoch, sample); `apply` uses a batch of rows at once.
 """
 
+from functools import cache
+
 import numpy as np
 import torch
 from numpy.random import Generator
@@ -55,8 +57,21 @@ def _apply(images: Tensor, rows: Tensor) -> Tensor:
 
 
 def _luma(x: Tensor) -> Tensor:
-    weights = x.new_tensor(_LUMA).view(1, 3, 1, 1)
-    return (x * weights).sum(dim=1, keepdim=True)
+    return (x * _luma_weights(x.device)).sum(dim=1, keepdim=True)
+
+
+# Numbers that come from Python make the host wait for a GPU, so they go there once.
+
+
+@cache
+def _luma_weights(device: torch.device) -> Tensor:
+    return torch.tensor(_LUMA, device=device).view(1, 3, 1, 1)
+
+
+@cache
+def _cross(device: torch.device) -> Tensor:
+    """Of the unit vector along the grey axis with another."""
+    return torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=device) / 3**0.5
 
 
 def _blend(x: Tensor, other: Tensor, share: Tensor) -> Tensor:
@@ -68,8 +83,7 @@ def _turn(x: Tensor, turns: Tensor) -> Tensor:
     angle = 2 * torch.pi * turns
     cos, sin = angle.cos().view(-1, 1, 1), angle.sin().view(-1, 1, 1)
     third = x.new_full((3, 3), 1 / 3)
-    cross = x.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
-    matrix = cos * torch.eye(3, device=x.device) + (1 - cos) * third + sin * cross
+    matrix = cos * torch.eye(3, device=x.device) + (1 - cos) * third + sin * _cross(x.device)
     return torch.einsum("nij,njhw->nihw", matrix, x).clamp(0, 255)
 
 

@@ -13,7 +13,7 @@ from hpc_xfer import architectures, catalog, provenance
 from hpc_xfer.data import downstream
 from hpc_xfer.data.pretraining import TrainBatches
 from hpc_xfer.data.sampling import Order, Subset
-from hpc_xfer.errors import DataError, XferError
+from hpc_xfer.errors import AgreedDataError, DataError
 from hpc_xfer.progress import Pulse
 from hpc_xfer.recipes import (
     Clip,
@@ -112,7 +112,7 @@ def _train(
     world = context.world
     if recipe.batch % (world.size * (recipe.accumulate or 1)):
         parts = f" in {recipe.accumulate} parts each" if recipe.accumulate else ""
-        raise DataError(
+        raise AgreedDataError(
             f"batch {recipe.batch} cannot be shared by {world.size} processes{parts}; change "
             "resources.pretrain.gpus"
         )
@@ -208,16 +208,14 @@ def _source(context: Context, recipe: Trained) -> ShardIndex:
     index, failure = None, None
     try:
         index = _seen(context, recipe)
-    except XferError as error:
+    except DataError as error:
         failure = error
     failures = context.world.gather([] if failure is None else [str(failure)])
-    if failure is not None:
-        raise failure
     if failures:
-        raise DataError(failures[0])
+        raise AgreedDataError(failures[0]) from failure
     assert index is not None
     if len(set(context.world.gather([index.fingerprint]))) > 1:
-        raise DataError(
+        raise AgreedDataError(
             f"{index.folder}: the ranks see different indexes; wait until `shards index` has ended "
             "and all nodes see what it wrote, then launch again"
         )

@@ -49,6 +49,12 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.running_var.lerp_(variance, momentum)
 
 
+def statistics(module: nn.Module) -> list[Tensor]:
+    """What its batch norms remember; no other buffer changes in a step."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    return [buffer for norm in norms for buffer in norm.buffers()]
+
+
 @torch.no_grad()
 def recalibrate(module: nn.Module, batches: Iterable[Tensor]) -> None:
     """Replace running statistics by those of `batches` under the final weights.
@@ -80,8 +86,7 @@ def forgetting(module: nn.Module) -> Iterator[None]:
     For a second forward of the same batch. The statistics are put back instead of being kept from
     changing: what is saved for the backward pass must not differ between the two.
     """
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    buffers = [buffer for norm in norms for buffer in norm.buffers()]
+    buffers = statistics(module)
     before = [buffer.clone() for buffer in buffers]
     try:
         yield

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch._C._distributed_c10d import TCPStore
 
 from hpc_xfer import files
-from hpc_xfer.errors import Interrupted, StoreError
+from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
 from hpc_xfer.training import network
 from hpc_xfer.training.stop import Stop
 
@@ -26,6 +26,7 @@ Item = TypeVar("Item")
 _MEET_SECONDS = 300  # nodes of one job may start minutes apart
 _CONNECT = timedelta(seconds=10)  # to an address; the file may tell another by then
 _TIMEOUT = timedelta(minutes=30)  # a checkpoint of the largest model to a slow disk
+_OF_ALL_RANKS = (Interrupted, Diverged, AgreedDataError)  # raised at the same point on each
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,14 @@ class World:
         """Rank 0 alone writes files."""
         return self.rank == 0
 
-    def any(self, *flags: bool) -> list[bool]:
-        """Per flag, whether any rank raised it; all ranks get the same answer."""
+    def most(self, *values: float) -> list[float]:
+        """Per value, the largest of all ranks; of a flag, whether any of them raised it."""
         if self.size == 1:
-            return list(flags)
-        votes = torch.tensor([float(flag) for flag in flags])  # on the CPU: waits for no GPU
+            return list(values)
+        votes = torch.tensor(values, dtype=torch.float64)  # on the CPU: waits for no GPU
         dist.all_reduce(votes, op=dist.ReduceOp.MAX)
-        return [vote > 0 for vote in votes.tolist()]
+        largest: list[float] = votes.tolist()
+        return largest
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over ranks of a detached scalar."""
@@ -72,6 +74,9 @@ def join(
 ) -> Iterator[World]:
     """Enter the process group (none for one process) and leave it again.
 
+    After an error of this rank alone the group stays as it is: before NCCL destroys one, it waits
+    for kernels that wait for the other ranks, and those for us. The process must end (`is_open`).
+
     Args:
         meeting: file in which rank 0 publishes its address; needed for more than one process.
 
@@ -90,10 +95,19 @@ def join(
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
         yield World(rank, size, device)
-    finally:
+    except _OF_ALL_RANKS:
         dist.destroy_process_group()
+        raise
+    else:
+        dist.destroy_process_group()
+    finally:
         if rank == 0:
             meeting.unlink(missing_ok=True)
+
+
+def is_open() -> bool:
+    """Whether this process is in a group: once `join` has ended, one that an error left open."""
+    return dist.is_available() and dist.is_initialized()
 
 
 def _device(local_rank: int) -> torch.device:

@@ -73,6 +73,7 @@ def build(arch: Arch, seed: int, with_text: bool) -> Towers:
         return _open_clip(config, with_text)
 
 
+_WORDS = 100_000
 _SIMPLE = "SimpleTokenizer"  # open_clip's, of byte pairs, as OpenAI's CLIP has it
 
 
@@ -80,8 +81,27 @@ def tokenizer(arch: Arch) -> Tokenizer:
     """list of captions -> (N, context) token ids."""
     name, context = _tokenizer_of(arch)
     if name == _SIMPLE:
-        return cast(Tokenizer, open_clip.SimpleTokenizer(context_length=context))
-    return cast(Tokenizer, open_clip.get_tokenizer(name))
+        made = open_clip.SimpleTokenizer(context_length=context)
+    else:
+        made = open_clip.get_tokenizer(name)
+    return _Bounded(made) if isinstance(made, open_clip.SimpleTokenizer) else cast(Tokenizer, made)
+
+
+class _Bounded:
+    """Forgets words when it knows 100,000: 16 MB, in each loading process of each rank.
+
+    open_clip's remembers every word and every misspelling of millions of captions.
+    """
+
+    def __init__(self, tokenizer: open_clip.SimpleTokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.special = dict(tokenizer.cache)
+
+    def __call__(self, captions: list[str]) -> Tensor:
+        tokens: Tensor = self.tokenizer(captions)
+        if len(self.tokenizer.cache) > _WORDS:
+            self.tokenizer.cache = dict(self.special)
+        return tokens
 
 
 def context_length(arch: Arch) -> int:

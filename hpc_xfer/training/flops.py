@@ -4,6 +4,8 @@ Chowdhery et al. 2022 (PaLM), appendix B: what the model needs, forward and back
 that are computed again do not count.
 """
 
+import re
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -14,22 +16,23 @@ from hpc_xfer.training.encoders import Towers, context_length
 # A backward pass has two products for each of the forward pass: gradients of inputs and of weights.
 _PASSES = 3
 
-# Dense tensor-core peaks in TFLOP/s from the makers' data sheets: bf16 and fp16, then TF32 (fp32
-# where there is none). The first name that is in the card's counts.
+# Peaks in TFLOP/s from the makers' data sheets: of tensor cores in bf16 or fp16 (dense), then in
+# fp32, which has none. The first name whose words are in the card's counts.
 _PEAKS: tuple[tuple[str, float, float], ...] = (
-    ("B200", 2250, 1125),
-    ("GH200", 989, 495),
-    ("H200", 989, 495),
-    ("H100 PCIe", 756, 378),
-    ("H100 NVL", 835, 418),
-    ("H100", 989, 495),
-    ("A100", 312, 156),
-    ("L40S", 362, 183),
+    ("B200", 2250, 75),
+    ("GH200", 989, 67),
+    ("H200", 989, 67),
+    ("H100 PCIe", 756, 51),
+    ("H100 NVL", 835, 60),
+    ("H100", 989, 67),
+    ("A100", 312, 19.5),
+    ("L40S", 362, 91.6),
     ("L40", 181, 90.5),
-    ("A40", 149.7, 74.8),
-    ("A30", 165, 82),
-    ("A10", 125, 62.5),
-    ("L4", 121, 60),
+    ("A40", 149.7, 37.4),
+    ("A30", 165, 10.3),
+    ("A10G", 70, 31.5),
+    ("A10", 125, 31.2),
+    ("L4", 121, 30.3),
     ("V100", 125, 15.7),
     ("T4", 65, 8.1),
 )
@@ -47,9 +50,11 @@ def per_sample(recipe: Trained, towers: Towers) -> float:
 
 
 def peak(card: str, precision: str) -> float | None:
-    """FLOP/s of a GPU by its name; None where it is not known."""
+    """FLOP/s of a GPU by its name; None where it is not known, or is a part of a card (MIG)."""
+    if re.search(r"\bMIG\b", card):
+        return None
     for name, half, single in _PEAKS:
-        if name in card:
+        if re.search(rf"\b{name}\b", card):
             return 1e12 * (single if precision == "fp32" else half)
     return None
 

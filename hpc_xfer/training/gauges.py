@@ -35,13 +35,17 @@ class Gauges:
     waited: float = 0.0  # seconds for data, by the last reading
     began: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        if self.world.device.type == "cuda":  # a process goes through many runs
+            torch.cuda.reset_peak_memory_stats(self.world.device)
+
     def read(
         self, step: int, loss: float, result: StepResult, waited: float
     ) -> dict[str, float | None]:
         """One row by name; None is what this machine or method has not.
 
         Args:
-            waited: seconds for data since the beginning.
+            waited: seconds for data since the beginning, of the slowest rank at each step.
         """
         now = time.monotonic()
         seconds = max(now - self.began, 1e-9)

@@ -34,7 +34,7 @@ class Loader:
     steps: range
     workers: int  # processes; 0 loads in this one
     device: torch.device
-    waited: float = 0.0  # seconds that batches kept us waiting
+    waited: float = 0.0  # seconds that the last batch kept this rank waiting
 
     def loaded(self) -> Generator[Batch, None, None]:
         """Closing ends the processes: the iterator that has them is held here alone."""
@@ -56,7 +56,7 @@ class Loader:
             if pieces[0] is None:
                 return
             batch = _joined([piece for piece in pieces if piece], self.device)
-            self.waited += time.monotonic() - begun
+            self.waited = time.monotonic() - begun
             yield batch
 
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hpc_xfer.data.broken import BrokenSamples
-from hpc_xfer.errors import DataError, Diverged, Interrupted, StoreError
+from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
 from hpc_xfer.progress import Heartbeat, Pulse
 from hpc_xfer.store import RunDir
-from hpc_xfer.training.batchnorm import synchronise
+from hpc_xfer.training.batchnorm import statistics, synchronise
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.gauges import Gauges
@@ -64,7 +64,7 @@ class _State:
     broken: BrokenSamples = field(default_factory=BrokenSamples)
     worlds: list[tuple[int, int]] = field(default_factory=list)
     seconds: float = 0.0
-    waited: float = 0.0
+    waited: float = 0.0  # seconds for data, at each step those of the rank that had it last
 
 
 def train(
@@ -87,7 +87,7 @@ def train(
     Raises:
         Interrupted: asked to stop; a checkpoint was written.
         Diverged: loss or weights are NaN or infinite; the last good checkpoint stays.
-        DataError: more broken samples than allowed, or a shard that cannot be read on some rank.
+        AgreedDataError: too many broken samples, or a shard that cannot be read on some rank.
         ClaimLost: another process has taken the run over.
         StoreError: the disk is full.
     """
@@ -99,7 +99,7 @@ def train(
     heart = Heartbeat(mine, pace.steps, pace.batch, state.step, guard)
     pulse = Pulse(mine, guard)
     steps = range(state.step, pace.steps)
-    loader = Loader(batches, steps, habits.workers, world.device, state.waited)
+    loader = Loader(batches, steps, habits.workers, world.device)
     begun = saved = time.monotonic()
     first, before = state.step, state.waited  # of earlier attempts
     gauges = Gauges(objective, pace, world, habits.flops_per_sample, first, before)
@@ -112,19 +112,18 @@ def train(
     ):
         for batch in loaded:
             due = time.monotonic() - saved > habits.checkpoint_seconds
-            asked, due = _agree(batch, stop.requested, due, state, pace, world)
+            asked, due = _agree(batch, loader.waited, stop.requested, due, state, pace, world)
 
             result = stepper.step(batch, state.step)
             state.step += 1
-            state.waited = loader.waited
             pulse.touch()
             state.loss = stepper.smoothed(state.loss, result.loss)
 
             if state.step % habits.log_steps == 0 or state.step == pace.steps:
                 value = _finite(state, world)
                 stepper.check()
-                rows.write(state.step, gauges.read(state.step, value, result, loader.waited))
-                heart.beat(state.step, value, loader.waited - before)
+                rows.write(state.step, gauges.read(state.step, value, result, state.waited))
+                heart.beat(state.step, value, state.waited - before)
 
             if at and state.step in at:
                 _sound(objective, state, world)
@@ -134,7 +133,7 @@ def train(
 
             if (asked or due) and state.step < pace.steps:
                 elapsed = state.seconds + time.monotonic() - begun
-                heart.beat(state.step, None, loader.waited - before, force=True)
+                heart.beat(state.step, None, state.waited - before, force=True)
                 _save(stepper, checkpoints, state, elapsed, world)
                 saved = time.monotonic()
                 if asked:
@@ -160,30 +159,40 @@ def _outcome(
 
 
 def _agree(
-    batch: Batch, asked: bool, due: bool, state: _State, pace: Pace, world: World
+    batch: Batch, waited: float, asked: bool, due: bool, state: _State, pace: Pace, world: World
 ) -> tuple[bool, bool]:
     """Before a step, so that no rank waits in it for another: stop asked anywhere, save anywhere.
 
+    All of them have waited for the data of the slowest.
+
     Raises:
-        DataError: on all ranks, where one of them got no batch or the broken are too many.
+        AgreedDataError: where one of the ranks got no batch or the broken are too many.
     """
     failures = [batch["failure"]] if "failure" in batch else []
     broken = batch.get("broken", [])
-    failed, asked, due, spoilt = world.any(bool(failures), asked, due, bool(broken))
+    waited, *flags = world.most(waited, bool(failures), asked, due, bool(broken))
+    failed, asked, due, spoilt = map(bool, flags)
+    state.waited += waited
     if failed:
-        raise DataError(world.gather(failures)[0])
+        raise AgreedDataError(world.gather(failures)[0])
     if spoilt:
         state.broken.add(world.gather(broken))
-        if state.broken.total > pace.broken_allowed:
-            raise DataError(_too_broken(state.broken, pace.broken_allowed))
+        allowed = pace.broken_allowed_by(state.step + 1)
+        if state.broken.total > allowed:
+            raise AgreedDataError(_too_broken(state.broken, allowed))
     return asked, due
 
 
 def _sound(objective: nn.Module, state: _State, world: World) -> float:
-    """As `_finite`, and the weights too: the loss tells of those before the step."""
+    """As `_finite`, and the weights too: the loss tells of those before the step.
+
+    It tells nothing of running statistics, which training does not read and the product does.
+    """
     value = _finite(state, world)
     if not math.isfinite(float(nn.utils.get_total_norm(objective.parameters()))):
         raise Diverged(f"the weights are not finite after step {state.step}; lower lr")
+    if not all(bool(seen.isfinite().all()) for seen in statistics(objective)):
+        raise Diverged(f"batch norm statistics are not finite after step {state.step}; lower lr")
     return value
 
 
@@ -241,6 +250,6 @@ def _save(
 
 def _too_broken(broken: BrokenSamples, allowed: int) -> str:
     return (
-        f"{broken.total} broken samples, {allowed} allowed (max_broken); run `python -m "
+        f"{broken.total} broken samples, {allowed} allowed so far (max_broken); run `python -m "
         f"hpc_xfer.shards check` on the source; the first: {broken.examples[0]}"
     )

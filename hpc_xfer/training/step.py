@@ -4,6 +4,8 @@
     result = stepper.step(batch, number)
 
 Nothing in it waits for the device: what it returns are tensors, to be read when a row is written.
+The exception is torch's: its SyncBatchNorm, between GPUs, makes the host wait in every layer, to
+learn how many samples each rank has.
 """
 
 import contextlib
@@ -22,7 +24,7 @@ from torch.optim import Optimizer
 
 from hpc_xfer.errors import Diverged
 from hpc_xfer.training.accumulation import divided, joined, split
-from hpc_xfer.training.batchnorm import forgetting
+from hpc_xfer.training.batchnorm import forgetting, statistics
 from hpc_xfer.training.collectives import mean_in_order
 from hpc_xfer.training.compilation import compile_in_place
 from hpc_xfer.training.distributed import World
@@ -32,6 +34,7 @@ from hpc_xfer.training.schedule import learning_rate
 
 _SMOOTHING = 0.98  # of the loss that is reported: a memory of about 50 steps
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_BROKEN_AT_ONCE = 1000  # they come in clusters: of a shard, of a site that images are from
 _PATIENCE = 16  # infinite losses in a row; as many halvings take the scale from 2^16 to 1
 _LEAST_SCALE = 2.0**-14  # gradients of 1e9 do not fit into fp16: those of no run that goes well
 
@@ -47,8 +50,17 @@ class Pace:
     grad_clip: float | None
     precision: str
     seed: int = 0  # of dropout and the like; data has its own
-    broken_allowed: int = 0  # samples
+    broken_allowed: int = 0  # samples, in the whole run
     accumulate: int = 1  # parts of a batch, one after another
+
+    def broken_allowed_by(self, step: int) -> int:
+        """Samples that may be broken after so many steps: the like share, and always 1,000.
+
+        Of 40 million samples 40,000 may be broken; where one in a hundred is, the run ends after
+        100,000 and not after 4 million. Never more than in the whole run.
+        """
+        so_far = self.broken_allowed * step // self.steps
+        return min(self.broken_allowed, max(_BROKEN_AT_ONCE, so_far))
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,7 @@ class Stepper:
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=pace.precision == "fp16")
         self._overflows = torch.zeros((), dtype=torch.int64, device=world.device)
+        self._statistics = statistics(objective) if self.scaler.is_enabled() else []
 
     def step(self, batch: Batch, number: int) -> StepResult:
         """The update of step `number` (from 0) on this rank's part of the global batch.
@@ -100,10 +113,12 @@ class Stepper:
         lr = learning_rate(number, self.pace.steps, self.pace.warmup_steps, self.pace.lr)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        before = [value.clone() for value in self._statistics]
         loss = self.backward(batch, number)
         self.scaler.unscale_(self.optimizer)
         limit = math.inf if self.pace.grad_clip is None else self.pace.grad_clip
         norm = self._clipped(limit)
+        self._forget_overflow(norm, before)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -198,6 +213,16 @@ class Stepper:
             return nullcontext()
         without: AbstractContextManager[None] = self.model.no_sync()
         return without
+
+    def _forget_overflow(self, norm: Tensor, before: list[Tensor]) -> None:
+        """The scaler leaves the update out; what batch norms saw must not stay either.
+
+        One activation beyond 65,504 makes their running variance NaN, and no later step makes it
+        finite again. The norm is that of the mean over ranks, so all of them decide alike.
+        """
+        kept = norm.isfinite()
+        for value, old in zip(self._statistics, before, strict=True):
+            value.copy_(torch.where(kept, value, old))
 
     def _clipped(self, limit: float) -> Tensor:
         gradients = [p.grad for p in self.parameters if p.grad is not None]

@@ -1,0 +1,129 @@
+"""The loop alone, on a model of one layer and batches of noise."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hpc_xfer.data.broken import Broken as Sample
+from hpc_xfer.errors import DataError, Diverged
+from hpc_xfer.store import RunDir, Store
+from hpc_xfer.training import distributed
+from hpc_xfer.training.distributed import World
+from hpc_xfer.training.loop import Habits, Outcome, train
+from hpc_xfer.training.schedule import adamw
+from hpc_xfer.training.step import Pace
+from hpc_xfer.training.stop import Stop
+from tests import tiny
+
+PACE = Pace(steps=4, batch=8, lr=1e-3, warmup_steps=0, grad_clip=1.0, precision="fp32")
+
+
+class Layered(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        out: Tensor = self.norm(self.layer(batch["x"]))
+        return (out - 1).square().mean()
+
+
+@dataclass
+class Noise:
+    size: float = 1.0
+
+    def pieces(self, steps: range, worker: int, workers: int) -> Iterator[dict[str, Any]]:
+        for step in steps:
+            yield self.batch(step)
+
+    def batch(self, step: int) -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(step)
+        return {"x": self.size * torch.randn(PACE.batch, 4, generator=generator)}
+
+
+def trained(folder: Path, batches: Noise, world: World | None = None, pace: Pace = PACE) -> Outcome:
+    torch.manual_seed(0)
+    made = Layered()
+    optimizer = adamw(made, 1e-3, 0.1, (0.9, 0.98), 1e-8)
+    run = run_in(folder)
+    run.path.mkdir(parents=True, exist_ok=True)
+    habits, world = Habits(log_steps=1), world or World()
+    return train(made, optimizer, batches, pace, habits, run, None, world, Stop())
+
+
+@dataclass
+class Slow(Noise):
+    """Each batch takes 50 ms of work."""
+
+    def batch(self, step: int) -> dict[str, Any]:
+        end = time.monotonic() + 0.05
+        while time.monotonic() < end:
+            pass
+        return super().batch(step)
+
+
+def slow_rank(number: int, root: Path) -> None:
+    """Rank 1 has slow data; it is rank 0 that writes of it."""
+    with distributed.join(number, 2, number, root / "meeting.json", Stop()) as world:
+        outcome = trained(root, Slow() if number == 1 else Noise(), world)
+        assert outcome.data_wait_seconds > 4 * 0.05
+
+
+def test_waiting_for_data_is_that_of_the_slowest_rank(tmp_path: Path) -> None:
+    ranks = [tiny.child(slow_rank, number, tmp_path) for number in range(2)]
+    assert tiny.join(ranks) == [0, 0]
+    rows = map(json.loads, run_in(tmp_path).metrics.read_text().splitlines())
+    waits = [row["data_wait"] for row in rows]
+    assert len(waits) == 4 and min(waits) > 0.05
+
+
+@dataclass
+class Broken(Noise):
+    """So many samples of each step are broken."""
+
+    broken: int = 0
+
+    def batch(self, step: int) -> dict[str, Any]:
+        met = [Sample("000000.tar", f"{step}-{i}", "no image") for i in range(self.broken)]
+        return {**super().batch(step), "broken": met}
+
+
+@pytest.mark.parametrize("allowed", [12, 4000])
+def test_no_more_may_be_broken_than_is_allowed_of_the_whole_run_by_the_like_share(
+    allowed: int, tmp_path: Path
+) -> None:
+    """Of so few as 12 or 1,000, all may come in one step."""
+    quarter, some = allowed // 4, min(allowed, 1000)
+    pace = replace(PACE, broken_allowed=allowed)
+    assert [pace.broken_allowed_by(step) for step in (1, 2, 4)] == [
+        some,
+        max(some, 2 * quarter),
+        allowed,
+    ]
+    assert trained(tmp_path / "few", Broken(broken=quarter), pace=pace).broken.total == allowed
+    with pytest.raises(DataError) as told:
+        trained(tmp_path / "many", Broken(broken=some + 1), pace=pace)
+    assert str(told.value).startswith(
+        f"{some + 1} broken samples, {some} allowed so far (max_broken); run `python -m "
+    )
+
+
+def run_in(folder: Path) -> RunDir:
+    return Store(folder).run("c0ffee12ab34")
+
+
+def test_statistics_that_are_not_finite_are_a_divergence_though_the_loss_is_1(
+    tmp_path: Path,
+) -> None:
+    """The square of 1e30 is infinite, and what is divided by its root is 0: training goes on."""
+    assert trained(tmp_path, Noise()).steps == 4
+    with pytest.raises(Diverged) as told:
+        trained(tmp_path, Noise(size=1e30))
+    assert str(told.value) == "batch norm statistics are not finite after step 4; lower lr"
