@@ -85,7 +85,7 @@ def contents(out: Path) -> list[dict[str, bytes]]:
 
 
 def files_of(out: Path) -> Files:
-    return {path.name: path.read_bytes() for path in out.iterdir()}
+    return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def test_make_packs_an_image_folder(

@@ -16,6 +16,7 @@ from operator import itemgetter
 from queue import SimpleQueue
 from typing import Any
 
+from hpc_xfer.data import noted
 from hpc_xfer.data.places import Places
 from hpc_xfer.data.sampling import LANES, Order, Positions, Stretch, Window
 from hpc_xfer.data.shards import Shard, open_shard
@@ -113,6 +114,8 @@ class Source:
                     f"{path}: has {size:,} bytes where the index says {entry.bytes:,}: it was "
                     f"changed or cut off; run {index_command(self.index.folder)}"
                 )
+        if known := noted.shard(self.index.folder, entry):
+            return known
         shard = open_shard(path)
         if len(shard) != entry.samples:
             raise DataError(
