@@ -29,7 +29,20 @@ TORCHVISION_TEXT = "RN50"
 @cache
 def known() -> frozenset[str]:
     """Names a study may use."""
-    return frozenset(TORCHVISION) | {path.stem for path in _configs().glob("*.json")}
+    names = {path.stem for path in _configs().glob("*.json")}
+    return frozenset(TORCHVISION) | {name for name in names if unfit(name) is None}
+
+
+def unfit(name: str) -> str | None:
+    """Why one of open_clip's names is none that a study may use; None of all other names."""
+    if not (_configs() / f"{name}.json").is_file():
+        return None
+    config = _named_config(name)
+    if config["vision_cfg"].get("output_tokens"):
+        return "is a CoCa, whose image tower gives tokens for captions besides its feature"
+    if "hf_model_name" in config.get("text_cfg", {}):
+        return "takes its text tower from Hugging Face, which compute nodes cannot reach"
+    return None
 
 
 def image_size(arch: Arch) -> int:

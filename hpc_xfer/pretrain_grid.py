@@ -147,6 +147,8 @@ def _settle_arch(grid: Path, model: type[Noun], values: dict[str, Any]) -> list[
     if not arch.endswith(".json"):
         if arch in architectures.known():
             return []
+        if unfit := architectures.unfit(arch):
+            return [(("arch",), f"{arch!r} {unfit}; take another, such as 'ViT-B-32'")]
         hint = nearest(arch, architectures.known(), "known are")
         return [(("arch",), f"no architecture is called {arch!r}; {hint}")]
     if model is Released:

@@ -16,6 +16,7 @@ from hpc_xfer import files
 from hpc_xfer.errors import DataError
 
 NAME = "index.json"
+PLACES = ".index"  # beside it: where samples lie in each shard (data/noted.py); not needed
 MAKING = ".making"  # beside it: notes of `shards make` on what is done, until all is
 SCHEMA = 1
 IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
@@ -152,6 +153,11 @@ def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
             f"{index.folder / extra[0]}: is one of {len(extra)} shards that {NAME} does not list; "
             f"run {index_command(index.folder)}"
         )
+
+
+def places_path(folder: Path, name: str) -> Path:
+    """Of what is noted of a shard."""
+    return folder / PLACES / f"{name}.places"
 
 
 def index_command(folder: Path) -> str:

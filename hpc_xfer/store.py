@@ -179,6 +179,10 @@ class Store:
         """Tells the jobs of this store from those of another with a study of the same name."""
         return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:6]
 
+    def fingerprint(self, key: str) -> Path:
+        """Of a downstream image folder whose files are those that `key` is of."""
+        return self.root / "fingerprints" / f"{key}.json"
+
     @property
     def lock(self) -> Path:
         """See lock.py."""

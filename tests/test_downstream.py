@@ -1,6 +1,7 @@
 """Downstream data: cards by listing, pixels however they are stored, and proof of both."""
 
 import io
+import os
 import pickle
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from hpc_xfer import catalog
 from hpc_xfer.catalog import Card
 from hpc_xfer.data import downstream
+from hpc_xfer.data.downstream import Knowing
 from hpc_xfer.data.images import decode, decode_array, encode_png
 from hpc_xfer.errors import DataError, StudyError
 
@@ -158,6 +160,47 @@ def test_the_fingerprint_moves_with_the_folder_and_changes_with_a_byte(animals: 
     assert fingerprint(moved) == before
     (moved / "test/dog/photo 0.png").write_bytes(encode_png(np.zeros((3, 4), np.uint8)))
     assert fingerprint(moved) != before
+
+
+def known(folder: Path, notes: Path) -> tuple[str, int]:
+    """The fingerprint, and the signs of life while it was looked up."""
+    signs: list[None] = []
+    knowing = Knowing(lambda: signs.append(None), lambda key: notes / f"{key}.json")
+    data = downstream.load(catalog.card("animals", folder), folder, knowing)
+    return data.fingerprint, len(signs)
+
+
+def test_a_folder_is_read_once_for_its_fingerprint_with_signs_of_life(
+    animals: Path, tmp_path: Path
+) -> None:
+    """One for each of eight files while the file system is asked, and one while they are read."""
+    notes = tmp_path / "notes"
+    read = downstream.load(catalog.card("animals", animals), animals).fingerprint
+    assert known(animals, notes) == (read, 16)
+    assert known(animals, notes) == (read, 8)
+    assert len(list(notes.iterdir())) == 1
+
+
+def test_a_file_that_was_changed_under_its_old_time_is_read_again(
+    animals: Path, tmp_path: Path
+) -> None:
+    """As `rsync --times` leaves it."""
+    notes, image = tmp_path / "notes", animals / "train/dog/photo 0.png"
+    before, _ = known(animals, notes)
+    there, data = image.stat(), bytearray(image.read_bytes())
+    data[-1] ^= 1
+    image.write_bytes(data)
+    os.utime(image, ns=(there.st_atime_ns, there.st_mtime_ns))
+    assert image.stat().st_mtime_ns == there.st_mtime_ns
+    assert known(animals, notes) != (before, 8)
+
+
+def test_half_of_a_note_is_none(animals: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    read, _ = known(animals, notes)
+    (note,) = notes.iterdir()
+    note.write_bytes(note.read_bytes()[:20])
+    assert known(animals, notes) == (read, 16)
 
 
 def test_images_that_went_after_launch_are_missed(animals: Path) -> None:

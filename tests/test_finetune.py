@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from hpc_xfer import catalog
+from hpc_xfer import catalog, files, worker
 from hpc_xfer.data import downstream
 from hpc_xfer.plan import Run
+from hpc_xfer.site import Site
 from hpc_xfer.store import Store
 from hpc_xfer.training import checkpoint, encoders
+from hpc_xfer.training.stop import Stop
 from tests import tiny
+from tests.tars import png
 
 METRICS = {
     *("val_top1", "val_top5", "val_per_class", "test_top1", "test_top5", "test_per_class"),
@@ -55,6 +58,31 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     assert {path.name for path in folder.path.iterdir()} == {
         *("recipe.json", "claims", "progress.json", "metrics.jsonl", "hits.npy", "record.json")
     }
+
+
+def image_folder(folder: Path) -> Path:
+    """Ten training and two test images of each of two classes."""
+    for split, n in (("train", 10), ("test", 2)):
+        for level, name in ((10, "big_cat"), (200, "dog")):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(n):
+                (folder / split / name / f"{i}.png").write_bytes(png(level + i))
+    return folder
+
+
+def test_the_fingerprint_of_a_folder_is_kept_for_the_packs_to_come(
+    store: Store, tmp_path: Path
+) -> None:
+    """What was written down by one is what another's record says."""
+    folder = image_folder(tmp_path / "animals")
+    run = tiny.finetuning(tiny.pretraining("scratch"), "lp", dataset="animals", batch=4)
+    store.write_recipe(run)
+    pack = worker.Pack("test", (run,), tiny.FINETUNE)
+    site = Site(datasets={"animals": str(folder)})
+    worker.execute(pack, store, site, worker.Place(), Stop(), lambda event: None)
+    (note,) = (store.root / "fingerprints").iterdir()
+    told = tiny.record(store.run(run.id))["provenance"]["data"]["dataset"]
+    assert files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
 
 
 def test_training_beats_chance(store: Store) -> None:

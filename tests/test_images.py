@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageOps
 
 from hpc_xfer.data import crops, headers, images
+from hpc_xfer.data.reencoding import Reencoding, as_it_is
 from hpc_xfer.errors import DataError
 from hpc_xfer.recipes import Crop
 
@@ -125,6 +126,26 @@ def test_what_is_no_image_is_one_sentence(data: bytes) -> None:
     with pytest.raises(DataError) as caught:
         images.decode(data, "a/7.jpg")
     assert str(caught.value).startswith("a/7.jpg: ") and "\n" not in str(caught.value)
+
+
+def changed(data: bytes, at: int, to: bytes) -> bytes:
+    return data[:at] + to + data[at + len(to) :]
+
+
+AVIF = encoded(photo(), "avif")
+DAMAGED = {  # what Pillow 12 raises of it
+    "RuntimeError": changed(AVIF, len(AVIF) - 40, bytes(40)),
+    "NotImplementedError": changed(encoded(photo().convert("P"), "blp"), 4, b"\x7f"),
+    "AttributeError": changed(encoded(photo().convert("F"), "spider"), 104, struct.pack("f", 2)),
+}
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_whatever_pillow_raises_of_a_damaged_image_is_one_sentence(data: bytes) -> None:
+    for reads in (images.decode, as_it_is, Reencoding(16).apply):
+        with pytest.raises(DataError) as caught:
+            reads(data, "a/7.jpg")
+        assert str(caught.value).startswith("a/7.jpg: ") and "\n" not in str(caught.value)
 
 
 def test_no_program_is_run_for_an_image() -> None:

@@ -187,14 +187,6 @@ def test_more_loader_processes_than_samples_of_a_rank_do_no_harm(tmp_path: Path)
     assert [len(piece.get("images", ())) for piece in pieces] == [1, 1, 0, 0]
 
 
-def test_no_more_than_96_shards_are_open(tmp_path: Path) -> None:
-    index = write_shards(tmp_path, samples(100), [str(i) for i in range(16)], per_shard=1)
-    data = batches(index, "supervised")
-    for step in range(data.order.steps_per_epoch):
-        data[step]
-    assert len(data.source._open) == 96
-
-
 # Where captions and labels come from.
 
 

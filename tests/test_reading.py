@@ -1,7 +1,11 @@
 """A source as one process reads it: ahead of time, from front to back."""
 
 import itertools
+import os
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -9,8 +13,9 @@ from hpc_xfer.data import reading
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.data.reading import ReadAhead, Source, read_stretches
 from hpc_xfer.data.sampling import Order, Subset, share
+from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
-from hpc_xfer.shard_index import ShardIndex
+from hpc_xfer.shard_index import ShardEntry, ShardIndex
 from tests.waiting import wait_for
 
 
@@ -98,6 +103,92 @@ def test_a_shard_that_was_opened_stays_what_it_was(tmp_path: Path) -> None:
     path.with_name("000001.tar").replace(path)
     path.unlink()
     assert shard.read(9, ["txt"]) == {"txt": b"x" * 3000}
+
+
+def test_an_open_shard_is_there_while_another_is_being_opened(tmp_path: Path) -> None:
+    """The other is a pipe, which nobody opens for writing, as slow as a disk can be."""
+    there = source(tmp_path)
+    pipe = tmp_path / "pipe.tar"
+    os.mkfifo(pipe)
+    entries = (there.index.entries[0], ShardEntry("pipe.tar", 10, 0, ""))
+    there = Source(ShardIndex(tmp_path, entries, (), None))
+    shard = there.shard(0)
+    with ThreadPoolExecutor() as threads:
+        waits = threads.submit(there.shard, 1)
+        try:
+            wait_for(lambda: 1 in there._opening)
+            reads = threads.submit(there.shard, 0)
+            assert reads.result(timeout=10) is shard
+            assert not waits.done()
+        finally:
+            pipe.open("wb").close()
+        with pytest.raises(DataError, match=r"pipe\.tar: cannot be read"):
+            waits.result()
+
+
+def test_threads_that_want_the_same_shard_open_it_once(tmp_path: Path) -> None:
+    there, all_at_once = source(tmp_path, 500, 500), Barrier(8)
+
+    def wanted(_: int) -> Shard:
+        all_at_once.wait()
+        return there.shard(0)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(wanted, range(8)))) == 1
+
+
+@pytest.mark.parametrize(("lanes", "kept"), [(1, [3, 4, 5]), (2, [0, 1, 2, 3, 4, 5])])
+def test_tables_are_kept_by_their_samples_and_for_each_lane(
+    lanes: int, kept: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten samples a shard; where 25 are kept, these are no less than three shards of a lane."""
+    monkeypatch.setattr(reading, "_SAMPLES", 25)
+    there = Source(source(tmp_path).index, lanes)
+    for number in range(6):
+        there.shard(number)
+    assert list(there._open) == kept
+
+
+def files_held(folder: Path) -> int:
+    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    return sum(str(folder) in os.readlink(link) for link in links if os.path.lexists(link))
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    """Six shards were open, of which the last two are."""
+    monkeypatch.setattr(reading, "_HELD", 2)
+    there = source(tmp_path)
+    for number in range(6):
+        there.shard(number)
+    return there
+
+
+def test_more_shards_than_files_are_open_costs_a_look_at_the_file_and_no_more(
+    closed: Source,
+) -> None:
+    assert files_held(closed.index.folder) == 2
+    table = closed._closed[0].places
+    assert closed.shard(0).places is table
+    assert closed.shard(0).read(9, ["txt"]) == {"txt": b"x" * 3000}
+    assert (list(closed._open), list(closed._closed)) == ([5, 0], [1, 2, 3, 4])
+    assert closed._samples == 60
+
+
+def test_a_closed_shard_that_another_replaced_is_found(closed: Source) -> None:
+    path = closed.index.path(closed.index.entries[0])
+    path.with_name("000001.tar").replace(path)
+    with pytest.raises(DataError, match=r"holds other samples: it was replaced"):
+        closed.shard(0)
+
+
+def test_the_table_of_a_sample_takes_less_than_a_hundred_bytes(tmp_path: Path) -> None:
+    path = source(tmp_path, 1000, 1000).index.folder / "000000.tar"
+    tracemalloc.start()
+    shard = open_shard(path)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(shard) == 1000 and taken < 100 * 1000
 
 
 def test_a_shard_that_changed_since_it_was_indexed_is_named(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def contents(out: Path) -> list[dict[str, bytes]]:
 
 
 def files_of(out: Path) -> Files:
-    return {path.name: path.read_bytes() for path in out.iterdir()}
+    return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def test_make_packs_an_image_folder(
@@ -541,6 +541,19 @@ def test_a_data_set_that_is_not_there_is_named(
 ) -> None:
     with pytest.raises(error, match=why):
         make(f"torchvision:{name}", tmp_path / "out", "--root", str(tmp_path))
+
+
+def test_a_damaged_image_of_a_data_set_that_only_opens_it_is_left_out(tmp_path: Path) -> None:
+    """Caltech101 hands out files whose headers alone were read."""
+    for category in ("BACKGROUND_Google", "ant", "bass"):
+        folder = tmp_path / "data/caltech101/101_ObjectCategories" / category
+        folder.mkdir(parents=True)
+        (folder / "image_0001.jpg").write_bytes(encoded(noise(64, 64)))
+    (folder / "image_0001.jpg").write_bytes(encoded(noise(64, 64))[:900])
+    options = ("--root", str(tmp_path / "data"), "--max-broken", "0.5")
+    make("torchvision:Caltech101", tmp_path / "out", *options)
+    (left_out,) = (tmp_path / "out/broken.txt").read_text().splitlines()
+    assert left_out.startswith("Caltech101[1]: cannot be decoded (")
 
 
 def test_a_data_set_needs_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -413,3 +413,22 @@ def test_a_word_like_no_architecture_gets_a_short_list(tmp_path: Path) -> None:
     [told] = pretrain_refusal(tmp_path, "{method: scratch, arch: zzz}")
     assert told.startswith("a.yaml:3: pretrain.0.arch: no architecture is called 'zzz'; known are:")
     assert told.endswith(", ...") and told.count(",") == 30
+
+
+@pytest.mark.parametrize(
+    ("arch", "why"),
+    [
+        (
+            "coca_ViT-B-32",
+            "is a CoCa, whose image tower gives tokens for captions besides its feature",
+        ),
+        (
+            "roberta-ViT-B-32",
+            "takes its text tower from Hugging Face, which compute nodes cannot reach",
+        ),
+    ],
+)
+def test_an_architecture_that_could_not_run_says_why(arch: str, why: str, tmp_path: Path) -> None:
+    assert pretrain_refusal(tmp_path, f"{{method: scratch, arch: {arch}}}") == [
+        f"a.yaml:3: pretrain.0.arch: '{arch}' {why}; take another, such as 'ViT-B-32'"
+    ]

@@ -17,8 +17,9 @@ from hpc_xfer import files, shard_index
 from hpc_xfer.data import img2dataset, processes, tar_members
 from hpc_xfer.data.images import decode
 from hpc_xfer.data.indexing import json_label, json_object
+from hpc_xfer.data.places import Gathering, Place
 from hpc_xfer.data.reencoding import FIELDS, is_animated, is_turned, opened
-from hpc_xfer.data.shards import Place, Shard, key_and_field
+from hpc_xfer.data.shards import Shard, key_and_field
 from hpc_xfer.data.tar_members import CutOff, Member
 from hpc_xfer.errors import DataError
 from hpc_xfer.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
@@ -133,8 +134,7 @@ def _begin(places: Mapping[str, Place]) -> int:
 
 def _members(path: Path, name: str) -> tuple[Shard, list[Problem]]:
     """The shard as far as it can be read, where `open_shard` would refuse it."""
-    keys: list[str] = []
-    members: list[dict[str, Place]] = []
+    found = Gathering()
     problems: list[Problem] = []
     try:
         for member in tar_members.members(path):
@@ -142,17 +142,12 @@ def _members(path: Path, name: str) -> tuple[Shard, list[Problem]]:
             parts = key_and_field(member.name)
             if parts is None or member.kind != "file":
                 continue
-            key, field = parts
-            if not keys or keys[-1] != key:
-                keys.append(key)
-                members.append({})
-            if field in members[-1]:
-                problems.append(Problem(name, key, f"has two {field}", member.offset))
-            members[-1].setdefault(field, (member.offset, member.size))
+            if not found.add(*parts, member.offset, member.size):
+                problems.append(Problem(name, parts[0], f"has two {parts[1]}", member.offset))
     except CutOff as cut:
-        what = f"is cut off or damaged here, after {len(keys):,} samples; copy it again"
+        what = f"is cut off or damaged here, after {len(found):,} samples; copy it again"
         problems.append(Problem(name, None, what, cut.at))
-    return Shard(path, tuple(keys), tuple(members)), problems
+    return Shard(path, found.places()), problems
 
 
 def _odd(member: Member) -> Iterator[str]:

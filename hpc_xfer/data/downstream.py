@@ -1,11 +1,14 @@
 """Downstream data sets: pixels and labels, with a fingerprint, held against their card."""
 
+import contextlib
 import gzip
 import hashlib
 import importlib.util
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,10 +19,12 @@ from numpy.typing import NDArray
 from hpc_xfer import catalog, files
 from hpc_xfer.catalog import Card
 from hpc_xfer.data.images import decode
-from hpc_xfer.errors import DataError
+from hpc_xfer.errors import DataError, StoreError
 
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
+_SCHEMA = 1  # of a fingerprint that is written down
+_READERS = 8  # threads; a file system that is far away takes a millisecond or two for each file
 
 
 class ImageSet(Protocol):
@@ -78,13 +83,21 @@ class Downstream:
     fingerprint: str  # 64 hex digits of all pixels and labels, or of all files of a folder
 
 
-def load(card: Card, folder: Path | None) -> Downstream:
+@dataclass(frozen=True)
+class Knowing:
+    """What a folder of a million files needs, which takes an hour to read for its fingerprint."""
+
+    alive: Callable[[], object]  # called for each file
+    noted: Callable[[str], Path]  # where the fingerprint of files with this key is written down
+
+
+def load(card: Card, folder: Path | None, knowing: Knowing | None = None) -> Downstream:
     """The data set of `card`: packaged, or `folder` with train/CLASS/* and test/CLASS/*.
 
     Raises:
         DataError: a package or file is missing, or what is there is not what the card says.
     """
-    data = _packaged(card) if folder is None else _folder(card, folder)
+    data = _packaged(card) if folder is None else _folder(card, folder, knowing)
     _hold_against(card, data)
     return data
 
@@ -147,18 +160,51 @@ def _table(module: str, package: str, file: str) -> Labels:
         raise DataError(f"{path}: is missing or damaged; install {package} again") from error
 
 
-def _folder(card: Card, folder: Path) -> Downstream:
-    digest = hashlib.sha256()
-    parts = []
-    for split in catalog.SPLITS:
-        classes = catalog.list_images(folder / split)
-        names = tuple(map(catalog.class_name, classes))
-        if names != card.classes:
+def _folder(card: Card, folder: Path, knowing: Knowing | None) -> Downstream:
+    splits = [catalog.list_images(folder / split) for split in catalog.SPLITS]
+    for split, classes in zip(catalog.SPLITS, splits, strict=True):
+        if tuple(map(catalog.class_name, classes)) != card.classes:
             raise DataError(f"{folder / split}: its classes changed since launch; launch again")
-        for path in itertools.chain(*classes.values()):
-            digest.update(_line(folder, path).encode("utf-8", "surrogateescape"))
-        parts.append(_image_files(classes))
-    return Downstream(card, parts[0], parts[1], digest.hexdigest())
+    groups = [paths for classes in splits for paths in classes.values()]
+    fingerprint = _known(folder, groups, knowing) if knowing else _fingerprint(folder, groups)
+    train, test = map(_image_files, splits)
+    return Downstream(card, train, test, fingerprint)
+
+
+def _known(folder: Path, groups: list[list[Path]], knowing: Knowing) -> str:
+    """The fingerprint as an earlier pack wrote it down, or anew and written down."""
+    path = knowing.noted(_digest(folder, groups, _standing, knowing.alive))
+    there = files.read_json(path)
+    if isinstance(there, dict) and there.get("schema") == _SCHEMA:
+        return str(there["fingerprint"])
+    fingerprint = _fingerprint(folder, groups, knowing.alive)
+    with contextlib.suppress(StoreError):  # others of a group may own that place
+        note = {"schema": _SCHEMA, "folder": str(folder), "fingerprint": fingerprint}
+        files.write_json(path, note)
+    return fingerprint
+
+
+def _fingerprint(
+    folder: Path, groups: list[list[Path]], alive: Callable[[], object] = lambda: None
+) -> str:
+    return _digest(folder, groups, _line, alive)
+
+
+def _digest(
+    folder: Path,
+    groups: list[list[Path]],
+    told: Callable[[Path, Path], str],
+    alive: Callable[[], object],
+) -> str:
+    """Of what is told of each file, in order; a class at a time, since a file's is waited for."""
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor(_READERS) as readers:
+        for line in itertools.chain.from_iterable(
+            readers.map(partial(told, folder), paths) for paths in groups
+        ):
+            alive()
+            digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _image_files(classes: dict[str, list[Path]]) -> ImageFiles:
@@ -173,6 +219,15 @@ def _line(folder: Path, path: Path) -> str:
         return f"{name}\t{path.stat().st_size}\t{files.sha256(path)}\n"
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _standing(folder: Path, path: Path) -> str:
+    """What the file system says; the change time is new where an old modification time is kept."""
+    try:
+        there = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return f"{path}\t{there.st_size}\t{there.st_mtime_ns}\t{there.st_ctime_ns}\n"
 
 
 def _read(path: Path) -> bytes:

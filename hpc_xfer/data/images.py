@@ -6,9 +6,9 @@ become much smaller only a part is decoded: the lowest frequencies of each block
 """
 
 import io
-import struct
 import warnings
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -24,20 +24,28 @@ from hpc_xfer.errors import DataError
 
 _MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte of RGB
 
-# What Pillow raises on damaged files.
-BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+
+@contextmanager
+def damage_told(name: str) -> Iterator[None]:
+    """Around calls of Pillow alone: what it raises becomes a DataError about `name`.
+
+    That may be anything: RuntimeError of a damaged AVIF, NotImplementedError of a BLP,
+    AttributeError of a SPIDER file, and another plugin's tomorrow. One such image in a web-scale
+    source would otherwise end the run.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Of damaged EXIF notes and odd palettes, one for each such file among millions.
+            warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except (DataError, MemoryError):  # said already; the node's trouble, not the image's
+        raise
+    except UnidentifiedImageError as error:  # its own text holds a memory address
+        raise DataError(f"{name}: is not an image; replace or remove it") from error
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{name}: cannot be decoded ({why}); replace or remove it") from error
 
 
 def decode(data: bytes, name: str = "image", shrink: int = 1) -> Tensor:
@@ -98,7 +106,7 @@ def open_by_pillow(data: bytes) -> Image.Image:
     """Its header is read. Of EPS Pillow would make a program that Ghostscript runs: not of the web.
 
     Raises:
-        What Pillow does, see BROKEN.
+        What Pillow does: anything, see `damage_told`.
     """
     return Image.open(io.BytesIO(data), formats=_formats())
 
@@ -111,19 +119,9 @@ def _formats() -> list[str]:
 
 
 def _by_pillow(data: bytes, name: str) -> NDArray[np.uint8]:
-    try:
-        with warnings.catch_warnings():
-            # Of damaged EXIF notes and odd palettes, one for each such file among millions.
-            warnings.simplefilter("ignore", UserWarning)
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with open_by_pillow(data) as image:
-                image.load()
-                return np.array(_rgb(_upright(image), name))
-    except UnidentifiedImageError as error:  # its own text holds a memory address
-        raise DataError(f"{name}: is not an image; replace or remove it") from error
-    except BROKEN as error:
-        why = str(error) or type(error).__name__
-        raise DataError(f"{name}: cannot be decoded ({why}); replace or remove it") from error
+    with damage_told(name), open_by_pillow(data) as image:
+        image.load()
+        return np.array(_rgb(_upright(image), name))
 
 
 def _shrunk(pixels: NDArray[np.uint8], shrink: int) -> NDArray[np.uint8]:
@@ -146,8 +144,9 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as the camera's EXIF note asks; a damaged note is no reason to lose the image."""
     try:
-        return ImageOps.exif_transpose(image) if image.getexif() else image
-    except BROKEN:
+        with damage_told("its note"):
+            return ImageOps.exif_transpose(image) if image.getexif() else image
+    except DataError:
         return image
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer import shard_index
-from hpc_xfer.data import class_names, img2dataset, processes
+from hpc_xfer.data import class_names, img2dataset, noted, processes
 from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
 from hpc_xfer.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
@@ -83,6 +83,7 @@ def index_folder(
         tuple(sorted(frozenset().union(*(scan.json_keys for scan in scans)))),
     )
     shard_index.write(index)
+    noted.tidy(index)
     return Indexed(index, tuple(_warnings(folder, scans)))
 
 
@@ -100,6 +101,7 @@ def _scan(folder: Path, label_key: str | None, name: str) -> _Scan | DataError:
         path = folder / name
         entry = shard_index.read_entry(folder, name, 0)
         shard = open_shard(path)
+        noted.write(folder, name, shard)
         return _Scan(
             replace(entry, samples=len(shard), layout=shard.layout),
             frozenset(field for fields in shard.members for field in fields),

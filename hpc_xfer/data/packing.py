@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpc_xfer import files, shard_index
-from hpc_xfer.data import processes
+from hpc_xfer.data import noted, processes
 from hpc_xfer.data.inputs import Input, Sample
 from hpc_xfer.data.reencoding import Reencoding
 from hpc_xfer.data.shards import open_shard
@@ -152,13 +152,15 @@ def write_shards(
     names = None if classes is None else tuple(classes)
     index = ShardIndex(folder, tuple(entries), _fields(contents), names)
     shard_index.write(index)
+    noted.tidy(index)
     return index
 
 
 def remove_shards(folder: Path) -> None:
     """Remove what `pack` wrote, the index first, so that a crash leaves no false one."""
     (folder / shard_index.NAME).unlink(missing_ok=True)
-    shutil.rmtree(folder / _NOTES, ignore_errors=True)
+    for notes in (_NOTES, shard_index.PLACES):
+        shutil.rmtree(folder / notes, ignore_errors=True)
     shards = [name for name in shard_index.list_shards(folder) if Path(name).parent == Path()]
     for name in (*shards, BROKEN, MADE):
         (folder / name).unlink(missing_ok=True)
@@ -287,7 +289,9 @@ def _write_tar(path: Path, samples: Iterable[tuple[int, Mapping[str, bytes]]]) -
 
 
 def _entry(folder: Path, name: str, samples: int) -> ShardEntry:
-    return shard_index.read_entry(folder, name, samples, open_shard(folder / name).layout)
+    shard = open_shard(folder / name)
+    noted.write(folder, name, shard)
+    return shard_index.read_entry(folder, name, samples, shard.layout)
 
 
 def _read_note(folder: Path, number: int) -> _Note | None:
@@ -324,6 +328,7 @@ def _finish(
     index = ShardIndex(folder, entries, _fields(contents), classes or None)
     files.write_json(folder / MADE, {**made, "broken": len(broken)})
     shard_index.write(index)
+    noted.tidy(index)
     shutil.rmtree(folder / _NOTES, ignore_errors=True)
     return Packed(index, len(broken), fresh=True)
 

@@ -47,8 +47,8 @@ class TrainBatches:
     share: Positions = field(init=False)  # of the global batch
 
     def __post_init__(self) -> None:
-        self.source = Source(self.index)
         self.share = share(self.order.batch, self.rank, self.ranks, self.recipe.accumulate or 1)
+        self.source = Source(self.index, len(self.order.lanes_of(self.share)))
 
     def __getitem__(self, step: int) -> Batch:
         return self._batch(step, self.share)

@@ -7,6 +7,7 @@ samples are then read from is the page cache of the node, which no process has t
 
 import contextlib
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,33 +16,94 @@ from operator import itemgetter
 from queue import SimpleQueue
 from typing import Any
 
+from hpc_xfer.data import noted
+from hpc_xfer.data.places import Places
 from hpc_xfer.data.sampling import LANES, Order, Positions, Stretch, Window
 from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
 from hpc_xfer.shard_index import ShardIndex, index_command
 
-_OPEN = 3 * LANES  # shards; a lane may be at a seam, and a node may allow 1,024 open files
+_SAMPLES = 300_000  # in the tables of a process: 24 MB, and 1.5 GB of a node with 64 of them
+_PER_LANE = 3  # shards at least: a lane may be at a seam, and its next window is read ahead
+# Shards held open, where the system allows 1,024 files to a process; more of them are closed, not
+# forgotten. 32 lanes of shards with 256 samples want 576.
+_HELD = min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 _PIECE = 4 << 20  # bytes of one read; Lustre's and GPFS's usual stripe or block, or several
+
+
+@dataclass(frozen=True)
+class _Closed:
+    """A shard whose table is kept and whose file is not: open again, it has to be the same file."""
+
+    places: Places
+    identity: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 @dataclass
 class Source:
-    """The shards of an index by number, opened when needed."""
+    """The shards of an index by number, opened when needed; threads may share it."""
 
     index: ShardIndex
-    _open: dict[int, Shard] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    lanes: int = LANES  # that are read from it at a time
+    _open: dict[int, Shard] = field(default_factory=dict)  # the longest unused first
+    _closed: dict[int, _Closed] = field(default_factory=dict)  # unused for longer than those
+    _samples: int = 0  # in the tables of both
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # of these; never held to read
+    _opening: dict[int, threading.Lock] = field(default_factory=dict)
 
     def shard(self, number: int) -> Shard:
         """Raises:
         DataError: absent, damaged, or not what the index tells of.
         """
         with self._lock:
-            shard = self._open.pop(number, None) or self._opened(number)
-            self._open[number] = shard  # the last to be closed
-            if len(self._open) > _OPEN:
-                self._open.pop(next(iter(self._open)))
+            if shard := self._used(number):
+                return shard
+            opening = self._opening.setdefault(number, threading.Lock())
+        with opening:  # who wants the same shard waits, and nobody else
+            with self._lock:
+                if shard := self._used(number):
+                    return shard
+                closed = self._closed.get(number)
+            shard = self._again(number, closed) or self._opened(number)
+            with self._lock:
+                self._opening.pop(number, None)
+                self._keep(number, shard)
             return shard
+
+    def _used(self, number: int) -> Shard | None:
+        if shard := self._open.pop(number, None):
+            self._open[number] = shard
+        return shard
+
+    def _keep(self, number: int, shard: Shard) -> None:
+        self._forget(self._closed, number)
+        self._open[number] = shard
+        self._samples += len(shard)
+        while len(self._open) > _HELD:
+            oldest = next(iter(self._open))
+            last = self._open.pop(oldest)
+            self._closed[oldest] = _Closed(last.places, last.identity)
+        while self._samples > _SAMPLES and self._tables > _PER_LANE * self.lanes:
+            least: dict[int, Any] = self._closed or self._open
+            self._forget(least, next(iter(least)))
+
+    def _forget(self, kept: dict[int, Any], number: int) -> None:
+        if number in kept:
+            self._samples -= len(kept.pop(number))
+
+    @property
+    def _tables(self) -> int:
+        return len(self._open) + len(self._closed)
+
+    def _again(self, number: int, closed: _Closed | None) -> Shard | None:
+        """None where there is another file now, or it was never open."""
+        if closed is None:
+            return None
+        shard = Shard(self.index.path(self.index.entries[number]), closed.places).hold()
+        return shard if shard.identity == closed.identity else None
 
     def _opened(self, number: int) -> Shard:
         entry = self.index.entries[number]
@@ -52,6 +114,8 @@ class Source:
                     f"{path}: has {size:,} bytes where the index says {entry.bytes:,}: it was "
                     f"changed or cut off; run {index_command(self.index.folder)}"
                 )
+        if known := noted.shard(self.index.folder, entry):
+            return known
         shard = open_shard(path)
         if len(shard) != entry.samples:
             raise DataError(
@@ -66,10 +130,10 @@ class Source:
         return shard.hold()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"index": self.index}
+        return {"index": self.index, "lanes": self.lanes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["index"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
 
 class ReadAhead:

@@ -7,14 +7,13 @@ Both open the image as the loaders do, so that what does not decode never gets i
 """
 
 import io
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from hpc_xfer.data.images import BROKEN, decode_array, open_by_pillow
+from hpc_xfer.data.images import damage_told, decode_array, open_by_pillow
 from hpc_xfer.errors import DataError
 
 # Pillow's name of a format -> field. MPO is what some cameras write: a JPEG with a second inside.
@@ -94,27 +93,19 @@ def png(image: Image.Image) -> bytes:
 def opened(data: bytes, name: str) -> Iterator[Image.Image]:
     """An image of which only the header is read; what goes wrong with it is a DataError.
 
+    What is done with it inside of the `with` counts as Pillow's: nothing else belongs there.
     Above 89 million pixels it is taken for a bomb: Pillow's limit, a quarter of a GB of RGB.
     """
-    try:
-        with warnings.catch_warnings():
-            # Of damaged EXIF notes and odd palettes, one for each such file among millions.
-            warnings.simplefilter("ignore", UserWarning)
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with open_by_pillow(data) as image:
-                yield image
-    except UnidentifiedImageError as error:  # its own text holds a memory address
-        raise DataError(f"{name}: is not an image; replace or remove it") from error
-    except BROKEN as error:
-        why = str(error) or type(error).__name__
-        raise DataError(f"{name}: cannot be decoded ({why}); replace or remove it") from error
+    with damage_told(name), open_by_pillow(data) as image:
+        yield image
 
 
 def is_turned(image: Image.Image) -> bool:
     """True where the camera's EXIF note asks to turn or mirror it."""
     try:
-        return image.getexif().get(_ORIENTATION, 1) in range(2, 9)
-    except BROKEN:  # a damaged note
+        with damage_told("its note"):
+            return image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+    except DataError:
         return False
 
 

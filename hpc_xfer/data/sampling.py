@@ -29,7 +29,7 @@ Window = tuple[int, int]  # epoch, number in a lane
 # Samples are shuffled inside windows of this many, over all lanes together: at 35 kB a sample they
 # are 2.3 GB, which the nodes of a job hold in their page caches. It decides the order: fixed.
 WINDOW = 1 << 16
-LANES = 32  # at most; shards that one process has open at a time, where it reads them all
+LANES = 32  # at most; places of the source that one process reads at, where it reads them all
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,25 @@ import os
 import re
 import tarfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hpc_xfer.data import tar_members
+from hpc_xfer.data.places import Each, Gathering, Place, Places
 from hpc_xfer.data.tar_members import CutOff
 from hpc_xfer.errors import DataError
 
-Place = tuple[int, int]  # offset and size in bytes
-
+_PROVED = 8  # samples; each is a read of its own, a millisecond or so where the file is far away
 # WebDataset's rules: the key ends at the first dot of the base name; `__meta__` is no sample.
 _KEY = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
 _CLASS = re.compile("[0-9]{1,18}")
 _META = re.compile(r"__[^/]*__($|/)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shard:
     """One opened tar. Costs a table in memory and one file handle, opened at the first read.
 
@@ -35,11 +35,19 @@ class Shard:
     """
 
     path: Path
-    keys: tuple[str, ...]
-    members: tuple[Mapping[str, Place], ...]  # by field; places in the tar
+    places: Places
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.places)
+
+    @property
+    def keys(self) -> Sequence[str]:
+        return Each(len(self), self.places.key)
+
+    @property
+    def members(self) -> Sequence[dict[str, Place]]:
+        """Of each sample the places in the tar by field."""
+        return Each(len(self), self.places.members)
 
     def read(self, i: int, fields: Sequence[str] | None = None) -> dict[str, bytes]:
         """The fields of sample `i`, or those of `fields` that it has.
@@ -47,9 +55,9 @@ class Shard:
         Raises:
             DataError: the file is no longer what it was when it was opened, or is gone.
         """
-        places = self.members[i]
+        places = self.places.members(i)
         wanted = places if fields is None else [field for field in fields if field in places]
-        return {field: self._read(self.keys[i], *places[field]) for field in wanted}
+        return {field: self._read(i, *places[field]) for field in wanted}
 
     def hold(self) -> "Shard":
         """From now on the file may be removed, or another be put in its place.
@@ -63,15 +71,22 @@ class Shard:
             raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
         return self
 
+    @property
+    def identity(self) -> tuple[int, ...]:
+        """Of the file that is held: another in its place, or one that was written to, differs."""
+        there = os.fstat(self._handle)
+        return there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns
+
     def label(self, i: int) -> int:
         """The class number in field cls of sample `i`.
 
         Raises:
             DataError: no cls, or not a number of 0 or more.
         """
-        if "cls" not in self.members[i]:
+        found = self.read(i, ["cls"])
+        if not found:
             raise DataError(f"{self.path}: sample {self.keys[i]} has no cls; make the shard again")
-        text = self.read(i, ["cls"])["cls"].decode(errors="replace").strip()
+        text = found["cls"].decode(errors="replace").strip()
         if not _CLASS.fullmatch(text):
             raise DataError(
                 f"{self.path}: sample {self.keys[i]} has cls {text!r}, which is no class number; "
@@ -91,25 +106,42 @@ class Shard:
             digest.update(told.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
 
+    @property
+    def proof(self) -> str:
+        """64 hex digits of a few of the bytes of the file that is held, from all over it.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        size = os.fstat(self._handle).st_size
+        step = max(1, (len(self) - 1) / (_PROVED - 1))
+        some = sorted({min(round(i * step), len(self) - 1) for i in range(_PROVED)})
+        headers = [self.begins(i) - tarfile.BLOCKSIZE for i in some if i >= 0]
+        digest = hashlib.sha256()
+        for at in (*headers, max(0, size - 2 * tarfile.BLOCKSIZE)):
+            digest.update(os.pread(self._handle, 2 * tarfile.BLOCKSIZE, at))
+        return digest.hexdigest()
+
     def begins(self, i: int) -> int:
         """Where the first byte of sample `i` lies in the tar, without its header."""
-        return min(offset for offset, _ in self.members[i].values())
+        return min(offset for offset, _ in self.places.members(i).values())
 
     def ends(self, i: int) -> int:
         """Where the last byte of sample `i` lies, plus one."""
-        return max(offset + size for offset, size in self.members[i].values())
+        return max(offset + size for offset, size in self.places.members(i).values())
 
-    def _read(self, key: str, offset: int, size: int) -> bytes:
+    def _read(self, i: int, offset: int, size: int) -> bytes:
         try:
             data = os.pread(self._handle, size, offset)
         except OSError as error:
             raise DataError(
-                f"{self.path}: sample {key} cannot be read ({error.strerror}); check the disk"
+                f"{self.path}: sample {self.keys[i]} cannot be read ({error.strerror}); check the "
+                "disk"
             ) from error
         if len(data) < size:
             raise DataError(
-                f"{self.path}: sample {key} is cut off, the file shrank while in use; copy the "
-                "shard again"
+                f"{self.path}: sample {self.keys[i]} is cut off, the file shrank while in use; "
+                "copy the shard again"
             )
         return data
 
@@ -120,9 +152,7 @@ class Shard:
         return handle
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shard, (self.path, self.keys, self.members)
-
-    __hash__ = object.__hash__  # members are dicts; a shard is itself
+        return Shard, (self.path, self.places)
 
 
 def key_and_field(name: str) -> tuple[str, str] | None:
@@ -137,26 +167,26 @@ def open_shard(path: Path) -> Shard:
     Raises:
         DataError: absent, not an uncompressed tar, cut off, or one field twice in a sample.
     """
-    keys: list[str] = []
-    members: list[dict[str, Place]] = []
+    found = Gathering()
     try:
         for name, offset, size, kind in tar_members.members(path):
             parts = key_and_field(name)
             if parts is None or kind != "file":
                 continue
-            key, field = parts
-            if not keys or keys[-1] != key:
-                keys.append(key)
-                members.append({})
-            if field in members[-1]:
+            if not found.add(*parts, offset, size):
                 raise DataError(f"{path}: {name} is there twice; make the shard again")
-            members[-1][field] = (offset, size)
     except CutOff as cut:
-        # A last sample that has not the fields of the first lost some to the cut.
-        whole = len(keys) - 1 if keys and members[-1].keys() < members[0].keys() else len(keys)
+        whole = _whole(found.places())
         raise DataError(
             f"{path}: is cut off or damaged after {whole:,} samples; copy it again or remove it"
         ) from cut
     except (OSError, tarfile.TarError) as error:
         raise DataError(f"{path}: cannot be read as an uncompressed tar ({error})") from error
-    return Shard(path, tuple(keys), tuple(members))
+    return Shard(path, found.places())
+
+
+def _whole(places: Places) -> int:
+    """Of a tar that was cut: a last sample that has not the fields of the first lost some."""
+    last = len(places) - 1
+    lacks = last >= 0 and places.members(last).keys() < places.members(0).keys()
+    return last if lacks else len(places)

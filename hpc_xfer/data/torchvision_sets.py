@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 from torchvision import datasets
 
+from hpc_xfer.data.images import damage_told
 from hpc_xfer.data.inputs import FileReader, Row, Sample
 from hpc_xfer.data.reencoding import Reencoding, png
 from hpc_xfer.errors import DataError, StudyError
@@ -67,10 +68,12 @@ class PixelReader:
         DataError: the sample cannot be read, or is not an image with a class number.
         """
         here = f"{self.data.name}[{i}]"
-        try:
-            image, label = opened(self.data.name, self.data.root, self.data.split)[i]
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
-            raise DataError(f"{here}: cannot be read ({error}); check the data set") from error
+        there = opened(self.data.name, self.data.root, self.data.split)
+        with damage_told(here):
+            image, label = there[i]
+            if isinstance(image, Image.Image):
+                with image:  # some sets only open its file
+                    image.load()
         if not isinstance(image, Image.Image) or not _is_number(label):
             raise DataError(f"{here}: is not an image with a class number; pack another data set")
         sample = {"cls": str(int(label)).encode()}

@@ -2,7 +2,7 @@
 
 import io
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from hpc_xfer import catalog, files, provenance
 from hpc_xfer.catalog import Card
 from hpc_xfer.data import downstream, draws
-from hpc_xfer.data.downstream import Downstream
+from hpc_xfer.data.downstream import Downstream, Knowing
 from hpc_xfer.data.draws import Indices, Split
 from hpc_xfer.data.finetuning import FeatureBatches, Rounds, TuneBatches
 from hpc_xfer.data.views import Views
@@ -102,8 +102,7 @@ class _Task:
 
     @cached_property
     def pulse(self) -> Pulse:
-        claim = self.context.claim
-        return Pulse(self.context.dir, claim.check if claim else None)
+        return _pulse(self.context)
 
     @cached_property
     def split(self) -> Split:
@@ -247,14 +246,28 @@ def _read_parent(path: Path, changed: int) -> Parent:
     return Parent(arch, towers, files.sha256(path))
 
 
+def _pulse(context: Context) -> Pulse:
+    return Pulse(context.dir, context.claim.check if context.claim else None)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A data set by name and folder."""
+
+    name: str
+    folder: str | None
+    knowing: Knowing = field(compare=False)  # of the run that reads it first
+
+
 def _data(context: Context, recipe: Finetune) -> Downstream:
-    return _read_data(recipe.dataset, context.site.datasets.get(recipe.dataset))
+    knowing = Knowing(_pulse(context).touch, context.store.fingerprint)
+    return _read_data(_Asked(recipe.dataset, context.site.datasets.get(recipe.dataset), knowing))
 
 
 @lru_cache(maxsize=_KEPT)
-def _read_data(name: str, folder: str | None) -> Downstream:
-    path = Path(folder) if folder else None
-    return downstream.load(catalog.card(name, path), path)
+def _read_data(asked: _Asked) -> Downstream:
+    path = Path(asked.folder) if asked.folder else None
+    return downstream.load(catalog.card(asked.name, path), path, asked.knowing)
 
 
 @lru_cache(maxsize=_KEPT)
