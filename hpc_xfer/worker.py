@@ -113,16 +113,20 @@ def _execute_run(
     from hpc_xfer.training import distributed
 
     claim = None
-    meeting = store.run(run.id).rendezvous(place.attempt)
+    folder = store.run(run.id)
+    meeting = folder.rendezvous(place.attempt)
     if place.rank == 0:
-        if store.is_done(run):
+        # In this order: whoever sees a claim given back then sees the record written before that.
+        held = claims.is_alive(folder)
+        if not held and store.is_done(run):
             distributed.call_off(meeting, place.size)
+            folder.drop_checkpoints()  # the owner may have been killed before it could
             tell({"event": "done", "run": run.id})
             return
-        claim = claims.take(store.run(run.id))
+        claim = None if held else claims.take(folder)
         if claim is None:
             distributed.call_off(meeting, place.size)
-            tell({"event": "held", "run": run.id, "by": claims.holder(store.run(run.id))})
+            tell({"event": "held", "run": run.id, "by": claims.holder(folder)})
             return
         tell({"event": "started", "run": run.id})
     try:

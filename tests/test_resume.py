@@ -368,3 +368,26 @@ def test_ranks_that_see_different_checkpoints_all_refuse(tmp_path: Path, shards:
         stopped(tmp_path / name, run, shards, steps)
     ranks = [tiny.child(one_of_two, i, tmp_path, run, shards) for i in range(2)]
     assert tiny.join(ranks) == [0, 0]
+
+
+def test_what_a_kill_left_behind_its_record_is_removed_by_the_next_look(
+    tmp_path: Path, shards: Path
+) -> None:
+    store, run = Store(tmp_path), a("simclr")
+    folder = tiny.finished(store, run, shards)
+    for path in (folder.checkpoint, folder.previous_checkpoint):
+        path.write_bytes(b"left")
+    assert [event["event"] for event in tiny.execute(store, run, shards)] == ["done"]
+    assert not folder.checkpoint.exists() and not folder.previous_checkpoint.exists()
+
+
+def test_a_run_whose_owner_still_tidies_up_is_left_to_it(tmp_path: Path, shards: Path) -> None:
+    """It has written its record, and not yet given the run back."""
+    store, run = Store(tmp_path), a("simclr")
+    folder = tiny.finished(store, run, shards)
+    claim = claims.take(folder)
+    assert claim is not None
+    assert [event["event"] for event in tiny.execute(store, run, shards)] == ["held"]
+    claim.release()
+    assert [event["event"] for event in tiny.execute(store, run, shards)] == ["done"]
+    assert claims.attempts(folder) == 2

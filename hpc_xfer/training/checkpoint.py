@@ -193,8 +193,7 @@ class Checkpoints:
     def discard(self) -> None:
         """A finished run needs its product, not its optimiser."""
         self._sweep()
-        for path in (self.run.checkpoint, self.run.previous_checkpoint):
-            path.unlink(missing_ok=True)
+        self.run.drop_checkpoints()
 
     def _sweep(self) -> None:
         """What earlier attempts were writing when they were killed.
