@@ -50,10 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = study.load(args.grid)
     store = cli.store_of(args.store, sites.load(args.site))
     if args.rehearsal:
-        newest = rehearsal.newest(store)
-        if newest is None:
-            raise StudyError(f"{store.root}: no rehearsal beside it; launch with --rehearse")
-        asked, store = rehearsal.of(asked), newest
+        asked, store = rehearsal.last(asked, store)
     whole = plan.make(asked)
     if args.watch:
         return _watch(whole, store, asked.name, args.every)

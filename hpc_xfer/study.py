@@ -46,6 +46,7 @@ class FinetuneResources(Noun):
     minutes: Rate | dict[str, Rate] = 20.0  # one run, with a margin; or {shots: minutes}
     target_minutes: Rate = 30.0  # packs are cut to last about this long
     max_running: Count | None = None  # packs at once on Slurm, over all arrays of the study
+    workers: Whole | None = None  # data loading processes; null: 2 for image files, else none
     threads: Count = 1
     checkpoint_minutes: Rate = 10.0
     log_steps: Count = 20

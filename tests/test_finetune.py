@@ -85,6 +85,22 @@ def test_the_fingerprint_of_a_folder_is_kept_for_the_packs_to_come(
     assert files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
 
 
+def test_processes_that_load_image_files_change_nothing(store: Store, tmp_path: Path) -> None:
+    run = tiny.finetuning(
+        tiny.pretraining("scratch"), "ft", dataset="animals", batch=4, epochs=3, randaugment=True
+    )
+    site = Site(datasets={"animals": str(image_folder(tmp_path / "animals"))})
+    results = []
+    for workers in (0, 1, None):  # None: two, of as many cores
+        place = Store(tmp_path / str(workers))
+        copied(store, place, run.parents[0])
+        place.write_recipe(run)
+        pack = worker.Pack("test", (run,), tiny.with_changes(tiny.FINETUNE, {"workers": workers}))
+        worker.execute(pack, place, site, worker.Place(), Stop(), lambda event: None)
+        results.append(tiny.result(place.run(run.id)))
+    assert results[0] == results[1] == results[2]
+
+
 def test_training_beats_chance(store: Store) -> None:
     run = tiny.finetuning(tiny.pretraining("clip"), "lp", epochs=40, lr=0.03)
     assert metrics(store, run)["test_top1"] > 0.3

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ _READERS = 8  # threads; a file system that is far away takes a millisecond or t
 class ImageSet(Protocol):
     """Images by number. `labels` is int64 (images,)."""
 
+    from_files: ClassVar[bool]  # read and decoded when asked for, which takes milliseconds
+
     @property
     def labels(self) -> Labels: ...
 
@@ -48,6 +50,7 @@ class ImageSet(Protocol):
 class GreyImages:
     """Images held in memory: uint8 (images, height, width)."""
 
+    from_files: ClassVar[bool] = False
     labels: Labels
     pixels: Pixels
 
@@ -62,6 +65,7 @@ class GreyImages:
 class ImageFiles:
     """Images read and decoded when asked for."""
 
+    from_files: ClassVar[bool] = True
     labels: Labels
     paths: Sequence[Path]
 

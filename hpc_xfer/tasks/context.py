@@ -31,7 +31,7 @@ class Context:
         return Habits(
             checkpoint_seconds=60 * self.resources.checkpoint_minutes,
             log_steps=self.resources.log_steps,
-            workers=getattr(self.resources, "workers", 0),
+            workers=self.resources.workers or 0,
             compiled=getattr(self.resources, "compile", False),
             recomputed=getattr(self.resources, "activation_checkpointing", False),
             tensorboard=self.run.kind == "pretrain",

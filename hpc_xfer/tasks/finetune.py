@@ -2,7 +2,7 @@
 
 import io
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpc_xfer import catalog, files, provenance
+from hpc_xfer import catalog, files, machine, provenance
 from hpc_xfer.catalog import Card
 from hpc_xfer.data import downstream, draws
 from hpc_xfer.data.downstream import Downstream, Knowing
@@ -40,6 +40,7 @@ from hpc_xfer.training.schedule import adamw, warmup
 from hpc_xfer.training.step import Pace
 
 _KEPT = 2  # parents and data sets in memory, for the runs of a pack and its neighbours
+_WORKERS = 2  # loading processes, if not said otherwise: a crop of a photo takes 5 ms to make
 _RECALIBRATION = 1024  # images are plenty for the mean and variance of a channel
 
 
@@ -111,6 +112,16 @@ class _Task:
         )
 
     @property
+    def workers(self) -> int:
+        """Processes that decode and augment ahead; what lies in memory needs none."""
+        asked = self.context.resources.workers
+        if self.recipe.mode == "lp":
+            return 0
+        if asked is None:
+            return min(_WORKERS, machine.cores()) if self.data.train.from_files else 0
+        return asked
+
+    @property
     def device(self) -> torch.device:
         return self.context.world.device
 
@@ -166,7 +177,7 @@ class _Task:
                 precision=recipe.precision,
                 seed=recipe.seed,
             ),
-            context.habits,
+            replace(context.habits, workers=self.workers),
             context.dir,
             Checkpoints(context.dir, context.claim),
             context.world,
