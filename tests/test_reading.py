@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import resource
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -175,11 +176,36 @@ def test_more_shards_than_files_are_open_costs_a_look_at_the_file_and_no_more(
     assert closed._samples == 60
 
 
+def test_where_files_are_unlimited_or_few_no_more_than_half_are_shards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    rooms = {}
+    for allowed in (resource.RLIM_INFINITY, 1024, 100):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=allowed: (soft, most))
+        rooms[allowed] = reading._room()
+    assert rooms == {resource.RLIM_INFINITY: 512, 1024: 512, 100: 50}
+
+
 def test_a_closed_shard_that_another_replaced_is_found(closed: Source) -> None:
     path = closed.index.path(closed.index.entries[0])
     path.with_name("000001.tar").replace(path)
     with pytest.raises(DataError, match=r"holds other samples: it was replaced"):
         closed.shard(0)
+
+
+def test_a_shard_that_was_written_to_before_it_was_closed_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_HELD", 1)
+    there = source(tmp_path)
+    there.shard(0)
+    first, second = (there.index.path(entry) for entry in there.index.entries[:2])
+    with first.open("r+b") as file:
+        file.write(second.read_bytes())
+    there.shard(1)
+    with pytest.raises(DataError, match=r"holds other samples: it was replaced"):
+        there.shard(0)
 
 
 def test_the_table_of_a_sample_takes_less_than_a_hundred_bytes(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ _SAMPLES = 300_000  # in the tables of a process: 24 MB, and 1.5 GB of a node wi
 _PER_LANE = 3  # shards at least: a lane may be at a seam, and its next window is read ahead
 # Shards held open, where the system allows 1,024 files to a process; more of them are closed, not
 # forgotten. 32 lanes of shards with 256 samples want 576.
-_HELD = min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+_HELD = 512
 _PIECE = 4 << 20  # bytes of one read; Lustre's and GPFS's usual stripe or block, or several
 
 
@@ -59,30 +59,34 @@ class Source:
         DataError: absent, damaged, or not what the index tells of.
         """
         with self._lock:
-            if shard := self._used(number):
+            if (shard := self._used(number)) is not None:
                 return shard
             opening = self._opening.setdefault(number, threading.Lock())
         with opening:  # who wants the same shard waits, and nobody else
             with self._lock:
-                if shard := self._used(number):
+                if (shard := self._used(number)) is not None:
                     return shard
                 closed = self._closed.get(number)
-            shard = self._again(number, closed) or self._opened(number)
+            shard = None if closed is None else self._again(number, closed)
+            if shard is None:
+                shard = self._opened(number)
             with self._lock:
                 self._opening.pop(number, None)
                 self._keep(number, shard)
             return shard
 
     def _used(self, number: int) -> Shard | None:
-        if shard := self._open.pop(number, None):
+        shard = self._open.pop(number, None)
+        if shard is not None:
             self._open[number] = shard
         return shard
 
     def _keep(self, number: int, shard: Shard) -> None:
-        self._forget(self._closed, number)
+        for kept in (self._open, self._closed):
+            self._forget(kept, number)
         self._open[number] = shard
         self._samples += len(shard)
-        while len(self._open) > _HELD:
+        while len(self._open) > _room():
             oldest = next(iter(self._open))
             last = self._open.pop(oldest)
             self._closed[oldest] = _Closed(last.places, last.identity)
@@ -98,10 +102,8 @@ class Source:
     def _tables(self) -> int:
         return len(self._open) + len(self._closed)
 
-    def _again(self, number: int, closed: _Closed | None) -> Shard | None:
-        """None where there is another file now, or it was never open."""
-        if closed is None:
-            return None
+    def _again(self, number: int, closed: _Closed) -> Shard | None:
+        """None where there is another file now, or the same was written to."""
         shard = Shard(self.index.path(self.index.entries[number]), closed.places).hold()
         return shard if shard.identity == closed.identity else None
 
@@ -114,7 +116,8 @@ class Source:
                     f"{path}: has {size:,} bytes where the index says {entry.bytes:,}: it was "
                     f"changed or cut off; run {index_command(self.index.folder)}"
                 )
-        if known := noted.shard(self.index.folder, entry):
+        known = noted.shard(self.index.folder, entry)
+        if known is not None:
             return known
         shard = open_shard(path)
         if len(shard) != entry.samples:
@@ -134,6 +137,12 @@ class Source:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+
+def _room() -> int:
+    """Shards that may be held open: half of the files that the system allows, if it is that few."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _HELD if allowed == resource.RLIM_INFINITY else min(_HELD, allowed // 2)
 
 
 class ReadAhead:

@@ -66,14 +66,14 @@ class Shard:
             DataError: it is gone already.
         """
         try:
-            _ = self._handle
+            _ = self.identity
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
         return self
 
-    @property
+    @cached_property
     def identity(self) -> tuple[int, ...]:
-        """Of the file that is held: another in its place, or one that was written to, differs."""
+        """Of the file when it was held: another in its place, or if it was written to, differs."""
         there = os.fstat(self._handle)
         return there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns
 
