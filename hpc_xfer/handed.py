@@ -15,9 +15,11 @@ class Handed:
     live: int = 0  # runs that were in the queue already
     unfit: int = 0  # runs that Slurm does not take now
     given_up: dict[str, str] = field(default_factory=dict)  # run id -> why
-    blocked: int = 0  # runs whose parent was given up
+    refused: dict[str, str] = field(default_factory=dict)  # run id -> what Slurm said
+    blocked: int = 0  # runs whose parent was given up or refused
     relay: str | None = None  # job id
     full: str = ""  # what Slurm said when it took no more
+    left_out: tuple[str, ...] = ()  # nodes on which too many jobs failed
 
     @property
     def runs(self) -> int:
@@ -33,7 +35,8 @@ class Handed:
                 "jobs": len(self.submitted), "elements": self.elements, "runs": self.runs,
             },
             "in_queue": self.live, "waiting_for_room": self.unfit, "given_up": self.given_up,
-            "blocked": self.blocked, "relay": self.relay,
+            "refused": self.refused, "blocked": self.blocked, "relay": self.relay,
+            "nodes_left_out": self.left_out,
         }  # fmt: skip
 
     def sentences(self, study: str, jobs_may_submit: bool) -> Iterator[str]:
@@ -44,6 +47,8 @@ class Handed:
         )
         for run_id, why in self.given_up.items():
             yield f"left out: {run_id} failed before ({why}); --retry-failed"
+        for run_id, why in self.refused.items():
+            yield f"left out: {run_id}: {why}"
         if self.unfit and jobs_may_submit:
             yield f"{self.unfit:,} runs do not fit into the queue yet; the relay submits them later"
         elif self.unfit or not jobs_may_submit:
@@ -51,6 +56,8 @@ class Handed:
                 "jobs may not submit jobs here: when these have ended, launch again for what "
                 "is left; the relay only collects"
             )
+        if self.left_out:
+            yield f"nodes left out, since jobs failed there: {', '.join(self.left_out)}"
         if self.relay:
             yield f"relay: job {self.relay}"
         yield f"next: python -m hpc_xfer.status {study}"

@@ -100,7 +100,7 @@ def _submit(order: Order, args: argparse.Namespace) -> int:
         what = cli.again(args, *(["--rehearsal"] if args.rehearse else []))
         for line in handed.sentences(what, order.site.slurm.jobs_may_submit):
             print(line)
-    return 1 if handed.given_up else 0
+    return 1 if handed.given_up or handed.refused else 0
 
 
 def _is_reported(order: Order) -> bool:

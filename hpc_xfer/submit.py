@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from functools import cached_property
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -84,8 +83,13 @@ def _let_go(queue: Queue, ledger: Ledger, say: Say) -> Queue:
     ]
     if not held:
         return queue
-    say(f"released {len(held)} jobs that a node could not begin: {' '.join(held[:5])}")
-    slurm.release(held)
+    told = f"{len(held)} jobs that a node could not begin: {' '.join(held[:5])}"
+    try:
+        slurm.release(held)
+    except SlurmError as error:  # somebody with more rights has to
+        say(f"Slurm holds {told}; {error}")
+        return queue
+    say(f"released {told}")
     return slurm.queue()
 
 
@@ -192,6 +196,7 @@ class _Wave:
             for run_id, each in self.now.items()
             if each.held and each.element and each.element.job
         }
+        handed.left_out = self._bad_nodes()
         parts = list(self._parts(todo, limits))
         while parts and not handed.full:
             self._hand(parts.pop(0))
@@ -303,7 +308,7 @@ class _Wave:
                 return
             batch = Batch(batch.packs[: self.room])
         parents = [parent.id for parent in batch.parents if self.now[parent.id].state != "done"]
-        if any(parent in self.handed.given_up for parent in parents):
+        if any(parent in self.handed.refused for parent in parents):
             self.handed.blocked += len(list(batch.runs))  # its parent was refused just now
             return
         if any(parent not in self.jobs for parent in parents):
@@ -328,7 +333,7 @@ class _Wave:
             after_ok=after,
             after_any=self.lanes.tail(lane),
             memory_per_gpu=memory,
-            exclude=self._excluded,
+            exclude=self.handed.left_out,
         )
         submission = Submission(
             order.asked.name, request.name, batch.kind, batch.id, request.array,
@@ -360,10 +365,9 @@ class _Wave:
         if len(self.refusals) >= _REFUSALS and not self.handed.submitted:
             raise error
         for run in batch.runs:
-            self.handed.given_up[run.id] = str(error)
+            self.handed.refused[run.id] = str(error)
 
-    @cached_property
-    def _excluded(self) -> tuple[str, ...]:
+    def _bad_nodes(self) -> tuple[str, ...]:
         """Bad nodes that Slurm knows, the worst first: a third of them at most are left out.
 
         A run that kills whatever it is started on must not take the whole cluster with it.

@@ -264,9 +264,9 @@ def test_what_slurm_refuses_is_left_out_and_the_rest_goes_on(
     first, second = study.plan.of("pretrain")
     failures.write(study.store.run(first.id), "out of memory", "too few", job="7", node="n1")
     told = study.launch(code=1)
-    assert list(told["given_up"]) == [first.id] and told["blocked"] == 2
+    assert list(told["refused"]) == [first.id] and told["blocked"] == 2
     assert told["submitted"]["runs"] == 3 and told["relay"] in drained.live()
-    assert "refused a job" in told["given_up"][first.id]
+    assert "refused a job" in told["refused"][first.id] and told["given_up"] == {}
     assert study.places(second.id)[-1].job in drained.live()
 
 
@@ -383,7 +383,7 @@ def test_a_run_that_lacked_memory_gets_more_and_bad_nodes_are_left_out(
     failures.write(parent, "out of memory", "the node's memory ran out", job="7", node="n1")
     for run, job in ((first, "8"), (second, "9")):
         failures.write(study.store.run(run.id), "hung", "no sign of life", job=job, node="n2")
-    study.launch()
+    assert study.launch()["nodes_left_out"] == ["n2"]
     script = script_of(study, study.parent.id)
     assert "#SBATCH --mem=2048M\n" in script and "#SBATCH --exclude=n2\n" in script
     assert "#SBATCH --mem=1024M\n" in script_of(study, first.id)
