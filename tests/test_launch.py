@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -270,10 +271,7 @@ def test_a_store_that_cannot_be_written_is_one_sentence(
 def test_a_shard_that_is_cut_off_is_found_before_anything_runs(
     tmp_path: Path, grid: Path, shards: Path
 ) -> None:
-    source = tmp_path / "sans"
-    source.mkdir()
-    for path in (shards / "sans").iterdir():
-        (source / path.name).write_bytes(path.read_bytes())
+    source = Path(shutil.copytree(shards / "sans", tmp_path / "sans"))
     tar = sorted(source.glob("*.tar"))[0]
     tar.write_bytes(tar.read_bytes()[:-5000])
     site = tmp_path / "site.yaml"
