@@ -54,12 +54,18 @@ def of_job(seen: Standing, job: str) -> list[str]:
     Raises:
         StudyError: no job of this study.
     """
-    known = seen.queue.lines if seen.queue else {}
-    job = next((line.job for line in known.values() if line.raw == job and "_" in line.job), job)
+    if job not in {submission.job for submission in seen.ledger.submissions.values()}:
+        job = _element(seen, job)
     for submission in seen.ledger.submissions.values():
         if submission.job is not None and job.split("_")[0] == submission.job:
             return _of_submission(seen, submission, job)
     raise StudyError(f"job {job}: is none of this store's; see squeue --me")
+
+
+def _element(seen: Standing, raw: str) -> str:
+    """Of an array, by what SLURM_JOB_ID says inside it; waiting ones all have the array's."""
+    lines = seen.queue.lines.values() if seen.queue else ()
+    return next((line.job for line in lines if line.raw == raw and "_" in line.job), raw)
 
 
 def _of_submission(seen: Standing, submission: Submission, job: str) -> list[str]:

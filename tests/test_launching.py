@@ -306,17 +306,19 @@ def test_a_job_that_no_node_could_begin_is_let_go(
 
 
 def test_status_tells_what_waits_and_why(tmp_path: Path, shards: Path, drained: Cluster) -> None:
-    study = Study(tmp_path, shards)
-    assert study.status()["counts"]["missing"] == 3
+    study = Study(tmp_path, shards, draws=3, target=2)
+    assert study.status()["counts"]["missing"] == 7
     study.launch()
     told = study.status()
-    assert told["counts"]["pending"] == 3
+    assert told["counts"]["pending"] == 7
     child = study.plan.of("finetune")[0].id
     job = told["runs"][child]["job"]
     shown = ("squeue", "-h", "-r", "-j", job, "-o", "%r")
     wait_for(lambda: study.status()["runs"][child]["why"] == drained.run(*shown) == "Dependency")
     said = study.call("status", "--job", job)
     assert child in said and "clip" not in said and f"{job}  ft1." in said
+    said = study.call("status", "--job", job.split("_")[0])  # waiting, each has the array's id
+    assert all(run.id in said for run in study.plan.of("finetune"))
     assert f"job: {job}" in study.call("status", "--why", child[:6])
 
 
