@@ -227,6 +227,18 @@ def test_a_broken_image_is_named_when_it_is_read(animals: Path) -> None:
         data.train.image(3)
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_one_image_of_each_split_is_tried_without_reading_all(animals: Path, split: str) -> None:
+    card = catalog.card("animals", animals)
+    first, *others = sorted((animals / split).glob("*/*"), key=lambda path: str(path))
+    for other in others:
+        other.write_bytes(b"")
+    downstream.try_to_read(card, animals)
+    first.write_bytes(b"")
+    with pytest.raises(DataError, match="is not an image"):
+        downstream.try_to_read(card, animals)
+
+
 def refusal(name: str, folder: Path) -> str:
     with pytest.raises(DataError) as caught:
         catalog.card(name, folder)

@@ -112,9 +112,24 @@ def training_images(card: Card, folder: Path | None) -> ImageSet:
     Raises:
         DataError: as `load`.
     """
-    if folder is None:
-        return _packaged(card).train
-    return _image_files(catalog.list_images(folder / "train"))
+    return _split(card, folder, "train")
+
+
+def try_to_read(card: Card, folder: Path | None) -> None:
+    """One image of each split, where reading all might take an hour.
+
+    Raises:
+        DataError: as `load`.
+    """
+    for split in catalog.SPLITS:
+        _split(card, folder, split).image(0)
+
+
+def _split(card: Card, folder: Path | None, name: str) -> ImageSet:
+    if folder is not None:
+        return _image_files(catalog.list_images(folder / name))
+    data = _packaged(card)
+    return data.train if name == "train" else data.test
 
 
 def _packaged(card: Card) -> Downstream:

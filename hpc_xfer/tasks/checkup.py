@@ -103,7 +103,7 @@ def _open_source(site: Site, name: str) -> None:
 def _open_dataset(site: Site, name: str) -> None:
     folder = site.datasets.get(name)
     path = Path(folder) if folder else None
-    downstream.load(catalog.card(name, path), path).test.image(0)
+    downstream.try_to_read(catalog.card(name, path), path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
