@@ -19,7 +19,7 @@ class Handed:
     blocked: int = 0  # runs whose parent was given up or refused
     relay: str | None = None  # job id
     full: str = ""  # what Slurm said when it took no more
-    left_out: tuple[str, ...] = ()  # nodes on which too many jobs failed
+    excluded: tuple[str, ...] = ()  # nodes on which too many jobs failed
 
     @property
     def runs(self) -> int:
@@ -36,7 +36,7 @@ class Handed:
             },
             "in_queue": self.live, "waiting_for_room": self.unfit, "given_up": self.given_up,
             "refused": self.refused, "blocked": self.blocked, "relay": self.relay,
-            "nodes_left_out": self.left_out,
+            "excluded_nodes": self.excluded,
         }  # fmt: skip
 
     def sentences(self, study: str, jobs_may_submit: bool) -> Iterator[str]:
@@ -47,8 +47,7 @@ class Handed:
         )
         for run_id, why in self.given_up.items():
             yield f"left out: {run_id} failed before ({why}); --retry-failed"
-        for run_id, why in self.refused.items():
-            yield f"left out: {run_id}: {why}"
+        yield from self.troubles()
         if self.unfit and jobs_may_submit:
             yield f"{self.unfit:,} runs do not fit into the queue yet; the relay submits them later"
         elif self.unfit or not jobs_may_submit:
@@ -56,11 +55,16 @@ class Handed:
                 "jobs may not submit jobs here: when these have ended, launch again for what "
                 "is left; the relay only collects"
             )
-        if self.left_out:
-            yield f"nodes left out, since jobs failed there: {', '.join(self.left_out)}"
         if self.relay:
             yield f"relay: job {self.relay}"
         yield f"next: python -m hpc_xfer.status {study}"
+
+    def troubles(self) -> Iterator[str]:
+        """What Slurm refused, and the nodes that jobs do not go to."""
+        for run_id, why in self.refused.items():
+            yield f"left out: {run_id}: {why}"
+        if self.excluded:
+            yield f"nodes excluded, since jobs failed there: {', '.join(self.excluded)}"
 
     @property
     def over(self) -> bool:

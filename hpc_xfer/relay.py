@@ -59,10 +59,8 @@ def _tell(handed: Handed) -> None:
     )
     for run_id, why in handed.given_up.items():
         print(f"given up: {run_id}: {why}")
-    for run_id, why in handed.refused.items():
-        print(f"left out: {run_id}: {why}")
-    if handed.left_out:
-        print(f"nodes left out, since jobs failed there: {', '.join(handed.left_out)}")
+    for line in handed.troubles():
+        print(line)
     if handed.full:
         print(handed.full)
     if handed.relay:

@@ -196,7 +196,7 @@ class _Wave:
             for run_id, each in self.now.items()
             if each.held and each.element and each.element.job
         }
-        handed.left_out = self._bad_nodes()
+        handed.excluded = self._bad_nodes()
         parts = list(self._parts(todo, limits))
         while parts and not handed.full:
             self._hand(parts.pop(0))
@@ -333,7 +333,7 @@ class _Wave:
             after_ok=after,
             after_any=self.lanes.tail(lane),
             memory_per_gpu=memory,
-            exclude=self.handed.left_out,
+            exclude=self.handed.excluded,
         )
         submission = Submission(
             order.asked.name, request.name, batch.kind, batch.id, request.array,
@@ -368,7 +368,7 @@ class _Wave:
             self.handed.refused[run.id] = str(error)
 
     def _bad_nodes(self) -> tuple[str, ...]:
-        """Bad nodes that Slurm knows, the worst first: a third of them at most are left out.
+        """Bad nodes that Slurm knows, the worst first: a third of all at most is excluded.
 
         A run that kills whatever it is started on must not take the whole cluster with it.
         """

@@ -123,3 +123,14 @@ def apart(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
 
 def equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+class Normed(nn.Module):
+    """Under autocast the layer writes fp16, which ends at 65,504."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return (self.norm(self.layer(batch["x"])).float() - 1).square().mean()

@@ -385,7 +385,7 @@ def test_a_run_that_lacked_memory_gets_more_and_bad_nodes_are_left_out(
     failures.write(parent, "out of memory", "the node's memory ran out", job="7", node="n1")
     for run, job in ((first, "8"), (second, "9")):
         failures.write(study.store.run(run.id), "hung", "no sign of life", job=job, node="n2")
-    assert study.launch()["nodes_left_out"] == ["n2"]
+    assert study.launch()["excluded_nodes"] == ["n2"]
     script = script_of(study, study.parent.id)
     assert "#SBATCH --mem=2048M\n" in script and "#SBATCH --exclude=n2\n" in script
     assert "#SBATCH --mem=1024M\n" in script_of(study, first.id)

@@ -1,11 +1,13 @@
 """What was handed to Slurm, written ahead and read again."""
 
+import json
 import socket
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from hpc_xfer import ledger
+from hpc_xfer import files, ledger
 from hpc_xfer.ledger import Submission, job_name
 from hpc_xfer.store import Store
 
@@ -63,12 +65,14 @@ def test_a_job_that_was_killed_on_every_node_speaks_against_none(tmp_path: Path)
     assert book.bad_nodes(2) == ("n2",)
 
 
-def test_a_node_is_forgiven_after_a_week(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    book = ledger.read(Store(tmp_path))
-    monkeypatch.setattr(ledger.provenance, "now", lambda: "2026-01-02T03:04:05+00:00")
+@pytest.mark.parametrize(("days", "bad"), [(6, ("n1",)), (8, ())])
+def test_a_node_is_forgiven_after_a_week(tmp_path: Path, days: int, bad: tuple[str, ...]) -> None:
+    store = Store(tmp_path)
+    then = (datetime.now(timezone.utc) - timedelta(days=days)).isoformat()
     for job in ("12", "13"):
-        book.hit("s", "n1", "hung", job)
-    assert book.bad_nodes(2) == ()
+        hit = {"event": "hit", "time": then, "node": "n1", "class": "hung", "job": job}
+        files.append_line(store.study("s").launches, json.dumps(hit))
+    assert ledger.read(store).bad_nodes(2) == bad
 
 
 def test_a_line_behind_one_that_was_cut_is_not_lost(tmp_path: Path) -> None:

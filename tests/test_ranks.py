@@ -243,20 +243,11 @@ def test_the_first_step_of_a_process_adds_gradients_in_the_order_of_all_others(
     assert on(4, resumed_rank, folder=tmp_path / "ranks") == [{"same": True}] * 4
 
 
-class Layered(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
-
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        return (self.norm(self.layer(batch["x"])).float() - 1).square().mean()
-
-
 def overflowing_rank(number: int, size: int, folder: Path) -> None:
     """In fp16 a step, then one in which an activation of rank 1 alone is beyond 65,504."""
     with distributed.join(number, size, number, folder / "meeting.json", Stop()) as world:
         with seeded(0):
-            made, x = Layered(), torch.randn(8, 4)
+            made, x = steps.Normed(), torch.randn(8, 4)
         stepper = steps.stepper(steps.recipe("clip", precision="fp16"), world, made=made)
         stepper.step({"x": x}, 0)
         before = copy.deepcopy(made.state_dict())

@@ -190,22 +190,11 @@ def test_a_step_whose_gradients_overflow_is_left_out() -> None:
     assert float(stepper.objective.weight.detach()) < 1
 
 
-class Normed(nn.Module):
-    """Under autocast the layer writes fp16, which ends at 65,504."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
-
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        return (self.norm(self.layer(batch["x"])).float() - 1).square().mean()
-
-
 @pytest.mark.parametrize("parts", [1, 2])
 def test_batch_norm_forgets_a_step_in_which_an_activation_overflowed(parts: int) -> None:
     """With two parts it is the first that overflows, and the second that is like any other."""
     with seeded(0):
-        made, good = Normed(), torch.randn(8, 4)
+        made, good = steps.Normed(), torch.randn(8, 4)
     stepper = steps.stepper(steps.recipe("clip", precision="fp16", accumulate=parts), made=made)
     bad = torch.cat([1e6 * good[:1], good[1:]])
     stepper.step({"x": good}, 0)
