@@ -8,14 +8,22 @@ relay, a small job behind everything, does the same again when something has end
 """
 
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from itertools import takewhile
 from typing import Any, Literal
 
-from hpc_xfer import batches, claims, failures, lock, prepare, provenance, situations, slurm
+from hpc_xfer import (
+    batches,
+    claims,
+    failures,
+    lock,
+    prepare,
+    provenance,
+    reconcile,
+    situations,
+    slurm,
+)
 from hpc_xfer import ledger as ledgers
 from hpc_xfer.batches import Batch
 from hpc_xfer.errors import SlurmError, SubmitLimit
@@ -25,17 +33,14 @@ from hpc_xfer.leases import Lease
 from hpc_xfer.ledger import Element, Ledger, Submission
 from hpc_xfer.orders import Order, relay_request, request_of
 from hpc_xfer.plan import Pack, Plan, Run
+from hpc_xfer.reconcile import Say
 from hpc_xfer.situations import Situation
 from hpc_xfer.slurm import Limits, Request
 from hpc_xfer.squeue import Line, Queue
-from hpc_xfer.store import RunDir
 
 # relay: what failed for passing reasons, a few times; launch: again, now that a person asks;
 # all: whatever failed (--retry-failed).
 Retry = Literal["relay", "launch", "all"]
-Say = Callable[[str], None]
-_LATE_SECONDS = 90  # an sbatch on another host, whose launcher died, is given 60 s by `slurm`
-_HELD = "launch failed requeued held"  # what squeue gives as the reason
 _REFUSALS = 3  # in a row, with nothing taken: then it is the site file, not a batch
 _FULL_MINUTES = 10  # until the relay looks again, where the queue is full of other jobs
 
@@ -59,10 +64,10 @@ def hand_in(order: Order, retry: Retry, say: Say) -> Handed:
         ledger = ledgers.read(order.store)
         if retry != "relay":
             _begin(order, ledger)
-        queue = _let_go(_settle(ledger, lease, say), ledger, say)
+        queue = reconcile.let_go(reconcile.settle(ledger, lease, say), ledger, say)
         now, queue = situations.refined(order.whole, order.store, ledger, queue)
         lease.renew()
-        _bury(order, ledger, queue, now)
+        reconcile.bury(order, ledger, queue, now)
         return _Wave(order, retry, ledger, queue, now, lease, say).submit()
 
 
@@ -70,102 +75,6 @@ def _begin(order: Order, ledger: Ledger) -> None:
     """Under the lock, so that no relay reads one half of what is written, or writes over it."""
     prepare.prepare(order.asked, order.whole, order.store)
     ledger.note(order.asked.name, "launch", on="slurm", **provenance.code())
-
-
-def _let_go(queue: Queue, ledger: Ledger, say: Say) -> Queue:
-    """Release what Slurm held since a node could not begin it: nothing else ever would."""
-    held = [
-        line.job
-        for line in queue.lines.values()
-        if line.reason.replace("_", " ") == _HELD
-        and line.name in ledger.submissions
-        and line.user == slurm.user()
-    ]
-    if not held:
-        return queue
-    told = f"{len(held)} jobs that a node could not begin: {' '.join(held[:5])}"
-    try:
-        slurm.release(held)
-    except SlurmError as error:  # somebody with more rights has to
-        say(f"Slurm holds {told}; {error}")
-        return queue
-    say(f"released {told}")
-    return slurm.queue()
-
-
-def _settle(ledger: Ledger, lease: Lease, say: Say) -> Queue:
-    """Find out what became of intents whose launcher died; returns the queue as it then is.
-
-    A job of that name in the queue is ours: adopted. None, and the intent old enough: it never got
-    through. A job whose intent was closed before it showed up is cancelled.
-    """
-    queue = slurm.queue()
-    while opened := [s for s in ledger.submissions.values() if s.open]:
-        through = {s.name for s in opened if _is_through(ledger, s)}
-        queue = slurm.queue()
-        for submission in opened:
-            if lines := queue.named(submission.name, submission.user):
-                job = lines[0].job.split("_")[0]
-                ledger.submitted(submission, job, adopted=True)
-                say(f"adopted job {job} ({submission.name}), whose launcher had died")
-            elif submission.name in through:
-                ledger.close(submission, "lost")
-        if any(s.open for s in ledger.submissions.values()):
-            lease.renew()
-            time.sleep(1)  # nothing tells us when the sbatch of a dead process is through
-    stray = [
-        line.job
-        for line in queue.lines.values()
-        if line.live
-        and (known := ledger.submissions.get(line.name))
-        and known.job is None
-        and known.user == line.user
-    ]
-    if stray:
-        slurm.cancel(stray)
-        queue = slurm.queue()
-    return queue
-
-
-def _is_through(ledger: Ledger, submission: Submission) -> bool:
-    """Whether the sbatch of an intent cannot bring a job any more; it may outlive its launcher."""
-    if submission.host == socket.gethostname() and submission.user == slurm.user():
-        return not slurm.is_submitting(ledger.store.study(submission.study).logs)
-    then = datetime.fromisoformat(submission.time)
-    return (datetime.now(timezone.utc) - then).total_seconds() > _LATE_SECONDS
-
-
-def _bury(order: Order, ledger: Ledger, queue: Queue, now: dict[str, Situation]) -> None:
-    """Say in error.json what a job that was ended from outside could not, and free its runs."""
-    for run_id, each in now.items():
-        if each.state == "done" or each.held:
-            continue
-        folder = order.store.run(run_id)
-        if each.state == "lost" and each.element and each.element.job in claims.jobs(folder):
-            node = each.line.nodes if each.line else None
-            failures.write(folder, each.why, each.message, job=each.element.job, node=node or "")
-        if each.state != "missing" or each.why == "cancelled":
-            _free(folder, queue)
-        _count_hits(order, ledger, run_id)
-
-
-def _free(folder: RunDir, queue: Queue) -> None:
-    """Take a run from a job that is over; one that was submitted by hand may not be."""
-    claim = claims.holder(folder)
-    if claim is None or claim["slurm_job"] is None or claim.get("released"):
-        return
-    line = queue.lines.get(claim["slurm_job"])
-    if line is None or not line.live:
-        claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
-
-
-def _count_hits(order: Order, ledger: Ledger, run_id: str) -> None:
-    known = {(hit["node"], hit["job"]) for hit in ledger.hits}
-    for past in (failures.read(order.store.run(run_id)) or {}).get("history", []):
-        key = (past["node"], past["job"])
-        if past["class"] in failures.OF_NODES and all(key) and key not in known:
-            ledger.hit(order.asked.name, past["node"], past["class"], past["job"])
-            known.add(key)
 
 
 @dataclass
