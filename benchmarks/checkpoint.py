@@ -20,9 +20,9 @@ import torch
 from benchmarks import table
 from benchmarks.table import Row
 from hpc_xfer import claims
-from hpc_xfer.recipes import Clip
+from hpc_xfer.config.recipes import Clip
+from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.store import RunDir
-from hpc_xfer.study import PretrainResources
 from hpc_xfer.tasks.pretrain import objective_of
 from hpc_xfer.training import encoders
 from hpc_xfer.training.checkpoint import Checkpoints

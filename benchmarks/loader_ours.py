@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from benchmarks import sides
+from hpc_xfer.config.recipes import Clip, SimCLR
+from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data import photometric
 from hpc_xfer.data.pretraining import TrainBatches
 from hpc_xfer.data.sampling import Order, Subset
-from hpc_xfer.recipes import Clip, SimCLR
-from hpc_xfer.shard_index import ShardIndex
 from hpc_xfer.training import encoders
 from hpc_xfer.training.loading import Loader
 

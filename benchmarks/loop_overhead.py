@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks import table
 from benchmarks.table import Row, progress
-from hpc_xfer.recipes import Arch, Architecture, Clip
+from hpc_xfer.config.recipes import Arch, Architecture, Clip
 from hpc_xfer.store import RunDir
 from hpc_xfer.tasks.pretrain import objective_of
 from hpc_xfer.training import encoders

@@ -28,8 +28,8 @@ from benchmarks import jpegs, peers, table
 from benchmarks.sides import Side, in_turn
 from benchmarks.step_ours import prepared
 from benchmarks.table import Row
-from hpc_xfer.shard_index import ShardIndex
-from hpc_xfer.study import PretrainResources
+from hpc_xfer.config.resources import PretrainResources
+from hpc_xfer.config.shard_index import ShardIndex
 
 _ROOT = Path(__file__).parent.parent
 _SIZE = 224

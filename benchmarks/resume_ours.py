@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import clock
 from benchmarks.step_ours import prepared
 from hpc_xfer import worker
-from hpc_xfer.study import PretrainResources
+from hpc_xfer.config.resources import PretrainResources
 
 
 def train(root: str, folder: str, model: str, batch: int, steps: int, seconds: float) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks import table
 from benchmarks.table import Row
-from hpc_xfer.machine import cores
+from hpc_xfer.system.machine import cores
 
 _IMAGES = 10_000
 _ROOT = Path(__file__).parent.parent

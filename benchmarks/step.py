@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import jpegs, peers, table
 from benchmarks.sides import Side, in_turn
 from benchmarks.table import Row
-from hpc_xfer.machine import cores
+from hpc_xfer.system.machine import cores
 
 _TINY = sorted(str(path) for path in (Path(__file__).parent / "archs").glob("*.json"))
 

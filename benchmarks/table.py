@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import machine
-from hpc_xfer import cli
+from hpc_xfer.system import terminal
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def show(rows: Iterable[Row], as_json: bool) -> None:
         told = [asdict(r) | {"ratio": r.ratio, "held": r.held} | facts for r in rows]
         print(json.dumps(told, indent=2))
     else:
-        cli.console().print(drawn(rows))
+        terminal.console().print(drawn(rows))
 
 
 def read(text: str) -> list[Row]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hpc_xfer.config.recipes import Finetune
 from hpc_xfer.plan import Kind, Pack, Plan, Run
-from hpc_xfer.recipes import Finetune
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpc_xfer import cli, files, ledger, lock, prepare, rehearsal, slurm, study
-from hpc_xfer import site as sites
+from hpc_xfer import cli, ledger, lock, prepare, rehearsal, slurm, study
+from hpc_xfer.config import site as sites
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.squeue import Queue
 from hpc_xfer.store import Store
+from hpc_xfer.system import atomic_files
 
 
 @dataclass
@@ -44,7 +45,7 @@ def cancel(store: Store, name: str) -> Cancelled:
     with lock.held(store, waiting):
         book, queue = ledger.read(store), slurm.queue()
         wanted = prepare.wanted_elsewhere(store, name)
-        files.write_text(store.study(name).cancelled, "launching again begins anew\n")
+        atomic_files.write_text(store.study(name).cancelled, "launching again begins anew\n")
         done = Cancelled()
         submissions = sorted(book.of_study(name), key=lambda s: s.kind != "relay")
         for submission in submissions:

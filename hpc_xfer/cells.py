@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpc_xfer.config.recipes import Finetune
 from hpc_xfer.plan import Plan, Run
-from hpc_xfer.recipes import Finetune
 
 Metrics = Mapping[str, Any]
 

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 from hpc_xfer.errors import XferError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
-    from rich.console import Console
-
-    from hpc_xfer.site import Site
+    from hpc_xfer.config.site import Site
     from hpc_xfer.store import Store
 
 Main = Callable[[Sequence[str] | None], int]
@@ -71,16 +69,3 @@ def store_of(given: str | None, site: "Site") -> "Store":
     from hpc_xfer.store import Store
 
     return Store(Path(given or site.store or "runs"))
-
-
-def console(stderr: bool = False) -> "Console":
-    """Tables keep their width where there is no terminal, so that logs and tests read the same.
-
-    Names, nodes and messages are shown as they are: a bracket in them is no mark-up.
-    """
-    from rich.console import Console
-
-    target = Console(stderr=stderr, highlight=False, markup=False)
-    if target.is_terminal:
-        return target
-    return Console(stderr=stderr, highlight=False, markup=False, width=120)

@@ -16,13 +16,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc_xfer import averages, cli, names, plan, site, study, tables
+from hpc_xfer import averages, cli, names, plan, study, tables
 from hpc_xfer.averages import ORIGIN, Average, Origin, Score
 from hpc_xfer.cells import Cell, Choice, all_diverged, cells, choose, partly_done
+from hpc_xfer.config import site
+from hpc_xfer.config.recipes import Finetune, points
 from hpc_xfer.missing import DIVERGED, Missing, Record, missing, usable_records
 from hpc_xfer.plan import Plan, Run
-from hpc_xfer.recipes import Finetune, points
 from hpc_xfer.store import Store
+from hpc_xfer.system import terminal
 
 TABLES = ("runs", "cells", "averages", "missing")
 _FIRST = (
@@ -299,7 +301,7 @@ def _print(name: str, collected: Collected) -> None:
     for what in _COUNTS:
         table.add_row(f"runs {what.replace('_', ' ')}", f"{getattr(collected, what):,}")
     table.add_row("cells complete", f"{collected.cells_complete:,} of {collected.cells:,}")
-    console = cli.console()
+    console = terminal.console()
     console.print(table)
     for path in collected.files.values():
         console.print(str(path), soft_wrap=True)

@@ -7,9 +7,10 @@ from types import TracebackType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
-from hpc_xfer import cli, files, names, progress
+from hpc_xfer import names, progress
 from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
+from hpc_xfer.system import atomic_files, terminal
 
 _LAST_LINES = 6  # of a traceback; the log has all
 _PLAIN_SECONDS = 10.0  # between plain lines
@@ -26,7 +27,7 @@ class Display:
             kind: sum(run.id in done for run in plan.of(kind)) for kind in ("pretrain", "finetune")
         }
         self.failures = 0
-        self.console = cli.console(stderr=True)
+        self.console = terminal.console(stderr=True)
         self.live = self.console.is_terminal
         self._said = 0.0
         self._bars = Progress(
@@ -75,7 +76,7 @@ class Display:
         """Say what failed and why; of a program's mistake also where."""
         self.failures += 1
         self.say(f"failed: {self.title(run_id)} ({run_id}): {kind}: {message}")
-        error = files.read_json(self.store.run(run_id).error)
+        error = atomic_files.read_json(self.store.run(run_id).error)
         if isinstance(error, dict) and kind in ("code", "killed"):
             for line in error.get("traceback", [])[-_LAST_LINES:]:
                 self.say(f"  | {line}")

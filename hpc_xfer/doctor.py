@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer import batches, cli, files, overview, plan, preflight, provenance, slurm, study
-from hpc_xfer import site as sites
+from hpc_xfer import batches, cli, overview, plan, preflight, slurm, study
+from hpc_xfer.config import site as sites
+from hpc_xfer.config.node_layout import layout
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.layout import layout
 from hpc_xfer.orders import Order, command_of, relay_request, request_of
 from hpc_xfer.slurm import Request
+from hpc_xfer.system import atomic_files, provenance, terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -155,7 +156,7 @@ def _on_nodes(order: Order, checks: Sequence[_Check], minutes: float) -> Iterato
                 line = lines.get(job)
                 if line is not None and line.live:
                     continue
-                found = files.read_json(check.out)
+                found = atomic_files.read_json(check.out)
                 if found is None:
                     yield _died(order, check, job)
                 else:
@@ -275,7 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps({"schema": 1, "verdicts": [v.as_json() for v in verdicts]}, indent=2))
     else:
-        cli.console().print(render(verdicts))
+        terminal.console().print(render(verdicts))
     return 0 if all(verdict.well for verdict in verdicts) else 1
 
 

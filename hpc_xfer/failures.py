@@ -9,8 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hpc_xfer import claims, files, leases
+from hpc_xfer import claims
 from hpc_xfer.store import SCHEMA, RunDir
+from hpc_xfer.system import atomic_files, job_environment
 
 CLASSES = {
     "out of memory": "the node's memory; more memory_per_gpu helps, or fewer workers",
@@ -51,7 +52,7 @@ def write(
     before = read(run)
     here = {
         "class": kind,
-        "job": job or leases.job(),
+        "job": job or job_environment.job(),
         "node": _own_node() if node is None else node,
         "time": time.time(),
     }
@@ -64,7 +65,7 @@ def write(
         "history": [*(before or {}).get("history", []), here],
         **here,
     }
-    files.write_json(run.error, content)
+    atomic_files.write_json(run.error, content)
     return content
 
 
@@ -74,7 +75,7 @@ def _own_node() -> str:
 
 def read(run: RunDir) -> dict[str, Any] | None:
     """What went wrong last, or None."""
-    content = files.read_json(run.error)
+    content = atomic_files.read_json(run.error)
     return content if isinstance(content, dict) and "class" in content else None
 
 

@@ -14,11 +14,12 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpc_xfer import curves, files, tables
+from hpc_xfer import curves, tables
 from hpc_xfer.averages import MEAN, Average, Origin, read_averages, read_scores
 from hpc_xfer.curves import GREY, Line, Style
 from hpc_xfer.gains import gains
 from hpc_xfer.names import count
+from hpc_xfer.system import atomic_files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -236,5 +237,5 @@ def _save(sheet: _Sheet, stem: Path, title: str, caption: str) -> Drawn:
     for path, metadata in ((png, {"Software": None}), (svg, {"Date": None, "Creator": None})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=path.suffix[1:], dpi=_DPI, metadata=metadata)
-        files.write_bytes(path, buffer.getvalue())
+        atomic_files.write_bytes(path, buffer.getvalue())
     return Drawn(title, caption, png, svg)

@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
-from hpc_xfer.document import Loc
-from hpc_xfer.nouns import Count, Mistake, Noun, nearest, shown, validate
+from hpc_xfer.config.recipes import TUNABLE, Finetune, Shots
+from hpc_xfer.config.resources import by_shots
+from hpc_xfer.config.schema import Count, Mistake, Noun, nearest, shown, validate
+from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.pretrain_grid import too_many
-from hpc_xfer.recipes import TUNABLE, Finetune, Shots
 
 
 class _Axes(Noun):
@@ -24,11 +25,6 @@ class _Axes(Noun):
 
 
 _BY_SHOTS = ("epochs", "batch", "lr", "weight_decay", "warmup_steps")
-
-
-def by_shots(value: Any, shots: int | str) -> Any:
-    """A value, or the one for these shots where it is given as {shots: value}."""
-    return value[str(shots)] if isinstance(value, Mapping) else value
 
 
 def all_trials(blocks: Any) -> tuple[list[Finetune], tuple[str, ...], list[Mistake]]:

@@ -21,13 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from hpc_xfer import claims, cli, failures, leases, ledger, machine, progress, slurm
-from hpc_xfer import place as places
-from hpc_xfer import site as sites
+from hpc_xfer import claims, cli, failures, ledger, progress, slurm
+from hpc_xfer.config import site as sites
+from hpc_xfer.config.site import Site
 from hpc_xfer.errors import SlurmError, StoreError, XferError
-from hpc_xfer.place import Place
-from hpc_xfer.site import Site
 from hpc_xfer.store import Store
+from hpc_xfer.system import job_environment, machine
+from hpc_xfer.system import job_environment as places
+from hpc_xfer.system.job_environment import Place
 from hpc_xfer.watch import Watch, say
 
 STOPPED = 86
@@ -147,7 +148,7 @@ class Guard:
 
     def _again(self, why: str) -> int:
         """Requeued, this job keeps its id, its place in the store and those who wait for it."""
-        job = leases.job()
+        job = job_environment.job()
         if self._is_cancelled():
             return STOPPED
         say(f"{why}: requeueing, to go on from the last checkpoint")
@@ -227,7 +228,7 @@ class Guard:
 
     def _is_cancelled(self) -> bool:
         """A requeue that crosses `cancel`, ours or Slurm's, would revive what it took out."""
-        job = leases.job()
+        job = job_environment.job()
         return job is not None and ledger.is_cancelled(self.store, self.study, job)
 
     def _left(self) -> list[str]:
@@ -262,7 +263,7 @@ class Guard:
         if run in self.kinds:
             return self.kinds[run]
         error = failures.read(self.store.run(run))
-        if error is None or error["job"] != leases.job():
+        if error is None or error["job"] != job_environment.job():
             return None
         return str(error["class"])
 
@@ -278,7 +279,7 @@ class Guard:
         return self._reached() != self.reached
 
     def _last_lines(self) -> list[str]:
-        job = leases.job()
+        job = job_environment.job()
         if job is None:
             return []
         path = slurm.log(self.store.study(self.study).logs, job, self.place.rank)

@@ -12,23 +12,22 @@ from typing import TYPE_CHECKING
 from hpc_xfer import (
     cli,
     failures,
-    files,
     jobs,
     overview,
     plan,
     preflight,
     prepare,
-    provenance,
     rehearsal,
     slurm,
     study,
     submit,
 )
 from hpc_xfer import ledger as ledgers
-from hpc_xfer import site as sites
+from hpc_xfer.config import site as sites
 from hpc_xfer.orders import Order
 from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
+from hpc_xfer.system import atomic_files, provenance, terminal
 
 if TYPE_CHECKING:
     from hpc_xfer.local import Outcome
@@ -56,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.dry_run:
         return _show(order, done, on, args.json)
     if not args.json:
-        cli.console(stderr=True).print(overview.render(asked, order.whole, done))
+        terminal.console(stderr=True).print(overview.render(asked, order.whole, done))
     if on == "slurm":
         return _submit(order, args)
     prepare.prepare(asked, order.whole, store)
@@ -71,7 +70,7 @@ def _show(order: Order, done: set[str], on: str, as_json: bool) -> int:
         told = overview.as_json(order.asked, order.whole, done)
         print(json.dumps({**told, "on": on, "jobs": [job.as_json() for job in coming]}, indent=2))
         return 0
-    console = cli.console()
+    console = terminal.console()
     console.print(overview.render(order.asked, order.whole, done))
     if coming:
         console.print(jobs.render(coming))
@@ -144,7 +143,7 @@ def _finish(order: Order, outcome: "Outcome", left_out: dict[str, str], as_json:
         done = len(order.store.done(order.whole))
         print(json.dumps(_result(order, outcome, failed, done), indent=2))
     else:
-        console = cli.console()
+        console = terminal.console()
         answer.show(console, collected)
         console.print(f"report: {page}", soft_wrap=True)
     if outcome.interrupted:
@@ -168,7 +167,7 @@ def _failed_for_good(whole: Plan, store: Store, done: set[str]) -> dict[str, str
     """Runs whose failure another attempt alone would not heal."""
     found = {}
     for run in whole.runs:
-        error = files.read_json(store.run(run.id).error) if run.id not in done else None
+        error = atomic_files.read_json(store.run(run.id).error) if run.id not in done else None
         if isinstance(error, dict) and error.get("class") not in failures.PASSING:
             found[run.id] = f"{error.get('class')}: {error.get('message')}"
     return found

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import files
 from hpc_xfer.errors import ClaimLost
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.job_environment import _restarts, job
 
 SCHEMA = 1
 
@@ -45,9 +46,9 @@ class Lease:
 
     def release(self) -> None:
         """Let others have it at once, without waiting for signs of our death."""
-        content = files.read_json(self.path)
+        content = atomic_files.read_json(self.path)
         if isinstance(content, dict):
-            files.write_json(self.path, content | {"released": True})
+            atomic_files.write_json(self.path, content | {"released": True})
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,19 @@ class Leased:
         self.folder.mkdir(parents=True, exist_ok=True)
         lease = Lease(self.folder, number, self.thing)
         text = json.dumps({**content, "attempt": number}, indent=2, sort_keys=True) + "\n"
-        return lease if files.create_exclusively(lease.path, text.encode()) else None
+        return lease if atomic_files.create_exclusively(lease.path, text.encode()) else None
 
     def holder(self) -> dict[str, Any] | None:
         """The content of the lease in force, released or not."""
         number = last(self.folder)
-        content = files.read_json(_path(self.folder, number)) if number else None
+        content = atomic_files.read_json(_path(self.folder, number)) if number else None
         return content if isinstance(content, dict) else None
 
     def history(self) -> list[dict[str, Any]]:
         """All leases there ever were, the first first."""
-        found = (files.read_json(_path(self.folder, n)) for n in range(1, last(self.folder) + 1))
+        found = (
+            atomic_files.read_json(_path(self.folder, n)) for n in range(1, last(self.folder) + 1)
+        )
         return [content for content in found if isinstance(content, dict)]
 
     def is_alive(self) -> bool:
@@ -113,14 +116,6 @@ def last(folder: Path) -> int:
     return max((int(p.stem) for p in folder.glob("[0-9]*.json") if p.stem.isdigit()), default=0)
 
 
-def job() -> str | None:
-    """The Slurm job that this process belongs to: 1234, or 1234_5 for an element of an array."""
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if array is not None:
-        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    return os.environ.get("SLURM_JOB_ID")
-
-
 def _path(folder: Path, number: int) -> Path:
     return folder / f"{number}.json"
 
@@ -129,11 +124,6 @@ def _is_our_last_start(holder: dict[str, Any]) -> bool:
     """Slurm requeued this very job; it ends the processes of one start before the next."""
     mine = job()
     return mine is not None and holder["slurm_job"] == mine and holder["restarts"] != _restarts()
-
-
-def _restarts() -> str:
-    """How often Slurm has started this job again."""
-    return os.environ.get("SLURM_RESTART_COUNT", "0")
 
 
 def _me() -> dict[str, Any]:

@@ -17,8 +17,8 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, Literal
 
-from hpc_xfer import files, provenance
 from hpc_xfer.store import Store
+from hpc_xfer.system import atomic_files, provenance
 
 JobKind = Literal["pretrain", "finetune", "relay"]
 _HIT_DAYS = 7  # a node that was mended is tried again after that
@@ -101,7 +101,9 @@ class Ledger:
             return []
         key = (submission.study, submission.batch)
         if key not in self._packs:
-            content = files.read_json(self.store.study(submission.study).batch(submission.batch))
+            content = atomic_files.read_json(
+                self.store.study(submission.study).batch(submission.batch)
+            )
             self._packs[key] = content["packs"] if isinstance(content, dict) else []
         return self._packs[key]
 
@@ -175,8 +177,8 @@ class Ledger:
         who = {"time": provenance.now(), "host": socket.gethostname(), "pid": os.getpid()}
         line = json.dumps({**who, **content}, sort_keys=True)
         path = self.store.study(study).launches
-        files.append_line(path, line)
-        files.sync(path)  # before sbatch is called: this host may end with its launcher
+        atomic_files.append_line(path, line)
+        atomic_files.sync(path)  # before sbatch is called: this host may end with its launcher
 
 
 def read(store: Store, *studies: str) -> Ledger:

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from hpc_xfer import batches, claims, failures, files, machine, workers
+from hpc_xfer import batches, claims, failures, workers
 from hpc_xfer.batches import Batch
+from hpc_xfer.config.recipes import Trained
 from hpc_xfer.display import Display
 from hpc_xfer.orders import Order
 from hpc_xfer.plan import Pack, Plan, Run
-from hpc_xfer.recipes import Trained
+from hpc_xfer.system import atomic_files, machine
 from hpc_xfer.workers import Worker
 
 _TICK_SECONDS = 0.5  # between looks at progress files, held runs and signals
@@ -231,8 +232,8 @@ class Pool:
                 self._done(run_id)
             elif claims.is_alive(self.store.run(run_id)):
                 continue
-            elif files.read_json(self.store.run(run_id).error) is not None:
-                error = files.read_json(self.store.run(run_id).error)
+            elif atomic_files.read_json(self.store.run(run_id).error) is not None:
+                error = atomic_files.read_json(self.store.run(run_id).error)
                 self.open.discard(run_id)
                 self.outcome.failed[run_id] = f"{error['class']}: {error['message']}"
                 self.display.failed(run_id, error["class"], error["message"], None)

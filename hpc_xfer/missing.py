@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hpc_xfer import files
 from hpc_xfer.plan import Plan, Run
 from hpc_xfer.store import Store
+from hpc_xfer.system import atomic_files
 
 State = Literal["failed", "blocked", "not run"]
 Record = Mapping[str, Any]
@@ -56,7 +56,7 @@ def _why(run: Run, store: Store, records: Mapping[str, Record]) -> Missing:
     for parent in run.parents:
         if parent.id not in records:
             return Missing(run, "blocked", message=f"its parent {parent.id} has no result")
-    error = files.read_json(store.run(run.id).error)
+    error = atomic_files.read_json(store.run(run.id).error)
     if isinstance(error, dict):
         return Missing(run, "failed", _line(error.get("class")), _line(error.get("message")))
     return Missing(run, "not run")

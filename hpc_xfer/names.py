@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from hpc_xfer.config.recipes import Finetune, points
 from hpc_xfer.plan import Run
-from hpc_xfer.recipes import Finetune, points
 
 Row = Mapping[str, Any]
 

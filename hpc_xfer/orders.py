@@ -9,9 +9,9 @@ from pathlib import Path
 import hpc_xfer
 from hpc_xfer import names
 from hpc_xfer.batches import Batch
+from hpc_xfer.config.site import Site
 from hpc_xfer.ledger import job_name
 from hpc_xfer.plan import Plan
-from hpc_xfer.site import Site
 from hpc_xfer.slurm import Request
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from hpc_xfer.recipes import METHODS, Finetune, Pretrain, arch_name, dump, points
-from hpc_xfer.study import Resources, Study
+from hpc_xfer.config.recipes import METHODS, Finetune, Pretrain, arch_name, dump, points
+from hpc_xfer.config.resources import Resources
+from hpc_xfer.study import Study
 
 Kind = Literal["pretrain", "finetune"]
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import catalog
-from hpc_xfer.document import Loc
+from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.node_layout import layout
+from hpc_xfer.config.recipes import Clip, Finetune, Released, Supervised, Trained
+from hpc_xfer.config.schema import Mistake, nearest
+from hpc_xfer.config.shard_index import ShardIndex, index_command
+from hpc_xfer.config.site import Site
+from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.errors import XferError
-from hpc_xfer.layout import layout
-from hpc_xfer.nouns import Mistake, nearest
-from hpc_xfer.recipes import Clip, Finetune, Released, Supervised, Trained
-from hpc_xfer.shard_index import ShardIndex, index_command
-from hpc_xfer.site import Site
 from hpc_xfer.study import Study
 
 
@@ -112,7 +112,7 @@ def _released(study: Study, site: Site) -> Iterator[Mistake]:
 
 
 def _datasets(study: Study, site: Site) -> Iterator[Mistake]:
-    cards: dict[str, catalog.Card | str] = {}
+    cards: dict[str, downstream_datasets.Card | str] = {}
     for here, block in _blocks(study):
         for i, name in enumerate(block["datasets"]):
             if name not in cards:
@@ -138,11 +138,11 @@ def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
     return [(("finetune", i), block) for i, block in enumerate(blocks or [])]
 
 
-def _card(name: str, site: Site) -> catalog.Card | str:
+def _card(name: str, site: Site) -> downstream_datasets.Card | str:
     """What is known of a data set, or what is wrong with it."""
     folder = site.datasets.get(name)
     try:
-        card = catalog.card(name, Path(folder) if folder else None)
+        card = downstream_datasets.card(name, Path(folder) if folder else None)
     except XferError as error:
         return str(error)
     if card.smallest_class < 2:
@@ -153,7 +153,7 @@ def _card(name: str, site: Site) -> catalog.Card | str:
     return card
 
 
-def _shots(block: dict[str, Any], card: catalog.Card) -> Iterator[Mistake]:
+def _shots(block: dict[str, Any], card: downstream_datasets.Card) -> Iterator[Mistake]:
     """As data/draws.py will hold images out of the smallest class."""
     fraction = block.get("val_fraction", Finetune.model_fields["val_fraction"].default)
     smallest = card.smallest_class

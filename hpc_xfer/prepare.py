@@ -4,11 +4,12 @@ import contextlib
 import os
 from pathlib import Path
 
-from hpc_xfer import files, names, rehearsal
+from hpc_xfer import names, rehearsal
 from hpc_xfer.errors import StoreError, StudyError
 from hpc_xfer.plan import Plan, make
 from hpc_xfer.store import SCHEMA, Store
 from hpc_xfer.study import Study, load
+from hpc_xfer.system import atomic_files
 
 
 def prepare(asked: Study, whole: Plan, store: Store) -> None:
@@ -21,7 +22,7 @@ def prepare(asked: Study, whole: Plan, store: Store) -> None:
     folder = store.study(asked.name)
     folder.logs.mkdir(parents=True, exist_ok=True)
     folder.cancelled.unlink(missing_ok=True)
-    files.write_text(folder.grid, asked.text)
+    atomic_files.write_text(folder.grid, asked.text)
     _link_boards(whole, store, asked.name)
     content = {
         "schema": SCHEMA,
@@ -30,7 +31,7 @@ def prepare(asked: Study, whole: Plan, store: Store) -> None:
         "rehearsal": asked.rehearsal,
         "runs": [run.id for run in whole.runs],
     }
-    files.write_json(folder.plan, content)
+    atomic_files.write_json(folder.plan, content)
 
 
 def launched(store: Store, name: str) -> tuple[Study, Plan]:
@@ -42,7 +43,7 @@ def launched(store: Store, name: str) -> tuple[Study, Plan]:
     """
     check_launched(store, name)
     folder = store.study(name)
-    content = files.read_json(folder.plan)
+    content = atomic_files.read_json(folder.plan)
     asked = load(Path(content["grid"]), folder.grid.read_text())
     if content["rehearsal"]:
         asked = rehearsal.of(asked)
@@ -60,7 +61,7 @@ def check_launched(store: Store, name: str) -> None:
     StoreError: no study of that name was launched in this store.
     """
     folder = store.study(name)
-    if not isinstance(files.read_json(folder.plan), dict) or not folder.grid.exists():
+    if not isinstance(atomic_files.read_json(folder.plan), dict) or not folder.grid.exists():
         raise StoreError(f"{folder.path}: no study was launched here; launch it first")
 
 
@@ -68,7 +69,7 @@ def wanted_elsewhere(store: Store, name: str) -> set[str]:
     """Runs that other studies of the store are made of, done or not."""
     found: set[str] = set()
     for other in store.studies():
-        content = files.read_json(store.study(other).plan) if other != name else None
+        content = atomic_files.read_json(store.study(other).plan) if other != name else None
         if isinstance(content, dict) and not store.study(other).cancelled.exists():
             found |= set(content["runs"])
     return found

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import architectures
-from hpc_xfer.document import Document, Loc
-from hpc_xfer.nouns import MOST, Mistake, Noun, nearest, shown, validate
-from hpc_xfer.recipes import METHODS, Architecture, Pretrain, Released
+from hpc_xfer.config import architectures
+from hpc_xfer.config.recipes import METHODS, Architecture, Pretrain, Released
+from hpc_xfer.config.schema import MOST, Mistake, Noun, nearest, shown, validate
+from hpc_xfer.config.yaml_document import Document, Loc
 
 _MOST_RUNS = 200_000  # a product larger than this is a slip of the pen
 

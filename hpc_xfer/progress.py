@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hpc_xfer import files
 from hpc_xfer.store import SCHEMA, RunDir
+from hpc_xfer.system import atomic_files
 
 Item = TypeVar("Item")
 _SECONDS = 2.0  # between writes: 40,000 runs on a parallel file system stay below 1 write/s each
@@ -42,7 +42,9 @@ class Pulse:
         try:
             os.utime(self.run.progress)
         except FileNotFoundError:
-            files.write_json(self.run.progress, {"schema": SCHEMA, "step": 0, "time": time.time()})
+            atomic_files.write_json(
+                self.run.progress, {"schema": SCHEMA, "step": 0, "time": time.time()}
+            )
 
 
 @dataclass
@@ -84,11 +86,11 @@ class Heartbeat:
             "loss": loss,
             "time": time.time(),
         }
-        files.write_json(self.run.progress, content)
+        atomic_files.write_json(self.run.progress, content)
 
 
 def read(run: RunDir) -> dict[str, Any] | None:
-    content = files.read_json(run.progress)
+    content = atomic_files.read_json(run.progress)
     return content if isinstance(content, dict) else None
 
 

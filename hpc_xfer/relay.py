@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpc_xfer import cli, collect, prepare, report, slurm, submit
-from hpc_xfer import site as sites
+from hpc_xfer.config import site as sites
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.handed import Handed
 from hpc_xfer.orders import Order
-from hpc_xfer.place import restarts
 from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
+from hpc_xfer.system.job_environment import restarts
 
 _RESTARTS = 20  # of a relay that Slurm or the store did not let do its work
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hpc_xfer.config.recipes import Finetune
 from hpc_xfer.plan import Plan, Run
-from hpc_xfer.recipes import Finetune
 from hpc_xfer.situations import Situation
 
 Group = tuple[str, str]  # data set and shots

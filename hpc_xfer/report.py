@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from hpc_xfer import answer, cli, figures, files, page, site, study, tables
+from hpc_xfer import answer, cli, figures, page, study, tables
 from hpc_xfer.averages import Average, read_averages, read_scores
+from hpc_xfer.config import site
 from hpc_xfer.curves import shots_text
 from hpc_xfer.figures import Drawn
 from hpc_xfer.gains import gains
 from hpc_xfer.store import StudyDir
 from hpc_xfer.study import Study
+from hpc_xfer.system import atomic_files
 from hpc_xfer.tables import Row
 
 _MOST_LISTED = 200  # missing runs on the page; missing.csv has all
@@ -61,7 +63,7 @@ def write(asked: Study, folder: StudyDir) -> Path:
         *_protocol(asked, found),
         *_origin(found),
     ]
-    files.write_text(folder.report, page.page(asked.name, body))
+    atomic_files.write_text(folder.report, page.page(asked.name, body))
     return folder.report
 
 

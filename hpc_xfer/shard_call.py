@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpc_xfer.cli import parser
-from hpc_xfer.machine import cores
+from hpc_xfer.system.machine import cores
 
 SOURCES = ("sans", "serif", "mono", "symbols")
 TORCHVISION = "torchvision:"

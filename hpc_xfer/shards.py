@@ -10,11 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpc_xfer import files, shard_call
+from hpc_xfer import shard_call
 from hpc_xfer.cli import exit_with
+from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import StudyError
-from hpc_xfer.progress_bar import shown
-from hpc_xfer.shard_index import ShardIndex
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.terminal import shown
 
 if TYPE_CHECKING:  # these load torch
     from hpc_xfer.data.inputs import Input
@@ -106,7 +107,7 @@ def _render(rendered: "Input", folder: Path, workers: int) -> "Packed":
     from hpc_xfer.data.packing import MADE, Packing, pack, remove_shards
 
     packing = Packing(seed=None)  # they are shuffled already
-    made = files.read_json(folder / MADE)
+    made = atomic_files.read_json(folder / MADE)
     if isinstance(made, dict) and made.get("call") != packing.call(rendered):
         if "characters" not in made.get("call", {}).get("input", {"characters": None}):
             raise StudyError(f"{folder}: holds shards that were not rendered; name another folder")

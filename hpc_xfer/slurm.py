@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpc_xfer.config.node_layout import layout
+from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError, SubmitLimit
-from hpc_xfer.layout import layout
-from hpc_xfer.site import Slurm
 from hpc_xfer.squeue import (
     ACCOUNTED,
     FIELDS,

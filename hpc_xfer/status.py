@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpc_xfer import board, cli, explain, plan, rehearsal, remaining, study
-from hpc_xfer import site as sites
+from hpc_xfer.config import site as sites
 from hpc_xfer.errors import StudyError
 from hpc_xfer.plan import Plan, Run
 from hpc_xfer.situations import Situation
 from hpc_xfer.standing import Standing, look
 from hpc_xfer.store import Store
+from hpc_xfer.system import terminal
 
 
 def as_json(seen: Standing) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps(as_json(seen), indent=2))
     else:
-        cli.console().print(board.render(seen))
+        terminal.console().print(board.render(seen))
     return 1 if seen.counts["failed"] else 0
 
 
@@ -83,7 +84,7 @@ def _watch(whole: Plan, store: Store, name: str, every: float) -> int:
     """Refreshed until nothing is left to wait for, or Ctrl-C."""
     from rich.live import Live
 
-    with Live(console=cli.console(), auto_refresh=False) as live:
+    with Live(console=terminal.console(), auto_refresh=False) as live:
         while True:
             seen = look(whole, store, name)
             live.update(board.render(seen), refresh=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import files
 from hpc_xfer.batches import Batch
 from hpc_xfer.errors import StoreError
 from hpc_xfer.plan import Kind, Plan, Run
+from hpc_xfer.system import atomic_files
 
 SCHEMA = 1
 
@@ -222,7 +222,7 @@ class Store:
 
     def record(self, run_id: str) -> dict[str, Any] | None:
         """The result of a run; None where there is none, or half of one."""
-        record = files.read_json(self.run(run_id).record)
+        record = atomic_files.read_json(self.run(run_id).record)
         if not isinstance(record, dict) or record.get("run") != run_id:
             return None
         return record if isinstance(record.get("metrics"), dict) else None
@@ -255,9 +255,9 @@ class Store:
             "schema": SCHEMA, "run": run.id, "kind": run.kind, "recipe": run.spec,
             "parents": [parent.id for parent in run.parents],
         }  # fmt: skip
-        there = files.read_json(path)
+        there = atomic_files.read_json(path)
         if there is None:
-            files.write_json(path, content)
+            atomic_files.write_json(path, content)
         elif there != content:
             raise StoreError(f"{path}: is not the recipe of run {run.id}; move that folder away")
 
@@ -265,8 +265,8 @@ class Store:
         """What workers need to execute its packs; resources may differ from launch to launch."""
         path = self.study(study).batch(batch.id)
         content = {"schema": SCHEMA, **batch.manifest(resources)}
-        if files.read_json(path) != content:
-            files.write_bytes(path, json.dumps(content, sort_keys=True).encode())
+        if atomic_files.read_json(path) != content:
+            atomic_files.write_bytes(path, json.dumps(content, sort_keys=True).encode())
         return path
 
     def manifest(self, study: str, batch_id: str) -> dict[str, Any]:
@@ -276,7 +276,7 @@ class Store:
             StoreError: it is absent or damaged.
         """
         path = self.study(study).batch(batch_id)
-        content = files.read_json(path)
+        content = atomic_files.read_json(path)
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise StoreError(f"{path}: is absent or damaged; launch the study again")
         return content

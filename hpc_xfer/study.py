@@ -13,53 +13,13 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from hpc_xfer import document
-from hpc_xfer.document import Document
-from hpc_xfer.finetune_grid import all_trials, by_shots
-from hpc_xfer.nouns import Count, Mistake, Noun, Rate, Whole, validate
+from hpc_xfer.config import yaml_document
+from hpc_xfer.config.recipes import Finetune, Pretrain, points
+from hpc_xfer.config.resources import FinetuneResources, Resources
+from hpc_xfer.config.schema import Mistake, Noun, validate
+from hpc_xfer.config.yaml_document import Document
+from hpc_xfer.finetune_grid import all_trials
 from hpc_xfer.pretrain_grid import PretrainGrid, too_many
-from hpc_xfer.recipes import Finetune, Pretrain, points
-
-
-class Probe(Noun):
-    """k-NN accuracy as a pre-training goes on, on training images of a data set; a curve."""
-
-    dataset: str
-    images: Count = 2000  # to compare with; a quarter as many are asked about
-    times: Count = 20  # in a run, evenly
-
-
-class PretrainResources(Noun):
-    gpus: Count = 1  # processes; each has a GPU where there are GPUs
-    minutes: Rate = 60.0  # one run, with a margin
-    workers: Whole = 2  # data loading processes per GPU; changes no number
-    threads: Count = 1  # per process, where there is no GPU; fixed, since it changes the last bits
-    compile: bool = False  # by torch.compile, minutes of it at every start; changes the last bits
-    activation_checkpointing: bool = False  # a third more time, far less memory; changes no number
-    probe: Probe | None = None  # changes no number
-    checkpoint_minutes: Rate = 10.0
-    log_steps: Count = 20
-
-
-class FinetuneResources(Noun):
-    gpus: Count = Field(default=1, le=1)
-    minutes: Rate | dict[str, Rate] = 20.0  # one run, with a margin; or {shots: minutes}
-    target_minutes: Rate = 30.0  # packs are cut to last about this long
-    max_running: Count | None = None  # packs at once on Slurm, over all arrays of the study
-    workers: Whole | None = None  # data loading processes; null: 2 for image files, else none
-    threads: Count = 1
-    checkpoint_minutes: Rate = 10.0
-    log_steps: Count = 20
-
-    def minutes_of(self, shots: int | str) -> float:
-        return float(by_shots(self.minutes, shots))
-
-
-class Resources(Noun):
-    """Where and how fast; never part of a run's identity."""
-
-    pretrain: PretrainResources = PretrainResources()
-    finetune: FinetuneResources = FinetuneResources()
 
 
 class _Head(Noun):
@@ -107,7 +67,7 @@ def load(path: Path, text: str | None = None) -> Study:
     Raises:
         StudyError: one line per mistake, with file, line, key path and the way out.
     """
-    doc = document.load(path, text)
+    doc = yaml_document.load(path, text)
     head, mistakes = validate(_Head, doc.data)
     pretrains = PretrainGrid(doc)
     for i, block in _mappings(doc.data.get("pretrain")):

@@ -13,17 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any, Literal
 
-from hpc_xfer import (
-    batches,
-    claims,
-    failures,
-    lock,
-    prepare,
-    provenance,
-    reconcile,
-    situations,
-    slurm,
-)
+from hpc_xfer import batches, claims, failures, lock, prepare, reconcile, situations, slurm
 from hpc_xfer import ledger as ledgers
 from hpc_xfer.batches import Batch
 from hpc_xfer.errors import SlurmError, SubmitLimit
@@ -37,6 +27,7 @@ from hpc_xfer.reconcile import Say
 from hpc_xfer.situations import Situation
 from hpc_xfer.slurm import Limits, Request
 from hpc_xfer.squeue import Line, Queue
+from hpc_xfer.system import provenance
 
 # relay: what failed for passing reasons, a few times; launch: again, now that a person asks;
 # all: whatever failed (--retry-failed).

@@ -8,8 +8,8 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from hpc_xfer import files
 from hpc_xfer.errors import StoreError
+from hpc_xfer.system import atomic_files
 
 Row = Mapping[str, str]
 
@@ -25,7 +25,7 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
-    files.write_text(path, text.getvalue())
+    atomic_files.write_text(path, text.getvalue())
 
 
 def read(path: Path) -> list[dict[str, str]]:

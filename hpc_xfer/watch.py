@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hpc_xfer import machine
+from hpc_xfer.system import machine
 
 _TICK_SECONDS = 0.5
 _STDOUT = 1

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer import claims, cli, failures
-from hpc_xfer import site as sites
 from hpc_xfer.claims import Claim
+from hpc_xfer.config import site as sites
+from hpc_xfer.config.resources import FinetuneResources, PretrainResources
+from hpc_xfer.config.site import Site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError, XferError
-from hpc_xfer.place import Place
 from hpc_xfer.plan import Run, restore
-from hpc_xfer.site import Site
 from hpc_xfer.store import Store
-from hpc_xfer.study import FinetuneResources, PretrainResources
+from hpc_xfer.system.job_environment import Place
 
 if TYPE_CHECKING:
     from hpc_xfer.training.distributed import World

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import files, plan, shard_index, study
+from hpc_xfer import plan, study
+from hpc_xfer.config import shard_index
+from hpc_xfer.config.recipes import Finetune
+from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.plan import Plan, Run
-from hpc_xfer.recipes import Finetune
-from hpc_xfer.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
+from hpc_xfer.system import atomic_files
 
 GRID = """
 name: tiny
@@ -59,7 +61,7 @@ def record(store: Store, run: Run, **metrics: Any) -> None:
             "packages": {"torch": "2.9.1"},
         },
     }  # fmt: skip
-    files.write_json(store.run(run.id).record, content)
+    atomic_files.write_json(store.run(run.id).record, content)
 
 
 def record_all(store: Store, runs: Iterable[Run]) -> None:
@@ -68,7 +70,7 @@ def record_all(store: Store, runs: Iterable[Run]) -> None:
 
 
 def failure(store: Store, run: Run, message: str = "the loss is NaN\nat step 3") -> None:
-    files.write_json(
+    atomic_files.write_json(
         store.run(run.id).error,
         {"schema": 1, "run": run.id, "class": "nan", "message": message, "traceback": "",
          "attempt": 1},

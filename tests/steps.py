@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hpc_xfer.config.recipes import Architecture, Clip, SimCLR, Supervised, Trained
 from hpc_xfer.data import photometric
 from hpc_xfer.data.sampling import share
-from hpc_xfer.recipes import Architecture, Clip, SimCLR, Supervised, Trained
 from hpc_xfer.tasks.pretrain import objective_of
 from hpc_xfer.training import encoders
 from hpc_xfer.training.batchnorm import synchronise

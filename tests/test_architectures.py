@@ -8,9 +8,9 @@ import pytest
 import torchvision
 from torch import nn
 
-from hpc_xfer import architectures
-from hpc_xfer.nouns import validate
-from hpc_xfer.recipes import Arch, Architecture
+from hpc_xfer.config import architectures
+from hpc_xfer.config.recipes import Arch, Architecture
+from hpc_xfer.config.schema import validate
 
 GLYPH = Path(__file__).parent.parent / "grids/archs/glyph.json"
 

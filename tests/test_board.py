@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer import board, cli, ledger, names
+from hpc_xfer import board, ledger, names
+from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
 from hpc_xfer.ledger import Element, Submission
 from hpc_xfer.plan import Plan
 from hpc_xfer.situations import Situation
 from hpc_xfer.squeue import Line, Queue
 from hpc_xfer.standing import Standing
 from hpc_xfer.store import Store
-from hpc_xfer.study import FinetuneResources, PretrainResources, Resources
+from hpc_xfer.system import terminal
 from tests import tiny
 
 SOURCE = "[bold]"  # a name, no mark-up
@@ -82,7 +83,7 @@ failed: nan: 1 (the loss was not finite; a lower learning rate helps)
 
 
 def test_a_study_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.console().print(board.render(seen(tmp_path)))
+    terminal.console().print(board.render(seen(tmp_path)))
     shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
     assert shown == SHOWN
 
@@ -94,6 +95,6 @@ def test_a_study_that_is_over_tells_where_its_report_is(
     report = whole.store.study("s").report
     report.parent.mkdir(parents=True)
     report.touch()
-    cli.console().print(board.render(whole), soft_wrap=True)
+    terminal.console().print(board.render(whole), soft_wrap=True)
     last = capsys.readouterr().out.rstrip().splitlines()[-2:]
     assert last == ["7 runs: 7 done", f"report: {report}"]

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import claims, files
+from hpc_xfer import claims
 from hpc_xfer.claims import LEASE_SECONDS
 from hpc_xfer.errors import ClaimLost
 from hpc_xfer.store import RunDir
+from hpc_xfer.system import atomic_files
 
 TAKE = """
 import sys; from pathlib import Path
@@ -63,7 +64,7 @@ def other(run: RunDir) -> Iterator[Taker]:
 def change(run: RunDir, **content: object) -> None:
     """Rewrite the claim in force, as if somebody else had written it."""
     path = run.claims / f"{claims.attempts(run)}.json"
-    files.write_json(path, {**json.loads(path.read_text()), **content})
+    atomic_files.write_json(path, {**json.loads(path.read_text()), **content})
 
 
 def age(run: RunDir, seconds: float) -> None:
@@ -172,7 +173,7 @@ def test_a_fresh_heartbeat_keeps_an_old_claim_on_another_host_alive(run: RunDir)
     claims.take(run)
     change(run, host="node7")
     age(run, LEASE_SECONDS + 60)
-    files.write_json(run.progress, {"step": 1})
+    atomic_files.write_json(run.progress, {"step": 1})
     assert claims.is_alive(run)
     age(run, LEASE_SECONDS + 60)
     assert not claims.is_alive(run)
@@ -216,7 +217,7 @@ def test_a_job_came_to_nothing_if_no_checkpoint_was_saved_since_it_began(
         monkeypatch.setenv("SLURM_JOB_ID", job)
         claim = claims.take(run)
         assert claim is not None
-        files.write_json(run.progress, {"step": step})
+        atomic_files.write_json(run.progress, {"step": step})
         if job == "8":
             run.checkpoint.write_bytes(b"")
         claim.release()

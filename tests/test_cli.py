@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import cli, machine
+from hpc_xfer import cli
+from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
-from hpc_xfer.site import Site
+from hpc_xfer.system import machine
 
 
 @pytest.mark.parametrize(

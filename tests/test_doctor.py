@@ -8,7 +8,7 @@ import pytest
 
 from hpc_xfer import rehearsal
 from hpc_xfer import study as studies
-from hpc_xfer.site import Site
+from hpc_xfer.config.site import Site
 from hpc_xfer.store import Store
 from hpc_xfer.tasks import checkup
 from hpc_xfer.training.distributed import World

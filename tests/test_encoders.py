@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.testing import assert_close
 
-from hpc_xfer import architectures
+from hpc_xfer.config import architectures
+from hpc_xfer.config.recipes import Arch, Architecture, Trained
 from hpc_xfer.errors import DataError
-from hpc_xfer.recipes import Arch, Architecture, Trained
 from hpc_xfer.tasks.pretrain import objective_of
 from hpc_xfer.training import encoders, exported
 from hpc_xfer.training.distributed import World

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from hpc_xfer import batches, slurm
-from hpc_xfer import site as sites
+from hpc_xfer.config import site as sites
 from hpc_xfer.orders import Order, request_of
 from tests import faults
 from tests.cluster import Cluster

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import files
 from hpc_xfer.errors import StoreError
+from hpc_xfer.system import atomic_files
 
 AS_ROOT = os.geteuid() == 0
 # Names that break shell scripts and naive parsers.
@@ -44,45 +44,45 @@ def names(folder: Path) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_is_read_back_and_nothing_else_is_left(tmp_path: Path, name: str) -> None:
     path = tmp_path / name / f"{name}.json"
-    files.write_json(path, {"b": [1, None], "a": 0.1})
-    assert files.read_json(path) == {"a": 0.1, "b": [1, None]}
+    atomic_files.write_json(path, {"b": [1, None], "a": 0.1})
+    assert atomic_files.read_json(path) == {"a": 0.1, "b": [1, None]}
     assert names(path.parent) == [path.name]
 
 
 def test_the_same_value_gives_the_same_bytes(tmp_path: Path) -> None:
-    files.write_json(tmp_path / "a", {"x": 1, "y": 2})
-    files.write_json(tmp_path / "b", {"y": 2, "x": 1})
+    atomic_files.write_json(tmp_path / "a", {"x": 1, "y": 2})
+    atomic_files.write_json(tmp_path / "b", {"y": 2, "x": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").read_bytes() == b'{\n  "x": 1,\n  "y": 2\n}\n'
 
 
 def test_nan_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    files.write_json(path, 1)
+    atomic_files.write_json(path, 1)
     with pytest.raises(ValueError, match="not JSON compliant"):
-        files.write_json(path, float("nan"))
-    assert (files.read_json(path), names(tmp_path)) == (1, ["a.json"])
+        atomic_files.write_json(path, float("nan"))
+    assert (atomic_files.read_json(path), names(tmp_path)) == (1, ["a.json"])
 
 
 def test_a_writer_that_fails_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    files.write_text(path, "old")
+    atomic_files.write_text(path, "old")
 
     def write(file: object) -> None:
         getattr(file, "write")(b"half")  # noqa: B009
         raise RuntimeError("the power is gone")
 
     with pytest.raises(RuntimeError):
-        files.write_atomically(path, write)
+        atomic_files.write_atomically(path, write)
     assert (path.read_text(), names(tmp_path)) == ("old", ["a"])
 
 
 def test_files_of_a_shared_store_get_the_rights_of_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        files.write_text(tmp_path / "a", "x")
-        files.create_exclusively(tmp_path / "b", b"x")
-        files.append_line(tmp_path / "c", "x")
+        atomic_files.write_text(tmp_path / "a", "x")
+        atomic_files.create_exclusively(tmp_path / "b", b"x")
+        atomic_files.append_line(tmp_path / "c", "x")
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
@@ -90,7 +90,7 @@ def test_files_of_a_shared_store_get_the_rights_of_the_umask(tmp_path: Path) -> 
 
 def test_a_full_disk_is_one_sentence_and_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    files.write_text(path, "old")
+    atomic_files.write_text(path, "old")
     told = on_a_small_disk("files.write_bytes(Path(sys.argv[1]), bytes(100_000))", path)
     assert told == (
         f"{path}: cannot be written (File too large); free space or fix the permissions, then "
@@ -128,16 +128,16 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_disk_that_is_really_full_says_so(tiny_disk: Path) -> None:
     with pytest.raises(StoreError, match="No space left on device"):
-        files.write_bytes(tiny_disk / "a", bytes(200_000))
+        atomic_files.write_bytes(tiny_disk / "a", bytes(200_000))
     assert names(tiny_disk) == []
-    files.write_bytes(tiny_disk / "a", bytes(1000))
+    atomic_files.write_bytes(tiny_disk / "a", bytes(1000))
 
 
 @pytest.mark.skipif(AS_ROOT, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o500)
-    for write in (files.write_text, files.append_line):
+    for write in (atomic_files.write_text, atomic_files.append_line):
         with pytest.raises(StoreError, match="Permission denied"):
             write(folder / "a", "x")
 
@@ -145,21 +145,21 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
 def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(StoreError) as caught:
-        files.write_text(tmp_path / "a/b", "x")
+        atomic_files.write_text(tmp_path / "a/b", "x")
     assert str(caught.value).startswith(f"{tmp_path}/a/b: cannot be written (")
-    assert files.read_json(tmp_path / "a/b") is None
+    assert atomic_files.read_json(tmp_path / "a/b") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1', b"\xff\xfe", b"\0" * 100])
 def test_what_is_not_whole_json_counts_as_absent(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
-    assert files.read_json(tmp_path / "a") is None
-    assert files.read_json(tmp_path / "gone") is None
+    assert atomic_files.read_json(tmp_path / "a") is None
+    assert atomic_files.read_json(tmp_path / "gone") is None
 
 
 def test_a_file_that_cannot_be_read_is_told_not_taken_for_absent(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot be read \(Is a directory\)"):
-        files.read_json(tmp_path)
+        atomic_files.read_json(tmp_path)
 
 
 def test_of_twenty_processes_exactly_one_creates_a_file(tmp_path: Path) -> None:
@@ -191,10 +191,10 @@ def test_of_twenty_processes_exactly_one_creates_a_file(tmp_path: Path) -> None:
 
 def test_lines_are_appended_in_order(tmp_path: Path) -> None:
     for text in ("one", "zwei ü", "three"):
-        files.append_line(tmp_path / "new folder/log", text)
+        atomic_files.append_line(tmp_path / "new folder/log", text)
     assert (tmp_path / "new folder/log").read_text().splitlines() == ["one", "zwei ü", "three"]
 
 
 def test_a_digest_is_that_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc" * 1_000_000)
-    assert files.sha256(tmp_path / "a").startswith("f4096a131e7e6ebf")
+    assert atomic_files.sha256(tmp_path / "a").startswith("f4096a131e7e6ebf")

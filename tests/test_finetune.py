@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from hpc_xfer import catalog, files, worker
+from hpc_xfer import worker
+from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.site import Site
 from hpc_xfer.data import downstream
 from hpc_xfer.plan import Run
-from hpc_xfer.site import Site
 from hpc_xfer.store import Store
+from hpc_xfer.system import atomic_files
 from hpc_xfer.training import checkpoint, encoders
 from hpc_xfer.training.stop import Stop
 from tests import tiny
@@ -47,11 +49,11 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     found = record["metrics"]
     assert found.keys() == METRICS | ({"zeroshot_val_top1"} if parent == "clip" else set())
     assert record["parents"] == [run.parents[0].id]
-    assert found["n_test"] == catalog.CARDS["digits"].test == 899  # whole
+    assert found["n_test"] == downstream_datasets.CARDS["digits"].test == 899  # whole
     assert found["train_images"] == 50 and found["steps"] == 6
     bits = np.unpackbits(np.load(folder.hits), count=899)
     assert float(bits.mean()) == pytest.approx(found["test_top1"], abs=1e-12)
-    labels = downstream.load(catalog.CARDS["digits"], None).test.labels
+    labels = downstream.load(downstream_datasets.CARDS["digits"], None).test.labels
     per_class = np.mean([bits[labels == c].mean() for c in range(10)])
     assert per_class == pytest.approx(found["test_per_class"], abs=1e-12)
     assert record["provenance"]["data"].keys() == {"dataset", "parent"}
@@ -82,7 +84,7 @@ def test_the_fingerprint_of_a_folder_is_kept_for_the_packs_to_come(
     worker.execute(pack, store, site, worker.Place(), Stop(), lambda event: None)
     (note,) = (store.root / "fingerprints").iterdir()
     told = tiny.record(store.run(run.id))["provenance"]["data"]["dataset"]
-    assert files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
+    assert atomic_files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
 
 
 def test_processes_that_load_image_files_change_nothing(store: Store, tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_training_beats_chance(store: Store) -> None:
 
 def test_all_images_but_validation_are_full(store: Store) -> None:
     found = metrics(store, tiny.finetuning(tiny.pretraining("clip"), "lp", shots="full", epochs=1))
-    assert found["train_images"] + found["n_val"] == catalog.CARDS["digits"].train
+    assert found["train_images"] + found["n_val"] == downstream_datasets.CARDS["digits"].train
 
 
 def test_a_linear_probe_trains_the_head_alone(store: Store, tmp_path: Path) -> None:

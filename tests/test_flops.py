@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpc_xfer.recipes import Clip, SimCLR, Supervised
+from hpc_xfer.config.recipes import Clip, SimCLR, Supervised
 from hpc_xfer.training import encoders, flops
 from hpc_xfer.training.flops import peak
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from hpc_xfer.config.recipes import Crop
 from hpc_xfer.data import crops, headers, images
 from hpc_xfer.data.reencoding import Reencoding, as_it_is
 from hpc_xfer.errors import DataError
-from hpc_xfer.recipes import Crop
 
 
 def encoded(image: Image.Image, file_format: str = "jpeg", **options: object) -> bytes:

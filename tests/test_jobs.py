@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 from hpc_xfer import jobs, plan, prepare, study
+from hpc_xfer.config.site import Site
 from hpc_xfer.orders import Order
-from hpc_xfer.site import Site
 from hpc_xfer.store import Store
 from tests.conftest import Command
 

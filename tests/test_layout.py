@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpc_xfer.layout import layout
+from hpc_xfer.config.node_layout import layout
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import files, ledger
+from hpc_xfer import ledger
 from hpc_xfer.ledger import Submission, job_name
 from hpc_xfer.store import Store
+from hpc_xfer.system import atomic_files
 
 HERE = socket.gethostname()
 
@@ -71,7 +72,7 @@ def test_a_node_is_forgiven_after_a_week(tmp_path: Path, days: int, bad: tuple[s
     then = (datetime.now(timezone.utc) - timedelta(days=days)).isoformat()
     for job in ("12", "13"):
         hit = {"event": "hit", "time": then, "node": "n1", "class": "hung", "job": job}
-        files.append_line(store.study("s").launches, json.dumps(hit))
+        atomic_files.append_line(store.study("s").launches, json.dumps(hit))
     assert ledger.read(store).bad_nodes(2) == bad
 
 

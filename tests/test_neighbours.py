@@ -9,9 +9,9 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hpc_xfer import worker
+from hpc_xfer.config.resources import Probe
 from hpc_xfer.plan import Run
 from hpc_xfer.store import RunDir, Store
-from hpc_xfer.study import Probe
 from hpc_xfer.training.neighbours import vote
 from tests import tiny
 

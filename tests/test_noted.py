@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import shard_index
+from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data import noted
 from hpc_xfer.data.indexing import index_folder
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.data.reading import Source
 from hpc_xfer.data.shards import open_shard
 from hpc_xfer.errors import DataError
-from hpc_xfer.shard_index import ShardIndex
 from tests.tars import write_tar
 
 

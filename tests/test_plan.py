@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer import plan, study
+from hpc_xfer.config.recipes import Caption, Clip, Crop, Finetune, Scratch
 from hpc_xfer.plan import Plan, Run, restore
-from hpc_xfer.recipes import Caption, Clip, Crop, Finetune, Scratch
 from tests.fabricated import GRID
 
 CLIP = Clip(arch="RN50", source="laion", samples=8000, samples_seen=16000)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import preflight, shard_index, study
+from hpc_xfer import preflight, study
+from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
-from hpc_xfer.shard_index import ShardIndex
-from hpc_xfer.site import Site
 from tests.fabricated import image_folder, source
 
 CLIP = "{method: clip, arch: RN50, source: sans, samples: 500, epochs: 1, batch: 100}"

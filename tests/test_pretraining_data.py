@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 
 from hpc_xfer import worker
+from hpc_xfer.config.recipes import Clip, Trained
+from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data import targets
 from hpc_xfer.data.indexing import index_folder
 from hpc_xfer.data.packing import write_shards
@@ -20,8 +22,6 @@ from hpc_xfer.data.pretraining import Batch, TrainBatches
 from hpc_xfer.data.sampling import Order, Subset
 from hpc_xfer.errors import DataError
 from hpc_xfer.plan import Run
-from hpc_xfer.recipes import Clip, Trained
-from hpc_xfer.shard_index import ShardIndex
 from hpc_xfer.store import Store
 from hpc_xfer.training import encoders
 from hpc_xfer.training.loading import Loader

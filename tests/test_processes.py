@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hpc_xfer.data import processes
 from hpc_xfer.errors import DataError, StudyError
+from hpc_xfer.system import process_pool
 from tests.waiting import wait_for
 
 
@@ -29,7 +29,7 @@ def killed_at_two(number: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_item_gets_its_result(workers: int) -> None:
-    found = dict(processes.results(squared, range(20), workers))
+    found = dict(process_pool.results(squared, range(20), workers))
     assert {number: result for number, (result, _) in found.items()} == {
         number: number * number for number in range(20)
     }
@@ -38,8 +38,8 @@ def test_every_item_gets_its_result(workers: int) -> None:
 
 
 def test_one_item_needs_no_other_process() -> None:
-    assert list(processes.results(squared, [3], workers=8)) == [(0, (9, os.getpid()))]
-    assert list(processes.results(squared, [], workers=8)) == []
+    assert list(process_pool.results(squared, [3], workers=8)) == [(0, (9, os.getpid()))]
+    assert list(process_pool.results(squared, [], workers=8)) == []
 
 
 def test_items_are_taken_when_they_are_needed() -> None:
@@ -50,20 +50,20 @@ def test_items_are_taken_when_they_are_needed() -> None:
             taken.append(number)
             yield number
 
-    results = processes.results(squared, items(), workers=2)
+    results = process_pool.results(squared, items(), workers=2)
     next(results)
     assert len(taken) <= 5
     results.close()  # type: ignore[attr-defined]
 
 
 def test_an_error_arrives_as_it_is_and_the_others_end() -> None:
-    results = processes.results(refused_at_two, range(50), workers=2)
+    results = process_pool.results(refused_at_two, range(50), workers=2)
     with pytest.raises(StudyError, match="2 is refused"):
         list(results)
 
 
 def test_whoever_stops_listening_leaves_no_process() -> None:
-    results = processes.results(squared, range(50), workers=2)
+    results = process_pool.results(squared, range(50), workers=2)
     _, (_, pid) = next(results)
     results.close()  # type: ignore[attr-defined]
     wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
@@ -72,4 +72,4 @@ def test_whoever_stops_listening_leaves_no_process() -> None:
 @pytest.mark.filterwarnings("default")  # Python tells of the pool that broke
 def test_a_killed_process_is_named_with_the_way_out() -> None:
     with pytest.raises(DataError, match="killed, probably for its memory; run again with fewer"):
-        list(processes.results(killed_at_two, range(50), workers=2))
+        list(process_pool.results(killed_at_two, range(50), workers=2))

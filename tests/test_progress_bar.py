@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpc_xfer.progress_bar import shown
+from hpc_xfer.system.terminal import shown
 
 
 def test_a_log_gets_a_line_per_tenth(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,13 +10,13 @@ from threading import Barrier
 
 import pytest
 
+from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.data import reading
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.data.reading import ReadAhead, Source, read_stretches
 from hpc_xfer.data.sampling import Order, Subset, share
 from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
-from hpc_xfer.shard_index import ShardEntry, ShardIndex
 from tests.waiting import wait_for
 
 

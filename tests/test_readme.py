@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hpc_xfer import overview, plan, site, study
+from hpc_xfer import overview, plan, study
 from hpc_xfer.__main__ import COMMANDS
+from hpc_xfer.config import site
 from hpc_xfer.errors import StudyError
 from tests.conftest import ROOT
 

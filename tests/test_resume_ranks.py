@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from hpc_xfer import worker
+from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.plan import Run
-from hpc_xfer.shard_index import ShardIndex
 from hpc_xfer.store import RunDir, Store
 from hpc_xfer.training.stop import Stop
 from tests import steps, tiny

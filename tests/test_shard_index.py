@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import shard_index
+from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
-from hpc_xfer.shard_index import ShardEntry, ShardIndex
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from hpc_xfer import shard_call
 from hpc_xfer import shards as commands
+from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data import characters
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError, StudyError
-from hpc_xfer.shard_index import ShardIndex
 from tests.tars import cut, samples, write_tar
 
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from hpc_xfer import shards as commands
+from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data.checking import Checked, Problem, check
 from hpc_xfer.data.indexing import index_folder
 from hpc_xfer.data.packing import write_shards
-from hpc_xfer.shard_index import ShardIndex
 from tests.tars import cut, png, samples, write_tar
 
 

@@ -8,10 +8,10 @@ import pytest
 from pyarrow import parquet
 
 from hpc_xfer import shards as commands
+from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data.indexing import index_folder
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.errors import DataError
-from hpc_xfer.shard_index import ShardIndex
 from tests.tars import cut, samples, write_tar
 
 

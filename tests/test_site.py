@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import site
+from hpc_xfer.config import site
+from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.errors import StudyError
-from hpc_xfer.site import Site, Slurm
 from tests.conftest import ROOT
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import batches, claims, failures, files, ledger, situations
+from hpc_xfer import batches, claims, failures, ledger, situations
+from hpc_xfer.config.resources import Resources
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.situations import how_it_ended
 from hpc_xfer.squeue import Line, Queue
 from hpc_xfer.store import Store
-from hpc_xfer.study import Resources
+from hpc_xfer.system import atomic_files
 from tests import tiny
 from tests.conftest import Command
 
@@ -113,7 +114,7 @@ def test_a_run_that_failed_is_held_while_its_job_is_there(
 def test_clocks_that_differ_do_not_make_an_error_older_than_its_job(book: Ledger) -> None:
     folder = book.store.run(PARENT.id)
     failures.write(folder, "nan", "the loss is nan", job="12", node="n1")
-    files.write_json(folder.error, {**json.loads(folder.error.read_text()), "time": 0.0})
+    atomic_files.write_json(folder.error, {**json.loads(folder.error.read_text()), "time": 0.0})
     assert seen(book, line("12", "FAILED"))[0] == ("failed", "nan")
 
 
@@ -130,7 +131,7 @@ def test_jobs_of_others_that_slurm_does_not_show_are_left_to_them(
 def test_an_error_from_before_the_last_submission_says_nothing_of_it(book: Ledger) -> None:
     folder = book.store.run(PARENT.id)
     failures.write(folder, "hung", "no sign of life", job="7", node="n1")
-    files.write_json(folder.error, {**json.loads(folder.error.read_text()), "time": 0.0})
+    atomic_files.write_json(folder.error, {**json.loads(folder.error.read_text()), "time": 0.0})
     assert seen(book, line("12", "NODE_FAIL"))[0] == ("lost", "node failure")
     assert seen(book, line("12", "CANCELLED"))[0] == ("missing", "cancelled")
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import site, slurm, squeue
+from hpc_xfer import slurm, squeue
+from hpc_xfer.config import site
+from hpc_xfer.config.site import RelayPlace, Slurm
 from hpc_xfer.errors import SlurmError, SubmitLimit
-from hpc_xfer.site import RelayPlace, Slurm
 from hpc_xfer.situations import how_it_ended
 from hpc_xfer.slurm import Limits, Request
 from hpc_xfer.squeue import Line, Queue

@@ -8,10 +8,10 @@ import torch
 
 from hpc_xfer import collect, figures, overview, plan, rehearsal, report, tables
 from hpc_xfer.averages import read_averages
+from hpc_xfer.config.recipes import Trained
 from hpc_xfer.curves import courses
 from hpc_xfer.errors import StudyError
 from hpc_xfer.plan import Plan
-from hpc_xfer.recipes import Trained
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
 from hpc_xfer.training import checkpoint, encoders

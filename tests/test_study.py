@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer import study
+from hpc_xfer.config.recipes import Clip, SimCLR
 from hpc_xfer.errors import StudyError
-from hpc_xfer.recipes import Clip, SimCLR
 from hpc_xfer.study import Study
 
 MANY = list(range(600))

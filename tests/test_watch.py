@@ -9,12 +9,12 @@ import pytest
 
 from hpc_xfer import failures
 from hpc_xfer.batches import Batch
+from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.job import STOPPED, Guard, _Signals
-from hpc_xfer.place import Place
 from hpc_xfer.plan import Pack, Run
-from hpc_xfer.site import Site, Slurm
 from hpc_xfer.slurm import AGAIN
 from hpc_xfer.store import Store
+from hpc_xfer.system.job_environment import Place
 from hpc_xfer.watch import Watch
 from tests import tiny
 

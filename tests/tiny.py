@@ -15,14 +15,14 @@ from typing import Any
 import torch
 
 from hpc_xfer import worker
+from hpc_xfer.config.recipes import METHODS, Architecture, Finetune
+from hpc_xfer.config.resources import FinetuneResources, PretrainResources
+from hpc_xfer.config.schema import Noun
+from hpc_xfer.config.site import Site
 from hpc_xfer.data import characters
 from hpc_xfer.data.packing import write_shards
-from hpc_xfer.nouns import Noun
 from hpc_xfer.plan import Run
-from hpc_xfer.recipes import METHODS, Architecture, Finetune
-from hpc_xfer.site import Site
 from hpc_xfer.store import RunDir, Store
-from hpc_xfer.study import FinetuneResources, PretrainResources
 from hpc_xfer.training.stop import Stop
 
 ARCH = Architecture(

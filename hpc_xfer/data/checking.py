@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from hpc_xfer import files, shard_index
-from hpc_xfer.data import img2dataset, processes, tar_members
+from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
+from hpc_xfer.data import img2dataset, tar_members
 from hpc_xfer.data.images import decode
 from hpc_xfer.data.indexing import json_label, json_object
 from hpc_xfer.data.places import Gathering, Place
@@ -22,7 +23,7 @@ from hpc_xfer.data.reencoding import FIELDS, is_animated, is_turned, opened
 from hpc_xfer.data.shards import Shard, key_and_field
 from hpc_xfer.data.tar_members import CutOff, Member
 from hpc_xfer.errors import DataError
-from hpc_xfer.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
+from hpc_xfer.system import atomic_files, process_pool
 
 _MODES = {"1": "grey", "L": "grey", "LA": "grey", "CMYK": "CMYK", "P": "palette", "RGBA": "alpha"}
 Progress = Callable[[int, int], None]  # shards done, shards in all
@@ -75,7 +76,7 @@ def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> C
     task = partial(_check_shard, folder, expected)
     if progress and asked:
         progress(0, len(asked))
-    for number, checked in processes.results(task, asked, workers):
+    for number, checked in process_pool.results(task, asked, workers):
         found[number] = checked
         if progress:
             progress(len(found), len(asked))
@@ -163,7 +164,7 @@ def _check_whole(shard: Shard, entry: ShardEntry | None) -> Iterator[str]:
     if not shard.keys:
         yield "holds no samples"
     if entry is not None:
-        if files.sha256(shard.path) != entry.sha256:
+        if atomic_files.sha256(shard.path) != entry.sha256:
             yield "its bytes are not those that were indexed"
         if len(shard) != entry.samples:
             yield f"holds {len(shard):,} samples where the index says {entry.samples:,}"

@@ -3,8 +3,8 @@
 from collections.abc import Set
 from pathlib import Path
 
-from hpc_xfer import files
 from hpc_xfer.errors import DataError
+from hpc_xfer.system import atomic_files
 
 _MOST = 1_000_000  # classes without names; a number above is an id of something else
 NAME = "classes.json"  # beside foreign shards or a table; our own shards have names in the index
@@ -29,7 +29,7 @@ def known(folder: Path, found: int | Set[str]) -> tuple[str, ...] | None:
             )
         listed = list(map(str, range(found))) if isinstance(found, int) else sorted(found)
         return tuple(listed) or None
-    names = files.read_json(path)
+    names = atomic_files.read_json(path)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path}: is not a JSON list of names; write one name per class, in order")
     if isinstance(found, int):

@@ -8,7 +8,7 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from hpc_xfer.recipes import Crop
+from hpc_xfer.config.recipes import Crop
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 _TRIES = 10  # as torchvision; then the largest central square

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hpc_xfer import catalog, files
-from hpc_xfer.catalog import Card
+from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.downstream_datasets import Card
 from hpc_xfer.data.images import decode
 from hpc_xfer.errors import DataError, StoreError
+from hpc_xfer.system import atomic_files
 
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
@@ -121,13 +122,13 @@ def try_to_read(card: Card, folder: Path | None) -> None:
     Raises:
         DataError: as `load`.
     """
-    for split in catalog.SPLITS:
+    for split in downstream_datasets.SPLITS:
         _split(card, folder, split).image(0)
 
 
 def _split(card: Card, folder: Path | None, name: str) -> ImageSet:
     if folder is not None:
-        return _image_files(catalog.list_images(folder / name))
+        return _image_files(downstream_datasets.list_images(folder / name))
     data = _packaged(card)
     return data.train if name == "train" else data.test
 
@@ -180,9 +181,11 @@ def _table(module: str, package: str, file: str) -> Labels:
 
 
 def _folder(card: Card, folder: Path, knowing: Knowing | None) -> Downstream:
-    splits = [catalog.list_images(folder / split) for split in catalog.SPLITS]
-    for split, classes in zip(catalog.SPLITS, splits, strict=True):
-        if tuple(map(catalog.class_name, classes)) != card.classes:
+    splits = [
+        downstream_datasets.list_images(folder / split) for split in downstream_datasets.SPLITS
+    ]
+    for split, classes in zip(downstream_datasets.SPLITS, splits, strict=True):
+        if tuple(map(downstream_datasets.class_name, classes)) != card.classes:
             raise DataError(f"{folder / split}: its classes changed since launch; launch again")
     groups = [paths for classes in splits for paths in classes.values()]
     fingerprint = _known(folder, groups, knowing) if knowing else _fingerprint(folder, groups)
@@ -193,13 +196,13 @@ def _folder(card: Card, folder: Path, knowing: Knowing | None) -> Downstream:
 def _known(folder: Path, groups: list[list[Path]], knowing: Knowing) -> str:
     """The fingerprint as an earlier pack wrote it down, or anew and written down."""
     path = knowing.noted(_digest(folder, groups, _standing, knowing.alive))
-    there = files.read_json(path)
+    there = atomic_files.read_json(path)
     if isinstance(there, dict) and there.get("schema") == _SCHEMA:
         return str(there["fingerprint"])
     fingerprint = _fingerprint(folder, groups, knowing.alive)
     with contextlib.suppress(StoreError):  # others of a group may own that place
         note = {"schema": _SCHEMA, "folder": str(folder), "fingerprint": fingerprint}
-        files.write_json(path, note)
+        atomic_files.write_json(path, note)
     return fingerprint
 
 
@@ -235,7 +238,7 @@ def _image_files(classes: dict[str, list[Path]]) -> ImageFiles:
 def _line(folder: Path, path: Path) -> str:
     try:
         name = path.relative_to(folder).as_posix()
-        return f"{name}\t{path.stat().st_size}\t{files.sha256(path)}\n"
+        return f"{name}\t{path.stat().st_size}\t{atomic_files.sha256(path)}\n"
     except OSError as error:
         raise _unreadable(path, error) from error
 

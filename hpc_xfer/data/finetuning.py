@@ -11,10 +11,10 @@ from numpy.random import Generator
 from torch import Tensor
 from torchvision.transforms.v2 import RandAugment
 
+from hpc_xfer.config.recipes import Finetune
 from hpc_xfer.data import crops
 from hpc_xfer.data.downstream import ImageSet
 from hpc_xfer.data.draws import Indices
-from hpc_xfer.recipes import Finetune
 
 Batch = dict[str, Any]
 _ERASED_SHARE = (0.02, 1 / 3)  # of the area (Zhong et al. 2020)

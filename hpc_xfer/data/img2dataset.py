@@ -6,7 +6,7 @@ A shard whose writer died may still be a whole tar with fewer samples: only thes
 from collections.abc import Collection
 from pathlib import Path
 
-from hpc_xfer import files
+from hpc_xfer.system import atomic_files
 
 
 def complaint(shard: Path, samples: int) -> str | None:
@@ -32,7 +32,7 @@ def _stats(shard: Path) -> Path:
 
 
 def _of_stats(path: Path) -> int | None:
-    value = files.read_json(path)
+    value = atomic_files.read_json(path)
     successes = value.get("successes") if isinstance(value, dict) else None
     return successes if isinstance(successes, int) else None
 

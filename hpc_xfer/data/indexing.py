@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import shard_index
-from hpc_xfer.data import class_names, img2dataset, noted, processes
+from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
+from hpc_xfer.data import class_names, img2dataset, noted
 from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
-from hpc_xfer.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
+from hpc_xfer.system import process_pool
 
 _LOOKED_AT = 16  # samples of each shard whose json tells which keys occur
 _PARTNERS = ("txt", "json", "cls")
@@ -69,7 +70,7 @@ def index_folder(
     found: dict[int, _Scan | DataError] = {}
     if progress:
         progress(0, len(names))
-    for number, scan in processes.results(partial(_scan, folder, label_key), names, workers):
+    for number, scan in process_pool.results(partial(_scan, folder, label_key), names, workers):
         found[number] = scan
         if progress:
             progress(len(found), len(names))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from hpc_xfer import catalog
+from hpc_xfer.config import downstream_datasets
 from hpc_xfer.data.reencoding import Reencoding, as_it_is
 from hpc_xfer.errors import DataError
 
@@ -83,8 +83,8 @@ class ImageFolder:
     """
 
     def __init__(self, folder: Path, reencoding: Reencoding | None = None) -> None:
-        images = catalog.list_images(folder)
-        self.classes = tuple(map(catalog.class_name, images))
+        images = downstream_datasets.list_images(folder)
+        self.classes = tuple(map(downstream_datasets.class_name, images))
         self.reader = FileReader(captions=True, labels=True, reencoding=reencoding)
         self._files = [
             (str(path), label) for label, paths in enumerate(images.values()) for path in paths

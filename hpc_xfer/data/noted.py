@@ -17,11 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import files, shard_index
+from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.data.places import Places
 from hpc_xfer.data.shards import Shard
 from hpc_xfer.errors import DataError, StoreError
-from hpc_xfer.shard_index import ShardEntry, ShardIndex
+from hpc_xfer.system import atomic_files
 
 _SCHEMA = 1
 _ARRAYS = {"ends": "I", "firsts": "I", "kinds": "I", "offsets": "q", "sizes": "q"}
@@ -41,7 +42,7 @@ def write(folder: Path, name: str, shard: Shard) -> None:
     }
     with suppress(StoreError):
         path = shard_index.places_path(folder, name)
-        files.write_bytes(path, json.dumps(head).encode() + b"\n" + data)
+        atomic_files.write_bytes(path, json.dumps(head).encode() + b"\n" + data)
 
 
 def tidy(index: ShardIndex) -> None:

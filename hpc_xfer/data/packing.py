@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpc_xfer import files, shard_index
-from hpc_xfer.data import noted, processes
+from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
+from hpc_xfer.data import noted
 from hpc_xfer.data.inputs import Input, Sample
 from hpc_xfer.data.reencoding import Reencoding
 from hpc_xfer.data.shards import open_shard
 from hpc_xfer.errors import DataError, StudyError
-from hpc_xfer.shard_index import ShardEntry, ShardIndex
+from hpc_xfer.system import atomic_files, process_pool
 
 MADE = "made.json"  # beside the shards: what they were made from
 BROKEN = "broken.txt"  # beside the shards: what was left out, and why, a line each
@@ -118,7 +119,7 @@ def pack(
     if made is None:
         per_shard = _per_shard(source, packing, order, workers)
         made = {"schema": 1, "call": packing.call(source), "per_shard": per_shard, "broken": 0}
-        files.write_json(folder / MADE, made)
+        atomic_files.write_json(folder / MADE, made)
     starts = range(0, len(source), made["per_shard"])
     _write_missing(folder, source, order, starts, workers, progress)
     notes = [note for n in range(len(starts)) if (note := _read_note(folder, n))]
@@ -168,7 +169,7 @@ def remove_shards(folder: Path) -> None:
 
 def _begun(folder: Path, call: dict[str, object] | None) -> dict[str, Any] | None:
     """What is noted of the same call in `folder`; None where nothing was made yet."""
-    made = files.read_json(folder / MADE)
+    made = atomic_files.read_json(folder / MADE)
     if isinstance(made, dict) and isinstance(made.get("call"), dict):
         begun = made["call"]
         if begun == call:
@@ -195,7 +196,9 @@ def _per_shard(source: Input, packing: Packing, order: NDArray[np.int64], worker
         return packing.per_shard
     rows = source.rows(order[:_MEASURED].tolist())
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-    sizes = [size for _, size in processes.results(partial(_sizes, source.reader), chunks, workers)]
+    sizes = [
+        size for _, size in process_pool.results(partial(_sizes, source.reader), chunks, workers)
+    ]
     whole, stored = (sum(column) for column in zip(*sizes, strict=True))
     if not whole:
         raise DataError(
@@ -239,7 +242,7 @@ def _write_missing(
         for start in [starts[number]]
     )
     write = partial(_write_shard, folder, source.reader)
-    for _, rows in processes.results(write, tasks, workers):
+    for _, rows in process_pool.results(write, tasks, workers):
         done += rows
         if progress:
             progress(done, len(order))
@@ -265,7 +268,7 @@ def _write_shard(folder: Path, reader: Callable[[Any], Sample], task: _Task) -> 
         os.replace(draft, folder / name)
         entry = _entry(folder, name, contents.samples)
     note = _Note(len(task.rows), entry, contents, tuple(broken))
-    files.write_json(_note_path(folder, task.number), asdict(note))
+    atomic_files.write_json(_note_path(folder, task.number), asdict(note))
     return note.rows
 
 
@@ -284,7 +287,7 @@ def _write_tar(path: Path, samples: Iterable[tuple[int, Mapping[str, bytes]]]) -
                 label = sample.get("cls", b"")
                 classes = max(classes, 1 + int(label) if label.isdigit() else 0)
 
-    files.write_atomically(path, write)
+    atomic_files.write_atomically(path, write)
     return _Contents(written, tuple(sorted(fields)), classes)
 
 
@@ -296,7 +299,7 @@ def _entry(folder: Path, name: str, samples: int) -> ShardEntry:
 
 def _read_note(folder: Path, number: int) -> _Note | None:
     """None where the shard is yet to be written."""
-    value = files.read_json(_note_path(folder, number))
+    value = atomic_files.read_json(_note_path(folder, number))
     if value is None:
         return None
     entry = value["entry"] and ShardEntry(**value["entry"])
@@ -313,7 +316,7 @@ def _finish(
 ) -> Packed:
     broken = [line for note in notes for line in note.broken]
     if broken:
-        files.write_text(folder / BROKEN, "".join(f"{line}\n" for line in broken))
+        atomic_files.write_text(folder / BROKEN, "".join(f"{line}\n" for line in broken))
     share = len(broken) / len(source)
     if share > max_broken:
         raise DataError(
@@ -326,7 +329,7 @@ def _finish(
     contents = [note.contents for note in notes]
     classes = source.classes or tuple(map(str, range(max(each.classes for each in contents))))
     index = ShardIndex(folder, entries, _fields(contents), classes or None)
-    files.write_json(folder / MADE, {**made, "broken": len(broken)})
+    atomic_files.write_json(folder / MADE, {**made, "broken": len(broken)})
     shard_index.write(index)
     noted.tidy(index)
     shutil.rmtree(folder / _NOTES, ignore_errors=True)

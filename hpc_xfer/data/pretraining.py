@@ -15,13 +15,13 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
+from hpc_xfer.config.recipes import SimCLR, Trained
+from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex
 from hpc_xfer.data import crops, images, photometric, targets
 from hpc_xfer.data.broken import Broken
 from hpc_xfer.data.reading import ReadAhead, Source
 from hpc_xfer.data.sampling import Order, Positions, share
 from hpc_xfer.errors import DataError
-from hpc_xfer.recipes import SimCLR, Trained
-from hpc_xfer.shard_index import IMAGE_FIELDS, ShardIndex
 
 Batch = dict[str, Any]
 Parts = dict[str, bytes]

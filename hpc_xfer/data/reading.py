@@ -16,12 +16,12 @@ from operator import itemgetter
 from queue import SimpleQueue
 from typing import Any
 
+from hpc_xfer.config.shard_index import ShardIndex, index_command
 from hpc_xfer.data import noted
 from hpc_xfer.data.places import Places
 from hpc_xfer.data.sampling import LANES, Order, Positions, Stretch, Window
 from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
-from hpc_xfer.shard_index import ShardIndex, index_command
 
 _SAMPLES = 300_000  # in the tables of a process: 24 MB, and 1.5 GB of a node with 64 of them
 _PER_LANE = 3  # shards at least: a lane may be at a seam, and its next window is read ahead

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
-from hpc_xfer import files
 from hpc_xfer.data import class_names
 from hpc_xfer.data.inputs import FileReader, Row
 from hpc_xfer.data.reencoding import Reencoding
 from hpc_xfer.errors import DataError, StudyError
+from hpc_xfer.system import atomic_files
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 Column = Any  # a pyarrow.Array, which has no annotations
@@ -58,7 +58,7 @@ class Table:
             if self._captions is None and _is_text(values):
                 self._captions = values
         self.reader = FileReader(self._captions is not None, self._labels is not None, reencoding)
-        self.identity = {"table": files.sha256(path), **asdict(columns)}
+        self.identity = {"table": atomic_files.sha256(path), **asdict(columns)}
 
     def __len__(self) -> int:
         return len(self._images)

@@ -10,8 +10,8 @@ from typing import Any
 
 from numpy.random import Generator
 
+from hpc_xfer.config.recipes import Clip, Supervised, Trained
 from hpc_xfer.errors import DataError
-from hpc_xfer.recipes import Clip, Supervised, Trained
 
 Parts = dict[str, bytes]
 Reader = Callable[[Parts, Generator], Any]

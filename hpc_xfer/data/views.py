@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpc_xfer import machine
 from hpc_xfer.data import crops
 from hpc_xfer.data.downstream import ImageSet
 from hpc_xfer.data.draws import Indices
+from hpc_xfer.system import machine
 
 _BATCH = 256  # images at a time where no gradient is needed
 _READERS = 8  # threads; of a GPU's share of cores there are seldom more

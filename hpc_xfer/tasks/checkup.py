@@ -16,17 +16,19 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from hpc_xfer import catalog, cli, files, provenance
-from hpc_xfer import site as sites
+from hpc_xfer import cli
 from hpc_xfer import study as studies
+from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config import site as sites
+from hpc_xfer.config.recipes import Trained
+from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.config.site import Site
 from hpc_xfer.data import downstream
 from hpc_xfer.data.shards import open_shard
-from hpc_xfer.place import Place
-from hpc_xfer.recipes import Trained
-from hpc_xfer.shard_index import ShardIndex
-from hpc_xfer.site import Site
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
+from hpc_xfer.system import atomic_files, provenance
+from hpc_xfer.system.job_environment import Place
 from hpc_xfer.training import distributed
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.stop import Stop
@@ -103,7 +105,7 @@ def _open_source(site: Site, name: str) -> None:
 def _open_dataset(site: Site, name: str) -> None:
     folder = site.datasets.get(name)
     path = Path(folder) if folder else None
-    downstream.try_to_read(catalog.card(name, path), path)
+    downstream.try_to_read(downstream_datasets.card(name, path), path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with join as world:
         found = look(asked, site, store, world)
         if world.leads:
-            files.write_json(args.out, found)
+            atomic_files.write_json(args.out, found)
     return 0
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from hpc_xfer.claims import Claim
+from hpc_xfer.config.resources import FinetuneResources, PretrainResources
+from hpc_xfer.config.site import Site
 from hpc_xfer.plan import Run
-from hpc_xfer.site import Site
 from hpc_xfer.store import RunDir, Store
-from hpc_xfer.study import FinetuneResources, PretrainResources
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.loop import Habits
 from hpc_xfer.training.stop import Stop

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpc_xfer import catalog, files, machine, provenance
-from hpc_xfer.catalog import Card
+from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.downstream_datasets import Card
+from hpc_xfer.config.recipes import Arch, Finetune
 from hpc_xfer.data import downstream, draws
 from hpc_xfer.data.downstream import Downstream, Knowing
 from hpc_xfer.data.draws import Indices, Split
@@ -19,7 +20,7 @@ from hpc_xfer.data.finetuning import FeatureBatches, Rounds, TuneBatches
 from hpc_xfer.data.views import Views
 from hpc_xfer.errors import DataError
 from hpc_xfer.progress import Pulse
-from hpc_xfer.recipes import Arch, Finetune
+from hpc_xfer.system import atomic_files, machine, provenance
 from hpc_xfer.tasks import record
 from hpc_xfer.tasks.context import Context
 from hpc_xfer.training import encoders
@@ -254,7 +255,7 @@ def _parent(context: Context) -> Parent:
 @lru_cache(maxsize=_KEPT)
 def _read_parent(path: Path, changed: int) -> Parent:
     arch, towers = encoders.load(path)
-    return Parent(arch, towers, files.sha256(path))
+    return Parent(arch, towers, atomic_files.sha256(path))
 
 
 def _pulse(context: Context) -> Pulse:
@@ -278,7 +279,7 @@ def _data(context: Context, recipe: Finetune) -> Downstream:
 @lru_cache(maxsize=_KEPT)
 def _read_data(asked: _Asked) -> Downstream:
     path = Path(asked.folder) if asked.folder else None
-    return downstream.load(catalog.card(asked.name, path), path, asked.knowing)
+    return downstream.load(downstream_datasets.card(asked.name, path), path, asked.knowing)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -293,4 +294,4 @@ def _write_hits(context: Context, logits: Tensor, labels: Tensor) -> None:
     np.save(buffer, np.packbits(hits(logits, labels).numpy()))
     assert context.claim is not None
     context.claim.check()
-    files.write_bytes(context.dir.hits, buffer.getvalue())
+    atomic_files.write_bytes(context.dir.hits, buffer.getvalue())

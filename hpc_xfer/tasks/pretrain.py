@@ -9,13 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from hpc_xfer import architectures, catalog, provenance
-from hpc_xfer.data import downstream
-from hpc_xfer.data.pretraining import TrainBatches
-from hpc_xfer.data.sampling import Order, Subset
-from hpc_xfer.errors import AgreedDataError, DataError
-from hpc_xfer.progress import Pulse
-from hpc_xfer.recipes import (
+from hpc_xfer.config import architectures, downstream_datasets
+from hpc_xfer.config.recipes import (
     Clip,
     Finetune,
     Pretrain,
@@ -25,8 +20,14 @@ from hpc_xfer.recipes import (
     Supervised,
     Trained,
 )
-from hpc_xfer.shard_index import ShardIndex
-from hpc_xfer.study import PretrainResources
+from hpc_xfer.config.resources import PretrainResources
+from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.data import downstream
+from hpc_xfer.data.pretraining import TrainBatches
+from hpc_xfer.data.sampling import Order, Subset
+from hpc_xfer.errors import AgreedDataError, DataError
+from hpc_xfer.progress import Pulse
+from hpc_xfer.system import provenance
 from hpc_xfer.tasks import record
 from hpc_xfer.tasks.context import Context
 from hpc_xfer.training import encoders, exported, flops, released, snapshots
@@ -175,7 +176,7 @@ def _probes(
         return {}
     place = context.site.datasets.get(asked.dataset)
     folder = Path(place) if place else None
-    images = downstream.training_images(catalog.card(asked.dataset, folder), folder)
+    images = downstream.training_images(downstream_datasets.card(asked.dataset, folder), folder)
     check = context.claim.check if context.claim else None
     pulse = Pulse(context.dir if context.world.leads else None, check)
     probe = Probe(objective, images, towers, asked.images, context.world, recipe.precision, pulse)

@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 
-from hpc_xfer import claims, files, provenance
+from hpc_xfer import claims
 from hpc_xfer.store import SCHEMA
+from hpc_xfer.system import atomic_files, provenance
 from hpc_xfer.tasks.context import Context
 
 
@@ -46,5 +47,5 @@ def write(
             "ended": provenance.now(),
         },
     }
-    files.write_json(context.dir.record, record)
+    atomic_files.write_json(context.dir.record, record)
     context.dir.error.unlink(missing_ok=True)

@@ -21,9 +21,9 @@ from typing import IO, Any, cast
 
 import torch
 
-from hpc_xfer import files
 from hpc_xfer.claims import Claim
 from hpc_xfer.store import RunDir
+from hpc_xfer.system import atomic_files
 from hpc_xfer.training.on_host import OnHost
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def write(path: Path, state: dict[str, Any]) -> None:
     Raises:
         StoreError: the disk is full or cannot be written; the old file stays.
     """
-    files.write_atomically(path, lambda file: _save(state, file))
+    atomic_files.write_atomically(path, lambda file: _save(state, file))
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -183,7 +183,7 @@ class Checkpoints:
             if run.checkpoint.exists():
                 os.replace(run.checkpoint, run.previous_checkpoint)
 
-        files.write_atomically(run.checkpoint, save)
+        atomic_files.write_atomically(run.checkpoint, save)
 
     def load(self) -> dict[str, Any] | None:
         """The newest whole state, or None."""

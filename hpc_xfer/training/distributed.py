@@ -17,8 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import TCPStore
 
-from hpc_xfer import files
 from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
+from hpc_xfer.system import atomic_files
 from hpc_xfer.training import network
 from hpc_xfer.training.stop import Stop
 
@@ -123,14 +123,14 @@ def _host(meeting: Path, size: int) -> TCPStore:
     meeting.unlink(missing_ok=True)
     address = network.own_address()
     store = TCPStore(address, 0, size, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
-    files.write_json(meeting, {"host": address, "port": store.port})
+    atomic_files.write_json(meeting, {"host": address, "port": store.port})
     return store
 
 
 def call_off(meeting: Path, size: int) -> None:
     """Rank 0 has nothing to do (the run is done, or another works on it): send the others home."""
     if size > 1:
-        files.write_json(meeting, {"off": True})
+        atomic_files.write_json(meeting, {"off": True})
 
 
 def _guest(meeting: Path, size: int, stop: Stop) -> TCPStore:
@@ -139,7 +139,7 @@ def _guest(meeting: Path, size: int, stop: Stop) -> TCPStore:
     while time.monotonic() < end:
         if stop.requested:
             raise Interrupted("asked to stop before rank 0 appeared")
-        place = files.read_json(meeting)
+        place = atomic_files.read_json(meeting)
         if place is not None and "off" in place:
             raise Interrupted("rank 0 has nothing to do")
         if place is not None:

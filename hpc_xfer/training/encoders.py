@@ -16,9 +16,9 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hpc_xfer import architectures
+from hpc_xfer.config import architectures
+from hpc_xfer.config.recipes import Arch, Architecture
 from hpc_xfer.errors import DataError
-from hpc_xfer.recipes import Arch, Architecture
 from hpc_xfer.training import checkpoint
 
 Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]

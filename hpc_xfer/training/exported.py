@@ -15,8 +15,9 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
-from hpc_xfer import architectures, files
-from hpc_xfer.recipes import Arch
+from hpc_xfer.config import architectures
+from hpc_xfer.config.recipes import Arch
+from hpc_xfer.system import atomic_files
 from hpc_xfer.training import encoders
 from hpc_xfer.training.encoders import Towers
 
@@ -30,7 +31,7 @@ def write(path: Path, arch: Arch, towers: Towers) -> None:
     told = {k: v for k, v in encoders.description(arch, towers).items() if v is not None}
     header = {k: v if isinstance(v, str) else json.dumps(v) for k, v in told.items()}
     weights = {k: v.detach().cpu().contiguous() for k, v in _named(arch, towers).items()}
-    files.write_bytes(path, safetensors.torch.save(weights, {"format": "pt", **header}))
+    atomic_files.write_bytes(path, safetensors.torch.save(weights, {"format": "pt", **header}))
 
 
 def _named(arch: Arch, towers: Towers) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hpc_xfer.recipes import Clip, SimCLR, Trained
+from hpc_xfer.config.recipes import Clip, SimCLR, Trained
 from hpc_xfer.training.encoders import Towers, context_length
 
 # A backward pass has two products for each of the forward pass: gradients of inputs and of weights.

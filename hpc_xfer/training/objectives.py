@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hpc_xfer.config.recipes import Clip, SimCLR, Supervised
 from hpc_xfer.data import photometric
-from hpc_xfer.recipes import Clip, SimCLR, Supervised
 from hpc_xfer.training.collectives import gather
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.encoders import Towers

@@ -10,7 +10,7 @@ from typing import Any
 import open_clip
 import torch
 
-from hpc_xfer import architectures
+from hpc_xfer.config import architectures
 from hpc_xfer.errors import DataError
 from hpc_xfer.training import encoders
 from hpc_xfer.training.encoders import Towers

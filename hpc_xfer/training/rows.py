@@ -7,8 +7,8 @@ from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from hpc_xfer import files
 from hpc_xfer.store import RunDir
+from hpc_xfer.system import atomic_files
 
 
 class Rows:
@@ -22,11 +22,11 @@ class Rows:
             return
         if self.path.exists():
             kept = [row for row in _lines(self.path) if row["step"] <= first]
-            files.write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+            atomic_files.write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         if tensorboard:
             self.board = SummaryWriter(str(run.tensorboard), purge_step=first + 1)
             if first == 0:
-                self.board.add_text("recipe", _block(files.read_json(run.recipe)), 0)
+                self.board.add_text("recipe", _block(atomic_files.read_json(run.recipe)), 0)
 
     def write(self, step: int, values: Mapping[str, float | None], group: str = "train") -> None:
         """What is None is left out; where nothing is left, there is no row.
@@ -40,7 +40,7 @@ class Rows:
         if not told:
             return
         row = {"step": step, "samples": step * self.batch, **told}
-        files.append_line(self.path, json.dumps(row))
+        atomic_files.append_line(self.path, json.dumps(row))
         if self.board is not None:
             for name, value in told.items():
                 self.board.add_scalar(f"{group}/{name}", value, step)

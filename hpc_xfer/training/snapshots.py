@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from hpc_xfer.claims import Claim
-from hpc_xfer.recipes import Trained
+from hpc_xfer.config.recipes import Trained
 from hpc_xfer.store import RunDir
 from hpc_xfer.training.loop import Hook
 

@@ -1,7 +1,7 @@
 """What is known of a downstream data set before a pixel is read: classes, counts, prompts.
 
-The launcher plans with these cards on the login node; hpc_xfer/data/downstream.py holds the pixels
-against them in the job. A card of an image folder is made by listing it.
+The launcher plans with these cards on the login node; compute/downstream/datasets.py holds the
+pixels against them in the job. A card of an image folder is made by listing it.
 """
 
 from dataclasses import dataclass

@@ -33,3 +33,16 @@ def restarts() -> int:
 def index() -> int:
     """Which element of its array this job is."""
     return int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+
+
+def job() -> str | None:
+    """The Slurm job that this process belongs to: 1234, or 1234_5 for an element of an array."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if array is not None:
+        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID")
+
+
+def _restarts() -> str:
+    """How often Slurm has started this job again."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0")

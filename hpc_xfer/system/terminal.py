@@ -1,4 +1,4 @@
-"""How far one long step is: a bar with the time to go on a terminal, else a line per tenth.
+"""The terminal: a console, and the progress of one long step: a bar, or a line per tenth in a log.
 
 with shown("packing") as progress:
     progress(done, total)
@@ -7,8 +7,10 @@ with shown("packing") as progress:
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from hpc_xfer.cli import console
+if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
+    from rich.console import Console
 
 Progress = Callable[[int, int], None]  # done, in all; called first with what was done before
 
@@ -51,3 +53,16 @@ class _Tenths:
             return ""
         minutes = (time.monotonic() - began) * (total - done) / made / 60
         return f", {minutes:,.0f} min to go" if minutes >= 1 else ", less than a minute to go"
+
+
+def console(stderr: bool = False) -> "Console":
+    """Tables keep their width where there is no terminal, so that logs and tests read the same.
+
+    Names, nodes and messages are shown as they are: a bracket in them is no mark-up.
+    """
+    from rich.console import Console
+
+    target = Console(stderr=stderr, highlight=False, markup=False)
+    if target.is_terminal:
+        return target
+    return Console(stderr=stderr, highlight=False, markup=False, width=120)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from hpc_xfer.nouns import Count, Noun, Rate, Share, Whole
+from hpc_xfer.config.schema import Count, Noun, Rate, Share, Whole
 
 Shots = Count | Literal["full"]
 # fp32 is that on every card, never TF32 (an A100 does 19.5 TFLOP/s in it, in bf16 312); the other

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from hpc_xfer.document import Loc
+from hpc_xfer.config.yaml_document import Loc
 
 
 class Noun(BaseModel):

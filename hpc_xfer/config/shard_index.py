@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import files
 from hpc_xfer.errors import DataError
+from hpc_xfer.system import atomic_files
 
 NAME = "index.json"
 PLACES = ".index"  # beside it: where samples lie in each shard (data/noted.py); not needed
@@ -103,7 +103,7 @@ def write(index: ShardIndex) -> None:
         value["label_key"] = index.label_key
     if index.json_keys:
         value["json_keys"] = index.json_keys
-    files.write_json(index.folder / NAME, value)
+    atomic_files.write_json(index.folder / NAME, value)
 
 
 def list_shards(folder: Path) -> dict[str, int]:
@@ -131,7 +131,7 @@ def refuse_unfinished(folder: Path) -> None:
 def read_entry(folder: Path, name: str, samples: int, layout: str | None = None) -> ShardEntry:
     """What the index says of a shard; all of its bytes are read."""
     path = folder / name
-    return ShardEntry(name, samples, path.stat().st_size, files.sha256(path), layout)
+    return ShardEntry(name, samples, path.stat().st_size, atomic_files.sha256(path), layout)
 
 
 def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
@@ -171,7 +171,7 @@ def parse(folder: Path) -> ShardIndex:
     Raises:
         DataError: it is absent or damaged.
     """
-    return _parse(folder, files.read_json(folder / NAME))
+    return _parse(folder, atomic_files.read_json(folder / NAME))
 
 
 def _parse(folder: Path, value: Any) -> ShardIndex:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer.recipes import Arch, Architecture
+from hpc_xfer.config.recipes import Arch, Architecture
 
 # ImageNet classifiers of torchvision with a single `fc` at their end: parameters without it.
 TORCHVISION = {

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hpc_xfer import document
-from hpc_xfer.nouns import Count, Noun, Rate, Whole, validate
+from hpc_xfer.config import yaml_document
+from hpc_xfer.config.schema import Count, Noun, Rate, Whole, validate
 
 
 def _plain(text: str) -> str:
@@ -133,7 +133,7 @@ def load(given: Path | None) -> Site:
     path = find(given)
     if path is None:
         return Site()
-    doc = document.load(path)
+    doc = yaml_document.load(path)
     site, mistakes = validate(Site, doc.data)
     if site is None:
         raise doc.refusal(mistakes)
