@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpc_xfer import cli, ledger, lock, prepare, rehearsal, slurm, study
+from hpc_xfer import cli, ledger, lock, prepare, rehearsal, study
 from hpc_xfer.config import site as sites
 from hpc_xfer.ledger import Ledger, Submission
+from hpc_xfer.slurm import cancel_jobs, current_queue
 from hpc_xfer.squeue import Queue
 from hpc_xfer.store import Store
 from hpc_xfer.system import atomic_files
@@ -43,7 +44,7 @@ def cancel(store: Store, name: str) -> Cancelled:
         print(f"waiting for process {holder.get('pid')}, which launches", file=sys.stderr)
 
     with lock.held(store, waiting):
-        book, queue = ledger.read(store), slurm.queue()
+        book, queue = ledger.read(store), current_queue()
         wanted = prepare.wanted_elsewhere(store, name)
         atomic_files.write_text(store.study(name).cancelled, "launching again begins anew\n")
         done = Cancelled()
@@ -70,7 +71,7 @@ def _one(
         return
     book.cancel(submission, gone)
     whole = submission.elements is None or len(gone) == submission.elements
-    slurm.cancel([str(submission.job)] if whole else list(gone.values()))
+    cancel_jobs([str(submission.job)] if whole else list(gone.values()))
     done.jobs += gone.values()
 
 

@@ -15,12 +15,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer import batches, cli, overview, plan, preflight, slurm, study
+from hpc_xfer import batches, cli, overview, plan, preflight, study
 from hpc_xfer.config import site as sites
 from hpc_xfer.config.node_layout import layout
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.orders import Order, command_of, relay_request, request_of
-from hpc_xfer.slurm import Request
+from hpc_xfer.slurm import (
+    Request,
+    cancel_jobs,
+    current_queue,
+    is_installed,
+    log_path,
+    refusal_of,
+    submit_job,
+    submit_limits,
+)
 from hpc_xfer.system import atomic_files, provenance, terminal
 
 if TYPE_CHECKING:
@@ -66,17 +75,17 @@ def examine(order: Order, minutes: float) -> Iterator[Verdict]:
     checks = list(_checks(order))
     accepted = []
     for check in checks:
-        words = slurm.verdict(check.real, order.site.slurm)
+        words = refusal_of(check.real, order.site.slurm)
         yield _accepted(check.kind, check.real, words)
         if words is None:
             accepted.append(check)
     relay = relay_request(order, 1)
-    yield _accepted("relay", relay, slurm.verdict(relay, order.site.slurm))
+    yield _accepted("relay", relay, refusal_of(relay, order.site.slurm))
     yield from _on_nodes(order, accepted, minutes)
 
 
 def _limits(order: Order) -> Iterator[Verdict]:
-    limits = slurm.limits(order.site.slurm, slurm.queue())
+    limits = submit_limits(order.site.slurm, current_queue())
     room = "no limit known" if limits.room is None else f"{limits.room:,} more fit"
     yield Verdict(
         "queue", limits.room is None or limits.room > 1,
@@ -148,10 +157,10 @@ def _on_nodes(order: Order, checks: Sequence[_Check], minutes: float) -> Iterato
     try:
         for check in checks:
             check.out.parent.mkdir(parents=True, exist_ok=True)
-            waiting[slurm.submit(check.request, order.site.slurm)] = check
+            waiting[submit_job(check.request, order.site.slurm)] = check
         end = time.monotonic() + 60 * minutes
         while waiting and time.monotonic() < end:
-            lines = slurm.queue().lines
+            lines = current_queue().lines
             for job, check in list(waiting.items()):
                 line = lines.get(job)
                 if line is not None and line.live:
@@ -164,18 +173,18 @@ def _on_nodes(order: Order, checks: Sequence[_Check], minutes: float) -> Iterato
                 del waiting[job]
             if waiting:
                 time.sleep(_POLL_SECONDS)  # each look is a question to Slurm
-        lines = slurm.queue().lines
+        lines = current_queue().lines
         for job, check in waiting.items():
             reason = lines[job].reason if job in lines else "unknown"
             advice = "try again later, or with a longer --wait; see squeue --start"
             waited = f"did not begin within {minutes:g} min ({reason})"
             yield Verdict(f"{check.kind} node", False, waited, advice)
     finally:
-        slurm.cancel(list(waiting))
+        cancel_jobs(list(waiting))
 
 
 def _died(order: Order, check: _Check, job: str) -> Verdict:
-    log = slurm.log(order.store.study(order.asked.name).logs, job)
+    log = log_path(order.store.study(order.asked.name).logs, job)
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     said = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
     return Verdict(
@@ -264,7 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = sites.load(args.site)
     asked = study.load(args.grid)
     preflight.check(asked, site, "slurm")
-    if not slurm.is_here():
+    if not is_installed():
         raise SlurmError("sbatch is not on PATH: this is no login node of a Slurm cluster")
     store = cli.store_of(args.store, site)
     order = Order(asked, plan.make(asked), store, site, site_file and site_file.resolve())

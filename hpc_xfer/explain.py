@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from hpc_xfer import failures, names, slurm
+from hpc_xfer import failures, names
 from hpc_xfer.errors import StudyError
 from hpc_xfer.ledger import Submission
 from hpc_xfer.plan import Run
+from hpc_xfer.slurm import log_path
 from hpc_xfer.standing import Standing
 
 _LOG_LINES = 15
@@ -30,7 +31,7 @@ def why(seen: Standing, run: Run) -> list[str]:
     lines += [f"node: {node}"] if node else []
     lines.append(f"folder: {folder.path}")
     if job and each.element:
-        log = slurm.log(seen.store.study(each.element.submission.study).logs, job)
+        log = log_path(seen.store.study(each.element.submission.study).logs, job)
         lines.append(f"log: {log}")
     if past := error.get("history"):
         lines.append(
@@ -83,5 +84,5 @@ def _of_submission(seen: Standing, submission: Submission, job: str) -> list[str
             what = names.title(run, seen.labels) if run else f"of study {submission.study}"
             state = seen.now[run_id].state if run else ""
             lines.append(f"  {run_id}  {state:<8}{what}")
-    log = slurm.log(seen.store.study(submission.study).logs, job)
+    log = log_path(seen.store.study(submission.study).logs, job)
     return [*lines, f"log: {log}"]

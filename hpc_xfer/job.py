@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from hpc_xfer import claims, cli, failures, ledger, progress, slurm
+from hpc_xfer import claims, cli, failures, ledger, progress
 from hpc_xfer.config import site as sites
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import SlurmError, StoreError, XferError
+from hpc_xfer.slurm import REQUEUE_EXIT_CODE, log_path, requeue_jobs
 from hpc_xfer.store import Store
 from hpc_xfer.system import job_environment, machine
 from hpc_xfer.system import job_environment as places
@@ -154,10 +155,10 @@ class Guard:
         say(f"{why}: requeueing, to go on from the last checkpoint")
         if job is not None:
             try:
-                slurm.requeue([job])
+                requeue_jobs([job])
             except SlurmError as error:
                 say(f"{error}")
-        return slurm.AGAIN
+        return REQUEUE_EXIT_CODE
 
     def _attend(self, command: Sequence[str]) -> Watch:
         """Start a worker, and look after it until it has ended and all it said is heard."""
@@ -282,7 +283,7 @@ class Guard:
         job = job_environment.job()
         if job is None:
             return []
-        path = slurm.log(self.store.study(self.study).logs, job, self.place.rank)
+        path = log_path(self.store.study(self.study).logs, job, self.place.rank)
         try:
             return path.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         except OSError:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hpc_xfer
-from hpc_xfer import batches, slurm
+from hpc_xfer import batches
 from hpc_xfer.batches import Batch
 from hpc_xfer.orders import Order, relay_request, request_of
 from hpc_xfer.plan import Plan
-from hpc_xfer.slurm import Limits
+from hpc_xfer.slurm import Limits, sbatch_flags, script_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,7 +46,7 @@ def _of(order: Order, todo: Plan) -> Iterator[Job]:
         if batch.kind == "pretrain":
             known[batch.packs[0].runs[0].id] = request.name
         after = _after(batch, known)
-        text = slurm.script(request, order.site.slurm)
+        text = script_text(request, order.site.slurm)
         runs = len(list(batch.runs))
         yield Job(request.name, request.array or 1, runs, request.minutes, after, text)
 
@@ -63,7 +63,7 @@ def _after(batch: Batch, known: dict[str, str]) -> str:
 
 def _relay(order: Order) -> Job:
     request = relay_request(order, 1)
-    text = slurm.script(request, order.site.slurm)
+    text = script_text(request, order.site.slurm)
     return Job(request.name, 1, 0, request.minutes, "all that can be submitted", text)
 
 
@@ -81,7 +81,7 @@ def by_hand(order: Order, done: set[str]) -> Iterator[str]:
         resources = getattr(order.asked.resources, batch.kind)
         order.store.write_batch(order.asked.name, batch, resources.model_dump(mode="json"))
         request = request_of(order, batch, 1)
-        options = slurm.flags(request, order.site.slurm)
+        options = sbatch_flags(request, order.site.slurm)
         if batch.kind == "pretrain":
             script, found = "pretrain.sbatch", f"pre_{len(known) + 1}"
             known[batch.packs[0].runs[0].id] = found

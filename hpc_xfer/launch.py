@@ -18,7 +18,6 @@ from hpc_xfer import (
     preflight,
     prepare,
     rehearsal,
-    slurm,
     study,
     submit,
 )
@@ -26,6 +25,7 @@ from hpc_xfer import ledger as ledgers
 from hpc_xfer.config import site as sites
 from hpc_xfer.orders import Order
 from hpc_xfer.plan import Plan
+from hpc_xfer.slurm import is_installed
 from hpc_xfer.store import Store
 from hpc_xfer.system import atomic_files, provenance, terminal
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     site_file = site_file.resolve() if site_file else None
     site = sites.load(args.site)
     asked = study.load(args.grid)
-    on = args.on or ("slurm" if slurm.is_here() else "local")
+    on = args.on or ("slurm" if is_installed() else "local")
     preflight.check(asked, site, on)
     store = cli.store_of(args.store, site)
     if args.rehearse:

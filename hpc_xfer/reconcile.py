@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 
-from hpc_xfer import claims, failures, slurm
+from hpc_xfer import claims, failures
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.leases import Lease
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.orders import Order
 from hpc_xfer.situations import Situation
+from hpc_xfer.slurm import cancel_jobs, current_queue, current_user, is_submitting, release_jobs
 from hpc_xfer.squeue import Queue
 from hpc_xfer.store import RunDir
 
@@ -33,18 +34,18 @@ def let_go(queue: Queue, ledger: Ledger, say: Say) -> Queue:
         for line in queue.lines.values()
         if line.reason.replace("_", " ") == _HELD
         and line.name in ledger.submissions
-        and line.user == slurm.user()
+        and line.user == current_user()
     ]
     if not held:
         return queue
     told = f"{len(held)} jobs that a node could not begin: {' '.join(held[:5])}"
     try:
-        slurm.release(held)
+        release_jobs(held)
     except SlurmError as error:  # somebody with more rights has to
         say(f"Slurm holds {told}; {error}")
         return queue
     say(f"released {told}")
-    return slurm.queue()
+    return current_queue()
 
 
 def settle(ledger: Ledger, lease: Lease, say: Say) -> Queue:
@@ -53,10 +54,10 @@ def settle(ledger: Ledger, lease: Lease, say: Say) -> Queue:
     A job of that name in the queue is ours: adopted. None, and the intent old enough: it never got
     through. A job whose intent was closed before it showed up is cancelled.
     """
-    queue = slurm.queue()
+    queue = current_queue()
     while opened := [s for s in ledger.submissions.values() if s.open]:
         through = {s.name for s in opened if _is_through(ledger, s)}
-        queue = slurm.queue()
+        queue = current_queue()
         for submission in opened:
             if lines := queue.named(submission.name, submission.user):
                 job = lines[0].job.split("_")[0]
@@ -76,15 +77,15 @@ def settle(ledger: Ledger, lease: Lease, say: Say) -> Queue:
         and known.user == line.user
     ]
     if stray:
-        slurm.cancel(stray)
-        queue = slurm.queue()
+        cancel_jobs(stray)
+        queue = current_queue()
     return queue
 
 
 def _is_through(ledger: Ledger, submission: Submission) -> bool:
     """Whether the sbatch of an intent cannot bring a job any more; it may outlive its launcher."""
-    if submission.host == socket.gethostname() and submission.user == slurm.user():
-        return not slurm.is_submitting(ledger.store.study(submission.study).logs)
+    if submission.host == socket.gethostname() and submission.user == current_user():
+        return not is_submitting(ledger.store.study(submission.study).logs)
     then = datetime.fromisoformat(submission.time)
     return (datetime.now(timezone.utc) - then).total_seconds() > _LATE_SECONDS
 

@@ -10,12 +10,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpc_xfer import cli, collect, prepare, report, slurm, submit
+from hpc_xfer import cli, collect, prepare, report, submit
 from hpc_xfer.config import site as sites
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.handed import Handed
 from hpc_xfer.orders import Order
 from hpc_xfer.plan import Plan
+from hpc_xfer.slurm import REQUEUE_EXIT_CODE
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
 from hpc_xfer.system.job_environment import restarts
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if restarts() >= _RESTARTS:
             raise
         print(f"{error}\nthis relay tries again", flush=True)
-        return slurm.AGAIN
+        return REQUEUE_EXIT_CODE
     return 0
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from hpc_xfer import claims, failures, progress, slurm
+from hpc_xfer import claims, failures, progress
 from hpc_xfer.failures import PASSING
 from hpc_xfer.ledger import Element, Ledger
 from hpc_xfer.plan import Plan, Run
+from hpc_xfer.slurm import current_user, ended_jobs, jobs_are_private
 from hpc_xfer.squeue import NEVER_SATISFIED, Line, Queue
 from hpc_xfer.store import Store
 
@@ -97,7 +98,7 @@ def refined(
         for each in now.values()
         if each.state == "lost" and each.line is None and each.element and each.element.job
     }
-    more = slurm.ended(unclear) if unclear else {}
+    more = ended_jobs(unclear) if unclear else {}
     if not more:
         return now, queue
     queue = queue.with_ended(more)
@@ -181,13 +182,13 @@ def _live(run: Run, begun: bool, store: Store, element: Element, line: Line) -> 
 
 def _hidden(ledger: Ledger, queue: Queue) -> set[str]:
     """Names of submissions that Slurm may not show us: other users', where jobs are private."""
-    me, shown = slurm.user(), {line.name for line in queue.lines.values()}
+    me, shown = current_user(), {line.name for line in queue.lines.values()}
     others = {
         each.name
         for each in ledger.submissions.values()
         if each.user != me and each.job is not None and each.name not in shown
     }
-    return others if others and slurm.jobs_are_private() else set()
+    return others if others and jobs_are_private() else set()
 
 
 def _out_of_sight(run: Run, begun: bool, store: Store, last: Element) -> Situation:

@@ -40,13 +40,13 @@ from hpc_xfer.squeue import (
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
 
-AGAIN = 85  # exit code of a job that was interrupted, has saved itself and wants to go on
-_SECONDS = 60  # for one command; slurmctld under load answers late
+REQUEUE_EXIT_CODE = 85  # of a job that was interrupted, has saved itself and wants to go on
+COMMAND_SECONDS = 60  # for one command; slurmctld under load answers late
 _SACCT_SECONDS = 10  # refines what we know already; a dead slurmdbd must not hold us up
 _PAUSES = (0.5, 1, 2, 4)  # before a question is asked again
 _JOBS_PER_CALL = 500  # in one command line
 _SPARE_JOBS = 100  # below MaxJobCount, which all users share
-_TRANSIENT = ("Unable to contact", "Socket timed out", "temporarily", "Transport endpoint",
+TRANSIENT_SIGNS = ("Unable to contact", "Socket timed out", "temporarily", "Transport endpoint",
               "Zero Bytes were transmitted", "Connection refused")  # fmt: skip
 _FULL = ("too many jobs", "temporarily unable to accept")
 _OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
@@ -84,20 +84,20 @@ class Limits:
     room: int | None = None  # more elements; None: nothing known
 
 
-def is_here() -> bool:
+def is_installed() -> bool:
     return shutil.which("sbatch") is not None
 
 
 # The batch script
 
 
-def script(request: Request, slurm: Slurm) -> str:
+def script_text(request: Request, slurm: Slurm) -> str:
     """The text that `submit` hands to sbatch."""
-    executor = _executor(request, slurm, _Call())
+    executor = make_executor(request, slurm, SbatchCall())
     return str(executor._make_submission_file_text(shlex.join(request.command), ""))
 
 
-def submit(request: Request, slurm: Slurm) -> str:
+def submit_job(request: Request, slurm: Slurm) -> str:
     """Hand in; returns the job id.
 
     Raises:
@@ -105,8 +105,8 @@ def submit(request: Request, slurm: Slurm) -> str:
         SlurmError: refused. Where `unknown` is set, it may have been taken all the same: look for
             its name in the queue before trying again.
     """
-    call = _Call()
-    executor = _executor(request, slurm, call)
+    call = SbatchCall()
+    executor = make_executor(request, slurm, call)
     try:
         request.logs.mkdir(parents=True, exist_ok=True)
         with _clean_environment(), _quiet():
@@ -122,12 +122,12 @@ def submit(request: Request, slurm: Slurm) -> str:
     return call.job
 
 
-def flags(request: Request, slurm: Slurm) -> list[str]:
+def sbatch_flags(request: Request, slurm: Slurm) -> list[str]:
     """The options of sbatch that a request comes to, for scripts that are submitted by hand."""
     wanted = ("partition", "account", "qos", "constraint", "exclude", "nodes", "ntasks_per_node",
               "cpus_per_task", "gpus_per_node", "gpus_per_task", "gres", "mem", "mem_per_cpu",
               "time")  # fmt: skip
-    values = _parameters(request, slurm)
+    values = sbatch_parameters(request, slurm)
     return [
         f"--{key.replace('_', '-')}={shlex.quote(str(values[key]))}"
         for key in wanted
@@ -148,16 +148,16 @@ def is_submitting(logs: Path) -> bool:
     return False
 
 
-def verdict(request: Request, slurm: Slurm) -> str | None:
+def refusal_of(request: Request, slurm: Slurm) -> str | None:
     """What Slurm has against it (sbatch --test-only); None where it would be taken.
 
     Raises:
         SlurmError: Slurm does not answer.
     """
-    done = _run(["sbatch", "--test-only"], script(request, slurm))
+    done = run_command(["sbatch", "--test-only"], script_text(request, slurm))
     if done.returncode:
-        return _words(done.stderr)
-    asked = _parameters(request, slurm)
+        return complaint_in(done.stderr)
+    asked = sbatch_parameters(request, slurm)
     time, most = asked["time"], _most_minutes(asked.get("partition"))
     if most is None or not isinstance(time, int) or time <= most:  # text: the site's own `options`
         return None
@@ -167,20 +167,20 @@ def verdict(request: Request, slurm: Slurm) -> str | None:
 
 def _most_minutes(partition: str | None) -> float | None:
     """The time limit of a partition, or of the default one; None where there is none."""
-    for row in _ask(["sinfo", "-h", "-a", "-o", "%P|%l"]).splitlines():
+    for row in ask(["sinfo", "-h", "-a", "-o", "%P|%l"]).splitlines():
         name, _, limit = row.partition("|")
         if partition == name.rstrip("*") or (partition is None and name.endswith("*")):
             return minutes_of(limit)
     return None
 
 
-def log(logs: Path, job: str, task: int = 0) -> Path:
+def log_path(logs: Path, job: str, task: int = 0) -> Path:
     """Where a task of a job writes; of arrays each element has its own."""
     return logs / f"{job}_{task}_log.out"
 
 
 @dataclass
-class _Call:
+class SbatchCall:
     """How far a call of sbatch came."""
 
     file: Path | None = None  # that submitit writes the script to
@@ -188,7 +188,7 @@ class _Call:
     job: str | None = None  # once Slurm has said it
 
 
-def _executor(request: Request, slurm: Slurm, call: _Call) -> "SlurmExecutor":
+def make_executor(request: Request, slurm: Slurm, call: SbatchCall) -> "SlurmExecutor":
     from submitit import SlurmExecutor
 
     # submitit's types are known in some versions only.
@@ -203,7 +203,7 @@ def _executor(request: Request, slurm: Slurm, call: _Call) -> "SlurmExecutor":
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             call.made = True
-            return ["timeout", str(_SECONDS), "sbatch", str(submission_file_path)]
+            return ["timeout", str(COMMAND_SECONDS), "sbatch", str(submission_file_path)]
 
         @staticmethod
         def _get_job_id_from_submission_command(string: bytes | str) -> str:
@@ -216,7 +216,7 @@ def _executor(request: Request, slurm: Slurm, call: _Call) -> "SlurmExecutor":
 
     _check(request)
     executor = Executor(folder=request.logs.resolve())
-    executor.parameters.update(_parameters(request, slurm))
+    executor.parameters.update(sbatch_parameters(request, slurm))
     return executor
 
 
@@ -229,7 +229,7 @@ def _job_in(said: str) -> str:
     return found[1]
 
 
-def _parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
+def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
     place = _place(request, slurm)
     nodes, tasks = layout(request.tasks, slurm.gpus_per_node) if request.gpus else (1, 1)
     cpus = slurm.relay.cpus if request.relay else slurm.cpus_per_gpu
@@ -337,7 +337,7 @@ def _srun(cpus: int | str) -> list[str]:
 _ITSELF = '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"'
 _TEARDOWN = [
     "code=$?",
-    f'if [ "$code" -eq {AGAIN} ]; then  # interrupted, saved, to be continued',
+    f'if [ "$code" -eq {REQUEUE_EXIT_CODE} ]; then  # interrupted, saved, to be continued',
     "    for attempt in {1..20}; do  # slurmctld may be down for some minutes",
     f"        scontrol requeue {_ITSELF} && sleep 120 && break  # ended by it",
     "        sleep 15",
@@ -359,14 +359,14 @@ def _check(request: Request) -> None:
         )
 
 
-def _leaks(name: str) -> bool:
+def is_leaking(name: str) -> bool:
     return name.startswith((*_OF_A_JOB, *_OF_THE_USER)) and name not in _OF_THE_CLUSTER
 
 
 @contextlib.contextmanager
 def _clean_environment() -> Iterator[None]:
     """Without what a surrounding job left or the user has set as defaults."""
-    gone = {name: os.environ.pop(name) for name in list(os.environ) if _leaks(name)}
+    gone = {name: os.environ.pop(name) for name in list(os.environ) if is_leaking(name)}
     try:
         yield
     finally:
@@ -380,15 +380,15 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _refusal(error: Exception, call: _Call) -> SlurmError:
-    words = _words(str(error)) or type(error).__name__
+def _refusal(error: Exception, call: SbatchCall) -> SlurmError:
+    words = complaint_in(str(error)) or type(error).__name__
     if not call.made:
         return SlurmError(f"no job was submitted: {words}; see the disk and its quota")
     code = getattr(error.__cause__, "returncode", None)
     if code is not None and _is_full(words):  # 124 too: sbatch waits where it is full
         return SubmitLimit(f"Slurm takes no more jobs now: {words}")
     refused = code is not None and 0 < code < 128 and code != 124  # by no signal and no `timeout`
-    if not refused or any(sign in words for sign in _TRANSIENT):
+    if not refused or any(sign in words for sign in TRANSIENT_SIGNS):
         said = f"sbatch gave no clear answer: {words}; launch again, which looks for the job"
         return SlurmError(said, unknown=True)
     return SlurmError(f"Slurm refused a job: {words}; see `doctor` and the site file")
@@ -401,7 +401,7 @@ def _is_full(words: str) -> bool:
     return "violates accounting" in words or any(sign in words for sign in _FULL)
 
 
-def _words(text: str) -> str:
+def complaint_in(text: str) -> str:
     """What a command complained of, as one line."""
     lines = (line.strip() for line in text.splitlines())
     said = (re.sub(r"^(sbatch|squeue|scancel|scontrol|allocation): ", "", line) for line in lines)
@@ -412,7 +412,7 @@ def _words(text: str) -> str:
 # Questions
 
 
-def queue() -> Queue:
+def current_queue() -> Queue:
     """One look at the whole queue, in one call.
 
     Raises:
@@ -420,10 +420,10 @@ def queue() -> Queue:
     """
     mark = secrets.token_hex(4)  # others may put line breaks into names, but not this
     command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{FIELDS}"]
-    return read_queue(_ask(command), user(), f"{mark}|")
+    return read_queue(ask(command), current_user(), f"{mark}|")
 
 
-def user() -> str:
+def current_user() -> str:
     """As Slurm calls us, whatever USER says."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
@@ -433,41 +433,41 @@ def user() -> str:
 
 def jobs_are_private() -> bool:
     """Whether squeue may keep other users' jobs from us."""
-    return bool({"jobs", "all"} & set(_config().get("PrivateData", "").split(",")))
+    return bool({"jobs", "all"} & set(slurm_config().get("PrivateData", "").split(",")))
 
 
-def nodes(partition: str | None) -> list[str]:
+def node_names(partition: str | None) -> list[str]:
     """The names of the nodes that a partition, or the cluster, has now."""
     where = ["-p", partition] if partition else []
-    text = _refine(["sinfo", "-h", "-a", "-N", "-o", "%N", *where]) or ""
+    text = ask_optional(["sinfo", "-h", "-a", "-N", "-o", "%N", *where]) or ""
     return sorted(set(text.split()))
 
 
-def release(jobs: Collection[str]) -> None:
+def release_jobs(jobs: Collection[str]) -> None:
     """Let go of jobs that Slurm held because their node could not begin them.
 
     Raises:
         SlurmError: refused.
     """
-    for some in _portions(sorted(jobs)):
-        _ask(["scontrol", "release", ",".join(some)])
+    for some in portions(sorted(jobs)):
+        ask(["scontrol", "release", ",".join(some)])
 
 
-def ended(jobs: Collection[str]) -> dict[str, Line]:
+def ended_jobs(jobs: Collection[str]) -> dict[str, Line]:
     """What accounting knows of jobs that are over; nothing where there is none or it is dead."""
     found: dict[str, Line] = {}
-    for some in _portions(sorted({job.split("_")[0] for job in jobs})):
+    for some in portions(sorted({job.split("_")[0] for job in jobs})):
         command = ["sacct", "-n", "-P", "-X", "-j", ",".join(some)]
-        text = _refine([*command, "-o", ACCOUNTED])
+        text = ask_optional([*command, "-o", ACCOUNTED])
         if text is None:
             break
         found |= read_accounting(text)
     return {job: line for job, line in found.items() if not line.live}
 
 
-def limits(slurm: Slurm, now: Queue) -> Limits:
+def submit_limits(slurm: Slurm, now: Queue) -> Limits:
     """How large an array may be and how many elements more fit into the queue."""
-    config = _config()
+    config = slurm_config()
     rooms = list(_submit_rooms(slurm, now, config.get("ClusterName")))
     for most in _numbers(config, "MaxJobCount"):
         rooms.append(most - max(1, min(_SPARE_JOBS, most // 10)) - now.everybodys)
@@ -476,10 +476,10 @@ def limits(slurm: Slurm, now: Queue) -> Limits:
     return Limits(_array(slurm, config), max(0, min(rooms)) if rooms else None)
 
 
-def _config() -> dict[str, str]:
+def slurm_config() -> dict[str, str]:
     """Slurm's own settings; none where they are not shown to users."""
     try:
-        text = _ask(["scontrol", "show", "config"])
+        text = ask(["scontrol", "show", "config"])
     except SlurmError:
         return {}
     return dict(re.findall(r"^(\w+)\s+= (.*\S)", text, re.M))
@@ -498,7 +498,7 @@ def _submit_rooms(slurm: Slurm, now: Queue, cluster: str | None) -> Iterator[int
     """By the limits of my association and of the QOS that applies; nothing without accounting."""
     columns = ["DefaultAccount", "Account", "Partition", "DefaultQOS", "MaxSubmitJobs",
                "GrpSubmitJobs"]  # fmt: skip
-    command = ["sacctmgr", "-n", "-P", "show", "user", user(), "withassoc"]
+    command = ["sacctmgr", "-n", "-P", "show", "user", current_user(), "withassoc"]
     command += [f"cluster={cluster}"] if cluster else []  # one slurmdbd may serve several
     qos = {slurm.qos} if slurm.qos else set()
     for row in _table(command, columns):
@@ -520,7 +520,7 @@ def _numbers(row: Mapping[str, str], *keys: str) -> Iterator[int]:
 
 
 def _table(command: list[str], columns: list[str]) -> list[dict[str, str]]:
-    text = _refine([*command, f"format={','.join(columns)}"]) or ""
+    text = ask_optional([*command, f"format={','.join(columns)}"]) or ""
     rows = (line.split("|") for line in text.splitlines())
     return [dict(zip(columns, row, strict=True)) for row in rows if len(row) == len(columns)]
 
@@ -528,44 +528,44 @@ def _table(command: list[str], columns: list[str]) -> list[dict[str, str]]:
 # Orders
 
 
-def cancel(jobs: Collection[str]) -> None:
+def cancel_jobs(jobs: Collection[str]) -> None:
     """Whole arrays, elements or jobs; one that is over already is no error.
 
     Raises:
         SlurmError: Slurm does not answer.
     """
-    for some in _portions(sorted(jobs)):
-        _ask(["scancel", "--quiet", *some])
+    for some in portions(sorted(jobs)):
+        ask(["scancel", "--quiet", *some])
 
 
-def requeue(jobs: Collection[str]) -> None:
+def requeue_jobs(jobs: Collection[str]) -> None:
     """Start running jobs again.
 
     Raises:
         SlurmError: refused.
     """
-    for some in _portions(sorted(jobs)):
-        _ask(["scontrol", "requeue", ",".join(some)])
+    for some in portions(sorted(jobs)):
+        ask(["scontrol", "requeue", ",".join(some)])
 
 
-def _portions(jobs: list[str]) -> Iterable[list[str]]:
+def portions(jobs: list[str]) -> Iterable[list[str]]:
     return (jobs[start : start + _JOBS_PER_CALL] for start in range(0, len(jobs), _JOBS_PER_CALL))
 
 
-def _ask(command: list[str]) -> str:
+def ask(command: list[str]) -> str:
     """Standard output; what passes (a controller that restarts) is asked again."""
     for pause in (*_PAUSES, None):
-        done = _run(command)
+        done = run_command(command)
         if done.returncode == 0:
             return done.stdout
-        words = _words(done.stderr)
-        if pause is None or not any(sign in words for sign in _TRANSIENT):
+        words = complaint_in(done.stderr)
+        if pause is None or not any(sign in words for sign in TRANSIENT_SIGNS):
             break
         time.sleep(pause)  # a controller that restarts tells nobody when it is back
     raise SlurmError(f"{command[0]} failed: {words or done.returncode}; try again later")
 
 
-def _refine(command: list[str]) -> str | None:
+def ask_optional(command: list[str]) -> str | None:
     """Standard output of what accounting may tell us; None where there is none, or it is dead."""
     try:
         done = _call(command, None, _SACCT_SECONDS)
@@ -574,22 +574,22 @@ def _refine(command: list[str]) -> str | None:
     return None if done.returncode else done.stdout
 
 
-def _run(command: list[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_command(command: list[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
     try:
-        return _call(command, text, _SECONDS)
+        return _call(command, text, COMMAND_SECONDS)
     except FileNotFoundError:
         raise SlurmError(
             f"{command[0]} is not on PATH: this is no login node; use --on local"
         ) from None
     except subprocess.TimeoutExpired:
         raise SlurmError(
-            f"{command[0]} gave no answer in {_SECONDS} s; try again when Slurm answers"
+            f"{command[0]} gave no answer in {COMMAND_SECONDS} s; try again when Slurm answers"
         ) from None
 
 
 def _call(command: list[str], text: str | None, seconds: float) -> subprocess.CompletedProcess[str]:
     """Names of other people's jobs may hold bytes that are no text."""
-    env = {name: value for name, value in os.environ.items() if not _leaks(name)}
+    env = {name: value for name, value in os.environ.items() if not is_leaking(name)}
     env["SLURM_BITSTR_LEN"] = "0"  # else a list of elements is cut after 64 characters
     return subprocess.run(
         command, input=text, capture_output=True, encoding="utf-8", errors="replace",

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpc_xfer import ledger as ledgers
-from hpc_xfer import names, situations, slurm
+from hpc_xfer import names, situations
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.ledger import Ledger
 from hpc_xfer.plan import Plan
 from hpc_xfer.situations import STATES, Situation
+from hpc_xfer.slurm import current_queue
 from hpc_xfer.squeue import Line, Queue
 from hpc_xfer.store import Store
 
@@ -59,6 +60,6 @@ def _queue(ledger: Ledger) -> tuple[Queue | None, str]:
     if not ledger.submissions:
         return Queue(), ""
     try:
-        return slurm.queue(), ""
+        return current_queue(), ""
     except SlurmError as error:
         return None, str(error)

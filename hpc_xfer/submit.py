@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any, Literal
 
-from hpc_xfer import batches, claims, failures, lock, prepare, reconcile, situations, slurm
+from hpc_xfer import batches, claims, failures, lock, prepare, reconcile, situations
 from hpc_xfer import ledger as ledgers
 from hpc_xfer.batches import Batch
 from hpc_xfer.errors import SlurmError, SubmitLimit
@@ -25,7 +25,15 @@ from hpc_xfer.orders import Order, relay_request, request_of
 from hpc_xfer.plan import Pack, Plan, Run
 from hpc_xfer.reconcile import Say
 from hpc_xfer.situations import Situation
-from hpc_xfer.slurm import Limits, Request
+from hpc_xfer.slurm import (
+    Limits,
+    Request,
+    cancel_jobs,
+    current_user,
+    node_names,
+    submit_job,
+    submit_limits,
+)
 from hpc_xfer.squeue import Line, Queue
 from hpc_xfer.system import provenance
 
@@ -86,7 +94,7 @@ class _Wave:
         order, handed = self.order, self.handed
         handed.live = sum(each.held for each in self.now.values())
         todo = self._todo()
-        limits = slurm.limits(order.site.slurm, self.queue)
+        limits = submit_limits(order.site.slurm, self.queue)
         self.room = limits.room
         if self.room is not None:
             self.room -= 0 if self._relay_line() else 1  # one is the relay's
@@ -237,7 +245,7 @@ class _Wave:
         )
         submission = Submission(
             order.asked.name, request.name, batch.kind, batch.id, request.array,
-            provenance.now(), socket.gethostname(), slurm.user(), lane,
+            provenance.now(), socket.gethostname(), current_user(), lane,
         )  # fmt: skip
         try:
             job = self._call(submission, request)
@@ -274,7 +282,7 @@ class _Wave:
         """
         settings = self.order.site.slurm
         bad = self.ledger.bad_nodes(settings.bad_node_hits)
-        there = slurm.nodes(settings.partition) if bad else []
+        there = node_names(settings.partition) if bad else []
         return tuple(sorted([node for node in bad if node in there][: len(there) // 3]))
 
     def _call(self, submission: Submission, request: Request) -> str:
@@ -282,7 +290,7 @@ class _Wave:
         self.lease.renew()
         self.ledger.intend(submission)
         try:
-            job = slurm.submit(request, self.order.site.slurm)
+            job = submit_job(request, self.order.site.slurm)
         except SlurmError as error:
             if not error.unknown:
                 self.ledger.close(submission, "rejected")
@@ -327,7 +335,7 @@ class _Wave:
         )
         submission = Submission(
             study, request.name, "relay", None, None,
-            provenance.now(), socket.gethostname(), slurm.user(),
+            provenance.now(), socket.gethostname(), current_user(),
         )  # fmt: skip
         return self._call(submission, request)
 
@@ -336,7 +344,7 @@ class _Wave:
         submission, runs = self.handed.submitted.pop()
         known = self.ledger.submissions[submission.name]
         self.ledger.close(known, "withdrawn")
-        slurm.cancel([str(known.job)])
+        cancel_jobs([str(known.job)])
         self.handed.unfit += runs
 
     def _live_jobs(self) -> tuple[str, ...]:

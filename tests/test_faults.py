@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from hpc_xfer import batches, slurm
+from hpc_xfer import batches
 from hpc_xfer.config import site as sites
 from hpc_xfer.orders import Order, request_of
+from hpc_xfer.slurm import log_path, submit_job
 from tests import faults
 from tests.cluster import Cluster
 from tests.faults import Study, kill
@@ -236,7 +237,7 @@ def test_what_a_parent_that_failed_leaves_is_told_and_not_tried_again(
     assert len(study.places(study.parent.id)) == 1
     why = study.call("status", "--why", study.parent.id[:8]).splitlines()
     assert why[1] == "state: failed data" and "node: n1" in why
-    log = slurm.log(study.store.study("faults").logs, study.job())
+    log = log_path(study.store.study("faults").logs, study.job())
     assert f"log: {log}" in why and "last lines:" in why
     assert "DataError" in "".join(why[why.index("last lines:") :])
 
@@ -245,7 +246,7 @@ def test_what_a_parent_that_failed_leaves_is_told_and_not_tried_again(
     site = sites.load(study.site)
     order = Order(study.asked, study.plan, study.store, site, study.site)
     batch = batches.cut(study.plan)[1]
-    slurm.submit(replace(request_of(order, batch, 9), after_ok=(parent,)), site.slurm)
+    submit_job(replace(request_of(order, batch, 9), after_ok=(parent,)), site.slurm)
     wait_for(lambda: "the parent, has no record" in study.logs())
     assert not study.store.run(study.plan.of("finetune")[0].id).record.exists()
 

@@ -20,7 +20,7 @@ from hpc_xfer.batches import Batch
 from hpc_xfer.job import STOPPED
 from hpc_xfer.ledger import Submission
 from hpc_xfer.plan import Pack, Run
-from hpc_xfer.slurm import AGAIN
+from hpc_xfer.slurm import REQUEUE_EXIT_CODE
 from hpc_xfer.store import RunDir, Store
 from tests import tiny
 from tests.conftest import ROOT
@@ -177,7 +177,7 @@ def test_a_job_whose_time_is_up_saves_itself_and_is_requeued(jobs: Jobs) -> None
     run = endless()
     guard = training(jobs, run)
     guard.send_signal(signal.SIGUSR2)
-    assert code(guard) == AGAIN
+    assert code(guard) == REQUEUE_EXIT_CODE
     assert jobs.requeued() == "requeue 812\n"
     assert jobs.dir(run).checkpoint.exists() and not jobs.dir(run).error.exists()
 
@@ -205,7 +205,7 @@ def test_a_killed_worker_is_told_of_and_tried_again_a_few_times(jobs: Jobs) -> N
     run = endless()
     guard = training(jobs, run)
     kill(worker(guard))
-    assert code(guard) == AGAIN
+    assert code(guard) == REQUEUE_EXIT_CODE
     error = jobs.error(run)
     assert (error["class"], error["message"]) == ("killed", "the worker ended with signal 9")
     assert (error["job"], error["node"]) == ("812", "n1")
@@ -223,7 +223,7 @@ def test_a_run_that_kills_its_worker_does_not_keep_the_rest_of_the_pack_from_its
     guard = jobs.start(jobs.batch(deadly, other))
     wait_for(lambda: jobs.step(deadly) >= 10 or guard.poll() is not None)
     kill(worker(guard))
-    assert code(guard) == AGAIN
+    assert code(guard) == REQUEUE_EXIT_CODE
     assert jobs.error(deadly)["class"] == "killed" and not jobs.dir(other).error.exists()
     assert jobs.dir(other).record.exists()
 
@@ -233,7 +233,7 @@ def test_a_worker_that_hangs_is_killed_and_tried_again(jobs: Jobs) -> None:
     run = endless()
     guard = training(jobs, run)
     kill(worker(guard), signal.SIGSTOP)
-    assert code(guard) == AGAIN
+    assert code(guard) == REQUEUE_EXIT_CODE
     assert jobs.error(run)["class"] == "hung"
 
 

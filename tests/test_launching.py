@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import claims, failures, ledger, prepare, slurm
+from hpc_xfer import claims, failures, ledger, prepare
+from hpc_xfer.slurm import cancel_jobs, current_queue
 from tests.cluster import Cluster
 from tests.conftest import Command
 from tests.faults import ROOT, Study
@@ -29,7 +30,7 @@ def drained(cluster: Cluster) -> Cluster:
 
 def queued(study: Study) -> Counter[str]:
     """For each run, how many live jobs hold it; and how many relays there are."""
-    live = {job: line for job, line in slurm.queue().lines.items() if line.live}
+    live = {job: line for job, line in current_queue().lines.items() if line.live}
     found: Counter[str] = Counter()
     book = ledger.read(study.store)
     for submission in book.submissions.values():
@@ -218,7 +219,7 @@ def test_submissions_that_were_withdrawn_are_no_tries(
         for submission in book.submissions.values():
             if submission.over is None:
                 book.close(submission, "withdrawn")
-        slurm.cancel(drained.live())
+        cancel_jobs(drained.live())
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     claim = claims.take(study.parent_dir)
     assert claim is not None
@@ -277,7 +278,7 @@ def test_a_relay_that_is_at_work_is_not_the_one_that_follows(
     go = tmp_path / "go"
     study = Study(tmp_path, shards, slurm={"setup": [f"while [ ! -e {go} ]; do sleep 0.1; done"]})
     first = study.launch()["relay"]
-    slurm.cancel([job for job in cluster.live() if job != first])
+    cancel_jobs([job for job in cluster.live() if job != first])
     wait_for(lambda: cluster.state(first) == "RUNNING")
     told = study.launch()
     assert told["submitted"]["runs"] == 3 and told["relay"] != first

@@ -9,12 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import slurm, squeue
+from hpc_xfer import squeue
 from hpc_xfer.config import site
 from hpc_xfer.config.site import RelayPlace, Slurm
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.situations import how_it_ended
-from hpc_xfer.slurm import Limits, Request
+from hpc_xfer.slurm import (
+    Limits,
+    Request,
+    cancel_jobs,
+    current_queue,
+    current_user,
+    ended_jobs,
+    is_installed,
+    log_path,
+    refusal_of,
+    script_text,
+    submit_job,
+    submit_limits,
+)
 from hpc_xfer.squeue import Line, Queue
 from tests.cluster import Cluster
 from tests.conftest import ROOT, Command
@@ -45,7 +58,7 @@ def pretraining(tasks: int) -> Request:
 
 
 def test_a_pre_training_on_a_plain_gpu_partition(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert slurm.script(pretraining(6), example("gpu", monkeypatch)) == (
+    assert script_text(pretraining(6), example("gpu", monkeypatch)) == (
         """#!/bin/bash
 
 # Parameters
@@ -79,7 +92,7 @@ def test_fine_tunings_with_account_gres_and_dependencies(monkeypatch: pytest.Mon
         "ft5.clip.study.c0ffee.1", ("true",), Path("/logs"), 35, array=4, at_once=2,
         after_ok=("12",), after_any=("13", "14"), memory_per_gpu=240, exclude=("n9",),
     )  # fmt: skip
-    assert slurm.script(request, example("a100", monkeypatch)) == (
+    assert script_text(request, example("a100", monkeypatch)) == (
         """#!/bin/bash
 
 # Parameters
@@ -124,7 +137,7 @@ def test_the_relay_on_a_cpu_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         "relay.study.30e858.relay.1", ("true",), Path("/logs"), 30, gpus=False, relay=True,
         after_one=("12", "13"), begin_minutes=10,
     )  # fmt: skip
-    lines = slurm.script(request, example("cpu", monkeypatch)).splitlines()
+    lines = script_text(request, example("cpu", monkeypatch)).splitlines()
     assert [line for line in lines if line.startswith("#SBATCH")] == [
         "#SBATCH --begin=now+10minutes",
         "#SBATCH --cpus-per-task=1",
@@ -149,7 +162,7 @@ def test_the_relay_on_a_cpu_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_gpus_are_asked_for_in_the_dialect_of_the_site(option: str, line: str) -> None:
     settings = Slurm(gpus_per_node=4, gpu_option=option, gpu_type="h100")  # type: ignore[arg-type]
-    assert line in slurm.script(pretraining(4), settings).splitlines()
+    assert line in script_text(pretraining(4), settings).splitlines()
 
 
 def test_memory_per_cpu_and_any_other_option() -> None:
@@ -157,7 +170,7 @@ def test_memory_per_cpu_and_any_other_option() -> None:
         gpu_option="none", cpus_per_gpu=4, memory_per_gpu=10, memory_option="mem-per-cpu",
         options={"mail-user": "me@lab.org"}, reservation="class",
     )  # fmt: skip
-    lines = slurm.script(pretraining(1), settings).splitlines()
+    lines = script_text(pretraining(1), settings).splitlines()
     assert "#SBATCH --mem-per-cpu=2560M" in lines
     assert "#SBATCH --mail-user=me@lab.org" in lines and "#SBATCH --reservation=class" in lines
 
@@ -165,12 +178,12 @@ def test_memory_per_cpu_and_any_other_option() -> None:
 @pytest.mark.parametrize(("minutes", "line"), [(0.2, 1), (20, 20), (21, 21), (21.1, 22)])
 def test_a_time_limit_is_rounded_up(minutes: float, line: int) -> None:
     request = Request("x", ("true",), Path("/logs"), minutes)
-    assert f"#SBATCH --time={line}" in slurm.script(request, CPU).splitlines()
+    assert f"#SBATCH --time={line}" in script_text(request, CPU).splitlines()
 
 
 def test_an_option_of_the_site_replaces_ours_however_it_is_spelled() -> None:
     settings = CPU.model_copy(update={"options": {"cpus-per-task": "4", "signal": "USR2@30"}})
-    text = slurm.script(pretraining(1), settings)
+    text = script_text(pretraining(1), settings)
     lines = [line for line in text.splitlines() if "cpus" in line or "signal" in line]
     assert lines[:2] == ["#SBATCH --cpus-per-task=4", "#SBATCH --signal=USR2@30"]
     assert len(lines) == 3 and " --cpus-per-task=4 " in lines[2]  # srun's
@@ -189,7 +202,7 @@ def test_a_signal_of_submitits_own_does_not_take_the_place_of_ours() -> None:
 
 def test_a_job_name_cannot_begin_a_line_of_the_script() -> None:
     with pytest.raises(SlurmError, match="cannot name a job"):
-        slurm.script(Request("x\n#SBATCH --uid=0", ("true",), Path("/logs"), 1), CPU)
+        script_text(Request("x\n#SBATCH --uid=0", ("true",), Path("/logs"), 1), CPU)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +210,7 @@ def test_a_job_name_cannot_begin_a_line_of_the_script() -> None:
 )
 def test_a_path_that_slurm_would_read_otherwise_is_refused(folder: str) -> None:
     with pytest.raises(SlurmError, match="choose another --store"):
-        slurm.submit(Request("x", ("true",), Path(folder), 1), CPU)
+        submit_job(Request("x", ("true",), Path(folder), 1), CPU)
 
 
 def test_squeue_is_read_whatever_others_call_their_jobs() -> None:
@@ -255,16 +268,16 @@ def test_accounting_tells_how_elements_ended_that_never_began(
 ) -> None:
     cluster = make_cluster(nodes=1, accounting=True)
     cluster.drain()
-    parent = slurm.submit(Request("pre.x.1", ("false",), tmp_path, 1), CPU)
+    parent = submit_job(Request("pre.x.1", ("false",), tmp_path, 1), CPU)
     child = Request("ft1.x.1", ("true",), tmp_path, 1, array=60, after_ok=(parent,))
-    cancelled, left = slurm.submit(child, CPU), slurm.submit(replace(child, array=2), CPU)
-    slurm.cancel([f"{cancelled}_{index}" for index in range(0, 60, 3)])
-    slurm.cancel([cancelled])  # of whose elements 64 characters would tell but some
+    cancelled, left = submit_job(child, CPU), submit_job(replace(child, array=2), CPU)
+    cancel_jobs([f"{cancelled}_{index}" for index in range(0, 60, 3)])
+    cancel_jobs([cancelled])  # of whose elements 64 characters would tell but some
     cluster.resume()
     some = {f"{cancelled}_{index}" for index in range(60) if index % 3}
     both = {f"{left}_0", f"{left}_1"}
-    wait_for(lambda: (some | both) <= slurm.ended([cancelled, left]).keys())
-    ended, queue = slurm.ended([cancelled, left]), slurm.queue().lines
+    wait_for(lambda: (some | both) <= ended_jobs([cancelled, left]).keys())
+    ended, queue = ended_jobs([cancelled, left]), current_queue().lines
     for lines in (ended, queue):
         assert {how_it_ended(lines[job]) for job in some} == {"cancelled"}
         assert {how_it_ended(lines[job]) for job in both} == {"dependency"}
@@ -291,8 +304,8 @@ def test_the_users_own_sbatch_variables_do_not_reach_a_job(
     monkeypatch.setenv("SBATCH_PARTITION", "nowhere")
     monkeypatch.setenv("SLURM_NTASKS", "7")
     logs = tmp_path / "a folder/logs"
-    job = slurm.submit(Request("x", ("env",), logs, 10), CPU)
-    log = slurm.log(logs, job)
+    job = submit_job(Request("x", ("env",), logs, 10), CPU)
+    log = log_path(logs, job)
     wait_for(lambda: cluster.state(job) == "COMPLETED")
     assert "SLURM_NTASKS=1\n" in log.read_text()
     assert os.environ["SBATCH_PARTITION"] == "nowhere"
@@ -304,11 +317,11 @@ def test_the_users_own_sbatch_variables_do_not_reach_a_job(
 
 def test_what_slurm_does_not_accept_is_told_in_its_words(tmp_path: Path, cluster: Cluster) -> None:
     request = Request("x", ("true",), tmp_path, 1)
-    assert slurm.verdict(request, CPU) is None
-    words = slurm.verdict(request, Slurm(partition="nowhere", gpu_option="none"))
+    assert refusal_of(request, CPU) is None
+    words = refusal_of(request, Slurm(partition="nowhere", gpu_option="none"))
     assert words is not None and "nvalid partition" in words
     with pytest.raises(SlurmError, match=r"Slurm refused a job: .*nvalid partition") as refused:
-        slurm.submit(request, Slurm(partition="nowhere", gpu_option="none"))
+        submit_job(request, Slurm(partition="nowhere", gpu_option="none"))
     assert not refused.value.unknown
     assert list(tmp_path.glob("*.sh")) == []
 
@@ -325,7 +338,7 @@ def test_a_job_that_slurm_took_is_known_by_its_id(
     tmp_path: Path, command: Command, says: str, job: str
 ) -> None:
     command("sbatch", says)
-    assert slurm.submit(Request("x", ("true",), tmp_path / "logs", 1), CPU) == job
+    assert submit_job(Request("x", ("true",), tmp_path / "logs", 1), CPU) == job
 
 
 @pytest.mark.parametrize(
@@ -343,7 +356,7 @@ def test_only_what_sbatch_itself_refused_is_no_job_for_sure(
 ) -> None:
     command("sbatch", does)
     with pytest.raises(SlurmError) as error:
-        slurm.submit(Request("x", ("true",), tmp_path / "logs", 1), CPU)
+        submit_job(Request("x", ("true",), tmp_path / "logs", 1), CPU)
     assert error.value.unknown == unknown
 
 
@@ -352,14 +365,14 @@ def test_a_script_that_cannot_be_written_is_no_job(tmp_path: Path, command: Comm
     logs = tmp_path / "logs"
     logs.write_text("")
     with pytest.raises(SlurmError, match=r"no job was submitted: .*File exists") as error:
-        slurm.submit(Request("x", ("true",), logs, 1), CPU)
+        submit_job(Request("x", ("true",), logs, 1), CPU)
     assert not error.value.unknown
 
 
 def test_the_script_of_another_launch_is_left_alone(tmp_path: Path, command: Command) -> None:
     other = tmp_path / ".submission_file_of_another.sh"
     command("sbatch", f"touch '{other}'; echo Submitted batch job 123")
-    slurm.submit(Request("x", ("true",), tmp_path, 1), CPU)
+    submit_job(Request("x", ("true",), tmp_path, 1), CPU)
     assert other.exists()
     assert [path.name for path in tmp_path.glob(".submission_file_*")] == [other.name]
 
@@ -376,7 +389,7 @@ def calls_of_a_job_that_ends(
     for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):  # of a job that these tests are in
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_JOB_ID", "12")
-    text = slurm.script(pretraining(1), CPU)
+    text = script_text(pretraining(1), CPU)
     done = subprocess.run(["bash", "-c", text], capture_output=True)
     assert done.returncode == code
     return log.read_text().splitlines()
@@ -409,11 +422,11 @@ def test_an_element_that_asks_for_it_is_requeued_alone(tmp_path: Path, cluster: 
     once = 'echo start; [ "$SLURM_ARRAY_TASK_ID" = 0 ] || [ -n "$SLURM_RESTART_COUNT" ] || exit 85'
     wait = 'while [ "$SLURM_ARRAY_TASK_ID" = 0 ] && [ ! -e go ]; do sleep 0.1; done'
     command = ("bash", "-c", f"cd {tmp_path}; {once}; {wait}")
-    job = slurm.submit(Request("ft1.x.1", command, tmp_path, 10, array=2), CPU)
+    job = submit_job(Request("ft1.x.1", command, tmp_path, 10, array=2), CPU)
     wait_for(lambda: cluster.state(f"{job}_1") == "COMPLETED")
     (tmp_path / "go").touch()
     wait_for(lambda: cluster.state(f"{job}_0") == "COMPLETED")
-    starts = [slurm.log(tmp_path, f"{job}_{i}").read_text().count("start\n") for i in (0, 1)]
+    starts = [log_path(tmp_path, f"{job}_{i}").read_text().count("start\n") for i in (0, 1)]
     assert starts == [1, 2]
 
 
@@ -421,11 +434,11 @@ def test_a_child_of_a_parent_that_failed_does_not_wait_for_ever(
     tmp_path: Path, cluster: Cluster
 ) -> None:
     cluster.drain()
-    parent = slurm.submit(Request("pre.x.1", ("false",), tmp_path, 1), CPU)
-    child = slurm.submit(Request("ft1.x.1", ("true",), tmp_path, 1, after_ok=(parent,)), CPU)
+    parent = submit_job(Request("pre.x.1", ("false",), tmp_path, 1), CPU)
+    child = submit_job(Request("ft1.x.1", ("true",), tmp_path, 1, after_ok=(parent,)), CPU)
     cluster.resume()
-    wait_for(lambda: not slurm.queue().lines[child].live)
-    assert slurm.queue().lines[child].state == "CANCELLED"
+    wait_for(lambda: not current_queue().lines[child].live)
+    assert current_queue().lines[child].state == "CANCELLED"
 
 
 def test_a_users_defaults_hide_no_job_and_spare_none(
@@ -433,14 +446,14 @@ def test_a_users_defaults_hide_no_job_and_spare_none(
 ) -> None:
     """Else a launch would miss what it submitted before, and submit it again."""
     cluster.drain()
-    job = slurm.submit(Request("pre.x.1", ("true",), tmp_path, 1), CPU)
+    job = submit_job(Request("pre.x.1", ("true",), tmp_path, 1), CPU)
     monkeypatch.setenv("SQUEUE_PARTITION", "urgent")
     monkeypatch.setenv("SCANCEL_STATE", "RUNNING")
     monkeypatch.setenv("USER", "somebody")
-    assert slurm.queue().lines[job].state == "PENDING" and slurm.queue().mine == 1
-    slurm.cancel([job])
-    wait_for(lambda: not slurm.queue().lines[job].live)
-    slurm.cancel([job, "99999", "99999_3"])  # over, or never there: no error
+    assert current_queue().lines[job].state == "PENDING" and current_queue().mine == 1
+    cancel_jobs([job])
+    wait_for(lambda: not current_queue().lines[job].live)
+    cancel_jobs([job, "99999", "99999_3"])  # over, or never there: no error
 
 
 def test_a_name_given_by_others_forges_no_job_and_stops_no_launch(cluster: Cluster) -> None:
@@ -449,21 +462,21 @@ def test_a_name_given_by_others_forges_no_job_and_stops_no_launch(cluster: Clust
     cluster.submit("true", "-J", f"evil\n{row}")
     call = [b"sbatch", b"-o", b"/dev/null", b"-J", b"\xff\x0b\xfe|", b"--wrap", b"true"]
     subprocess.run(call, check=True, capture_output=True)
-    queue = slurm.queue()
+    queue = current_queue()
     assert "999" not in queue.lines and queue.mine == 2
 
 
 def test_limits_are_slurms_or_the_sites_if_those_are_lower(cluster: Cluster) -> None:
-    now = slurm.queue()
-    assert slurm.limits(CPU, now) == Limits(1001, 10000 - 100 - now.everybodys)
+    now = current_queue()
+    assert submit_limits(CPU, now) == Limits(1001, 10000 - 100 - now.everybodys)
     few = CPU.model_copy(update={"max_array": 50, "max_jobs": 7})
-    assert slurm.limits(few, now) == Limits(50, 7 - now.mine)
+    assert submit_limits(few, now) == Limits(50, 7 - now.mine)
 
 
 def test_where_slurm_shows_no_settings_its_defaults_are_assumed(command: Command) -> None:
     command("scontrol", "echo 'slurm_load_ctl_conf error: Access/permission denied' >&2; exit 1")
     command("sacctmgr", "exit 1")
-    assert slurm.limits(CPU, Queue()) == Limits(1001, None)
+    assert submit_limits(CPU, Queue()) == Limits(1001, None)
 
 
 def test_an_array_has_no_more_elements_than_slurm_takes(
@@ -471,11 +484,11 @@ def test_an_array_has_no_more_elements_than_slurm_takes(
 ) -> None:
     cluster = make_cluster(nodes=1, settings={"SchedulerParameters": "max_array_tasks=3"})
     cluster.drain()
-    most = slurm.limits(CPU, slurm.queue()).array
+    most = submit_limits(CPU, current_queue()).array
     assert most == 3
-    slurm.submit(Request("x", ("true",), tmp_path, 1, array=most), CPU)
+    submit_job(Request("x", ("true",), tmp_path, 1, array=most), CPU)
     with pytest.raises(SlurmError, match="Invalid job array specification"):
-        slurm.submit(Request("x", ("true",), tmp_path, 1, array=most + 1), CPU)
+        submit_job(Request("x", ("true",), tmp_path, 1, array=most + 1), CPU)
 
 
 def test_a_full_queue_is_told_apart_from_a_refusal(
@@ -486,16 +499,16 @@ def test_a_full_queue_is_told_apart_from_a_refusal(
     cluster.limit_submits(2)
     cluster.drain()
     request = Request("x", ("true",), tmp_path, 1, array=2)
-    job = slurm.submit(request, CPU)
-    assert slurm.limits(CPU, slurm.queue()).room == 0
+    job = submit_job(request, CPU)
+    assert submit_limits(CPU, current_queue()).room == 0
     with pytest.raises(SubmitLimit, match="takes no more jobs now"):
-        slurm.submit(request, CPU)
-    slurm.cancel([job])
+        submit_job(request, CPU)
+    cancel_jobs([job])
     wait_for(lambda: not cluster.live())
-    alone = slurm.submit(Request("x", ("true",), tmp_path, 1), CPU)
-    slurm.cancel([alone])
-    wait_for(lambda: alone in slurm.ended([job, alone]))
-    assert slurm.ended([alone])[alone].state == "CANCELLED"
+    alone = submit_job(Request("x", ("true",), tmp_path, 1), CPU)
+    cancel_jobs([alone])
+    wait_for(lambda: alone in ended_jobs([job, alone]))
+    assert ended_jobs([alone])[alone].state == "CANCELLED"
 
 
 def test_a_limit_that_does_not_pass_is_a_refusal(
@@ -506,35 +519,35 @@ def test_a_limit_that_does_not_pass_is_a_refusal(
     change = ("sacctmgr", "-i")
     limits = ("MaxWall=1", "MaxSubmitJobsPerUser=2", "Flags=DenyOnLimit")
     cluster.run(*change, "add", "qos", "tight", "set", *limits)
-    cluster.run(*change, "modify", "user", "where", f"name={slurm.user()}", "set", "qos+=tight")
+    cluster.run(*change, "modify", "user", "where", f"name={current_user()}", "set", "qos+=tight")
     tight = CPU.model_copy(update={"qos": "tight"})
     short, long = (Request("x", ("true",), tmp_path, minutes) for minutes in (1, 10))
-    wait_for(lambda: slurm.verdict(short, tight) is None)
+    wait_for(lambda: refusal_of(short, tight) is None)
     cluster.drain()
-    slurm.submit(replace(short, array=3), CPU)  # normal
-    assert slurm.limits(tight, slurm.queue()).room == 2
+    submit_job(replace(short, array=3), CPU)  # normal
+    assert submit_limits(tight, current_queue()).room == 2
     with pytest.raises(SlurmError, match="refused a job: QOSMaxWall") as refused:
-        slurm.submit(long, tight)
+        submit_job(long, tight)
     assert not isinstance(refused.value, SubmitLimit)
-    slurm.submit(replace(short, array=2), tight)
-    assert slurm.limits(tight, slurm.queue()).room == 0
+    submit_job(replace(short, array=2), tight)
+    assert submit_limits(tight, current_queue()).room == 0
     with pytest.raises(SubmitLimit):
-        slurm.submit(short, tight)
+        submit_job(short, tight)
 
 
 def test_a_limit_of_the_association_is_kept(
     tmp_path: Path, make_cluster: Callable[..., Cluster]
 ) -> None:
     cluster = make_cluster(nodes=1, accounting=True)
-    who = ("where", f"name={slurm.user()}")
+    who = ("where", f"name={current_user()}")
     cluster.run("sacctmgr", "-i", "modify", "user", *who, "set", "MaxSubmitJobs=3")
     cluster.drain()
-    assert slurm.limits(CPU, slurm.queue()).room == 3
+    assert submit_limits(CPU, current_queue()).room == 3
     request = Request("x", ("true",), tmp_path, 1, array=2)
-    slurm.submit(request, CPU)
-    assert slurm.limits(CPU, slurm.queue()).room == 1
+    submit_job(request, CPU)
+    assert submit_limits(CPU, current_queue()).room == 1
     with pytest.raises(SubmitLimit):
-        slurm.submit(request, CPU)
+        submit_job(request, CPU)
 
 
 def test_a_limit_on_another_cluster_of_the_same_accounting_is_none_here(
@@ -543,13 +556,13 @@ def test_a_limit_on_another_cluster_of_the_same_accounting_is_none_here(
     cluster = make_cluster(nodes=1, accounting=True)
     change = ("sacctmgr", "-i")
     cluster.run(*change, "add", "cluster", "elsewhere")
-    if slurm.user() != "root":  # who is there from the start
-        who = (slurm.user(), "account=root", "cluster=elsewhere")
+    if current_user() != "root":  # who is there from the start
+        who = (current_user(), "account=root", "cluster=elsewhere")
         cluster.run(*change, "add", "user", *who)
-    where = ("where", f"name={slurm.user()}", "cluster=elsewhere")
+    where = ("where", f"name={current_user()}", "cluster=elsewhere")
     cluster.run(*change, "modify", "user", *where, "set", "MaxSubmitJobs=1")
     cluster.limit_submits(3)
-    assert slurm.limits(CPU, slurm.queue()).room == 3
+    assert submit_limits(CPU, current_queue()).room == 3
 
 
 def test_room_is_what_slurm_takes_where_jobs_that_ended_count(
@@ -559,14 +572,14 @@ def test_room_is_what_slurm_takes_where_jobs_that_ended_count(
     ended = [cluster.submit("true") for _ in range(3)]
     wait_for(lambda: {cluster.state(job) for job in ended} == {"COMPLETED"})
     cluster.drain()
-    room = slurm.limits(CPU, slurm.queue()).room
+    room = submit_limits(CPU, current_queue()).room
     assert room == 20 - 2 - 3
-    slurm.submit(Request("x", ("true",), tmp_path, 1, array=room), CPU)
-    assert slurm.limits(CPU, slurm.queue()).room == 0
+    submit_job(Request("x", ("true",), tmp_path, 1, array=room), CPU)
+    assert submit_limits(CPU, current_queue()).room == 0
 
 
 def test_without_slurm_it_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not slurm.is_here()
+    assert not is_installed()
     with pytest.raises(SlurmError, match="squeue is not on PATH: this is no login node"):
-        slurm.queue()
+        current_queue()

@@ -12,7 +12,7 @@ from hpc_xfer.batches import Batch
 from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.job import STOPPED, Guard, _Signals
 from hpc_xfer.plan import Pack, Run
-from hpc_xfer.slurm import AGAIN
+from hpc_xfer.slurm import REQUEUE_EXIT_CODE
 from hpc_xfer.store import Store
 from hpc_xfer.system.job_environment import Place
 from hpc_xfer.watch import Watch
@@ -66,7 +66,7 @@ def test_what_is_asked_of_us_is_passed_on_however_much_the_worker_tells(guard: G
 
 
 def test_the_end_of_a_worker_is_seen_though_a_child_of_it_lives_on(guard: Guard) -> None:
-    assert guard.run([sys.executable, "-c", LEAVES_A_CHILD]) == AGAIN
+    assert guard.run([sys.executable, "-c", LEAVES_A_CHILD]) == REQUEUE_EXIT_CODE
     error = failures.read(guard.store.run(RUN.id))
     assert error is not None
     assert (error["class"], error["message"]) == ("killed", "the worker ended with exit code 3")
@@ -87,7 +87,7 @@ def test_a_worker_that_begins_nothing_is_not_started_for_each_run_of_its_pack(
     other = tiny.pretraining("scratch", seed=1)
     began = tmp_path / "began"
     command = [sys.executable, "-c", FALLS_OVER, str(began)]
-    assert guard_of(guard.store, RUN, other).run(command) == AGAIN
+    assert guard_of(guard.store, RUN, other).run(command) == REQUEUE_EXIT_CODE
     assert began.read_text() == "began\n"
 
 
@@ -96,7 +96,7 @@ def test_what_the_disk_has_no_room_for_is_remembered(guard: Guard) -> None:
     folder = guard.store.run(RUN.id).path
     folder.parent.mkdir(parents=True)
     folder.write_text("")
-    assert guard.run([sys.executable, "-c", "raise SystemExit(3)"]) == AGAIN
+    assert guard.run([sys.executable, "-c", "raise SystemExit(3)"]) == REQUEUE_EXIT_CODE
     assert failures.read(guard.store.run(RUN.id)) is None
 
 
@@ -104,7 +104,10 @@ def test_a_worker_that_hangs_leaves_where_it_hung(
     guard: Guard, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site = Site(slurm=Slurm(hang_minutes=0.1))
-    assert guard_of(guard.store, RUN, site=site).run([sys.executable, "-c", HANGS]) == AGAIN
+    assert (
+        guard_of(guard.store, RUN, site=site).run([sys.executable, "-c", HANGS])
+        == REQUEUE_EXIT_CODE
+    )
     error = failures.read(guard.store.run(RUN.id))
     assert error is not None and error["class"] == "hung"
     assert "in deep_in_a_library" in capfd.readouterr().err
