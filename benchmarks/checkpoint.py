@@ -28,7 +28,7 @@ from hpc_xfer.training import encoders
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.schedule import adamw
-from hpc_xfer.training.step import Pace, Stepper
+from hpc_xfer.training.step import Schedule, Stepper
 
 
 def rows(args: Namespace) -> Iterator[Row]:
@@ -82,7 +82,7 @@ def _steps(args: Namespace, world: World) -> _Steps:
     towers = encoders.build(recipe.arch, 0, with_text=True)
     objective = objective_of(recipe, towers, 0, world).to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
-    pace = Pace(10_000, recipe.batch, recipe.lr, 0, recipe.grad_clip, recipe.precision)
+    pace = Schedule(10_000, recipe.batch, recipe.lr, 0, recipe.grad_clip, recipe.precision)
     size = towers.image_size
     batch = {
         "images": torch.randint(256, (recipe.batch, 3, size, size), dtype=torch.uint8),

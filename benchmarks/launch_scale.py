@@ -92,7 +92,7 @@ def _measure(folder: Path, cluster: Cluster) -> Iterator[Row]:
 
 def _write_records(grid: Path, store: Store) -> None:
     """As if all had run; what the numbers are is no matter here."""
-    for i, run in enumerate(plan.make(study.load(grid)).runs):
+    for i, run in enumerate(plan.make_plan(study.load_study(grid)).runs):
         folder = store.run(run.id)
         folder.path.mkdir(parents=True)
         metrics = {"val_top1": 0.5 + i % 7 / 100, "test_top1": 0.5 + i % 11 / 100}

@@ -14,9 +14,9 @@ from hpc_xfer.config.recipes import Clip, SimCLR
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data import photometric
 from hpc_xfer.data.pretraining import TrainBatches
-from hpc_xfer.data.sampling import Order, Subset
+from hpc_xfer.data.sampling import SampleOrder, Subset
 from hpc_xfer.training import encoders
-from hpc_xfer.training.loading import Loader
+from hpc_xfer.training.loading import BatchLoader
 
 _ARCH = "RN50"  # whose tokenizer; open_clip's side takes the same
 _ENDLESS = range(1 << 30)
@@ -37,9 +37,9 @@ def load(
     )
     subset = Subset.of([entry.samples for entry in index.entries], index.samples, seed=0)
     tokenise = encoders.tokenizer(_ARCH) if method == "clip" else None
-    order = Order(subset, batch, seed=0)
+    order = SampleOrder(subset, batch, seed=0)
     batches = TrainBatches(index, order, recipe, size, tokenise=tokenise)
-    return Loader(batches, _ENDLESS[first:], workers=1, device=torch.device("cpu")).loaded()
+    return BatchLoader(batches, _ENDLESS[first:], workers=1, device=torch.device("cpu")).loaded()
 
 
 def loading(method: str, folder: str, size: int, batch: int, seconds: float) -> float:

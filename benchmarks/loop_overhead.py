@@ -26,10 +26,10 @@ from hpc_xfer.store import RunDir
 from hpc_xfer.tasks.pretrain import objective_of
 from hpc_xfer.training import encoders
 from hpc_xfer.training.distributed import World
-from hpc_xfer.training.loop import Habits, train
+from hpc_xfer.training.loop import LoopOptions, train
 from hpc_xfer.training.schedule import adamw
-from hpc_xfer.training.step import Pace
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.training.step import Schedule
+from hpc_xfer.training.stop import StopSignal
 
 ROOT = Path(__file__).parent.parent
 
@@ -134,9 +134,19 @@ def _train(
     steps: int,
     world: World,
 ) -> None:
-    pace = Pace(steps, recipe.batch, recipe.lr, 0, recipe.grad_clip, recipe.precision)
-    habits = Habits(tensorboard=True)
-    train(objective, optimizer, InMemory(batch), pace, habits, RunDir(folder), None, world, Stop())
+    pace = Schedule(steps, recipe.batch, recipe.lr, 0, recipe.grad_clip, recipe.precision)
+    habits = LoopOptions(tensorboard=True)
+    train(
+        objective,
+        optimizer,
+        InMemory(batch),
+        pace,
+        habits,
+        RunDir(folder),
+        None,
+        world,
+        StopSignal(),
+    )
 
 
 def _arch(name: str) -> Arch:

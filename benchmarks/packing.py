@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import table
 from benchmarks.table import Row
 from hpc_xfer import plan, study
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.store import Store
 
@@ -41,24 +41,24 @@ def prepare(folder: Path) -> tuple[Plan, Store]:
     """A store with an initialised parent and all packs written."""
     grid = folder / "packing.yaml"
     grid.write_text(_GRID)
-    whole, store = plan.make(study.load(grid)), Store(folder / "store")
+    whole, store = plan.make_plan(study.load_study(grid)), Store(folder / "store")
     store.open()
     for pack in [_pack(whole, "pretrain"), _pack(whole, "finetune"), *_singles(whole)]:
         resources = getattr(whole.resources, pack.kind)
-        store.write_batch("packing", Batch((pack,)), resources.model_dump(mode="json"))
+        store.write_batch("packing", JobArray((pack,)), resources.model_dump(mode="json"))
     execute(store, _pack(whole, "pretrain"))
     return whole, store
 
 
 def execute(store: Store, pack: Pack) -> None:
     command = [sys.executable, "-m", "hpc_xfer.worker", "--store", str(store.root)]
-    command += ["--study", "packing", "--pack", f"{Batch((pack,)).id}/0"]
+    command += ["--study", "packing", "--pack", f"{JobArray((pack,)).id}/0"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert sum(event["event"] == "done" for event in events) == len(pack.runs), done.stderr
 
 
-def _pack(whole: Plan, kind: plan.Kind) -> Pack:
+def _pack(whole: Plan, kind: plan.RunKind) -> Pack:
     return Pack(whole.of(kind), 1.0, 1)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import clock, sides
 from hpc_xfer import worker
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.config.recipes import Arch, Architecture, Clip
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
@@ -46,7 +46,7 @@ def prepared(
     site = root / "site.yaml"
     site.write_text(f"sources: {{photos: {json.dumps(folder)}}}\n")
     run = Run("pretrain", recipe)
-    store, packs = Store(root / "store"), Batch((Pack((run,), 1, 1),))
+    store, packs = Store(root / "store"), JobArray((Pack((run,), 1, 1),))
     store.open()
     store.write_batch("step", packs, resources.model_dump(mode="json"))
     call = ["--store", str(store.root), "--study", "step", "--site", str(site)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hpc_xfer import tables
 from hpc_xfer.averages import MEAN, Average, read_scores
 from hpc_xfer.curves import shot_axis, shots_text
-from hpc_xfer.gains import gains
+from hpc_xfer.gains import paired_differences
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -161,7 +161,7 @@ def show(console: "Console", collected: "Collected") -> None:
     averages = collected.averages
     for matrix in main_matrices(averages):
         console.print(answer_table(matrix))
-    differences = gains(read_scores(tables.read(collected.files["cells"])), averages)
+    differences = paired_differences(read_scores(tables.read(collected.files["cells"])), averages)
     for sentence in sentences(averages, differences):
         console.print(sentence, markup=False)
     if gap := collected.cells - collected.cells_complete:

@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Origin:
+class EncoderInfo:
     """What tables and figures know of an encoder; the seeds of a pre-training share one."""
 
     label: str
@@ -45,7 +45,7 @@ class Origin:
 class Score:
     """What one cell says: test accuracy (share) of its chosen trial, None while incomplete."""
 
-    origin: Origin
+    origin: EncoderInfo
     seed: str  # of the pre-training; empty where it has none
     dataset: str
     shots: str  # "1", "5", ..., "full"
@@ -58,7 +58,7 @@ class Score:
 class Average:
     """One mean with its interval; `over` says of what repetitions."""
 
-    origin: Origin
+    origin: EncoderInfo
     dataset: str  # or MEAN
     shots: str
     mode: str
@@ -130,7 +130,7 @@ def averages(planned: Sequence[Score]) -> list[Average]:
     Args:
         planned: one score per planned cell, complete or not.
     """
-    seeds: dict[Origin, set[str]] = {}
+    seeds: dict[EncoderInfo, set[str]] = {}
     for score in planned:
         seeds.setdefault(score.origin, set()).add(score.seed)
     result = []
@@ -146,9 +146,9 @@ def averages(planned: Sequence[Score]) -> list[Average]:
     return result
 
 
-def grouped(scores: Iterable[Score]) -> dict[tuple[Origin, str, str], list[Score]]:
+def grouped(scores: Iterable[Score]) -> dict[tuple[EncoderInfo, str, str], list[Score]]:
     """By (origin, mode, shots), in order of first appearance."""
-    groups: dict[tuple[Origin, str, str], list[Score]] = {}
+    groups: dict[tuple[EncoderInfo, str, str], list[Score]] = {}
     for score in scores:
         groups.setdefault((score.origin, score.mode, score.shots), []).append(score)
     return groups
@@ -187,9 +187,9 @@ def by_part(found: Values, part: int) -> dict[str, float]:
     return {name: statistics.fmean(group) for name, group in groups.items()}
 
 
-def _origin(row: Row) -> Origin:
+def _origin(row: Row) -> EncoderInfo:
     numbers = (int(row[name]) if row[name] else None for name in ORIGIN[4:])
-    return Origin(row["label"], row["method"], row["arch"], row["source"], *numbers)
+    return EncoderInfo(row["label"], row["method"], row["arch"], row["source"], *numbers)
 
 
 def _interval(row: Row) -> Interval | None:

@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import Any
 
 from hpc_xfer.config.recipes import Finetune
-from hpc_xfer.plan import Kind, Pack, Plan, Run
+from hpc_xfer.plan import Pack, Plan, Run, RunKind
 
 
 @dataclass(frozen=True)
-class Batch:
+class JobArray:
     """Packs of one kind and, for fine-tunings, of one parent and shot count."""
 
     packs: tuple[Pack, ...]
@@ -28,7 +28,7 @@ class Batch:
         return hashlib.sha256(" ".join(pack.id for pack in self.packs).encode()).hexdigest()[:12]
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RunKind:
         return self.packs[0].kind
 
     @property
@@ -54,10 +54,10 @@ class Batch:
         for pack in self.packs:
             yield from pack.runs
 
-    def parts(self, size: int) -> Iterator["Batch"]:
+    def parts(self, size: int) -> Iterator["JobArray"]:
         """Batches of at most `size` packs."""
         for start in range(0, len(self.packs), size):
-            yield Batch(self.packs[start : start + size])
+            yield JobArray(self.packs[start : start + size])
 
     def manifest(self, resources: dict[str, Any]) -> dict[str, Any]:
         """All that a worker needs to execute any of its packs."""
@@ -79,16 +79,16 @@ class Batch:
         }
 
 
-def cut(plan: Plan) -> list[Batch]:
+def cut_into_arrays(plan: Plan) -> list[JobArray]:
     """Pre-trainings first, each alone; then fine-tunings by parent and shots, few shots first."""
     return [batch for wave in plan.waves for batch in _grouped(wave)]
 
 
-def _grouped(packs: Iterable[Pack]) -> Iterator[Batch]:
+def _grouped(packs: Iterable[Pack]) -> Iterator[JobArray]:
     groups: dict[tuple[str, ...], list[Pack]] = {}
     for pack in packs:
         groups.setdefault(_key(pack), []).append(pack)
-    return (Batch(tuple(group)) for group in groups.values())
+    return (JobArray(tuple(group)) for group in groups.values())
 
 
 def _key(pack: Pack) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def _key(pack: Pack) -> tuple[str, ...]:
     return (pack.parents[0].id, str(recipe.shots))
 
 
-def only(plan: Plan, runs: Iterable[Run]) -> list[Batch]:
+def arrays_of(plan: Plan, runs: Iterable[Run]) -> list[JobArray]:
     """Batches of these runs alone."""
     wanted = {run.id for run in runs}
-    return cut(plan.without(run.id for run in plan.runs if run.id not in wanted))
+    return cut_into_arrays(plan.without(run.id for run in plan.runs if run.id not in wanted))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer import failures, names, remaining
 from hpc_xfer.plan import Run
-from hpc_xfer.remaining import Left
-from hpc_xfer.situations import STATES, Situation
-from hpc_xfer.standing import Standing
+from hpc_xfer.remaining import TimeLeft
+from hpc_xfer.situations import STATES, RunStatus
+from hpc_xfer.standing import StudySnapshot
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,7 +19,7 @@ _MANY = 5  # failures of one class that are listed by name
 _AT_WORK = 8  # fine-tunings that are listed one by one
 
 
-def render(seen: Standing) -> "RenderableType":
+def render(seen: StudySnapshot) -> "RenderableType":
     """Pre-trainings, fine-tunings by data set and shots, those at work, what is wrong."""
     from rich.console import Group
     from rich.text import Text
@@ -34,7 +34,7 @@ def render(seen: Standing) -> "RenderableType":
     return Group(*parts)
 
 
-def _pretrain_table(seen: Standing) -> "Table":
+def _pretrain_table(seen: StudySnapshot) -> "Table":
     table = _table("pre-training", ("run", "pre-training", "state"), right=("step", "samples/s",
                    "waits", "to go"), last=("job", "node", "why"))  # fmt: skip
     for run in seen.whole.of("pretrain"):
@@ -47,7 +47,7 @@ def _pretrain_table(seen: Standing) -> "Table":
     return table
 
 
-def _speed(each: Situation) -> list[str]:
+def _speed(each: RunStatus) -> list[str]:
     """Step, samples/s, share of waiting for data, time to go; of running ones alone."""
     beat = each.progress or {}
     if each.state != "running" or "total" not in beat:
@@ -71,7 +71,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
 
 
-def _finetune_table(seen: Standing, left: Left) -> "Table":
+def _finetune_table(seen: StudySnapshot, left: TimeLeft) -> "Table":
     table = _table("fine-tuning", ("data set",), right=("shots", "runs", *STATES, "to go"))
     groups: dict[remaining.Group, Counter[str]] = {}
     for run in seen.whole.of("finetune"):
@@ -85,7 +85,7 @@ def _finetune_table(seen: Standing, left: Left) -> "Table":
     return table
 
 
-def _table_of_those_at_work(seen: Standing, runs: Sequence[Run]) -> "Table":
+def _table_of_those_at_work(seen: StudySnapshot, runs: Sequence[Run]) -> "Table":
     more = f", {_AT_WORK} of {len(runs):,}" if len(runs) > _AT_WORK else ""
     right = ("step", "samples/s", "to go")
     table = _table(f"at work{more}", ("run", "fine-tuning"), right, last=("job", "node"))
@@ -111,7 +111,7 @@ def _table(
     return table
 
 
-def _sentences(seen: Standing, left: Left) -> list[str]:
+def _sentences(seen: StudySnapshot, left: TimeLeft) -> list[str]:
     counts = seen.counts
     told = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
     lines = [f"{len(seen.whole.runs):,} runs: {told}"]
@@ -136,18 +136,18 @@ def _live(counts: Mapping[str, int]) -> int:
     return counts["running"] + counts["pending"]
 
 
-def _at_once(left: Left) -> str:
+def _at_once(left: TimeLeft) -> str:
     return "one process" if left.processes == 1 else f"{left.processes:,} processes"
 
 
-def _reasons(seen: Standing) -> Counter[str]:
+def _reasons(seen: StudySnapshot) -> Counter[str]:
     """Slurm's reasons of what is pending; what waits in a pack that runs is no news."""
     pending = (each for each in seen.now.values() if each.state == "pending")
     why = (each.why for each in pending if not each.why.startswith("behind"))
     return Counter("a node, any moment now" if each in ("", "None") else each for each in why)
 
 
-def _bottlenecks(seen: Standing) -> list[str]:
+def _bottlenecks(seen: StudySnapshot) -> list[str]:
     running = (run for run in seen.whole.of("pretrain") if seen.now[run.id].state == "running")
     shares = {run.id: (seen.now[run.id].progress or {}).get("data_wait", 0.0) for run in running}
     return [
@@ -158,7 +158,7 @@ def _bottlenecks(seen: Standing) -> list[str]:
     ]
 
 
-def _failures(seen: Standing) -> list[str]:
+def _failures(seen: StudySnapshot) -> list[str]:
     """Per class: how many, an example, and what helps."""
     classes: dict[str, list[str]] = {}
     for run_id, each in seen.now.items():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpc_xfer import cli, ledger, lock, prepare, rehearsal, study
-from hpc_xfer.config import site as sites
+from hpc_xfer.config.site import load_site
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.slurm import cancel_jobs, current_queue
 from hpc_xfer.squeue import Queue
@@ -21,7 +21,7 @@ from hpc_xfer.system import atomic_files
 
 
 @dataclass
-class Cancelled:
+class CancelReport:
     """Job ids (with the index of an element) that were cancelled or left."""
 
     jobs: list[str] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Cancelled:
         return {"schema": 1, "cancelled": self.jobs, "kept_for_others": self.kept}
 
 
-def cancel(store: Store, name: str) -> Cancelled:
+def cancel(store: Store, name: str) -> CancelReport:
     """Under the store's lock, so that no relay submits anew what is being cancelled.
 
     Raises:
@@ -47,7 +47,7 @@ def cancel(store: Store, name: str) -> Cancelled:
         book, queue = ledger.read(store), current_queue()
         wanted = prepare.wanted_elsewhere(store, name)
         atomic_files.write_text(store.study(name).cancelled, "launching again begins anew\n")
-        done = Cancelled()
+        done = CancelReport()
         submissions = sorted(book.of_study(name), key=lambda s: s.kind != "relay")
         for submission in submissions:
             _one(submission, book, queue, store, wanted, done)
@@ -56,7 +56,7 @@ def cancel(store: Store, name: str) -> Cancelled:
 
 def _one(
     submission: Submission, book: Ledger, queue: Queue, store: Store, wanted: set[str],
-    done: Cancelled,
+    done: CancelReport,
 ) -> None:  # fmt: skip
     """The live elements of one submission; the ledger says so before Slurm does it."""
     packs = book.packs(submission)
@@ -93,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rehearsal", action="store_true", help="of the last rehearsal")
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)
-    asked = study.load(args.grid)
-    store = cli.store_of(args.store, sites.load(args.site))
+    asked = study.load_study(args.grid)
+    store = cli.store_of(args.store, load_site(args.site))
     if args.rehearsal:
         asked, store = rehearsal.last(asked, store)
     done = cancel(store, asked.name)

@@ -7,7 +7,7 @@ claim.check()                  # before every write: ClaimLost once another has 
 from typing import Any
 
 from hpc_xfer import progress
-from hpc_xfer.leases import Lease, Leased, last
+from hpc_xfer.leases import Lease, LeaseFile, last
 from hpc_xfer.store import RunDir
 
 # An owner on another host counts as dead when neither its claim nor its heartbeat moved for so
@@ -65,5 +65,5 @@ def jobs_without_progress(run: RunDir) -> int:
     return len(vain)
 
 
-def _of(run: RunDir) -> Leased:
-    return Leased(run.claims, run.id, LEASE_SECONDS, (run.progress,))
+def _of(run: RunDir) -> LeaseFile:
+    return LeaseFile(run.claims, run.id, LEASE_SECONDS, (run.progress,))

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc_xfer import averages, cli, names, plan, study, tables
-from hpc_xfer.averages import ORIGIN, Average, Origin, Score
+from hpc_xfer.averages import ORIGIN, Average, EncoderInfo, Score
 from hpc_xfer.cells import Cell, Choice, all_diverged, cells, choose, partly_done
-from hpc_xfer.config import site
 from hpc_xfer.config.recipes import Finetune, points
-from hpc_xfer.missing import DIVERGED, Missing, Record, missing, usable_records
+from hpc_xfer.config.site import load_site
+from hpc_xfer.missing import DIVERGED, MissingRun, Record, missing, usable_records
 from hpc_xfer.plan import Plan, Run
 from hpc_xfer.store import Store
 from hpc_xfer.system import terminal
@@ -103,7 +103,7 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
     )
 
 
-def _origins(plan: Plan) -> dict[Encoder, Origin]:
+def _origins(plan: Plan) -> dict[Encoder, EncoderInfo]:
     """Of every pre-training and its snapshots."""
     parents = plan.of("pretrain")
     labels = names.pretrain_labels(parents)
@@ -117,9 +117,9 @@ def _points(run: Run) -> tuple[int | None, ...]:
     return points(run.recipe)
 
 
-def _origin(run: Run, snapshot: int | None, labels: Mapping[str, str]) -> Origin:
+def _origin(run: Run, snapshot: int | None, labels: Mapping[str, str]) -> EncoderInfo:
     columns = run.columns
-    return Origin(
+    return EncoderInfo(
         label=names.at_snapshot(run, snapshot, labels),
         method=columns["method"],
         arch=columns["arch"],
@@ -137,7 +137,7 @@ def _encoder(run: Run) -> Encoder:
     return run.id, None
 
 
-def _score(cell: Cell, choice: Choice | None, origins: Mapping[Encoder, Origin]) -> Score:
+def _score(cell: Cell, choice: Choice | None, origins: Mapping[Encoder, EncoderInfo]) -> Score:
     recipe = cell.recipe
     return Score(
         origin=origins[_encoder(cell.trials[0])],
@@ -151,7 +151,7 @@ def _score(cell: Cell, choice: Choice | None, origins: Mapping[Encoder, Origin])
 
 
 def _write_runs(
-    path: Path, plan: Plan, origins: Mapping[Encoder, Origin], records: Mapping[str, Record]
+    path: Path, plan: Plan, origins: Mapping[Encoder, EncoderInfo], records: Mapping[str, Record]
 ) -> None:
     settings = names.columns(run.columns for run in plan.runs)
     measured = _measured(records.values())
@@ -167,7 +167,7 @@ def _write_runs(
     tables.write(path, columns, rows())
 
 
-def _identity(run: Run, origins: Mapping[Encoder, Origin]) -> dict[str, str]:
+def _identity(run: Run, origins: Mapping[Encoder, EncoderInfo]) -> dict[str, str]:
     parent = run.parents[0].id if run.parents else ""
     label = origins[_encoder(run)].label
     return {"run": run.id, "kind": run.kind, "label": label, "parent": parent}
@@ -193,7 +193,7 @@ def _how(record: Record) -> dict[str, object]:
     return {"seconds": tables.fixed(seconds, 3), **told, "torch": torch}
 
 
-def _place(cell: Cell, origins: Mapping[Encoder, Origin]) -> dict[str, object]:
+def _place(cell: Cell, origins: Mapping[Encoder, EncoderInfo]) -> dict[str, object]:
     """What identifies a cell."""
     recipe = cell.recipe
     return {
@@ -217,7 +217,7 @@ def _cell_columns(tuned: Sequence[str]) -> list[str]:
 
 
 def _cell_row(
-    choice: Choice, tuned: Sequence[str], origins: Mapping[Encoder, Origin]
+    choice: Choice, tuned: Sequence[str], origins: Mapping[Encoder, EncoderInfo]
 ) -> dict[str, object]:
     cell, metrics = choice.cell, choice.metrics
     shares = ("val_top1", "test_top1", "test_top5", "test_per_class")
@@ -239,8 +239,8 @@ def _cell_row(
 def _write_missing(
     path: Path,
     plan: Plan,
-    origins: Mapping[Encoder, Origin],
-    absent: Sequence[Missing],
+    origins: Mapping[Encoder, EncoderInfo],
+    absent: Sequence[MissingRun],
     waiting: Sequence[tuple[Cell, Why]],
 ) -> None:
     """Runs first, then cells; both in the order of the plan."""
@@ -266,7 +266,7 @@ def _without_hope(cells: Sequence[Cell], lost: Collection[str]) -> Iterator[tupl
 
 
 def _missing_row(
-    gap: Missing, columns: Sequence[str], origins: Mapping[Encoder, Origin]
+    gap: MissingRun, columns: Sequence[str], origins: Mapping[Encoder, EncoderInfo]
 ) -> dict[str, object]:
     settings = {key: value for key, value in gap.run.columns.items() if key in columns}
     why = {"state": gap.state, "class": gap.error, "message": gap.message}
@@ -283,10 +283,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: summary/ of the study")
     parser.add_argument("--json", action="store_true", help="print counts and paths as JSON")
     args = parser.parse_args(argv)
-    asked = study.load(args.grid)
-    store = cli.store_of(args.store, site.load(args.site))
+    asked = study.load_study(args.grid)
+    store = cli.store_of(args.store, load_site(args.site))
     out = args.out or store.study(asked.name).summary
-    collected = collect(plan.make(asked), store, out)
+    collected = collect(plan.make_plan(asked), store, out)
     if args.json:
         print(json.dumps({"study": asked.name, **collected.summary}, indent=2, sort_keys=True))
     else:

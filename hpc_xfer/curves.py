@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpc_xfer.averages import Average, Origin
+from hpc_xfer.averages import Average, EncoderInfo
 from hpc_xfer.names import count, without_snapshot
 
 Style = dict[str, Any]  # keyword arguments of a line
-Size = Callable[[Origin], int | None]  # how much an encoder was trained on
+Size = Callable[[EncoderInfo], int | None]  # how much an encoder was trained on
 
 # Okabe and Ito, "Color Universal Design" (2008), without black and yellow: told apart by all eyes.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -19,7 +19,7 @@ GREY = "#6b6b6b"  # training from scratch, and the line at 0
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """The averages of one label in one panel; None where there is none, which breaks the line."""
 
     label: str
@@ -38,12 +38,12 @@ def shot_axis(averages: Sequence[Average]) -> list[str]:
     return sorted({average.shots for average in averages}, key=shot_order)
 
 
-def styles(averages: Sequence[Average]) -> dict[Origin, Style]:
+def styles(averages: Sequence[Average]) -> dict[EncoderInfo, Style]:
     """The n-th label of the study looks the same in all figures; scratch is grey and dashed."""
     origins = list(dict.fromkeys(average.origin for average in averages))
     trained = [origin for origin in origins if origin.method != "scratch"]
     untrained = [origin for origin in origins if origin.method == "scratch"]
-    found: dict[Origin, Style] = {}
+    found: dict[EncoderInfo, Style] = {}
     for i, origin in enumerate(trained):
         turn = i // len(_COLOURS)
         found[origin] = {
@@ -57,8 +57,8 @@ def styles(averages: Sequence[Average]) -> dict[Origin, Style]:
 
 
 def over_shots(
-    panel: Sequence[Average], figure: Sequence[Average], looks: dict[Origin, Style]
-) -> list[Line]:
+    panel: Sequence[Average], figure: Sequence[Average], looks: dict[EncoderInfo, Style]
+) -> list[Curve]:
     """One line per label of the figure; labels stand side by side so that no bar hides another."""
     shots = shot_axis(figure)
     origins = [origin for origin in looks if any(a.origin == origin for a in figure)]
@@ -66,19 +66,19 @@ def over_shots(
     for i, origin in enumerate(origins):
         at = {average.shots: average for average in panel if average.origin == origin}
         x = tuple(step + _aside(i, len(origins)) for step in range(len(shots)))
-        lines.append(Line(origin.label, x, tuple(map(at.get, shots)), looks[origin]))
+        lines.append(Curve(origin.label, x, tuple(map(at.get, shots)), looks[origin]))
     return lines
 
 
-def samples(origin: Origin) -> int | None:
+def samples(origin: EncoderInfo) -> int | None:
     return origin.samples
 
 
-def samples_seen(origin: Origin) -> int | None:
+def samples_seen(origin: EncoderInfo) -> int | None:
     return origin.samples_seen
 
 
-def over_size(panel: Sequence[Average], figure: Sequence[Average], size: Size) -> list[Line]:
+def over_size(panel: Sequence[Average], figure: Sequence[Average], size: Size) -> list[Curve]:
     """One line per shots, from light to dark."""
     shots, places = shot_axis(figure), sizes(figure, size)
     lines = []
@@ -87,7 +87,7 @@ def over_size(panel: Sequence[Average], figure: Sequence[Average], size: Size) -
         depth = round(i * (len(_BLUES) - 1) / max(1, len(shots) - 1))
         style = {"color": _BLUES[depth], "marker": _MARKERS[i % len(_MARKERS)], "linestyle": "-"}
         points = tuple(map(at.get, places))
-        lines.append(Line(shots_text(name), tuple(map(float, places)), points, style))
+        lines.append(Curve(shots_text(name), tuple(map(float, places)), points, style))
     return lines
 
 
@@ -127,7 +127,7 @@ def sizes(averages: Sequence[Average], size: Size) -> list[int]:
     return sorted({number for number in found if number is not None})
 
 
-def _without_size(origin: Origin) -> str:
+def _without_size(origin: EncoderInfo) -> str:
     assert origin.samples is not None
     return origin.label.replace(f" {count(origin.samples)}", "", 1)
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer import batches, cli, overview, plan, preflight, study
-from hpc_xfer.config import site as sites
-from hpc_xfer.config.node_layout import layout
+from hpc_xfer.config.node_layout import spread_over_nodes
+from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.orders import Order, command_of, relay_request, request_of
+from hpc_xfer.orders import LaunchedStudy, command_of, relay_request, request_of
 from hpc_xfer.slurm import (
     Request,
     cancel_jobs,
@@ -42,7 +42,7 @@ _PACKAGES_APART = ("torch", "open_clip_torch", "numpy", "python")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """One line of the answer."""
 
     what: str
@@ -64,7 +64,7 @@ class _Check:
     out: Path
 
 
-def examine(order: Order, minutes: float) -> Iterator[Verdict]:
+def examine(order: LaunchedStudy, minutes: float) -> Iterator[CheckResult]:
     """Verdicts as they come: what Slurm says at once, then what the jobs find.
 
     Raises:
@@ -84,19 +84,19 @@ def examine(order: Order, minutes: float) -> Iterator[Verdict]:
     yield from _on_nodes(order, accepted, minutes)
 
 
-def _limits(order: Order) -> Iterator[Verdict]:
+def _limits(order: LaunchedStudy) -> Iterator[CheckResult]:
     limits = submit_limits(order.site.slurm, current_queue())
     room = "no limit known" if limits.room is None else f"{limits.room:,} more fit"
-    yield Verdict(
+    yield CheckResult(
         "queue", limits.room is None or limits.room > 1,
         f"arrays of up to {limits.array:,} elements; {room}",
         "wait until jobs of yours have ended; the relay submits what does not fit at once",
     )  # fmt: skip
     if not order.site.slurm.jobs_may_submit:
-        yield Verdict("relay", True, "jobs may not submit jobs: launch again for what is left")
+        yield CheckResult("relay", True, "jobs may not submit jobs: launch again for what is left")
 
 
-def _disk(order: Order) -> Verdict:
+def _disk(order: LaunchedStudy) -> CheckResult:
     order.store.open()
     need = overview.disk_bytes(order.whole.without(order.store.done(order.whole)))
     free = shutil.disk_usage(order.store.root).free
@@ -104,10 +104,10 @@ def _disk(order: Order) -> Verdict:
     if need is not None:
         found += f", {overview.size(need)} needed"
     well = need is None or free > need
-    return Verdict("disk of the store", well, found, "free space, or choose another --store")
+    return CheckResult("disk of the store", well, found, "free space, or choose another --store")
 
 
-def _checks(order: Order) -> Iterator[_Check]:
+def _checks(order: LaunchedStudy) -> Iterator[_Check]:
     folder = order.store.study(order.asked.name)
     now = time.strftime("%Y%m%d-%H%M%S")
     for number, (kind, real) in enumerate(_longest(order).items(), 1):
@@ -127,10 +127,10 @@ def _checks(order: Order) -> Iterator[_Check]:
         )
 
 
-def _longest(order: Order) -> dict[str, Request]:
+def _longest(order: LaunchedStudy) -> dict[str, Request]:
     """Per kind of run the job that asks for most: what Slurm takes of it, it takes of all."""
     found: dict[str, Request] = {}
-    for batch in batches.cut(order.whole):
+    for batch in batches.cut_into_arrays(order.whole):
         request = replace(request_of(order, batch, 1), array=None)
         before = found.get(batch.kind)
         if before is None or _size(request) > _size(before):
@@ -142,16 +142,18 @@ def _size(request: Request) -> tuple[int, float]:
     return request.tasks, request.minutes
 
 
-def _accepted(kind: str, request: Request, words: str | None) -> Verdict:
+def _accepted(kind: str, request: Request, words: str | None) -> CheckResult:
     size = f"{request.tasks} process{'es' if request.tasks > 1 else ''}"
     told = f"{size} for {request.minutes:g} min accepted"
-    return Verdict(
+    return CheckResult(
         f"{kind} jobs", words is None, told if words is None else words,
         "correct partition, account, qos, GPUs, memory or time in the site file",
     )  # fmt: skip
 
 
-def _on_nodes(order: Order, checks: Sequence[_Check], minutes: float) -> Iterator[Verdict]:
+def _on_nodes(
+    order: LaunchedStudy, checks: Sequence[_Check], minutes: float
+) -> Iterator[CheckResult]:
     """Submit the checks, wait for what they write, and judge it; nothing stays in the queue."""
     waiting: dict[str, _Check] = {}
     try:
@@ -178,39 +180,39 @@ def _on_nodes(order: Order, checks: Sequence[_Check], minutes: float) -> Iterato
             reason = lines[job].reason if job in lines else "unknown"
             advice = "try again later, or with a longer --wait; see squeue --start"
             waited = f"did not begin within {minutes:g} min ({reason})"
-            yield Verdict(f"{check.kind} node", False, waited, advice)
+            yield CheckResult(f"{check.kind} node", False, waited, advice)
     finally:
         cancel_jobs(list(waiting))
 
 
-def _died(order: Order, check: _Check, job: str) -> Verdict:
+def _died(order: LaunchedStudy, check: _Check, job: str) -> CheckResult:
     log = log_path(order.store.study(order.asked.name).logs, job)
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     said = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
-    return Verdict(
+    return CheckResult(
         f"{check.kind} node", False, f"the check ended without a result: {said or 'no output'}",
         f"see {log}; the site's `setup` lines prepare the environment of jobs",
     )  # fmt: skip
 
 
-def _judged(order: Order, check: _Check, found: dict[str, Any]) -> Iterator[Verdict]:
+def _judged(order: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iterator[CheckResult]:
     kind, node = check.kind, found["node"] or found["host"]
     yield _environment(f"{kind} environment", found, node)
     yield from _gpus(order, check, found)
     for what, complaint in found["data"].items():
         advice = "make it readable from compute nodes, or correct the site file"
-        yield Verdict(f"{kind}: {what}", not complaint, complaint or "opens there", advice)
+        yield CheckResult(f"{kind}: {what}", not complaint, complaint or "opens there", advice)
     yield _temporary(order, f"{kind} TMPDIR", found)
     speed = found["all_reduce_gigabytes_per_second"]
     if speed is not None:
-        yield Verdict(
+        yield CheckResult(
             f"{kind} all-reduce", speed > _SLOW or not found["gpus"],
             f"{found['ranks']} ranks, {speed:.2f} GB/s each",
             "slow for GPUs: set NCCL_SOCKET_IFNAME or NCCL_IB_HCA in the site's `environment`",
         )  # fmt: skip
 
 
-def _temporary(order: Order, what: str, found: dict[str, Any]) -> Verdict:
+def _temporary(order: LaunchedStudy, what: str, found: dict[str, Any]) -> CheckResult:
     """Slurm replaces a TMPDIR that is not there."""
     asked, there, free = order.site.slurm.scratch, found["temporary"], found["temporary_free"]
     if asked and "$" not in asked and asked != there:
@@ -219,10 +221,10 @@ def _temporary(order: Order, what: str, found: dict[str, Any]) -> Verdict:
         told, well = f"{there} is not there", False
     else:
         told, well = f"{there}: {overview.size(free)} free", True
-    return Verdict(what, well, told, "correct `scratch` in the site file")
+    return CheckResult(what, well, told, "correct `scratch` in the site file")
 
 
-def _environment(what: str, found: dict[str, Any], node: str) -> Verdict:
+def _environment(what: str, found: dict[str, Any], node: str) -> CheckResult:
     """The same packages and the same code as here."""
     here = {"packages": provenance.packages(), "code": provenance.code()}
     apart = [
@@ -232,24 +234,24 @@ def _environment(what: str, found: dict[str, Any], node: str) -> Verdict:
     ]
     if found["code"] != here["code"]:
         apart.append("another version of hpc_xfer")
-    return Verdict(
+    return CheckResult(
         what, not apart, f"{node}: " + ("; ".join(apart) or "as on this machine"),
         "use one environment on a shared file system; see `setup` in the site file",
     )  # fmt: skip
 
 
-def _gpus(order: Order, check: _Check, found: dict[str, Any]) -> Iterator[Verdict]:
+def _gpus(order: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iterator[CheckResult]:
     if order.site.slurm.gpu_option == "none":
         return
     names = found["gpus"]
-    _, each = layout(check.request.tasks, order.site.slurm.gpus_per_node)
+    _, each = spread_over_nodes(check.request.tasks, order.site.slurm.gpus_per_node)
     enough = len(names) >= (1 if order.site.slurm.gpu_option == "gpus-per-task" else each)
     told = f"{len(names)} visible to a process" + (f": {names[0]}" if names else "")
     advice = "choose another `gpu_option` in the site file, or a torch that fits the driver"
-    yield Verdict(f"{check.kind} GPUs", enough, told, advice)
+    yield CheckResult(f"{check.kind} GPUs", enough, told, advice)
 
 
-def render(verdicts: Sequence[Verdict]) -> "RenderableType":
+def render(verdicts: Sequence[CheckResult]) -> "RenderableType":
     """A table, and what to do about what is not well."""
     from rich.console import Group
     from rich.table import Table
@@ -269,14 +271,16 @@ def render(verdicts: Sequence[Verdict]) -> "RenderableType":
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    site_file = sites.find(args.site)
-    site = sites.load(args.site)
-    asked = study.load(args.grid)
+    site_file = find_site_file(args.site)
+    site = load_site(args.site)
+    asked = study.load_study(args.grid)
     preflight.check(asked, site, "slurm")
     if not is_installed():
         raise SlurmError("sbatch is not on PATH: this is no login node of a Slurm cluster")
     store = cli.store_of(args.store, site)
-    order = Order(asked, plan.make(asked), store, site, site_file and site_file.resolve())
+    order = LaunchedStudy(
+        asked, plan.make_plan(asked), store, site, site_file and site_file.resolve()
+    )
     verdicts = []
     for verdict in examine(order, args.wait):
         verdicts.append(verdict)

@@ -7,12 +7,12 @@ from hpc_xfer.errors import StudyError
 from hpc_xfer.ledger import Submission
 from hpc_xfer.plan import Run
 from hpc_xfer.slurm import log_path
-from hpc_xfer.standing import Standing
+from hpc_xfer.standing import StudySnapshot
 
 _LOG_LINES = 15
 
 
-def why(seen: Standing, run: Run) -> list[str]:
+def why(seen: StudySnapshot, run: Run) -> list[str]:
     """Everything that helps to see why a run is where it is."""
     each = seen.now[run.id]
     folder = seen.store.run(run.id)
@@ -49,7 +49,7 @@ def _tail(log: Path) -> list[str]:
     return log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
 
 
-def of_job(seen: Standing, job: str) -> list[str]:
+def of_job(seen: StudySnapshot, job: str) -> list[str]:
     """From a line of squeue to its runs.
 
     Raises:
@@ -63,13 +63,13 @@ def of_job(seen: Standing, job: str) -> list[str]:
     raise StudyError(f"job {job}: is none of this store's; see squeue --me")
 
 
-def _element(seen: Standing, raw: str) -> str:
+def _element(seen: StudySnapshot, raw: str) -> str:
     """Of an array, by what SLURM_JOB_ID says inside it; waiting ones all have the array's."""
     lines = seen.queue.lines.values() if seen.queue else ()
     return next((line.job for line in lines if line.raw == raw and "_" in line.job), raw)
 
 
-def _of_submission(seen: Standing, submission: Submission, job: str) -> list[str]:
+def _of_submission(seen: StudySnapshot, submission: Submission, job: str) -> list[str]:
     lines = [f"{job}  {submission.name}"]
     if submission.kind == "relay":
         lines.append(f"keeps study {submission.study} going")

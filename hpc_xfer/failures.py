@@ -27,9 +27,9 @@ CLASSES = {
     "code": "an error in the program",
 }
 # Another attempt may heal these; the others need a change first.
-PASSING = frozenset(CLASSES) - {"nan", "data", "code"}
+TRANSIENT = frozenset(CLASSES) - {"nan", "data", "code"}
 # These may be the fault of a node.
-OF_NODES = frozenset({"node failure", "hung", "killed"})
+NODE_RELATED = frozenset({"node failure", "hung", "killed"})
 _LAST_LINES = 30
 
 
@@ -52,7 +52,7 @@ def write(
     before = read(run)
     here = {
         "class": kind,
-        "job": job or job_environment.job(),
+        "job": job or job_environment.current_job(),
         "node": _own_node() if node is None else node,
         "time": time.time(),
     }

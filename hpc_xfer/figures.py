@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_xfer import curves, tables
-from hpc_xfer.averages import MEAN, Average, Origin, read_averages, read_scores
-from hpc_xfer.curves import GREY, Line, Style
-from hpc_xfer.gains import gains
+from hpc_xfer.averages import MEAN, Average, EncoderInfo, read_averages, read_scores
+from hpc_xfer.curves import GREY, Curve, Style
+from hpc_xfer.gains import paired_differences
 from hpc_xfer.names import count
 from hpc_xfer.system import atomic_files
 
@@ -38,7 +38,7 @@ _STYLE = {
 
 
 @dataclass(frozen=True)
-class Drawn:
+class FigureFile:
     """One figure on disk."""
 
     title: str
@@ -52,14 +52,14 @@ class _Sheet:
     """What the panels of one figure share."""
 
     averages: Sequence[Average]  # shares; differences of shares where `zero`
-    lines: Callable[[Sequence[Average]], list[Line]]  # of the averages of one panel
+    lines: Callable[[Sequence[Average]], list[Curve]]  # of the averages of one panel
     ylabel: str
     zero: bool = False  # a line at 0, for differences
     xlabel: str = "shots per class"
     sizes: Sequence[int] = ()  # of pre-training, where they are the axis; else shots are
 
 
-def draw(summary: Path, figures: Path) -> list[Drawn]:
+def draw(summary: Path, figures: Path) -> list[FigureFile]:
     """Draw what the CSVs in `summary` allow.
 
     Accuracy and gain over shots, accuracy over the size of the pre-training and, where it left
@@ -69,10 +69,10 @@ def draw(summary: Path, figures: Path) -> list[Drawn]:
         StoreError: the CSVs are not there, or `figures` cannot be written.
     """
     means = read_averages(tables.read(summary / "averages.csv"))
-    differences = gains(read_scores(tables.read(summary / "cells.csv")), means)
+    differences = paired_differences(read_scores(tables.read(summary / "cells.csv")), means)
     looks = curves.styles(curves.final(means))
     with _style():
-        drawn: list[Drawn] = []
+        drawn: list[FigureFile] = []
         for mode in dict.fromkeys(mean.mode for mean in means):
             here = [mean for mean in means if mean.mode == mode and mean.interval]
             more = [gain for gain in differences if gain.mode == mode and gain.interval]
@@ -91,8 +91,8 @@ def _style() -> AbstractContextManager[None]:
 
 
 def _accuracy(
-    folder: Path, mode: str, means: Sequence[Average], looks: dict[Origin, Style]
-) -> Iterator[Drawn]:
+    folder: Path, mode: str, means: Sequence[Average], looks: dict[EncoderInfo, Style]
+) -> Iterator[FigureFile]:
     if not means:
         return
     sheet = _Sheet(means, lambda part: curves.over_shots(part, means, looks), "test accuracy (%)")
@@ -104,8 +104,8 @@ def _accuracy(
 
 
 def _gain(
-    folder: Path, mode: str, differences: Sequence[Average], looks: dict[Origin, Style]
-) -> Iterator[Drawn]:
+    folder: Path, mode: str, differences: Sequence[Average], looks: dict[EncoderInfo, Style]
+) -> Iterator[FigureFile]:
     if not differences:
         return
     sheet = _Sheet(
@@ -121,7 +121,7 @@ def _gain(
     yield _save(sheet, folder / f"gain_{mode}", f"Gain over scratch ({mode})", caption)
 
 
-def _size(folder: Path, mode: str, means: Sequence[Average]) -> Iterator[Drawn]:
+def _size(folder: Path, mode: str, means: Sequence[Average]) -> Iterator[FigureFile]:
     caption = "Test accuracy over the number of pre-training samples, with 95% intervals."
     for name, part in curves.series(means).items():
         sheet = _sized(part, curves.samples, "pre-training samples")
@@ -129,7 +129,7 @@ def _size(folder: Path, mode: str, means: Sequence[Average]) -> Iterator[Drawn]:
         yield _save(sheet, folder / f"size_{mode}_{_slug(name)}", title, caption)
 
 
-def _course(folder: Path, mode: str, means: Sequence[Average]) -> Iterator[Drawn]:
+def _course(folder: Path, mode: str, means: Sequence[Average]) -> Iterator[FigureFile]:
     caption = (
         "Test accuracy from snapshots of one pre-training over the samples it had seen, with 95% "
         "intervals; the last point is its end. A snapshot is taken before the learning rate has "
@@ -201,7 +201,7 @@ def _panel(axes: "Axes", sheet: _Sheet, name: str) -> None:
         axes.set_xlim(-0.4, len(shots) - 0.6)
 
 
-def _line(axes: "Axes", line: Line) -> None:
+def _line(axes: "Axes", line: Curve) -> None:
     """Points with bars, in percent; a point of one value has none, and a gap breaks the line."""
     found = [average.interval if average else None for average in line.averages]
     if not any(found):
@@ -227,7 +227,7 @@ def _line(axes: "Axes", line: Line) -> None:
         axes.plot(x, y, **look, markerfacecolor="white", markersize=4.2, zorder=3)
 
 
-def _save(sheet: _Sheet, stem: Path, title: str, caption: str) -> Drawn:
+def _save(sheet: _Sheet, stem: Path, title: str, caption: str) -> FigureFile:
     """Without date or version in the files, which would change their bytes."""
     figure, averages = _panels(sheet), sheet.averages
     figure.draw_without_rendering()
@@ -238,4 +238,4 @@ def _save(sheet: _Sheet, stem: Path, title: str, caption: str) -> Drawn:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=path.suffix[1:], dpi=_DPI, metadata=metadata)
         atomic_files.write_bytes(path, buffer.getvalue())
-    return Drawn(title, caption, png, svg)
+    return FigureFile(title, caption, png, svg)

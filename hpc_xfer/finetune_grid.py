@@ -9,12 +9,12 @@ from pydantic import Field
 
 from hpc_xfer.config.recipes import TUNABLE, Finetune, Shots
 from hpc_xfer.config.resources import by_shots
-from hpc_xfer.config.schema import Count, Mistake, Noun, nearest, shown, validate
+from hpc_xfer.config.schema import ConfigError, Count, StrictModel, format_value, nearest, validate
 from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.pretrain_grid import too_many
 
 
-class _Axes(Noun):
+class _Axes(StrictModel):
     """The keys of `finetune` that span the grid; all others are settings of each trial."""
 
     datasets: list[str] = Field(min_length=1)
@@ -27,18 +27,18 @@ class _Axes(Noun):
 _BY_SHOTS = ("epochs", "batch", "lr", "weight_decay", "warmup_steps")
 
 
-def all_trials(blocks: Any) -> tuple[list[Finetune], tuple[str, ...], list[Mistake]]:
+def all_trials(blocks: Any) -> tuple[list[Finetune], tuple[str, ...], list[ConfigError]]:
     """The trials of `finetune`, which is one block or a list of them."""
     if blocks is None:
         return [], (), []
     listed = isinstance(blocks, list)
     trials: dict[str, Finetune] = {}
     tuned: dict[str, None] = {}
-    wrong: list[Mistake] = []
+    wrong: list[ConfigError] = []
     for i, block in enumerate(blocks if listed else [blocks]):
         place: Loc = ("finetune", i) if listed else ("finetune",)
         if not isinstance(block, dict):
-            wrong.append((place, f"must be a mapping, got {shown(block)}"))
+            wrong.append((place, f"must be a mapping, got {format_value(block)}"))
             continue
         found, keys, bad = _trials(block)
         wrong += [((*place, *loc), why) for loc, why in bad]
@@ -50,7 +50,7 @@ def all_trials(blocks: Any) -> tuple[list[Finetune], tuple[str, ...], list[Mista
     return list(trials.values()), tuple(tuned), wrong
 
 
-def _trials(block: dict[str, Any]) -> tuple[list[Finetune], tuple[str, ...], list[Mistake]]:
+def _trials(block: dict[str, Any]) -> tuple[list[Finetune], tuple[str, ...], list[ConfigError]]:
     """The grid of a block: data sets x modes x shots x draws x tuned values."""
     axes, wrong = validate(_Axes, {k: v for k, v in block.items() if k in _Axes.model_fields})
     settings = {key: value for key, value in block.items() if key not in _Axes.model_fields}
@@ -74,7 +74,7 @@ def _trials(block: dict[str, Any]) -> tuple[list[Finetune], tuple[str, ...], lis
     return trials, tuple(axes.tune), list(mistakes)
 
 
-def _unknown_settings(settings: Mapping[str, Any]) -> Iterator[Mistake]:
+def _unknown_settings(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
     spanned = {"dataset", "shots", "draw", "mode", "snapshot"}
     keys = (set(Finetune.model_fields) - spanned) | set(_Axes.model_fields)
     for key in settings:
@@ -84,12 +84,15 @@ def _unknown_settings(settings: Mapping[str, Any]) -> Iterator[Mistake]:
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
 
 
-def _no_axes(settings: Mapping[str, Any]) -> Iterator[Mistake]:
+def _no_axes(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
     """Settings that are lists, where a trial has one value."""
     for key, value in settings.items():
         if isinstance(value, list) and key in Finetune.model_fields:
             way = f"write `tune: {{{key}: ...}}`" if key in TUNABLE else "write two blocks"
-            yield (key,), f"has one value per block, got {shown(value)}; to compare several, {way}"
+            yield (
+                (key,),
+                f"has one value per block, got {format_value(value)}; to compare several, {way}",
+            )
 
 
 def _count(axes: _Axes) -> int:
@@ -98,7 +101,7 @@ def _count(axes: _Axes) -> int:
     return int(draws * per_draw)
 
 
-def _repeated(axes: _Axes) -> Iterator[Mistake]:
+def _repeated(axes: _Axes) -> Iterator[ConfigError]:
     lists: dict[str, list[Any]] = {
         "datasets": axes.datasets,
         "shots": axes.shots,
@@ -108,15 +111,19 @@ def _repeated(axes: _Axes) -> Iterator[Mistake]:
     for name, values in lists.items():
         for value in values:
             if values.count(value) > 1:
-                yield tuple(name.split(".")), f"has {shown(value)} twice; keep one"
+                yield tuple(name.split(".")), f"has {format_value(value)} twice; keep one"
 
 
-def _badly_tuned(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[Mistake]:
+def _badly_tuned(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[ConfigError]:
     for key, values in axes.tune.items():
         if key not in TUNABLE:
             yield ("tune", key), f"cannot be tuned; {nearest(key, TUNABLE, 'what can is')}"
         elif len(values) < 2:
-            way = f"write `{key}: {shown(values[0])}` instead" if values else "give two or more"
+            way = (
+                f"write `{key}: {format_value(values[0])}` instead"
+                if values
+                else "give two or more"
+            )
             number = "one value" if values else "no value"
             yield ("tune", key), f"has {number}, which leaves no choice; {way}"
         elif key in settings:
@@ -125,7 +132,7 @@ def _badly_tuned(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[Mistake]:
         yield (), "has no learning rate; add `tune: {lr: [1e-4, 3e-4, 1e-3, 3e-3]}` or `lr: ...`"
 
 
-def _missing_shots(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[Mistake]:
+def _missing_shots(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[ConfigError]:
     """A mapping by shots must name each of the study's shots, and settings must allow one."""
     given = {"draws": axes.draws, **{key: settings.get(key) for key in _BY_SHOTS}}
     for key, value in given.items():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from hpc_xfer.averages import (
     MEAN,
     Average,
-    Origin,
+    EncoderInfo,
     Over,
     Score,
     Values,
@@ -22,7 +22,7 @@ from hpc_xfer.averages import (
 from hpc_xfer.intervals import Interval, interval
 
 
-def gains(scores: Sequence[Score], averages: Sequence[Average]) -> list[Average]:
+def paired_differences(scores: Sequence[Score], averages: Sequence[Average]) -> list[Average]:
     """Accuracy minus that of scratch, per label, data set (and their mean), shots and mode.
 
     The partner is the scratch run of the same architecture; a label without one has no gain. Where
@@ -65,7 +65,7 @@ def gains(scores: Sequence[Score], averages: Sequence[Average]) -> list[Average]
 
 
 def _of(
-    found: dict[tuple[Origin, str, str], dict[str, Values]], origin: Origin, at: Average
+    found: dict[tuple[EncoderInfo, str, str], dict[str, Values]], origin: EncoderInfo, at: Average
 ) -> Values:
     return found.get((origin, at.mode, at.shots), {}).get(at.dataset, {})
 

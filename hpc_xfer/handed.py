@@ -8,7 +8,7 @@ from hpc_xfer.ledger import Submission
 
 
 @dataclass
-class Handed:
+class SubmitReport:
     """What came of it."""
 
     submitted: list[tuple[Submission, int]] = field(default_factory=list)  # and how many runs

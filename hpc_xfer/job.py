@@ -22,15 +22,14 @@ from pathlib import Path
 from types import FrameType
 
 from hpc_xfer import claims, cli, failures, ledger, progress
-from hpc_xfer.config import site as sites
-from hpc_xfer.config.site import Site
+from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import SlurmError, StoreError, XferError
 from hpc_xfer.slurm import REQUEUE_EXIT_CODE, log_path, requeue_jobs
 from hpc_xfer.store import Store
 from hpc_xfer.system import job_environment, machine
 from hpc_xfer.system import job_environment as places
-from hpc_xfer.system.job_environment import Place
-from hpc_xfer.watch import Watch, say
+from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.watch import WorkerProcess, say
 
 STOPPED = 86
 _TICK_SECONDS = 0.5
@@ -60,16 +59,22 @@ class _Signals:
         self.term |= number == signal.SIGTERM
 
 
-class Guard:
+class Supervisor:
     """Sees one pack through on one rank."""
 
     def __init__(
-        self, store: Store, site: Site, study: str, batch: str, place: Place, signals: _Signals
+        self,
+        store: Store,
+        site: Site,
+        study: str,
+        batch: str,
+        place: ProcessRank,
+        signals: _Signals,
     ) -> None:
         self.store, self.site, self.study, self.batch = store, site, study, batch
         self.place, self.signals = place, signals
         self.manifest = store.manifest(study, batch)
-        self.index = places.index()  # of the array
+        self.index = places.array_index()  # of the array
         self.pack: list[str] = self.manifest["packs"][self.index]
         self.reached = self._reached()  # before this start
         self.oom_kills = machine.oom_kills()
@@ -103,11 +108,11 @@ class Guard:
             watch = self._attend(command)
         return self._code(watch) if self.leads else self._code_of_guest(watch)
 
-    def _is_dead(self, watch: Watch) -> bool:
+    def _is_dead(self, watch: WorkerProcess) -> bool:
         """Whether it has ended untold, before it went through its runs."""
         return not (self.signals.asked() or watch.through) and bool(self._left())
 
-    def _code(self, watch: Watch) -> int:
+    def _code(self, watch: WorkerProcess) -> int:
         left = self._left()
         if not left:
             return 0
@@ -121,16 +126,16 @@ class Guard:
             return STOPPED
         return self._again_after_accident(watch) or 1
 
-    def _again_after_accident(self, watch: Watch) -> int | None:
+    def _again_after_accident(self, watch: WorkerProcess) -> int | None:
         """Where the last failure of a run in this job was an accident, and trying again is left."""
         told = {event["class"] for event in watch.failed.values()}
         if not {*told, *map(self._failure_here, self._left())} & {"hung", "killed", "store"}:
             return None
-        if places.restarts() >= self.site.slurm.retries and not self._got_further():
+        if places.restart_count() >= self.site.slurm.retries and not self._got_further():
             return None
         return self._again("an accident")
 
-    def _code_of_guest(self, watch: Watch) -> int:
+    def _code_of_guest(self, watch: WorkerProcess) -> int:
         """Rank 0 speaks for all; we speak up where it cannot, and end the job."""
         code = watch.process.returncode
         if self.signals.asked() or not self._left() or (code == 0 and not watch.failed):
@@ -149,7 +154,7 @@ class Guard:
 
     def _again(self, why: str) -> int:
         """Requeued, this job keeps its id, its place in the store and those who wait for it."""
-        job = job_environment.job()
+        job = job_environment.current_job()
         if self._is_cancelled():
             return STOPPED
         say(f"{why}: requeueing, to go on from the last checkpoint")
@@ -160,10 +165,10 @@ class Guard:
                 say(f"{error}")
         return REQUEUE_EXIT_CODE
 
-    def _attend(self, command: Sequence[str]) -> Watch:
+    def _attend(self, command: Sequence[str]) -> WorkerProcess:
         """Start a worker, and look after it until it has ended and all it said is heard."""
         place = self.place
-        watch = Watch([
+        watch = WorkerProcess([
             *command, *(f"--skip={run}" for run in sorted(self.skipped)),
             "--pack", f"{self.batch}/{self.index}", "--rank", str(place.rank),
             "--world", str(place.size), "--local-rank", str(place.local_rank),
@@ -174,7 +179,7 @@ class Guard:
             self._look(watch)
         return watch
 
-    def _look(self, watch: Watch) -> None:
+    def _look(self, watch: WorkerProcess) -> None:
         """Pass on what was asked of us; end what does not end, and what does not move."""
         now = time.time()
         if now - watch.last_look > _STOOD_STILL:  # so did the worker: it was suspended with us
@@ -196,7 +201,7 @@ class Guard:
             return _TERM_GRACE
         return 0.6 * self.site.slurm.signal_seconds  # Slurm may be late, and the rest takes time
 
-    def _last_sign(self, watch: Watch) -> float:
+    def _last_sign(self, watch: WorkerProcess) -> float:
         if watch.current is None:
             return watch.last_event
         try:
@@ -205,7 +210,7 @@ class Guard:
             beat = 0.0
         return max(watch.last_event, beat)
 
-    def _blame(self, watch: Watch) -> str:
+    def _blame(self, watch: WorkerProcess) -> str:
         """Write error.json for the run during which a worker died; returns its id."""
         victim = watch.current or self._left()[0]
         code = watch.process.returncode
@@ -229,7 +234,7 @@ class Guard:
 
     def _is_cancelled(self) -> bool:
         """A requeue that crosses `cancel`, ours or Slurm's, would revive what it took out."""
-        job = job_environment.job()
+        job = job_environment.current_job()
         return job is not None and ledger.is_cancelled(self.store, self.study, job)
 
     def _left(self) -> list[str]:
@@ -257,14 +262,14 @@ class Guard:
     def _hopeless(self) -> set[str]:
         """Runs that failed in an earlier start of this job for a reason that stays."""
         kinds = {run: self._failure_here(run) for run in self._left()}
-        return {run for run, kind in kinds.items() if kind and kind not in failures.PASSING}
+        return {run for run, kind in kinds.items() if kind and kind not in failures.TRANSIENT}
 
     def _failure_here(self, run: str) -> str | None:
         """The class of its failure in this job, if it failed in this job."""
         if run in self.kinds:
             return self.kinds[run]
         error = failures.read(self.store.run(run))
-        if error is None or error["job"] != job_environment.job():
+        if error is None or error["job"] != job_environment.current_job():
             return None
         return str(error["class"])
 
@@ -280,7 +285,7 @@ class Guard:
         return self._reached() != self.reached
 
     def _last_lines(self) -> list[str]:
-        job = job_environment.job()
+        job = job_environment.current_job()
         if job is None:
             return []
         path = log_path(self.store.study(self.study).logs, job, self.place.rank)
@@ -294,10 +299,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     signals = _Signals()
     signals.install()
-    store, site = Store(Path(args.store)), sites.load(Path(args.site) if args.site else None)
-    place = Place.from_slurm()
+    store, site = Store(Path(args.store)), load_site(Path(args.site) if args.site else None)
+    place = ProcessRank.from_slurm()
     try:
-        guard = Guard(store, site, args.study, args.batch, place, signals)
+        guard = Supervisor(store, site, args.study, args.batch, place, signals)
         return guard.run(_worker(args))
     except XferError as error:
         say(str(error))

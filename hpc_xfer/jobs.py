@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import hpc_xfer
 from hpc_xfer import batches
-from hpc_xfer.batches import Batch
-from hpc_xfer.orders import Order, relay_request, request_of
+from hpc_xfer.batches import JobArray
+from hpc_xfer.orders import LaunchedStudy, relay_request, request_of
 from hpc_xfer.plan import Plan
 from hpc_xfer.slurm import Limits, sbatch_flags, script_text
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
+class JobPreview:
     """One call of sbatch to come."""
 
     name: str
@@ -33,13 +33,13 @@ class Job:
         return dict(vars(self))
 
 
-def coming(order: Order, done: set[str]) -> list[Job]:
+def jobs_to_come(order: LaunchedStudy, done: set[str]) -> list[JobPreview]:
     """Every job, parents first, then the relay."""
     todo = order.whole.without(done)
     return [*_of(order, todo), *([_relay(order)] if todo.runs else [])]
 
 
-def _of(order: Order, todo: Plan) -> Iterator[Job]:
+def _of(order: LaunchedStudy, todo: Plan) -> Iterator[JobPreview]:
     known: dict[str, str] = {}  # pre-training -> job name
     for batch in _batches(order, todo):
         request = request_of(order, batch, 1)
@@ -48,26 +48,26 @@ def _of(order: Order, todo: Plan) -> Iterator[Job]:
         after = _after(batch, known)
         text = script_text(request, order.site.slurm)
         runs = len(list(batch.runs))
-        yield Job(request.name, request.array or 1, runs, request.minutes, after, text)
+        yield JobPreview(request.name, request.array or 1, runs, request.minutes, after, text)
 
 
-def _batches(order: Order, todo: Plan) -> Iterator[Batch]:
+def _batches(order: LaunchedStudy, todo: Plan) -> Iterator[JobArray]:
     """As large as arrays usually may be."""
     size = min(Limits().array, order.site.slurm.max_array or Limits().array)
-    return (part for each in batches.cut(todo) for part in each.parts(size))
+    return (part for each in batches.cut_into_arrays(todo) for part in each.parts(size))
 
 
-def _after(batch: Batch, known: dict[str, str]) -> str:
+def _after(batch: JobArray, known: dict[str, str]) -> str:
     return " ".join(known[parent.id] for parent in batch.parents if parent.id in known)
 
 
-def _relay(order: Order) -> Job:
+def _relay(order: LaunchedStudy) -> JobPreview:
     request = relay_request(order, 1)
     text = script_text(request, order.site.slurm)
-    return Job(request.name, 1, 0, request.minutes, "all that can be submitted", text)
+    return JobPreview(request.name, 1, 0, request.minutes, "all that can be submitted", text)
 
 
-def by_hand(order: Order, done: set[str]) -> Iterator[str]:
+def by_hand(order: LaunchedStudy, done: set[str]) -> Iterator[str]:
     """Lines of a shell script that submits sbatch/*.sbatch; writes the batches that they name."""
     scripts = Path(hpc_xfer.__file__).parent.parent / "sbatch"
     places = {"STORE": str(order.store.root.resolve()), "STUDY": order.asked.name}
@@ -98,7 +98,7 @@ def by_hand(order: Order, done: set[str]) -> Iterator[str]:
     yield f"sbatch ${{jobs:+--dependency=afterany$jobs}} {path}"
 
 
-def render(jobs: Sequence[Job]) -> "RenderableType":
+def render(jobs: Sequence[JobPreview]) -> "RenderableType":
     """A row per job, and one script of each kind in full."""
     from rich.console import Group
     from rich.table import Table

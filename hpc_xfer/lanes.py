@@ -1,19 +1,19 @@
 """How many packs may run at once, over all arrays of a study."""
 
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.ledger import Ledger
-from hpc_xfer.orders import Order
+from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.squeue import Queue
 
 
-class Lanes:
+class ConcurrencyLimit:
     """`max_running` over all arrays: so many lanes of arrays that run one after another.
 
     Slurm limits the elements of one array; two arrays side by side would run twice as many.
     Fine-tunings of one parent share a lane, so that none waits for another's parent.
     """
 
-    def __init__(self, order: Order, ledger: Ledger, queue: Queue) -> None:
+    def __init__(self, order: LaunchedStudy, ledger: Ledger, queue: Queue) -> None:
         self.most = order.asked.resources.finetune.max_running
         parents = [run.id for run in order.whole.of("pretrain")]
         self.lanes = min(len(parents), self.most or 0)
@@ -24,7 +24,7 @@ class Lanes:
             if submission.lane is not None and submission.job in live:
                 self.tails[submission.lane] = submission.job
 
-    def of(self, batch: Batch) -> int | None:
+    def of(self, batch: JobArray) -> int | None:
         return self.number.get(batch.parents[0].id) if batch.parents else None
 
     def at_once(self, lane: int | None) -> int | None:

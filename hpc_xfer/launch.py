@@ -22,30 +22,30 @@ from hpc_xfer import (
     submit,
 )
 from hpc_xfer import ledger as ledgers
-from hpc_xfer.config import site as sites
-from hpc_xfer.orders import Order
+from hpc_xfer.config.site import find_site_file, load_site
+from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.plan import Plan
 from hpc_xfer.slurm import is_installed
 from hpc_xfer.store import Store
 from hpc_xfer.system import atomic_files, provenance, terminal
 
 if TYPE_CHECKING:
-    from hpc_xfer.local import Outcome
+    from hpc_xfer.local import PoolResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    site_file = sites.find(args.site)
+    site_file = find_site_file(args.site)
     site_file = site_file.resolve() if site_file else None
-    site = sites.load(args.site)
-    asked = study.load(args.grid)
+    site = load_site(args.site)
+    asked = study.load_study(args.grid)
     on = args.on or ("slurm" if is_installed() else "local")
     preflight.check(asked, site, on)
     store = cli.store_of(args.store, site)
     if args.rehearse:
         asked, store = rehearsal.of(asked), rehearsal.store_beside(store)
         print(f"rehearsing in {store.root}; remove it when you have seen enough", file=sys.stderr)
-    order = Order(asked, plan.make(asked), store, site, site_file)
+    order = LaunchedStudy(asked, plan.make_plan(asked), store, site, site_file)
     done = store.done(order.whole)
 
     if args.by_hand:
@@ -63,9 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run_here(order, done, args)
 
 
-def _show(order: Order, done: set[str], on: str, as_json: bool) -> int:
+def _show(order: LaunchedStudy, done: set[str], on: str, as_json: bool) -> int:
     """The plan and, for Slurm, what would be handed to it."""
-    coming = jobs.coming(order, done) if on == "slurm" else []
+    coming = jobs.jobs_to_come(order, done) if on == "slurm" else []
     if as_json:
         told = overview.as_json(order.asked, order.whole, done)
         print(json.dumps({**told, "on": on, "jobs": [job.as_json() for job in coming]}, indent=2))
@@ -77,21 +77,21 @@ def _show(order: Order, done: set[str], on: str, as_json: bool) -> int:
     return 0
 
 
-def _submit(order: Order, args: argparse.Namespace) -> int:
+def _submit(order: LaunchedStudy, args: argparse.Namespace) -> int:
     """Hand in what is missing, and go: the study finishes by itself."""
-    from hpc_xfer.local import Outcome
+    from hpc_xfer.local import PoolResult
 
     retry: submit.Retry = "all" if args.retry_failed else "launch"
-    handed = submit.hand_in(order, retry, lambda line: print(line, file=sys.stderr))
+    handed = submit.submit_missing(order, retry, lambda line: print(line, file=sys.stderr))
     if handed.over and not handed.given_up and _is_reported(order):
         if args.json:
-            print(json.dumps(_result(order, Outcome(), {}, len(order.whole.runs)), indent=2))
+            print(json.dumps(_result(order, PoolResult(), {}, len(order.whole.runs)), indent=2))
         else:
             print(f"all {len(order.whole.runs):,} runs have a result")
             print(f"report: {order.store.study(order.asked.name).report}")
         return 0
     if handed.over:
-        return _finish(order, Outcome(), handed.given_up, args.json)
+        return _finish(order, PoolResult(), handed.given_up, args.json)
     if args.json:
         told = {"schema": 1, "study": order.asked.name, **handed.as_json()}
         print(json.dumps(told, indent=2))
@@ -102,7 +102,7 @@ def _submit(order: Order, args: argparse.Namespace) -> int:
     return 1 if handed.given_up or handed.refused else 0
 
 
-def _is_reported(order: Order) -> bool:
+def _is_reported(order: LaunchedStudy) -> bool:
     """Whether the relay has collected all the results there are, and drawn their report."""
     from hpc_xfer import collect, tables
 
@@ -117,21 +117,23 @@ def _is_reported(order: Order) -> bool:
     return all(record.stat().st_mtime <= begun for record in records)
 
 
-def _run_here(order: Order, done: set[str], args: argparse.Namespace) -> int:
-    from hpc_xfer.local import Outcome, Pool
+def _run_here(order: LaunchedStudy, done: set[str], args: argparse.Namespace) -> int:
+    from hpc_xfer.local import LocalPool, PoolResult
 
     whole, store = order.whole, order.store
     left_out = {} if args.retry_failed else _failed_for_good(whole, store, done)
     for run_id, message in left_out.items():
         print(f"left out: {run_id} failed before ({message}); --retry-failed", file=sys.stderr)
     todo = _without_descendants(whole.without(done), set(left_out))
-    outcome = Outcome()
+    outcome = PoolResult()
     if todo.runs:
-        outcome = Pool(order, todo, done, args.jobs).run()
+        outcome = LocalPool(order, todo, done, args.jobs).run()
     return _finish(order, outcome, left_out, args.json)
 
 
-def _finish(order: Order, outcome: "Outcome", left_out: dict[str, str], as_json: bool) -> int:
+def _finish(
+    order: LaunchedStudy, outcome: "PoolResult", left_out: dict[str, str], as_json: bool
+) -> int:
     """Tables, figures and the answer of what is there, also after failures."""
     from hpc_xfer import answer, collect, report
 
@@ -152,7 +154,7 @@ def _finish(order: Order, outcome: "Outcome", left_out: dict[str, str], as_json:
 
 
 def _result(
-    order: Order, outcome: "Outcome", failed: dict[str, str], done: int
+    order: LaunchedStudy, outcome: "PoolResult", failed: dict[str, str], done: int
 ) -> dict[str, object]:
     """For --json, where nothing is left to be run."""
     folder = order.store.study(order.asked.name)
@@ -168,7 +170,7 @@ def _failed_for_good(whole: Plan, store: Store, done: set[str]) -> dict[str, str
     found = {}
     for run in whole.runs:
         error = atomic_files.read_json(store.run(run.id).error) if run.id not in done else None
-        if isinstance(error, dict) and error.get("class") not in failures.PASSING:
+        if isinstance(error, dict) and error.get("class") not in failures.TRANSIENT:
             found[run.id] = f"{error.get('class')}: {error.get('message')}"
     return found
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from hpc_xfer.errors import ClaimLost
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.job_environment import _restarts, job
+from hpc_xfer.system.job_environment import _restarts, current_job
 
 SCHEMA = 1
 
@@ -52,7 +52,7 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Leased:
+class LeaseFile:
     """A thing that one process at a time may own."""
 
     folder: Path
@@ -122,7 +122,7 @@ def _path(folder: Path, number: int) -> Path:
 
 def _is_our_last_start(holder: dict[str, Any]) -> bool:
     """Slurm requeued this very job; it ends the processes of one start before the next."""
-    mine = job()
+    mine = current_job()
     return mine is not None and holder["slurm_job"] == mine and holder["restarts"] != _restarts()
 
 
@@ -132,7 +132,7 @@ def _me() -> dict[str, Any]:
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "process_started": _process_started(os.getpid()),
-        "slurm_job": job(),
+        "slurm_job": current_job(),
         "restarts": _restarts(),
         "time": time.time(),
     }

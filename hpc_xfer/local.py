@@ -16,10 +16,10 @@ from types import FrameType
 from typing import Any
 
 from hpc_xfer import batches, claims, failures, workers
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.display import Display
-from hpc_xfer.orders import Order
+from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.plan import Pack, Plan, Run
 from hpc_xfer.system import atomic_files, machine
 from hpc_xfer.workers import Worker
@@ -29,7 +29,7 @@ _GRACE_SECONDS = 60  # for checkpoints after a stop; then kill
 
 
 @dataclass
-class Outcome:
+class PoolResult:
     """How a launch on this machine ended."""
 
     failed: dict[str, str] = field(default_factory=dict)  # run id -> message
@@ -37,10 +37,10 @@ class Outcome:
     interrupted: bool = False
 
 
-class Pool:
+class LocalPool:
     """Executes what a plan still needs; `run` returns when nothing more can be done."""
 
-    def __init__(self, order: Order, todo: Plan, done: set[str], jobs: int | None) -> None:
+    def __init__(self, order: LaunchedStudy, todo: Plan, done: set[str], jobs: int | None) -> None:
         """
         Args:
             todo: what is to be run; `done` is, and what is neither is left out.
@@ -52,7 +52,7 @@ class Pool:
         self.waiting: deque[Pack] = deque()
         self.open: set[str] = {run.id for run in todo.runs}  # neither done nor failed
         self.held: dict[str, Run] = {}  # worked on by another launch
-        self.outcome = Outcome()
+        self.outcome = PoolResult()
         self.gpus = Counter(dict.fromkeys(machine.gpus(), 0))  # GPU -> processes on it
         threads = max(plan.resources.pretrain.threads, plan.resources.finetune.threads)
         self.slots = jobs or len(self.gpus) or max(1, machine.cores() // threads)
@@ -63,10 +63,10 @@ class Pool:
         self.resources = plan.resources
         self.display = Display(plan, self.store, done)
         self.names: dict[str, str] = {}  # pack id -> BATCH/INDEX
-        for batch in batches.cut(todo):
+        for batch in batches.cut_into_arrays(todo):
             self._add(batch)
 
-    def run(self) -> Outcome:
+    def run(self) -> PoolResult:
         """Go through the packs, parents first, as many at once as the machine carries."""
         before = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -242,10 +242,10 @@ class Pool:
             del self.held[run_id]
 
     def _again(self, runs: list[Run]) -> None:
-        for batch in batches.only(self.plan, runs):
+        for batch in batches.arrays_of(self.plan, runs):
             self._add(batch)
 
-    def _add(self, batch: Batch) -> None:
+    def _add(self, batch: JobArray) -> None:
         resources = getattr(self.resources, batch.kind)
         self.store.write_batch(self.study, batch, resources.model_dump(mode="json"))
         for index, pack in enumerate(batch.packs):

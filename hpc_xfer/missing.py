@@ -9,7 +9,7 @@ from hpc_xfer.plan import Plan, Run
 from hpc_xfer.store import Store
 from hpc_xfer.system import atomic_files
 
-State = Literal["failed", "blocked", "not run"]
+MissingState = Literal["failed", "blocked", "not run"]
 Record = Mapping[str, Any]
 DIVERGED = "nan"  # the class of error that worker.classify gives a loss that is NaN or infinite
 _LONGEST = 300  # characters of an error message that a table shows; error.json has all
@@ -18,11 +18,11 @@ _COMPARED = ("val_top1", "test_top1")  # without these a fine-tuning can be neit
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingRun:
     """One planned run without a result."""
 
     run: Run
-    state: State
+    state: MissingState
     error: str = ""  # class
     message: str = ""  # one line
 
@@ -41,25 +41,25 @@ def usable_records(plan: Plan, store: Store) -> dict[str, Record]:
     }
 
 
-def missing(plan: Plan, store: Store, records: Mapping[str, Record]) -> list[Missing]:
+def missing(plan: Plan, store: Store, records: Mapping[str, Record]) -> list[MissingRun]:
     """In the order of the plan."""
     return [_why(run, store, records) for run in plan.runs if run.id not in records]
 
 
-def _why(run: Run, store: Store, records: Mapping[str, Record]) -> Missing:
+def _why(run: Run, store: Store, records: Mapping[str, Record]) -> MissingRun:
     record = store.record(run.id)
     if record is not None:
         path, lacks = store.run(run.id).record, ", ".join(_lacks(run, record))
-        return Missing(
+        return MissingRun(
             run, "failed", "BadRecord", f"{path} lacks {lacks}; remove it and launch again"
         )
     for parent in run.parents:
         if parent.id not in records:
-            return Missing(run, "blocked", message=f"its parent {parent.id} has no result")
+            return MissingRun(run, "blocked", message=f"its parent {parent.id} has no result")
     error = atomic_files.read_json(store.run(run.id).error)
     if isinstance(error, dict):
-        return Missing(run, "failed", _line(error.get("class")), _line(error.get("message")))
-    return Missing(run, "not run")
+        return MissingRun(run, "failed", _line(error.get("class")), _line(error.get("message")))
+    return MissingRun(run, "not run")
 
 
 def _lacks(run: Run, record: Record) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import hpc_xfer
 from hpc_xfer import names
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.config.site import Site
 from hpc_xfer.ledger import job_name
 from hpc_xfer.plan import Plan
@@ -20,7 +20,7 @@ _START_MINUTES = 5  # of a job besides its runs: imports, data sets
 
 
 @dataclass(frozen=True)
-class Order:
+class LaunchedStudy:
     """A study that is to be handed in."""
 
     asked: Study
@@ -34,7 +34,7 @@ class Order:
         return names.pretrain_labels(self.whole.of("pretrain"))
 
 
-def request_of(order: Order, batch: Batch, number: int) -> Request:
+def request_of(order: LaunchedStudy, batch: JobArray, number: int) -> Request:
     """A batch, asked for the `number`-th time; what it waits for is added by the caller."""
     study = order.asked.name
     parent = batch.parents[0] if batch.parents else batch.packs[0].runs[0]
@@ -50,7 +50,7 @@ def request_of(order: Order, batch: Batch, number: int) -> Request:
     )
 
 
-def relay_request(order: Order, number: int) -> Request:
+def relay_request(order: LaunchedStudy, number: int) -> Request:
     """The job behind everything; what it waits for is added by the caller."""
     study = order.asked.name
     return Request(
@@ -63,12 +63,12 @@ def relay_request(order: Order, number: int) -> Request:
     )
 
 
-def command(order: Order, module: str, *more: str) -> tuple[str, ...]:
+def command(order: LaunchedStudy, module: str, *more: str) -> tuple[str, ...]:
     """What a job of a launched study runs."""
     return command_of(order, module, "--study", order.asked.name, *more)
 
 
-def command_of(order: Order, module: str, *more: str) -> tuple[str, ...]:
+def command_of(order: LaunchedStudy, module: str, *more: str) -> tuple[str, ...]:
     """This very Python and this very package, from any folder."""
     package = str(Path(hpc_xfer.__file__).parent.parent)
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]

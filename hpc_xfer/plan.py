@@ -17,14 +17,14 @@ from hpc_xfer.config.recipes import METHODS, Finetune, Pretrain, arch_name, dump
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study import Study
 
-Kind = Literal["pretrain", "finetune"]
+RunKind = Literal["pretrain", "finetune"]
 
 
 @dataclass(frozen=True)
 class Run:
     """One recipe plus its parents, named by content."""
 
-    kind: Kind
+    kind: RunKind
     recipe: Pretrain | Finetune
     parents: tuple["Run", ...] = ()
 
@@ -77,7 +77,7 @@ class Pack:
         return hashlib.sha256(" ".join(run.id for run in self.runs).encode()).hexdigest()[:12]
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RunKind:
         return self.runs[0].kind
 
     @property
@@ -103,7 +103,7 @@ class Plan:
         kept = tuple(run for run in self.runs if run.id not in drop)
         return Plan(kept, self.resources, self.tuned)
 
-    def of(self, kind: Kind) -> tuple[Run, ...]:
+    def of(self, kind: RunKind) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run.kind == kind)
 
     @cached_property
@@ -143,7 +143,7 @@ def _pack_key(run: Run) -> tuple[str, int | None, str, int | str]:
     return run.parents[0].id, recipe.snapshot, recipe.dataset, recipe.shots
 
 
-def make(study: Study) -> Plan:
+def make_plan(study: Study) -> Plan:
     """Every pre-training, then every pre-training x trial, in the order of the grid file.
 
     A pre-training with snapshots has each trial once per snapshot, and once at its end.
@@ -171,7 +171,7 @@ def _grouped(trials: tuple[Finetune, ...]) -> list[Finetune]:
     return sorted(trials, key=lambda trial: first[(trial.dataset, trial.shots)])
 
 
-def restore(kind: Kind, spec: dict[str, Any], parents: tuple[Run, ...]) -> Run:
+def restore(kind: RunKind, spec: dict[str, Any], parents: tuple[Run, ...]) -> Run:
     """The run that a recipe.json tells of.
 
     Raises:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import downstream_datasets
-from hpc_xfer.config.node_layout import layout
+from hpc_xfer.config.node_layout import spread_over_nodes
 from hpc_xfer.config.recipes import Clip, Finetune, Released, Supervised, Trained
-from hpc_xfer.config.schema import Mistake, nearest
+from hpc_xfer.config.schema import ConfigError, nearest
 from hpc_xfer.config.shard_index import ShardIndex, index_command
 from hpc_xfer.config.site import Site
 from hpc_xfer.config.yaml_document import Loc
@@ -33,14 +33,14 @@ def check(study: Study, site: Site, on: str = "local") -> None:
         raise study.document.refusal(mistakes)
 
 
-def _nodes(study: Study, site: Site) -> Iterator[Mistake]:
+def _nodes(study: Study, site: Site) -> Iterator[ConfigError]:
     try:
-        layout(study.resources.pretrain.gpus, site.slurm.gpus_per_node)
+        spread_over_nodes(study.resources.pretrain.gpus, site.slurm.gpus_per_node)
     except ValueError as error:
         yield ("resources", "pretrain", "gpus"), str(error)
 
 
-def _sources(study: Study, site: Site) -> Iterator[Mistake]:
+def _sources(study: Study, site: Site) -> Iterator[ConfigError]:
     known: dict[str, ShardIndex | str] = {}
     for block, recipe in zip(study.blocks, study.pretrains, strict=True):
         if not isinstance(recipe, Trained):
@@ -99,7 +99,7 @@ def _in_json(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
         )
 
 
-def _released(study: Study, site: Site) -> Iterator[Mistake]:
+def _released(study: Study, site: Site) -> Iterator[ConfigError]:
     for block, recipe in zip(study.blocks, study.pretrains, strict=True):
         if not isinstance(recipe, Released):
             continue
@@ -111,8 +111,8 @@ def _released(study: Study, site: Site) -> Iterator[Mistake]:
             )
 
 
-def _datasets(study: Study, site: Site) -> Iterator[Mistake]:
-    cards: dict[str, downstream_datasets.Card | str] = {}
+def _datasets(study: Study, site: Site) -> Iterator[ConfigError]:
+    cards: dict[str, downstream_datasets.DatasetInfo | str] = {}
     for here, block in _blocks(study):
         for i, name in enumerate(block["datasets"]):
             if name not in cards:
@@ -124,7 +124,7 @@ def _datasets(study: Study, site: Site) -> Iterator[Mistake]:
                 yield from (((*here, *loc), why) for loc, why in _shots(block, card))
 
 
-def _probe(study: Study, site: Site) -> Iterator[Mistake]:
+def _probe(study: Study, site: Site) -> Iterator[ConfigError]:
     asked = study.resources.pretrain.probe
     if asked is not None and isinstance(card := _card(asked.dataset, site), str):
         yield ("resources", "pretrain", "probe", "dataset"), card
@@ -138,11 +138,11 @@ def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
     return [(("finetune", i), block) for i, block in enumerate(blocks or [])]
 
 
-def _card(name: str, site: Site) -> downstream_datasets.Card | str:
+def _card(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
     """What is known of a data set, or what is wrong with it."""
     folder = site.datasets.get(name)
     try:
-        card = downstream_datasets.card(name, Path(folder) if folder else None)
+        card = downstream_datasets.dataset_info(name, Path(folder) if folder else None)
     except XferError as error:
         return str(error)
     if card.smallest_class < 2:
@@ -153,7 +153,7 @@ def _card(name: str, site: Site) -> downstream_datasets.Card | str:
     return card
 
 
-def _shots(block: dict[str, Any], card: downstream_datasets.Card) -> Iterator[Mistake]:
+def _shots(block: dict[str, Any], card: downstream_datasets.DatasetInfo) -> Iterator[ConfigError]:
     """As data/draws.py will hold images out of the smallest class."""
     fraction = block.get("val_fraction", Finetune.model_fields["val_fraction"].default)
     smallest = card.smallest_class

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from hpc_xfer import names, rehearsal
 from hpc_xfer.errors import StoreError, StudyError
-from hpc_xfer.plan import Plan, make
+from hpc_xfer.plan import Plan, make_plan
 from hpc_xfer.store import SCHEMA, Store
-from hpc_xfer.study import Study, load
+from hpc_xfer.study import Study, load_study
 from hpc_xfer.system import atomic_files
 
 
@@ -44,10 +44,10 @@ def launched(store: Store, name: str) -> tuple[Study, Plan]:
     check_launched(store, name)
     folder = store.study(name)
     content = atomic_files.read_json(folder.plan)
-    asked = load(Path(content["grid"]), folder.grid.read_text())
+    asked = load_study(Path(content["grid"]), folder.grid.read_text())
     if content["rehearsal"]:
         asked = rehearsal.of(asked)
-    whole = make(asked)
+    whole = make_plan(asked)
     if [run.id for run in whole.runs] != content["runs"]:
         raise StudyError(
             f"{folder.plan}: the same grid means other runs now (another version, or a file that "

@@ -14,13 +14,20 @@ from typing import Any
 
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import METHODS, Architecture, Pretrain, Released
-from hpc_xfer.config.schema import MOST, Mistake, Noun, nearest, shown, validate
+from hpc_xfer.config.schema import (
+    LARGEST_COUNT,
+    ConfigError,
+    StrictModel,
+    format_value,
+    nearest,
+    validate,
+)
 from hpc_xfer.config.yaml_document import Document, Loc
 
 _MOST_RUNS = 200_000  # a product larger than this is a slip of the pen
 
 
-def too_many(runs: int, loc: Loc) -> list[Mistake]:
+def too_many(runs: int, loc: Loc) -> list[ConfigError]:
     """The mistake of a grid that nobody can have meant."""
     if runs <= _MOST_RUNS:
         return []
@@ -34,7 +41,7 @@ class PretrainGrid:
         self.doc = doc
         self.recipes: list[Pretrain] = []
         self.blocks: list[int] = []
-        self.mistakes: list[Mistake] = []
+        self.mistakes: list[ConfigError] = []
         self._from: dict[str, int] = {}  # canonical recipe -> block that made it
 
     def add_block(self, i: int, block: dict[str, Any]) -> None:
@@ -63,7 +70,9 @@ class PretrainGrid:
         wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
         if wrong:  # the other keys are looked at too, beside values that are right
             values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
-            values |= {"samples_seen": MOST} if "samples_seen" in model.model_fields else {}
+            values |= (
+                {"samples_seen": LARGEST_COUNT} if "samples_seen" in model.model_fields else {}
+            )
         recipe, more = validate(model, values)
         wrong += more
         for loc, sentence in wrong:
@@ -83,7 +92,7 @@ class PretrainGrid:
         self.blocks.append(i)
 
 
-def _method_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
+def _method_mistakes(block: Mapping[str, Any]) -> Iterator[ConfigError]:
     method = block.get("method")
     if "method" not in block:
         yield (), f"is missing its method; add `method: ...`, one of {', '.join(sorted(METHODS))}"
@@ -91,10 +100,10 @@ def _method_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
         yield ("method",), "cannot be an axis, since methods differ in their keys; write two blocks"
     elif not isinstance(method, str) or method not in METHODS:
         hint = nearest(str(method), METHODS, "methods are")
-        yield ("method",), f"no method is called {shown(method)}; {hint}"
+        yield ("method",), f"no method is called {format_value(method)}; {hint}"
 
 
-def _key_mistakes(model: type[Noun], block: Mapping[str, Any]) -> Iterator[Mistake]:
+def _key_mistakes(model: type[StrictModel], block: Mapping[str, Any]) -> Iterator[ConfigError]:
     keys = set(model.model_fields) | ({"epochs"} if "samples_seen" in model.model_fields else set())
     for key, value in block.items():
         if key not in keys:
@@ -103,7 +112,7 @@ def _key_mistakes(model: type[Noun], block: Mapping[str, Any]) -> Iterator[Mista
             yield (key,), "an empty list leaves no run; give it a value"
 
 
-def _axis(model: type[Noun], key: str, value: Any) -> Iterator[tuple[Loc, Any]]:
+def _axis(model: type[StrictModel], key: str, value: Any) -> Iterator[tuple[Loc, Any]]:
     """The values of one key with their places: a list is an axis, unless the field is a list."""
     field = model.model_fields.get(key)
     takes_list = field is not None and "tuple" in str(field.annotation)
@@ -115,7 +124,7 @@ def _axis(model: type[Noun], key: str, value: Any) -> Iterator[tuple[Loc, Any]]:
             yield (key, i), item
 
 
-def _settle_samples_seen(model: type[Noun], values: dict[str, Any]) -> list[Mistake]:
+def _settle_samples_seen(model: type[StrictModel], values: dict[str, Any]) -> list[ConfigError]:
     """`epochs` is a way to say `samples_seen`; two ways to ask for the same run give one id."""
     if "samples_seen" not in model.model_fields:
         return []
@@ -126,7 +135,7 @@ def _settle_samples_seen(model: type[Noun], values: dict[str, Any]) -> list[Mist
     if "samples_seen" in values:
         return [(("epochs",), "says the same as samples_seen; keep one of the two")]
     if not _is_number(epochs) or not epochs > 0:
-        return [(("epochs",), f"must be a number greater than 0, got {shown(epochs)}")]
+        return [(("epochs",), f"must be a number greater than 0, got {format_value(epochs)}")]
     values["samples_seen"] = round(epochs * samples) if _is_number(samples) else 1
     if values["samples_seen"] == 0 and samples:
         return [(("epochs",), f"is too small: {epochs} of {samples} samples is none; raise it")]
@@ -138,18 +147,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e20
 
 
-def _settle_arch(grid: Path, model: type[Noun], values: dict[str, Any]) -> list[Mistake]:
+def _settle_arch(grid: Path, model: type[StrictModel], values: dict[str, Any]) -> list[ConfigError]:
     """A known name stays; a JSON file is read in, since its content decides the result."""
     arch = values.get("arch")
     if not isinstance(arch, str):
-        sentence = f"must be a name or a JSON file, got {shown(arch)}"
+        sentence = f"must be a name or a JSON file, got {format_value(arch)}"
         return [(("arch",), sentence)] if "arch" in values else []
     if not arch.endswith(".json"):
-        if arch in architectures.known():
+        if arch in architectures.known_architectures():
             return []
-        if unfit := architectures.unfit(arch):
+        if unfit := architectures.why_unsupported(arch):
             return [(("arch",), f"{arch!r} {unfit}; take another, such as 'ViT-B-32'")]
-        hint = nearest(arch, architectures.known(), "known are")
+        hint = nearest(arch, architectures.known_architectures(), "known are")
         return [(("arch",), f"no architecture is called {arch!r}; {hint}")]
     if model is Released:
         return [(("arch",), "must be a name, since nobody released weights for a file of yours")]
@@ -160,7 +169,7 @@ def _settle_arch(grid: Path, model: type[Noun], values: dict[str, Any]) -> list[
         why = error.strerror if isinstance(error, OSError) else error
         return [(("arch",), f"{path}: cannot be read ({why}); name a JSON model file")]
     if not isinstance(content, dict):
-        return [(("arch",), f"{path}: must be a mapping, got {shown(content)}")]
+        return [(("arch",), f"{path}: must be a mapping, got {format_value(content)}")]
     found, wrong = validate(Architecture, {**content, "name": path.stem})
     if found is None:
         return [(("arch",), f"{path}: {'.'.join(map(str, at))}: {why}") for at, why in wrong]

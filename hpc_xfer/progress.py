@@ -19,7 +19,7 @@ _SECONDS = 2.0  # between writes: 40,000 runs on a parallel file system stay bel
 
 
 @dataclass
-class Pulse:
+class Liveness:
     """Says that a run is alive, seldom enough to be called for every batch; rank 0 alone does."""
 
     run: RunDir | None = None

@@ -16,8 +16,8 @@ from hpc_xfer import claims, failures
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.leases import Lease
 from hpc_xfer.ledger import Ledger, Submission
-from hpc_xfer.orders import Order
-from hpc_xfer.situations import Situation
+from hpc_xfer.orders import LaunchedStudy
+from hpc_xfer.situations import RunStatus
 from hpc_xfer.slurm import cancel_jobs, current_queue, current_user, is_submitting, release_jobs
 from hpc_xfer.squeue import Queue
 from hpc_xfer.store import RunDir
@@ -27,7 +27,7 @@ _LATE_SECONDS = 90  # an sbatch on another host, whose launcher died, is given 6
 _HELD = "launch failed requeued held"  # what squeue gives as the reason
 
 
-def let_go(queue: Queue, ledger: Ledger, say: Say) -> Queue:
+def release_held(queue: Queue, ledger: Ledger, say: Say) -> Queue:
     """Release what Slurm held since a node could not begin it: nothing else ever would."""
     held = [
         line.job
@@ -48,7 +48,7 @@ def let_go(queue: Queue, ledger: Ledger, say: Say) -> Queue:
     return current_queue()
 
 
-def settle(ledger: Ledger, lease: Lease, say: Say) -> Queue:
+def resolve_intents(ledger: Ledger, lease: Lease, say: Say) -> Queue:
     """Find out what became of intents whose launcher died; returns the queue as it then is.
 
     A job of that name in the queue is ours: adopted. None, and the intent old enough: it never got
@@ -90,7 +90,9 @@ def _is_through(ledger: Ledger, submission: Submission) -> bool:
     return (datetime.now(timezone.utc) - then).total_seconds() > _LATE_SECONDS
 
 
-def bury(order: Order, ledger: Ledger, queue: Queue, now: dict[str, Situation]) -> None:
+def record_lost(
+    order: LaunchedStudy, ledger: Ledger, queue: Queue, now: dict[str, RunStatus]
+) -> None:
     """Say in error.json what a job that was ended from outside could not, and free its runs."""
     for run_id, each in now.items():
         if each.state == "done" or each.held:
@@ -114,10 +116,10 @@ def _free(folder: RunDir, queue: Queue) -> None:
         claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
 
 
-def _count_hits(order: Order, ledger: Ledger, run_id: str) -> None:
+def _count_hits(order: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
     known = {(hit["node"], hit["job"]) for hit in ledger.hits}
     for past in (failures.read(order.store.run(run_id)) or {}).get("history", []):
         key = (past["node"], past["job"])
-        if past["class"] in failures.OF_NODES and all(key) and key not in known:
+        if past["class"] in failures.NODE_RELATED and all(key) and key not in known:
             ledger.hit(order.asked.name, past["node"], past["class"], past["job"])
             known.add(key)

@@ -11,34 +11,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpc_xfer import cli, collect, prepare, report, submit
-from hpc_xfer.config import site as sites
+from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
-from hpc_xfer.handed import Handed
-from hpc_xfer.orders import Order
+from hpc_xfer.handed import SubmitReport
+from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.plan import Plan
 from hpc_xfer.slurm import REQUEUE_EXIT_CODE
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
-from hpc_xfer.system.job_environment import restarts
+from hpc_xfer.system.job_environment import restart_count
 
 _RESTARTS = 20  # of a relay that Slurm or the store did not let do its work
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    site_file = sites.find(args.site)
-    site = sites.load(args.site)
+    site_file = find_site_file(args.site)
+    site = load_site(args.site)
     store = Store(args.store)
     try:
         asked, whole = prepare.launched(store, args.study)
         try:
             if site.slurm.jobs_may_submit:
-                order = Order(asked, whole, store, site, site_file and site_file.resolve())
-                _tell(submit.hand_in(order, "relay", print))
+                order = LaunchedStudy(asked, whole, store, site, site_file and site_file.resolve())
+                _tell(submit.submit_missing(order, "relay", print))
         finally:  # what there is, whatever Slurm says
             _collect(asked, whole, store)
     except (SlurmError, StoreError, ClaimLost) as error:
-        if restarts() >= _RESTARTS:
+        if restart_count() >= _RESTARTS:
             raise
         print(f"{error}\nthis relay tries again", flush=True)
         return REQUEUE_EXIT_CODE
@@ -52,7 +52,7 @@ def _collect(asked: Study, whole: Plan, store: Store) -> None:
     print(f"report: {report.write(asked, folder)}")
 
 
-def _tell(handed: Handed) -> None:
+def _tell(handed: SubmitReport) -> None:
     print(
         f"submitted {handed.runs} runs in {len(handed.submitted)} jobs; {handed.live} were in the "
         f"queue; {handed.unfit} wait for room; {len(handed.given_up)} given up, "

@@ -16,14 +16,14 @@ from typing import Any
 
 from hpc_xfer.config.recipes import Finetune
 from hpc_xfer.plan import Plan, Run
-from hpc_xfer.situations import Situation
+from hpc_xfer.situations import RunStatus
 
 Group = tuple[str, str]  # data set and shots
-Kind = tuple[str, ...]  # of runs that take about as long, per sample
+WorkKind = tuple[str, ...]  # of runs that take about as long, per sample
 
 
 @dataclass(frozen=True)
-class Left:
+class TimeLeft:
     """Seconds until the end; None where nothing tells."""
 
     whole: float | None
@@ -31,7 +31,7 @@ class Left:
     groups: Mapping[Group, float | None]
 
 
-def forecast(plan: Plan, now: Mapping[str, Situation]) -> Left:
+def forecast(plan: Plan, now: Mapping[str, RunStatus]) -> TimeLeft:
     """Runs that failed, and those behind them, are not waited for."""
     typical = _typical(plan, now)
     work: dict[Group, float] = defaultdict(float)  # seconds of one process
@@ -52,7 +52,7 @@ def forecast(plan: Plan, now: Mapping[str, Situation]) -> Left:
         if each.state == "running":
             jobs[group].add(str(each.element.job if each.element else run.id))
     processes += sum(map(len, jobs.values()))
-    return Left(
+    return TimeLeft(
         max(longest, whole / processes) if processes else None,
         processes,
         {group: work[group] / len(at) for group, at in jobs.items()},
@@ -70,7 +70,7 @@ def of_beat(beat: Mapping[str, Any]) -> float | None:
     return None if left is None else max(0.0, left - (time.time() - beat["time"]))
 
 
-def _seconds(run: Run, each: Situation, typical: Mapping[Kind, float], most: float) -> float:
+def _seconds(run: Run, each: RunStatus, typical: Mapping[WorkKind, float], most: float) -> float:
     """That a run still needs; `most` is what the grid grants it."""
     if each.state in ("done", "failed", "blocked"):
         return 0.0
@@ -81,10 +81,10 @@ def _seconds(run: Run, each: Situation, typical: Mapping[Kind, float], most: flo
     return most if rate is None else min(most, rate * _units(run))
 
 
-def _typical(plan: Plan, now: Mapping[str, Situation]) -> dict[Kind, float]:
+def _typical(plan: Plan, now: Mapping[str, RunStatus]) -> dict[WorkKind, float]:
     """Mean seconds per unit of the finished runs of each kind."""
-    seconds: dict[Kind, float] = defaultdict(float)
-    units: dict[Kind, int] = defaultdict(int)
+    seconds: dict[WorkKind, float] = defaultdict(float)
+    units: dict[WorkKind, int] = defaultdict(int)
     for run in plan.runs:
         took = now[run.id].seconds
         if took is not None:
@@ -93,7 +93,7 @@ def _typical(plan: Plan, now: Mapping[str, Situation]) -> dict[Kind, float]:
     return {kind: seconds[kind] / units[kind] for kind in seconds}
 
 
-def _kind(run: Run) -> Kind:
+def _kind(run: Run) -> WorkKind:
     if run.kind == "finetune":
         return group_of(run)
     return (run.kind, str(run.spec["method"]), str(run.columns["arch"]))

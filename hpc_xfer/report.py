@@ -14,10 +14,10 @@ from pathlib import Path
 
 from hpc_xfer import answer, cli, figures, page, study, tables
 from hpc_xfer.averages import Average, read_averages, read_scores
-from hpc_xfer.config import site
+from hpc_xfer.config.site import load_site
 from hpc_xfer.curves import shots_text
-from hpc_xfer.figures import Drawn
-from hpc_xfer.gains import gains
+from hpc_xfer.figures import FigureFile
+from hpc_xfer.gains import paired_differences
 from hpc_xfer.store import StudyDir
 from hpc_xfer.study import Study
 from hpc_xfer.system import atomic_files
@@ -86,7 +86,7 @@ def _answer(found: _Tables) -> Iterator[str]:
     if not found.cells:
         yield page.paragraph("No cell is complete yet, so there is no answer.", "lead")
         return
-    differences = gains(read_scores(found.cells), found.averages)
+    differences = paired_differences(read_scores(found.cells), found.averages)
     for sentence in answer.sentences(found.averages, differences):
         yield page.paragraph(sentence, "lead")
     main = answer.main_matrices(found.averages)
@@ -111,7 +111,7 @@ def _matrix(matrix: answer.Matrix) -> str:
     return title + page.table(header, rows) + page.paragraph(signs.strip(), "soft")
 
 
-def _figures(drawn: Sequence[Drawn]) -> Iterator[str]:
+def _figures(drawn: Sequence[FigureFile]) -> Iterator[str]:
     if drawn:
         yield "<h2>Figures</h2>"
     for figure in drawn:
@@ -229,8 +229,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.add_grid_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the paths as JSON")
     args = parser.parse_args(argv)
-    asked = study.load(args.grid)
-    folder = cli.store_of(args.store, site.load(args.site)).study(asked.name)
+    asked = study.load_study(args.grid)
+    folder = cli.store_of(args.store, load_site(args.site)).study(asked.name)
     written = write(asked, folder)
     if args.json:
         told = {"schema": 1, "study": asked.name, "report": str(written)}

@@ -19,7 +19,7 @@ from hpc_xfer.system.terminal import shown
 
 if TYPE_CHECKING:  # these load torch
     from hpc_xfer.data.inputs import Input
-    from hpc_xfer.data.packing import Packed
+    from hpc_xfer.data.packing import PackResult
     from hpc_xfer.data.reencoding import Reencoding
 
 
@@ -53,13 +53,13 @@ def characters(args: argparse.Namespace) -> int:
 
 def make(args: argparse.Namespace) -> int:
     """An image folder, a table or a torchvision data set to shuffled shards."""
-    from hpc_xfer.data.packing import Packing, pack
+    from hpc_xfer.data.packing import PackOptions, pack
     from hpc_xfer.data.reencoding import QUALITY, Reencoding
 
     small = None
     if args.short_side or args.quality:
         small = Reencoding(args.short_side, args.quality or QUALITY)
-    packing = Packing(args.per_shard, args.shard_mb, args.seed, small)
+    packing = PackOptions(args.per_shard, args.shard_mb, args.seed, small)
     with shown("packing") as progress:
         found = pack(
             args.out, _input(args, small), packing, args.workers, args.max_broken, progress
@@ -103,10 +103,10 @@ def check(args: argparse.Namespace) -> int:
     return 1 if found.problems else 0
 
 
-def _render(rendered: "Input", folder: Path, workers: int) -> "Packed":
-    from hpc_xfer.data.packing import MADE, Packing, pack, remove_shards
+def _render(rendered: "Input", folder: Path, workers: int) -> "PackResult":
+    from hpc_xfer.data.packing import MADE, PackOptions, pack, remove_shards
 
-    packing = Packing(seed=None)  # they are shuffled already
+    packing = PackOptions(seed=None)  # they are shuffled already
     made = atomic_files.read_json(folder / MADE)
     if isinstance(made, dict) and made.get("call") != packing.call(rendered):
         if "characters" not in made.get("call", {}).get("input", {"characters": None}):
@@ -138,7 +138,7 @@ def _say(args: argparse.Namespace, line: str) -> None:
         print(line)
 
 
-def _contents(packed: "Packed") -> str:
+def _contents(packed: "PackResult") -> str:
     broken = f", {packed.broken:,} broken ones left out" if packed.broken else ""
     return f"{_count(packed.index)}{broken}{'' if packed.fresh else ', made before'}"
 

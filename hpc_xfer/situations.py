@@ -14,11 +14,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from hpc_xfer import claims, failures, progress
-from hpc_xfer.failures import PASSING
+from hpc_xfer.failures import TRANSIENT
 from hpc_xfer.ledger import Element, Ledger
 from hpc_xfer.plan import Plan, Run
 from hpc_xfer.slurm import current_user, ended_jobs, jobs_are_private
-from hpc_xfer.squeue import NEVER_SATISFIED, Line, Queue
+from hpc_xfer.squeue import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.store import Store
 
 State = Literal["done", "running", "pending", "blocked", "failed", "lost", "missing"]
@@ -39,14 +39,14 @@ _ENDS = {
 
 
 @dataclass(frozen=True)
-class Situation:
+class RunStatus:
     """`why`: Slurm's reason of a pending run, the class of a failed or lost one, what blocks."""
 
     state: State
     why: str = ""
     message: str = ""
     element: Element | None = None
-    line: Line | None = None
+    line: QueueLine | None = None
     progress: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     seconds: float | None = None  # that it took, if it is done
@@ -63,10 +63,10 @@ class Situation:
     @property
     def passing(self) -> bool:
         """Whether another attempt may heal it, as far as its kind tells."""
-        return self.state == "lost" or (self.state == "failed" and self.why in PASSING)
+        return self.state == "lost" or (self.state == "failed" and self.why in TRANSIENT)
 
 
-def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dict[str, Situation]:
+def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dict[str, RunStatus]:
     """Every run's situation; parents are looked at before their children.
 
     Args:
@@ -74,11 +74,11 @@ def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dic
     """
     there = present(store)
     hidden = _hidden(ledger, queue) if queue is not None else set()
-    found: dict[str, Situation] = {}
+    found: dict[str, RunStatus] = {}
     for run in plan.runs:
         if run.id in there and (record := store.result(run.id, run.kind)) is not None:
             seconds = record.get("timing", {}).get("seconds")
-            found[run.id] = Situation("done", seconds=seconds)
+            found[run.id] = RunStatus("done", seconds=seconds)
             continue
         if queue is None:
             now = _unasked(run, run.id in there, store, ledger)
@@ -88,9 +88,9 @@ def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dic
     return found
 
 
-def refined(
+def with_accounting(
     plan: Plan, store: Store, ledger: Ledger, queue: Queue
-) -> tuple[dict[str, Situation], Queue]:
+) -> tuple[dict[str, RunStatus], Queue]:
     """As `survey`, with what accounting knows of jobs that Slurm has forgotten."""
     now = survey(plan, store, ledger, queue)
     unclear = {
@@ -114,7 +114,7 @@ def present(store: Store) -> set[str]:
         return set()
 
 
-def how_it_ended(line: Line | None) -> str:
+def how_it_ended(line: QueueLine | None) -> str:
     """Our class for what Slurm says of a job that is over; `killed` where it says nothing."""
     if line is None or line.live:
         return "killed"
@@ -125,7 +125,7 @@ def how_it_ended(line: Line | None) -> str:
 
 def _of(
     run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue, hidden: set[str]
-) -> Situation:
+) -> RunStatus:
     elements = ledger.of_run.get(run.id, [])
     for element in reversed(elements):
         line = queue.lines.get(element.job or "")
@@ -139,15 +139,15 @@ def _of(
     last = elements[-1] if elements else None
     line = queue.lines.get(last.job or "") if last else None
     if error is not None and not _is_older(error, last):
-        return Situation("failed", error["class"], error["message"], last, line, error=error)
+        return RunStatus("failed", error["class"], error["message"], last, line, error=error)
     if last is None or last.job is None or last.submission.over is not None:
-        return Situation("missing", element=last)
+        return RunStatus("missing", element=last)
     if last.index in last.submission.cancelled:
-        return Situation("missing", "cancelled", element=last, line=line)
+        return RunStatus("missing", "cancelled", element=last, line=line)
     how = how_it_ended(line)
     state: State = "missing" if how in ("cancelled", "dependency") else "lost"
     told = f"job {last.job} ended without a result of this run"
-    return Situation(state, how, told, last, line)
+    return RunStatus(state, how, told, last, line)
 
 
 def _is_older(error: Mapping[str, Any], last: Element | None) -> bool:
@@ -162,22 +162,22 @@ def _is_older(error: Mapping[str, Any], last: Element | None) -> bool:
     return bool(error["time"] < datetime.fromisoformat(last.submission.time).timestamp())
 
 
-def _live(run: Run, begun: bool, store: Store, element: Element, line: Line) -> Situation:
+def _live(run: Run, begun: bool, store: Store, element: Element, line: QueueLine) -> RunStatus:
     """Its element is in the queue: at work on this run, or not yet."""
     if line.state == "PENDING" or not begun:
         behind = element.behind if line.state != "PENDING" else 0
         why = f"behind {behind} of its pack" if behind else line.reason
-        return Situation("pending", why, element=element, line=line)
+        return RunStatus("pending", why, element=element, line=line)
     folder = store.run(run.id)
     claim = claims.holder(folder) or {}
     if claim.get("slurm_job") == element.job:
         error = failures.read(folder)
         if error is not None and error["job"] == element.job and error["time"] >= claim["time"]:
             what = (error["class"], error["message"], element, line)
-            return Situation("failed", *what, error=error)
+            return RunStatus("failed", *what, error=error)
         if not claim.get("released"):
-            return Situation("running", element=element, line=line, progress=progress.read(folder))
-    return Situation("pending", "behind others of its pack", element=element, line=line)
+            return RunStatus("running", element=element, line=line, progress=progress.read(folder))
+    return RunStatus("pending", "behind others of its pack", element=element, line=line)
 
 
 def _hidden(ledger: Ledger, queue: Queue) -> set[str]:
@@ -191,48 +191,48 @@ def _hidden(ledger: Ledger, queue: Queue) -> set[str]:
     return others if others and jobs_are_private() else set()
 
 
-def _out_of_sight(run: Run, begun: bool, store: Store, last: Element) -> Situation:
+def _out_of_sight(run: Run, begun: bool, store: Store, last: Element) -> RunStatus:
     """It is left to who submitted it: their relay and their launches see its end."""
     folder = store.run(run.id)
     whose = f"job {last.job} of {last.submission.user}, which Slurm does not show"
     if begun and claims.is_alive(folder):
-        return Situation("running", whose, element=last, progress=progress.read(folder))
+        return RunStatus("running", whose, element=last, progress=progress.read(folder))
     error = failures.read(folder) if begun else None
     if error is not None and not _is_older(error, last):
-        return Situation("failed", error["class"], error["message"], last, error=error)
-    return Situation("pending", whose, element=last)
+        return RunStatus("failed", error["class"], error["message"], last, error=error)
+    return RunStatus("pending", whose, element=last)
 
 
-def _unasked(run: Run, begun: bool, store: Store, ledger: Ledger) -> Situation:
+def _unasked(run: Run, begun: bool, store: Store, ledger: Ledger) -> RunStatus:
     """What the store alone can tell."""
     folder, elements = store.run(run.id), ledger.of_run.get(run.id, [])
     last = elements[-1] if elements else None
     if begun and claims.is_alive(folder):
-        return Situation("running", element=last, progress=progress.read(folder))
+        return RunStatus("running", element=last, progress=progress.read(folder))
     error = failures.read(folder) if begun else None
     if error is not None:
-        return Situation("failed", error["class"], error["message"], last, error=error)
+        return RunStatus("failed", error["class"], error["message"], last, error=error)
     if last is None or last.submission.over is not None:
-        return Situation("missing", element=last)
-    return Situation("pending", "Slurm does not answer", element=last)
+        return RunStatus("missing", element=last)
+    return RunStatus("pending", "Slurm does not answer", element=last)
 
 
-def _elsewhere(run: Run, store: Store) -> Situation | None:
+def _elsewhere(run: Run, store: Store) -> RunStatus | None:
     """A launch on some machine, without Slurm, works on it."""
     folder = store.run(run.id)
     claim = claims.holder(folder)
     if claim is None or claim["slurm_job"] is not None or not claims.is_alive(folder):
         return None
     where = f"process {claim['pid']} on {claim['host']}"
-    return Situation("running", where, progress=progress.read(folder))
+    return RunStatus("running", where, progress=progress.read(folder))
 
 
-def _behind_parents(run: Run, now: Situation, found: Mapping[str, Situation]) -> Situation:
+def _behind_parents(run: Run, now: RunStatus, found: Mapping[str, RunStatus]) -> RunStatus:
     """A run that is neither done nor live, and whose parent will not be done by itself."""
     if now.state in ("running", "pending", "failed"):
         return now
     for parent in run.parents:
         state = found[parent.id].state
         if state in ("failed", "blocked"):
-            return Situation("blocked", f"parent {parent.id} {state}", element=now.element)
+            return RunStatus("blocked", f"parent {parent.id} {state}", element=now.element)
     return now

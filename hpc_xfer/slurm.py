@@ -24,14 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.config.node_layout import layout
+from hpc_xfer.config.node_layout import spread_over_nodes
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.squeue import (
     ACCOUNTED,
     FIELDS,
-    Line,
     Queue,
+    QueueLine,
     minutes_of,
     read_accounting,
     read_queue,
@@ -231,7 +231,7 @@ def _job_in(said: str) -> str:
 
 def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
     place = _place(request, slurm)
-    nodes, tasks = layout(request.tasks, slurm.gpus_per_node) if request.gpus else (1, 1)
+    nodes, tasks = spread_over_nodes(request.tasks, slurm.gpus_per_node) if request.gpus else (1, 1)
     cpus = slurm.relay.cpus if request.relay else slurm.cpus_per_gpu
     minutes = max(1, math.ceil(request.minutes))
     if slurm.max_minutes is not None:
@@ -453,9 +453,9 @@ def release_jobs(jobs: Collection[str]) -> None:
         ask(["scontrol", "release", ",".join(some)])
 
 
-def ended_jobs(jobs: Collection[str]) -> dict[str, Line]:
+def ended_jobs(jobs: Collection[str]) -> dict[str, QueueLine]:
     """What accounting knows of jobs that are over; nothing where there is none or it is dead."""
-    found: dict[str, Line] = {}
+    found: dict[str, QueueLine] = {}
     for some in portions(sorted({job.split("_")[0] for job in jobs})):
         command = ["sacct", "-n", "-P", "-X", "-j", ",".join(some)]
         text = ask_optional([*command, "-o", ACCOUNTED])

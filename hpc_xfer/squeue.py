@@ -15,7 +15,7 @@ ACCOUNTED = "JobID,JobIDRaw,State,NodeList,Elapsed,JobName"
 
 
 @dataclass(frozen=True)
-class Line:
+class QueueLine:
     """A job or an element of an array, as squeue or sacct shows it."""
 
     job: str  # 1234, or 1234_5 for an element
@@ -38,23 +38,23 @@ class Line:
 class Queue:
     """One look at the queue. `lines` are ours, also those that ended not long ago."""
 
-    lines: Mapping[str, Line] = field(default_factory=dict)
+    lines: Mapping[str, QueueLine] = field(default_factory=dict)
     mine: int = 0  # live elements of this user
     everybodys: int = 0  # elements of all users, with the ended ones that count in MaxJobCount
     mine_by_qos: Mapping[str, int] = field(default_factory=dict)
 
-    def with_ended(self, lines: Mapping[str, Line]) -> "Queue":
+    def with_ended(self, lines: Mapping[str, QueueLine]) -> "Queue":
         """The same, with what accounting knows of jobs that the queue has forgotten."""
         return replace(self, lines={**lines, **self.lines})
 
-    def named(self, name: str, user: str) -> list[Line]:
+    def named(self, name: str, user: str) -> list[QueueLine]:
         """Jobs of that name that are this user's: anybody may give a job any name."""
         return [each for each in self.lines.values() if (each.name, each.user) == (name, user)]
 
 
 def read_queue(text: str, me: str, mark: str = "") -> Queue:
     """The queue from squeue's text; of other users what has names like ours."""
-    lines: dict[str, Line] = {}
+    lines: dict[str, QueueLine] = {}
     mine: Counter[str] = Counter()
     everybodys = 0
     for row in f"\n{text}".split(f"\n{mark}"):
@@ -63,7 +63,7 @@ def read_queue(text: str, me: str, mark: str = "") -> Queue:
             continue
         main, index, raw, state, user, qos, nodes, elapsed, reason, name = parts
         job = main if index == "N/A" else f"{main}_{index}"
-        line = Line(job, raw, name, state, user, nodes, elapsed, reason, qos)
+        line = QueueLine(job, raw, name, state, user, nodes, elapsed, reason, qos)
         everybodys += 1
         mine[qos] += line.live and user == me
         if user == me or _OURS.fullmatch(name):
@@ -84,10 +84,10 @@ def minutes_of(text: str) -> float | None:
     return int(days or 0) * 1440 + hours * 60 + minutes + seconds / 60
 
 
-def read_accounting(text: str) -> dict[str, Line]:
+def read_accounting(text: str) -> dict[str, QueueLine]:
     """Lines from sacct's text; a condensed row of elements that never began is a line for each."""
-    alone: dict[str, Line] = {}
-    condensed: dict[str, Line] = {}
+    alone: dict[str, QueueLine] = {}
+    condensed: dict[str, QueueLine] = {}
     for row in text.splitlines():
         parts = row.split("|", 5)
         if len(parts) < 6:
@@ -98,7 +98,7 @@ def read_accounting(text: str) -> dict[str, Line]:
         reason = NEVER_SATISFIED if state == "CANCELLED" and not nodes else ""
         word = state.split(" ")[0]  # CANCELLED by 1000
         for each in _expanded(job):
-            line = Line(each, raw, name, word, nodes=nodes, elapsed=elapsed, reason=reason)
+            line = QueueLine(each, raw, name, word, nodes=nodes, elapsed=elapsed, reason=reason)
             (condensed if "[" in job else alone)[each] = line
     return condensed | alone
 

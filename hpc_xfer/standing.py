@@ -9,14 +9,14 @@ from hpc_xfer import names, situations
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.ledger import Ledger
 from hpc_xfer.plan import Plan
-from hpc_xfer.situations import STATES, Situation
+from hpc_xfer.situations import STATES, RunStatus
 from hpc_xfer.slurm import current_queue
-from hpc_xfer.squeue import Line, Queue
+from hpc_xfer.squeue import Queue, QueueLine
 from hpc_xfer.store import Store
 
 
 @dataclass(frozen=True)
-class Standing:
+class StudySnapshot:
     """One look at a study."""
 
     name: str
@@ -25,7 +25,7 @@ class Standing:
     ledger: Ledger
     queue: Queue | None
     silence: str  # why Slurm was not asked, or did not answer
-    now: Mapping[str, Situation]
+    now: Mapping[str, RunStatus]
     labels: Mapping[str, str]
 
     @property
@@ -34,7 +34,7 @@ class Standing:
         return {state: found[state] for state in STATES}
 
     @property
-    def relay(self) -> Line | None:
+    def relay(self) -> QueueLine | None:
         """The job that keeps the study going, if it is in the queue."""
         for submission in self.ledger.of_study(self.name):
             line = self.queue.lines.get(submission.job or "") if self.queue else None
@@ -43,16 +43,16 @@ class Standing:
         return None
 
 
-def look(whole: Plan, store: Store, name: str) -> Standing:
+def take_snapshot(whole: Plan, store: Store, name: str) -> StudySnapshot:
     """Store, ledger and queue as they are now."""
     ledger = ledgers.read(store)
     queue, silence = _queue(ledger)
     if queue is None:
         now = situations.survey(whole, store, ledger, None)
     else:
-        now, queue = situations.refined(whole, store, ledger, queue)
+        now, queue = situations.with_accounting(whole, store, ledger, queue)
     labels = names.pretrain_labels(whole.of("pretrain"))
-    return Standing(name, whole, store, ledger, queue, silence, now, labels)
+    return StudySnapshot(name, whole, store, ledger, queue, silence, now, labels)
 
 
 def _queue(ledger: Ledger) -> tuple[Queue | None, str]:

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpc_xfer import board, cli, explain, plan, rehearsal, remaining, study
-from hpc_xfer.config import site as sites
+from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import StudyError
 from hpc_xfer.plan import Plan, Run
-from hpc_xfer.situations import Situation
-from hpc_xfer.standing import Standing, look
+from hpc_xfer.situations import RunStatus
+from hpc_xfer.standing import StudySnapshot, take_snapshot
 from hpc_xfer.store import Store
 from hpc_xfer.system import terminal
 
 
-def as_json(seen: Standing) -> dict[str, Any]:
+def as_json(seen: StudySnapshot) -> dict[str, Any]:
     """For scripts: every run by its id."""
     left = remaining.forecast(seen.whole, seen.now)
     return {
@@ -35,7 +35,7 @@ def as_json(seen: Standing) -> dict[str, Any]:
     }
 
 
-def _one(each: Situation) -> dict[str, Any]:
+def _one(each: RunStatus) -> dict[str, Any]:
     told: dict[str, Any] = {"state": each.state, "why": each.why, "message": each.message}
     told["job"] = each.element.job if each.element else None
     told["node"] = each.line.nodes if each.line else None
@@ -48,14 +48,14 @@ def _one(each: Situation) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    asked = study.load(args.grid)
-    store = cli.store_of(args.store, sites.load(args.site))
+    asked = study.load_study(args.grid)
+    store = cli.store_of(args.store, load_site(args.site))
     if args.rehearsal:
         asked, store = rehearsal.last(asked, store)
-    whole = plan.make(asked)
+    whole = plan.make_plan(asked)
     if args.watch:
         return _watch(whole, store, asked.name, args.every)
-    seen = look(whole, store, asked.name)
+    seen = take_snapshot(whole, store, asked.name)
     if args.why:
         return _print(explain.why(seen, _run(whole, args.why)))
     if args.job:
@@ -86,7 +86,7 @@ def _watch(whole: Plan, store: Store, name: str, every: float) -> int:
 
     with Live(console=terminal.console(), auto_refresh=False) as live:
         while True:
-            seen = look(whole, store, name)
+            seen = take_snapshot(whole, store, name)
             live.update(board.render(seen), refresh=True)
             if not any(each.live for each in seen.now.values()) and seen.relay is None:
                 return 1 if seen.counts["failed"] else 0

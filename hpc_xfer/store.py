@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.errors import StoreError
-from hpc_xfer.plan import Kind, Plan, Run
+from hpc_xfer.plan import Plan, Run, RunKind
 from hpc_xfer.system import atomic_files
 
 SCHEMA = 1
@@ -234,11 +234,11 @@ class Store:
     def is_done(self, run: Run) -> bool:
         return self.is_finished(run.id, run.kind)
 
-    def is_finished(self, run_id: str, kind: Kind) -> bool:
+    def is_finished(self, run_id: str, kind: RunKind) -> bool:
         """Whether there is a whole record and, for a pre-training, its product."""
         return self.result(run_id, kind) is not None
 
-    def result(self, run_id: str, kind: Kind) -> dict[str, Any] | None:
+    def result(self, run_id: str, kind: RunKind) -> dict[str, Any] | None:
         """The record of a run that needs nothing more."""
         if kind == "pretrain" and not self.run(run_id).encoder.exists():
             return None
@@ -261,7 +261,7 @@ class Store:
         elif there != content:
             raise StoreError(f"{path}: is not the recipe of run {run.id}; move that folder away")
 
-    def write_batch(self, study: str, batch: Batch, resources: dict[str, Any]) -> Path:
+    def write_batch(self, study: str, batch: JobArray, resources: dict[str, Any]) -> Path:
         """What workers need to execute its packs; resources may differ from launch to launch."""
         path = self.study(study).batch(batch.id)
         content = {"schema": SCHEMA, **batch.manifest(resources)}

@@ -16,13 +16,13 @@ from pydantic import Field, field_validator
 from hpc_xfer.config import yaml_document
 from hpc_xfer.config.recipes import Finetune, Pretrain, points
 from hpc_xfer.config.resources import FinetuneResources, Resources
-from hpc_xfer.config.schema import Mistake, Noun, validate
+from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
 from hpc_xfer.finetune_grid import all_trials
 from hpc_xfer.pretrain_grid import PretrainGrid, too_many
 
 
-class _Head(Noun):
+class _Head(StrictModel):
     """The top level, with the two grids still raw."""
 
     name: str
@@ -58,7 +58,7 @@ class Study:
     rehearsal: bool = False  # see rehearsal.py
 
 
-def load(path: Path, text: str | None = None) -> Study:
+def load_study(path: Path, text: str | None = None) -> Study:
     """Read a grid file.
 
     Args:
@@ -67,7 +67,7 @@ def load(path: Path, text: str | None = None) -> Study:
     Raises:
         StudyError: one line per mistake, with file, line, key path and the way out.
     """
-    doc = yaml_document.load(path, text)
+    doc = yaml_document.load_yaml(path, text)
     head, mistakes = validate(_Head, doc.data)
     pretrains = PretrainGrid(doc)
     for i, block in _mappings(doc.data.get("pretrain")):
@@ -101,7 +101,7 @@ def _mappings(blocks: Any) -> Iterator[tuple[int, dict[str, Any]]]:
             yield i, block
 
 
-def _missing_minutes(resources: FinetuneResources, trials: list[Finetune]) -> list[Mistake]:
+def _missing_minutes(resources: FinetuneResources, trials: list[Finetune]) -> list[ConfigError]:
     if not isinstance(resources.minutes, Mapping):
         return []
     missing = {str(trial.shots) for trial in trials} - set(resources.minutes)

@@ -15,16 +15,16 @@ from typing import Any, Literal
 
 from hpc_xfer import batches, claims, failures, lock, prepare, reconcile, situations
 from hpc_xfer import ledger as ledgers
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.errors import SlurmError, SubmitLimit
-from hpc_xfer.handed import Handed
-from hpc_xfer.lanes import Lanes
+from hpc_xfer.handed import SubmitReport
+from hpc_xfer.lanes import ConcurrencyLimit
 from hpc_xfer.leases import Lease
 from hpc_xfer.ledger import Element, Ledger, Submission
-from hpc_xfer.orders import Order, relay_request, request_of
+from hpc_xfer.orders import LaunchedStudy, relay_request, request_of
 from hpc_xfer.plan import Pack, Plan, Run
 from hpc_xfer.reconcile import Say
-from hpc_xfer.situations import Situation
+from hpc_xfer.situations import RunStatus
 from hpc_xfer.slurm import (
     Limits,
     Request,
@@ -34,7 +34,7 @@ from hpc_xfer.slurm import (
     submit_job,
     submit_limits,
 )
-from hpc_xfer.squeue import Line, Queue
+from hpc_xfer.squeue import Queue, QueueLine
 from hpc_xfer.system import provenance
 
 # relay: what failed for passing reasons, a few times; launch: again, now that a person asks;
@@ -44,7 +44,7 @@ _REFUSALS = 3  # in a row, with nothing taken: then it is the site file, not a b
 _FULL_MINUTES = 10  # until the relay looks again, where the queue is full of other jobs
 
 
-def hand_in(order: Order, retry: Retry, say: Say) -> Handed:
+def submit_missing(order: LaunchedStudy, retry: Retry, say: Say) -> SubmitReport:
     """Submit what is missing; see `Retry`.
 
     Raises:
@@ -59,38 +59,38 @@ def hand_in(order: Order, retry: Retry, say: Say) -> Handed:
     with lock.held(order.store, waiting) as lease:
         if retry == "relay" and order.store.study(order.asked.name).cancelled.exists():
             say("the study was cancelled; launching it again goes on")  # a requeue crossed that
-            return Handed()
+            return SubmitReport()
         ledger = ledgers.read(order.store)
         if retry != "relay":
             _begin(order, ledger)
-        queue = reconcile.let_go(reconcile.settle(ledger, lease, say), ledger, say)
-        now, queue = situations.refined(order.whole, order.store, ledger, queue)
+        queue = reconcile.release_held(reconcile.resolve_intents(ledger, lease, say), ledger, say)
+        now, queue = situations.with_accounting(order.whole, order.store, ledger, queue)
         lease.renew()
-        reconcile.bury(order, ledger, queue, now)
-        return _Wave(order, retry, ledger, queue, now, lease, say).submit()
+        reconcile.record_lost(order, ledger, queue, now)
+        return Submitter(order, retry, ledger, queue, now, lease, say).submit()
 
 
-def _begin(order: Order, ledger: Ledger) -> None:
+def _begin(order: LaunchedStudy, ledger: Ledger) -> None:
     """Under the lock, so that no relay reads one half of what is written, or writes over it."""
     prepare.prepare(order.asked, order.whole, order.store)
     ledger.note(order.asked.name, "launch", on="slurm", **provenance.code())
 
 
 @dataclass
-class _Wave:
+class Submitter:
     """One pass over what is to be submitted."""
 
-    order: Order
+    order: LaunchedStudy
     retry: Retry
     ledger: Ledger
     queue: Queue
-    now: dict[str, Situation]
+    now: dict[str, RunStatus]
     lease: Lease
     say: Say
-    handed: Handed = field(default_factory=Handed)
+    handed: SubmitReport = field(default_factory=SubmitReport)
     refusals: list[SlurmError] = field(default_factory=list)
 
-    def submit(self) -> Handed:
+    def submit(self) -> SubmitReport:
         order, handed = self.order, self.handed
         handed.live = sum(each.held for each in self.now.values())
         todo = self._todo()
@@ -98,7 +98,7 @@ class _Wave:
         self.room = limits.room
         if self.room is not None:
             self.room -= 0 if self._relay_line() else 1  # one is the relay's
-        self.lanes = Lanes(order, self.ledger, self.queue)
+        self.lanes = ConcurrencyLimit(order, self.ledger, self.queue)
         self.jobs = {  # of parents that are in the queue
             run_id: each.element.job
             for run_id, each in self.now.items()
@@ -133,7 +133,7 @@ class _Wave:
         settled = {run_id for run_id, each in self.now.items() if each.state == "done" or each.held}
         return self.order.whole.without(settled | gone)
 
-    def _against(self, run: Run, each: Situation) -> str:
+    def _against(self, run: Run, each: RunStatus) -> str:
         """Why a run is not submitted again; nothing if it is."""
         if self.retry == "all" or each.state == "blocked":
             return ""
@@ -149,7 +149,7 @@ class _Wave:
         tries = self._tries(run)
         return f"{told} ({tries} jobs without progress)" if tries > self._retries else ""
 
-    def _is_in_vain(self, run: Run, each: Situation) -> bool:
+    def _is_in_vain(self, run: Run, each: RunStatus) -> bool:
         """Whether the same again would end in the same way."""
         if each.why == "out of memory":
             times = failures.count(failures.read(self.order.store.run(run.id)), each.why)
@@ -181,14 +181,14 @@ class _Wave:
         pack = self.ledger.packs(element.submission)[element.index]
         return any(element.job in claims.jobs(self.order.store.run(run)) for run in pack)
 
-    def _parts(self, todo: Plan, limits: Limits) -> Iterator[tuple[Batch, float | None]]:
+    def _parts(self, todo: Plan, limits: Limits) -> Iterator[tuple[JobArray, float | None]]:
         """Batches as large as an array may be, with the memory that their runs need."""
-        for batch in batches.cut(todo):
+        for batch in batches.cut_into_arrays(todo):
             for memory, packs in self._by_memory(batch).items():
-                for part in Batch(tuple(packs)).parts(limits.array):
+                for part in JobArray(tuple(packs)).parts(limits.array):
                     yield part, memory
 
-    def _by_memory(self, batch: Batch) -> dict[float | None, list[Pack]]:
+    def _by_memory(self, batch: JobArray) -> dict[float | None, list[Pack]]:
         """Packs apart that ran out of memory: they get twice as much each time."""
         found: dict[float | None, list[Pack]] = {}
         for pack in batch.packs:
@@ -206,15 +206,15 @@ class _Wave:
             return None
         return min(settings.memory_per_gpu * 2.0**times, settings.max_memory_per_gpu)
 
-    def _hand(self, what: tuple[Batch, float | None]) -> None:
+    def _hand(self, what: tuple[JobArray, float | None]) -> None:
         """Submit a batch, or as much of it as there is room for."""
         batch, memory = what
         if self.room is not None and self.room < len(batch.packs):
-            left = Batch(batch.packs[max(0, self.room) :])
+            left = JobArray(batch.packs[max(0, self.room) :])
             self.handed.unfit += len(list(left.runs))
             if self.room < 1:
                 return
-            batch = Batch(batch.packs[: self.room])
+            batch = JobArray(batch.packs[: self.room])
         parents = [parent.id for parent in batch.parents if self.now[parent.id].state != "done"]
         if any(parent in self.handed.refused for parent in parents):
             self.handed.blocked += len(list(batch.runs))  # its parent was refused just now
@@ -225,10 +225,10 @@ class _Wave:
         after = tuple(self.jobs[parent] for parent in parents)
         while not self._submit(batch, memory, after) and len(batch.packs) > 1:
             half = len(batch.packs) // 2  # the limit is not known; a part may fit
-            self.handed.unfit += len(list(Batch(batch.packs[half:]).runs))
-            batch = Batch(batch.packs[:half])
+            self.handed.unfit += len(list(JobArray(batch.packs[half:]).runs))
+            batch = JobArray(batch.packs[:half])
 
-    def _submit(self, batch: Batch, memory: float | None, after: tuple[str, ...]) -> bool:
+    def _submit(self, batch: JobArray, memory: float | None, after: tuple[str, ...]) -> bool:
         """Whether Slurm took it, or will never: False where a part of it may fit."""
         order = self.order
         resources = getattr(order.asked.resources, batch.kind)
@@ -265,7 +265,7 @@ class _Wave:
         self.lanes.append(lane, job)
         return True
 
-    def _refused(self, batch: Batch, error: SlurmError) -> None:
+    def _refused(self, batch: JobArray, error: SlurmError) -> None:
         """Left out with what Slurm said; the others go on, unless nothing is taken at all."""
         if error.unknown:
             raise error
@@ -298,7 +298,7 @@ class _Wave:
         self.ledger.submitted(submission, job)
         return job
 
-    def _relay_line(self) -> Line | None:
+    def _relay_line(self) -> QueueLine | None:
         """The study's relay that waits in the queue. One at work may have looked already."""
         for submission in self.ledger.of_study(self.order.asked.name):
             line = self.queue.lines.get(submission.job or "")

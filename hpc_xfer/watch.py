@@ -20,7 +20,7 @@ _LAST_WORDS_SECONDS = 5
 _ABORT_SECONDS = 5  # to write down where every thread is
 
 
-class Watch:
+class WorkerProcess:
     """One worker, from its start to its end."""
 
     def __init__(self, command: Sequence[str]) -> None:

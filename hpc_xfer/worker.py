@@ -25,35 +25,34 @@ from typing import TYPE_CHECKING, Any
 
 from hpc_xfer import claims, cli, failures
 from hpc_xfer.claims import Claim
-from hpc_xfer.config import site as sites
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
-from hpc_xfer.config.site import Site
+from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError, XferError
 from hpc_xfer.plan import Run, restore
 from hpc_xfer.store import Store
-from hpc_xfer.system.job_environment import Place
+from hpc_xfer.system.job_environment import ProcessRank
 
 if TYPE_CHECKING:
     from hpc_xfer.training.distributed import World
-    from hpc_xfer.training.stop import Stop
+    from hpc_xfer.training.stop import StopSignal
 
 log = logging.getLogger("hpc_xfer.worker")
-Tell = Callable[[dict[str, Any]], None]
+Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Pack:
+class LoadedPack:
     """A pack as its batch's file in the store tells it."""
 
     id: str
     runs: tuple[Run, ...]
     resources: PretrainResources | FinetuneResources
 
-    def without(self, skipped: Sequence[str]) -> "Pack":
+    def without(self, skipped: Sequence[str]) -> "LoadedPack":
         return replace(self, runs=tuple(run for run in self.runs if run.id not in skipped))
 
 
-def read_pack(store: Store, study: str, name: str) -> Pack:
+def read_pack(store: Store, study: str, name: str) -> LoadedPack:
     """The pack `BATCH/INDEX`.
 
     Raises:
@@ -71,7 +70,7 @@ def read_pack(store: Store, study: str, name: str) -> Pack:
             f"{path}: has no pack {index!r} that this version can read ({error}); launch the "
             "study again"
         ) from error
-    return Pack(name, runs, resources)
+    return LoadedPack(name, runs, resources)
 
 
 def read_run(manifest: dict[str, Any], run_id: str) -> Run:
@@ -88,7 +87,9 @@ def read_run(manifest: dict[str, Any], run_id: str) -> Run:
     return run
 
 
-def execute(pack: Pack, store: Store, site: Site, place: Place, stop: "Stop", tell: Tell) -> None:
+def execute(
+    pack: LoadedPack, store: Store, site: Site, place: ProcessRank, stop: "StopSignal", tell: Emit
+) -> None:
     """Run after run; a failing one does not stop the others, being asked to stop does.
 
     All ranks of a pack call this; rank 0 claims, writes and tells. The others tell only of their
@@ -108,7 +109,13 @@ def execute(pack: Pack, store: Store, site: Site, place: Place, stop: "Stop", te
 
 
 def _execute_run(
-    run: Run, pack: Pack, store: Store, site: Site, place: Place, stop: "Stop", tell: Tell
+    run: Run,
+    pack: LoadedPack,
+    store: Store,
+    site: Site,
+    place: ProcessRank,
+    stop: "StopSignal",
+    tell: Emit,
 ) -> None:
     from hpc_xfer.training import distributed
 
@@ -145,7 +152,7 @@ def _execute_run(
         if place.rank == 0:
             tell({"event": "failed", "run": run.id, **_write_error(store, run, error)})
         elif place.size > 1:
-            tell({"event": "failed", "run": run.id, **_told(error)})
+            tell({"event": "failed", "run": run.id, **_payload(error)})
             raise
     finally:
         if claim is not None:
@@ -154,16 +161,16 @@ def _execute_run(
 
 def _task(
     run: Run,
-    pack: Pack,
+    pack: LoadedPack,
     store: Store,
     site: Site,
     claim: Claim | None,
     world: "World",
-    stop: "Stop",
+    stop: "StopSignal",
 ) -> None:
-    from hpc_xfer.tasks.context import Context
+    from hpc_xfer.tasks.context import RunContext
 
-    context = Context(run, store, site, claim, pack.resources, world, stop)
+    context = RunContext(run, store, site, claim, pack.resources, world, stop)
     match run.kind:
         case "pretrain":
             from hpc_xfer.tasks import pretrain
@@ -185,7 +192,7 @@ def _release(claim: Claim) -> None:
 def _write_error(store: Store, run: Run, error: Exception) -> dict[str, Any]:
     """error.json, as good as the disk allows; returns what the launcher is told."""
     lines = "".join(traceback.format_exception(error)).splitlines()
-    told = _told(error)
+    told = _payload(error)
     try:
         failures.write(store.run(run.id), told["class"], told["message"], lines)
     except StoreError as full:
@@ -193,7 +200,7 @@ def _write_error(store: Store, run: Run, error: Exception) -> dict[str, Any]:
     return told
 
 
-def _told(error: BaseException) -> dict[str, Any]:
+def _payload(error: BaseException) -> dict[str, Any]:
     return {"class": classify(error), "message": str(error) or type(error).__name__}
 
 
@@ -245,11 +252,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.captureWarnings(True)
-    store, site = Store(Path(args.store)), sites.load(Path(args.site) if args.site else None)
-    from hpc_xfer.training.stop import Stop
+    store, site = Store(Path(args.store)), load_site(Path(args.site) if args.site else None)
+    from hpc_xfer.training.stop import StopSignal
 
-    stop = Stop().on(signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
-    place = Place(args.rank, args.world, args.local_rank, args.attempt)
+    stop = StopSignal().on(signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+    place = ProcessRank(args.rank, args.world, args.local_rank, args.attempt)
     try:
         return _serve(args, store, site, place, stop)
     finally:
@@ -257,7 +264,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             _leave_others()
 
 
-def _serve(args: argparse.Namespace, store: Store, site: Site, place: Place, stop: "Stop") -> int:
+def _serve(
+    args: argparse.Namespace, store: Store, site: Site, place: ProcessRank, stop: "StopSignal"
+) -> int:
     packs = iter([args.pack]) if args.pack else _from_stdin(stop)
     failed = False
 
@@ -293,7 +302,7 @@ def _leave_others() -> None:
         os._exit(1)
 
 
-def _from_stdin(stop: "Stop") -> Iterator[str]:
+def _from_stdin(stop: "StopSignal") -> Iterator[str]:
     """Pack ids until the launcher closes the pipe; its death also stops a run in progress."""
     import queue
 

@@ -41,8 +41,8 @@ def make(folder: Path, grid: str = GRID) -> tuple[Study, Plan, Store]:
     """The study of a grid text and an empty store beside it."""
     path = folder / "grid.yaml"
     path.write_text(grid)
-    loaded = study.load(path)
-    return loaded, plan.make(loaded), Store(folder / "store")
+    loaded = study.load_study(path)
+    return loaded, plan.make_plan(loaded), Store(folder / "store")
 
 
 def record(store: Store, run: Run, **metrics: Any) -> None:

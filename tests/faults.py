@@ -80,11 +80,11 @@ class Study:
 
     @property
     def asked(self) -> study.Study:
-        return study.load(self.grid)
+        return study.load_study(self.grid)
 
     @property
     def plan(self) -> Plan:
-        return plan.make(self.asked)
+        return plan.make_plan(self.asked)
 
     @property
     def parent(self) -> Run:

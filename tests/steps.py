@@ -14,7 +14,7 @@ from hpc_xfer.training import encoders
 from hpc_xfer.training.batchnorm import synchronise
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.schedule import adamw
-from hpc_xfer.training.step import Pace, Stepper
+from hpc_xfer.training.step import Schedule, Stepper
 from tests import tiny
 
 BATCH = 16
@@ -89,7 +89,7 @@ def stepper(
     world = world or World()
     module = synchronise(objective(recipe, world) if made is None else made, world)
     module = module.to(world.device).to(memory_format=torch.channels_last).to(dtype)
-    pace = Pace(
+    pace = Schedule(
         steps=100,
         batch=recipe.batch,
         lr=recipe.lr,

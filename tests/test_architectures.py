@@ -63,26 +63,26 @@ def test_torchvision_encoders_have_as_many_weights_as_said(name: str) -> None:
 
 
 def test_towers_of_timm_are_not_counted_but_known() -> None:
-    assert "convnext_base" in architectures.known()
+    assert "convnext_base" in architectures.known_architectures()
     assert architectures.parameters("convnext_base") is None
 
 
 def test_what_could_not_run_is_not_known() -> None:
     """Of open_clip's names four are CoCas, and nine others want Hugging Face's text towers."""
     names = {path.stem for path in Path(open_clip.__file__).parent.glob("model_configs/*.json")}
-    refused = names - architectures.known()
+    refused = names - architectures.known_architectures()
     assert {name for name in refused if not name.startswith("coca_")} == {
         *("mt5-base-ViT-B-32", "mt5-xl-ViT-H-14", "roberta-ViT-B-32"),
         *("nllb-clip-base", "nllb-clip-base-siglip", "nllb-clip-large", "nllb-clip-large-siglip"),
         *("xlm-roberta-base-ViT-B-32", "xlm-roberta-large-ViT-H-14"),
     }
     assert {name for name in names if name.startswith("coca_")} < refused
-    assert all(map(architectures.unfit, refused))
+    assert all(map(architectures.why_unsupported, refused))
 
 
 def test_names_and_image_sizes_are_known_without_torch() -> None:
-    assert {"RN50", "ViT-B-32", "torchvision/resnet50"} <= architectures.known()
-    assert "RN51" not in architectures.known()
+    assert {"RN50", "ViT-B-32", "torchvision/resnet50"} <= architectures.known_architectures()
+    assert "RN51" not in architectures.known_architectures()
     assert [architectures.image_size(a) for a in ("RN50", "RN50x4", "torchvision/resnet18")] == [
         224, 288, 224,
     ]  # fmt: skip

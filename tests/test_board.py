@@ -11,9 +11,9 @@ from hpc_xfer import board, ledger, names
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
 from hpc_xfer.ledger import Element, Submission
 from hpc_xfer.plan import Plan
-from hpc_xfer.situations import Situation
-from hpc_xfer.squeue import Line, Queue
-from hpc_xfer.standing import Standing
+from hpc_xfer.situations import RunStatus
+from hpc_xfer.squeue import Queue, QueueLine
+from hpc_xfer.standing import StudySnapshot
 from hpc_xfer.store import Store
 from hpc_xfer.system import terminal
 from tests import tiny
@@ -40,24 +40,24 @@ def beat(seconds: float, waited: float = 0.0) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def seen(folder: Path) -> Standing:
+def seen(folder: Path) -> StudySnapshot:
     """One pre-training done, one running; fine-tunings of every kind."""
     store = Store(folder)
-    line = Line("12", "12", "pre", "RUNNING", nodes="gpu[a-b]")
-    pack = Line("13_0", "13", "ft5", "RUNNING", nodes="n3")
+    line = QueueLine("12", "12", "pre", "RUNNING", nodes="gpu[a-b]")
+    pack = QueueLine("13_0", "13", "ft5", "RUNNING", nodes="n3")
     now = {
-        ONE.id: Situation("done", seconds=3600.0),
-        TWO.id: Situation(
+        ONE.id: RunStatus("done", seconds=3600.0),
+        TWO.id: RunStatus(
             "running", "None", element=job("12"), line=line, progress=beat(7200, 0.2)
         ),
-        FEW[0].id: Situation("done", seconds=120.0),
-        FEW[1].id: Situation("running", element=job("13", 1), line=pack, progress=beat(110)),
-        FEW[2].id: Situation("failed", "nan", "the loss is nan at step 7"),
-        MANY[0].id: Situation("pending", "Dependency"),
-        MANY[1].id: Situation("pending", "Dependency"),
+        FEW[0].id: RunStatus("done", seconds=120.0),
+        FEW[1].id: RunStatus("running", element=job("13", 1), line=pack, progress=beat(110)),
+        FEW[2].id: RunStatus("failed", "nan", "the loss is nan at step 7"),
+        MANY[0].id: RunStatus("pending", "Dependency"),
+        MANY[1].id: RunStatus("pending", "Dependency"),
     }
     labels = names.pretrain_labels(PLAN.of("pretrain"))
-    return Standing("s", PLAN, store, ledger.read(store), Queue(), "", now, labels)
+    return StudySnapshot("s", PLAN, store, ledger.read(store), Queue(), "", now, labels)
 
 
 SHOWN = """\
@@ -91,7 +91,7 @@ def test_a_study_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_study_that_is_over_tells_where_its_report_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = replace(seen(tmp_path), now={run.id: Situation("done") for run in PLAN.runs})
+    whole = replace(seen(tmp_path), now={run.id: RunStatus("done") for run in PLAN.runs})
     report = whole.store.study("s").report
     report.parent.mkdir(parents=True)
     report.touch()

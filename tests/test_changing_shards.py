@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer import worker
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.plan import Run
 from hpc_xfer.store import Store
+from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
 from tests.test_pretraining_data import shards
 
@@ -74,7 +74,7 @@ def of_a_rank(
     folder = folders[number]
     shard = folder / "000001.tar"
     stop = None if happens is None or number else Meanwhile(happens, shard)
-    place = worker.Place(number, size, number)
+    place = ProcessRank(number, size, number)
     told = tiny.execute(Store(root), run(), folder, stop=stop, place=place, workers=workers)
     if number == 0:
         (root / "told").write_bytes(pickle.dumps(told[-1]))

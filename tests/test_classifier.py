@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpc_xfer.data.downstream import GreyImages
-from hpc_xfer.data.views import Views
+from hpc_xfer.data.views import EvalImages
 from hpc_xfer.errors import DataError
-from hpc_xfer.progress import Pulse
+from hpc_xfer.progress import Liveness
 from hpc_xfer.training import encoders
 from hpc_xfer.training.batchnorm import recalibrate
 from hpc_xfer.training.classifier import (
@@ -138,7 +138,7 @@ def test_a_weak_or_a_good_head_is_accepted(right: float, each: int) -> None:
 # Features that trials share.
 
 
-class Counting(Views):
+class Counting(EvalImages):
     """Counts the images that were asked for."""
 
     asked = 0
@@ -157,11 +157,11 @@ def test_features_do_not_depend_on_what_was_asked_before() -> None:
     """Bit for bit, so that a resumed pack ends like an undisturbed one."""
     model = Classifier(encoders.build(tiny.ARCH, 0, with_text=False), 3, smoothing=0)
     few, many = np.array([3, 5, 9]), np.arange(60)
-    fresh = FrozenFeatures(views(60)).of(model, few, CPU, Pulse())
+    fresh = FrozenFeatures(views(60)).of(model, few, CPU, Liveness())
     used = FrozenFeatures(views(60))
-    used.of(model, many, CPU, Pulse())
-    assert torch.equal(used.of(model, few, CPU, Pulse()), fresh)
-    assert torch.equal(used.of(model, few, CPU, Pulse()), fresh)
+    used.of(model, many, CPU, Liveness())
+    assert torch.equal(used.of(model, few, CPU, Liveness()), fresh)
+    assert torch.equal(used.of(model, few, CPU, Liveness()), fresh)
 
 
 def test_images_are_decoded_once_and_batches_are_even() -> None:

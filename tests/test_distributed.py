@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.training import distributed, network
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.training.stop import StopSignal
 from tests import tiny
 
 OUTSIDE = network._of_default_route()
@@ -68,7 +68,7 @@ def test_nccl_names_interfaces_by_their_beginning(monkeypatch: pytest.MonkeyPatc
 
 def meet(rank: int, meeting: Path) -> None:
     os.environ["SLURM_NNODES"] = "2"  # a child's environment is that of the first child of all
-    with distributed.join(rank, 2, rank, meeting, Stop()) as world:
+    with distributed.join(rank, 2, rank, meeting, StopSignal()) as world:
         assert world.gather([rank]) == [0, 1]
 
 

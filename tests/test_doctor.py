@@ -49,7 +49,7 @@ def test_the_data_set_of_a_probe_is_opened_too(tmp_path: Path) -> None:
     grid = tmp_path / "a.yaml"
     text = "name: x\npretrain: [{method: scratch, arch: RN50}]\n"
     grid.write_text(text + "resources: {pretrain: {probe: {dataset: digits}}}\n")
-    found = checkup.look(studies.load(grid), Site(), Store(tmp_path), World())
+    found = checkup.look(studies.load_study(grid), Site(), Store(tmp_path), World())
     assert found["data"] == {"data set digits": ""}
 
 

@@ -12,7 +12,7 @@ from hpc_xfer.errors import StudyError
 def read(folder: Path, text: str) -> Any:
     path = folder / "a.yaml"
     path.write_text(text)
-    return yaml_document.load(path).data
+    return yaml_document.load_yaml(path).data
 
 
 def refusal(folder: Path, content: str | bytes) -> str:
@@ -20,7 +20,7 @@ def refusal(folder: Path, content: str | bytes) -> str:
     path = folder / "a.yaml"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(StudyError) as caught:
-        yaml_document.load(path)
+        yaml_document.load_yaml(path)
     return str(caught.value).replace(f"{folder}/", "")
 
 
@@ -126,16 +126,16 @@ def test_an_alias_is_its_anchor_written_out(tmp_path: Path) -> None:
 
 def test_a_file_that_is_absent_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"gone\.yaml: no such file; name an existing one$"):
-        yaml_document.load(tmp_path / "gone.yaml")
+        yaml_document.load_yaml(tmp_path / "gone.yaml")
     with pytest.raises(StudyError) as caught:
-        yaml_document.load(tmp_path)
+        yaml_document.load_yaml(tmp_path)
     assert str(caught.value) == f"{tmp_path}: cannot be read (Is a directory); name a YAML file"
 
 
 def test_a_path_with_a_space_and_windows_line_ends_are_no_trouble(tmp_path: Path) -> None:
     path = tmp_path / "my grid.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\nb:\r\n  - c\r\n")
-    doc = yaml_document.load(path)
+    doc = yaml_document.load_yaml(path)
     assert doc.data == {"a": 1, "b": ["c"]}
     assert doc.where(("b", 0)) == f"{path}:3: b.0"
 
@@ -143,7 +143,7 @@ def test_a_path_with_a_space_and_windows_line_ends_are_no_trouble(tmp_path: Path
 def test_a_mistake_points_to_the_line_of_the_nearest_key_that_is_there(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("name: x\npretrain:\n  - method: clip\n    lr:\n      - 1\n      - -0.1\n")
-    doc = yaml_document.load(path)
+    doc = yaml_document.load_yaml(path)
     assert doc.error(("pretrain", 0, "lr", 1), "no") == f"{path}:6: pretrain.0.lr.1: no"
     assert doc.error(("pretrain", 0, "arch"), "no") == f"{path}:3: pretrain.0.arch: no"
     assert doc.error((), "no") == f"{path}:1: no"

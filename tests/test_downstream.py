@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from hpc_xfer.config import downstream_datasets
-from hpc_xfer.config.downstream_datasets import Card
+from hpc_xfer.config.downstream_datasets import DatasetInfo
 from hpc_xfer.data import downstream
-from hpc_xfer.data.downstream import Knowing
+from hpc_xfer.data.downstream import FingerprintCache
 from hpc_xfer.data.images import decode, decode_array, encode_png
 from hpc_xfer.errors import DataError, StudyError
 
@@ -130,7 +130,7 @@ def test_a_folder_is_described_by_listing(animals: Path) -> None:
     (animals / "train/dog/notes.txt").write_text("not an image")
     (animals / "train/dog/._photo 1.png").write_text("what macOS leaves")
     (animals / "train/.cache").mkdir()
-    assert downstream_datasets.folder_card("animals", animals) == Card(
+    assert downstream_datasets.image_folder_info("animals", animals) == DatasetInfo(
         name="animals",
         title="animals",
         classes=("big cat", "dog"),
@@ -143,7 +143,7 @@ def test_a_folder_is_described_by_listing(animals: Path) -> None:
 
 
 def test_a_folder_is_read_image_by_image(animals: Path) -> None:
-    data = downstream.load(downstream_datasets.card("animals", animals), animals)
+    data = downstream.load(downstream_datasets.dataset_info("animals", animals), animals)
     assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert data.test.labels.tolist() == [0, 1]
     assert data.train.labels.dtype == np.int64
@@ -153,7 +153,9 @@ def test_a_folder_is_read_image_by_image(animals: Path) -> None:
 
 def test_the_fingerprint_moves_with_the_folder_and_changes_with_a_byte(animals: Path) -> None:
     def fingerprint(folder: Path) -> str:
-        return downstream.load(downstream_datasets.card("animals", folder), folder).fingerprint
+        return downstream.load(
+            downstream_datasets.dataset_info("animals", folder), folder
+        ).fingerprint
 
     before = fingerprint(animals)
     moved = animals.rename(animals.parent / "moved")
@@ -165,8 +167,8 @@ def test_the_fingerprint_moves_with_the_folder_and_changes_with_a_byte(animals: 
 def known(folder: Path, notes: Path) -> tuple[str, int]:
     """The fingerprint, and the signs of life while it was looked up."""
     signs: list[None] = []
-    knowing = Knowing(lambda: signs.append(None), lambda key: notes / f"{key}.json")
-    data = downstream.load(downstream_datasets.card("animals", folder), folder, knowing)
+    knowing = FingerprintCache(lambda: signs.append(None), lambda key: notes / f"{key}.json")
+    data = downstream.load(downstream_datasets.dataset_info("animals", folder), folder, knowing)
     return data.fingerprint, len(signs)
 
 
@@ -175,7 +177,9 @@ def test_a_folder_is_read_once_for_its_fingerprint_with_signs_of_life(
 ) -> None:
     """One for each of eight files while the file system is asked, and one while they are read."""
     notes = tmp_path / "notes"
-    read = downstream.load(downstream_datasets.card("animals", animals), animals).fingerprint
+    read = downstream.load(
+        downstream_datasets.dataset_info("animals", animals), animals
+    ).fingerprint
     assert known(animals, notes) == (read, 16)
     assert known(animals, notes) == (read, 8)
     assert len(list(notes.iterdir())) == 1
@@ -204,14 +208,14 @@ def test_half_of_a_note_is_none(animals: Path, tmp_path: Path) -> None:
 
 
 def test_images_that_went_after_launch_are_missed(animals: Path) -> None:
-    card = downstream_datasets.card("animals", animals)
+    card = downstream_datasets.dataset_info("animals", animals)
     (animals / "train/dog/photo 0.png").unlink()
     with pytest.raises(DataError, match="has 5 training images where 6 were announced; restore"):
         downstream.load(card, animals)
 
 
 def test_classes_that_changed_after_launch_are_noticed(animals: Path) -> None:
-    card = downstream_datasets.card("animals", animals)
+    card = downstream_datasets.dataset_info("animals", animals)
     (animals / "test/dog").rename(animals / "test/fox")
     with pytest.raises(DataError, match="its classes changed since launch; launch again"):
         downstream.load(card, animals)
@@ -219,7 +223,7 @@ def test_classes_that_changed_after_launch_are_noticed(animals: Path) -> None:
 
 def test_a_broken_image_is_named_when_it_is_read(animals: Path) -> None:
     (animals / "train/dog/photo 0.png").write_bytes(b"")
-    data = downstream.load(downstream_datasets.card("animals", animals), animals)
+    data = downstream.load(downstream_datasets.dataset_info("animals", animals), animals)
     with pytest.raises(DataError, match=r"train/dog/photo 0\.png: is not an image"):
         data.train.image(3)
     (animals / "train/dog/photo 0.png").unlink()
@@ -229,7 +233,7 @@ def test_a_broken_image_is_named_when_it_is_read(animals: Path) -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_one_image_of_each_split_is_tried_without_reading_all(animals: Path, split: str) -> None:
-    card = downstream_datasets.card("animals", animals)
+    card = downstream_datasets.dataset_info("animals", animals)
     first, *others = sorted((animals / split).glob("*/*"), key=lambda path: str(path))
     for other in others:
         other.write_bytes(b"")
@@ -241,7 +245,7 @@ def test_one_image_of_each_split_is_tried_without_reading_all(animals: Path, spl
 
 def refusal(name: str, folder: Path) -> str:
     with pytest.raises(DataError) as caught:
-        downstream_datasets.card(name, folder)
+        downstream_datasets.dataset_info(name, folder)
     return str(caught.value)
 
 
@@ -284,7 +288,7 @@ def test_a_class_without_images_is_named(animals: Path) -> None:
 )
 def test_built_in_sets_are_what_their_cards_say(name: str, side: int, fingerprint: str) -> None:
     """Should the fingerprint change, a package changed its data: old results do not compare."""
-    card = downstream_datasets.card(name, None)
+    card = downstream_datasets.dataset_info(name, None)
     data = downstream.load(card, None)
     assert (len(data.train), len(data.test)) == (card.train, card.test)
     assert np.bincount(data.train.labels).min() == card.smallest_class
@@ -295,14 +299,14 @@ def test_built_in_sets_are_what_their_cards_say(name: str, side: int, fingerprin
 
 
 def test_mnist_is_split_evenly_over_the_classes() -> None:
-    data = downstream.load(downstream_datasets.card("mnist5k", None), None)
+    data = downstream.load(downstream_datasets.dataset_info("mnist5k", None), None)
     assert np.bincount(data.train.labels).tolist() == [250] * 10
     assert np.bincount(data.test.labels).tolist() == [250] * 10
 
 
 def test_an_unknown_data_set_lists_the_known_and_the_way_out() -> None:
     with pytest.raises(StudyError) as caught:
-        downstream_datasets.card("imagenet", None)
+        downstream_datasets.dataset_info("imagenet", None)
     assert str(caught.value) == (
         "data set 'imagenet' is unknown; built in are digits, mnist5k, and any image folder can "
         "be named in the site file under `datasets`"
@@ -311,4 +315,4 @@ def test_an_unknown_data_set_lists_the_known_and_the_way_out() -> None:
 
 def test_a_folder_cannot_take_the_name_of_a_built_in_set(animals: Path) -> None:
     with pytest.raises(StudyError, match="'digits' is built in, but the site file names the fold"):
-        downstream_datasets.card("digits", animals)
+        downstream_datasets.dataset_info("digits", animals)

@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from hpc_xfer import batches
-from hpc_xfer.config import site as sites
-from hpc_xfer.orders import Order, request_of
+from hpc_xfer.config.site import load_site
+from hpc_xfer.orders import LaunchedStudy, request_of
 from hpc_xfer.slurm import log_path, submit_job
 from tests import faults
 from tests.cluster import Cluster
@@ -243,9 +243,9 @@ def test_what_a_parent_that_failed_leaves_is_told_and_not_tried_again(
 
     parent = study.job()
     wait_for(lambda: cluster.state(parent) == "")
-    site = sites.load(study.site)
-    order = Order(study.asked, study.plan, study.store, site, study.site)
-    batch = batches.cut(study.plan)[1]
+    site = load_site(study.site)
+    order = LaunchedStudy(study.asked, study.plan, study.store, site, study.site)
+    batch = batches.cut_into_arrays(study.plan)[1]
     submit_job(replace(request_of(order, batch, 9), after_ok=(parent,)), site.slurm)
     wait_for(lambda: "the parent, has no record" in study.logs())
     assert not study.store.run(study.plan.of("finetune")[0].id).record.exists()

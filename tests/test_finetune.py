@@ -14,8 +14,9 @@ from hpc_xfer.data import downstream
 from hpc_xfer.plan import Run
 from hpc_xfer.store import Store
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training import checkpoint, encoders
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.training.stop import StopSignal
 from tests import tiny
 from tests.tars import png
 
@@ -49,11 +50,11 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     found = record["metrics"]
     assert found.keys() == METRICS | ({"zeroshot_val_top1"} if parent == "clip" else set())
     assert record["parents"] == [run.parents[0].id]
-    assert found["n_test"] == downstream_datasets.CARDS["digits"].test == 899  # whole
+    assert found["n_test"] == downstream_datasets.PACKAGED["digits"].test == 899  # whole
     assert found["train_images"] == 50 and found["steps"] == 6
     bits = np.unpackbits(np.load(folder.hits), count=899)
     assert float(bits.mean()) == pytest.approx(found["test_top1"], abs=1e-12)
-    labels = downstream.load(downstream_datasets.CARDS["digits"], None).test.labels
+    labels = downstream.load(downstream_datasets.PACKAGED["digits"], None).test.labels
     per_class = np.mean([bits[labels == c].mean() for c in range(10)])
     assert per_class == pytest.approx(found["test_per_class"], abs=1e-12)
     assert record["provenance"]["data"].keys() == {"dataset", "parent"}
@@ -79,9 +80,9 @@ def test_the_fingerprint_of_a_folder_is_kept_for_the_packs_to_come(
     folder = image_folder(tmp_path / "animals")
     run = tiny.finetuning(tiny.pretraining("scratch"), "lp", dataset="animals", batch=4)
     store.write_recipe(run)
-    pack = worker.Pack("test", (run,), tiny.FINETUNE)
+    pack = worker.LoadedPack("test", (run,), tiny.FINETUNE)
     site = Site(datasets={"animals": str(folder)})
-    worker.execute(pack, store, site, worker.Place(), Stop(), lambda event: None)
+    worker.execute(pack, store, site, ProcessRank(), StopSignal(), lambda event: None)
     (note,) = (store.root / "fingerprints").iterdir()
     told = tiny.record(store.run(run.id))["provenance"]["data"]["dataset"]
     assert atomic_files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
@@ -97,8 +98,10 @@ def test_processes_that_load_image_files_change_nothing(store: Store, tmp_path: 
         place = Store(tmp_path / str(workers))
         copied(store, place, run.parents[0])
         place.write_recipe(run)
-        pack = worker.Pack("test", (run,), tiny.with_changes(tiny.FINETUNE, {"workers": workers}))
-        worker.execute(pack, place, site, worker.Place(), Stop(), lambda event: None)
+        pack = worker.LoadedPack(
+            "test", (run,), tiny.with_changes(tiny.FINETUNE, {"workers": workers})
+        )
+        worker.execute(pack, place, site, ProcessRank(), StopSignal(), lambda event: None)
         results.append(tiny.result(place.run(run.id)))
     assert results[0] == results[1] == results[2]
 
@@ -110,7 +113,7 @@ def test_training_beats_chance(store: Store) -> None:
 
 def test_all_images_but_validation_are_full(store: Store) -> None:
     found = metrics(store, tiny.finetuning(tiny.pretraining("clip"), "lp", shots="full", epochs=1))
-    assert found["train_images"] + found["n_val"] == downstream_datasets.CARDS["digits"].train
+    assert found["train_images"] + found["n_val"] == downstream_datasets.PACKAGED["digits"].train
 
 
 def test_a_linear_probe_trains_the_head_alone(store: Store, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from hpc_xfer.data import photometric
 from hpc_xfer.store import Store
 from hpc_xfer.training import distributed, flops
 from hpc_xfer.training.distributed import World
-from hpc_xfer.training.gauges import Gauges
-from hpc_xfer.training.on_host import OnHost
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.training.gauges import StepMetrics
+from hpc_xfer.training.on_host import HostCopy
+from hpc_xfer.training.stop import StopSignal
 from tests import steps, test_groups, tiny
 
 pytestmark = pytest.mark.gpu
@@ -79,7 +79,7 @@ def test_activations_computed_again_take_less_memory() -> None:
 
 def nccl_rank(method: str, parts: int, number: int, size: int, folder: Path) -> None:
     recipe = steps.recipe(method, accumulate=parts)
-    with distributed.join(number, size, number, folder / "meeting.json", Stop()) as world:
+    with distributed.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
         assert world.device == torch.device("cuda", number)
         assert world.most(number == 0, False, number / 8) == [1, 0, 1 / 8]
         stepper = steps.stepper(recipe, world, torch.float64)
@@ -143,7 +143,7 @@ def test_changing_colours_does_not_wait_for_the_device() -> None:
 def test_what_a_checkpoint_holds_is_the_state_of_the_moment_it_began() -> None:
     """Copies to the host are queued behind the step before and ahead of the step after."""
     weights = torch.arange(50_000_000, dtype=torch.float32, device="cuda")
-    copied = OnHost({"weights": weights, "step": 1})
+    copied = HostCopy({"weights": weights, "step": 1})
     weights.zero_()
     whole = copied.whole()
     assert whole["step"] == 1 and whole["weights"].device.type == "cpu"
@@ -165,7 +165,7 @@ def test_the_memory_of_one_run_is_not_told_of_the_next() -> None:
     del taken
     recipe = steps.recipe("clip")
     stepper = steps.stepper(recipe, on_gpu())
-    gauges = Gauges(stepper.objective, stepper.pace, on_gpu(), None, 0)
+    gauges = StepMetrics(stepper.objective, stepper.pace, on_gpu(), None, 0)
     row = gauges.read(1, 1.0, stepper.step(steps.global_batch(recipe), 0), 0.0)
     assert row["gpu_memory_gib"] is not None and 0 < row["gpu_memory_gib"] < 1
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hpc_xfer import claims, failures, worker
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.plan import Pack, Run
 from hpc_xfer.store import Store
 from tests import tiny
@@ -72,7 +72,7 @@ def test_a_rank_that_fails_leaves_without_waiting_for_the_others(
 def written(store: Store, run: Run, shards: Path) -> str:
     (store.root / "site.yaml").write_text(f"sources: {{sans: {shards}}}\n")
     resources = tiny.PRETRAIN.model_dump()
-    return store.write_batch("test", Batch((Pack((run,), 1.0, 2),)), resources).stem
+    return store.write_batch("test", JobArray((Pack((run,), 1.0, 2),)), resources).stem
 
 
 GRID = """\

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hpc_xfer import claims, failures, ledger, progress
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.job import STOPPED
 from hpc_xfer.ledger import Submission
 from hpc_xfer.plan import Pack, Run
@@ -50,7 +50,7 @@ class Jobs:
         """One pack of these runs."""
         base = tiny.PRETRAIN if runs[0].kind == "pretrain" else tiny.FINETUNE
         own = tiny.with_changes(base, resources).model_dump(mode="json")
-        batch = Batch((Pack(runs, 1.0, own["gpus"]),))
+        batch = JobArray((Pack(runs, 1.0, own["gpus"]),))
         self.store.write_batch("study", batch, own)
         return batch.id
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hpc_xfer import jobs, plan, prepare, study
 from hpc_xfer.config.site import Site
-from hpc_xfer.orders import Order
+from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.store import Store
 from tests.conftest import Command
 
@@ -18,8 +18,8 @@ def dependencies(tmp_path: Path, command: Command, answer: str, **more: object) 
     """Of each job in turn; the first is job 1. `answer` is what sbatch says of it."""
     grid, log = tmp_path / "a.yaml", tmp_path / "log"
     grid.write_text(json.dumps({"name": "x", "pretrain": [SCRATCH], **more}))
-    asked, store = study.load(grid), Store(tmp_path / "store")
-    order = Order(asked, plan.make(asked), store, Site(), None)
+    asked, store = study.load_study(grid), Store(tmp_path / "store")
+    order = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
     prepare.prepare(asked, order.whole, store)
     command("sbatch", f'echo "$*" >> {log}; echo "{answer}"'.replace("N", f"$(wc -l < {log})"))
     lines = "\n".join(jobs.by_hand(order, set()))

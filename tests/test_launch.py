@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hpc_xfer import study
-from hpc_xfer.plan import Plan, make
+from hpc_xfer.plan import Plan, make_plan
 from hpc_xfer.store import Store
 from tests.conftest import ROOT
 from tests.waiting import wait_for
@@ -62,7 +62,7 @@ def start(grid: Path, store: Path, site: Path) -> "subprocess.Popen[str]":
 
 
 def planned(grid: Path) -> Plan:
-    return make(study.load(grid))
+    return make_plan(study.load_study(grid))
 
 
 def numbers(grid: Path, store: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpc_xfer.config.node_layout import layout
+from hpc_xfer.config.node_layout import spread_over_nodes
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,12 @@ from hpc_xfer.config.node_layout import layout
 def test_the_fewest_nodes_that_share_evenly(
     gpus: int, per_node: int, nodes: tuple[int, int]
 ) -> None:
-    assert layout(gpus, per_node) == nodes
+    assert spread_over_nodes(gpus, per_node) == nodes
 
 
 def test_what_cannot_be_shared_is_refused_with_what_can() -> None:
     with pytest.raises(ValueError) as refused:
-        layout(13, 8)
+        spread_over_nodes(13, 8)
     assert str(refused.value) == (
         "13 GPUs cannot be spread evenly over nodes of 8; ask for 12 or 14"
     )

@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpc_xfer.data.broken import Broken as Sample
+from hpc_xfer.data.broken import BrokenSample as Sample
 from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store import RunDir, Store
 from hpc_xfer.training import distributed
 from hpc_xfer.training.distributed import World
-from hpc_xfer.training.loop import Habits, Outcome, train
+from hpc_xfer.training.loop import LoopOptions, TrainResult, train
 from hpc_xfer.training.schedule import adamw
-from hpc_xfer.training.step import Pace
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.training.step import Schedule
+from hpc_xfer.training.stop import StopSignal
 from tests import tiny
 
-PACE = Pace(steps=4, batch=8, lr=1e-3, warmup_steps=0, grad_clip=1.0, precision="fp32")
+PACE = Schedule(steps=4, batch=8, lr=1e-3, warmup_steps=0, grad_clip=1.0, precision="fp32")
 
 
 class Layered(nn.Module):
@@ -48,14 +48,16 @@ class Noise:
         return {"x": self.size * torch.randn(PACE.batch, 4, generator=generator)}
 
 
-def trained(folder: Path, batches: Noise, world: World | None = None, pace: Pace = PACE) -> Outcome:
+def trained(
+    folder: Path, batches: Noise, world: World | None = None, pace: Schedule = PACE
+) -> TrainResult:
     torch.manual_seed(0)
     made = Layered()
     optimizer = adamw(made, 1e-3, 0.1, (0.9, 0.98), 1e-8)
     run = run_in(folder)
     run.path.mkdir(parents=True, exist_ok=True)
-    habits, world = Habits(log_steps=1), world or World()
-    return train(made, optimizer, batches, pace, habits, run, None, world, Stop())
+    habits, world = LoopOptions(log_steps=1), world or World()
+    return train(made, optimizer, batches, pace, habits, run, None, world, StopSignal())
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Slow(Noise):
 
 def slow_rank(number: int, root: Path) -> None:
     """Rank 1 has slow data; it is rank 0 that writes of it."""
-    with distributed.join(number, 2, number, root / "meeting.json", Stop()) as world:
+    with distributed.join(number, 2, number, root / "meeting.json", StopSignal()) as world:
         outcome = trained(root, Slow() if number == 1 else Noise(), world)
         assert outcome.data_wait_seconds > 4 * 0.05
 

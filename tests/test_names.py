@@ -11,7 +11,7 @@ from hpc_xfer import names, plan, study
 def labels(folder: Path, *blocks: str) -> list[str]:
     path = folder / "a.yaml"
     path.write_text("name: x\npretrain:\n" + "".join(f"  - {block}\n" for block in blocks))
-    parents = plan.make(study.load(path)).of("pretrain")
+    parents = plan.make_plan(study.load_study(path)).of("pretrain")
     found = names.pretrain_labels(parents)
     return [found[run.id] for run in parents]
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hpc_xfer import worker
-from hpc_xfer.config.resources import Probe
+from hpc_xfer.config.resources import ProbeSettings
 from hpc_xfer.plan import Run
 from hpc_xfer.store import RunDir, Store
+from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training.neighbours import vote
 from tests import tiny
 
-PROBE = {"probe": Probe(dataset="digits", images=100, times=4)}
+PROBE = {"probe": ProbeSettings(dataset="digits", images=100, times=4)}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_resumed_run_continues_the_curve(tmp_path: Path, shards: Path) -> None
 
 
 def one_rank(number: int, ranks: int, root: Path, run: Run, shards: Path) -> None:
-    place = worker.Place(number, ranks, number)
+    place = ProcessRank(number, ranks, number)
     tiny.execute(Store(root), run, shards, place=place, **PROBE)
 
 
@@ -76,6 +76,6 @@ def test_ranks_share_the_images_and_agree(tmp_path: Path, shards: Path) -> None:
 
 def test_an_unknown_data_set_is_said_by_the_run_too(tmp_path: Path, shards: Path) -> None:
     run = tiny.pretraining("supervised")
-    asked: dict[str, Any] = {"probe": Probe(dataset="digit")}
+    asked: dict[str, Any] = {"probe": ProbeSettings(dataset="digit")}
     told = tiny.execute(Store(tmp_path), run, shards, **asked)[-1]
     assert told["event"] == "failed" and "data set 'digit' is unknown" in told["message"]

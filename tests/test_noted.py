@@ -12,7 +12,7 @@ from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data import noted
 from hpc_xfer.data.indexing import index_folder
 from hpc_xfer.data.packing import write_shards
-from hpc_xfer.data.reading import Source
+from hpc_xfer.data.reading import ShardReader
 from hpc_xfer.data.shards import open_shard
 from hpc_xfer.errors import DataError
 from tests.tars import write_tar
@@ -36,7 +36,7 @@ def read_so_far() -> int:
 def test_opening_a_shard_reads_its_note_and_a_few_blocks(tmp_path: Path) -> None:
     index = source(tmp_path)
     before = read_so_far()
-    shard = Source(index).shard(0)
+    shard = ShardReader(index).shard(0)
     assert read_so_far() - before < 30_000 < index.entries[0].bytes / 100
     assert shard.read(7) == {"jpg": b"\x07" * 30_000, "txt": b"007"}
 
@@ -84,21 +84,21 @@ def test_without_a_note_that_fits_the_headers_are_read(
     index = source(tmp_path)
     damage(index)
     assert noted.shard(tmp_path, index.entries[0]) is None
-    assert Source(index).shard(0).read(99, ["txt"]) == {"txt": b"099"}
+    assert ShardReader(index).shard(0).read(99, ["txt"]) == {"txt": b"099"}
 
 
 def test_an_index_of_an_older_version_is_read_as_before(tmp_path: Path) -> None:
     index = source(tmp_path)
     older = tuple(replace(entry, layout=None) for entry in index.entries)
     assert noted.shard(tmp_path, older[0]) is None
-    assert len(Source(replace(index, entries=older)).shard(0)) == 100
+    assert len(ShardReader(replace(index, entries=older)).shard(0)) == 100
 
 
 def test_another_shard_of_the_same_size_is_found(tmp_path: Path) -> None:
     index = source(tmp_path)
     index.path(index.entries[1]).replace(index.path(index.entries[0]))
     with pytest.raises(DataError, match="it was replaced"):
-        Source(index).shard(0)
+        ShardReader(index).shard(0)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
@@ -111,14 +111,14 @@ def test_a_shard_that_another_was_half_copied_over_is_not_believed(
     with one.open("r+b") as file:
         file.write(two.read_bytes()[: int(share * index.entries[1].bytes)])
     with pytest.raises(DataError, match=r"holds 101 samples where the index says 100"):
-        Source(index).shard(0)
+        ShardReader(index).shard(0)
 
 
 def test_shards_are_indexed_where_no_note_can_be_written(tmp_path: Path) -> None:
     write_tar(tmp_path / "0.tar", [("0.txt", b"1")])
     (tmp_path / shard_index.PLACES).write_bytes(b"in the way")
     index = index_folder(tmp_path).index
-    assert Source(index).shard(0).read(0) == {"txt": b"1"}
+    assert ShardReader(index).shard(0).read(0) == {"txt": b"1"}
 
 
 def test_what_is_noted_of_no_shard_is_removed(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ TRIAL = Finetune(dataset="pets", shots=5, draw=0, mode="ft", lr=1e-3)
 def of(folder: Path, text: str) -> Plan:
     path = folder / "grid.yaml"
     path.write_text(text)
-    return plan.make(study.load(path))
+    return plan.make_plan(study.load_study(path))
 
 
 def ids(plan: Plan) -> list[str]:

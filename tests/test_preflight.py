@@ -21,7 +21,7 @@ def check(folder: Path, site: Site, text: str) -> list[str]:
     path = folder / "a.yaml"
     path.write_text(text)
     try:
-        preflight.check(study.load(path), site)
+        preflight.check(study.load_study(path), site)
     except StudyError as error:
         return str(error).replace(f"{folder}/", "").splitlines()
     return []

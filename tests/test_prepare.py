@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hpc_xfer import jobs, plan, prepare, study
 from hpc_xfer.config.site import Site
-from hpc_xfer.orders import Order
+from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.store import Store
 
 
@@ -20,12 +20,12 @@ def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> N
     ]
     grid = tmp_path / "a.yaml"
     grid.write_text(json.dumps({"name": "long", "pretrain": blocks}))
-    asked, store = study.load(grid), Store(tmp_path / "store")
-    order = Order(asked, plan.make(asked), store, Site(), None)
+    asked, store = study.load_study(grid), Store(tmp_path / "store")
+    order = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
 
     prepare.prepare(asked, order.whole, store)
     links = sorted(link.name for link in store.study("long").tensorboard.iterdir())
     assert len(links) == 2 and all(link.startswith("clip-sans-100-caption") for link in links)
-    names = [job.name for job in jobs.coming(order, set()) if job.name.startswith("pre.")]
+    names = [job.name for job in jobs.jobs_to_come(order, set()) if job.name.startswith("pre.")]
     assert len({name.split(".")[1] for name in names}) == 2
     assert all(len(name) < 120 for name in [*links, *names])

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from hpc_xfer import worker
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.plan import Pack, Run
 from hpc_xfer.store import Store
@@ -142,7 +142,7 @@ def test_loader_processes_start_in_a_worker_that_reads_packs_from_its_input(
     """Its reading thread holds the lock of stdin, which a forked process wants to close."""
     run, store = tiny.pretraining("supervised"), Store(tmp_path)
     resources = {**tiny.PRETRAIN.model_dump(), "workers": 1}
-    batch = store.write_batch("test", Batch((Pack((run,), 1.0, 1),)), resources)
+    batch = store.write_batch("test", JobArray((Pack((run,), 1.0, 1),)), resources)
     (tmp_path / "site.yaml").write_text(f"sources: {{sans: {shards}}}\n")
     command = [sys.executable, "-m", "hpc_xfer.worker", "--store", str(tmp_path)]
     command += ["--study", "test", "--site", str(tmp_path / "site.yaml")]

@@ -12,19 +12,19 @@ import pytest
 import torch
 from PIL import Image
 
-from hpc_xfer import worker
 from hpc_xfer.config.recipes import Clip, Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data import targets
 from hpc_xfer.data.indexing import index_folder
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.data.pretraining import Batch, TrainBatches
-from hpc_xfer.data.sampling import Order, Subset
+from hpc_xfer.data.sampling import SampleOrder, Subset
 from hpc_xfer.errors import DataError
 from hpc_xfer.plan import Run
 from hpc_xfer.store import Store
+from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training import encoders
-from hpc_xfer.training.loading import Loader
+from hpc_xfer.training.loading import BatchLoader
 from tests import tiny
 from tests.tars import write_tar
 
@@ -56,7 +56,7 @@ def shards(folder: Path, n: int = 64, broken: Mapping[int, Sample] | None = None
 def batches(index: ShardIndex, method: str, rank: int = 0, ranks: int = 1) -> TrainBatches:
     recipe = tiny.pretraining(method).recipe
     assert isinstance(recipe, Trained)
-    order = Order(Subset.of([e.samples for e in index.entries], index.samples, 0), 16, 0)
+    order = SampleOrder(Subset.of([e.samples for e in index.entries], index.samples, 0), 16, 0)
     tokenise = encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None
     return TrainBatches(index, order, recipe, 32, rank, ranks, tokenise)
 
@@ -136,7 +136,7 @@ def test_what_lies_before_a_restart_is_not_decoded(tmp_path: Path) -> None:
     before = {shard * 24 + i for step in range(2) for shard, i in order.at(step)[1]}
     damaged = shards(tmp_path / "damaged", broken={i: {"png": b"no"} for i in before})
     data = batches(damaged, "clip")
-    later = list(Loader(data, range(2, 4), 0, torch.device("cpu")).loaded())
+    later = list(BatchLoader(data, range(2, 4), 0, torch.device("cpu")).loaded())
     assert [len(batch["images"]) for batch in later] == [16, 16]
     assert [batch["broken"] for batch in later] == [[], []]
     assert len(data[0]["broken"]) >= 16
@@ -168,7 +168,7 @@ def test_loader_processes_give_the_same_batches(tmp_path: Path) -> None:
     data = batches(shards(tmp_path), "clip")
     expected = [data[step] for step in range(6)]
     for workers in (0, 1, 2, 5):  # also more than shards
-        loader = Loader(data, range(6), workers, torch.device("cpu"))
+        loader = BatchLoader(data, range(6), workers, torch.device("cpu"))
         found = list(loader.loaded())
         assert len(found) == 6
         assert all(map(same, expected, found))
@@ -198,7 +198,7 @@ def with_json(i: int) -> Sample:
 def reading(tmp_path: Path, recipe: Trained, classes: list[str] | None) -> list[Any]:
     """What the recipe takes besides the images of one epoch, with the level of each image."""
     index = write_shards(tmp_path, map(with_json, range(32)), classes, per_shard=24)
-    order = Order(Subset.of([24, 8], 32, 0), 16, 0)
+    order = SampleOrder(Subset.of([24, 8], 32, 0), 16, 0)
     captions: list[str] = []
 
     def tokenise(texts: list[str]) -> torch.Tensor:
@@ -373,7 +373,7 @@ def ranks(root: Path, run: Run, folder: Path, size: int, **resources: Any) -> li
 def of_a_rank(
     number: int, size: int, root: Path, run: Run, folder: Path, resources: dict[str, Any]
 ) -> None:
-    place = worker.Place(number, size, number)
+    place = ProcessRank(number, size, number)
     events = tiny.execute(Store(root), run, folder, place=place, **resources)
     if number == 0:
         (root / "events").write_bytes(pickle.dumps(events))

@@ -8,7 +8,7 @@ import pytest
 
 from hpc_xfer import progress
 from hpc_xfer.errors import ClaimLost
-from hpc_xfer.progress import Heartbeat, Pulse
+from hpc_xfer.progress import Heartbeat, Liveness
 from hpc_xfer.store import RunDir, Store
 from hpc_xfer.training import checkpoint
 from tests import tiny
@@ -82,13 +82,13 @@ def test_a_pulse_leaves_what_the_last_beat_said(run: RunDir) -> None:
     Heartbeat(run, total=100, batch=32).beat(7)
     before = run.progress.read_text()
     grow_old(run)
-    Pulse(run).touch()
+    Liveness(run).touch()
     assert is_fresh(run)
     assert run.progress.read_text() == before
 
 
 def test_a_pulse_before_the_first_beat_is_one_of_step_zero(run: RunDir) -> None:
-    Pulse(run).touch()
+    Liveness(run).touch()
     content = progress.read(run)
     assert content is not None and content["step"] == 0
 
@@ -97,7 +97,7 @@ def test_a_pulse_is_cheap_enough_for_every_batch(
     run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "_SECONDS", 3600)
-    pulse = Pulse(run)
+    pulse = Liveness(run)
     pulse.touch()
     grow_old(run)
     assert list(pulse.over(range(1000))) == list(range(1000))
@@ -105,14 +105,14 @@ def test_a_pulse_is_cheap_enough_for_every_batch(
 
 
 def test_every_item_is_a_sign_of_life(run: RunDir, at_once: None) -> None:
-    Pulse(run).touch()
-    for _ in Pulse(run).over(range(3)):
+    Liveness(run).touch()
+    for _ in Liveness(run).over(range(3)):
         assert is_fresh(run)
         grow_old(run)
 
 
 def test_only_the_first_rank_gives_signs(tmp_path: Path, at_once: None) -> None:
-    assert list(Pulse(None).over("ab")) == ["a", "b"]
+    assert list(Liveness(None).over("ab")) == ["a", "b"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,7 +123,7 @@ def test_who_lost_the_run_gives_no_signs_for_it(run: RunDir, at_once: None) -> N
         raise ClaimLost("c0ffee12ab34: another process has taken this over")
 
     with pytest.raises(ClaimLost):
-        Pulse(run, lost).touch()
+        Liveness(run, lost).touch()
     with pytest.raises(ClaimLost):
         Heartbeat(run, total=100, batch=32, guard=lost).beat(1)
     assert not run.progress.exists()
@@ -172,7 +172,7 @@ def test_images_that_are_only_looked_at_are_signs_of_life_too(
     tiny.finished(Store(tmp_path), parent)
     run = tiny.finetuning(parent, mode, recalibrate=mode == "ft")
     signs: list[RunDir | None] = []
-    monkeypatch.setattr(Pulse, "touch", lambda pulse: signs.append(pulse.run))
+    monkeypatch.setattr(Liveness, "touch", lambda pulse: signs.append(pulse.run))
     metrics = tiny.record(tiny.finished(Store(tmp_path), run))["metrics"]
     looks = [-(-metrics[n] // 256) for n in ("train_images", "n_val", "n_test")]  # batches
     assert len(signs) >= metrics["steps"] + sum(looks) + (mode == "ft")

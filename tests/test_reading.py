@@ -13,16 +13,16 @@ import pytest
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.data import reading
 from hpc_xfer.data.packing import write_shards
-from hpc_xfer.data.reading import ReadAhead, Source, read_stretches
-from hpc_xfer.data.sampling import Order, Subset, share
+from hpc_xfer.data.reading import ReadAhead, ShardReader, read_stretches
+from hpc_xfer.data.sampling import SampleOrder, Subset, share
 from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
 from tests.waiting import wait_for
 
 
-def source(folder: Path, samples: int = 60, per_shard: int = 10) -> Source:
+def source(folder: Path, samples: int = 60, per_shard: int = 10) -> ShardReader:
     made = ({"txt": b"x" * 3000, "cls": b"0"} for _ in range(samples))
-    return Source(write_shards(folder, made, ["one"], per_shard))
+    return ShardReader(write_shards(folder, made, ["one"], per_shard))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_worker_reads_no_more_than_its_windows(
 ) -> None:
     """Half of an epoch's bytes for one of two ranks, once each."""
     there = source(tmp_path)
-    order = Order(Subset.of([10] * 6, 60, 0), batch=4, seed=0, window=20)
+    order = SampleOrder(Subset.of([10] * 6, 60, 0), batch=4, seed=0, window=20)
     ahead = ReadAhead(there, order, share(4, 0, 2))
     for step in range(order.steps_per_epoch):
         ahead.reach(step)
@@ -77,7 +77,7 @@ def test_a_restart_reads_nothing_again(
 ) -> None:
     """What is left of the window of four steps that it falls into, and the next."""
     there = source(tmp_path)
-    order = Order(Subset.of([10] * 6, 60, 0), batch=5, seed=0, window=20)
+    order = SampleOrder(Subset.of([10] * 6, 60, 0), batch=5, seed=0, window=20)
     ahead = ReadAhead(there, order, share(5, 0, 1))
     ahead.reach(step)
     wait_for(lambda: ahead._queue.empty())
@@ -112,7 +112,7 @@ def test_an_open_shard_is_there_while_another_is_being_opened(tmp_path: Path) ->
     pipe = tmp_path / "pipe.tar"
     os.mkfifo(pipe)
     entries = (there.index.entries[0], ShardEntry("pipe.tar", 10, 0, ""))
-    there = Source(ShardIndex(tmp_path, entries, (), None))
+    there = ShardReader(ShardIndex(tmp_path, entries, (), None))
     shard = there.shard(0)
     with ThreadPoolExecutor() as threads:
         waits = threads.submit(there.shard, 1)
@@ -144,7 +144,7 @@ def test_tables_are_kept_by_their_samples_and_for_each_lane(
 ) -> None:
     """Ten samples a shard; where 25 are kept, these are no less than three shards of a lane."""
     monkeypatch.setattr(reading, "_SAMPLES", 25)
-    there = Source(source(tmp_path).index, lanes)
+    there = ShardReader(source(tmp_path).index, lanes)
     for number in range(6):
         there.shard(number)
     assert list(there._open) == kept
@@ -156,7 +156,7 @@ def files_held(folder: Path) -> int:
 
 
 @pytest.fixture
-def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShardReader:
     """Six shards were open, of which the last two are."""
     monkeypatch.setattr(reading, "_HELD", 2)
     there = source(tmp_path)
@@ -166,7 +166,7 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
 
 
 def test_more_shards_than_files_are_open_costs_a_look_at_the_file_and_no_more(
-    closed: Source,
+    closed: ShardReader,
 ) -> None:
     assert files_held(closed.index.folder) == 2
     table = closed._closed[0].places
@@ -187,7 +187,7 @@ def test_where_files_are_unlimited_or_few_no_more_than_half_are_shards(
     assert rooms == {resource.RLIM_INFINITY: 512, 1024: 512, 100: 50}
 
 
-def test_a_closed_shard_that_another_replaced_is_found(closed: Source) -> None:
+def test_a_closed_shard_that_another_replaced_is_found(closed: ShardReader) -> None:
     path = closed.index.path(closed.index.entries[0])
     path.with_name("000001.tar").replace(path)
     with pytest.raises(DataError, match=r"holds other samples: it was replaced"):
@@ -223,4 +223,4 @@ def test_a_shard_that_changed_since_it_was_indexed_is_named(tmp_path: Path) -> N
     with open(first, "ab") as file:
         file.write(bytes(10_240))
     with pytest.raises(DataError, match=r"has [\d,]+ bytes where the index says"):
-        Source(ShardIndex(tmp_path, there.index.entries, (), None)).shard(0)
+        ShardReader(ShardIndex(tmp_path, there.index.entries, (), None)).shard(0)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from hpc_xfer import overview, plan, study
 from hpc_xfer.__main__ import COMMANDS
-from hpc_xfer.config import site
+from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import StudyError
 from tests.conftest import ROOT
 
@@ -24,7 +24,7 @@ def fences(language: str, start: str = "") -> list[str]:
 def test_the_study_in_the_readme_is_one(tmp_path: Path) -> None:
     grid = tmp_path / "size_scaling.yaml"
     grid.write_text(fences("yaml", "name:")[0])
-    whole = plan.make(study.load(grid))
+    whole = plan.make_plan(study.load_study(grid))
     # 2 sizes x 3 seeds and scratch; 3 data sets x 2 modes x (5 + 5 + 3 + 3 + 1) draws x 4 rates
     assert (len(whole.of("pretrain")), len(whole.of("finetune"))) == (7, 7 * 3 * 2 * 17 * 4)
 
@@ -33,7 +33,7 @@ def test_the_site_in_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("USER", "ada")
     path = tmp_path / "site.yaml"
     path.write_text(fences("yaml", "store: /scratch/${USER:-me}/store")[0])
-    found = site.load(path)
+    found = load_site(path)
     assert found.store == "/scratch/ada/store"
     assert found.sources == {"laion": "/data/laion/shards"}
 
@@ -46,18 +46,18 @@ def test_the_clusters_in_the_readme_are_those_of_the_site_files(
     for text, name in zip(shown, ("gpu", "a100", "cpu"), strict=True):
         path = tmp_path / f"{name}.yaml"
         path.write_text(text)
-        whole = site.load(ROOT / f"sbatch/sites/{name}.yaml").slurm.model_dump()
-        part = site.load(path).slurm.model_dump(exclude_unset=True)
+        whole = load_site(ROOT / f"sbatch/sites/{name}.yaml").slurm.model_dump()
+        part = load_site(path).slurm.model_dump(exclude_unset=True)
         lists = {"setup", "environment"}  # of which the README shows the first lines
         assert {k: v for k, v in part.items() if k not in lists and whole[k] != v and
                 k != "relay"} == {}  # fmt: skip
 
 
 def test_the_dry_run_of_the_demo_prints_what_the_readme_shows() -> None:
-    asked = study.load(ROOT / "grids/demo.yaml")
+    asked = study.load_study(ROOT / "grids/demo.yaml")
     console = Console(width=120, file=io.StringIO())
     with console.capture() as printed:
-        console.print(overview.render(asked, plan.make(asked), set()))
+        console.print(overview.render(asked, plan.make_plan(asked), set()))
     lines = [line.rstrip() for line in printed.get().splitlines()]
     assert "\n".join(lines) + "\n" in fences("text")
 
@@ -84,7 +84,7 @@ def test_the_mistakes_in_the_readme_read_so(
         "    lr: [1e-3]\n"
     )
     with pytest.raises(StudyError) as refused:
-        study.load(Path("grids/a.yaml"))
+        study.load_study(Path("grids/a.yaml"))
     assert str(refused.value) + "\n" in fences("console")
 
 

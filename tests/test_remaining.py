@@ -8,7 +8,7 @@ from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Reso
 from hpc_xfer.ledger import Element, Submission
 from hpc_xfer.plan import Plan
 from hpc_xfer.remaining import forecast
-from hpc_xfer.situations import Situation
+from hpc_xfer.situations import RunStatus
 from tests import tiny
 
 ONE, TWO = (tiny.pretraining("supervised", seed=seed) for seed in (0, 1))
@@ -17,23 +17,23 @@ RESOURCES = Resources(
     pretrain=PretrainResources(gpus=2, minutes=10), finetune=FinetuneResources(minutes=2)
 )
 PLAN = Plan((ONE, TWO, *TRIALS), RESOURCES)
-WAITS, FAILED = Situation("pending", "Priority"), Situation("failed", "nan")
+WAITS, FAILED = RunStatus("pending", "Priority"), RunStatus("failed", "nan")
 GROUP = ("digits", "5")
 
 
-def at(*situations: Situation) -> remaining.Left:
+def at(*situations: RunStatus) -> remaining.TimeLeft:
     return forecast(PLAN, {run.id: each for run, each in zip(PLAN.runs, situations, strict=True)})
 
 
-def done(seconds: float) -> Situation:
-    return Situation("done", seconds=seconds)
+def done(seconds: float) -> RunStatus:
+    return RunStatus("done", seconds=seconds)
 
 
-def running(seconds: float, index: int = 0) -> Situation:
+def running(seconds: float, index: int = 0) -> RunStatus:
     array = Submission("s", "x", "finetune", "b", 9, "2026-01-02T03:04:05+00:00", "h", "ada")
     element = Element(replace(array, job="13"), index, 0)
     beat = {"step": 1, "total": 9, "eta_seconds": seconds, "time": time.time() + 1e-3}
-    return Situation("running", element=element, progress=beat)
+    return RunStatus("running", element=element, progress=beat)
 
 
 def test_where_nothing_runs_nobody_knows() -> None:

@@ -9,7 +9,7 @@ from hpc_xfer import answer, collect, report
 from hpc_xfer.averages import read_averages, read_scores
 from hpc_xfer.collect import Collected
 from hpc_xfer.errors import StoreError
-from hpc_xfer.gains import gains
+from hpc_xfer.gains import paired_differences
 from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
@@ -122,7 +122,7 @@ def test_gains_are_paired_by_draw(tmp_path: Path) -> None:
     asked, plan, store = make(tmp_path, SMALL)
     accuracies(plan, store, scratch=(0.3, 0.4, 0.5), clip=(0.4, 0.51, 0.6))
     found = collected(asked, plan, store)
-    differences = gains(read_scores(read(found.files["cells"])), found.averages)
+    differences = paired_differences(read_scores(read(found.files["cells"])), found.averages)
     assert [gain.label for gain in differences] == ["clip sans 8k"] * 2
     interval = differences[0].interval
     assert interval is not None

@@ -10,14 +10,15 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hpc_xfer import claims, worker
+from hpc_xfer import claims
 from hpc_xfer.claims import Claim
 from hpc_xfer.errors import ClaimLost
 from hpc_xfer.plan import Run
 from hpc_xfer.store import RunDir, Store
+from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training import checkpoint, distributed
 from hpc_xfer.training.checkpoint import Checkpoints
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.training.stop import StopSignal
 from tests import tiny
 from tests.waiting import wait_for
 
@@ -330,8 +331,8 @@ class StopTogetherAfter(tiny.StopAfter):
 
 
 def two_ranks(number: int, root: Path, run: Run, shards: Path, stop_on: int) -> None:
-    stop = StopTogetherAfter(2) if number == stop_on else Stop()
-    tiny.execute(Store(root), run, shards, stop=stop, place=worker.Place(number, 2, number))
+    stop = StopTogetherAfter(2) if number == stop_on else StopSignal()
+    tiny.execute(Store(root), run, shards, stop=stop, place=ProcessRank(number, 2, number))
 
 
 def test_a_stop_that_one_rank_hears_stops_all(tmp_path: Path, shards: Path) -> None:
@@ -351,13 +352,13 @@ def one_of_two(number: int, root: Path, run: Run, shards: Path) -> None:
     """Rank 1 sees the store of another moment, as a network file system may show it."""
     place = root / ("old" if number else "new")
     meeting = root / "meeting.json"
-    with distributed.join(number, 2, number, meeting, Stop()) as world:
+    with distributed.join(number, 2, number, meeting, StopSignal()) as world:
         from hpc_xfer.tasks import pretrain
-        from hpc_xfer.tasks.context import Context
+        from hpc_xfer.tasks.context import RunContext
 
         claim = Claim(Store(place).run(run.id).claims, 9) if number == 0 else None
         site = tiny.Site(sources={"sans": str(shards)})
-        context = Context(run, Store(place), site, claim, tiny.PRETRAIN, world, Stop())
+        context = RunContext(run, Store(place), site, claim, tiny.PRETRAIN, world, StopSignal())
         with pytest.raises(Exception, match=r"see checkpoints of different steps \(\[5, 4\]\)"):
             pretrain.run(context)
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from hpc_xfer import worker
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.plan import Run
 from hpc_xfer.store import RunDir, Store
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.training.stop import StopSignal
 from tests import steps, tiny
 
 
@@ -33,8 +33,8 @@ class StopTogetherAfter(tiny.StopAfter):
 
 
 def of_a_rank(number: int, size: int, root: Path, shards: Path, stop_after: int | None) -> None:
-    stop = Stop() if stop_after is None else StopTogetherAfter(stop_after)
-    place = worker.Place(number, size, number)
+    stop = StopSignal() if stop_after is None else StopTogetherAfter(stop_after)
+    place = ProcessRank(number, size, number)
     tiny.execute(Store(root), run(), shards, stop=stop, place=place, workers=number)
 
 

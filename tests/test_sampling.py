@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpc_xfer.data import sampling
-from hpc_xfer.data.sampling import Order, Subset, share
+from hpc_xfer.data.sampling import SampleOrder, Subset, share
 
 SHARDS = {
     "one": [37],
@@ -19,7 +19,7 @@ SHARDS = {
 Places = list[tuple[int, int]]
 
 
-def places(order: Order, step: int) -> Places:
+def places(order: SampleOrder, step: int) -> Places:
     return order.at(step)[1]
 
 
@@ -57,7 +57,7 @@ def test_more_samples_than_there_are_is_an_error() -> None:
 @pytest.mark.parametrize("batch", [1, 4, 5, 20])
 def test_a_sample_comes_at_most_once_in_an_epoch(sizes: list[int], window: int, batch: int) -> None:
     samples = sum(sizes) - 3
-    order = Order(Subset.of(sizes, samples, seed=0), batch, seed=1, window=window)
+    order = SampleOrder(Subset.of(sizes, samples, seed=0), batch, seed=1, window=window)
     for epoch in range(3):
         steps = range(epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch)
         seen = Counter(place for step in steps for place in places(order, step))
@@ -68,14 +68,14 @@ def test_a_sample_comes_at_most_once_in_an_epoch(sizes: list[int], window: int, 
 
 
 def test_what_one_epoch_leaves_out_another_brings() -> None:
-    order = Order(Subset.of([10, 11], 21, seed=0), batch=8, seed=0)
+    order = SampleOrder(Subset.of([10, 11], 21, seed=0), batch=8, seed=0)
     seen = {place for step in range(20) for place in places(order, step)}
     assert seen == members(order.subset)
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     subset = Subset.of([20, 20], 40, seed=0)
-    first, second = Order(subset, 40, seed=0), Order(subset, 40, seed=1)
+    first, second = SampleOrder(subset, 40, seed=0), SampleOrder(subset, 40, seed=1)
     orders = [places(first, 0), places(first, 1), places(second, 0)]
     assert all(sorted(one) == sorted(orders[0]) for one in orders)
     assert all(a != b for a, b in itertools.combinations(orders, 2))
@@ -84,7 +84,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 def test_a_rank_reads_its_own_shards_and_hardly_another() -> None:
     """Of 80 shards each of four ranks reads 20 in an epoch, and up to one more at each end."""
     ranks, shards = 4, 80
-    order = Order(Subset.of([50] * shards, 50 * shards, seed=0), batch=40, seed=0, window=400)
+    order = SampleOrder(Subset.of([50] * shards, 50 * shards, seed=0), batch=40, seed=0, window=400)
     read: list[set[int]] = []
     for rank in range(ranks):
         chosen = share(40, rank, ranks)
@@ -96,7 +96,7 @@ def test_a_rank_reads_its_own_shards_and_hardly_another() -> None:
 
 def test_a_lane_reads_front_to_back_in_windows() -> None:
     """What is shuffled lies close together, so that it can be read ahead in one sweep."""
-    order = Order(Subset.of([7] * 60, 415, seed=2), batch=8, seed=1, window=80)
+    order = SampleOrder(Subset.of([7] * 60, 415, seed=2), batch=8, seed=1, window=80)
     assert order.lanes == 8
     for lane in range(order.lanes):
         seen: dict[tuple[int, int], set[tuple[int, int]]] = {}
@@ -112,7 +112,7 @@ def test_a_lane_reads_front_to_back_in_windows() -> None:
 
 
 def test_the_rest_of_a_window_is_what_later_steps_take_and_no_more() -> None:
-    order = Order(Subset.of([7] * 60, 420, seed=2), batch=8, seed=1, window=160)
+    order = SampleOrder(Subset.of([7] * 60, 420, seed=2), batch=8, seed=1, window=160)
     for lane in range(order.lanes):
         for step in range(order.steps_per_epoch):
             window, rest = order.rest(step, lane)
@@ -127,20 +127,20 @@ def test_the_rest_of_a_window_is_what_later_steps_take_and_no_more() -> None:
 
 
 def test_little_data_are_shuffled_as_a_whole() -> None:
-    order = Order(Subset.of([5] * 40, 200, seed=0), batch=10, seed=0, window=200)
+    order = SampleOrder(Subset.of([5] * 40, 200, seed=0), batch=10, seed=0, window=200)
     assert order.lanes == 1
     assert max(len({shard for shard, _ in places(order, step)}) for step in range(20)) > 5
 
 
 @pytest.mark.parametrize("batch", [7, 12, 60])
 def test_any_batch_has_lanes(batch: int) -> None:
-    order = Order(Subset.of([30] * 20, 600, seed=0), batch, seed=0, window=100)
+    order = SampleOrder(Subset.of([30] * 20, 600, seed=0), batch, seed=0, window=100)
     assert batch % order.lanes == 0
     assert order.lanes_of(np.arange(batch)) == list(range(order.lanes))
 
 
 def test_chosen_places_are_those_of_the_whole_batch() -> None:
-    order = Order(Subset.of([7, 30, 12, 40], 80, seed=3), batch=6, seed=4, window=16)
+    order = SampleOrder(Subset.of([7, 30, 12, 40], 80, seed=3), batch=6, seed=4, window=16)
     for step in (0, 5, 20):
         whole = places(order, step)
         for chosen in ([0], [5, 1], [2, 3, 4]):
@@ -156,7 +156,7 @@ def test_the_part_of_a_shard_is_drawn_and_not_its_beginning() -> None:
 
 
 def test_what_fills_no_batch_is_counted() -> None:
-    assert Order(Subset.of([50], 50, seed=0), batch=16, seed=0).dropped == 2
+    assert SampleOrder(Subset.of([50], 50, seed=0), batch=16, seed=0).dropped == 2
 
 
 @pytest.mark.parametrize(("ranks", "accumulate"), [(1, 1), (4, 1), (1, 3), (2, 6), (4, 3)])
@@ -172,28 +172,28 @@ def test_ranks_share_each_micro_batch(ranks: int, accumulate: int) -> None:
 def test_steps_can_be_asked_in_any_order() -> None:
     """No state: what was asked before, and by whom, changes nothing."""
     steps = list(range(60))
-    order = Order(Subset.of([7, 30, 12], 49, seed=3), batch=6, seed=4, window=8)
+    order = SampleOrder(Subset.of([7, 30, 12], 49, seed=3), batch=6, seed=4, window=8)
     expected = {step: places(order, step) for step in steps}
     random.Random(0).shuffle(steps)
     sampling._stream.cache_clear()
     sampling._shuffled.cache_clear()
-    again = Order(Subset.of([7, 30, 12], 49, seed=3), batch=6, seed=4, window=8)
+    again = SampleOrder(Subset.of([7, 30, 12], 49, seed=3), batch=6, seed=4, window=8)
     assert {step: places(again, step) for step in steps} == expected
 
 
 def test_the_order_is_pinned() -> None:
     """Should this fail, resumed runs would go on with other samples, and old ids mean new data."""
-    order = Order(Subset.of([4, 3, 5], 10, seed=0), batch=5, seed=0)
+    order = SampleOrder(Subset.of([4, 3, 5], 10, seed=0), batch=5, seed=0)
     assert order.subset == Subset(shards=(2, 0, 1), counts=(5, 4, 1), sizes=(5, 4, 3), seed=0)
     assert order.at(0) == (0, [(1, 1), (2, 3), (2, 4), (2, 1), (2, 2)])
     assert order.at(3) == (1, [(0, 2), (2, 2), (1, 1), (2, 3), (2, 4)])
-    lanes = Order(Subset.of([4, 3, 5], 10, seed=0), batch=4, seed=0, window=8)
+    lanes = SampleOrder(Subset.of([4, 3, 5], 10, seed=0), batch=4, seed=0, window=8)
     assert lanes.at(1) == (0, [(1, 1), (2, 0), (2, 3), (2, 4)])
 
 
 def test_shuffling_is_even() -> None:
     """Each sample stands in the first batch about equally often over many epochs."""
-    order = Order(Subset.of([8, 8], 16, seed=0), batch=4, seed=0)
+    order = SampleOrder(Subset.of([8, 8], 16, seed=0), batch=4, seed=0)
     first = Counter(
         place for epoch in range(400) for place in places(order, epoch * order.steps_per_epoch)
     )

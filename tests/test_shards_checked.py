@@ -11,7 +11,7 @@ from PIL import Image
 
 from hpc_xfer import shards as commands
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.data.checking import Checked, Problem, check
+from hpc_xfer.data.checking import CheckReport, Problem, check
 from hpc_xfer.data.indexing import index_folder
 from hpc_xfer.data.packing import write_shards
 from tests.tars import cut, png, samples, write_tar
@@ -19,7 +19,7 @@ from tests.tars import cut, png, samples, write_tar
 
 def test_a_whole_source_passes_the_check(tmp_path: Path) -> None:
     write_shards(tmp_path, samples(4), ["cat", "dog"], per_shard=3)
-    assert check(tmp_path) == Checked(4, [], {})
+    assert check(tmp_path) == CheckReport(4, [], {})
 
 
 def test_the_check_lists_everything_that_is_wrong(tmp_path: Path) -> None:

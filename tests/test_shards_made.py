@@ -22,7 +22,7 @@ from hpc_xfer import shards as commands
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data.indexing import index_folder
 from hpc_xfer.data.inputs import ImageFolder
-from hpc_xfer.data.packing import Packing, pack, write_shards
+from hpc_xfer.data.packing import PackOptions, pack, write_shards
 from hpc_xfer.data.reencoding import Reencoding, as_it_is
 from hpc_xfer.data.shards import open_shard
 from hpc_xfer.errors import DataError, StudyError
@@ -155,7 +155,7 @@ def test_a_call_that_is_killed_goes_on_where_it_was(many: Path, tmp_path: Path) 
 
 
 def test_a_shard_that_was_lost_half_way_is_made_again(many: Path, tmp_path: Path) -> None:
-    out, packing = tmp_path / "out", Packing(per_shard=20)
+    out, packing = tmp_path / "out", PackOptions(per_shard=20)
 
     def stop(done: int, total: int) -> None:
         if done == 40:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.config import site
-from hpc_xfer.config.site import Site, Slurm
+from hpc_xfer.config.site import Site, Slurm, find_site_file, load_site
 from hpc_xfer.errors import StudyError
 from tests.conftest import ROOT
 
@@ -28,7 +27,7 @@ datasets: {dtd: ~/dtd}
 released: {mine: w.pt}
 """
     folder = tmp_path / "etc"
-    assert site.load(written(folder / "site.yaml", text)) == Site(
+    assert load_site(written(folder / "site.yaml", text)) == Site(
         store=str(tmp_path / "store"),
         sources={"a": str(folder / "shards/a"), "b": "/scratch/ann/b"},
         datasets={"dtd": "/home/ann/dtd"},
@@ -41,14 +40,14 @@ def test_the_given_file_comes_before_the_variable_and_that_before_the_personal_o
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("HPC_XFER_SITE", raising=False)
-    assert site.find(None) is None
-    assert site.load(None) == Site()
+    assert find_site_file(None) is None
+    assert load_site(None) == Site()
     personal = written(tmp_path / ".config/hpc_xfer/site.yaml", "store: /personal\n")
-    assert site.find(None) == personal
+    assert find_site_file(None) == personal
     named = written(tmp_path / "named.yaml", "store: /named\n")
     monkeypatch.setenv("HPC_XFER_SITE", str(named))
-    assert site.load(None).store == "/named"
-    assert site.load(written(tmp_path / "given.yaml", "store: /given\n")).store == "/given"
+    assert load_site(None).store == "/named"
+    assert load_site(written(tmp_path / "given.yaml", "store: /given\n")).store == "/given"
 
 
 def test_a_named_file_that_is_absent_is_told(
@@ -56,13 +55,13 @@ def test_a_named_file_that_is_absent_is_told(
 ) -> None:
     monkeypatch.setenv("HPC_XFER_SITE", str(tmp_path / "gone.yaml"))
     with pytest.raises(StudyError, match=r"gone\.yaml: no such file; name an existing one"):
-        site.load(None)
+        load_site(None)
 
 
 def test_all_mistakes_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
     path = written(tmp_path / "s.yaml", "stor: /x\nsources:\n  a: 3\ndatasets: [dtd]\nstore: 1\n")
     with pytest.raises(StudyError) as caught:
-        site.load(path)
+        load_site(path)
     assert str(caught.value).replace(f"{tmp_path}/", "").splitlines() == [
         "s.yaml:1: stor: unknown key; did you mean 'store'?",
         "s.yaml:3: sources.a: must be a word, got 3",
@@ -74,19 +73,19 @@ def test_all_mistakes_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
 def test_the_three_examples_are_site_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER", "ada")
     for name in ("gpu", "a100", "cpu"):
-        assert site.load(ROOT / f"sbatch/sites/{name}.yaml").slurm != Slurm()
+        assert load_site(ROOT / f"sbatch/sites/{name}.yaml").slurm != Slurm()
 
 
 def test_jobs_have_time_before_they_are_told_to_save(tmp_path: Path) -> None:
     path = written(tmp_path / "s.yaml", "slurm: {max_minutes: 10, signal_seconds: 540}\n")
     with pytest.raises(StudyError) as refused:
-        site.load(path)
+        load_site(path)
     assert str(refused.value) == (
         f"{path}:1: slurm: max_minutes: 10 leaves jobs no time before they are told to save "
         "(signal_seconds: 540, or a minute earlier); set 11 or more, or fewer signal_seconds"
     )
     path.write_text("slurm: {max_minutes: 11, signal_seconds: 540}\n")
-    assert site.load(path).slurm.max_minutes == 11
+    assert load_site(path).slurm.max_minutes == 11
 
 
 @pytest.mark.parametrize(
@@ -107,6 +106,6 @@ def test_a_mistake_about_slurm_is_one_sentence(
     path = tmp_path / "site.yaml"
     path.write_text(f"slurm: {{{key}: {value}}}\n")
     with pytest.raises(StudyError) as refused:
-        site.load(path)
+        load_site(path)
     assert why in str(refused.value) and str(refused.value).startswith(f"{path}:1: slurm")
     assert "\n" not in str(refused.value)

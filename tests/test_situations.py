@@ -10,7 +10,7 @@ from hpc_xfer.config.resources import Resources
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.situations import how_it_ended
-from hpc_xfer.squeue import Line, Queue
+from hpc_xfer.squeue import Queue, QueueLine
 from hpc_xfer.store import Store
 from hpc_xfer.system import atomic_files
 from tests import tiny
@@ -28,7 +28,7 @@ def book(tmp_path: Path, command: Command) -> Ledger:
     store = Store(tmp_path)
     found = ledger.read(store)
     for job, runs in (("12", (PARENT,)), ("13", (FIRST, SECOND))):
-        batch = batches.Batch((Pack(runs, 1.0, 1),))
+        batch = batches.JobArray((Pack(runs, 1.0, 1),))
         store.write_batch("s", batch, {})
         elements = 1 if job == "13" else None
         kind = runs[0].kind
@@ -40,13 +40,13 @@ def book(tmp_path: Path, command: Command) -> Ledger:
     return found
 
 
-def seen(book: Ledger, *lines: Line) -> list[tuple[str, str]]:
+def seen(book: Ledger, *lines: QueueLine) -> list[tuple[str, str]]:
     now = situations.survey(PLAN, book.store, book, Queue({line.job: line for line in lines}))
     return [(now[run.id].state, now[run.id].why) for run in PLAN.runs]
 
 
-def line(job: str, state: str, reason: str = "None") -> Line:
-    return Line(job, job, f"job{job}", state, nodes="n1", reason=reason)
+def line(job: str, state: str, reason: str = "None") -> QueueLine:
+    return QueueLine(job, job, f"job{job}", state, nodes="n1", reason=reason)
 
 
 def test_what_waits_shows_slurms_reason(book: Ledger) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer import squeue
-from hpc_xfer.config import site
-from hpc_xfer.config.site import RelayPlace, Slurm
+from hpc_xfer.config.site import RelayPlace, Slurm, load_site
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.situations import how_it_ended
 from hpc_xfer.slurm import (
@@ -28,7 +27,7 @@ from hpc_xfer.slurm import (
     submit_job,
     submit_limits,
 )
-from hpc_xfer.squeue import Line, Queue
+from hpc_xfer.squeue import Queue, QueueLine
 from tests.cluster import Cluster
 from tests.conftest import ROOT, Command
 from tests.waiting import wait_for
@@ -48,7 +47,7 @@ exit "$code\""""  # noqa: E501
 
 def example(name: str, monkeypatch: pytest.MonkeyPatch) -> Slurm:
     monkeypatch.setenv("USER", "ada")
-    return site.load(ROOT / f"sbatch/sites/{name}.yaml").slurm
+    return load_site(ROOT / f"sbatch/sites/{name}.yaml").slurm
 
 
 def pretraining(tasks: int) -> Request:
@@ -237,7 +236,7 @@ def test_squeue_is_read_whatever_others_call_their_jobs() -> None:
 
 
 def test_a_job_of_our_name_is_ours_only_if_we_submitted_it() -> None:
-    lines = {user: Line(user, user, "pre.a.1", "PENDING", user) for user in ("ada", "eve")}
+    lines = {user: QueueLine(user, user, "pre.a.1", "PENDING", user) for user in ("ada", "eve")}
     assert [line.user for line in Queue(lines).named("pre.a.1", "ada")] == ["ada"]
 
 
@@ -292,8 +291,8 @@ def test_times_are_read_as_slurm_writes_them(text: str, minutes: float | None) -
 
 
 def test_what_accounting_knows_does_not_hide_what_the_queue_shows() -> None:
-    live = Line("12", "12", "pre.a", "PENDING")
-    old = Line("12", "12", "pre.a", "PREEMPTED")
+    live = QueueLine("12", "12", "pre.a", "PENDING")
+    old = QueueLine("12", "12", "pre.a", "PREEMPTED")
     assert Queue({"12": live}).with_ended({"12": old}).lines["12"] == live
 
 

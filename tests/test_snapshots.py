@@ -204,7 +204,7 @@ def test_a_rehearsal_takes_one_snapshot_after_its_first_step(tmp_path: Path) -> 
     short = rehearsal.of(asked)
     for recipe in (r for r in short.pretrains if isinstance(r, Trained)):
         assert type(recipe).model_validate(recipe.model_dump()).snapshots == (100,)
-    assert {r.spec.get("snapshot") for r in plan.make(short).of("finetune")} == {None, 100}
+    assert {r.spec.get("snapshot") for r in plan.make_plan(short).of("finetune")} == {None, 100}
 
 
 def test_snapshots_take_disk_and_count_as_parents(tmp_path: Path) -> None:

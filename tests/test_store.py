@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.errors import StoreError
 from hpc_xfer.plan import Pack
 from hpc_xfer.store import Store
@@ -121,7 +121,7 @@ def test_half_a_recipe_is_written_anew(tmp_path: Path) -> None:
 
 def test_a_batch_tells_a_worker_all_it_needs(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
-    batch = Batch((Pack(plan.of("finetune"), 3.0, 1),))
+    batch = JobArray((Pack(plan.of("finetune"), 3.0, 1),))
     path = store.write_batch("one", batch, {"threads": 1})
     assert path == tmp_path / f"store/studies/one/packs/{batch.id}.json"
     manifest = store.manifest("one", batch.id)
@@ -135,7 +135,7 @@ def test_a_batch_tells_a_worker_all_it_needs(tmp_path: Path) -> None:
 
 def test_half_a_batch_is_refused(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
-    path = store.write_batch("one", Batch((Pack(plan.of("finetune"), 3.0, 1),)), {})
+    path = store.write_batch("one", JobArray((Pack(plan.of("finetune"), 3.0, 1),)), {})
     path.write_text(path.read_text()[:100])
     with pytest.raises(StoreError) as caught:
         store.manifest("one", path.stem)

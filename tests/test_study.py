@@ -19,7 +19,7 @@ GLYPH = {"embed_dim": 8, "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8, "ima
 def load(folder: Path, text: str) -> Study:
     path = folder / "a.yaml"
     path.write_text(text)
-    return study.load(path)
+    return study.load_study(path)
 
 
 def refusal(folder: Path, text: str) -> list[str]:

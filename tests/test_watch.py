@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer import failures
-from hpc_xfer.batches import Batch
+from hpc_xfer.batches import JobArray
 from hpc_xfer.config.site import Site, Slurm
-from hpc_xfer.job import STOPPED, Guard, _Signals
+from hpc_xfer.job import STOPPED, Supervisor, _Signals
 from hpc_xfer.plan import Pack, Run
 from hpc_xfer.slurm import REQUEUE_EXIT_CODE
 from hpc_xfer.store import Store
-from hpc_xfer.system.job_environment import Place
-from hpc_xfer.watch import Watch
+from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.watch import WorkerProcess
 from tests import tiny
 
 RUN = tiny.pretraining("scratch")
@@ -48,24 +48,24 @@ deep_in_a_library()
 
 
 @pytest.fixture
-def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guard:
+def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
         monkeypatch.delenv(name, raising=False)
     return guard_of(Store(tmp_path), RUN)
 
 
-def guard_of(store: Store, *runs: Run, site: Site | None = None) -> Guard:
-    batch = Batch((Pack(runs, 1.0, 1),))
+def guard_of(store: Store, *runs: Run, site: Site | None = None) -> Supervisor:
+    batch = JobArray((Pack(runs, 1.0, 1),))
     store.write_batch("study", batch, {})
-    return Guard(store, site or Site(), "study", batch.id, Place(), _Signals())
+    return Supervisor(store, site or Site(), "study", batch.id, ProcessRank(), _Signals())
 
 
-def test_what_is_asked_of_us_is_passed_on_however_much_the_worker_tells(guard: Guard) -> None:
+def test_what_is_asked_of_us_is_passed_on_however_much_the_worker_tells(guard: Supervisor) -> None:
     guard.signals.term = True
     assert guard.run([sys.executable, "-c", CHATTY]) == STOPPED
 
 
-def test_the_end_of_a_worker_is_seen_though_a_child_of_it_lives_on(guard: Guard) -> None:
+def test_the_end_of_a_worker_is_seen_though_a_child_of_it_lives_on(guard: Supervisor) -> None:
     assert guard.run([sys.executable, "-c", LEAVES_A_CHILD]) == REQUEUE_EXIT_CODE
     error = failures.read(guard.store.run(RUN.id))
     assert error is not None
@@ -74,7 +74,7 @@ def test_the_end_of_a_worker_is_seen_though_a_child_of_it_lives_on(guard: Guard)
 
 def test_what_is_no_event_goes_to_the_log_alone(capfd: pytest.CaptureFixture[str]) -> None:
     code = """print('hello'); print('[1]'); print('{"event": "pack"}')"""
-    watch = Watch([sys.executable, "-c", code])
+    watch = WorkerProcess([sys.executable, "-c", code])
     while watch.hears():
         pass
     assert watch.through and watch.process.returncode == 0
@@ -82,7 +82,7 @@ def test_what_is_no_event_goes_to_the_log_alone(capfd: pytest.CaptureFixture[str
 
 
 def test_a_worker_that_begins_nothing_is_not_started_for_each_run_of_its_pack(
-    guard: Guard, tmp_path: Path
+    guard: Supervisor, tmp_path: Path
 ) -> None:
     other = tiny.pretraining("scratch", seed=1)
     began = tmp_path / "began"
@@ -91,7 +91,7 @@ def test_a_worker_that_begins_nothing_is_not_started_for_each_run_of_its_pack(
     assert began.read_text() == "began\n"
 
 
-def test_what_the_disk_has_no_room_for_is_remembered(guard: Guard) -> None:
+def test_what_the_disk_has_no_room_for_is_remembered(guard: Supervisor) -> None:
     """No error.json can be written: where its folder should be lies a file."""
     folder = guard.store.run(RUN.id).path
     folder.parent.mkdir(parents=True)
@@ -101,7 +101,7 @@ def test_what_the_disk_has_no_room_for_is_remembered(guard: Guard) -> None:
 
 
 def test_a_worker_that_hangs_leaves_where_it_hung(
-    guard: Guard, capfd: pytest.CaptureFixture[str]
+    guard: Supervisor, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site = Site(slurm=Slurm(hang_minutes=0.1))
     assert (
@@ -113,9 +113,9 @@ def test_a_worker_that_hangs_leaves_where_it_hung(
     assert "in deep_in_a_library" in capfd.readouterr().err
 
 
-def test_a_job_that_was_suspended_is_not_taken_for_one_that_hangs(guard: Guard) -> None:
+def test_a_job_that_was_suspended_is_not_taken_for_one_that_hangs(guard: Supervisor) -> None:
     """Guard and worker stood still together, and the clock went on."""
-    watch = Watch([sys.executable, "-c", "import time; time.sleep(60)"])
+    watch = WorkerProcess([sys.executable, "-c", "import time; time.sleep(60)"])
     watch.last_look = watch.last_event = time.time() - 3600
     guard._look(watch)
     assert not watch.hung
@@ -128,7 +128,7 @@ def test_a_job_that_was_suspended_is_not_taken_for_one_that_hangs(guard: Guard) 
 
 def test_a_worker_that_cannot_say_where_it_hangs_is_killed_all_the_same() -> None:
     deaf = "import signal, time; signal.signal(signal.SIGABRT, signal.SIG_IGN); print('{}')"
-    watch = Watch([sys.executable, "-uc", f"{deaf}; time.sleep(60)"])
+    watch = WorkerProcess([sys.executable, "-uc", f"{deaf}; time.sleep(60)"])
     while watch.hears():
         if not watch.silent:
             watch.abort()

@@ -17,13 +17,14 @@ import torch
 from hpc_xfer import worker
 from hpc_xfer.config.recipes import METHODS, Architecture, Finetune
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
-from hpc_xfer.config.schema import Noun
+from hpc_xfer.config.schema import StrictModel
 from hpc_xfer.config.site import Site
 from hpc_xfer.data import characters
 from hpc_xfer.data.packing import write_shards
 from hpc_xfer.plan import Run
 from hpc_xfer.store import RunDir, Store
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.training.stop import StopSignal
 
 ARCH = Architecture(
     name="tiny",
@@ -65,8 +66,8 @@ def execute(
     store: Store,
     run: Run,
     source: Path | None = None,
-    stop: Stop | None = None,
-    place: worker.Place | None = None,
+    stop: StopSignal | None = None,
+    place: ProcessRank | None = None,
     **resources: Any,
 ) -> list[dict[str, Any]]:
     """What the worker tells; parents must be there already."""
@@ -75,9 +76,9 @@ def execute(
         store.write_recipe(each)
     events: list[dict[str, Any]] = []
     base: Resources = PRETRAIN if run.kind == "pretrain" else FINETUNE
-    pack = worker.Pack("test", (run,), with_changes(base, resources))
+    pack = worker.LoadedPack("test", (run,), with_changes(base, resources))
     site = Site(sources={"sans": str(source)} if source else {})
-    worker.execute(pack, store, site, place or worker.Place(), stop or Stop(), events.append)
+    worker.execute(pack, store, site, place or ProcessRank(), stop or StopSignal(), events.append)
     return events
 
 
@@ -89,7 +90,7 @@ def finished(store: Store, run: Run, source: Path | None = None, **resources: An
 
 
 def with_changes(base: Resources, changes: dict[str, Any]) -> Resources:
-    model: type[Noun] = type(base)
+    model: type[StrictModel] = type(base)
     changed = model(**{**base.model_dump(), **changes})
     assert isinstance(changed, PretrainResources | FinetuneResources)
     return changed
@@ -125,7 +126,7 @@ def losses(run: RunDir) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows if "loss" in row]
 
 
-class StopAfter(Stop):
+class StopAfter(StopSignal):
     """Asked to stop in the n-th step of an attempt: each looks once, and the worker before."""
 
     def __init__(self, steps: int) -> None:

@@ -27,13 +27,13 @@ TORCHVISION_TEXT = "RN50"
 
 
 @cache
-def known() -> frozenset[str]:
+def known_architectures() -> frozenset[str]:
     """Names a study may use."""
     names = {path.stem for path in _configs().glob("*.json")}
-    return frozenset(TORCHVISION) | {name for name in names if unfit(name) is None}
+    return frozenset(TORCHVISION) | {name for name in names if why_unsupported(name) is None}
 
 
-def unfit(name: str) -> str | None:
+def why_unsupported(name: str) -> str | None:
     """Why one of open_clip's names is none that a study may use; None of all other names."""
     if not (_configs() / f"{name}.json").is_file():
         return None

@@ -16,7 +16,7 @@ SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
-class Card:
+class DatasetInfo:
     """One downstream data set. `train` includes what validation will be cut from."""
 
     name: str
@@ -34,10 +34,10 @@ _DIGITS = tuple(
     for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 )
 
-CARDS = {
+PACKAGED = {
     card.name: card
     for card in (
-        Card(
+        DatasetInfo(
             name="digits",
             title="Scanned digits, 8x8 pixels",
             classes=_DIGITS,
@@ -49,7 +49,7 @@ CARDS = {
             templates=("{}",),
             source="scikit-learn",
         ),
-        Card(
+        DatasetInfo(
             name="mnist5k",
             title="MNIST, 500 images of each digit",
             classes=_DIGITS,
@@ -63,7 +63,7 @@ CARDS = {
 }
 
 
-def card(name: str, folder: Path | None) -> Card:
+def dataset_info(name: str, folder: Path | None) -> DatasetInfo:
     """The card of data set `name`; `folder` is what the site file says of it, if anything.
 
     Raises:
@@ -71,21 +71,21 @@ def card(name: str, folder: Path | None) -> Card:
         DataError: the folder is not a data set; see `folder_card`.
     """
     if folder is not None:
-        if name in CARDS:
+        if name in PACKAGED:
             raise StudyError(
                 f"data set {name!r} is built in, but the site file names the folder {folder} for "
                 "it; give the folder another name"
             )
-        return folder_card(name, folder)
-    if name not in CARDS:
+        return image_folder_info(name, folder)
+    if name not in PACKAGED:
         raise StudyError(
-            f"data set {name!r} is unknown; built in are {', '.join(sorted(CARDS))}, and any image "
-            "folder can be named in the site file under `datasets`"
+            f"data set {name!r} is unknown; built in are {', '.join(sorted(PACKAGED))}, and any "
+            "image folder can be named in the site file under `datasets`"
         )
-    return CARDS[name]
+    return PACKAGED[name]
 
 
-def folder_card(name: str, path: Path) -> Card:
+def image_folder_info(name: str, path: Path) -> DatasetInfo:
     """The card of `path/train/CLASS/*` and `path/test/CLASS/*`, by listing alone.
 
     Raises:
@@ -99,7 +99,7 @@ def folder_card(name: str, path: Path) -> Card:
         raise DataError(
             f"{path}: class {odd[0]!r} is in {here} but not in {there}; add it there or remove it"
         )
-    return Card(
+    return DatasetInfo(
         name=name,
         title=name,
         classes=tuple(class_name(folder) for folder in train),

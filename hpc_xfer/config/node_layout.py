@@ -1,7 +1,7 @@
 """How the processes of a run lie on nodes."""
 
 
-def layout(gpus: int, per_node: int) -> tuple[int, int]:
+def spread_over_nodes(gpus: int, per_node: int) -> tuple[int, int]:
     """Nodes and processes per node: the fewest nodes that share the processes evenly.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from hpc_xfer.config.schema import Count, Noun, Rate, Share, Whole
+from hpc_xfer.config.schema import Count, Rate, Share, StrictModel, Whole
 
 Shots = Count | Literal["full"]
 # fp32 is that on every card, never TF32 (an A100 does 19.5 TFLOP/s in it, in bf16 312); the other
@@ -20,7 +20,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Pair = tuple[float, float]
 
 
-class Architecture(Noun):
+class Architecture(StrictModel):
     """The content of an open_clip model JSON file. `name` labels tables and is not hashed."""
 
     name: str = Field(default="custom", exclude=True)
@@ -36,7 +36,7 @@ def arch_name(arch: Arch) -> str:
     return arch.name if isinstance(arch, Architecture) else arch
 
 
-class Crop(Noun):
+class Crop(StrictModel):
     """RandomResizedCrop: the share of the area and the aspect ratio that are kept."""
 
     scale: tuple[Share, Share] = (0.9, 1.0)
@@ -49,7 +49,7 @@ class Crop(Noun):
         return self
 
 
-class Caption(Noun):
+class Caption(StrictModel):
     """Where captions come from, if not from the field txt."""
 
     keys: tuple[str, ...] | None = None  # of the field json; the texts under them are joined
@@ -72,7 +72,7 @@ class Caption(Noun):
         return self
 
 
-class Trained(Noun):
+class Trained(StrictModel):
     """What the three training methods share."""
 
     method: str
@@ -206,7 +206,7 @@ def _no_labels(key: str | None, fields: Sequence[str], classes: Sequence[str] | 
     return None if field in fields and classes else f"labels ({field})"
 
 
-class Scratch(Noun):
+class Scratch(StrictModel):
     """Random initialisation, saved as a product: what transfer is compared with."""
 
     method: Literal["scratch"] = "scratch"
@@ -214,7 +214,7 @@ class Scratch(Noun):
     seed: Whole = 0
 
 
-class Released(Noun):
+class Released(StrictModel):
     """Weights that others trained: a file that the site names, or a fetched open_clip tag."""
 
     method: Literal["released"] = "released"
@@ -237,7 +237,7 @@ def points(recipe: Pretrain) -> tuple[int | None, ...]:
     return (*(getattr(recipe, "snapshots", None) or ()), None)
 
 
-class Finetune(Noun):
+class Finetune(StrictModel):
     """One trial: a parent's encoder, adapted to one draw of one data set with one setting."""
 
     dataset: str
@@ -275,6 +275,6 @@ class Finetune(Noun):
 TUNABLE = ("lr", "weight_decay", "epochs")
 
 
-def dump(recipe: Noun) -> dict[str, Any]:
+def dump(recipe: StrictModel) -> dict[str, Any]:
     """As hashed and as written to recipe.json: every default filled in, None dropped."""
     return recipe.model_dump(mode="json", exclude_none=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from hpc_xfer.config.schema import Count, Noun, Rate, Whole
+from hpc_xfer.config.schema import Count, Rate, StrictModel, Whole
 
 
 def by_shots(value: Any, shots: int | str) -> Any:
@@ -13,7 +13,7 @@ def by_shots(value: Any, shots: int | str) -> Any:
     return value[str(shots)] if isinstance(value, Mapping) else value
 
 
-class Probe(Noun):
+class ProbeSettings(StrictModel):
     """k-NN accuracy as a pre-training goes on, on training images of a data set; a curve."""
 
     dataset: str
@@ -21,19 +21,19 @@ class Probe(Noun):
     times: Count = 20  # in a run, evenly
 
 
-class PretrainResources(Noun):
+class PretrainResources(StrictModel):
     gpus: Count = 1  # processes; each has a GPU where there are GPUs
     minutes: Rate = 60.0  # one run, with a margin
     workers: Whole = 2  # data loading processes per GPU; changes no number
     threads: Count = 1  # per process, where there is no GPU; fixed, since it changes the last bits
     compile: bool = False  # by torch.compile, minutes of it at every start; changes the last bits
     activation_checkpointing: bool = False  # a third more time, far less memory; changes no number
-    probe: Probe | None = None  # changes no number
+    probe: ProbeSettings | None = None  # changes no number
     checkpoint_minutes: Rate = 10.0
     log_steps: Count = 20
 
 
-class FinetuneResources(Noun):
+class FinetuneResources(StrictModel):
     gpus: Count = Field(default=1, le=1)
     minutes: Rate | dict[str, Rate] = 20.0  # one run, with a margin; or {shots: minutes}
     target_minutes: Rate = 30.0  # packs are cut to last about this long
@@ -47,7 +47,7 @@ class FinetuneResources(Noun):
         return float(by_shots(self.minutes, shots))
 
 
-class Resources(Noun):
+class Resources(StrictModel):
     """Where and how fast; never part of a run's identity."""
 
     pretrain: PretrainResources = PretrainResources()

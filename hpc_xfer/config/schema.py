@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from hpc_xfer.config.yaml_document import Loc
 
 
-class Noun(BaseModel):
+class StrictModel(BaseModel):
     """Frozen, no unknown keys, no silent conversion ("8" is not 8), no NaN."""
 
     model_config = ConfigDict(
@@ -29,17 +29,19 @@ def _whole(value: Any) -> Any:
 
 
 _MOST_NAMES = 30  # that a sentence lists
-MOST = 10**15  # of anything we count; more is a slip of the pen, and floats lose digits there
-Count = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=MOST)]
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MOST)]
+LARGEST_COUNT = (
+    10**15
+)  # of anything we count; more is a slip of the pen, and floats lose digits there
+Count = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=LARGEST_COUNT)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=LARGEST_COUNT)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-Model = TypeVar("Model", bound=Noun)
-Mistake = tuple[Loc, str]
+Model = TypeVar("Model", bound=StrictModel)
+ConfigError = tuple[Loc, str]
 
 
-def validate(model: type[Model], data: Mapping[str, Any]) -> tuple[Model | None, list[Mistake]]:
+def validate(model: type[Model], data: Mapping[str, Any]) -> tuple[Model | None, list[ConfigError]]:
     """The noun, or every mistake in it with its key path. Lists count as tuples, as in JSON."""
     try:
         return model.model_validate_json(json.dumps(data)), []
@@ -60,8 +62,8 @@ def nearest(word: str, known: Iterable[str], what: str) -> str:
 
 
 def _mistakes(
-    model: type[Noun], data: Mapping[str, Any], errors: Iterable[ErrorDetails]
-) -> list[Mistake]:
+    model: type[StrictModel], data: Mapping[str, Any], errors: Iterable[ErrorDetails]
+) -> list[ConfigError]:
     """One sentence per place: where several kinds are allowed, pydantic tells an error of each."""
     places: dict[Loc, list[ErrorDetails]] = {}
     unions = set()
@@ -93,7 +95,7 @@ def _place(data: Any, error: ErrorDetails) -> tuple[Loc, bool]:
     return tuple(loc), len(loc) < len(error["loc"])
 
 
-def _sentence(model: type[Noun], loc: Loc, errors: list[ErrorDetails]) -> str:
+def _sentence(model: type[StrictModel], loc: Loc, errors: list[ErrorDetails]) -> str:
     first = errors[0]
     kind, got = first["type"], first["input"]
     if kind == "extra_forbidden":
@@ -111,7 +113,7 @@ def _sentence(model: type[Noun], loc: Loc, errors: list[ErrorDetails]) -> str:
     kinds = list(dict.fromkeys(map(str, wanted)))
     if kind == "missing":
         kinds = kinds[-1:]  # each absent value is an error of its own
-    return f"must be {' or '.join(kinds)}, got {shown(got)}{way}"
+    return f"must be {' or '.join(kinds)}, got {format_value(got)}{way}"
 
 
 def _wanted(error: ErrorDetails) -> str | None:
@@ -144,13 +146,13 @@ def _article(wanted: str) -> str:
     return names.get(first, bound.replace("less than or equal to", "at most"))
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value of the file in a sentence; text in the same quotes as everywhere."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _keys(model: type[Noun], loc: Loc) -> Iterable[str]:
+def _keys(model: type[StrictModel], loc: Loc) -> Iterable[str]:
     """The keys of the noun at `loc` below `model`; those of `model` where that is not a noun."""
     here: Any = model
     for name in loc:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from hpc_xfer.config import yaml_document
-from hpc_xfer.config.schema import Count, Noun, Rate, Whole, validate
+from hpc_xfer.config.schema import Count, Rate, StrictModel, Whole, validate
 
 
 def _plain(text: str) -> str:
@@ -34,36 +34,36 @@ def _environment_name(text: str) -> str:
     return text
 
 
-Word = Annotated[str, AfterValidator(_plain)]
-Line = Annotated[str, AfterValidator(_one_line)]
+OneWord = Annotated[str, AfterValidator(_plain)]
+OneLine = Annotated[str, AfterValidator(_one_line)]
 VariableName = Annotated[str, AfterValidator(_environment_name)]
 
 
-class RelayPlace(Noun):
+class RelayPlace(StrictModel):
     """Where the small CPU jobs run that keep a study going; what is not said is as for all jobs."""
 
-    partition: Word | None = None
-    account: Word | None = None
-    qos: Word | None = None
-    constraint: Word | None = None
+    partition: OneWord | None = None
+    account: OneWord | None = None
+    qos: OneWord | None = None
+    constraint: OneWord | None = None
     minutes: Count = 30
     cpus: Count = 1
     memory: Rate | None = 4.0  # GB; null leaves it to Slurm
 
 
-class Slurm(Noun):
+class Slurm(StrictModel):
     """How jobs are asked for. "GPU" means one process; on a CPU cluster it has CPUs alone."""
 
-    partition: Word | None = None
-    account: Word | None = None
-    qos: Word | None = None
-    constraint: Word | None = None
-    reservation: Word | None = None
-    exclude: tuple[Word, ...] = ()  # nodes
+    partition: OneWord | None = None
+    account: OneWord | None = None
+    qos: OneWord | None = None
+    constraint: OneWord | None = None
+    reservation: OneWord | None = None
+    exclude: tuple[OneWord, ...] = ()  # nodes
 
     gpus_per_node: Count = 1  # processes of one run on one node, at most
     gpu_option: Literal["gpus-per-node", "gres", "gpus-per-task", "none"] = "gpus-per-node"
-    gpu_type: Word | None = None  # as in gres: a100
+    gpu_type: OneWord | None = None  # as in gres: a100
     cpus_per_gpu: Count = 1
     memory_per_gpu: Rate | None = None  # GB; null leaves it to Slurm
     max_memory_per_gpu: Rate | None = None  # GB; a run that ran out of memory gets up to so much
@@ -74,10 +74,10 @@ class Slurm(Noun):
     max_jobs: Count | None = None  # elements of mine in the queue, where Slurm would take more
     signal_seconds: Count = 120  # before the time limit; Slurm may send it a minute early
 
-    setup: tuple[Line, ...] = ()  # lines of the batch script: module load ..., source ...
-    environment: dict[VariableName, Line] = {}  # NCCL_SOCKET_IFNAME: ib0
-    scratch: Line | None = None  # node-local; becomes TMPDIR, may name variables of the job
-    options: dict[Word, Word] = {}  # any other option of sbatch: mail-user: me@lab.org
+    setup: tuple[OneLine, ...] = ()  # lines of the batch script: module load ..., source ...
+    environment: dict[VariableName, OneLine] = {}  # NCCL_SOCKET_IFNAME: ib0
+    scratch: OneLine | None = None  # node-local; becomes TMPDIR, may name variables of the job
+    options: dict[OneWord, OneWord] = {}  # any other option of sbatch: mail-user: me@lab.org
 
     jobs_may_submit: bool = True  # else the relay only collects, and launch has to be run again
     relay: RelayPlace = RelayPlace()
@@ -104,7 +104,7 @@ class Slurm(Noun):
         return self
 
 
-class Site(Noun):
+class Site(StrictModel):
     """Paths are relative to the site file."""
 
     store: str | None = None  # where --store is not given
@@ -114,7 +114,7 @@ class Site(Noun):
     slurm: Slurm = Field(default_factory=Slurm)
 
 
-def find(given: Path | None) -> Path | None:
+def find_site_file(given: Path | None) -> Path | None:
     """The site file in force, or None."""
     if given is not None:
         return given
@@ -124,16 +124,16 @@ def find(given: Path | None) -> Path | None:
     return personal if personal.exists() else None
 
 
-def load(given: Path | None) -> Site:
+def load_site(given: Path | None) -> Site:
     """The site with absolute paths.
 
     Raises:
         StudyError: a named file is absent or wrong.
     """
-    path = find(given)
+    path = find_site_file(given)
     if path is None:
         return Site()
-    doc = yaml_document.load(path)
+    doc = yaml_document.load_yaml(path)
     site, mistakes = validate(Site, doc.data)
     if site is None:
         raise doc.refusal(mistakes)

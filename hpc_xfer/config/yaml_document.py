@@ -69,7 +69,7 @@ class Document:
         return StudyError("\n".join(dict.fromkeys(self.error(*mistake) for mistake in ordered)))
 
 
-def load(path: Path, text: str | None = None) -> Document:
+def load_yaml(path: Path, text: str | None = None) -> Document:
     """Read a YAML mapping.
 
     Args:

@@ -7,7 +7,7 @@ _EXAMPLES = 100  # a record is read by people; all of them are counted
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenSample:
     """A sample that was passed over."""
 
     shard: str
@@ -29,7 +29,7 @@ class BrokenSamples:
     def total(self) -> int:
         return sum(self.shards.values())
 
-    def add(self, met: Iterable[Broken]) -> None:
+    def add(self, met: Iterable[BrokenSample]) -> None:
         for sample in met:
             self.shards[sample.shard] = self.shards.get(sample.shard, 0) + 1
             if len(self.examples) < _EXAMPLES:

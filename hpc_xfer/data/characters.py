@@ -52,7 +52,7 @@ SYMBOLS_FIRST = (
 
 
 @dataclass(frozen=True)
-class Source:
+class CharacterSource:
     """A named set of fonts, and which characters it shows."""
 
     name: str
@@ -67,10 +67,10 @@ def _family(name: str, slant: str) -> tuple[str, ...]:
 SOURCES = {
     source.name: source
     for source in (
-        Source("sans", _family("DejaVuSans", "Oblique"), symbols=False),
-        Source("serif", _family("DejaVuSerif", "Italic"), symbols=False),
-        Source("mono", _family("DejaVuSansMono", "Oblique"), symbols=False),
-        Source("symbols", _family("DejaVuSans", "Oblique"), symbols=True),
+        CharacterSource("sans", _family("DejaVuSans", "Oblique"), symbols=False),
+        CharacterSource("serif", _family("DejaVuSerif", "Italic"), symbols=False),
+        CharacterSource("mono", _family("DejaVuSansMono", "Oblique"), symbols=False),
+        CharacterSource("symbols", _family("DejaVuSans", "Oblique"), symbols=True),
     )
 }
 

@@ -18,7 +18,7 @@ from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
 from hpc_xfer.data import img2dataset, tar_members
 from hpc_xfer.data.images import decode
 from hpc_xfer.data.indexing import json_label, json_object
-from hpc_xfer.data.places import Gathering, Place
+from hpc_xfer.data.places import ByteRange, SampleIndexBuilder
 from hpc_xfer.data.reencoding import FIELDS, is_animated, is_turned, opened
 from hpc_xfer.data.shards import Shard, key_and_field
 from hpc_xfer.data.tar_members import CutOff, Member
@@ -40,7 +40,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckReport:
     """All that was found."""
 
     samples: int
@@ -57,7 +57,7 @@ class _Expected:
     label_key: str | None = None
 
 
-def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> Checked:
+def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> CheckReport:
     """Open every shard, decode every image, and hold all against the index.
 
     Raises:
@@ -72,7 +72,7 @@ def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> C
     if index is not None:
         expected = _Expected(frozenset(index.fields), index.classes, index.label_key)
     asked = [(name, entries.get(name)) for name in on_disk]
-    found: dict[int, Checked] = {}
+    found: dict[int, CheckReport] = {}
     task = partial(_check_shard, folder, expected)
     if progress and asked:
         progress(0, len(asked))
@@ -84,7 +84,7 @@ def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> C
     for number in range(len(asked)):
         problems += found[number].problems
         notes.update(found[number].notes)
-    return Checked(
+    return CheckReport(
         sum(each.samples for each in found.values()), problems, dict(sorted(notes.items()))
     )
 
@@ -105,13 +105,13 @@ def _index(folder: Path, on_disk: dict[str, int]) -> tuple[ShardIndex | None, li
 
 def _check_shard(
     folder: Path, expected: _Expected, asked: tuple[str, ShardEntry | None]
-) -> Checked:
+) -> CheckReport:
     name, entry = asked
     try:
         shard, problems = _members(folder / name, name)
     except (OSError, tarfile.TarError) as error:
         what = f"cannot be read as an uncompressed tar ({error})"
-        return Checked(0, [Problem(name, None, what)], {})
+        return CheckReport(0, [Problem(name, None, what)], {})
     problems += [Problem(name, None, what) for what in _check_whole(shard, entry)]
     notes: Counter[str] = Counter()
     seen: set[str] = set()
@@ -126,16 +126,16 @@ def _check_shard(
         for at, what in _check_sample(shard, i, expected, notes):
             offset = places[at][0] if at else _begin(places)
             problems.append(Problem(name, key, what, offset))
-    return Checked(len(shard), problems, dict(notes))
+    return CheckReport(len(shard), problems, dict(notes))
 
 
-def _begin(places: Mapping[str, Place]) -> int:
+def _begin(places: Mapping[str, ByteRange]) -> int:
     return min(offset for offset, _ in places.values())
 
 
 def _members(path: Path, name: str) -> tuple[Shard, list[Problem]]:
     """The shard as far as it can be read, where `open_shard` would refuse it."""
-    found = Gathering()
+    found = SampleIndexBuilder()
     problems: list[Problem] = []
     try:
         for member in tar_members.members(path):

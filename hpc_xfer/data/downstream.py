@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from hpc_xfer.config import downstream_datasets
-from hpc_xfer.config.downstream_datasets import Card
+from hpc_xfer.config.downstream_datasets import DatasetInfo
 from hpc_xfer.data.images import decode
 from hpc_xfer.errors import DataError, StoreError
 from hpc_xfer.system import atomic_files
@@ -82,21 +82,23 @@ class ImageFiles:
 class Downstream:
     """A data set, ready to be read."""
 
-    card: Card
+    card: DatasetInfo
     train: ImageSet
     test: ImageSet
     fingerprint: str  # 64 hex digits of all pixels and labels, or of all files of a folder
 
 
 @dataclass(frozen=True)
-class Knowing:
+class FingerprintCache:
     """What a folder of a million files needs, which takes an hour to read for its fingerprint."""
 
     alive: Callable[[], object]  # called for each file
     noted: Callable[[str], Path]  # where the fingerprint of files with this key is written down
 
 
-def load(card: Card, folder: Path | None, knowing: Knowing | None = None) -> Downstream:
+def load(
+    card: DatasetInfo, folder: Path | None, knowing: FingerprintCache | None = None
+) -> Downstream:
     """The data set of `card`: packaged, or `folder` with train/CLASS/* and test/CLASS/*.
 
     Raises:
@@ -107,7 +109,7 @@ def load(card: Card, folder: Path | None, knowing: Knowing | None = None) -> Dow
     return data
 
 
-def training_images(card: Card, folder: Path | None) -> ImageSet:
+def training_images(card: DatasetInfo, folder: Path | None) -> ImageSet:
     """Those alone, without reading them all for a fingerprint.
 
     Raises:
@@ -116,7 +118,7 @@ def training_images(card: Card, folder: Path | None) -> ImageSet:
     return _split(card, folder, "train")
 
 
-def try_to_read(card: Card, folder: Path | None) -> None:
+def try_to_read(card: DatasetInfo, folder: Path | None) -> None:
     """One image of each split, where reading all might take an hour.
 
     Raises:
@@ -126,14 +128,14 @@ def try_to_read(card: Card, folder: Path | None) -> None:
         _split(card, folder, split).image(0)
 
 
-def _split(card: Card, folder: Path | None, name: str) -> ImageSet:
+def _split(card: DatasetInfo, folder: Path | None, name: str) -> ImageSet:
     if folder is not None:
         return _image_files(downstream_datasets.list_images(folder / name))
     data = _packaged(card)
     return data.train if name == "train" else data.test
 
 
-def _packaged(card: Card) -> Downstream:
+def _packaged(card: DatasetInfo) -> Downstream:
     match card.name:
         case "digits":
             train, test = _digits(card.train)
@@ -180,7 +182,7 @@ def _table(module: str, package: str, file: str) -> Labels:
         raise DataError(f"{path}: is missing or damaged; install {package} again") from error
 
 
-def _folder(card: Card, folder: Path, knowing: Knowing | None) -> Downstream:
+def _folder(card: DatasetInfo, folder: Path, knowing: FingerprintCache | None) -> Downstream:
     splits = [
         downstream_datasets.list_images(folder / split) for split in downstream_datasets.SPLITS
     ]
@@ -193,7 +195,7 @@ def _folder(card: Card, folder: Path, knowing: Knowing | None) -> Downstream:
     return Downstream(card, train, test, fingerprint)
 
 
-def _known(folder: Path, groups: list[list[Path]], knowing: Knowing) -> str:
+def _known(folder: Path, groups: list[list[Path]], knowing: FingerprintCache) -> str:
     """The fingerprint as an earlier pack wrote it down, or anew and written down."""
     path = knowing.noted(_digest(folder, groups, _standing, knowing.alive))
     there = atomic_files.read_json(path)
@@ -263,7 +265,7 @@ def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(f"{path}: cannot be read ({error.strerror}); check the file and the disk")
 
 
-def _hold_against(card: Card, data: Downstream) -> None:
+def _hold_against(card: DatasetInfo, data: Downstream) -> None:
     for split, images, asked in (
         ("training", data.train, card.train),
         ("test", data.test, card.test),

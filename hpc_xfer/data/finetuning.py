@@ -21,7 +21,7 @@ _ERASED_SHARE = (0.02, 1 / 3)  # of the area (Zhong et al. 2020)
 
 
 @dataclass
-class Rounds:
+class EpochBatches:
     """Epochs of n samples in batches that differ in size by one at most.
 
     An uneven cut would leave a last batch of one image now and then, which batch norm cannot take.
@@ -50,7 +50,7 @@ class Rounds:
 class _Stepwise(ABC):
     """`self[step]` is the batch of a step; `pieces` are what one of several loaders makes of it."""
 
-    rounds: Rounds
+    rounds: EpochBatches
 
     @abstractmethod
     def _samples(self, epoch: int, positions: Indices) -> Batch: ...
@@ -72,7 +72,7 @@ class TuneBatches(_Stepwise):
     chosen: Indices
     recipe: Finetune
     size: int
-    rounds: Rounds
+    rounds: EpochBatches
 
     def _samples(self, epoch: int, positions: Indices) -> Batch:
         picked = self.chosen[positions]
@@ -97,7 +97,7 @@ class FeatureBatches(_Stepwise):
 
     features: Tensor
     labels: Tensor
-    rounds: Rounds
+    rounds: EpochBatches
 
     def _samples(self, epoch: int, positions: Indices) -> Batch:
         chosen = torch.from_numpy(positions)

@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]  # shards done, shards in all
 
 
 @dataclass(frozen=True)
-class Indexed:
+class IndexReport:
     """The index as it was written, and what is odd about the shards."""
 
     index: ShardIndex
@@ -52,7 +52,7 @@ def index_folder(
     workers: int = 1,
     label_key: str | None = None,
     progress: Progress | None = None,
-) -> Indexed:
+) -> IndexReport:
     """Read every shard of `folder` once and write its index.
 
     Class names come from `classes.json` beside the shards, else from the labels themselves.
@@ -85,7 +85,7 @@ def index_folder(
     )
     shard_index.write(index)
     noted.tidy(index)
-    return Indexed(index, tuple(_warnings(folder, scans)))
+    return IndexReport(index, tuple(_warnings(folder, scans)))
 
 
 def _whole(found: Sequence[_Scan | DataError]) -> Iterator[_Scan]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
-from hpc_xfer.data.places import Places
+from hpc_xfer.data.places import SampleIndex
 from hpc_xfer.data.shards import Shard
 from hpc_xfer.errors import DataError, StoreError
 from hpc_xfer.system import atomic_files
@@ -74,10 +74,10 @@ def _expected(size: int, layout: str | None) -> dict[str, Any]:
     return {"schema": _SCHEMA, "byteorder": sys.byteorder, "bytes": size, "layout": layout}
 
 
-def _places(head: dict[str, Any], data: bytes) -> Places:
+def _places(head: dict[str, Any], data: bytes) -> SampleIndex:
     names, *lengths = head["lengths"]
     at, tables = names, {}
     for (name, code), length in zip(_ARRAYS.items(), lengths, strict=True):
         tables[name] = array(code, data[at : at + length])
         at += length
-    return Places(names=data[:names], fields=tuple(head["fields"]), **tables)
+    return SampleIndex(names=data[:names], fields=tuple(head["fields"]), **tables)

@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
 @dataclass(frozen=True)
-class Packing:
+class PackOptions:
     """What decides the shards, beside the input."""
 
     per_shard: int = 1000
@@ -55,7 +55,7 @@ class Packing:
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackResult:
     """What came of it."""
 
     index: ShardIndex
@@ -64,7 +64,7 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class _Task:
+class _ShardTask:
     """The samples of one shard."""
 
     number: int
@@ -94,11 +94,11 @@ class _Note:
 def pack(
     folder: Path,
     source: Input,
-    packing: Packing,
+    packing: PackOptions,
     workers: int = 1,
     max_broken: float = 0.001,
     progress: Progress | None = None,
-) -> Packed:
+) -> PackResult:
     """Write the shards of `source` that are not there yet, then the index.
 
     Args:
@@ -114,7 +114,7 @@ def pack(
     made = _begun(folder, packing.call(source))
     if made is not None and (folder / shard_index.NAME).exists():
         shutil.rmtree(folder / _NOTES, ignore_errors=True)  # of a call that was killed at its end
-        return Packed(ShardIndex.load(folder), made["broken"], fresh=False)
+        return PackResult(ShardIndex.load(folder), made["broken"], fresh=False)
     order = _order(len(source), packing.seed)
     if made is None:
         per_shard = _per_shard(source, packing, order, workers)
@@ -190,7 +190,7 @@ def _order(samples: int, seed: int | None) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(samples)
 
 
-def _per_shard(source: Input, packing: Packing, order: NDArray[np.int64], workers: int) -> int:
+def _per_shard(source: Input, packing: PackOptions, order: NDArray[np.int64], workers: int) -> int:
     """As asked, or how many of the first samples in order make a shard of the size asked."""
     if packing.shard_mb is None:
         return packing.per_shard
@@ -237,7 +237,7 @@ def _write_missing(
     if progress:
         progress(done, len(order))
     tasks = (
-        _Task(number, start, source.rows(order[start : start + starts.step].tolist()))
+        _ShardTask(number, start, source.rows(order[start : start + starts.step].tolist()))
         for number in missing
         for start in [starts[number]]
     )
@@ -248,7 +248,7 @@ def _write_missing(
             progress(done, len(order))
 
 
-def _write_shard(folder: Path, reader: Callable[[Any], Sample], task: _Task) -> int:
+def _write_shard(folder: Path, reader: Callable[[Any], Sample], task: _ShardTask) -> int:
     """The shard, then the note that it is done; in how many rows."""
     broken: list[str] = []
 
@@ -313,7 +313,7 @@ def _read_note(folder: Path, number: int) -> _Note | None:
 
 def _finish(
     folder: Path, source: Input, made: dict[str, Any], notes: Sequence[_Note], max_broken: float
-) -> Packed:
+) -> PackResult:
     broken = [line for note in notes for line in note.broken]
     if broken:
         atomic_files.write_text(folder / BROKEN, "".join(f"{line}\n" for line in broken))
@@ -333,7 +333,7 @@ def _finish(
     shard_index.write(index)
     noted.tidy(index)
     shutil.rmtree(folder / _NOTES, ignore_errors=True)
-    return Packed(index, len(broken), fresh=True)
+    return PackResult(index, len(broken), fresh=True)
 
 
 def _fields(contents: Iterable[_Contents]) -> tuple[str, ...]:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, overload
 
-Place = tuple[int, int]  # offset and size in bytes
+ByteRange = tuple[int, int]  # offset and size in bytes
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class SampleIndex:
     """The samples of a shard in order, each with a key and members by field."""
 
     names: bytes  # keys, one behind another
@@ -32,7 +32,7 @@ class Places:
         begin = self.ends[i - 1] if i else 0
         return self.names[begin : self.ends[i]].decode("utf-8", "surrogateescape")
 
-    def members(self, i: int) -> dict[str, Place]:
+    def members(self, i: int) -> dict[str, ByteRange]:
         """Places by field, as they lie in the tar."""
         return {
             self.fields[self.kinds[at]]: (self.offsets[at], self.sizes[at])
@@ -40,7 +40,7 @@ class Places:
         }
 
 
-class Gathering:
+class SampleIndexBuilder:
     """Takes the members of a tar one after another."""
 
     def __init__(self) -> None:
@@ -72,16 +72,16 @@ class Gathering:
         self._names += key.encode("utf-8", "surrogateescape")
         self._ends.append(len(self._names))
 
-    def places(self) -> Places:
+    def places(self) -> SampleIndex:
         firsts = self._firsts + array("I", [len(self._kinds)])
         fields = tuple(self._fields)
-        return Places(
+        return SampleIndex(
             bytes(self._names), self._ends, fields, firsts, self._kinds, self._offsets, self._sizes
         )
 
 
 @dataclass(frozen=True)
-class Each(Sequence[T]):
+class LazySequence(Sequence[T]):
     """A sequence whose items are made when asked for."""
 
     many: int

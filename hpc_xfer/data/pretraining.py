@@ -18,9 +18,9 @@ from torch import Tensor
 from hpc_xfer.config.recipes import SimCLR, Trained
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex
 from hpc_xfer.data import crops, images, photometric, targets
-from hpc_xfer.data.broken import Broken
-from hpc_xfer.data.reading import ReadAhead, Source
-from hpc_xfer.data.sampling import Order, Positions, share
+from hpc_xfer.data.broken import BrokenSample
+from hpc_xfer.data.reading import ReadAhead, ShardReader
+from hpc_xfer.data.sampling import Positions, SampleOrder, share
 from hpc_xfer.errors import DataError
 
 Batch = dict[str, Any]
@@ -37,18 +37,18 @@ class TrainBatches:
     """
 
     index: ShardIndex
-    order: Order
+    order: SampleOrder
     recipe: Trained
     size: int  # side of the input in pixels
     rank: int = 0
     ranks: int = 1
     tokenise: Callable[[list[str]], Tensor] | None = None
-    source: Source = field(init=False)
+    source: ShardReader = field(init=False)
     share: Positions = field(init=False)  # of the global batch
 
     def __post_init__(self) -> None:
         self.share = share(self.order.batch, self.rank, self.ranks, self.recipe.accumulate or 1)
-        self.source = Source(self.index, len(self.order.lanes_of(self.share)))
+        self.source = ShardReader(self.index, len(self.order.lanes_of(self.share)))
 
     def __getitem__(self, step: int) -> Batch:
         return self._batch(step, self.share)
@@ -80,7 +80,7 @@ class _Collector:
         self.images: list[Tensor] = []
         self.colours: list[np.ndarray] = []
         self.targets: list[Any] = []
-        self.broken: list[Broken] = []
+        self.broken: list[BrokenSample] = []
 
     def add(self, number: int, position: int) -> None:
         """The sample at a place, or the next of its shard in the subset that is whole."""
@@ -92,7 +92,7 @@ class _Collector:
                 self._take(shard.read(place, self.fields), self._rng(number, place))
                 return
             except (DataError, ValueError) as error:
-                self.broken.append(Broken(name, shard.keys[place], str(error)))
+                self.broken.append(BrokenSample(name, shard.keys[place], str(error)))
                 tried += 1
         folder = self.batches.index.folder
         raise DataError(

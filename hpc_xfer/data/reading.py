@@ -18,8 +18,8 @@ from typing import Any
 
 from hpc_xfer.config.shard_index import ShardIndex, index_command
 from hpc_xfer.data import noted
-from hpc_xfer.data.places import Places
-from hpc_xfer.data.sampling import LANES, Order, Positions, Stretch, Window
+from hpc_xfer.data.places import SampleIndex
+from hpc_xfer.data.sampling import LANES, Positions, SampleOrder, Stretch, Window
 from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
 
@@ -35,7 +35,7 @@ _PIECE = 4 << 20  # bytes of one read; Lustre's and GPFS's usual stripe or block
 class _Closed:
     """A shard whose table is kept and whose file is not: open again, it has to be the same file."""
 
-    places: Places
+    places: SampleIndex
     identity: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -43,7 +43,7 @@ class _Closed:
 
 
 @dataclass
-class Source:
+class ShardReader:
     """The shards of an index by number, opened when needed; threads may share it."""
 
     index: ShardIndex
@@ -148,7 +148,7 @@ def _room() -> int:
 class ReadAhead:
     """Reads the windows of some lanes before they are wanted, in a thread of its own."""
 
-    def __init__(self, source: Source, order: Order, chosen: Positions) -> None:
+    def __init__(self, source: ShardReader, order: SampleOrder, chosen: Positions) -> None:
         self.order, self.lanes = order, order.lanes_of(chosen)
         self.source = source
         self._asked: dict[int, Window] = {}  # the last window by lane

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
-Place = tuple[int, int]  # shard, sample in it
+SampleLocation = tuple[int, int]  # shard, sample in it
 Stretch = tuple[int, int, int]  # shard, first sample, the one after the last
 Window = tuple[int, int]  # epoch, number in a lane
 
@@ -82,7 +82,7 @@ class Subset:
 
 
 @dataclass(frozen=True)
-class Order:
+class SampleOrder:
     """The order of a subset's samples over all epochs, cut into global batches."""
 
     subset: Subset
@@ -107,7 +107,7 @@ class Order:
             return 1
         return next(n for n in range(min(LANES, self.batch), 0, -1) if self.batch % n == 0)
 
-    def at(self, step: int, chosen: Positions | None = None) -> tuple[int, list[Place]]:
+    def at(self, step: int, chosen: Positions | None = None) -> tuple[int, list[SampleLocation]]:
         """Epoch, and the places of the global batch, or of the `chosen` of its positions."""
         epoch, within = divmod(step, self.steps_per_epoch)
         chosen = np.arange(self.batch) if chosen is None else chosen
@@ -169,7 +169,7 @@ class Order:
             found[here] = low + shuffled[place[here]]
         return found
 
-    def _places(self, epoch: int, stream: Positions) -> list[Place]:
+    def _places(self, epoch: int, stream: Positions) -> list[SampleLocation]:
         order, ends, shift = _stream(self.subset, self.seed, epoch)
         at = (stream + shift) % self.subset.samples
         which = np.searchsorted(ends, at, side="right")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.data import tar_members
-from hpc_xfer.data.places import Each, Gathering, Place, Places
+from hpc_xfer.data.places import ByteRange, LazySequence, SampleIndex, SampleIndexBuilder
 from hpc_xfer.data.tar_members import CutOff
 from hpc_xfer.errors import DataError
 
@@ -35,19 +35,19 @@ class Shard:
     """
 
     path: Path
-    places: Places
+    places: SampleIndex
 
     def __len__(self) -> int:
         return len(self.places)
 
     @property
     def keys(self) -> Sequence[str]:
-        return Each(len(self), self.places.key)
+        return LazySequence(len(self), self.places.key)
 
     @property
-    def members(self) -> Sequence[dict[str, Place]]:
+    def members(self) -> Sequence[dict[str, ByteRange]]:
         """Of each sample the places in the tar by field."""
-        return Each(len(self), self.places.members)
+        return LazySequence(len(self), self.places.members)
 
     def read(self, i: int, fields: Sequence[str] | None = None) -> dict[str, bytes]:
         """The fields of sample `i`, or those of `fields` that it has.
@@ -167,7 +167,7 @@ def open_shard(path: Path) -> Shard:
     Raises:
         DataError: absent, not an uncompressed tar, cut off, or one field twice in a sample.
     """
-    found = Gathering()
+    found = SampleIndexBuilder()
     try:
         for name, offset, size, kind in tar_members.members(path):
             parts = key_and_field(name)
@@ -185,7 +185,7 @@ def open_shard(path: Path) -> Shard:
     return Shard(path, found.places())
 
 
-def _whole(places: Places) -> int:
+def _whole(places: SampleIndex) -> int:
     """Of a tar that was cut: a last sample that has not the fields of the first lost some."""
     last = len(places) - 1
     lacks = last >= 0 and places.members(last).keys() < places.members(0).keys()

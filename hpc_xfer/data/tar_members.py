@@ -47,7 +47,7 @@ def members(path: Path) -> Iterator[Member]:
         OSError, tarfile.TarError: not there, or no uncompressed tar at all.
     """
     with open(path, "rb", buffering=0) as file:
-        there, whole = _Pieces(file.fileno()), os.fstat(file.fileno()).st_size
+        there, whole = _PieceReader(file.fileno()), os.fstat(file.fileno()).st_size
         begins = 0  # of the next member, with the header before it if there is one
         while (header := there.read(_BLOCK, begins)) != _END:
             at = _behind_times(there, header, begins)
@@ -63,7 +63,7 @@ def members(path: Path) -> Iterator[Member]:
             begins = _behind(member.offset, member.size)
 
 
-class _Pieces:
+class _PieceReader:
     """Reads a file from front to back, in large pieces where headers lie close together.
 
     A file system that is far away takes as long for a header as for a piece.
@@ -93,7 +93,7 @@ def _plain(header: bytes, at: int) -> Member | None:
     return Member(f"{prefix}/{name}" if prefix else name, at + _BLOCK, size, "file")
 
 
-def _behind_times(there: _Pieces, header: bytes, at: int) -> int | None:
+def _behind_times(there: _PieceReader, header: bytes, at: int) -> int | None:
     """Where the next header is, if this one holds nothing but times of the file to come."""
     if header[156:157] != tarfile.XHDTYPE:
         return None

@@ -17,7 +17,7 @@ _READERS = 8  # threads; of a GPU's share of cores there are seldom more
 _KEPT_BYTES = 1 << 29  # 20,000 images of 32 px, 3,500 of 224 px; more are decoded again
 
 
-class Views:
+class EvalImages:
     """Centre crops of one side length; no randomness."""
 
     def __init__(self, images: ImageSet, size: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessRank:
     """Which of how many processes this is, and which start of them."""
 
     rank: int = 0
@@ -14,28 +14,28 @@ class Place:
     attempt: str = "0"  # the same for all ranks of one start
 
     @classmethod
-    def from_slurm(cls) -> "Place":
+    def from_slurm(cls) -> "ProcessRank":
         """As the task of a job step is told."""
         env = os.environ
         return cls(
             rank=int(env.get("SLURM_PROCID", "0")),
             size=int(env.get("SLURM_NTASKS", "1")),
             local_rank=int(env.get("SLURM_LOCALID", "0")),
-            attempt=f"{env.get('SLURM_JOB_ID', os.getpid())}-{restarts()}",
+            attempt=f"{env.get('SLURM_JOB_ID', os.getpid())}-{restart_count()}",
         )
 
 
-def restarts() -> int:
+def restart_count() -> int:
     """How often Slurm has started this job again."""
     return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
-def index() -> int:
+def array_index() -> int:
     """Which element of its array this job is."""
     return int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
 
 
-def job() -> str | None:
+def current_job() -> str | None:
     """The Slurm job that this process belongs to: 1234, or 1234_5 for an element of an array."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     if array is not None:

@@ -19,19 +19,18 @@ import torch.distributed as dist
 from hpc_xfer import cli
 from hpc_xfer import study as studies
 from hpc_xfer.config import downstream_datasets
-from hpc_xfer.config import site as sites
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.config.site import Site
+from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.data import downstream
 from hpc_xfer.data.shards import open_shard
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
 from hpc_xfer.system import atomic_files, provenance
-from hpc_xfer.system.job_environment import Place
+from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training import distributed
 from hpc_xfer.training.distributed import World
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.training.stop import StopSignal
 
 _MEGABYTES = 64  # all-reduced; a ResNet-50 has 100 MB of gradients
 _ROUNDS = 5
@@ -105,7 +104,7 @@ def _open_source(site: Site, name: str) -> None:
 def _open_dataset(site: Site, name: str) -> None:
     folder = site.datasets.get(name)
     path = Path(folder) if folder else None
-    downstream.try_to_read(downstream_datasets.card(name, path), path)
+    downstream.try_to_read(downstream_datasets.dataset_info(name, path), path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,11 +117,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--site", type=Path, help="site file")
     parser.add_argument("--out", type=Path, required=True, help="where to write what is found")
     args: argparse.Namespace = parser.parse_args(argv)
-    store, site = Store(args.store), sites.load(args.site)
-    asked = studies.load(args.grid)
-    place = Place.from_slurm()
+    store, site = Store(args.store), load_site(args.site)
+    asked = studies.load_study(args.grid)
+    place = ProcessRank.from_slurm()
     meeting = args.out.with_suffix(f".meeting-{place.attempt}.json")
-    join = distributed.join(place.rank, place.size, place.local_rank, meeting, Stop())
+    join = distributed.join(place.rank, place.size, place.local_rank, meeting, StopSignal())
     with join as world:
         found = look(asked, site, store, world)
         if world.leads:

@@ -8,27 +8,27 @@ from hpc_xfer.config.site import Site
 from hpc_xfer.plan import Run
 from hpc_xfer.store import RunDir, Store
 from hpc_xfer.training.distributed import World
-from hpc_xfer.training.loop import Habits
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.training.loop import LoopOptions
+from hpc_xfer.training.stop import StopSignal
 
 
 @dataclass(frozen=True)
-class Context:
+class RunContext:
     run: Run
     store: Store
     site: Site
     claim: Claim | None  # rank 0 holds it
     resources: PretrainResources | FinetuneResources
     world: World
-    stop: Stop
+    stop: StopSignal
 
     @property
     def dir(self) -> RunDir:
         return self.store.run(self.run.id)
 
     @property
-    def habits(self) -> Habits:
-        return Habits(
+    def habits(self) -> LoopOptions:
+        return LoopOptions(
             checkpoint_seconds=60 * self.resources.checkpoint_minutes,
             log_steps=self.resources.log_steps,
             workers=self.resources.workers or 0,

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 from hpc_xfer.config import downstream_datasets
-from hpc_xfer.config.downstream_datasets import Card
+from hpc_xfer.config.downstream_datasets import DatasetInfo
 from hpc_xfer.config.recipes import Arch, Finetune
 from hpc_xfer.data import downstream, draws
-from hpc_xfer.data.downstream import Downstream, Knowing
+from hpc_xfer.data.downstream import Downstream, FingerprintCache
 from hpc_xfer.data.draws import Indices, Split
-from hpc_xfer.data.finetuning import FeatureBatches, Rounds, TuneBatches
-from hpc_xfer.data.views import Views
+from hpc_xfer.data.finetuning import EpochBatches, FeatureBatches, TuneBatches
+from hpc_xfer.data.views import EvalImages
 from hpc_xfer.errors import DataError
-from hpc_xfer.progress import Pulse
+from hpc_xfer.progress import Liveness
 from hpc_xfer.system import atomic_files, machine, provenance
 from hpc_xfer.tasks import record
-from hpc_xfer.tasks.context import Context
+from hpc_xfer.tasks.context import RunContext
 from hpc_xfer.training import encoders
 from hpc_xfer.training.batchnorm import recalibrate
 from hpc_xfer.training.checkpoint import Checkpoints
@@ -36,16 +36,16 @@ from hpc_xfer.training.classifier import (
     zero_shot_weights,
 )
 from hpc_xfer.training.encoders import Towers
-from hpc_xfer.training.loop import Outcome, train
+from hpc_xfer.training.loop import TrainResult, train
 from hpc_xfer.training.schedule import adamw, warmup
-from hpc_xfer.training.step import Pace
+from hpc_xfer.training.step import Schedule
 
 _KEPT = 2  # parents and data sets in memory, for the runs of a pack and its neighbours
 _WORKERS = 2  # loading processes, if not said otherwise: a crop of a photo takes 5 ms to make
 _RECALIBRATION = 1024  # images are plenty for the mean and variance of a channel
 
 
-def run(context: Context) -> None:
+def run(context: RunContext) -> None:
     """Leave hits.npy and record.json.
 
     Raises:
@@ -54,7 +54,7 @@ def run(context: Context) -> None:
     started, begun = provenance.now(), time.monotonic()
     recipe = context.run.recipe
     assert isinstance(recipe, Finetune)
-    task = _Task(context, recipe, _parent(context), _data(context, recipe))
+    task = _Finetuning(context, recipe, _parent(context), _data(context, recipe))
     chosen = task.chosen()
 
     model, zero_shot = task.classifier(chosen)
@@ -94,16 +94,16 @@ class Parent:
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
+class _Finetuning:
     """A trial's data and parent, and the steps that need both."""
 
-    context: Context
+    context: RunContext
     recipe: Finetune
     parent: Parent
     data: Downstream
 
     @cached_property
-    def pulse(self) -> Pulse:
+    def pulse(self) -> Liveness:
         return _pulse(self.context)
 
     @cached_property
@@ -153,10 +153,10 @@ class _Task:
         check_class_order(logits, labels, card.classes)
         return model, {"zeroshot_val_top1": accuracies(logits, labels)["top1"]}
 
-    def train(self, model: Classifier, chosen: Indices) -> Outcome:
+    def train(self, model: Classifier, chosen: Indices) -> TrainResult:
         """Everything (ft) or the head alone on frozen features (lp)."""
         recipe, context = self.recipe, self.context
-        rounds = Rounds(len(chosen), recipe.batch, recipe.epochs, (recipe.seed, recipe.draw))
+        rounds = EpochBatches(len(chosen), recipe.batch, recipe.epochs, (recipe.seed, recipe.draw))
         steps = min(rounds.steps, recipe.max_steps or rounds.steps)
         batches: FeatureBatches | TuneBatches
         if recipe.mode == "lp":
@@ -169,7 +169,7 @@ class _Task:
             model,
             adamw(model, recipe.lr, recipe.weight_decay, (0.9, 0.999), 1e-8),
             batches,
-            Pace(
+            Schedule(
                 steps=steps,
                 batch=min(recipe.batch, len(chosen)),
                 lr=recipe.lr,
@@ -232,11 +232,11 @@ def _frozen(parent: Parent, data: Downstream) -> _Frozen:
 
 
 @lru_cache(maxsize=_KEPT)
-def _views(data: Downstream, size: int) -> tuple[Views, Views]:
-    return Views(data.train, size), Views(data.test, size)
+def _views(data: Downstream, size: int) -> tuple[EvalImages, EvalImages]:
+    return EvalImages(data.train, size), EvalImages(data.test, size)
 
 
-def _parent(context: Context) -> Parent:
+def _parent(context: RunContext) -> Parent:
     parent = context.run.parents[0]
     if not context.store.is_done(parent):
         raise DataError(f"the parent {parent.id} has no record; launch the study again")
@@ -258,8 +258,8 @@ def _read_parent(path: Path, changed: int) -> Parent:
     return Parent(arch, towers, atomic_files.sha256(path))
 
 
-def _pulse(context: Context) -> Pulse:
-    return Pulse(context.dir, context.claim.check if context.claim else None)
+def _pulse(context: RunContext) -> Liveness:
+    return Liveness(context.dir, context.claim.check if context.claim else None)
 
 
 @dataclass(frozen=True)
@@ -268,27 +268,27 @@ class _Asked:
 
     name: str
     folder: str | None
-    knowing: Knowing = field(compare=False)  # of the run that reads it first
+    knowing: FingerprintCache = field(compare=False)  # of the run that reads it first
 
 
-def _data(context: Context, recipe: Finetune) -> Downstream:
-    knowing = Knowing(_pulse(context).touch, context.store.fingerprint)
+def _data(context: RunContext, recipe: Finetune) -> Downstream:
+    knowing = FingerprintCache(_pulse(context).touch, context.store.fingerprint)
     return _read_data(_Asked(recipe.dataset, context.site.datasets.get(recipe.dataset), knowing))
 
 
 @lru_cache(maxsize=_KEPT)
 def _read_data(asked: _Asked) -> Downstream:
     path = Path(asked.folder) if asked.folder else None
-    return downstream.load(downstream_datasets.card(asked.name, path), path, asked.knowing)
+    return downstream.load(downstream_datasets.dataset_info(asked.name, path), path, asked.knowing)
 
 
 @lru_cache(maxsize=_KEPT)
-def _text_weights(parent: Parent, card: Card) -> Tensor:
+def _text_weights(parent: Parent, card: DatasetInfo) -> Tensor:
     tokenise = encoders.tokenizer(parent.arch)
     return zero_shot_weights(parent.towers, tokenise, card.classes, card.templates)
 
 
-def _write_hits(context: Context, logits: Tensor, labels: Tensor) -> None:
+def _write_hits(context: RunContext, logits: Tensor, labels: Tensor) -> None:
     """One bit per test image in the order of the data set: np.unpackbits(..., count=n_test)."""
     buffer = io.BytesIO()
     np.save(buffer, np.packbits(hits(logits, labels).numpy()))

@@ -24,24 +24,24 @@ from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.data import downstream
 from hpc_xfer.data.pretraining import TrainBatches
-from hpc_xfer.data.sampling import Order, Subset
+from hpc_xfer.data.sampling import SampleOrder, Subset
 from hpc_xfer.errors import AgreedDataError, DataError
-from hpc_xfer.progress import Pulse
+from hpc_xfer.progress import Liveness
 from hpc_xfer.system import provenance
 from hpc_xfer.tasks import record
-from hpc_xfer.tasks.context import Context
+from hpc_xfer.tasks.context import RunContext
 from hpc_xfer.training import encoders, exported, flops, released, snapshots
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.encoders import Towers, seeded
-from hpc_xfer.training.loop import Hook, Outcome, train
-from hpc_xfer.training.neighbours import Probe
+from hpc_xfer.training.loop import Hook, TrainResult, train
+from hpc_xfer.training.neighbours import KnnProbe
 from hpc_xfer.training.objectives import ClipObjective, SimCLRObjective, SupervisedObjective
 from hpc_xfer.training.schedule import adamw, warmup
-from hpc_xfer.training.step import Pace
+from hpc_xfer.training.step import Schedule
 
 
-def run(context: Context) -> None:
+def run(context: RunContext) -> None:
     """Leave encoder.pt, encoder.safetensors, the snapshots that are asked for, and record.json.
 
     Raises:
@@ -51,7 +51,7 @@ def run(context: Context) -> None:
     recipe = context.run.recipe
     assert not isinstance(recipe, Finetune)
     data: dict[str, Any] = {}
-    outcome = Outcome(loss=0.0)
+    outcome = TrainResult(loss=0.0)
     if isinstance(recipe, Trained):
         index = _source(context, recipe)
         order = _order(recipe, index)
@@ -87,15 +87,15 @@ def objective_of(recipe: Trained, towers: Towers, classes: int, world: World) ->
         return SupervisedObjective(towers, recipe, classes)
 
 
-def _order(recipe: Trained, index: ShardIndex) -> Order:
+def _order(recipe: Trained, index: ShardIndex) -> SampleOrder:
     try:
         subset = Subset.of([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
     except ValueError as error:
         raise DataError(f"{index.folder}: {error}; lower samples or name a larger source") from None
-    return Order(subset, recipe.batch, recipe.seed)
+    return SampleOrder(subset, recipe.batch, recipe.seed)
 
 
-def _fingerprints(index: ShardIndex, order: Order) -> dict[str, Any]:
+def _fingerprints(index: ShardIndex, order: SampleOrder) -> dict[str, Any]:
     """What was read: the whole source, and which samples of it."""
     subset = order.subset
     names = [index.entries[shard].sha256 for shard in subset.shards]
@@ -108,8 +108,8 @@ def _fingerprints(index: ShardIndex, order: Order) -> dict[str, Any]:
 
 
 def _train(
-    context: Context, recipe: Trained, index: ShardIndex, order: Order, towers: Towers
-) -> Outcome:
+    context: RunContext, recipe: Trained, index: ShardIndex, order: SampleOrder, towers: Towers
+) -> TrainResult:
     world = context.world
     if recipe.batch % (world.size * (recipe.accumulate or 1)):
         parts = f" in {recipe.accumulate} parts each" if recipe.accumulate else ""
@@ -141,7 +141,7 @@ def _train(
         objective,
         optimizer,
         batches,
-        Pace(
+        Schedule(
             steps=steps,
             batch=recipe.batch,
             lr=recipe.lr,
@@ -167,7 +167,7 @@ def _train(
 
 
 def _probes(
-    context: Context, recipe: Trained, objective: nn.Module, towers: Towers
+    context: RunContext, recipe: Trained, objective: nn.Module, towers: Towers
 ) -> dict[int, Hook]:
     """k-NN accuracy at the steps that the resources ask for."""
     assert isinstance(context.resources, PretrainResources)
@@ -176,10 +176,14 @@ def _probes(
         return {}
     place = context.site.datasets.get(asked.dataset)
     folder = Path(place) if place else None
-    images = downstream.training_images(downstream_datasets.card(asked.dataset, folder), folder)
+    images = downstream.training_images(
+        downstream_datasets.dataset_info(asked.dataset, folder), folder
+    )
     check = context.claim.check if context.claim else None
-    pulse = Pulse(context.dir if context.world.leads else None, check)
-    probe = Probe(objective, images, towers, asked.images, context.world, recipe.precision, pulse)
+    pulse = Liveness(context.dir if context.world.leads else None, check)
+    probe = KnnProbe(
+        objective, images, towers, asked.images, context.world, recipe.precision, pulse
+    )
 
     def look() -> dict[str, float]:
         return {f"knn_top1_{asked.dataset}": probe.accuracy()}
@@ -204,7 +208,7 @@ def _take_heads(towers: Towers, objective: nn.Module, index: ShardIndex) -> None
         towers.classes, towers.head = index.classes, objective.head
 
 
-def _source(context: Context, recipe: Trained) -> ShardIndex:
+def _source(context: RunContext, recipe: Trained) -> ShardIndex:
     """The same on all ranks, or an error on all of them: a node may see other files."""
     index, failure = None, None
     try:
@@ -223,7 +227,7 @@ def _source(context: Context, recipe: Trained) -> ShardIndex:
     return index
 
 
-def _seen(context: Context, recipe: Trained) -> ShardIndex:
+def _seen(context: RunContext, recipe: Trained) -> ShardIndex:
     folder = context.site.sources.get(recipe.source)
     if folder is None:
         raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")
@@ -233,7 +237,7 @@ def _seen(context: Context, recipe: Trained) -> ShardIndex:
     return index
 
 
-def _untrained(context: Context, recipe: Pretrain) -> Towers:
+def _untrained(context: RunContext, recipe: Pretrain) -> Towers:
     if isinstance(recipe, Scratch):
         return encoders.build(recipe.arch, recipe.seed, with_text=False)
     assert isinstance(recipe, Released)
@@ -241,7 +245,7 @@ def _untrained(context: Context, recipe: Pretrain) -> Towers:
     return released.load(recipe.arch, recipe.weights, Path(file) if file else None)
 
 
-def _metrics(recipe: Pretrain, outcome: Outcome, towers: Towers) -> dict[str, Any]:
+def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str, Any]:
     """An untrained product has no loss and no speed."""
     weights = sum(p.numel() for p in towers.visual.parameters())
     if not isinstance(recipe, Trained):

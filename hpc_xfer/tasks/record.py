@@ -7,11 +7,11 @@ import torch
 from hpc_xfer import claims
 from hpc_xfer.store import SCHEMA
 from hpc_xfer.system import atomic_files, provenance
-from hpc_xfer.tasks.context import Context
+from hpc_xfer.tasks.context import RunContext
 
 
 def write(
-    context: Context,
+    context: RunContext,
     metrics: dict[str, Any],
     timing: dict[str, float],
     data: dict[str, Any],

@@ -24,7 +24,7 @@ import torch
 from hpc_xfer.claims import Claim
 from hpc_xfer.store import RunDir
 from hpc_xfer.system import atomic_files
-from hpc_xfer.training.on_host import OnHost
+from hpc_xfer.training.on_host import HostCopy
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ class Checkpoints:
         assert self.claim is not None, "rank 0 alone saves, and it holds the claim"
         self.wait()
         self._sweep()  # not in the thread: training may write its progress by then
-        copied = OnHost(state)
+        copied = HostCopy(state)
         self._writer = threading.Thread(target=self._write, args=(copied,), name="checkpoint")
         self._writer.start()
 
@@ -164,7 +164,7 @@ class Checkpoints:
             self._writer = None
         self.check()
 
-    def _write(self, copied: OnHost) -> None:
+    def _write(self, copied: HostCopy) -> None:
         """Keeps what goes wrong for the thread that trains."""
         try:
             self._replace(copied.whole())

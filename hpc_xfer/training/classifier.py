@@ -15,11 +15,11 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hpc_xfer.data.views import Views
+from hpc_xfer.data.views import EvalImages
 from hpc_xfer.errors import DataError
-from hpc_xfer.progress import Pulse
+from hpc_xfer.progress import Liveness
 from hpc_xfer.training.encoders import Tokenizer, Towers
-from hpc_xfer.training.objectives import Normalise
+from hpc_xfer.training.objectives import Normalize
 
 Batch = dict[str, Any]
 
@@ -43,7 +43,7 @@ class Classifier(nn.Module):
 
     def __init__(self, towers: Towers, classes: int, smoothing: float) -> None:
         super().__init__()
-        self.normalise, self.visual = Normalise(towers), copy.deepcopy(towers.visual)
+        self.normalise, self.visual = Normalize(towers), copy.deepcopy(towers.visual)
         self.head = nn.Linear(towers.dim, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -115,12 +115,12 @@ class FrozenFeatures:
     batch it went through in, so features kept one by one would depend on what was asked before.
     """
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: EvalImages) -> None:
         self.views = views
         self._kept: dict[bytes, Tensor] = {}
 
     def of(
-        self, model: Classifier, chosen: NDArray[np.int64], device: torch.device, pulse: Pulse
+        self, model: Classifier, chosen: NDArray[np.int64], device: torch.device, pulse: Liveness
     ) -> Tensor:
         """(n, dim) on the CPU; `model` must not have been trained yet."""
         key = chosen.tobytes()

@@ -20,7 +20,7 @@ from torch._C._distributed_c10d import TCPStore
 from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
 from hpc_xfer.system import atomic_files
 from hpc_xfer.training import network
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.training.stop import StopSignal
 
 Item = TypeVar("Item")
 _MEET_SECONDS = 300  # nodes of one job may start minutes apart
@@ -70,7 +70,7 @@ class World:
 
 @contextlib.contextmanager
 def join(
-    rank: int, size: int, local_rank: int, meeting: Path | None, stop: Stop
+    rank: int, size: int, local_rank: int, meeting: Path | None, stop: StopSignal
 ) -> Iterator[World]:
     """Enter the process group (none for one process) and leave it again.
 
@@ -133,7 +133,7 @@ def call_off(meeting: Path, size: int) -> None:
         atomic_files.write_json(meeting, {"off": True})
 
 
-def _guest(meeting: Path, size: int, stop: Stop) -> TCPStore:
+def _guest(meeting: Path, size: int, stop: StopSignal) -> TCPStore:
     """An address at which nobody answers is of an earlier start; the file is read again."""
     end = time.monotonic() + _MEET_SECONDS
     while time.monotonic() < end:

@@ -18,17 +18,17 @@ from torch import nn
 from hpc_xfer.training import flops
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.schedule import learning_rate
-from hpc_xfer.training.step import Pace, StepResult
+from hpc_xfer.training.step import Schedule, StepResult
 
 _GIB = 1 << 30
 
 
 @dataclass
-class Gauges:
+class StepMetrics:
     """Speeds are those since the last reading; of this rank where not said otherwise."""
 
     objective: nn.Module
-    pace: Pace
+    pace: Schedule
     world: World
     flops_per_sample: float | None  # forward and backward, see flops.py
     step: int  # of the last reading

@@ -24,7 +24,7 @@ class Batches(Protocol):
 
 
 @dataclass
-class Loader:
+class BatchLoader:
     """A batch per step, or {"failure": why there is none}.
 
     Each process loads its piece of every batch, always the same one.
@@ -39,7 +39,7 @@ class Loader:
     def loaded(self) -> Generator[Batch, None, None]:
         """Closing ends the processes: the iterator that has them is held here alone."""
         loader = DataLoader(
-            _Pieces(self.batches, self.steps),
+            _LoaderPieces(self.batches, self.steps),
             batch_size=None,
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
@@ -95,7 +95,7 @@ def _together(values: list[Any], device: torch.device) -> Any:
     return there[0] if len(there) == 1 else torch.cat(there)
 
 
-class _Pieces(IterableDataset[Batch]):
+class _LoaderPieces(IterableDataset[Batch]):
     """Out of a loader process an exception comes as a traceback, so failures are told as data."""
 
     def __init__(self, batches: Batches, steps: range) -> None:

@@ -15,22 +15,22 @@ from torch.optim import Optimizer
 
 from hpc_xfer.data.broken import BrokenSamples
 from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
-from hpc_xfer.progress import Heartbeat, Pulse
+from hpc_xfer.progress import Heartbeat, Liveness
 from hpc_xfer.store import RunDir
 from hpc_xfer.training.batchnorm import statistics, synchronise
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World
-from hpc_xfer.training.gauges import Gauges
-from hpc_xfer.training.loading import Batch, Batches, Loader
-from hpc_xfer.training.rows import Rows
-from hpc_xfer.training.step import Pace, Stepper, own_randomness
-from hpc_xfer.training.stop import Stop
+from hpc_xfer.training.gauges import StepMetrics
+from hpc_xfer.training.loading import Batch, Batches, BatchLoader
+from hpc_xfer.training.rows import MetricsLog
+from hpc_xfer.training.step import Schedule, Stepper, own_randomness
+from hpc_xfer.training.stop import StopSignal
 
 Hook = Callable[[], Mapping[str, float]]  # called by all ranks; what it returns is written as a row
 
 
 @dataclass(frozen=True)
-class Habits:
+class LoopOptions:
     """What changes no number: when to save, when to write a row, how to load and to compute."""
 
     checkpoint_seconds: float = 600
@@ -43,7 +43,7 @@ class Habits:
 
 
 @dataclass
-class Outcome:
+class TrainResult:
     """What a finished training can tell."""
 
     steps: int = 0
@@ -71,14 +71,14 @@ def train(
     objective: nn.Module,
     optimizer: Optimizer,
     batches: Batches,
-    pace: Pace,
-    habits: Habits,
+    pace: Schedule,
+    habits: LoopOptions,
     run: RunDir,
     checkpoints: Checkpoints | None,
     world: World,
-    stop: Stop,
+    stop: StopSignal,
     at: Mapping[int, Sequence[Hook]] | None = None,
-) -> Outcome:
+) -> TrainResult:
     """Train `objective` in place, from the checkpoint where there is one.
 
     Args:
@@ -97,17 +97,19 @@ def train(
     guard = checkpoints.check if checkpoints is not None and world.leads else None
     mine = run if world.leads else None  # rank 0 alone gives signs of life
     heart = Heartbeat(mine, pace.steps, pace.batch, state.step, guard)
-    pulse = Pulse(mine, guard)
+    pulse = Liveness(mine, guard)
     steps = range(state.step, pace.steps)
-    loader = Loader(batches, steps, habits.workers, world.device)
+    loader = BatchLoader(batches, steps, habits.workers, world.device)
     begun = saved = time.monotonic()
     first, before = state.step, state.waited  # of earlier attempts
-    gauges = Gauges(objective, pace, world, habits.flops_per_sample, first, before)
+    gauges = StepMetrics(objective, pace, world, habits.flops_per_sample, first, before)
 
     with (
         own_randomness(world),
         checkpoints or contextlib.nullcontext(),
-        contextlib.closing(Rows(run, habits.tensorboard, world.leads, first, pace.batch)) as rows,
+        contextlib.closing(
+            MetricsLog(run, habits.tensorboard, world.leads, first, pace.batch)
+        ) as rows,
         contextlib.closing(loader.loaded()) as loaded,
     ):
         for batch in loaded:
@@ -145,9 +147,9 @@ def train(
 
 
 def _outcome(
-    objective: nn.Module, state: _State, pace: Pace, seconds: float, world: World
-) -> Outcome:
-    return Outcome(
+    objective: nn.Module, state: _State, pace: Schedule, seconds: float, world: World
+) -> TrainResult:
+    return TrainResult(
         steps=state.step,
         loss=_sound(objective, state, world),
         samples_per_second=state.step * pace.batch / max(seconds, 1e-9),
@@ -159,7 +161,7 @@ def _outcome(
 
 
 def _agree(
-    batch: Batch, waited: float, asked: bool, due: bool, state: _State, pace: Pace, world: World
+    batch: Batch, waited: float, asked: bool, due: bool, state: _State, pace: Schedule, world: World
 ) -> tuple[bool, bool]:
     """Before a step, so that no rank waits in it for another: stop asked anywhere, save anywhere.
 

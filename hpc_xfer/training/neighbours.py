@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from hpc_xfer.data.downstream import ImageSet
 from hpc_xfer.data.draws import Indices, hold_out
-from hpc_xfer.data.views import Views
-from hpc_xfer.progress import Pulse
+from hpc_xfer.data.views import EvalImages
+from hpc_xfer.progress import Liveness
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.encoders import Towers
 from hpc_xfer.training.step import autocast
@@ -31,17 +31,17 @@ _SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class ProbeImages:
     """Some images of a data set, of which this rank has every `ranks`-th."""
 
-    views: Views
+    views: EvalImages
     chosen: Indices  # of all ranks
 
     def share(self, world: World) -> Indices:
         return self.chosen[world.rank :: world.size]
 
 
-class Probe:
+class KnnProbe:
     """The accuracy on validation images by neighbours among training images; never test images."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Probe:
         most: int,
         world: World,
         precision: str,
-        pulse: Pulse,
+        pulse: Liveness,
     ) -> None:
         """
         Args:
@@ -63,9 +63,9 @@ class Probe:
         self.objective, self.world, self.precision, self.pulse = objective, world, precision, pulse
         self.labels, self.dim = torch.from_numpy(images.labels), towers.dim
         split = hold_out(images.labels, _VALIDATION, _SEED)
-        views = Views(images, towers.image_size)
-        self.bank = Images(views, _some(split.train, most))
-        self.queries = Images(views, _some(split.validation, max(1, most // 4)))
+        views = EvalImages(images, towers.image_size)
+        self.bank = ProbeImages(views, _some(split.train, most))
+        self.queries = ProbeImages(views, _some(split.validation, max(1, most // 4)))
 
     @torch.no_grad()
     def accuracy(self) -> float:
@@ -79,21 +79,21 @@ class Probe:
         self.objective.train(training)
         return float(np.mean(self.world.gather(right.tolist())))
 
-    def _gathered(self, images: Images) -> tuple[Tensor, Tensor]:
+    def _gathered(self, images: ProbeImages) -> tuple[Tensor, Tensor]:
         """Features and labels of all ranks' shares."""
         features = self.world.gather([self._features(images)])
         labels = self.world.gather([self._labels(images)])
         return torch.cat(features), torch.cat(labels)
 
-    def _labels(self, images: Images) -> Tensor:
+    def _labels(self, images: ProbeImages) -> Tensor:
         return self.labels[images.share(self.world)]
 
-    def _features(self, images: Images) -> Tensor:
+    def _features(self, images: ProbeImages) -> Tensor:
         """Of this rank's share: (n, dim) of unit length, on the CPU."""
         parts = [F.normalize(part.float(), dim=-1).cpu() for part in self._raw(images)]
         return torch.cat(parts) if parts else torch.zeros(0, self.dim)  # more ranks than images
 
-    def _raw(self, images: Images) -> Iterator[Tensor]:
+    def _raw(self, images: ProbeImages) -> Iterator[Tensor]:
         device, objective = self.world.device, self.objective
         share = images.share(self.world)
         for batch in self.pulse.over(images.views.batches(share)) if len(share) else ():

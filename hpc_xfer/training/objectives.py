@@ -23,7 +23,7 @@ from hpc_xfer.training.encoders import Towers
 Batch = dict[str, Any]
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """uint8 (..., 3, S, S) -> float, normalised as the encoder was built for."""
 
     mean: Tensor
@@ -67,7 +67,7 @@ class ClipObjective(Contrastive):
     def __init__(self, towers: Towers, recipe: Clip, world: World) -> None:
         super().__init__()
         assert towers.text is not None and towers.logit_scale is not None
-        self.normalise = Normalise(towers)
+        self.normalise = Normalize(towers)
         self.visual, self.text, self.projection = towers.visual, towers.text, towers.projection
         self.logit_scale = nn.Parameter(towers.logit_scale.clone())
         self.limit = torch.tensor(recipe.max_logit_scale).log().item()
@@ -96,7 +96,7 @@ class SimCLRObjective(Contrastive):
 
     def __init__(self, towers: Towers, recipe: SimCLR, world: World) -> None:
         super().__init__()
-        self.normalise, self.visual = Normalise(towers), towers.visual
+        self.normalise, self.visual = Normalize(towers), towers.visual
         self.head = _projection(towers.dim, recipe.projection)
         self.temperature, self.world = recipe.temperature, world
 
@@ -121,7 +121,7 @@ class SupervisedObjective(nn.Module):
 
     def __init__(self, towers: Towers, recipe: Supervised, classes: int) -> None:
         super().__init__()
-        self.normalise, self.visual = Normalise(towers), towers.visual
+        self.normalise, self.visual = Normalize(towers), towers.visual
         self.head = nn.Linear(towers.dim, classes)
         self.smoothing = recipe.label_smoothing
 

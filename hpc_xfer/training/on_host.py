@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 
-class OnHost:
+class HostCopy:
     """A nested state of dicts, lists, tuples, tensors and plain values."""
 
     def __init__(self, state: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from hpc_xfer.store import RunDir
 from hpc_xfer.system import atomic_files
 
 
-class Rows:
+class MetricsLog:
     """metrics.jsonl and TensorBoard, without rows of steps that a resumed run does again."""
 
     def __init__(self, run: RunDir, tensorboard: bool, leads: bool, first: int, batch: int) -> None:

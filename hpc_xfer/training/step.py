@@ -40,7 +40,7 @@ _LEAST_SCALE = 2.0**-14  # gradients of 1e9 do not fit into fp16: those of no ru
 
 
 @dataclass(frozen=True)
-class Pace:
+class Schedule:
     """How a run goes through its steps; `batch` is global."""
 
     steps: int
@@ -78,7 +78,7 @@ class Stepper:
         self,
         objective: nn.Module,
         optimizer: Optimizer,
-        pace: Pace,
+        pace: Schedule,
         world: World,
         compiled: bool = False,
         recomputed: bool = False,

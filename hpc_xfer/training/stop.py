@@ -5,7 +5,7 @@ import threading
 from types import FrameType
 
 
-class Stop:
+class StopSignal:
     """Handlers only set the flag; what happens next is decided between two steps."""
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class Stop:
     def request(self) -> None:
         self._event.set()
 
-    def on(self, *signals: signal.Signals) -> "Stop":
+    def on(self, *signals: signal.Signals) -> "StopSignal":
         for number in signals:
             signal.signal(number, self._handle)
         return self
