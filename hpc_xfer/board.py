@@ -19,30 +19,32 @@ _MANY = 5  # failures of one class that are listed by name
 _AT_WORK = 8  # fine-tunings that are listed one by one
 
 
-def render(seen: StudySnapshot) -> "RenderableType":
+def render(snapshot: StudySnapshot) -> "RenderableType":
     """Pre-trainings, fine-tunings by data set and shots, those at work, what is wrong."""
     from rich.console import Group
     from rich.text import Text
 
-    left = remaining.forecast(seen.whole, seen.now)
-    parts: list[RenderableType] = [_pretrain_table(seen)]
-    if seen.whole.of("finetune"):
-        parts.append(_finetune_table(seen, left))
-    if at_work := [run for run in seen.whole.of("finetune") if seen.now[run.id].state == "running"]:
-        parts.append(_table_of_those_at_work(seen, at_work))
-    parts += [Text(line) for line in _sentences(seen, left)]
+    left = remaining.forecast(snapshot.plan, snapshot.now)
+    parts: list[RenderableType] = [_pretrain_table(snapshot)]
+    if snapshot.plan.of("finetune"):
+        parts.append(_finetune_table(snapshot, left))
+    if at_work := [
+        run for run in snapshot.plan.of("finetune") if snapshot.now[run.id].state == "running"
+    ]:
+        parts.append(_table_of_those_at_work(snapshot, at_work))
+    parts += [Text(line) for line in _sentences(snapshot, left)]
     return Group(*parts)
 
 
-def _pretrain_table(seen: StudySnapshot) -> "Table":
+def _pretrain_table(snapshot: StudySnapshot) -> "Table":
     table = _table("pre-training", ("run", "pre-training", "state"), right=("step", "samples/s",
                    "waits", "to go"), last=("job", "node", "why"))  # fmt: skip
-    for run in seen.whole.of("pretrain"):
-        each = seen.now[run.id]
+    for run in snapshot.plan.of("pretrain"):
+        each = snapshot.now[run.id]
         job = each.element.job if each.element and each.state != "done" else ""
         node = each.line.nodes if each.line and each.state != "done" else ""
         why = each.why if each.why != "None" else ""
-        row = [run.id, seen.labels[run.id], each.state, *_speed(each), job or "", node, why]
+        row = [run.id, snapshot.labels[run.id], each.state, *_speed(each), job or "", node, why]
         table.add_row(*row)
     return table
 
@@ -71,12 +73,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
 
 
-def _finetune_table(seen: StudySnapshot, left: TimeLeft) -> "Table":
+def _finetune_table(snapshot: StudySnapshot, left: TimeLeft) -> "Table":
     table = _table("fine-tuning", ("data set",), right=("shots", "runs", *STATES, "to go"))
     groups: dict[remaining.Group, Counter[str]] = {}
-    for run in seen.whole.of("finetune"):
+    for run in snapshot.plan.of("finetune"):
         group = remaining.group_of(run)
-        groups.setdefault(group, Counter())[seen.now[run.id].state] += 1
+        groups.setdefault(group, Counter())[snapshot.now[run.id].state] += 1
     for group, found in groups.items():
         cells = [f"{found[state]:,}" if found[state] else "" for state in STATES]
         seconds = left.groups.get(group)
@@ -85,17 +87,17 @@ def _finetune_table(seen: StudySnapshot, left: TimeLeft) -> "Table":
     return table
 
 
-def _table_of_those_at_work(seen: StudySnapshot, runs: Sequence[Run]) -> "Table":
+def _table_of_those_at_work(snapshot: StudySnapshot, runs: Sequence[Run]) -> "Table":
     more = f", {_AT_WORK} of {len(runs):,}" if len(runs) > _AT_WORK else ""
     right = ("step", "samples/s", "to go")
     table = _table(f"at work{more}", ("run", "fine-tuning"), right, last=("job", "node"))
     table.columns[1].no_wrap = False  # the one that is long
     for run in runs[:_AT_WORK]:
-        each = seen.now[run.id]
+        each = snapshot.now[run.id]
         job = (each.element.job if each.element else None) or each.why
         node = each.line.nodes if each.line else ""
         step, speed, _, to_go = _speed(each)
-        table.add_row(run.id, names.title(run, seen.labels), step, speed, to_go, job, node)
+        table.add_row(run.id, names.title(run, snapshot.labels), step, speed, to_go, job, node)
     return table
 
 
@@ -111,23 +113,25 @@ def _table(
     return table
 
 
-def _sentences(seen: StudySnapshot, left: TimeLeft) -> list[str]:
-    counts = seen.counts
+def _sentences(snapshot: StudySnapshot, left: TimeLeft) -> list[str]:
+    counts = snapshot.counts
     told = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
-    lines = [f"{len(seen.whole.runs):,} runs: {told}"]
-    if left.whole:
-        lines.append(f"about {duration(left.whole)} to go with {_at_once(left)} at work as now")
-    lines += [f"waiting: {count:,} for {why}" for why, count in _reasons(seen).most_common(5)]
-    lines += _bottlenecks(seen)
-    lines += _failures(seen)
-    if seen.silence:
-        return [*lines, f"{seen.silence}; what runs is known from its heartbeat alone"]
-    if seen.relay is not None:
-        reason = f" ({seen.relay.reason})" if seen.relay.state == "PENDING" else ""
-        lines.append(f"relay: job {seen.relay.job}, {seen.relay.state.lower()}{reason}")
-    elif counts["missing"] + counts["lost"] + _live(counts) and seen.ledger.of_study(seen.name):
+    lines = [f"{len(snapshot.plan.runs):,} runs: {told}"]
+    if left.study:
+        lines.append(f"about {duration(left.study)} to go with {_at_once(left)} at work as now")
+    lines += [f"waiting: {count:,} for {why}" for why, count in _reasons(snapshot).most_common(5)]
+    lines += _bottlenecks(snapshot)
+    lines += _failures(snapshot)
+    if snapshot.silence:
+        return [*lines, f"{snapshot.silence}; what runs is known from its heartbeat alone"]
+    if snapshot.relay is not None:
+        reason = f" ({snapshot.relay.reason})" if snapshot.relay.state == "PENDING" else ""
+        lines.append(f"relay: job {snapshot.relay.job}, {snapshot.relay.state.lower()}{reason}")
+    elif counts["missing"] + counts["lost"] + _live(counts) and snapshot.ledger.of_study(
+        snapshot.name
+    ):
         lines.append("no relay is in the queue: launch again to go on")
-    elif (report := seen.store.study(seen.name).report).exists():
+    elif (report := snapshot.store.study(snapshot.name).report).exists():
         lines.append(f"report: {report}")
     return lines
 
@@ -140,33 +144,37 @@ def _at_once(left: TimeLeft) -> str:
     return "one process" if left.processes == 1 else f"{left.processes:,} processes"
 
 
-def _reasons(seen: StudySnapshot) -> Counter[str]:
+def _reasons(snapshot: StudySnapshot) -> Counter[str]:
     """Slurm's reasons of what is pending; what waits in a pack that runs is no news."""
-    pending = (each for each in seen.now.values() if each.state == "pending")
+    pending = (each for each in snapshot.now.values() if each.state == "pending")
     why = (each.why for each in pending if not each.why.startswith("behind"))
     return Counter("a node, any moment now" if each in ("", "None") else each for each in why)
 
 
-def _bottlenecks(seen: StudySnapshot) -> list[str]:
-    running = (run for run in seen.whole.of("pretrain") if seen.now[run.id].state == "running")
-    shares = {run.id: (seen.now[run.id].progress or {}).get("data_wait", 0.0) for run in running}
+def _bottlenecks(snapshot: StudySnapshot) -> list[str]:
+    running = (
+        run for run in snapshot.plan.of("pretrain") if snapshot.now[run.id].state == "running"
+    )
+    shares = {
+        run.id: (snapshot.now[run.id].progress or {}).get("data_wait", 0.0) for run in running
+    }
     return [
-        f"{seen.labels[run_id]} waits for data {100 * share:.0f}% of its time: more "
+        f"{snapshot.labels[run_id]} waits for data {100 * share:.0f}% of its time: more "
         "resources.pretrain.workers or faster storage would speed it up"
         for run_id, share in shares.items()
         if share > _WAIT_SHARE
     ]
 
 
-def _failures(seen: StudySnapshot) -> list[str]:
+def _failures(snapshot: StudySnapshot) -> list[str]:
     """Per class: how many, an example, and what helps."""
     classes: dict[str, list[str]] = {}
-    for run_id, each in seen.now.items():
+    for run_id, each in snapshot.now.items():
         if each.state in ("failed", "lost"):
             classes.setdefault(f"{each.state}: {each.why}", []).append(run_id)
     lines = []
     for kind, runs in sorted(classes.items()):
-        first = seen.now[runs[0]]
+        first = snapshot.now[runs[0]]
         more = f" and {len(runs) - _MANY:,} more" if len(runs) > _MANY else ""
         help_ = failures.CLASSES.get(first.why, "")
         lines.append(f"{kind}: {len(runs):,} ({help_})" if help_ else f"{kind}: {len(runs):,}")

@@ -64,42 +64,42 @@ class _Check:
     out: Path
 
 
-def examine(order: LaunchedStudy, minutes: float) -> Iterator[CheckResult]:
+def examine(launched: LaunchedStudy, minutes: float) -> Iterator[CheckResult]:
     """Verdicts as they come: what Slurm says at once, then what the jobs find.
 
     Raises:
         SlurmError: Slurm does not answer.
     """
-    yield from _limits(order)
-    yield _disk(order)
-    checks = list(_checks(order))
+    yield from _limits(launched)
+    yield _disk(launched)
+    checks = list(_checks(launched))
     accepted = []
     for check in checks:
-        words = refusal_of(check.real, order.site.slurm)
+        words = refusal_of(check.real, launched.site.slurm)
         yield _accepted(check.kind, check.real, words)
         if words is None:
             accepted.append(check)
-    relay = relay_request(order, 1)
-    yield _accepted("relay", relay, refusal_of(relay, order.site.slurm))
-    yield from _on_nodes(order, accepted, minutes)
+    relay = relay_request(launched, 1)
+    yield _accepted("relay", relay, refusal_of(relay, launched.site.slurm))
+    yield from _on_nodes(launched, accepted, minutes)
 
 
-def _limits(order: LaunchedStudy) -> Iterator[CheckResult]:
-    limits = submit_limits(order.site.slurm, current_queue())
+def _limits(launched: LaunchedStudy) -> Iterator[CheckResult]:
+    limits = submit_limits(launched.site.slurm, current_queue())
     room = "no limit known" if limits.room is None else f"{limits.room:,} more fit"
     yield CheckResult(
         "queue", limits.room is None or limits.room > 1,
         f"arrays of up to {limits.array:,} elements; {room}",
         "wait until jobs of yours have ended; the relay submits what does not fit at once",
     )  # fmt: skip
-    if not order.site.slurm.jobs_may_submit:
+    if not launched.site.slurm.jobs_may_submit:
         yield CheckResult("relay", True, "jobs may not submit jobs: launch again for what is left")
 
 
-def _disk(order: LaunchedStudy) -> CheckResult:
-    order.store.open()
-    need = overview.disk_bytes(order.whole.without(order.store.done(order.whole)))
-    free = shutil.disk_usage(order.store.root).free
+def _disk(launched: LaunchedStudy) -> CheckResult:
+    launched.store.open()
+    need = overview.disk_bytes(launched.plan.without(launched.store.done(launched.plan)))
+    free = shutil.disk_usage(launched.store.root).free
     found = f"{overview.size(free)} free"
     if need is not None:
         found += f", {overview.size(need)} needed"
@@ -107,18 +107,18 @@ def _disk(order: LaunchedStudy) -> CheckResult:
     return CheckResult("disk of the store", well, found, "free space, or choose another --store")
 
 
-def _checks(order: LaunchedStudy) -> Iterator[_Check]:
-    folder = order.store.study(order.asked.name)
+def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
+    folder = launched.store.study(launched.study.name)
     now = time.strftime("%Y%m%d-%H%M%S")
-    for number, (kind, real) in enumerate(_longest(order).items(), 1):
+    for number, (kind, real) in enumerate(_longest(launched).items(), 1):
         out = folder.doctor / f"{kind}-{now}.json"
-        more = ["--grid", str(order.asked.path.resolve()), "--out", str(out.resolve())]
+        more = ["--grid", str(launched.study.path.resolve()), "--out", str(out.resolve())]
         yield _Check(
             kind,
             real,
             Request(
-                name=f"check.{kind}.{order.asked.name}.{order.store.tag}.{number}",
-                command=command_of(order, "tasks.checkup", *more),
+                name=f"check.{kind}.{launched.study.name}.{launched.store.tag}.{number}",
+                command=command_of(launched, "tasks.checkup", *more),
                 logs=folder.logs,
                 minutes=min(_MINUTES, real.minutes),
                 tasks=real.tasks,
@@ -127,11 +127,11 @@ def _checks(order: LaunchedStudy) -> Iterator[_Check]:
         )
 
 
-def _longest(order: LaunchedStudy) -> dict[str, Request]:
+def _longest(launched: LaunchedStudy) -> dict[str, Request]:
     """Per kind of run the job that asks for most: what Slurm takes of it, it takes of all."""
     found: dict[str, Request] = {}
-    for batch in batches.cut_into_arrays(order.whole):
-        request = replace(request_of(order, batch, 1), array=None)
+    for batch in batches.cut_into_arrays(launched.plan):
+        request = replace(request_of(launched, batch, 1), array=None)
         before = found.get(batch.kind)
         if before is None or _size(request) > _size(before):
             found[batch.kind] = request
@@ -152,14 +152,14 @@ def _accepted(kind: str, request: Request, words: str | None) -> CheckResult:
 
 
 def _on_nodes(
-    order: LaunchedStudy, checks: Sequence[_Check], minutes: float
+    launched: LaunchedStudy, checks: Sequence[_Check], minutes: float
 ) -> Iterator[CheckResult]:
     """Submit the checks, wait for what they write, and judge it; nothing stays in the queue."""
     waiting: dict[str, _Check] = {}
     try:
         for check in checks:
             check.out.parent.mkdir(parents=True, exist_ok=True)
-            waiting[submit_job(check.request, order.site.slurm)] = check
+            waiting[submit_job(check.request, launched.site.slurm)] = check
         end = time.monotonic() + 60 * minutes
         while waiting and time.monotonic() < end:
             lines = current_queue().lines
@@ -169,9 +169,9 @@ def _on_nodes(
                     continue
                 found = atomic_files.read_json(check.out)
                 if found is None:
-                    yield _died(order, check, job)
+                    yield _died(launched, check, job)
                 else:
-                    yield from _judged(order, check, found)
+                    yield from _judged(launched, check, found)
                 del waiting[job]
             if waiting:
                 time.sleep(_POLL_SECONDS)  # each look is a question to Slurm
@@ -185,8 +185,8 @@ def _on_nodes(
         cancel_jobs(list(waiting))
 
 
-def _died(order: LaunchedStudy, check: _Check, job: str) -> CheckResult:
-    log = log_path(order.store.study(order.asked.name).logs, job)
+def _died(launched: LaunchedStudy, check: _Check, job: str) -> CheckResult:
+    log = log_path(launched.store.study(launched.study.name).logs, job)
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     said = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
     return CheckResult(
@@ -195,14 +195,14 @@ def _died(order: LaunchedStudy, check: _Check, job: str) -> CheckResult:
     )  # fmt: skip
 
 
-def _judged(order: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iterator[CheckResult]:
+def _judged(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iterator[CheckResult]:
     kind, node = check.kind, found["node"] or found["host"]
     yield _environment(f"{kind} environment", found, node)
-    yield from _gpus(order, check, found)
+    yield from _gpus(launched, check, found)
     for what, complaint in found["data"].items():
         advice = "make it readable from compute nodes, or correct the site file"
         yield CheckResult(f"{kind}: {what}", not complaint, complaint or "opens there", advice)
-    yield _temporary(order, f"{kind} TMPDIR", found)
+    yield _temporary(launched, f"{kind} TMPDIR", found)
     speed = found["all_reduce_gigabytes_per_second"]
     if speed is not None:
         yield CheckResult(
@@ -212,9 +212,9 @@ def _judged(order: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Itera
         )  # fmt: skip
 
 
-def _temporary(order: LaunchedStudy, what: str, found: dict[str, Any]) -> CheckResult:
+def _temporary(launched: LaunchedStudy, what: str, found: dict[str, Any]) -> CheckResult:
     """Slurm replaces a TMPDIR that is not there."""
-    asked, there, free = order.site.slurm.scratch, found["temporary"], found["temporary_free"]
+    asked, there, free = launched.site.slurm.scratch, found["temporary"], found["temporary_free"]
     if asked and "$" not in asked and asked != there:
         told, well = f"{asked} is not there; Slurm set it to {there}", False
     elif free is None:
@@ -240,12 +240,12 @@ def _environment(what: str, found: dict[str, Any], node: str) -> CheckResult:
     )  # fmt: skip
 
 
-def _gpus(order: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iterator[CheckResult]:
-    if order.site.slurm.gpu_option == "none":
+def _gpus(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iterator[CheckResult]:
+    if launched.site.slurm.gpu_option == "none":
         return
     names = found["gpus"]
-    _, each = spread_over_nodes(check.request.tasks, order.site.slurm.gpus_per_node)
-    enough = len(names) >= (1 if order.site.slurm.gpu_option == "gpus-per-task" else each)
+    _, each = spread_over_nodes(check.request.tasks, launched.site.slurm.gpus_per_node)
+    enough = len(names) >= (1 if launched.site.slurm.gpu_option == "gpus-per-task" else each)
     told = f"{len(names)} visible to a process" + (f": {names[0]}" if names else "")
     advice = "choose another `gpu_option` in the site file, or a torch that fits the driver"
     yield CheckResult(f"{check.kind} GPUs", enough, told, advice)
@@ -278,11 +278,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not is_installed():
         raise SlurmError("sbatch is not on PATH: this is no login node of a Slurm cluster")
     store = cli.store_of(args.store, site)
-    order = LaunchedStudy(
+    launched = LaunchedStudy(
         asked, plan.make_plan(asked), store, site, site_file and site_file.resolve()
     )
     verdicts = []
-    for verdict in examine(order, args.wait):
+    for verdict in examine(launched, args.wait):
         verdicts.append(verdict)
         if not args.json:
             print(f"{'ok ' if verdict.well else 'BAD'} {verdict.what}", file=sys.stderr, flush=True)

@@ -12,12 +12,12 @@ from hpc_xfer.standing import StudySnapshot
 _LOG_LINES = 15
 
 
-def why(seen: StudySnapshot, run: Run) -> list[str]:
+def why(snapshot: StudySnapshot, run: Run) -> list[str]:
     """Everything that helps to see why a run is where it is."""
-    each = seen.now[run.id]
-    folder = seen.store.run(run.id)
+    each = snapshot.now[run.id]
+    folder = snapshot.store.run(run.id)
     lines = [
-        f"{run.id}  {names.title(run, seen.labels)}",
+        f"{run.id}  {names.title(run, snapshot.labels)}",
         f"state: {each.state} {each.why}".rstrip(),
     ]
     if each.message:
@@ -31,7 +31,7 @@ def why(seen: StudySnapshot, run: Run) -> list[str]:
     lines += [f"node: {node}"] if node else []
     lines.append(f"folder: {folder.path}")
     if job and each.element:
-        log = log_path(seen.store.study(each.element.submission.study).logs, job)
+        log = log_path(snapshot.store.study(each.element.submission.study).logs, job)
         lines.append(f"log: {log}")
     if past := error.get("history"):
         lines.append(
@@ -49,40 +49,40 @@ def _tail(log: Path) -> list[str]:
     return log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
 
 
-def of_job(seen: StudySnapshot, job: str) -> list[str]:
+def of_job(snapshot: StudySnapshot, job: str) -> list[str]:
     """From a line of squeue to its runs.
 
     Raises:
         StudyError: no job of this study.
     """
-    if job not in {submission.job for submission in seen.ledger.submissions.values()}:
-        job = _element(seen, job)
-    for submission in seen.ledger.submissions.values():
+    if job not in {submission.job for submission in snapshot.ledger.submissions.values()}:
+        job = _element(snapshot, job)
+    for submission in snapshot.ledger.submissions.values():
         if submission.job is not None and job.split("_")[0] == submission.job:
-            return _of_submission(seen, submission, job)
+            return _of_submission(snapshot, submission, job)
     raise StudyError(f"job {job}: is none of this store's; see squeue --me")
 
 
-def _element(seen: StudySnapshot, raw: str) -> str:
+def _element(snapshot: StudySnapshot, raw: str) -> str:
     """Of an array, by what SLURM_JOB_ID says inside it; waiting ones all have the array's."""
-    lines = seen.queue.lines.values() if seen.queue else ()
+    lines = snapshot.queue.lines.values() if snapshot.queue else ()
     return next((line.job for line in lines if line.raw == raw and "_" in line.job), raw)
 
 
-def _of_submission(seen: StudySnapshot, submission: Submission, job: str) -> list[str]:
+def _of_submission(snapshot: StudySnapshot, submission: Submission, job: str) -> list[str]:
     lines = [f"{job}  {submission.name}"]
     if submission.kind == "relay":
         lines.append(f"keeps study {submission.study} going")
-    line = seen.queue.lines.get(job) if seen.queue else None
+    line = snapshot.queue.lines.get(job) if snapshot.queue else None
     if line is not None:
         lines.append(f"Slurm: {line.state} {line.reason} {line.nodes}".rstrip())
-    for index, pack in enumerate(seen.ledger.packs(submission)):
+    for index, pack in enumerate(snapshot.ledger.packs(submission)):
         if job not in (submission.job, f"{submission.job}_{index}"):
             continue
         for run_id in pack:
-            run = seen.whole.by_id.get(run_id)
-            what = names.title(run, seen.labels) if run else f"of study {submission.study}"
-            state = seen.now[run_id].state if run else ""
+            run = snapshot.plan.by_id.get(run_id)
+            what = names.title(run, snapshot.labels) if run else f"of study {submission.study}"
+            state = snapshot.now[run_id].state if run else ""
             lines.append(f"  {run_id}  {state:<8}{what}")
-    log = log_path(seen.store.study(submission.study).logs, job)
+    log = log_path(snapshot.store.study(submission.study).logs, job)
     return [*lines, f"log: {log}"]

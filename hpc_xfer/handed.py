@@ -13,7 +13,7 @@ class SubmitReport:
 
     submitted: list[tuple[Submission, int]] = field(default_factory=list)  # and how many runs
     live: int = 0  # runs that were in the queue already
-    unfit: int = 0  # runs that Slurm does not take now
+    deferred: int = 0  # runs that Slurm does not take now
     given_up: dict[str, str] = field(default_factory=dict)  # run id -> why
     refused: dict[str, str] = field(default_factory=dict)  # run id -> what Slurm said
     blocked: int = 0  # runs whose parent was given up or refused
@@ -34,7 +34,7 @@ class SubmitReport:
             "submitted": {
                 "jobs": len(self.submitted), "elements": self.elements, "runs": self.runs,
             },
-            "in_queue": self.live, "waiting_for_room": self.unfit, "given_up": self.given_up,
+            "in_queue": self.live, "waiting_for_room": self.deferred, "given_up": self.given_up,
             "refused": self.refused, "blocked": self.blocked, "relay": self.relay,
             "excluded_nodes": self.excluded,
         }  # fmt: skip
@@ -48,9 +48,12 @@ class SubmitReport:
         for run_id, why in self.given_up.items():
             yield f"left out: {run_id} failed before ({why}); --retry-failed"
         yield from self.troubles()
-        if self.unfit and jobs_may_submit:
-            yield f"{self.unfit:,} runs do not fit into the queue yet; the relay submits them later"
-        elif self.unfit or not jobs_may_submit:
+        if self.deferred and jobs_may_submit:
+            yield (
+                f"{self.deferred:,} runs do not fit into the queue yet; "
+                "the relay submits them later"
+            )
+        elif self.deferred or not jobs_may_submit:
             yield (
                 "jobs may not submit jobs here: when these have ended, launch again for what "
                 "is left; the relay only collects"
@@ -69,4 +72,4 @@ class SubmitReport:
     @property
     def over(self) -> bool:
         """Nothing is in the queue and nothing is left to be put there."""
-        return not (self.submitted or self.live or self.unfit)
+        return not (self.submitted or self.live or self.deferred)

@@ -3,7 +3,7 @@
     srun python -m hpc_xfer.job --store runs --study demo --batch c0ffee12ab34
 
 The index of an array names the pack. The guard passes signals on, ends a worker that hangs, says in
-error.json what a dying worker could not, and has the job requeued where that leads further:
+error.json what a dying worker could not, and has the job requeued where that helps:
 
     exit 0   every run of the pack has its record
     exit 1   some have not, and error.json says why
@@ -83,7 +83,7 @@ class Supervisor:
         self.kinds: dict[str, str] = {}  # run id -> class of its failure in this start
 
     @property
-    def leads(self) -> bool:
+    def is_rank_zero(self) -> bool:
         return self.place.rank == 0
 
     def run(self, command: Sequence[str]) -> int:
@@ -98,15 +98,15 @@ class Supervisor:
             say(f"{missing[0]}, the parent, has no record; launch the study again")
             return 1
         self.skipped = self._hopeless()
-        watch = self._attend(command)
-        while self.leads and self._is_dead(watch):
+        watch = self._run_worker(command)
+        while self.is_rank_zero and self._is_dead(watch):
             self.skipped.add(self._blame(watch))
             # Ranks meet anew in a job that starts anew; alone, a worker can go on with the rest.
             # One that told nothing came to no run: the next would not either.
             if self.place.size > 1 or watch.silent or not set(self._left()) - self.skipped:
                 break
-            watch = self._attend(command)
-        return self._code(watch) if self.leads else self._code_of_guest(watch)
+            watch = self._run_worker(command)
+        return self._code(watch) if self.is_rank_zero else self._code_of_guest(watch)
 
     def _is_dead(self, watch: WorkerProcess) -> bool:
         """Whether it has ended untold, before it went through its runs."""
@@ -165,7 +165,7 @@ class Supervisor:
                 say(f"{error}")
         return REQUEUE_EXIT_CODE
 
-    def _attend(self, command: Sequence[str]) -> WorkerProcess:
+    def _run_worker(self, command: Sequence[str]) -> WorkerProcess:
         """Start a worker, and look after it until it has ended and all it said is heard."""
         place = self.place
         watch = WorkerProcess([
@@ -175,7 +175,7 @@ class Supervisor:
             "--attempt", f"{place.attempt}-{self.starts}",
         ])  # fmt: skip
         self.starts += 1
-        while watch.hears():
+        while watch.poll_events():
             self._look(watch)
         return watch
 
@@ -193,7 +193,7 @@ class Supervisor:
         if watch.asked is not None and now - watch.asked > self._grace():
             say("the worker did not stop in time; it is killed")
             watch.process.kill()
-        elif self.leads and now - self._last_sign(watch) > 60 * self.site.slurm.hang_minutes:
+        elif self.is_rank_zero and now - self._last_sign(watch) > 60 * self.site.slurm.hang_minutes:
             watch.abort()
 
     def _grace(self) -> float:

@@ -33,27 +33,27 @@ class JobPreview:
         return dict(vars(self))
 
 
-def jobs_to_come(order: LaunchedStudy, done: set[str]) -> list[JobPreview]:
+def jobs_to_come(launched: LaunchedStudy, done: set[str]) -> list[JobPreview]:
     """Every job, parents first, then the relay."""
-    todo = order.whole.without(done)
-    return [*_of(order, todo), *([_relay(order)] if todo.runs else [])]
+    todo = launched.plan.without(done)
+    return [*_of(launched, todo), *([_relay(launched)] if todo.runs else [])]
 
 
-def _of(order: LaunchedStudy, todo: Plan) -> Iterator[JobPreview]:
+def _of(launched: LaunchedStudy, todo: Plan) -> Iterator[JobPreview]:
     known: dict[str, str] = {}  # pre-training -> job name
-    for batch in _batches(order, todo):
-        request = request_of(order, batch, 1)
+    for batch in _batches(launched, todo):
+        request = request_of(launched, batch, 1)
         if batch.kind == "pretrain":
             known[batch.packs[0].runs[0].id] = request.name
         after = _after(batch, known)
-        text = script_text(request, order.site.slurm)
+        text = script_text(request, launched.site.slurm)
         runs = len(list(batch.runs))
         yield JobPreview(request.name, request.array or 1, runs, request.minutes, after, text)
 
 
-def _batches(order: LaunchedStudy, todo: Plan) -> Iterator[JobArray]:
+def _batches(launched: LaunchedStudy, todo: Plan) -> Iterator[JobArray]:
     """As large as arrays usually may be."""
-    size = min(Limits().array, order.site.slurm.max_array or Limits().array)
+    size = min(Limits().array, launched.site.slurm.max_array or Limits().array)
     return (part for each in batches.cut_into_arrays(todo) for part in each.parts(size))
 
 
@@ -61,27 +61,27 @@ def _after(batch: JobArray, known: dict[str, str]) -> str:
     return " ".join(known[parent.id] for parent in batch.parents if parent.id in known)
 
 
-def _relay(order: LaunchedStudy) -> JobPreview:
-    request = relay_request(order, 1)
-    text = script_text(request, order.site.slurm)
+def _relay(launched: LaunchedStudy) -> JobPreview:
+    request = relay_request(launched, 1)
+    text = script_text(request, launched.site.slurm)
     return JobPreview(request.name, 1, 0, request.minutes, "all that can be submitted", text)
 
 
-def by_hand(order: LaunchedStudy, done: set[str]) -> Iterator[str]:
+def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
     """Lines of a shell script that submits sbatch/*.sbatch; writes the batches that they name."""
     scripts = Path(hpc_xfer.__file__).parent.parent / "sbatch"
-    places = {"STORE": str(order.store.root.resolve()), "STUDY": order.asked.name}
-    places |= {"PYTHON": sys.executable, "GRID": str(order.asked.path.resolve())}
-    places |= {"SITE": str(order.site_file)} if order.site_file else {}
+    places = {"STORE": str(launched.store.root.resolve()), "STUDY": launched.study.name}
+    places |= {"PYTHON": sys.executable, "GRID": str(launched.study.path.resolve())}
+    places |= {"SITE": str(launched.site_file)} if launched.site_file else {}
     yield "export " + " ".join(f"{name}={shlex.quote(to)}" for name, to in places.items())
     # In a federation sbatch adds the name of the cluster, which no dependency takes.
     yield 'submit() { local job && job=$(sbatch --parsable "$@") && echo "${job%%;*}"; }'
     known: dict[str, str] = {}
-    for batch in _batches(order, order.whole.without(done)):
-        resources = getattr(order.asked.resources, batch.kind)
-        order.store.write_batch(order.asked.name, batch, resources.model_dump(mode="json"))
-        request = request_of(order, batch, 1)
-        options = sbatch_flags(request, order.site.slurm)
+    for batch in _batches(launched, launched.plan.without(done)):
+        resources = getattr(launched.study.resources, batch.kind)
+        launched.store.write_batch(launched.study.name, batch, resources.model_dump(mode="json"))
+        request = request_of(launched, batch, 1)
+        options = sbatch_flags(request, launched.site.slurm)
         if batch.kind == "pretrain":
             script, found = "pretrain.sbatch", f"pre_{len(known) + 1}"
             known[batch.packs[0].runs[0].id] = found

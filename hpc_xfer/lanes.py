@@ -13,14 +13,14 @@ class ConcurrencyLimit:
     Fine-tunings of one parent share a lane, so that none waits for another's parent.
     """
 
-    def __init__(self, order: LaunchedStudy, ledger: Ledger, queue: Queue) -> None:
-        self.most = order.asked.resources.finetune.max_running
-        parents = [run.id for run in order.whole.of("pretrain")]
+    def __init__(self, launched: LaunchedStudy, ledger: Ledger, queue: Queue) -> None:
+        self.most = launched.study.resources.finetune.max_running
+        parents = [run.id for run in launched.plan.of("pretrain")]
         self.lanes = min(len(parents), self.most or 0)
         self.number = {run_id: i % self.lanes for i, run_id in enumerate(parents) if self.lanes}
         self.tails: dict[int, str] = {}
         live = {line.job.split("_")[0] for line in queue.lines.values() if line.live}
-        for submission in ledger.of_study(order.asked.name):
+        for submission in ledger.of_study(launched.study.name):
             if submission.lane is not None and submission.job in live:
                 self.tails[submission.lane] = submission.job
 

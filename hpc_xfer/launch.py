@@ -45,105 +45,107 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.rehearse:
         asked, store = rehearsal.of(asked), rehearsal.store_beside(store)
         print(f"rehearsing in {store.root}; remove it when you have seen enough", file=sys.stderr)
-    order = LaunchedStudy(asked, plan.make_plan(asked), store, site, site_file)
-    done = store.done(order.whole)
+    launched = LaunchedStudy(asked, plan.make_plan(asked), store, site, site_file)
+    done = store.done(launched.plan)
 
     if args.by_hand:
-        prepare.prepare(asked, order.whole, store)
-        print("\n".join(jobs.by_hand(order, done)))
+        prepare.prepare(asked, launched.plan, store)
+        print("\n".join(jobs.by_hand(launched, done)))
         return 0
     if args.dry_run:
-        return _show(order, done, on, args.json)
+        return _show(launched, done, on, args.json)
     if not args.json:
-        terminal.console(stderr=True).print(overview.render(asked, order.whole, done))
+        terminal.console(stderr=True).print(overview.render(asked, launched.plan, done))
     if on == "slurm":
-        return _submit(order, args)
-    prepare.prepare(asked, order.whole, store)
+        return _submit(launched, args)
+    prepare.prepare(asked, launched.plan, store)
     ledgers.read(store).note(asked.name, "launch", on=on, **provenance.code())
-    return _run_here(order, done, args)
+    return _run_here(launched, done, args)
 
 
-def _show(order: LaunchedStudy, done: set[str], on: str, as_json: bool) -> int:
+def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> int:
     """The plan and, for Slurm, what would be handed to it."""
-    coming = jobs.jobs_to_come(order, done) if on == "slurm" else []
+    coming = jobs.jobs_to_come(launched, done) if on == "slurm" else []
     if as_json:
-        told = overview.as_json(order.asked, order.whole, done)
+        told = overview.as_json(launched.study, launched.plan, done)
         print(json.dumps({**told, "on": on, "jobs": [job.as_json() for job in coming]}, indent=2))
         return 0
     console = terminal.console()
-    console.print(overview.render(order.asked, order.whole, done))
+    console.print(overview.render(launched.study, launched.plan, done))
     if coming:
         console.print(jobs.render(coming))
     return 0
 
 
-def _submit(order: LaunchedStudy, args: argparse.Namespace) -> int:
+def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
     """Hand in what is missing, and go: the study finishes by itself."""
     from hpc_xfer.local import PoolResult
 
     retry: submit.Retry = "all" if args.retry_failed else "launch"
-    handed = submit.submit_missing(order, retry, lambda line: print(line, file=sys.stderr))
-    if handed.over and not handed.given_up and _is_reported(order):
+    submitted = submit.submit_missing(launched, retry, lambda line: print(line, file=sys.stderr))
+    if submitted.over and not submitted.given_up and _is_reported(launched):
         if args.json:
-            print(json.dumps(_result(order, PoolResult(), {}, len(order.whole.runs)), indent=2))
+            print(
+                json.dumps(_result(launched, PoolResult(), {}, len(launched.plan.runs)), indent=2)
+            )
         else:
-            print(f"all {len(order.whole.runs):,} runs have a result")
-            print(f"report: {order.store.study(order.asked.name).report}")
+            print(f"all {len(launched.plan.runs):,} runs have a result")
+            print(f"report: {launched.store.study(launched.study.name).report}")
         return 0
-    if handed.over:
-        return _finish(order, PoolResult(), handed.given_up, args.json)
+    if submitted.over:
+        return _finish(launched, PoolResult(), submitted.given_up, args.json)
     if args.json:
-        told = {"schema": 1, "study": order.asked.name, **handed.as_json()}
+        told = {"schema": 1, "study": launched.study.name, **submitted.as_json()}
         print(json.dumps(told, indent=2))
     else:
         what = cli.again(args, *(["--rehearsal"] if args.rehearse else []))
-        for line in handed.sentences(what, order.site.slurm.jobs_may_submit):
+        for line in submitted.sentences(what, launched.site.slurm.jobs_may_submit):
             print(line)
-    return 1 if handed.given_up or handed.refused else 0
+    return 1 if submitted.given_up or submitted.refused else 0
 
 
-def _is_reported(order: LaunchedStudy) -> bool:
+def _is_reported(launched: LaunchedStudy) -> bool:
     """Whether the relay has collected all the results there are, and drawn their report."""
     from hpc_xfer import collect, tables
 
-    folder = order.store.study(order.asked.name)
+    folder = launched.store.study(launched.study.name)
     collected = [folder.summary / f"{name}.csv" for name in collect.TABLES]
     if not all(path.exists() for path in (*collected, folder.report)):
         return False
     if tables.read(folder.summary / "missing.csv"):  # at that time
         return False
-    records = (order.store.run(run.id).record for run in order.whole.runs)
+    records = (launched.store.run(run.id).record for run in launched.plan.runs)
     begun = min(path.stat().st_mtime for path in (*collected, folder.report))
     return all(record.stat().st_mtime <= begun for record in records)
 
 
-def _run_here(order: LaunchedStudy, done: set[str], args: argparse.Namespace) -> int:
+def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> int:
     from hpc_xfer.local import LocalPool, PoolResult
 
-    whole, store = order.whole, order.store
+    whole, store = launched.plan, launched.store
     left_out = {} if args.retry_failed else _failed_for_good(whole, store, done)
     for run_id, message in left_out.items():
         print(f"left out: {run_id} failed before ({message}); --retry-failed", file=sys.stderr)
     todo = _without_descendants(whole.without(done), set(left_out))
     outcome = PoolResult()
     if todo.runs:
-        outcome = LocalPool(order, todo, done, args.jobs).run()
-    return _finish(order, outcome, left_out, args.json)
+        outcome = LocalPool(launched, todo, done, args.jobs).run()
+    return _finish(launched, outcome, left_out, args.json)
 
 
 def _finish(
-    order: LaunchedStudy, outcome: "PoolResult", left_out: dict[str, str], as_json: bool
+    launched: LaunchedStudy, outcome: "PoolResult", left_out: dict[str, str], as_json: bool
 ) -> int:
     """Tables, figures and the answer of what is there, also after failures."""
     from hpc_xfer import answer, collect, report
 
-    folder = order.store.study(order.asked.name)
-    collected = collect.collect(order.whole, order.store, folder.summary)
-    page = report.write(order.asked, folder)
+    folder = launched.store.study(launched.study.name)
+    collected = collect.collect(launched.plan, launched.store, folder.summary)
+    page = report.write(launched.study, folder)
     failed = {**left_out, **outcome.failed}
     if as_json:
-        done = len(order.store.done(order.whole))
-        print(json.dumps(_result(order, outcome, failed, done), indent=2))
+        done = len(launched.store.done(launched.plan))
+        print(json.dumps(_result(launched, outcome, failed, done), indent=2))
     else:
         console = terminal.console()
         answer.show(console, collected)
@@ -154,12 +156,13 @@ def _finish(
 
 
 def _result(
-    order: LaunchedStudy, outcome: "PoolResult", failed: dict[str, str], done: int
+    launched: LaunchedStudy, outcome: "PoolResult", failed: dict[str, str], done: int
 ) -> dict[str, object]:
     """For --json, where nothing is left to be run."""
-    folder = order.store.study(order.asked.name)
+    folder = launched.store.study(launched.study.name)
     return {
-        "study": order.asked.name, "runs": len(order.whole.runs), "done": done, "failed": failed,
+        "study": launched.study.name, "runs": len(launched.plan.runs), "done": done,
+        "failed": failed,
         "blocked": sorted(outcome.blocked), "interrupted": outcome.interrupted,
         "report": str(folder.report), "summary": str(folder.summary),
     }  # fmt: skip

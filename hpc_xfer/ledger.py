@@ -138,7 +138,7 @@ class Ledger:
         self._write(submission, "cancelled", elements=sorted(gone))
         self._set(replace(submission, cancelled=submission.cancelled | gone))
 
-    def hit(self, study: str, node: str, kind: str, job: str) -> None:
+    def record_node_failure(self, study: str, node: str, kind: str, job: str) -> None:
         """A failure that may be a node's fault."""
         content = {"event": "hit", "node": node, "class": kind, "job": job}
         self._append(study, content)

@@ -40,14 +40,16 @@ class PoolResult:
 class LocalPool:
     """Executes what a plan still needs; `run` returns when nothing more can be done."""
 
-    def __init__(self, order: LaunchedStudy, todo: Plan, done: set[str], jobs: int | None) -> None:
+    def __init__(
+        self, launched: LaunchedStudy, todo: Plan, done: set[str], jobs: int | None
+    ) -> None:
         """
         Args:
             todo: what is to be run; `done` is, and what is neither is left out.
             jobs: at once; None for one per GPU, else core.
         """
-        plan, self.store = order.whole, order.store
-        self.plan, self.study, self.site = plan, order.asked.name, order.site_file
+        plan, self.store = launched.plan, launched.store
+        self.plan, self.study, self.site = plan, launched.study.name, launched.site_file
         self.all = plan.by_id
         self.waiting: deque[Pack] = deque()
         self.open: set[str] = {run.id for run in todo.runs}  # neither done nor failed

@@ -23,55 +23,55 @@ _START_MINUTES = 5  # of a job besides its runs: imports, data sets
 class LaunchedStudy:
     """A study that is to be handed in."""
 
-    asked: Study
-    whole: Plan
+    study: Study
+    plan: Plan
     store: Store
     site: Site
     site_file: Path | None
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        return names.pretrain_labels(self.whole.of("pretrain"))
+        return names.pretrain_labels(self.plan.of("pretrain"))
 
 
-def request_of(order: LaunchedStudy, batch: JobArray, number: int) -> Request:
+def request_of(launched: LaunchedStudy, batch: JobArray, number: int) -> Request:
     """A batch, asked for the `number`-th time; what it waits for is added by the caller."""
-    study = order.asked.name
+    study = launched.study.name
     parent = batch.parents[0] if batch.parents else batch.packs[0].runs[0]
     kind = "pre" if batch.kind == "pretrain" else f"ft{batch.shots}"
-    label, key = names.brief(order.labels[parent.id]), f"{batch.id}-{order.store.tag}"
+    label, key = names.brief(launched.labels[parent.id]), f"{batch.id}-{launched.store.tag}"
     return Request(
         name=job_name(kind, label, study, key, number),
-        command=command(order, "job", "--batch", batch.id),
-        logs=order.store.study(study).logs,
+        command=command(launched, "job", "--batch", batch.id),
+        logs=launched.store.study(study).logs,
         minutes=batch.minutes + _START_MINUTES,
         tasks=batch.gpus,
         array=None if batch.kind == "pretrain" else len(batch.packs),
     )
 
 
-def relay_request(order: LaunchedStudy, number: int) -> Request:
+def relay_request(launched: LaunchedStudy, number: int) -> Request:
     """The job behind everything; what it waits for is added by the caller."""
-    study = order.asked.name
+    study = launched.study.name
     return Request(
-        name=job_name("relay", study, order.store.tag, "relay", number),
-        command=command(order, "relay"),
-        logs=order.store.study(study).logs,
-        minutes=order.site.slurm.relay.minutes,
+        name=job_name("relay", study, launched.store.tag, "relay", number),
+        command=command(launched, "relay"),
+        logs=launched.store.study(study).logs,
+        minutes=launched.site.slurm.relay.minutes,
         gpus=False,
         relay=True,
     )
 
 
-def command(order: LaunchedStudy, module: str, *more: str) -> tuple[str, ...]:
+def command(launched: LaunchedStudy, module: str, *more: str) -> tuple[str, ...]:
     """What a job of a launched study runs."""
-    return command_of(order, module, "--study", order.asked.name, *more)
+    return command_of(launched, module, "--study", launched.study.name, *more)
 
 
-def command_of(order: LaunchedStudy, module: str, *more: str) -> tuple[str, ...]:
+def command_of(launched: LaunchedStudy, module: str, *more: str) -> tuple[str, ...]:
     """This very Python and this very package, from any folder."""
     package = str(Path(hpc_xfer.__file__).parent.parent)
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     call = ["env", f"PYTHONPATH={':'.join(dict.fromkeys(paths))}", sys.executable, "-u"]
-    call += ["-m", f"hpc_xfer.{module}", "--store", str(order.store.root.resolve())]
-    return (*call, *(["--site", str(order.site_file)] if order.site_file else []), *more)
+    call += ["-m", f"hpc_xfer.{module}", "--store", str(launched.store.root.resolve())]
+    return (*call, *(["--site", str(launched.site_file)] if launched.site_file else []), *more)

@@ -26,7 +26,7 @@ class Liveness:
     guard: Callable[[], object] | None = None  # raises where the run is no longer ours
     _last: float = 0.0
 
-    def over(self, items: Iterable[Item]) -> Iterator[Item]:
+    def with_liveness(self, items: Iterable[Item]) -> Iterator[Item]:
         """The same items, with a sign of life at each."""
         for item in items:
             self.touch()

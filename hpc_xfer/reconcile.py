@@ -1,7 +1,7 @@
 """Before anything is submitted: what became of what was handed in earlier.
 
     queue = let_go(settle(ledger, lease, say), ledger, say)
-    bury(order, ledger, queue, now)
+    bury(launched, ledger, queue, now)
 
 Under the store's lock. Intents whose launcher died are adopted or closed, jobs that Slurm held for
 a node's sake are released, and runs whose job ended without a word are told of and freed.
@@ -91,19 +91,19 @@ def _is_through(ledger: Ledger, submission: Submission) -> bool:
 
 
 def record_lost(
-    order: LaunchedStudy, ledger: Ledger, queue: Queue, now: dict[str, RunStatus]
+    launched: LaunchedStudy, ledger: Ledger, queue: Queue, now: dict[str, RunStatus]
 ) -> None:
     """Say in error.json what a job that was ended from outside could not, and free its runs."""
     for run_id, each in now.items():
         if each.state == "done" or each.held:
             continue
-        folder = order.store.run(run_id)
+        folder = launched.store.run(run_id)
         if each.state == "lost" and each.element and each.element.job in claims.jobs(folder):
             node = each.line.nodes if each.line else None
             failures.write(folder, each.why, each.message, job=each.element.job, node=node or "")
         if each.state != "missing" or each.why == "cancelled":
             _free(folder, queue)
-        _count_hits(order, ledger, run_id)
+        _count_hits(launched, ledger, run_id)
 
 
 def _free(folder: RunDir, queue: Queue) -> None:
@@ -116,10 +116,12 @@ def _free(folder: RunDir, queue: Queue) -> None:
         claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
 
 
-def _count_hits(order: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
+def _count_hits(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
     known = {(hit["node"], hit["job"]) for hit in ledger.hits}
-    for past in (failures.read(order.store.run(run_id)) or {}).get("history", []):
+    for past in (failures.read(launched.store.run(run_id)) or {}).get("history", []):
         key = (past["node"], past["job"])
         if past["class"] in failures.NODE_RELATED and all(key) and key not in known:
-            ledger.hit(order.asked.name, past["node"], past["class"], past["job"])
+            ledger.record_node_failure(
+                launched.study.name, past["node"], past["class"], past["job"]
+            )
             known.add(key)

@@ -33,8 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked, whole = prepare.launched(store, args.study)
         try:
             if site.slurm.jobs_may_submit:
-                order = LaunchedStudy(asked, whole, store, site, site_file and site_file.resolve())
-                _tell(submit.submit_missing(order, "relay", print))
+                launched = LaunchedStudy(
+                    asked, whole, store, site, site_file and site_file.resolve()
+                )
+                _tell(submit.submit_missing(launched, "relay", print))
         finally:  # what there is, whatever Slurm says
             _collect(asked, whole, store)
     except (SlurmError, StoreError, ClaimLost) as error:
@@ -52,20 +54,20 @@ def _collect(asked: Study, whole: Plan, store: Store) -> None:
     print(f"report: {report.write(asked, folder)}")
 
 
-def _tell(handed: SubmitReport) -> None:
+def _tell(report: SubmitReport) -> None:
     print(
-        f"submitted {handed.runs} runs in {len(handed.submitted)} jobs; {handed.live} were in the "
-        f"queue; {handed.unfit} wait for room; {len(handed.given_up)} given up, "
-        f"{handed.blocked} behind them"
+        f"submitted {report.runs} runs in {len(report.submitted)} jobs; {report.live} were in the "
+        f"queue; {report.deferred} wait for room; {len(report.given_up)} given up, "
+        f"{report.blocked} behind them"
     )
-    for run_id, why in handed.given_up.items():
+    for run_id, why in report.given_up.items():
         print(f"given up: {run_id}: {why}")
-    for line in handed.troubles():
+    for line in report.troubles():
         print(line)
-    if handed.full:
-        print(handed.full)
-    if handed.relay:
-        print(f"next relay: job {handed.relay}")
+    if report.full:
+        print(report.full)
+    if report.relay:
+        print(f"next relay: job {report.relay}")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

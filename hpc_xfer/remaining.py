@@ -1,7 +1,7 @@
 """How long a study still takes, told from what its runs took so far and from what runs now.
 
-    left = forecast(seen.whole, seen.now)
-    left.whole, left.groups["digits", "5"]      # seconds; None where nothing runs
+    left = forecast(snapshot.plan, snapshot.now)
+    left.study, left.groups["digits", "5"]      # seconds; None where nothing runs
 
 A run that is at work says itself how long it needs; one that is not begun is taken to need what
 finished ones of its kind took, else the minutes of the grid; as many processes are taken to be at
@@ -26,7 +26,7 @@ WorkKind = tuple[str, ...]  # of runs that take about as long, per sample
 class TimeLeft:
     """Seconds until the end; None where nothing tells."""
 
-    whole: float | None
+    study: float | None
     processes: int  # at work now
     groups: Mapping[Group, float | None]
 

@@ -20,7 +20,7 @@ class StudySnapshot:
     """One look at a study."""
 
     name: str
-    whole: Plan
+    plan: Plan
     store: Store
     ledger: Ledger
     queue: Queue | None

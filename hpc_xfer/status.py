@@ -21,17 +21,17 @@ from hpc_xfer.store import Store
 from hpc_xfer.system import terminal
 
 
-def as_json(seen: StudySnapshot) -> dict[str, Any]:
+def as_json(snapshot: StudySnapshot) -> dict[str, Any]:
     """For scripts: every run by its id."""
-    left = remaining.forecast(seen.whole, seen.now)
+    left = remaining.forecast(snapshot.plan, snapshot.now)
     return {
         "schema": 1,
-        "study": seen.name,
-        "counts": seen.counts,
-        "seconds_left": None if left.whole is None else round(left.whole),
-        "slurm": seen.silence or "answers",
-        "relay": seen.relay.job if seen.relay else None,
-        "runs": {run_id: _one(each) for run_id, each in seen.now.items()},
+        "study": snapshot.name,
+        "counts": snapshot.counts,
+        "seconds_left": None if left.study is None else round(left.study),
+        "slurm": snapshot.silence or "answers",
+        "relay": snapshot.relay.job if snapshot.relay else None,
+        "runs": {run_id: _one(each) for run_id, each in snapshot.now.items()},
     }
 
 
@@ -55,16 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     whole = plan.make_plan(asked)
     if args.watch:
         return _watch(whole, store, asked.name, args.every)
-    seen = take_snapshot(whole, store, asked.name)
+    snapshot = take_snapshot(whole, store, asked.name)
     if args.why:
-        return _print(explain.why(seen, _run(whole, args.why)))
+        return _print(explain.why(snapshot, _run(whole, args.why)))
     if args.job:
-        return _print(explain.of_job(seen, args.job))
+        return _print(explain.of_job(snapshot, args.job))
     if args.json:
-        print(json.dumps(as_json(seen), indent=2))
+        print(json.dumps(as_json(snapshot), indent=2))
     else:
-        terminal.console().print(board.render(seen))
-    return 1 if seen.counts["failed"] else 0
+        terminal.console().print(board.render(snapshot))
+    return 1 if snapshot.counts["failed"] else 0
 
 
 def _print(lines: Sequence[str]) -> int:
@@ -86,10 +86,10 @@ def _watch(whole: Plan, store: Store, name: str, every: float) -> int:
 
     with Live(console=terminal.console(), auto_refresh=False) as live:
         while True:
-            seen = take_snapshot(whole, store, name)
-            live.update(board.render(seen), refresh=True)
-            if not any(each.live for each in seen.now.values()) and seen.relay is None:
-                return 1 if seen.counts["failed"] else 0
+            snapshot = take_snapshot(whole, store, name)
+            live.update(board.render(snapshot), refresh=True)
+            if not any(each.live for each in snapshot.now.values()) and snapshot.relay is None:
+                return 1 if snapshot.counts["failed"] else 0
             time.sleep(every)  # politely: each look is a question to Slurm
 
 

@@ -1,6 +1,6 @@
 """Hand to Slurm what a plan still needs, each run once, whatever happened before.
 
-    handed = hand_in(order, "launch", say)
+    report = hand_in(launched, "launch", say)
 
 Under the store's lock: settle what a launcher that died left behind, look how each run stands,
 bury what died without a word, and submit the rest, parents first, as far as Slurm takes it. The
@@ -44,7 +44,7 @@ _REFUSALS = 3  # in a row, with nothing taken: then it is the site file, not a b
 _FULL_MINUTES = 10  # until the relay looks again, where the queue is full of other jobs
 
 
-def submit_missing(order: LaunchedStudy, retry: Retry, say: Say) -> SubmitReport:
+def submit_missing(launched: LaunchedStudy, retry: Retry, say: Say) -> SubmitReport:
     """Submit what is missing; see `Retry`.
 
     Raises:
@@ -55,83 +55,83 @@ def submit_missing(order: LaunchedStudy, retry: Retry, say: Say) -> SubmitReport
     def waiting(holder: dict[str, Any]) -> None:
         say(f"waiting for process {holder.get('pid')} on {holder.get('host')}, which launches too")
 
-    order.store.open()
-    with lock.held(order.store, waiting) as lease:
-        if retry == "relay" and order.store.study(order.asked.name).cancelled.exists():
+    launched.store.open()
+    with lock.held(launched.store, waiting) as lease:
+        if retry == "relay" and launched.store.study(launched.study.name).cancelled.exists():
             say("the study was cancelled; launching it again goes on")  # a requeue crossed that
             return SubmitReport()
-        ledger = ledgers.read(order.store)
+        ledger = ledgers.read(launched.store)
         if retry != "relay":
-            _begin(order, ledger)
+            _begin(launched, ledger)
         queue = reconcile.release_held(reconcile.resolve_intents(ledger, lease, say), ledger, say)
-        now, queue = situations.with_accounting(order.whole, order.store, ledger, queue)
+        now, queue = situations.with_accounting(launched.plan, launched.store, ledger, queue)
         lease.renew()
-        reconcile.record_lost(order, ledger, queue, now)
-        return Submitter(order, retry, ledger, queue, now, lease, say).submit()
+        reconcile.record_lost(launched, ledger, queue, now)
+        return Submitter(launched, retry, ledger, queue, now, lease, say).submit()
 
 
-def _begin(order: LaunchedStudy, ledger: Ledger) -> None:
+def _begin(launched: LaunchedStudy, ledger: Ledger) -> None:
     """Under the lock, so that no relay reads one half of what is written, or writes over it."""
-    prepare.prepare(order.asked, order.whole, order.store)
-    ledger.note(order.asked.name, "launch", on="slurm", **provenance.code())
+    prepare.prepare(launched.study, launched.plan, launched.store)
+    ledger.note(launched.study.name, "launch", on="slurm", **provenance.code())
 
 
 @dataclass
 class Submitter:
     """One pass over what is to be submitted."""
 
-    order: LaunchedStudy
+    launched: LaunchedStudy
     retry: Retry
     ledger: Ledger
     queue: Queue
     now: dict[str, RunStatus]
     lease: Lease
     say: Say
-    handed: SubmitReport = field(default_factory=SubmitReport)
+    report: SubmitReport = field(default_factory=SubmitReport)
     refusals: list[SlurmError] = field(default_factory=list)
 
     def submit(self) -> SubmitReport:
-        order, handed = self.order, self.handed
-        handed.live = sum(each.held for each in self.now.values())
+        launched, report = self.launched, self.report
+        report.live = sum(each.held for each in self.now.values())
         todo = self._todo()
-        limits = submit_limits(order.site.slurm, self.queue)
+        limits = submit_limits(launched.site.slurm, self.queue)
         self.room = limits.room
         if self.room is not None:
             self.room -= 0 if self._relay_line() else 1  # one is the relay's
-        self.lanes = ConcurrencyLimit(order, self.ledger, self.queue)
+        self.lanes = ConcurrencyLimit(launched, self.ledger, self.queue)
         self.jobs = {  # of parents that are in the queue
             run_id: each.element.job
             for run_id, each in self.now.items()
             if each.held and each.element and each.element.job
         }
-        handed.excluded = self._bad_nodes()
+        report.excluded = self._bad_nodes()
         parts = list(self._parts(todo, limits))
-        while parts and not handed.full:
+        while parts and not report.full:
             self._hand(parts.pop(0))
-        handed.unfit += sum(len(list(part.runs)) for part, _ in parts)
-        if self.refusals and not (handed.submitted or handed.live):
+        report.deferred += sum(len(list(part.runs)) for part, _ in parts)
+        if self.refusals and not (report.submitted or report.live):
             raise self.refusals[0]
-        if handed.submitted or handed.live or handed.unfit:
-            handed.relay = self._relay()
-        return handed
+        if report.submitted or report.live or report.deferred:
+            report.relay = self._relay()
+        return report
 
     def _todo(self) -> Plan:
         """What is neither done nor in the queue nor given up, nor behind a parent that is."""
         gone: set[str] = set()
-        for run in self.order.whole.runs:
+        for run in self.launched.plan.runs:
             each = self.now[run.id]
             if each.state == "done" or each.held:
                 if each.state == "failed" and not each.passing:
                     gone.add(run.id)  # its pack goes on without it
                 continue
             if why := self._against(run, each):
-                self.handed.given_up[run.id] = why
+                self.report.given_up[run.id] = why
                 gone.add(run.id)
             elif any(parent.id in gone for parent in run.parents):
-                self.handed.blocked += 1
+                self.report.blocked += 1
                 gone.add(run.id)
         settled = {run_id for run_id, each in self.now.items() if each.state == "done" or each.held}
-        return self.order.whole.without(settled | gone)
+        return self.launched.plan.without(settled | gone)
 
     def _against(self, run: Run, each: RunStatus) -> str:
         """Why a run is not submitted again; nothing if it is."""
@@ -152,21 +152,21 @@ class Submitter:
     def _is_in_vain(self, run: Run, each: RunStatus) -> bool:
         """Whether the same again would end in the same way."""
         if each.why == "out of memory":
-            times = failures.count(failures.read(self.order.store.run(run.id)), each.why)
-            had = self._memory(times - 1) or self.order.site.slurm.memory_per_gpu or 0
+            times = failures.count(failures.read(self.launched.store.run(run.id)), each.why)
+            had = self._memory(times - 1) or self.launched.site.slurm.memory_per_gpu or 0
             return (self._memory(times) or 0) <= had
         return each.state == "failed" and each.why in ("time limit", "CUDA out of memory")
 
     @property
     def _retries(self) -> int:
-        return self.order.site.slurm.retries
+        return self.launched.site.slurm.retries
 
     def _tries(self, run: Run) -> int:
         """Jobs that came to nothing for this run since it last got further."""
         elements = self.ledger.of_run.get(run.id, [])
         taken = [e for e in reversed(elements) if e.job and e.submission.over is None]
         vain = sum(1 for _ in takewhile(lambda element: not self._began(element), taken))
-        return vain + claims.jobs_without_progress(self.order.store.run(run.id))
+        return vain + claims.jobs_without_progress(self.launched.store.run(run.id))
 
     def _began(self, element: Element) -> bool:
         """Whether it came to any of its runs, or nobody can say that it should have.
@@ -179,7 +179,7 @@ class Submitter:
         if element.index in element.submission.cancelled:
             return True
         pack = self.ledger.packs(element.submission)[element.index]
-        return any(element.job in claims.jobs(self.order.store.run(run)) for run in pack)
+        return any(element.job in claims.jobs(self.launched.store.run(run)) for run in pack)
 
     def _parts(self, todo: Plan, limits: Limits) -> Iterator[tuple[JobArray, float | None]]:
         """Batches as large as an array may be, with the memory that their runs need."""
@@ -192,7 +192,9 @@ class Submitter:
         """Packs apart that ran out of memory: they get twice as much each time."""
         found: dict[float | None, list[Pack]] = {}
         for pack in batch.packs:
-            errors = (failures.read(self.order.store.run(r.id)) for r in pack.runs if self._ran(r))
+            errors = (
+                failures.read(self.launched.store.run(r.id)) for r in pack.runs if self._ran(r)
+            )
             times = max((failures.count(error, "out of memory") for error in errors), default=0)
             found.setdefault(self._memory(times), []).append(pack)
         return found
@@ -201,7 +203,7 @@ class Submitter:
         return self.now[run.id].state in ("failed", "lost")
 
     def _memory(self, times: int) -> float | None:
-        settings = self.order.site.slurm
+        settings = self.launched.site.slurm
         if not times or settings.max_memory_per_gpu is None or settings.memory_per_gpu is None:
             return None
         return min(settings.memory_per_gpu * 2.0**times, settings.max_memory_per_gpu)
@@ -211,53 +213,53 @@ class Submitter:
         batch, memory = what
         if self.room is not None and self.room < len(batch.packs):
             left = JobArray(batch.packs[max(0, self.room) :])
-            self.handed.unfit += len(list(left.runs))
+            self.report.deferred += len(list(left.runs))
             if self.room < 1:
                 return
             batch = JobArray(batch.packs[: self.room])
         parents = [parent.id for parent in batch.parents if self.now[parent.id].state != "done"]
-        if any(parent in self.handed.refused for parent in parents):
-            self.handed.blocked += len(list(batch.runs))  # its parent was refused just now
+        if any(parent in self.report.refused for parent in parents):
+            self.report.blocked += len(list(batch.runs))  # its parent was refused just now
             return
         if any(parent not in self.jobs for parent in parents):
-            self.handed.unfit += len(list(batch.runs))  # its parent did not fit
+            self.report.deferred += len(list(batch.runs))  # its parent did not fit
             return
         after = tuple(self.jobs[parent] for parent in parents)
         while not self._submit(batch, memory, after) and len(batch.packs) > 1:
             half = len(batch.packs) // 2  # the limit is not known; a part may fit
-            self.handed.unfit += len(list(JobArray(batch.packs[half:]).runs))
+            self.report.deferred += len(list(JobArray(batch.packs[half:]).runs))
             batch = JobArray(batch.packs[:half])
 
     def _submit(self, batch: JobArray, memory: float | None, after: tuple[str, ...]) -> bool:
         """Whether Slurm took it, or will never: False where a part of it may fit."""
-        order = self.order
-        resources = getattr(order.asked.resources, batch.kind)
-        order.store.write_batch(order.asked.name, batch, resources.model_dump(mode="json"))
+        launched = self.launched
+        resources = getattr(launched.study.resources, batch.kind)
+        launched.store.write_batch(launched.study.name, batch, resources.model_dump(mode="json"))
         lane = self.lanes.of(batch)
-        number = self.ledger.times(order.asked.name, batch.id, batch.kind) + 1
+        number = self.ledger.times(launched.study.name, batch.id, batch.kind) + 1
         request = replace(
-            request_of(order, batch, number),
+            request_of(launched, batch, number),
             at_once=self.lanes.at_once(lane),
             after_ok=after,
             after_any=self.lanes.tail(lane),
             memory_per_gpu=memory,
-            exclude=self.handed.excluded,
+            exclude=self.report.excluded,
         )
         submission = Submission(
-            order.asked.name, request.name, batch.kind, batch.id, request.array,
+            launched.study.name, request.name, batch.kind, batch.id, request.array,
             provenance.now(), socket.gethostname(), current_user(), lane,
         )  # fmt: skip
         try:
             job = self._call(submission, request)
         except SubmitLimit as full:
-            self.handed.full = str(full)
+            self.report.full = str(full)
             if len(batch.packs) == 1:
-                self.handed.unfit += len(list(batch.runs))
+                self.report.deferred += len(list(batch.runs))
             return False
         except SlurmError as error:
             self._refused(batch, error)
             return True
-        self.handed.submitted.append((submission, len(list(batch.runs))))
+        self.report.submitted.append((submission, len(list(batch.runs))))
         if self.room is not None:
             self.room -= len(batch.packs)
         if batch.kind == "pretrain":
@@ -270,17 +272,17 @@ class Submitter:
         if error.unknown:
             raise error
         self.refusals.append(error)
-        if len(self.refusals) >= _REFUSALS and not self.handed.submitted:
+        if len(self.refusals) >= _REFUSALS and not self.report.submitted:
             raise error
         for run in batch.runs:
-            self.handed.refused[run.id] = str(error)
+            self.report.refused[run.id] = str(error)
 
     def _bad_nodes(self) -> tuple[str, ...]:
         """Bad nodes that Slurm knows, the worst first: a third of all at most is excluded.
 
         A run that kills whatever it is started on must not take the whole cluster with it.
         """
-        settings = self.order.site.slurm
+        settings = self.launched.site.slurm
         bad = self.ledger.bad_nodes(settings.bad_node_hits)
         there = node_names(settings.partition) if bad else []
         return tuple(sorted([node for node in bad if node in there][: len(there) // 3]))
@@ -290,7 +292,7 @@ class Submitter:
         self.lease.renew()
         self.ledger.intend(submission)
         try:
-            job = submit_job(request, self.order.site.slurm)
+            job = submit_job(request, self.launched.site.slurm)
         except SlurmError as error:
             if not error.unknown:
                 self.ledger.close(submission, "rejected")
@@ -300,7 +302,7 @@ class Submitter:
 
     def _relay_line(self) -> QueueLine | None:
         """The study's relay that waits in the queue. One at work may have looked already."""
-        for submission in self.ledger.of_study(self.order.asked.name):
+        for submission in self.ledger.of_study(self.launched.study.name):
             line = self.queue.lines.get(submission.job or "")
             if submission.kind == "relay" and line and line.state == "PENDING":
                 return line
@@ -308,27 +310,27 @@ class Submitter:
 
     def _relay(self) -> str | None:
         """The job behind everything: at once when something ends, if something did not fit."""
-        follows = self.order.site.slurm.jobs_may_submit  # what is submitted now
-        if (line := self._relay_line()) and (follows or not self.handed.submitted):
+        follows = self.launched.site.slurm.jobs_may_submit  # what is submitted now
+        if (line := self._relay_line()) and (follows or not self.report.submitted):
             return line.job
         while True:
             try:
                 return self._submit_relay()
             except SubmitLimit as full:
-                if not self.handed.submitted:
+                if not self.report.submitted:
                     raise SlurmError(
                         "no room for the relay, without which nothing more comes of this study: "
                         f"{full}; launch again when there is"
                     ) from full
-                self.handed.full = str(full)
+                self.report.full = str(full)
                 self._withdraw()
 
     def _submit_relay(self) -> str:
-        order, study = self.order, self.order.asked.name
+        launched, study = self.launched, self.launched.study.name
         live = self._live_jobs()
-        waits = self.handed.unfit > 0 and order.site.slurm.jobs_may_submit
+        waits = self.report.deferred > 0 and launched.site.slurm.jobs_may_submit
         request = replace(
-            relay_request(order, self.ledger.times(study, None, "relay") + 1),
+            relay_request(launched, self.ledger.times(study, None, "relay") + 1),
             after_any=() if waits else live,
             after_one=live if waits else (),
             begin_minutes=0 if live else _FULL_MINUTES,
@@ -341,14 +343,14 @@ class Submitter:
 
     def _withdraw(self) -> None:
         """Give the place of what was submitted last to the relay."""
-        submission, runs = self.handed.submitted.pop()
+        submission, runs = self.report.submitted.pop()
         known = self.ledger.submissions[submission.name]
         self.ledger.close(known, "withdrawn")
         cancel_jobs([str(known.job)])
-        self.handed.unfit += runs
+        self.report.deferred += runs
 
     def _live_jobs(self) -> tuple[str, ...]:
         """Jobs that work for this study, whoever submitted them; arrays as a whole."""
         jobs = [each.element.job for each in self.now.values() if each.held and each.element]
-        jobs += [self.ledger.submissions[s.name].job for s, _ in self.handed.submitted]
+        jobs += [self.ledger.submissions[s.name].job for s, _ in self.report.submitted]
         return tuple(dict.fromkeys(job.split("_")[0] for job in jobs if job))

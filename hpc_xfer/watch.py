@@ -43,7 +43,7 @@ class WorkerProcess:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def hears(self) -> bool:
+    def poll_events(self) -> bool:
         """Take in what it tells, for a moment; False once it has ended and all of it is heard."""
         try:
             event = self._told.get(timeout=_TICK_SECONDS)

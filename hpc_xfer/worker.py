@@ -88,7 +88,7 @@ def read_run(manifest: dict[str, Any], run_id: str) -> Run:
 
 
 def execute(
-    pack: LoadedPack, store: Store, site: Site, place: ProcessRank, stop: "StopSignal", tell: Emit
+    pack: LoadedPack, store: Store, site: Site, place: ProcessRank, stop: "StopSignal", emit: Emit
 ) -> None:
     """Run after run; a failing one does not stop the others, being asked to stop does.
 
@@ -103,9 +103,9 @@ def execute(
         torch.set_num_threads(pack.resources.threads)
     for run in pack.runs:
         if stop.requested:
-            tell({"event": "interrupted", "run": run.id})
+            emit({"event": "interrupted", "run": run.id})
             return
-        _execute_run(run, pack, store, site, place, stop, tell)
+        _execute_run(run, pack, store, site, place, stop, emit)
 
 
 def _execute_run(
@@ -115,7 +115,7 @@ def _execute_run(
     site: Site,
     place: ProcessRank,
     stop: "StopSignal",
-    tell: Emit,
+    emit: Emit,
 ) -> None:
     from hpc_xfer.training import distributed
 
@@ -128,31 +128,31 @@ def _execute_run(
         if not held and store.is_done(run):
             distributed.call_off(meeting, place.size)
             folder.drop_checkpoints()  # the owner may have been killed before it could
-            tell({"event": "done", "run": run.id})
+            emit({"event": "done", "run": run.id})
             return
         claim = None if held else claims.take(folder)
         if claim is None:
             distributed.call_off(meeting, place.size)
-            tell({"event": "held", "run": run.id, "by": claims.holder(folder)})
+            emit({"event": "held", "run": run.id, "by": claims.holder(folder)})
             return
-        tell({"event": "started", "run": run.id})
+        emit({"event": "started", "run": run.id})
     try:
         if place.rank == 0:
             store.write_recipe(run)
         with distributed.join(place.rank, place.size, place.local_rank, meeting, stop) as world:
             _task(run, pack, store, site, claim, world, stop)
-        tell({"event": "done", "run": run.id})
+        emit({"event": "done", "run": run.id})
     except Interrupted:
-        tell({"event": "interrupted", "run": run.id})
+        emit({"event": "interrupted", "run": run.id})
     except ClaimLost as error:
         log.warning("%s", error)
-        tell({"event": "held", "run": run.id, "by": claims.holder(store.run(run.id))})
+        emit({"event": "held", "run": run.id, "by": claims.holder(store.run(run.id))})
     except Exception as error:  # reported with its trace; the next run of the pack gets its chance
         log.exception("run %s failed", run.id)
         if place.rank == 0:
-            tell({"event": "failed", "run": run.id, **_write_error(store, run, error)})
+            emit({"event": "failed", "run": run.id, **_write_error(store, run, error)})
         elif place.size > 1:
-            tell({"event": "failed", "run": run.id, **_payload(error)})
+            emit({"event": "failed", "run": run.id, **_payload(error)})
             raise
     finally:
         if claim is not None:
@@ -270,7 +270,7 @@ def _serve(
     packs = iter([args.pack]) if args.pack else _from_stdin(stop)
     failed = False
 
-    def tell(event: dict[str, Any]) -> None:
+    def emit(event: dict[str, Any]) -> None:
         nonlocal failed
         failed |= event["event"] == "failed"
         if place.rank == 0 or event["event"] in ("failed", "pack"):
@@ -279,11 +279,11 @@ def _serve(
     for pack_id in packs:
         try:
             pack = read_pack(store, args.study, pack_id).without(args.skip)
-            execute(pack, store, site, place, stop, tell)
+            execute(pack, store, site, place, stop, emit)
         except XferError as error:
             log.error("%s", error)
-            tell({"event": "failed", "run": None, "class": classify(error), "message": str(error)})
-        tell({"event": "pack", "pack": pack_id})
+            emit({"event": "failed", "run": None, "class": classify(error), "message": str(error)})
+        emit({"event": "pack", "pack": pack_id})
         if stop.requested:
             break
     return 1 if failed and args.pack else 0

@@ -244,9 +244,9 @@ def test_what_a_parent_that_failed_leaves_is_told_and_not_tried_again(
     parent = study.job()
     wait_for(lambda: cluster.state(parent) == "")
     site = load_site(study.site)
-    order = LaunchedStudy(study.asked, study.plan, study.store, site, study.site)
+    launched = LaunchedStudy(study.asked, study.plan, study.store, site, study.site)
     batch = batches.cut_into_arrays(study.plan)[1]
-    submit_job(replace(request_of(order, batch, 9), after_ok=(parent,)), site.slurm)
+    submit_job(replace(request_of(launched, batch, 9), after_ok=(parent,)), site.slurm)
     wait_for(lambda: "the parent, has no record" in study.logs())
     assert not study.store.run(study.plan.of("finetune")[0].id).record.exists()
 

@@ -19,10 +19,10 @@ def dependencies(tmp_path: Path, command: Command, answer: str, **more: object) 
     grid, log = tmp_path / "a.yaml", tmp_path / "log"
     grid.write_text(json.dumps({"name": "x", "pretrain": [SCRATCH], **more}))
     asked, store = study.load_study(grid), Store(tmp_path / "store")
-    order = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
-    prepare.prepare(asked, order.whole, store)
+    launched = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
+    prepare.prepare(asked, launched.plan, store)
     command("sbatch", f'echo "$*" >> {log}; echo "{answer}"'.replace("N", f"$(wc -l < {log})"))
-    lines = "\n".join(jobs.by_hand(order, set()))
+    lines = "\n".join(jobs.by_hand(launched, set()))
     subprocess.run(["bash", "-ec", lines], check=True, capture_output=True)
     found = (re.search(r"--dependency=(\S+)", line) for line in log.read_text().splitlines())
     return [each[1] if each else "" for each in found]

@@ -48,10 +48,10 @@ def test_a_line_that_was_cut_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_node_is_bad_after_failures_of_different_jobs(tmp_path: Path) -> None:
     book = ledger.read(Store(tmp_path))
-    book.hit("s", "n1", "hung", "12")
-    book.hit("s", "n1", "hung", "12")
+    book.record_node_failure("s", "n1", "hung", "12")
+    book.record_node_failure("s", "n1", "hung", "12")
     assert book.bad_nodes(2) == ()
-    book.hit("s", "n1", "killed", "13")
+    book.record_node_failure("s", "n1", "killed", "13")
     assert ledger.read(Store(tmp_path)).bad_nodes(2) == ("n1",)
 
 
@@ -59,10 +59,10 @@ def test_a_job_that_was_killed_on_every_node_speaks_against_none(tmp_path: Path)
     book = ledger.read(Store(tmp_path))
     for node in ("n1", "n2", "n3"):
         for job in ("12", "13"):
-            book.hit("s", node, "killed", job)
+            book.record_node_failure("s", node, "killed", job)
     assert book.bad_nodes(2) == ()
-    book.hit("s", "n2", "node failure", "12")
-    book.hit("s", "n2", "node failure", "13")
+    book.record_node_failure("s", "n2", "node failure", "12")
+    book.record_node_failure("s", "n2", "node failure", "13")
     assert book.bad_nodes(2) == ("n2",)
 
 

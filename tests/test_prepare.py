@@ -21,11 +21,11 @@ def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> N
     grid = tmp_path / "a.yaml"
     grid.write_text(json.dumps({"name": "long", "pretrain": blocks}))
     asked, store = study.load_study(grid), Store(tmp_path / "store")
-    order = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
+    launched = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
 
-    prepare.prepare(asked, order.whole, store)
+    prepare.prepare(asked, launched.plan, store)
     links = sorted(link.name for link in store.study("long").tensorboard.iterdir())
     assert len(links) == 2 and all(link.startswith("clip-sans-100-caption") for link in links)
-    names = [job.name for job in jobs.jobs_to_come(order, set()) if job.name.startswith("pre.")]
+    names = [job.name for job in jobs.jobs_to_come(launched, set()) if job.name.startswith("pre.")]
     assert len({name.split(".")[1] for name in names}) == 2
     assert all(len(name) < 120 for name in [*links, *names])

@@ -100,19 +100,19 @@ def test_a_pulse_is_cheap_enough_for_every_batch(
     pulse = Liveness(run)
     pulse.touch()
     grow_old(run)
-    assert list(pulse.over(range(1000))) == list(range(1000))
+    assert list(pulse.with_liveness(range(1000))) == list(range(1000))
     assert not is_fresh(run)
 
 
 def test_every_item_is_a_sign_of_life(run: RunDir, at_once: None) -> None:
     Liveness(run).touch()
-    for _ in Liveness(run).over(range(3)):
+    for _ in Liveness(run).with_liveness(range(3)):
         assert is_fresh(run)
         grow_old(run)
 
 
 def test_only_the_first_rank_gives_signs(tmp_path: Path, at_once: None) -> None:
-    assert list(Liveness(None).over("ab")) == ["a", "b"]
+    assert list(Liveness(None).with_liveness("ab")) == ["a", "b"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -38,20 +38,20 @@ def running(seconds: float, index: int = 0) -> RunStatus:
 
 def test_where_nothing_runs_nobody_knows() -> None:
     left = at(*[WAITS] * 6)
-    assert (left.whole, left.processes, dict(left.groups)) == (None, 0, {})
+    assert (left.study, left.processes, dict(left.groups)) == (None, 0, {})
 
 
 def test_the_longest_pre_training_or_all_the_work_holds_the_study_up() -> None:
     """2 processes; 100 s x 2 + at most 10 min x 2 + 4 x 2 min of the grid."""
     left = at(running(100), *[WAITS] * 5)
     assert left.processes == 2
-    assert round(left.whole or 0) == (100 * 2 + 600 * 2 + 4 * 120) / 2
-    assert round(at(running(9000), *[done(1)] * 5).whole or 0) == 9000
+    assert round(left.study or 0) == (100 * 2 + 600 * 2 + 4 * 120) / 2
+    assert round(at(running(9000), *[done(1)] * 5).study or 0) == 9000
 
 
 def test_what_finished_tells_how_long_its_like_will_take() -> None:
     left = at(done(60), WAITS, done(5), done(7), running(3), WAITS)
-    assert round(left.whole or 0) == 60 * 2 + 3 + 6
+    assert round(left.study or 0) == 60 * 2 + 3 + 6
     assert round(left.groups[GROUP] or 0) == 3 + 6
 
 
@@ -62,7 +62,7 @@ def test_packs_at_work_share_what_is_left() -> None:
 
 
 def test_what_failed_is_not_waited_for() -> None:
-    assert round(at(done(60), FAILED, running(4), FAILED, FAILED, FAILED).whole or 0) == 4
+    assert round(at(done(60), FAILED, running(4), FAILED, FAILED, FAILED).study or 0) == 4
 
 
 def test_time_that_passed_since_a_run_spoke_is_taken_off() -> None:

@@ -75,7 +75,7 @@ def test_the_end_of_a_worker_is_seen_though_a_child_of_it_lives_on(guard: Superv
 def test_what_is_no_event_goes_to_the_log_alone(capfd: pytest.CaptureFixture[str]) -> None:
     code = """print('hello'); print('[1]'); print('{"event": "pack"}')"""
     watch = WorkerProcess([sys.executable, "-c", code])
-    while watch.hears():
+    while watch.poll_events():
         pass
     assert watch.through and watch.process.returncode == 0
     assert capfd.readouterr().out == 'hello\n[1]\n{"event": "pack"}\n'
@@ -122,14 +122,14 @@ def test_a_job_that_was_suspended_is_not_taken_for_one_that_hangs(guard: Supervi
     watch.last_event -= 3600
     guard._look(watch)
     assert watch.hung
-    while watch.hears():
+    while watch.poll_events():
         watch.process.kill()
 
 
 def test_a_worker_that_cannot_say_where_it_hangs_is_killed_all_the_same() -> None:
     deaf = "import signal, time; signal.signal(signal.SIGABRT, signal.SIG_IGN); print('{}')"
     watch = WorkerProcess([sys.executable, "-uc", f"{deaf}; time.sleep(60)"])
-    while watch.hears():
+    while watch.poll_events():
         if not watch.silent:
             watch.abort()
     assert watch.process.returncode == -9

@@ -50,7 +50,7 @@ def look(study: Study, site: Site, store: Store, world: World) -> dict[str, Any]
         "temporary": os.environ.get("TMPDIR", "/tmp"),
         "temporary_free": _free(os.environ.get("TMPDIR", "/tmp")),
         "all_reduce_gigabytes_per_second": speed,
-        "data": dict(_data(study, site)) if world.leads else {},
+        "data": dict(_data(study, site)) if world.is_rank_zero else {},
     }
 
 
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     join = distributed.join(place.rank, place.size, place.local_rank, meeting, StopSignal())
     with join as world:
         found = look(asked, site, store, world)
-        if world.leads:
+        if world.is_rank_zero:
             atomic_files.write_json(args.out, found)
     return 0
 

@@ -199,8 +199,16 @@ class _Finetuning:
             )
         else:
             features = (
-                extract(model, self.pulse.over(self.frozen.train.views.batches(val)), self.device),
-                extract(model, self.pulse.over(self.frozen.test.views.batches(test)), self.device),
+                extract(
+                    model,
+                    self.pulse.with_liveness(self.frozen.train.views.batches(val)),
+                    self.device,
+                ),
+                extract(
+                    model,
+                    self.pulse.with_liveness(self.frozen.test.views.batches(test)),
+                    self.device,
+                ),
             )
         model.eval()
         of_val, of_test = (model.logits(part.to(self.device)).cpu() for part in features)
@@ -213,7 +221,7 @@ class _Finetuning:
     def _recalibrate(self, model: Classifier, chosen: Indices) -> None:
         # Of all classes: image folders are sorted by class.
         some = np.random.default_rng((self.recipe.seed, 9)).permutation(chosen)[:_RECALIBRATION]
-        batches = self.pulse.over(self.frozen.train.views.batches(some))
+        batches = self.pulse.with_liveness(self.frozen.train.views.batches(some))
         recalibrate(model.visual, (model.normalise(batch.to(self.device)) for batch in batches))
 
 

@@ -61,7 +61,7 @@ def run(context: RunContext) -> None:
     else:
         towers = _untrained(context, recipe)
 
-    if not context.world.leads:
+    if not context.world.is_rank_zero:
         return
     assert context.claim is not None
     context.claim.check()
@@ -180,7 +180,7 @@ def _probes(
         downstream_datasets.dataset_info(asked.dataset, folder), folder
     )
     check = context.claim.check if context.claim else None
-    pulse = Liveness(context.dir if context.world.leads else None, check)
+    pulse = Liveness(context.dir if context.world.is_rank_zero else None, check)
     probe = KnnProbe(
         objective, images, towers, asked.images, context.world, recipe.precision, pulse
     )

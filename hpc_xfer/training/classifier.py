@@ -126,7 +126,7 @@ class FrozenFeatures:
         key = chosen.tobytes()
         features = self._kept.pop(key, None)
         if features is None:
-            features = extract(model, pulse.over(self.views.batches(chosen)), device)
+            features = extract(model, pulse.with_liveness(self.views.batches(chosen)), device)
         while len(self._kept) >= _KEPT_SETS:
             self._kept.pop(next(iter(self._kept)))  # the least recently used
         self._kept[key] = features

@@ -38,7 +38,7 @@ class World:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
-    def leads(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Rank 0 alone writes files."""
         return self.rank == 0
 

@@ -94,8 +94,8 @@ def train(
     objective = synchronise(objective, world).to(world.device).to(memory_format=torch.channels_last)
     stepper = Stepper(objective, optimizer, pace, world, habits.compiled, habits.recomputed)
     state = _resume(stepper, checkpoints, world)
-    guard = checkpoints.check if checkpoints is not None and world.leads else None
-    mine = run if world.leads else None  # rank 0 alone gives signs of life
+    guard = checkpoints.check if checkpoints is not None and world.is_rank_zero else None
+    mine = run if world.is_rank_zero else None  # rank 0 alone gives signs of life
     heart = Heartbeat(mine, pace.steps, pace.batch, state.step, guard)
     pulse = Liveness(mine, guard)
     steps = range(state.step, pace.steps)
@@ -108,7 +108,7 @@ def train(
         own_randomness(world),
         checkpoints or contextlib.nullcontext(),
         contextlib.closing(
-            MetricsLog(run, habits.tensorboard, world.leads, first, pace.batch)
+            MetricsLog(run, habits.tensorboard, world.is_rank_zero, first, pace.batch)
         ) as rows,
         contextlib.closing(loader.loaded()) as loaded,
     ):
@@ -235,7 +235,7 @@ def _save(
     """Rank 0 begins to write what is good; the others only say what their loss is."""
     _sound(stepper.objective, state, world)
     losses = world.gather([float(state.loss)]) if state.loss is not None else []
-    if checkpoints is None or not world.leads:
+    if checkpoints is None or not world.is_rank_zero:
         return
     checkpoints.begin(
         {

@@ -96,7 +96,7 @@ class KnnProbe:
     def _raw(self, images: ProbeImages) -> Iterator[Tensor]:
         device, objective = self.world.device, self.objective
         share = images.share(self.world)
-        for batch in self.pulse.over(images.views.batches(share)) if len(share) else ():
+        for batch in self.pulse.with_liveness(images.views.batches(share)) if len(share) else ():
             with autocast(device, self.precision):
                 yield objective.visual(objective.normalise(batch.to(device)))  # type: ignore[operator]  # modules
 

@@ -14,8 +14,10 @@ from hpc_xfer.system import atomic_files
 class MetricsLog:
     """metrics.jsonl and TensorBoard, without rows of steps that a resumed run does again."""
 
-    def __init__(self, run: RunDir, tensorboard: bool, leads: bool, first: int, batch: int) -> None:
-        self.path: Path | None = run.metrics if leads else None
+    def __init__(
+        self, run: RunDir, tensorboard: bool, is_rank_zero: bool, first: int, batch: int
+    ) -> None:
+        self.path: Path | None = run.metrics if is_rank_zero else None
         self.batch = batch
         self.board: SummaryWriter | None = None
         if self.path is None:
