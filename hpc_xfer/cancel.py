@@ -14,8 +14,9 @@ from typing import Any
 from hpc_xfer import cli, ledger, lock, prepare, rehearsal, study
 from hpc_xfer.config.site import load_site
 from hpc_xfer.ledger import Ledger, Submission
-from hpc_xfer.slurm import cancel_jobs, current_queue
-from hpc_xfer.squeue import Queue
+from hpc_xfer.slurm.control import cancel_jobs
+from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store import Store
 from hpc_xfer.system import atomic_files
 

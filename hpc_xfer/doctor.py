@@ -20,16 +20,12 @@ from hpc_xfer.config.node_layout import spread_over_nodes
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.orders import LaunchedStudy, command_of, relay_request, request_of
-from hpc_xfer.slurm import (
-    Request,
-    cancel_jobs,
-    current_queue,
-    is_installed,
-    log_path,
-    refusal_of,
-    submit_job,
-    submit_limits,
-)
+from hpc_xfer.slurm.batch_script import log_path
+from hpc_xfer.slurm.control import cancel_jobs
+from hpc_xfer.slurm.limits import submit_limits
+from hpc_xfer.slurm.queue import current_queue
+from hpc_xfer.slurm.request import Request
+from hpc_xfer.slurm.sbatch import is_installed, refusal_of, submit_job
 from hpc_xfer.system import atomic_files, provenance, terminal
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from hpc_xfer import failures, names
 from hpc_xfer.errors import StudyError
 from hpc_xfer.ledger import Submission
 from hpc_xfer.plan import Run
-from hpc_xfer.slurm import log_path
+from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.standing import StudySnapshot
 
 _LOG_LINES = 15

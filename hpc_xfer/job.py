@@ -24,7 +24,8 @@ from types import FrameType
 from hpc_xfer import claims, cli, failures, ledger, progress
 from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import SlurmError, StoreError, XferError
-from hpc_xfer.slurm import REQUEUE_EXIT_CODE, log_path, requeue_jobs
+from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE, log_path
+from hpc_xfer.slurm.control import requeue_jobs
 from hpc_xfer.store import Store
 from hpc_xfer.system import job_environment, machine
 from hpc_xfer.system import job_environment as places

@@ -12,7 +12,8 @@ from hpc_xfer import batches
 from hpc_xfer.batches import JobArray
 from hpc_xfer.orders import LaunchedStudy, relay_request, request_of
 from hpc_xfer.plan import Plan
-from hpc_xfer.slurm import Limits, sbatch_flags, script_text
+from hpc_xfer.slurm.batch_script import sbatch_flags, script_text
+from hpc_xfer.slurm.request import Limits
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

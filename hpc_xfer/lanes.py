@@ -3,7 +3,7 @@
 from hpc_xfer.batches import JobArray
 from hpc_xfer.ledger import Ledger
 from hpc_xfer.orders import LaunchedStudy
-from hpc_xfer.squeue import Queue
+from hpc_xfer.slurm.parsing import Queue
 
 
 class ConcurrencyLimit:

@@ -25,7 +25,7 @@ from hpc_xfer import ledger as ledgers
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.plan import Plan
-from hpc_xfer.slurm import is_installed
+from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store import Store
 from hpc_xfer.system import atomic_files, provenance, terminal
 

@@ -12,7 +12,7 @@ from hpc_xfer.batches import JobArray
 from hpc_xfer.config.site import Site
 from hpc_xfer.ledger import job_name
 from hpc_xfer.plan import Plan
-from hpc_xfer.slurm import Request
+from hpc_xfer.slurm.request import Request
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
 

@@ -18,8 +18,10 @@ from hpc_xfer.leases import Lease
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.situations import RunStatus
-from hpc_xfer.slurm import cancel_jobs, current_queue, current_user, is_submitting, release_jobs
-from hpc_xfer.squeue import Queue
+from hpc_xfer.slurm.control import cancel_jobs, release_jobs
+from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.slurm.queue import current_queue, current_user
+from hpc_xfer.slurm.sbatch import is_submitting
 from hpc_xfer.store import RunDir
 
 Say = Callable[[str], None]

@@ -16,7 +16,7 @@ from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.handed import SubmitReport
 from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.plan import Plan
-from hpc_xfer.slurm import REQUEUE_EXIT_CODE
+from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import Store
 from hpc_xfer.study import Study
 from hpc_xfer.system.job_environment import restart_count

@@ -10,8 +10,8 @@ from hpc_xfer.errors import SlurmError
 from hpc_xfer.ledger import Ledger
 from hpc_xfer.plan import Plan
 from hpc_xfer.situations import STATES, RunStatus
-from hpc_xfer.slurm import current_queue
-from hpc_xfer.squeue import Queue, QueueLine
+from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store import Store
 
 

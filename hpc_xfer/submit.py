@@ -25,16 +25,12 @@ from hpc_xfer.orders import LaunchedStudy, relay_request, request_of
 from hpc_xfer.plan import Pack, Plan, Run
 from hpc_xfer.reconcile import Say
 from hpc_xfer.situations import RunStatus
-from hpc_xfer.slurm import (
-    Limits,
-    Request,
-    cancel_jobs,
-    current_user,
-    node_names,
-    submit_job,
-    submit_limits,
-)
-from hpc_xfer.squeue import Queue, QueueLine
+from hpc_xfer.slurm.control import cancel_jobs
+from hpc_xfer.slurm.limits import submit_limits
+from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.slurm.queue import current_user, node_names
+from hpc_xfer.slurm.request import Limits, Request
+from hpc_xfer.slurm.sbatch import submit_job
 from hpc_xfer.system import provenance
 
 # relay: what failed for passing reasons, a few times; launch: again, now that a person asks;

@@ -12,7 +12,7 @@ from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Reso
 from hpc_xfer.ledger import Element, Submission
 from hpc_xfer.plan import Plan
 from hpc_xfer.situations import RunStatus
-from hpc_xfer.squeue import Queue, QueueLine
+from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.standing import StudySnapshot
 from hpc_xfer.store import Store
 from hpc_xfer.system import terminal

@@ -21,7 +21,8 @@ from PIL import Image
 from hpc_xfer import batches
 from hpc_xfer.config.site import load_site
 from hpc_xfer.orders import LaunchedStudy, request_of
-from hpc_xfer.slurm import log_path, submit_job
+from hpc_xfer.slurm.batch_script import log_path
+from hpc_xfer.slurm.sbatch import submit_job
 from tests import faults
 from tests.cluster import Cluster
 from tests.faults import Study, kill

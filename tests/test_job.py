@@ -20,7 +20,7 @@ from hpc_xfer.batches import JobArray
 from hpc_xfer.job import STOPPED
 from hpc_xfer.ledger import Submission
 from hpc_xfer.plan import Pack, Run
-from hpc_xfer.slurm import REQUEUE_EXIT_CODE
+from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import RunDir, Store
 from tests import tiny
 from tests.conftest import ROOT

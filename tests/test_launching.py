@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer import claims, failures, ledger, prepare
-from hpc_xfer.slurm import cancel_jobs, current_queue
+from hpc_xfer.slurm.control import cancel_jobs
+from hpc_xfer.slurm.queue import current_queue
 from tests.cluster import Cluster
 from tests.conftest import Command
 from tests.faults import ROOT, Study

@@ -10,7 +10,7 @@ from hpc_xfer.config.resources import Resources
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.situations import how_it_ended
-from hpc_xfer.squeue import Queue, QueueLine
+from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.store import Store
 from hpc_xfer.system import atomic_files
 from tests import tiny

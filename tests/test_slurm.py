@@ -9,25 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import squeue
 from hpc_xfer.config.site import RelayPlace, Slurm, load_site
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.situations import how_it_ended
-from hpc_xfer.slurm import (
-    Limits,
-    Request,
-    cancel_jobs,
-    current_queue,
-    current_user,
-    ended_jobs,
-    is_installed,
-    log_path,
-    refusal_of,
-    script_text,
-    submit_job,
-    submit_limits,
-)
-from hpc_xfer.squeue import Queue, QueueLine
+from hpc_xfer.slurm import parsing
+from hpc_xfer.slurm.batch_script import log_path, script_text
+from hpc_xfer.slurm.control import cancel_jobs
+from hpc_xfer.slurm.limits import submit_limits
+from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.slurm.queue import current_queue, current_user, ended_jobs
+from hpc_xfer.slurm.request import Limits, Request
+from hpc_xfer.slurm.sbatch import is_installed, refusal_of, submit_job
 from tests.cluster import Cluster
 from tests.conftest import ROOT, Command
 from tests.waiting import wait_for
@@ -224,7 +216,7 @@ def test_squeue_is_read_whatever_others_call_their_jobs() -> None:
         "half a line\n"
         "c0de|16|0|17|COMPLETING|bob|normal|n3|0:01|None|ft1.clip.theirs.c0ffee.2\n"
     )
-    queue = squeue.read_queue(text, "ada", "c0de|")
+    queue = parsing.read_queue(text, "ada", "c0de|")
     assert (queue.mine, queue.mine_by_qos) == (2, {"long": 1, "normal": 1})
     assert queue.everybodys == 6  # what has ended counts in MaxJobCount too
     assert {job: (line.state, line.live) for job, line in queue.lines.items()} == {
@@ -248,7 +240,7 @@ def test_accounting_is_read_with_the_elements_that_never_began() -> None:
         "14_[1,11-15:2]|14|CANCELLED|None assigned|00:00:00|ft5.a\n"
         "15|15|CANCELLED|None assigned|00:00:00|ft5.a\n"
     )
-    found = squeue.read_accounting(text)
+    found = parsing.read_accounting(text)
     assert {job: how_it_ended(line) for job, line in found.items()} == {
         "12": "cancelled",
         "13_3": "cancelled",
@@ -287,7 +279,7 @@ def test_accounting_tells_how_elements_ended_that_never_began(
     [("30:00", 30), ("1:30:00", 90), ("2-00:00:00", 2880), ("0:30", 0.5), ("infinite", None)],
 )
 def test_times_are_read_as_slurm_writes_them(text: str, minutes: float | None) -> None:
-    assert squeue.minutes_of(text) == minutes
+    assert parsing.minutes_of(text) == minutes
 
 
 def test_what_accounting_knows_does_not_hide_what_the_queue_shows() -> None:

@@ -1,0 +1,35 @@
+"""Cancel, requeue and release jobs."""
+
+from collections.abc import Collection
+
+from hpc_xfer.slurm.commands import ask, portions
+
+
+def release_jobs(jobs: Collection[str]) -> None:
+    """Let go of jobs that Slurm held because their node could not begin them.
+
+    Raises:
+        SlurmError: refused.
+    """
+    for some in portions(sorted(jobs)):
+        ask(["scontrol", "release", ",".join(some)])
+
+
+def cancel_jobs(jobs: Collection[str]) -> None:
+    """Whole arrays, elements or jobs; one that is over already is no error.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    for some in portions(sorted(jobs)):
+        ask(["scancel", "--quiet", *some])
+
+
+def requeue_jobs(jobs: Collection[str]) -> None:
+    """Start running jobs again.
+
+    Raises:
+        SlurmError: refused.
+    """
+    for some in portions(sorted(jobs)):
+        ask(["scontrol", "requeue", ",".join(some)])

@@ -1,0 +1,63 @@
+"""How many more jobs Slurm takes from this user, and how large an array may be."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from hpc_xfer.config.site import Slurm
+from hpc_xfer.slurm.commands import ask_optional
+from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.slurm.queue import current_user, slurm_config
+from hpc_xfer.slurm.request import Limits
+
+_SPARE_JOBS = 100  # below MaxJobCount, which all users share
+
+
+def submit_limits(slurm: Slurm, now: Queue) -> Limits:
+    """How large an array may be and how many elements more fit into the queue."""
+    config = slurm_config()
+    rooms = list(_submit_rooms(slurm, now, config.get("ClusterName")))
+    for most in _numbers(config, "MaxJobCount"):
+        rooms.append(most - max(1, min(_SPARE_JOBS, most // 10)) - now.everybodys)
+    if slurm.max_jobs is not None:
+        rooms.append(slurm.max_jobs - now.mine)
+    return Limits(_array(slurm, config), max(0, min(rooms)) if rooms else None)
+
+
+def _array(slurm: Slurm, config: Mapping[str, str]) -> int:
+    """Elements of an array: Slurm limits the index, and may limit the number as well."""
+    most = [next(_numbers(config, "MaxArraySize"), Limits.array)]
+    parameters = config.get("SchedulerParameters", "")
+    most += map(int, re.findall(r"\bmax_array_tasks=(\d+)", parameters))
+    most += [slurm.max_array] if slurm.max_array is not None else []
+    return max(1, min(most))
+
+
+def _submit_rooms(slurm: Slurm, now: Queue, cluster: str | None) -> Iterator[int]:
+    """By the limits of my association and of the QOS that applies; nothing without accounting."""
+    columns = ["DefaultAccount", "Account", "Partition", "DefaultQOS", "MaxSubmitJobs",
+               "GrpSubmitJobs"]  # fmt: skip
+    command = ["sacctmgr", "-n", "-P", "show", "user", current_user(), "withassoc"]
+    command += [f"cluster={cluster}"] if cluster else []  # one slurmdbd may serve several
+    qos = {slurm.qos} if slurm.qos else set()
+    for row in _table(command, columns):
+        if row["Account"] != (slurm.account or row["DefaultAccount"]):
+            continue
+        if row["Partition"] not in ("", slurm.partition):
+            continue
+        yield from (most - now.mine for most in _numbers(row, "MaxSubmitJobs", "GrpSubmitJobs"))
+        qos |= {row["DefaultQOS"] or "normal"} if not slurm.qos else set()
+    columns = ["Name", "MaxSubmitPU", "MaxSubmitPA", "GrpSubmit"]
+    for row in _table(["sacctmgr", "-n", "-P", "show", "qos"], columns) if qos else []:
+        if row["Name"] in qos:
+            mine = now.mine_by_qos.get(row["Name"], 0)
+            yield from (most - mine for most in _numbers(row, *columns[1:]))
+
+
+def _numbers(row: Mapping[str, str], *keys: str) -> Iterator[int]:
+    return (int(row[key]) for key in keys if row.get(key, "").isdigit())
+
+
+def _table(command: list[str], columns: list[str]) -> list[dict[str, str]]:
+    text = ask_optional([*command, f"format={','.join(columns)}"]) or ""
+    rows = (line.split("|") for line in text.splitlines())
+    return [dict(zip(columns, row, strict=True)) for row in rows if len(row) == len(columns)]
