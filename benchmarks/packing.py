@@ -15,10 +15,10 @@ from pathlib import Path
 
 from benchmarks import table
 from benchmarks.table import Row
-from hpc_xfer import plan, study
-from hpc_xfer.batches import JobArray
-from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.store import Store
+from hpc_xfer.study import plan, study_file
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Pack, Plan
 
 _ROOT = Path(__file__).parent.parent
 _GRID = f"""
@@ -41,7 +41,7 @@ def prepare(folder: Path) -> tuple[Plan, Store]:
     """A store with an initialised parent and all packs written."""
     grid = folder / "packing.yaml"
     grid.write_text(_GRID)
-    whole, store = plan.make_plan(study.load_study(grid)), Store(folder / "store")
+    whole, store = plan.make_plan(study_file.load_study(grid)), Store(folder / "store")
     store.open()
     for pack in [_pack(whole, "pretrain"), _pack(whole, "finetune"), *_singles(whole)]:
         resources = getattr(whole.resources, pack.kind)

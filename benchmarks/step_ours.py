@@ -6,12 +6,12 @@ from pathlib import Path
 
 from benchmarks import clock, sides
 from hpc_xfer import worker
-from hpc_xfer.batches import JobArray
 from hpc_xfer.config.recipes import Arch, Architecture, Clip
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.plan import Pack, Run
 from hpc_xfer.store import RunDir, Store
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Pack, Run
 
 _PRECISIONS = {"fp32": "fp32", "amp_bf16": "bf16"}  # open_clip's names and ours
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpc_xfer import cli, ledger, lock, prepare, rehearsal, study
+from hpc_xfer import cli, ledger, lock, prepare
 from hpc_xfer.config.site import load_site
 from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store import Store
+from hpc_xfer.study import rehearsal, study_file
 from hpc_xfer.system import atomic_files
 
 
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rehearsal", action="store_true", help="of the last rehearsal")
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)
-    asked = study.load_study(args.grid)
+    asked = study_file.load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
     if args.rehearsal:
         asked, store = rehearsal.last(asked, store)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc_xfer.config.recipes import Finetune
-from hpc_xfer.plan import Plan, Run
+from hpc_xfer.study.plan import Plan, Run
 
 Metrics = Mapping[str, Any]
 

@@ -16,14 +16,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc_xfer import averages, cli, names, plan, study, tables
+from hpc_xfer import averages, cli, tables
 from hpc_xfer.averages import ORIGIN, Average, EncoderInfo, Score
 from hpc_xfer.cells import Cell, Choice, all_diverged, cells, choose, partly_done
 from hpc_xfer.config.recipes import Finetune, points
 from hpc_xfer.config.site import load_site
 from hpc_xfer.missing import DIVERGED, MissingRun, Record, missing, usable_records
-from hpc_xfer.plan import Plan, Run
 from hpc_xfer.store import Store
+from hpc_xfer.study import labels as names
+from hpc_xfer.study import plan, study_file
+from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.system import terminal
 
 TABLES = ("runs", "cells", "averages", "missing")
@@ -283,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: summary/ of the study")
     parser.add_argument("--json", action="store_true", help="print counts and paths as JSON")
     args = parser.parse_args(argv)
-    asked = study.load_study(args.grid)
+    asked = study_file.load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
     out = args.out or store.study(asked.name).summary
     collected = collect(plan.make_plan(asked), store, out)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc_xfer.averages import Average, EncoderInfo
-from hpc_xfer.names import count, without_snapshot
+from hpc_xfer.study.labels import count, without_snapshot
 
 Style = dict[str, Any]  # keyword arguments of a line
 Size = Callable[[EncoderInfo], int | None]  # how much an encoder was trained on

@@ -7,9 +7,10 @@ from types import TracebackType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
-from hpc_xfer import names, progress
-from hpc_xfer.plan import Plan
+from hpc_xfer import progress
 from hpc_xfer.store import Store
+from hpc_xfer.study import labels
+from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import atomic_files, terminal
 
 _LAST_LINES = 6  # of a traceback; the log has all
@@ -21,7 +22,7 @@ class Display:
 
     def __init__(self, plan: Plan, store: Store, done: set[str]) -> None:
         self.store, self.runs = store, plan.by_id
-        self.labels = names.pretrain_labels(plan.of("pretrain"))
+        self.labels = labels.pretrain_labels(plan.of("pretrain"))
         self.total = {kind: len(plan.of(kind)) for kind in ("pretrain", "finetune")}
         self.done = {
             kind: sum(run.id in done for run in plan.of(kind)) for kind in ("pretrain", "finetune")
@@ -97,7 +98,7 @@ class Display:
 
     def title(self, run_id: str) -> str:
         """`clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0`."""
-        return names.title(self.runs[run_id], self.labels)
+        return labels.title(self.runs[run_id], self.labels)
 
     def _now(self, run_id: str) -> str:
         beat = progress.read(self.store.run(run_id))

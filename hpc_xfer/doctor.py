@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer import batches, cli, overview, plan, preflight, study
+from hpc_xfer import cli
 from hpc_xfer.config.node_layout import spread_over_nodes
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import SlurmError
@@ -26,6 +26,7 @@ from hpc_xfer.slurm.limits import submit_limits
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import is_installed, refusal_of, submit_job
+from hpc_xfer.study import job_arrays, plan, plan_summary, preflight, study_file
 from hpc_xfer.system import atomic_files, provenance, terminal
 
 if TYPE_CHECKING:
@@ -94,11 +95,11 @@ def _limits(launched: LaunchedStudy) -> Iterator[CheckResult]:
 
 def _disk(launched: LaunchedStudy) -> CheckResult:
     launched.store.open()
-    need = overview.disk_bytes(launched.plan.without(launched.store.done(launched.plan)))
+    need = plan_summary.disk_bytes(launched.plan.without(launched.store.done(launched.plan)))
     free = shutil.disk_usage(launched.store.root).free
-    found = f"{overview.size(free)} free"
+    found = f"{plan_summary.size(free)} free"
     if need is not None:
-        found += f", {overview.size(need)} needed"
+        found += f", {plan_summary.size(need)} needed"
     well = need is None or free > need
     return CheckResult("disk of the store", well, found, "free space, or choose another --store")
 
@@ -126,7 +127,7 @@ def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
 def _longest(launched: LaunchedStudy) -> dict[str, Request]:
     """Per kind of run the job that asks for most: what Slurm takes of it, it takes of all."""
     found: dict[str, Request] = {}
-    for batch in batches.cut_into_arrays(launched.plan):
+    for batch in job_arrays.cut_into_arrays(launched.plan):
         request = replace(request_of(launched, batch, 1), array=None)
         before = found.get(batch.kind)
         if before is None or _size(request) > _size(before):
@@ -216,7 +217,7 @@ def _temporary(launched: LaunchedStudy, what: str, found: dict[str, Any]) -> Che
     elif free is None:
         told, well = f"{there} is not there", False
     else:
-        told, well = f"{there}: {overview.size(free)} free", True
+        told, well = f"{there}: {plan_summary.size(free)} free", True
     return CheckResult(what, well, told, "correct `scratch` in the site file")
 
 
@@ -269,7 +270,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     site_file = find_site_file(args.site)
     site = load_site(args.site)
-    asked = study.load_study(args.grid)
+    asked = study_file.load_study(args.grid)
     preflight.check(asked, site, "slurm")
     if not is_installed():
         raise SlurmError("sbatch is not on PATH: this is no login node of a Slurm cluster")

@@ -18,7 +18,7 @@ from hpc_xfer import curves, tables
 from hpc_xfer.averages import MEAN, Average, EncoderInfo, read_averages, read_scores
 from hpc_xfer.curves import GREY, Curve, Style
 from hpc_xfer.gains import paired_differences
-from hpc_xfer.names import count
+from hpc_xfer.study.labels import count
 from hpc_xfer.system import atomic_files
 
 if TYPE_CHECKING:

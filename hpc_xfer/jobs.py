@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hpc_xfer
-from hpc_xfer import batches
-from hpc_xfer.batches import JobArray
 from hpc_xfer.orders import LaunchedStudy, relay_request, request_of
-from hpc_xfer.plan import Plan
 from hpc_xfer.slurm.batch_script import sbatch_flags, script_text
 from hpc_xfer.slurm.request import Limits
+from hpc_xfer.study import job_arrays
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Plan
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -55,7 +55,7 @@ def _of(launched: LaunchedStudy, todo: Plan) -> Iterator[JobPreview]:
 def _batches(launched: LaunchedStudy, todo: Plan) -> Iterator[JobArray]:
     """As large as arrays usually may be."""
     size = min(Limits().array, launched.site.slurm.max_array or Limits().array)
-    return (part for each in batches.cut_into_arrays(todo) for part in each.parts(size))
+    return (part for each in job_arrays.cut_into_arrays(todo) for part in each.parts(size))
 
 
 def _after(batch: JobArray, known: dict[str, str]) -> str:

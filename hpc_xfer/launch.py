@@ -9,24 +9,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hpc_xfer import (
-    cli,
-    failures,
-    jobs,
-    overview,
-    plan,
-    preflight,
-    prepare,
-    rehearsal,
-    study,
-    submit,
-)
+from hpc_xfer import cli, failures, jobs, prepare, submit
 from hpc_xfer import ledger as ledgers
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.orders import LaunchedStudy
-from hpc_xfer.plan import Plan
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store import Store
+from hpc_xfer.study import plan, plan_summary, preflight, rehearsal, study_file
+from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import atomic_files, provenance, terminal
 
 if TYPE_CHECKING:
@@ -38,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     site_file = find_site_file(args.site)
     site_file = site_file.resolve() if site_file else None
     site = load_site(args.site)
-    asked = study.load_study(args.grid)
+    asked = study_file.load_study(args.grid)
     on = args.on or ("slurm" if is_installed() else "local")
     preflight.check(asked, site, on)
     store = cli.store_of(args.store, site)
@@ -55,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.dry_run:
         return _show(launched, done, on, args.json)
     if not args.json:
-        terminal.console(stderr=True).print(overview.render(asked, launched.plan, done))
+        terminal.console(stderr=True).print(plan_summary.render(asked, launched.plan, done))
     if on == "slurm":
         return _submit(launched, args)
     prepare.prepare(asked, launched.plan, store)
@@ -67,11 +57,11 @@ def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> in
     """The plan and, for Slurm, what would be handed to it."""
     coming = jobs.jobs_to_come(launched, done) if on == "slurm" else []
     if as_json:
-        told = overview.as_json(launched.study, launched.plan, done)
+        told = plan_summary.as_json(launched.study, launched.plan, done)
         print(json.dumps({**told, "on": on, "jobs": [job.as_json() for job in coming]}, indent=2))
         return 0
     console = terminal.console()
-    console.print(overview.render(launched.study, launched.plan, done))
+    console.print(plan_summary.render(launched.study, launched.plan, done))
     if coming:
         console.print(jobs.render(coming))
     return 0

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from hpc_xfer import batches, claims, failures, workers
-from hpc_xfer.batches import JobArray
+from hpc_xfer import claims, failures, workers
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.display import Display
 from hpc_xfer.orders import LaunchedStudy
-from hpc_xfer.plan import Pack, Plan, Run
+from hpc_xfer.study import job_arrays
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.system import atomic_files, machine
 from hpc_xfer.workers import Worker
 
@@ -65,7 +66,7 @@ class LocalPool:
         self.resources = plan.resources
         self.display = Display(plan, self.store, done)
         self.names: dict[str, str] = {}  # pack id -> BATCH/INDEX
-        for batch in batches.cut_into_arrays(todo):
+        for batch in job_arrays.cut_into_arrays(todo):
             self._add(batch)
 
     def run(self) -> PoolResult:
@@ -244,7 +245,7 @@ class LocalPool:
             del self.held[run_id]
 
     def _again(self, runs: list[Run]) -> None:
-        for batch in batches.arrays_of(self.plan, runs):
+        for batch in job_arrays.arrays_of(self.plan, runs):
             self._add(batch)
 
     def _add(self, batch: JobArray) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hpc_xfer.plan import Plan, Run
 from hpc_xfer.store import Store
+from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.system import atomic_files
 
 MissingState = Literal["failed", "blocked", "not run"]

@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 
 import hpc_xfer
-from hpc_xfer import names
-from hpc_xfer.batches import JobArray
 from hpc_xfer.config.site import Site
 from hpc_xfer.ledger import job_name
-from hpc_xfer.plan import Plan
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.store import Store
-from hpc_xfer.study import Study
+from hpc_xfer.study import labels as names
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.study_file import Study
 
 _START_MINUTES = 5  # of a job besides its runs: imports, data sets
 

@@ -4,11 +4,12 @@ import contextlib
 import os
 from pathlib import Path
 
-from hpc_xfer import names, rehearsal
 from hpc_xfer.errors import StoreError, StudyError
-from hpc_xfer.plan import Plan, make_plan
 from hpc_xfer.store import SCHEMA, Store
-from hpc_xfer.study import Study, load_study
+from hpc_xfer.study import labels as names
+from hpc_xfer.study import rehearsal
+from hpc_xfer.study.plan import Plan, make_plan
+from hpc_xfer.study.study_file import Study, load_study
 from hpc_xfer.system import atomic_files
 
 

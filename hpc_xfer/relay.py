@@ -15,10 +15,10 @@ from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.handed import SubmitReport
 from hpc_xfer.orders import LaunchedStudy
-from hpc_xfer.plan import Plan
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import Store
-from hpc_xfer.study import Study
+from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.study_file import Study
 from hpc_xfer.system.job_environment import restart_count
 
 _RESTARTS = 20  # of a relay that Slurm or the store did not let do its work

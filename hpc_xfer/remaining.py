@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc_xfer.config.recipes import Finetune
-from hpc_xfer.plan import Plan, Run
 from hpc_xfer.situations import RunStatus
+from hpc_xfer.study.plan import Plan, Run
 
 Group = tuple[str, str]  # data set and shots
 WorkKind = tuple[str, ...]  # of runs that take about as long, per sample

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from hpc_xfer import answer, cli, figures, page, study, tables
+from hpc_xfer import answer, cli, figures, page, tables
 from hpc_xfer.averages import Average, read_averages, read_scores
 from hpc_xfer.config.site import load_site
 from hpc_xfer.curves import shots_text
 from hpc_xfer.figures import FigureFile
 from hpc_xfer.gains import paired_differences
 from hpc_xfer.store import StudyDir
-from hpc_xfer.study import Study
+from hpc_xfer.study import study_file
+from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files
 from hpc_xfer.tables import Row
 
@@ -229,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.add_grid_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the paths as JSON")
     args = parser.parse_args(argv)
-    asked = study.load_study(args.grid)
+    asked = study_file.load_study(args.grid)
     folder = cli.store_of(args.store, load_site(args.site)).study(asked.name)
     written = write(asked, folder)
     if args.json:

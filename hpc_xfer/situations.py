@@ -16,10 +16,10 @@ from typing import Any, Literal
 from hpc_xfer import claims, failures, progress
 from hpc_xfer.failures import TRANSIENT
 from hpc_xfer.ledger import Element, Ledger
-from hpc_xfer.plan import Plan, Run
 from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, ended_jobs, jobs_are_private
 from hpc_xfer.store import Store
+from hpc_xfer.study.plan import Plan, Run
 
 State = Literal["done", "running", "pending", "blocked", "failed", "lost", "missing"]
 STATES: tuple[State, ...] = (

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpc_xfer import ledger as ledgers
-from hpc_xfer import names, situations
+from hpc_xfer import situations
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.ledger import Ledger
-from hpc_xfer.plan import Plan
 from hpc_xfer.situations import STATES, RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store import Store
+from hpc_xfer.study import labels as names
+from hpc_xfer.study.plan import Plan
 
 
 @dataclass(frozen=True)

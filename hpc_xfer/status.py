@@ -11,13 +11,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hpc_xfer import board, cli, explain, plan, rehearsal, remaining, study
+from hpc_xfer import board, cli, explain, remaining
 from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import StudyError
-from hpc_xfer.plan import Plan, Run
 from hpc_xfer.situations import RunStatus
 from hpc_xfer.standing import StudySnapshot, take_snapshot
 from hpc_xfer.store import Store
+from hpc_xfer.study import plan, rehearsal, study_file
+from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.system import terminal
 
 
@@ -48,7 +49,7 @@ def _one(each: RunStatus) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    asked = study.load_study(args.grid)
+    asked = study_file.load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
     if args.rehearsal:
         asked, store = rehearsal.last(asked, store)

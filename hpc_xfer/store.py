@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer.batches import JobArray
 from hpc_xfer.errors import StoreError
-from hpc_xfer.plan import Plan, Run, RunKind
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Plan, Run, RunKind
 from hpc_xfer.system import atomic_files
 
 SCHEMA = 1

@@ -13,16 +13,14 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any, Literal
 
-from hpc_xfer import batches, claims, failures, lock, prepare, reconcile, situations
+from hpc_xfer import claims, failures, lock, prepare, reconcile, situations
 from hpc_xfer import ledger as ledgers
-from hpc_xfer.batches import JobArray
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.handed import SubmitReport
 from hpc_xfer.lanes import ConcurrencyLimit
 from hpc_xfer.leases import Lease
 from hpc_xfer.ledger import Element, Ledger, Submission
 from hpc_xfer.orders import LaunchedStudy, relay_request, request_of
-from hpc_xfer.plan import Pack, Plan, Run
 from hpc_xfer.reconcile import Say
 from hpc_xfer.situations import RunStatus
 from hpc_xfer.slurm.control import cancel_jobs
@@ -31,6 +29,9 @@ from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, node_names
 from hpc_xfer.slurm.request import Limits, Request
 from hpc_xfer.slurm.sbatch import submit_job
+from hpc_xfer.study import job_arrays
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.system import provenance
 
 # relay: what failed for passing reasons, a few times; launch: again, now that a person asks;
@@ -179,7 +180,7 @@ class Submitter:
 
     def _parts(self, todo: Plan, limits: Limits) -> Iterator[tuple[JobArray, float | None]]:
         """Batches as large as an array may be, with the memory that their runs need."""
-        for batch in batches.cut_into_arrays(todo):
+        for batch in job_arrays.cut_into_arrays(todo):
             for memory, packs in self._by_memory(batch).items():
                 for part in JobArray(tuple(packs)).parts(limits.array):
                     yield part, memory

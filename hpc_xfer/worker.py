@@ -28,8 +28,8 @@ from hpc_xfer.claims import Claim
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError, XferError
-from hpc_xfer.plan import Run, restore
 from hpc_xfer.store import Store
+from hpc_xfer.study.plan import Run, restore
 from hpc_xfer.system.job_environment import ProcessRank
 
 if TYPE_CHECKING:

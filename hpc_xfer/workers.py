@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from hpc_xfer.plan import Pack
+from hpc_xfer.study.plan import Pack
 
 Event = dict[str, Any]
 _PEERS_SECONDS = 60  # for rank 0 to notice that another rank is gone, and to save and tell

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import ledger, plan, progress, study
-from hpc_xfer.plan import Plan, Run
+from hpc_xfer import ledger, progress
 from hpc_xfer.store import RunDir, Store
+from hpc_xfer.study import plan, study_file
+from hpc_xfer.study.plan import Plan, Run
 from tests import tiny
 from tests.cluster import Cluster
 from tests.waiting import wait_for
@@ -79,8 +80,8 @@ class Study:
         return self.folder / "site.yaml"
 
     @property
-    def asked(self) -> study.Study:
-        return study.load_study(self.grid)
+    def asked(self) -> study_file.Study:
+        return study_file.load_study(self.grid)
 
     @property
     def plan(self) -> Plan:

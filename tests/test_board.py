@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer import board, ledger, names
+from hpc_xfer import board, ledger
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
 from hpc_xfer.ledger import Element, Submission
-from hpc_xfer.plan import Plan
 from hpc_xfer.situations import RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.standing import StudySnapshot
 from hpc_xfer.store import Store
+from hpc_xfer.study import labels as names
+from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import terminal
 from tests import tiny
 

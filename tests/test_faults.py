@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from hpc_xfer import batches
 from hpc_xfer.config.site import load_site
 from hpc_xfer.orders import LaunchedStudy, request_of
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.sbatch import submit_job
+from hpc_xfer.study import job_arrays
 from tests import faults
 from tests.cluster import Cluster
 from tests.faults import Study, kill
@@ -246,7 +246,7 @@ def test_what_a_parent_that_failed_leaves_is_told_and_not_tried_again(
     wait_for(lambda: cluster.state(parent) == "")
     site = load_site(study.site)
     launched = LaunchedStudy(study.asked, study.plan, study.store, site, study.site)
-    batch = batches.cut_into_arrays(study.plan)[1]
+    batch = job_arrays.cut_into_arrays(study.plan)[1]
     submit_job(replace(request_of(launched, batch, 9), after_ok=(parent,)), site.slurm)
     wait_for(lambda: "the parent, has no record" in study.logs())
     assert not study.store.run(study.plan.of("finetune")[0].id).record.exists()

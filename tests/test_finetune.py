@@ -11,8 +11,8 @@ from hpc_xfer import worker
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.site import Site
 from hpc_xfer.data import downstream
-from hpc_xfer.plan import Run
 from hpc_xfer.store import Store
+from hpc_xfer.study.plan import Run
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training import checkpoint, encoders

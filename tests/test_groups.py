@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from hpc_xfer import claims, failures, worker
-from hpc_xfer.batches import JobArray
-from hpc_xfer.plan import Pack, Run
 from hpc_xfer.store import Store
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Pack, Run
 from tests import tiny
 from tests.conftest import ROOT
 

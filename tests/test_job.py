@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from hpc_xfer import claims, failures, ledger, progress
-from hpc_xfer.batches import JobArray
 from hpc_xfer.job import STOPPED
 from hpc_xfer.ledger import Submission
-from hpc_xfer.plan import Pack, Run
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import RunDir, Store
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Pack, Run
 from tests import tiny
 from tests.conftest import ROOT
 from tests.waiting import wait_for

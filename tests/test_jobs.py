@@ -5,10 +5,11 @@ import re
 import subprocess
 from pathlib import Path
 
-from hpc_xfer import jobs, plan, prepare, study
+from hpc_xfer import jobs, prepare
 from hpc_xfer.config.site import Site
 from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.store import Store
+from hpc_xfer.study import plan, study_file
 from tests.conftest import Command
 
 SCRATCH = {"method": "scratch", "arch": "RN50", "seed": [0, 1]}
@@ -18,7 +19,7 @@ def dependencies(tmp_path: Path, command: Command, answer: str, **more: object) 
     """Of each job in turn; the first is job 1. `answer` is what sbatch says of it."""
     grid, log = tmp_path / "a.yaml", tmp_path / "log"
     grid.write_text(json.dumps({"name": "x", "pretrain": [SCRATCH], **more}))
-    asked, store = study.load_study(grid), Store(tmp_path / "store")
+    asked, store = study_file.load_study(grid), Store(tmp_path / "store")
     launched = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
     prepare.prepare(asked, launched.plan, store)
     command("sbatch", f'echo "$*" >> {log}; echo "{answer}"'.replace("N", f"$(wc -l < {log})"))

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import names, plan, study
+from hpc_xfer.study import labels as names
+from hpc_xfer.study import plan, study_file
 
 
 def labels(folder: Path, *blocks: str) -> list[str]:
     path = folder / "a.yaml"
     path.write_text("name: x\npretrain:\n" + "".join(f"  - {block}\n" for block in blocks))
-    parents = plan.make_plan(study.load_study(path)).of("pretrain")
+    parents = plan.make_plan(study_file.load_study(path)).of("pretrain")
     found = names.pretrain_labels(parents)
     return [found[run.id] for run in parents]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hpc_xfer import launch, overview
+from hpc_xfer import launch
 from hpc_xfer.store import Store
+from hpc_xfer.study import plan_summary
 from tests.fabricated import GRID, image_folder, make, record, source
 
 COST = """\
@@ -53,7 +54,7 @@ def rendered(folder: Path, grid: str, done: int = 0) -> str:
     study, plan, _ = make(folder, grid)
     text = io.StringIO()
     console = Console(file=text, width=120, highlight=False)
-    console.print(overview.render(study, plan, {run.id for run in plan.runs[1 : 1 + done]}))
+    console.print(plan_summary.render(study, plan, {run.id for run in plan.runs[1 : 1 + done]}))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
@@ -99,4 +100,4 @@ def test_json_tells_the_same_to_scripts(tmp_path: Path, capsys: pytest.CaptureFi
      (5e15, "5000 TB")],
 )  # fmt: skip
 def test_sizes_are_for_people(count: int, text: str) -> None:
-    assert overview.size(int(count)) == text
+    assert plan_summary.size(int(count)) == text

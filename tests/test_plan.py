@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import plan, study
 from hpc_xfer.config.recipes import Caption, Clip, Crop, Finetune, Scratch
-from hpc_xfer.plan import Plan, Run, restore
+from hpc_xfer.study import plan, study_file
+from hpc_xfer.study.plan import Plan, Run, restore
 from tests.fabricated import GRID
 
 CLIP = Clip(arch="RN50", source="laion", samples=8000, samples_seen=16000)
@@ -19,7 +19,7 @@ TRIAL = Finetune(dataset="pets", shots=5, draw=0, mode="ft", lr=1e-3)
 def of(folder: Path, text: str) -> Plan:
     path = folder / "grid.yaml"
     path.write_text(text)
-    return plan.make_plan(study.load_study(path))
+    return plan.make_plan(study_file.load_study(path))
 
 
 def ids(plan: Plan) -> list[str]:

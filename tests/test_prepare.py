@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from hpc_xfer import jobs, plan, prepare, study
+from hpc_xfer import jobs, prepare
 from hpc_xfer.config.site import Site
 from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.store import Store
+from hpc_xfer.study import plan, study_file
 
 
 def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> None:
@@ -20,7 +21,7 @@ def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> N
     ]
     grid = tmp_path / "a.yaml"
     grid.write_text(json.dumps({"name": "long", "pretrain": blocks}))
-    asked, store = study.load_study(grid), Store(tmp_path / "store")
+    asked, store = study_file.load_study(grid), Store(tmp_path / "store")
     launched = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
 
     prepare.prepare(asked, launched.plan, store)

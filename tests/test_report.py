@@ -10,9 +10,9 @@ from hpc_xfer.averages import read_averages, read_scores
 from hpc_xfer.collect import Collected
 from hpc_xfer.errors import StoreError
 from hpc_xfer.gains import paired_differences
-from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
-from hpc_xfer.study import Study
+from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.study_file import Study
 from hpc_xfer.tables import read
 from tests.fabricated import GRID, ONE_CELL, failure, make, record, record_all, trials
 

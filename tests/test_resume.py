@@ -13,8 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from hpc_xfer import claims
 from hpc_xfer.claims import Claim
 from hpc_xfer.errors import ClaimLost
-from hpc_xfer.plan import Run
 from hpc_xfer.store import RunDir, Store
+from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training import checkpoint, distributed
 from hpc_xfer.training.checkpoint import Checkpoints

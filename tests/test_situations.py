@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import batches, claims, failures, ledger, situations
+from hpc_xfer import claims, failures, ledger, situations
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.ledger import Ledger, Submission
-from hpc_xfer.plan import Pack, Plan
 from hpc_xfer.situations import how_it_ended
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.store import Store
+from hpc_xfer.study import job_arrays
+from hpc_xfer.study.plan import Pack, Plan
 from hpc_xfer.system import atomic_files
 from tests import tiny
 from tests.conftest import Command
@@ -28,7 +29,7 @@ def book(tmp_path: Path, command: Command) -> Ledger:
     store = Store(tmp_path)
     found = ledger.read(store)
     for job, runs in (("12", (PARENT,)), ("13", (FIRST, SECOND))):
-        batch = batches.JobArray((Pack(runs, 1.0, 1),))
+        batch = job_arrays.JobArray((Pack(runs, 1.0, 1),))
         store.write_batch("s", batch, {})
         elements = 1 if job == "13" else None
         kind = runs[0].kind

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpc_xfer import collect, figures, overview, plan, rehearsal, report, tables
+from hpc_xfer import collect, figures, report, tables
 from hpc_xfer.averages import read_averages
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.curves import courses
 from hpc_xfer.errors import StudyError
-from hpc_xfer.plan import Plan
 from hpc_xfer.store import Store
-from hpc_xfer.study import Study
+from hpc_xfer.study import plan, plan_summary, rehearsal
+from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.study_file import Study
 from hpc_xfer.training import checkpoint, encoders
 from tests import fabricated, tiny
 
@@ -210,12 +211,12 @@ def test_a_rehearsal_takes_one_snapshot_after_its_first_step(tmp_path: Path) -> 
 def test_snapshots_take_disk_and_count_as_parents(tmp_path: Path) -> None:
     asked, whole, _ = fabricated.make(tmp_path, FABRICATED)
     _, plain, _ = fabricated.make(tmp_path, fabricated.GRID)
-    with_them = overview.disk_bytes(Plan(whole.of("pretrain"), whole.resources))
-    without = overview.disk_bytes(Plan(plain.of("pretrain"), plain.resources))
+    with_them = plan_summary.disk_bytes(Plan(whole.of("pretrain"), whole.resources))
+    without = plan_summary.disk_bytes(Plan(plain.of("pretrain"), plain.resources))
     assert with_them is not None and without is not None
     # Of RN50 both towers, 4 bytes a weight.
     assert with_them - without == pytest.approx(2 * 2 * 4 * 102_007_137, rel=1e-6)
-    told = overview.as_json(asked, whole, set())
+    told = plan_summary.as_json(asked, whole, set())
     labels = dict.fromkeys(run["label"] for run in told["runs"] if run["kind"] == "finetune")
     assert list(labels) == [
         "clip sans 8k at 2k seen", "clip sans 8k at 4k seen", "clip sans 8k",
@@ -228,7 +229,7 @@ def test_snapshots_that_round_to_one_text_are_said_in_full(tmp_path: Path) -> No
     text = FABRICATED.replace("[8000, 16000]", "5_000_000")
     text = text.replace("[2000, 4000]", "[2_700_000, 2_701_000]")
     asked, whole, _ = fabricated.make(tmp_path, text)
-    told = overview.as_json(asked, whole, set())
+    told = plan_summary.as_json(asked, whole, set())
     labels = {run["label"] for run in told["runs"]}
     assert {"clip sans 5M at 2700000 seen", "clip sans 5M at 2701000 seen"} <= labels
 

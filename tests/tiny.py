@@ -21,8 +21,8 @@ from hpc_xfer.config.schema import StrictModel
 from hpc_xfer.config.site import Site
 from hpc_xfer.data import characters
 from hpc_xfer.data.packing import write_shards
-from hpc_xfer.plan import Run
 from hpc_xfer.store import RunDir, Store
+from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training.stop import StopSignal
 

@@ -17,7 +17,6 @@ import torch
 import torch.distributed as dist
 
 from hpc_xfer import cli
-from hpc_xfer import study as studies
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
@@ -25,7 +24,8 @@ from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.data import downstream
 from hpc_xfer.data.shards import open_shard
 from hpc_xfer.store import Store
-from hpc_xfer.study import Study
+from hpc_xfer.study import study_file
+from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files, provenance
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training import distributed
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="where to write what is found")
     args: argparse.Namespace = parser.parse_args(argv)
     store, site = Store(args.store), load_site(args.site)
-    asked = studies.load_study(args.grid)
+    asked = study_file.load_study(args.grid)
     place = ProcessRank.from_slurm()
     meeting = args.out.with_suffix(f".meeting-{place.attempt}.json")
     join = distributed.join(place.rank, place.size, place.local_rank, meeting, StopSignal())

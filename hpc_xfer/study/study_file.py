@@ -18,8 +18,8 @@ from hpc_xfer.config.recipes import Finetune, Pretrain, points
 from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
-from hpc_xfer.finetune_grid import all_trials
-from hpc_xfer.pretrain_grid import PretrainGrid, too_many
+from hpc_xfer.study.finetune_grid import all_trials
+from hpc_xfer.study.pretrain_grid import PretrainGrid, too_many
 
 
 class _Head(StrictModel):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hpc_xfer.config.recipes import Finetune, points
-from hpc_xfer.plan import Run
+from hpc_xfer.study.plan import Run
 
 Row = Mapping[str, Any]
 

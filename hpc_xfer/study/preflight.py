@@ -16,7 +16,7 @@ from hpc_xfer.config.shard_index import ShardIndex, index_command
 from hpc_xfer.config.site import Site
 from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.errors import XferError
-from hpc_xfer.study import Study
+from hpc_xfer.study.study_file import Study
 
 
 def check(study: Study, site: Site, on: str = "local") -> None:

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer import names
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Finetune, Pretrain, points
-from hpc_xfer.plan import Pack, Plan, Run
-from hpc_xfer.study import Study
+from hpc_xfer.study import labels as names
+from hpc_xfer.study.plan import Pack, Plan, Run
+from hpc_xfer.study.study_file import Study
 
 if TYPE_CHECKING:  # 40 ms, which --help and --json need not pay
     from rich.console import RenderableType

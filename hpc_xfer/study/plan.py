@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from hpc_xfer.config.recipes import METHODS, Finetune, Pretrain, arch_name, dump, points
 from hpc_xfer.config.resources import Resources
-from hpc_xfer.study import Study
+from hpc_xfer.study.study_file import Study
 
 RunKind = Literal["pretrain", "finetune"]
 

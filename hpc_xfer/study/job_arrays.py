@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from hpc_xfer.config.recipes import Finetune
-from hpc_xfer.plan import Pack, Plan, Run, RunKind
+from hpc_xfer.study.plan import Pack, Plan, Run, RunKind
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hpc_xfer.config.recipes import Finetune, Pretrain, Trained
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.errors import StudyError
 from hpc_xfer.store import Store
-from hpc_xfer.study import Study
+from hpc_xfer.study.study_file import Study
 
 _STEPS = 2
 _MINUTES = 15.0  # of a pre-training: meeting, opening the shards, compiling

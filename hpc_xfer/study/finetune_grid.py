@@ -11,7 +11,7 @@ from hpc_xfer.config.recipes import TUNABLE, Finetune, Shots
 from hpc_xfer.config.resources import by_shots
 from hpc_xfer.config.schema import ConfigError, Count, StrictModel, format_value, nearest, validate
 from hpc_xfer.config.yaml_document import Loc
-from hpc_xfer.pretrain_grid import too_many
+from hpc_xfer.study.pretrain_grid import too_many
 
 
 class _Axes(StrictModel):
