@@ -8,7 +8,7 @@ from hpc_xfer import failures, remaining
 from hpc_xfer.remaining import TimeLeft
 from hpc_xfer.situations import STATES, RunStatus
 from hpc_xfer.standing import StudySnapshot
-from hpc_xfer.study import labels
+from hpc_xfer.study.labels import run_title
 from hpc_xfer.study.plan import Run
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _table_of_those_at_work(snapshot: StudySnapshot, runs: Sequence[Run]) -> "Ta
         job = (each.element.job if each.element else None) or each.why
         node = each.line.nodes if each.line else ""
         step, speed, _, to_go = _speed(each)
-        table.add_row(run.id, labels.title(run, snapshot.labels), step, speed, to_go, job, node)
+        table.add_row(run.id, run_title(run, snapshot.labels), step, speed, to_go, job, node)
     return table
 
 

@@ -23,8 +23,8 @@ from hpc_xfer.config.recipes import Finetune, points
 from hpc_xfer.config.site import load_site
 from hpc_xfer.missing import DIVERGED, MissingRun, Record, missing, usable_records
 from hpc_xfer.store import Store
-from hpc_xfer.study import labels as names
 from hpc_xfer.study import plan, study_file
+from hpc_xfer.study.labels import at_snapshot, label_columns, pretrain_labels
 from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.system import terminal
 
@@ -108,7 +108,7 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
 def _origins(plan: Plan) -> dict[Encoder, EncoderInfo]:
     """Of every pre-training and its snapshots."""
     parents = plan.of("pretrain")
-    labels = names.pretrain_labels(parents)
+    labels = pretrain_labels(parents)
     return {
         (run.id, point): _origin(run, point, labels) for run in parents for point in _points(run)
     }
@@ -122,7 +122,7 @@ def _points(run: Run) -> tuple[int | None, ...]:
 def _origin(run: Run, snapshot: int | None, labels: Mapping[str, str]) -> EncoderInfo:
     columns = run.columns
     return EncoderInfo(
-        label=names.at_snapshot(run, snapshot, labels),
+        label=at_snapshot(run, snapshot, labels),
         method=columns["method"],
         arch=columns["arch"],
         source=columns.get("source", ""),
@@ -155,7 +155,7 @@ def _score(cell: Cell, choice: Choice | None, origins: Mapping[Encoder, EncoderI
 def _write_runs(
     path: Path, plan: Plan, origins: Mapping[Encoder, EncoderInfo], records: Mapping[str, Record]
 ) -> None:
-    settings = names.columns(run.columns for run in plan.runs)
+    settings = label_columns(run.columns for run in plan.runs)
     measured = _measured(records.values())
     called = {name: f"measured_{name}" if name in settings else name for name in measured}
     columns = [*_identity(plan.runs[0], origins), *settings, *called.values(), *_how({})]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc_xfer.averages import Average, EncoderInfo
-from hpc_xfer.study.labels import count, without_snapshot
+from hpc_xfer.study.labels import short_count, without_snapshot
 
 Style = dict[str, Any]  # keyword arguments of a line
 Size = Callable[[EncoderInfo], int | None]  # how much an encoder was trained on
@@ -129,7 +129,7 @@ def sizes(averages: Sequence[Average], size: Size) -> list[int]:
 
 def _without_size(origin: EncoderInfo) -> str:
     assert origin.samples is not None
-    return origin.label.replace(f" {count(origin.samples)}", "", 1)
+    return origin.label.replace(f" {short_count(origin.samples)}", "", 1)
 
 
 def _aside(i: int, n: int) -> float:

@@ -9,7 +9,7 @@ from rich.progress import TimeElapsedColumn as Elapsed
 
 from hpc_xfer import progress
 from hpc_xfer.store import Store
-from hpc_xfer.study import labels
+from hpc_xfer.study.labels import pretrain_labels, run_title
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import atomic_files, terminal
 
@@ -22,7 +22,7 @@ class Display:
 
     def __init__(self, plan: Plan, store: Store, done: set[str]) -> None:
         self.store, self.runs = store, plan.by_id
-        self.labels = labels.pretrain_labels(plan.of("pretrain"))
+        self.labels = pretrain_labels(plan.of("pretrain"))
         self.total = {kind: len(plan.of(kind)) for kind in ("pretrain", "finetune")}
         self.done = {
             kind: sum(run.id in done for run in plan.of(kind)) for kind in ("pretrain", "finetune")
@@ -98,7 +98,7 @@ class Display:
 
     def title(self, run_id: str) -> str:
         """`clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0`."""
-        return labels.title(self.runs[run_id], self.labels)
+        return run_title(self.runs[run_id], self.labels)
 
     def _now(self, run_id: str) -> str:
         beat = progress.read(self.store.run(run_id))

@@ -7,7 +7,7 @@ from hpc_xfer.errors import StudyError
 from hpc_xfer.ledger import Submission
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.standing import StudySnapshot
-from hpc_xfer.study import labels
+from hpc_xfer.study.labels import run_title
 from hpc_xfer.study.plan import Run
 
 _LOG_LINES = 15
@@ -18,7 +18,7 @@ def why(snapshot: StudySnapshot, run: Run) -> list[str]:
     each = snapshot.now[run.id]
     folder = snapshot.store.run(run.id)
     lines = [
-        f"{run.id}  {labels.title(run, snapshot.labels)}",
+        f"{run.id}  {run_title(run, snapshot.labels)}",
         f"state: {each.state} {each.why}".rstrip(),
     ]
     if each.message:
@@ -82,7 +82,7 @@ def _of_submission(snapshot: StudySnapshot, submission: Submission, job: str) ->
             continue
         for run_id in pack:
             run = snapshot.plan.by_id.get(run_id)
-            what = labels.title(run, snapshot.labels) if run else f"of study {submission.study}"
+            what = run_title(run, snapshot.labels) if run else f"of study {submission.study}"
             state = snapshot.now[run_id].state if run else ""
             lines.append(f"  {run_id}  {state:<8}{what}")
     log = log_path(snapshot.store.study(submission.study).logs, job)

@@ -18,7 +18,7 @@ from hpc_xfer import curves, tables
 from hpc_xfer.averages import MEAN, Average, EncoderInfo, read_averages, read_scores
 from hpc_xfer.curves import GREY, Curve, Style
 from hpc_xfer.gains import paired_differences
-from hpc_xfer.study.labels import count
+from hpc_xfer.study.labels import short_count
 from hpc_xfer.system import atomic_files
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _panel(axes: "Axes", sheet: _Sheet, name: str) -> None:
     axes.set_ylim(max(low, -100 if sheet.zero else 0), min(high, 100))  # intervals may go beyond
     if sheet.sizes:
         axes.set_xscale("log")
-        axes.set_xticks(sheet.sizes, [count(size) for size in sheet.sizes])
+        axes.set_xticks(sheet.sizes, [short_count(size) for size in sheet.sizes])
         axes.set_xticks([], minor=True)
         axes.margins(x=0.08)
     else:

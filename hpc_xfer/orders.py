@@ -11,8 +11,8 @@ from hpc_xfer.config.site import Site
 from hpc_xfer.ledger import job_name
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.store import Store
-from hpc_xfer.study import labels as names
 from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.labels import brief_label, pretrain_labels
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
 
@@ -31,7 +31,7 @@ class LaunchedStudy:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        return names.pretrain_labels(self.plan.of("pretrain"))
+        return pretrain_labels(self.plan.of("pretrain"))
 
 
 def request_of(launched: LaunchedStudy, batch: JobArray, number: int) -> Request:
@@ -39,7 +39,7 @@ def request_of(launched: LaunchedStudy, batch: JobArray, number: int) -> Request
     study = launched.study.name
     parent = batch.parents[0] if batch.parents else batch.packs[0].runs[0]
     kind = "pre" if batch.kind == "pretrain" else f"ft{batch.shots}"
-    label, key = names.brief(launched.labels[parent.id]), f"{batch.id}-{launched.store.tag}"
+    label, key = brief_label(launched.labels[parent.id]), f"{batch.id}-{launched.store.tag}"
     return Request(
         name=job_name(kind, label, study, key, number),
         command=command(launched, "job", "--batch", batch.id),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hpc_xfer.errors import StoreError, StudyError
 from hpc_xfer.store import SCHEMA, Store
-from hpc_xfer.study import labels as names
 from hpc_xfer.study import rehearsal
+from hpc_xfer.study.labels import brief_label, pretrain_labels
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.study_file import Study, load_study
 from hpc_xfer.system import atomic_files
@@ -80,9 +80,9 @@ def _link_boards(whole: Plan, store: Store, study_name: str) -> None:
     """Readable names for TensorBoard: studies/<name>/tb/<label>-<run> -> runs/<run>/tb."""
     folder = store.study(study_name).tensorboard
     folder.mkdir(parents=True, exist_ok=True)
-    labels = names.pretrain_labels(whole.of("pretrain"))
+    labels = pretrain_labels(whole.of("pretrain"))
     for run in whole.of("pretrain"):
-        label = names.brief(labels[run.id]).replace(" ", "-").replace("/", "-")
+        label = brief_label(labels[run.id]).replace(" ", "-").replace("/", "-")
         link = folder / f"{label}-{run.id}"
         target = os.path.relpath(store.run(run.id).tensorboard, folder)
         if not link.is_symlink():

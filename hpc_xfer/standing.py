@@ -12,7 +12,7 @@ from hpc_xfer.situations import STATES, RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store import Store
-from hpc_xfer.study import labels as names
+from hpc_xfer.study.labels import pretrain_labels
 from hpc_xfer.study.plan import Plan
 
 
@@ -52,7 +52,7 @@ def take_snapshot(whole: Plan, store: Store, name: str) -> StudySnapshot:
         now = situations.survey(whole, store, ledger, None)
     else:
         now, queue = situations.with_accounting(whole, store, ledger, queue)
-    labels = names.pretrain_labels(whole.of("pretrain"))
+    labels = pretrain_labels(whole.of("pretrain"))
     return StudySnapshot(name, whole, store, ledger, queue, silence, now, labels)
 
 

@@ -14,7 +14,7 @@ from hpc_xfer.situations import RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.standing import StudySnapshot
 from hpc_xfer.store import Store
-from hpc_xfer.study import labels as names
+from hpc_xfer.study.labels import pretrain_labels
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import terminal
 from tests import tiny
@@ -57,7 +57,7 @@ def seen(folder: Path) -> StudySnapshot:
         MANY[0].id: RunStatus("pending", "Dependency"),
         MANY[1].id: RunStatus("pending", "Dependency"),
     }
-    labels = names.pretrain_labels(PLAN.of("pretrain"))
+    labels = pretrain_labels(PLAN.of("pretrain"))
     return StudySnapshot("s", PLAN, store, ledger.read(store), Queue(), "", now, labels)
 
 

@@ -5,15 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.study import labels as names
 from hpc_xfer.study import plan, study_file
+from hpc_xfer.study.labels import (
+    differing_columns,
+    label_columns,
+    pretrain_labels,
+    shared_columns,
+    short_count,
+)
 
 
 def labels(folder: Path, *blocks: str) -> list[str]:
     path = folder / "a.yaml"
     path.write_text("name: x\npretrain:\n" + "".join(f"  - {block}\n" for block in blocks))
     parents = plan.make_plan(study_file.load_study(path)).of("pretrain")
-    found = names.pretrain_labels(parents)
+    found = pretrain_labels(parents)
     return [found[run.id] for run in parents]
 
 
@@ -24,13 +30,13 @@ def clip(**settings: object) -> str:
 
 def test_what_all_rows_share_is_told_apart_from_what_differs() -> None:
     rows: list[dict[str, object]] = [{"lr": 0.1, "seed": 0, "arch": "a"}, {"lr": 0.1, "seed": 1}]
-    assert names.columns(rows) == ["lr", "seed", "arch"]
-    assert names.differing(rows) == ["seed", "arch"]
-    assert names.shared(rows) == {"lr": 0.1}
+    assert label_columns(rows) == ["lr", "seed", "arch"]
+    assert differing_columns(rows) == ["seed", "arch"]
+    assert shared_columns(rows) == {"lr": 0.1}
 
 
 def test_no_rows_share_nothing() -> None:
-    assert (names.columns([]), names.differing([]), names.shared([])) == ([], [], {})
+    assert (label_columns([]), differing_columns([]), shared_columns([])) == ([], [], {})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +48,7 @@ def test_no_rows_share_nothing() -> None:
     ],
 )  # fmt: skip
 def test_counts_are_short(number: int, text: str) -> None:
-    assert names.count(number) == text
+    assert short_count(number) == text
 
 
 def test_a_label_is_method_source_and_size(tmp_path: Path) -> None:

@@ -182,8 +182,10 @@ def test_an_option_of_the_site_replaces_ours_however_it_is_spelled() -> None:
 
 def test_a_signal_of_submitits_own_does_not_take_the_place_of_ours() -> None:
     code = (
-        "from pathlib import Path; from hpc_xfer import slurm, site;"
-        "print(slurm.script(slurm.Request('x', ('true',), Path('/logs'), 1), site.Slurm()))"
+        "from pathlib import Path; from hpc_xfer.config.site import Slurm;"
+        "from hpc_xfer.slurm.batch_script import script_text;"
+        "from hpc_xfer.slurm.request import Request;"
+        "print(script_text(Request('x', ('true',), Path('/logs'), 1), Slurm()))"
     )
     env = {**os.environ, "SUBMITIT_PREEMPT_SIGNAL": "USR1"}
     call = [sys.executable, "-c", code]

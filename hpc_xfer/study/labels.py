@@ -8,26 +8,28 @@ from typing import Any
 from hpc_xfer.config.recipes import Finetune, points
 from hpc_xfer.study.plan import Run
 
-Row = Mapping[str, Any]
+Settings = Mapping[str, Any]
 
 
-def columns(rows: Iterable[Row]) -> list[str]:
+def label_columns(rows: Iterable[Settings]) -> list[str]:
     """All keys, in order of first appearance."""
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def differing(rows: Sequence[Row]) -> list[str]:
+def differing_columns(rows: Sequence[Settings]) -> list[str]:
     """Columns in which at least two rows disagree; one that a row lacks differs."""
-    return [name for name in columns(rows) if len({str(row.get(name, "")) for row in rows}) > 1]
+    return [
+        name for name in label_columns(rows) if len({str(row.get(name, "")) for row in rows}) > 1
+    ]
 
 
-def shared(rows: Sequence[Row]) -> dict[str, Any]:
+def shared_columns(rows: Sequence[Settings]) -> dict[str, Any]:
     """Columns on which all rows agree, with their value."""
-    different = set(differing(rows))
-    return {name: rows[0][name] for name in columns(rows) if name not in different}
+    different = set(differing_columns(rows))
+    return {name: rows[0][name] for name in label_columns(rows) if name not in different}
 
 
-def count(number: int) -> str:
+def short_count(number: int) -> str:
     """2_700_000 -> 2.7M, 8000 -> 8k, 950 -> 950."""
     rounded = float(f"{number:.3g}")  # first, since 999,999 is 1M
     for size, letter in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")):
@@ -54,7 +56,7 @@ def pretrain_labels(parents: Sequence[Run]) -> dict[str, str]:
     return labels | {run_id: f"{labels[run_id]} #{tag}" for run_id, tag in unclear.items()}
 
 
-def brief(label: str) -> str:
+def brief_label(label: str) -> str:
     """For names of files and jobs: what is cut from a long label (file systems take 255 bytes in
     all) is told apart by a digest.
     """
@@ -65,7 +67,7 @@ def brief(label: str) -> str:
     return f"{start} {hashlib.sha256(whole).hexdigest()[:6]}"
 
 
-def label(run: Run, labels: Mapping[str, str]) -> str:
+def run_label(run: Run, labels: Mapping[str, str]) -> str:
     """Of the encoder that a run makes or starts from, given those of the pre-trainings."""
     if not isinstance(run.recipe, Finetune):
         return labels[run.id]
@@ -77,8 +79,8 @@ def at_snapshot(parent: Run, snapshot: int | None, labels: Mapping[str, str]) ->
     if snapshot is None:
         return labels[parent.id]
     assert not isinstance(parent.recipe, Finetune)
-    short = [count(n) for n in points(parent.recipe) if n is not None]
-    said = count(snapshot) if len(set(short)) == len(short) else str(snapshot)
+    short = [short_count(n) for n in points(parent.recipe) if n is not None]
+    said = short_count(snapshot) if len(set(short)) == len(short) else str(snapshot)
     return f"{labels[parent.id]}{_AT}{said}{_SEEN}"
 
 
@@ -91,21 +93,21 @@ _BRIEF = 60  # bytes
 _AT, _SEEN = " at ", " seen"
 
 
-def title(run: Run, labels: Mapping[str, str]) -> str:
+def run_title(run: Run, labels: Mapping[str, str]) -> str:
     """`clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0, ft, lr 0.001`."""
     if not isinstance(run.recipe, Finetune):
         return labels[run.id]
     trial = run.recipe
     what = f"{trial.dataset} {trial.shots} shots, draw {trial.draw}, {trial.mode}, lr {trial.lr:g}"
-    return f"{label(run, labels)} -> {what}"
+    return f"{run_label(run, labels)} -> {what}"
 
 
-def _labels(rows: Mapping[str, Row], said: Callable[[Any], str]) -> dict[str, str]:
+def _labels(rows: Mapping[str, Settings], said: Callable[[Any], str]) -> dict[str, str]:
     short = {run_id: _short(row) for run_id, row in rows.items()}
     labels = {}
     for run_id, row in rows.items():
         alike = [rows[other] for other in rows if short[other] == short[run_id]]
-        extra = differing(alike)
+        extra = differing_columns(alike)
         words = [f"{name.removeprefix('pretrain_')}={said(row.get(name))}" for name in extra]
         labels[run_id] = " ".join([short[run_id], *words])
     return labels
@@ -126,10 +128,10 @@ def _unclear(parents: Sequence[Run], labels: Mapping[str, str]) -> dict[str, str
     return {r: tags[what[r]] for r, label in labels.items() if len(meanings[label]) > 1}
 
 
-def _short(row: Row) -> str:
+def _short(row: Settings) -> str:
     parts = [str(row[name]) for name in ("method", "source", "weights") if name in row]
-    return " ".join([*parts, *([count(row["samples"])] if "samples" in row else [])])
+    return " ".join([*parts, *([short_count(row["samples"])] if "samples" in row else [])])
 
 
 def _said(value: Any) -> str:
-    return count(value) if isinstance(value, int) and value >= 1000 else str(value)
+    return short_count(value) if isinstance(value, int) and value >= 1000 else str(value)

@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Finetune, Pretrain, points
-from hpc_xfer.study import labels as names
+from hpc_xfer.study.labels import (
+    differing_columns,
+    label_columns,
+    pretrain_labels,
+    run_label,
+    shared_columns,
+)
 from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.study.study_file import Study
 
@@ -21,7 +27,7 @@ _RECORD = 6_000  # bytes of recipe, record, claims and hits of a fine-tuning
 def as_json(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
     """The same for scripts."""
     todo = plan.without(done)
-    labels = names.pretrain_labels(plan.of("pretrain"))
+    labels = pretrain_labels(plan.of("pretrain"))
     return {
         "schema": 1,
         "study": study.name,
@@ -32,7 +38,7 @@ def as_json(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
             {
                 "run": run.id,
                 "kind": run.kind,
-                "label": names.label(run, labels),
+                "label": run_label(run, labels),
                 "parents": [parent.id for parent in run.parents],
                 "done": run.id in done,
                 "recipe": run.spec,
@@ -147,7 +153,7 @@ _WORDS = ("run", "method", "arch", "source", "weights", "state")
 
 def _telling(rows: list[dict[str, Any]]) -> list[str]:
     """The method, and each column in which runs that have it differ."""
-    told = [name for name in names.columns(rows) if len(_said_values(rows, name)) > 1]
+    told = [name for name in label_columns(rows) if len(_said_values(rows, name)) > 1]
     return list(dict.fromkeys(["method", *(n for n in told if _within_a_method(rows, n))]))
 
 
@@ -165,7 +171,7 @@ def _within_a_method(rows: list[dict[str, Any]], name: str) -> bool:
 def _agreed(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What all runs that have a column agree on, if several methods have it."""
     found = {}
-    for name in names.columns(rows):
+    for name in label_columns(rows):
         having = [row for row in rows if name in row]
         if len({row["method"] for row in having}) > 1 or len({r["method"] for r in rows}) == 1:
             values = _said_values(having, name)
@@ -186,9 +192,9 @@ def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     draws = len({getattr(run.recipe, "draw", 0) for run in runs})
     modes = "+".join(dict.fromkeys(str(run.spec["mode"]) for run in runs))
     grid = {"mode": modes, "draws": draws} | ({"tuned": tuned} if tuned else {})
-    several = [key for key in names.differing(rows) if key not in plan.tuned]
+    several = [key for key in differing_columns(rows) if key not in plan.tuned]
     varied = {"with several values": ", ".join(several)} if several else {}
-    table = _table("fine-tuning", _said(grid | names.shared(rows) | varied))
+    table = _table("fine-tuning", _said(grid | shared_columns(rows) | varied))
     for name in ("data set", "shots", "parents", "runs", "done", "packs", "minutes"):
         table.add_column(name, justify="left" if name == "data set" else "right")
     groups: dict[tuple[str, int | str], list[Run]] = {}
