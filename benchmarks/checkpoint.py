@@ -19,10 +19,10 @@ import torch
 
 from benchmarks import table
 from benchmarks.table import Row
-from hpc_xfer import claims
 from hpc_xfer.config.recipes import Clip
 from hpc_xfer.config.resources import PretrainResources
-from hpc_xfer.store import RunDir
+from hpc_xfer.store import run_claims
+from hpc_xfer.store.paths import RunDir
 from hpc_xfer.tasks.pretrain import objective_of
 from hpc_xfer.training import encoders
 from hpc_xfer.training.checkpoint import Checkpoints
@@ -36,7 +36,7 @@ def rows(args: Namespace) -> Iterator[Row]:
     step = _steps(args, world)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         run = RunDir(Path(folder) / "c0ffee12ab34")
-        with Checkpoints(run, claims.take(run)) as checkpoints:
+        with Checkpoints(run, run_claims.take(run)) as checkpoints:
             state = step.stepper.state_dict
             held: dict[str, list[float]] = {"thread": [], "loop": []}
             for number in range(args.rounds):

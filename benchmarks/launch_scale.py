@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks import table
 from benchmarks.table import Row
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, study_file
 from tests.cluster import Cluster
 

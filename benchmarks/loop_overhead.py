@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from benchmarks import table
 from benchmarks.table import Row, progress
 from hpc_xfer.config.recipes import Arch, Architecture, Clip
-from hpc_xfer.store import RunDir
+from hpc_xfer.store.paths import RunDir
 from hpc_xfer.tasks.pretrain import objective_of
 from hpc_xfer.training import encoders
 from hpc_xfer.training.distributed import World

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import table
 from benchmarks.table import Row
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, study_file
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Plan

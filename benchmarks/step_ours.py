@@ -9,7 +9,8 @@ from hpc_xfer import worker
 from hpc_xfer.config.recipes import Arch, Architecture, Clip
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.store import RunDir, Store
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hpc_xfer import failures, remaining
+from hpc_xfer import remaining
 from hpc_xfer.remaining import TimeLeft
 from hpc_xfer.situations import STATES, RunStatus
 from hpc_xfer.standing import StudySnapshot
+from hpc_xfer.store import failures
 from hpc_xfer.study.labels import run_title
 from hpc_xfer.study.plan import Run
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpc_xfer import cli, ledger, lock, prepare
+from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
-from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue
-from hpc_xfer.store import Store
+from hpc_xfer.store import launch_lock, launched_study, submission_ledger
+from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import Ledger, Submission
 from hpc_xfer.study import rehearsal, study_file
 from hpc_xfer.system import atomic_files
 
@@ -40,14 +41,14 @@ def cancel(store: Store, name: str) -> CancelReport:
         SlurmError: Slurm does not answer.
         StoreError: no such study was launched here.
     """
-    prepare.check_launched(store, name)
+    launched_study.check_launched(store, name)
 
     def waiting(holder: dict[str, Any]) -> None:
         print(f"waiting for process {holder.get('pid')}, which launches", file=sys.stderr)
 
-    with lock.held(store, waiting):
-        book, queue = ledger.read(store), current_queue()
-        wanted = prepare.wanted_elsewhere(store, name)
+    with launch_lock.held(store, waiting):
+        book, queue = submission_ledger.read(store), current_queue()
+        wanted = launched_study.wanted_elsewhere(store, name)
         atomic_files.write_text(store.study(name).cancelled, "launching again begins anew\n")
         done = CancelReport()
         submissions = sorted(book.of_study(name), key=lambda s: s.kind != "relay")

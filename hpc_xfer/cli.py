@@ -12,7 +12,7 @@ from hpc_xfer.errors import XferError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from hpc_xfer.config.site import Site
-    from hpc_xfer.store import Store
+    from hpc_xfer.store.store import Store
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -66,6 +66,6 @@ def again(args: argparse.Namespace, *more: str) -> str:
 
 def store_of(given: str | None, site: "Site") -> "Store":
     """The store of --store, else of the site, else ./runs."""
-    from hpc_xfer.store import Store
+    from hpc_xfer.store.store import Store
 
     return Store(Path(given or site.store or "runs"))

@@ -22,7 +22,7 @@ from hpc_xfer.cells import Cell, Choice, all_diverged, cells, choose, partly_don
 from hpc_xfer.config.recipes import Finetune, points
 from hpc_xfer.config.site import load_site
 from hpc_xfer.missing import DIVERGED, MissingRun, Record, missing, usable_records
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, study_file
 from hpc_xfer.study.labels import at_snapshot, label_columns, pretrain_labels
 from hpc_xfer.study.plan import Plan, Run

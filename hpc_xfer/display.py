@@ -7,8 +7,8 @@ from types import TracebackType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
-from hpc_xfer import progress
-from hpc_xfer.store import Store
+from hpc_xfer.store import heartbeat
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.labels import pretrain_labels, run_title
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import atomic_files, terminal
@@ -101,7 +101,7 @@ class Display:
         return run_title(self.runs[run_id], self.labels)
 
     def _now(self, run_id: str) -> str:
-        beat = progress.read(self.store.run(run_id))
+        beat = heartbeat.read(self.store.run(run_id))
         if beat is None or "total" not in beat:  # it has not come to its steps yet
             return self.title(run_id)
         through = f"{100 * beat['step'] // max(beat['total'], 1)}%"

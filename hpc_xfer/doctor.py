@@ -19,13 +19,14 @@ from hpc_xfer import cli
 from hpc_xfer.config.node_layout import spread_over_nodes
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.orders import LaunchedStudy, command_of, relay_request, request_of
+from hpc_xfer.orders import command_of, relay_request, request_of
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.limits import submit_limits
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import is_installed, refusal_of, submit_job
+from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays, plan, plan_summary, preflight, study_file
 from hpc_xfer.system import atomic_files, provenance, terminal
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpc_xfer.ledger import Submission
+from hpc_xfer.store.submission_ledger import Submission
 
 
 @dataclass

@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from hpc_xfer import claims, cli, failures, ledger, progress
+from hpc_xfer import cli
 from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import SlurmError, StoreError, XferError
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE, log_path
 from hpc_xfer.slurm.control import requeue_jobs
-from hpc_xfer.store import Store
+from hpc_xfer.store import failures, heartbeat, run_claims, submission_ledger
+from hpc_xfer.store.store import Store
 from hpc_xfer.system import job_environment, machine
 from hpc_xfer.system import job_environment as places
 from hpc_xfer.system.job_environment import ProcessRank
@@ -236,7 +237,7 @@ class Supervisor:
     def _is_cancelled(self) -> bool:
         """A requeue that crosses `cancel`, ours or Slurm's, would revive what it took out."""
         job = job_environment.current_job()
-        return job is not None and ledger.is_cancelled(self.store, self.study, job)
+        return job is not None and submission_ledger.is_cancelled(self.store, self.study, job)
 
     def _left(self) -> list[str]:
         return [run for run in self.pack if not self.store.is_finished(run, self.manifest["kind"])]
@@ -250,7 +251,7 @@ class Supervisor:
         end, told = time.monotonic() + _NFS_SECONDS, False
         while missing := self._missing_parents():
             folders = [self.store.run(run) for run in missing]
-            if not all(claims.attempts(each) and not failures.read(each) for each in folders):
+            if not all(run_claims.attempts(each) and not failures.read(each) for each in folders):
                 break  # never begun, or failed: no record is on its way
             if self.signals.asked() or time.monotonic() > end:
                 break
@@ -278,7 +279,7 @@ class Supervisor:
         """How far each run is: what must have changed for another start to make sense."""
         kind, store = self.manifest["kind"], self.store
         return [
-            math.inf if store.is_finished(run, kind) else progress.saved(store.run(run))
+            math.inf if store.is_finished(run, kind) else heartbeat.saved(store.run(run))
             for run in self.pack
         ]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hpc_xfer
-from hpc_xfer.orders import LaunchedStudy, relay_request, request_of
+from hpc_xfer.orders import relay_request, request_of
 from hpc_xfer.slurm.batch_script import sbatch_flags, script_text
 from hpc_xfer.slurm.request import Limits
+from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Plan

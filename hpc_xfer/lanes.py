@@ -1,8 +1,8 @@
 """How many packs may run at once, over all arrays of a study."""
 
-from hpc_xfer.ledger import Ledger
-from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.submission_ledger import Ledger
 from hpc_xfer.study.job_arrays import JobArray
 
 

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hpc_xfer import cli, failures, jobs, prepare, submit
-from hpc_xfer import ledger as ledgers
+from hpc_xfer import cli, jobs, submit
 from hpc_xfer.config.site import find_site_file, load_site
-from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.slurm.sbatch import is_installed
-from hpc_xfer.store import Store
+from hpc_xfer.store import failures, launched_study, submission_ledger
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, plan_summary, preflight, rehearsal, study_file
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import atomic_files, provenance, terminal
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     done = store.done(launched.plan)
 
     if args.by_hand:
-        prepare.prepare(asked, launched.plan, store)
+        launched_study.prepare(asked, launched.plan, store)
         print("\n".join(jobs.by_hand(launched, done)))
         return 0
     if args.dry_run:
@@ -48,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.console(stderr=True).print(plan_summary.render(asked, launched.plan, done))
     if on == "slurm":
         return _submit(launched, args)
-    prepare.prepare(asked, launched.plan, store)
-    ledgers.read(store).note(asked.name, "launch", on=on, **provenance.code())
+    launched_study.prepare(asked, launched.plan, store)
+    submission_ledger.read(store).note(asked.name, "launch", on=on, **provenance.code())
     return _run_here(launched, done, args)
 
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from hpc_xfer import claims, failures, workers
+from hpc_xfer import workers
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.display import Display
-from hpc_xfer.orders import LaunchedStudy
+from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Plan, Run
@@ -233,7 +234,7 @@ class LocalPool:
         for run_id, run in list(self.held.items()):
             if self.store.is_done(run):
                 self._done(run_id)
-            elif claims.is_alive(self.store.run(run_id)):
+            elif run_claims.is_alive(self.store.run(run_id)):
                 continue
             elif atomic_files.read_json(self.store.run(run_id).error) is not None:
                 error = atomic_files.read_json(self.store.run(run_id).error)

@@ -2,36 +2,16 @@
 
 import os
 import sys
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import hpc_xfer
-from hpc_xfer.config.site import Site
-from hpc_xfer.ledger import job_name
 from hpc_xfer.slurm.request import Request
-from hpc_xfer.store import Store
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.submission_ledger import job_name
 from hpc_xfer.study.job_arrays import JobArray
-from hpc_xfer.study.labels import brief_label, pretrain_labels
-from hpc_xfer.study.plan import Plan
-from hpc_xfer.study.study_file import Study
+from hpc_xfer.study.labels import brief_label
 
 _START_MINUTES = 5  # of a job besides its runs: imports, data sets
-
-
-@dataclass(frozen=True)
-class LaunchedStudy:
-    """A study that is to be handed in."""
-
-    study: Study
-    plan: Plan
-    store: Store
-    site: Site
-    site_file: Path | None
-
-    @cached_property
-    def labels(self) -> dict[str, str]:
-        return pretrain_labels(self.plan.of("pretrain"))
 
 
 def request_of(launched: LaunchedStudy, batch: JobArray, number: int) -> Request:

@@ -12,17 +12,17 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 
-from hpc_xfer import claims, failures
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.leases import Lease
-from hpc_xfer.ledger import Ledger, Submission
-from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.situations import RunStatus
 from hpc_xfer.slurm.control import cancel_jobs, release_jobs
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue, current_user
 from hpc_xfer.slurm.sbatch import is_submitting
-from hpc_xfer.store import RunDir
+from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.leases import Lease
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.submission_ledger import Ledger, Submission
 
 Say = Callable[[str], None]
 _LATE_SECONDS = 90  # an sbatch on another host, whose launcher died, is given 60 s by `slurm`
@@ -100,7 +100,7 @@ def record_lost(
         if each.state == "done" or each.held:
             continue
         folder = launched.store.run(run_id)
-        if each.state == "lost" and each.element and each.element.job in claims.jobs(folder):
+        if each.state == "lost" and each.element and each.element.job in run_claims.jobs(folder):
             node = each.line.nodes if each.line else None
             failures.write(folder, each.why, each.message, job=each.element.job, node=node or "")
         if each.state != "missing" or each.why == "cancelled":
@@ -110,12 +110,12 @@ def record_lost(
 
 def _free(folder: RunDir, queue: Queue) -> None:
     """Take a run from a job that is over; one that was submitted by hand may not be."""
-    claim = claims.holder(folder)
+    claim = run_claims.holder(folder)
     if claim is None or claim["slurm_job"] is None or claim.get("released"):
         return
     line = queue.lines.get(claim["slurm_job"])
     if line is None or not line.live:
-        claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
+        run_claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
 
 
 def _count_hits(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:

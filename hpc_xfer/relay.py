@@ -10,13 +10,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpc_xfer import cli, collect, prepare, report, submit
+from hpc_xfer import cli, collect, report, submit
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.handed import SubmitReport
-from hpc_xfer.orders import LaunchedStudy
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
-from hpc_xfer.store import Store
+from hpc_xfer.store import launched_study
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system.job_environment import restart_count
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = load_site(args.site)
     store = Store(args.store)
     try:
-        asked, whole = prepare.launched(store, args.study)
+        asked, whole = launched_study.launched(store, args.study)
         try:
             if site.slurm.jobs_may_submit:
                 launched = LaunchedStudy(

@@ -18,7 +18,7 @@ from hpc_xfer.config.site import load_site
 from hpc_xfer.curves import shots_text
 from hpc_xfer.figures import FigureFile
 from hpc_xfer.gains import paired_differences
-from hpc_xfer.store import StudyDir
+from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study import study_file
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from hpc_xfer import claims, failures, progress
-from hpc_xfer.failures import TRANSIENT
-from hpc_xfer.ledger import Element, Ledger
 from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, ended_jobs, jobs_are_private
-from hpc_xfer.store import Store
+from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store.failures import TRANSIENT
+from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import Element, Ledger
 from hpc_xfer.study.plan import Plan, Run
 
 State = Literal["done", "running", "pending", "blocked", "failed", "lost", "missing"]
@@ -169,14 +169,14 @@ def _live(run: Run, begun: bool, store: Store, element: Element, line: QueueLine
         why = f"behind {behind} of its pack" if behind else line.reason
         return RunStatus("pending", why, element=element, line=line)
     folder = store.run(run.id)
-    claim = claims.holder(folder) or {}
+    claim = run_claims.holder(folder) or {}
     if claim.get("slurm_job") == element.job:
         error = failures.read(folder)
         if error is not None and error["job"] == element.job and error["time"] >= claim["time"]:
             what = (error["class"], error["message"], element, line)
             return RunStatus("failed", *what, error=error)
         if not claim.get("released"):
-            return RunStatus("running", element=element, line=line, progress=progress.read(folder))
+            return RunStatus("running", element=element, line=line, progress=heartbeat.read(folder))
     return RunStatus("pending", "behind others of its pack", element=element, line=line)
 
 
@@ -195,8 +195,8 @@ def _out_of_sight(run: Run, begun: bool, store: Store, last: Element) -> RunStat
     """It is left to who submitted it: their relay and their launches see its end."""
     folder = store.run(run.id)
     whose = f"job {last.job} of {last.submission.user}, which Slurm does not show"
-    if begun and claims.is_alive(folder):
-        return RunStatus("running", whose, element=last, progress=progress.read(folder))
+    if begun and run_claims.is_alive(folder):
+        return RunStatus("running", whose, element=last, progress=heartbeat.read(folder))
     error = failures.read(folder) if begun else None
     if error is not None and not _is_older(error, last):
         return RunStatus("failed", error["class"], error["message"], last, error=error)
@@ -207,8 +207,8 @@ def _unasked(run: Run, begun: bool, store: Store, ledger: Ledger) -> RunStatus:
     """What the store alone can tell."""
     folder, elements = store.run(run.id), ledger.of_run.get(run.id, [])
     last = elements[-1] if elements else None
-    if begun and claims.is_alive(folder):
-        return RunStatus("running", element=last, progress=progress.read(folder))
+    if begun and run_claims.is_alive(folder):
+        return RunStatus("running", element=last, progress=heartbeat.read(folder))
     error = failures.read(folder) if begun else None
     if error is not None:
         return RunStatus("failed", error["class"], error["message"], last, error=error)
@@ -220,11 +220,11 @@ def _unasked(run: Run, begun: bool, store: Store, ledger: Ledger) -> RunStatus:
 def _elsewhere(run: Run, store: Store) -> RunStatus | None:
     """A launch on some machine, without Slurm, works on it."""
     folder = store.run(run.id)
-    claim = claims.holder(folder)
-    if claim is None or claim["slurm_job"] is not None or not claims.is_alive(folder):
+    claim = run_claims.holder(folder)
+    if claim is None or claim["slurm_job"] is not None or not run_claims.is_alive(folder):
         return None
     where = f"process {claim['pid']} on {claim['host']}"
-    return RunStatus("running", where, progress=progress.read(folder))
+    return RunStatus("running", where, progress=heartbeat.read(folder))
 
 
 def _behind_parents(run: Run, now: RunStatus, found: Mapping[str, RunStatus]) -> RunStatus:

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hpc_xfer import ledger as ledgers
 from hpc_xfer import situations
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.ledger import Ledger
 from hpc_xfer.situations import STATES, RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_queue
-from hpc_xfer.store import Store
+from hpc_xfer.store import submission_ledger
+from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import Ledger
 from hpc_xfer.study.labels import pretrain_labels
 from hpc_xfer.study.plan import Plan
 
@@ -46,7 +46,7 @@ class StudySnapshot:
 
 def take_snapshot(whole: Plan, store: Store, name: str) -> StudySnapshot:
     """Store, ledger and queue as they are now."""
-    ledger = ledgers.read(store)
+    ledger = submission_ledger.read(store)
     queue, silence = _queue(ledger)
     if queue is None:
         now = situations.survey(whole, store, ledger, None)

@@ -16,7 +16,7 @@ from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import StudyError
 from hpc_xfer.situations import RunStatus
 from hpc_xfer.standing import StudySnapshot, take_snapshot
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, rehearsal, study_file
 from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.system import terminal

@@ -13,14 +13,11 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any, Literal
 
-from hpc_xfer import claims, failures, lock, prepare, reconcile, situations
-from hpc_xfer import ledger as ledgers
+from hpc_xfer import reconcile, situations
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.handed import SubmitReport
 from hpc_xfer.lanes import ConcurrencyLimit
-from hpc_xfer.leases import Lease
-from hpc_xfer.ledger import Element, Ledger, Submission
-from hpc_xfer.orders import LaunchedStudy, relay_request, request_of
+from hpc_xfer.orders import relay_request, request_of
 from hpc_xfer.reconcile import Say
 from hpc_xfer.situations import RunStatus
 from hpc_xfer.slurm.control import cancel_jobs
@@ -29,6 +26,10 @@ from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, node_names
 from hpc_xfer.slurm.request import Limits, Request
 from hpc_xfer.slurm.sbatch import submit_job
+from hpc_xfer.store import failures, launch_lock, launched_study, run_claims, submission_ledger
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.leases import Lease
+from hpc_xfer.store.submission_ledger import Element, Ledger, Submission
 from hpc_xfer.study import job_arrays
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Plan, Run
@@ -53,11 +54,11 @@ def submit_missing(launched: LaunchedStudy, retry: Retry, say: Say) -> SubmitRep
         say(f"waiting for process {holder.get('pid')} on {holder.get('host')}, which launches too")
 
     launched.store.open()
-    with lock.held(launched.store, waiting) as lease:
+    with launch_lock.held(launched.store, waiting) as lease:
         if retry == "relay" and launched.store.study(launched.study.name).cancelled.exists():
             say("the study was cancelled; launching it again goes on")  # a requeue crossed that
             return SubmitReport()
-        ledger = ledgers.read(launched.store)
+        ledger = submission_ledger.read(launched.store)
         if retry != "relay":
             _begin(launched, ledger)
         queue = reconcile.release_held(reconcile.resolve_intents(ledger, lease, say), ledger, say)
@@ -69,7 +70,7 @@ def submit_missing(launched: LaunchedStudy, retry: Retry, say: Say) -> SubmitRep
 
 def _begin(launched: LaunchedStudy, ledger: Ledger) -> None:
     """Under the lock, so that no relay reads one half of what is written, or writes over it."""
-    prepare.prepare(launched.study, launched.plan, launched.store)
+    launched_study.prepare(launched.study, launched.plan, launched.store)
     ledger.note(launched.study.name, "launch", on="slurm", **provenance.code())
 
 
@@ -163,7 +164,7 @@ class Submitter:
         elements = self.ledger.of_run.get(run.id, [])
         taken = [e for e in reversed(elements) if e.job and e.submission.over is None]
         vain = sum(1 for _ in takewhile(lambda element: not self._began(element), taken))
-        return vain + claims.jobs_without_progress(self.launched.store.run(run.id))
+        return vain + run_claims.jobs_without_progress(self.launched.store.run(run.id))
 
     def _began(self, element: Element) -> bool:
         """Whether it came to any of its runs, or nobody can say that it should have.
@@ -176,7 +177,7 @@ class Submitter:
         if element.index in element.submission.cancelled:
             return True
         pack = self.ledger.packs(element.submission)[element.index]
-        return any(element.job in claims.jobs(self.launched.store.run(run)) for run in pack)
+        return any(element.job in run_claims.jobs(self.launched.store.run(run)) for run in pack)
 
     def _parts(self, todo: Plan, limits: Limits) -> Iterator[tuple[JobArray, float | None]]:
         """Batches as large as an array may be, with the memory that their runs need."""

@@ -19,17 +19,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer import claims, cli, failures
-from hpc_xfer.claims import Claim
-from hpc_xfer.config.resources import FinetuneResources, PretrainResources
+from hpc_xfer import cli
 from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError, XferError
-from hpc_xfer.store import Store
-from hpc_xfer.study.plan import Run, restore
+from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store.pack_file import LoadedPack, read_pack
+from hpc_xfer.store.run_claims import Claim
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 
 if TYPE_CHECKING:
@@ -38,53 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hpc_xfer.worker")
 Emit = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class LoadedPack:
-    """A pack as its batch's file in the store tells it."""
-
-    id: str
-    runs: tuple[Run, ...]
-    resources: PretrainResources | FinetuneResources
-
-    def without(self, skipped: Sequence[str]) -> "LoadedPack":
-        return replace(self, runs=tuple(run for run in self.runs if run.id not in skipped))
-
-
-def read_pack(store: Store, study: str, name: str) -> LoadedPack:
-    """The pack `BATCH/INDEX`.
-
-    Raises:
-        StoreError: its batch is absent, damaged, or of another version of the recipes.
-    """
-    batch, _, index = name.partition("/")
-    manifest = store.manifest(study, batch)
-    path = store.study(study).batch(batch)
-    try:
-        runs = tuple(read_run(manifest, run_id) for run_id in manifest["packs"][int(index)])
-        model = PretrainResources if manifest["kind"] == "pretrain" else FinetuneResources
-        resources = model.model_validate_json(json.dumps(manifest["resources"]))
-    except (TypeError, KeyError, IndexError, ValueError) as error:
-        raise StoreError(
-            f"{path}: has no pack {index!r} that this version can read ({error}); launch the "
-            "study again"
-        ) from error
-    return LoadedPack(name, runs, resources)
-
-
-def read_run(manifest: dict[str, Any], run_id: str) -> Run:
-    """The run with its parents, as a batch tells it.
-
-    Raises:
-        ValueError: the recipe belongs to another version of the recipes.
-    """
-    content = manifest["runs"][run_id]
-    parents = tuple(read_run(manifest, parent) for parent in content["parents"])
-    run = restore(content["kind"], content["recipe"], parents)
-    if run.id != run_id:
-        raise ValueError(f"run {run_id} belongs to another version of hpc_xfer")
-    return run
 
 
 def execute(
@@ -124,16 +77,16 @@ def _execute_run(
     meeting = folder.rendezvous(place.attempt)
     if place.rank == 0:
         # In this order: whoever sees a claim given back then sees the record written before that.
-        held = claims.is_alive(folder)
+        held = run_claims.is_alive(folder)
         if not held and store.is_done(run):
             distributed.call_off(meeting, place.size)
             folder.drop_checkpoints()  # the owner may have been killed before it could
             emit({"event": "done", "run": run.id})
             return
-        claim = None if held else claims.take(folder)
+        claim = None if held else run_claims.take(folder)
         if claim is None:
             distributed.call_off(meeting, place.size)
-            emit({"event": "held", "run": run.id, "by": claims.holder(folder)})
+            emit({"event": "held", "run": run.id, "by": run_claims.holder(folder)})
             return
         emit({"event": "started", "run": run.id})
     try:
@@ -146,7 +99,7 @@ def _execute_run(
         emit({"event": "interrupted", "run": run.id})
     except ClaimLost as error:
         log.warning("%s", error)
-        emit({"event": "held", "run": run.id, "by": claims.holder(store.run(run.id))})
+        emit({"event": "held", "run": run.id, "by": run_claims.holder(store.run(run.id))})
     except Exception as error:  # reported with its trace; the next run of the pack gets its chance
         log.exception("run %s failed", run.id)
         if place.rank == 0:

@@ -8,7 +8,7 @@ from typing import Any
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.recipes import Finetune
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, study_file
 from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.study.study_file import Study

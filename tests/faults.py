@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer import ledger, progress
-from hpc_xfer.store import RunDir, Store
+from hpc_xfer.store import heartbeat, submission_ledger
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, study_file
 from hpc_xfer.study.plan import Plan, Run
 from tests import tiny
@@ -115,7 +116,7 @@ class Study:
 
     def step(self) -> int:
         """How far the pre-training is."""
-        return int((progress.read(self.parent_dir) or {}).get("step", 0))
+        return int((heartbeat.read(self.parent_dir) or {}).get("step", 0))
 
     def reaches(self, step: int) -> None:
         wait_for(lambda: self.step() >= step)
@@ -126,8 +127,8 @@ class Study:
         assert job is not None
         return job
 
-    def places(self, run: str) -> list[ledger.Element]:
-        return ledger.read(self.store).of_run.get(run, [])
+    def places(self, run: str) -> list[submission_ledger.Element]:
+        return submission_ledger.read(self.store).of_run.get(run, [])
 
     def workers(self, rank: int = 0) -> list[int]:
         """Processes that work on the pre-training as this rank."""

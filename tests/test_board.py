@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer import board, ledger
+from hpc_xfer import board
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
-from hpc_xfer.ledger import Element, Submission
 from hpc_xfer.situations import RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.standing import StudySnapshot
-from hpc_xfer.store import Store
+from hpc_xfer.store import submission_ledger
+from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import Element, Submission
 from hpc_xfer.study.labels import pretrain_labels
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import terminal
@@ -58,7 +59,7 @@ def seen(folder: Path) -> StudySnapshot:
         MANY[1].id: RunStatus("pending", "Dependency"),
     }
     labels = pretrain_labels(PLAN.of("pretrain"))
-    return StudySnapshot("s", PLAN, store, ledger.read(store), Queue(), "", now, labels)
+    return StudySnapshot("s", PLAN, store, submission_ledger.read(store), Queue(), "", now, labels)
 
 
 SHOWN = """\

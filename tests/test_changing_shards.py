@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny

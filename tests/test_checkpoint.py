@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpc_xfer import claims
 from hpc_xfer.errors import ClaimLost, StoreError
-from hpc_xfer.store import RunDir
+from hpc_xfer.store import run_claims
+from hpc_xfer.store.paths import RunDir
 from hpc_xfer.training import checkpoint
 from hpc_xfer.training.checkpoint import Checkpoints
 from tests import tiny
@@ -24,7 +24,7 @@ def state(step: int, size: int = 100) -> dict[str, object]:
 
 def owned(tmp_path: Path) -> Checkpoints:
     run = RunDir(tmp_path / "c0ffee12ab34")
-    return Checkpoints(run, claims.take(run))
+    return Checkpoints(run, run_claims.take(run))
 
 
 def names(run: RunDir) -> set[str]:
@@ -150,7 +150,7 @@ def test_state_dicts_keep_what_they_are(tmp_path: Path) -> None:
 def test_who_lost_the_claim_while_writing_replaces_nothing_and_hears_of_it(tmp_path: Path) -> None:
     kept = owned(tmp_path)
     kept.save(state(1))
-    claims.revoke(kept.run, "the node is dead")
+    run_claims.revoke(kept.run, "the node is dead")
     with pytest.raises(ClaimLost):
         kept.begin(state(2))
     loaded = kept.load()

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import claims
-from hpc_xfer.claims import LEASE_SECONDS
 from hpc_xfer.errors import ClaimLost
-from hpc_xfer.store import RunDir
+from hpc_xfer.store import run_claims
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.run_claims import LEASE_SECONDS
 from hpc_xfer.system import atomic_files
 
 TAKE = """
@@ -63,7 +63,7 @@ def other(run: RunDir) -> Iterator[Taker]:
 
 def change(run: RunDir, **content: object) -> None:
     """Rewrite the claim in force, as if somebody else had written it."""
-    path = run.claims / f"{claims.attempts(run)}.json"
+    path = run.claims / f"{run_claims.attempts(run)}.json"
     atomic_files.write_json(path, {**json.loads(path.read_text()), **content})
 
 
@@ -73,31 +73,35 @@ def age(run: RunDir, seconds: float) -> None:
 
 
 def test_a_free_run_is_taken_and_says_by_whom(run: RunDir) -> None:
-    claim = claims.take(run)
+    claim = run_claims.take(run)
     assert claim is not None and claim.number == 1
     claim.check()
-    held = claims.holder(run)
+    held = run_claims.holder(run)
     assert held is not None
     assert (held["pid"], held["host"], held["attempt"]) == (os.getpid(), socket.gethostname(), 1)
 
 
 def test_nobody_has_claimed_a_new_run(run: RunDir) -> None:
-    assert (claims.holder(run), claims.is_alive(run), claims.attempts(run)) == (None, False, 0)
+    assert (run_claims.holder(run), run_claims.is_alive(run), run_claims.attempts(run)) == (
+        None,
+        False,
+        0,
+    )
 
 
 def test_a_run_of_a_live_process_is_not_taken(run: RunDir, other: Taker) -> None:
     other.go_on()
     assert other.said() == "True"
-    assert claims.is_alive(run)
-    assert claims.take(run) is None
+    assert run_claims.is_alive(run)
+    assert run_claims.take(run) is None
 
 
 def test_a_run_of_a_killed_process_is_taken_at_once(run: RunDir, other: Taker) -> None:
     other.go_on()
     assert other.said() == "True"
     other.end()
-    assert not claims.is_alive(run)
-    claim = claims.take(run)
+    assert not run_claims.is_alive(run)
+    claim = run_claims.take(run)
     assert claim is not None and claim.number == 2
 
 
@@ -107,30 +111,30 @@ def test_a_zombie_is_dead(run: RunDir) -> None:
     assert taker.said() == "True"
     taker.process.kill()
     os.waitid(os.P_PID, taker.process.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody buried it
-    assert not claims.is_alive(run)
+    assert not run_claims.is_alive(run)
     taker.end()
 
 
 def test_a_process_that_got_the_id_of_a_dead_one_is_not_its_owner(run: RunDir) -> None:
-    claims.take(run)
+    run_claims.take(run)
     change(run, process_started="1")
-    assert not claims.is_alive(run)
+    assert not run_claims.is_alive(run)
 
 
 def test_a_released_run_is_free_though_its_owner_lives(run: RunDir) -> None:
-    first = claims.take(run)
+    first = run_claims.take(run)
     assert first is not None
     first.release()
-    second = claims.take(run)
+    second = run_claims.take(run)
     assert second is not None and second.number == 2
 
 
 def test_a_late_writer_is_told_that_it_lost_the_run(run: RunDir) -> None:
-    first = claims.take(run)
+    first = run_claims.take(run)
     assert first is not None
     first.check()
     change(run, process_started="1")  # looks dead to others
-    second = claims.take(run)
+    second = run_claims.take(run)
     assert second is not None
     with pytest.raises(ClaimLost) as caught:
         first.check()
@@ -139,12 +143,12 @@ def test_a_late_writer_is_told_that_it_lost_the_run(run: RunDir) -> None:
 
 
 def test_a_late_release_does_not_free_the_run_of_another(run: RunDir) -> None:
-    first = claims.take(run)
+    first = run_claims.take(run)
     assert first is not None
     change(run, process_started="1")
-    claims.take(run)
+    run_claims.take(run)
     first.release()
-    assert claims.is_alive(run)
+    assert run_claims.is_alive(run)
 
 
 def test_of_two_racing_takers_one_gets_the_run(run: RunDir) -> None:
@@ -162,29 +166,29 @@ def test_of_two_racing_takers_one_gets_the_run(run: RunDir) -> None:
 def test_an_owner_on_another_host_lives_as_long_as_its_claim_is_fresh(
     run: RunDir, seconds: float, alive: bool
 ) -> None:
-    claims.take(run)
+    run_claims.take(run)
     change(run, host="node7")
     age(run, seconds)
-    assert claims.is_alive(run) is alive
-    assert (claims.take(run) is None) is alive
+    assert run_claims.is_alive(run) is alive
+    assert (run_claims.take(run) is None) is alive
 
 
 def test_a_fresh_heartbeat_keeps_an_old_claim_on_another_host_alive(run: RunDir) -> None:
-    claims.take(run)
+    run_claims.take(run)
     change(run, host="node7")
     age(run, LEASE_SECONDS + 60)
     atomic_files.write_json(run.progress, {"step": 1})
-    assert claims.is_alive(run)
+    assert run_claims.is_alive(run)
     age(run, LEASE_SECONDS + 60)
-    assert not claims.is_alive(run)
+    assert not run_claims.is_alive(run)
 
 
 def test_a_machine_without_proc_goes_by_the_heartbeat(run: RunDir) -> None:
-    claims.take(run)
+    run_claims.take(run)
     change(run, process_started=None)
-    assert claims.is_alive(run)
+    assert run_claims.is_alive(run)
     age(run, LEASE_SECONDS + 60)
-    assert not claims.is_alive(run)
+    assert not run_claims.is_alive(run)
 
 
 def test_a_requeued_job_takes_its_own_run_back_at_once(
@@ -192,21 +196,21 @@ def test_a_requeued_job_takes_its_own_run_back_at_once(
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "812")
     monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
-    claims.take(run)
+    run_claims.take(run)
     change(run, host="node7")
-    assert claims.take(run) is None
+    assert run_claims.take(run) is None
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert claims.take(run) is not None
+    assert run_claims.take(run) is not None
     change(run, host="node7")
     monkeypatch.setenv("SLURM_JOB_ID", "813")  # another job
-    assert claims.take(run) is None
+    assert run_claims.take(run) is None
 
 
 def test_other_files_beside_the_claims_are_passed_over(run: RunDir) -> None:
-    claims.take(run)
+    run_claims.take(run)
     (run.claims / "2.json.orig").write_text("")
     (run.claims / "3 (copy).json").write_text("")
-    assert claims.attempts(run) == 1
+    assert run_claims.attempts(run) == 1
 
 
 def test_a_job_came_to_nothing_if_no_checkpoint_was_saved_since_it_began(
@@ -215,10 +219,10 @@ def test_a_job_came_to_nothing_if_no_checkpoint_was_saved_since_it_began(
     """However many steps it made: the next begins at the last checkpoint again."""
     for job, step in (("7", 90), ("8", 130), ("9", 170), ("10", 0)):
         monkeypatch.setenv("SLURM_JOB_ID", job)
-        claim = claims.take(run)
+        claim = run_claims.take(run)
         assert claim is not None
         atomic_files.write_json(run.progress, {"step": step})
         if job == "8":
             run.checkpoint.write_bytes(b"")
         claim.release()
-    assert claims.jobs_without_progress(run) == 2
+    assert run_claims.jobs_without_progress(run) == 2

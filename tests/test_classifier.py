@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from hpc_xfer.data.downstream import GreyImages
 from hpc_xfer.data.views import EvalImages
 from hpc_xfer.errors import DataError
-from hpc_xfer.progress import Liveness
+from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.training import encoders
 from hpc_xfer.training.batchnorm import recalibrate
 from hpc_xfer.training.classifier import (

@@ -8,7 +8,7 @@ import pytest
 
 from hpc_xfer import collect, tables
 from hpc_xfer.collect import Collected
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from tests.fabricated import GRID, ONE_CELL, failure, make, record, record_all, trials
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.config.site import Site
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import rehearsal, study_file
 from hpc_xfer.tasks import checkup
 from hpc_xfer.training.distributed import World

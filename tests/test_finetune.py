@@ -11,7 +11,8 @@ from hpc_xfer import worker
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.site import Site
 from hpc_xfer.data import downstream
-from hpc_xfer.store import Store
+from hpc_xfer.store import pack_file
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import ProcessRank
@@ -80,7 +81,7 @@ def test_the_fingerprint_of_a_folder_is_kept_for_the_packs_to_come(
     folder = image_folder(tmp_path / "animals")
     run = tiny.finetuning(tiny.pretraining("scratch"), "lp", dataset="animals", batch=4)
     store.write_recipe(run)
-    pack = worker.LoadedPack("test", (run,), tiny.FINETUNE)
+    pack = pack_file.LoadedPack("test", (run,), tiny.FINETUNE)
     site = Site(datasets={"animals": str(folder)})
     worker.execute(pack, store, site, ProcessRank(), StopSignal(), lambda event: None)
     (note,) = (store.root / "fingerprints").iterdir()
@@ -98,7 +99,7 @@ def test_processes_that_load_image_files_change_nothing(store: Store, tmp_path: 
         place = Store(tmp_path / str(workers))
         copied(store, place, run.parents[0])
         place.write_recipe(run)
-        pack = worker.LoadedPack(
+        pack = pack_file.LoadedPack(
             "test", (run,), tiny.with_changes(tiny.FINETUNE, {"workers": workers})
         )
         worker.execute(pack, place, site, ProcessRank(), StopSignal(), lambda event: None)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hpc_xfer.data import photometric
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.training import distributed, flops
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.gauges import StepMetrics

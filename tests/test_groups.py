@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from hpc_xfer import claims, failures, worker
-from hpc_xfer.store import Store
+from hpc_xfer import worker
+from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from tests import tiny
@@ -66,7 +67,7 @@ def test_a_rank_that_fails_leaves_without_waiting_for_the_others(
     assert told(tmp_path, 1 - fails)["class"] == "killed"
     error = failures.read(store.run(run.id))
     assert error is not None and error["class"] == ("killed" if fails else "code")
-    assert not claims.is_alive(store.run(run.id))
+    assert not run_claims.is_alive(store.run(run.id))
 
 
 def written(store: Store, run: Run, shards: Path) -> str:

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer import claims, failures, ledger, progress
 from hpc_xfer.job import STOPPED
-from hpc_xfer.ledger import Submission
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
-from hpc_xfer.store import RunDir, Store
+from hpc_xfer.store import failures, heartbeat, run_claims, submission_ledger
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import Submission
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from tests import tiny
@@ -100,7 +101,7 @@ class Jobs:
         return self.store.run(run.id)
 
     def step(self, run: Run) -> int:
-        return int((progress.read(self.dir(run)) or {}).get("step", 0))
+        return int((heartbeat.read(self.dir(run)) or {}).get("step", 0))
 
     def error(self, run: Run) -> dict[str, Any]:
         error = failures.read(self.dir(run))
@@ -249,7 +250,7 @@ def test_the_record_of_a_parent_that_shows_late_is_waited_for(jobs: Jobs) -> Non
     """Where NFS has told this node that there is none, it stays so for up to a minute."""
     parent = tiny.pretraining("scratch")
     child = tiny.finetuning(parent)
-    claim = claims.take(jobs.dir(parent))
+    claim = run_claims.take(jobs.dir(parent))
     assert claim is not None
     claim.release()
     guard = jobs.start(jobs.batch(child))
@@ -269,7 +270,7 @@ def test_what_is_done_already_is_not_done_again(jobs: Jobs) -> None:
 def test_a_job_that_was_cancelled_does_nothing_when_it_is_requeued(jobs: Jobs) -> None:
     run = endless()
     batch = jobs.batch(run)
-    book = ledger.read(jobs.store)
+    book = submission_ledger.read(jobs.store)
     one = Submission("study", "pre.a.1", "pretrain", batch, None, "2026-01-02", "here", "ada")
     book.intend(one)
     book.cancel(book.submitted(one, "812"), [0])

@@ -5,10 +5,11 @@ import re
 import subprocess
 from pathlib import Path
 
-from hpc_xfer import jobs, prepare
+from hpc_xfer import jobs
 from hpc_xfer.config.site import Site
-from hpc_xfer.orders import LaunchedStudy
-from hpc_xfer.store import Store
+from hpc_xfer.store import launched_study
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, study_file
 from tests.conftest import Command
 
@@ -21,7 +22,7 @@ def dependencies(tmp_path: Path, command: Command, answer: str, **more: object) 
     grid.write_text(json.dumps({"name": "x", "pretrain": [SCRATCH], **more}))
     asked, store = study_file.load_study(grid), Store(tmp_path / "store")
     launched = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
-    prepare.prepare(asked, launched.plan, store)
+    launched_study.prepare(asked, launched.plan, store)
     command("sbatch", f'echo "$*" >> {log}; echo "{answer}"'.replace("N", f"$(wc -l < {log})"))
     lines = "\n".join(jobs.by_hand(launched, set()))
     subprocess.run(["bash", "-ec", lines], check=True, capture_output=True)

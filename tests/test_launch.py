@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import study_file
 from hpc_xfer.study.plan import Plan, make_plan
 from tests.conftest import ROOT

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import claims, failures, ledger, prepare
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.queue import current_queue
+from hpc_xfer.store import failures, launched_study, run_claims, submission_ledger
 from tests.cluster import Cluster
 from tests.conftest import Command
 from tests.faults import ROOT, Study
@@ -33,7 +33,7 @@ def queued(study: Study) -> Counter[str]:
     """For each run, how many live jobs hold it; and how many relays there are."""
     live = {job: line for job, line in current_queue().lines.items() if line.live}
     found: Counter[str] = Counter()
-    book = ledger.read(study.store)
+    book = submission_ledger.read(study.store)
     for submission in book.submissions.values():
         packs = book.packs(submission)
         for index, job in submission.ids():
@@ -171,11 +171,11 @@ def test_the_relay_gives_a_run_up_after_some_jobs_and_a_person_may_try_again(
     tmp_path: Path, shards: Path, drained: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = Study(tmp_path, shards, slurm={"retries": 2})
-    prepare.prepare(study.asked, study.plan, study.store)
+    launched_study.prepare(study.asked, study.plan, study.store)
 
     def fails(job: str) -> None:
         monkeypatch.setenv("SLURM_JOB_ID", job)
-        claim = claims.take(study.parent_dir)
+        claim = run_claims.take(study.parent_dir)
         assert claim is not None
         failures.write(study.parent_dir, "killed", "the worker ended with signal 9", node="n1")
         claim.release()
@@ -197,7 +197,7 @@ def test_the_relay_does_not_repeat_what_must_end_in_the_same_way(
 ) -> None:
     memory = {"memory_per_gpu": 1.0, "max_memory_per_gpu": 2.0}
     study = Study(tmp_path, shards, slurm=memory)
-    prepare.prepare(study.asked, study.plan, study.store)
+    launched_study.prepare(study.asked, study.plan, study.store)
     for kind in ("time limit", "CUDA out of memory"):
         failures.write(study.parent_dir, kind, "no better next time", job="7", node="n1")
         assert f"given up: {study.parent.id}: {kind}" in relay(study).stdout
@@ -216,13 +216,13 @@ def test_submissions_that_were_withdrawn_are_no_tries(
     study = Study(tmp_path, shards, slurm={"retries": 2})
     for _ in range(4):
         study.launch()
-        book = ledger.read(study.store)
+        book = submission_ledger.read(study.store)
         for submission in book.submissions.values():
             if submission.over is None:
                 book.close(submission, "withdrawn")
         cancel_jobs(drained.live())
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    claim = claims.take(study.parent_dir)
+    claim = run_claims.take(study.parent_dir)
     assert claim is not None
     failures.write(study.parent_dir, "killed", "signal 9", node="n1")
     claim.release()
@@ -236,24 +236,24 @@ def test_a_run_that_was_cancelled_is_free_for_the_next_launch(
     study = Study(tmp_path, shards)
     study.launch()
     monkeypatch.setenv("SLURM_JOB_ID", study.job())
-    claims.take(study.parent_dir)
+    run_claims.take(study.parent_dir)
     monkeypatch.delenv("SLURM_JOB_ID")
     study.call("cancel")
     study.launch()
-    assert (claims.holder(study.parent_dir) or {})["released"]
+    assert (run_claims.holder(study.parent_dir) or {})["released"]
 
 
 def test_a_run_that_a_job_by_hand_works_on_is_not_taken_from_it(
     tmp_path: Path, shards: Path, drained: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = Study(tmp_path, shards)
-    prepare.prepare(study.asked, study.plan, study.store)
+    launched_study.prepare(study.asked, study.plan, study.store)
     failures.write(study.parent_dir, "killed", "signal 9", job="7", node="n1")
     monkeypatch.setenv("SLURM_JOB_ID", drained.submit("sleep 100"))
-    claims.take(study.parent_dir)
+    run_claims.take(study.parent_dir)
     monkeypatch.delenv("SLURM_JOB_ID")
     study.launch()
-    assert "released" not in (claims.holder(study.parent_dir) or {})
+    assert "released" not in (run_claims.holder(study.parent_dir) or {})
 
 
 def test_what_slurm_refuses_is_left_out_and_the_rest_goes_on(
@@ -353,7 +353,7 @@ def test_arrays_are_cut_where_slurm_ends_and_share_what_may_run_at_once(
     study.grid.write_text(grid.replace("target_minutes: 1", "target_minutes: 1, max_running: 3"))
     assert study.launch()["submitted"] == {"jobs": 4, "elements": 1 + 24, "runs": 25}
     assert queued(study) == once_each(study)
-    arrays = [s for s in ledger.read(study.store).submissions.values() if s.elements]
+    arrays = [s for s in submission_ledger.read(study.store).submissions.values() if s.elements]
     assert [array.elements for array in arrays] == [11, 11, 2]
     scripts = [(study.store.study("faults").logs / f"{a.job}_submission.sh") for a in arrays]
     assert all("%3\n" in script.read_text() or "%2\n" in script.read_text() for script in scripts)

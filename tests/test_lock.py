@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hpc_xfer import lock
-from hpc_xfer.store import Store
+from hpc_xfer.store import launch_lock
+from hpc_xfer.store.store import Store
 from tests.waiting import wait_for
 
 HOLD = """
@@ -43,7 +43,7 @@ def test_it_breaks_at_once_when_its_owner_is_killed(tmp_path: Path) -> None:
     first.kill()
     first.wait()
     told: list[object] = []
-    with lock.held(store, told.append):
+    with launch_lock.held(store, told.append):
         assert told == []
     wait_for(lambda: not list(store.lock.glob(".*.tmp")))
     first.communicate()

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from hpc_xfer.data.broken import BrokenSample as Sample
 from hpc_xfer.errors import DataError, Diverged
-from hpc_xfer.store import RunDir, Store
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.store import Store
 from hpc_xfer.training import distributed
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.loop import LoopOptions, TrainResult, train

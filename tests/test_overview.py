@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from hpc_xfer import launch
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan_summary
 from tests.fabricated import GRID, image_folder, make, record, source
 

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from hpc_xfer import jobs, prepare
+from hpc_xfer import jobs
 from hpc_xfer.config.site import Site
-from hpc_xfer.orders import LaunchedStudy
-from hpc_xfer.store import Store
+from hpc_xfer.store import launched_study
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, study_file
 
 
@@ -24,7 +25,7 @@ def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> N
     asked, store = study_file.load_study(grid), Store(tmp_path / "store")
     launched = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
 
-    prepare.prepare(asked, launched.plan, store)
+    launched_study.prepare(asked, launched.plan, store)
     links = sorted(link.name for link in store.study("long").tensorboard.iterdir())
     assert len(links) == 2 and all(link.startswith("clip-sans-100-caption") for link in links)
     names = [job.name for job in jobs.jobs_to_come(launched, set()) if job.name.startswith("pre.")]

@@ -15,7 +15,7 @@ import torch
 
 from hpc_xfer import worker
 from hpc_xfer.data.packing import write_shards
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from hpc_xfer.training import checkpoint, encoders

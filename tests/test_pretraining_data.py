@@ -20,7 +20,7 @@ from hpc_xfer.data.packing import write_shards
 from hpc_xfer.data.pretraining import Batch, TrainBatches
 from hpc_xfer.data.sampling import SampleOrder, Subset
 from hpc_xfer.errors import DataError
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training import encoders

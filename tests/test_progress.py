@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import progress
 from hpc_xfer.errors import ClaimLost
-from hpc_xfer.progress import Heartbeat, Liveness
-from hpc_xfer.store import RunDir, Store
+from hpc_xfer.store import heartbeat
+from hpc_xfer.store.heartbeat import Heartbeat, Liveness
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.store import Store
 from hpc_xfer.training import checkpoint
 from tests import tiny
 
@@ -24,7 +25,7 @@ def run(tmp_path: Path) -> RunDir:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause between two signs."""
-    monkeypatch.setattr(progress, "_SECONDS", 0.0)
+    monkeypatch.setattr(heartbeat, "_SECONDS", 0.0)
 
 
 def is_fresh(run: RunDir) -> bool:
@@ -40,7 +41,7 @@ def test_a_beat_tells_how_far_how_fast_and_how_long_it_waited(run: RunDir) -> No
     heart = Heartbeat(run, total=100, batch=32, done_before=40)
     heart._begun -= 10  # seconds ago
     heart.beat(60, 0.5, waited=2.5)
-    content = progress.read(run)
+    content = heartbeat.read(run)
     assert content is not None
     assert (content["step"], content["total"], content["loss"]) == (60, 100, 0.5)
     assert content["samples_per_second"] == pytest.approx(20 / 10 * 32, rel=0.05)
@@ -50,14 +51,14 @@ def test_a_beat_tells_how_far_how_fast_and_how_long_it_waited(run: RunDir) -> No
 
 def test_a_run_that_has_made_no_step_has_no_end_in_sight(run: RunDir) -> None:
     Heartbeat(run, total=100, batch=32, done_before=40).beat(40)
-    content = progress.read(run)
+    content = heartbeat.read(run)
     assert content is not None and content["eta_seconds"] is None
 
 
 def test_beats_are_seldom_unless_one_must_be_seen(
     run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_SECONDS", 3600)  # between two: a disk may take some for one
+    monkeypatch.setattr(heartbeat, "_SECONDS", 3600)  # between two: a disk may take some for one
     heart = Heartbeat(run, total=100, batch=32)
     for step in range(1, 50):
         heart.beat(step)
@@ -68,14 +69,14 @@ def test_beats_are_seldom_unless_one_must_be_seen(
 
 def test_what_was_saved_is_told_by_the_checkpoints_alone(run: RunDir) -> None:
     Heartbeat(run, total=100, batch=32).beat(60, force=True)
-    assert progress.saved(run) == 0
+    assert heartbeat.saved(run) == 0
     marks = []
     for path in (run.checkpoint, run.previous_checkpoint):  # the older one stays for a moment
         path.write_bytes(b"")
         os.utime(path, ns=(0, 7))
-        marks.append(progress.saved(run))
+        marks.append(heartbeat.saved(run))
         run.checkpoint.unlink(missing_ok=True)
-    assert marks == [7, 7] and progress.saved(run) == 7
+    assert marks == [7, 7] and heartbeat.saved(run) == 7
 
 
 def test_a_pulse_leaves_what_the_last_beat_said(run: RunDir) -> None:
@@ -89,14 +90,14 @@ def test_a_pulse_leaves_what_the_last_beat_said(run: RunDir) -> None:
 
 def test_a_pulse_before_the_first_beat_is_one_of_step_zero(run: RunDir) -> None:
     Liveness(run).touch()
-    content = progress.read(run)
+    content = heartbeat.read(run)
     assert content is not None and content["step"] == 0
 
 
 def test_a_pulse_is_cheap_enough_for_every_batch(
     run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_SECONDS", 3600)
+    monkeypatch.setattr(heartbeat, "_SECONDS", 3600)
     pulse = Liveness(run)
     pulse.touch()
     grow_old(run)
@@ -158,7 +159,7 @@ def test_the_step_on_disk_is_that_of_the_checkpoint(tmp_path: Path) -> None:
     shards = tiny.source(tmp_path / "sans")
     tiny.execute(Store(tmp_path), run, shards, tiny.StopAfter(5), log_steps=1000)
     folder = Store(tmp_path).run(run.id)
-    state, content = checkpoint.read(folder.checkpoint), progress.read(folder)
+    state, content = checkpoint.read(folder.checkpoint), heartbeat.read(folder)
     assert state is not None and content is not None
     assert state["step"] == content["step"] == 5
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training import distributed
 from hpc_xfer.training.batchnorm import GlobalBatchNorm, synchronise

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from hpc_xfer import board, remaining
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
-from hpc_xfer.ledger import Element, Submission
 from hpc_xfer.remaining import forecast
 from hpc_xfer.situations import RunStatus
+from hpc_xfer.store.submission_ledger import Element, Submission
 from hpc_xfer.study.plan import Plan
 from tests import tiny
 

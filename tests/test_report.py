@@ -10,7 +10,7 @@ from hpc_xfer.averages import read_averages, read_scores
 from hpc_xfer.collect import Collected
 from hpc_xfer.errors import StoreError
 from hpc_xfer.gains import paired_differences
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.tables import read

@@ -10,10 +10,11 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hpc_xfer import claims
-from hpc_xfer.claims import Claim
 from hpc_xfer.errors import ClaimLost
-from hpc_xfer.store import RunDir, Store
+from hpc_xfer.store import run_claims
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.run_claims import Claim
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training import checkpoint, distributed
@@ -79,7 +80,7 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_end(
         events = tiny.execute(store, run, shards, stop=tiny.StopAfter(1 + looks))
         assert [event["event"] for event in events] == ["started", "interrupted"]
         assert not store.run(run.id).record.exists()
-        assert claims.attempts(store.run(run.id)) == stops
+        assert run_claims.attempts(store.run(run.id)) == stops
     tiny.finished(store, run, shards)
     assert tiny.record(store.run(run.id))["provenance"]["attempt"] == 4
     assert_same(undisturbed, store, run)
@@ -185,7 +186,7 @@ def test_killed_between_the_two_renames_the_one_before_is_used(
 
 def test_who_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
     run = Store(tmp_path).run("c0ffee12ab34")
-    claim = claims.take(run)
+    claim = run_claims.take(run)
     assert claim is not None
     Checkpoints(run, claim).save({"step": 1})
     (run.claims / "2.json").write_text("{}")
@@ -386,9 +387,9 @@ def test_a_run_whose_owner_still_tidies_up_is_left_to_it(tmp_path: Path, shards:
     """It has written its record, and not yet given the run back."""
     store, run = Store(tmp_path), a("simclr")
     folder = tiny.finished(store, run, shards)
-    claim = claims.take(folder)
+    claim = run_claims.take(folder)
     assert claim is not None
     assert [event["event"] for event in tiny.execute(store, run, shards)] == ["held"]
     claim.release()
     assert [event["event"] for event in tiny.execute(store, run, shards)] == ["done"]
-    assert claims.attempts(folder) == 2
+    assert run_claims.attempts(folder) == 2

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import claims, failures, ledger, situations
+from hpc_xfer import situations
 from hpc_xfer.config.resources import Resources
-from hpc_xfer.ledger import Ledger, Submission
 from hpc_xfer.situations import how_it_ended
 from hpc_xfer.slurm.parsing import Queue, QueueLine
-from hpc_xfer.store import Store
+from hpc_xfer.store import failures, run_claims, submission_ledger
+from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import Ledger, Submission
 from hpc_xfer.study import job_arrays
 from hpc_xfer.study.plan import Pack, Plan
 from hpc_xfer.system import atomic_files
@@ -27,7 +28,7 @@ def book(tmp_path: Path, command: Command) -> Ledger:
     """A parent as job 12, its children as the one element of array 13; all jobs are shown."""
     command("scontrol", "echo 'PrivateData             = none'")
     store = Store(tmp_path)
-    found = ledger.read(store)
+    found = submission_ledger.read(store)
     for job, runs in (("12", (PARENT,)), ("13", (FIRST, SECOND))):
         batch = job_arrays.JobArray((Pack(runs, 1.0, 1),))
         store.write_batch("s", batch, {})
@@ -62,7 +63,7 @@ def test_of_a_running_pack_one_run_is_at_work(
 ) -> None:
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "13")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
-    claims.take(book.store.run(FIRST.id))
+    run_claims.take(book.store.run(FIRST.id))
     lines = line("12", "RUNNING"), line("13_0", "RUNNING")
     assert seen(book, *lines)[1:] == [("running", ""), ("pending", "behind 1 of its pack")]
 
@@ -91,7 +92,7 @@ def test_an_error_of_an_earlier_start_says_nothing_of_the_one_at_work(
     folder = book.store.run(PARENT.id)
     failures.write(folder, "killed", "signal 9", job="12", node="n1")
     monkeypatch.setenv("SLURM_JOB_ID", "12")
-    claim = claims.take(folder)
+    claim = run_claims.take(folder)
     assert claim is not None
     assert seen(book, line("12", "RUNNING"))[0] == ("running", "")
     claim.release()
@@ -104,7 +105,7 @@ def test_a_run_that_failed_is_held_while_its_job_is_there(
     """The guard may begin it again, so nobody else may."""
     folder = book.store.run(PARENT.id)
     monkeypatch.setenv("SLURM_JOB_ID", "12")
-    claims.take(folder)
+    run_claims.take(folder)
     failures.write(folder, "killed", "signal 9", node="n1")
     now = situations.survey(PLAN, book.store, book, Queue({"12": line("12", "RUNNING")}))
     assert (now[PARENT.id].state, now[PARENT.id].held) == ("failed", True)

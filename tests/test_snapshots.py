@@ -11,7 +11,7 @@ from hpc_xfer.averages import read_averages
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.curves import courses
 from hpc_xfer.errors import StudyError
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, plan_summary, rehearsal
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study

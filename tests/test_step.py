@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 from torchvision.models.resnet import BasicBlock
 
 from hpc_xfer.errors import DataError, Diverged
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.training.compilation import compile_in_place
 from hpc_xfer.training.encoders import seeded
 from hpc_xfer.training.objectives import Contrastive, SimCLRObjective

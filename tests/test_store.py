@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack
 from tests.fabricated import ONE_CELL, make, record

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import failures
 from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.job import STOPPED, Supervisor, _Signals
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
-from hpc_xfer.store import Store
+from hpc_xfer.store import failures
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from hpc_xfer.system.job_environment import ProcessRank

@@ -21,7 +21,9 @@ from hpc_xfer.config.schema import StrictModel
 from hpc_xfer.config.site import Site
 from hpc_xfer.data import characters
 from hpc_xfer.data.packing import write_shards
-from hpc_xfer.store import RunDir, Store
+from hpc_xfer.store import pack_file
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.training.stop import StopSignal
@@ -76,7 +78,7 @@ def execute(
         store.write_recipe(each)
     events: list[dict[str, Any]] = []
     base: Resources = PRETRAIN if run.kind == "pretrain" else FINETUNE
-    pack = worker.LoadedPack("test", (run,), with_changes(base, resources))
+    pack = pack_file.LoadedPack("test", (run,), with_changes(base, resources))
     site = Site(sources={"sans": str(source)} if source else {})
     worker.execute(pack, store, site, place or ProcessRank(), stop or StopSignal(), events.append)
     return events

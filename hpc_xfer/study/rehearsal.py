@@ -11,7 +11,7 @@ from typing import Any
 from hpc_xfer.config.recipes import Finetune, Pretrain, Trained
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.errors import StudyError
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import Study
 
 _STEPS = 2

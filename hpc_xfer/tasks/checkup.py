@@ -23,7 +23,7 @@ from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.data import downstream
 from hpc_xfer.data.shards import open_shard
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study import study_file
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files, provenance

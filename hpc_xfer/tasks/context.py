@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from hpc_xfer.claims import Claim
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.site import Site
-from hpc_xfer.store import RunDir, Store
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.run_claims import Claim
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.loop import LoopOptions

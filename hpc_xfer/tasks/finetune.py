@@ -19,7 +19,7 @@ from hpc_xfer.data.draws import Indices, Split
 from hpc_xfer.data.finetuning import EpochBatches, FeatureBatches, TuneBatches
 from hpc_xfer.data.views import EvalImages
 from hpc_xfer.errors import DataError
-from hpc_xfer.progress import Liveness
+from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.system import atomic_files, machine, provenance
 from hpc_xfer.tasks import record
 from hpc_xfer.tasks.context import RunContext

@@ -26,7 +26,7 @@ from hpc_xfer.data import downstream
 from hpc_xfer.data.pretraining import TrainBatches
 from hpc_xfer.data.sampling import SampleOrder, Subset
 from hpc_xfer.errors import AgreedDataError, DataError
-from hpc_xfer.progress import Liveness
+from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.system import provenance
 from hpc_xfer.tasks import record
 from hpc_xfer.tasks.context import RunContext

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from hpc_xfer import claims
-from hpc_xfer.store import SCHEMA
+from hpc_xfer.store import run_claims
+from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.system import atomic_files, provenance
 from hpc_xfer.tasks.context import RunContext
 
@@ -41,7 +41,7 @@ def write(
             "gpu": gpu,
             "ranks": context.world.size,
             "threads": torch.get_num_threads(),
-            "attempt": claims.attempts(context.dir),
+            "attempt": run_claims.attempts(context.dir),
             "data": data,
             "started": started,
             "ended": provenance.now(),

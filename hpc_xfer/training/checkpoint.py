@@ -21,8 +21,8 @@ from typing import IO, Any, cast
 
 import torch
 
-from hpc_xfer.claims import Claim
-from hpc_xfer.store import RunDir
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.system import atomic_files
 from hpc_xfer.training.on_host import HostCopy
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from hpc_xfer.data.views import EvalImages
 from hpc_xfer.errors import DataError
-from hpc_xfer.progress import Liveness
+from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.training.encoders import Tokenizer, Towers
 from hpc_xfer.training.objectives import Normalize
 

@@ -15,8 +15,8 @@ from torch.optim import Optimizer
 
 from hpc_xfer.data.broken import BrokenSamples
 from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
-from hpc_xfer.progress import Heartbeat, Liveness
-from hpc_xfer.store import RunDir
+from hpc_xfer.store.heartbeat import Heartbeat, Liveness
+from hpc_xfer.store.paths import RunDir
 from hpc_xfer.training.batchnorm import statistics, synchronise
 from hpc_xfer.training.checkpoint import Checkpoints
 from hpc_xfer.training.distributed import World

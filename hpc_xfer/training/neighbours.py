@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from hpc_xfer.data.downstream import ImageSet
 from hpc_xfer.data.draws import Indices, hold_out
 from hpc_xfer.data.views import EvalImages
-from hpc_xfer.progress import Liveness
+from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.training.distributed import World
 from hpc_xfer.training.encoders import Towers
 from hpc_xfer.training.step import autocast

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from hpc_xfer.store import RunDir
+from hpc_xfer.store.paths import RunDir
 from hpc_xfer.system import atomic_files
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from hpc_xfer.claims import Claim
 from hpc_xfer.config.recipes import Trained
-from hpc_xfer.store import RunDir
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.training.loop import Hook
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hpc_xfer.store import SCHEMA, RunDir
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.system import atomic_files
 
 Item = TypeVar("Item")

@@ -9,8 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hpc_xfer import claims
-from hpc_xfer.store import SCHEMA, RunDir
+from hpc_xfer.store import run_claims
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.system import atomic_files, job_environment
 
 CLASSES = {
@@ -61,7 +62,7 @@ def write(
         "run": run.id,
         "message": message,
         "traceback": list(lines)[-_LAST_LINES:],
-        "attempt": claims.attempts(run),
+        "attempt": run_claims.attempts(run),
         "history": [*(before or {}).get("history", []), here],
         **here,
     }

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, Literal
 
-from hpc_xfer.store import Store
+from hpc_xfer.store.store import Store
 from hpc_xfer.system import atomic_files, provenance
 
 JobKind = Literal["pretrain", "finetune", "relay"]

@@ -6,9 +6,9 @@ claim.check()                  # before every write: ClaimLost once another has 
 
 from typing import Any
 
-from hpc_xfer import progress
-from hpc_xfer.leases import Lease, LeaseFile, last
-from hpc_xfer.store import RunDir
+from hpc_xfer.store import heartbeat
+from hpc_xfer.store.leases import Lease, LeaseFile, last
+from hpc_xfer.store.paths import RunDir
 
 # An owner on another host counts as dead when neither its claim nor its heartbeat moved for so
 # long; a heartbeat is written every 2 s, and a parallel file system may show it a minute late.
@@ -22,7 +22,7 @@ def take(run: RunDir) -> Claim | None:
     Raises:
         StoreError: the store cannot be written.
     """
-    return _of(run).take(saved=progress.saved(run))
+    return _of(run).take(saved=heartbeat.saved(run))
 
 
 def revoke(run: RunDir, why: str) -> None:
@@ -54,7 +54,7 @@ def jobs(run: RunDir) -> set[str]:
 
 def jobs_without_progress(run: RunDir) -> int:
     """How many jobs in a row have begun this run since a checkpoint of it was last saved."""
-    saved = progress.saved(run)
+    saved = heartbeat.saved(run)
     vain: set[str] = set()
     for claim in reversed(_of(run).history()):
         if claim.get("revoked"):

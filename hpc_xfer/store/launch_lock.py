@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.leases import Lease, LeaseFile
-from hpc_xfer.store import Store
+from hpc_xfer.store.leases import Lease, LeaseFile
+from hpc_xfer.store.store import Store
 
 # The owner renews it at each submission, of which the slowest takes 60 s, and between the steps
 # before the first: 40,000 runs are looked at in seconds, on a cold file system in minutes.

@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
-from hpc_xfer.store import SCHEMA, Store
+from hpc_xfer.store.store import SCHEMA, Store
 from hpc_xfer.study import rehearsal
 from hpc_xfer.study.labels import brief_label, pretrain_labels
 from hpc_xfer.study.plan import Plan, make_plan
@@ -88,3 +91,18 @@ def _link_boards(whole: Plan, store: Store, study_name: str) -> None:
         if not link.is_symlink():
             with contextlib.suppress(FileExistsError):  # another launch made it just now
                 link.symlink_to(target)
+
+
+@dataclass(frozen=True)
+class LaunchedStudy:
+    """A study that is to be handed in."""
+
+    study: Study
+    plan: Plan
+    store: Store
+    site: Site
+    site_file: Path | None
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        return pretrain_labels(self.plan.of("pretrain"))

@@ -1,0 +1,58 @@
+"""Read a pack back from its file in the store, as a worker gets it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hpc_xfer.config.resources import FinetuneResources, PretrainResources
+from hpc_xfer.errors import StoreError
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Run, restore
+
+
+@dataclass(frozen=True)
+class LoadedPack:
+    """A pack as its batch's file in the store tells it."""
+
+    id: str
+    runs: tuple[Run, ...]
+    resources: PretrainResources | FinetuneResources
+
+    def without(self, skipped: Sequence[str]) -> "LoadedPack":
+        return replace(self, runs=tuple(run for run in self.runs if run.id not in skipped))
+
+
+def read_pack(store: Store, study: str, name: str) -> LoadedPack:
+    """The pack `BATCH/INDEX`.
+
+    Raises:
+        StoreError: its batch is absent, damaged, or of another version of the recipes.
+    """
+    batch, _, index = name.partition("/")
+    manifest = store.manifest(study, batch)
+    path = store.study(study).batch(batch)
+    try:
+        runs = tuple(read_run(manifest, run_id) for run_id in manifest["packs"][int(index)])
+        model = PretrainResources if manifest["kind"] == "pretrain" else FinetuneResources
+        resources = model.model_validate_json(json.dumps(manifest["resources"]))
+    except (TypeError, KeyError, IndexError, ValueError) as error:
+        raise StoreError(
+            f"{path}: has no pack {index!r} that this version can read ({error}); launch the "
+            "study again"
+        ) from error
+    return LoadedPack(name, runs, resources)
+
+
+def read_run(manifest: dict[str, Any], run_id: str) -> Run:
+    """The run with its parents, as a batch tells it.
+
+    Raises:
+        ValueError: the recipe belongs to another version of the recipes.
+    """
+    content = manifest["runs"][run_id]
+    parents = tuple(read_run(manifest, parent) for parent in content["parents"])
+    run = restore(content["kind"], content["recipe"], parents)
+    if run.id != run_id:
+        raise ValueError(f"run {run_id} belongs to another version of hpc_xfer")
+    return run
