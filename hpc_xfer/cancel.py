@@ -17,9 +17,10 @@ from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store import launch_lock, launched_study, submission_ledger
+from hpc_xfer.store import launched_study as rehearsal
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission
-from hpc_xfer.study import rehearsal, study_file
+from hpc_xfer.study import study_file
 from hpc_xfer.system import atomic_files
 
 

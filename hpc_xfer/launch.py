@@ -13,6 +13,7 @@ from hpc_xfer import cli, jobs, submit
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store import failures, launched_study, submission_ledger
+from hpc_xfer.store import launched_study as rehearsal
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, plan_summary, preflight, rehearsal, study_file

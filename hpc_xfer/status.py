@@ -16,8 +16,9 @@ from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import StudyError
 from hpc_xfer.situations import RunStatus
 from hpc_xfer.standing import StudySnapshot, take_snapshot
+from hpc_xfer.store import launched_study
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import plan, rehearsal, study_file
+from hpc_xfer.study import plan, study_file
 from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.system import terminal
 
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = study_file.load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
     if args.rehearsal:
-        asked, store = rehearsal.last(asked, store)
+        asked, store = launched_study.last(asked, store)
     whole = plan.make_plan(asked)
     if args.watch:
         return _watch(whole, store, asked.name, args.every)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.config.site import Site
+from hpc_xfer.store import launched_study
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import rehearsal, study_file
+from hpc_xfer.study import study_file
 from hpc_xfer.tasks import checkup
 from hpc_xfer.training.distributed import World
 from tests.cluster import Cluster
@@ -72,7 +73,7 @@ def test_a_rehearsal_runs_everything_with_two_steps(
     study = Study(tmp_path, shards)
     study.launch("--rehearse")
     wait_for(lambda: not cluster.live())
-    beside = rehearsal.newest(Store(study.store.root))
+    beside = launched_study.newest(Store(study.store.root))
     assert beside is not None and not study.store.root.exists()
     told = json.loads(study.call("status", "--json", "--rehearsal"))
     assert told["counts"]["done"] == 3

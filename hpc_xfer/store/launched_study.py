@@ -3,6 +3,7 @@
 import contextlib
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hpc_xfer.store.store import SCHEMA, Store
 from hpc_xfer.study import rehearsal
 from hpc_xfer.study.labels import brief_label, pretrain_labels
 from hpc_xfer.study.plan import Plan, make_plan
+from hpc_xfer.study.rehearsal import of
 from hpc_xfer.study.study_file import Study, load_study
 from hpc_xfer.system import atomic_files
 
@@ -106,3 +108,27 @@ class LaunchedStudy:
     @cached_property
     def labels(self) -> dict[str, str]:
         return pretrain_labels(self.plan.of("pretrain"))
+
+
+def store_beside(store: Store) -> Store:
+    """A new one, named after this moment."""
+    now = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Store(Path(f"{store.root}-rehearsal-{now}"))
+
+
+def newest(store: Store) -> Store | None:
+    """The last rehearsal's store."""
+    found = sorted(store.root.parent.glob(f"{store.root.name}-rehearsal-*"))
+    return Store(found[-1]) if found else None
+
+
+def last(asked: Study, store: Store) -> tuple[Study, Store]:
+    """A study's last rehearsal.
+
+    Raises:
+        StudyError: there is none.
+    """
+    found = newest(store)
+    if found is None:
+        raise StudyError(f"{store.root}: no rehearsal beside it; launch with --rehearse")
+    return of(asked), found

@@ -4,14 +4,10 @@ python -m hpc_xfer.launch grids/size_scaling.yaml --rehearse
 """
 
 from dataclasses import replace
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config.recipes import Finetune, Pretrain, Trained
 from hpc_xfer.config.resources import Resources
-from hpc_xfer.errors import StudyError
-from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import Study
 
 _STEPS = 2
@@ -29,30 +25,6 @@ def of(asked: Study) -> Study:
         resources=_quick(asked.resources),
         rehearsal=True,
     )
-
-
-def store_beside(store: Store) -> Store:
-    """A new one, named after this moment."""
-    now = datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Store(Path(f"{store.root}-rehearsal-{now}"))
-
-
-def newest(store: Store) -> Store | None:
-    """The last rehearsal's store."""
-    found = sorted(store.root.parent.glob(f"{store.root.name}-rehearsal-*"))
-    return Store(found[-1]) if found else None
-
-
-def last(asked: Study, store: Store) -> tuple[Study, Store]:
-    """A study's last rehearsal.
-
-    Raises:
-        StudyError: there is none.
-    """
-    found = newest(store)
-    if found is None:
-        raise StudyError(f"{store.root}: no rehearsal beside it; launch with --rehearse")
-    return of(asked), found
 
 
 def _short(recipe: Pretrain) -> Pretrain:
