@@ -17,7 +17,6 @@ from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store import launch_lock, launched_study, submission_ledger
-from hpc_xfer.store import launched_study as rehearsal
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission
 from hpc_xfer.study import study_file
@@ -100,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = study_file.load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
     if args.rehearsal:
-        asked, store = rehearsal.last(asked, store)
+        asked, store = launched_study.last(asked, store)
     done = cancel(store, asked.name)
     if args.json:
         print(json.dumps({"study": asked.name, **done.as_json()}, indent=2))

@@ -13,7 +13,6 @@ from hpc_xfer import cli, jobs, submit
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store import failures, launched_study, submission_ledger
-from hpc_xfer.store import launched_study as rehearsal
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, plan_summary, preflight, rehearsal, study_file
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     preflight.check(asked, site, on)
     store = cli.store_of(args.store, site)
     if args.rehearse:
-        asked, store = rehearsal.of(asked), rehearsal.store_beside(store)
+        asked, store = rehearsal.of(asked), launched_study.store_beside(store)
         print(f"rehearsing in {store.root}; remove it when you have seen enough", file=sys.stderr)
     launched = LaunchedStudy(asked, plan.make_plan(asked), store, site, site_file)
     done = store.done(launched.plan)
@@ -97,13 +96,13 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
 
 def _is_reported(launched: LaunchedStudy) -> bool:
     """Whether the relay has collected all the results there are, and drawn their report."""
-    from hpc_xfer import collect, tables
+    from hpc_xfer.results import collect_tables, csv_files
 
     folder = launched.store.study(launched.study.name)
-    collected = [folder.summary / f"{name}.csv" for name in collect.TABLES]
+    collected = [folder.summary / f"{name}.csv" for name in collect_tables.TABLES]
     if not all(path.exists() for path in (*collected, folder.report)):
         return False
-    if tables.read(folder.summary / "missing.csv"):  # at that time
+    if csv_files.read(folder.summary / "missing.csv"):  # at that time
         return False
     records = (launched.store.run(run.id).record for run in launched.plan.runs)
     begun = min(path.stat().st_mtime for path in (*collected, folder.report))
@@ -128,18 +127,19 @@ def _finish(
     launched: LaunchedStudy, outcome: "PoolResult", left_out: dict[str, str], as_json: bool
 ) -> int:
     """Tables, figures and the answer of what is there, also after failures."""
-    from hpc_xfer import answer, collect, report
+    from hpc_xfer.reporting import findings, report_page
+    from hpc_xfer.results import collect_tables
 
     folder = launched.store.study(launched.study.name)
-    collected = collect.collect(launched.plan, launched.store, folder.summary)
-    page = report.write(launched.study, folder)
+    collected = collect_tables.collect(launched.plan, launched.store, folder.summary)
+    page = report_page.write(launched.study, folder)
     failed = {**left_out, **outcome.failed}
     if as_json:
         done = len(launched.store.done(launched.plan))
         print(json.dumps(_result(launched, outcome, failed, done), indent=2))
     else:
         console = terminal.console()
-        answer.show(console, collected)
+        findings.show(console, collected)
         console.print(f"report: {page}", soft_wrap=True)
     if outcome.interrupted:
         print("interrupted; launching again goes on from here", file=sys.stderr)

@@ -10,10 +10,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpc_xfer import cli, collect, report, submit
+from hpc_xfer import cli, submit
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.handed import SubmitReport
+from hpc_xfer.reporting import report_page
+from hpc_xfer.results import collect_tables
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import launched_study
 from hpc_xfer.store.launched_study import LaunchedStudy
@@ -50,9 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _collect(asked: Study, whole: Plan, store: Store) -> None:
     folder = store.study(asked.name)
-    collected = collect.collect(whole, store, folder.summary)
+    collected = collect_tables.collect(whole, store, folder.summary)
     print(f"{collected.finished} of {collected.planned} runs have a result")
-    print(f"report: {report.write(asked, folder)}")
+    print(f"report: {report_page.write(asked, folder)}")
 
 
 def _tell(report: SubmitReport) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import collect, tables
-from hpc_xfer.collect import Collected
+from hpc_xfer import collect
+from hpc_xfer.results import collect_tables, csv_files
+from hpc_xfer.results.collect_tables import Collected
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from tests.fabricated import GRID, ONE_CELL, failure, make, record, record_all, trials
@@ -16,11 +17,11 @@ Rows = list[dict[str, str]]
 
 
 def collected(plan: Plan, store: Store) -> Collected:
-    return collect.collect(plan, store, store.root / "summary")
+    return collect_tables.collect(plan, store, store.root / "summary")
 
 
 def rows(store: Store, name: str) -> Rows:
-    return tables.read(store.root / "summary" / f"{name}.csv")
+    return csv_files.read(store.root / "summary" / f"{name}.csv")
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

@@ -1,7 +1,8 @@
 from pathlib import Path
 
-from hpc_xfer import collect, figures
-from hpc_xfer.curves import shot_order
+from hpc_xfer.reporting import figures
+from hpc_xfer.reporting.figure_data import shot_order
+from hpc_xfer.results import collect_tables
 from tests.fabricated import GRID, ONE_CELL, make, record_all
 
 
@@ -13,7 +14,7 @@ def test_a_study_with_scratch_and_two_sizes_has_three_figures(tmp_path: Path) ->
     _, plan, store = make(tmp_path, GRID.replace("[digits, mnist]", "[digits]"))
     record_all(store, plan.runs)
     folder = store.study("tiny")
-    collect.collect(plan, store, folder.summary)
+    collect_tables.collect(plan, store, folder.summary)
     drawn = figures.draw(folder.summary, folder.figures)
     first = {path: path.read_bytes() for path in folder.figures.iterdir()}
     assert names(folder.figures) == [
@@ -30,7 +31,7 @@ def test_without_scratch_and_sizes_there_is_accuracy_alone(tmp_path: Path) -> No
     _, plan, store = make(tmp_path, ONE_CELL)
     record_all(store, plan.runs)
     folder = store.study("one")
-    collect.collect(plan, store, folder.summary)
+    collect_tables.collect(plan, store, folder.summary)
     figures.draw(folder.summary, folder.figures)
     assert names(folder.figures) == ["accuracy_ft.png", "accuracy_ft.svg"]
 
@@ -39,7 +40,7 @@ def test_a_figure_of_what_is_partly_there_says_so(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, GRID.replace("[1, full]", "[1]"))
     record_all(store, plan.runs[:-1])
     folder = store.study("tiny")
-    collect.collect(plan, store, folder.summary)
+    collect_tables.collect(plan, store, folder.summary)
     drawn = figures.draw(folder.summary, folder.figures)
     assert "A hollow point averages fewer cells than planned" in drawn[0].caption
 

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from hpc_xfer.intervals import Interval, interval
+from hpc_xfer.results.intervals import Interval, interval
 
 
 def test_three_values_have_the_interval_of_the_printed_table() -> None:

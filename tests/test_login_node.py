@@ -112,7 +112,7 @@ def test_one_file_draws() -> None:
         for path in PACKAGE.rglob("*.py")
         if any("pyplot" in module for module in imported(anywhere(tree(path))))
     }
-    assert users <= {"figures.py"}
+    assert users <= {"reporting/figures.py"}
 
 
 def test_one_file_knows_submitit_and_the_commands_of_slurm() -> None:

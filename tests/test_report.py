@@ -5,32 +5,34 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hpc_xfer import answer, collect, report
-from hpc_xfer.averages import read_averages, read_scores
-from hpc_xfer.collect import Collected
+from hpc_xfer import report
 from hpc_xfer.errors import StoreError
-from hpc_xfer.gains import paired_differences
+from hpc_xfer.reporting import findings, report_page
+from hpc_xfer.results import collect_tables
+from hpc_xfer.results.averages import read_averages, read_scores
+from hpc_xfer.results.collect_tables import Collected
+from hpc_xfer.results.csv_files import read
+from hpc_xfer.results.paired_differences import paired_differences
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
-from hpc_xfer.tables import read
 from tests.fabricated import GRID, ONE_CELL, failure, make, record, record_all, trials
 
 SMALL = GRID.replace("[8000, 16000]", "8000").replace("[digits, mnist]", "[digits]")
 
 
 def collected(asked: Study, plan: Plan, store: Store) -> Collected:
-    return collect.collect(plan, store, store.study(asked.name).summary)
+    return collect_tables.collect(plan, store, store.study(asked.name).summary)
 
 
 def written(asked: Study, plan: Plan, store: Store) -> str:
     collected(asked, plan, store)
-    return report.write(asked, store.study(asked.name)).read_text()
+    return report_page.write(asked, store.study(asked.name)).read_text()
 
 
 def shown(found: Collected) -> str:
     text = io.StringIO()
-    answer.show(Console(width=120, file=text, highlight=False), found)
+    findings.show(Console(width=120, file=text, highlight=False), found)
     return text.getvalue()
 
 
@@ -102,7 +104,7 @@ def test_test_sets_of_different_sizes_are_told(tmp_path: Path) -> None:
 def test_a_report_before_collect_names_the_way_out(tmp_path: Path) -> None:
     asked, _, store = make(tmp_path)
     with pytest.raises(StoreError, match=r"runs\.csv: is not there; run `python -m hpc_xfer"):
-        report.write(asked, store.study(asked.name))
+        report_page.write(asked, store.study(asked.name))
 
 
 def test_the_report_needs_the_tables_and_not_the_runs(

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpc_xfer import collect, figures, report, tables
-from hpc_xfer.averages import read_averages
 from hpc_xfer.config.recipes import Trained
-from hpc_xfer.curves import courses
 from hpc_xfer.errors import StudyError
+from hpc_xfer.reporting import figures, report_page
+from hpc_xfer.reporting.figure_data import courses
+from hpc_xfer.results import collect_tables, csv_files
+from hpc_xfer.results.averages import read_averages
 from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, plan_summary, rehearsal
 from hpc_xfer.study.plan import Plan
@@ -55,23 +56,23 @@ def test_each_snapshot_is_a_parent_and_a_point_in_tables_and_figure(
     assert record["snapshots"] == {"64": 64, "150": 128}  # whole steps of 32
 
     summary = store.study("course").summary
-    found = collect.collect(whole, store, summary)
+    found = collect_tables.collect(whole, store, summary)
     assert (found.finished, found.cells_complete) == (2 + 4 * 4, 16)
-    rows = tables.read(summary / "averages.csv")
+    rows = csv_files.read(summary / "averages.csv")
     assert [(r["label"], r["samples_seen"], r["snapshot"]) for r in rows if r["shots"] == "1"] == [
         ("clip sans 256 at 64 seen", "64", "64"), ("clip sans 256 at 150 seen", "150", "150"),
         ("clip sans 256", "256", ""), ("scratch", "", ""),
     ]  # fmt: skip
     assert {(r["n"], r["over"]) for r in rows} == {("2", "draws")}
     assert len({r["mean"] for r in rows if r["shots"] == "5"}) == 4  # other weights, other numbers
-    cells = tables.read(summary / "cells.csv")
+    cells = csv_files.read(summary / "cells.csv")
     assert [r["snapshot"] for r in cells if r["shots"] == "1" and r["draw"] == "0"] == [
         "64", "150", "", "",
     ]  # fmt: skip
-    trial = next(r for r in tables.read(summary / "runs.csv") if r["snapshot"] == "64")
+    trial = next(r for r in csv_files.read(summary / "runs.csv") if r["snapshot"] == "64")
     assert (trial["samples_seen"], trial["parent"]) == ("64", parent.id)
 
-    html = report.write(asked, store.study("course")).read_text()
+    html = report_page.write(asked, store.study("course")).read_text()
     assert "Accuracy over samples seen: clip sans 256 (lp)" in html
     assert (store.study("course").figures / "seen_lp_clip-sans-256.svg").exists()
 
@@ -239,12 +240,12 @@ def test_a_missing_trial_of_a_snapshot_is_missing_there_alone(tmp_path: Path) ->
     gone = fabricated.trials(whole, lambda r: r.snapshot == 2000)[0]
     fabricated.record_all(store, [run for run in whole.runs if run != gone])
     summary = store.study("tiny").summary
-    collect.collect(whole, store, summary)
-    absent = tables.read(summary / "missing.csv")
+    collect_tables.collect(whole, store, summary)
+    absent = csv_files.read(summary / "missing.csv")
     assert [(r["kind"], r["snapshot"], r["samples_seen"]) for r in absent] == [
         ("finetune", "2000", "2000"), ("cell", "2000", "2000"),
     ]  # fmt: skip
-    partial = [r for r in tables.read(summary / "averages.csv") if r["missing"] != "0"]
+    partial = [r for r in csv_files.read(summary / "averages.csv") if r["missing"] != "0"]
     assert {(r["label"], r["snapshot"]) for r in partial} == {("clip sans 8k at 2k seen", "2000")}
 
 
@@ -252,8 +253,8 @@ def test_curves_over_samples_seen_end_at_the_product(tmp_path: Path) -> None:
     _, whole, store = fabricated.make(tmp_path, FABRICATED)
     fabricated.record_all(store, whole.runs)
     folder = store.study("tiny")
-    collect.collect(whole, store, folder.summary)
-    found = courses(read_averages(tables.read(folder.summary / "averages.csv")))
+    collect_tables.collect(whole, store, folder.summary)
+    found = courses(read_averages(csv_files.read(folder.summary / "averages.csv")))
     assert list(found) == ["clip sans 8k", "clip sans 16k"]
     assert {a.origin.samples_seen for a in found["clip sans 16k"]} == {2000, 4000, 16000}
     drawn = figures.draw(folder.summary, folder.figures)

@@ -14,10 +14,11 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpc_xfer import curves, tables
-from hpc_xfer.averages import MEAN, Average, EncoderInfo, read_averages, read_scores
-from hpc_xfer.curves import GREY, Curve, Style
-from hpc_xfer.gains import paired_differences
+from hpc_xfer.reporting import figure_data
+from hpc_xfer.reporting.figure_data import GREY, Curve, Style
+from hpc_xfer.results import csv_files
+from hpc_xfer.results.averages import MEAN, Average, EncoderInfo, read_averages, read_scores
+from hpc_xfer.results.paired_differences import paired_differences
 from hpc_xfer.study.labels import short_count
 from hpc_xfer.system import atomic_files
 
@@ -68,16 +69,16 @@ def draw(summary: Path, figures: Path) -> list[FigureFile]:
     Raises:
         StoreError: the CSVs are not there, or `figures` cannot be written.
     """
-    means = read_averages(tables.read(summary / "averages.csv"))
-    differences = paired_differences(read_scores(tables.read(summary / "cells.csv")), means)
-    looks = curves.styles(curves.final(means))
+    means = read_averages(csv_files.read(summary / "averages.csv"))
+    differences = paired_differences(read_scores(csv_files.read(summary / "cells.csv")), means)
+    looks = figure_data.styles(figure_data.final(means))
     with _style():
         drawn: list[FigureFile] = []
         for mode in dict.fromkeys(mean.mode for mean in means):
             here = [mean for mean in means if mean.mode == mode and mean.interval]
             more = [gain for gain in differences if gain.mode == mode and gain.interval]
-            drawn += _accuracy(figures, mode, curves.final(here), looks)
-            drawn += _gain(figures, mode, curves.final(more), looks)
+            drawn += _accuracy(figures, mode, figure_data.final(here), looks)
+            drawn += _gain(figures, mode, figure_data.final(more), looks)
             drawn += _size(figures, mode, here)
             drawn += _course(figures, mode, here)
         return drawn
@@ -95,7 +96,9 @@ def _accuracy(
 ) -> Iterator[FigureFile]:
     if not means:
         return
-    sheet = _Sheet(means, lambda part: curves.over_shots(part, means, looks), "test accuracy (%)")
+    sheet = _Sheet(
+        means, lambda part: figure_data.over_shots(part, means, looks), "test accuracy (%)"
+    )
     caption = (
         "Test accuracy over shots. Bars are 95% intervals over draws, or over pre-training seeds "
         "where a label has several; a point without a bar is a single value."
@@ -110,7 +113,7 @@ def _gain(
         return
     sheet = _Sheet(
         differences,
-        lambda part: curves.over_shots(part, differences, looks),
+        lambda part: figure_data.over_shots(part, differences, looks),
         "gain over scratch (points)",
         zero=True,
     )
@@ -123,8 +126,8 @@ def _gain(
 
 def _size(folder: Path, mode: str, means: Sequence[Average]) -> Iterator[FigureFile]:
     caption = "Test accuracy over the number of pre-training samples, with 95% intervals."
-    for name, part in curves.series(means).items():
-        sheet = _sized(part, curves.samples, "pre-training samples")
+    for name, part in figure_data.series(means).items():
+        sheet = _sized(part, figure_data.samples, "pre-training samples")
         title = f"Accuracy over pre-training size: {name} ({mode})"
         yield _save(sheet, folder / f"size_{mode}_{_slug(name)}", title, caption)
 
@@ -135,19 +138,19 @@ def _course(folder: Path, mode: str, means: Sequence[Average]) -> Iterator[Figur
         "intervals; the last point is its end. A snapshot is taken before the learning rate has "
         "come down, so a run that was meant to end there may be better."
     )
-    for name, part in curves.courses(means).items():
-        sheet = _sized(part, curves.samples_seen, "samples seen")
+    for name, part in figure_data.courses(means).items():
+        sheet = _sized(part, figure_data.samples_seen, "samples seen")
         title = f"Accuracy over samples seen: {name} ({mode})"
         yield _save(sheet, folder / f"seen_{mode}_{_slug(name)}", title, caption)
 
 
-def _sized(means: Sequence[Average], size: curves.Size, xlabel: str) -> _Sheet:
+def _sized(means: Sequence[Average], size: figure_data.Size, xlabel: str) -> _Sheet:
     return _Sheet(
         means,
-        lambda part: curves.over_size(part, means, size),
+        lambda part: figure_data.over_size(part, means, size),
         "test accuracy (%)",
         xlabel=xlabel,
-        sizes=curves.sizes(means, size),
+        sizes=figure_data.sizes(means, size),
     )
 
 
@@ -196,7 +199,7 @@ def _panel(axes: "Axes", sheet: _Sheet, name: str) -> None:
         axes.set_xticks([], minor=True)
         axes.margins(x=0.08)
     else:
-        shots = curves.shot_axis(sheet.averages)
+        shots = figure_data.shot_axis(sheet.averages)
         axes.set_xticks(range(len(shots)), shots)
         axes.set_xlim(-0.4, len(shots) - 0.6)
 

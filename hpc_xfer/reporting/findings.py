@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpc_xfer import tables
-from hpc_xfer.averages import MEAN, Average, read_scores
-from hpc_xfer.curves import shot_axis, shots_text
-from hpc_xfer.gains import paired_differences
+from hpc_xfer.reporting.figure_data import shot_axis, shots_text
+from hpc_xfer.results import csv_files
+from hpc_xfer.results.averages import MEAN, Average, read_scores
+from hpc_xfer.results.paired_differences import paired_differences
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from hpc_xfer.collect import Collected
+    from hpc_xfer.results.collect_tables import Collected
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,9 @@ def show(console: "Console", collected: "Collected") -> None:
     averages = collected.averages
     for matrix in main_matrices(averages):
         console.print(answer_table(matrix))
-    differences = paired_differences(read_scores(tables.read(collected.files["cells"])), averages)
+    differences = paired_differences(
+        read_scores(csv_files.read(collected.files["cells"])), averages
+    )
     for sentence in sentences(averages, differences):
         console.print(sentence, markup=False)
     if gap := collected.cells - collected.cells_complete:

@@ -6,7 +6,7 @@ difference is taken draw by draw, which removes the luck of the draw from it.
 
 from collections.abc import Sequence
 
-from hpc_xfer.averages import (
+from hpc_xfer.results.averages import (
     MEAN,
     Average,
     EncoderInfo,
@@ -19,7 +19,7 @@ from hpc_xfer.averages import (
     spread,
     values,
 )
-from hpc_xfer.intervals import Interval, interval
+from hpc_xfer.results.intervals import Interval, interval
 
 
 def paired_differences(scores: Sequence[Score], averages: Sequence[Average]) -> list[Average]:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hpc_xfer.intervals import Interval, interval
-from hpc_xfer.tables import Row, fixed, number
+from hpc_xfer.results.csv_files import Row, fixed, number
+from hpc_xfer.results.intervals import Interval, interval
 
 Over = Literal["draws", "seeds"]
 Values = dict[tuple[str, str], float]  # (seed, draw) -> share

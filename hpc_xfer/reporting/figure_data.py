@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpc_xfer.averages import Average, EncoderInfo
+from hpc_xfer.results.averages import Average, EncoderInfo
 from hpc_xfer.study.labels import short_count, without_snapshot
 
 Style = dict[str, Any]  # keyword arguments of a line
