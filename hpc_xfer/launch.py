@@ -9,18 +9,18 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hpc_xfer import cli, jobs, submit
+from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
+from hpc_xfer.scheduling import job_preview, retry_policy, submit
+from hpc_xfer.scheduling.retry_policy import failed_for_good, without_descendants
 from hpc_xfer.slurm.sbatch import is_installed
-from hpc_xfer.store import failures, launched_study, submission_ledger
+from hpc_xfer.store import launched_study, submission_ledger
 from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, plan_summary, preflight, rehearsal, study_file
-from hpc_xfer.study.plan import Plan
-from hpc_xfer.system import atomic_files, provenance, terminal
+from hpc_xfer.system import provenance, terminal
 
 if TYPE_CHECKING:
-    from hpc_xfer.local import PoolResult
+    from hpc_xfer.execution.local_pool import PoolResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if args.by_hand:
         launched_study.prepare(asked, launched.plan, store)
-        print("\n".join(jobs.by_hand(launched, done)))
+        print("\n".join(job_preview.by_hand(launched, done)))
         return 0
     if args.dry_run:
         return _show(launched, done, on, args.json)
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> int:
     """The plan and, for Slurm, what would be handed to it."""
-    coming = jobs.jobs_to_come(launched, done) if on == "slurm" else []
+    coming = job_preview.jobs_to_come(launched, done) if on == "slurm" else []
     if as_json:
         told = plan_summary.as_json(launched.study, launched.plan, done)
         print(json.dumps({**told, "on": on, "jobs": [job.as_json() for job in coming]}, indent=2))
@@ -63,15 +63,15 @@ def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> in
     console = terminal.console()
     console.print(plan_summary.render(launched.study, launched.plan, done))
     if coming:
-        console.print(jobs.render(coming))
+        console.print(job_preview.render(coming))
     return 0
 
 
 def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
     """Hand in what is missing, and go: the study finishes by itself."""
-    from hpc_xfer.local import PoolResult
+    from hpc_xfer.execution.local_pool import PoolResult
 
-    retry: submit.Retry = "all" if args.retry_failed else "launch"
+    retry: retry_policy.Retry = "all" if args.retry_failed else "launch"
     submitted = submit.submit_missing(launched, retry, lambda line: print(line, file=sys.stderr))
     if submitted.over and not submitted.given_up and _is_reported(launched):
         if args.json:
@@ -110,13 +110,13 @@ def _is_reported(launched: LaunchedStudy) -> bool:
 
 
 def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> int:
-    from hpc_xfer.local import LocalPool, PoolResult
+    from hpc_xfer.execution.local_pool import LocalPool, PoolResult
 
     whole, store = launched.plan, launched.store
-    left_out = {} if args.retry_failed else _failed_for_good(whole, store, done)
+    left_out = {} if args.retry_failed else failed_for_good(whole, store, done)
     for run_id, message in left_out.items():
         print(f"left out: {run_id} failed before ({message}); --retry-failed", file=sys.stderr)
-    todo = _without_descendants(whole.without(done), set(left_out))
+    todo = without_descendants(whole.without(done), set(left_out))
     outcome = PoolResult()
     if todo.runs:
         outcome = LocalPool(launched, todo, done, args.jobs).run()
@@ -157,21 +157,6 @@ def _result(
         "blocked": sorted(outcome.blocked), "interrupted": outcome.interrupted,
         "report": str(folder.report), "summary": str(folder.summary),
     }  # fmt: skip
-
-
-def _failed_for_good(whole: Plan, store: Store, done: set[str]) -> dict[str, str]:
-    """Runs whose failure another attempt alone would not heal."""
-    found = {}
-    for run in whole.runs:
-        error = atomic_files.read_json(store.run(run.id).error) if run.id not in done else None
-        if isinstance(error, dict) and error.get("class") not in failures.TRANSIENT:
-            found[run.id] = f"{error.get('class')}: {error.get('message')}"
-    return found
-
-
-def _without_descendants(todo: Plan, gone: set[str]) -> Plan:
-    blocked = {run.id for run in todo.runs if any(parent.id in gone for parent in run.parents)}
-    return todo.without(gone | blocked)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

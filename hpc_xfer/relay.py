@@ -10,12 +10,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpc_xfer import cli, submit
+from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
-from hpc_xfer.handed import SubmitReport
 from hpc_xfer.reporting import report_page
 from hpc_xfer.results import collect_tables
+from hpc_xfer.scheduling import submit
+from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import launched_study
 from hpc_xfer.store.launched_study import LaunchedStudy

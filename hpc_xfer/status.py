@@ -11,11 +11,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hpc_xfer import board, cli, explain, remaining
+from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import StudyError
-from hpc_xfer.situations import RunStatus
-from hpc_xfer.standing import StudySnapshot, take_snapshot
+from hpc_xfer.monitoring import eta, explain, status_tables
+from hpc_xfer.monitoring.snapshot import StudySnapshot, take_snapshot
+from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.store import launched_study
 from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, study_file
@@ -25,7 +26,7 @@ from hpc_xfer.system import terminal
 
 def as_json(snapshot: StudySnapshot) -> dict[str, Any]:
     """For scripts: every run by its id."""
-    left = remaining.forecast(snapshot.plan, snapshot.now)
+    left = eta.forecast(snapshot.plan, snapshot.now)
     return {
         "schema": 1,
         "study": snapshot.name,
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps(as_json(snapshot), indent=2))
     else:
-        terminal.console().print(board.render(snapshot))
+        terminal.console().print(status_tables.render(snapshot))
     return 1 if snapshot.counts["failed"] else 0
 
 
@@ -89,7 +90,7 @@ def _watch(whole: Plan, store: Store, name: str, every: float) -> int:
     with Live(console=terminal.console(), auto_refresh=False) as live:
         while True:
             snapshot = take_snapshot(whole, store, name)
-            live.update(board.render(snapshot), refresh=True)
+            live.update(status_tables.render(snapshot), refresh=True)
             if not any(each.live for each in snapshot.now.values()) and snapshot.relay is None:
                 return 1 if snapshot.counts["failed"] else 0
             time.sleep(every)  # politely: each look is a question to Slurm

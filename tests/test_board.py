@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer import board
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
-from hpc_xfer.situations import RunStatus
+from hpc_xfer.monitoring import status_tables
+from hpc_xfer.monitoring.snapshot import StudySnapshot
+from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
-from hpc_xfer.standing import StudySnapshot
 from hpc_xfer.store import submission_ledger
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Submission
@@ -85,7 +85,7 @@ failed: nan: 1 (the loss was not finite; a lower learning rate helps)
 
 
 def test_a_study_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.console().print(board.render(seen(tmp_path)))
+    terminal.console().print(status_tables.render(seen(tmp_path)))
     shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
     assert shown == SHOWN
 
@@ -97,6 +97,6 @@ def test_a_study_that_is_over_tells_where_its_report_is(
     report = whole.store.study("s").report
     report.parent.mkdir(parents=True)
     report.touch()
-    terminal.console().print(board.render(whole), soft_wrap=True)
+    terminal.console().print(status_tables.render(whole), soft_wrap=True)
     last = capsys.readouterr().out.rstrip().splitlines()[-2:]
     assert last == ["7 runs: 7 done", f"report: {report}"]

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from hpc_xfer.config.site import load_site
-from hpc_xfer.orders import request_of
+from hpc_xfer.scheduling.job_requests import request_of
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.sbatch import submit_job
 from hpc_xfer.store.launched_study import LaunchedStudy

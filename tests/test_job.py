@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer.job import STOPPED
+from hpc_xfer.execution.supervisor import STOPPED
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import failures, heartbeat, run_claims, submission_ledger
 from hpc_xfer.store.paths import RunDir

@@ -5,8 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from hpc_xfer import jobs
 from hpc_xfer.config.site import Site
+from hpc_xfer.scheduling import job_preview
 from hpc_xfer.store import launched_study
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.store import Store
@@ -24,7 +24,7 @@ def dependencies(tmp_path: Path, command: Command, answer: str, **more: object) 
     launched = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
     launched_study.prepare(asked, launched.plan, store)
     command("sbatch", f'echo "$*" >> {log}; echo "{answer}"'.replace("N", f"$(wc -l < {log})"))
-    lines = "\n".join(jobs.by_hand(launched, set()))
+    lines = "\n".join(job_preview.by_hand(launched, set()))
     subprocess.run(["bash", "-ec", lines], check=True, capture_output=True)
     found = (re.search(r"--dependency=(\S+)", line) for line in log.read_text().splitlines())
     return [each[1] if each else "" for each in found]

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from hpc_xfer import jobs
 from hpc_xfer.config.site import Site
+from hpc_xfer.scheduling import job_preview
 from hpc_xfer.store import launched_study
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.store import Store
@@ -28,6 +28,8 @@ def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> N
     launched_study.prepare(asked, launched.plan, store)
     links = sorted(link.name for link in store.study("long").tensorboard.iterdir())
     assert len(links) == 2 and all(link.startswith("clip-sans-100-caption") for link in links)
-    names = [job.name for job in jobs.jobs_to_come(launched, set()) if job.name.startswith("pre.")]
+    names = [
+        job.name for job in job_preview.jobs_to_come(launched, set()) if job.name.startswith("pre.")
+    ]
     assert len({name.split(".")[1] for name in names}) == 2
     assert all(len(name) < 120 for name in [*links, *names])

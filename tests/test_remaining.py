@@ -3,10 +3,10 @@
 import time
 from dataclasses import replace
 
-from hpc_xfer import board, remaining
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
-from hpc_xfer.remaining import forecast
-from hpc_xfer.situations import RunStatus
+from hpc_xfer.monitoring import eta, status_tables
+from hpc_xfer.monitoring.eta import forecast
+from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.store.submission_ledger import Element, Submission
 from hpc_xfer.study.plan import Plan
 from tests import tiny
@@ -21,7 +21,7 @@ WAITS, FAILED = RunStatus("pending", "Priority"), RunStatus("failed", "nan")
 GROUP = ("digits", "5")
 
 
-def at(*situations: RunStatus) -> remaining.TimeLeft:
+def at(*situations: RunStatus) -> eta.TimeLeft:
     return forecast(PLAN, {run.id: each for run, each in zip(PLAN.runs, situations, strict=True)})
 
 
@@ -67,11 +67,11 @@ def test_what_failed_is_not_waited_for() -> None:
 
 def test_time_that_passed_since_a_run_spoke_is_taken_off() -> None:
     beat = {"eta_seconds": 100, "time": time.time() - 30}
-    assert round(remaining.of_beat(beat) or 0) == 70
-    assert remaining.of_beat({**beat, "time": 0.0}) == 0
-    assert remaining.of_beat({"step": 0, "time": 0.0}) is None
+    assert round(eta.of_beat(beat) or 0) == 70
+    assert eta.of_beat({**beat, "time": 0.0}) == 0
+    assert eta.of_beat({"step": 0, "time": 0.0}) is None
 
 
 def test_durations_are_told_as_people_do() -> None:
-    told = [board.duration(seconds) for seconds in (5, 90, 7200, 200_000)]
+    told = [status_tables.duration(seconds) for seconds in (5, 90, 7200, 200_000)]
     assert told == ["5 s", "2 min", "2.0 h", "2.3 d"]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import situations
 from hpc_xfer.config.resources import Resources
-from hpc_xfer.situations import how_it_ended
+from hpc_xfer.scheduling import run_states
+from hpc_xfer.scheduling.run_states import how_it_ended
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.store import failures, run_claims, submission_ledger
 from hpc_xfer.store.store import Store
@@ -43,7 +43,7 @@ def book(tmp_path: Path, command: Command) -> Ledger:
 
 
 def seen(book: Ledger, *lines: QueueLine) -> list[tuple[str, str]]:
-    now = situations.survey(PLAN, book.store, book, Queue({line.job: line for line in lines}))
+    now = run_states.survey(PLAN, book.store, book, Queue({line.job: line for line in lines}))
     return [(now[run.id].state, now[run.id].why) for run in PLAN.runs]
 
 
@@ -107,9 +107,9 @@ def test_a_run_that_failed_is_held_while_its_job_is_there(
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     run_claims.take(folder)
     failures.write(folder, "killed", "signal 9", node="n1")
-    now = situations.survey(PLAN, book.store, book, Queue({"12": line("12", "RUNNING")}))
+    now = run_states.survey(PLAN, book.store, book, Queue({"12": line("12", "RUNNING")}))
     assert (now[PARENT.id].state, now[PARENT.id].held) == ("failed", True)
-    now = situations.survey(PLAN, book.store, book, Queue({"12": line("12", "FAILED")}))
+    now = run_states.survey(PLAN, book.store, book, Queue({"12": line("12", "FAILED")}))
     assert (now[PARENT.id].state, now[PARENT.id].held) == ("failed", False)
 
 
@@ -139,7 +139,7 @@ def test_an_error_from_before_the_last_submission_says_nothing_of_it(book: Ledge
 
 
 def test_nothing_is_called_lost_while_slurm_is_silent(book: Ledger) -> None:
-    now = situations.survey(PLAN, book.store, book, None)
+    now = run_states.survey(PLAN, book.store, book, None)
     assert {each.state for each in now.values()} == {"pending"}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from hpc_xfer.config.site import RelayPlace, Slurm, load_site
 from hpc_xfer.errors import SlurmError, SubmitLimit
-from hpc_xfer.situations import how_it_ended
+from hpc_xfer.scheduling.run_states import how_it_ended
 from hpc_xfer.slurm import parsing
 from hpc_xfer.slurm.batch_script import log_path, script_text
 from hpc_xfer.slurm.control import cancel_jobs

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.config.site import Site, Slurm
-from hpc_xfer.job import STOPPED, Supervisor, _Signals
+from hpc_xfer.execution.supervisor import STOPPED, Supervisor, _Signals
+from hpc_xfer.execution.worker_process import WorkerProcess
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import failures
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.watch import WorkerProcess
 from tests import tiny
 
 RUN = tiny.pretraining("scratch")

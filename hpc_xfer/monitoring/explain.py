@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from hpc_xfer.errors import StudyError
+from hpc_xfer.monitoring.snapshot import StudySnapshot
 from hpc_xfer.slurm.batch_script import log_path
-from hpc_xfer.standing import StudySnapshot
 from hpc_xfer.store import failures
 from hpc_xfer.store.submission_ledger import Submission
 from hpc_xfer.study.labels import run_title

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hpc_xfer import remaining
-from hpc_xfer.remaining import TimeLeft
-from hpc_xfer.situations import STATES, RunStatus
-from hpc_xfer.standing import StudySnapshot
+from hpc_xfer.monitoring import eta
+from hpc_xfer.monitoring.eta import TimeLeft
+from hpc_xfer.monitoring.snapshot import StudySnapshot
+from hpc_xfer.scheduling.run_states import STATES, RunStatus
 from hpc_xfer.store import failures
 from hpc_xfer.study.labels import run_title
 from hpc_xfer.study.plan import Run
@@ -26,7 +26,7 @@ def render(snapshot: StudySnapshot) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    left = remaining.forecast(snapshot.plan, snapshot.now)
+    left = eta.forecast(snapshot.plan, snapshot.now)
     parts: list[RenderableType] = [_pretrain_table(snapshot)]
     if snapshot.plan.of("finetune"):
         parts.append(_finetune_table(snapshot, left))
@@ -57,7 +57,7 @@ def _speed(each: RunStatus) -> list[str]:
     if each.state != "running" or "total" not in beat:
         return [""] * 4
     wait = f"{100 * beat.get('data_wait', 0):.0f}%"
-    left = remaining.of_beat(beat)
+    left = eta.of_beat(beat)
     return [
         f"{beat['step']:,}/{beat['total']:,}",
         f"{beat['samples_per_second']:,.0f}",
@@ -77,9 +77,9 @@ def duration(seconds: float) -> str:
 
 def _finetune_table(snapshot: StudySnapshot, left: TimeLeft) -> "Table":
     table = _table("fine-tuning", ("data set",), right=("shots", "runs", *STATES, "to go"))
-    groups: dict[remaining.Group, Counter[str]] = {}
+    groups: dict[eta.Group, Counter[str]] = {}
     for run in snapshot.plan.of("finetune"):
-        group = remaining.group_of(run)
+        group = eta.group_of(run)
         groups.setdefault(group, Counter())[snapshot.now[run.id].state] += 1
     for group, found in groups.items():
         cells = [f"{found[state]:,}" if found[state] else "" for state in STATES]

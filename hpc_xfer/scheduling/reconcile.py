@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.situations import RunStatus
+from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.control import cancel_jobs, release_jobs
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue, current_user

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hpc_xfer
-from hpc_xfer.orders import relay_request, request_of
+from hpc_xfer.scheduling.job_requests import relay_request, request_of
 from hpc_xfer.slurm.batch_script import sbatch_flags, script_text
 from hpc_xfer.slurm.request import Limits
 from hpc_xfer.store.launched_study import LaunchedStudy

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from hpc_xfer import workers
 from hpc_xfer.config.recipes import Trained
-from hpc_xfer.display import Display
+from hpc_xfer.execution import worker_process
+from hpc_xfer.execution.progress_display import Display
+from hpc_xfer.execution.worker_process import Worker
 from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.system import atomic_files, machine
-from hpc_xfer.workers import Worker
 
 _TICK_SECONDS = 0.5  # between looks at progress files, held runs and signals
 _GRACE_SECONDS = 60  # for checkpoints after a stop; then kill
@@ -158,7 +158,7 @@ class LocalPool:
         log = self.store.study(self.study).logs / f"local-{os.getpid()}-{self.started}.log"
         attempt = f"{os.getpid()}-{self.started}"
         name = self.names[pack.id] if pack else None
-        worker = workers.start(command, log, attempt, size, own, name, kept)
+        worker = worker_process.start(command, log, attempt, size, own, name, kept)
         self.workers.append(worker)
         worker.listen(lambda event: self.events.put((worker, event)))
         return worker

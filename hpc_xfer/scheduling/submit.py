@@ -11,15 +11,16 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Any
 
-from hpc_xfer import reconcile, situations
 from hpc_xfer.errors import SlurmError, SubmitLimit
-from hpc_xfer.handed import SubmitReport
-from hpc_xfer.lanes import ConcurrencyLimit
-from hpc_xfer.orders import relay_request, request_of
-from hpc_xfer.reconcile import Say
-from hpc_xfer.situations import RunStatus
+from hpc_xfer.scheduling import reconcile, run_states
+from hpc_xfer.scheduling.concurrency_limit import ConcurrencyLimit
+from hpc_xfer.scheduling.job_requests import relay_request, request_of
+from hpc_xfer.scheduling.reconcile import Say
+from hpc_xfer.scheduling.retry_policy import Retry
+from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.limits import submit_limits
 from hpc_xfer.slurm.parsing import Queue, QueueLine
@@ -35,9 +36,6 @@ from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.system import provenance
 
-# relay: what failed for passing reasons, a few times; launch: again, now that a person asks;
-# all: whatever failed (--retry-failed).
-Retry = Literal["relay", "launch", "all"]
 _REFUSALS = 3  # in a row, with nothing taken: then it is the site file, not a batch
 _FULL_MINUTES = 10  # until the relay looks again, where the queue is full of other jobs
 
@@ -62,7 +60,7 @@ def submit_missing(launched: LaunchedStudy, retry: Retry, say: Say) -> SubmitRep
         if retry != "relay":
             _begin(launched, ledger)
         queue = reconcile.release_held(reconcile.resolve_intents(ledger, lease, say), ledger, say)
-        now, queue = situations.with_accounting(launched.plan, launched.store, ledger, queue)
+        now, queue = run_states.with_accounting(launched.plan, launched.store, ledger, queue)
         lease.renew()
         reconcile.record_lost(launched, ledger, queue, now)
         return Submitter(launched, retry, ledger, queue, now, lease, say).submit()

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hpc_xfer import situations
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.situations import STATES, RunStatus
+from hpc_xfer.scheduling import run_states
+from hpc_xfer.scheduling.run_states import STATES, RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store import submission_ledger
@@ -49,9 +49,9 @@ def take_snapshot(whole: Plan, store: Store, name: str) -> StudySnapshot:
     ledger = submission_ledger.read(store)
     queue, silence = _queue(ledger)
     if queue is None:
-        now = situations.survey(whole, store, ledger, None)
+        now = run_states.survey(whole, store, ledger, None)
     else:
-        now, queue = situations.with_accounting(whole, store, ledger, queue)
+        now, queue = run_states.with_accounting(whole, store, ledger, queue)
     labels = pretrain_labels(whole.of("pretrain"))
     return StudySnapshot(name, whole, store, ledger, queue, silence, now, labels)
 

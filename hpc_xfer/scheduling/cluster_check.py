@@ -1,0 +1,256 @@
+"""Check a cluster before a study: limits, disk, and one short job per kind of resource."""
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpc_xfer.config.node_layout import spread_over_nodes
+from hpc_xfer.scheduling.job_requests import command_of, relay_request, request_of
+from hpc_xfer.slurm.batch_script import log_path
+from hpc_xfer.slurm.control import cancel_jobs
+from hpc_xfer.slurm.limits import submit_limits
+from hpc_xfer.slurm.queue import current_queue
+from hpc_xfer.slurm.request import Request
+from hpc_xfer.slurm.sbatch import refusal_of, submit_job
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.study import job_arrays, plan_summary
+from hpc_xfer.system import atomic_files, provenance
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_MINUTES = 10.0  # that a check may last once it runs
+_POLL_SECONDS = 2.0
+_SLOW = 1.0  # GB/s of an all-reduce; below, gradients hold up every step of a large model
+_PACKAGES_APART = ("torch", "open_clip_torch", "numpy", "python")
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One line of the answer."""
+
+    what: str
+    well: bool
+    found: str
+    advice: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class _Check:
+    """A job that looks around with the resources of one kind of run."""
+
+    kind: str
+    real: Request  # the longest job of that kind
+    request: Request
+    out: Path
+
+
+def examine(launched: LaunchedStudy, minutes: float) -> Iterator[CheckResult]:
+    """Verdicts as they come: what Slurm says at once, then what the jobs find.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    yield from _limits(launched)
+    yield _disk(launched)
+    checks = list(_checks(launched))
+    accepted = []
+    for check in checks:
+        words = refusal_of(check.real, launched.site.slurm)
+        yield _accepted(check.kind, check.real, words)
+        if words is None:
+            accepted.append(check)
+    relay = relay_request(launched, 1)
+    yield _accepted("relay", relay, refusal_of(relay, launched.site.slurm))
+    yield from _on_nodes(launched, accepted, minutes)
+
+
+def _limits(launched: LaunchedStudy) -> Iterator[CheckResult]:
+    limits = submit_limits(launched.site.slurm, current_queue())
+    room = "no limit known" if limits.room is None else f"{limits.room:,} more fit"
+    yield CheckResult(
+        "queue", limits.room is None or limits.room > 1,
+        f"arrays of up to {limits.array:,} elements; {room}",
+        "wait until jobs of yours have ended; the relay submits what does not fit at once",
+    )  # fmt: skip
+    if not launched.site.slurm.jobs_may_submit:
+        yield CheckResult("relay", True, "jobs may not submit jobs: launch again for what is left")
+
+
+def _disk(launched: LaunchedStudy) -> CheckResult:
+    launched.store.open()
+    need = plan_summary.disk_bytes(launched.plan.without(launched.store.done(launched.plan)))
+    free = shutil.disk_usage(launched.store.root).free
+    found = f"{plan_summary.size(free)} free"
+    if need is not None:
+        found += f", {plan_summary.size(need)} needed"
+    well = need is None or free > need
+    return CheckResult("disk of the store", well, found, "free space, or choose another --store")
+
+
+def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
+    folder = launched.store.study(launched.study.name)
+    now = time.strftime("%Y%m%d-%H%M%S")
+    for number, (kind, real) in enumerate(_longest(launched).items(), 1):
+        out = folder.doctor / f"{kind}-{now}.json"
+        more = ["--grid", str(launched.study.path.resolve()), "--out", str(out.resolve())]
+        yield _Check(
+            kind,
+            real,
+            Request(
+                name=f"check.{kind}.{launched.study.name}.{launched.store.tag}.{number}",
+                command=command_of(launched, "tasks.checkup", *more),
+                logs=folder.logs,
+                minutes=min(_MINUTES, real.minutes),
+                tasks=real.tasks,
+            ),
+            out,
+        )
+
+
+def _longest(launched: LaunchedStudy) -> dict[str, Request]:
+    """Per kind of run the job that asks for most: what Slurm takes of it, it takes of all."""
+    found: dict[str, Request] = {}
+    for batch in job_arrays.cut_into_arrays(launched.plan):
+        request = replace(request_of(launched, batch, 1), array=None)
+        before = found.get(batch.kind)
+        if before is None or _size(request) > _size(before):
+            found[batch.kind] = request
+    return found
+
+
+def _size(request: Request) -> tuple[int, float]:
+    return request.tasks, request.minutes
+
+
+def _accepted(kind: str, request: Request, words: str | None) -> CheckResult:
+    size = f"{request.tasks} process{'es' if request.tasks > 1 else ''}"
+    told = f"{size} for {request.minutes:g} min accepted"
+    return CheckResult(
+        f"{kind} jobs", words is None, told if words is None else words,
+        "correct partition, account, qos, GPUs, memory or time in the site file",
+    )  # fmt: skip
+
+
+def _on_nodes(
+    launched: LaunchedStudy, checks: Sequence[_Check], minutes: float
+) -> Iterator[CheckResult]:
+    """Submit the checks, wait for what they write, and judge it; nothing stays in the queue."""
+    waiting: dict[str, _Check] = {}
+    try:
+        for check in checks:
+            check.out.parent.mkdir(parents=True, exist_ok=True)
+            waiting[submit_job(check.request, launched.site.slurm)] = check
+        end = time.monotonic() + 60 * minutes
+        while waiting and time.monotonic() < end:
+            lines = current_queue().lines
+            for job, check in list(waiting.items()):
+                line = lines.get(job)
+                if line is not None and line.live:
+                    continue
+                found = atomic_files.read_json(check.out)
+                if found is None:
+                    yield _died(launched, check, job)
+                else:
+                    yield from _judged(launched, check, found)
+                del waiting[job]
+            if waiting:
+                time.sleep(_POLL_SECONDS)  # each look is a question to Slurm
+        lines = current_queue().lines
+        for job, check in waiting.items():
+            reason = lines[job].reason if job in lines else "unknown"
+            advice = "try again later, or with a longer --wait; see squeue --start"
+            waited = f"did not begin within {minutes:g} min ({reason})"
+            yield CheckResult(f"{check.kind} node", False, waited, advice)
+    finally:
+        cancel_jobs(list(waiting))
+
+
+def _died(launched: LaunchedStudy, check: _Check, job: str) -> CheckResult:
+    log = log_path(launched.store.study(launched.study.name).logs, job)
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    said = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
+    return CheckResult(
+        f"{check.kind} node", False, f"the check ended without a result: {said or 'no output'}",
+        f"see {log}; the site's `setup` lines prepare the environment of jobs",
+    )  # fmt: skip
+
+
+def _judged(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iterator[CheckResult]:
+    kind, node = check.kind, found["node"] or found["host"]
+    yield _environment(f"{kind} environment", found, node)
+    yield from _gpus(launched, check, found)
+    for what, complaint in found["data"].items():
+        advice = "make it readable from compute nodes, or correct the site file"
+        yield CheckResult(f"{kind}: {what}", not complaint, complaint or "opens there", advice)
+    yield _temporary(launched, f"{kind} TMPDIR", found)
+    speed = found["all_reduce_gigabytes_per_second"]
+    if speed is not None:
+        yield CheckResult(
+            f"{kind} all-reduce", speed > _SLOW or not found["gpus"],
+            f"{found['ranks']} ranks, {speed:.2f} GB/s each",
+            "slow for GPUs: set NCCL_SOCKET_IFNAME or NCCL_IB_HCA in the site's `environment`",
+        )  # fmt: skip
+
+
+def _temporary(launched: LaunchedStudy, what: str, found: dict[str, Any]) -> CheckResult:
+    """Slurm replaces a TMPDIR that is not there."""
+    asked, there, free = launched.site.slurm.scratch, found["temporary"], found["temporary_free"]
+    if asked and "$" not in asked and asked != there:
+        told, well = f"{asked} is not there; Slurm set it to {there}", False
+    elif free is None:
+        told, well = f"{there} is not there", False
+    else:
+        told, well = f"{there}: {plan_summary.size(free)} free", True
+    return CheckResult(what, well, told, "correct `scratch` in the site file")
+
+
+def _environment(what: str, found: dict[str, Any], node: str) -> CheckResult:
+    """The same packages and the same code as here."""
+    here = {"packages": provenance.packages(), "code": provenance.code()}
+    apart = [
+        f"{name} {found['packages'].get(name)} there, {here['packages'].get(name)} here"
+        for name in _PACKAGES_APART
+        if found["packages"].get(name) != here["packages"].get(name)
+    ]
+    if found["code"] != here["code"]:
+        apart.append("another version of hpc_xfer")
+    return CheckResult(
+        what, not apart, f"{node}: " + ("; ".join(apart) or "as on this machine"),
+        "use one environment on a shared file system; see `setup` in the site file",
+    )  # fmt: skip
+
+
+def _gpus(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iterator[CheckResult]:
+    if launched.site.slurm.gpu_option == "none":
+        return
+    names = found["gpus"]
+    _, each = spread_over_nodes(check.request.tasks, launched.site.slurm.gpus_per_node)
+    enough = len(names) >= (1 if launched.site.slurm.gpu_option == "gpus-per-task" else each)
+    told = f"{len(names)} visible to a process" + (f": {names[0]}" if names else "")
+    advice = "choose another `gpu_option` in the site file, or a torch that fits the driver"
+    yield CheckResult(f"{check.kind} GPUs", enough, told, advice)
+
+
+def render(verdicts: Sequence[CheckResult]) -> "RenderableType":
+    """A table, and what to do about what is not well."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("", "what", "found"):
+        table.add_column(name)
+    for each in verdicts:
+        mark = Text("ok", style="green") if each.well else Text("BAD", style="bold red")
+        table.add_row(mark, each.what, Text(each.found))
+    bad = [each for each in verdicts if not each.well]
+    told = [Text(f"{each.what}: {each.advice}") for each in bad]
+    last = "ready to launch" if not bad else f"{len(bad)} of {len(verdicts)} are not well:"
+    return Group(table, Text(last, style="bold"), *told)
