@@ -19,16 +19,16 @@ import torch
 
 from benchmarks import table
 from benchmarks.table import Row
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.models import encoders
+from hpc_xfer.compute.pretraining.task import objective_of
+from hpc_xfer.compute.training.checkpoint import Checkpoints
+from hpc_xfer.compute.training.optimizer import adamw
+from hpc_xfer.compute.training.step import Schedule, Stepper
 from hpc_xfer.config.recipes import Clip
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.store import run_claims
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.tasks.pretrain import objective_of
-from hpc_xfer.training import encoders
-from hpc_xfer.training.checkpoint import Checkpoints
-from hpc_xfer.training.distributed import World
-from hpc_xfer.training.schedule import adamw
-from hpc_xfer.training.step import Schedule, Stepper
 
 
 def rows(args: Namespace) -> Iterator[Row]:

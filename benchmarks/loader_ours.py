@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from benchmarks import sides
+from hpc_xfer.compute.images import color_jitter
+from hpc_xfer.compute.models import encoders
+from hpc_xfer.compute.pretraining.batches import TrainBatches
+from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
+from hpc_xfer.compute.training.data_loader import BatchLoader
 from hpc_xfer.config.recipes import Clip, SimCLR
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.data import photometric
-from hpc_xfer.data.pretraining import TrainBatches
-from hpc_xfer.data.sampling import SampleOrder, Subset
-from hpc_xfer.training import encoders
-from hpc_xfer.training.loading import BatchLoader
 
 _ARCH = "RN50"  # whose tokenizer; open_clip's side takes the same
 _ENDLESS = range(1 << 30)
@@ -63,7 +63,7 @@ def colour(size: int, batch: int, seconds: float) -> float:
     rng = np.random.default_rng(0)
     views = torch.from_numpy(rng.integers(0, 256, (2 * batch, 3, size, size), dtype=np.uint8))
     rows = [
-        photometric.draw(rng, recipe.jitter, recipe.gray, recipe.blur, size)
+        color_jitter.draw(rng, recipe.jitter, recipe.gray, recipe.blur, size)
         for _ in range(2 * batch)
     ]
     images, numbers = views.to(device), torch.from_numpy(np.stack(rows)).to(device)
@@ -72,7 +72,7 @@ def colour(size: int, batch: int, seconds: float) -> float:
 
 def _passes(images: torch.Tensor, numbers: torch.Tensor) -> Generator[None, None, None]:
     while True:
-        photometric.apply(images, numbers)
+        color_jitter.apply(images, numbers)
         if images.is_cuda:
             torch.cuda.synchronize()
         yield

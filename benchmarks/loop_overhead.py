@@ -21,15 +21,15 @@ from torch import Tensor, nn
 
 from benchmarks import table
 from benchmarks.table import Row, progress
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.models import encoders
+from hpc_xfer.compute.pretraining.task import objective_of
+from hpc_xfer.compute.training.loop import LoopOptions, train
+from hpc_xfer.compute.training.optimizer import adamw
+from hpc_xfer.compute.training.step import Schedule
 from hpc_xfer.config.recipes import Arch, Architecture, Clip
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.tasks.pretrain import objective_of
-from hpc_xfer.training import encoders
-from hpc_xfer.training.distributed import World
-from hpc_xfer.training.loop import LoopOptions, train
-from hpc_xfer.training.schedule import adamw
-from hpc_xfer.training.step import Schedule
-from hpc_xfer.training.stop import StopSignal
 
 ROOT = Path(__file__).parent.parent
 

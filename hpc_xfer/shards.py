@@ -4,160 +4,189 @@ python -m hpc_xfer.shards characters sources/
 """
 
 import argparse
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hpc_xfer import shard_call
-from hpc_xfer.cli import exit_with
-from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.errors import StudyError
-from hpc_xfer.system import atomic_files
-from hpc_xfer.system.terminal import shown
+from hpc_xfer.cli import exit_with, parser
+from hpc_xfer.system.machine import cores
 
-if TYPE_CHECKING:  # these load torch
-    from hpc_xfer.data.inputs import Input
-    from hpc_xfer.data.packing import PackResult
-    from hpc_xfer.data.reencoding import Reencoding
+SOURCES = ("sans", "serif", "mono", "symbols")
+_TORCHVISION = "torchvision:"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = shard_call.parse(argv)
+    args = parse(argv)
+    from hpc_xfer.compute.shard_tools import actions  # imports torch; --help needs none
+
     match args.command:
         case "characters":
-            return characters(args)
+            return actions.characters(args)
         case "make":
-            return make(args)
+            return actions.make(args)
         case "index":
-            return index(args)
+            return actions.index(args)
         case _:
-            return check(args)
+            return actions.check(args)
 
 
-def characters(args: argparse.Namespace) -> int:
-    """Render the asked sources, passing over those that are there already."""
-    from hpc_xfer.data.characters import Rendered
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; a wrong call exits with 2.
 
-    made = []
-    for source in dict.fromkeys(args.source):
-        rendered = Rendered(source, args.samples, args.classes, args.size, args.seed)
-        packed = _render(rendered, args.out / source, args.workers)
-        made.append(packed.index)
-        _say(args, f"{packed.index.folder}: {_contents(packed)}")
-    if args.json:
-        print(json.dumps([_facts(found) for found in made], indent=2))
-    return 0
+    `make` gets `torchvision`, the name of a torchvision data set, None for any other source.
+    """
+    top = _parser()
+    args = top.parse_args(argv)
+    if args.command == "make":
+        is_torchvision = args.source.startswith(_TORCHVISION)
+        args.torchvision = args.source.removeprefix(_TORCHVISION) if is_torchvision else None
+        if is_torchvision and args.root is None:
+            top.error(f"{args.source} needs --root DIR, the folder that it was downloaded to")
+    return args
 
 
-def make(args: argparse.Namespace) -> int:
-    """An image folder, a table or a torchvision data set to shuffled shards."""
-    from hpc_xfer.data.packing import PackOptions, pack
-    from hpc_xfer.data.reencoding import QUALITY, Reencoding
+def _parser() -> argparse.ArgumentParser:
+    top = parser(
+        "shards",
+        "Make, index and check tar shards: what pre-training reads.",
+        "python -m hpc_xfer.shards characters sources/",
+    )
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", prog="python -m hpc_xfer.shards"
+    )
 
-    small = None
-    if args.short_side or args.quality:
-        small = Reencoding(args.short_side, args.quality or QUALITY)
-    packing = PackOptions(args.per_shard, args.shard_mb, args.seed, small)
-    with shown("packing") as progress:
-        found = pack(
-            args.out, _input(args, small), packing, args.workers, args.max_broken, progress
+    def command(name: str, description: str, usage: str, example: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=description,
+            description=description,
+            usage=f"%(prog)s {usage}\n\nexample:\n  python -m hpc_xfer.shards {name} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
-    _say(args, f"{args.out}: {_contents(found)}")
-    if args.json:
-        print(json.dumps({**_facts(found.index), "broken": found.broken}, indent=2))
-    return 0
+        sub.add_argument("--json", action="store_true", help="print facts as JSON")
+        sub.add_argument("--workers", type=_positive, default=cores(), help="processes (all cores)")
+        return sub
+
+    _add_characters(
+        command(
+            "characters",
+            "Render printed characters into OUT/<source>/: pre-training data without a download.",
+            "OUT [options]",
+            "sources/ --source sans serif --samples 16000",
+        )
+    )
+    _add_make(
+        command(
+            "make",
+            "Pack images into shuffled shards. SOURCE is a folder SOURCE/CLASS/*, a table (.csv\n"
+            ".tsv .parquet; its paths are relative to it), or torchvision:NAME, such as CIFAR10.\n"
+            "Killed and called again, it goes on.",
+            "SOURCE OUT [options]",
+            "photos/train sources/photos",
+        )
+    )
+    indexing = command(
+        "index",
+        "Count and fingerprint the shards of FOLDER and write index.json beside them.",
+        "FOLDER [options]",
+        "sources/laion",
+    )
+    indexing.add_argument("folder", metavar="FOLDER", type=Path)
+    indexing.add_argument(
+        "--label-key", metavar="KEY", help="labels are under this key of the json (default: in cls)"
+    )
+    checking = command(
+        "check",
+        "Open every shard of FOLDER, decode every image, and list what is broken, with its place.",
+        "FOLDER [options]",
+        "sources/laion",
+    )
+    checking.add_argument("folder", metavar="FOLDER", type=Path)
+    return top
 
 
-def index(args: argparse.Namespace) -> int:
-    """Write index.json beside the shards of a folder."""
-    from hpc_xfer.data.indexing import index_folder
-
-    with shown("indexing") as progress:
-        found = index_folder(args.folder, args.workers, args.label_key, progress)
-    _say(args, f"{args.folder}: {_count(found.index)}")
-    for warning in found.warnings:
-        _say(args, f"warning: {warning}")
-    if args.json:
-        print(json.dumps({**_facts(found.index), "warnings": found.warnings}, indent=2))
-    return 0
+def _add_characters(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("out", metavar="OUT", type=Path)
+    sub.add_argument("--source", nargs="+", choices=SOURCES, default=SOURCES, help="default: all")
+    sub.add_argument("--samples", type=_positive, default=8000, help="of each source (8000)")
+    sub.add_argument("--classes", type=_positive, default=400, help="characters (400)")
+    sub.add_argument("--size", type=_size, default=32, help="pixels, both sides (32)")
+    sub.add_argument("--seed", type=_natural, default=0, help="another seed, other images (0)")
 
 
-def check(args: argparse.Namespace) -> int:
-    """List what is broken in the shards of a folder; 1 if anything is."""
-    from hpc_xfer.data import checking
-
-    with shown("checking") as progress:
-        found = checking.check(args.folder, args.workers, progress)
-    if args.json:
-        print(json.dumps(asdict(found), indent=2))
-        return 1 if found.problems else 0
-    for problem in found.problems:
-        where = None if problem.offset is None else f"byte {problem.offset:,}"
-        print(": ".join(filter(None, (problem.shard, problem.key, where, problem.what))))
-    if found.notes:
-        print("read, but unusual:", ", ".join(f"{n:,} {what}" for what, n in found.notes.items()))
-    problems = f"{len(found.problems):,} problems" if found.problems else "all is well"
-    print(f"{args.folder}: {found.samples:,} samples, {problems}")
-    return 1 if found.problems else 0
-
-
-def _render(rendered: "Input", folder: Path, workers: int) -> "PackResult":
-    from hpc_xfer.data.packing import MADE, PackOptions, pack, remove_shards
-
-    packing = PackOptions(seed=None)  # they are shuffled already
-    made = atomic_files.read_json(folder / MADE)
-    if isinstance(made, dict) and made.get("call") != packing.call(rendered):
-        if "characters" not in made.get("call", {}).get("input", {"characters": None}):
-            raise StudyError(f"{folder}: holds shards that were not rendered; name another folder")
-        remove_shards(folder)  # rendered otherwise: either can be made again
-    with shown(f"rendering {folder.name}") as progress:
-        return pack(folder, rendered, packing, workers, progress=progress)
+def _add_make(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("source", metavar="SOURCE")
+    sub.add_argument("out", metavar="OUT", type=Path)
+    size = sub.add_mutually_exclusive_group()
+    size.add_argument("--per-shard", type=_positive, default=1000, help="images in a shard (1000)")
+    size.add_argument(
+        "--shard-mb", type=_above_zero, metavar="MB", help="size of a shard, about, instead"
+    )
+    sub.add_argument("--seed", type=_natural, default=0, help="of the shuffle (0)")
+    sub.add_argument(
+        "--short-side",
+        type=_size,
+        metavar="PIXELS",
+        help="re-encode larger images to this; smaller ones stay as they are",
+    )
+    sub.add_argument(
+        "--quality", type=_quality, help="of re-encoded JPEGs (90); alone, re-encodes at full size"
+    )
+    sub.add_argument(
+        "--max-broken", type=_share, default=0.001, metavar="SHARE", help="to leave out (0.001)"
+    )
+    tables = sub.add_argument_group("of a table")
+    tables.add_argument("--image-column", default="image", metavar="NAME", help="paths (image)")
+    tables.add_argument("--caption-column", metavar="NAME", help="captions")
+    tables.add_argument("--label-column", metavar="NAME", help="class numbers, or class names")
+    sets = sub.add_argument_group("of a torchvision data set")
+    sets.add_argument("--root", type=Path, metavar="DIR", help="where it lies")
+    sets.add_argument("--split", default="train", metavar="NAME", help="train, test, ... (train)")
 
 
-def _input(args: argparse.Namespace, small: "Reencoding | None") -> "Input":
-    """What SOURCE means. Each kind is loaded only when it is asked for."""
-    if args.source.startswith(shard_call.TORCHVISION):
-        from hpc_xfer.data.torchvision_sets import TorchvisionSet
-
-        name = args.source.removeprefix(shard_call.TORCHVISION)
-        return TorchvisionSet(name, args.root.absolute(), args.split, small)
-    if args.source.endswith(shard_call.TABLES):
-        from hpc_xfer.data.tables import Columns, Table
-
-        columns = Columns(args.image_column, args.caption_column, args.label_column)
-        return Table(Path(args.source), columns, small)
-    from hpc_xfer.data.inputs import ImageFolder
-
-    return ImageFolder(Path(args.source), small)
+def _natural(text: str) -> int:
+    return _between(0, text)
 
 
-def _say(args: argparse.Namespace, line: str) -> None:
-    if not args.json:
-        print(line)
+def _positive(text: str) -> int:
+    return _between(1, text)
 
 
-def _contents(packed: "PackResult") -> str:
-    broken = f", {packed.broken:,} broken ones left out" if packed.broken else ""
-    return f"{_count(packed.index)}{broken}{'' if packed.fresh else ', made before'}"
+def _size(text: str) -> int:
+    return _between(8, text)  # below this characters are dots
 
 
-def _count(found: ShardIndex) -> str:
-    classes = "" if found.classes is None else f", {len(found.classes):,} classes"
-    return f"{found.samples:,} samples in {len(found.entries):,} shards{classes}"
+def _quality(text: str) -> int:
+    return _between(1, text, 100)
 
 
-def _facts(found: ShardIndex) -> dict[str, object]:
-    return {
-        "folder": str(found.folder),
-        "samples": found.samples,
-        "shards": len(found.entries),
-        "classes": None if found.classes is None else len(found.classes),
-        "fields": list(found.fields),
-        "json_keys": list(found.json_keys),
-        "fingerprint": found.fingerprint,
-    }
+def _between(least: int, text: str, most: int | None = None) -> int:
+    try:
+        value = int(text.replace(",", "").replace("_", ""))
+        if value >= least and (most is None or value <= most):
+            return value
+    except ValueError:
+        pass
+    limits = f"{least} or more" if most is None else f"{least} to {most}"
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {limits}")
+
+
+def _share(text: str) -> float:
+    try:
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
+
+
+def _above_zero(text: str) -> float:
+    try:
+        if 0 < (value := float(text)) < float("inf"):
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
 if __name__ == "__main__":

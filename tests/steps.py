@@ -6,15 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hpc_xfer.compute.distributed.global_batchnorm import synchronise
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.images import color_jitter
+from hpc_xfer.compute.models import encoders
+from hpc_xfer.compute.pretraining.task import objective_of
+from hpc_xfer.compute.shards.sample_order import share
+from hpc_xfer.compute.training.optimizer import adamw
+from hpc_xfer.compute.training.step import Schedule, Stepper
 from hpc_xfer.config.recipes import Architecture, Clip, SimCLR, Supervised, Trained
-from hpc_xfer.data import photometric
-from hpc_xfer.data.sampling import share
-from hpc_xfer.tasks.pretrain import objective_of
-from hpc_xfer.training import encoders
-from hpc_xfer.training.batchnorm import synchronise
-from hpc_xfer.training.distributed import World
-from hpc_xfer.training.schedule import adamw
-from hpc_xfer.training.step import Schedule, Stepper
 from tests import tiny
 
 BATCH = 16
@@ -41,7 +41,7 @@ def global_batch(recipe: Trained) -> dict[str, Tensor]:
     if isinstance(recipe, Clip):
         batch["tokens"] = torch.randint(1, 49408, (BATCH, 8), generator=generator)
     if isinstance(recipe, SimCLR):
-        rows = torch.tensor([1.2, 0.9, 1.1, 0.05, 0, 0.2]).expand(BATCH, 2, photometric.WIDTH)
+        rows = torch.tensor([1.2, 0.9, 1.1, 0.05, 0, 0.2]).expand(BATCH, 2, color_jitter.WIDTH)
         batch["colour"] = rows * torch.rand(rows.shape, generator=generator)
     if isinstance(recipe, Supervised):
         batch["labels"] = torch.randint(CLASSES, (BATCH,), generator=generator)

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpc_xfer.data.characters import SOURCES, Characters, caption, characters, render
+from hpc_xfer.compute.shard_tools.rendered_characters import (
+    SOURCES,
+    Characters,
+    caption,
+    characters,
+    render,
+)
 from hpc_xfer.errors import StudyError
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from hpc_xfer.compute.models import weights_file
+from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.errors import ClaimLost, StoreError
 from hpc_xfer.store import run_claims
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.training import checkpoint
-from hpc_xfer.training.checkpoint import Checkpoints
 from tests import tiny
 
 
@@ -41,7 +41,7 @@ def test_the_newest_is_loaded_and_the_one_before_is_kept(tmp_path: Path) -> None
         assert torch.equal(loaded["objective"]["weights"], torch.arange(100.0) + step)
         assert loaded["objective"]["half"].dtype == torch.bfloat16
     assert names(kept.run) == {"checkpoint.pt", "checkpoint.previous.pt"}
-    before = checkpoint.read(kept.run.previous_checkpoint)
+    before = weights_file.read(kept.run.previous_checkpoint)
     assert before is not None and before["step"] == 2
     kept.discard()
     assert names(kept.run) == set()
@@ -58,7 +58,7 @@ def test_what_killed_attempts_left_half_written_is_swept_away(tmp_path: Path) ->
 def test_no_flipped_byte_goes_unseen(tmp_path: Path) -> None:
     """Either the file is passed over with a warning, or the byte meant nothing."""
     path, rng = tmp_path / "checkpoint.pt", random.Random(0)
-    checkpoint.write(path, state(1))
+    weights_file.write(path, state(1))
     whole = path.read_bytes()
     noticed = 0
     for place in sorted(rng.sample(range(len(whole)), 400)):
@@ -67,7 +67,7 @@ def test_no_flipped_byte_goes_unseen(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            found = checkpoint.read(path)
+            found = weights_file.read(path)
         if found is None:
             noticed += 1
             assert len(caught) == 1 and "is damaged" in str(caught[0].message)
@@ -81,17 +81,17 @@ def test_no_flipped_byte_goes_unseen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.99])
 def test_a_cut_file_is_passed_over(share: float, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    checkpoint.write(path, state(1))
+    weights_file.write(path, state(1))
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.warns(UserWarning, match=r"checkpoint\.pt: is damaged"):
-        assert checkpoint.read(path) is None
+        assert weights_file.read(path) is None
 
 
 def test_what_is_no_checkpoint_runs_no_code(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     torch.save({"step": Path("a pickled class")}, path)
     with pytest.warns(UserWarning, match="is damaged"):
-        assert checkpoint.read(path) is None
+        assert weights_file.read(path) is None
 
 
 def on_a_full_disk(root: Path, size: int) -> None:
@@ -130,9 +130,9 @@ def test_the_next_waits_until_the_one_before_is_on_disk(tmp_path: Path) -> None:
     with owned(tmp_path) as kept:
         for step in (1, 2, 3):
             kept.begin(state(step, 1_000_000))
-            before = checkpoint.read(kept.run.checkpoint)
+            before = weights_file.read(kept.run.checkpoint)
             assert before is None or before["step"] >= step - 1
-    loaded, before = kept.load(), checkpoint.read(kept.run.previous_checkpoint)
+    loaded, before = kept.load(), weights_file.read(kept.run.previous_checkpoint)
     assert loaded is not None and before is not None
     assert (loaded["step"], before["step"]) == (3, 2)
 

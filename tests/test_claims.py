@@ -19,9 +19,9 @@ from hpc_xfer.system import atomic_files
 
 TAKE = """
 import sys; from pathlib import Path
-from hpc_xfer import claims; from hpc_xfer.store import RunDir
+from hpc_xfer.store import run_claims; from hpc_xfer.store.paths import RunDir
 print('ready', flush=True); sys.stdin.readline()
-print(claims.take(RunDir(Path(sys.argv[1]))) is not None, flush=True); sys.stdin.readline()
+print(run_claims.take(RunDir(Path(sys.argv[1]))) is not None, flush=True); sys.stdin.readline()
 """
 
 

@@ -6,13 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hpc_xfer.data.downstream import GreyImages
-from hpc_xfer.data.views import EvalImages
-from hpc_xfer.errors import DataError
-from hpc_xfer.store.heartbeat import Liveness
-from hpc_xfer.training import encoders
-from hpc_xfer.training.batchnorm import recalibrate
-from hpc_xfer.training.classifier import (
+from hpc_xfer.compute.distributed.global_batchnorm import recalibrate
+from hpc_xfer.compute.downstream.datasets import GreyImages
+from hpc_xfer.compute.downstream.eval_images import EvalImages
+from hpc_xfer.compute.finetuning.classifier import (
     Classifier,
     FrozenFeatures,
     accuracies,
@@ -21,6 +18,9 @@ from hpc_xfer.training.classifier import (
     hits,
     zero_shot_weights,
 )
+from hpc_xfer.compute.models import encoders
+from hpc_xfer.errors import DataError
+from hpc_xfer.store.heartbeat import Liveness
 from tests import tiny
 
 CPU = torch.device("cpu")

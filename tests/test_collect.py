@@ -205,7 +205,9 @@ def test_the_command_prints_counts_and_fails_only_for_failures(
 def test_help_starts_without_numpy_scipy_or_matplotlib() -> None:
     names = ("numpy", "scipy", "matplotlib", "torch", "pandas")
     block = f"import sys; sys.modules.update(dict.fromkeys({names!r}))\n"
-    load = "import hpc_xfer.collect, hpc_xfer.report, hpc_xfer.answer, hpc_xfer.figures"
+    load = (
+        "import hpc_xfer.collect, hpc_xfer.report; from hpc_xfer.reporting import figures, findings"
+    )
     subprocess.run([sys.executable, "-c", block + load], check=True)
 
 

@@ -8,8 +8,8 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
+from hpc_xfer.compute.images import crops
 from hpc_xfer.config.recipes import Crop
-from hpc_xfer.data import crops
 
 
 def noise(height: int, width: int) -> torch.Tensor:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.training import distributed, network
-from hpc_xfer.training.stop import StopSignal
+from hpc_xfer.compute.distributed import network_interface, process_group
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from tests import tiny
 
-OUTSIDE = network._of_default_route()
+OUTSIDE = network_interface._of_default_route()
 needs_a_route = pytest.mark.skipif(not OUTSIDE, reason="this machine has no default route")
 
 
@@ -23,8 +23,8 @@ def on_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ranks_of_one_node_meet_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_NNODES", "1")
-    assert network.own_address() == "127.0.0.1"
-    network.tell_gloo()
+    assert network_interface.own_address() == "127.0.0.1"
+    network_interface.tell_gloo()
     assert "GLOO_SOCKET_IFNAME" not in os.environ
 
 
@@ -34,8 +34,8 @@ def test_between_nodes_the_default_route_is_used_and_gloo_is_told(
 ) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")  # so that it is put back
     monkeypatch.delenv("GLOO_SOCKET_IFNAME")
-    assert not network.own_address().startswith("127.")
-    network.tell_gloo()
+    assert not network_interface.own_address().startswith("127.")
+    network_interface.tell_gloo()
     assert os.environ["GLOO_SOCKET_IFNAME"] == OUTSIDE[0]
 
 
@@ -45,8 +45,8 @@ def test_an_interface_that_is_named_is_the_one(
     variable: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, told)
-    assert network.interface() == "lo"
-    assert network.own_address() == "127.0.0.1"
+    assert network_interface.interface() == "lo"
+    assert network_interface.own_address() == "127.0.0.1"
 
 
 @needs_a_route
@@ -55,20 +55,20 @@ def test_what_names_no_interface_of_this_node_is_passed_over(
     told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", told)
-    assert network.interface() == OUTSIDE[0]
+    assert network_interface.interface() == OUTSIDE[0]
 
 
 def test_nccl_names_interfaces_by_their_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     there = [(1, "lo"), (2, "ib0"), (3, "ib1"), (4, "eth0")]
     monkeypatch.setattr(socket, "if_nameindex", lambda: there)
-    assert network._matching("ib") == ["ib0", "ib1"]
-    assert network._matching("=ib1,eth") == ["ib1"]
-    assert network._matching("^docker,lo") == []
+    assert network_interface._matching("ib") == ["ib0", "ib1"]
+    assert network_interface._matching("=ib1,eth") == ["ib1"]
+    assert network_interface._matching("^docker,lo") == []
 
 
 def meet(rank: int, meeting: Path) -> None:
     os.environ["SLURM_NNODES"] = "2"  # a child's environment is that of the first child of all
-    with distributed.join(rank, 2, rank, meeting, StopSignal()) as world:
+    with process_group.join(rank, 2, rank, meeting, StopSignal()) as world:
         assert world.gather([rank]) == [0, 1]
 
 

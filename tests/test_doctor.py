@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer.compute import node_check
+from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.config.site import Site
 from hpc_xfer.store import launched_study
 from hpc_xfer.store.store import Store
 from hpc_xfer.study import study_file
-from hpc_xfer.tasks import checkup
-from hpc_xfer.training.distributed import World
 from tests.cluster import Cluster
 from tests.faults import Study
 from tests.waiting import wait_for
@@ -49,7 +49,7 @@ def test_the_data_set_of_a_probe_is_opened_too(tmp_path: Path) -> None:
     grid = tmp_path / "a.yaml"
     text = "name: x\npretrain: [{method: scratch, arch: RN50}]\n"
     grid.write_text(text + "resources: {pretrain: {probe: {dataset: digits}}}\n")
-    found = checkup.look(study_file.load_study(grid), Site(), Store(tmp_path), World())
+    found = node_check.look(study_file.load_study(grid), Site(), Store(tmp_path), World())
     assert found["data"] == {"data set digits": ""}
 
 

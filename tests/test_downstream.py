@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from hpc_xfer.compute.downstream import datasets
+from hpc_xfer.compute.downstream.datasets import FingerprintCache
+from hpc_xfer.compute.images.decode import decode, decode_array, encode_png
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.downstream_datasets import DatasetInfo
-from hpc_xfer.data import downstream
-from hpc_xfer.data.downstream import FingerprintCache
-from hpc_xfer.data.images import decode, decode_array, encode_png
 from hpc_xfer.errors import DataError, StudyError
 
 
@@ -143,7 +143,7 @@ def test_a_folder_is_described_by_listing(animals: Path) -> None:
 
 
 def test_a_folder_is_read_image_by_image(animals: Path) -> None:
-    data = downstream.load(downstream_datasets.dataset_info("animals", animals), animals)
+    data = datasets.load(downstream_datasets.dataset_info("animals", animals), animals)
     assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert data.test.labels.tolist() == [0, 1]
     assert data.train.labels.dtype == np.int64
@@ -153,7 +153,7 @@ def test_a_folder_is_read_image_by_image(animals: Path) -> None:
 
 def test_the_fingerprint_moves_with_the_folder_and_changes_with_a_byte(animals: Path) -> None:
     def fingerprint(folder: Path) -> str:
-        return downstream.load(
+        return datasets.load(
             downstream_datasets.dataset_info("animals", folder), folder
         ).fingerprint
 
@@ -168,7 +168,7 @@ def known(folder: Path, notes: Path) -> tuple[str, int]:
     """The fingerprint, and the signs of life while it was looked up."""
     signs: list[None] = []
     knowing = FingerprintCache(lambda: signs.append(None), lambda key: notes / f"{key}.json")
-    data = downstream.load(downstream_datasets.dataset_info("animals", folder), folder, knowing)
+    data = datasets.load(downstream_datasets.dataset_info("animals", folder), folder, knowing)
     return data.fingerprint, len(signs)
 
 
@@ -177,9 +177,7 @@ def test_a_folder_is_read_once_for_its_fingerprint_with_signs_of_life(
 ) -> None:
     """One for each of eight files while the file system is asked, and one while they are read."""
     notes = tmp_path / "notes"
-    read = downstream.load(
-        downstream_datasets.dataset_info("animals", animals), animals
-    ).fingerprint
+    read = datasets.load(downstream_datasets.dataset_info("animals", animals), animals).fingerprint
     assert known(animals, notes) == (read, 16)
     assert known(animals, notes) == (read, 8)
     assert len(list(notes.iterdir())) == 1
@@ -211,19 +209,19 @@ def test_images_that_went_after_launch_are_missed(animals: Path) -> None:
     card = downstream_datasets.dataset_info("animals", animals)
     (animals / "train/dog/photo 0.png").unlink()
     with pytest.raises(DataError, match="has 5 training images where 6 were announced; restore"):
-        downstream.load(card, animals)
+        datasets.load(card, animals)
 
 
 def test_classes_that_changed_after_launch_are_noticed(animals: Path) -> None:
     card = downstream_datasets.dataset_info("animals", animals)
     (animals / "test/dog").rename(animals / "test/fox")
     with pytest.raises(DataError, match="its classes changed since launch; launch again"):
-        downstream.load(card, animals)
+        datasets.load(card, animals)
 
 
 def test_a_broken_image_is_named_when_it_is_read(animals: Path) -> None:
     (animals / "train/dog/photo 0.png").write_bytes(b"")
-    data = downstream.load(downstream_datasets.dataset_info("animals", animals), animals)
+    data = datasets.load(downstream_datasets.dataset_info("animals", animals), animals)
     with pytest.raises(DataError, match=r"train/dog/photo 0\.png: is not an image"):
         data.train.image(3)
     (animals / "train/dog/photo 0.png").unlink()
@@ -237,10 +235,10 @@ def test_one_image_of_each_split_is_tried_without_reading_all(animals: Path, spl
     first, *others = sorted((animals / split).glob("*/*"), key=lambda path: str(path))
     for other in others:
         other.write_bytes(b"")
-    downstream.try_to_read(card, animals)
+    datasets.try_to_read(card, animals)
     first.write_bytes(b"")
     with pytest.raises(DataError, match="is not an image"):
-        downstream.try_to_read(card, animals)
+        datasets.try_to_read(card, animals)
 
 
 def refusal(name: str, folder: Path) -> str:
@@ -289,7 +287,7 @@ def test_a_class_without_images_is_named(animals: Path) -> None:
 def test_built_in_sets_are_what_their_cards_say(name: str, side: int, fingerprint: str) -> None:
     """Should the fingerprint change, a package changed its data: old results do not compare."""
     card = downstream_datasets.dataset_info(name, None)
-    data = downstream.load(card, None)
+    data = datasets.load(card, None)
     assert (len(data.train), len(data.test)) == (card.train, card.test)
     assert np.bincount(data.train.labels).min() == card.smallest_class
     image = data.train.image(0)
@@ -299,7 +297,7 @@ def test_built_in_sets_are_what_their_cards_say(name: str, side: int, fingerprin
 
 
 def test_mnist_is_split_evenly_over_the_classes() -> None:
-    data = downstream.load(downstream_datasets.dataset_info("mnist5k", None), None)
+    data = datasets.load(downstream_datasets.dataset_info("mnist5k", None), None)
     assert np.bincount(data.train.labels).tolist() == [250] * 10
     assert np.bincount(data.test.labels).tolist() == [250] * 10
 

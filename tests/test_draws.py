@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hpc_xfer.data.draws import Indices, Split, hold_out, shots
+from hpc_xfer.compute.downstream.splits import Indices, Split, hold_out, shots
 from hpc_xfer.errors import DataError
 
 LABELS: Indices = np.random.default_rng(0).choice(5, size=400, p=[0.4, 0.3, 0.15, 0.1, 0.05])

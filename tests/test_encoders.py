@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.testing import assert_close
 
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.models import encoders, safetensors_export
+from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.pretraining.task import objective_of
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Arch, Architecture, Trained
 from hpc_xfer.errors import DataError
-from hpc_xfer.tasks.pretrain import objective_of
-from hpc_xfer.training import encoders, exported
-from hpc_xfer.training.distributed import World
-from hpc_xfer.training.encoders import Towers
 from tests import tiny
 from tests.test_readme import fences
 
@@ -119,7 +119,7 @@ def exported_of(folder: Path, arch: Arch, with_text: bool) -> tuple[Path, Towers
     """Weights that lie in memory as after training."""
     towers = encoders.build(arch, seed=3, with_text=with_text)
     towers.visual.to(memory_format=torch.channels_last).eval()
-    exported.write(folder / "encoder.safetensors", arch, towers)
+    safetensors_export.write(folder / "encoder.safetensors", arch, towers)
     return folder / "encoder.safetensors", towers
 
 

@@ -165,9 +165,9 @@ def test_a_file_that_cannot_be_read_is_told_not_taken_for_absent(tmp_path: Path)
 def test_of_twenty_processes_exactly_one_creates_a_file(tmp_path: Path) -> None:
     """All wait for one line, so that they race."""
     code = (
-        "import sys; from pathlib import Path; from hpc_xfer import files\n"
+        "import sys; from pathlib import Path; from hpc_xfer.system import atomic_files\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
-        "print(files.create_exclusively(Path(sys.argv[1]), sys.argv[2].encode()))"
+        "print(atomic_files.create_exclusively(Path(sys.argv[1]), sys.argv[2].encode()))"
     )
     path = tmp_path / "claim"
     racers = [

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from hpc_xfer import worker
+from hpc_xfer.compute import run_pack
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.downstream import datasets
+from hpc_xfer.compute.models import encoders, weights_file
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.site import Site
-from hpc_xfer.data import downstream
 from hpc_xfer.store import pack_file
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.training import checkpoint, encoders
-from hpc_xfer.training.stop import StopSignal
 from tests import tiny
 from tests.tars import png
 
@@ -55,7 +55,7 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     assert found["train_images"] == 50 and found["steps"] == 6
     bits = np.unpackbits(np.load(folder.hits), count=899)
     assert float(bits.mean()) == pytest.approx(found["test_top1"], abs=1e-12)
-    labels = downstream.load(downstream_datasets.PACKAGED["digits"], None).test.labels
+    labels = datasets.load(downstream_datasets.PACKAGED["digits"], None).test.labels
     per_class = np.mean([bits[labels == c].mean() for c in range(10)])
     assert per_class == pytest.approx(found["test_per_class"], abs=1e-12)
     assert record["provenance"]["data"].keys() == {"dataset", "parent"}
@@ -83,7 +83,7 @@ def test_the_fingerprint_of_a_folder_is_kept_for_the_packs_to_come(
     store.write_recipe(run)
     pack = pack_file.LoadedPack("test", (run,), tiny.FINETUNE)
     site = Site(datasets={"animals": str(folder)})
-    worker.execute(pack, store, site, ProcessRank(), StopSignal(), lambda event: None)
+    run_pack.execute(pack, store, site, ProcessRank(), StopSignal(), lambda event: None)
     (note,) = (store.root / "fingerprints").iterdir()
     told = tiny.record(store.run(run.id))["provenance"]["data"]["dataset"]
     assert atomic_files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
@@ -102,7 +102,7 @@ def test_processes_that_load_image_files_change_nothing(store: Store, tmp_path: 
         pack = pack_file.LoadedPack(
             "test", (run,), tiny.with_changes(tiny.FINETUNE, {"workers": workers})
         )
-        worker.execute(pack, place, site, ProcessRank(), StopSignal(), lambda event: None)
+        run_pack.execute(pack, place, site, ProcessRank(), StopSignal(), lambda event: None)
         results.append(tiny.result(place.run(run.id)))
     assert results[0] == results[1] == results[2]
 
@@ -123,7 +123,7 @@ def test_a_linear_probe_trains_the_head_alone(store: Store, tmp_path: Path) -> N
     other = Store(tmp_path)
     copied(store, other, run.parents[0])
     tiny.execute(other, run, stop=tiny.StopAfter(4))
-    state = checkpoint.read(other.run(run.id).checkpoint)
+    state = weights_file.read(other.run(run.id).checkpoint)
     assert state is not None
     parent = torch.load(store.run(run.parents[0].id).encoder, weights_only=True)["visual"]
     for name, value in parent.items():

@@ -2,9 +2,9 @@
 
 import pytest
 
+from hpc_xfer.compute.models import encoders, flops
+from hpc_xfer.compute.models.flops import peak
 from hpc_xfer.config.recipes import Clip, SimCLR, Supervised
-from hpc_xfer.training import encoders, flops
-from hpc_xfer.training.flops import peak
 
 COMMON = {"source": "laion", "samples": 10_000, "samples_seen": 10_000}
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from hpc_xfer.data import photometric
+from hpc_xfer.compute.distributed import process_group
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.images import color_jitter
+from hpc_xfer.compute.models import flops
+from hpc_xfer.compute.training.checkpoint import HostCopy
+from hpc_xfer.compute.training.step_metrics import StepMetrics
 from hpc_xfer.store.store import Store
-from hpc_xfer.training import distributed, flops
-from hpc_xfer.training.distributed import World
-from hpc_xfer.training.gauges import StepMetrics
-from hpc_xfer.training.on_host import HostCopy
-from hpc_xfer.training.stop import StopSignal
 from tests import steps, test_groups, tiny
 
 pytestmark = pytest.mark.gpu
@@ -79,7 +80,7 @@ def test_activations_computed_again_take_less_memory() -> None:
 
 def nccl_rank(method: str, parts: int, number: int, size: int, folder: Path) -> None:
     recipe = steps.recipe(method, accumulate=parts)
-    with distributed.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
+    with process_group.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
         assert world.device == torch.device("cuda", number)
         assert world.most(number == 0, False, number / 8) == [1, 0, 1 / 8]
         stepper = steps.stepper(recipe, world, torch.float64)
@@ -132,10 +133,10 @@ def test_a_run_goes_on_after_a_stop(changes: dict[str, Any], tmp_path: Path) -> 
 def test_changing_colours_does_not_wait_for_the_device() -> None:
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8, device="cuda")
     rows = torch.tensor([[1.1, 0.9, 1.2, 0.1, 1.0, 1.0]] * 2).cuda()
-    photometric.apply(images, rows)
+    color_jitter.apply(images, rows)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        photometric.apply(images, rows)
+        color_jitter.apply(images, rows)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

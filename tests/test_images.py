@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from hpc_xfer.compute.images import crops, decode, jpeg_header
+from hpc_xfer.compute.shard_tools.reencode import Reencoding, as_it_is
 from hpc_xfer.config.recipes import Crop
-from hpc_xfer.data import crops, headers, images
-from hpc_xfer.data.reencoding import Reencoding, as_it_is
 from hpc_xfer.errors import DataError
 
 
@@ -62,7 +62,7 @@ def bomb(width: int, height: int) -> bytes:
 )
 def test_jpegs_look_as_pillow_shows_them(image: Image.Image, options: dict[str, object]) -> None:
     data = encoded(image, **options)
-    ours = images.decode(data).float()
+    ours = decode.decode(data).float()
     theirs = torch.from_numpy(np.array(Image.open(io.BytesIO(data)).convert("RGB")))
     assert ours.shape == (3, image.height, image.width)
     assert (ours - theirs.permute(2, 0, 1).float()).abs().mean() < 1.5
@@ -71,13 +71,13 @@ def test_jpegs_look_as_pillow_shows_them(image: Image.Image, options: dict[str, 
 def test_the_first_picture_of_an_animation_is_the_image() -> None:
     frames = [Image.new("RGB", (8, 6), (level, 0, 0)) for level in (200, 50)]
     data = encoded(frames[0], "webp", save_all=True, append_images=frames[1:], lossless=True)
-    assert images.decode(data)[0].unique().tolist() == [200]
+    assert decode.decode(data)[0].unique().tolist() == [200]
 
 
 def test_a_jpeg_taken_sideways_is_turned_upright_and_never_decoded_in_part() -> None:
     data = encoded(photo(), exif=sideways())
-    assert images.decode(data).shape == (3, 100, 60)
-    assert images.sides(data) is None
+    assert decode.decode(data).shape == (3, 100, 60)
+    assert decode.sides(data) is None
 
 
 def noted(orientation: object, order: str = "<") -> bytes:
@@ -96,10 +96,10 @@ def test_a_camera_that_was_held_upright_costs_no_time(orientation: int | None, o
     data = noted(orientation, order)
     with Image.open(io.BytesIO(data)) as image:
         expected = ImageOps.exif_transpose(image)
-    assert images.decode(data).shape == (3, expected.height, expected.width)
-    turned = images.decode(data).float()
+    assert decode.decode(data).shape == (3, expected.height, expected.width)
+    turned = decode.decode(data).float()
     assert (turned - torch.from_numpy(np.array(expected)).permute(2, 0, 1)).abs().mean() < 1.5
-    assert images.sides(data) == ((60, 100) if orientation in (None, 1) else None)
+    assert decode.sides(data) == ((60, 100) if orientation in (None, 1) else None)
 
 
 @pytest.mark.parametrize(("orientation", "shape"), [(6, (3, 100, 60)), (1, (3, 60, 100))])
@@ -107,7 +107,7 @@ def test_what_xmp_says_of_the_orientation_counts(
     orientation: int, shape: tuple[int, int, int]
 ) -> None:
     xmp = f'<rdf:Description tiff:Orientation="{orientation}"/>'.encode()
-    assert images.decode(encoded(photo(), xmp=xmp)).shape == shape
+    assert decode.decode(encoded(photo(), xmp=xmp)).shape == shape
 
 
 @pytest.mark.parametrize("cut", [8, 12, 14, 20, 26])
@@ -116,7 +116,7 @@ def test_a_damaged_note_is_left_to_pillow(cut: int) -> None:
     start = data.index(b"Exif")
     note = data[start : start + cut]
     head = b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note
-    assert images.decode(b"\xff\xd8" + head + encoded(photo())[2:]).shape == (3, 60, 100)
+    assert decode.decode(b"\xff\xd8" + head + encoded(photo())[2:]).shape == (3, 60, 100)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_damaged_note_is_left_to_pillow(cut: int) -> None:
 )
 def test_what_is_no_image_is_one_sentence(data: bytes) -> None:
     with pytest.raises(DataError) as caught:
-        images.decode(data, "a/7.jpg")
+        decode.decode(data, "a/7.jpg")
     assert str(caught.value).startswith("a/7.jpg: ") and "\n" not in str(caught.value)
 
 
@@ -142,7 +142,7 @@ DAMAGED = {  # what Pillow 12 raises of it
 
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
 def test_whatever_pillow_raises_of_a_damaged_image_is_one_sentence(data: bytes) -> None:
-    for reads in (images.decode, as_it_is, Reencoding(16).apply):
+    for reads in (decode.decode, as_it_is, Reencoding(16).apply):
         with pytest.raises(DataError) as caught:
             reads(data, "a/7.jpg")
         assert str(caught.value).startswith("a/7.jpg: ") and "\n" not in str(caught.value)
@@ -152,15 +152,15 @@ def test_no_program_is_run_for_an_image() -> None:
     """Pillow would hand EPS, which is one, to Ghostscript."""
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n"
     with pytest.raises(DataError, match="is not an image"):
-        images.decode(eps)
+        decode.decode(eps)
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
 def test_twenty_megapixels_are_read_in_part(options: dict[str, object]) -> None:
     data = encoded(Image.new("RGB", (5000, 4000), (200, 0, 0)), **options)
-    assert images.sides(data) == (4000, 5000)
-    assert images.decode(data, shrink=8).shape == (3, 500, 625)
-    assert images.decode(encoded(Image.new("1", (5000, 4000)), "png")).shape == (3, 4000, 5000)
+    assert decode.sides(data) == (4000, 5000)
+    assert decode.decode(data, shrink=8).shape == (3, 500, 625)
+    assert decode.decode(encoded(Image.new("1", (5000, 4000)), "png")).shape == (3, 4000, 5000)
 
 
 def test_a_jpeg_that_claims_too_many_pixels_is_not_decoded() -> None:
@@ -168,25 +168,25 @@ def test_a_jpeg_that_claims_too_many_pixels_is_not_decoded() -> None:
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = struct.pack(">HH", 30_000, 30_000)
     with pytest.raises(DataError, match="claims 30000 x 30000 pixels"):
-        images.decode(bytes(data))
+        decode.decode(bytes(data))
 
 
 def test_sides_are_known_without_decoding() -> None:
-    assert images.sides(encoded(photo(123, 45))) == (45, 123)
-    assert headers.read(encoded(photo(), "png")) is None
+    assert decode.sides(encoded(photo(123, 45))) == (45, 123)
+    assert jpeg_header.read(encoded(photo(), "png")) is None
 
 
 @pytest.mark.parametrize("shrink", [2, 4, 8])
 def test_part_of_a_jpeg_is_a_smaller_picture_of_the_same(shrink: int) -> None:
     data = encoded(photo(400, 304), quality=95)
-    small, whole = images.decode(data, shrink=shrink), images.decode(data)
+    small, whole = decode.decode(data, shrink=shrink), decode.decode(data)
     assert small.shape == (3, 304 // shrink, 400 // shrink)
     expected = crops.resize(whole, *small.shape[1:])
     assert (small.float() - expected.float()).abs().mean() < 2
 
 
 def test_odd_sides_are_rounded_up_in_part_too() -> None:
-    assert images.decode(encoded(photo(403, 301)), shrink=8).shape == (3, 38, 51)
+    assert decode.decode(encoded(photo(403, 301)), shrink=8).shape == (3, 38, 51)
 
 
 def test_a_view_of_a_part_is_nearly_that_of_the_whole() -> None:
@@ -195,8 +195,8 @@ def test_a_view_of_a_part_is_nearly_that_of_the_whole() -> None:
     view = crops.draw(rng, 800, 1024, Crop(scale=(0.9, 1.0)), flip=True)
     shrink = crops.shrinkage([view], 160)
     assert shrink == 4
-    part = crops.cut(images.decode(data, shrink=shrink), view, 160, shrink)
-    whole = crops.cut(images.decode(data), view, 160)
+    part = crops.cut(decode.decode(data, shrink=shrink), view, 160, shrink)
+    whole = crops.cut(decode.decode(data), view, 160)
     assert (part.float() - whole.float()).abs().mean() < 3  # corners are whole pixels of the part
 
 

@@ -10,8 +10,8 @@ from tests.waiting import wait_for
 
 HOLD = """
 import sys; from pathlib import Path
-from hpc_xfer import lock; from hpc_xfer.store import Store
-with lock.held(Store(Path(sys.argv[1])), lambda holder: print(holder, flush=True)):
+from hpc_xfer.store import launch_lock; from hpc_xfer.store.store import Store
+with launch_lock.held(Store(Path(sys.argv[1])), lambda holder: print(holder, flush=True)):
     print('held', flush=True); sys.stdin.readline()
 """
 

@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpc_xfer.data.broken import BrokenSample as Sample
+from hpc_xfer.compute.distributed import process_group
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.training.loop import LoopOptions, TrainResult, train
+from hpc_xfer.compute.training.optimizer import adamw
+from hpc_xfer.compute.training.skipped_samples import BrokenSample as Sample
+from hpc_xfer.compute.training.step import Schedule
 from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
-from hpc_xfer.training import distributed
-from hpc_xfer.training.distributed import World
-from hpc_xfer.training.loop import LoopOptions, TrainResult, train
-from hpc_xfer.training.schedule import adamw
-from hpc_xfer.training.step import Schedule
-from hpc_xfer.training.stop import StopSignal
 from tests import tiny
 
 PACE = Schedule(steps=4, batch=8, lr=1e-3, warmup_steps=0, grad_clip=1.0, precision="fp32")
@@ -74,7 +74,7 @@ class Slow(Noise):
 
 def slow_rank(number: int, root: Path) -> None:
     """Rank 1 has slow data; it is rank 0 that writes of it."""
-    with distributed.join(number, 2, number, root / "meeting.json", StopSignal()) as world:
+    with process_group.join(number, 2, number, root / "meeting.json", StopSignal()) as world:
         outcome = trained(root, Slow() if number == 1 else Noise(), world)
         assert outcome.data_wait_seconds > 4 * 0.05
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hpc_xfer.compute.pretraining.knn_probe import vote
 from hpc_xfer.config.resources import ProbeSettings
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.training.neighbours import vote
 from tests import tiny
 
 PROBE = {"probe": ProbeSettings(dataset="digits", images=100, times=4)}

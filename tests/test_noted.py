@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer.compute.shard_tools.build_index import index_folder
+from hpc_xfer.compute.shard_tools.pack import write_shards
+from hpc_xfer.compute.shards import sample_index_cache
+from hpc_xfer.compute.shards.read_ahead import ShardReader
+from hpc_xfer.compute.shards.shard import open_shard
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.data import noted
-from hpc_xfer.data.indexing import index_folder
-from hpc_xfer.data.packing import write_shards
-from hpc_xfer.data.reading import ShardReader
-from hpc_xfer.data.shards import open_shard
 from hpc_xfer.errors import DataError
 from tests.tars import write_tar
 
@@ -47,7 +47,7 @@ def test_a_note_tells_what_the_headers_tell(tmp_path: Path) -> None:
     write_tar(tmp_path / "part/2.tar", [])
     index = index_folder(tmp_path).index
     for entry in index.entries:
-        known, read = noted.shard(tmp_path, entry), open_shard(index.path(entry))
+        known, read = sample_index_cache.shard(tmp_path, entry), open_shard(index.path(entry))
         assert known is not None
         assert list(known.keys) == list(read.keys)
         assert list(known.members) == list(read.members)
@@ -83,14 +83,14 @@ def test_without_a_note_that_fits_the_headers_are_read(
 ) -> None:
     index = source(tmp_path)
     damage(index)
-    assert noted.shard(tmp_path, index.entries[0]) is None
+    assert sample_index_cache.shard(tmp_path, index.entries[0]) is None
     assert ShardReader(index).shard(0).read(99, ["txt"]) == {"txt": b"099"}
 
 
 def test_an_index_of_an_older_version_is_read_as_before(tmp_path: Path) -> None:
     index = source(tmp_path)
     older = tuple(replace(entry, layout=None) for entry in index.entries)
-    assert noted.shard(tmp_path, older[0]) is None
+    assert sample_index_cache.shard(tmp_path, older[0]) is None
     assert len(ShardReader(replace(index, entries=older)).shard(0)) == 100
 
 

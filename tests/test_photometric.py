@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torchvision.transforms.v2 import functional as tv
 
-from hpc_xfer.data import photometric
+from hpc_xfer.compute.images import color_jitter
 
 PLAIN = [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
 
@@ -23,7 +23,7 @@ def noise(n: int, side: int = 32) -> Tensor:
 def applied(images: Tensor, **changes: float) -> Tensor:
     names = ("brightness", "contrast", "saturation", "hue", "gray", "sigma")
     row = [changes.get(name, plain) for name, plain in zip(names, PLAIN, strict=True)]
-    return photometric.apply(images, torch.tensor([row] * len(images)))
+    return color_jitter.apply(images, torch.tensor([row] * len(images)))
 
 
 def test_the_plain_row_leaves_the_image_as_it_is() -> None:
@@ -42,9 +42,9 @@ class NoNumbers(TorchFunctionMode):
 
 def test_from_the_second_batch_on_no_number_goes_to_the_device() -> None:
     rows = torch.tensor([[1.1, 0.9, 1.2, 0.1, 1.0, 1.0]] * 2)
-    before = photometric.apply(noise(2), rows)
+    before = color_jitter.apply(noise(2), rows)
     with NoNumbers():
-        assert torch.equal(photometric.apply(noise(2), rows), before)
+        assert torch.equal(color_jitter.apply(noise(2), rows), before)
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.0, 1.4])
@@ -87,10 +87,10 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
     """Or ranks would see other images than one process does."""
     images = noise(8)
     rng = np.random.default_rng(0)
-    rows = torch.from_numpy(np.stack([photometric.draw(rng, 0.4, 0.2, 0.5, 32) for _ in range(8)]))
-    together = photometric.apply(images, rows)
+    rows = torch.from_numpy(np.stack([color_jitter.draw(rng, 0.4, 0.2, 0.5, 32) for _ in range(8)]))
+    together = color_jitter.apply(images, rows)
     for i in range(8):
-        alone = photometric.apply(images[i : i + 1], rows[i : i + 1])
+        alone = color_jitter.apply(images[i : i + 1], rows[i : i + 1])
         assert torch.allclose(alone, together[i : i + 1], atol=1e-3)
 
 
@@ -99,16 +99,18 @@ def test_large_images_go_through_a_few_at_a_time_and_come_out_as_in_one_batch(
     n: int, side: int
 ) -> None:
     images, rng = noise(n, side), np.random.default_rng(0)
-    rows = torch.from_numpy(np.stack([photometric.draw(rng, 0.4, 0.2, 0.5, side) for _ in "x" * n]))
-    together = photometric._apply(images, rows)
-    assert torch.allclose(photometric.apply(images, rows), together, atol=1e-3)
+    rows = torch.from_numpy(
+        np.stack([color_jitter.draw(rng, 0.4, 0.2, 0.5, side) for _ in "x" * n])
+    )
+    together = color_jitter._apply(images, rows)
+    assert torch.allclose(color_jitter.apply(images, rows), together, atol=1e-3)
 
 
 def test_a_wide_blur_in_the_batch_changes_no_other_image() -> None:
     images = noise(2, side=64)
     rows = torch.tensor([[*PLAIN[:5], 0.3], [*PLAIN[:5], 0.57]])
-    together = photometric.apply(images, rows)[:1]
-    assert torch.allclose(together, photometric.apply(images[:1], rows[:1]), atol=1e-3)
+    together = color_jitter.apply(images, rows)[:1]
+    assert torch.allclose(together, color_jitter.apply(images[:1], rows[:1]), atol=1e-3)
 
 
 def test_images_smaller_than_the_window_are_blurred_too() -> None:
@@ -117,8 +119,8 @@ def test_images_smaller_than_the_window_are_blurred_too() -> None:
 
 def test_rows_are_drawn_as_simclr_says() -> None:
     rng = np.random.default_rng(0)
-    rows = np.stack([photometric.draw(rng, 0.4, 0.2, 0.5, 224) for _ in range(4000)])
-    assert rows.dtype == np.float32 and rows.shape == (4000, photometric.WIDTH)
+    rows = np.stack([color_jitter.draw(rng, 0.4, 0.2, 0.5, 224) for _ in range(4000)])
+    assert rows.dtype == np.float32 and rows.shape == (4000, color_jitter.WIDTH)
     jittered = rows[rows[:, 0] != 1]
     assert len(jittered) / 4000 == pytest.approx(0.8, abs=0.03)
     assert jittered[:, :3].min() >= 0.6 and jittered[:, :3].max() <= 1.4
@@ -132,6 +134,6 @@ def test_rows_are_drawn_as_simclr_says() -> None:
 def test_nothing_asked_draws_the_plain_row_and_as_many_numbers() -> None:
     """So that switching one thing off moves no other."""
     one, two = np.random.default_rng(5), np.random.default_rng(5)
-    assert photometric.draw(one, 0, 0, 0, 32).tolist() == PLAIN
-    photometric.draw(two, 0.4, 1, 1, 32)
+    assert color_jitter.draw(one, 0, 0, 0, 32).tolist() == PLAIN
+    color_jitter.draw(two, 0.4, 1, 1, 32)
     assert one.random() == two.random()

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from hpc_xfer import worker
-from hpc_xfer.data.packing import write_shards
+from hpc_xfer.compute import run_pack
+from hpc_xfer.compute.models import encoders, weights_file
+from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
-from hpc_xfer.training import checkpoint, encoders
 from tests import tiny
 from tests.conftest import ROOT
 from tests.test_pretraining_data import samples
@@ -90,7 +90,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     told = failure(Store(tmp_path), run, shards, checkpoint_minutes=1e-9)
     assert told["class"] == "nan" and told["message"].endswith("; lower lr")
     for path in Store(tmp_path).run(run.id).path.glob("checkpoint*.pt"):
-        state = checkpoint.read(path)
+        state = weights_file.read(path)
         assert state is not None
         assert all(value.isfinite().all() for value in state["objective"].values())
 
@@ -180,12 +180,12 @@ def test_a_full_disk_leaves_no_half_product(tmp_path: Path, shards: Path) -> Non
 def test_a_full_disk_that_a_library_meets_is_no_mistake_of_the_program() -> None:
     """TensorBoard writes in a thread and raises what that met at the next row."""
     full = OSError(errno.ENOSPC, "No space left on device")
-    assert worker.classify(full) == "store"
+    assert run_pack.classify(full) == "store"
     try:
         try:
             raise full
         except OSError as error:
             raise RuntimeError("unexpected pos 64 vs 0") from error
     except RuntimeError as wrapped:
-        assert worker.classify(wrapped) == "store"
-    assert worker.classify(OSError(errno.ENOENT, "No such file or directory")) == "code"
+        assert run_pack.classify(wrapped) == "store"
+    assert run_pack.classify(OSError(errno.ENOENT, "No such file or directory")) == "code"

@@ -12,19 +12,19 @@ import pytest
 import torch
 from PIL import Image
 
+from hpc_xfer.compute.models import encoders
+from hpc_xfer.compute.pretraining import targets
+from hpc_xfer.compute.pretraining.batches import Batch, TrainBatches
+from hpc_xfer.compute.shard_tools.build_index import index_folder
+from hpc_xfer.compute.shard_tools.pack import write_shards
+from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
+from hpc_xfer.compute.training.data_loader import BatchLoader
 from hpc_xfer.config.recipes import Clip, Trained
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.data import targets
-from hpc_xfer.data.indexing import index_folder
-from hpc_xfer.data.packing import write_shards
-from hpc_xfer.data.pretraining import Batch, TrainBatches
-from hpc_xfer.data.sampling import SampleOrder, Subset
 from hpc_xfer.errors import DataError
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.training import encoders
-from hpc_xfer.training.loading import BatchLoader
 from tests import tiny
 from tests.tars import write_tar
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer.compute.models import weights_file
 from hpc_xfer.errors import ClaimLost
 from hpc_xfer.store import heartbeat
 from hpc_xfer.store.heartbeat import Heartbeat, Liveness
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
-from hpc_xfer.training import checkpoint
 from tests import tiny
 
 LONG_AGO = 1e9
@@ -159,7 +159,7 @@ def test_the_step_on_disk_is_that_of_the_checkpoint(tmp_path: Path) -> None:
     shards = tiny.source(tmp_path / "sans")
     tiny.execute(Store(tmp_path), run, shards, tiny.StopAfter(5), log_steps=1000)
     folder = Store(tmp_path).run(run.id)
-    state, content = checkpoint.read(folder.checkpoint), heartbeat.read(folder)
+    state, content = weights_file.read(folder.checkpoint), heartbeat.read(folder)
     assert state is not None and content is not None
     assert state["step"] == content["step"] == 5
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hpc_xfer.compute.distributed import process_group
+from hpc_xfer.compute.distributed.global_batchnorm import GlobalBatchNorm, synchronise
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.models.encoders import seeded
+from hpc_xfer.compute.pretraining.objectives import ClipObjective, info_nce, nt_xent
 from hpc_xfer.store.store import Store
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.training import distributed
-from hpc_xfer.training.batchnorm import GlobalBatchNorm, synchronise
-from hpc_xfer.training.distributed import World
-from hpc_xfer.training.encoders import seeded
-from hpc_xfer.training.objectives import ClipObjective, info_nce, nt_xent
-from hpc_xfer.training.stop import StopSignal
 from tests import steps, tiny
 
 METHODS = ("clip", "simclr", "supervised")
@@ -37,7 +37,7 @@ def found(method: str, dtype: torch.dtype, world: World, parts: int) -> Found:
 
 
 def rank(method: str, dtype: torch.dtype, number: int, size: int, folder: Path) -> None:
-    with distributed.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
+    with process_group.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
         each = {parts: found(method, dtype, world, parts) for parts in PARTS}
         torch.save(each, folder / f"{number}.pt")
 
@@ -168,7 +168,7 @@ def of(loss: Tensor, leaves: list[Tensor]) -> Found:
 
 def loss_rank(method: str, dtype: torch.dtype, number: int, size: int, folder: Path) -> None:
     """Mean loss, and this rank's rows of its gradient; ours and open_clip's ways to gather."""
-    with distributed.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
+    with process_group.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
         share = 8 // size
         leaves = inputs(method, dtype, slice(number * share, (number + 1) * share))
         losses = {"ours": LOSSES[method][0](*leaves, world)}
@@ -227,7 +227,7 @@ def test_over_ranks_too_whether_logits_are_local_or_global(
 def resumed_rank(number: int, size: int, folder: Path) -> None:
     """Two steps, and the second once more from what the first left."""
     recipe = steps.recipe("supervised")
-    with distributed.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
+    with process_group.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
         batch, one, two = steps.part(recipe, world), *(steps.stepper(recipe, world) for _ in "12")
         one.step(batch, 0)
         two.load_state_dict(copy.deepcopy(one.state_dict()))
@@ -245,7 +245,7 @@ def test_the_first_step_of_a_process_adds_gradients_in_the_order_of_all_others(
 
 def overflowing_rank(number: int, size: int, folder: Path) -> None:
     """In fp16 a step, then one in which an activation of rank 1 alone is beyond 65,504."""
-    with distributed.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
+    with process_group.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
         with seeded(0):
             made, x = steps.Normed(), torch.randn(8, 4)
         stepper = steps.stepper(steps.recipe("clip", precision="fp16"), world, made=made)

@@ -10,12 +10,12 @@ from threading import Barrier
 
 import pytest
 
+from hpc_xfer.compute.shard_tools.pack import write_shards
+from hpc_xfer.compute.shards import read_ahead
+from hpc_xfer.compute.shards.read_ahead import ReadAhead, ShardReader, read_stretches
+from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset, share
+from hpc_xfer.compute.shards.shard import Shard, open_shard
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
-from hpc_xfer.data import reading
-from hpc_xfer.data.packing import write_shards
-from hpc_xfer.data.reading import ReadAhead, ShardReader, read_stretches
-from hpc_xfer.data.sampling import SampleOrder, Subset, share
-from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError
 from tests.waiting import wait_for
 
@@ -29,13 +29,13 @@ def source(folder: Path, samples: int = 60, per_shard: int = 10) -> ShardReader:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Where the read-ahead reads: (from, to) in bytes of a shard, in order."""
     found: list[tuple[int, int]] = []
-    preadv = reading.os.preadv
+    preadv = read_ahead.os.preadv
 
     def recorded(handle: int, buffers: list[memoryview], at: int) -> int:
         found.append((at, at + len(buffers[0])))
         return preadv(handle, buffers, at)
 
-    monkeypatch.setattr(reading.os, "preadv", recorded)
+    monkeypatch.setattr(read_ahead.os, "preadv", recorded)
     return found
 
 
@@ -143,7 +143,7 @@ def test_tables_are_kept_by_their_samples_and_for_each_lane(
     lanes: int, kept: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten samples a shard; where 25 are kept, these are no less than three shards of a lane."""
-    monkeypatch.setattr(reading, "_SAMPLES", 25)
+    monkeypatch.setattr(read_ahead, "_SAMPLES", 25)
     there = ShardReader(source(tmp_path).index, lanes)
     for number in range(6):
         there.shard(number)
@@ -158,7 +158,7 @@ def files_held(folder: Path) -> int:
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShardReader:
     """Six shards were open, of which the last two are."""
-    monkeypatch.setattr(reading, "_HELD", 2)
+    monkeypatch.setattr(read_ahead, "_HELD", 2)
     there = source(tmp_path)
     for number in range(6):
         there.shard(number)
@@ -183,7 +183,7 @@ def test_where_files_are_unlimited_or_few_no_more_than_half_are_shards(
     rooms = {}
     for allowed in (resource.RLIM_INFINITY, 1024, 100):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=allowed: (soft, most))
-        rooms[allowed] = reading._room()
+        rooms[allowed] = read_ahead._room()
     assert rooms == {resource.RLIM_INFINITY: 512, 1024: 512, 100: 50}
 
 
@@ -197,7 +197,7 @@ def test_a_closed_shard_that_another_replaced_is_found(closed: ShardReader) -> N
 def test_a_shard_that_was_written_to_before_it_was_closed_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "_HELD", 1)
+    monkeypatch.setattr(read_ahead, "_HELD", 1)
     there = source(tmp_path)
     there.shard(0)
     first, second = (there.index.path(entry) for entry in there.index.entries[:2])

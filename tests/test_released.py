@@ -8,8 +8,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from hpc_xfer.compute.models import encoders, pretrained_weights
 from hpc_xfer.errors import DataError
-from hpc_xfer.training import encoders, released
 
 RESNET = "torchvision/resnet18"
 
@@ -45,7 +45,7 @@ def texts(model: nn.Module) -> Tensor:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["old", "new", "trainer"])
 def test_open_clip_files_give_their_outputs(name: str, clip_files: dict[str, Path]) -> None:
-    towers = released.load("RN50", "mine", clip_files[name])
+    towers = pretrained_weights.load("RN50", "mine", clip_files[name])
     towers.visual.eval()
     image, text, scale = torch.load(clip_files[f"{name}.outputs"])
     with torch.no_grad():
@@ -58,13 +58,13 @@ def test_open_clip_files_give_their_outputs(name: str, clip_files: dict[str, Pat
 @pytest.mark.slow
 def test_clip_files_of_another_size_are_refused(clip_files: dict[str, Path]) -> None:
     with pytest.raises(DataError, match=r"new\.pt: does not fit the architecture \("):
-        released.load("ViT-S-32", "mine", clip_files["new"])
+        pretrained_weights.load("ViT-S-32", "mine", clip_files["new"])
 
 
 def test_a_torchvision_file_gives_its_outputs(tmp_path: Path) -> None:
     model = torchvision.models.resnet18()
     torch.save(model.state_dict(), tmp_path / "weights.pth")
-    towers = released.load(RESNET, "mine", tmp_path / "weights.pth")
+    towers = pretrained_weights.load(RESNET, "mine", tmp_path / "weights.pth")
     model.fc = nn.Identity()
     x = images()[:, :, :64, :64]
     assert torch.equal(towers.visual.eval()(x), model.eval()(x))
@@ -76,40 +76,40 @@ def test_a_deeper_net_that_holds_a_shallower_one_is_refused(tmp_path: Path) -> N
     file = tmp_path / "resnet34.pth"
     torch.save(torchvision.models.resnet34().state_dict(), file)
     with pytest.raises(DataError) as caught:
-        released.load(RESNET, "mine", file)
+        pretrained_weights.load(RESNET, "mine", file)
     assert str(caught.value) == (
         f"{file}: does not fit the architecture (it has no layer1.2.bn1.bias); name another"
     )
     with pytest.raises(DataError, match=r"does not fit the architecture \(Missing key"):
         torch.save(torchvision.models.resnet18().state_dict(), file)
-        released.load("torchvision/resnet34", "mine", file)
+        pretrained_weights.load("torchvision/resnet34", "mine", file)
 
 
 def test_a_file_that_is_absent_or_no_weights_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.pt: no such file; fix `released` in the site file"):
-        released.load(RESNET, "mine", tmp_path / "a.pt")
+        pretrained_weights.load(RESNET, "mine", tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(b"<html>not found</html>")
     torch.save([1, 2], tmp_path / "c.pt")
     torch.save({"weights": 3}, tmp_path / "d.pt")
     for name in "bcd":
         with pytest.raises(DataError) as caught:
-            released.load(RESNET, "mine", tmp_path / f"{name}.pt")
+            pretrained_weights.load(RESNET, "mine", tmp_path / f"{name}.pt")
         assert f"{name}.pt: " in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_an_unknown_tag_lists_the_known() -> None:
     with pytest.raises(DataError) as caught:
-        released.load("RN50", "laion5000b", None)
+        pretrained_weights.load("RN50", "laion5000b", None)
     assert str(caught.value) == (
         "RN50 has no released weights 'laion5000b' (known: openai, yfcc15m, cc12m); name one"
     )
     with pytest.raises(DataError, match="known: none"):
-        released.load(RESNET, "openai", None)
+        pretrained_weights.load(RESNET, "openai", None)
 
 
 def test_a_tag_of_another_activation_is_refused() -> None:
     with pytest.raises(DataError) as caught:
-        released.load("RN50", "openai", None)
+        pretrained_weights.load("RN50", "openai", None)
     assert str(caught.value) == (
         "RN50 openai: was trained with another activation; name RN50-quickgelu"
     )

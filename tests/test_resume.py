@@ -10,6 +10,10 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hpc_xfer.compute.distributed import process_group
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.models import weights_file
+from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.errors import ClaimLost
 from hpc_xfer.store import run_claims
 from hpc_xfer.store.paths import RunDir
@@ -17,9 +21,6 @@ from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.training import checkpoint, distributed
-from hpc_xfer.training.checkpoint import Checkpoints
-from hpc_xfer.training.stop import StopSignal
 from tests import tiny
 from tests.waiting import wait_for
 
@@ -131,7 +132,7 @@ def stopped(tmp_path: Path, run: Run, shards: Path, steps: int = 5) -> RunDir:
 
 
 def step_of(path: Path) -> int:
-    state = checkpoint.read(path)
+    state = weights_file.read(path)
     assert state is not None
     return int(state["step"])
 
@@ -353,15 +354,15 @@ def one_of_two(number: int, root: Path, run: Run, shards: Path) -> None:
     """Rank 1 sees the store of another moment, as a network file system may show it."""
     place = root / ("old" if number else "new")
     meeting = root / "meeting.json"
-    with distributed.join(number, 2, number, meeting, StopSignal()) as world:
-        from hpc_xfer.tasks import pretrain
-        from hpc_xfer.tasks.context import RunContext
+    with process_group.join(number, 2, number, meeting, StopSignal()) as world:
+        from hpc_xfer.compute.pretraining import task
+        from hpc_xfer.compute.run_context import RunContext
 
         claim = Claim(Store(place).run(run.id).claims, 9) if number == 0 else None
         site = tiny.Site(sources={"sans": str(shards)})
         context = RunContext(run, Store(place), site, claim, tiny.PRETRAIN, world, StopSignal())
         with pytest.raises(Exception, match=r"see checkpoints of different steps \(\[5, 4\]\)"):
-            pretrain.run(context)
+            task.pretrain(context)
 
 
 def test_ranks_that_see_different_checkpoints_all_refuse(tmp_path: Path, shards: Path) -> None:

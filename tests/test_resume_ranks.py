@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.training.stop import StopSignal
 from tests import steps, tiny
 
 

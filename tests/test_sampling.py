@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hpc_xfer.data import sampling
-from hpc_xfer.data.sampling import SampleOrder, Subset, share
+from hpc_xfer.compute.shards import sample_order
+from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset, share
 
 SHARDS = {
     "one": [37],
@@ -175,8 +175,8 @@ def test_steps_can_be_asked_in_any_order() -> None:
     order = SampleOrder(Subset.of([7, 30, 12], 49, seed=3), batch=6, seed=4, window=8)
     expected = {step: places(order, step) for step in steps}
     random.Random(0).shuffle(steps)
-    sampling._stream.cache_clear()
-    sampling._shuffled.cache_clear()
+    sample_order._stream.cache_clear()
+    sample_order._shuffled.cache_clear()
     again = SampleOrder(Subset.of([7, 30, 12], 49, seed=3), batch=6, seed=4, window=8)
     assert {step: places(again, step) for step in steps} == expected
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from torch import nn
 
-from hpc_xfer.training.schedule import adamw, learning_rate, warmup
+from hpc_xfer.compute.training.optimizer import adamw, learning_rate, warmup
 
 
 def test_warm_up_is_at_most_a_tenth_of_the_steps() -> None:

@@ -11,12 +11,11 @@ import pytest
 from PIL import Image
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
-from hpc_xfer import shard_call
-from hpc_xfer import shards as commands
+from hpc_xfer import shards
+from hpc_xfer.compute.shard_tools import rendered_characters
+from hpc_xfer.compute.shard_tools.pack import write_shards
+from hpc_xfer.compute.shards.shard import Shard, open_shard
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.data import characters
-from hpc_xfer.data.packing import write_shards
-from hpc_xfer.data.shards import Shard, open_shard
 from hpc_xfer.errors import DataError, StudyError
 from tests.tars import cut, samples, write_tar
 
@@ -186,7 +185,7 @@ def test_a_shard_that_shrinks_or_goes_while_in_use_is_named(tmp_path: Path) -> N
 
 def render(out: Path, *options: str) -> int:
     small = ["--source", "mono", "--samples", "20", "--classes", "10", "--workers", "1"]
-    return commands.main(["characters", str(out), *small, *options])
+    return shards.main(["characters", str(out), *small, *options])
 
 
 def test_characters_are_rendered_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,7 +233,7 @@ def test_shards_of_others_are_not_replaced_by_characters(tmp_path: Path) -> None
 
 
 def test_the_command_knows_all_sources() -> None:
-    assert tuple(characters.SOURCES) == shard_call.SOURCES
+    assert tuple(rendered_characters.SOURCES) == shards.SOURCES
 
 
 @pytest.mark.parametrize(
@@ -243,13 +242,13 @@ def test_the_command_knows_all_sources() -> None:
 )
 def test_a_wrong_call_exits_with_2(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        commands.main(call)
+        shards.main(call)
     assert caught.value.code == 2
 
 
 def test_help_opens_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        commands.main(["make", "--help"])
+        shards.main(["make", "--help"])
     assert "python -m hpc_xfer.shards make photos/train sources/photos" in capsys.readouterr().out
 
 
@@ -257,6 +256,6 @@ def test_pixels_survive_the_way_through_a_shard(tmp_path: Path) -> None:
     render(tmp_path)
     data = open_shard(tmp_path / "mono/000000.tar").read(7)
     pixels = np.asarray(Image.open(io.BytesIO(data["png"])))
-    row = characters.Characters("mono", classes=10)
+    row = rendered_characters.Characters("mono", classes=10)
     assert np.array_equal(pixels, row.pixels(7))
     assert int(data["cls"]) == row.label(7)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpc_xfer import shards as commands
+from hpc_xfer import shards
+from hpc_xfer.compute.shard_tools.build_index import index_folder
+from hpc_xfer.compute.shard_tools.pack import write_shards
+from hpc_xfer.compute.shard_tools.verify import CheckReport, Problem, check
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.data.checking import CheckReport, Problem, check
-from hpc_xfer.data.indexing import index_folder
-from hpc_xfer.data.packing import write_shards
 from tests.tars import cut, png, samples, write_tar
 
 
@@ -213,12 +213,12 @@ def test_check_fails_with_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[s
     index = write_shards(
         tmp_path, [*samples(1), {"png": b"none", "cls": b"0", "txt": b"a"}], ["cat"]
     )
-    assert commands.main(["check", str(tmp_path)]) == 1
+    assert shards.main(["check", str(tmp_path)]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "000000.tar: 000000001: byte 4,608: png: is not an image; replace or remove it",
         f"{tmp_path}: 2 samples, 1 problems",
     ]
-    assert commands.main(["check", str(tmp_path), "--json"]) == 1
+    assert shards.main(["check", str(tmp_path), "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["samples"], told["notes"]) == (2, {})
     assert [(each["shard"], each["offset"]) for each in told["problems"]] == [("000000.tar", 4608)]

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from hpc_xfer import shards as commands
+from hpc_xfer import shards
+from hpc_xfer.compute.shard_tools.build_index import index_folder
+from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.data.indexing import index_folder
-from hpc_xfer.data.packing import write_shards
 from hpc_xfer.errors import DataError
 from tests.tars import cut, samples, write_tar
 
@@ -62,7 +62,7 @@ def test_index_brings_a_lost_index_back(tmp_path: Path, capsys: pytest.CaptureFi
     before = write_shards(tmp_path, samples(3), ["cat", "dog"])
     (tmp_path / "index.json").unlink()
     (tmp_path / "classes.json").write_text('["cat", "dog"]')
-    assert commands.main(["index", str(tmp_path), "--json"]) == 0
+    assert shards.main(["index", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["fingerprint"], told["warnings"]) == (before.fingerprint, [])
     assert ShardIndex.load(tmp_path) == before
@@ -85,7 +85,7 @@ def test_shards_may_lie_one_folder_deeper(tmp_path: Path) -> None:
     found = index_folder(tmp_path).index
     assert [entry.name for entry in found.entries] == ["part-1/000000.tar", "part-2/000000.tar"]
     assert ShardIndex.load(tmp_path).samples == 5
-    assert commands.main(["check", str(tmp_path), "--workers", "1"]) == 0
+    assert shards.main(["check", str(tmp_path), "--workers", "1"]) == 0
 
 
 def test_a_folder_with_shards_of_its_own_does_not_look_deeper(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def with_json(*values: object) -> list[tuple[str, bytes]]:
 def test_labels_may_be_names_in_the_json(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", with_json({"kind": "dog"}, {"kind": "cat"}))
     write_tar(tmp_path / "b.tar", with_json({"kind": "ape", "caption": "an ape"}))
-    assert commands.main(["index", str(tmp_path), "--label-key", "kind"]) == 0
+    assert shards.main(["index", str(tmp_path), "--label-key", "kind"]) == 0
     found = ShardIndex.load(tmp_path)
     assert (found.classes, found.label_key) == (("ape", "cat", "dog"), "kind")
     assert found.json_keys == ("caption", "kind")
@@ -193,7 +193,7 @@ def test_what_the_headers_tell_is_counted(
         ],
     )
     write_tar(tmp_path / "b.tar", [("y.txt", b"alone")])
-    assert commands.main(["index", str(tmp_path), "--workers", "1"]) == 0
+    assert shards.main(["index", str(tmp_path), "--workers", "1"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{tmp_path}: 6 samples in 2 shards",
         "warning: no image: 2 of 6 samples, in 2 of 2 shards, the first x/2 in a.tar",

@@ -19,12 +19,12 @@ from PIL import Image
 from pyarrow import parquet
 
 from hpc_xfer import shards as commands
+from hpc_xfer.compute.shard_tools.build_index import index_folder
+from hpc_xfer.compute.shard_tools.inputs import ImageFolder
+from hpc_xfer.compute.shard_tools.pack import PackOptions, pack, write_shards
+from hpc_xfer.compute.shard_tools.reencode import Reencoding, as_it_is
+from hpc_xfer.compute.shards.shard import open_shard
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.data.indexing import index_folder
-from hpc_xfer.data.inputs import ImageFolder
-from hpc_xfer.data.packing import PackOptions, pack, write_shards
-from hpc_xfer.data.reencoding import Reencoding, as_it_is
-from hpc_xfer.data.shards import open_shard
 from hpc_xfer.errors import DataError, StudyError
 from tests.conftest import ROOT
 from tests.tars import png, samples

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hpc_xfer.compute.models import encoders, weights_file
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.errors import StudyError
 from hpc_xfer.reporting import figures, report_page
@@ -16,7 +17,6 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan, plan_summary, rehearsal
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
-from hpc_xfer.training import checkpoint, encoders
 from tests import fabricated, tiny
 
 GRID = """
@@ -86,7 +86,7 @@ def test_a_snapshot_has_the_weights_of_its_step_and_survives_a_resume(
     folder = store.run(run.id)
     events = tiny.execute(store, run, shards, stop=tiny.StopAfter(4))
     assert events[-1]["event"] == "interrupted"
-    state = checkpoint.read(folder.checkpoint)
+    state = weights_file.read(folder.checkpoint)
     assert state is not None and state["step"] == 4
     kept = weights(folder.snapshot(128))
     assert kept.keys() == {k for k in state["objective"] if k.split(".")[0] in ("visual", "text")}

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torchvision.models.resnet import BasicBlock
 
+from hpc_xfer.compute.models.encoders import seeded
+from hpc_xfer.compute.pretraining.objectives import SimCLRObjective
+from hpc_xfer.compute.training.compile import compile_in_place
+from hpc_xfer.compute.training.objective import Contrastive
+from hpc_xfer.compute.training.step import Stepper
 from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store.store import Store
-from hpc_xfer.training.compilation import compile_in_place
-from hpc_xfer.training.encoders import seeded
-from hpc_xfer.training.objectives import Contrastive, SimCLRObjective
-from hpc_xfer.training.step import Stepper
 from tests import steps, tiny
 
 METHODS = ("clip", "simclr", "supervised")

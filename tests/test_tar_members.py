@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.data.tar_members import CutOff, Member, members
+from hpc_xfer.compute.shards.tar_headers import CutOff, Member, members
 
 NAMES = ("a/0.jpg", "d/" * 60 + "1.jpg", "x" * 120 + ".jpg", "é.txt", "2.cls")
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.config.site import Site, Slurm
-from hpc_xfer.execution.supervisor import STOPPED, Supervisor, _Signals
+from hpc_xfer.execution.supervisor import STOPPED, Signals, Supervisor
 from hpc_xfer.execution.worker_process import WorkerProcess
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import failures
@@ -57,7 +57,7 @@ def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
 def guard_of(store: Store, *runs: Run, site: Site | None = None) -> Supervisor:
     batch = JobArray((Pack(runs, 1.0, 1),))
     store.write_batch("study", batch, {})
-    return Supervisor(store, site or Site(), "study", batch.id, ProcessRank(), _Signals())
+    return Supervisor(store, site or Site(), "study", batch.id, ProcessRank(), Signals())
 
 
 def test_what_is_asked_of_us_is_passed_on_however_much_the_worker_tells(guard: Supervisor) -> None:

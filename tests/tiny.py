@@ -14,19 +14,19 @@ from typing import Any
 
 import torch
 
-from hpc_xfer import worker
+from hpc_xfer.compute import run_pack
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.shard_tools import rendered_characters
+from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.config.recipes import METHODS, Architecture, Finetune
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.schema import StrictModel
 from hpc_xfer.config.site import Site
-from hpc_xfer.data import characters
-from hpc_xfer.data.packing import write_shards
 from hpc_xfer.store import pack_file
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.training.stop import StopSignal
 
 ARCH = Architecture(
     name="tiny",
@@ -42,8 +42,10 @@ FINETUNE = FinetuneResources(log_steps=2)
 
 def source(folder: Path, samples: int = 256, per_shard: int = 100) -> Path:
     """Shards of unequal size: `samples` characters of 16 classes."""
-    names = [characters.caption(c) for c in characters.characters("sans", CLASSES)]
-    write_shards(folder, characters.render("sans", samples, CLASSES), names, per_shard)
+    names = [
+        rendered_characters.caption(c) for c in rendered_characters.characters("sans", CLASSES)
+    ]
+    write_shards(folder, rendered_characters.render("sans", samples, CLASSES), names, per_shard)
     return folder
 
 
@@ -80,7 +82,7 @@ def execute(
     base: Resources = PRETRAIN if run.kind == "pretrain" else FINETUNE
     pack = pack_file.LoadedPack("test", (run,), with_changes(base, resources))
     site = Site(sources={"sans": str(source)} if source else {})
-    worker.execute(pack, store, site, place or ProcessRank(), stop or StopSignal(), events.append)
+    run_pack.execute(pack, store, site, place or ProcessRank(), stop or StopSignal(), events.append)
     return events
 
 
@@ -145,7 +147,7 @@ class StopAfter(StopSignal):
 def _children() -> Any:
     """Processes that begin with torch loaded, and can be killed without harm."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.tiny", "hpc_xfer.tasks.pretrain"])
+    context.set_forkserver_preload(["tests.tiny", "hpc_xfer.compute.pretraining.task"])
     return context
 
 

@@ -105,7 +105,7 @@ def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
             real,
             Request(
                 name=f"check.{kind}.{launched.study.name}.{launched.store.tag}.{number}",
-                command=command_of(launched, "tasks.checkup", *more),
+                command=command_of(launched, "compute.node_check", *more),
                 logs=folder.logs,
                 minutes=min(_MINUTES, real.minutes),
                 tasks=real.tasks,

@@ -49,7 +49,7 @@ def _dirty() -> bool | None:
 
 
 def _git(*arguments: str) -> str | None:
-    folder = Path(__file__).parent
+    folder = Path(__file__).parent.parent  # the package
     command = ["git", "-C", str(folder), *arguments]
     try:
         return subprocess.run(

@@ -1,0 +1,126 @@
+"""Batches for fine-tuning and linear probes: step number in, augmented images or features out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+from torchvision.transforms.v2 import RandAugment
+
+from hpc_xfer.compute.downstream.datasets import ImageSet
+from hpc_xfer.compute.downstream.splits import Indices
+from hpc_xfer.compute.images import crops
+from hpc_xfer.config.recipes import Finetune
+
+Batch = dict[str, Any]
+_ERASED_SHARE = (0.02, 1 / 3)  # of the area (Zhong et al. 2020)
+
+
+@dataclass
+class EpochBatches:
+    """Epochs of n samples in batches that differ in size by one at most.
+
+    An uneven cut would leave a last batch of one image now and then, which batch norm cannot take.
+    """
+
+    n: int
+    batch: int
+    epochs: int
+    seed: tuple[int, ...]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.n // self.batch)
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def at(self, step: int) -> tuple[int, Indices]:
+        """Epoch and the samples of a step, as positions 0..n-1."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng((*self.seed, 4, epoch)).permutation(self.n)
+        return epoch, np.array_split(order, self.steps_per_epoch)[within]
+
+
+class _Stepwise(ABC):
+    """`self[step]` is the batch of a step; `pieces` are what one of several loaders makes of it."""
+
+    rounds: EpochBatches
+
+    @abstractmethod
+    def _samples(self, epoch: int, positions: Indices) -> Batch: ...
+
+    def __getitem__(self, step: int) -> Batch:
+        return self._samples(*self.rounds.at(step))
+
+    def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
+        for epoch, positions in map(self.rounds.at, steps):
+            mine = np.array_split(positions, workers)[worker]
+            yield self._samples(epoch, mine) if len(mine) else {}
+
+
+@dataclass
+class TuneBatches(_Stepwise):
+    """Augmented images: `self[step]` has images uint8 (n, 3, S, S) and labels (n,)."""
+
+    images: ImageSet
+    chosen: Indices
+    recipe: Finetune
+    size: int
+    rounds: EpochBatches
+
+    def _samples(self, epoch: int, positions: Indices) -> Batch:
+        picked = self.chosen[positions]
+        views = [self._view(int(i), epoch) for i in picked]
+        return {
+            "images": torch.stack(views),
+            "labels": torch.from_numpy(self.images.labels[picked]),
+        }
+
+    def _view(self, i: int, epoch: int) -> Tensor:
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, recipe.draw, 5, epoch, i))
+        view = crops.augmented(self.images.image(i), rng, self.size, recipe.crop, recipe.flip)
+        if recipe.randaugment:
+            view = _randaugment(view, rng)
+        return _erase(view, rng) if rng.random() < recipe.erase else view
+
+
+@dataclass
+class FeatureBatches(_Stepwise):
+    """Frozen features for a linear probe: features (n, dim) and labels (n,)."""
+
+    features: Tensor
+    labels: Tensor
+    rounds: EpochBatches
+
+    def _samples(self, epoch: int, positions: Indices) -> Batch:
+        chosen = torch.from_numpy(positions)
+        return {"features": self.features[chosen], "labels": self.labels[chosen]}
+
+
+def _randaugment(view: Tensor, rng: Generator) -> Tensor:
+    """Two operations of magnitude 9 (Cubuk et al. 2020); torchvision draws from torch's state."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**62)))
+        out: Tensor = RandAugment(num_ops=2, magnitude=9)(view)
+    return out
+
+
+def _erase(view: Tensor, rng: Generator) -> Tensor:
+    """Noise in a random rectangle."""
+    side = view.shape[-1]
+    area = side * side * rng.uniform(*_ERASED_SHARE)
+    ratio = np.exp(rng.uniform(np.log(0.3), np.log(1 / 0.3)))
+    height = int(min(max(round(np.sqrt(area * ratio)), 1), side))
+    width = int(min(max(round(np.sqrt(area / ratio)), 1), side))
+    top, left = rng.integers(side - height + 1), rng.integers(side - width + 1)
+    out = view.clone()
+    noise = rng.integers(0, 256, (view.shape[0], height, width), dtype=np.uint8)
+    out[:, top : top + height, left : left + width] = torch.from_numpy(noise)
+    return out

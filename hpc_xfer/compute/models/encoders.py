@@ -1,0 +1,213 @@
+"""Encoders: the visual tower that every method trains and every fine-tuning starts from.
+
+An encoder maps images (N, 3, S, S), normalised, to features (N, dim). Under `clip` a text tower
+stands beside it; the visual tower is the same module under all methods, so they can be compared.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import open_clip
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hpc_xfer.compute.models import weights_file
+from hpc_xfer.config import architectures
+from hpc_xfer.config.recipes import Arch, Architecture
+from hpc_xfer.errors import DataError
+
+Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]
+Tokenizer = Callable[[list[str]], Tensor]
+CLIP_NORMALISATION: Normalisation = (
+    open_clip.OPENAI_DATASET_MEAN,
+    open_clip.OPENAI_DATASET_STD,
+)
+IMAGENET_NORMALISATION: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass
+class Towers:
+    """A visual tower with what is needed to use it; text only under `clip`."""
+
+    visual: nn.Module
+    dim: int  # of the features
+    image_size: int
+    normalisation: Normalisation
+    text: nn.Module | None = None
+    projection: nn.Module | None = None  # features -> joint space, where they differ
+    logit_scale: Tensor | None = None  # log of the inverse temperature
+    classes: tuple[str, ...] | None = None  # that `supervised` was trained to tell apart
+    head: nn.Module | None = None  # features -> logits of those
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """(N, 3, S, S) -> (N, joint dim), on the unit sphere."""
+        features = self.visual(images)
+        joint = features if self.projection is None else self.projection(features)
+        return F.normalize(joint, dim=-1)
+
+    def text_features(self, tokens: Tensor) -> Tensor:
+        """(N, context) -> (N, joint dim), on the unit sphere."""
+        assert self.text is not None, "only clip has a text tower"
+        return F.normalize(self.text(tokens), dim=-1)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw initial weights without touching the random state of the process."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def build(arch: Arch, seed: int, with_text: bool) -> Towers:
+    """Randomly initialised; the same seed gives the same visual tower with and without text."""
+    config = architectures.model_config(arch)
+    with seeded(seed):
+        if isinstance(arch, str) and arch in architectures.TORCHVISION:
+            return _torchvision(arch, config, with_text)
+        return _open_clip(config, with_text)
+
+
+_WORDS = 100_000
+_SIMPLE = "SimpleTokenizer"  # open_clip's, of byte pairs, as OpenAI's CLIP has it
+
+
+def tokenizer(arch: Arch) -> Tokenizer:
+    """list of captions -> (N, context) token ids."""
+    name, context = _tokenizer_of(arch)
+    if name == _SIMPLE:
+        made = open_clip.SimpleTokenizer(context_length=context)
+    else:
+        made = open_clip.get_tokenizer(name)
+    return _Bounded(made) if isinstance(made, open_clip.SimpleTokenizer) else cast(Tokenizer, made)
+
+
+class _Bounded:
+    """Forgets words when it knows 100,000: 16 MB, in each loading process of each rank.
+
+    open_clip's remembers every word and every misspelling of millions of captions.
+    """
+
+    def __init__(self, tokenizer: open_clip.SimpleTokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.special = dict(tokenizer.cache)
+
+    def __call__(self, captions: list[str]) -> Tensor:
+        tokens: Tensor = self.tokenizer(captions)
+        if len(self.tokenizer.cache) > _WORDS:
+            self.tokenizer.cache = dict(self.special)
+        return tokens
+
+
+def context_length(arch: Arch) -> int:
+    """Tokens per caption."""
+    return _tokenizer_of(arch)[1]
+
+
+def _tokenizer_of(arch: Arch) -> tuple[str, int]:
+    """What open_clip.get_tokenizer or open_clip itself calls it, and tokens per caption."""
+    context = architectures.model_config(arch)["text_cfg"].get("context_length", 77)
+    if isinstance(arch, Architecture):
+        return _SIMPLE, context
+    return architectures.TORCHVISION_TEXT if arch in architectures.TORCHVISION else arch, context
+
+
+def save(path: Path, arch: Arch, towers: Towers) -> None:
+    """The product of a pre-training: weights and how to feed them, readable without our code.
+
+    Raises:
+        StoreError: the disk is full or cannot be written.
+    """
+    state = description(arch, towers)
+    for name, module in _parts(towers).items():
+        weights = None if module is None else module.state_dict()
+        state[name] = None if weights is None else {k: v.cpu() for k, v in weights.items()}
+    weights_file.write(path, state)
+
+
+def description(arch: Arch, towers: Towers) -> dict[str, Any]:
+    """All of a product but its weights, as plain values; None is what its method has not."""
+    with_text = towers.text is not None
+    name, context = _tokenizer_of(arch) if with_text else (None, None)
+    return {
+        "schema": 1,
+        "arch": arch.model_dump(mode="json") if isinstance(arch, Architecture) else arch,
+        "mean": list(towers.normalisation[0]),
+        "std": list(towers.normalisation[1]),
+        "image_size": towers.image_size,
+        "logit_scale": None if towers.logit_scale is None else float(towers.logit_scale),
+        "tokenizer": name,
+        "context_length": context,
+        "classes": None if towers.classes is None else list(towers.classes),
+    }
+
+
+def _parts(towers: Towers) -> dict[str, nn.Module | None]:
+    return {
+        "visual": towers.visual,
+        "text": towers.text,
+        "projection": towers.projection,
+        "head": towers.head,
+    }
+
+
+def load(path: Path) -> tuple[Arch, Towers]:
+    """Read a product back.
+
+    Raises:
+        DataError: the file is absent or damaged.
+    """
+    state = weights_file.read(path)
+    if state is None:
+        raise DataError(f"{path}: the encoder is absent or damaged; delete its folder and launch")
+    arch = state["arch"]
+    arch = arch if isinstance(arch, str) else Architecture.model_validate(arch)
+    towers = build(arch, seed=0, with_text=state["text"] is not None)
+    towers.visual.load_state_dict(state["visual"])
+    towers.normalisation = (tuple(state["mean"]), tuple(state["std"]))
+    if towers.text is not None:
+        towers.text.load_state_dict(state["text"])
+        towers.logit_scale = torch.tensor(state["logit_scale"])
+    if towers.projection is not None and state["projection"] is not None:
+        towers.projection.load_state_dict(state["projection"])
+    if state.get("head") is not None:
+        towers.classes = tuple(state["classes"])
+        towers.head = nn.Linear(towers.dim, len(towers.classes))
+        towers.head.load_state_dict(state["head"])
+    return arch, towers
+
+
+def _open_clip(config: dict[str, Any], with_text: bool) -> Towers:
+    model = open_clip.CustomTextCLIP(
+        embed_dim=config["embed_dim"],
+        vision_cfg=config["vision_cfg"],
+        text_cfg=config.get("text_cfg", {}),
+        quick_gelu=config.get("quick_gelu", False),
+    )
+    size = config["vision_cfg"].get("image_size", 224)
+    return Towers(
+        visual=model.visual,
+        dim=config["embed_dim"],
+        image_size=size if isinstance(size, int) else size[0],
+        normalisation=CLIP_NORMALISATION,
+        text=model.text if with_text else None,
+        logit_scale=model.logit_scale.detach().clone() if with_text else None,
+    )
+
+
+def _torchvision(arch: str, config: dict[str, Any], with_text: bool) -> Towers:
+    """A classifier without its last layer; CLIP adds a linear map to the joint space."""
+    visual = torchvision.models.get_model(arch.removeprefix("torchvision/"), weights=None)
+    dim = visual.fc.in_features
+    visual.fc = nn.Identity()
+    towers = Towers(visual, dim, 224, IMAGENET_NORMALISATION)
+    if with_text:
+        text_side = _open_clip(architectures.model_config(architectures.TORCHVISION_TEXT), True)
+        towers.text, towers.logit_scale = text_side.text, text_side.logit_scale
+        towers.projection = nn.Linear(dim, config["embed_dim"], bias=False)
+    return towers

@@ -1,0 +1,57 @@
+"""A product in the layout of those who know nothing of us: encoder.safetensors.
+
+    open_clip.create_model("RN50", pretrained="encoder.safetensors")              # with text
+    open_clip.create_model("RN50", pretrained_image_path="encoder.safetensors")   # without
+    torchvision.models.resnet50().load_state_dict(load_file("encoder.safetensors"), strict=False)
+
+The header tells arch, mean, std, image_size and the rest of `encoders.description`; what is not a
+word there is JSON.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor, nn
+
+from hpc_xfer.compute.models import encoders
+from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.config import architectures
+from hpc_xfer.config.recipes import Arch
+from hpc_xfer.system import atomic_files
+
+
+def write(path: Path, arch: Arch, towers: Towers) -> None:
+    """The weights by their foreign names.
+
+    Raises:
+        StoreError: the disk is full or cannot be written.
+    """
+    told = {k: v for k, v in encoders.description(arch, towers).items() if v is not None}
+    header = {k: v if isinstance(v, str) else json.dumps(v) for k, v in told.items()}
+    weights = {k: v.detach().cpu().contiguous() for k, v in _named(arch, towers).items()}
+    atomic_files.write_bytes(path, safetensors.torch.save(weights, {"format": "pt", **header}))
+
+
+def _named(arch: Arch, towers: Towers) -> dict[str, Tensor]:
+    """By tower: open_clip wants `visual.` before both; what reads one tower alone wants nothing."""
+    if towers.text is None:
+        return towers.visual.state_dict()
+    assert towers.logit_scale is not None
+    rest = {"logit_scale": towers.logit_scale}
+    if isinstance(arch, str) and arch in architectures.TORCHVISION:
+        rest |= _below("text.", towers.text) | _below("projection.", towers.projection)
+        return towers.visual.state_dict() | rest
+    text = "text." if _has_own_text(architectures.model_config(arch)) else ""
+    return _below("visual.", towers.visual) | _below(text, towers.text) | rest
+
+
+def _below(prefix: str, module: nn.Module | None) -> dict[str, Tensor]:
+    weights = {} if module is None else module.state_dict()
+    return {f"{prefix}{name}": value for name, value in weights.items()}
+
+
+def _has_own_text(config: dict[str, Any]) -> bool:
+    """Whether open_clip.create_model makes a CustomTextCLIP, with the text tower below `text.`."""
+    return bool(config.get("custom_text")) or "hf_model_name" in config.get("text_cfg", {})

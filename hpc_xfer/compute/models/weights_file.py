@@ -1,0 +1,80 @@
+"""Write and read files of tensors: whole or absent, checksummed, weights only."""
+
+import pickle
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any, cast
+
+import torch
+
+from hpc_xfer.system import atomic_files
+
+# What zipfile and torch raise on damaged files; NotImplementedError is a RuntimeError.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+
+
+def write(path: Path, state: dict[str, Any]) -> None:
+    """Save tensors and plain values atomically.
+
+    Raises:
+        StoreError: the disk is full or cannot be written; the old file stays.
+    """
+    atomic_files.write_atomically(path, lambda file: save_tensors(state, file))
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """The state on the CPU, or None where the file is absent or damaged (which is said)."""
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+        if bad:
+            raise zipfile.BadZipFile(f"checksum of {bad}")
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except _BROKEN as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        warnings.warn(f"{path}: is damaged ({reason}) and passed over", stacklevel=2)
+        return None
+    return state
+
+
+class _Remembering:
+    """torch.save hides the file's own error, such as a full disk, behind one about positions."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        """`files` does it."""
+
+
+def save_tensors(state: dict[str, Any], file: IO[bytes]) -> None:
+    out = _Remembering(file)
+    try:
+        torch.save(state, cast(IO[bytes], out))
+    except RuntimeError:
+        if out.error is not None:
+            raise out.error from None
+        raise

@@ -1,0 +1,133 @@
+"""What a job finds where it runs: packages, GPUs, data, disk, the other ranks. For `doctor`.
+
+srun python -m hpc_xfer.compute.node_check --store runs --grid a.yaml --out found.json
+"""
+
+import argparse
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from hpc_xfer import cli
+from hpc_xfer.compute.distributed import process_group
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.downstream import datasets as downstream
+from hpc_xfer.compute.shards.shard import open_shard
+from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.recipes import Trained
+from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.config.site import Site, load_site
+from hpc_xfer.store.store import Store
+from hpc_xfer.study import study_file
+from hpc_xfer.study.study_file import Study
+from hpc_xfer.system import atomic_files, provenance
+from hpc_xfer.system.job_environment import ProcessRank
+
+_MEGABYTES = 64  # all-reduced; a ResNet-50 has 100 MB of gradients
+_ROUNDS = 5
+
+
+def look(study: Study, site: Site, store: Store, world: World) -> dict[str, Any]:
+    """What rank 0 writes down; every rank takes part in the all-reduce."""
+    speed = _all_reduce(world)
+    return {
+        "host": socket.gethostname(),
+        "node": os.environ.get("SLURMD_NODENAME", ""),
+        "ranks": world.size,
+        "packages": provenance.packages(),
+        "code": provenance.code(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "store_free": shutil.disk_usage(store.root).free,
+        "temporary": os.environ.get("TMPDIR", "/tmp"),
+        "temporary_free": _free(os.environ.get("TMPDIR", "/tmp")),
+        "all_reduce_gigabytes_per_second": speed,
+        "data": dict(_data(study, site)) if world.is_rank_zero else {},
+    }
+
+
+def _free(folder: str) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def _all_reduce(world: World) -> float | None:
+    """GB/s that each rank reduces; None for one rank alone."""
+    if world.size == 1:
+        return None
+    numbers = torch.ones(_MEGABYTES << 18, device=world.device)  # fp32
+    dist.all_reduce(numbers)
+    begun = time.perf_counter()
+    for _ in range(_ROUNDS):
+        dist.all_reduce(numbers)
+    if world.device.type == "cuda":
+        torch.cuda.synchronize()
+    return _ROUNDS * _MEGABYTES / 1000 / (time.perf_counter() - begun)
+
+
+def _data(study: Study, site: Site) -> Iterator[tuple[str, str]]:
+    """Each source and data set with what is wrong with it here; nothing is well."""
+    sources = {recipe.source for recipe in study.pretrains if isinstance(recipe, Trained)}
+    for name in sorted(sources):
+        yield f"source {name}", _complaint(partial(_open_source, site, name))
+    probe = study.resources.pretrain.probe
+    datasets = {trial.dataset for trial in study.trials} | ({probe.dataset} if probe else set())
+    for name in sorted(datasets):
+        yield f"data set {name}", _complaint(partial(_open_dataset, site, name))
+
+
+def _complaint(read: Callable[[], object]) -> str:
+    try:
+        read()
+    except Exception as error:  # whatever is wrong here is what was asked for
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _open_source(site: Site, name: str) -> None:
+    """The first sample of the first and of the last shard."""
+    index = ShardIndex.load(Path(site.sources[name]))
+    for entry in (index.entries[0], index.entries[-1]):
+        open_shard(index.path(entry)).read(0)
+
+
+def _open_dataset(site: Site, name: str) -> None:
+    folder = site.datasets.get(name)
+    path = Path(folder) if folder else None
+    downstream.try_to_read(downstream_datasets.dataset_info(name, path), path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = cli.parser(
+        "compute.node_check", "Look around on a compute node; `doctor` submits it.",
+        "srun python -m hpc_xfer.compute.node_check --store runs --grid a.yaml --out found.json",
+    )  # fmt: skip
+    parser.add_argument("--store", type=Path, required=True, help="the store")
+    parser.add_argument("--grid", type=Path, required=True, help="the study file")
+    parser.add_argument("--site", type=Path, help="site file")
+    parser.add_argument("--out", type=Path, required=True, help="where to write what is found")
+    args: argparse.Namespace = parser.parse_args(argv)
+    store, site = Store(args.store), load_site(args.site)
+    asked = study_file.load_study(args.grid)
+    place = ProcessRank.from_slurm()
+    meeting = args.out.with_suffix(f".meeting-{place.attempt}.json")
+    join = process_group.join(place.rank, place.size, place.local_rank, meeting, StopSignal())
+    with join as world:
+        found = look(asked, site, store, world)
+        if world.is_rank_zero:
+            atomic_files.write_json(args.out, found)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.exit_with(main)

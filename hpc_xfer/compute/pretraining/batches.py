@@ -1,0 +1,156 @@
+"""Batches for pre-training: step number in, this rank's part of the global batch out.
+
+What a batch holds is a function of the step alone: no state to save, any number of workers, exact
+resume. A sample that does not decode or lacks a part is replaced by its neighbour and counted.
+"""
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+
+from hpc_xfer.compute.images import color_jitter, crops, decode
+from hpc_xfer.compute.pretraining import targets
+from hpc_xfer.compute.shards.read_ahead import ReadAhead, ShardReader
+from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
+from hpc_xfer.compute.training.skipped_samples import BrokenSample
+from hpc_xfer.config.recipes import SimCLR, Trained
+from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex
+from hpc_xfer.errors import DataError
+
+Batch = dict[str, Any]
+Parts = dict[str, bytes]
+_NEIGHBOURS = 100  # broken samples in a row; then the shard is, not a sample
+
+
+@dataclass
+class TrainBatches:
+    """`self[step]` is this rank's part of global batch `step`; `pieces` are what a worker loads.
+
+    Keys: images uint8 (n, 3, S, S), for SimCLR (n, 2, 3, S, S) with colour (n, 2, k); tokens
+    (n, context) under clip; labels (n,) under supervised; broken, a list of what was passed over.
+    """
+
+    index: ShardIndex
+    order: SampleOrder
+    recipe: Trained
+    size: int  # side of the input in pixels
+    rank: int = 0
+    ranks: int = 1
+    tokenise: Callable[[list[str]], Tensor] | None = None
+    source: ShardReader = field(init=False)
+    share: Positions = field(init=False)  # of the global batch
+
+    def __post_init__(self) -> None:
+        self.share = share(self.order.batch, self.rank, self.ranks, self.recipe.accumulate or 1)
+        self.source = ShardReader(self.index, len(self.order.lanes_of(self.share)))
+
+    def __getitem__(self, step: int) -> Batch:
+        return self._batch(step, self.share)
+
+    def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
+        """One of `workers` pieces of this rank's batches, step after step; joined they are it.
+
+        A worker keeps to its place in the batch and so to its lanes, and reads their shards alone.
+        """
+        chosen = np.array_split(self.share, workers)[worker]
+        with contextlib.closing(ReadAhead(self.source, self.order, chosen)) as ahead:
+            for step in steps:
+                ahead.reach(step)
+                yield self._batch(step, chosen) if len(chosen) else {}
+
+    def _batch(self, step: int, chosen: Positions) -> Batch:
+        epoch, places = self.order.at(step, chosen)
+        batch = _Collector(self, epoch)
+        for place in places:
+            batch.add(*place)
+        return batch.tensors()
+
+
+class _Collector:
+    def __init__(self, batches: TrainBatches, epoch: int) -> None:
+        self.batches, self.epoch = batches, epoch
+        self.target = targets.reader(batches.recipe, batches.index.classes or ())
+        self.fields = (*IMAGE_FIELDS, *targets.fields(batches.recipe))
+        self.images: list[Tensor] = []
+        self.colours: list[np.ndarray] = []
+        self.targets: list[Any] = []
+        self.broken: list[BrokenSample] = []
+
+    def add(self, number: int, position: int) -> None:
+        """The sample at a place, or the next of its shard in the subset that is whole."""
+        shard = self.batches.source.shard(number)
+        name = self.batches.index.entries[number].name
+        tried = 0
+        for place in self._candidates(number, position):
+            try:
+                self._take(shard.read(place, self.fields), self._rng(number, place))
+                return
+            except (DataError, ValueError) as error:
+                self.broken.append(BrokenSample(name, shard.keys[place], str(error)))
+                tried += 1
+        folder = self.batches.index.folder
+        raise DataError(
+            f"{folder}/{name}: {tried} broken samples in a row, the last: {self.broken[-1]}; run "
+            f"`python -m hpc_xfer.shards check {shlex.quote(str(folder))}`"
+        )
+
+    def _candidates(self, number: int, position: int) -> Iterator[int]:
+        yield position
+        neighbours = self.batches.order.subset.neighbours(number, position)
+        yield from neighbours[1:_NEIGHBOURS].tolist()
+
+    def _rng(self, number: int, place: int) -> Generator:
+        return np.random.default_rng((self.batches.recipe.seed, 3, self.epoch, number, place))
+
+    def _take(self, parts: Parts, rng: Generator) -> None:
+        """All of a sample or nothing of it."""
+        recipe, size = self.batches.recipe, self.batches.size
+        target = self.target(parts, rng)
+        views = self._views(_image(parts), rng, 2 if isinstance(recipe, SimCLR) else 1)
+        if isinstance(recipe, SimCLR):
+            self.images.append(torch.stack(views))
+            self.colours += [
+                color_jitter.draw(rng, recipe.jitter, recipe.gray, recipe.blur, size) for _ in views
+            ]
+        else:
+            self.images += views
+            self.targets.append(target)
+
+    def _views(self, data: bytes, rng: Generator, number: int) -> list[Tensor]:
+        """Drawn before decoding where the sides are known, so that no more is decoded than seen."""
+        recipe, size = self.batches.recipe, self.batches.size
+        known = decode.sides(data)
+        image = None if known else decode.decode(data)
+        height, width = known or image.shape[1:]  # type: ignore[union-attr]
+        views = [crops.draw(rng, height, width, recipe.crop, recipe.flip) for _ in range(number)]
+        shrink = crops.shrinkage(views, size) if known else 1
+        if image is None:
+            image = decode.decode(data, shrink=shrink)
+        return [crops.cut(image, view, size, shrink) for view in views]
+
+    def tensors(self) -> Batch:
+        batch: Batch = {"images": torch.stack(self.images), "broken": self.broken}
+        if self.colours:
+            batch["colour"] = torch.from_numpy(np.stack(self.colours)).view(
+                len(self.images), 2, color_jitter.WIDTH
+            )
+        elif self.batches.recipe.method == "clip":
+            assert self.batches.tokenise is not None
+            batch["tokens"] = self.batches.tokenise(self.targets)
+        else:
+            batch["labels"] = torch.tensor(self.targets)
+        return batch
+
+
+def _image(parts: Parts) -> bytes:
+    for name in IMAGE_FIELDS:
+        if name in parts:
+            return parts[name]
+    raise DataError(f"has no image ({', '.join(IMAGE_FIELDS)})")

@@ -1,0 +1,119 @@
+"""How well an encoder does as it trains: k nearest neighbours on images that it never trains on.
+
+    probe = Probe(objective, bank, queries, world, precision)
+    probe.accuracy()      # all ranks call it, each looks at its share of the images
+
+Weighted votes of the 20 nearest by cosine, temperature 0.07 (Wu et al. 2018, section 3.4, with the
+settings of Caron et al. 2021). It changes nothing of the training: no random number is drawn, no
+statistic moved.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.downstream.datasets import ImageSet
+from hpc_xfer.compute.downstream.eval_images import EvalImages
+from hpc_xfer.compute.downstream.splits import Indices, hold_out
+from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.training.step import autocast
+from hpc_xfer.store.heartbeat import Liveness
+
+_NEIGHBOURS = 20
+_TEMPERATURE = 0.07
+_VALIDATION = 0.2  # of the training images, as fine-tunings hold out
+_SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeImages:
+    """Some images of a data set, of which this rank has every `ranks`-th."""
+
+    views: EvalImages
+    chosen: Indices  # of all ranks
+
+    def share(self, world: World) -> Indices:
+        return self.chosen[world.rank :: world.size]
+
+
+class KnnProbe:
+    """The accuracy on validation images by neighbours among training images; never test images."""
+
+    def __init__(
+        self,
+        objective: nn.Module,
+        images: ImageSet,
+        towers: Towers,
+        most: int,
+        world: World,
+        precision: str,
+        pulse: Liveness,
+    ) -> None:
+        """
+        Args:
+            objective: with `normalise` and the `visual` of `towers`.
+            images: the training images of a data set.
+            most: training images to compare with; a quarter as many are asked about.
+        """
+        self.objective, self.world, self.precision, self.pulse = objective, world, precision, pulse
+        self.labels, self.dim = torch.from_numpy(images.labels), towers.dim
+        split = hold_out(images.labels, _VALIDATION, _SEED)
+        views = EvalImages(images, towers.image_size)
+        self.bank = ProbeImages(views, _some(split.train, most))
+        self.queries = ProbeImages(views, _some(split.validation, max(1, most // 4)))
+
+    @torch.no_grad()
+    def accuracy(self) -> float:
+        """The share of queries whose neighbours vote right; the same on all ranks."""
+        training = self.objective.training
+        self.objective.eval()
+        bank, known = self._gathered(self.bank)
+        found = self._features(self.queries)
+        guesses = vote(found, bank, known)
+        right = guesses.eq(self._labels(self.queries))
+        self.objective.train(training)
+        return float(np.mean(self.world.gather(right.tolist())))
+
+    def _gathered(self, images: ProbeImages) -> tuple[Tensor, Tensor]:
+        """Features and labels of all ranks' shares."""
+        features = self.world.gather([self._features(images)])
+        labels = self.world.gather([self._labels(images)])
+        return torch.cat(features), torch.cat(labels)
+
+    def _labels(self, images: ProbeImages) -> Tensor:
+        return self.labels[images.share(self.world)]
+
+    def _features(self, images: ProbeImages) -> Tensor:
+        """Of this rank's share: (n, dim) of unit length, on the CPU."""
+        parts = [F.normalize(part.float(), dim=-1).cpu() for part in self._raw(images)]
+        return torch.cat(parts) if parts else torch.zeros(0, self.dim)  # more ranks than images
+
+    def _raw(self, images: ProbeImages) -> Iterator[Tensor]:
+        device, objective = self.world.device, self.objective
+        share = images.share(self.world)
+        for batch in self.pulse.with_liveness(images.views.batches(share)) if len(share) else ():
+            with autocast(device, self.precision):
+                yield objective.visual(objective.normalise(batch.to(device)))  # type: ignore[operator]  # modules
+
+
+def vote(queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
+    """The class of each query.
+
+    Args:
+        queries, bank: unit features (n, dim) and (m, dim).
+        labels: classes of the bank (m,).
+    """
+    near, which = (queries @ bank.T).topk(min(_NEIGHBOURS, len(bank)), dim=1)
+    votes = torch.zeros(len(queries), int(labels.max()) + 1)
+    votes.scatter_add_(1, labels[which], (near / _TEMPERATURE).exp())
+    return votes.argmax(dim=1)
+
+
+def _some(chosen: Indices, most: int) -> Indices:
+    """Drawn once and for all, so that curves of all pre-trainings compare."""
+    return np.random.default_rng((_SEED, 12)).permutation(chosen)[:most]

@@ -1,0 +1,277 @@
+"""One pre-training, read from top to bottom: data, model, loop, product, record."""
+
+import hashlib
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hpc_xfer.compute import run_record
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.downstream import datasets
+from hpc_xfer.compute.models import encoders, flops, pretrained_weights, safetensors_export
+from hpc_xfer.compute.models.encoders import Towers, seeded
+from hpc_xfer.compute.pretraining import snapshots
+from hpc_xfer.compute.pretraining.batches import TrainBatches
+from hpc_xfer.compute.pretraining.knn_probe import KnnProbe
+from hpc_xfer.compute.pretraining.objectives import (
+    ClipObjective,
+    SimCLRObjective,
+    SupervisedObjective,
+)
+from hpc_xfer.compute.run_context import RunContext
+from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
+from hpc_xfer.compute.training.checkpoint import Checkpoints
+from hpc_xfer.compute.training.loop import Hook, TrainResult, train
+from hpc_xfer.compute.training.optimizer import adamw, warmup
+from hpc_xfer.compute.training.step import Schedule
+from hpc_xfer.config import architectures, downstream_datasets
+from hpc_xfer.config.recipes import (
+    Clip,
+    Finetune,
+    Pretrain,
+    Released,
+    Scratch,
+    SimCLR,
+    Supervised,
+    Trained,
+)
+from hpc_xfer.config.resources import PretrainResources
+from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.errors import AgreedDataError, DataError
+from hpc_xfer.store.heartbeat import Liveness
+from hpc_xfer.system import provenance
+
+
+def pretrain(context: RunContext) -> None:
+    """Leave encoder.pt, encoder.safetensors, the snapshots that are asked for, and record.json.
+
+    Raises:
+        XferError: see training/loop.py; nothing that looks finished is left behind.
+    """
+    started, begun = provenance.now(), time.monotonic()
+    recipe = context.run.recipe
+    assert not isinstance(recipe, Finetune)
+    data: dict[str, Any] = {}
+    outcome = TrainResult(loss=0.0)
+    if isinstance(recipe, Trained):
+        index = _source(context, recipe)
+        order = _order(recipe, index)
+        data = _fingerprints(index, order)
+        towers = encoders.build(recipe.arch, recipe.seed, with_text=isinstance(recipe, Clip))
+        outcome = _train(context, recipe, index, order, towers)
+    else:
+        towers = _untrained(context, recipe)
+
+    if not context.world.is_rank_zero:
+        return
+    assert context.claim is not None
+    context.claim.check()
+    encoders.save(context.dir.encoder, recipe.arch, towers)
+    safetensors_export.write(context.dir.safetensors, recipe.arch, towers)
+    timing = {
+        "seconds": time.monotonic() - begun,
+        "train_seconds": outcome.seconds,
+        "data_wait_seconds": outcome.data_wait_seconds,
+    }
+    run_record.write(context, _metrics(recipe, outcome, towers), timing, data, started)
+    Checkpoints(context.dir, context.claim).discard()
+
+
+def objective_of(recipe: Trained, towers: Towers, classes: int, world: World) -> nn.Module:
+    """The loss module of a method; heads start from the recipe's seed."""
+    with seeded(recipe.seed + 1):
+        if isinstance(recipe, Clip):
+            return ClipObjective(towers, recipe, world)
+        if isinstance(recipe, SimCLR):
+            return SimCLRObjective(towers, recipe, world)
+        assert isinstance(recipe, Supervised)
+        return SupervisedObjective(towers, recipe, classes)
+
+
+def _order(recipe: Trained, index: ShardIndex) -> SampleOrder:
+    try:
+        subset = Subset.of([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
+    except ValueError as error:
+        raise DataError(f"{index.folder}: {error}; lower samples or name a larger source") from None
+    return SampleOrder(subset, recipe.batch, recipe.seed)
+
+
+def _fingerprints(index: ShardIndex, order: SampleOrder) -> dict[str, Any]:
+    """What was read: the whole source, and which samples of it."""
+    subset = order.subset
+    names = [index.entries[shard].sha256 for shard in subset.shards]
+    members = json.dumps([names, subset.counts, subset.seed], separators=(",", ":"))
+    return {
+        "source": index.fingerprint,
+        "shards": len(subset.shards),
+        "subset": hashlib.sha256(members.encode()).hexdigest(),
+    }
+
+
+def _train(
+    context: RunContext, recipe: Trained, index: ShardIndex, order: SampleOrder, towers: Towers
+) -> TrainResult:
+    world = context.world
+    if recipe.batch % (world.size * (recipe.accumulate or 1)):
+        parts = f" in {recipe.accumulate} parts each" if recipe.accumulate else ""
+        raise AgreedDataError(
+            f"batch {recipe.batch} cannot be shared by {world.size} processes{parts}; change "
+            "resources.pretrain.gpus"
+        )
+    batches = TrainBatches(
+        index=index,
+        order=order,
+        recipe=recipe,
+        size=architectures.image_size(recipe.arch),
+        rank=world.rank,
+        ranks=world.size,
+        tokenise=encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None,
+    )
+    steps = recipe.steps_of(recipe.samples_seen)
+    habits = replace(context.habits, flops_per_sample=flops.per_sample(recipe, towers))
+    objective = objective_of(recipe, towers, len(index.classes or ()), world)
+    # The checkpoint holds what the optimiser updates, so both are made before it is read.
+    objective = objective.to(world.device)
+    optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
+
+    def save(path: Path) -> None:
+        _take_heads(towers, objective, index)
+        encoders.save(path, recipe.arch, towers)
+
+    outcome = train(
+        objective,
+        optimizer,
+        batches,
+        Schedule(
+            steps=steps,
+            batch=recipe.batch,
+            lr=recipe.lr,
+            warmup_steps=warmup(recipe.warmup_steps, steps),
+            grad_clip=recipe.grad_clip,
+            precision=recipe.precision,
+            seed=recipe.seed,
+            broken_allowed=int(recipe.max_broken * recipe.samples_seen),
+            accumulate=recipe.accumulate or 1,
+        ),
+        habits,
+        context.dir,
+        Checkpoints(context.dir, context.claim),
+        world,
+        context.stop,
+        _together(
+            snapshots.hooks(context.dir, recipe, context.claim, save),
+            _probes(context, recipe, objective, towers),
+        ),
+    )
+    _take_heads(towers, objective, index)
+    return outcome
+
+
+def _probes(
+    context: RunContext, recipe: Trained, objective: nn.Module, towers: Towers
+) -> dict[int, Hook]:
+    """k-NN accuracy at the steps that the resources ask for."""
+    assert isinstance(context.resources, PretrainResources)
+    asked = context.resources.probe
+    if asked is None:
+        return {}
+    place = context.site.datasets.get(asked.dataset)
+    folder = Path(place) if place else None
+    images = datasets.training_images(
+        downstream_datasets.dataset_info(asked.dataset, folder), folder
+    )
+    check = context.claim.check if context.claim else None
+    pulse = Liveness(context.dir if context.world.is_rank_zero else None, check)
+    probe = KnnProbe(
+        objective, images, towers, asked.images, context.world, recipe.precision, pulse
+    )
+
+    def look() -> dict[str, float]:
+        return {f"knn_top1_{asked.dataset}": probe.accuracy()}
+
+    steps = recipe.steps_of(recipe.samples_seen)
+    return {max(1, round(steps * i / asked.times)): look for i in range(1, asked.times + 1)}
+
+
+def _together(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
+    at: dict[int, list[Hook]] = {}
+    for hooks in all_hooks:
+        for step, hook in hooks.items():
+            at.setdefault(step, []).append(hook)
+    return at
+
+
+def _take_heads(towers: Towers, objective: nn.Module, index: ShardIndex) -> None:
+    """What a method trained beside the towers and a product has too."""
+    if isinstance(objective, ClipObjective):
+        towers.logit_scale = objective.logit_scale.detach().clamp(0, objective.limit).cpu()
+    if isinstance(objective, SupervisedObjective):
+        towers.classes, towers.head = index.classes, objective.head
+
+
+def _source(context: RunContext, recipe: Trained) -> ShardIndex:
+    """The same on all ranks, or an error on all of them: a node may see other files."""
+    index, failure = None, None
+    try:
+        index = _seen(context, recipe)
+    except DataError as error:
+        failure = error
+    failures = context.world.gather([] if failure is None else [str(failure)])
+    if failures:
+        raise AgreedDataError(failures[0]) from failure
+    assert index is not None
+    if len(set(context.world.gather([index.fingerprint]))) > 1:
+        raise AgreedDataError(
+            f"{index.folder}: the ranks see different indexes; wait until `shards index` has ended "
+            "and all nodes see what it wrote, then launch again"
+        )
+    return index
+
+
+def _seen(context: RunContext, recipe: Trained) -> ShardIndex:
+    folder = context.site.sources.get(recipe.source)
+    if folder is None:
+        raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")
+    index = ShardIndex.load(Path(folder))
+    if lacks := recipe.lacks(index.fields, index.classes):
+        raise DataError(f"{folder}: has no {lacks}, which {recipe.method} needs; name another")
+    return index
+
+
+def _untrained(context: RunContext, recipe: Pretrain) -> Towers:
+    if isinstance(recipe, Scratch):
+        return encoders.build(recipe.arch, recipe.seed, with_text=False)
+    assert isinstance(recipe, Released)
+    file = context.site.released.get(recipe.weights)
+    return pretrained_weights.load(recipe.arch, recipe.weights, Path(file) if file else None)
+
+
+def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str, Any]:
+    """An untrained product has no loss and no speed."""
+    weights = sum(p.numel() for p in towers.visual.parameters())
+    if not isinstance(recipe, Trained):
+        return {"samples_seen": 0, "skipped_samples": 0, "visual_parameters": weights}
+    return {
+        "samples_seen": outcome.steps * recipe.batch,
+        "steps": outcome.steps,
+        **_snapshots_seen(recipe),
+        "final_loss": outcome.loss,
+        "samples_per_second": round(outcome.samples_per_second, 1),
+        "skipped_samples": outcome.broken.total,
+        "broken": outcome.broken.examples,
+        "broken_by_shard": outcome.broken.shards,
+        "dropped_per_epoch": recipe.samples % recipe.batch,
+        "ranks": [{"from_step": step, "ranks": ranks} for step, ranks in outcome.worlds],
+        "visual_parameters": weights,
+    }
+
+
+def _snapshots_seen(recipe: Trained) -> dict[str, Any]:
+    """How many samples each snapshot has really seen: those of whole steps."""
+    if not recipe.snapshots:
+        return {}
+    return {"snapshots": {str(n): recipe.steps_of(n) * recipe.batch for n in recipe.snapshots}}

@@ -1,0 +1,39 @@
+"""What every task is given: the run, its place, its claim, and how it may go about it."""
+
+from dataclasses import dataclass
+
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.training.loop import LoopOptions
+from hpc_xfer.config.resources import FinetuneResources, PretrainResources
+from hpc_xfer.config.site import Site
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.run_claims import Claim
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Run
+
+
+@dataclass(frozen=True)
+class RunContext:
+    run: Run
+    store: Store
+    site: Site
+    claim: Claim | None  # rank 0 holds it
+    resources: PretrainResources | FinetuneResources
+    world: World
+    stop: StopSignal
+
+    @property
+    def dir(self) -> RunDir:
+        return self.store.run(self.run.id)
+
+    @property
+    def habits(self) -> LoopOptions:
+        return LoopOptions(
+            checkpoint_seconds=60 * self.resources.checkpoint_minutes,
+            log_steps=self.resources.log_steps,
+            workers=self.resources.workers or 0,
+            compiled=getattr(self.resources, "compile", False),
+            recomputed=getattr(self.resources, "activation_checkpointing", False),
+            tensorboard=self.run.kind == "pretrain",
+        )

@@ -1,0 +1,185 @@
+"""The rolling checkpoint of a run: whole or absent, verified, with the one before kept.
+
+    with Checkpoints(run, claim) as checkpoints:
+        state = checkpoints.load()
+        checkpoints.begin(state)     # written by a thread while training goes on
+
+torch.save writes a zip archive with a CRC-32 per member. torch.load does not check them, so
+reading verifies the archive first; a damaged file falls back to the previous one with a warning.
+"""
+
+import copy
+import logging
+import os
+import threading
+from collections.abc import MutableMapping
+from types import TracebackType
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from hpc_xfer.compute.models.weights_file import read, save_tensors
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.run_claims import Claim
+from hpc_xfer.system import atomic_files
+
+log = logging.getLogger(__name__)
+
+
+class HostCopy:
+    """Copy a nested state of dicts, lists, tuples, tensors and plain values to the host.
+
+    Returns at once where tensors are on a GPU; `whole` waits for the copies. They go into pinned
+    memory behind the work that is queued there and before what comes after, so that the step that
+    follows cannot change them.
+    """
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self._devices: set[torch.device] = set()
+        self._state = self._copied(state)
+        self._events = [_event(device) for device in self._devices]
+
+    def whole(self) -> dict[str, Any]:
+        """The state, once all of it has arrived."""
+        for event in self._events:
+            event.synchronize()
+        state: dict[str, Any] = self._state
+        return state
+
+    def _copied(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self._tensor(value.detach())
+        if isinstance(value, MutableMapping):
+            same = copy.copy(value)  # state dicts have attributes of their own
+            for key, item in value.items():
+                same[key] = self._copied(item)
+            return same
+        if isinstance(value, list | tuple):
+            return type(value)(self._copied(item) for item in value)
+        return value
+
+    def _tensor(self, value: Tensor) -> Tensor:
+        if value.device.type != "cuda":
+            return value.clone()
+        self._devices.add(value.device)
+        there = torch.empty_like(value, device="cpu", pin_memory=True)
+        return there.copy_(value, non_blocking=True)
+
+
+def _event(device: torch.device) -> torch.cuda.Event:
+    event = torch.cuda.Event()
+    event.record(torch.cuda.current_stream(device))
+    return event
+
+
+class Checkpoints:
+    """Save and load the state of one run under its claim.
+
+    Used in a `with`, at whose end all that was begun is on disk.
+    """
+
+    def __init__(self, run: RunDir, claim: Claim | None) -> None:
+        self.run, self.claim = run, claim
+        self._writer: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.join()
+        if kind is None:
+            self.check()
+        elif self._error is not None:
+            log.warning("%s", self._error)
+
+    def check(self) -> None:
+        """Raises:
+        ClaimLost: another process took the run over.
+        StoreError: what was begun could not be written.
+        """
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        if self.claim is not None:
+            self.claim.check()
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Begin, and wait until it is on disk.
+
+        Raises:
+            ClaimLost: another process took the run over; its checkpoints are left alone.
+            StoreError: the disk is full.
+        """
+        self.begin(state)
+        self.wait()
+
+    def begin(self, state: dict[str, Any]) -> None:
+        """Copy to the host; a thread writes it while training goes on.
+
+        Raises: as `save`; what the thread meets, at the next call of any method.
+        """
+        assert self.claim is not None, "rank 0 alone saves, and it holds the claim"
+        self.wait()
+        self._sweep()  # not in the thread: training may write its progress by then
+        copied = HostCopy(state)
+        self._writer = threading.Thread(target=self._write, args=(copied,), name="checkpoint")
+        self._writer.start()
+
+    def wait(self) -> None:
+        """Until what was begun is on disk. Raises as `save`."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+        self.check()
+
+    def _write(self, copied: HostCopy) -> None:
+        """Keeps what goes wrong for the thread that trains."""
+        try:
+            self._replace(copied.whole())
+        except Exception as error:  # whatever it is, the thread that trains shall meet it
+            self._error = error
+
+    def _replace(self, state: dict[str, Any]) -> None:
+        assert self.claim is not None
+        claim, run = self.claim, self.run
+
+        def save(file: IO[bytes]) -> None:
+            save_tensors(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+            claim.check()  # a large state takes long enough to be given up for dead
+            if run.checkpoint.exists():
+                os.replace(run.checkpoint, run.previous_checkpoint)
+
+        atomic_files.write_atomically(run.checkpoint, save)
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest whole state, or None."""
+        newest = read(self.run.checkpoint)
+        return newest if newest is not None else read(self.run.previous_checkpoint)
+
+    def discard(self) -> None:
+        """A finished run needs its product, not its optimiser."""
+        self._sweep()
+        self.run.drop_checkpoints()
+
+    def _sweep(self) -> None:
+        """What earlier attempts were writing when they were killed.
+
+        Only of files that a run's owner alone writes: a launcher may be at recipe.json right now.
+        """
+        run = self.run
+        results = (run.encoder, run.safetensors, run.hits, run.record)
+        for own in (run.checkpoint, *results, run.progress, run.metrics):
+            for left in run.path.glob(f".{own.name}.*.tmp"):
+                left.unlink(missing_ok=True)
+        for left in run.snapshots.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
