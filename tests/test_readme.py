@@ -95,7 +95,7 @@ def test_every_link_leads_to_a_file() -> None:
 
 def test_every_file_that_readme_help_texts_and_scripts_name_exists() -> None:
     """But for those of messages, `grids/a.yaml:5: ...`, which tell of mistakes that nobody made."""
-    scripts = [*ROOT.glob("sbatch/*.sbatch"), *ROOT.glob("*/**/*.yaml"), ROOT / "Makefile"]
+    scripts = [*ROOT.glob("sbatch/**/*.*"), *ROOT.glob("grids/*.yaml"), ROOT / "Makefile"]
     texts = [ROOT / "README.md", *ROOT.glob("hpc_xfer/**/*.py"), *scripts]
     folders = "grids|sbatch|docs|benchmarks|tests|hpc_xfer"
     pattern = rf"(?<![\w/.-])(?:{folders})/[\w./-]*\.(?:yaml|json|py|sbatch|png)\b(?!:\d)"
