@@ -94,6 +94,17 @@ def test_every_link_leads_to_a_file() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_every_file_that_readme_help_texts_and_scripts_name_exists() -> None:
+    """But for those of messages, `grids/a.yaml:5: ...`, which tell of mistakes that nobody made."""
+    scripts = [*ROOT.glob("sbatch/**/*.*"), *ROOT.glob("grids/*.yaml"), ROOT / "Makefile"]
+    texts = [ROOT / "README.md", *ROOT.glob("hpc_xfer/**/*.py"), *scripts]
+    folders = "grids|sbatch|docs|benchmarks|tests|hpc_xfer"
+    pattern = rf"(?<![\w/.-])(?:{folders})/[\w./-]*\.(?:yaml|json|py|sbatch|png)\b(?!:\d)"
+    named = {name for path in texts for name in re.findall(pattern, path.read_text())}
+    assert {"grids/demo.yaml", "grids/size_scaling.yaml"} <= named
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
 def test_every_file_of_the_tree_exists_and_no_module_is_left_out() -> None:
     tree = next(fence for fence in fences("text") if fence.startswith("hpc_xfer/"))
     named = set(re.findall(r"\b(\w+\.py)\b", tree))

@@ -116,11 +116,11 @@ def _datasets(study: Study, site: Site) -> Iterator[ConfigError]:
     for here, block in _blocks(study):
         for i, name in enumerate(block["datasets"]):
             if name not in cards:
-                cards[name] = _card(name, site)
+                cards[name] = card = _card(name, site)
+                if isinstance(card, str):  # told once, for all blocks
+                    yield (*here, "datasets", i), card
             card = cards[name]
-            if isinstance(card, str):
-                yield (*here, "datasets", i), card
-            else:
+            if not isinstance(card, str):
                 yield from (((*here, *loc), why) for loc, why in _shots(block, card))
 
 

@@ -1,0 +1,223 @@
+"""The grid of the paper's size study: it plans, its head comment is true, its site file fits it."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hpc_xfer import plan, preflight, site, study
+from hpc_xfer.errors import StudyError
+from hpc_xfer.plan import Plan
+from hpc_xfer.recipes import Clip, Finetune, Scratch
+from hpc_xfer.site import Site
+from hpc_xfer.study import Study
+from tests.conftest import ROOT
+from tests.fabricated import image_folder, source
+
+GRID = ROOT / "grids/size_scaling.yaml"
+SITE = ROOT / "grids/size_scaling.site.yaml"
+SIZES = {
+    "laion": [1_000_000, 2_700_000, 5_000_000, 7_500_000, 9_600_000, 15_000_000],
+    "yfcc": [2_700_000, 15_000_000],
+}
+SEEDS = [0, 1, 2]
+DATASETS = [
+    "cifar100", "dtd", "caltech101", "pets", "real", "clipart", "eurosat", "cassava", "cct20",
+]  # fmt: skip
+DRAWS = {1: 5, 5: 5, 10: 3, 20: 3, "full": 1}
+RATES = {"ft": 4, "lp": 3}
+FEWEST = {"clipart": 8}  # training images of the smallest class; 25 leave 20 beside validation
+
+
+@pytest.fixture(scope="module")
+def asked() -> Study:
+    return study.load(GRID)
+
+
+@pytest.fixture(scope="module")
+def whole(asked: Study) -> Plan:
+    return plan.make(asked)
+
+
+@pytest.fixture(scope="module")
+def head() -> str:
+    """The comment that opens the grid, as one line."""
+    return " ".join(re.findall(r"^# ?(.*)", GRID.read_text(), flags=re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def filled_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site file whose sources claim 15 million samples and whose data sets are tiny."""
+    folder = tmp_path_factory.mktemp("stand-ins")
+    value: dict[str, Any] = {"store": "store", "slurm": {"gpus_per_node": 8}}
+    value["sources"] = {name: str(source(folder / name, "jpg txt", 15_000_000)) for name in SIZES}
+    value["datasets"] = {}
+    for name in DATASETS:
+        images = FEWEST.get(name, 25)
+        value["datasets"][name] = str(image_folder(folder / name, ant=images, bee=images))
+    path = folder / "site.yaml"
+    path.write_text(yaml.safe_dump(value))
+    return path
+
+
+def trials(whole: Plan) -> list[Finetune]:
+    return [run.recipe for run in whole.of("finetune") if isinstance(run.recipe, Finetune)]
+
+
+def launch(*args: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "hpc_xfer.launch", "grids/size_scaling.yaml", *args]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def told(asked: Study, where: Site) -> list[str]:
+    with pytest.raises(StudyError) as refused:
+        preflight.check(asked, where)
+    return str(refused.value).splitlines()
+
+
+def test_every_size_is_pretrained_with_every_seed_and_scratch_too(whole: Plan) -> None:
+    recipes = [run.recipe for run in whole.of("pretrain")]
+    trained = [(r.source, r.samples, r.seed) for r in recipes if isinstance(r, Clip)]
+    assert trained == [(n, size, s) for n in SIZES for size in SIZES[n] for s in SEEDS]
+    assert [r.seed for r in recipes if isinstance(r, Scratch)] == SEEDS
+    assert {r.arch for r in recipes} == {"RN50"}
+
+
+def test_pretrainings_of_one_source_and_seed_differ_in_size_alone(whole: Plan) -> None:
+    """Smaller subsets lie inside larger ones where source and subset_seed are the same."""
+    recipes = [run.recipe for run in whole.of("pretrain") if isinstance(run.recipe, Clip)]
+    assert all(r.samples_seen == 16 * r.samples for r in recipes)
+    rest = {r.model_copy(update={"samples": 0, "samples_seen": 0}).model_dump_json()
+            for r in recipes}  # fmt: skip
+    assert len(rest) == len(SIZES) * len(SEEDS)
+    assert {(r.subset_seed, r.batch, r.precision) for r in recipes} == {(0, 1024, "bf16")}
+
+
+def test_every_encoder_gets_the_same_trials(asked: Study, whole: Plan) -> None:
+    per_parent = Counter(run.parents[0].id for run in whole.of("finetune"))
+    assert per_parent == {run.id: len(asked.trials) for run in whole.of("pretrain")}
+
+
+def test_every_data_set_is_tried_at_every_shot_count_that_it_can_give(whole: Plan) -> None:
+    found = Counter((t.dataset, t.shots, t.mode) for t in trials(whole))
+    assert found == {
+        (name, shots, mode): 27 * draws * rates
+        for name in DATASETS
+        for shots, draws in DRAWS.items()
+        for mode, rates in RATES.items()
+        if name != "clipart" or shots not in (10, 20)
+    }
+
+
+def test_draws_are_nested_since_they_share_all_that_decides_them(whole: Plan) -> None:
+    assert {(t.val_fraction, t.val_seed) for t in trials(whole)} == {(0.2, 0)}
+    draws = {shots: {t.draw for t in trials(whole) if t.shots == shots} for shots in DRAWS}
+    assert draws == {shots: set(range(n)) for shots, n in DRAWS.items()}
+
+
+def test_the_site_file_names_what_the_grid_uses_and_nothing_else(
+    whole: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER", "ada")
+    shipped = site.load(SITE)
+    assert sorted(shipped.sources) == sorted(SIZES)
+    assert sorted(shipped.datasets) == sorted(DATASETS)
+    assert {trial.dataset for trial in trials(whole)} == set(DATASETS)
+    assert shipped.store == "/scratch/ada/hpc_xfer"
+    assert shipped.datasets["pets"] == "/data/transfer/pets"
+    monkeypatch.setenv("DATASETS", "/mnt/sets")
+    assert site.load(SITE).datasets["pets"] == "/mnt/sets/pets"
+
+
+def test_the_dry_run_prints_the_sums_that_the_head_of_the_grid_tells(
+    filled_in: Path, head: str
+) -> None:
+    done = launch("--site", str(filled_in), "--dry-run", "--on", "local")
+    assert (done.returncode, done.stderr) == (0, "")
+    runs, hours, disk = re.findall(
+        r"^([\d,]+ runs), .* packs; (at most [\d,.]+ GPU-hours), (.* of disk)$",
+        done.stdout,
+        flags=re.MULTILINE,
+    )[0]
+    assert f" {runs}: " in head
+    assert f" {hours}, " in head
+    assert f" {disk}." in head
+
+
+def test_the_head_of_the_grid_tells_how_many_runs_of_each_kind_there_are(
+    whole: Plan, head: str
+) -> None:
+    kinds = Counter(type(run.recipe) for run in whole.runs)
+    assert f" {kinds[Clip]} pre-trainings on 8 GPUs each " in head
+    assert f" {kinds[Scratch]} encoders left at random, " in head
+    assert f" {kinds[Finetune]:,} fine-tunings; " in head
+    seen = sum(run.recipe.samples_seen for run in whole.runs if isinstance(run.recipe, Clip))
+    assert f"({seen / 1e9:.1f} billion samples seen in all)" in head
+
+
+def test_slurm_would_get_a_job_per_pretraining_and_an_array_per_encoder_and_shots(
+    filled_in: Path,
+) -> None:
+    done = launch("--site", str(filled_in), "--dry-run", "--on", "slurm", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    dry = json.loads(done.stdout)
+    kinds = Counter(job["name"].split(".")[0] for job in dry["jobs"])
+    assert kinds == {"pre": 27, "relay": 1, **{f"ft{shots}": 27 for shots in DRAWS}}
+    assert sum(job["runs"] for job in dry["jobs"]) == dry["counts"]["runs"]
+
+
+def test_without_a_site_each_source_and_data_set_is_told_once(asked: Study) -> None:
+    lines = told(asked, Site())
+    assert lines[0].endswith("no site file says where source 'laion' lies; name one with --site")
+    assert lines[1].endswith("no site file says where source 'yfcc' lies; name one with --site")
+    names = [re.findall(r"data set '(\w+)' is unknown", line) for line in lines[2:]]
+    assert sorted(names) == sorted([name] for name in DATASETS)
+
+
+def test_a_site_that_is_not_filled_in_is_told_with_its_paths(
+    asked: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("LAION", "YFCC", "DATASETS"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    lines = [line.split(": ", 2)[2] for line in told(asked, site.load(SITE))]
+    gone = f"{tmp_path}/%s: no such folder; correct %s in the site file"
+    assert sorted(lines) == sorted(
+        [gone % (name, "the path") for name in ("LAION", "YFCC")]
+        + [gone % (f"DATASETS/{name}", f"data set '{name}'") for name in DATASETS]
+    )
+
+
+def test_a_source_that_is_too_small_or_has_no_index_is_told(
+    asked: Study, filled_in: Path, tmp_path: Path
+) -> None:
+    small = source(tmp_path / "small", "jpg txt", 14_000_000)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "0.tar").write_bytes(bytes(10))
+    sources = {"laion": str(small), "yfcc": str(bare)}
+    where = site.load(filled_in).model_copy(update={"sources": sources})
+    assert [line.split(": ", 1)[1] for line in told(asked, where)] == [
+        "pretrain.0.samples: asks 15,000,000 of a source that has 14,000,000; lower it",
+        f"pretrain.1.source: {bare}: has 1 shards but no index.json; run `python -m "
+        f"hpc_xfer.shards index {bare}`",
+    ]
+
+
+def test_a_class_that_cannot_give_the_shots_is_told(
+    asked: Study, filled_in: Path, tmp_path: Path
+) -> None:
+    known = site.load(filled_in)
+    few = str(image_folder(tmp_path / "cct20", ant=24, bee=30))
+    where = known.model_copy(update={"datasets": {**known.datasets, "cct20": few}})
+    lines = [line.split(": ", 2)[1:] for line in told(asked, where)]
+    why = (
+        "20 is more than the smallest class of cct20 can give: 19 images beside 5 for validation; "
+        "lower shots or val_fraction"
+    )
+    assert lines == [[f"finetune.{block}.shots.3", why] for block in (0, 1)]
