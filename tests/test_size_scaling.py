@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from hpc_xfer import plan, preflight, site, study
+from hpc_xfer.config.recipes import Clip, Finetune, Scratch
+from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import StudyError
-from hpc_xfer.plan import Plan
-from hpc_xfer.recipes import Clip, Finetune, Scratch
-from hpc_xfer.site import Site
-from hpc_xfer.study import Study
+from hpc_xfer.study import preflight
+from hpc_xfer.study.plan import Plan, make_plan
+from hpc_xfer.study.study_file import Study, load_study
 from tests.conftest import ROOT
 from tests.fabricated import image_folder, source
 
@@ -37,12 +37,12 @@ FEWEST = {"clipart": 8}  # training images of the smallest class; 25 leave 20 be
 
 @pytest.fixture(scope="module")
 def asked() -> Study:
-    return study.load(GRID)
+    return load_study(GRID)
 
 
 @pytest.fixture(scope="module")
 def whole(asked: Study) -> Plan:
-    return plan.make(asked)
+    return make_plan(asked)
 
 
 @pytest.fixture(scope="module")
@@ -125,14 +125,14 @@ def test_the_site_file_names_what_the_grid_uses_and_nothing_else(
     whole: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("USER", "ada")
-    shipped = site.load(SITE)
+    shipped = load_site(SITE)
     assert sorted(shipped.sources) == sorted(SIZES)
     assert sorted(shipped.datasets) == sorted(DATASETS)
     assert {trial.dataset for trial in trials(whole)} == set(DATASETS)
     assert shipped.store == "/scratch/ada/hpc_xfer"
     assert shipped.datasets["pets"] == "/data/transfer/pets"
     monkeypatch.setenv("DATASETS", "/mnt/sets")
-    assert site.load(SITE).datasets["pets"] == "/mnt/sets/pets"
+    assert load_site(SITE).datasets["pets"] == "/mnt/sets/pets"
 
 
 def test_the_dry_run_prints_the_sums_that_the_head_of_the_grid_tells(
@@ -185,7 +185,7 @@ def test_a_site_that_is_not_filled_in_is_told_with_its_paths(
 ) -> None:
     for name in ("LAION", "YFCC", "DATASETS"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    lines = [line.split(": ", 2)[2] for line in told(asked, site.load(SITE))]
+    lines = [line.split(": ", 2)[2] for line in told(asked, load_site(SITE))]
     gone = f"{tmp_path}/%s: no such folder; correct %s in the site file"
     assert sorted(lines) == sorted(
         [gone % (name, "the path") for name in ("LAION", "YFCC")]
@@ -201,7 +201,7 @@ def test_a_source_that_is_too_small_or_has_no_index_is_told(
     bare.mkdir()
     (bare / "0.tar").write_bytes(bytes(10))
     sources = {"laion": str(small), "yfcc": str(bare)}
-    where = site.load(filled_in).model_copy(update={"sources": sources})
+    where = load_site(filled_in).model_copy(update={"sources": sources})
     assert [line.split(": ", 1)[1] for line in told(asked, where)] == [
         "pretrain.0.samples: asks 15,000,000 of a source that has 14,000,000; lower it",
         f"pretrain.1.source: {bare}: has 1 shards but no index.json; run `python -m "
@@ -212,7 +212,7 @@ def test_a_source_that_is_too_small_or_has_no_index_is_told(
 def test_a_class_that_cannot_give_the_shots_is_told(
     asked: Study, filled_in: Path, tmp_path: Path
 ) -> None:
-    known = site.load(filled_in)
+    known = load_site(filled_in)
     few = str(image_folder(tmp_path / "cct20", ant=24, bee=30))
     where = known.model_copy(update={"datasets": {**known.datasets, "cct20": few}})
     lines = [line.split(": ", 2)[1:] for line in told(asked, where)]
