@@ -15,7 +15,8 @@ from hpc_xfer.compute.models import flops
 from hpc_xfer.compute.training.checkpoint import HostCopy
 from hpc_xfer.compute.training.step_metrics import StepMetrics
 from hpc_xfer.store.store import Store
-from tests import steps, test_groups, tiny
+from tests import steps, tiny
+from tests.compute.distributed import test_failing_ranks
 
 pytestmark = pytest.mark.gpu
 METHODS = ("clip", "simclr", "supervised")
@@ -112,11 +113,11 @@ def test_a_rank_that_fails_waits_for_no_kernel_of_nccl(fails: int, tmp_path: Pat
         pytest.skip("needs two GPUs")
     store = Store(tmp_path)
     run, shards = tiny.pretraining("supervised"), tiny.source(tmp_path / "sans")
-    batch = test_groups.written(store, run, shards)
-    ranks = [tiny.child(test_groups.rank, i, fails, tmp_path, batch) for i in range(2)]
+    batch = test_failing_ranks.written(store, run, shards)
+    ranks = [tiny.child(test_failing_ranks.rank, i, fails, tmp_path, batch) for i in range(2)]
     assert tiny.join([ranks[fails], ranks[1 - fails]], seconds=60)[0] == 1
-    told = {"class": "code", "message": test_groups.WHY}
-    assert test_groups.told(tmp_path, fails) == told
+    told = {"class": "code", "message": test_failing_ranks.WHY}
+    assert test_failing_ranks.told(tmp_path, fails) == told
 
 
 @pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"precision": "fp16", "accumulate": 2}])

@@ -11,8 +11,9 @@ from torch import nn
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Arch, Architecture
 from hpc_xfer.config.schema import validate
+from tests.conftest import ROOT
 
-GLYPH = Path(__file__).parent.parent / "grids/archs/glyph.json"
+GLYPH = ROOT / "grids/archs/glyph.json"
 
 
 def of_file(path: Path) -> Architecture:

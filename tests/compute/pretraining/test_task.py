@@ -20,8 +20,8 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from tests import tiny
+from tests.compute.pretraining.test_batches import samples
 from tests.conftest import ROOT
-from tests.test_pretraining_data import samples
 from tests.waiting import wait_for
 
 
