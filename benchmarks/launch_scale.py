@@ -21,7 +21,8 @@ from pathlib import Path
 from benchmarks import table
 from benchmarks.table import Row
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import plan, study_file
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
 from tests.cluster import Cluster
 
 _ROOT = Path(__file__).parent.parent
@@ -92,7 +93,7 @@ def _measure(folder: Path, cluster: Cluster) -> Iterator[Row]:
 
 def _write_records(grid: Path, store: Store) -> None:
     """As if all had run; what the numbers are is no matter here."""
-    for i, run in enumerate(plan.make_plan(study_file.load_study(grid)).runs):
+    for i, run in enumerate(make_plan(load_study(grid)).runs):
         folder = store.run(run.id)
         folder.path.mkdir(parents=True)
         metrics = {"val_top1": 0.5 + i % 7 / 100, "test_top1": 0.5 + i % 11 / 100}

@@ -16,9 +16,9 @@ from pathlib import Path
 from benchmarks import table
 from benchmarks.table import Row
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import plan, study_file
 from hpc_xfer.study.job_arrays import JobArray
-from hpc_xfer.study.plan import Pack, Plan
+from hpc_xfer.study.plan import Pack, Plan, RunKind, make_plan
+from hpc_xfer.study.study_file import load_study
 
 _ROOT = Path(__file__).parent.parent
 _GRID = f"""
@@ -41,7 +41,7 @@ def prepare(folder: Path) -> tuple[Plan, Store]:
     """A store with an initialised parent and all packs written."""
     grid = folder / "packing.yaml"
     grid.write_text(_GRID)
-    whole, store = plan.make_plan(study_file.load_study(grid)), Store(folder / "store")
+    whole, store = make_plan(load_study(grid)), Store(folder / "store")
     store.open()
     for pack in [_pack(whole, "pretrain"), _pack(whole, "finetune"), *_singles(whole)]:
         resources = getattr(whole.resources, pack.kind)
@@ -58,7 +58,7 @@ def execute(store: Store, pack: Pack) -> None:
     assert sum(event["event"] == "done" for event in events) == len(pack.runs), done.stderr
 
 
-def _pack(whole: Plan, kind: plan.RunKind) -> Pack:
+def _pack(whole: Plan, kind: RunKind) -> Pack:
     return Pack(whole.of(kind), 1.0, 1)
 
 

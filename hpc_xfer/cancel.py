@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.scheduling.cancellation import cancel
-from hpc_xfer.store import launched_study
-from hpc_xfer.study import study_file
+from hpc_xfer.store.launched_study import last_rehearsal
+from hpc_xfer.study.study_file import load_study
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,10 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rehearsal", action="store_true", help="of the last rehearsal")
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)
-    asked = study_file.load_study(args.grid)
+    asked = load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
     if args.rehearsal:
-        asked, store = launched_study.last(asked, store)
+        asked, store = last_rehearsal(asked, store)
     done = cancel(store, asked.name)
     if args.json:
         print(json.dumps({"study": asked.name, **done.as_json()}, indent=2))

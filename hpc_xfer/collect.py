@@ -17,7 +17,8 @@ from pathlib import Path
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.results.collect_tables import COUNTS, Collected, collect
-from hpc_xfer.study import plan, study_file
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
 from hpc_xfer.system import terminal
 
 
@@ -31,10 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: summary/ of the study")
     parser.add_argument("--json", action="store_true", help="print counts and paths as JSON")
     args = parser.parse_args(argv)
-    asked = study_file.load_study(args.grid)
+    asked = load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
     out = args.out or store.study(asked.name).summary
-    collected = collect(plan.make_plan(asked), store, out)
+    collected = collect(make_plan(asked), store, out)
     if args.json:
         print(json.dumps({"study": asked.name, **collected.summary}, indent=2, sort_keys=True))
     else:

@@ -16,7 +16,9 @@ from hpc_xfer.errors import SlurmError
 from hpc_xfer.scheduling.cluster_check import examine, render
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.study import plan, preflight, study_file
+from hpc_xfer.study import preflight
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
 from hpc_xfer.system import terminal
 
 
@@ -24,13 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     site_file = find_site_file(args.site)
     site = load_site(args.site)
-    asked = study_file.load_study(args.grid)
+    asked = load_study(args.grid)
     preflight.check(asked, site, "slurm")
     if not is_installed():
         raise SlurmError("sbatch is not on PATH: this is no login node of a Slurm cluster")
     store = cli.store_of(args.store, site)
     launched = LaunchedStudy(
-        asked, plan.make_plan(asked), store, site, site_file and site_file.resolve()
+        asked, make_plan(asked), store, site, site_file and site_file.resolve()
     )
     verdicts = []
     for verdict in examine(launched, args.wait):

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
-from hpc_xfer.scheduling import job_preview, retry_policy, submit
+from hpc_xfer.scheduling import job_preview, retry_policy
 from hpc_xfer.scheduling.retry_policy import failed_for_good, without_descendants
+from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.sbatch import is_installed
-from hpc_xfer.store import launched_study, submission_ledger
-from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.study import plan, plan_summary, preflight, rehearsal, study_file
+from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store, store_beside
+from hpc_xfer.store.submission_ledger import read_ledger
+from hpc_xfer.study import plan_summary, preflight, rehearsal
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
 from hpc_xfer.system import provenance, terminal
 
 if TYPE_CHECKING:
@@ -28,18 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     site_file = find_site_file(args.site)
     site_file = site_file.resolve() if site_file else None
     site = load_site(args.site)
-    asked = study_file.load_study(args.grid)
+    asked = load_study(args.grid)
     on = args.on or ("slurm" if is_installed() else "local")
     preflight.check(asked, site, on)
     store = cli.store_of(args.store, site)
     if args.rehearse:
-        asked, store = rehearsal.of(asked), launched_study.store_beside(store)
+        asked, store = rehearsal.rehearsal_of(asked), store_beside(store)
         print(f"rehearsing in {store.root}; remove it when you have seen enough", file=sys.stderr)
-    launched = LaunchedStudy(asked, plan.make_plan(asked), store, site, site_file)
+    launched = LaunchedStudy(asked, make_plan(asked), store, site, site_file)
     done = store.done(launched.plan)
 
     if args.by_hand:
-        launched_study.prepare(asked, launched.plan, store)
+        prepare_store(asked, launched.plan, store)
         print("\n".join(job_preview.by_hand(launched, done)))
         return 0
     if args.dry_run:
@@ -48,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.console(stderr=True).print(plan_summary.render(asked, launched.plan, done))
     if on == "slurm":
         return _submit(launched, args)
-    launched_study.prepare(asked, launched.plan, store)
-    submission_ledger.read(store).note(asked.name, "launch", on=on, **provenance.code())
+    prepare_store(asked, launched.plan, store)
+    read_ledger(store).note(asked.name, "launch", on=on, **provenance.code())
     return _run_here(launched, done, args)
 
 
@@ -72,7 +75,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
     from hpc_xfer.execution.local_pool import PoolResult
 
     retry: retry_policy.Retry = "all" if args.retry_failed else "launch"
-    submitted = submit.submit_missing(launched, retry, lambda line: print(line, file=sys.stderr))
+    submitted = submit_missing(launched, retry, lambda line: print(line, file=sys.stderr))
     if submitted.over and not submitted.given_up and _is_reported(launched):
         if args.json:
             print(

@@ -15,11 +15,10 @@ from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.reporting import report_page
 from hpc_xfer.results import collect_tables
-from hpc_xfer.scheduling import submit
+from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
-from hpc_xfer.store import launched_study
-from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.launched_study import LaunchedStudy, read_launched
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
@@ -34,13 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = load_site(args.site)
     store = Store(args.store)
     try:
-        asked, whole = launched_study.launched(store, args.study)
+        asked, whole = read_launched(store, args.study)
         try:
             if site.slurm.jobs_may_submit:
                 launched = LaunchedStudy(
                     asked, whole, store, site, site_file and site_file.resolve()
                 )
-                _tell(submit.submit_missing(launched, "relay", print))
+                _tell(submit_missing(launched, "relay", print))
         finally:  # what there is, whatever Slurm says
             _collect(asked, whole, store)
     except (SlurmError, StoreError, ClaimLost) as error:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.reporting.report_page import write
-from hpc_xfer.study import study_file
+from hpc_xfer.study.study_file import load_study
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.add_grid_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the paths as JSON")
     args = parser.parse_args(argv)
-    asked = study_file.load_study(args.grid)
+    asked = load_study(args.grid)
     folder = cli.store_of(args.store, load_site(args.site)).study(asked.name)
     written = write(asked, folder)
     if args.json:

@@ -17,10 +17,10 @@ from hpc_xfer.errors import StudyError
 from hpc_xfer.monitoring import eta, explain, status_tables
 from hpc_xfer.monitoring.snapshot import StudySnapshot, take_snapshot
 from hpc_xfer.scheduling.run_states import RunStatus
-from hpc_xfer.store import launched_study
+from hpc_xfer.store.launched_study import last_rehearsal
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import plan, study_file
-from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.plan import Plan, Run, make_plan
+from hpc_xfer.study.study_file import load_study
 from hpc_xfer.system import terminal
 
 
@@ -51,11 +51,11 @@ def _one(each: RunStatus) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    asked = study_file.load_study(args.grid)
+    asked = load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
     if args.rehearsal:
-        asked, store = launched_study.last(asked, store)
-    whole = plan.make_plan(asked)
+        asked, store = last_rehearsal(asked, store)
+    whole = make_plan(asked)
     if args.watch:
         return _watch(whole, store, asked.name, args.every)
     snapshot = take_snapshot(whole, store, asked.name)

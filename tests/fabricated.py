@@ -9,9 +9,8 @@ from hpc_xfer.config import shard_index
 from hpc_xfer.config.recipes import Finetune
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import plan, study_file
-from hpc_xfer.study.plan import Plan, Run
-from hpc_xfer.study.study_file import Study
+from hpc_xfer.study.plan import Plan, Run, make_plan
+from hpc_xfer.study.study_file import Study, load_study
 from hpc_xfer.system import atomic_files
 
 GRID = """
@@ -41,8 +40,8 @@ def make(folder: Path, grid: str = GRID) -> tuple[Study, Plan, Store]:
     """The study of a grid text and an empty store beside it."""
     path = folder / "grid.yaml"
     path.write_text(grid)
-    loaded = study_file.load_study(path)
-    return loaded, plan.make_plan(loaded), Store(folder / "store")
+    loaded = load_study(path)
+    return loaded, make_plan(loaded), Store(folder / "store")
 
 
 def record(store: Store, run: Run, **metrics: Any) -> None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer.store import heartbeat, submission_ledger
+from hpc_xfer.store import heartbeat
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import plan, study_file
-from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.store.submission_ledger import Element, read_ledger
+from hpc_xfer.study.plan import Plan, Run, make_plan
+from hpc_xfer.study.study_file import Study, load_study
 from tests import tiny
 from tests.cluster import Cluster
 from tests.waiting import wait_for
@@ -48,7 +49,7 @@ SLURM = {"gpu_option": "none", "gpus_per_node": 1, "signal_seconds": 30, "relay"
 
 
 @dataclass
-class Study:
+class SlurmStudy:
     """A grid, its site and its store (with a space in its path), and the commands on them."""
 
     folder: Path
@@ -81,12 +82,12 @@ class Study:
         return self.folder / "site.yaml"
 
     @property
-    def asked(self) -> study_file.Study:
-        return study_file.load_study(self.grid)
+    def study(self) -> Study:
+        return load_study(self.grid)
 
     @property
     def plan(self) -> Plan:
-        return plan.make_plan(self.asked)
+        return make_plan(self.study)
 
     @property
     def parent(self) -> Run:
@@ -127,8 +128,8 @@ class Study:
         assert job is not None
         return job
 
-    def places(self, run: str) -> list[submission_ledger.Element]:
-        return submission_ledger.read(self.store).of_run.get(run, [])
+    def places(self, run: str) -> list[Element]:
+        return read_ledger(self.store).of_run.get(run, [])
 
     def workers(self, rank: int = 0) -> list[int]:
         """Processes that work on the pre-training as this rank."""
@@ -164,10 +165,10 @@ class Study:
         )
 
 
-def undisturbed(folder: Path, shards: Path, **more: Any) -> Study:
+def undisturbed(folder: Path, shards: Path, **more: Any) -> SlurmStudy:
     """The same study on this machine, without Slurm."""
     folder.mkdir(exist_ok=True)
-    one = Study(folder, shards, **more)
+    one = SlurmStudy(folder, shards, **more)
     one.call("launch", "--on", "local", "--jobs", "1")
     return one
 

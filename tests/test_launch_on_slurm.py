@@ -16,10 +16,12 @@ import pytest
 
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.queue import current_queue
-from hpc_xfer.store import failures, launched_study, run_claims, submission_ledger
+from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store.launched_study import prepare_store
+from hpc_xfer.store.submission_ledger import read_ledger
 from tests.cluster import Cluster
 from tests.conftest import Command
-from tests.faults import ROOT, Study
+from tests.faults import ROOT, SlurmStudy
 from tests.waiting import wait_for
 
 
@@ -29,11 +31,11 @@ def drained(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def queued(study: Study) -> Counter[str]:
+def queued(study: SlurmStudy) -> Counter[str]:
     """For each run, how many live jobs hold it; and how many relays there are."""
     live = {job: line for job, line in current_queue().lines.items() if line.live}
     found: Counter[str] = Counter()
-    book = submission_ledger.read(study.store)
+    book = read_ledger(study.store)
     for submission in book.submissions.values():
         packs = book.packs(submission)
         for index, job in submission.ids():
@@ -44,14 +46,14 @@ def queued(study: Study) -> Counter[str]:
     return found
 
 
-def once_each(study: Study) -> Counter[str]:
+def once_each(study: SlurmStudy) -> Counter[str]:
     return Counter([run.id for run in study.plan.runs] + ["relay"])
 
 
 def test_launching_ten_times_submits_each_run_once(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
-    study = Study(tmp_path, shards, draws=3, target=2)
+    study = SlurmStudy(tmp_path, shards, draws=3, target=2)
     first = study.launch()
     assert first["submitted"] == {"jobs": 2, "elements": 4, "runs": 7}
     assert study.store.root.stat().st_mode & 0o007 == 0
@@ -65,7 +67,7 @@ def test_launching_ten_times_submits_each_run_once(
 def test_four_launches_at_the_same_moment_submit_each_run_once(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     racing = [
         subprocess.Popen(study.command("launch", "--json"), stdout=subprocess.PIPE, cwd=ROOT)
         for _ in range(4)
@@ -78,7 +80,7 @@ def test_four_launches_at_the_same_moment_submit_each_run_once(
 def test_a_job_whose_id_sbatch_did_not_tell_is_found_by_its_name(
     tmp_path: Path, shards: Path, drained: Cluster, command: Command
 ) -> None:
-    study, real = Study(tmp_path, shards), shutil.which("sbatch")
+    study, real = SlurmStudy(tmp_path, shards), shutil.which("sbatch")
     command("sbatch", f'{real} "$@" >&2 && echo thank you')
     study.launch(code=1)
     assert study.status()["counts"]["missing"] == 3  # though one is in the queue
@@ -96,7 +98,7 @@ def test_a_launcher_killed_at_any_write_neither_doubles_nor_loses_a_run(
         at += 1
         folder = tmp_path / str(at)
         folder.mkdir()
-        study = Study(folder, shards, method="scratch")
+        study = SlurmStudy(folder, shards, method="scratch")
         module, *rest = study.command("launch")[2:]
         call = [sys.executable, "-m", "tests.killed", str(at), module, *rest]
         code = subprocess.run(call, capture_output=True, cwd=ROOT).returncode
@@ -112,7 +114,7 @@ def test_a_launcher_killed_at_any_write_neither_doubles_nor_loses_a_run(
 def test_a_second_study_waits_for_the_runs_of_the_first_and_cancel_leaves_them(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
-    study = Study(tmp_path, shards, draws=2, target=2)
+    study = SlurmStudy(tmp_path, shards, draws=2, target=2)
     study.launch()
     grid = study.grid.read_text().replace("name: faults", "name: other")
     other = tmp_path / "other.yaml"
@@ -135,7 +137,7 @@ def test_a_second_study_waits_for_the_runs_of_the_first_and_cancel_leaves_them(
 def test_a_cancelled_study_is_launched_again_from_where_it_was(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     assert json.loads(study.call("cancel", "--json"))["kept_for_others"] == []
     assert drained.live() == []
@@ -149,7 +151,7 @@ def test_a_cancelled_study_is_launched_again_from_where_it_was(
 def test_a_rehearsal_is_looked_at_and_cancelled_by_what_its_launch_tells(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     *_, last = study.call("launch", "--rehearse").splitlines()
     words = [*study.command("status")[1:], "--rehearsal"]
     assert shlex.split(last)[:4] == ["next:", "python", *words[:2]]
@@ -160,7 +162,7 @@ def test_a_rehearsal_is_looked_at_and_cancelled_by_what_its_launch_tells(
     assert drained.live() == []
 
 
-def relay(study: Study) -> "subprocess.CompletedProcess[str]":
+def relay(study: SlurmStudy) -> "subprocess.CompletedProcess[str]":
     """What the job behind everything does, at once."""
     places = ["--store", str(study.store.root), "--site", str(study.site)]
     call = [sys.executable, "-m", "hpc_xfer.relay", "--study", "faults", *places]
@@ -170,8 +172,8 @@ def relay(study: Study) -> "subprocess.CompletedProcess[str]":
 def test_the_relay_gives_a_run_up_after_some_jobs_and_a_person_may_try_again(
     tmp_path: Path, shards: Path, drained: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = Study(tmp_path, shards, slurm={"retries": 2})
-    launched_study.prepare(study.asked, study.plan, study.store)
+    study = SlurmStudy(tmp_path, shards, slurm={"retries": 2})
+    prepare_store(study.study, study.plan, study.store)
 
     def fails(job: str) -> None:
         monkeypatch.setenv("SLURM_JOB_ID", job)
@@ -196,8 +198,8 @@ def test_the_relay_does_not_repeat_what_must_end_in_the_same_way(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
     memory = {"memory_per_gpu": 1.0, "max_memory_per_gpu": 2.0}
-    study = Study(tmp_path, shards, slurm=memory)
-    launched_study.prepare(study.asked, study.plan, study.store)
+    study = SlurmStudy(tmp_path, shards, slurm=memory)
+    prepare_store(study.study, study.plan, study.store)
     for kind in ("time limit", "CUDA out of memory"):
         failures.write(study.parent_dir, kind, "no better next time", job="7", node="n1")
         assert f"given up: {study.parent.id}: {kind}" in relay(study).stdout
@@ -213,10 +215,10 @@ def test_the_relay_does_not_repeat_what_must_end_in_the_same_way(
 def test_submissions_that_were_withdrawn_are_no_tries(
     tmp_path: Path, shards: Path, drained: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = Study(tmp_path, shards, slurm={"retries": 2})
+    study = SlurmStudy(tmp_path, shards, slurm={"retries": 2})
     for _ in range(4):
         study.launch()
-        book = submission_ledger.read(study.store)
+        book = read_ledger(study.store)
         for submission in book.submissions.values():
             if submission.over is None:
                 book.close(submission, "withdrawn")
@@ -233,7 +235,7 @@ def test_a_run_that_was_cancelled_is_free_for_the_next_launch(
     tmp_path: Path, shards: Path, drained: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where its job was killed before it could give the run back."""
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     monkeypatch.setenv("SLURM_JOB_ID", study.job())
     run_claims.take(study.parent_dir)
@@ -246,8 +248,8 @@ def test_a_run_that_was_cancelled_is_free_for_the_next_launch(
 def test_a_run_that_a_job_by_hand_works_on_is_not_taken_from_it(
     tmp_path: Path, shards: Path, drained: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = Study(tmp_path, shards)
-    launched_study.prepare(study.asked, study.plan, study.store)
+    study = SlurmStudy(tmp_path, shards)
+    prepare_store(study.study, study.plan, study.store)
     failures.write(study.parent_dir, "killed", "signal 9", job="7", node="n1")
     monkeypatch.setenv("SLURM_JOB_ID", drained.submit("sleep 100"))
     run_claims.take(study.parent_dir)
@@ -261,7 +263,7 @@ def test_what_slurm_refuses_is_left_out_and_the_rest_goes_on(
 ) -> None:
     """A run that wants more memory than any node has keeps no other from being submitted."""
     memory = {"memory_per_gpu": 10.0, "max_memory_per_gpu": 40.0}
-    study = Study(tmp_path, shards, slurm=memory)
+    study = SlurmStudy(tmp_path, shards, slurm=memory)
     study.grid.write_text(study.grid.read_text().replace(", arch:", ", seed: [0, 1], arch:"))
     first, second = study.plan.of("pretrain")
     failures.write(study.store.run(first.id), "out of memory", "too few", job="7", node="n1")
@@ -277,7 +279,9 @@ def test_a_relay_that_is_at_work_is_not_the_one_that_follows(
 ) -> None:
     """It may have looked already, and would miss what is submitted now."""
     go = tmp_path / "go"
-    study = Study(tmp_path, shards, slurm={"setup": [f"while [ ! -e {go} ]; do sleep 0.1; done"]})
+    study = SlurmStudy(
+        tmp_path, shards, slurm={"setup": [f"while [ ! -e {go} ]; do sleep 0.1; done"]}
+    )
     first = study.launch()["relay"]
     cancel_jobs([job for job in cluster.live() if job != first])
     wait_for(lambda: cluster.state(first) == "RUNNING")
@@ -295,7 +299,7 @@ def test_a_job_that_no_node_could_begin_is_let_go(
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
     cluster = make_cluster(nodes=1, settings={"Prolog": str(broken)})
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     job = study.job()
     shown = ("squeue", "-h", "-j", job, "-o", "%r")
@@ -308,7 +312,7 @@ def test_a_job_that_no_node_could_begin_is_let_go(
 
 
 def test_status_tells_what_waits_and_why(tmp_path: Path, shards: Path, drained: Cluster) -> None:
-    study = Study(tmp_path, shards, draws=3, target=2)
+    study = SlurmStudy(tmp_path, shards, draws=3, target=2)
     assert study.status()["counts"]["missing"] == 7
     study.launch()
     told = study.status()
@@ -327,7 +331,7 @@ def test_status_tells_what_waits_and_why(tmp_path: Path, shards: Path, drained: 
 def test_a_store_that_everybody_may_write_is_refused(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.store.root.mkdir()
     study.store.root.chmod(0o777)
     study.launch(code=1)
@@ -337,7 +341,7 @@ def test_a_store_that_everybody_may_write_is_refused(
 def test_jobs_that_may_not_submit_jobs_leave_the_rest_to_the_next_launch(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
-    study = Study(
+    study = SlurmStudy(
         tmp_path, shards, draws=3, target=2, slurm={"jobs_may_submit": False, "max_jobs": 3}
     )
     assert study.launch()["waiting_for_room"] > 0
@@ -348,12 +352,12 @@ def test_arrays_are_cut_where_slurm_ends_and_share_what_may_run_at_once(
     tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster]
 ) -> None:
     make_cluster(nodes=1, settings={"MaxArraySize": "11"}).drain()
-    study = Study(tmp_path, shards, draws=12, target=1, method="scratch")
+    study = SlurmStudy(tmp_path, shards, draws=12, target=1, method="scratch")
     grid = study.grid.read_text()
     study.grid.write_text(grid.replace("target_minutes: 1", "target_minutes: 1, max_running: 3"))
     assert study.launch()["submitted"] == {"jobs": 4, "elements": 1 + 24, "runs": 25}
     assert queued(study) == once_each(study)
-    arrays = [s for s in submission_ledger.read(study.store).submissions.values() if s.elements]
+    arrays = [s for s in read_ledger(study.store).submissions.values() if s.elements]
     assert [array.elements for array in arrays] == [11, 11, 2]
     scripts = [(study.store.study("faults").logs / f"{a.job}_submission.sh") for a in arrays]
     assert all("%3\n" in script.read_text() or "%2\n" in script.read_text() for script in scripts)
@@ -363,7 +367,7 @@ def test_arrays_are_cut_where_slurm_ends_and_share_what_may_run_at_once(
 def test_a_study_whose_files_changed_can_be_cancelled_and_its_relay_stops(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     arch = tmp_path / "tiny.json"
     arch.write_text(arch.read_text().replace('"width": 8', '"width": 16'))
@@ -373,7 +377,7 @@ def test_a_study_whose_files_changed_can_be_cancelled_and_its_relay_stops(
     assert drained.live() == []
 
 
-def script_of(study: Study, run: str) -> str:
+def script_of(study: SlurmStudy, run: str) -> str:
     job = study.places(run)[-1].submission.job
     return (study.store.study("faults").logs / f"{job}_submission.sh").read_text()
 
@@ -382,7 +386,7 @@ def test_a_run_that_lacked_memory_gets_more_and_bad_nodes_are_left_out(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
     memory = {"memory_per_gpu": 1.0, "max_memory_per_gpu": 3.0}
-    study = Study(tmp_path, shards, slurm=memory)
+    study = SlurmStudy(tmp_path, shards, slurm=memory)
     parent, (first, second) = study.parent_dir, study.plan.of("finetune")
     failures.write(parent, "out of memory", "the node's memory ran out", job="7", node="n1")
     for run, job in ((first, "8"), (second, "9")):
@@ -400,7 +404,7 @@ def test_a_run_that_lacked_memory_gets_more_and_bad_nodes_are_left_out(
 def test_what_failed_for_a_reason_of_its_own_is_left_out_until_asked_for(
     tmp_path: Path, shards: Path, drained: Cluster
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     failures.write(study.parent_dir, "nan", "the loss is nan", job="7", node="n1")
     assert study.launch(code=1)["failed"] == {study.parent.id: "nan: the loss is nan"}
     assert study.launch("--retry-failed")["submitted"]["runs"] == 3

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import study_file
 from hpc_xfer.study.plan import Plan, make_plan
+from hpc_xfer.study.study_file import load_study
 from tests.conftest import ROOT
 from tests.waiting import wait_for
 
@@ -62,7 +62,7 @@ def start(grid: Path, store: Path, site: Path) -> "subprocess.Popen[str]":
 
 
 def planned(grid: Path) -> Plan:
-    return make_plan(study_file.load_study(grid))
+    return make_plan(load_study(grid))
 
 
 def numbers(grid: Path, store: Path) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from rich.console import Console
 from hpc_xfer.__main__ import COMMANDS
 from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import StudyError
-from hpc_xfer.study import plan, plan_summary, study_file
+from hpc_xfer.study import plan_summary
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -24,7 +26,7 @@ def fences(language: str, start: str = "") -> list[str]:
 def test_the_study_in_the_readme_is_one(tmp_path: Path) -> None:
     grid = tmp_path / "size_scaling.yaml"
     grid.write_text(fences("yaml", "name:")[0])
-    whole = plan.make_plan(study_file.load_study(grid))
+    whole = make_plan(load_study(grid))
     # 2 sizes x 3 seeds and scratch; 3 data sets x 2 modes x (5 + 5 + 3 + 3 + 1) draws x 4 rates
     assert (len(whole.of("pretrain")), len(whole.of("finetune"))) == (7, 7 * 3 * 2 * 17 * 4)
 
@@ -54,10 +56,10 @@ def test_the_clusters_in_the_readme_are_those_of_the_site_files(
 
 
 def test_the_dry_run_of_the_demo_prints_what_the_readme_shows() -> None:
-    asked = study_file.load_study(ROOT / "grids/demo.yaml")
+    asked = load_study(ROOT / "grids/demo.yaml")
     console = Console(width=120, file=io.StringIO())
     with console.capture() as printed:
-        console.print(plan_summary.render(asked, plan.make_plan(asked), set()))
+        console.print(plan_summary.render(asked, make_plan(asked), set()))
     lines = [line.rstrip() for line in printed.get().splitlines()]
     assert "\n".join(lines) + "\n" in fences("text")
 
@@ -84,7 +86,7 @@ def test_the_mistakes_in_the_readme_read_so(
         "    lr: [1e-3]\n"
     )
     with pytest.raises(StudyError) as refused:
-        study_file.load_study(Path("grids/a.yaml"))
+        load_study(Path("grids/a.yaml"))
     assert str(refused.value) + "\n" in fences("console")
 
 

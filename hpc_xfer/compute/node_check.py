@@ -27,8 +27,7 @@ from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import study_file
-from hpc_xfer.study.study_file import Study
+from hpc_xfer.study.study_file import Study, load_study
 from hpc_xfer.system import atomic_files, provenance
 from hpc_xfer.system.job_environment import ProcessRank
 
@@ -118,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="where to write what is found")
     args: argparse.Namespace = parser.parse_args(argv)
     store, site = Store(args.store), load_site(args.site)
-    asked = study_file.load_study(args.grid)
+    asked = load_study(args.grid)
     place = ProcessRank.from_slurm()
     meeting = args.out.with_suffix(f".meeting-{place.attempt}.json")
     join = process_group.join(place.rank, place.size, place.local_rank, meeting, StopSignal())

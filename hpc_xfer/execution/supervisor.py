@@ -12,11 +12,11 @@ from hpc_xfer.errors import SlurmError, StoreError
 from hpc_xfer.execution.worker_process import WorkerProcess, say
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE, log_path
 from hpc_xfer.slurm.control import requeue_jobs
-from hpc_xfer.store import failures, heartbeat, run_claims, submission_ledger
+from hpc_xfer.store import failures, heartbeat, run_claims
 from hpc_xfer.store.store import Store
-from hpc_xfer.system import job_environment, machine
-from hpc_xfer.system import job_environment as places
-from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.store.submission_ledger import is_cancelled
+from hpc_xfer.system import machine
+from hpc_xfer.system.job_environment import ProcessRank, array_index, current_job, restart_count
 
 STOPPED = 86
 _TICK_SECONDS = 0.5
@@ -61,7 +61,7 @@ class Supervisor:
         self.store, self.site, self.study, self.batch = store, site, study, batch
         self.place, self.signals = place, signals
         self.manifest = store.manifest(study, batch)
-        self.index = places.array_index()  # of the array
+        self.index = array_index()  # of the array
         self.pack: list[str] = self.manifest["packs"][self.index]
         self.reached = self._reached()  # before this start
         self.oom_kills = machine.oom_kills()
@@ -118,7 +118,7 @@ class Supervisor:
         told = {event["class"] for event in watch.failed.values()}
         if not {*told, *map(self._failure_here, self._left())} & {"hung", "killed", "store"}:
             return None
-        if places.restart_count() >= self.site.slurm.retries and not self._got_further():
+        if restart_count() >= self.site.slurm.retries and not self._got_further():
             return None
         return self._again("an accident")
 
@@ -141,7 +141,7 @@ class Supervisor:
 
     def _again(self, why: str) -> int:
         """Requeued, this job keeps its id, its place in the store and those who wait for it."""
-        job = job_environment.current_job()
+        job = current_job()
         if self._is_cancelled():
             return STOPPED
         say(f"{why}: requeueing, to go on from the last checkpoint")
@@ -221,8 +221,8 @@ class Supervisor:
 
     def _is_cancelled(self) -> bool:
         """A requeue that crosses `cancel`, ours or Slurm's, would revive what it took out."""
-        job = job_environment.current_job()
-        return job is not None and submission_ledger.is_cancelled(self.store, self.study, job)
+        job = current_job()
+        return job is not None and is_cancelled(self.store, self.study, job)
 
     def _left(self) -> list[str]:
         return [run for run in self.pack if not self.store.is_finished(run, self.manifest["kind"])]
@@ -256,7 +256,7 @@ class Supervisor:
         if run in self.kinds:
             return self.kinds[run]
         error = failures.read(self.store.run(run))
-        if error is None or error["job"] != job_environment.current_job():
+        if error is None or error["job"] != current_job():
             return None
         return str(error["class"])
 
@@ -272,7 +272,7 @@ class Supervisor:
         return self._reached() != self.reached
 
     def _last_lines(self) -> list[str]:
-        job = job_environment.current_job()
+        job = current_job()
         if job is None:
             return []
         path = log_path(self.store.study(self.study).logs, job, self.place.rank)

@@ -9,9 +9,8 @@ from hpc_xfer.scheduling import run_states
 from hpc_xfer.scheduling.run_states import STATES, RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_queue
-from hpc_xfer.store import submission_ledger
 from hpc_xfer.store.store import Store
-from hpc_xfer.store.submission_ledger import Ledger
+from hpc_xfer.store.submission_ledger import Ledger, read_ledger
 from hpc_xfer.study.labels import pretrain_labels
 from hpc_xfer.study.plan import Plan
 
@@ -46,7 +45,7 @@ class StudySnapshot:
 
 def take_snapshot(whole: Plan, store: Store, name: str) -> StudySnapshot:
     """Store, ledger and queue as they are now."""
-    ledger = submission_ledger.read(store)
+    ledger = read_ledger(store)
     queue, silence = _queue(ledger)
     if queue is None:
         now = run_states.survey(whole, store, ledger, None)

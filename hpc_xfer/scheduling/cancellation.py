@@ -8,9 +8,10 @@ from typing import Any
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue
-from hpc_xfer.store import launch_lock, launched_study, submission_ledger
+from hpc_xfer.store import launch_lock
+from hpc_xfer.store.launched_study import check_launched, wanted_elsewhere
 from hpc_xfer.store.store import Store
-from hpc_xfer.store.submission_ledger import Ledger, Submission
+from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
 from hpc_xfer.system import atomic_files
 
 
@@ -32,14 +33,14 @@ def cancel(store: Store, name: str) -> CancelReport:
         SlurmError: Slurm does not answer.
         StoreError: no such study was launched here.
     """
-    launched_study.check_launched(store, name)
+    check_launched(store, name)
 
     def waiting(holder: dict[str, Any]) -> None:
         print(f"waiting for process {holder.get('pid')}, which launches", file=sys.stderr)
 
     with launch_lock.held(store, waiting):
-        book, queue = submission_ledger.read(store), current_queue()
-        wanted = launched_study.wanted_elsewhere(store, name)
+        book, queue = read_ledger(store), current_queue()
+        wanted = wanted_elsewhere(store, name)
         atomic_files.write_text(store.study(name).cancelled, "launching again begins anew\n")
         done = CancelReport()
         submissions = sorted(book.of_study(name), key=lambda s: s.kind != "relay")

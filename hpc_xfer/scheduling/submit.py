@@ -27,10 +27,10 @@ from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, node_names
 from hpc_xfer.slurm.request import Limits, Request
 from hpc_xfer.slurm.sbatch import submit_job
-from hpc_xfer.store import failures, launch_lock, launched_study, run_claims, submission_ledger
-from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store import failures, launch_lock, run_claims
+from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
 from hpc_xfer.store.leases import Lease
-from hpc_xfer.store.submission_ledger import Element, Ledger, Submission
+from hpc_xfer.store.submission_ledger import Element, Ledger, Submission, read_ledger
 from hpc_xfer.study import job_arrays
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Plan, Run
@@ -56,7 +56,7 @@ def submit_missing(launched: LaunchedStudy, retry: Retry, say: Say) -> SubmitRep
         if retry == "relay" and launched.store.study(launched.study.name).cancelled.exists():
             say("the study was cancelled; launching it again goes on")  # a requeue crossed that
             return SubmitReport()
-        ledger = submission_ledger.read(launched.store)
+        ledger = read_ledger(launched.store)
         if retry != "relay":
             _begin(launched, ledger)
         queue = reconcile.release_held(reconcile.resolve_intents(ledger, lease, say), ledger, say)
@@ -68,7 +68,7 @@ def submit_missing(launched: LaunchedStudy, retry: Retry, say: Say) -> SubmitRep
 
 def _begin(launched: LaunchedStudy, ledger: Ledger) -> None:
     """Under the lock, so that no relay reads one half of what is written, or writes over it."""
-    launched_study.prepare(launched.study, launched.plan, launched.store)
+    prepare_store(launched.study, launched.plan, launched.store)
     ledger.note(launched.study.name, "launch", on="slurm", **provenance.code())
 
 

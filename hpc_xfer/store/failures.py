@@ -12,7 +12,8 @@ from typing import Any
 from hpc_xfer.store import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import SCHEMA
-from hpc_xfer.system import atomic_files, job_environment
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.job_environment import current_job
 
 CLASSES = {
     "out of memory": "the node's memory; more memory_per_gpu helps, or fewer workers",
@@ -53,7 +54,7 @@ def write(
     before = read(run)
     here = {
         "class": kind,
-        "job": job or job_environment.current_job(),
+        "job": job or current_job(),
         "node": _own_node() if node is None else node,
         "time": time.time(),
     }

@@ -13,12 +13,12 @@ from hpc_xfer.store.store import SCHEMA, Store
 from hpc_xfer.study import rehearsal
 from hpc_xfer.study.labels import brief_label, pretrain_labels
 from hpc_xfer.study.plan import Plan, make_plan
-from hpc_xfer.study.rehearsal import of
+from hpc_xfer.study.rehearsal import rehearsal_of
 from hpc_xfer.study.study_file import Study, load_study
 from hpc_xfer.system import atomic_files
 
 
-def prepare(asked: Study, whole: Plan, store: Store) -> None:
+def prepare_store(asked: Study, whole: Plan, store: Store) -> None:
     """Everything that jobs and later commands need to know of a study.
 
     Raises:
@@ -40,7 +40,7 @@ def prepare(asked: Study, whole: Plan, store: Store) -> None:
     atomic_files.write_json(folder.plan, content)
 
 
-def launched(store: Store, name: str) -> tuple[Study, Plan]:
+def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
     """A study as it was launched, whatever its file says by now.
 
     Raises:
@@ -52,7 +52,7 @@ def launched(store: Store, name: str) -> tuple[Study, Plan]:
     content = atomic_files.read_json(folder.plan)
     asked = load_study(Path(content["grid"]), folder.grid.read_text())
     if content["rehearsal"]:
-        asked = rehearsal.of(asked)
+        asked = rehearsal.rehearsal_of(asked)
     whole = make_plan(asked)
     if [run.id for run in whole.runs] != content["runs"]:
         raise StudyError(
@@ -116,19 +116,19 @@ def store_beside(store: Store) -> Store:
     return Store(Path(f"{store.root}-rehearsal-{now}"))
 
 
-def newest(store: Store) -> Store | None:
+def newest_rehearsal(store: Store) -> Store | None:
     """The last rehearsal's store."""
     found = sorted(store.root.parent.glob(f"{store.root.name}-rehearsal-*"))
     return Store(found[-1]) if found else None
 
 
-def last(asked: Study, store: Store) -> tuple[Study, Store]:
+def last_rehearsal(asked: Study, store: Store) -> tuple[Study, Store]:
     """A study's last rehearsal.
 
     Raises:
         StudyError: there is none.
     """
-    found = newest(store)
+    found = newest_rehearsal(store)
     if found is None:
         raise StudyError(f"{store.root}: no rehearsal beside it; launch with --rehearse")
-    return of(asked), found
+    return rehearsal_of(asked), found

@@ -8,7 +8,7 @@ from typing import Any
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.errors import StoreError
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.plan import Run, restore
+from hpc_xfer.study.plan import Run, restore_run
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def read_run(manifest: dict[str, Any], run_id: str) -> Run:
     """
     content = manifest["runs"][run_id]
     parents = tuple(read_run(manifest, parent) for parent in content["parents"])
-    run = restore(content["kind"], content["recipe"], parents)
+    run = restore_run(content["kind"], content["recipe"], parents)
     if run.id != run_id:
         raise ValueError(f"run {run_id} belongs to another version of hpc_xfer")
     return run

@@ -181,7 +181,7 @@ class Ledger:
         atomic_files.sync(path)  # before sbatch is called: this host may end with its launcher
 
 
-def read(store: Store, *studies: str) -> Ledger:
+def read_ledger(store: Store, *studies: str) -> Ledger:
     """The ledger of a store, or of some studies; a line that a dying disk cut is passed over."""
     ledger = Ledger(store)
     for study in studies or store.studies():
@@ -194,7 +194,7 @@ def is_cancelled(store: Store, study: str, job: str) -> bool:
     """Whether `cancel` took this job, or element of an array, out of the queue."""
     return any(
         job == known and index in submission.cancelled
-        for submission in read(store, study).of_study(study)
+        for submission in read_ledger(store, study).of_study(study)
         if submission.cancelled
         for index, known in submission.ids()
     )

@@ -171,7 +171,7 @@ def _grouped(trials: tuple[Finetune, ...]) -> list[Finetune]:
     return sorted(trials, key=lambda trial: first[(trial.dataset, trial.shots)])
 
 
-def restore(kind: RunKind, spec: dict[str, Any], parents: tuple[Run, ...]) -> Run:
+def restore_run(kind: RunKind, spec: dict[str, Any], parents: tuple[Run, ...]) -> Run:
     """The run that a recipe.json tells of.
 
     Raises:

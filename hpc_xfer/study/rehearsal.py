@@ -15,7 +15,7 @@ _MINUTES = 15.0  # of a pre-training: meeting, opening the shards, compiling
 _TUNE_MINUTES = 3.0
 
 
-def of(asked: Study) -> Study:
+def rehearsal_of(asked: Study) -> Study:
     """The same runs, jobs and dependencies; other recipes, so that no result can be mistaken."""
     return replace(
         asked,

@@ -17,10 +17,10 @@ import pytest
 
 from hpc_xfer.execution.supervisor import STOPPED
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
-from hpc_xfer.store import failures, heartbeat, run_claims, submission_ledger
+from hpc_xfer.store import failures, heartbeat, run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
-from hpc_xfer.store.submission_ledger import Submission
+from hpc_xfer.store.submission_ledger import Submission, read_ledger
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from tests import tiny
@@ -270,7 +270,7 @@ def test_what_is_done_already_is_not_done_again(jobs: Jobs) -> None:
 def test_a_job_that_was_cancelled_does_nothing_when_it_is_requeued(jobs: Jobs) -> None:
     run = endless()
     batch = jobs.batch(run)
-    book = submission_ledger.read(jobs.store)
+    book = read_ledger(jobs.store)
     one = Submission("study", "pre.a.1", "pretrain", batch, None, "2026-01-02", "here", "ada")
     book.intend(one)
     book.cancel(book.submitted(one, "812"), [0])

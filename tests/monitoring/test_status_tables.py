@@ -12,9 +12,8 @@ from hpc_xfer.monitoring import status_tables
 from hpc_xfer.monitoring.snapshot import StudySnapshot
 from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
-from hpc_xfer.store import submission_ledger
 from hpc_xfer.store.store import Store
-from hpc_xfer.store.submission_ledger import Element, Submission
+from hpc_xfer.store.submission_ledger import Element, Submission, read_ledger
 from hpc_xfer.study.labels import pretrain_labels
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import terminal
@@ -59,7 +58,7 @@ def seen(folder: Path) -> StudySnapshot:
         MANY[1].id: RunStatus("pending", "Dependency"),
     }
     labels = pretrain_labels(PLAN.of("pretrain"))
-    return StudySnapshot("s", PLAN, store, submission_ledger.read(store), Queue(), "", now, labels)
+    return StudySnapshot("s", PLAN, store, read_ledger(store), Queue(), "", now, labels)
 
 
 SHOWN = """\

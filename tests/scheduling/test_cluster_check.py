@@ -9,23 +9,23 @@ import pytest
 from hpc_xfer.compute import node_check
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.config.site import Site
-from hpc_xfer.store import launched_study
+from hpc_xfer.store.launched_study import newest_rehearsal
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import study_file
+from hpc_xfer.study.study_file import load_study
 from tests.cluster import Cluster
-from tests.faults import Study
+from tests.faults import SlurmStudy
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
 
-def verdicts(study: Study, code: int) -> dict[str, tuple[bool, str]]:
+def verdicts(study: SlurmStudy, code: int) -> dict[str, tuple[bool, str]]:
     told = json.loads(study.call("doctor", "--json", code=code))["verdicts"]
     return {each["what"]: (each["well"], each["found"]) for each in told}
 
 
 def test_a_ready_cluster_is_called_ready(tmp_path: Path, shards: Path, cluster: Cluster) -> None:
-    found = verdicts(Study(tmp_path, shards, gpus=2), 0)
+    found = verdicts(SlurmStudy(tmp_path, shards, gpus=2), 0)
     assert all(well for well, _ in found.values())
     assert found["pretrain all-reduce"][1].startswith("2 ranks, ")
     assert found["pretrain environment"][1] == "n1: as on this machine"
@@ -34,13 +34,13 @@ def test_a_ready_cluster_is_called_ready(tmp_path: Path, shards: Path, cluster: 
 
 
 def test_what_is_not_well_is_named(tmp_path: Path, shards: Path, cluster: Cluster) -> None:
-    study = Study(tmp_path, shards, slurm={"scratch": "/no/such/place"})
+    study = SlurmStudy(tmp_path, shards, slurm={"scratch": "/no/such/place"})
     found = verdicts(study, 1)
     assert found["finetune TMPDIR"] == (
         False,
         "/no/such/place is not there; Slurm set it to /tmp",
     )
-    study = Study(tmp_path, shards, slurm={"partition": "nowhere"})
+    study = SlurmStudy(tmp_path, shards, slurm={"partition": "nowhere"})
     well, words = verdicts(study, 1)["pretrain jobs"]
     assert not well and "nvalid partition" in words
 
@@ -49,7 +49,7 @@ def test_the_data_set_of_a_probe_is_opened_too(tmp_path: Path) -> None:
     grid = tmp_path / "a.yaml"
     text = "name: x\npretrain: [{method: scratch, arch: RN50}]\n"
     grid.write_text(text + "resources: {pretrain: {probe: {dataset: digits}}}\n")
-    found = node_check.look(study_file.load_study(grid), Site(), Store(tmp_path), World())
+    found = node_check.look(load_study(grid), Site(), Store(tmp_path), World())
     assert found["data"] == {"data set digits": ""}
 
 
@@ -57,7 +57,7 @@ def test_time_that_no_partition_grants_is_told_before_anything_runs(
     tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster]
 ) -> None:
     make_cluster(nodes=1, partitions={"gpu": "Default=YES MaxTime=30"})
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.grid.write_text(study.grid.read_text().replace("{minutes: 1, gpus", "{minutes: 60, gpus"))
     found = verdicts(study, 1)
     well, words = found["pretrain jobs"]
@@ -70,10 +70,10 @@ def test_time_that_no_partition_grants_is_told_before_anything_runs(
 def test_a_rehearsal_runs_everything_with_two_steps(
     tmp_path: Path, shards: Path, cluster: Cluster
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch("--rehearse")
     wait_for(lambda: not cluster.live())
-    beside = launched_study.newest(Store(study.store.root))
+    beside = newest_rehearsal(Store(study.store.root))
     assert beside is not None and not study.store.root.exists()
     told = json.loads(study.call("status", "--json", "--rehearsal"))
     assert told["counts"]["done"] == 3

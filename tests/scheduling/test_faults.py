@@ -26,7 +26,7 @@ from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays
 from tests import faults
 from tests.cluster import Cluster
-from tests.faults import Study, kill
+from tests.faults import SlurmStudy, kill
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> dict[str
 def test_a_study_finishes_by_itself_after_one_launch(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     told = study.launch()
     assert told["submitted"] == {"jobs": 2, "elements": 1 + 1, "runs": 3}
     study.ends(cluster)
@@ -60,7 +60,7 @@ def test_a_job_whose_time_is_up_goes_on_in_the_same_job(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
     """The worker is held until Slurm sends its signal, which it does up to a minute early."""
-    study = Study(tmp_path, shards, slurm={"max_minutes": 10, "signal_seconds": 60})
+    study = SlurmStudy(tmp_path, shards, slurm={"max_minutes": 10, "signal_seconds": 60})
     study.launch()
     study.reaches(50)
     held = study.workers()
@@ -80,7 +80,7 @@ def test_a_job_whose_time_is_up_goes_on_in_the_same_job(
 def test_a_preempted_job_goes_on(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     study.reaches(50)
     cluster.run("sbatch", "-p", "urgent", "-N4", "--exclusive", "--wrap", "true", "-o", "/dev/null")
@@ -91,7 +91,7 @@ def test_a_preempted_job_goes_on(
 def test_a_requeued_job_goes_on(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     study.reaches(50)
     cluster.run("scontrol", "requeue", study.job())
@@ -102,7 +102,7 @@ def test_a_requeued_job_goes_on(
 def test_a_killed_worker_goes_on_in_the_same_job(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     study.reaches(100)
     kill(study.workers())
@@ -114,7 +114,7 @@ def test_a_killed_worker_goes_on_in_the_same_job(
 def test_a_worker_that_writes_nothing_and_hangs_is_found_and_goes_on(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
-    study = Study(tmp_path, shards, slurm={"hang_minutes": 1})
+    study = SlurmStudy(tmp_path, shards, slurm={"hang_minutes": 1})
     study.launch()
     wait_for(study.workers)
     kill(study.workers(), signal.SIGSTOP)
@@ -129,7 +129,7 @@ def test_a_dead_node_is_left_and_its_late_copy_writes_nothing(
     tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster], expected: dict[str, Any]
 ) -> None:
     cluster = make_cluster(nodes=2, settings={"SlurmdTimeout": "10"})
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     study.reaches(100)
     node = cluster.run("squeue", "-h", "-j", study.job(), "-o", "%N")
@@ -147,7 +147,7 @@ def test_a_dead_node_is_left_and_its_late_copy_writes_nothing(
 def test_a_controller_that_restarts_is_waited_for(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     launched = time.time()
     study.reaches(50)
@@ -161,7 +161,7 @@ def test_ranks_on_two_nodes_go_on_after_one_was_killed(
     tmp_path: Path, shards: Path, cluster: Cluster
 ) -> None:
     alone = faults.undisturbed(tmp_path / "alone", shards, gpus=2, steps=120)
-    study = Study(tmp_path, shards, gpus=2, steps=120)
+    study = SlurmStudy(tmp_path, shards, gpus=2, steps=120)
     study.launch()
     study.reaches(50)
     assert cluster.run("squeue", "-h", "-j", study.job(), "-o", "%D") == "2"
@@ -175,7 +175,7 @@ def test_a_full_disk_is_waited_out(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any],
     small_disk: Callable[[Path, int], None],
 ) -> None:  # fmt: skip
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.store.root.mkdir()
     small_disk(study.store.root, 12)
     study.launch()
@@ -198,7 +198,7 @@ def test_a_preempted_job_that_is_told_in_time_goes_on(
     tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster], expected: dict[str, Any]
 ) -> None:
     cluster = make_cluster(settings={"SlurmctldParameters": "preempt_send_user_signal"})
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     study.reaches(50)
     cluster.run("sbatch", "-p", "urgent", "-N4", "--exclusive", "--wrap", "true", "-o", "/dev/null")
@@ -211,7 +211,7 @@ def test_with_accounting_and_without_it_the_end_is_the_same(
 ) -> None:
     """All processes of a job die at once; then slurmdbd, and only after it the relay looks."""
     cluster = make_cluster(nodes=2, accounting=True, settings={"MinJobAge": "2"})
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     study.reaches(50)
     cluster.run("scancel", "--signal=KILL", f"{study.job()}.0")
@@ -227,7 +227,7 @@ def test_what_a_parent_that_failed_leaves_is_told_and_not_tried_again(
     cluster = make_cluster(nodes=1, settings={"MinJobAge": "2"})
     own = tmp_path / "shards"
     shutil.copytree(shards, own)
-    study = Study(tmp_path, own)
+    study = SlurmStudy(tmp_path, own)
     study.launch("--dry-run")
     for shard in (own / "sans").glob("*.tar"):  # the sizes stay, so only reading finds out
         shard.write_bytes(b"\xff" * shard.stat().st_size)
@@ -246,7 +246,7 @@ def test_what_a_parent_that_failed_leaves_is_told_and_not_tried_again(
     parent = study.job()
     wait_for(lambda: cluster.state(parent) == "")
     site = load_site(study.site)
-    launched = LaunchedStudy(study.asked, study.plan, study.store, site, study.site)
+    launched = LaunchedStudy(study.study, study.plan, study.store, site, study.site)
     batch = job_arrays.cut_into_arrays(study.plan)[1]
     submit_job(replace(request_of(launched, batch, 9), after_ok=(parent,)), site.slurm)
     wait_for(lambda: "the parent, has no record" in study.logs())
@@ -263,7 +263,7 @@ def test_a_limit_on_submitted_jobs_is_kept_and_everything_runs(
     cluster.limit_submits(20)
     many: dict[str, Any] = {"method": "scratch", "draws": 10, "target": 1}
     alone = faults.undisturbed(tmp_path / "alone", shards, **many)
-    study = Study(tmp_path, shards, **many)
+    study = SlurmStudy(tmp_path, shards, **many)
     told = study.launch()
     assert told["submitted"]["elements"] == 19 and told["waiting_for_room"] == 2
     study.ends(cluster)
@@ -275,7 +275,7 @@ def test_launchers_that_race_and_are_killed_come_to_one_study(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
     """The first dies right after its first sbatch, before it has written down the id."""
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     module, *rest = study.command("launch")[2:]
     doomed = [sys.executable, "-m", "tests.killed", "sbatch", module, *rest]
     assert subprocess.run(doomed, cwd=faults.ROOT, capture_output=True).returncode == -9
@@ -292,7 +292,7 @@ def test_launchers_that_race_and_are_killed_come_to_one_study(
 def test_status_tells_how_far_and_how_long_and_what_was_cancelled_stays_so(
     tmp_path: Path, shards: Path, cluster: Cluster
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     study.launch()
     study.reaches(50)
     held = study.workers()
@@ -317,7 +317,7 @@ def test_status_tells_how_far_and_how_long_and_what_was_cancelled_stays_so(
 def test_the_scripts_in_sbatch_do_the_same_by_hand(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
-    study = Study(tmp_path, shards)
+    study = SlurmStudy(tmp_path, shards)
     lines = study.call("launch", "--by-hand")
     subprocess.run(["bash", "-ec", lines], check=True, cwd=tmp_path, env=with_package())
     wait_for(lambda: not cluster.live(), 240)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hpc_xfer.config.site import Site
 from hpc_xfer.scheduling import job_preview
-from hpc_xfer.store import launched_study
-from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import plan, study_file
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
 from tests.conftest import Command
 
 SCRATCH = {"method": "scratch", "arch": "RN50", "seed": [0, 1]}
@@ -20,9 +20,9 @@ def dependencies(tmp_path: Path, command: Command, answer: str, **more: object) 
     """Of each job in turn; the first is job 1. `answer` is what sbatch says of it."""
     grid, log = tmp_path / "a.yaml", tmp_path / "log"
     grid.write_text(json.dumps({"name": "x", "pretrain": [SCRATCH], **more}))
-    asked, store = study_file.load_study(grid), Store(tmp_path / "store")
-    launched = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
-    launched_study.prepare(asked, launched.plan, store)
+    asked, store = load_study(grid), Store(tmp_path / "store")
+    launched = LaunchedStudy(asked, make_plan(asked), store, Site(), None)
+    prepare_store(asked, launched.plan, store)
     command("sbatch", f'echo "$*" >> {log}; echo "{answer}"'.replace("N", f"$(wc -l < {log})"))
     lines = "\n".join(job_preview.by_hand(launched, set()))
     subprocess.run(["bash", "-ec", lines], check=True, capture_output=True)

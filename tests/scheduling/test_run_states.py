@@ -9,9 +9,9 @@ from hpc_xfer.config.resources import Resources
 from hpc_xfer.scheduling import run_states
 from hpc_xfer.scheduling.run_states import how_it_ended
 from hpc_xfer.slurm.parsing import Queue, QueueLine
-from hpc_xfer.store import failures, run_claims, submission_ledger
+from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.store import Store
-from hpc_xfer.store.submission_ledger import Ledger, Submission
+from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
 from hpc_xfer.study import job_arrays
 from hpc_xfer.study.plan import Pack, Plan
 from hpc_xfer.system import atomic_files
@@ -28,7 +28,7 @@ def book(tmp_path: Path, command: Command) -> Ledger:
     """A parent as job 12, its children as the one element of array 13; all jobs are shown."""
     command("scontrol", "echo 'PrivateData             = none'")
     store = Store(tmp_path)
-    found = submission_ledger.read(store)
+    found = read_ledger(store)
     for job, runs in (("12", (PARENT,)), ("13", (FIRST, SECOND))):
         batch = job_arrays.JobArray((Pack(runs, 1.0, 1),))
         store.write_batch("s", batch, {})

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from hpc_xfer.config.site import Site
 from hpc_xfer.scheduling import job_preview
-from hpc_xfer.store import launched_study
-from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import plan, study_file
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
 
 
 def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> None:
@@ -22,10 +22,10 @@ def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> N
     ]
     grid = tmp_path / "a.yaml"
     grid.write_text(json.dumps({"name": "long", "pretrain": blocks}))
-    asked, store = study_file.load_study(grid), Store(tmp_path / "store")
-    launched = LaunchedStudy(asked, plan.make_plan(asked), store, Site(), None)
+    asked, store = load_study(grid), Store(tmp_path / "store")
+    launched = LaunchedStudy(asked, make_plan(asked), store, Site(), None)
 
-    launched_study.prepare(asked, launched.plan, store)
+    prepare_store(asked, launched.plan, store)
     links = sorted(link.name for link in store.study("long").tensorboard.iterdir())
     assert len(links) == 2 and all(link.startswith("clip-sans-100-caption") for link in links)
     names = [

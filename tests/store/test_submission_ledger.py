@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.store import submission_ledger
 from hpc_xfer.store.store import Store
-from hpc_xfer.store.submission_ledger import Submission, job_name
+from hpc_xfer.store.submission_ledger import Submission, job_name, read_ledger
 from hpc_xfer.system import atomic_files
 
 HERE = socket.gethostname()
@@ -22,13 +21,13 @@ def intent(name: str, elements: int | None = 3) -> Submission:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    book = submission_ledger.read(Store(tmp_path))
+    book = read_ledger(Store(tmp_path))
     for name in ("a", "b", "c"):
         book.intend(intent(name))
     book.submitted(book.submissions["a"], "12")
     book.close(book.submissions["b"], "lost")
     book.cancel(book.submissions["a"], [2, 0])
-    again = submission_ledger.read(Store(tmp_path))
+    again = read_ledger(Store(tmp_path))
     assert list(again.submissions) == list(book.submissions)
     assert again.submissions["a"].job == book.submissions["a"].job == "12"
     assert [s.open for s in again.submissions.values()] == [False, False, True]
@@ -39,24 +38,24 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 def test_a_line_that_was_cut_is_passed_over(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    book = submission_ledger.read(store)
+    book = read_ledger(store)
     book.intend(intent("a"))
     with open(store.study("s").launches, "a") as file:
         file.write('{"event": "subm')
-    assert submission_ledger.read(store).submissions["a"].open
+    assert read_ledger(store).submissions["a"].open
 
 
 def test_a_node_is_bad_after_failures_of_different_jobs(tmp_path: Path) -> None:
-    book = submission_ledger.read(Store(tmp_path))
+    book = read_ledger(Store(tmp_path))
     book.record_node_failure("s", "n1", "hung", "12")
     book.record_node_failure("s", "n1", "hung", "12")
     assert book.bad_nodes(2) == ()
     book.record_node_failure("s", "n1", "killed", "13")
-    assert submission_ledger.read(Store(tmp_path)).bad_nodes(2) == ("n1",)
+    assert read_ledger(Store(tmp_path)).bad_nodes(2) == ("n1",)
 
 
 def test_a_job_that_was_killed_on_every_node_speaks_against_none(tmp_path: Path) -> None:
-    book = submission_ledger.read(Store(tmp_path))
+    book = read_ledger(Store(tmp_path))
     for node in ("n1", "n2", "n3"):
         for job in ("12", "13"):
             book.record_node_failure("s", node, "killed", job)
@@ -73,19 +72,19 @@ def test_a_node_is_forgiven_after_a_week(tmp_path: Path, days: int, bad: tuple[s
     for job in ("12", "13"):
         hit = {"event": "hit", "time": then, "node": "n1", "class": "hung", "job": job}
         atomic_files.append_line(store.study("s").launches, json.dumps(hit))
-    assert submission_ledger.read(store).bad_nodes(2) == bad
+    assert read_ledger(store).bad_nodes(2) == bad
 
 
 def test_a_line_behind_one_that_was_cut_is_not_lost(tmp_path: Path) -> None:
     """As when the disk was full for a moment: the job would be submitted again, and run twice."""
     store = Store(tmp_path)
-    book = submission_ledger.read(store)
+    book = read_ledger(store)
     book.intend(intent("a"))
     with open(store.study("s").launches, "a") as file:
         file.write('{"event": "int')
     book.intend(intent("b"))
     book.submitted(book.submissions["b"], "13")
-    assert submission_ledger.read(store).submissions["b"].job == "13"
+    assert read_ledger(store).submissions["b"].job == "13"
 
 
 @pytest.mark.parametrize("label", ["clip laion 1M", "a\n#SBATCH --uid=0", "lr=0.1 'x' $(y) %j"])

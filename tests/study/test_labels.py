@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.study import plan, study_file
 from hpc_xfer.study.labels import (
     differing_columns,
     label_columns,
@@ -13,12 +12,14 @@ from hpc_xfer.study.labels import (
     shared_columns,
     short_count,
 )
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
 
 
 def labels(folder: Path, *blocks: str) -> list[str]:
     path = folder / "a.yaml"
     path.write_text("name: x\npretrain:\n" + "".join(f"  - {block}\n" for block in blocks))
-    parents = plan.make_plan(study_file.load_study(path)).of("pretrain")
+    parents = make_plan(load_study(path)).of("pretrain")
     found = pretrain_labels(parents)
     return [found[run.id] for run in parents]
 

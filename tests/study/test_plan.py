@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.config.recipes import Caption, Clip, Crop, Finetune, Scratch
-from hpc_xfer.study import plan, study_file
-from hpc_xfer.study.plan import Plan, Run, restore
+from hpc_xfer.study.plan import Plan, Run, make_plan, restore_run
+from hpc_xfer.study.study_file import load_study
 from tests.fabricated import GRID
 
 CLIP = Clip(arch="RN50", source="laion", samples=8000, samples_seen=16000)
@@ -19,7 +19,7 @@ TRIAL = Finetune(dataset="pets", shots=5, draw=0, mode="ft", lr=1e-3)
 def of(folder: Path, text: str) -> Plan:
     path = folder / "grid.yaml"
     path.write_text(text)
-    return plan.make_plan(study_file.load_study(path))
+    return make_plan(load_study(path))
 
 
 def ids(plan: Plan) -> list[str]:
@@ -102,13 +102,13 @@ def test_the_parent_is_part_of_the_id() -> None:
 def test_a_run_is_restored_from_its_file_under_the_same_id(tmp_path: Path) -> None:
     for run in of(tmp_path, GRID).runs:
         spec = json.loads(json.dumps(run.spec))
-        parents = tuple(restore(p.kind, p.spec, ()) for p in run.parents)
-        assert restore(run.kind, spec, parents).id == run.id
+        parents = tuple(restore_run(p.kind, p.spec, ()) for p in run.parents)
+        assert restore_run(run.kind, spec, parents).id == run.id
 
 
 def test_a_recipe_of_another_version_is_refused() -> None:
     with pytest.raises(ValueError, match="mystery"):
-        restore("pretrain", {**Run("pretrain", CLIP).spec, "mystery": 1}, ())
+        restore_run("pretrain", {**Run("pretrain", CLIP).spec, "mystery": 1}, ())
 
 
 def test_parents_stand_before_their_children_and_every_id_once(tmp_path: Path) -> None:

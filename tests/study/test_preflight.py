@@ -9,7 +9,8 @@ from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
-from hpc_xfer.study import preflight, study_file
+from hpc_xfer.study import preflight
+from hpc_xfer.study.study_file import load_study
 from tests.fabricated import image_folder, source
 
 CLIP = "{method: clip, arch: RN50, source: sans, samples: 500, epochs: 1, batch: 100}"
@@ -21,7 +22,7 @@ def check(folder: Path, site: Site, text: str) -> list[str]:
     path = folder / "a.yaml"
     path.write_text(text)
     try:
-        preflight.check(study_file.load_study(path), site)
+        preflight.check(load_study(path), site)
     except StudyError as error:
         return str(error).replace(f"{folder}/", "").splitlines()
     return []

@@ -8,8 +8,7 @@ import pytest
 
 from hpc_xfer.config.recipes import Clip, SimCLR
 from hpc_xfer.errors import StudyError
-from hpc_xfer.study import study_file
-from hpc_xfer.study.study_file import Study
+from hpc_xfer.study.study_file import Study, load_study
 
 MANY = list(range(600))
 CLIP = "{method: clip, arch: RN50, source: laion, samples: 8000, epochs: 2, batch: 100}"
@@ -19,7 +18,7 @@ GLYPH = {"embed_dim": 8, "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8, "ima
 def load(folder: Path, text: str) -> Study:
     path = folder / "a.yaml"
     path.write_text(text)
-    return study_file.load_study(path)
+    return load_study(path)
 
 
 def refusal(folder: Path, text: str) -> list[str]:

@@ -14,8 +14,8 @@ from hpc_xfer.reporting.figure_data import courses
 from hpc_xfer.results import collect_tables, csv_files
 from hpc_xfer.results.averages import read_averages
 from hpc_xfer.store.store import Store
-from hpc_xfer.study import plan, plan_summary, rehearsal
-from hpc_xfer.study.plan import Plan
+from hpc_xfer.study import plan_summary, rehearsal
+from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.study_file import Study
 from tests import fabricated, tiny
 
@@ -203,10 +203,10 @@ def test_a_list_of_lists_of_snapshots_is_an_axis(tmp_path: Path) -> None:
 
 def test_a_rehearsal_takes_one_snapshot_after_its_first_step(tmp_path: Path) -> None:
     asked, _, _ = fabricated.make(tmp_path, FABRICATED)
-    short = rehearsal.of(asked)
+    short = rehearsal.rehearsal_of(asked)
     for recipe in (r for r in short.pretrains if isinstance(r, Trained)):
         assert type(recipe).model_validate(recipe.model_dump()).snapshots == (100,)
-    assert {r.spec.get("snapshot") for r in plan.make_plan(short).of("finetune")} == {None, 100}
+    assert {r.spec.get("snapshot") for r in make_plan(short).of("finetune")} == {None, 100}
 
 
 def test_snapshots_take_disk_and_count_as_parents(tmp_path: Path) -> None:
