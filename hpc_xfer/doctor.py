@@ -99,7 +99,7 @@ def _disk(order: Order) -> Verdict:
 
 def _checks(order: Order) -> Iterator[_Check]:
     folder = order.store.study(order.asked.name)
-    now = time.strftime("%Y%m%d-%H%M%S")
+    now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     for number, (kind, real) in enumerate(_longest(order).items(), 1):
         out = folder.doctor / f"{kind}-{now}.json"
         more = ["--grid", str(order.asked.path.resolve()), "--out", str(out.resolve())]
@@ -175,7 +175,8 @@ def _on_nodes(order: Order, checks: Sequence[_Check], minutes: float) -> Iterato
 
 def _died(order: Order, check: _Check, job: str) -> Verdict:
     log = slurm.log(order.store.study(order.asked.name).logs, job)
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    lines = text.strip().splitlines()
     said = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
     return Verdict(
         f"{check.kind} node", False, f"the check ended without a result: {said or 'no output'}",

@@ -45,7 +45,7 @@ def why(seen: Standing, run: Run) -> list[str]:
 
 
 def _tail(log: Path) -> list[str]:
-    return log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
 
 
 def of_job(seen: Standing, job: str) -> list[str]:

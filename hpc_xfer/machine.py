@@ -32,7 +32,7 @@ def cores() -> int:
 def oom_kills() -> int:
     """How many processes of our control group the kernel has killed for want of memory."""
     try:
-        groups = Path("/proc/self/cgroup").read_text().splitlines()
+        groups = Path("/proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
     except OSError:
         return 0
     for line in groups:

@@ -43,7 +43,7 @@ def launched(store: Store, name: str) -> tuple[Study, Plan]:
     check_launched(store, name)
     folder = store.study(name)
     content = files.read_json(folder.plan)
-    asked = load(Path(content["grid"]), folder.grid.read_text())
+    asked = load(Path(content["grid"]), folder.grid.read_text(encoding="utf-8"))
     if content["rehearsal"]:
         asked = rehearsal.of(asked)
     whole = make(asked)

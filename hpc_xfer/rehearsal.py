@@ -4,7 +4,7 @@ python -m hpc_xfer.launch grids/size_scaling.yaml --rehearse
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ def of(asked: Study) -> Study:
 
 
 def store_beside(store: Store) -> Store:
-    """A new one, named after this moment."""
-    now = datetime.now().strftime("%Y%m%d-%H%M%S")
+    """A new one, named after this moment: in UTC, so that the newest is the last by name."""
+    now = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
     return Store(Path(f"{store.root}-rehearsal-{now}"))
 
 

@@ -29,8 +29,8 @@ class Watch:
             # Idle OpenMP threads of one worker would spin on the cores of another.
             environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-            errors="replace", env=environment,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            encoding="utf-8", errors="replace", env=environment,
         )  # fmt: skip
         self.current: str | None = None  # run id
         self.failed: dict[str, dict[str, Any]] = {}  # run id -> what was told

@@ -155,7 +155,8 @@ def _spawn(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        text=True,
+        encoding="utf-8",
+        errors="replace",  # of what a library prints
         env=environment,
         start_new_session=True,  # Ctrl-C reaches the launcher alone; it tells them
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -21,7 +22,9 @@ def dependencies(tmp_path: Path, command: Command, answer: str, **more: object) 
     asked, store = study.load(grid), Store(tmp_path / "store")
     order = Order(asked, plan.make(asked), store, Site(), None)
     prepare.prepare(asked, order.whole, store)
-    command("sbatch", f'echo "$*" >> {log}; echo "{answer}"'.replace("N", f"$(wc -l < {log})"))
+    told = shlex.quote(str(log))
+    answer = answer.replace("N", f"$(wc -l < {told})")
+    command("sbatch", f'echo "$*" >> {told}; echo "{answer}"')
     lines = "\n".join(jobs.by_hand(order, set()))
     subprocess.run(["bash", "-ec", lines], check=True, capture_output=True)
     found = (re.search(r"--dependency=(\S+)", line) for line in log.read_text().splitlines())
