@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from hpc_xfer import machine
 from hpc_xfer.errors import DataError
 
 Item = TypeVar("Item")
@@ -48,6 +49,7 @@ def results(
 def _parallel(
     function: Callable[[Item], Result], items: Iterator[tuple[int, Item]], workers: int
 ) -> Iterator[tuple[int, Result]]:
+    machine.shorten_socket_paths()
     context = get_context("forkserver")
     context.set_forkserver_preload([_module(function)])
     ours, theirs = context.Pipe()
