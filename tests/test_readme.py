@@ -12,7 +12,7 @@ from hpc_xfer.__main__ import COMMANDS
 from hpc_xfer.errors import StudyError
 from tests.conftest import ROOT
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def fences(language: str, start: str = "") -> list[str]:
