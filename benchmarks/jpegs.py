@@ -10,7 +10,6 @@ edges of things that cover each other, and the noise of a sensor.
 """
 
 import argparse
-import getpass
 import io
 import os
 import shutil
@@ -57,7 +56,7 @@ KINDS = {
 
 def shards(name: str) -> Path:
     """The folder of a kind's shards with their index, made where it is absent."""
-    folder = Path(tempfile.gettempdir()) / f"hpc_xfer-benchmarks-{getpass.getuser()}" / name
+    folder = Path(tempfile.gettempdir()) / f"hpc_xfer-benchmarks-{os.getuid()}" / name
     if not folder.is_dir():
         _make(KINDS[name], folder)
     # Always: it takes a second, and an older version of us may have written the index.

@@ -15,11 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from getpass import getuser
 from pathlib import Path
 
 from benchmarks import table
 from benchmarks.table import Row
+from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
@@ -63,7 +63,7 @@ def _measure(folder: Path, cluster: Cluster) -> Iterator[Row]:
     status, seen = _timed(cluster, "status", *places)
     again, second = _timed(cluster, "launch", *places)
     files = sum(1 for path in (folder / "store").rglob("*") if path.is_file())
-    cluster.run("scancel", "-u", getuser())
+    cluster.run("scancel", "-u", current_user())
     _write_records(grid, Store(folder / "store"))
     report, _ = _timed(cluster, "launch", *places)  # in a study that ran, the relay has done it
     done, _ = _timed(cluster, "launch", *places)

@@ -1,6 +1,7 @@
 """What all commands share: how errors become exit codes, and the terminal they print to."""
 
 import argparse
+import io
 import os
 import shlex
 import sys
@@ -19,6 +20,7 @@ Main = Callable[[Sequence[str] | None], int]
 
 def exit_with(main: Main) -> None:
     """Run a command: 0 = fine, 1 = something failed, 2 = the grid or the call is wrong."""
+    _print_any_character()
     try:
         try:
             code = main(None)
@@ -34,6 +36,18 @@ def exit_with(main: Main) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)
+
+
+def _print_any_character() -> None:
+    """Print what the encoding of stdout has no character for as its code, as stderr does.
+
+    A UTF-8 mode that was set for the C locale passes bytes of file names through; that stays.
+    """
+    out = sys.stdout
+    if not isinstance(out, io.TextIOWrapper):
+        return
+    if out.errors == "strict" or out.encoding.lower() != "utf-8":
+        out.reconfigure(errors="backslashreplace")
 
 
 def parser(module: str, description: str, example: str) -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hpc_xfer.system import machine
 from tests import cluster as clusters
 from tests.cluster import Cluster
 
@@ -63,6 +64,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slurm: needs Slurm (make slurm); starts its own")
+    machine.shorten_socket_paths()  # for the tests' own processes too, whatever TMPDIR is
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,9 @@
 """What all commands share: exit codes and the place of the store."""
 
+import io
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,28 @@ def test_errors_of_ours_are_one_sentence_and_a_code(
     with pytest.raises(SystemExit) as caught:
         cli.exit_with(main)
     assert (caught.value.code, capsys.readouterr().err) == (code, told)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [
+        ("utf-8", "0.5 ± 0.1 →\n".encode()),
+        ("latin-1", b"0.5 \xb1 0.1 \\u2192\n"),
+        ("ascii", b"0.5 \\xb1 0.1 \\u2192\n"),
+    ],
+)
+def test_a_character_that_the_locale_lacks_is_printed_as_its_code(
+    encoding: str, printed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main(argv: Sequence[str] | None) -> int:
+        print("0.5 ± 0.1 →")
+        return 0
+
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding=encoding))
+    with pytest.raises(SystemExit) as caught:
+        cli.exit_with(main)
+    assert (caught.value.code, out.getvalue()) == (0, printed)
 
 
 def test_a_bug_of_ours_shows_its_trace() -> None:

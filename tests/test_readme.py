@@ -15,7 +15,7 @@ from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
 from tests.conftest import ROOT
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def fences(language: str, start: str = "") -> list[str]:

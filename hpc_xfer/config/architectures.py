@@ -57,7 +57,7 @@ def _named_config(name: str) -> dict[str, Any]:
     if name in TORCHVISION:
         text = _named_config(TORCHVISION_TEXT)
         return {**text, "vision_cfg": {"image_size": 224}}
-    config: dict[str, Any] = json.loads((_configs() / f"{name}.json").read_text())
+    config: dict[str, Any] = json.loads((_configs() / f"{name}.json").read_text(encoding="utf-8"))
     return config
 
 

@@ -120,7 +120,7 @@ def find_site_file(given: Path | None) -> Path | None:
         return given
     if named := os.environ.get("HPC_XFER_SITE"):
         return Path(named)
-    personal = Path.home() / ".config/hpc_xfer/site.yaml"
+    personal = Path(os.path.expanduser("~/.config/hpc_xfer/site.yaml"))  # Path.home() may raise
     return personal if personal.exists() else None
 
 
@@ -147,4 +147,4 @@ def load_site(given: Path | None) -> Site:
 
 
 def _absolute(site_file: Path, to: str) -> str:
-    return str((site_file.parent / Path(to).expanduser()).resolve())
+    return str((site_file.parent / os.path.expanduser(to)).resolve())

@@ -225,7 +225,7 @@ class LocalPool:
 
     def _killed(self, worker: Worker, run: Run, codes: list[int]) -> None:
         kind, message = _reason(worker, codes)
-        lines = worker.log.read_text(errors="replace").splitlines()[-10:]
+        lines = worker.log.read_text(encoding="utf-8", errors="replace").splitlines()[-10:]
         failures.write(self.store.run(run.id), kind, message, lines)
         self._failed(worker, run.id, kind, message)
 

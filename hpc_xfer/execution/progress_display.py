@@ -1,6 +1,7 @@
 """Progress of a launch on this machine: live bars in a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -20,8 +21,14 @@ _PLAIN_SECONDS = 10.0  # between plain lines
 class Display:
     """Counts of each stage, and what runs right now."""
 
-    def __init__(self, plan: Plan, store: Store, done: set[str]) -> None:
-        self.store, self.runs = store, plan.by_id
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        done: set[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store, self.runs, self.clock = store, plan.by_id, clock
         self.labels = pretrain_labels(plan.of("pretrain"))
         self.total = {kind: len(plan.of(kind)) for kind in ("pretrain", "finetune")}
         self.done = {
@@ -30,7 +37,7 @@ class Display:
         self.failures = 0
         self.console = terminal.console(stderr=True)
         self.live = self.console.is_terminal
-        self._said = 0.0
+        self._said: float | None = None  # None: never, whenever the machine was booted
         self._bars = Progress(
             TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(),
             Elapsed(), TextColumn("{task.fields[now]}", markup=False),
@@ -108,9 +115,11 @@ class Display:
         return f"{self.title(run_id)} {through} {beat['samples_per_second']:,.0f}/s"
 
     def _plain(self, force: bool = False) -> None:
-        if not force and time.monotonic() - self._said < _PLAIN_SECONDS:
+        now = self.clock()
+        soon = self._said is not None and now - self._said < _PLAIN_SECONDS
+        if soon and not force:
             return
-        self._said = time.monotonic()
+        self._said = now
         counts = [
             f"{name} {self.done[kind]}/{self.total[kind]}"
             for kind, name in (("pretrain", "pre-training"), ("finetune", "fine-tuning"))

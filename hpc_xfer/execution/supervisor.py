@@ -277,6 +277,6 @@ class Supervisor:
             return []
         path = log_path(self.store.study(self.study).logs, job, self.place.rank)
         try:
-            return path.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+            return path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         except OSError:
             return []

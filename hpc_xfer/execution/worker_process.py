@@ -33,8 +33,8 @@ class WorkerProcess:
             # Idle OpenMP threads of one worker would spin on the cores of another.
             environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-            errors="replace", env=environment,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            encoding="utf-8", errors="replace", env=environment,
         )  # fmt: skip
         self.current: str | None = None  # run id
         self.failed: dict[str, dict[str, Any]] = {}  # run id -> what was told
@@ -247,7 +247,8 @@ def _spawn(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        text=True,
+        encoding="utf-8",
+        errors="replace",  # of what a library prints
         env=environment,
         start_new_session=True,  # Ctrl-C reaches the launcher alone; it tells them
     )

@@ -47,7 +47,7 @@ def why(snapshot: StudySnapshot, run: Run) -> list[str]:
 
 
 def _tail(log: Path) -> list[str]:
-    return log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
 
 
 def of_job(snapshot: StudySnapshot, job: str) -> list[str]:

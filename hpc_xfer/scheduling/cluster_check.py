@@ -96,7 +96,7 @@ def _disk(launched: LaunchedStudy) -> CheckResult:
 
 def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
     folder = launched.store.study(launched.study.name)
-    now = time.strftime("%Y%m%d-%H%M%S")
+    now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     for number, (kind, real) in enumerate(_longest(launched).items(), 1):
         out = folder.doctor / f"{kind}-{now}.json"
         more = ["--grid", str(launched.study.path.resolve()), "--out", str(out.resolve())]
@@ -174,7 +174,8 @@ def _on_nodes(
 
 def _died(launched: LaunchedStudy, check: _Check, job: str) -> CheckResult:
     log = log_path(launched.store.study(launched.study.name).logs, job)
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    lines = text.strip().splitlines()
     said = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
     return CheckResult(
         f"{check.kind} node", False, f"the check ended without a result: {said or 'no output'}",

@@ -7,7 +7,7 @@ works can be told from one that hangs.
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,8 @@ class Liveness:
 
     run: RunDir | None = None
     guard: Callable[[], object] | None = None  # raises where the run is no longer ours
-    _last: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    _last: float | None = None  # None: never; 0 would be a moment ago on a machine just booted
 
     def with_liveness(self, items: Iterable[Item]) -> Iterator[Item]:
         """The same items, with a sign of life at each."""
@@ -34,8 +35,8 @@ class Liveness:
             yield item
 
     def touch(self) -> None:
-        now = time.monotonic()
-        if self.run is None or now - self._last < _SECONDS:
+        now = self.clock()
+        if self.run is None or (self._last is not None and now - self._last < _SECONDS):
             return
         self._last = now
         if self.guard is not None:
@@ -57,8 +58,11 @@ class Heartbeat:
     batch: int
     done_before: int = 0  # steps of earlier attempts, not counted in the rate
     guard: Callable[[], object] | None = None  # as above
-    _begun: float = field(default_factory=time.monotonic)
-    _written: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    _written: float | None = None  # as above
+
+    def __post_init__(self) -> None:
+        self._begun = self.clock()
 
     def beat(
         self, step: int, loss: float | None = None, waited: float = 0.0, force: bool = False
@@ -69,8 +73,9 @@ class Heartbeat:
             waited: seconds spent waiting for data in this attempt.
             force: whenever the last beat was.
         """
-        now = time.monotonic()
-        if self.run is None or (now - self._written < _SECONDS and not force):
+        now = self.clock()
+        soon = self._written is not None and now - self._written < _SECONDS
+        if self.run is None or (soon and not force):
             return
         self._written = now
         if self.guard is not None:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
     check_launched(store, name)
     folder = store.study(name)
     content = atomic_files.read_json(folder.plan)
-    asked = load_study(Path(content["grid"]), folder.grid.read_text())
+    asked = load_study(Path(content["grid"]), folder.grid.read_text(encoding="utf-8"))
     if content["rehearsal"]:
         asked = rehearsal.rehearsal_of(asked)
     whole = make_plan(asked)
@@ -111,8 +111,8 @@ class LaunchedStudy:
 
 
 def store_beside(store: Store) -> Store:
-    """A new one, named after this moment."""
-    now = datetime.now().strftime("%Y%m%d-%H%M%S")
+    """A new one, named after this moment: in UTC, so that the newest is the last by name."""
+    now = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
     return Store(Path(f"{store.root}-rehearsal-{now}"))
 
 

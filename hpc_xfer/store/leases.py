@@ -152,7 +152,7 @@ def _is_another_users(pid: int) -> bool:
 def _process_started(pid: int) -> str | None:
     """A mark of this very process (ids are used again), None where it is gone or a zombie."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
         return None
     state, started = fields[0], fields[19]

@@ -211,7 +211,7 @@ def job_name(kind: str, label: str, study: str, batch: str, number: int) -> str:
 
 def _lines(store: Store, study: str) -> Iterator[dict[str, Any]]:
     try:
-        text = store.study(study).launches.read_text()
+        text = store.study(study).launches.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return
     for line in text.splitlines():

@@ -1,11 +1,14 @@
 """What this machine can carry: GPUs and cores, found without importing torch."""
 
+import multiprocessing.util
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 _NONE = ("", "-1", "NoDevFiles")  # the last is what Slurm sets for a job without GPUs
+_LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")  # bytes; Linux: 107 for a socket
 
 
 def gpus() -> list[str]:
@@ -32,7 +35,7 @@ def cores() -> int:
 def oom_kills() -> int:
     """How many processes of our control group the kernel has killed for want of memory."""
     try:
-        groups = Path("/proc/self/cgroup").read_text().splitlines()
+        groups = Path("/proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
     except OSError:
         return 0
     for line in groups:
@@ -49,3 +52,19 @@ def oom_kills() -> int:
             continue
         return int(fields.get("oom_kill", "0"))
     return 0
+
+
+def shorten_socket_paths() -> None:
+    """Let processes of multiprocessing meet in /tmp where TMPDIR is too long for a socket's path.
+
+    To be called before they start. Else a loader process never hands over its first batch, and a
+    fork server does not start. Python before 3.14 does not see to it.
+    """
+    before = tempfile.gettempdir()
+    if len(os.fsencode(before)) <= _LONGEST_TMPDIR:
+        return
+    tempfile.tempdir = "/tmp"
+    try:
+        multiprocessing.util.get_temp_dir()  # made once, and kept for this process and its children
+    finally:
+        tempfile.tempdir = before

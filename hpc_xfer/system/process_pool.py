@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from hpc_xfer.errors import DataError
+from hpc_xfer.system import machine
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,6 +49,7 @@ def results(
 def _parallel(
     function: Callable[[Item], Result], items: Iterator[tuple[int, Item]], workers: int
 ) -> Iterator[tuple[int, Result]]:
+    machine.shorten_socket_paths()
     context = get_context("forkserver")
     context.set_forkserver_preload([_module(function)])
     ours, theirs = context.Pipe()

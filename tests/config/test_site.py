@@ -1,5 +1,6 @@
 """The site file: what is particular to a cluster."""
 
+import pwd
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,22 @@ released: {mine: w.pt}
         datasets={"dtd": "/home/ann/dtd"},
         released={"mine": str(folder / "w.pt")},
     )
+
+
+def test_a_user_without_a_home_has_no_personal_file_and_other_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may run us as a number that has no entry in its passwd."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    assert load_site(None) == Site()
+    path = written(tmp_path / "site.yaml", "datasets: {dtd: ~/dtd}\n")
+    assert load_site(path).datasets == {"dtd": str(tmp_path / "~/dtd")}  # absent, as preflight says
 
 
 def test_the_given_file_comes_before_the_variable_and_that_before_the_personal_one(

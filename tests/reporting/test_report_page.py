@@ -27,7 +27,7 @@ def collected(asked: Study, plan: Plan, store: Store) -> Collected:
 
 def written(asked: Study, plan: Plan, store: Store) -> str:
     collected(asked, plan, store)
-    return report_page.write(asked, store.study(asked.name)).read_text()
+    return report_page.write(asked, store.study(asked.name)).read_text(encoding="utf-8")
 
 
 def shown(found: Collected) -> str:
@@ -116,7 +116,7 @@ def test_the_report_needs_the_tables_and_not_the_runs(
     (store.root / "runs").rename(tmp_path / "elsewhere")
     assert report.main([str(asked.path), "--store", str(store.root)]) == 0
     page = Path(capsys.readouterr().out.strip())
-    assert page.read_text() == html
+    assert page.read_text(encoding="utf-8") == html
 
 
 def test_gains_are_paired_by_draw(tmp_path: Path) -> None:

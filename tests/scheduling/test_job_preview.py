@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def dependencies(tmp_path: Path, command: Command, answer: str, **more: object) 
     asked, store = load_study(grid), Store(tmp_path / "store")
     launched = LaunchedStudy(asked, make_plan(asked), store, Site(), None)
     prepare_store(asked, launched.plan, store)
-    command("sbatch", f'echo "$*" >> {log}; echo "{answer}"'.replace("N", f"$(wc -l < {log})"))
+    told = shlex.quote(str(log))
+    answer = answer.replace("N", f"$(wc -l < {told})")
+    command("sbatch", f'echo "$*" >> {told}; echo "{answer}"')
     lines = "\n".join(job_preview.by_hand(launched, set()))
     subprocess.run(["bash", "-ec", lines], check=True, capture_output=True)
     found = (re.search(r"--dependency=(\S+)", line) for line in log.read_text().splitlines())

@@ -1,6 +1,9 @@
 """What a launch leaves in the store, and how it names its jobs, before anything runs."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from hpc_xfer.config.site import Site
@@ -9,6 +12,7 @@ from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
+from tests.conftest import ROOT
 
 
 def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> None:
@@ -33,3 +37,22 @@ def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> N
     ]
     assert len({name.split(".")[1] for name in names}) == 2
     assert all(len(name) < 120 for name in [*links, *names])
+
+
+def test_a_launched_study_reads_the_same_where_the_locale_is_not_utf_8(tmp_path: Path) -> None:
+    grid = tmp_path / "a.yaml"
+    question = "Does “pré-entraînement” help?"
+    text = f"name: x\nquestion: {question}\npretrain: [{{method: scratch, arch: RN50}}]\n"
+    grid.write_text(text, encoding="utf-8")
+    asked, store = load_study(grid), Store(tmp_path / "store")
+    prepare_store(asked, make_plan(asked), store)
+    code = (
+        "import sys; from pathlib import Path; from hpc_xfer.store.launched_study import *;"
+        "print(ascii(read_launched(Store(Path(sys.argv[1])), 'x')[0].question))"
+    )
+    ascii_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(store.root)],
+        env={**os.environ, **ascii_locale}, cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    assert done.stdout.decode() == f"{question!a}\n"

@@ -81,6 +81,18 @@ def test_a_free_run_is_taken_and_says_by_whom(run: RunDir) -> None:
     assert (held["pid"], held["host"], held["attempt"]) == (os.getpid(), socket.gethostname(), 1)
 
 
+def test_a_process_may_have_any_bytes_for_a_name(run: RunDir) -> None:
+    """Linux cuts names after 15 bytes, also within a character."""
+    comm = Path("/proc/self/comm")
+    before = comm.read_bytes()
+    comm.write_bytes("préentraînement".encode()[:3])
+    try:
+        assert run_claims.take(run) is not None
+        assert run_claims.is_alive(run)
+    finally:
+        comm.write_bytes(before)
+
+
 def test_nobody_has_claimed_a_new_run(run: RunDir) -> None:
     assert (run_claims.holder(run), run_claims.is_alive(run), run_claims.attempts(run)) == (
         None,

@@ -1,5 +1,6 @@
 """What can be known to be wrong before anything runs."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,10 +101,11 @@ def test_keys_that_the_json_of_samples_has_not_are_told(tmp_path: Path) -> None:
         "a.yaml:3: pretrain.0.caption: the json of 'sans' has none of these keys, but alt, kind"
     ]
     supervised = CLIP.replace("clip", "supervised").replace(end, f"label: kind, {end}")
+    quoted = shlex.quote(str(folder)).replace(f"{tmp_path}/", "")
     assert pretrain(tmp_path, site, supervised) == []
     assert pretrain(tmp_path, site, supervised.replace("kind", "breed")) == [
         "a.yaml:3: pretrain.0.label: the classes of 'sans' are not those of 'breed'; run `python "
-        "-m hpc_xfer.shards index sans` with --label-key breed"
+        f"-m hpc_xfer.shards index {quoted}` with --label-key breed"
     ]
 
 

@@ -2,12 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import process_pool
+from tests.conftest import ROOT
 from tests.waiting import wait_for
 
 
@@ -35,6 +39,21 @@ def test_every_item_gets_its_result(workers: int) -> None:
     }
     elsewhere = {pid for _, pid in found.values()} - {os.getpid()}
     assert bool(elsewhere) == (workers > 1)
+
+
+def test_tmpdir_may_be_longer_than_the_path_of_a_socket(tmp_path: Path) -> None:
+    """The fork server listens at a socket there, whose path may have 107 bytes."""
+    scratch = tmp_path / ("scratch-" * 12)
+    scratch.mkdir()
+    code = (
+        "from hpc_xfer.system import process_pool;"
+        "print(sorted(process_pool.results(abs, [-1, -2, -3], workers=2)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(scratch)}, cwd=ROOT,
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "[(0, 1), (1, 2), (2, 3)]\n"
 
 
 def test_one_item_needs_no_other_process() -> None:

@@ -157,7 +157,7 @@ def _of_any_kind(file: IO[bytes], begins: int, whole: int) -> Iterator[Member]:
 def _opened(file: IO[bytes], begins: int) -> tarfile.TarFile:
     """It reads the first header."""
     try:
-        return tarfile.open(fileobj=file, mode="r:")
+        return tarfile.open(fileobj=file, mode="r:", encoding="utf-8")
     except (tarfile.TarError, ValueError, OverflowError) as error:
         if begins:
             raise CutOff(begins) from error

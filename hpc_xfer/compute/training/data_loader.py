@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from hpc_xfer.errors import DataError
+from hpc_xfer.system import machine
 
 Batch = dict[str, Any]
 
@@ -46,6 +47,8 @@ class BatchLoader:
             prefetch_factor=4 if self.workers else None,
             worker_init_fn=_leave_signals_to_the_main_process if self.workers else None,
         )
+        if self.workers:
+            machine.shorten_socket_paths()
         with _stdin_apart():
             iterator = iter(loader)
         while True:

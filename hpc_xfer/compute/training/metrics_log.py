@@ -59,7 +59,7 @@ def _block(content: Any) -> str:
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The rows that are whole; the last may be cut."""
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             yield json.loads(line)
         except ValueError:

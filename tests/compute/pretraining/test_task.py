@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import os
 import resource
 import signal
 import sys
@@ -139,14 +140,20 @@ def test_more_samples_than_the_source_has_are_refused(tmp_path: Path, shards: Pa
 def test_loader_processes_start_in_a_worker_that_reads_packs_from_its_input(
     tmp_path: Path, shards: Path
 ) -> None:
-    """Its reading thread holds the lock of stdin, which a forked process wants to close."""
+    """Its reading thread holds the lock of stdin, which a forked process wants to close.
+
+    TMPDIR is longer than the path of a socket may be, by which loader processes hand over batches.
+    """
+    scratch = tmp_path / ("scratch-" * 12)
+    scratch.mkdir()
     run, store = tiny.pretraining("supervised"), Store(tmp_path)
     resources = {**tiny.PRETRAIN.model_dump(), "workers": 1}
     batch = store.write_batch("test", JobArray((Pack((run,), 1.0, 1),)), resources)
     (tmp_path / "site.yaml").write_text(f"sources: {{sans: {shards}}}\n")
     command = [sys.executable, "-m", "hpc_xfer.worker", "--store", str(tmp_path)]
     command += ["--study", "test", "--site", str(tmp_path / "site.yaml")]
-    process = Popen(command, stdin=PIPE, stdout=PIPE, text=True, cwd=ROOT)
+    env = {**os.environ, "TMPDIR": str(scratch)}
+    process = Popen(command, stdin=PIPE, stdout=PIPE, text=True, cwd=ROOT, env=env)
     assert process.stdin is not None and process.stdout is not None
     with process:
         try:

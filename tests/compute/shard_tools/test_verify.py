@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import tarfile
 from pathlib import Path
 
@@ -84,11 +85,12 @@ def test_an_index_that_disagrees_with_the_shards_is_found(tmp_path: Path) -> Non
     write_tar(tmp_path / "new.tar", [("0.png", png()), ("0.txt", b"new"), ("0.cls", b"2")])
     found = [(problem.shard, problem.what.removeprefix(str(tmp_path))) for problem in
              check(tmp_path).problems]  # fmt: skip
+    folder = shlex.quote(str(index.folder))
     assert found == [
         ("index.json", f"/000001.tar: is listed in index.json but absent; bring it back or run "
-         f"`python -m hpc_xfer.shards index {index.folder}`"),
+         f"`python -m hpc_xfer.shards index {folder}`"),
         ("index.json", f"/new.tar: is one of 1 shards that index.json does not list; run "
-         f"`python -m hpc_xfer.shards index {index.folder}`"),
+         f"`python -m hpc_xfer.shards index {folder}`"),
         ("000000.tar", "holds 1 samples where the index says 7"),
         ("new.tar", "has cls 2, but there are 2 classes"),
     ]  # fmt: skip

@@ -34,7 +34,7 @@ def write(
 
 def by_tarfile(path: Path) -> list[Member]:
     kinds = {tarfile.REGTYPE: "file", tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "link"}
-    with tarfile.open(path) as tar:
+    with tarfile.open(path, encoding="utf-8") as tar:
         return [Member(m.name, m.offset_data, m.size, kinds.get(m.type, "other")) for m in tar]
 
 

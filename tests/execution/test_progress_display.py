@@ -1,0 +1,30 @@
+"""A launch on this machine says how far it is, in few lines where there is no terminal."""
+
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer.config.resources import Resources
+from hpc_xfer.execution.progress_display import Display
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Plan
+from tests import tiny
+
+RUN = tiny.pretraining("supervised")
+
+
+def test_a_log_gets_the_counts_at_once_and_then_seldom(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first at once even on a machine that was booted this second, when its clock says 0."""
+    clock = iter([0.0, 1.0, 2.0, 60.0, 61.0])
+    plan = Plan((RUN,), Resources())
+    with Display(plan, Store(tmp_path), set(), clock=lambda: next(clock)) as display:
+        display.refresh([RUN.id])
+        assert capsys.readouterr().err == "pre-training 0/1\n"
+        display.refresh([RUN.id])
+        display.refresh([RUN.id])
+        assert capsys.readouterr().err == ""
+        display.refresh([RUN.id])
+        assert capsys.readouterr().err == "pre-training 0/1\n"
+    assert capsys.readouterr().err == "pre-training 0/1\n"

@@ -1,0 +1,31 @@
+"""Rehearsals lie beside the store; the last one is found again."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer.store import launched_study
+from hpc_xfer.store.store import Store
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    with monkeypatch.context() as patch:
+        yield patch
+    time.tzset()
+
+
+def test_the_newest_is_the_last_that_was_made_whatever_the_time_zone(
+    tmp_path: Path, zone: pytest.MonkeyPatch
+) -> None:
+    """The clock of a login node goes back in autumn; another login node may be set to UTC."""
+    store = Store(tmp_path / "store")
+    for where in ("EAST-14", "WEST+12"):  # the second clock shows 26 hours less
+        zone.setenv("TZ", where)
+        time.tzset()
+        made = launched_study.store_beside(store)
+        made.open()
+    newest = launched_study.newest_rehearsal(store)
+    assert newest is not None and newest.root == made.root
