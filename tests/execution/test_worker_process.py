@@ -136,7 +136,7 @@ def test_a_worker_that_cannot_say_where_it_hangs_is_killed_all_the_same() -> Non
 
 
 def test_a_log_on_a_full_disk_changes_no_exit_code() -> None:
-    code = "from hpc_xfer.watch import say; say('lost'); raise SystemExit(85)"
+    code = "from hpc_xfer.execution.worker_process import say; say('lost'); raise SystemExit(85)"
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", code], stdout=full)
     assert done.returncode == 85

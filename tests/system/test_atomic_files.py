@@ -18,7 +18,7 @@ NAMES = ["plain", "with space", "with\nnewline", "quote'\"", "ünï", "-rf"]
 SMALL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from hpc_xfer import files
+from hpc_xfer.system import atomic_files
 from hpc_xfer.errors import StoreError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
@@ -91,7 +91,7 @@ def test_files_of_a_shared_store_get_the_rights_of_the_umask(tmp_path: Path) -> 
 def test_a_full_disk_is_one_sentence_and_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "a"
     atomic_files.write_text(path, "old")
-    told = on_a_small_disk("files.write_bytes(Path(sys.argv[1]), bytes(100_000))", path)
+    told = on_a_small_disk("atomic_files.write_bytes(Path(sys.argv[1]), bytes(100_000))", path)
     assert told == (
         f"{path}: cannot be written (File too large); free space or fix the permissions, then "
         "launch again"
@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_nothing_of_a_file_that_was_to_be_new(tmp_path: Path)
 
 def test_half_a_line_is_told_not_taken_for_written(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    told = on_a_small_disk("files.append_line(Path(sys.argv[1]), 'x' * 100_000)", path)
+    told = on_a_small_disk("atomic_files.append_line(Path(sys.argv[1]), 'x' * 100_000)", path)
     assert told.startswith(f"{path}: cannot be written (No space left on device)")
 
 
