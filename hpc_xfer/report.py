@@ -2,7 +2,7 @@
 
 python -m hpc_xfer.report grids/size_scaling.yaml
 
-Runs are not read, so a folder that was copied away from its store can be reported too.
+It reads no runs, so it works on a study folder that was copied out of its store too.
 """
 
 import json

@@ -22,18 +22,18 @@ class AccuracyMatrix:
 
     @property
     def incomplete(self) -> bool:
-        """Whether anything here is absent, or an average of fewer cells than planned."""
+        """True if an entry is absent, or an average of fewer cells than planned."""
         return any(a is None or a.missing for row in self.rows.values() for a in row)
 
     @property
     def note(self) -> str:
-        """What the signs in the matrix mean; empty where nothing is missing."""
+        """Meaning of the signs in the matrix; empty where nothing is missing."""
         if not self.incomplete:
             return ""
-        return "* averages fewer cells than planned; — is not complete yet; see missing.csv"
+        return "* average of fewer cells than planned; — not complete yet; see missing.csv"
 
     def is_best(self, entry: Average | None) -> bool:
-        """Whether no other label has a higher mean at these shots; none is while some miss."""
+        """True if no label has a higher mean at these shots, and none is incomplete."""
         if entry is None or entry.interval is None:
             return False
         at = self.shots.index(entry.shots)
@@ -43,7 +43,7 @@ class AccuracyMatrix:
 
 
 def matrices(averages: Sequence[Average]) -> list[AccuracyMatrix]:
-    """Per mode: the mean over data sets where there are several, then every data set."""
+    """List per mode: the mean over data sets if there are several, then every data set."""
     found = []
     for mode in dict.fromkeys(a.mode for a in averages):
         here = [a for a in averages if a.mode == mode]
@@ -54,7 +54,7 @@ def matrices(averages: Sequence[Average]) -> list[AccuracyMatrix]:
 
 
 def main_matrices(averages: Sequence[Average]) -> list[AccuracyMatrix]:
-    """One per mode: the mean over data sets, or the only data set."""
+    """List one per mode: the mean over data sets, or the only data set."""
     first: dict[str, AccuracyMatrix] = {}
     for matrix in matrices(averages):
         first.setdefault(matrix.mode, matrix)
@@ -62,7 +62,7 @@ def main_matrices(averages: Sequence[Average]) -> list[AccuracyMatrix]:
 
 
 def percent(entry: Average | None) -> str:
-    """`56.1 ±3.2`: mean and half the 95% interval in percent; * where cells are missing in it."""
+    """Format as `56.1 ±3.2`: mean and half the 95% interval in percent; * if cells are missing."""
     if entry is None or entry.interval is None:
         return "—"
     half = entry.interval.half

@@ -76,7 +76,7 @@ def _gain(
             name=_file_name("gain", mode),
             title=f"Gain over scratch ({mode})",
             text="Test accuracy minus that of training from scratch on the same images, draw by "
-            "draw. A bar that crosses 0 shows no difference.",
+            "draw. A bar that crosses 0 means no clear difference.",
             averages=differences,
             curves=lambda panel: figure_data.curves_over_shots(panel, differences, styles),
             ylabel="gain over scratch (points)",

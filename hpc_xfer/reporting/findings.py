@@ -39,11 +39,11 @@ def show(console: "Console", collected: "Collected") -> None:
 
 
 def sentences(averages: Sequence[Average], differences: Sequence[Average]) -> list[str]:
-    """By how much the best pre-training beats scratch, at the fewest and the most shots.
+    """Say by how much the best pre-training beats scratch, at the fewest and the most shots.
 
     Args:
-        averages: of averages.csv.
-        differences: paired with scratch; with none there is no sentence.
+        averages: all averages of the study.
+        differences: from scratch, paired; without any there is no sentence.
     """
     found = []
     for matrix in main_matrices(averages):
@@ -72,14 +72,15 @@ def _verdict(candidates: Sequence[Average]) -> str:
     gaps = f", {best.missing} cells missing" if best.missing else ""
     if low is None or high is None:
         return (
-            f"{where}, {name} is {points:+.1f} points from scratch (one value, no interval{gaps})"
+            f"{where}, {name} differs from scratch by {points:+.1f} points "
+            f"(one value, no interval{gaps})"
         )
     about = f"95% interval {100 * low:.1f} to {100 * high:.1f}, {best.interval.n} {best.over}{gaps}"
     if low > 0:
         return f"{where}, {name} beats scratch by {points:.1f} points ({about})"
     if high < 0:
         return f"{where}, scratch beats {name} by {-points:.1f} points ({about})"
-    return f"{where}, {name} and scratch cannot be told apart ({points:+.1f} points; {about})"
+    return f"{where}, {name} and scratch do not differ clearly ({points:+.1f} points; {about})"
 
 
 def _table(matrix: AccuracyMatrix) -> "Table":

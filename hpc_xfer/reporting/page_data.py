@@ -18,7 +18,7 @@ from hpc_xfer.results.scores import read_scores
 from hpc_xfer.study.study_file import Study
 
 _MOST_LISTED = 200  # missing runs on the page; missing.csv has all
-_STATES = ("failed", "incomplete", "blocked", "not run")  # missing runs, the gravest first
+_STATES = ("failed", "incomplete", "blocked", "not run")  # in the order of the page
 _BAR_REM = 12  # width of the longest bar
 
 
@@ -51,7 +51,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Bar:
-    """How many cells chose one value of a tuned setting."""
+    """One value of a tuned setting, and the number of cells that chose it."""
 
     value: str
     cells: int
@@ -60,7 +60,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class TunedSetting:
-    """How often each value was chosen, and whether the grid was wide enough."""
+    """The values that cells chose for one setting, and how many are at an end of its grid."""
 
     key: str
     bars: Sequence[Bar]
@@ -70,7 +70,7 @@ class TunedSetting:
 
 @dataclass(frozen=True)
 class MissingRows:
-    """Runs and cells without a result; `rows` has the gravest."""
+    """Runs and cells without a result; `rows` has the first of them."""
 
     total: int
     rows: Sequence[Sequence[str]]
@@ -78,7 +78,7 @@ class MissingRows:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What the protocol says of this study."""
+    """Facts of the study that the protocol names."""
 
     draws: int
     tests: Sequence[str]  # "digits 899"
@@ -197,7 +197,7 @@ def _protocol(study: Study, cells: Sequence[Row]) -> Protocol:
 
 
 def _provenance(runs: Sequence[Row]) -> list[tuple[str, str]]:
-    """Where the numbers were made: each value with its number of runs."""
+    """List where the numbers were made: each value with its number of runs."""
     rows = []
     for name in ("commit", "dirty", "torch", "gpu", "host") if runs else ():
         counts = Counter(row[name] or "unknown" for row in runs)

@@ -1,6 +1,6 @@
 """Averages over draws and seeds, with their intervals.
 
-What is missing is counted beside every average, never left out in silence.
+Missing cells are counted beside every average, never left out in silence.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Average:
-    """One mean with its interval; all fields but the first and `interval` are named as columns."""
+    """One mean with its interval; all other fields but `encoder` are columns of averages.csv."""
 
     encoder: EncoderInfo
     dataset: str  # or MEAN
@@ -68,7 +68,7 @@ def read_averages(rows: Iterable[Row]) -> list[Average]:
 
 
 def averages(planned: Sequence[Score]) -> list[Average]:
-    """Per (label, mode, shots): one per data set, then the mean over data sets.
+    """Average per (label, mode, shots): each data set, then the mean over data sets.
 
     The mean is taken over data sets within each draw first, and only where every data set's cells
     are complete; with one data set there is none.

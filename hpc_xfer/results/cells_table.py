@@ -14,7 +14,7 @@ _COUNTS = ("n_val", "n_test", "train_images")
 
 
 def cells_table(choices: Sequence[Choice], tuned: Sequence[str], encoders: Encoders) -> Table:
-    """A tuned setting has two columns: the chosen value, and the end of the grid it is at."""
+    """Make cells.csv; per tuned setting, the chosen value and the end of the grid it is at."""
     columns = [
         *CELL_COLUMNS, "trials", "diverged", "trials_planned", "run",
         *(name for key in tuned for name in (key, f"{key}_edge")),
@@ -24,7 +24,7 @@ def cells_table(choices: Sequence[Choice], tuned: Sequence[str], encoders: Encod
 
 
 def cell_identity(cell: Cell, encoders: Encoders) -> dict[str, object]:
-    """The columns that identify a cell."""
+    """Give the columns that identify a cell."""
     recipe = cell.recipe
     return {
         **encoders[encoder_key(cell.trials[0])].row,

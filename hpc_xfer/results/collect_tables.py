@@ -22,7 +22,7 @@ TABLES = ("runs", "cells", "averages", "missing")
 
 @dataclass(frozen=True)
 class Collected:
-    """How many runs and cells there are, what they give, and where it was written."""
+    """Counts of runs and cells, the averages, and the files that were written."""
 
     planned: int  # runs
     finished: int

@@ -44,7 +44,7 @@ def read(path: Path) -> list[dict[str, str]]:
             return list(csv.DictReader(file))
     except FileNotFoundError:
         raise StoreError(
-            f"{path}: is not there; run `python -m hpc_xfer.collect` on the grid first"
+            f"{path}: not found; run `python -m hpc_xfer.collect` on the grid first"
         ) from None
 
 

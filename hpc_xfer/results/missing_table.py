@@ -18,11 +18,11 @@ def missing_table(
     cells: Sequence[Cell],
     diverged: Collection[str],
 ) -> Table:
-    """Runs first, then cells; both in the order of the plan.
+    """Make missing.csv: runs first, then cells, both in the order of the plan.
 
     Args:
-        plan: of the study.
-        encoders: of the plan.
+        plan: all runs of the study.
+        encoders: what `encoders_of` says of the plan.
         absent: the runs without a result.
         cells: all cells of the plan; those with a choice are left out.
         diverged: ids of the absent runs that diverged.

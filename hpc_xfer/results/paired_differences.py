@@ -1,7 +1,7 @@
 """Paired differences: accuracy minus that of training from scratch, with intervals.
 
 Every pre-training sees the same images (draws are functions of data set and draw number), so the
-difference is taken draw by draw, which removes the luck of the draw from it.
+difference is taken draw by draw, which removes the variance between draws.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ def paired_differences(scores: Sequence[Score], averages: Sequence[Average]) -> 
     seeds; otherwise seeds are averaged first and the interval is over draws.
 
     Args:
-        scores: of the complete cells.
-        averages: of the same study; they say what is missing, and where a mean may be taken.
+        scores: one per complete cell.
+        averages: of the same study; they say what is missing, and where a mean exists.
     """
     scratch = {a.encoder.arch: a.encoder for a in averages if a.encoder.method == "scratch"}
     found = {group: by_dataset(members) for group, members in grouped(scores).items()}

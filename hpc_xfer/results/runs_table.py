@@ -17,7 +17,7 @@ _FIRST = (
 
 
 def runs_table(plan: Plan, encoders: Encoders, records: Mapping[str, Record]) -> Table:
-    """A metric that is called like a setting gets `measured_` before its name."""
+    """Make runs.csv; a metric that has the name of a setting becomes `measured_<name>`."""
     settings = label_columns(run.columns for run in plan.runs)
     names = {
         metric: f"measured_{metric}" if metric in settings else metric
@@ -35,7 +35,7 @@ def runs_table(plan: Plan, encoders: Encoders, records: Mapping[str, Record]) ->
 
 
 def run_identity(run: Run, encoders: Encoders) -> dict[str, object]:
-    """The columns that identify a run."""
+    """Give the columns that identify a run."""
     parent = run.parents[0].id if run.parents else ""
     label = encoders[encoder_key(run)].label
     return {"run": run.id, "kind": run.kind, "label": label, "parent": parent}
@@ -53,7 +53,7 @@ def _text(value: object) -> object:
 
 
 def _provenance(record: Record) -> dict[str, object]:
-    """How long, where and with which code; empty where the record does not say."""
+    """Duration, machine and code version; empty where the record does not say."""
     seconds = record.get("timing", {}).get("seconds")
     source = record.get("provenance", {})
     known = {name: source.get(name) for name in ("host", "gpu", "commit", "dirty", "restarts")}

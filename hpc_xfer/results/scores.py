@@ -22,7 +22,7 @@ Group = tuple[EncoderInfo, str, str]  # encoder, mode, shots
 
 @dataclass(frozen=True)
 class Score:
-    """Test accuracy of the trial that was chosen in one cell; named as in cells.csv."""
+    """Test accuracy of the trial chosen in one cell; the fields are columns of cells.csv."""
 
     encoder: EncoderInfo
     pretrain_seed: str  # empty where the encoder has none

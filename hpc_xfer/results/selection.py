@@ -99,7 +99,7 @@ def choose(
 
 
 def edge(cell: Cell, chosen: Run, key: str) -> str:
-    """`low` or `high` where the chosen value is at that end of its grid, else empty.
+    """Return `low` or `high` where the chosen value is at that end of its grid, else empty.
 
     At an end, a better value may lie beyond. A grid of two values has only ends, so this is said
     from three values on.

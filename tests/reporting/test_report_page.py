@@ -93,7 +93,7 @@ def test_missing_cells_are_listed_and_starred(tmp_path: Path) -> None:
     assert re.search(r"<td>\d+\.\d ±\d+\.\d\*</td>", html)
 
 
-def test_test_sets_of_different_sizes_are_told(tmp_path: Path) -> None:
+def test_test_sets_of_different_sizes_are_reported(tmp_path: Path) -> None:
     study, plan, store = make(tmp_path, SMALL)
     record_all(store, plan.runs)
     assert "sets of different sizes" not in written(study, plan, store)
@@ -104,7 +104,7 @@ def test_test_sets_of_different_sizes_are_told(tmp_path: Path) -> None:
 
 def test_a_report_before_collect_names_the_way_out(tmp_path: Path) -> None:
     study, _, store = make(tmp_path)
-    with pytest.raises(StoreError, match=r"runs\.csv: is not there; run `python -m hpc_xfer"):
+    with pytest.raises(StoreError, match=r"runs\.csv: not found; run `python -m hpc_xfer"):
         report_page.write(study, store.study(study.name))
 
 
@@ -121,7 +121,7 @@ def test_the_report_needs_the_tables_and_not_the_runs(
 
 
 def test_gains_are_paired_by_draw(tmp_path: Path) -> None:
-    """The draws differ by 20 points, the gain by none: unpaired, nothing could be told."""
+    """The draws differ by 20 points, the gain by one: unpaired, its interval would include 0."""
     study, plan, store = make(tmp_path, SMALL)
     accuracies(plan, store, scratch=(0.3, 0.4, 0.5), clip=(0.4, 0.51, 0.6))
     found = collected(study, plan, store)
@@ -155,13 +155,13 @@ def test_the_answer_in_the_terminal_reads_like_this(tmp_path: Path) -> None:
     )
 
 
-def test_scratch_can_win_and_a_tie_is_called_one(tmp_path: Path) -> None:
+def test_scratch_can_win_and_an_unclear_difference_is_called_so(tmp_path: Path) -> None:
     study, plan, store = make(tmp_path, SMALL)
     accuracies(plan, store, scratch=(0.3, 0.4, 0.5), clip=(0.2, 0.31, 0.4))
     assert "scratch beats clip sans 8k by 9.7 points" in shown(collected(study, plan, store))
     accuracies(plan, store, scratch=(0.3, 0.4, 0.5), clip=(0.4, 0.3, 0.5))
     text = shown(collected(study, plan, store))
-    assert "clip sans 8k and scratch cannot be told apart (+0.0 points" in text
+    assert "clip sans 8k and scratch do not differ clearly (+0.0 points" in text
 
 
 def test_a_study_without_scratch_has_no_sentence_about_it(tmp_path: Path) -> None:
