@@ -1,12 +1,13 @@
 """Write report.html of a study, from its CSVs alone."""
 
+import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_xfer.reporting import figures
 from hpc_xfer.reporting.accuracy_matrix import percent
 from hpc_xfer.reporting.figure_data import shots_text
-from hpc_xfer.reporting.page_data import page_data, read_tables
+from hpc_xfer.reporting.page_data import page_data
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files
@@ -23,15 +24,14 @@ def write(study: Study, folder: StudyDir) -> Path:
     Raises:
         StoreError: the CSVs are not there (collect first), or the folder cannot be written.
     """
-    tables = read_tables(folder.summary)
+    values = page_data(study, folder.summary)
     drawn = figures.draw(folder.summary, folder.figures)
-    page = _template().render(page_data(study, tables, drawn))
-    atomic_files.write_text(folder.report, page)
+    atomic_files.write_text(folder.report, _template().render(values, figures=drawn))
     return folder.report
 
 
 def _template() -> "Template":
-    """The page; a variable that it names and does not get is an error."""
+    """Load the page; a variable that it names and does not get is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -42,9 +42,10 @@ def _template() -> "Template":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "percent": percent,
-        "shots_text": shots_text,
-        "thousands": lambda number: f"{number:,}",
-    }
+    environment.filters |= {"percent": percent, "shots_text": shots_text, "data_uri": _data_uri}
     return environment.get_template("report.html.j2")
+
+
+def _data_uri(svg: Path) -> str:
+    """Put the file itself into the page, as an image: ids in it cannot clash with others."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.read_bytes()).decode()}"
