@@ -38,8 +38,8 @@ class AccuracyMatrix:
             return False
         at = self.shots.index(entry.shots)
         column = [row[at] for row in self.rows.values()]
-        whole = [a.interval.mean for a in column if a and a.interval and not a.missing]
-        return len(whole) == len(column) and entry.interval.mean >= max(whole)
+        complete = [a.interval.mean for a in column if a and a.interval and not a.missing]
+        return len(complete) == len(column) and entry.interval.mean >= max(complete)
 
 
 def matrices(averages: Sequence[Average]) -> list[AccuracyMatrix]:

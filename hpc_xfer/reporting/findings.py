@@ -63,7 +63,7 @@ def sentences(averages: Sequence[Average], differences: Sequence[Average]) -> li
 
 def _verdict(candidates: Sequence[Average]) -> str:
     """Compare the best label with scratch; its interval ignores that it was picked as the best."""
-    best = max(candidates, key=lambda gain: gain.interval.mean if gain.interval else -1.0)
+    best = max(candidates, key=lambda a: a.interval.mean if a.interval else -1.0)
     assert best.interval is not None, "callers pass differences that were measured"
     low, high, points = best.interval.low, best.interval.high, 100 * best.interval.mean
     several = len(candidates) > 1

@@ -194,8 +194,8 @@ def test_the_command_prints_counts_and_fails_only_for_failures(
     _, plan, store = make(tmp_path, ONE_CELL)
     call = [str(tmp_path / "grid.yaml"), "--store", str(store.root)]
     assert collect.main([*call, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["runs"] == {"planned": 4, "finished": 0, "failed": 0, "blocked": 3, "not_run": 1}
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["runs"] == {"planned": 4, "finished": 0, "failed": 0, "blocked": 3, "not_run": 1}
     failure(store, plan.runs[0])
     assert collect.main(call) == 1
     assert "cells complete  0 of 1" in capsys.readouterr().out
