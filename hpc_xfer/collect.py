@@ -3,8 +3,8 @@
 python -m hpc_xfer.collect grids/size_scaling.yaml
 
 runs.csv       every finished run: recipe, metrics, seconds, host
-cells.csv      every complete cell: the trial that validation chose, and its test accuracy; trials
-               that diverged were tried and lost, and `trials` + `diverged` = `trials_planned`
+cells.csv      every complete cell: the trial that validation chose, and its test accuracy; a trial
+               that diverged counts as the worst, and `trials` + `diverged` = `trials_planned`
 averages.csv   mean, spread, n and 95% interval per label, data set, shots and mode
 missing.csv    every planned run without a result, and why; every cell that waits for trials, or
                whose trials all diverged
@@ -32,14 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: summary/ of the study")
     parser.add_argument("--json", action="store_true", help="print counts and paths as JSON")
     args = parser.parse_args(argv)
-    asked = load_study(args.grid)
+    study = load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
-    out = args.out or store.study(asked.name).summary
-    collected = collect(make_plan(asked), store, out)
+    out = args.out or store.study(study.name).summary
+    collected = collect(make_plan(study), store, out)
     if args.json:
-        print(json.dumps({"study": asked.name, **collected.summary}, indent=2, sort_keys=True))
+        print(json.dumps({"study": study.name, **collected.summary}, indent=2, sort_keys=True))
     else:
-        _print(asked.name, collected)
+        _print(study.name, collected)
     return 1 if collected.failed else 0
 
 

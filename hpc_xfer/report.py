@@ -2,7 +2,7 @@
 
 python -m hpc_xfer.report grids/size_scaling.yaml
 
-Runs are not read, so a folder that was copied away from its store can be reported too.
+It reads no runs, so it works on a study folder that was copied out of its store too.
 """
 
 import json
@@ -23,12 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.add_grid_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the paths as JSON")
     args = parser.parse_args(argv)
-    asked = load_study(args.grid)
-    folder = cli.store_of(args.store, load_site(args.site)).study(asked.name)
-    written = write(asked, folder)
+    study = load_study(args.grid)
+    folder = cli.store_of(args.store, load_site(args.site)).study(study.name)
+    written = write(study, folder)
     if args.json:
-        told = {"schema": 1, "study": asked.name, "report": str(written)}
-        print(json.dumps({**told, "figures": str(folder.figures)}, indent=2, sort_keys=True))
+        paths = {"report": str(written), "figures": str(folder.figures)}
+        print(json.dumps({"schema": 1, "study": study.name, **paths}, indent=2, sort_keys=True))
     else:
         print(written)
     return 0

@@ -4,22 +4,27 @@ An empty cell is a number that was not measured; it is never 0.
 """
 
 import csv
+import functools
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from hpc_xfer.errors import StoreError
 from hpc_xfer.system import atomic_files
 
 Row = Mapping[str, str]
+Table = tuple[Sequence[str], Iterable[Mapping[str, object]]]  # columns and rows
+T = TypeVar("T")
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Whole or absent; a column that a row lacks is an empty cell.
+    """Write a table, whole or not at all; a column that a row lacks is an empty cell.
 
     Raises:
         StoreError: the folder cannot be written.
-        ValueError: a row has a column that the table has not.
+        ValueError: a row has a column that the table does not have.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -29,32 +34,64 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The rows in the order of the file.
+    """Read the rows of a table, in its order.
 
     Raises:
-        StoreError: there is no such table yet.
+        StoreError: the file does not exist yet.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except FileNotFoundError:
         raise StoreError(
-            f"{path}: is not there; run `python -m hpc_xfer.collect` on the grid first"
+            f"{path}: not found; run `python -m hpc_xfer.collect` on the grid first"
         ) from None
 
 
+def typed(kind: Callable[..., T], row: Row, **known: object) -> T:
+    """Build a dataclass from a row: a field is read from the column of its name, as its type.
+
+    Args:
+        kind: the dataclass; its fields are str, Literal, int, float, or one of these or None.
+        row: may have other columns too.
+        known: fields that are not columns.
+
+    Raises:
+        StoreError: the row lacks a column.
+    """
+    readers = _readers(kind)
+    if lacks := [name for name in readers if name not in known and name not in row]:
+        raise StoreError(
+            f"the tables have no column {', '.join(lacks)}; run `python -m hpc_xfer.collect` again"
+        )
+    return kind(**known, **{n: read(row[n]) for n, read in readers.items() if n not in known})
+
+
+@functools.cache
+def _readers(kind: Callable[..., object]) -> dict[str, Callable[[str], object]]:
+    return {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+
+
+def _reader(hint: Any) -> Callable[[str], object]:
+    if hint is str or get_origin(hint) is Literal:
+        return str
+    options = get_args(hint) or (hint,)
+    convert: Callable[[str], object] = next(kind for kind in options if kind is not NoneType)
+    return lambda text: None if not text and NoneType in options else convert(text)
+
+
 def cell(value: object) -> str:
-    """One cell: None is empty, True is true, a setting such as 0.0003 stays as it was written."""
+    """Format a setting: None is empty, True is true, 0.0003 stays as it was written."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def fixed(value: float | None, decimals: int = 6) -> str:
-    """A measured number with fixed decimals; None is empty."""
+    """Format a measured number with fixed decimals; None is empty."""
     return "" if value is None else f"{value:.{decimals}f}"
 
 
 def number(text: str) -> float | None:
-    """A cell read back; empty is None."""
+    """Read a number back; empty is None."""
     return float(text) if text else None

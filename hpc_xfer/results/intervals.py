@@ -3,8 +3,7 @@
     interval([0.61, 0.58, 0.63])
 
 Student's t interval, mean ± t(0.975, n - 1) s / sqrt(n): Student, "The probable error of a mean",
-Biometrika 6 (1908). With three draws t is 4.3, not the 1.96 of large samples, and that is the
-honest width.
+Biometrika 6 (1908). With three draws t is 4.3, not the 1.96 of large samples.
 """
 
 import statistics
@@ -16,7 +15,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """What n numbers say of their mean. With one number there is no spread: None, never 0."""
+    """The mean of n numbers and its uncertainty; one number has no spread: None, never 0."""
 
     mean: float
     n: int
@@ -31,7 +30,7 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """The same numbers in any order give the same bits.
+    """Mean and 95% interval; the same numbers in any order give the same bits.
 
     Args:
         values: independent repetitions (draws or seeds), in any one unit.
@@ -40,7 +39,7 @@ def interval(values: Sequence[float]) -> Interval:
         ValueError: there are no values.
     """
     if not values:
-        raise ValueError("no values, so no mean; ask for an interval of at least one")
+        raise ValueError("no values; an interval needs at least one")
     mean, n = statistics.fmean(values), len(values)
     if n == 1:
         return Interval(mean, n, None, None, None)
@@ -50,7 +49,7 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def _student(freedom: int) -> float:
-    """The factor of a two-sided interval for these degrees of freedom."""
+    """The factor t of a two-sided interval for so many degrees of freedom."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1 + LEVEL) / 2))

@@ -1,4 +1,4 @@
-"""Which planned runs have no result, and why. Derived from the store, never stored."""
+"""Find the planned runs without a result, and why. Derived from the store, never stored."""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from hpc_xfer.system import atomic_files
 
 MissingState = Literal["failed", "blocked", "not run"]
 Record = Mapping[str, Any]
-DIVERGED = "nan"  # the class of error that worker.classify gives a loss that is NaN or infinite
+DIVERGED = "nan"  # the error class of a run whose loss became NaN or infinite
 _LONGEST = 300  # characters of an error message that a table shows; error.json has all
-_TOLD = ("metrics", "timing", "provenance")  # of a record
-_COMPARED = ("val_top1", "test_top1")  # without these a fine-tuning can be neither chosen nor told
+_PARTS = ("metrics", "timing", "provenance")  # of a record, that tables show
+_COMPARED = ("val_top1", "test_top1")  # without these a fine-tuning cannot be compared
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ class MissingRun:
 def usable_records(plan: Plan, store: Store) -> dict[str, Record]:
     """Run id -> what tables show of its record, in the order of the plan.
 
-    A half-written one is as good as none. The recipe is the plan's: kept twice, 40,000 of them
-    would be 100 MB.
+    A half-written record counts as none. The recipe is left out: the plan has it, and 40,000 of
+    them would be 100 MB.
     """
     found = ((run, store.record(run.id)) for run in plan.runs)
     return {
-        run.id: {part: record[part] for part in _TOLD if part in record}
+        run.id: {part: record[part] for part in _PARTS if part in record}
         for run, record in found
         if record is not None and not _lacks(run, record)
     }
 
 
 def missing(plan: Plan, store: Store, records: Mapping[str, Record]) -> list[MissingRun]:
-    """In the order of the plan."""
+    """List the runs without a usable record, in the order of the plan."""
     return [_why(run, store, records) for run in plan.runs if run.id not in records]
 
 
@@ -63,7 +63,7 @@ def _why(run: Run, store: Store, records: Mapping[str, Record]) -> MissingRun:
 
 
 def _lacks(run: Run, record: Record) -> list[str]:
-    """The metrics that a comparison needs and that are not there as numbers."""
+    """The metrics that a comparison needs and that the record has no number for."""
     metrics = record["metrics"]
     return [name for name in _COMPARED if run.kind == "finetune" and not _finite(metrics.get(name))]
 

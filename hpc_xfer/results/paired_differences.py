@@ -1,73 +1,57 @@
-"""What pre-training adds: paired differences to training from scratch, with their intervals.
+"""Paired differences: accuracy minus that of training from scratch, with intervals.
 
 Every pre-training sees the same images (draws are functions of data set and draw number), so the
-difference is taken draw by draw, which removes the luck of the draw from it.
+difference is taken draw by draw, which removes the variance between draws.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from hpc_xfer.results.averages import (
-    MEAN,
-    Average,
-    EncoderInfo,
+from hpc_xfer.results.averages import MEAN, Average
+from hpc_xfer.results.intervals import Interval, interval
+from hpc_xfer.results.scores import (
     Over,
     Score,
     Values,
-    by_part,
+    by_dataset,
+    by_draw,
     grouped,
     over_datasets,
     spread,
-    values,
 )
-from hpc_xfer.results.intervals import Interval, interval
 
 
 def paired_differences(scores: Sequence[Score], averages: Sequence[Average]) -> list[Average]:
     """Accuracy minus that of scratch, per label, data set (and their mean), shots and mode.
 
-    The partner is the scratch run of the same architecture; a label without one has no gain. Where
-    both have the same several seeds, pairs are made by seed too and the interval is over seeds;
-    otherwise seeds are averaged first and the interval is over draws.
+    The partner is the scratch run of the same architecture; a label without one has no difference.
+    Where both have the same several seeds, pairs are made by seed too and the interval is over
+    seeds; otherwise seeds are averaged first and the interval is over draws.
 
     Args:
-        scores: of the complete cells.
-        averages: of the same study; they tell what is missing, and where a mean may be taken.
+        scores: one per complete cell.
+        averages: of the same study; they say what is missing, and where a mean exists.
     """
-    scratch = {a.origin.arch: a.origin for a in averages if a.origin.method == "scratch"}
-    found = {key: values(group) for key, group in grouped(scores).items()}
-    known = {(a.origin, a.mode, a.shots, a.dataset): a for a in averages}
-    for key, by_dataset in found.items():
-        if (*key, MEAN) in known:
-            by_dataset[MEAN] = over_datasets(dict(by_dataset))
+    scratch = {a.encoder.arch: a.encoder for a in averages if a.encoder.method == "scratch"}
+    found = {group: by_dataset(members) for group, members in grouped(scores).items()}
+    known = {(a.encoder, a.mode, a.shots, a.dataset): a for a in averages}
+    for group, datasets in found.items():
+        if (*group, MEAN) in known:
+            datasets[MEAN] = over_datasets(dict(datasets))
     result = []
     for average in averages:
-        base = scratch.get(average.origin.arch)
-        if base is None or average.origin.method == "scratch":
+        base = scratch.get(average.encoder.arch)
+        if base is None or average.encoder.method == "scratch":
             continue
-        other = known.get((base, average.mode, average.shots, average.dataset))
-        mine = _of(found, average.origin, average)
-        theirs = _of(found, base, average)
-        if other is not None and mine and theirs:
-            gain, over = _paired(mine, theirs)
-            missing = average.missing + other.missing
-            result.append(
-                Average(
-                    average.origin,
-                    average.dataset,
-                    average.shots,
-                    average.mode,
-                    gain,
-                    over,
-                    missing,
-                )
-            )
+        at = (average.mode, average.shots)
+        partner = known.get((base, *at, average.dataset))
+        mine = found.get((average.encoder, *at), {}).get(average.dataset)
+        theirs = found.get((base, *at), {}).get(average.dataset)
+        if partner and mine and theirs:
+            difference, over = _paired(mine, theirs)
+            missing = average.missing + partner.missing
+            result.append(replace(average, interval=difference, over=over, missing=missing))
     return result
-
-
-def _of(
-    found: dict[tuple[EncoderInfo, str, str], dict[str, Values]], origin: EncoderInfo, at: Average
-) -> Values:
-    return found.get((origin, at.mode, at.shots), {}).get(at.dataset, {})
 
 
 def _paired(mine: Values, theirs: Values) -> tuple[Interval | None, Over]:
@@ -75,6 +59,6 @@ def _paired(mine: Values, theirs: Values) -> tuple[Interval | None, Over]:
     if len(seeds) > 1 and seeds == {seed for seed, _ in theirs}:
         both = {key: mine[key] - theirs[key] for key in sorted(set(mine) & set(theirs))}
         return spread(both, "seeds"), "seeds"
-    left, right = by_part(mine, 1), by_part(theirs, 1)
+    left, right = by_draw(mine), by_draw(theirs)
     points = [left[draw] - right[draw] for draw in sorted(set(left) & set(right))]
     return interval(points) if points else None, "draws"

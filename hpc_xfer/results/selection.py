@@ -1,8 +1,9 @@
-"""Cells: the runs that differ only in what is tuned. Validation picks one; the test set never does.
+"""Select one trial per cell by validation accuracy, never by test accuracy.
 
-The paper's tables took the best of all epochs and learning rates on the test set; here a trial's
-test accuracy is not looked at before the choice is made. A trial that diverged (its loss became NaN
-or infinite) was tried and lost: it is never chosen, and its cell does not wait for it.
+A cell is the runs that differ only in what is tuned. The paper's tables took the best of all epochs
+and learning rates on the test set; here a trial's test accuracy is not looked at before the choice
+is made. A trial that diverged (its loss became NaN or infinite) counts as the worst trial: it is
+never chosen, and its cell does not wait for it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc_xfer.config.recipes import Finetune
+from hpc_xfer.results.encoder_info import encoder_key
 from hpc_xfer.study.plan import Plan, Run
 
 Metrics = Mapping[str, Any]
@@ -27,35 +29,34 @@ class Cell:
 
     @property
     def recipe(self) -> Finetune:
-        """Any trial's recipe: all agree but for what is tuned."""
+        """The recipe of any trial: all agree except in what is tuned."""
         return trial_recipe(self.trials[0])
 
     @property
     def seed(self) -> int | None:
-        """Of the pre-training; None where it has none (released weights)."""
+        """The seed of the pre-training; None where it has none (released weights)."""
         return getattr(self.parent.recipe, "seed", None)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The trial that validation chose in a complete cell, and what the others say."""
+    """The trial that validation chose in a complete cell, and how the others did."""
 
     cell: Cell
     run: Run
     metrics: Metrics  # of the chosen trial
     edges: Mapping[str, str]  # tuned key -> low | high | "" (see `edge`)
-    diverged: int  # trials that have no accuracy; the next two are of the others
+    diverged: int  # trials without an accuracy; they count in neither of the next two
     test_mean_of_trials: float
     test_best_of_trials: float  # what selection on the test set would have reported
 
 
-def cells(plan: Plan) -> list[Cell]:
-    """In the order of the plan."""
+def planned_cells(plan: Plan) -> list[Cell]:
+    """Group the fine-tunings of the plan into cells, in its order."""
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in plan.of("finetune"):
         recipe = trial_recipe(run)
-        encoder = (run.parents[0].id, recipe.snapshot)
-        key = (*encoder, recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
+        key = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
         groups.setdefault(key, []).append(run)
     return [Cell(tuple(runs)) for runs in groups.values()]
 
@@ -66,7 +67,7 @@ def choose(
     metrics: Mapping[str, Metrics],
     diverged: Collection[str] = (),
 ) -> Choice | None:
-    """The trial with the best `val_top1`; None while any is missing, or where all diverged.
+    """Choose the trial with the best `val_top1`; None while any is missing or if all diverged.
 
     A choice among fewer trials would compare pre-trainings by unequal grids. Equal validation
     accuracy goes to the smaller learning rate, then to the smaller id.
@@ -75,11 +76,11 @@ def choose(
         cell: its planned trials.
         tuned: the recipe keys that tell its trials apart.
         metrics: run id -> metrics of the finished runs, accuracies as shares (0 to 1).
-        diverged: ids of the runs that were tried and lost.
+        diverged: ids of the runs that diverged.
     """
     finished = [trial for trial in cell.trials if trial.id in metrics]
-    lost = sum(trial.id not in metrics and trial.id in diverged for trial in cell.trials)
-    if not finished or len(finished) + lost < len(cell.trials):
+    diverged_here = sum(trial.id not in metrics and trial.id in diverged for trial in cell.trials)
+    if not finished or len(finished) + diverged_here < len(cell.trials):
         return None
     best = min(
         finished,
@@ -91,16 +92,17 @@ def choose(
         run=best,
         metrics=metrics[best.id],
         edges={key: edge(cell, best, key) for key in tuned},
-        diverged=lost,
+        diverged=diverged_here,
         test_mean_of_trials=sum(test) / len(test),
         test_best_of_trials=test[-1],
     )
 
 
 def edge(cell: Cell, chosen: Run, key: str) -> str:
-    """`low` or `high` where the chosen value ends its grid: a better one may lie beyond.
+    """Return `low` or `high` where the chosen value is at that end of its grid, else empty.
 
-    A grid of two values has nothing but ends, so it is flagged from three values on.
+    At an end, a better value may lie beyond. A grid of two values has only ends, so this is said
+    from three values on.
     """
     values = sorted({getattr(trial.recipe, key) for trial in cell.trials})
     if len(values) < 3:
@@ -114,12 +116,17 @@ def trial_recipe(run: Run) -> Finetune:
     return run.recipe
 
 
-def partly_done(cells: Sequence[Cell], tried: Collection[str]) -> list[tuple[Cell, int]]:
-    """Cells with some but not all trials finished or diverged, with how many of them are."""
-    counts = [(cell, sum(trial.id in tried for trial in cell.trials)) for cell in cells]
+def partly_done(cells: Sequence[Cell], waited_for: Collection[str]) -> list[tuple[Cell, int]]:
+    """Cells that wait for some of their trials but not all, with how many are finished or diverged.
+
+    Args:
+        cells: to look at.
+        waited_for: ids of the runs without a result, but for those that diverged.
+    """
+    counts = [(cell, sum(trial.id not in waited_for for trial in cell.trials)) for cell in cells]
     return [(cell, n) for cell, n in counts if 0 < n < len(cell.trials)]
 
 
 def all_diverged(cells: Sequence[Cell], diverged: Collection[str]) -> list[Cell]:
-    """Cells that no trial is left to choose from, and waiting will not help."""
+    """Cells without any trial to choose from, now and later."""
     return [cell for cell in cells if all(trial.id in diverged for trial in cell.trials)]

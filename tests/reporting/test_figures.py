@@ -47,3 +47,13 @@ def test_a_figure_of_what_is_partly_there_says_so(tmp_path: Path) -> None:
 
 def test_shots_are_in_the_order_of_their_number_and_full_is_last() -> None:
     assert sorted(["full", "10", "5", "1"], key=shot_order) == ["1", "5", "10", "full"]
+
+
+def test_a_dollar_in_a_name_is_drawn_as_it_is(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    record_all(store, plan.runs)
+    folder = store.study("one")
+    collect_tables.collect(plan, store, folder.summary)
+    path = folder.summary / "averages.csv"
+    path.write_text(path.read_text().replace("digits", r"$\frac$"))
+    assert len(figures.draw(folder.summary, folder.figures)) == 1

@@ -9,10 +9,11 @@ from hpc_xfer import report
 from hpc_xfer.errors import StoreError
 from hpc_xfer.reporting import findings, report_page
 from hpc_xfer.results import collect_tables
-from hpc_xfer.results.averages import read_averages, read_scores
+from hpc_xfer.results.averages import read_averages
 from hpc_xfer.results.collect_tables import Collected
 from hpc_xfer.results.csv_files import read
 from hpc_xfer.results.paired_differences import paired_differences
+from hpc_xfer.results.scores import read_scores
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
@@ -21,13 +22,13 @@ from tests.fabricated import GRID, ONE_CELL, failure, make, record, record_all, 
 SMALL = GRID.replace("[8000, 16000]", "8000").replace("[digits, mnist]", "[digits]")
 
 
-def collected(asked: Study, plan: Plan, store: Store) -> Collected:
-    return collect_tables.collect(plan, store, store.study(asked.name).summary)
+def collected(study: Study, plan: Plan, store: Store) -> Collected:
+    return collect_tables.collect(plan, store, store.study(study.name).summary)
 
 
-def written(asked: Study, plan: Plan, store: Store) -> str:
-    collected(asked, plan, store)
-    return report_page.write(asked, store.study(asked.name)).read_text(encoding="utf-8")
+def written(study: Study, plan: Plan, store: Store) -> str:
+    collected(study, plan, store)
+    return report_page.write(study, store.study(study.name)).read_text(encoding="utf-8")
 
 
 def shown(found: Collected) -> str:
@@ -47,9 +48,9 @@ def accuracies(
 
 
 def test_a_finished_study_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
-    asked, plan, store = make(tmp_path)
+    study, plan, store = make(tmp_path)
     record_all(store, plan.runs)
-    html = written(asked, plan, store)
+    html = written(study, plan, store)
     assert "Does pre-training help?" in html
     assert "75 of 75 runs finished" in html
     assert html.count("data:image/svg+xml;base64,") == 3
@@ -58,8 +59,8 @@ def test_a_finished_study_is_one_page_that_needs_nothing_else(tmp_path: Path) ->
 
 
 def test_a_study_without_a_result_says_so(tmp_path: Path) -> None:
-    asked, plan, store = make(tmp_path)
-    html = written(asked, plan, store)
+    study, plan, store = make(tmp_path)
+    html = written(study, plan, store)
     assert "No cell is complete yet, so there is no answer." in html
     assert "0 of 75 runs finished" in html
     assert "<figure>" not in html
@@ -67,63 +68,63 @@ def test_a_study_without_a_result_says_so(tmp_path: Path) -> None:
 
 def test_a_question_cannot_smuggle_markup_into_the_page(tmp_path: Path) -> None:
     grid = ONE_CELL.replace("name: one", 'name: one\nquestion: "<script>alert(1)</script> & co"')
-    asked, plan, store = make(tmp_path, grid)
+    study, plan, store = make(tmp_path, grid)
     failure(store, plan.runs[0], message="<img src=x onerror=alert(1)>")
-    html = written(asked, plan, store)
+    html = written(study, plan, store)
     assert "<script" not in html and "<img src=x" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; co" in html
     assert "&lt;img src=x onerror=alert(1)&gt;" in html
 
 
 def test_values_chosen_at_the_end_of_the_grid_are_flagged(tmp_path: Path) -> None:
-    asked, plan, store = make(tmp_path, ONE_CELL)
+    study, plan, store = make(tmp_path, ONE_CELL)
     for i, run in enumerate(plan.runs):
         record(store, run, val_top1=0.1 * i)
-    html = written(asked, plan, store)
+    html = written(study, plan, store)
     assert "1 of 1 cells chose the high end of the grid; larger values may do better" in html
 
 
 def test_missing_cells_are_listed_and_starred(tmp_path: Path) -> None:
-    asked, plan, store = make(tmp_path, SMALL)
+    study, plan, store = make(tmp_path, SMALL)
     record_all(store, plan.runs[:-1])
-    html = written(asked, plan, store)
+    html = written(study, plan, store)
     assert "1 cells missing" in html
     assert "1 of 2 trials finished" in html
     assert re.search(r"<td>\d+\.\d ±\d+\.\d\*</td>", html)
 
 
-def test_test_sets_of_different_sizes_are_told(tmp_path: Path) -> None:
-    asked, plan, store = make(tmp_path, SMALL)
+def test_test_sets_of_different_sizes_are_reported(tmp_path: Path) -> None:
+    study, plan, store = make(tmp_path, SMALL)
     record_all(store, plan.runs)
-    assert "sets of different sizes" not in written(asked, plan, store)
+    assert "sets of different sizes" not in written(study, plan, store)
     for run in plan.runs[-2:]:  # the trials of one cell
         record(store, run, n_test=10)
-    assert "digits: the runs were tested on sets of different sizes" in written(asked, plan, store)
+    assert "digits: the runs were tested on sets of different sizes" in written(study, plan, store)
 
 
 def test_a_report_before_collect_names_the_way_out(tmp_path: Path) -> None:
-    asked, _, store = make(tmp_path)
-    with pytest.raises(StoreError, match=r"runs\.csv: is not there; run `python -m hpc_xfer"):
-        report_page.write(asked, store.study(asked.name))
+    study, _, store = make(tmp_path)
+    with pytest.raises(StoreError, match=r"runs\.csv: not found; run `python -m hpc_xfer"):
+        report_page.write(study, store.study(study.name))
 
 
 def test_the_report_needs_the_tables_and_not_the_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked, plan, store = make(tmp_path, ONE_CELL)
+    study, plan, store = make(tmp_path, ONE_CELL)
     record_all(store, plan.runs)
-    html = written(asked, plan, store)
+    html = written(study, plan, store)
     (store.root / "runs").rename(tmp_path / "elsewhere")
-    assert report.main([str(asked.path), "--store", str(store.root)]) == 0
+    assert report.main([str(study.path), "--store", str(store.root)]) == 0
     page = Path(capsys.readouterr().out.strip())
     assert page.read_text(encoding="utf-8") == html
 
 
 def test_gains_are_paired_by_draw(tmp_path: Path) -> None:
-    """The draws differ by 20 points, the gain by none: unpaired, nothing could be told."""
-    asked, plan, store = make(tmp_path, SMALL)
+    """The draws differ by 20 points, the gain by one: unpaired, its interval would include 0."""
+    study, plan, store = make(tmp_path, SMALL)
     accuracies(plan, store, scratch=(0.3, 0.4, 0.5), clip=(0.4, 0.51, 0.6))
-    found = collected(asked, plan, store)
+    found = collected(study, plan, store)
     differences = paired_differences(read_scores(read(found.files["cells"])), found.averages)
     assert [gain.label for gain in differences] == ["clip sans 8k"] * 2
     interval = differences[0].interval
@@ -133,17 +134,17 @@ def test_gains_are_paired_by_draw(tmp_path: Path) -> None:
 
 
 def test_averages_read_back_are_those_that_were_written(tmp_path: Path) -> None:
-    asked, plan, store = make(tmp_path)
+    study, plan, store = make(tmp_path)
     record_all(store, plan.runs[:-1])
-    found = collected(asked, plan, store)
+    found = collected(study, plan, store)
     again = read_averages(read(found.files["averages"]))
     assert [average.row for average in again] == [average.row for average in found.averages]
 
 
 def test_the_answer_in_the_terminal_reads_like_this(tmp_path: Path) -> None:
-    asked, plan, store = make(tmp_path, SMALL)
+    study, plan, store = make(tmp_path, SMALL)
     accuracies(plan, store, scratch=(0.3, 0.4, 0.5), clip=(0.4, 0.51, 0.6))
-    text = shown(collected(asked, plan, store))
+    text = shown(collected(study, plan, store))
     assert "digits, ft: test accuracy (%)" in text
     assert re.search(r"clip sans 8k │ 50\.3 ±24\.9 │", text)
     sentence = " ".join(text[text.index("digits, ft: with") :].split())
@@ -154,16 +155,16 @@ def test_the_answer_in_the_terminal_reads_like_this(tmp_path: Path) -> None:
     )
 
 
-def test_scratch_can_win_and_a_tie_is_called_one(tmp_path: Path) -> None:
-    asked, plan, store = make(tmp_path, SMALL)
+def test_scratch_can_win_and_an_unclear_difference_is_called_so(tmp_path: Path) -> None:
+    study, plan, store = make(tmp_path, SMALL)
     accuracies(plan, store, scratch=(0.3, 0.4, 0.5), clip=(0.2, 0.31, 0.4))
-    assert "scratch beats clip sans 8k by 9.7 points" in shown(collected(asked, plan, store))
+    assert "scratch beats clip sans 8k by 9.7 points" in shown(collected(study, plan, store))
     accuracies(plan, store, scratch=(0.3, 0.4, 0.5), clip=(0.4, 0.3, 0.5))
-    text = shown(collected(asked, plan, store))
-    assert "clip sans 8k and scratch cannot be told apart (+0.0 points" in text
+    text = shown(collected(study, plan, store))
+    assert "clip sans 8k and scratch do not differ clearly (+0.0 points" in text
 
 
 def test_a_study_without_scratch_has_no_sentence_about_it(tmp_path: Path) -> None:
-    asked, plan, store = make(tmp_path, ONE_CELL)
+    study, plan, store = make(tmp_path, ONE_CELL)
     record_all(store, plan.runs)
-    assert "scratch" not in shown(collected(asked, plan, store))
+    assert "scratch" not in shown(collected(study, plan, store))

@@ -102,7 +102,7 @@ def test_a_cell_that_lacks_a_trial_is_not_chosen_from_and_flags_its_average(tmp_
     ]  # and no mean of data sets  # fmt: skip
 
 
-def test_half_a_record_is_as_good_as_none(tmp_path: Path) -> None:
+def test_half_a_record_counts_as_none(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     record_all(store, plan.runs)
     path = store.run(plan.runs[-1].id).record
@@ -112,7 +112,7 @@ def test_half_a_record_is_as_good_as_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), "0.5"])
-def test_a_record_without_validation_accuracy_is_told_not_compared(
+def test_a_record_without_validation_accuracy_counts_as_failed(
     tmp_path: Path, value: object
 ) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
@@ -194,8 +194,8 @@ def test_the_command_prints_counts_and_fails_only_for_failures(
     _, plan, store = make(tmp_path, ONE_CELL)
     call = [str(tmp_path / "grid.yaml"), "--store", str(store.root)]
     assert collect.main([*call, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["runs"] == {"planned": 4, "finished": 0, "failed": 0, "blocked": 3, "not_run": 1}
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["runs"] == {"planned": 4, "finished": 0, "failed": 0, "blocked": 3, "not_run": 1}
     failure(store, plan.runs[0])
     assert collect.main(call) == 1
     assert "cells complete  0 of 1" in capsys.readouterr().out
@@ -211,7 +211,7 @@ def test_help_starts_without_numpy_scipy_or_matplotlib() -> None:
     subprocess.run([sys.executable, "-c", block + load], check=True)
 
 
-def test_a_trial_that_diverged_was_tried_and_lost_and_its_cell_is_complete(tmp_path: Path) -> None:
+def test_a_trial_that_diverged_counts_as_the_worst_and_its_cell_is_complete(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     parent, low, middle, high = plan.runs
     record(store, parent)
@@ -254,7 +254,7 @@ def test_a_cell_waits_for_its_other_trials_though_one_diverged(tmp_path: Path) -
     assert waiting["message"].startswith("2 of 3 trials finished")
 
 
-def test_a_trial_that_failed_otherwise_is_not_lost_but_waited_for(tmp_path: Path) -> None:
+def test_a_cell_waits_for_a_trial_that_failed_for_another_reason(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     record_all(store, plan.runs[:3])
     path = store.run(plan.runs[3].id).error

@@ -10,7 +10,7 @@ from hpc_xfer.compute.models import encoders, weights_file
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.errors import StudyError
 from hpc_xfer.reporting import figures, report_page
-from hpc_xfer.reporting.figure_data import courses
+from hpc_xfer.reporting.figure_data import snapshot_series
 from hpc_xfer.results import collect_tables, csv_files
 from hpc_xfer.results.averages import read_averages
 from hpc_xfer.store.store import Store
@@ -254,9 +254,9 @@ def test_curves_over_samples_seen_end_at_the_product(tmp_path: Path) -> None:
     fabricated.record_all(store, whole.runs)
     folder = store.study("tiny")
     collect_tables.collect(whole, store, folder.summary)
-    found = courses(read_averages(csv_files.read(folder.summary / "averages.csv")))
+    found = snapshot_series(read_averages(csv_files.read(folder.summary / "averages.csv")))
     assert list(found) == ["clip sans 8k", "clip sans 16k"]
-    assert {a.origin.samples_seen for a in found["clip sans 16k"]} == {2000, 4000, 16000}
+    assert {a.encoder.samples_seen for a in found["clip sans 16k"]} == {2000, 4000, 16000}
     drawn = figures.draw(folder.summary, folder.figures)
     assert [figure.title for figure in drawn] == [
         "Accuracy over shots (ft)", "Gain over scratch (ft)",

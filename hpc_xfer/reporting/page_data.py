@@ -1,0 +1,96 @@
+"""Values of report.html, worked out from the CSVs; the template puts them into words."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpc_xfer.reporting.accuracy_matrix import main_matrices, matrices
+from hpc_xfer.reporting.findings import sentences
+from hpc_xfer.results import csv_files
+from hpc_xfer.results.averages import Average, read_averages
+from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.paired_differences import paired_differences
+from hpc_xfer.results.scores import read_scores
+from hpc_xfer.study.study_file import Study
+
+_STATES = ("failed", "incomplete", "blocked", "not run")  # of missing runs, in the page's order
+
+
+@dataclass(frozen=True)
+class TunedSetting:
+    """The values that cells chose for one setting, and how many are at an end of its grid."""
+
+    key: str
+    cells: Mapping[str, int]  # value -> cells that chose it
+    edges: Mapping[str, int]  # low | high -> cells that chose that end of the grid
+
+
+def page_data(study: Study, summary: Path) -> dict[str, object]:
+    """Work out the variables of the template.
+
+    Raises:
+        StoreError: the CSVs are not there; collect first.
+    """
+    names = ("runs", "cells", "averages", "missing")
+    runs, cells, means, missing = (csv_files.read(summary / f"{name}.csv") for name in names)
+    averages = read_averages(means)
+    main = main_matrices(averages)
+    sizes = sorted({(row["dataset"], row["n_test"]) for row in cells})
+    datasets = Counter(dataset for dataset, _ in sizes)
+    return {
+        "study": study,
+        "badges": _badges(runs, cells, averages, missing),
+        "cells": len(cells),
+        "sentences": sentences(averages, paired_differences(read_scores(cells), averages)),
+        "main_matrices": main,
+        "other_matrices": [matrix for matrix in matrices(averages) if matrix not in main],
+        "tuned_settings": [_tuned_setting(key, study, cells) for key in study.tuned if cells],
+        "bias": _bias(cells),
+        "missing": sorted(missing, key=_gravity),
+        "draws": len({trial.draw for trial in study.trials}),
+        "test_sizes": sizes,
+        "unequal_tests": [dataset for dataset, n in datasets.items() if n > 1],
+        "provenance": _provenance(runs),
+        "hours": sum(float(row["seconds"]) for row in runs if row["seconds"]) / 3600,
+    }
+
+
+def _badges(
+    runs: Sequence[Row], cells: Sequence[Row], averages: Sequence[Average], missing: Sequence[Row]
+) -> list[tuple[str, str]]:
+    """Short facts for the top of the page: (text, good | bad | nothing)."""
+    states = Counter(row["state"] for row in missing if row["kind"] != "cell")
+    done = f"{len(runs):,} of {len(runs) + states.total():,} runs finished"
+    badges = [(done, "" if states else "good"), (f"{len(cells):,} cells complete", "")]
+    if absent := sum(average.missing for average in averages):
+        badges.append((f"{absent:,} cells missing", "bad"))
+    return badges + [(f"{n:,} {state}", "bad") for state, n in sorted(states.items())]
+
+
+def _tuned_setting(key: str, study: Study, cells: Sequence[Row]) -> TunedSetting:
+    grid = {str(getattr(trial, key)): 0 for trial in study.trials}
+    counts = grid | Counter(row[key] for row in cells)
+    edges = Counter(row[f"{key}_edge"] for row in cells if row[f"{key}_edge"])
+    by_value = sorted(counts.items(), key=lambda item: float(item[0]))
+    return TunedSetting(key, dict(by_value), dict(sorted(edges.items())))
+
+
+def _bias(cells: Sequence[Row]) -> float:
+    """Points that selection on the test set would have added, on average over cells."""
+    gaps = [float(row["test_best_of_trials"]) - float(row["test_top1"]) for row in cells]
+    return 100 * sum(gaps) / max(1, len(gaps))
+
+
+def _gravity(missing: Row) -> int:
+    state = missing["state"]
+    return _STATES.index(state) if state in _STATES else len(_STATES)
+
+
+def _provenance(runs: Sequence[Row]) -> dict[str, str]:
+    """List where the numbers were made: each value with its number of runs."""
+    found = {}
+    for name in ("commit", "dirty", "torch", "gpu", "host") if runs else ():
+        counts = Counter(row[name] or "unknown" for row in runs)
+        found[name] = ", ".join(f"{value} ({n:,})" for value, n in sorted(counts.items()))
+    return found

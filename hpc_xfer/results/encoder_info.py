@@ -1,0 +1,70 @@
+"""The encoders of a study: the columns by which every table names them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from hpc_xfer.config.recipes import Finetune, points
+from hpc_xfer.study.labels import at_snapshot, pretrain_labels
+from hpc_xfer.study.plan import Plan, Run
+
+EncoderKey = tuple[str, int | None]  # id of a pre-training; its snapshot, or None for its end
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """One encoder in tables and figures; the seeds of a pre-training share one.
+
+    The fields are columns, in this order; csv_files.typed reads them back by name and type.
+    """
+
+    label: str
+    method: str
+    arch: str
+    source: str  # empty where it has none
+    samples: int | None
+    samples_seen: int | None  # when it was saved; None where it was not trained here
+    snapshot: int | None  # the same number, where it was saved before the end
+
+    @property
+    def row(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in ENCODER_COLUMNS}
+
+
+ENCODER_COLUMNS = tuple(field.name for field in fields(EncoderInfo))
+Encoders = Mapping[EncoderKey, EncoderInfo]
+
+
+def encoders_of(plan: Plan) -> dict[EncoderKey, EncoderInfo]:
+    """Describe the end and every snapshot of each pre-training."""
+    parents = plan.of("pretrain")
+    labels = pretrain_labels(parents)
+    return {
+        (run.id, snapshot): _encoder_info(run, snapshot, labels)
+        for run in parents
+        for snapshot in _snapshots(run)
+    }
+
+
+def encoder_key(run: Run) -> EncoderKey:
+    """Name the encoder that a pre-training makes, or that a fine-tuning starts from."""
+    if isinstance(run.recipe, Finetune):
+        return run.parents[0].id, run.recipe.snapshot
+    return run.id, None
+
+
+def _snapshots(run: Run) -> tuple[int | None, ...]:
+    assert not isinstance(run.recipe, Finetune)
+    return points(run.recipe)
+
+
+def _encoder_info(run: Run, snapshot: int | None, labels: Mapping[str, str]) -> EncoderInfo:
+    columns = run.columns
+    return EncoderInfo(
+        label=at_snapshot(run, snapshot, labels),
+        method=columns["method"],
+        arch=columns["arch"],
+        source=columns.get("source", ""),
+        samples=columns.get("samples"),
+        samples_seen=columns.get("samples_seen") if snapshot is None else snapshot,
+        snapshot=snapshot,
+    )

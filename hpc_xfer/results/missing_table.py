@@ -1,0 +1,61 @@
+"""missing.csv: runs without a result and cells without a choice, each with the reason."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from hpc_xfer.results.cells_table import CELL_COLUMNS, cell_identity
+from hpc_xfer.results.csv_files import Table
+from hpc_xfer.results.encoder_info import Encoders
+from hpc_xfer.results.missing_runs import DIVERGED, MissingRun
+from hpc_xfer.results.runs_table import run_identity
+from hpc_xfer.results.selection import Cell, all_diverged, partly_done
+from hpc_xfer.study.plan import Plan
+
+
+def missing_table(
+    plan: Plan,
+    encoders: Encoders,
+    absent: Sequence[MissingRun],
+    cells: Sequence[Cell],
+    diverged: Collection[str],
+) -> Table:
+    """Make missing.csv: runs first, then cells, both in the order of the plan.
+
+    Args:
+        plan: all runs of the study.
+        encoders: what `encoders_of` says of the plan.
+        absent: the runs without a result.
+        cells: all cells of the plan; those with a choice are left out.
+        diverged: ids of the absent runs that diverged.
+    """
+    columns = ["run", "kind", *CELL_COLUMNS, *plan.tuned, "state", "class", "message"]
+    rows = [_run_row(missing, columns, encoders) for missing in absent]
+    waited_for = {missing.run.id for missing in absent} - set(diverged)
+    for cell, reason in [*_incomplete(cells, waited_for), *_hopeless(cells, diverged)]:
+        rows.append({**cell_identity(cell, encoders), "run": "", "kind": "cell", **reason})
+    return columns, rows
+
+
+def _run_row(missing: MissingRun, columns: Sequence[str], encoders: Encoders) -> dict[str, object]:
+    settings = {key: value for key, value in missing.run.columns.items() if key in columns}
+    reason = _reason(missing.state, missing.error, missing.message)
+    return {**settings, **run_identity(missing.run, encoders), **reason}
+
+
+def _incomplete(
+    cells: Sequence[Cell], waited_for: Collection[str]
+) -> Iterator[tuple[Cell, dict[str, object]]]:
+    for cell, n in partly_done(cells, waited_for):
+        message = f"{n} of {len(cell.trials)} trials finished; none is chosen before all are"
+        yield cell, _reason("incomplete", "", message)
+
+
+def _hopeless(
+    cells: Sequence[Cell], diverged: Collection[str]
+) -> Iterator[tuple[Cell, dict[str, object]]]:
+    for cell in all_diverged(cells, diverged):
+        message = f"all {len(cell.trials)} trials diverged; tune over smaller learning rates"
+        yield cell, _reason("failed", DIVERGED, message)
+
+
+def _reason(state: str, error: str, message: str) -> dict[str, object]:
+    return {"state": state, "class": error, "message": message}
