@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from hpc_xfer.config.schema import Count, Rate, Share, StrictModel, Whole
+from hpc_xfer.config.schema import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
 
-Shots = Count | Literal["full"]
+Shots = PositiveInt | Literal["full"]
 # fp32 is that on every card, never TF32 (an A100 does 19.5 TFLOP/s in it, in bf16 312); the other
 # two are under autocast, with losses in fp32.
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -24,7 +24,7 @@ class Architecture(StrictModel):
     """The content of an open_clip model JSON file. `name` labels tables and is not hashed."""
 
     name: str = Field(default="custom", exclude=True)
-    embed_dim: Count
+    embed_dim: PositiveInt
     vision_cfg: dict[str, Any]
     text_cfg: dict[str, Any] = {}
 
@@ -39,8 +39,8 @@ def arch_name(arch: Arch) -> str:
 class Crop(StrictModel):
     """RandomResizedCrop: the share of the area and the aspect ratio that are kept."""
 
-    scale: tuple[Share, Share] = (0.9, 1.0)
-    ratio: tuple[Rate, Rate] = (3 / 4, 4 / 3)
+    scale: tuple[Fraction, Fraction] = (0.9, 1.0)
+    ratio: tuple[PositiveFloat, PositiveFloat] = (3 / 4, 4 / 3)
 
     @model_validator(mode="after")
     def _ordered(self) -> "Crop":
@@ -78,23 +78,27 @@ class Trained(StrictModel):
     method: str
     arch: Arch
     source: str  # a name; the site says where it lies
-    samples: Count  # size of the subset of the source; the smaller is inside the larger
-    samples_seen: Count  # over all epochs and ranks
-    subset_seed: Whole = 0  # which nested family of subsets
-    batch: Count = 1024  # global: a rank gets batch / world size
-    accumulate: Count | None = None  # parts of a batch, one after another; batch norm sees a part
-    lr: Rate = 1e-3  # peak, after warm-up; cosine to 0
+    samples: PositiveInt  # size of the subset of the source; the smaller is inside the larger
+    samples_seen: PositiveInt  # over all epochs and ranks
+    subset_seed: NonNegativeInt = 0  # which nested family of subsets
+    batch: PositiveInt = 1024  # global: a rank gets batch / world size
+    accumulate: PositiveInt | None = (
+        None  # parts of a batch, one after another; batch norm sees a part
+    )
+    lr: PositiveFloat = 1e-3  # peak, after warm-up; cosine to 0
     weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
-    warmup_steps: Whole = 5000  # at most 10% of the steps are used
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    eps: Rate = 1e-8
-    grad_clip: Rate | None = 1.0  # global norm
+    warmup_steps: NonNegativeInt = 5000  # at most 10% of the steps are used
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+    grad_clip: PositiveFloat | None = 1.0  # global norm
     crop: Crop = Crop()
     flip: bool = False
     precision: Precision = "fp32"
-    max_broken: Share = 0.001  # of the samples seen so far (1,000 at once); more stops the run
-    seed: Whole = 0
-    snapshots: tuple[Count, ...] | None = None  # kept after so many samples, each a parent too
+    max_broken: Fraction = 0.001  # of the samples seen so far (1,000 at once); more stops the run
+    seed: NonNegativeInt = 0
+    snapshots: tuple[PositiveInt, ...] | None = (
+        None  # kept after so many samples, each a parent too
+    )
 
     def steps_of(self, samples: int) -> int:
         """Whole steps in so many samples, and one at least."""
@@ -162,7 +166,7 @@ class Clip(Trained):
     """Image-text contrastive learning (Radford et al. 2021)."""
 
     method: Literal["clip"] = "clip"
-    max_logit_scale: Rate = 100.0
+    max_logit_scale: PositiveFloat = 100.0
     caption: Caption | None = None  # None: the field txt
     label: str | None = None  # for templates: a key of the field json; None: the field cls
 
@@ -178,14 +182,14 @@ class SimCLR(Trained):
     """Image-image contrastive learning (Chen et al. 2020), head and optimiser as in SLIP."""
 
     method: Literal["simclr"] = "simclr"
-    betas: tuple[Share, Share] = (0.9, 0.98)
-    temperature: Rate = 0.1
-    projection: tuple[Count, Count, Count] = (4096, 4096, 256)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.98)
+    temperature: PositiveFloat = 0.1
+    projection: tuple[PositiveInt, PositiveInt, PositiveInt] = (4096, 4096, 256)
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
     jitter: float = Field(default=0.4, ge=0)  # strength of the colour jitter, with probability 0.8
-    gray: Share = 0.2  # probability
-    blur: Share = 0.5  # probability
+    gray: Fraction = 0.2  # probability
+    blur: Fraction = 0.5  # probability
 
 
 class Supervised(Trained):
@@ -193,7 +197,7 @@ class Supervised(Trained):
 
     method: Literal["supervised"] = "supervised"
     label: str | None = None  # a key of the field json; None: the field cls
-    label_smoothing: Share = 0.0
+    label_smoothing: Fraction = 0.0
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
 
@@ -211,7 +215,7 @@ class Scratch(StrictModel):
 
     method: Literal["scratch"] = "scratch"
     arch: Arch
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
 
 class Released(StrictModel):
@@ -242,27 +246,27 @@ class Finetune(StrictModel):
 
     dataset: str
     shots: Shots
-    draw: Whole  # which few-shot subset; the same images for every parent
+    draw: NonNegativeInt  # which few-shot subset; the same images for every parent
     mode: Literal["ft", "lp"]  # fine-tune everything | linear probe on frozen features
-    lr: Rate
+    lr: PositiveFloat
     weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
-    epochs: Count = 128
-    batch: Count = 128
-    warmup_steps: Whole = 500  # at most 10% of the steps are used
-    grad_clip: Rate | None = 1.0
-    label_smoothing: Share = 0.0
+    epochs: PositiveInt = 128
+    batch: PositiveInt = 128
+    warmup_steps: NonNegativeInt = 500  # at most 10% of the steps are used
+    grad_clip: PositiveFloat | None = 1.0
+    label_smoothing: Fraction = 0.0
     head: Literal["auto", "zero"] = "auto"  # auto: zero-shot text weights where the parent has text
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
     randaugment: bool = True  # two operations of magnitude 9
-    erase: Share = 0.25  # probability of random erasing
+    erase: Fraction = 0.25  # probability of random erasing
     recalibrate: bool = False  # batch norm statistics, see training/batchnorm.py; not in the paper
     val_fraction: float = Field(default=0.2, gt=0, lt=1)  # of the training set, never trained on
-    val_seed: Whole = 0
+    val_seed: NonNegativeInt = 0
     precision: Precision = "fp32"
-    seed: Whole = 0  # order and augmentation
-    max_steps: Count | None = None  # stop there, for rehearsals
-    snapshot: Count | None = None  # of the parent, by samples seen; None is its final product
+    seed: NonNegativeInt = 0  # order and augmentation
+    max_steps: PositiveInt | None = None  # stop there, for rehearsals
+    snapshot: PositiveInt | None = None  # of the parent, by samples seen; None is its final product
 
     @field_validator("dataset")
     @classmethod
