@@ -7,7 +7,8 @@ Defaults follow section 2 and 4 of the study "The Role of Pre-training Data in T
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -72,19 +73,50 @@ class Caption(StrictModel):
         return self
 
 
-class Trained(StrictModel):
-    """What the three training methods share."""
+@dataclass(frozen=True)
+class Target:
+    """The caption or class label of a training image, and where a sample holds it."""
+
+    field: str  # txt, json or cls
+    caption_keys: tuple[str, ...] = ()  # of the json; the texts under them are joined
+    templates: tuple[str, ...] = ()  # captions are one of these around the class name
+    is_label: bool = False  # the field holds a class label
+    label_key: str | None = None  # of the json
+
+    def missing_from(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
+        """Name what a source with these fields and classes lacks; None if it lacks nothing."""
+        if self.field in fields and (classes or not self.is_label):
+            return None
+        if self.is_label:
+            return f"labels ({self.field})"
+        return "json with captions" if self.field == "json" else f"captions ({self.field})"
+
+
+def _label_target(key: str | None, templates: tuple[str, ...] = ()) -> Target:
+    field = "cls" if key is None else "json"
+    return Target(field, templates=templates, is_label=True, label_key=key)
+
+
+class Pretrain(StrictModel):
+    """The base of all methods. Class variables and properties say what a method needs."""
+
+    uses_text: ClassVar[bool] = False  # has a text tower; captions become tokens
 
     method: str
     arch: Arch
+
+
+class Trained(Pretrain):
+    """The base of the methods that train on a source."""
+
+    views: ClassVar[int] = 1  # augmented views of each image
+
     source: str  # a name; the site says where it lies
     samples: PositiveInt  # size of the subset of the source; the smaller is inside the larger
     samples_seen: PositiveInt  # over all epochs and ranks
     subset_seed: NonNegativeInt = 0  # which nested family of subsets
     batch: PositiveInt = 1024  # global: a rank gets batch / world size
-    accumulate: PositiveInt | None = (
-        None  # parts of a batch, one after another; batch norm sees a part
-    )
+    accumulate: PositiveInt | None = None  # parts, one after another; batch norm sees one part
     lr: PositiveFloat = 1e-3  # peak, after warm-up; cosine to 0
     weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
     warmup_steps: NonNegativeInt = 5000  # at most 10% of the steps are used
@@ -96,12 +128,24 @@ class Trained(StrictModel):
     precision: Precision = "fp32"
     max_broken: Fraction = 0.001  # of the samples seen so far (1,000 at once); more stops the run
     seed: NonNegativeInt = 0
-    snapshots: tuple[PositiveInt, ...] | None = (
-        None  # kept after so many samples, each a parent too
-    )
+    snapshots: tuple[PositiveInt, ...] | None = None  # kept after so many samples, each a parent
+
+    @property
+    def target(self) -> Target | None:
+        """The caption or label that the method needs beside the image, if any."""
+        return None
+
+    @property
+    def color_jitter(self) -> tuple[float, float, float] | None:
+        """Strength of the jitter, probabilities of gray and of blur; None for no jitter."""
+        return None
+
+    def missing_from(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
+        """Name what a source with these fields and classes lacks; None if it lacks nothing."""
+        return None if self.target is None else self.target.missing_from(fields, classes)
 
     def steps_of(self, samples: int) -> int:
-        """Whole steps in so many samples, and one at least."""
+        """Whole steps in so many samples, at least one."""
         return max(1, samples // self.batch)
 
     @field_validator("snapshots")
@@ -109,17 +153,13 @@ class Trained(StrictModel):
     def _at_steps(
         cls, asked: tuple[int, ...] | None, info: ValidationInfo
     ) -> tuple[int, ...] | None:
-        """Ascending, so that their order in the file makes no other run."""
+        """Sort them, so that their order in the file does not make another run."""
         known = info.data
         if asked is None or not {"batch", "samples_seen"} <= known.keys():
             return asked
-        if wrong := _unlike_steps(sorted(asked), known["batch"], known["samples_seen"]):
+        if wrong := _snapshots_error(sorted(asked), known["batch"], known["samples_seen"]):
             raise ValueError(wrong)
         return tuple(sorted(asked))
-
-    def lacks(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
-        """What a source with these fields and classes would have to have besides, in words."""
-        return None
 
     @field_validator("accumulate")
     @classmethod
@@ -139,14 +179,14 @@ class Trained(StrictModel):
     def _enough_samples(self) -> "Trained":
         if self.batch > self.samples:
             raise ValueError(
-                f"batch {self.batch} is larger than samples {self.samples}, which makes no step; "
-                "lower batch"
+                f"batch {self.batch} is larger than samples {self.samples}, which gives zero steps "
+                "per epoch; lower batch"
             )
         return self
 
 
-def _unlike_steps(asked: list[int], batch: int, end: int) -> str:
-    """Why these are not the numbers of samples after different steps before the last."""
+def _snapshots_error(asked: list[int], batch: int, end: int) -> str:
+    """Say why these are not after different steps before the last one; empty if they are."""
     if not asked:
         return "is empty; drop it"
     if asked[0] < batch:
@@ -154,7 +194,7 @@ def _unlike_steps(asked: list[int], batch: int, end: int) -> str:
     if asked[-1] // batch >= max(1, end // batch):
         return (
             f"{asked[-1]:,} is not before the end of the run ({end:,} samples seen, in steps of "
-            f"{batch:,}), whose product is kept anyway; drop it"
+            f"{batch:,}); the final encoder is kept anyway; drop it"
         )
     for one, next_ in itertools.pairwise(asked):
         if one // batch == next_ // batch:
@@ -162,24 +202,35 @@ def _unlike_steps(asked: list[int], batch: int, end: int) -> str:
     return ""
 
 
-class Clip(Trained):
+class ImageText(Trained):
+    """The base of the methods that train an image tower and a text tower on captions."""
+
+    uses_text = True
+
+    max_logit_scale: PositiveFloat | None = None  # None: no limit
+    caption: Caption | None = None  # None: the field txt
+    label: str | None = None  # for templates: a key of the field json; None: the field cls
+
+    @property
+    def target(self) -> Target:
+        if self.caption is None:
+            return Target("txt", label_key=self.label)
+        if self.caption.keys:
+            return Target("json", caption_keys=self.caption.keys, label_key=self.label)
+        return _label_target(self.label, self.caption.templates or ())
+
+
+class Clip(ImageText):
     """Image-text contrastive learning (Radford et al. 2021)."""
 
     method: Literal["clip"] = "clip"
     max_logit_scale: PositiveFloat = 100.0
-    caption: Caption | None = None  # None: the field txt
-    label: str | None = None  # for templates: a key of the field json; None: the field cls
-
-    def lacks(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
-        if self.caption is None:
-            return None if "txt" in fields else "captions (txt)"
-        if self.caption.templates:
-            return _no_labels(self.label, fields, classes)
-        return None if "json" in fields else "json with captions"
 
 
 class SimCLR(Trained):
     """Image-image contrastive learning (Chen et al. 2020), head and optimiser as in SLIP."""
+
+    views = 2
 
     method: Literal["simclr"] = "simclr"
     betas: tuple[Fraction, Fraction] = (0.9, 0.98)
@@ -191,6 +242,10 @@ class SimCLR(Trained):
     gray: Fraction = 0.2  # probability
     blur: Fraction = 0.5  # probability
 
+    @property
+    def color_jitter(self) -> tuple[float, float, float]:
+        return self.jitter, self.gray, self.blur
+
 
 class Supervised(Trained):
     """Cross-entropy over the labels of the source."""
@@ -201,32 +256,28 @@ class Supervised(Trained):
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
 
-    def lacks(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
-        return _no_labels(self.label, fields, classes)
+    @property
+    def target(self) -> Target:
+        return _label_target(self.label)
 
 
-def _no_labels(key: str | None, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
-    field = "cls" if key is None else "json"
-    return None if field in fields and classes else f"labels ({field})"
-
-
-class Scratch(StrictModel):
-    """Random initialisation, saved as a product: what transfer is compared with."""
+class Scratch(Pretrain):
+    """Random initialisation, saved as an encoder: the baseline of transfer."""
 
     method: Literal["scratch"] = "scratch"
-    arch: Arch
     seed: NonNegativeInt = 0
 
 
-class Released(StrictModel):
+class Released(Pretrain):
     """Weights that others trained: a file that the site names, or a fetched open_clip tag."""
+
+    uses_text = True
 
     method: Literal["released"] = "released"
     arch: str
     weights: str
 
 
-Pretrain = Clip | SimCLR | Supervised | Scratch | Released
 METHODS: dict[str, type[Pretrain]] = {
     "clip": Clip,
     "simclr": SimCLR,
@@ -237,8 +288,8 @@ METHODS: dict[str, type[Pretrain]] = {
 
 
 def points(recipe: Pretrain) -> tuple[int | None, ...]:
-    """What fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
-    return (*(getattr(recipe, "snapshots", None) or ()), None)
+    """List what fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
+    return (*((recipe.snapshots or ()) if isinstance(recipe, Trained) else ()), None)
 
 
 class Finetune(StrictModel):

@@ -1,7 +1,7 @@
 """Where and how fast a study runs: GPUs, minutes, workers. Never part of a run's identity."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -36,6 +36,9 @@ class PretrainResources(StrictModel):
 
 
 class FinetuneResources(StrictModel):
+    compile: ClassVar[bool] = False  # offered for pre-training only
+    activation_checkpointing: ClassVar[bool] = False
+
     gpus: PositiveInt = Field(default=1, le=1)
     minutes: PositiveFloat | dict[str, PositiveFloat] = (
         20.0  # one run, with a margin; or {shots: minutes}
@@ -58,3 +61,7 @@ class Resources(StrictModel):
 
     pretrain: PretrainResources = PretrainResources()
     finetune: FinetuneResources = FinetuneResources()
+
+    def of(self, kind: Literal["pretrain", "finetune"]) -> PretrainResources | FinetuneResources:
+        """The resources of one kind of run."""
+        return self.pretrain if kind == "pretrain" else self.finetune
