@@ -19,12 +19,12 @@ from hpc_xfer.compute.images import color_jitter, crops, decode
 from hpc_xfer.compute.pretraining import targets
 from hpc_xfer.compute.shards.read_ahead import ReadAhead, ShardReader
 from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
+from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSample
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex
 from hpc_xfer.errors import DataError
 
-Batch = dict[str, Any]
 Parts = dict[str, bytes]
 _NEIGHBOURS = 100  # broken samples in a row; then the shard is, not a sample
 
