@@ -227,6 +227,12 @@ class Clip(ImageText):
     max_logit_scale: PositiveFloat = 100.0
 
 
+class SigLIP(ImageText):
+    """Image-text learning with a sigmoid per pair (Zhai et al. 2023), else as Clip."""
+
+    method: Literal["siglip"] = "siglip"
+
+
 class SimCLR(Trained):
     """Image-image contrastive learning (Chen et al. 2020), head and optimiser as in SLIP."""
 
@@ -280,6 +286,7 @@ class Released(Pretrain):
 
 METHODS: dict[str, type[Pretrain]] = {
     "clip": Clip,
+    "siglip": SigLIP,
     "simclr": SimCLR,
     "supervised": Supervised,
     "scratch": Scratch,

@@ -29,7 +29,7 @@ from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
 from tests.tars import write_tar
 
-METHODS = ("clip", "simclr", "supervised")
+METHODS = ("clip", "siglip", "simclr", "supervised")
 Sample = dict[str, bytes]
 
 
@@ -97,6 +97,7 @@ def test_each_method_gets_what_it_needs(tmp_path: Path) -> None:
     }
     assert shapes == {
         "clip": {"images": ((16, 3, 32, 32), torch.uint8), "tokens": ((16, 8), torch.long)},
+        "siglip": {"images": ((16, 3, 32, 32), torch.uint8), "tokens": ((16, 8), torch.long)},
         "simclr": {
             "images": ((16, 2, 3, 32, 32), torch.uint8),
             "colour": ((16, 2, 6), torch.float32),
