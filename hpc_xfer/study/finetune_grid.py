@@ -125,14 +125,11 @@ def _badly_tuned(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[ConfigErr
     for key, values in axes.tune.items():
         if key not in TUNABLE:
             yield ("tune", key), f"cannot be tuned; {nearest(key, TUNABLE, 'what can is')}"
-        elif len(values) < 2:
-            way = (
-                f"write `{key}: {format_value(values[0])}` instead"
-                if values
-                else "give two or more"
-            )
-            number = "one value" if values else "no value"
-            yield ("tune", key), f"has {number}, which leaves no choice; {way}"
+        elif not values:
+            yield ("tune", key), "has no value, which leaves no choice; give two or more"
+        elif len(values) == 1:
+            way = f"write `{key}: {format_value(values[0])}` instead"
+            yield ("tune", key), f"has one value, which leaves no choice; {way}"
         elif key in settings:
             yield (key,), f"is tuned in tune.{key} already; keep one of the two"
     if "lr" not in axes.tune and "lr" not in settings:

@@ -128,17 +128,12 @@ def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     """Make one row per pre-training; columns are settings that differ within a method."""
     runs = plan.of("pretrain")
     rows = [run.columns for run in runs]
-    columns = _telling(rows)
-    shared = {k: v for k, v in _agreed(rows).items() if k not in columns}
+    columns = _differing(rows)
+    shared = {k: v for k, v in _common(rows).items() if k not in columns}
     packs = {run.id: pack for pack in _packs(todo) for run in pack.runs}
-    table = _table("pre-training", _said(shared))
-    for name in [
-        "run",
-        *(c.removeprefix("pretrain_") for c in columns),
-        "GPUs",
-        "minutes",
-        "state",
-    ]:
+    table = _table("pre-training", _listed(shared))
+    settings = (name.removeprefix("pretrain_") for name in columns)
+    for name in ("run", *settings, "GPUs", "minutes", "state"):
         table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
     for run, row in zip(runs, rows, strict=True):
         pack = packs.get(run.id)
@@ -151,10 +146,10 @@ def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
 _WORDS = ("run", "method", "arch", "source", "weights", "state")
 
 
-def _telling(rows: list[dict[str, Any]]) -> list[str]:
+def _differing(rows: list[dict[str, Any]]) -> list[str]:
     """List the method and each column in which runs differ."""
-    told = [name for name in label_columns(rows) if len(_said_values(rows, name)) > 1]
-    return list(dict.fromkeys(["method", *(n for n in told if _within_a_method(rows, n))]))
+    differing = [name for name in label_columns(rows) if len(_distinct(rows, name)) > 1]
+    return list(dict.fromkeys(["method", *(n for n in differing if _within_a_method(rows, n))]))
 
 
 def _within_a_method(rows: list[dict[str, Any]], name: str) -> bool:
@@ -163,24 +158,24 @@ def _within_a_method(rows: list[dict[str, Any]], name: str) -> bool:
         return True
     methods = {row["method"] for row in rows}
     return any(
-        len(_said_values([row for row in rows if row["method"] == method], name)) > 1
+        len(_distinct([row for row in rows if row["method"] == method], name)) > 1
         for method in methods
     )
 
 
-def _agreed(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _common(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return columns that are equal in all runs that have them, if several methods have them."""
     found = {}
     for name in label_columns(rows):
         having = [row for row in rows if name in row]
         if len({row["method"] for row in having}) > 1 or len({r["method"] for r in rows}) == 1:
-            values = _said_values(having, name)
+            values = _distinct(having, name)
             if len(values) == 1:
                 found[name] = having[0][name]
     return found
 
 
-def _said_values(rows: list[dict[str, Any]], name: str) -> set[str]:
+def _distinct(rows: list[dict[str, Any]], name: str) -> set[str]:
     return {str(row[name]) for row in rows if name in row}
 
 
@@ -194,7 +189,7 @@ def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     grid = {"mode": modes, "draws": draws} | ({"tuned": tuned} if tuned else {})
     several = [key for key in differing_columns(rows) if key not in plan.tuned]
     varied = {"with several values": ", ".join(several)} if several else {}
-    table = _table("fine-tuning", _said(grid | shared_columns(rows) | varied))
+    table = _table("fine-tuning", _listed(grid | shared_columns(rows) | varied))
     for name in ("data set", "shots", "parents", "runs", "done", "packs", "minutes"):
         table.add_column(name, justify="left" if name == "data set" else "right")
     groups: dict[tuple[str, int | str], list[Run]] = {}
@@ -236,7 +231,7 @@ def _packs(plan: Plan) -> list[Pack]:
     return [pack for wave in plan.waves for pack in wave]
 
 
-def _said(shared: dict[str, Any]) -> str:
+def _listed(shared: dict[str, Any]) -> str:
     return ", ".join(f"{k.removeprefix('pretrain_')} {_cell(v)}" for k, v in shared.items())
 
 

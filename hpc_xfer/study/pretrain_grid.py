@@ -70,9 +70,8 @@ class PretrainGrid:
         wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
         if wrong:  # check the other keys too, with valid values here
             values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
-            values |= (
-                {"samples_seen": LARGEST_COUNT} if "samples_seen" in model.model_fields else {}
-            )
+            if "samples_seen" in model.model_fields:
+                values["samples_seen"] = LARGEST_COUNT
         recipe, more = validate(model, values)
         wrong += more
         for loc, sentence in wrong:
