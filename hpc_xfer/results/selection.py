@@ -35,7 +35,7 @@ class Cell:
     @property
     def seed(self) -> int | None:
         """The seed of the pre-training; None where it has none (released weights)."""
-        return getattr(self.parent.recipe, "seed", None)
+        return self.parent.spec.get("seed")
 
 
 @dataclass(frozen=True)

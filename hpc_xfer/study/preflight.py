@@ -1,6 +1,6 @@
-"""What can be known to be wrong before anything runs: sources, data sets, shots, released files.
+"""Check sources, data sets, shots and released files before anything runs.
 
-All of it is cheap: indices are read and file sizes compared, no image is decoded.
+The checks are cheap: they read indexes and compare file sizes, and decode no image.
 """
 
 import shlex
@@ -10,7 +10,7 @@ from typing import Any
 
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.node_layout import spread_over_nodes
-from hpc_xfer.config.recipes import Clip, Finetune, Released, Supervised, Trained
+from hpc_xfer.config.recipes import Finetune, Released, Trained
 from hpc_xfer.config.schema import ConfigError, nearest
 from hpc_xfer.config.shard_index import ShardIndex, index_command
 from hpc_xfer.config.site import Site
@@ -20,17 +20,20 @@ from hpc_xfer.study.study_file import Study
 
 
 def check(study: Study, site: Site, on: str = "local") -> None:
-    """`on`: where it is to run, local or slurm.
+    """Check a study against the site.
+
+    Args:
+        on: where it will run, local or slurm.
 
     Raises:
-        StudyError: one line per mistake, with file, line, key path and the way out.
+        StudyError: one line per error, with file, line, key path and the way out.
     """
-    mistakes = [*_sources(study, site), *_released(study, site), *_datasets(study, site)]
-    mistakes += _probe(study, site)
+    errors = [*_sources(study, site), *_released(study, site), *_datasets(study, site)]
+    errors += _probe(study, site)
     if on == "slurm":
-        mistakes += _nodes(study, site)
-    if mistakes:
-        raise study.document.refusal(mistakes)
+        errors += _nodes(study, site)
+    if errors:
+        raise study.document.refusal(errors)
 
 
 def _nodes(study: Study, site: Site) -> Iterator[ConfigError]:
@@ -56,7 +59,7 @@ def _sources(study: Study, site: Site) -> Iterator[ConfigError]:
 
 
 def _index(name: str, site: Site) -> ShardIndex | str:
-    """The source's index, or what is wrong with it."""
+    """Load the source's index, or say what is wrong with it."""
     if not site.sources:
         return f"no site file says where source {name!r} lies; name one with --site"
     if name not in site.sources:
@@ -70,32 +73,35 @@ def _index(name: str, site: Site) -> ShardIndex | str:
 
 def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
     if recipe.samples > index.samples:
-        yield "samples", f"asks {recipe.samples:,} of a source that has {index.samples:,}; lower it"
-    if lacks := recipe.lacks(index.fields, index.classes):
-        what = f"{recipe.source!r} has no {lacks}, which {recipe.method} needs"
+        yield (
+            "samples",
+            f"asks for {recipe.samples:,} of a source that has {index.samples:,}; lower it",
+        )
+    if missing := recipe.missing_from(index.fields, index.classes):
+        what = f"{recipe.source!r} has no {missing}, which {recipe.method} needs"
         yield "source", f"{what}; add them to its shards or name another source"
     else:
-        yield from _in_json(recipe, index)
+        yield from _json_keys(recipe, index)
     gpus, parts = study.resources.pretrain.gpus, recipe.accumulate or 1
     if recipe.batch % (gpus * parts):
         who = f"{gpus} GPUs" if parts == 1 else f"{gpus} GPUs in {parts} parts each (accumulate)"
         yield "batch", f"{recipe.batch} cannot be shared by {who}; make it a multiple"
 
 
-def _in_json(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
-    """Of what is looked up in the json of samples."""
-    if isinstance(recipe, Clip) and recipe.caption is not None:
-        keys = recipe.caption.keys
-        if keys and index.json_keys and not set(keys).intersection(index.json_keys):
-            there = ", ".join(index.json_keys)
-            yield "caption", f"the json of {recipe.source!r} has none of these keys, but {there}"
-    if not isinstance(recipe, Clip | Supervised) or recipe.label is None:
+def _json_keys(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
+    """Check the keys that the recipe reads in the json of samples."""
+    target = recipe.target
+    if target is None:
         return
-    if index.classes and index.label_key != recipe.label:
+    keys = set(target.caption_keys)
+    if keys and index.json_keys and not keys.intersection(index.json_keys):
+        there = ", ".join(index.json_keys)
+        yield "caption", f"the json of {recipe.source!r} has none of these keys, but {there}"
+    if target.label_key is not None and index.classes and index.label_key != target.label_key:
         yield (
             "label",
-            f"the classes of {recipe.source!r} are not those of {recipe.label!r}; run "
-            f"{index_command(index.folder)} with --label-key {shlex.quote(recipe.label)}",
+            f"the classes of {recipe.source!r} are not those of {target.label_key!r}; run "
+            f"{index_command(index.folder)} with --label-key {shlex.quote(target.label_key)}",
         )
 
 
@@ -117,7 +123,7 @@ def _datasets(study: Study, site: Site) -> Iterator[ConfigError]:
         for i, name in enumerate(block["datasets"]):
             if name not in cards:
                 cards[name] = card = _card(name, site)
-                if isinstance(card, str):  # told once, for all blocks
+                if isinstance(card, str):  # reported once for all blocks
                     yield (*here, "datasets", i), card
             card = cards[name]
             if not isinstance(card, str):
@@ -125,13 +131,13 @@ def _datasets(study: Study, site: Site) -> Iterator[ConfigError]:
 
 
 def _probe(study: Study, site: Site) -> Iterator[ConfigError]:
-    asked = study.resources.pretrain.probe
-    if asked is not None and isinstance(card := _card(asked.dataset, site), str):
+    probe = study.resources.pretrain.probe
+    if probe is not None and isinstance(card := _card(probe.dataset, site), str):
         yield ("resources", "pretrain", "probe", "dataset"), card
 
 
 def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
-    """The blocks of `finetune`, which is one or a list of them."""
+    """List the blocks of `finetune` with their key paths."""
     blocks = study.document.data.get("finetune", [])
     if isinstance(blocks, dict):
         return [(("finetune",), blocks)]
@@ -139,7 +145,7 @@ def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
 
 
 def _card(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
-    """What is known of a data set, or what is wrong with it."""
+    """Return the card of a data set, or say what is wrong with it."""
     folder = site.datasets.get(name)
     try:
         card = downstream_datasets.dataset_info(name, Path(folder) if folder else None)
@@ -154,10 +160,10 @@ def _card(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
 
 
 def _shots(block: dict[str, Any], card: downstream_datasets.DatasetInfo) -> Iterator[ConfigError]:
-    """As data/draws.py will hold images out of the smallest class."""
+    """Refuse more shots than the smallest class has images outside of validation."""
     fraction = block.get("val_fraction", Finetune.model_fields["val_fraction"].default)
     smallest = card.smallest_class
-    held = min(max(1, round(fraction * smallest)), smallest - 1)
+    held = downstream_datasets.held_out(smallest, fraction)
     for i, shots in enumerate(block["shots"]):
         if shots != "full" and shots > smallest - held:
             yield (

@@ -1,11 +1,11 @@
-"""How well an encoder does as it trains: k nearest neighbours on images that it never trains on.
+"""k-NN accuracy of an encoder during training, on images that it is not trained on.
 
-    probe = Probe(objective, bank, queries, world, precision)
-    probe.accuracy()      # all ranks call it, each looks at its share of the images
+    probe = KnnProbe(objective, images, towers, most, world, precision, pulse)
+    probe.accuracy()      # all ranks call it; each takes its share of the images
 
 Weighted votes of the 20 nearest by cosine, temperature 0.07 (Wu et al. 2018, section 3.4, with the
-settings of Caron et al. 2021). It changes nothing of the training: no random number is drawn, no
-statistic moved.
+settings of Caron et al. 2021). It does not affect the training: it draws no random number and
+changes no statistic.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from hpc_xfer.compute.distributed.process_group import World
@@ -21,6 +21,7 @@ from hpc_xfer.compute.downstream.datasets import ImageSet
 from hpc_xfer.compute.downstream.eval_images import EvalImages
 from hpc_xfer.compute.downstream.splits import Indices, hold_out
 from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.pretraining.objectives import PretrainObjective
 from hpc_xfer.compute.training.step import autocast
 from hpc_xfer.store.heartbeat import Liveness
 
@@ -32,7 +33,7 @@ _SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class ProbeImages:
-    """Some images of a data set, of which this rank has every `ranks`-th."""
+    """Some images of a data set; each rank takes every `ranks`-th."""
 
     views: EvalImages
     chosen: Indices  # of all ranks
@@ -42,11 +43,11 @@ class ProbeImages:
 
 
 class KnnProbe:
-    """The accuracy on validation images by neighbours among training images; never test images."""
+    """Classifies validation images by neighbours among training images; never test images."""
 
     def __init__(
         self,
-        objective: nn.Module,
+        objective: PretrainObjective,
         images: ImageSet,
         towers: Towers,
         most: int,
@@ -56,9 +57,9 @@ class KnnProbe:
     ) -> None:
         """
         Args:
-            objective: with `normalise` and the `visual` of `towers`.
+            objective: with the visual tower of `towers`.
             images: the training images of a data set.
-            most: training images to compare with; a quarter as many are asked about.
+            most: training images to compare with; a quarter as many are classified.
         """
         self.objective, self.world, self.precision, self.pulse = objective, world, precision, pulse
         self.labels, self.dim = torch.from_numpy(images.labels), towers.dim
@@ -69,7 +70,7 @@ class KnnProbe:
 
     @torch.no_grad()
     def accuracy(self) -> float:
-        """The share of queries whose neighbours vote right; the same on all ranks."""
+        """Share of queries that are classified correctly; the same on all ranks."""
         training = self.objective.training
         self.objective.eval()
         bank, known = self._gathered(self.bank)
@@ -80,7 +81,7 @@ class KnnProbe:
         return float(np.mean(self.world.gather(right.tolist())))
 
     def _gathered(self, images: ProbeImages) -> tuple[Tensor, Tensor]:
-        """Features and labels of all ranks' shares."""
+        """Gather features and labels of all ranks' shares."""
         features = self.world.gather([self._features(images)])
         labels = self.world.gather([self._labels(images)])
         return torch.cat(features), torch.cat(labels)
@@ -89,7 +90,7 @@ class KnnProbe:
         return self.labels[images.share(self.world)]
 
     def _features(self, images: ProbeImages) -> Tensor:
-        """Of this rank's share: (n, dim) of unit length, on the CPU."""
+        """Compute unit features of this rank's share: (n, dim), on the CPU."""
         parts = [F.normalize(part.float(), dim=-1).cpu() for part in self._raw(images)]
         return torch.cat(parts) if parts else torch.zeros(0, self.dim)  # more ranks than images
 
@@ -98,11 +99,11 @@ class KnnProbe:
         share = images.share(self.world)
         for batch in self.pulse.with_liveness(images.views.batches(share)) if len(share) else ():
             with autocast(device, self.precision):
-                yield objective.visual(objective.normalise(batch.to(device)))  # type: ignore[operator]  # modules
+                yield objective.visual(objective.normalise(batch.to(device)))
 
 
 def vote(queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
-    """The class of each query.
+    """Predict the class of each query.
 
     Args:
         queries, bank: unit features (n, dim) and (m, dim).
@@ -115,5 +116,5 @@ def vote(queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
 
 
 def _some(chosen: Indices, most: int) -> Indices:
-    """Drawn once and for all, so that curves of all pre-trainings compare."""
+    """Draw at most `most` images, the same for all pre-trainings, so that their curves compare."""
     return np.random.default_rng((_SEED, 12)).permutation(chosen)[:most]

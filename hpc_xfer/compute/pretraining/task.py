@@ -1,4 +1,4 @@
-"""One pre-training, read from top to bottom: data, model, loop, product, record."""
+"""Execute one pre-training: data, model, training loop, encoder, record."""
 
 import hashlib
 import json
@@ -7,21 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from hpc_xfer.compute import run_record
-from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.models import encoders, flops, pretrained_weights, safetensors_export
-from hpc_xfer.compute.models.encoders import Towers, seeded
+from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.compute.pretraining import snapshots
 from hpc_xfer.compute.pretraining.batches import TrainBatches
 from hpc_xfer.compute.pretraining.knn_probe import KnnProbe
-from hpc_xfer.compute.pretraining.objectives import (
-    ClipObjective,
-    SimCLRObjective,
-    SupervisedObjective,
-)
+from hpc_xfer.compute.pretraining.objectives import PretrainObjective, make_objective
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
 from hpc_xfer.compute.training.checkpoint import Checkpoints
@@ -29,16 +22,7 @@ from hpc_xfer.compute.training.loop import Hook, TrainResult, train
 from hpc_xfer.compute.training.optimizer import adamw, warmup
 from hpc_xfer.compute.training.step import Schedule
 from hpc_xfer.config import architectures, downstream_datasets
-from hpc_xfer.config.recipes import (
-    Clip,
-    Finetune,
-    Pretrain,
-    Released,
-    Scratch,
-    SimCLR,
-    Supervised,
-    Trained,
-)
+from hpc_xfer.config.recipes import Finetune, Pretrain, Released, Scratch, Trained
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import AgreedDataError, DataError
@@ -47,10 +31,10 @@ from hpc_xfer.system import provenance
 
 
 def pretrain(context: RunContext) -> None:
-    """Leave encoder.pt, encoder.safetensors, the snapshots that are asked for, and record.json.
+    """Write encoder.pt, encoder.safetensors, the recipe's snapshots, and record.json.
 
     Raises:
-        XferError: see training/loop.py; nothing that looks finished is left behind.
+        XferError: see training/loop.py; no file is left that looks finished.
     """
     started, begun = provenance.now(), time.monotonic()
     recipe = context.run.recipe
@@ -61,7 +45,7 @@ def pretrain(context: RunContext) -> None:
         index = _source(context, recipe)
         order = _order(recipe, index)
         data = _fingerprints(index, order)
-        towers = encoders.build(recipe.arch, recipe.seed, with_text=isinstance(recipe, Clip))
+        towers = encoders.build(recipe.arch, recipe.seed, with_text=recipe.uses_text)
         outcome = _train(context, recipe, index, order, towers)
     else:
         towers = _untrained(context, recipe)
@@ -81,17 +65,6 @@ def pretrain(context: RunContext) -> None:
     Checkpoints(context.dir, context.claim).discard()
 
 
-def objective_of(recipe: Trained, towers: Towers, classes: int, world: World) -> nn.Module:
-    """The loss module of a method; heads start from the recipe's seed."""
-    with seeded(recipe.seed + 1):
-        if isinstance(recipe, Clip):
-            return ClipObjective(towers, recipe, world)
-        if isinstance(recipe, SimCLR):
-            return SimCLRObjective(towers, recipe, world)
-        assert isinstance(recipe, Supervised)
-        return SupervisedObjective(towers, recipe, classes)
-
-
 def _order(recipe: Trained, index: ShardIndex) -> SampleOrder:
     try:
         subset = Subset.of([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
@@ -101,7 +74,7 @@ def _order(recipe: Trained, index: ShardIndex) -> SampleOrder:
 
 
 def _fingerprints(index: ShardIndex, order: SampleOrder) -> dict[str, Any]:
-    """What was read: the whole source, and which samples of it."""
+    """Fingerprint what was read: the whole source, and the chosen samples."""
     subset = order.subset
     names = [index.entries[shard].sha256 for shard in subset.shards]
     members = json.dumps([names, subset.counts, subset.seed], separators=(",", ":"))
@@ -129,17 +102,17 @@ def _train(
         size=architectures.image_size(recipe.arch),
         rank=world.rank,
         ranks=world.size,
-        tokenise=encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None,
+        tokenise=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
     )
     steps = recipe.steps_of(recipe.samples_seen)
     habits = replace(context.habits, flops_per_sample=flops.per_sample(recipe, towers))
-    objective = objective_of(recipe, towers, len(index.classes or ()), world)
-    # The checkpoint holds what the optimiser updates, so both are made before it is read.
+    objective = make_objective(recipe, towers, len(index.classes or ()), world)
+    # Both must exist before a checkpoint is read into them.
     objective = objective.to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
 
     def save(path: Path) -> None:
-        _take_heads(towers, objective, index)
+        objective.write_heads(towers, index.classes)
         encoders.save(path, recipe.arch, towers)
 
     outcome = train(
@@ -162,42 +135,44 @@ def _train(
         Checkpoints(context.dir, context.claim),
         world,
         context.stop,
-        _together(
+        _merged(
             snapshots.hooks(context.dir, recipe, context.claim, save),
             _probes(context, recipe, objective, towers),
         ),
     )
-    _take_heads(towers, objective, index)
+    objective.write_heads(towers, index.classes)
     return outcome
 
 
 def _probes(
-    context: RunContext, recipe: Trained, objective: nn.Module, towers: Towers
+    context: RunContext, recipe: Trained, objective: PretrainObjective, towers: Towers
 ) -> dict[int, Hook]:
-    """k-NN accuracy at the steps that the resources ask for."""
+    """Map steps to k-NN probes, as the resources ask."""
     assert isinstance(context.resources, PretrainResources)
-    asked = context.resources.probe
-    if asked is None:
+    settings = context.resources.probe
+    if settings is None:
         return {}
-    place = context.site.datasets.get(asked.dataset)
+    place = context.site.datasets.get(settings.dataset)
     folder = Path(place) if place else None
     images = datasets.training_images(
-        downstream_datasets.dataset_info(asked.dataset, folder), folder
+        downstream_datasets.dataset_info(settings.dataset, folder), folder
     )
     check = context.claim.check if context.claim else None
     pulse = Liveness(context.dir if context.world.is_rank_zero else None, check)
     probe = KnnProbe(
-        objective, images, towers, asked.images, context.world, recipe.precision, pulse
+        objective, images, towers, settings.images, context.world, recipe.precision, pulse
     )
 
-    def look() -> dict[str, float]:
-        return {f"knn_top1_{asked.dataset}": probe.accuracy()}
+    def measure() -> dict[str, float]:
+        return {f"knn_top1_{settings.dataset}": probe.accuracy()}
 
     steps = recipe.steps_of(recipe.samples_seen)
-    return {max(1, round(steps * i / asked.times)): look for i in range(1, asked.times + 1)}
+    return {
+        max(1, round(steps * i / settings.times)): measure for i in range(1, settings.times + 1)
+    }
 
 
-def _together(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
+def _merged(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
     at: dict[int, list[Hook]] = {}
     for hooks in all_hooks:
         for step, hook in hooks.items():
@@ -205,19 +180,11 @@ def _together(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
     return at
 
 
-def _take_heads(towers: Towers, objective: nn.Module, index: ShardIndex) -> None:
-    """What a method trained beside the towers and a product has too."""
-    if isinstance(objective, ClipObjective):
-        towers.logit_scale = objective.logit_scale.detach().clamp(0, objective.limit).cpu()
-    if isinstance(objective, SupervisedObjective):
-        towers.classes, towers.head = index.classes, objective.head
-
-
 def _source(context: RunContext, recipe: Trained) -> ShardIndex:
-    """The same on all ranks, or an error on all of them: a node may see other files."""
+    """Load the index; raise on all ranks if one fails or sees another index."""
     index, failure = None, None
     try:
-        index = _seen(context, recipe)
+        index = _load_index(context, recipe)
     except DataError as error:
         failure = error
     failures = context.world.gather([] if failure is None else [str(failure)])
@@ -232,13 +199,13 @@ def _source(context: RunContext, recipe: Trained) -> ShardIndex:
     return index
 
 
-def _seen(context: RunContext, recipe: Trained) -> ShardIndex:
+def _load_index(context: RunContext, recipe: Trained) -> ShardIndex:
     folder = context.site.sources.get(recipe.source)
     if folder is None:
         raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")
     index = ShardIndex.load(Path(folder))
-    if lacks := recipe.lacks(index.fields, index.classes):
-        raise DataError(f"{folder}: has no {lacks}, which {recipe.method} needs; name another")
+    if missing := recipe.missing_from(index.fields, index.classes):
+        raise DataError(f"{folder}: has no {missing}, which {recipe.method} needs; name another")
     return index
 
 
@@ -251,7 +218,7 @@ def _untrained(context: RunContext, recipe: Pretrain) -> Towers:
 
 
 def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str, Any]:
-    """An untrained product has no loss and no speed."""
+    """Collect the metrics of the record; an untrained encoder has no loss and no speed."""
     weights = sum(p.numel() for p in towers.visual.parameters())
     if not isinstance(recipe, Trained):
         return {"samples_seen": 0, "skipped_samples": 0, "visual_parameters": weights}
@@ -271,7 +238,7 @@ def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str
 
 
 def _snapshots_seen(recipe: Trained) -> dict[str, Any]:
-    """How many samples each snapshot has really seen: those of whole steps."""
+    """Count the samples that each snapshot has really seen: those of whole steps."""
     if not recipe.snapshots:
         return {}
     return {"snapshots": {str(n): recipe.steps_of(n) * recipe.batch for n in recipe.snapshots}}
