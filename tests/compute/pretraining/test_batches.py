@@ -208,7 +208,7 @@ def reading(tmp_path: Path, recipe: Trained, classes: list[str] | None) -> list[
     data = TrainBatches(index, order, recipe, 32, tokenise=tokenise)
     epoch = [data[step] for step in range(2)]
     levels = [int(level) for batch in epoch for level in batch["images"][:, 0, 16, 16]]
-    told = captions or [int(label) for batch in epoch for label in batch["labels"]]
+    told: list[Any] = captions or [int(label) for batch in epoch for label in batch["labels"]]
     assert all(batch["broken"] == [] for batch in epoch)
     return list(zip(levels, told, strict=True))
 

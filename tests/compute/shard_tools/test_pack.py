@@ -9,7 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -348,7 +348,7 @@ def test_sixteen_bits_become_eight_and_not_white() -> None:
 # Tables.
 
 
-def write_csv(path: Path, rows: list[list[object]]) -> Path:
+def write_csv(path: Path, rows: Sequence[Sequence[object]]) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",").writerows(rows)
     return path
