@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import table
-from benchmarks.table import Row
+from benchmarks.harness import table
+from benchmarks.harness.table import Row
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.pretraining.task import objective_of
@@ -62,7 +62,7 @@ class _Steps:
         self.stepper, self.batch, self.number = stepper, batch, 0
 
     def seconds(self, steps: int, first: Callable[[], None] | None = None) -> float:
-        """Of so many steps, after `first`."""
+        """Run `first`, then so many steps; return the seconds of both."""
         begun = time.perf_counter()
         if first is not None:
             first()

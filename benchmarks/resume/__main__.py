@@ -24,17 +24,17 @@ from typing import Any
 
 import torch
 
-from benchmarks import jpegs, peers, table
-from benchmarks.sides import Side, in_turn
-from benchmarks.step_ours import prepared
-from benchmarks.table import Row
+from benchmarks.harness import peers, photo_shards, table
+from benchmarks.harness.interleave import Side, in_turn
+from benchmarks.harness.table import Row
+from benchmarks.step.ours import prepared
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parent.parent.parent
 _SIZE = 224
 _BATCH = 64
-_MODEL = str(Path(__file__).parent / "archs" / "tiny-ViT.json")
+_MODEL = str(_ROOT / "benchmarks/step/archs/tiny-ViT.json")
 _SMALL_BATCH, _STEPS, _EPOCHS = 16, 96, 3  # of the trainings that are killed
 _KILLED_AT = 48  # the middle of the second epoch
 _SAVED = 0.5  # seconds between our checkpoints, of an epoch that takes several
@@ -49,13 +49,13 @@ def rows(args: Namespace) -> Iterator[Row]:
 
 
 def _next_batch(rounds: int) -> Iterator[Row]:
-    folder = jpegs.shards("many")
+    folder = photo_shards.shards("many")
     samples = ShardIndex.load(folder).samples
     asked = {"folder": str(folder), "size": _SIZE, "batch": _BATCH}
     asked["step"] = samples // 2 // _BATCH
     with (
-        Side(sys.executable, "benchmarks.loader_ours") as ours,
-        Side(peers.python(), "benchmarks.loader_peers") as peer,
+        Side(sys.executable, "benchmarks.loader.ours") as ours,
+        Side(peers.python(), "benchmarks.loader.peers") as peer,
     ):
         mine, theirs, passing = in_turn(
             rounds,
@@ -71,13 +71,13 @@ def _next_batch(rounds: int) -> Iterator[Row]:
 
 def _killed(root: Path) -> Iterator[Row]:
     request = {
-        "folder": str(jpegs.shards("small")),
+        "folder": str(photo_shards.shards("small")),
         "model": _MODEL,
         "batch": _SMALL_BATCH,
         "steps": _STEPS,
     }
-    ours = ["-m", "benchmarks.resume_ours"], {**request, "seconds": _SAVED}
-    peer = ["-m", "benchmarks.resume_peer"], {**request, "epochs": _EPOCHS}
+    ours = ["-m", "benchmarks.resume.ours"], {**request, "seconds": _SAVED}
+    peer = ["-m", "benchmarks.resume.peer"], {**request, "epochs": _EPOCHS}
     again = _again([sys.executable, *ours[0]], ours[1], root / "ours", killed=True)
     theirs = _again([str(peers.python()), *peer[0]], peer[1], root / "peer", killed=True)
     yield Row(

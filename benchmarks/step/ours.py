@@ -1,12 +1,12 @@
-"""Ours for benchmarks/step.py: one CLIP pre-training through the worker that launchers start."""
+"""Ours for `step`: one CLIP pre-training through the worker that launchers start."""
 
 import json
 import tempfile
 from pathlib import Path
 
-from benchmarks import clock, sides
+from benchmarks.harness import clock, interleave
 from hpc_xfer import worker
-from hpc_xfer.config.recipes import Arch, Architecture, Clip
+from hpc_xfer.config.recipes import Arch, Architecture, Clip, Precision
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.store.paths import RunDir
@@ -14,7 +14,10 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 
-_PRECISIONS = {"fp32": "fp32", "amp_bf16": "bf16"}  # open_clip's names and ours
+_PRECISIONS: dict[str, Precision] = {
+    "fp32": "fp32",
+    "amp_bf16": "bf16",
+}  # their names -> ours
 
 
 def train(
@@ -61,4 +64,4 @@ def _arch(model: str) -> Arch:
 
 
 if __name__ == "__main__":
-    sides.serve({"train": train})
+    interleave.serve({"train": train})

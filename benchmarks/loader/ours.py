@@ -1,4 +1,4 @@
-"""Ours for benchmarks/loader.py: batches of the pre-training loader, one worker process."""
+"""Ours for `loader`: batches of the pre-training loader, one worker process."""
 
 import contextlib
 import time
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import sides
+from benchmarks.harness import interleave
 from hpc_xfer.compute.images import color_jitter
 from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.pretraining.batches import TrainBatches
@@ -44,7 +44,7 @@ def load(
 
 def loading(method: str, folder: str, size: int, batch: int, seconds: float) -> float:
     with contextlib.closing(load(method, folder, size, batch)) as batches:
-        return sides.rate(_sound(batches), batch, seconds)
+        return interleave.rate(_sound(batches), batch, seconds)
 
 
 def restart(folder: str, size: int, batch: int, step: int) -> float:
@@ -67,7 +67,7 @@ def colour(size: int, batch: int, seconds: float) -> float:
         for _ in range(2 * batch)
     ]
     images, numbers = views.to(device), torch.from_numpy(np.stack(rows)).to(device)
-    return sides.rate(_passes(images, numbers), batch, seconds)
+    return interleave.rate(_passes(images, numbers), batch, seconds)
 
 
 def _passes(images: torch.Tensor, numbers: torch.Tensor) -> Generator[None, None, None]:
@@ -88,4 +88,4 @@ def _sound(
 
 
 if __name__ == "__main__":
-    sides.serve({"loading": loading, "restart": restart, "colour": colour})
+    interleave.serve({"loading": loading, "restart": restart, "colour": colour})

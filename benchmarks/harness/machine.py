@@ -1,4 +1,4 @@
-"""The machine, in one line, beside every measured number."""
+"""Describe this machine in one line; it stands beside every measured number."""
 
 import os
 import platform

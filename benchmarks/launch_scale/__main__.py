@@ -17,15 +17,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import table
-from benchmarks.table import Row
+from benchmarks.harness import table
+from benchmarks.harness.table import Row
 from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
 from tests.cluster import Cluster
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parent.parent.parent
 _GRID = """\
 name: scale
 pretrain:

@@ -1,6 +1,6 @@
-"""One row per claim, one table for all: ours, what it is compared with, the limit, the ratio.
+"""Print one row per claim: ours, the peer it is compared with, the limit, the ratio, the target.
 
-Every benchmark is a module whose `--json` prints its rows as a list; `python -m benchmarks` runs
+Every benchmark is a folder whose `--json` prints its rows as a list; `python -m benchmarks` runs
 them all and puts the rows together.
 """
 
@@ -13,20 +13,20 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import machine
+from benchmarks.harness import machine
 from hpc_xfer.system import terminal
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured; absent is None. Either `least` or `most` is the target, or neither."""
+    """One measurement; None is absent. Either `least` or `most` is the target, or neither."""
 
     what: str
     unit: str  # of ours, peer and limit: "images/s", "s", "%"
     ours: float | None = None
     peer: float | None = None
     peer_is: str = ""  # "open_clip"
-    limit: float | None = None  # what cannot be beaten, measured too
+    limit: float | None = None  # a bound that nobody can beat, measured too
     limit_is: str = ""  # "decoding alone, simplejpeg"
     less_is_better: bool = False
     least: float | None = None  # of the ratio
@@ -41,7 +41,7 @@ class Row:
 
     @property
     def held(self) -> bool | None:
-        """Whether the target is; None where there is none."""
+        """True if the target is met; None where there is none."""
         if self.least is not None and self.ratio is not None:
             return self.ratio >= self.least
         return None if self.most is None or self.ours is None else self.ours <= self.most

@@ -1,9 +1,9 @@
-"""What ours is compared with lives in an environment of its own, .venv-peers, made once.
+"""Make .venv-peers once: the environment of the packages that ours is compared with.
 
-    python -m benchmarks.peers        # make it, say which versions are in it
+    python -m benchmarks.harness.peers        # make it, say which versions are in it
 
 Its packages are those of peers.txt; torch, torchvision, open_clip and what decodes images are
-our very own files, reached through a .pth file: the same versions, and no second copy of 5 GB. Ours
+our own files, reached through a .pth file: the same versions, and no second copy of 5 GB. Ours
 needs none of it.
 """
 
@@ -17,16 +17,16 @@ from pathlib import Path
 
 _HERE = Path(__file__).parent
 _WANTED = _HERE / "peers.txt"
-_FOLDER = _HERE.parent / ".venv-peers"
+_FOLDER = _HERE.parent.parent / ".venv-peers"
 # Equal on both sides, or the comparison would be of these.
 _SHARED = ("torch", "torchvision", "open_clip_torch", "pillow", "simplejpeg", "numpy")
 
 
 def python() -> Path:
-    """The peers' interpreter; the environment is made where it is absent or out of date.
+    """Return the peers' interpreter; make the environment if it is absent or out of date.
 
     Raises:
-        RuntimeError: pip could not install; its last words.
+        RuntimeError: pip could not install; the message holds its last output.
     """
     interpreter, mark = _FOLDER / "bin/python", _FOLDER / ".installed"
     if not mark.is_file() or mark.read_text() != _contents():
@@ -49,8 +49,9 @@ def _share(interpreter: Path) -> None:
 def _install(interpreter: Path) -> None:
     pins = _FOLDER / "constraints.txt"
     pins.write_text(_pins())
-    command = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*command, "-r", _WANTED, "-c", pins], capture_output=True, text=True)
+    command = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["-r", str(_WANTED), "-c", str(pins)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:  # else it only warns that hpc_xfer asks for another webdataset
         raise RuntimeError(f"{_FOLDER}: pip failed: {done.stderr[-2000:]}")
 
@@ -65,7 +66,7 @@ def _contents() -> str:
 
 def main() -> None:
     argparse.ArgumentParser(
-        prog="python -m benchmarks.peers", description="Make .venv-peers."
+        prog="python -m benchmarks.harness.peers", description="Make .venv-peers."
     ).parse_args()
     names = [*_SHARED, "webdataset", "lightly"]
     ask = f"from importlib.metadata import version\nfor n in {names}: print(n, version(n))"

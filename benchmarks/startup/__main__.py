@@ -11,8 +11,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from benchmarks import table
-from benchmarks.table import Row
+from benchmarks.harness import table
+from benchmarks.harness.table import Row
 from hpc_xfer.__main__ import COMMANDS
 
 _TIMES = 10
@@ -28,7 +28,9 @@ def seconds(*arguments: str) -> float:
 
 
 def rows() -> Iterator[Row]:
-    lines = {name: ("-m", f"hpc_xfer.{name}", "--help") for name in COMMANDS}
+    lines: dict[str, tuple[str, ...]] = {
+        name: ("-m", f"hpc_xfer.{name}", "--help") for name in COMMANDS
+    }
     lines |= {_NOTHING: ("-c", "pass"), _TORCH: ("-c", _TORCH)}
     taken: dict[str, list[float]] = {name: [] for name in lines}
     for _ in range(_TIMES):

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import table
-from benchmarks.table import Row
+from benchmarks.harness import table
+from benchmarks.harness.table import Row
 from hpc_xfer.system.machine import cores
 
 _IMAGES = 10_000
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parent.parent.parent
 
 
 def photos(folder: Path) -> Path:

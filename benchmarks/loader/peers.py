@@ -1,4 +1,4 @@
-"""Peers for benchmarks/loader.py, in their own environment: open_clip, lightly, bare decoders."""
+"""The peers for `loader`, in their own environment: open_clip, lightly, bare decoders."""
 
 import itertools
 import time
@@ -20,14 +20,14 @@ from torchvision import transforms
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
-from benchmarks import jpegs, sides
+from benchmarks.harness import interleave, photo_shards
 
 _ENDLESS = 1 << 30  # batches
 _CROPS = transforms.RandomResizedCrop, v2.RandomResizedCrop  # lightly takes what there is
 
 
 def clip(folder: str, size: int, batch: int, seconds: float) -> float:
-    return sides.rate(_clip_batches(folder, size, batch), batch, seconds)
+    return interleave.rate(_clip_batches(folder, size, batch), batch, seconds)
 
 
 def clip_restart(folder: str, size: int, batch: int, step: int) -> float:
@@ -41,7 +41,7 @@ def passing_restart(folder: str, size: int, batch: int, step: int) -> float:
     """As `clip_restart`, but what comes before is read from the tars and not decoded."""
     begun = time.perf_counter()
     transform, tokenise = _clip_transforms(size)
-    stages = wds.SimpleShardList(sides.urls(folder)), wds.tarfile_to_samples()
+    stages = wds.SimpleShardList(interleave.urls(folder)), wds.tarfile_to_samples()
     samples = itertools.islice(wds.DataPipeline(*stages), step * batch, (step + 1) * batch)
     for sample in list(samples):
         transform(Image.open(BytesIO(sample["jpg"])))
@@ -53,7 +53,7 @@ def _clip_batches(folder: str, size: int, batch: int) -> Iterator[Any]:
     """open_clip's own pipeline, transform and tokenizer, as its trainer calls them."""
     transform, tokenise = _clip_transforms(size)
     args = Namespace(
-        train_data=sides.urls(folder),
+        train_data=interleave.urls(folder),
         train_data_upsampling_factors=None,
         train_num_samples=_ENDLESS * batch,
         dataset_resampled=False,
@@ -79,7 +79,7 @@ def simclr(folder: str, size: int, batch: int, seconds: float, bicubic: bool) ->
             assert isinstance(crop, _CROPS)
             crop.interpolation = transforms.InterpolationMode.BICUBIC
     dataset = wds.DataPipeline(
-        wds.SimpleShardList(sides.urls(folder)),
+        wds.SimpleShardList(interleave.urls(folder)),
         wds.split_by_worker,
         wds.tarfile_to_samples(),
         wds.shuffle(5000, initial=1000),
@@ -88,14 +88,14 @@ def simclr(folder: str, size: int, batch: int, seconds: float, bicubic: bool) ->
         wds.batched(batch, partial=False),
     ).with_epoch(_ENDLESS)
     loader = wds.WebLoader(dataset, batch_size=None, shuffle=False, num_workers=1)
-    return sides.rate(iter(loader), batch, seconds)
+    return interleave.rate(iter(loader), batch, seconds)
 
 
 def decoding(folder: str, decoder: str, seconds: float) -> float:
     """Images/s of one thread that does nothing else."""
     torch.set_num_threads(1)
-    decode, images = _DECODERS[decoder], itertools.cycle(jpegs.encoded(Path(folder)))
-    return sides.rate((decode(data) for data in images), 1, seconds)
+    decode, images = _DECODERS[decoder], itertools.cycle(photo_shards.encoded(Path(folder)))
+    return interleave.rate((decode(data) for data in images), 1, seconds)
 
 
 def _torchvision(data: bytes) -> torch.Tensor:
@@ -132,4 +132,4 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
 
 if __name__ == "__main__":
     restarts = {"clip restart": clip_restart, "passing restart": passing_restart}
-    sides.serve({"clip": clip, "simclr": simclr, "decoding": decoding, **restarts})
+    interleave.serve({"clip": clip, "simclr": simclr, "decoding": decoding, **restarts})

@@ -1,8 +1,8 @@
 """Shards of photo-like JPEGs with captions, made on this machine, always the same.
 
-python -m benchmarks.jpegs small      # 256-384 px, 20-40 kB each
-python -m benchmarks.jpegs many       # eight times as many of them
-python -m benchmarks.jpegs large      # 1024 px, noisy, 300-500 kB each
+python -m benchmarks.harness.photo_shards small      # 256-384 px, 20-40 kB each
+python -m benchmarks.harness.photo_shards many       # eight times as many of them
+python -m benchmarks.harness.photo_shards large      # 1024 px, noisy, 300-500 kB each
 
 They are kept in the folder for temporary files and made once. What costs a decoder time is how
 many coefficients are not zero, so bytes per pixel are those of photos: 1/f spectra (Field 1987),
@@ -26,7 +26,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parent.parent.parent
 _SHARDS = 4
 _QUALITY = 85
 _CLASSES = 10
@@ -132,7 +132,8 @@ def _make(kind: Kind, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.jpegs", description="Make the shards and say what they hold."
+        prog="python -m benchmarks.harness.photo_shards",
+        description="Make the shards and say what they hold.",
     )
     parser.add_argument("kind", choices=KINDS)
     kind = parser.parse_args().kind

@@ -1,4 +1,4 @@
-"""The peer of benchmarks/step.py: open_clip's own trainer, called as from its command line."""
+"""The peer for `step`: open_clip's own trainer, called as from its command line."""
 
 import tempfile
 from pathlib import Path
@@ -7,7 +7,7 @@ import open_clip
 import torch
 from open_clip_train.main import main
 
-from benchmarks import clock, sides
+from benchmarks.harness import clock, interleave
 
 
 def train(
@@ -19,7 +19,7 @@ def train(
     with tempfile.TemporaryDirectory() as logs:
         call = [
             f"--model={Path(model).stem}",
-            f"--train-data={sides.urls(folder)}",
+            f"--train-data={interleave.urls(folder)}",
             "--dataset-type=webdataset",
             f"--train-num-samples={batch * steps}",
             f"--batch-size={batch}",
@@ -42,4 +42,4 @@ def train(
 
 
 if __name__ == "__main__":
-    sides.serve({"train": train})
+    interleave.serve({"train": train})

@@ -1,4 +1,4 @@
-"""Two programs measured in turn: ours, peer, ours, peer. What the machine does besides hits both.
+"""Measure two programs in turn: ours, peer, ours, peer. Other load on the machine hits both.
 
 Each side is a process of its own that answers requests on its standard input, one at a time; while
 one measures, the other waits.
@@ -18,7 +18,7 @@ from statistics import median
 from types import TracebackType
 from typing import Any
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parent.parent.parent
 _WARM = 3  # batches before the clock: processes start, buffers fill
 
 
@@ -39,10 +39,10 @@ class Side:
         )
 
     def ask(self, **request: Any) -> Any:
-        """What it measured, a number or several by name.
+        """Return the measurement: a number, or several by name.
 
         Raises:
-            RuntimeError: it died; its last words.
+            RuntimeError: the process died; the message holds its last output.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
@@ -70,7 +70,7 @@ class Side:
 
 def serve(measures: Mapping[str, Callable[..., object]]) -> None:
     """Answer requests {"measure": name, ...} until standard input ends."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    answers, sys.stdout = sys.stdout, sys.stderr  # libraries print to sys.stdout, too
     for line in sys.stdin:
         request = json.loads(line)
         answer = measures[request.pop("measure")](**request)
@@ -93,7 +93,7 @@ def urls(folder: str) -> str:
 
 
 def in_turn(rounds: int, *measures: Callable[[], float]) -> list[float]:
-    """The median of each over the rounds."""
+    """Return the median of each measure over the rounds."""
     taken = [[measure() for measure in measures] for _ in range(rounds)]
     return [median(values) for values in zip(*taken, strict=True)]
 

@@ -1,14 +1,14 @@
-"""Ours for benchmarks/resume.py: a pre-training that can be killed and goes on when called again.
+"""Ours for `resume`: a pre-training that can be killed and goes on when it is called again.
 
-python -m benchmarks.resume_ours FILE REQUEST    # each step puts a byte into FILE
+python -m benchmarks.resume.ours FILE REQUEST    # each step puts a byte into FILE
 """
 
 import json
 import sys
 from pathlib import Path
 
-from benchmarks import clock
-from benchmarks.step_ours import prepared
+from benchmarks.harness import clock
+from benchmarks.step.ours import prepared
 from hpc_xfer import worker
 from hpc_xfer.config.resources import PretrainResources
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks import table
-from benchmarks.table import Row, progress
+from benchmarks.harness import table
+from benchmarks.harness.table import Row, progress
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.models import encoders
@@ -31,7 +31,7 @@ from hpc_xfer.compute.training.step import Schedule
 from hpc_xfer.config.recipes import Arch, Architecture, Clip
 from hpc_xfer.store.paths import RunDir
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 class InMemory:

@@ -14,9 +14,9 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import jpegs, peers, table
-from benchmarks.sides import Side, in_turn
-from benchmarks.table import Row
+from benchmarks.harness import peers, photo_shards, table
+from benchmarks.harness.interleave import Side, in_turn
+from benchmarks.harness.table import Row
 from hpc_xfer.system.machine import cores
 
 _TINY = sorted(str(path) for path in (Path(__file__).parent / "archs").glob("*.json"))
@@ -24,10 +24,14 @@ _TINY = sorted(str(path) for path in (Path(__file__).parent / "archs").glob("*.j
 
 def rows(args: Namespace) -> Iterator[Row]:
     asked = {name: getattr(args, name) for name in ("batch", "steps", "precision", "workers")}
-    asked |= {"folder": str(jpegs.shards("small")), "threads": args.threads, "measure": "train"}
+    asked |= {
+        "folder": str(photo_shards.shards("small")),
+        "threads": args.threads,
+        "measure": "train",
+    }
     with (
-        Side(sys.executable, "benchmarks.step_ours") as ours,
-        Side(peers.python(), "benchmarks.step_peer") as peer,
+        Side(sys.executable, "benchmarks.step.ours") as ours,
+        Side(peers.python(), "benchmarks.step.peer") as peer,
     ):
         for model in args.models:
             table.progress(f"step: {Path(model).stem}")

@@ -11,10 +11,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from benchmarks import jpegs, peers, table
-from benchmarks.sides import Side, in_turn
-from benchmarks.table import Row
+from benchmarks.harness import peers, photo_shards, table
+from benchmarks.harness.interleave import Side, in_turn
+from benchmarks.harness.table import Row
 
 _SIZE = 224
 _UNIT = "images/s"
@@ -38,10 +39,14 @@ class Loading:
     args: Namespace
 
     def rows(self, kind: str) -> Iterator[Row]:
-        folder, source = str(jpegs.shards(kind)), _SOURCES[kind]
+        folder, source = str(photo_shards.shards(kind)), _SOURCES[kind]
         limits = dict(self._limits(kind, folder))
         limit_is = max(limits, key=lambda name: limits[name])
-        bound = {"unit": _UNIT, "limit": limits[limit_is], "limit_is": f"decoding, {limit_is}"}
+        bound: dict[str, Any] = {
+            "unit": _UNIT,
+            "limit": limits[limit_is],
+            "limit_is": f"decoding, {limit_is}",
+        }
         asked = {"folder": folder, "size": _SIZE, **self._common}
 
         ours, peer = self._in_turn(
@@ -98,9 +103,9 @@ class Loading:
 def rows(args: Namespace) -> Iterator[Row]:
     python = peers.python()
     with (
-        Side(sys.executable, "benchmarks.loader_ours") as ours,
-        Side(python, "benchmarks.loader_peers") as open_clip,
-        Side(python, "benchmarks.loader_peers") as lightly,
+        Side(sys.executable, "benchmarks.loader.ours") as ours,
+        Side(python, "benchmarks.loader.peers") as open_clip,
+        Side(python, "benchmarks.loader.peers") as lightly,
     ):
         loading = Loading(ours, open_clip, lightly, args)
         for kind in args.sources:

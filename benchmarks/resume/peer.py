@@ -1,6 +1,6 @@
-"""The peer of benchmarks/resume.py: open_clip's trainer, called again with --resume latest.
+"""The peer for `resume`: open_clip's trainer, called again with --resume latest.
 
-python -m benchmarks.resume_peer FILE REQUEST    # each step puts a byte into FILE
+python -m benchmarks.resume.peer FILE REQUEST    # each step puts a byte into FILE
 """
 
 import json
@@ -11,7 +11,7 @@ import open_clip
 import torch
 from open_clip_train.main import main
 
-from benchmarks import clock, sides
+from benchmarks.harness import clock, interleave
 
 
 def train(root: str, folder: str, model: str, batch: int, steps: int, epochs: int) -> None:
@@ -20,7 +20,7 @@ def train(root: str, folder: str, model: str, batch: int, steps: int, epochs: in
     main(
         [
             f"--model={Path(model).stem}",
-            f"--train-data={sides.urls(folder)}",
+            f"--train-data={interleave.urls(folder)}",
             "--dataset-type=webdataset",
             f"--train-num-samples={batch * steps // epochs}",
             f"--batch-size={batch}",

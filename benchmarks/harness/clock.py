@@ -1,4 +1,4 @@
-"""Samples per second of a training that knows nothing of being measured.
+"""Measure samples per second of any training from outside.
 
 rate, weights = measured(lambda: main(arguments), batch=64, steps=24)
 
@@ -22,9 +22,13 @@ _WARM = 4  # steps before the clock: memory is allocated, kernels are chosen, lo
 
 @contextlib.contextmanager
 def steps_noted(path: Path) -> Iterator[None]:
-    """A byte in a file for each step, which outlives the process that made it."""
+    """Append a byte to a file at each step; the file outlives the process."""
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    noted = register_optimizer_step_post_hook(lambda *_: os.write(handle, b".") and None)
+
+    def note(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        os.write(handle, b".")
+
+    noted = register_optimizer_step_post_hook(note)
     try:
         yield
     finally:
@@ -33,10 +37,10 @@ def steps_noted(path: Path) -> Iterator[None]:
 
 
 def measured(train: Callable[[], object], batch: int, steps: int) -> dict[str, float]:
-    """`rate` in samples/s, and `weights`, how many numbers the optimiser updates.
+    """Return `rate` in samples/s, and `weights`, the count of numbers that the optimiser updates.
 
     Raises:
-        RuntimeError: the training took another number of steps.
+        RuntimeError: the training made another number of steps.
     """
     times: list[float] = []
     weights = 0
