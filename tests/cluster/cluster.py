@@ -286,7 +286,7 @@ def _check(root: Path) -> None:
 
 
 def _watch_over(root: Path) -> subprocess.Popen[bytes]:
-    """Start a process whose input ends when this process does, in whatever way; it then stops all."""
+    """Start a process that stops the cluster when its input ends: with this one, in any way."""
     stop_it = [sys.executable, "-s", "-E", "-m", "tests.cluster", "stop", str(root)]
     return subprocess.Popen(
         ["sh", "-c", 'cat; exec "$@"', "guard", *stop_it],
