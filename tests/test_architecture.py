@@ -312,10 +312,8 @@ def reached_into(path: Path) -> Iterator[str]:
                 yield name
             case ast.ImportFrom(names=names):
                 yield from (alias.name for alias in names)
-            case ast.Call(
-                func=ast.Attribute(attr="setattr"), args=[_, ast.Constant(value=name), _]
-            ):
-                yield name
+            case ast.Call(func=ast.Attribute(attr="setattr"), args=[_, ast.Constant() as name, _]):
+                yield str(name.value)
 
 
 def test_tests_use_what_users_of_a_module_use() -> None:

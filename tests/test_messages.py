@@ -62,4 +62,5 @@ def objections(text: str) -> Iterator[str]:
 
 
 def test_a_message_is_one_sentence_in_plain_words() -> None:
-    assert [f"{m.place}: {m.text}: {why}" for m in MESSAGES for why in objections(m.text)] == []
+    found = [f"{m.place}: {m.text}: {why}" for m in MESSAGES for why in objections(m.text)]
+    assert "\n".join(found) == ""
