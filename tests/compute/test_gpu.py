@@ -19,7 +19,7 @@ from tests import steps, tiny
 from tests.compute.distributed import test_failing_ranks
 
 pytestmark = pytest.mark.gpu
-METHODS = ("clip", "simclr", "supervised")
+METHODS = ("clip", "siglip", "simclr", "supervised")
 
 
 def on_gpu() -> World:

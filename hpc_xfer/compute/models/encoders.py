@@ -1,7 +1,8 @@
 """Encoders: the visual tower that every method trains and every fine-tuning starts from.
 
-An encoder maps images (N, 3, S, S), normalised, to features (N, dim). Under `clip` a text tower
-stands beside it; the visual tower is the same module under all methods, so they can be compared.
+An encoder maps images (N, 3, S, S), normalised, to features (N, dim). Methods that learn from
+captions add a text tower. The visual tower is the same module under all methods, so that they can
+be compared.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ IMAGENET_NORMALISATION: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0
 
 @dataclass
 class Towers:
-    """A visual tower with what is needed to use it; text only under `clip`."""
+    """A visual tower with what is needed to use it; text only where captions were learnt from."""
 
     visual: nn.Module
     dim: int  # of the features
@@ -41,6 +42,7 @@ class Towers:
     text: nn.Module | None = None
     projection: nn.Module | None = None  # features -> joint space, where they differ
     logit_scale: Tensor | None = None  # log of the inverse temperature
+    logit_bias: Tensor | None = None  # of `siglip`
     classes: tuple[str, ...] | None = None  # that `supervised` was trained to tell apart
     head: nn.Module | None = None  # features -> logits of those
 
@@ -52,7 +54,7 @@ class Towers:
 
     def text_features(self, tokens: Tensor) -> Tensor:
         """(N, context) -> (N, joint dim), on the unit sphere."""
-        assert self.text is not None, "only clip has a text tower"
+        assert self.text is not None, "this encoder has no text tower"
         return F.normalize(self.text(tokens), dim=-1)
 
 
@@ -141,6 +143,7 @@ def description(arch: Arch, towers: Towers) -> dict[str, Any]:
         "std": list(towers.normalisation[1]),
         "image_size": towers.image_size,
         "logit_scale": None if towers.logit_scale is None else float(towers.logit_scale),
+        **({} if towers.logit_bias is None else {"logit_bias": float(towers.logit_bias)}),
         "tokenizer": name,
         "context_length": context,
         "classes": None if towers.classes is None else list(towers.classes),
@@ -173,6 +176,8 @@ def load(path: Path) -> tuple[Arch, Towers]:
     if towers.text is not None:
         towers.text.load_state_dict(state["text"])
         towers.logit_scale = torch.tensor(state["logit_scale"])
+        if "logit_bias" in state:
+            towers.logit_bias = torch.tensor(state["logit_bias"])
     if towers.projection is not None and state["projection"] is not None:
         towers.projection.load_state_dict(state["projection"])
     if state.get("head") is not None:

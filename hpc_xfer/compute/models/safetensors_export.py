@@ -1,6 +1,7 @@
 """A product in the layout of those who know nothing of us: encoder.safetensors.
 
     open_clip.create_model("RN50", pretrained="encoder.safetensors")              # with text
+    open_clip.create_model("RN50", pretrained="encoder.safetensors", init_logit_bias=-10)  # siglip
     open_clip.create_model("RN50", pretrained_image_path="encoder.safetensors")   # without
     torchvision.models.resnet50().load_state_dict(load_file("encoder.safetensors"), strict=False)
 
@@ -40,6 +41,7 @@ def _named(arch: Arch, towers: Towers) -> dict[str, Tensor]:
         return towers.visual.state_dict()
     assert towers.logit_scale is not None
     rest = {"logit_scale": towers.logit_scale}
+    rest |= {} if towers.logit_bias is None else {"logit_bias": towers.logit_bias}
     if isinstance(arch, str) and arch in architectures.TORCHVISION:
         rest |= _below("text.", towers.text) | _below("projection.", towers.projection)
         return towers.visual.state_dict() | rest

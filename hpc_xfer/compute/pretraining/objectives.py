@@ -8,32 +8,57 @@ half precision, the losses are not: bf16 tells logits near 100 apart by 0.5.
 Batches are dicts of tensors; N is the rank's share of the global batch.
 """
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from hpc_xfer.compute.distributed.collectives import gather
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.images import color_jitter
-from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.models.encoders import Towers, seeded
 from hpc_xfer.compute.models.normalize import Normalize, full_precision
 from hpc_xfer.compute.training.objective import Batch, Contrastive
-from hpc_xfer.config.recipes import Clip, SimCLR, Supervised
+from hpc_xfer.config.recipes import Clip, ImageText, SigLIP, SimCLR, Supervised, Trained
+
+_COLUMNS = 4096  # logits are made for so many texts at a time: 64 MB for as many images
 
 
-class ClipObjective(Contrastive):
-    """InfoNCE between images and captions (Radford et al. 2021, fig. 3)."""
+class PretrainObjective(nn.Module):
+    """The visual tower with what a method trains beside it."""
 
-    def __init__(self, towers: Towers, recipe: Clip, world: World) -> None:
+    def __init__(self, towers: Towers) -> None:
         super().__init__()
-        assert towers.text is not None and towers.logit_scale is not None
-        self.normalise = Normalize(towers)
-        self.visual, self.text, self.projection = towers.visual, towers.text, towers.projection
-        self.logit_scale = nn.Parameter(towers.logit_scale.clone())
-        self.limit = torch.tensor(recipe.max_logit_scale).log().item()
-        self.world = world
+        self.normalise, self.visual = Normalize(towers), towers.visual
 
-    def features(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
+        """Copy into `towers` what an encoder keeps besides the towers; nothing if not overridden.
+
+        Args:
+            classes: names of the source's classes.
+        """
+
+
+class ImageTextObjective(PretrainObjective, Contrastive):
+    """Two towers that meet in a joint space, and the learnt temperature of their similarities."""
+
+    def __init__(self, towers: Towers, recipe: ImageText, world: World, scale: Tensor) -> None:
+        """
+        Args:
+            scale: log of the inverse temperature at the start.
+        """
+        super().__init__(towers)
+        assert towers.text is not None
+        self.text, self.projection, self.world = towers.text, towers.projection, world
+        self.logit_scale = nn.Parameter(scale)
+        limit = recipe.max_logit_scale
+        self.limit = math.inf if limit is None else torch.tensor(limit).log().item()
+
+    def features(self, batch: Batch) -> tuple[Tensor, ...]:
         """images (N, 3, S, S) uint8, tokens (N, context) -> images, texts, logit scale."""
         with torch.no_grad():  # inside the graph, what is beyond the limit would never come back
             self.logit_scale.clamp_(0, self.limit)
@@ -44,6 +69,17 @@ class ClipObjective(Contrastive):
         text = F.normalize(full_precision(self.text(batch["tokens"])), dim=-1)
         return image, text, self.logit_scale.exp()
 
+    def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
+        towers.logit_scale = self.logit_scale.detach().clamp(0, self.limit).cpu()
+
+
+class ClipObjective(ImageTextObjective):
+    """InfoNCE between images and captions (Radford et al. 2021, fig. 3)."""
+
+    def __init__(self, towers: Towers, recipe: Clip, world: World, classes: int) -> None:
+        assert towers.logit_scale is not None
+        super().__init__(towers, recipe, world, towers.logit_scale.clone())
+
     def loss(self, *features: Tensor) -> Tensor:
         """images (N, d), texts (N, d), scale () -> ()."""
         image, text, scale = features
@@ -51,12 +87,33 @@ class ClipObjective(Contrastive):
             return info_nce(image, text, scale, self.world)
 
 
-class SimCLRObjective(Contrastive):
+class SigLIPObjective(ImageTextObjective):
+    """Pairwise sigmoid loss between images and captions (Zhai et al. 2023, algorithm 1)."""
+
+    def __init__(self, towers: Towers, recipe: SigLIP, world: World, classes: int) -> None:
+        super().__init__(towers, recipe, world, torch.tensor(10.0).log())
+        self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+
+    def features(self, batch: Batch) -> tuple[Tensor, ...]:
+        """images (N, 3, S, S) uint8, tokens (N, context) -> images, texts, logit scale, bias."""
+        return *super().features(batch), self.logit_bias.clone()  # as exp() is: no parameter
+
+    def loss(self, *features: Tensor) -> Tensor:
+        """images (N, d), texts (N, d), scale (), bias () -> ()."""
+        image, text, scale, bias = features
+        with torch.autocast(image.device.type, enabled=False):
+            return pairwise_sigmoid(image, text, scale, bias, self.world)
+
+    def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
+        super().write_heads(towers, classes)
+        towers.logit_bias = self.logit_bias.detach().cpu()
+
+
+class SimCLRObjective(PretrainObjective, Contrastive):
     """NT-Xent over two augmented views (Chen et al. 2020, eq. 1), projection head as in SLIP."""
 
-    def __init__(self, towers: Towers, recipe: SimCLR, world: World) -> None:
-        super().__init__()
-        self.normalise, self.visual = Normalize(towers), towers.visual
+    def __init__(self, towers: Towers, recipe: SimCLR, world: World, classes: int) -> None:
+        super().__init__(towers)
         self.head = _projection(towers.dim, recipe.projection)
         self.temperature, self.world = recipe.temperature, world
 
@@ -76,12 +133,11 @@ class SimCLRObjective(Contrastive):
             return nt_xent(first, second, self.temperature, self.world)
 
 
-class SupervisedObjective(nn.Module):
+class SupervisedObjective(PretrainObjective):
     """Cross-entropy over the classes of the source."""
 
-    def __init__(self, towers: Towers, recipe: Supervised, classes: int) -> None:
-        super().__init__()
-        self.normalise, self.visual = Normalize(towers), towers.visual
+    def __init__(self, towers: Towers, recipe: Supervised, world: World, classes: int) -> None:
+        super().__init__(towers)
         self.head = nn.Linear(towers.dim, classes)
         self.smoothing = recipe.label_smoothing
 
@@ -91,6 +147,25 @@ class SupervisedObjective(nn.Module):
         return F.cross_entropy(
             full_precision(logits), batch["labels"], label_smoothing=self.smoothing
         )
+
+    def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
+        towers.classes, towers.head = classes, self.head
+
+
+OBJECTIVES: dict[str, Callable[[Towers, Any, World, int], PretrainObjective]] = {
+    "clip": ClipObjective,
+    "siglip": SigLIPObjective,
+    "simclr": SimCLRObjective,
+    "supervised": SupervisedObjective,
+}
+
+
+def make_objective(
+    recipe: Trained, towers: Towers, classes: int, world: World
+) -> PretrainObjective:
+    """Make the loss module of a recipe's method; heads start from the recipe's seed."""
+    with seeded(recipe.seed + 1):
+        return OBJECTIVES[recipe.method](towers, recipe, world, classes)
 
 
 def info_nce(image: Tensor, text: Tensor, scale: Tensor, world: World) -> Tensor:
@@ -105,6 +180,37 @@ def info_nce(image: Tensor, text: Tensor, scale: Tensor, world: World) -> Tensor
     of_images = F.cross_entropy(scale * image @ gather(text, world).T, partner)
     of_texts = F.cross_entropy(scale * text @ gather(image, world).T, partner)
     return (of_images + of_texts) / 2
+
+
+def pairwise_sigmoid(
+    image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, world: World, columns: int = _COLUMNS
+) -> Tensor:
+    """Classify each pair of image and text alone: belong together, or not.
+
+    What open_clip.loss.SigLipLoss computes: the sum over the images of this rank and the texts of
+    all ranks, divided by the number of images. Logits are made `columns` texts at a time, and again
+    in the backward pass, so that memory grows with the batch and not with its square.
+
+    Args:
+        image, text: (N, d) unit vectors of the same N samples.
+    """
+    texts, own = gather(text, world), world.rank * len(image)
+    total = image.new_zeros(())
+    for start in range(0, len(texts), columns):
+        part = (image, texts[start : start + columns], scale, bias, own - start)
+        loss: Tensor = checkpoint(
+            _sigmoid_sum, *part, use_reentrant=False, preserve_rng_state=False
+        )
+        total = total + loss
+    return total / len(image)
+
+
+def _sigmoid_sum(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, first: int) -> Tensor:
+    """Sum the loss of all pairs; image i belongs to text `first + i`, if that is among them."""
+    columns = torch.arange(len(text), device=text.device)
+    partner = torch.arange(len(image), device=image.device) + first
+    logits = scale * image @ text.T + bias
+    return -F.logsigmoid(torch.where(columns == partner[:, None], logits, -logits)).sum()
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World) -> Tensor:

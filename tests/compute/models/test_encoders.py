@@ -1,6 +1,7 @@
 """Encoders: one visual tower for all methods, saved so that others can read it."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from torch.testing import assert_close
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.models import encoders, safetensors_export
 from hpc_xfer.compute.models.encoders import Towers
-from hpc_xfer.compute.pretraining.task import objective_of
+from hpc_xfer.compute.pretraining.objectives import make_objective
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Arch, Architecture, Trained
 from hpc_xfer.errors import DataError
@@ -149,6 +150,22 @@ def test_plain_open_clip_reads_a_visual_tower_alone(
     assert_close(model.encode_image(x, normalize=True), towers.image_features(x))
 
 
+def test_plain_open_clip_makes_our_siglip_with_its_bias(
+    tmp_path: Path, known_to_open_clip: None
+) -> None:
+    towers = encoders.build(tiny.ARCH, seed=3, with_text=True)
+    towers.logit_scale, towers.logit_bias = torch.tensor(2.5), torch.tensor(-9.5)
+    towers.visual.eval()
+    path = tmp_path / "encoder.safetensors"
+    safetensors_export.write(path, tiny.ARCH, towers)
+    model = open_clip.create_model("tiny", pretrained=str(path), init_logit_bias=-10).eval()
+    x, tokens = images(32), encoders.tokenizer(tiny.ARCH)(["a cat", "a dog"])
+    expected = towers.image_features(x) @ towers.text_features(tokens).T * math.exp(2.5) - 9.5
+    assert_close(model.get_logits(x, tokens)[0], expected)
+    encoders.save(tmp_path / "encoder.pt", tiny.ARCH, towers)
+    assert encoders.load(tmp_path / "encoder.pt")[1].logit_bias == torch.tensor(-9.5)
+
+
 @pytest.mark.parametrize("with_text", [True, False])
 def test_plain_torchvision_reads_our_product(with_text: bool, tmp_path: Path) -> None:
     path, towers = exported_of(tmp_path, RESNET, with_text)
@@ -204,16 +221,16 @@ def test_a_supervised_product_is_a_classifier_with_names(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("arch", [tiny.ARCH, VIT, RESNET], ids=["resnet", "vit", "torchvision"])
-@pytest.mark.parametrize("method", ["clip", "simclr", "supervised"])
+@pytest.mark.parametrize("method", ["clip", "siglip", "simclr", "supervised"])
 def test_every_kind_of_tower_serves_every_method_and_begins_alike(method: str, arch: Arch) -> None:
     recipe = tiny.pretraining(method, arch=arch).recipe
     assert isinstance(recipe, Trained)
-    towers = encoders.build(arch, seed=0, with_text=method == "clip")
+    towers = encoders.build(arch, seed=0, with_text=recipe.uses_text)
     start = encoders.build(arch, seed=0, with_text=False).visual.state_dict()
     begun = towers.visual.state_dict()
     assert begun.keys() == start.keys()
     assert all(torch.equal(begun[name], start[name]) for name in start)
-    objective = objective_of(recipe, towers, 16, World())
+    objective = make_objective(recipe, towers, 16, World())
     n = (2, 2) if method == "simclr" else (2,)
     side = 64 if arch == RESNET else 32
     batch = {"images": torch.zeros((*n, 3, side, side), dtype=torch.uint8)}

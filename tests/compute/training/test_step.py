@@ -21,7 +21,7 @@ from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store.store import Store
 from tests import steps, tiny
 
-METHODS = ("clip", "simclr", "supervised")
+METHODS = ("clip", "siglip", "simclr", "supervised")
 CPU = torch.device("cpu")
 
 
