@@ -21,7 +21,7 @@ from benchmarks.harness import table
 from benchmarks.harness.table import Row
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.models import encoders
-from hpc_xfer.compute.pretraining.task import objective_of
+from hpc_xfer.compute.pretraining.objectives import make_objective
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.compute.training.optimizer import adamw
 from hpc_xfer.compute.training.step import Schedule, Stepper
@@ -80,7 +80,7 @@ def _steps(args: Namespace, world: World) -> _Steps:
         batch=args.batch,
     )  # fmt: skip
     towers = encoders.build(recipe.arch, 0, with_text=True)
-    objective = objective_of(recipe, towers, 0, world).to(world.device)
+    objective = make_objective(recipe, towers, 0, world).to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
     pace = Schedule(10_000, recipe.batch, recipe.lr, 0, recipe.grad_clip, recipe.precision)
     size = towers.image_size

@@ -24,7 +24,7 @@ from benchmarks.harness.table import Row, progress
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.models import encoders
-from hpc_xfer.compute.pretraining.task import objective_of
+from hpc_xfer.compute.pretraining.objectives import make_objective
 from hpc_xfer.compute.training.loop import LoopOptions, train
 from hpc_xfer.compute.training.optimizer import adamw
 from hpc_xfer.compute.training.step import Schedule
@@ -64,7 +64,7 @@ def main() -> None:
     )
     bare, whole = [], []
     towers = encoders.build(recipe.arch, 0, with_text=True)
-    objective = objective_of(recipe, towers, 0, world).to(world.device)
+    objective = make_objective(recipe, towers, 0, world).to(world.device)
     batch = _batch(recipe, towers.image_size, world.device)
     for number in range(args.rounds + 1):
         turns = {"bare": _bare, "train": _train}
