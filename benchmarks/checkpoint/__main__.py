@@ -1,11 +1,11 @@
-"""How long a checkpoint holds up the training: written by a thread, beside written in the loop.
+"""Measure how long a checkpoint delays the training: written by a thread, and in the loop.
 
     python -m benchmarks.checkpoint
     python -m benchmarks.checkpoint --arch ViT-B-32 --batch 64      # on a GPU
 
-Weights, optimiser and all of a CLIP run are saved. The hold-up is what steps took longer than
-without a checkpoint: the copy to the host, and on a CPU what the writing thread takes of the cores.
-Its share is that at the default of one in ten minutes.
+Weights, optimiser and all else of a CLIP run are saved. The delay is the time that steps took
+longer than without a checkpoint: the copy to the host, and on a CPU the cores that the writing
+thread uses. Its share is given for the default of one checkpoint in ten minutes.
 """
 
 import statistics

@@ -34,7 +34,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times better than the peer."""
+        """Ours over the peer's, or the reverse where less is better: above 1 ours is better."""
         if self.ours is None or self.peer is None or not (self.ours and self.peer):
             return None  # of nothing there is no multiple
         return self.peer / self.ours if self.less_is_better else self.ours / self.peer
@@ -98,7 +98,7 @@ def drawn(rows: Iterable[Row]) -> Table:
 
 
 def progress(told: str) -> None:
-    """To standard error, so that --json stays JSON."""
+    """Print to standard error, so that --json stays JSON."""
     print(told, file=sys.stderr, flush=True)
 
 

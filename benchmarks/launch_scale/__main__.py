@@ -1,9 +1,9 @@
-"""40,000 fine-tunings of 24 parents on a real Slurm whose nodes are drained, so that all queue.
+"""Launch 40,000 fine-tunings of 24 parents on a real Slurm with drained nodes, so that all queue.
 
     python -m benchmarks.launch_scale
 
-Measures what a user waits for: submitting, looking, launching again, and what the launcher needs.
-Beside it, submitit's own map_array with as many elements: one pickle each, which we do without.
+Measures what a user waits for (submit, status, launch again) and the memory of the launcher. The
+peer is submitit's own map_array with as many elements; it writes one pickle each, ours none.
 """
 
 import json
@@ -92,7 +92,7 @@ def _measure(folder: Path, cluster: Cluster) -> Iterator[Row]:
 
 
 def _write_records(grid: Path, store: Store) -> None:
-    """As if all had run; what the numbers are is no matter here."""
+    """Write records as if all had run; their numbers are made up."""
     for i, run in enumerate(make_plan(load_study(grid)).runs):
         folder = store.run(run.id)
         folder.path.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Images per second of one worker process: ours, open_clip's pipeline for CLIP, lightly's SimCLR.
+"""Load images with one worker process: ours, open_clip's pipeline for CLIP, lightly's for SimCLR.
 
     python -m benchmarks.loader
     python -m benchmarks.loader --rounds 9 --seconds 10 --json

@@ -38,7 +38,7 @@ def clip_restart(folder: str, size: int, batch: int, step: int) -> float:
 
 
 def passing_restart(folder: str, size: int, batch: int, step: int) -> float:
-    """As `clip_restart`, but what comes before is read from the tars and not decoded."""
+    """Do as `clip_restart`, but read the samples before from the tars without decoding them."""
     begun = time.perf_counter()
     transform, tokenise = _clip_transforms(size)
     stages = wds.SimpleShardList(interleave.urls(folder)), wds.tarfile_to_samples()

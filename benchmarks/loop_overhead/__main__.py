@@ -1,4 +1,4 @@
-"""What the training loop adds to bare forward, backward and update, on a batch in memory.
+"""Measure what the training loop adds to bare forward, backward and update, on a batch in memory.
 
 python -m benchmarks.loop_overhead
 python -m benchmarks.loop_overhead --arch RN50 --batch 256 --precision bf16    # on a GPU
@@ -62,7 +62,8 @@ def main() -> None:
         batch=args.batch,
         precision=args.precision,
     )
-    bare, whole = [], []
+    bare: list[float] = []
+    loop: list[float] = []
     towers = encoders.build(recipe.arch, 0, with_text=True)
     objective = make_objective(recipe, towers, 0, world).to(world.device)
     batch = _batch(recipe, towers.image_size, world.device)
@@ -74,10 +75,10 @@ def main() -> None:
         }
         if number:  # the first warms caches
             bare.append(times["bare"])
-            whole.append(times["train"])
+            loop.append(times["train"])
             told = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in times.items())
             progress(f"  round {number} of {args.rounds}: {told}")
-    share = statistics.median(b / a - 1 for a, b in zip(bare, whole, strict=True))
+    share = statistics.median(b / a - 1 for a, b in zip(bare, loop, strict=True))
     step = statistics.median(bare) / args.steps
     arch = Path(args.arch).stem
     what = f"loop beside bare steps, clip {arch}, batch {args.batch}, {args.precision}"

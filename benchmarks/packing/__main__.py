@@ -1,4 +1,4 @@
-"""Fine-tunings per minute: one worker for many runs, beside one process per run.
+"""Count fine-tunings per minute: one worker for many runs, beside one process per run.
 
     python -m benchmarks.packing
 
@@ -41,13 +41,13 @@ def prepare(folder: Path) -> tuple[Plan, Store]:
     """A store with an initialised parent and all packs written."""
     grid = folder / "packing.yaml"
     grid.write_text(_GRID)
-    whole, store = make_plan(load_study(grid)), Store(folder / "store")
+    plan, store = make_plan(load_study(grid)), Store(folder / "store")
     store.open()
-    for pack in [_pack(whole, "pretrain"), _pack(whole, "finetune"), *_singles(whole)]:
-        resources = getattr(whole.resources, pack.kind)
+    for pack in [_pack(plan, "pretrain"), _pack(plan, "finetune"), *_singles(plan)]:
+        resources = getattr(plan.resources, pack.kind)
         store.write_batch("packing", JobArray((pack,)), resources.model_dump(mode="json"))
-    execute(store, _pack(whole, "pretrain"))
-    return whole, store
+    execute(store, _pack(plan, "pretrain"))
+    return plan, store
 
 
 def execute(store: Store, pack: Pack) -> None:
@@ -58,24 +58,24 @@ def execute(store: Store, pack: Pack) -> None:
     assert sum(event["event"] == "done" for event in events) == len(pack.runs), done.stderr
 
 
-def _pack(whole: Plan, kind: RunKind) -> Pack:
-    return Pack(whole.of(kind), 1.0, 1)
+def _pack(plan: Plan, kind: RunKind) -> Pack:
+    return Pack(plan.of(kind), 1.0, 1)
 
 
-def _singles(whole: Plan) -> list[Pack]:
-    return [Pack((run,), 1.0, 1) for run in whole.of("finetune")]
+def _singles(plan: Plan) -> list[Pack]:
+    return [Pack((run,), 1.0, 1) for run in plan.of("finetune")]
 
 
 def rows() -> list[Row]:
     rates: list[float] = []
     for packed in (True, False):
         with tempfile.TemporaryDirectory() as folder:
-            whole, store = prepare(Path(folder))
-            packs = [_pack(whole, "finetune")] if packed else _singles(whole)
+            plan, store = prepare(Path(folder))
+            packs = [_pack(plan, "finetune")] if packed else _singles(plan)
             begun = time.perf_counter()
             for pack in packs:
                 execute(store, pack)
-            rates.append(60 * len(whole.of("finetune")) / (time.perf_counter() - begun))
+            rates.append(60 * len(plan.of("finetune")) / (time.perf_counter() - begun))
     ours, peer = rates
     what = "8 fine-tunings at 1 shot"
     return [Row(what, "runs/min", ours=ours, peer=peer, peer_is="a process per run")]

@@ -1,4 +1,4 @@
-"""What a restart in the middle of an epoch costs: time, samples, and the last bit.
+"""Measure what a restart in the middle of an epoch costs: time, samples, and the last bit.
 
     python -m benchmarks.resume
     python -m benchmarks.resume --rounds 5 --json
@@ -51,17 +51,17 @@ def rows(args: Namespace) -> Iterator[Row]:
 def _next_batch(rounds: int) -> Iterator[Row]:
     folder = photo_shards.shards("many")
     samples = ShardIndex.load(folder).samples
-    asked = {"folder": str(folder), "size": _SIZE, "batch": _BATCH}
-    asked["step"] = samples // 2 // _BATCH
+    request = {"folder": str(folder), "size": _SIZE, "batch": _BATCH}
+    request["step"] = samples // 2 // _BATCH
     with (
         Side(sys.executable, "benchmarks.loader.ours") as ours,
         Side(peers.python(), "benchmarks.loader.peers") as peer,
     ):
         mine, theirs, passing = in_turn(
             rounds,
-            lambda: ours.ask(measure="restart", **asked),
-            lambda: peer.ask(measure="clip restart", **asked),
-            lambda: peer.ask(measure="passing restart", **asked),
+            lambda: ours.ask(measure="restart", **request),
+            lambda: peer.ask(measure="clip restart", **request),
+            lambda: peer.ask(measure="passing restart", **request),
         )
     what = f"next batch after a restart at sample {samples // 2:,} of an epoch"
     told: dict[str, Any] = {"unit": "s", "ours": mine, "less_is_better": True}

@@ -1,4 +1,4 @@
-"""Making, indexing and checking shards: images per second on all cores, beside one process.
+"""Make, index and check shards: images per second on all cores, beside one process.
 
     python -m benchmarks.sharding
 

@@ -1,4 +1,4 @@
-"""How long a login-node command takes to start, beside what it would take if it imported torch.
+"""Time the start of each login-node command, beside a command that imports torch.
 
     python -m benchmarks.startup
 

@@ -1,10 +1,10 @@
-"""Samples per second of CLIP pre-training: ours beside open_clip's trainer.
+"""Pre-train CLIP and count samples per second: ours beside open_clip's trainer.
 
     python -m benchmarks.step                                            # small models, a CPU
     python -m benchmarks.step --models RN50 ViT-B-32 --batch 256 --steps 104 \\
         --precision amp_bf16 --workers 8                                 # a GPU
 
-Both are whole: reading shards, decoding, logging to TensorBoard. Model, batch, shards, precision,
+Both read shards, decode and log to TensorBoard. Model, batch, shards, precision,
 worker processes, threads and the settings of AdamW are the same, and the number of weights is
 compared. open_clip's trainer runs in its own environment, with the webdataset that it needs.
 """

@@ -77,7 +77,7 @@ class Cluster:
             raise
         return cluster
 
-    # What is asked of it
+    # Ask it
 
     @property
     def names(self) -> list[str]:
@@ -108,14 +108,14 @@ class Cluster:
         return job.partition(";")[0]
 
     def state(self, job: str) -> str:
-        """As PENDING or RUNNING, also of a job that ended not long ago; "" if it is unknown."""
+        """Return PENDING, RUNNING, ..., also of a job that ended lately; "" if it is unknown."""
         done = self.daemons.ask("squeue", "-h", "-r", "-t", "all", "-j", job, "-o", "%T")
         if done.returncode and "Invalid job id" not in done.stderr:
             raise ClusterError(f"squeue: {done.stderr.strip()}")
         return done.stdout.split("\n")[0].strip()
 
     def node_state(self, name: str) -> str:
-        """As idle, mixed or down; with a * while its slurmd does not answer."""
+        """Return idle, mixed, down, ...; with a * while its slurmd does not answer."""
         return self.run("sinfo", "-h", "-n", name, "-o", "%T").split("\n")[0]
 
     def live(self) -> list[str]:
@@ -123,14 +123,14 @@ class Cluster:
         return self.run("squeue", "-h", "-r", "-o", "%i").split()
 
     def story(self) -> str:
-        """The queue, and what the daemons said last: for whom a test leaves without an answer."""
+        """Return the queue and the last output of the daemons, to be shown when a test fails."""
         if not self.daemons.runs("slurmctld"):
             return self.daemons.last_words(12)
         columns = "%.12i %.9T %.20r %.8N %.40j"
         queue = self.daemons.ask("squeue", "-a", "-r", "-t", "all", "-o", columns)
         return f"{queue.stdout}{queue.stderr}\n{self.daemons.last_words(12)}"
 
-    # What befalls it
+    # Break it
 
     def drain(self, *names: str) -> None:
         """No job begins on these nodes (without names: on any)."""
@@ -140,11 +140,11 @@ class Cluster:
         self._set_nodes(names, "State=RESUME")
 
     def kill_node(self, name: str) -> None:
-        """As when a node loses its network: slurmd is gone, the jobs on it live on."""
+        """Kill slurmd as if the node lost its network: the jobs on it live on."""
         self.daemons.kill(f"slurmd.{name}")
 
     def crash_node(self, name: str) -> None:
-        """As when a node loses power: slurmd is gone, and the jobs on it."""
+        """Kill slurmd and the jobs on it, as if the node lost power."""
         self.daemons.kill(f"slurmd.{name}")
         processes.end(lambda: processes.processes_of(self.root, node=name))
 
@@ -152,7 +152,7 @@ class Cluster:
         self.daemons.spawn(f"slurmd.{name}", "slurmd", "-D", "-N", name, env={processes.NODE: name})
 
     def stop_controller(self) -> None:
-        """In good order: it writes down all it knows. Jobs run on, commands fail."""
+        """Stop it with a SIGTERM: it saves all that it knows. Jobs run on, commands fail."""
         self.daemons.kill("slurmctld", signal.SIGTERM)
 
     def start_controller(self) -> None:
@@ -160,24 +160,24 @@ class Cluster:
         self._await_answer("slurmctld", "scontrol", "ping")
 
     def restart_controller(self) -> None:
-        """By kill -9, so it goes by what it wrote last.
+        """Restart it by kill -9: it knows only what it saved last.
 
-        That is up to 5 s old as to what was submitted: such a job is lost. The start of a job may
-        not be written for minutes: it is PENDING again, its processes are killed as soon as their
-        node reports them, and it starts anew. For a restart without either, stop and start.
+        Jobs that were submitted in the last 5 s may be lost. The start of a job may not be saved
+        for minutes: the job is PENDING again, its processes are killed as soon as their node
+        reports them, and it starts again. To avoid both, stop and start the controller.
         """
         self.daemons.kill("slurmctld")
         self.start_controller()
 
     def has_written_down(self, since: float) -> bool:
-        """Whether the controller has saved the queue since then: kill -9 loses no job of it."""
+        """Return True if the controller saved the queue since then: kill -9 loses no job of it."""
         try:
             return (self.root / "state" / "job_state").stat().st_mtime > since
         except FileNotFoundError:  # between two renames
             return False
 
     def stop_accounting(self) -> None:
-        """By kill -9; slurmctld keeps what it has to tell."""
+        """Kill slurmdbd by kill -9; slurmctld keeps what it has to send."""
         self.daemons.kill("slurmdbd")
 
     def start_accounting(self) -> None:
@@ -185,7 +185,7 @@ class Cluster:
         self._await_answer("slurmdbd", "sacctmgr", "-n", "show", "qos")
 
     def limit_submits(self, most: int) -> None:
-        """How many jobs, or elements of arrays, this user may have in the queue.
+        """Limit the jobs, or elements of arrays, that this user may have in the queue.
 
         Root and SlurmUser are not spared: sbatch says QOSMaxSubmitJobPerUserLimit to them too. An
         array that does not fit as a whole is refused as a whole.
@@ -195,10 +195,10 @@ class Cluster:
         show = ("sacctmgr", "-nP", "show", "qos", "normal", "format=MaxSubmitPU")
         self.daemons.wait_until("the limit", lambda: self.run(*show) == str(most))
 
-    # Its end
+    # End it
 
     def clear(self) -> None:
-        """As new: all daemons run, no job is left, every node is idle."""
+        """Make it as new: all daemons run, no job is left, every node is idle."""
         if not self.daemons.runs("slurmctld"):
             self.start_controller()
         for name in self.names:
@@ -228,7 +228,7 @@ class Cluster:
         self._guard.communicate()
         self._guard = None
 
-    # How it is made
+    # Start it
 
     def _start_munge(self) -> None:
         folder = self.root / "munge"
