@@ -22,6 +22,7 @@ from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.leases import Lease
 from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.retry_policy import counts_against_node
 from hpc_xfer.store.submission_ledger import Ledger, Submission
 
 Say = Callable[[str], None]
@@ -122,7 +123,7 @@ def _count_hits(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
     known = {(hit["node"], hit["job"]) for hit in ledger.hits}
     for past in (failures.read(launched.store.run(run_id)) or {}).get("history", []):
         key = (past["node"], past["job"])
-        if past["class"] in failures.NODE_RELATED and all(key) and key not in known:
+        if counts_against_node(past["class"]) and all(key) and key not in known:
             ledger.record_node_failure(
                 launched.study.name, past["node"], past["class"], past["job"]
             )

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, ended_jobs, jobs_are_private
-from hpc_xfer.store import failures, heartbeat, run_claims
-from hpc_xfer.store.failures import TRANSIENT
+from hpc_xfer.store import failures, heartbeat, retry_policy, run_claims
+from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger
 from hpc_xfer.study.plan import Plan, Run
@@ -60,10 +60,11 @@ class RunStatus:
         """Whether a job in the queue may still come to it, whatever became of it there so far."""
         return self.live or (self.line is not None and self.line.live)
 
-    @property
-    def passing(self) -> bool:
-        """Whether another attempt may heal it, as far as its kind tells."""
-        return self.state == "lost" or (self.state == "failed" and self.why in TRANSIENT)
+    def is_retried(self, by: Retrier) -> bool:
+        """Tell whether a retrier tries a failed or lost run again, as far as its class tells."""
+        if self.state not in ("failed", "lost"):
+            return False
+        return retry_policy.is_retried(self.why, by, lost=self.state == "lost")
 
 
 def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dict[str, RunStatus]:
