@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.scheduling.cancellation import cancel
-from hpc_xfer.store.launched_study import last_rehearsal
+from hpc_xfer.store.rehearsal_store import last_rehearsal
 from hpc_xfer.study.study_file import load_study
 
 

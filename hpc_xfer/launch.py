@@ -15,7 +15,8 @@ from hpc_xfer.scheduling import job_preview, retry_policy
 from hpc_xfer.scheduling.retry_policy import failed_for_good, without_descendants
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.sbatch import is_installed
-from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store, store_beside
+from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
+from hpc_xfer.store.rehearsal_store import store_beside
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, preflight, rehearsal
 from hpc_xfer.study.plan import make_plan

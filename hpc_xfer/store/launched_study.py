@@ -3,7 +3,6 @@
 import contextlib
 import os
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from hpc_xfer.store.store import SCHEMA, Store
 from hpc_xfer.study import rehearsal
 from hpc_xfer.study.labels import brief_label, pretrain_labels
 from hpc_xfer.study.plan import Plan, make_plan
-from hpc_xfer.study.rehearsal import rehearsal_of
 from hpc_xfer.study.study_file import Study, load_study
 from hpc_xfer.system import atomic_files
 
@@ -108,27 +106,3 @@ class LaunchedStudy:
     @cached_property
     def labels(self) -> dict[str, str]:
         return pretrain_labels(self.plan.of("pretrain"))
-
-
-def store_beside(store: Store) -> Store:
-    """A new one, named after this moment: in UTC, so that the newest is the last by name."""
-    now = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
-    return Store(Path(f"{store.root}-rehearsal-{now}"))
-
-
-def newest_rehearsal(store: Store) -> Store | None:
-    """The last rehearsal's store."""
-    found = sorted(store.root.parent.glob(f"{store.root.name}-rehearsal-*"))
-    return Store(found[-1]) if found else None
-
-
-def last_rehearsal(asked: Study, store: Store) -> tuple[Study, Store]:
-    """A study's last rehearsal.
-
-    Raises:
-        StudyError: there is none.
-    """
-    found = newest_rehearsal(store)
-    if found is None:
-        raise StudyError(f"{store.root}: no rehearsal beside it; launch with --rehearse")
-    return rehearsal_of(asked), found

@@ -9,7 +9,7 @@ import pytest
 from hpc_xfer.compute import node_check
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.config.site import Site
-from hpc_xfer.store.launched_study import newest_rehearsal
+from hpc_xfer.store.rehearsal_store import newest_rehearsal
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import load_study
 from tests.cluster import Cluster

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.store import launched_study
+from hpc_xfer.store import rehearsal_store
 from hpc_xfer.store.store import Store
 
 
@@ -25,7 +25,7 @@ def test_the_newest_is_the_last_that_was_made_whatever_the_time_zone(
     for where in ("EAST-14", "WEST+12"):  # the second clock shows 26 hours less
         zone.setenv("TZ", where)
         time.tzset()
-        made = launched_study.store_beside(store)
+        made = rehearsal_store.store_beside(store)
         made.open()
-    newest = launched_study.newest_rehearsal(store)
+    newest = rehearsal_store.newest_rehearsal(store)
     assert newest is not None and newest.root == made.root
