@@ -220,8 +220,8 @@ def test_submissions_that_were_withdrawn_are_no_tries(
         study.launch()
         book = read_ledger(study.store)
         for submission in book.submissions.values():
-            if submission.over is None:
-                book.close(submission, "withdrawn")
+            if submission.closed is None:
+                book.record_closed(submission, "withdrawn")
         cancel_jobs(drained.live())
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     claim = run_claims.take(study.parent_dir)

@@ -100,7 +100,7 @@ def read(run: RunDir) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def saved(run: RunDir) -> int:
+def checkpoint_time(run: RunDir) -> int:
     """A mark that changes with each checkpoint, 0 for none: what came after it is made again.
 
     It is of the files, not of what a run says, which may die before what it says is on disk.

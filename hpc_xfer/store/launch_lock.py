@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.store.leases import Lease, LeaseFile
+from hpc_xfer.store.leases import Lease, LeaseFolder
 from hpc_xfer.store.store import Store
 
 # The owner renews it at each submission, of which the slowest takes 60 s, and between the steps
@@ -28,14 +28,14 @@ def held(store: Store, waiting: Callable[[dict[str, Any]], None]) -> Iterator[Le
     Raises:
         StoreError: somebody alive held it for ten minutes.
     """
-    lease = _take(LeaseFile(store.lock, "the lock of the store", LEASE_SECONDS), waiting)
+    lease = _take(LeaseFolder(store.lock, "the lock of the store", LEASE_SECONDS), waiting)
     try:
         yield lease
     finally:
         lease.release()
 
 
-def _take(lock: LeaseFile, waiting: Callable[[dict[str, Any]], None]) -> Lease:
+def _take(lock: LeaseFolder, waiting: Callable[[dict[str, Any]], None]) -> Lease:
     end = time.monotonic() + _WAIT_SECONDS
     told = False
     while (lease := lock.take()) is None:

@@ -69,7 +69,7 @@ def check_launched(store: Store, name: str) -> None:
         raise StoreError(f"{folder.path}: no study was launched here; launch it first")
 
 
-def wanted_elsewhere(store: Store, name: str) -> set[str]:
+def runs_of_other_studies(store: Store, name: str) -> set[str]:
     """Runs that other studies of the store are made of, done or not."""
     found: set[str] = set()
     for other in store.studies():

@@ -52,7 +52,7 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class LeaseFile:
+class LeaseFolder:
     """A thing that one process at a time may own."""
 
     folder: Path
@@ -66,7 +66,7 @@ class LeaseFile:
         Raises:
             StoreError: the folder cannot be written.
         """
-        number = last(self.folder)
+        number = latest_number(self.folder)
         if number and self.is_alive():
             return None
         return self._create(number + 1, {**_me(), **more})
@@ -74,7 +74,7 @@ class LeaseFile:
     def revoke(self, why: str) -> bool:
         """Take it from an owner who is known to be dead, for nobody yet."""
         content = {**_me(), "released": True, "revoked": why}
-        return self._create(last(self.folder) + 1, content) is not None
+        return self._create(latest_number(self.folder) + 1, content) is not None
 
     def _create(self, number: int, content: Mapping[str, Any]) -> Lease | None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -84,14 +84,15 @@ class LeaseFile:
 
     def holder(self) -> dict[str, Any] | None:
         """The content of the lease in force, released or not."""
-        number = last(self.folder)
+        number = latest_number(self.folder)
         content = atomic_files.read_json(_path(self.folder, number)) if number else None
         return content if isinstance(content, dict) else None
 
     def history(self) -> list[dict[str, Any]]:
         """All leases there ever were, the first first."""
         found = (
-            atomic_files.read_json(_path(self.folder, n)) for n in range(1, last(self.folder) + 1)
+            atomic_files.read_json(_path(self.folder, n))
+            for n in range(1, latest_number(self.folder) + 1)
         )
         return [content for content in found if isinstance(content, dict)]
 
@@ -107,11 +108,11 @@ class LeaseFile:
         return time.time() - self._last_sign() < self.seconds
 
     def _last_sign(self) -> float:
-        signs: Sequence[Path] = [_path(self.folder, last(self.folder)), *self.signs]
+        signs: Sequence[Path] = [_path(self.folder, latest_number(self.folder)), *self.signs]
         return max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)
 
 
-def last(folder: Path) -> int:
+def latest_number(folder: Path) -> int:
     """The highest number there is, 0 for none."""
     return max((int(p.stem) for p in folder.glob("[0-9]*.json") if p.stem.isdigit()), default=0)
 

@@ -30,7 +30,7 @@ def read_pack(store: Store, study: str, name: str) -> LoadedPack:
         StoreError: its batch is absent, damaged, or of another version of the recipes.
     """
     batch, _, index = name.partition("/")
-    manifest = store.manifest(study, batch)
+    manifest = store.read_manifest(study, batch)
     path = store.study(study).batch(batch)
     try:
         runs = tuple(read_run(manifest, run_id) for run_id in manifest["packs"][int(index)])

@@ -80,7 +80,7 @@ class RunDir:
         """Where rank 0 of an attempt publishes its address."""
         return self.path / f"rendezvous-{attempt}.json"
 
-    def drop_checkpoints(self) -> None:
+    def remove_checkpoints(self) -> None:
         """Of a run that has its record."""
         for path in (self.checkpoint, self.previous_checkpoint):
             path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ claim.check()                  # before every write: ClaimLost once another has 
 from typing import Any
 
 from hpc_xfer.store import heartbeat
-from hpc_xfer.store.leases import Lease, LeaseFile, last
+from hpc_xfer.store.leases import Lease, LeaseFolder, latest_number
 from hpc_xfer.store.paths import RunDir
 
 # An owner on another host counts as dead when neither its claim nor its heartbeat moved for so
@@ -22,7 +22,7 @@ def take(run: RunDir) -> Claim | None:
     Raises:
         StoreError: the store cannot be written.
     """
-    return _of(run).take(saved=heartbeat.saved(run))
+    return _of(run).take(saved=heartbeat.checkpoint_time(run))
 
 
 def revoke(run: RunDir, why: str) -> None:
@@ -44,7 +44,7 @@ def is_alive(run: RunDir) -> bool:
 
 def attempts(run: RunDir) -> int:
     """How often the run has been begun."""
-    return last(run.claims)
+    return latest_number(run.claims)
 
 
 def jobs(run: RunDir) -> set[str]:
@@ -54,7 +54,7 @@ def jobs(run: RunDir) -> set[str]:
 
 def jobs_without_progress(run: RunDir) -> int:
     """How many jobs in a row have begun this run since a checkpoint of it was last saved."""
-    saved = heartbeat.saved(run)
+    saved = heartbeat.checkpoint_time(run)
     vain: set[str] = set()
     for claim in reversed(_of(run).history()):
         if claim.get("revoked"):
@@ -65,5 +65,5 @@ def jobs_without_progress(run: RunDir) -> int:
     return len(vain)
 
 
-def _of(run: RunDir) -> LeaseFile:
-    return LeaseFile(run.claims, run.id, LEASE_SECONDS, (run.progress,))
+def _of(run: RunDir) -> LeaseFolder:
+    return LeaseFolder(run.claims, run.id, LEASE_SECONDS, (run.progress,))

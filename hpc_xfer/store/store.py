@@ -119,7 +119,7 @@ class Store:
         elif there != content:
             raise StoreError(f"{path}: is not the recipe of run {run.id}; move that folder away")
 
-    def write_batch(self, study: str, batch: JobArray, resources: dict[str, Any]) -> Path:
+    def write_manifest(self, study: str, batch: JobArray, resources: dict[str, Any]) -> Path:
         """What workers need to execute its packs; resources may differ from launch to launch."""
         path = self.study(study).batch(batch.id)
         content = {"schema": SCHEMA, **batch.manifest(resources)}
@@ -127,7 +127,7 @@ class Store:
             atomic_files.write_bytes(path, json.dumps(content, sort_keys=True).encode())
         return path
 
-    def manifest(self, study: str, batch_id: str) -> dict[str, Any]:
+    def read_manifest(self, study: str, batch_id: str) -> dict[str, Any]:
         """The file that `write_batch` wrote.
 
         Raises:

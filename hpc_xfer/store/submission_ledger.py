@@ -4,7 +4,7 @@ An intent stands in the ledger before `sbatch` is called, its outcome after. An 
 outcome is looked up in the queue by its job name, which no other submission has.
 
     ledger = read(store)
-    ledger.of_run["c0ffee12ab34"]      # submissions that hold this run, the last last
+    ledger.elements_by_run["c0ffee12ab34"]      # submissions that hold this run, the last last
 """
 
 import json
@@ -38,13 +38,13 @@ class Submission:
     user: str  # who launched, as Slurm calls them
     lane: int | None = None  # arrays of one lane run one after another, see max_running
     job: str | None = None  # Slurm's id, once known
-    over: str | None = None  # why nothing more is to come of it: rejected, lost, cancelled
+    closed: str | None = None  # why nothing more is to come of it: rejected, lost, cancelled
     cancelled: frozenset[int] = frozenset()  # elements
 
     @property
-    def open(self) -> bool:
+    def is_unresolved(self) -> bool:
         """Whether Slurm may have it, though its id is not known yet."""
-        return self.job is None and self.over is None
+        return self.job is None and self.closed is None
 
     def ids(self) -> Iterator[tuple[int, str]]:
         """Index and job id of each element, as squeue shows them."""
@@ -63,7 +63,7 @@ class Element:
 
     submission: Submission
     index: int
-    behind: int  # runs of its pack before it
+    position: int  # runs of its pack before it
 
     @property
     def job(self) -> str | None:
@@ -77,18 +77,20 @@ class Ledger:
 
     store: Store
     submissions: dict[str, Submission] = field(default_factory=dict)  # by job name
-    hits: list[dict[str, Any]] = field(default_factory=list)  # failures that speak against a node
+    node_failures: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # failures that speak against a node
     _packs: dict[tuple[str, str], list[list[str]]] = field(default_factory=dict)
 
-    def of_study(self, study: str) -> list[Submission]:
+    def submissions_of(self, study: str) -> list[Submission]:
         return [s for s in self.submissions.values() if s.study == study]
 
     @cached_property
-    def of_run(self) -> dict[str, list[Element]]:
+    def elements_by_run(self) -> dict[str, list[Element]]:
         """For each run, where it was ever submitted. Reads every batch's file once."""
         found: dict[str, list[Element]] = {}
         for submission in self.submissions.values():
-            if submission.over == "rejected":
+            if submission.closed == "rejected":
                 continue
             for index, pack in enumerate(self.packs(submission)):
                 for behind, run in enumerate(pack):
@@ -107,7 +109,7 @@ class Ledger:
             self._packs[key] = content["packs"] if isinstance(content, dict) else []
         return self._packs[key]
 
-    def times(self, study: str, batch: str | None, kind: JobKind) -> int:
+    def submission_count(self, study: str, batch: str | None, kind: JobKind) -> int:
         """How often this batch was handed in, rejected or not."""
         return sum(
             (s.study, s.batch, s.kind) == (study, batch, kind) for s in self.submissions.values()
@@ -115,7 +117,7 @@ class Ledger:
 
     # Writing: each method appends one line, then holds in memory what it says.
 
-    def intend(self, submission: Submission) -> None:
+    def record_intent(self, submission: Submission) -> None:
         told = {
             "kind": submission.kind, "batch": submission.batch, "elements": submission.elements,
             "lane": submission.lane, "user": submission.user,
@@ -123,16 +125,18 @@ class Ledger:
         self._write(submission, "intent", **told)
         self._set(submission)
 
-    def submitted(self, submission: Submission, job: str, adopted: bool = False) -> Submission:
+    def record_submitted(
+        self, submission: Submission, job: str, adopted: bool = False
+    ) -> Submission:
         self._write(submission, "submitted", job=job, **({"adopted": True} if adopted else {}))
         return self._set(replace(submission, job=job))
 
-    def close(self, submission: Submission, why: str) -> None:
+    def record_closed(self, submission: Submission, why: str) -> None:
         """Nothing more is to come of it: `rejected` by Slurm, `lost` on the way, `cancelled`."""
         self._write(submission, "closed", why=why)
-        self._set(replace(submission, over=why))
+        self._set(replace(submission, closed=why))
 
-    def cancel(self, submission: Submission, elements: Iterable[int]) -> None:
+    def record_cancelled(self, submission: Submission, elements: Iterable[int]) -> None:
         """These elements were cancelled by us, on demand."""
         gone = frozenset(elements)
         self._write(submission, "cancelled", elements=sorted(gone))
@@ -142,9 +146,9 @@ class Ledger:
         """A failure that may be a node's fault."""
         content = {"event": "hit", "node": node, "class": kind, "job": job}
         self._append(study, content)
-        self.hits.append({**content, "time": provenance.now()})
+        self.node_failures.append({**content, "time": provenance.now()})
 
-    def note(self, study: str, event: str, **content: Any) -> None:
+    def record_event(self, study: str, event: str, **content: Any) -> None:
         """A line for people: who launched what, and when."""
         self._append(study, {"event": event, **content})
 
@@ -154,7 +158,7 @@ class Ledger:
         A job that was killed on one node after another is at fault itself, and speaks against none.
         """
         since = datetime.now(timezone.utc) - timedelta(days=_HIT_DAYS)
-        lately = [hit for hit in self.hits if datetime.fromisoformat(hit["time"]) > since]
+        lately = [hit for hit in self.node_failures if datetime.fromisoformat(hit["time"]) > since]
         nodes: dict[str, set[str]] = {}  # by job
         for hit in lately:
             nodes.setdefault(hit["job"], set()).add(hit["node"])
@@ -167,7 +171,7 @@ class Ledger:
 
     def _set(self, submission: Submission) -> Submission:
         self.submissions[submission.name] = submission
-        self.__dict__.pop("of_run", None)
+        self.__dict__.pop("elements_by_run", None)
         return submission
 
     def _write(self, submission: Submission, event: str, **content: Any) -> None:
@@ -194,7 +198,7 @@ def is_cancelled(store: Store, study: str, job: str) -> bool:
     """Whether `cancel` took this job, or element of an array, out of the queue."""
     return any(
         job == known and index in submission.cancelled
-        for submission in read_ledger(store, study).of_study(study)
+        for submission in read_ledger(store, study).submissions_of(study)
         if submission.cancelled
         for index, known in submission.ids()
     )
@@ -225,7 +229,7 @@ def _lines(store: Store, study: str) -> Iterator[dict[str, Any]]:
 
 def _take_in(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
     if line.get("event") == "hit":
-        ledger.hits.append(line)
+        ledger.node_failures.append(line)
         return
     name = line.get("name")
     if name is None:
@@ -250,7 +254,7 @@ def _take_in(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
         case "submitted":
             known = replace(known, job=line["job"])
         case "closed":
-            known = replace(known, over=line["why"])
+            known = replace(known, closed=line["why"])
         case "cancelled":
             known = replace(known, cancelled=known.cancelled | frozenset(line["elements"]))
     ledger.submissions[name] = known

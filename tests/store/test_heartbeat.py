@@ -94,14 +94,14 @@ def test_the_first_beat_and_pulse_are_written_on_a_machine_booted_this_second(ru
 
 def test_what_was_saved_is_told_by_the_checkpoints_alone(run: RunDir) -> None:
     Heartbeat(run, total=100, batch=32).beat(60, force=True)
-    assert heartbeat.saved(run) == 0
+    assert heartbeat.checkpoint_time(run) == 0
     marks = []
     for path in (run.checkpoint, run.previous_checkpoint):  # the older one stays for a moment
         path.write_bytes(b"")
         os.utime(path, ns=(0, 7))
-        marks.append(heartbeat.saved(run))
+        marks.append(heartbeat.checkpoint_time(run))
         run.checkpoint.unlink(missing_ok=True)
-    assert marks == [7, 7] and heartbeat.saved(run) == 7
+    assert marks == [7, 7] and heartbeat.checkpoint_time(run) == 7
 
 
 def test_a_pulse_leaves_what_the_last_beat_said(run: RunDir) -> None:

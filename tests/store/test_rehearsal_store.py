@@ -25,7 +25,7 @@ def test_the_newest_is_the_last_that_was_made_whatever_the_time_zone(
     for where in ("EAST-14", "WEST+12"):  # the second clock shows 26 hours less
         zone.setenv("TZ", where)
         time.tzset()
-        made = rehearsal_store.store_beside(store)
+        made = rehearsal_store.new_rehearsal_store(store)
         made.open()
-    newest = rehearsal_store.newest_rehearsal(store)
+    newest = rehearsal_store.newest_rehearsal_store(store)
     assert newest is not None and newest.root == made.root

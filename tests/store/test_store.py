@@ -122,9 +122,9 @@ def test_half_a_recipe_is_written_anew(tmp_path: Path) -> None:
 def test_a_batch_tells_a_worker_all_it_needs(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     batch = JobArray((Pack(plan.of("finetune"), 3.0, 1),))
-    path = store.write_batch("one", batch, {"threads": 1})
+    path = store.write_manifest("one", batch, {"threads": 1})
     assert path == tmp_path / f"store/studies/one/packs/{batch.id}.json"
-    manifest = store.manifest("one", batch.id)
+    manifest = store.read_manifest("one", batch.id)
     assert manifest["packs"] == [[run.id for run in plan.of("finetune")]]
     assert manifest["resources"] == {"threads": 1}
     assert manifest["runs"] == {
@@ -135,10 +135,10 @@ def test_a_batch_tells_a_worker_all_it_needs(tmp_path: Path) -> None:
 
 def test_half_a_batch_is_refused(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
-    path = store.write_batch("one", JobArray((Pack(plan.of("finetune"), 3.0, 1),)), {})
+    path = store.write_manifest("one", JobArray((Pack(plan.of("finetune"), 3.0, 1),)), {})
     path.write_text(path.read_text()[:100])
     with pytest.raises(StoreError) as caught:
-        store.manifest("one", path.stem)
+        store.read_manifest("one", path.stem)
     assert str(caught.value) == f"{path}: is absent or damaged; launch the study again"
 
 

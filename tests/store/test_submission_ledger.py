@@ -23,23 +23,23 @@ def intent(name: str, elements: int | None = 3) -> Submission:
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     book = read_ledger(Store(tmp_path))
     for name in ("a", "b", "c"):
-        book.intend(intent(name))
-    book.submitted(book.submissions["a"], "12")
-    book.close(book.submissions["b"], "lost")
-    book.cancel(book.submissions["a"], [2, 0])
+        book.record_intent(intent(name))
+    book.record_submitted(book.submissions["a"], "12")
+    book.record_closed(book.submissions["b"], "lost")
+    book.record_cancelled(book.submissions["a"], [2, 0])
     again = read_ledger(Store(tmp_path))
     assert list(again.submissions) == list(book.submissions)
     assert again.submissions["a"].job == book.submissions["a"].job == "12"
-    assert [s.open for s in again.submissions.values()] == [False, False, True]
+    assert [s.is_unresolved for s in again.submissions.values()] == [False, False, True]
     assert list(again.submissions["a"].ids()) == [(0, "12_0"), (1, "12_1"), (2, "12_2")]
     assert again.submissions["a"].cancelled == {0, 2}
-    assert again.times("s", "c0ffee", "finetune") == 3
+    assert again.submission_count("s", "c0ffee", "finetune") == 3
 
 
 def test_a_line_that_was_cut_is_passed_over(tmp_path: Path) -> None:
     store = Store(tmp_path)
     book = read_ledger(store)
-    book.intend(intent("a"))
+    book.record_intent(intent("a"))
     with open(store.study("s").launches, "a") as file:
         file.write('{"event": "subm')
     assert read_ledger(store).submissions["a"].open
@@ -79,11 +79,11 @@ def test_a_line_behind_one_that_was_cut_is_not_lost(tmp_path: Path) -> None:
     """As when the disk was full for a moment: the job would be submitted again, and run twice."""
     store = Store(tmp_path)
     book = read_ledger(store)
-    book.intend(intent("a"))
+    book.record_intent(intent("a"))
     with open(store.study("s").launches, "a") as file:
         file.write('{"event": "int')
-    book.intend(intent("b"))
-    book.submitted(book.submissions["b"], "13")
+    book.record_intent(intent("b"))
+    book.record_submitted(book.submissions["b"], "13")
     assert read_ledger(store).submissions["b"].job == "13"
 
 
