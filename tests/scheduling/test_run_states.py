@@ -37,8 +37,8 @@ def book(tmp_path: Path, command: Command) -> Ledger:
         one = Submission(
             "s", f"job{job}", kind, batch.id, elements, "2026-01-02T03:04:05+00:00", "h", "ada"
         )
-        found.intend(one)
-        found.submitted(one, job)
+        found.record_intent(one)
+        found.record_submitted(one, job)
     return found
 
 
