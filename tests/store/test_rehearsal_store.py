@@ -1,4 +1,4 @@
-"""Rehearsals lie beside the store; the last one is found again."""
+"""Stores of rehearsals stand beside the store; the newest is found again."""
 
 import time
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     time.tzset()
 
 
-def test_the_newest_is_the_last_that_was_made_whatever_the_time_zone(
+def test_the_newest_store_is_found_in_any_time_zone(
     tmp_path: Path, zone: pytest.MonkeyPatch
 ) -> None:
-    """The clock of a login node goes back in autumn; another login node may be set to UTC."""
+    """The clock of a login node goes back in autumn, and another login node may use UTC."""
     store = Store(tmp_path / "store")
     for where in ("EAST-14", "WEST+12"):  # the second clock shows 26 hours less
         zone.setenv("TZ", where)
