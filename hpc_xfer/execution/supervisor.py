@@ -61,7 +61,7 @@ class Supervisor:
     ) -> None:
         self.store, self.site, self.study, self.batch = store, site, study, batch
         self.place, self.signals = place, signals
-        self.manifest = store.manifest(study, batch)
+        self.manifest = store.read_manifest(study, batch)
         self.index = array_index()  # of the array
         self.pack: list[str] = self.manifest["packs"][self.index]
         self.reached = self._reached()  # before this start
@@ -266,7 +266,7 @@ class Supervisor:
         """How far each run is: what must have changed for another start to make sense."""
         kind, store = self.manifest["kind"], self.store
         return [
-            math.inf if store.is_finished(run, kind) else heartbeat.saved(store.run(run))
+            math.inf if store.is_finished(run, kind) else heartbeat.checkpoint_time(store.run(run))
             for run in self.pack
         ]
 

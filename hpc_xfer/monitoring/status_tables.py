@@ -129,7 +129,7 @@ def _sentences(snapshot: StudySnapshot, left: TimeLeft) -> list[str]:
     if snapshot.relay is not None:
         reason = f" ({snapshot.relay.reason})" if snapshot.relay.state == "PENDING" else ""
         lines.append(f"relay: job {snapshot.relay.job}, {snapshot.relay.state.lower()}{reason}")
-    elif counts["missing"] + counts["lost"] + _live(counts) and snapshot.ledger.of_study(
+    elif counts["missing"] + counts["lost"] + _live(counts) and snapshot.ledger.submissions_of(
         snapshot.name
     ):
         lines.append("no relay is in the queue: launch again to go on")

@@ -76,7 +76,7 @@ def submit_missing(launched: LaunchedStudy, retry: Retrier, say: Say) -> SubmitR
 def _begin(launched: LaunchedStudy, ledger: Ledger) -> None:
     """Under the lock, so that no relay reads one half of what is written, or writes over it."""
     prepare_store(launched.study, launched.plan, launched.store)
-    ledger.note(launched.study.name, "launch", on="slurm", **provenance.code())
+    ledger.record_event(launched.study.name, "launch", on="slurm", **provenance.code())
 
 
 @dataclass
@@ -158,8 +158,8 @@ class Submitter:
 
     def _tries(self, run: Run) -> int:
         """Jobs that came to nothing for this run since it last got further."""
-        elements = self.ledger.of_run.get(run.id, [])
-        taken = [e for e in reversed(elements) if e.job and e.submission.over is None]
+        elements = self.ledger.elements_by_run.get(run.id, [])
+        taken = [e for e in reversed(elements) if e.job and e.submission.closed is None]
         vain = sum(1 for _ in takewhile(lambda element: not self._began(element), taken))
         return vain + run_claims.jobs_without_progress(self.launched.store.run(run.id))
 
@@ -224,9 +224,9 @@ class Submitter:
         """Whether Slurm took it, or will never: False where a part of it may fit."""
         launched = self.launched
         resources = getattr(launched.study.resources, batch.kind)
-        launched.store.write_batch(launched.study.name, batch, resources.model_dump(mode="json"))
+        launched.store.write_manifest(launched.study.name, batch, resources.model_dump(mode="json"))
         lane = self.lanes.of(batch)
-        number = self.ledger.times(launched.study.name, batch.id, batch.kind) + 1
+        number = self.ledger.submission_count(launched.study.name, batch.id, batch.kind) + 1
         request = replace(
             request_of(launched, batch, number),
             at_once=self.lanes.at_once(lane),
@@ -280,19 +280,19 @@ class Submitter:
     def _call(self, submission: Submission, request: Request) -> str:
         """sbatch between its two lines in the ledger."""
         self.lease.renew()
-        self.ledger.intend(submission)
+        self.ledger.record_intent(submission)
         try:
             job = submit_job(request, self.launched.site.slurm)
         except SlurmError as error:
             if not error.unknown:
-                self.ledger.close(submission, "rejected")
+                self.ledger.record_closed(submission, "rejected")
             raise
-        self.ledger.submitted(submission, job)
+        self.ledger.record_submitted(submission, job)
         return job
 
     def _relay_line(self) -> QueueLine | None:
         """The study's relay that waits in the queue. One at work may have looked already."""
-        for submission in self.ledger.of_study(self.launched.study.name):
+        for submission in self.ledger.submissions_of(self.launched.study.name):
             line = self.queue.lines.get(submission.job or "")
             if submission.kind == "relay" and line and line.state == "PENDING":
                 return line
@@ -320,7 +320,7 @@ class Submitter:
         live = self._live_jobs()
         waits = self.report.deferred > 0 and launched.site.slurm.jobs_may_submit
         request = replace(
-            relay_request(launched, self.ledger.times(study, None, "relay") + 1),
+            relay_request(launched, self.ledger.submission_count(study, None, "relay") + 1),
             after_any=() if waits else live,
             after_one=live if waits else (),
             begin_minutes=0 if live else _FULL_MINUTES,
@@ -335,7 +335,7 @@ class Submitter:
         """Give the place of what was submitted last to the relay."""
         submission, runs = self.report.submitted.pop()
         known = self.ledger.submissions[submission.name]
-        self.ledger.close(known, "withdrawn")
+        self.ledger.record_closed(known, "withdrawn")
         cancel_jobs([str(known.job)])
         self.report.deferred += runs
 

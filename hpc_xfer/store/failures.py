@@ -26,16 +26,16 @@ def write(
     job: str | None = None,
     node: str | None = None,
 ) -> dict[str, Any]:
-    """Replace error.json; what it said before is kept in its `history`.
+    """Write error.json; earlier failures stay in its `history`.
 
     Args:
-        job, node: of the run; this process's own if not given. `node` is "" where it is unknown.
+        job, node: where the run failed (default: here). `node` is "" where it is unknown.
 
     Raises:
         StoreError: the disk is full.
     """
     before = read(run)
-    here = {
+    failure = {
         "class": kind,
         "job": job or current_job(),
         "node": _own_node() if node is None else node,
@@ -47,8 +47,8 @@ def write(
         "message": message,
         "traceback": list(lines)[-_LAST_LINES:],
         "attempt": run_claims.attempts(run),
-        "history": [*(before or {}).get("history", []), here],
-        **here,
+        "history": [*(before or {}).get("history", []), failure],
+        **failure,
     }
     atomic_files.write_json(run.error, content)
     return content
@@ -59,7 +59,7 @@ def _own_node() -> str:
 
 
 def read(run: RunDir) -> dict[str, Any] | None:
-    """What went wrong last, or None."""
+    """Read the last failure; None where there is none."""
     content = atomic_files.read_json(run.error)
     return content if isinstance(content, dict) and "class" in content else None
 

@@ -38,14 +38,14 @@ RULES: dict[str, RetryRule] = {
     "CUDA out of memory": RetryRule(
         "launch", "the GPU's memory; more GPUs per run help, or a smaller batch"
     ),
-    "time limit": RetryRule("launch", "no step further within the time; more minutes help"),
+    "time limit": RetryRule("launch", "the time ended before the next step; more minutes help"),
     "node failure": RetryRule("relay", "the node went down", counts_against_node=True),
     "preempted": RetryRule("relay", "a job of higher priority took the node"),
     "hung": RetryRule(
-        "job", "no sign of life; the process was ended", counts_against_node=True
+        "job", "no sign of life; the process was killed", counts_against_node=True
     ),
     "killed": RetryRule(
-        "job", "the process was ended from outside, or by a fault in a library",
+        "job", "the process was killed from outside, or crashed in a library",
         counts_against_node=True,
     ),
     "store": RetryRule("job", "the store could not be written or read"),

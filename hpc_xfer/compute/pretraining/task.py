@@ -94,7 +94,7 @@ def objective_of(recipe: Trained, towers: Towers, classes: int, world: World) ->
 
 def _order(recipe: Trained, index: ShardIndex) -> SampleOrder:
     try:
-        subset = Subset.of([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
+        subset = Subset.draw([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
     except ValueError as error:
         raise DataError(f"{index.folder}: {error}; lower samples or name a larger source") from None
     return SampleOrder(subset, recipe.batch, recipe.seed)
