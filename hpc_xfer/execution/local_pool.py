@@ -250,7 +250,7 @@ class LocalPool:
             self._add(batch)
 
     def _add(self, batch: JobArray) -> None:
-        resources = getattr(self.resources, batch.kind)
+        resources = self.resources.of(batch.kind)
         self.store.write_manifest(self.study, batch, resources.model_dump(mode="json"))
         for index, pack in enumerate(batch.packs):
             self.names[pack.id] = f"{batch.id}/{index}"

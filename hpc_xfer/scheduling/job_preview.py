@@ -80,7 +80,7 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
     yield 'submit() { local job && job=$(sbatch --parsable "$@") && echo "${job%%;*}"; }'
     known: dict[str, str] = {}
     for batch in _batches(launched, launched.plan.without(done)):
-        resources = getattr(launched.study.resources, batch.kind)
+        resources = launched.study.resources.of(batch.kind)
         launched.store.write_manifest(launched.study.name, batch, resources.model_dump(mode="json"))
         request = request_of(launched, batch, 1)
         options = sbatch_flags(request, launched.site.slurm)

@@ -223,7 +223,7 @@ class Submitter:
     def _submit(self, batch: JobArray, memory: float | None, after: tuple[str, ...]) -> bool:
         """Whether Slurm took it, or will never: False where a part of it may fit."""
         launched = self.launched
-        resources = getattr(launched.study.resources, batch.kind)
+        resources = launched.study.resources.of(batch.kind)
         launched.store.write_manifest(launched.study.name, batch, resources.model_dump(mode="json"))
         lane = self.lanes.of(batch)
         number = self.ledger.submission_count(launched.study.name, batch.id, batch.kind) + 1

@@ -19,7 +19,7 @@ from hpc_xfer.compute.shard_tools.build_index import index_folder
 from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
 from hpc_xfer.compute.training.data_loader import BatchLoader
-from hpc_xfer.config.recipes import Clip, Trained
+from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError
 from hpc_xfer.store.store import Store
@@ -57,7 +57,7 @@ def batches(index: ShardIndex, method: str, rank: int = 0, ranks: int = 1) -> Tr
     recipe = tiny.pretraining(method).recipe
     assert isinstance(recipe, Trained)
     order = SampleOrder(Subset.draw([e.samples for e in index.entries], index.samples, 0), 16, 0)
-    tokenise = encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None
+    tokenise = encoders.tokenizer(recipe.arch) if recipe.uses_text else None
     return TrainBatches(index, order, recipe, 32, rank, ranks, tokenise)
 
 
