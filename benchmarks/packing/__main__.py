@@ -45,7 +45,7 @@ def prepare(folder: Path) -> tuple[Plan, Store]:
     store.open()
     for pack in [_pack(plan, "pretrain"), _pack(plan, "finetune"), *_singles(plan)]:
         resources = getattr(plan.resources, pack.kind)
-        store.write_batch("packing", JobArray((pack,)), resources.model_dump(mode="json"))
+        store.write_manifest("packing", JobArray((pack,)), resources.model_dump(mode="json"))
     execute(store, _pack(plan, "pretrain"))
     return plan, store
 
