@@ -33,17 +33,17 @@ IMAGENET_NORMALISATION: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0
 
 @dataclass
 class Towers:
-    """A visual tower with what is needed to use it; text only where captions were learnt from."""
+    """A visual tower with what is needed to use it; text only if captions were used."""
 
     visual: nn.Module
     dim: int  # of the features
     image_size: int
     normalisation: Normalisation
     text: nn.Module | None = None
-    projection: nn.Module | None = None  # features -> joint space, where they differ
+    projection: nn.Module | None = None  # features -> joint space, if they differ
     logit_scale: Tensor | None = None  # log of the inverse temperature
     logit_bias: Tensor | None = None  # of `siglip`
-    classes: tuple[str, ...] | None = None  # that `supervised` was trained to tell apart
+    classes: tuple[str, ...] | None = None  # of `supervised`
     head: nn.Module | None = None  # features -> logits of those
 
     def image_features(self, images: Tensor) -> Tensor:
@@ -60,14 +60,14 @@ class Towers:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw initial weights without touching the random state of the process."""
+    """Seed torch inside the block; restore the random state of the process after it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 def build(arch: Arch, seed: int, with_text: bool) -> Towers:
-    """Randomly initialised; the same seed gives the same visual tower with and without text."""
+    """Build random towers; a seed gives the same visual tower with and without text."""
     config = architectures.model_config(arch)
     with seeded(seed):
         if isinstance(arch, str) and arch in architectures.TORCHVISION:
@@ -80,7 +80,7 @@ _SIMPLE = "SimpleTokenizer"  # open_clip's, of byte pairs, as OpenAI's CLIP has 
 
 
 def tokenizer(arch: Arch) -> Tokenizer:
-    """list of captions -> (N, context) token ids."""
+    """Make the tokenizer: list of captions -> (N, context) token ids."""
     name, context = _tokenizer_of(arch)
     if name == _SIMPLE:
         made = open_clip.SimpleTokenizer(context_length=context)
@@ -90,9 +90,9 @@ def tokenizer(arch: Arch) -> Tokenizer:
 
 
 class _Bounded:
-    """Forgets words when it knows 100,000: 16 MB, in each loading process of each rank.
+    """A tokenizer that forgets its words at 100,000: 16 MB, in each loading process of each rank.
 
-    open_clip's remembers every word and every misspelling of millions of captions.
+    open_clip's keeps every word and every misspelling of millions of captions.
     """
 
     def __init__(self, tokenizer: open_clip.SimpleTokenizer) -> None:
@@ -112,7 +112,7 @@ def context_length(arch: Arch) -> int:
 
 
 def _tokenizer_of(arch: Arch) -> tuple[str, int]:
-    """What open_clip.get_tokenizer or open_clip itself calls it, and tokens per caption."""
+    """Return the tokenizer's name in open_clip, and tokens per caption."""
     context = architectures.model_config(arch)["text_cfg"].get("context_length", 77)
     if isinstance(arch, Architecture):
         return _SIMPLE, context
@@ -120,7 +120,7 @@ def _tokenizer_of(arch: Arch) -> tuple[str, int]:
 
 
 def save(path: Path, arch: Arch, towers: Towers) -> None:
-    """The product of a pre-training: weights and how to feed them, readable without our code.
+    """Write encoder.pt: weights and how to feed them, readable without our code.
 
     Raises:
         StoreError: the disk is full or cannot be written.
@@ -133,7 +133,7 @@ def save(path: Path, arch: Arch, towers: Towers) -> None:
 
 
 def description(arch: Arch, towers: Towers) -> dict[str, Any]:
-    """All of a product but its weights, as plain values; None is what its method has not."""
+    """Describe an encoder as plain values, without weights; None is what its method lacks."""
     with_text = towers.text is not None
     name, context = _tokenizer_of(arch) if with_text else (None, None)
     return {
@@ -160,10 +160,10 @@ def _parts(towers: Towers) -> dict[str, nn.Module | None]:
 
 
 def load(path: Path) -> tuple[Arch, Towers]:
-    """Read a product back.
+    """Read encoder.pt.
 
     Raises:
-        DataError: the file is absent or damaged.
+        DataError: the file is missing or damaged.
     """
     state = weights_file.read(path)
     if state is None:
@@ -206,7 +206,7 @@ def _open_clip(config: dict[str, Any], with_text: bool) -> Towers:
 
 
 def _torchvision(arch: str, config: dict[str, Any], with_text: bool) -> Towers:
-    """A classifier without its last layer; CLIP adds a linear map to the joint space."""
+    """Build a classifier without its last layer; text adds a linear map to the joint space."""
     visual = torchvision.models.get_model(arch.removeprefix("torchvision/"), weights=None)
     dim = visual.fc.in_features
     visual.fc = nn.Identity()

@@ -145,7 +145,9 @@ def test_a_call_that_is_killed_goes_on_where_it_was(many: Path, tmp_path: Path) 
     assert not (out / "index.json").exists()
     finished = {path.stem for path in out.glob(".making/*.json")}
     for look in (index_folder, ShardIndex.load):  # what is there would pass for the whole
-        with pytest.raises(DataError, match=r"is not finished: `shards make` or .* run the same command again"):
+        with pytest.raises(
+            DataError, match=r"is not finished: `shards make` or .* run the same command again"
+        ):
             look(out)
     before = {name: (out / f"{name}.tar").stat().st_mtime_ns for name in finished}
     assert 3 <= len(finished) < 60
