@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
-from hpc_xfer.scheduling import job_preview, retry_policy
+from hpc_xfer.scheduling import job_preview
 from hpc_xfer.scheduling.retry_policy import failed_for_good, without_descendants
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.sbatch import is_installed
-from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store, store_beside
+from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
+from hpc_xfer.store.rehearsal_store import new_rehearsal_store
+from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, preflight, rehearsal
 from hpc_xfer.study.plan import make_plan
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     preflight.check(asked, site, on)
     store = cli.store_of(args.store, site)
     if args.rehearse:
-        asked, store = rehearsal.rehearsal_of(asked), store_beside(store)
+        asked, store = rehearsal.rehearsal_of(asked), new_rehearsal_store(store)
         print(f"rehearsing in {store.root}; remove it when you have seen enough", file=sys.stderr)
     launched = LaunchedStudy(asked, make_plan(asked), store, site, site_file)
     done = store.done(launched.plan)
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if on == "slurm":
         return _submit(launched, args)
     prepare_store(asked, launched.plan, store)
-    read_ledger(store).note(asked.name, "launch", on=on, **provenance.code())
+    read_ledger(store).record_event(asked.name, "launch", on=on, **provenance.code())
     return _run_here(launched, done, args)
 
 
@@ -74,7 +76,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
     """Hand in what is missing, and go: the study finishes by itself."""
     from hpc_xfer.execution.local_pool import PoolResult
 
-    retry: retry_policy.Retry = "all" if args.retry_failed else "launch"
+    retry: Retrier = "all" if args.retry_failed else "launch"
     submitted = submit_missing(launched, retry, lambda line: print(line, file=sys.stderr))
     if submitted.over and not submitted.given_up and _is_reported(launched):
         if args.json:

@@ -116,7 +116,7 @@ class SlurmStudy:
         return told
 
     def step(self) -> int:
-        """How far the pre-training is."""
+        """Return the last step of the pre-training."""
         return int((heartbeat.read(self.parent_dir) or {}).get("step", 0))
 
     def reaches(self, step: int) -> None:
@@ -129,7 +129,7 @@ class SlurmStudy:
         return job
 
     def places(self, run: str) -> list[Element]:
-        return read_ledger(self.store).of_run.get(run, [])
+        return read_ledger(self.store).elements_by_run.get(run, [])
 
     def workers(self, rank: int = 0) -> list[int]:
         """Processes that work on the pre-training as this rank."""

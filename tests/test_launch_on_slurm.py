@@ -163,7 +163,7 @@ def test_a_rehearsal_is_looked_at_and_cancelled_by_what_its_launch_tells(
 
 
 def relay(study: SlurmStudy) -> "subprocess.CompletedProcess[str]":
-    """What the job behind everything does, at once."""
+    """Run what the relay job runs, at once."""
     places = ["--store", str(study.store.root), "--site", str(study.site)]
     call = [sys.executable, "-m", "hpc_xfer.relay", "--study", "faults", *places]
     return subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
@@ -220,8 +220,8 @@ def test_submissions_that_were_withdrawn_are_no_tries(
         study.launch()
         book = read_ledger(study.store)
         for submission in book.submissions.values():
-            if submission.over is None:
-                book.close(submission, "withdrawn")
+            if submission.closed is None:
+                book.record_closed(submission, "withdrawn")
         cancel_jobs(drained.live())
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     claim = run_claims.take(study.parent_dir)
@@ -372,7 +372,7 @@ def test_a_study_whose_files_changed_can_be_cancelled_and_its_relay_stops(
     arch = tmp_path / "tiny.json"
     arch.write_text(arch.read_text().replace('"width": 8', '"width": 16'))
     done = relay(study)
-    assert done.returncode == 2 and "the same grid means other runs now" in done.stderr
+    assert done.returncode == 2 and "the same grid gives other runs now" in done.stderr
     assert len(json.loads(study.call("cancel", "--json"))["cancelled"]) == 3
     assert drained.live() == []
 

@@ -251,7 +251,7 @@ class LocalPool:
 
     def _add(self, batch: JobArray) -> None:
         resources = self.resources.of(batch.kind)
-        self.store.write_batch(self.study, batch, resources.model_dump(mode="json"))
+        self.store.write_manifest(self.study, batch, resources.model_dump(mode="json"))
         for index, pack in enumerate(batch.packs):
             self.names[pack.id] = f"{batch.id}/{index}"
             self.waiting.append(pack)

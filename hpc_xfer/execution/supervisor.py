@@ -13,6 +13,7 @@ from hpc_xfer.execution.worker_process import WorkerProcess, say
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE, log_path
 from hpc_xfer.slurm.control import requeue_jobs
 from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store.retry_policy import is_exhausted, is_retried
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import is_cancelled
 from hpc_xfer.system import machine
@@ -60,7 +61,7 @@ class Supervisor:
     ) -> None:
         self.store, self.site, self.study, self.batch = store, site, study, batch
         self.place, self.signals = place, signals
-        self.manifest = store.manifest(study, batch)
+        self.manifest = store.read_manifest(study, batch)
         self.index = array_index()  # of the array
         self.pack: list[str] = self.manifest["packs"][self.index]
         self.reached = self._reached()  # before this start
@@ -116,9 +117,10 @@ class Supervisor:
     def _again_after_accident(self, watch: WorkerProcess) -> int | None:
         """Where the last failure of a run in this job was an accident, and trying again is left."""
         told = {event["class"] for event in watch.failed.values()}
-        if not {*told, *map(self._failure_here, self._left())} & {"hung", "killed", "store"}:
+        kinds = {*told, *map(self._failure_here, self._left())} - {None}
+        if not any(is_retried(kind, by="job") for kind in kinds):
             return None
-        if restart_count() >= self.site.slurm.retries and not self._got_further():
+        if is_exhausted(restart_count() + 1, self.site.slurm) and not self._got_further():
             return None
         return self._again("an accident")
 
@@ -249,7 +251,7 @@ class Supervisor:
     def _hopeless(self) -> set[str]:
         """Runs that failed in an earlier start of this job for a reason that stays."""
         kinds = {run: self._failure_here(run) for run in self._left()}
-        return {run for run, kind in kinds.items() if kind and kind not in failures.TRANSIENT}
+        return {run for run, kind in kinds.items() if kind and not is_retried(kind, by="launch")}
 
     def _failure_here(self, run: str) -> str | None:
         """The class of its failure in this job, if it failed in this job."""
@@ -264,7 +266,7 @@ class Supervisor:
         """How far each run is: what must have changed for another start to make sense."""
         kind, store = self.manifest["kind"], self.store
         return [
-            math.inf if store.is_finished(run, kind) else heartbeat.saved(store.run(run))
+            math.inf if store.is_finished(run, kind) else heartbeat.checkpoint_time(store.run(run))
             for run in self.pack
         ]
 

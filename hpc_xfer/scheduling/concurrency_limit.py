@@ -20,7 +20,7 @@ class ConcurrencyLimit:
         self.number = {run_id: i % self.lanes for i, run_id in enumerate(parents) if self.lanes}
         self.tails: dict[int, str] = {}
         live = {line.job.split("_")[0] for line in queue.lines.values() if line.live}
-        for submission in ledger.of_study(launched.study.name):
+        for submission in ledger.submissions_of(launched.study.name):
             if submission.lane is not None and submission.job in live:
                 self.tails[submission.lane] = submission.job
 

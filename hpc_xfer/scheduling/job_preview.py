@@ -81,7 +81,7 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
     known: dict[str, str] = {}
     for batch in _batches(launched, launched.plan.without(done)):
         resources = launched.study.resources.of(batch.kind)
-        launched.store.write_batch(launched.study.name, batch, resources.model_dump(mode="json"))
+        launched.store.write_manifest(launched.study.name, batch, resources.model_dump(mode="json"))
         request = request_of(launched, batch, 1)
         options = sbatch_flags(request, launched.site.slurm)
         if batch.kind == "pretrain":

@@ -18,7 +18,6 @@ from hpc_xfer.scheduling import reconcile, run_states
 from hpc_xfer.scheduling.concurrency_limit import ConcurrencyLimit
 from hpc_xfer.scheduling.job_requests import relay_request, request_of
 from hpc_xfer.scheduling.reconcile import Say
-from hpc_xfer.scheduling.retry_policy import Retry
 from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.control import cancel_jobs
@@ -30,6 +29,14 @@ from hpc_xfer.slurm.sbatch import submit_job
 from hpc_xfer.store import failures, launch_lock, run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
 from hpc_xfer.store.leases import Lease
+from hpc_xfer.store.retry_policy import (
+    RULES,
+    Retrier,
+    is_exhausted,
+    is_memory_exhausted,
+    memory_failures,
+    memory_per_gpu,
+)
 from hpc_xfer.store.submission_ledger import Element, Ledger, Submission, read_ledger
 from hpc_xfer.study import job_arrays
 from hpc_xfer.study.job_arrays import JobArray
@@ -40,8 +47,8 @@ _REFUSALS = 3  # in a row, with nothing taken: then it is the site file, not a b
 _FULL_MINUTES = 10  # until the relay looks again, where the queue is full of other jobs
 
 
-def submit_missing(launched: LaunchedStudy, retry: Retry, say: Say) -> SubmitReport:
-    """Submit what is missing; see `Retry`.
+def submit_missing(launched: LaunchedStudy, retry: Retrier, say: Say) -> SubmitReport:
+    """Submit what is missing; see `Retrier`.
 
     Raises:
         SlurmError: Slurm refused a job or does not answer; what was submitted before stays.
@@ -69,7 +76,7 @@ def submit_missing(launched: LaunchedStudy, retry: Retry, say: Say) -> SubmitRep
 def _begin(launched: LaunchedStudy, ledger: Ledger) -> None:
     """Under the lock, so that no relay reads one half of what is written, or writes over it."""
     prepare_store(launched.study, launched.plan, launched.store)
-    ledger.note(launched.study.name, "launch", on="slurm", **provenance.code())
+    ledger.record_event(launched.study.name, "launch", on="slurm", **provenance.code())
 
 
 @dataclass
@@ -77,7 +84,7 @@ class Submitter:
     """One pass over what is to be submitted."""
 
     launched: LaunchedStudy
-    retry: Retry
+    retry: Retrier
     ledger: Ledger
     queue: Queue
     now: dict[str, RunStatus]
@@ -117,7 +124,7 @@ class Submitter:
         for run in self.launched.plan.runs:
             each = self.now[run.id]
             if each.state == "done" or each.held:
-                if each.state == "failed" and not each.passing:
+                if each.state == "failed" and not each.is_retried("launch"):
                     gone.add(run.id)  # its pack goes on without it
                 continue
             if why := self._against(run, each):
@@ -136,31 +143,23 @@ class Submitter:
         if each.state == "missing":
             return "cancelled" if each.why == "cancelled" and self.retry == "relay" else ""
         told = f"{each.why}: {each.message}"
-        if not each.passing:
+        if not each.is_retried(self.retry):
             return told
         if self.retry == "launch":
             return ""
-        if self._is_in_vain(run, each):
+        error = failures.read(self.launched.store.run(run.id))
+        slurm = self.launched.site.slurm
+        if RULES[each.why].doubles_memory and is_memory_exhausted(
+            memory_failures(failures.history(error)), slurm
+        ):
             return told
         tries = self._tries(run)
-        return f"{told} ({tries} jobs without progress)" if tries > self._retries else ""
-
-    def _is_in_vain(self, run: Run, each: RunStatus) -> bool:
-        """Whether the same again would end in the same way."""
-        if each.why == "out of memory":
-            times = failures.count(failures.read(self.launched.store.run(run.id)), each.why)
-            had = self._memory(times - 1) or self.launched.site.slurm.memory_per_gpu or 0
-            return (self._memory(times) or 0) <= had
-        return each.state == "failed" and each.why in ("time limit", "CUDA out of memory")
-
-    @property
-    def _retries(self) -> int:
-        return self.launched.site.slurm.retries
+        return f"{told} ({tries} jobs without progress)" if is_exhausted(tries, slurm) else ""
 
     def _tries(self, run: Run) -> int:
         """Jobs that came to nothing for this run since it last got further."""
-        elements = self.ledger.of_run.get(run.id, [])
-        taken = [e for e in reversed(elements) if e.job and e.submission.over is None]
+        elements = self.ledger.elements_by_run.get(run.id, [])
+        taken = [e for e in reversed(elements) if e.job and e.submission.closed is None]
         vain = sum(1 for _ in takewhile(lambda element: not self._began(element), taken))
         return vain + run_claims.jobs_without_progress(self.launched.store.run(run.id))
 
@@ -188,21 +187,16 @@ class Submitter:
         """Packs apart that ran out of memory: they get twice as much each time."""
         found: dict[float | None, list[Pack]] = {}
         for pack in batch.packs:
-            errors = (
-                failures.read(self.launched.store.run(r.id)) for r in pack.runs if self._ran(r)
-            )
-            times = max((failures.count(error, "out of memory") for error in errors), default=0)
-            found.setdefault(self._memory(times), []).append(pack)
+            times = max(map(self._memory_failures, pack.runs))
+            memory = memory_per_gpu(times, self.launched.site.slurm)
+            found.setdefault(memory, []).append(pack)
         return found
 
-    def _ran(self, run: Run) -> bool:
-        return self.now[run.id].state in ("failed", "lost")
-
-    def _memory(self, times: int) -> float | None:
-        settings = self.launched.site.slurm
-        if not times or settings.max_memory_per_gpu is None or settings.memory_per_gpu is None:
-            return None
-        return min(settings.memory_per_gpu * 2.0**times, settings.max_memory_per_gpu)
+    def _memory_failures(self, run: Run) -> int:
+        if self.now[run.id].state not in ("failed", "lost"):
+            return 0
+        error = failures.read(self.launched.store.run(run.id))
+        return memory_failures(failures.history(error))
 
     def _hand(self, what: tuple[JobArray, float | None]) -> None:
         """Submit a batch, or as much of it as there is room for."""
@@ -230,9 +224,9 @@ class Submitter:
         """Whether Slurm took it, or will never: False where a part of it may fit."""
         launched = self.launched
         resources = launched.study.resources.of(batch.kind)
-        launched.store.write_batch(launched.study.name, batch, resources.model_dump(mode="json"))
+        launched.store.write_manifest(launched.study.name, batch, resources.model_dump(mode="json"))
         lane = self.lanes.of(batch)
-        number = self.ledger.times(launched.study.name, batch.id, batch.kind) + 1
+        number = self.ledger.submission_count(launched.study.name, batch.id, batch.kind) + 1
         request = replace(
             request_of(launched, batch, number),
             at_once=self.lanes.at_once(lane),
@@ -286,19 +280,19 @@ class Submitter:
     def _call(self, submission: Submission, request: Request) -> str:
         """sbatch between its two lines in the ledger."""
         self.lease.renew()
-        self.ledger.intend(submission)
+        self.ledger.record_intent(submission)
         try:
             job = submit_job(request, self.launched.site.slurm)
         except SlurmError as error:
             if not error.unknown:
-                self.ledger.close(submission, "rejected")
+                self.ledger.record_closed(submission, "rejected")
             raise
-        self.ledger.submitted(submission, job)
+        self.ledger.record_submitted(submission, job)
         return job
 
     def _relay_line(self) -> QueueLine | None:
         """The study's relay that waits in the queue. One at work may have looked already."""
-        for submission in self.ledger.of_study(self.launched.study.name):
+        for submission in self.ledger.submissions_of(self.launched.study.name):
             line = self.queue.lines.get(submission.job or "")
             if submission.kind == "relay" and line and line.state == "PENDING":
                 return line
@@ -326,7 +320,7 @@ class Submitter:
         live = self._live_jobs()
         waits = self.report.deferred > 0 and launched.site.slurm.jobs_may_submit
         request = replace(
-            relay_request(launched, self.ledger.times(study, None, "relay") + 1),
+            relay_request(launched, self.ledger.submission_count(study, None, "relay") + 1),
             after_any=() if waits else live,
             after_one=live if waits else (),
             begin_minutes=0 if live else _FULL_MINUTES,
@@ -341,7 +335,7 @@ class Submitter:
         """Give the place of what was submitted last to the relay."""
         submission, runs = self.report.submitted.pop()
         known = self.ledger.submissions[submission.name]
-        self.ledger.close(known, "withdrawn")
+        self.ledger.record_closed(known, "withdrawn")
         cancel_jobs([str(known.job)])
         self.report.deferred += runs
 

@@ -1,7 +1,7 @@
 """Job arrays: packs that are submitted together. A pure function of the plan.
 
     for batch in cut_into_arrays(plan):     # one per pre-training, or per parent and shots
-        store.write_batch(study, batch, resources)    # batch.id / index names a pack in it
+        store.write_manifest(study, batch, resources)    # batch.id / index names a pack in it
 
 One `sbatch` submits one of them (an array, or one pre-training), and one file in the store holds it
 with all recipes: 40,000 runs need about 150 files, not 80,000. Stores and options say "batch".

@@ -56,7 +56,7 @@ def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
 
 def guard_of(store: Store, *runs: Run, site: Site | None = None) -> Supervisor:
     batch = JobArray((Pack(runs, 1.0, 1),))
-    store.write_batch("study", batch, {})
+    store.write_manifest("study", batch, {})
     return Supervisor(store, site or Site(), "study", batch.id, ProcessRank(), Signals())
 
 

@@ -49,7 +49,7 @@ class TrainBatches:
 
     def __post_init__(self) -> None:
         self.share = share(self.order.batch, self.rank, self.ranks, self.recipe.accumulate or 1)
-        self.source = ShardReader(self.index, len(self.order.lanes_of(self.share)))
+        self.source = ShardReader(self.index, len(self.order.streams_of(self.share)))
 
     def __getitem__(self, step: int) -> Batch:
         return self._batch(step, self.share)
@@ -66,7 +66,7 @@ class TrainBatches:
                 yield self._batch(step, chosen) if len(chosen) else {}
 
     def _batch(self, step: int, chosen: Positions) -> Batch:
-        epoch, places = self.order.at(step, chosen)
+        epoch, places = self.order.locate(step, chosen)
         batch = _Collector(self, epoch)
         for place in places:
             batch.add(*place)
@@ -105,7 +105,7 @@ class _Collector:
 
     def _candidates(self, number: int, position: int) -> Iterator[int]:
         yield position
-        neighbours = self.batches.order.subset.neighbours(number, position)
+        neighbours = self.batches.order.subset.following(number, position)
         yield from neighbours[1:_NEIGHBOURS].tolist()
 
     def _rng(self, number: int, place: int) -> Generator:

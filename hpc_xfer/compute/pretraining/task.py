@@ -67,7 +67,7 @@ def pretrain(context: RunContext) -> None:
 
 def _order(recipe: Trained, index: ShardIndex) -> SampleOrder:
     try:
-        subset = Subset.of([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
+        subset = Subset.draw([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
     except ValueError as error:
         raise DataError(f"{index.folder}: {error}; lower samples or name a larger source") from None
     return SampleOrder(subset, recipe.batch, recipe.seed)

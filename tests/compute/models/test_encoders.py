@@ -135,7 +135,7 @@ def test_plain_open_clip_makes_our_clip_with_all_its_parts(
     tokens = encoders.tokenizer(BY_NAME.get(name, name))(["a cat", "a dog"])
     assert_close(model.encode_image(x, normalize=True), towers.image_features(x))
     assert_close(model.encode_text(tokens, normalize=True), towers.text_features(tokens))
-    assert torch.equal(model.logit_scale, towers.logit_scale)
+    assert towers.logit_scale is not None and torch.equal(model.logit_scale, towers.logit_scale)
     normalise = preprocess.transforms[-1]
     assert (tuple(normalise.mean), tuple(normalise.std)) == towers.normalisation
 
