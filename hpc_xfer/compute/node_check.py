@@ -103,7 +103,7 @@ def _open_source(site: Site, name: str) -> None:
 def _open_dataset(site: Site, name: str) -> None:
     folder = site.datasets.get(name)
     path = Path(folder) if folder else None
-    downstream.try_to_read(downstream_datasets.dataset_info(name, path), path)
+    downstream.check_readable(downstream_datasets.dataset_info(name, path), path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

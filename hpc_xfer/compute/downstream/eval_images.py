@@ -52,4 +52,4 @@ class EvalImages:
             return list(readers.map(self._decode, chosen))
 
     def _decode(self, i: int) -> Tensor:
-        return crops.central(self.images.image(int(i)), self.size)
+        return crops.center_crop(self.images.image(int(i)), self.size)

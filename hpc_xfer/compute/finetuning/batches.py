@@ -85,7 +85,7 @@ class TuneBatches(_Stepwise):
     def _view(self, i: int, epoch: int) -> Tensor:
         recipe = self.recipe
         rng = np.random.default_rng((recipe.seed, recipe.draw, 5, epoch, i))
-        view = crops.augmented(self.images.image(i), rng, self.size, recipe.crop, recipe.flip)
+        view = crops.random_view(self.images.image(i), rng, self.size, recipe.crop, recipe.flip)
         if recipe.randaugment:
             view = _randaugment(view, rng)
         return _erase(view, rng) if rng.random() < recipe.erase else view

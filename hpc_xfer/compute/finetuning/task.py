@@ -13,7 +13,7 @@ from torch import Tensor
 from hpc_xfer.compute import run_record
 from hpc_xfer.compute.distributed.global_batchnorm import recalibrate
 from hpc_xfer.compute.downstream import datasets, splits
-from hpc_xfer.compute.downstream.datasets import Downstream, FingerprintCache
+from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
 from hpc_xfer.compute.downstream.eval_images import EvalImages
 from hpc_xfer.compute.downstream.splits import Indices, Split
 from hpc_xfer.compute.finetuning.batches import EpochBatches, FeatureBatches, TuneBatches
@@ -100,7 +100,7 @@ class _Finetuning:
     context: RunContext
     recipe: Finetune
     parent: Parent
-    data: Downstream
+    data: DownstreamData
 
     @cached_property
     def pulse(self) -> Liveness:
@@ -234,13 +234,13 @@ class _Frozen:
 
 
 @lru_cache(maxsize=_KEPT)
-def _frozen(parent: Parent, data: Downstream) -> _Frozen:
+def _frozen(parent: Parent, data: DownstreamData) -> _Frozen:
     train, test = _views(data, parent.size)
     return _Frozen(FrozenFeatures(train), FrozenFeatures(test))
 
 
 @lru_cache(maxsize=_KEPT)
-def _views(data: Downstream, size: int) -> tuple[EvalImages, EvalImages]:
+def _views(data: DownstreamData, size: int) -> tuple[EvalImages, EvalImages]:
     return EvalImages(data.train, size), EvalImages(data.test, size)
 
 
@@ -279,13 +279,13 @@ class _Asked:
     knowing: FingerprintCache = field(compare=False)  # of the run that reads it first
 
 
-def _data(context: RunContext, recipe: Finetune) -> Downstream:
+def _data(context: RunContext, recipe: Finetune) -> DownstreamData:
     knowing = FingerprintCache(_pulse(context).touch, context.store.fingerprint)
     return _read_data(_Asked(recipe.dataset, context.site.datasets.get(recipe.dataset), knowing))
 
 
 @lru_cache(maxsize=_KEPT)
-def _read_data(asked: _Asked) -> Downstream:
+def _read_data(asked: _Asked) -> DownstreamData:
     path = Path(asked.folder) if asked.folder else None
     return datasets.load(downstream_datasets.dataset_info(asked.name, path), path, asked.knowing)
 

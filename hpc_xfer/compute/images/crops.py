@@ -36,7 +36,7 @@ class View:
     flipped: bool
 
 
-def draw(rng: Generator, height: int, width: int, crop: Crop, flip: bool) -> View:
+def draw_view(rng: Generator, height: int, width: int, crop: Crop, flip: bool) -> View:
     """One training view of an image with these sides."""
     box = random_box(rng, height, width, crop)
     return View(box, flip and rng.random() < 0.5)
@@ -48,19 +48,19 @@ def shrinkage(views: Sequence[View], size: int) -> int:
     return next(n for n in (8, 4, 2, 1) if n <= max(room, 1))
 
 
-def cut(image: Tensor, view: View, size: int, shrink: int = 1) -> Tensor:
+def crop_view(image: Tensor, view: View, size: int, shrink: int = 1) -> Tensor:
     """The view of an image that was decoded at 1/`shrink` of its sides: uint8 (3, size, size)."""
     top, left, height, width = (round(value / shrink) for value in view.box)
     part = resize(image[:, top : top + height, left : left + width], size, size)
     return part.flip(-1) if view.flipped else part
 
 
-def augmented(image: Tensor, rng: Generator, size: int, crop: Crop, flip: bool) -> Tensor:
+def random_view(image: Tensor, rng: Generator, size: int, crop: Crop, flip: bool) -> Tensor:
     """One training view: uint8 (3, size, size)."""
-    return cut(image, draw(rng, image.shape[1], image.shape[2], crop, flip), size)
+    return crop_view(image, draw_view(rng, image.shape[1], image.shape[2], crop, flip), size)
 
 
-def central(image: Tensor, size: int) -> Tensor:
+def center_crop(image: Tensor, size: int) -> Tensor:
     """The evaluation view: short side to size * 256/224, centre crop; small images keep all.
 
     Images no larger than the input (scans of digits, 32 px pictures) have no margin to cut off.

@@ -26,7 +26,7 @@ _MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte of RGB
 
 
 @contextmanager
-def damage_told(name: str) -> Iterator[None]:
+def pillow_errors_as_data_error(name: str) -> Iterator[None]:
     """Around calls of Pillow alone: what it raises becomes a DataError about `name`.
 
     That may be anything: RuntimeError of a damaged AVIF, NotImplementedError of a BLP,
@@ -119,7 +119,7 @@ def _formats() -> list[str]:
 
 
 def _by_pillow(data: bytes, name: str) -> NDArray[np.uint8]:
-    with damage_told(name), open_by_pillow(data) as image:
+    with pillow_errors_as_data_error(name), open_by_pillow(data) as image:
         image.load()
         return np.array(_rgb(_upright(image), name))
 
@@ -144,7 +144,7 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as the camera's EXIF note asks; a damaged note is no reason to lose the image."""
     try:
-        with damage_told("its note"):
+        with pillow_errors_as_data_error("its note"):
             return ImageOps.exif_transpose(image) if image.getexif() else image
     except DataError:
         return image

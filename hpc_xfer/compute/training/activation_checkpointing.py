@@ -16,7 +16,7 @@ import torchvision.models.resnet
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from hpc_xfer.compute.distributed.global_batchnorm import forgetting
+from hpc_xfer.compute.distributed.global_batchnorm import preserve_statistics
 from hpc_xfer.errors import DataError
 
 _BLOCKS = (
@@ -54,7 +54,7 @@ def _recomputing(block: nn.Module) -> Callable[..., Any]:
     forward = block.forward
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), forgetting(block)
+        return nullcontext(), preserve_statistics(block)
 
     @wraps(forward)
     def recomputing(*arguments: Any, **named: Any) -> Any:

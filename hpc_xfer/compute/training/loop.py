@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hpc_xfer.compute.distributed.global_batchnorm import statistics, synchronise
+from hpc_xfer.compute.distributed.global_batchnorm import batchnorm_buffers, synchronize
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.compute.training.data_loader import Batch, Batches, BatchLoader
 from hpc_xfer.compute.training.metrics_log import MetricsLog
 from hpc_xfer.compute.training.skipped_samples import BrokenSamples
-from hpc_xfer.compute.training.step import Schedule, Stepper, own_randomness
+from hpc_xfer.compute.training.step import Schedule, Stepper, isolated_rng
 from hpc_xfer.compute.training.step_metrics import StepMetrics
 from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
 from hpc_xfer.store.heartbeat import Heartbeat, Liveness
@@ -91,7 +91,7 @@ def train(
         ClaimLost: another process has taken the run over.
         StoreError: the disk is full.
     """
-    objective = synchronise(objective, world).to(world.device).to(memory_format=torch.channels_last)
+    objective = synchronize(objective, world).to(world.device).to(memory_format=torch.channels_last)
     stepper = Stepper(objective, optimizer, pace, world, habits.compiled, habits.recomputed)
     state = _resume(stepper, checkpoints, world)
     guard = checkpoints.check if checkpoints is not None and world.is_rank_zero else None
@@ -105,7 +105,7 @@ def train(
     gauges = StepMetrics(objective, pace, world, habits.flops_per_sample, first, before)
 
     with (
-        own_randomness(world),
+        isolated_rng(world),
         checkpoints or contextlib.nullcontext(),
         contextlib.closing(
             MetricsLog(run, habits.tensorboard, world.is_rank_zero, first, pace.batch)
@@ -193,7 +193,7 @@ def _sound(objective: nn.Module, state: _State, world: World) -> float:
     value = _finite(state, world)
     if not math.isfinite(float(nn.utils.get_total_norm(objective.parameters()))):
         raise Diverged(f"the weights are not finite after step {state.step}; lower lr")
-    if not all(bool(seen.isfinite().all()) for seen in statistics(objective)):
+    if not all(bool(seen.isfinite().all()) for seen in batchnorm_buffers(objective)):
         raise Diverged(f"batch norm statistics are not finite after step {state.step}; lower lr")
     return value
 

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from hpc_xfer.compute.distributed.collectives import mean_in_order
-from hpc_xfer.compute.distributed.global_batchnorm import forgetting, statistics
+from hpc_xfer.compute.distributed.global_batchnorm import batchnorm_buffers, preserve_statistics
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.training.activation_checkpointing import recompute_blocks
 from hpc_xfer.compute.training.compile import compile_in_place
@@ -102,7 +102,7 @@ class Stepper:
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=pace.precision == "fp16")
         self._overflows = torch.zeros((), dtype=torch.int64, device=world.device)
-        self._statistics = statistics(objective) if self.scaler.is_enabled() else []
+        self._statistics = batchnorm_buffers(objective) if self.scaler.is_enabled() else []
 
     def step(self, batch: Batch, number: int) -> StepResult:
         """The update of step `number` (from 0) on this rank's part of the global batch.
@@ -187,7 +187,7 @@ class Stepper:
         Features of all parts without a graph, the loss of all, its gradient at the features; then
         part by part once more, with that gradient. Both forwards draw the same random numbers.
         """
-        with torch.no_grad(), forgetting(objective):
+        with torch.no_grad(), preserve_statistics(objective):
             found = [
                 self._forward(objective.features, number, i, part) for i, part in enumerate(parts)
             ]
@@ -257,7 +257,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 @contextlib.contextmanager
-def own_randomness(world: World) -> Iterator[None]:
+def isolated_rng(world: World) -> Iterator[None]:
     """What a step draws depends on its number alone, and the process goes on as if never drawn."""
     devices = [world.device] if world.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

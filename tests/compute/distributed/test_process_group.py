@@ -24,7 +24,7 @@ def on_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ranks_of_one_node_meet_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_NNODES", "1")
     assert network_interface.own_address() == "127.0.0.1"
-    network_interface.tell_gloo()
+    network_interface.set_gloo_interface()
     assert "GLOO_SOCKET_IFNAME" not in os.environ
 
 
@@ -35,7 +35,7 @@ def test_between_nodes_the_default_route_is_used_and_gloo_is_told(
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")  # so that it is put back
     monkeypatch.delenv("GLOO_SOCKET_IFNAME")
     assert not network_interface.own_address().startswith("127.")
-    network_interface.tell_gloo()
+    network_interface.set_gloo_interface()
     assert os.environ["GLOO_SOCKET_IFNAME"] == OUTSIDE[0]
 
 

@@ -235,10 +235,10 @@ def test_one_image_of_each_split_is_tried_without_reading_all(animals: Path, spl
     first, *others = sorted((animals / split).glob("*/*"), key=lambda path: str(path))
     for other in others:
         other.write_bytes(b"")
-    datasets.try_to_read(card, animals)
+    datasets.check_readable(card, animals)
     first.write_bytes(b"")
     with pytest.raises(DataError, match="is not an image"):
-        datasets.try_to_read(card, animals)
+        datasets.check_readable(card, animals)
 
 
 def refusal(name: str, folder: Path) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpc_xfer.compute.distributed.global_batchnorm import recalibrate
-from hpc_xfer.compute.downstream.datasets import GreyImages
+from hpc_xfer.compute.downstream.datasets import GrayImages
 from hpc_xfer.compute.downstream.eval_images import EvalImages
 from hpc_xfer.compute.finetuning.classifier import (
     Classifier,
@@ -150,7 +150,7 @@ class Counting(EvalImages):
 
 def views(n: int) -> Counting:
     pixels = np.random.default_rng(0).integers(0, 256, (n, 8, 8), dtype=np.uint8)
-    return Counting(GreyImages(np.zeros(n, dtype=np.int64), pixels), 32)
+    return Counting(GrayImages(np.zeros(n, dtype=np.int64), pixels), 32)
 
 
 def test_features_do_not_depend_on_what_was_asked_before() -> None:

@@ -43,14 +43,14 @@ def test_boxes_reach_every_edge_evenly() -> None:
 def test_the_whole_image_is_kept_where_the_crop_says_so() -> None:
     whole = Crop(scale=(1.0, 1.0), ratio=(1.0, 1.0))
     image = noise(32, 32)
-    view = crops.augmented(image, np.random.default_rng(0), 32, whole, flip=False)
+    view = crops.random_view(image, np.random.default_rng(0), 32, whole, flip=False)
     assert torch.equal(view, image)
 
 
 def test_half_of_the_views_are_flipped() -> None:
     whole, image, rng = Crop(scale=(1.0, 1.0), ratio=(1.0, 1.0)), noise(16, 16), None
     rng = np.random.default_rng(0)
-    views = [crops.augmented(image, rng, 16, whole, flip=True) for _ in range(200)]
+    views = [crops.random_view(image, rng, 16, whole, flip=True) for _ in range(200)]
     flipped = [torch.equal(view, image.flip(-1)) for view in views]
     assert all(torch.equal(view, image) for view, f in zip(views, flipped, strict=True) if not f)
     assert 70 < sum(flipped) < 130
@@ -67,14 +67,14 @@ def test_resizing_is_that_of_torchvision() -> None:
     [(400, 300), (300, 400), (225, 224), (224, 224), (100, 224), (8, 8), (1, 9)],
 )
 def test_the_evaluation_view_is_the_centre_at_any_size(height: int, width: int) -> None:
-    view = crops.central(noise(height, width), 224)
+    view = crops.center_crop(noise(height, width), 224)
     assert view.shape == (3, 224, 224) and view.dtype == torch.uint8 and view.is_contiguous()
 
 
 def test_large_images_lose_a_margin_and_small_ones_nothing() -> None:
     image = torch.zeros(3, 448, 448, dtype=torch.uint8)
     image[:, :, :14] = 255  # the margin is 448 * (1 - 224/256) / 2 = 28
-    assert int(crops.central(image, 224).max()) == 0
+    assert int(crops.center_crop(image, 224).max()) == 0
     small = torch.zeros(3, 28, 28, dtype=torch.uint8)
     small[:, :, 0] = 255
-    assert int(crops.central(small, 32)[0, 16, 0]) > 200
+    assert int(crops.center_crop(small, 32)[0, 16, 0]) > 200

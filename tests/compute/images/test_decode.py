@@ -192,11 +192,11 @@ def test_odd_sides_are_rounded_up_in_part_too() -> None:
 def test_a_view_of_a_part_is_nearly_that_of_the_whole() -> None:
     data = encoded(photo(1024, 800), quality=95)
     rng = np.random.default_rng(0)
-    view = crops.draw(rng, 800, 1024, Crop(scale=(0.9, 1.0)), flip=True)
+    view = crops.draw_view(rng, 800, 1024, Crop(scale=(0.9, 1.0)), flip=True)
     shrink = crops.shrinkage([view], 160)
     assert shrink == 4
-    part = crops.cut(decode.decode(data, shrink=shrink), view, 160, shrink)
-    whole = crops.cut(decode.decode(data), view, 160)
+    part = crops.crop_view(decode.decode(data, shrink=shrink), view, 160, shrink)
+    whole = crops.crop_view(decode.decode(data), view, 160)
     assert (part.float() - whole.float()).abs().mean() < 3  # corners are whole pixels of the part
 
 
