@@ -147,9 +147,9 @@ def test_what_a_checkpoint_holds_is_the_state_of_the_moment_it_began() -> None:
     weights = torch.arange(50_000_000, dtype=torch.float32, device="cuda")
     copied = HostCopy({"weights": weights, "step": 1})
     weights.zero_()
-    whole = copied.whole()
-    assert whole["step"] == 1 and whole["weights"].device.type == "cpu"
-    assert torch.equal(whole["weights"], torch.arange(50_000_000, dtype=torch.float32))
+    state = copied.result()
+    assert state["step"] == 1 and state["weights"].device.type == "cpu"
+    assert torch.equal(state["weights"], torch.arange(50_000_000, dtype=torch.float32))
 
 
 def test_convolutions_in_single_precision_are_that(tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ def test_the_memory_of_one_run_is_not_told_of_the_next() -> None:
     del taken
     recipe = steps.recipe("clip")
     stepper = steps.stepper(recipe, on_gpu())
-    gauges = StepMetrics(stepper.objective, stepper.pace, on_gpu(), None, 0)
-    row = gauges.read(1, 1.0, stepper.step(steps.global_batch(recipe), 0), 0.0)
+    metrics = StepMetrics(stepper.objective, stepper.schedule, on_gpu(), None, 0)
+    row = metrics.read(1, 1.0, stepper.step(steps.global_batch(recipe), 0), 0.0)
     assert row["gpu_memory_gib"] is not None and 0 < row["gpu_memory_gib"] < 1
 
 

@@ -16,14 +16,14 @@ from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.loop import LoopOptions, TrainResult, train
 from hpc_xfer.compute.training.optimizer import adamw
-from hpc_xfer.compute.training.skipped_samples import BrokenSample as Sample
+from hpc_xfer.compute.training.skipped_samples import BrokenSample
 from hpc_xfer.compute.training.step import Schedule
 from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from tests import tiny
 
-PACE = Schedule(steps=4, batch=8, lr=1e-3, warmup_steps=0, grad_clip=1.0, precision="fp32")
+SCHEDULE = Schedule(steps=4, batch=8, lr=1e-3, warmup_steps=0, grad_clip=1.0, precision="fp32")
 
 
 class Layered(nn.Module):
@@ -46,19 +46,19 @@ class Noise:
 
     def batch(self, step: int) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(step)
-        return {"x": self.size * torch.randn(PACE.batch, 4, generator=generator)}
+        return {"x": self.size * torch.randn(SCHEDULE.batch, 4, generator=generator)}
 
 
 def trained(
-    folder: Path, batches: Noise, world: World | None = None, pace: Schedule = PACE
+    folder: Path, batches: Noise, world: World | None = None, schedule: Schedule = SCHEDULE
 ) -> TrainResult:
     torch.manual_seed(0)
     made = Layered()
     optimizer = adamw(made, 1e-3, 0.1, (0.9, 0.98), 1e-8)
     run = run_in(folder)
     run.path.mkdir(parents=True, exist_ok=True)
-    habits, world = LoopOptions(log_steps=1), world or World()
-    return train(made, optimizer, batches, pace, habits, run, None, world, StopSignal())
+    options, world = LoopOptions(log_steps=1), world or World()
+    return train(made, optimizer, batches, schedule, options, run, None, world, StopSignal())
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Broken(Noise):
     broken: int = 0
 
     def batch(self, step: int) -> dict[str, Any]:
-        met = [Sample("000000.tar", f"{step}-{i}", "no image") for i in range(self.broken)]
+        met = [BrokenSample("000000.tar", f"{step}-{i}", "no image") for i in range(self.broken)]
         return {**super().batch(step), "broken": met}
 
 
@@ -104,15 +104,17 @@ def test_no_more_may_be_broken_than_is_allowed_of_the_whole_run_by_the_like_shar
 ) -> None:
     """Of so few as 12 or 1,000, all may come in one step."""
     quarter, some = allowed // 4, min(allowed, 1000)
-    pace = replace(PACE, broken_allowed=allowed)
-    assert [pace.broken_allowed_by(step) for step in (1, 2, 4)] == [
+    schedule = replace(SCHEDULE, broken_allowed=allowed)
+    assert [schedule.broken_allowed_by(step) for step in (1, 2, 4)] == [
         some,
         max(some, 2 * quarter),
         allowed,
     ]
-    assert trained(tmp_path / "few", Broken(broken=quarter), pace=pace).broken.total == allowed
+    assert (
+        trained(tmp_path / "few", Broken(broken=quarter), schedule=schedule).broken.total == allowed
+    )
     with pytest.raises(DataError) as told:
-        trained(tmp_path / "many", Broken(broken=some + 1), pace=pace)
+        trained(tmp_path / "many", Broken(broken=some + 1), schedule=schedule)
     assert str(told.value).startswith(
         f"{some + 1} broken samples, {some} allowed so far (max_broken); run `python -m "
     )

@@ -16,7 +16,7 @@ from hpc_xfer.compute.models.encoders import seeded
 from hpc_xfer.compute.pretraining.objectives import SimCLRObjective
 from hpc_xfer.compute.training.compile import compile_in_place
 from hpc_xfer.compute.training.objective import Contrastive
-from hpc_xfer.compute.training.step import Stepper
+from hpc_xfer.compute.training.step import LossAverage, Stepper
 from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store.store import Store
 from tests import steps, tiny
@@ -208,21 +208,22 @@ def test_batch_norm_forgets_a_step_in_which_an_activation_overflowed(parts: int)
 
 
 def test_a_loss_that_is_not_finite_is_passed_over_unless_it_stays() -> None:
-    stepper, smoothed = fp16(), torch.tensor(2.0)
+    average, mean = LossAverage(fp16().schedule, CPU), torch.tensor(2.0)
     for _ in range(3):
-        smoothed = stepper.smoothed(smoothed, torch.tensor(torch.nan))
-    smoothed = stepper.smoothed(smoothed, torch.tensor(3.0))
-    assert float(smoothed) == pytest.approx(2.02)
+        mean = average.after(mean, torch.tensor(torch.nan))
+    mean = average.after(mean, torch.tensor(3.0))
+    assert float(mean) == pytest.approx(2.02)
     for _ in range(15):
-        smoothed = stepper.smoothed(smoothed, torch.tensor(torch.inf))
-    assert smoothed.isfinite()
-    assert not stepper.smoothed(smoothed, torch.tensor(torch.inf)).isfinite()
+        mean = average.after(mean, torch.tensor(torch.inf))
+    assert mean.isfinite()
+    assert not average.after(mean, torch.tensor(torch.inf)).isfinite()
 
 
 def test_in_other_precisions_the_first_such_loss_stays() -> None:
     stepper = steps.stepper(steps.recipe("clip", precision="bf16"), made=Product())
-    smoothed = stepper.smoothed(torch.tensor(2.0), torch.tensor(torch.inf))
-    assert not stepper.smoothed(smoothed, torch.tensor(1.0)).isfinite()
+    average = LossAverage(stepper.schedule, CPU)
+    mean = average.after(torch.tensor(2.0), torch.tensor(torch.inf))
+    assert not average.after(mean, torch.tensor(1.0)).isfinite()
 
 
 def test_gradients_that_fit_at_no_scale_are_a_divergence() -> None:
