@@ -132,7 +132,7 @@ def _train(
         tokenise=encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None,
     )
     steps = recipe.steps_of(recipe.samples_seen)
-    habits = replace(context.habits, flops_per_sample=flops.per_sample(recipe, towers))
+    habits = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
     objective = objective_of(recipe, towers, len(index.classes or ()), world)
     # The checkpoint holds what the optimiser updates, so both are made before it is read.
     objective = objective.to(world.device)

@@ -46,7 +46,7 @@ def test_an_image_is_three_planes_of_bytes() -> None:
         (Image.fromarray(np.full((3, 4), 65535, np.uint16)), "png", [255, 255, 255]),
         (Image.fromarray(np.full((3, 4), 257 * 50, np.uint16)), "tiff", [50, 50, 50]),
     ],
-    ids=["grey", "bits", "grey+alpha", "alpha", "palette", "cmyk", "16-bit white", "16-bit grey"],
+    ids=["gray", "bits", "gray+alpha", "alpha", "palette", "cmyk", "16-bit white", "16-bit gray"],
 )
 def test_any_mode_becomes_rgb(image: Image.Image, file_format: str, expected: list[int]) -> None:
     assert decode(encoded(image, file_format))[:, 1, 1].tolist() == expected
@@ -167,8 +167,8 @@ def test_the_fingerprint_moves_with_the_folder_and_changes_with_a_byte(animals: 
 def known(folder: Path, notes: Path) -> tuple[str, int]:
     """The fingerprint, and the signs of life while it was looked up."""
     signs: list[None] = []
-    knowing = FingerprintCache(lambda: signs.append(None), lambda key: notes / f"{key}.json")
-    data = datasets.load(downstream_datasets.dataset_info("animals", folder), folder, knowing)
+    fingerprints = FingerprintCache(lambda: signs.append(None), lambda key: notes / f"{key}.json")
+    data = datasets.load(downstream_datasets.dataset_info("animals", folder), folder, fingerprints)
     return data.fingerprint, len(signs)
 
 
@@ -206,17 +206,17 @@ def test_half_of_a_note_is_none(animals: Path, tmp_path: Path) -> None:
 
 
 def test_images_that_went_after_launch_are_missed(animals: Path) -> None:
-    card = downstream_datasets.dataset_info("animals", animals)
+    info = downstream_datasets.dataset_info("animals", animals)
     (animals / "train/dog/photo 0.png").unlink()
-    with pytest.raises(DataError, match="has 5 training images where 6 were announced; restore"):
-        datasets.load(card, animals)
+    with pytest.raises(DataError, match="has 5 training images, expected 6; restore"):
+        datasets.load(info, animals)
 
 
 def test_classes_that_changed_after_launch_are_noticed(animals: Path) -> None:
-    card = downstream_datasets.dataset_info("animals", animals)
+    info = downstream_datasets.dataset_info("animals", animals)
     (animals / "test/dog").rename(animals / "test/fox")
     with pytest.raises(DataError, match="its classes changed since launch; launch again"):
-        datasets.load(card, animals)
+        datasets.load(info, animals)
 
 
 def test_a_broken_image_is_named_when_it_is_read(animals: Path) -> None:
@@ -231,14 +231,14 @@ def test_a_broken_image_is_named_when_it_is_read(animals: Path) -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_one_image_of_each_split_is_tried_without_reading_all(animals: Path, split: str) -> None:
-    card = downstream_datasets.dataset_info("animals", animals)
+    info = downstream_datasets.dataset_info("animals", animals)
     first, *others = sorted((animals / split).glob("*/*"), key=lambda path: str(path))
     for other in others:
         other.write_bytes(b"")
-    datasets.check_readable(card, animals)
+    datasets.check_readable(info, animals)
     first.write_bytes(b"")
     with pytest.raises(DataError, match="is not an image"):
-        datasets.check_readable(card, animals)
+        datasets.check_readable(info, animals)
 
 
 def refusal(name: str, folder: Path) -> str:
@@ -286,10 +286,10 @@ def test_a_class_without_images_is_named(animals: Path) -> None:
 )
 def test_built_in_sets_are_what_their_cards_say(name: str, side: int, fingerprint: str) -> None:
     """Should the fingerprint change, a package changed its data: old results do not compare."""
-    card = downstream_datasets.dataset_info(name, None)
-    data = datasets.load(card, None)
-    assert (len(data.train), len(data.test)) == (card.train, card.test)
-    assert np.bincount(data.train.labels).min() == card.smallest_class
+    info = downstream_datasets.dataset_info(name, None)
+    data = datasets.load(info, None)
+    assert (len(data.train), len(data.test)) == (info.train, info.test)
+    assert np.bincount(data.train.labels).min() == info.smallest_class
     image = data.train.image(0)
     assert (image.shape, image.dtype) == ((3, side, side), torch.uint8)
     assert max(int(data.train.image(i).max()) for i in range(50)) == 255

@@ -62,7 +62,7 @@ def test_a_class_with_too_few_images_is_named() -> None:
     with pytest.raises(DataError) as caught:
         shots(labels, split.train, 5, draw=0)
     assert str(caught.value) == (
-        "5 shots asked, but class 3 has 3 images outside of validation; lower shots or val_fraction"
+        "shots is 5, but class 3 has 3 images outside of validation; lower shots or val_fraction"
     )
 
 

@@ -1,5 +1,7 @@
 """A classifier on an encoder: its start from text, its features, and how it is judged."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,9 @@ from torch.nn import functional as F
 from hpc_xfer.compute.distributed.global_batchnorm import recalibrate
 from hpc_xfer.compute.downstream.datasets import GrayImages
 from hpc_xfer.compute.downstream.eval_images import EvalImages
+from hpc_xfer.compute.finetuning.cache import FrozenFeatures
 from hpc_xfer.compute.finetuning.classifier import (
     Classifier,
-    FrozenFeatures,
     accuracies,
     check_class_order,
     extract,
@@ -35,18 +37,18 @@ def noise(n: int, side: int = 32) -> Tensor:
 def test_a_head_from_text_begins_as_the_cosine_classifier() -> None:
     towers = encoders.build(tiny.ARCH, seed=0, with_text=True)
     towers.visual.eval()
-    tokenise = encoders.tokenizer(tiny.ARCH)
+    tokenize = encoders.tokenizer(tiny.ARCH)
     model = Classifier(towers, len(NAMES), smoothing=0)
     images = noise(20)
     features = extract(model, [images], CPU)
-    model.standardise(features)
-    model.start_from_text(zero_shot_weights(towers, tokenise, NAMES, ["{}", "a {}"]))
+    model.standardize(features)
+    model.start_from_text(zero_shot_weights(towers, tokenize, NAMES, ["{}", "a {}"]))
 
     assert towers.logit_scale is not None
     with torch.no_grad():
-        prompts = [towers.text_features(tokenise([name, f"a {name}"])) for name in NAMES]
+        prompts = [towers.text_features(tokenize([name, f"a {name}"])) for name in NAMES]
         text = F.normalize(torch.stack([p.mean(dim=0) for p in prompts]), dim=-1)
-        image = towers.image_features(model.normalise(images))
+        image = towers.image_features(model.normalize(images))
         direct = towers.logit_scale.exp() * image @ text.T
         assert torch.allclose(model.logits(features), direct, atol=1e-3)
 
@@ -54,27 +56,27 @@ def test_a_head_from_text_begins_as_the_cosine_classifier() -> None:
 def test_a_head_from_text_chooses_alike_where_features_are_projected() -> None:
     towers = encoders.build("torchvision/resnet18", seed=0, with_text=True)
     towers.visual.eval()
-    tokenise = encoders.tokenizer("torchvision/resnet18")
+    tokenize = encoders.tokenizer("torchvision/resnet18")
     model = Classifier(towers, len(NAMES), smoothing=0)
     features = extract(model, [noise(10, side=64)], CPU)
-    model.standardise(features)
-    model.start_from_text(zero_shot_weights(towers, tokenise, NAMES, ["{}"]))
+    model.standardize(features)
+    model.start_from_text(zero_shot_weights(towers, tokenize, NAMES, ["{}"]))
     with torch.no_grad():
-        image = towers.image_features(model.normalise(noise(10, side=64)))
-        text = torch.cat([towers.text_features(tokenise([name])) for name in NAMES])
+        image = towers.image_features(model.normalize(noise(10, side=64)))
+        text = torch.cat([towers.text_features(tokenize([name])) for name in NAMES])
         choice = (image @ text.T).argmax(dim=1)
         assert torch.equal(model.logits(features).argmax(dim=1), choice)
 
 
-def test_standardised_features_are_centred_with_root_mean_square_one() -> None:
+def test_standardized_features_are_centered_with_root_mean_square_one() -> None:
     model = Classifier(encoders.build(tiny.ARCH, 0, with_text=False), 3, smoothing=0)
     features = extract(model, [noise(30)], CPU)
     assert features.norm(dim=1).tolist() == pytest.approx([1] * 30, abs=1e-5)
-    model.standardise(features)
+    model.standardize(features)
     seen = (features - model.centre) / model.spread
     assert seen.mean(dim=0).abs().max() < 1e-3
     assert float(seen.square().mean()) == pytest.approx(1, abs=1e-4)
-    model.standardise(features[:1])  # one image has no spread, and no division by zero
+    model.standardize(features[:1])  # one image has no spread, and no division by zero
     assert model.logits(features[:1]).isfinite().all()
 
 
@@ -138,38 +140,40 @@ def test_a_weak_or_a_good_head_is_accepted(right: float, each: int) -> None:
 # Features that trials share.
 
 
-class Counting(EvalImages):
-    """Counts the images that were asked for."""
+@dataclass(frozen=True, eq=False)
+class CountedImages(GrayImages):
+    """Notes each image that is decoded."""
 
-    asked = 0
+    decoded: list[int] = field(default_factory=list)
 
-    def _decode(self, i: int) -> Tensor:
-        self.asked += 1
-        return super()._decode(i)
+    def image(self, i: int) -> Tensor:
+        self.decoded.append(i)
+        return super().image(i)
 
 
-def views(n: int) -> Counting:
+def images(n: int) -> CountedImages:
     pixels = np.random.default_rng(0).integers(0, 256, (n, 8, 8), dtype=np.uint8)
-    return Counting(GrayImages(np.zeros(n, dtype=np.int64), pixels), 32)
+    return CountedImages(np.zeros(n, dtype=np.int64), pixels)
 
 
 def test_features_do_not_depend_on_what_was_asked_before() -> None:
     """Bit for bit, so that a resumed pack ends like an undisturbed one."""
     model = Classifier(encoders.build(tiny.ARCH, 0, with_text=False), 3, smoothing=0)
     few, many = np.array([3, 5, 9]), np.arange(60)
-    fresh = FrozenFeatures(views(60)).of(model, few, CPU, Liveness())
-    used = FrozenFeatures(views(60))
+    fresh = FrozenFeatures(EvalImages(images(60), 32)).of(model, few, CPU, Liveness())
+    used = FrozenFeatures(EvalImages(images(60), 32))
     used.of(model, many, CPU, Liveness())
     assert torch.equal(used.of(model, few, CPU, Liveness()), fresh)
     assert torch.equal(used.of(model, few, CPU, Liveness()), fresh)
 
 
 def test_images_are_decoded_once_and_batches_are_even() -> None:
-    shown = views(600)
+    counted = images(600)
+    shown = EvalImages(counted, 32)
     sizes = [len(batch) for batch in shown.batches(np.arange(515))]
     assert sizes == [172, 172, 171]
     list(shown.batches(np.arange(600)))
-    assert shown.asked == 600
+    assert counted.decoded == [*range(600)]
 
 
 # Batch norm.

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from hpc_xfer.compute import run_pack
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.downstream import datasets
+from hpc_xfer.compute.finetuning.cache import FinetuneCache, MostRecent
 from hpc_xfer.compute.models import encoders, weights_file
+from hpc_xfer.compute.run_pack import PackRunner
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.site import Site
-from hpc_xfer.store import pack_file
+from hpc_xfer.store.pack_file import LoadedPack
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system import atomic_files
@@ -29,7 +30,7 @@ METRICS = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """With two parents: clip and scratch."""
+    """A store with two parents: clip and scratch."""
     folder = tmp_path_factory.mktemp("store")
     source = tiny.source(folder / "sans")
     tiny.finished(Store(folder), tiny.pretraining("clip"), source)
@@ -64,6 +65,14 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     }
 
 
+def runner(store: Store, site: Site, stop: StopSignal | None = None) -> PackRunner:
+    return PackRunner(store, site, ProcessRank(), stop or StopSignal(), lambda event: None)
+
+
+def packed(*runs: Run, **resources: Any) -> LoadedPack:
+    return LoadedPack("test", runs, tiny.with_changes(tiny.FINETUNE, resources))
+
+
 def image_folder(folder: Path) -> Path:
     """Ten training and two test images of each of two classes."""
     for split, n in (("train", 10), ("test", 2)):
@@ -81,9 +90,7 @@ def test_the_fingerprint_of_a_folder_is_kept_for_the_packs_to_come(
     folder = image_folder(tmp_path / "animals")
     run = tiny.finetuning(tiny.pretraining("scratch"), "lp", dataset="animals", batch=4)
     store.write_recipe(run)
-    pack = pack_file.LoadedPack("test", (run,), tiny.FINETUNE)
-    site = Site(datasets={"animals": str(folder)})
-    run_pack.execute(pack, store, site, ProcessRank(), StopSignal(), lambda event: None)
+    runner(store, Site(datasets={"animals": str(folder)})).execute(packed(run))
     (note,) = (store.root / "fingerprints").iterdir()
     told = tiny.record(store.run(run.id))["provenance"]["data"]["dataset"]
     assert atomic_files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
@@ -99,10 +106,7 @@ def test_processes_that_load_image_files_change_nothing(store: Store, tmp_path: 
         place = Store(tmp_path / str(workers))
         copied(store, place, run.parents[0])
         place.write_recipe(run)
-        pack = pack_file.LoadedPack(
-            "test", (run,), tiny.with_changes(tiny.FINETUNE, {"workers": workers})
-        )
-        run_pack.execute(pack, place, site, ProcessRank(), StopSignal(), lambda event: None)
+        runner(place, site).execute(packed(run, workers=workers))
         results.append(tiny.result(place.run(run.id)))
     assert results[0] == results[1] == results[2]
 
@@ -151,6 +155,71 @@ def test_the_parent_of_a_pack_is_the_same_for_its_last_run(store: Store) -> None
     fresh = encoders.build(tiny.ARCH, 0, with_text=False)
     pairs = zip(towers.visual.parameters(), fresh.visual.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+class Watching(StopSignal):
+    """Looks which runs have given a sign of life, before each run and each step."""
+
+    def __init__(self, store: Store, runs: list[Run]) -> None:
+        super().__init__()
+        self.progress = [store.run(run.id).progress for run in runs]
+        self.seen: list[list[bool]] = []
+
+    @property
+    def requested(self) -> bool:
+        self.seen.append([path.exists() for path in self.progress])
+        return False
+
+
+@pytest.mark.parametrize("dataset", ["digits", "animals"])
+def test_the_second_run_of_a_process_gives_its_own_signs_of_life_before_its_first_step(
+    dataset: str, store: Store, tmp_path: Path
+) -> None:
+    """While it extracts features of a data set in memory, and while it reads another one."""
+    parent, place = tiny.pretraining("scratch"), Store(tmp_path)
+    runs = [tiny.finetuning(parent, "lp"), tiny.finetuning(parent, "lp", draw=1, dataset=dataset)]
+    copied(store, place, parent)
+    watching = Watching(place, runs)
+    site = Site(datasets={"animals": str(image_folder(tmp_path / "animals"))})
+    runner(place, site, watching).execute(packed(*runs))
+    before_first, first, second = [False, False], [True, False], [True, True]
+    steps = [tiny.record(place.run(run.id))["metrics"]["steps"] for run in runs]
+    assert watching.seen == [before_first, *[first] * (steps[0] + 1), *[second] * steps[1]]
+
+
+def test_packs_for_one_worker_share_parent_and_data(store: Store, tmp_path: Path) -> None:
+    """But a parent of another store, or one that was replaced, is read."""
+    cache = FinetuneCache()
+    path = store.run(tiny.pretraining("scratch").id).encoder
+    parent = cache.parent(path)
+    data = cache.dataset("digits", None, None)
+    assert cache.parent(path) is parent and cache.dataset("digits", None, None) is data
+    assert cache.features(parent, data) is cache.features(parent, data)
+
+    copied(store, Store(tmp_path), tiny.pretraining("scratch"))
+    other = cache.parent(Store(tmp_path).run(tiny.pretraining("scratch").id).encoder)
+    assert other is not parent and cache.features(other, data) is not cache.features(parent, data)
+
+    encoders.save(tmp_path / "encoder.pt", tiny.ARCH, parent.towers)
+    before = cache.parent(tmp_path / "encoder.pt")
+    encoders.save(tmp_path / "encoder.pt", tiny.ARCH, encoders.build(tiny.ARCH, 5, False))
+    assert cache.parent(tmp_path / "encoder.pt").fingerprint != before.fingerprint
+
+
+def test_a_data_set_of_another_site_is_another(tmp_path: Path) -> None:
+    cache = FinetuneCache()
+    one, two = image_folder(tmp_path / "one"), image_folder(tmp_path / "two")
+    (two / "train/dog/0.png").write_bytes(png(77))
+    found = [cache.dataset("animals", folder, None) for folder in (one, two, one)]
+    assert found[0] is found[2] and found[0].fingerprint != found[1].fingerprint
+
+
+def test_no_more_is_kept_than_the_bound_and_what_was_used_last_stays() -> None:
+    made: list[str] = []
+    kept: MostRecent[str, None] = MostRecent(2)
+    for key in ("a", "b", "a", "c", "a", "b"):
+        kept.get(key, lambda: made.append(key))  # noqa: B023
+    assert made == ["a", "b", "c", "b"]
 
 
 def test_a_zero_head_ignores_the_text(store: Store) -> None:

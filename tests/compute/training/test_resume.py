@@ -12,7 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from hpc_xfer.compute.distributed import process_group
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.finetuning.cache import FinetuneCache
 from hpc_xfer.compute.models import weights_file
+from hpc_xfer.compute.pretraining.task import pretrain
+from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.errors import ClaimLost
 from hpc_xfer.store import run_claims
@@ -355,14 +358,12 @@ def one_of_two(number: int, root: Path, run: Run, shards: Path) -> None:
     place = root / ("old" if number else "new")
     meeting = root / "meeting.json"
     with process_group.join(number, 2, number, meeting, StopSignal()) as world:
-        from hpc_xfer.compute.pretraining import task
-        from hpc_xfer.compute.run_context import RunContext
-
         claim = Claim(Store(place).run(run.id).claims, 9) if number == 0 else None
         site = tiny.Site(sources={"sans": str(shards)})
-        context = RunContext(run, Store(place), site, claim, tiny.PRETRAIN, world, StopSignal())
+        stop, cache = StopSignal(), FinetuneCache()
+        context = RunContext(run, Store(place), site, claim, tiny.PRETRAIN, world, stop, cache)
         with pytest.raises(Exception, match=r"see checkpoints of different steps \(\[5, 4\]\)"):
-            task.pretrain(context)
+            pretrain(context)
 
 
 def test_ranks_that_see_different_checkpoints_all_refuse(tmp_path: Path, shards: Path) -> None:
