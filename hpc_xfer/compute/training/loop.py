@@ -102,14 +102,13 @@ def train(
     loader = BatchLoader(batches, range(first, schedule.steps), options.workers, world.device)
     average = LossAverage(schedule, world.device)
     metrics = StepMetrics(objective, schedule, world, options.flops_per_sample, first, waited)
+    log = MetricsLog(run, options.tensorboard, world.is_rank_zero, first, schedule.batch)
     heartbeat, liveness = _signs_of_life(run, checkpoints, schedule, first, world)
 
     with (
         isolated_rng(world),
         checkpoints or contextlib.nullcontext(),
-        contextlib.closing(
-            MetricsLog(run, options.tensorboard, world.is_rank_zero, first, schedule.batch)
-        ) as log,
+        contextlib.closing(log),
         contextlib.closing(loader.loaded()) as loaded,
     ):
         for batch in loaded:

@@ -1,4 +1,4 @@
-"""Colour jitter, grey and blur of a batch, held against torchvision's, image by image."""
+"""Color jitter, grayscale and blur of a batch, compared with torchvision image by image."""
 
 import colorsys
 from typing import Any
@@ -60,7 +60,7 @@ def test_jitter_is_that_of_torchvision(factor: float) -> None:
         assert float((ours - theirs).abs().max()) < 1e-3, name
 
 
-def test_grey_is_that_of_torchvision() -> None:
+def test_gray_is_that_of_torchvision() -> None:
     theirs = tv.rgb_to_grayscale(noise(2).double(), num_output_channels=3)
     assert float((applied(noise(2), gray=1) - theirs).abs().max()) < 0.1
 
@@ -72,9 +72,9 @@ def test_blur_is_that_of_torchvision(sigma: float) -> None:
     assert float((applied(images, sigma=sigma) - theirs).abs().max()) < 0.01
 
 
-def test_turning_the_hue_keeps_greys_and_carries_red_to_green() -> None:
-    grey = torch.full((1, 3, 4, 4), 77, dtype=torch.uint8)
-    assert torch.allclose(applied(grey, hue=0.3), grey.float(), atol=1e-3)
+def test_turning_the_hue_keeps_grays_and_carries_red_to_green() -> None:
+    gray = torch.full((1, 3, 4, 4), 77, dtype=torch.uint8)
+    assert torch.allclose(applied(gray, hue=0.3), gray.float(), atol=1e-3)
     red = torch.tensor([200, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 4, 4)
     green = applied(red, hue=1 / 3)[0, :, 0, 0]
     assert green.tolist() == pytest.approx([0, 200, 0], abs=1e-3)
@@ -94,16 +94,16 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
         assert torch.allclose(alone, together[i : i + 1], atol=1e-3)
 
 
-@pytest.mark.parametrize(("n", "side"), [(9, 224), (3, 480), (1, 224)])
-def test_large_images_go_through_a_few_at_a_time_and_come_out_as_in_one_batch(
+@pytest.mark.parametrize(("n", "side"), [(9, 224), (3, 480)])
+def test_large_images_go_through_a_few_at_a_time_and_come_out_as_one_by_one(
     n: int, side: int
 ) -> None:
     images, rng = noise(n, side), np.random.default_rng(0)
     rows = torch.from_numpy(
         np.stack([color_jitter.draw(rng, 0.4, 0.2, 0.5, side) for _ in "x" * n])
     )
-    together = color_jitter._apply(images, rows)
-    assert torch.allclose(color_jitter.apply(images, rows), together, atol=1e-3)
+    one_by_one = [color_jitter.apply(images[i : i + 1], rows[i : i + 1]) for i in range(n)]
+    assert torch.allclose(color_jitter.apply(images, rows), torch.cat(one_by_one), atol=1e-3)
 
 
 def test_a_wide_blur_in_the_batch_changes_no_other_image() -> None:

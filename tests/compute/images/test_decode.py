@@ -58,7 +58,7 @@ def bomb(width: int, height: int) -> bytes:
         (photo().convert("CMYK"), {}),
         (photo(101, 63), {"subsampling": "4:2:0"}),
     ],
-    ids=["baseline", "progressive", "grey", "cmyk", "odd sides"],
+    ids=["baseline", "progressive", "gray", "cmyk", "odd sides"],
 )
 def test_jpegs_look_as_pillow_shows_them(image: Image.Image, options: dict[str, object]) -> None:
     data = encoded(image, **options)
