@@ -36,9 +36,9 @@ def mean_in_order(size: int, bucket: GradBucket) -> Future[Tensor]:
     gloo adds in an order that depends on the position of a gradient in its bucket, and the first
     step of a process has other buckets than later steps: a resumed run would differ in last bits.
     """
-    mine = bucket.buffer()
-    parts = [torch.empty_like(mine) for _ in range(size)]
-    dist.all_gather(parts, mine)
+    own = bucket.buffer()
+    parts = [torch.empty_like(own) for _ in range(size)]
+    dist.all_gather(parts, own)
     total = parts[0]
     for part in parts[1:]:
         total += part

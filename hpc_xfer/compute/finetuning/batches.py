@@ -60,8 +60,8 @@ class _BatchesByStep(ABC):
 
     def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
         for epoch, positions in map(self.epochs.at, steps):
-            mine = np.array_split(positions, workers)[worker]
-            yield self._samples(epoch, mine) if len(mine) else {}
+            own = np.array_split(positions, workers)[worker]
+            yield self._samples(epoch, own) if len(own) else {}
 
 
 @dataclass

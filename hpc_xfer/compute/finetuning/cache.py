@@ -1,7 +1,7 @@
-"""What the fine-tunings of one worker share: parents, data sets, decoded images, frozen features.
+"""Memory that the fine-tunings of a worker share: parents, data sets, images, frozen features.
 
-A few-shot run lasts about a second, less than it takes to read all this. Nothing of a run is kept:
-its liveness, and where its store keeps fingerprints, are arguments.
+A few-shot run lasts about a second, less than it takes to read all this. Nothing of a run is kept
+here: its liveness and the place of its fingerprints are arguments.
 """
 
 from collections.abc import Callable

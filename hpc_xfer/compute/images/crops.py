@@ -12,7 +12,7 @@ from hpc_xfer.config.recipes import Crop
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 _TRIES = 10  # as torchvision; after that, the largest central square
-_EVAL_ZOOM = 256 / 224  # of the short side, before the centre crop
+_EVAL_ZOOM = 256 / 224  # of the short side, before the center crop
 
 
 def random_box(rng: Generator, height: int, width: int, crop: Crop) -> Box:

@@ -243,8 +243,8 @@ def _resume(stepper: Stepper, checkpoints: Checkpoints | None, world: World) -> 
         return _State(worlds=[(0, world.size)])
     stepper.load_state_dict(saved)
     losses = saved["losses"]
-    mine = losses[world.rank] if len(losses) == world.size else sum(losses) / len(losses)
-    loss = torch.tensor(mine, device=world.device)
+    own = losses[world.rank] if len(losses) == world.size else sum(losses) / len(losses)
+    loss = torch.tensor(own, device=world.device)
     worlds = [(int(step), int(size)) for step, size in saved["worlds"]]
     if worlds[-1][1] != world.size:
         worlds.append((saved["step"], world.size))
