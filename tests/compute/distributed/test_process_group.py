@@ -1,4 +1,4 @@
-"""How the ranks of a run find each other: by a file, at an address that other nodes reach."""
+"""Ranks find each other by a file with an address that other nodes can reach."""
 
 import os
 import socket
@@ -29,7 +29,7 @@ def on_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_ranks_of_one_node_meet_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_on_one_node_use_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_NNODES", "1")
     assert network_interface.own_address() == "127.0.0.1"
     network_interface.set_gloo_interface()
@@ -37,7 +37,7 @@ def test_ranks_of_one_node_meet_at_home(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @needs_a_route
-def test_between_nodes_the_default_route_is_used_and_gloo_is_told(
+def test_between_nodes_the_interface_of_the_default_route_is_used_and_set_for_gloo(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")  # so that it is put back
@@ -49,7 +49,7 @@ def test_between_nodes_the_default_route_is_used_and_gloo_is_told(
 
 @pytest.mark.parametrize("variable", ["NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"])
 @pytest.mark.parametrize("told", ["lo", "=lo", "absent0,lo"])
-def test_an_interface_that_is_named_is_the_one(
+def test_an_interface_that_the_user_sets_is_used(
     variable: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, told)
@@ -59,14 +59,14 @@ def test_an_interface_that_is_named_is_the_one(
 
 @needs_a_route
 @pytest.mark.parametrize("told", ["^lo", "absent0", "=l", ","])
-def test_what_names_no_interface_of_this_node_is_passed_over(
+def test_settings_that_match_no_interface_are_ignored(
     told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", told)
     assert network_interface.interface() == OUTSIDE
 
 
-def test_nccl_names_interfaces_by_their_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nccl_settings_match_prefixes_of_interface_names(monkeypatch: pytest.MonkeyPatch) -> None:
     present = [(1, "lo"), (2, "ib0"), (3, "ib1"), (4, "eth0")]
     monkeypatch.setattr(socket, "if_nameindex", lambda: present)
     assert network_interface.matching("ib") == ["ib0", "ib1"]

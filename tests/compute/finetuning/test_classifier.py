@@ -1,4 +1,4 @@
-"""A classifier on an encoder: its start from text, its features, and how it is judged."""
+"""A classifier on an encoder: start from text, features, accuracies."""
 
 from dataclasses import dataclass, field
 
@@ -34,7 +34,7 @@ def noise(n: int, side: int = 32) -> Tensor:
     return torch.randint(256, (n, 3, side, side), generator=generator, dtype=torch.uint8)
 
 
-def test_a_head_from_text_begins_as_the_cosine_classifier() -> None:
+def test_a_head_from_text_starts_as_the_cosine_classifier() -> None:
     towers = encoders.build(tiny.ARCH, seed=0, with_text=True)
     towers.visual.eval()
     tokenize = encoders.tokenizer(tiny.ARCH)
@@ -53,7 +53,7 @@ def test_a_head_from_text_begins_as_the_cosine_classifier() -> None:
         assert torch.allclose(model.logits(features), direct, atol=1e-3)
 
 
-def test_a_head_from_text_chooses_alike_where_features_are_projected() -> None:
+def test_a_head_from_text_predicts_the_same_where_features_are_projected() -> None:
     towers = encoders.build("torchvision/resnet18", seed=0, with_text=True)
     towers.visual.eval()
     tokenize = encoders.tokenizer("torchvision/resnet18")
@@ -100,7 +100,7 @@ def test_accuracies_by_hand() -> None:
     assert accuracies(six, torch.arange(6))["top5"] == pytest.approx(5 / 6)
 
 
-def test_equal_logits_count_alike_in_hits_and_accuracies() -> None:
+def test_ties_count_the_same_in_hits_and_accuracies() -> None:
     labels = torch.arange(40) % 20
     found = accuracies(torch.zeros(40, 20), labels)
     assert found["top1"] == hits(torch.zeros(40, 20), labels).double().mean() == 1 / 20
@@ -131,7 +131,7 @@ def test_class_names_in_a_wrong_order_are_refused() -> None:
 @pytest.mark.parametrize("right", [0.0, 0.02, 0.1, 0.9, 1.0])
 @pytest.mark.parametrize("each", [1, 2, 5, 30])
 def test_a_weak_or_a_good_head_is_accepted(right: float, each: int) -> None:
-    """With one or two images of 100 classes, an order that fits half of chance guesses exists."""
+    """With one or two images per class, some order of 100 classes fits half of random guesses."""
     for classes in (2, 10, 100):
         logits, labels = guesses(classes, each, right)
         check_class_order(logits, labels, NUMBERS[:classes])
@@ -142,7 +142,7 @@ def test_a_weak_or_a_good_head_is_accepted(right: float, each: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class CountedImages(GrayImages):
-    """Notes each image that is decoded."""
+    """Records which images are decoded."""
 
     decoded: list[int] = field(default_factory=list)
 
@@ -156,8 +156,8 @@ def images(n: int) -> CountedImages:
     return CountedImages(np.zeros(n, dtype=np.int64), pixels)
 
 
-def test_features_do_not_depend_on_what_was_asked_before() -> None:
-    """Bit for bit, so that a resumed pack ends like an undisturbed one."""
+def test_features_do_not_depend_on_earlier_calls() -> None:
+    """Bit for bit, so that a resumed pack gives the same results."""
     model = Classifier(encoders.build(tiny.ARCH, 0, with_text=False), 3, smoothing=0)
     few, many = np.array([3, 5, 9]), np.arange(60)
     fresh = FrozenFeatures(EvalImages(images(60), 32)).of(model, few, CPU, Liveness())
@@ -191,7 +191,7 @@ def test_recalibration_gives_the_statistics_of_the_final_weights() -> None:
     assert norm.momentum == 0.1 and not module.training
 
 
-def test_recalibration_of_a_net_without_batch_norm_looks_at_no_image() -> None:
+def test_recalibration_of_a_net_without_batch_norm_reads_no_image() -> None:
     def none() -> Tensor:
         raise AssertionError
 

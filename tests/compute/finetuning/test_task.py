@@ -1,4 +1,4 @@
-"""A whole small fine-tuning on scanned digits: record, hits, and what may go wrong."""
+"""Small fine-tunings on scanned digits: record, hits, shared memory, errors."""
 
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,8 @@ def image_folder(folder: Path) -> Path:
     return folder
 
 
-def test_the_fingerprint_of_a_folder_is_kept_for_the_packs_to_come(
-    store: Store, tmp_path: Path
-) -> None:
-    """What was written down by one is what another's record says."""
+def test_the_fingerprint_of_a_folder_is_kept_in_the_store(store: Store, tmp_path: Path) -> None:
+    """The file in the store has the fingerprint that is in the record."""
     folder = image_folder(tmp_path / "animals")
     run = tiny.finetuning(tiny.pretraining("scratch"), "lp", dataset="animals", batch=4)
     store.write_recipe(run)
@@ -96,7 +94,7 @@ def test_the_fingerprint_of_a_folder_is_kept_for_the_packs_to_come(
     assert atomic_files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
 
 
-def test_processes_that_load_image_files_change_nothing(store: Store, tmp_path: Path) -> None:
+def test_the_number_of_loading_processes_changes_no_result(store: Store, tmp_path: Path) -> None:
     run = tiny.finetuning(
         tiny.pretraining("scratch"), "ft", dataset="animals", batch=4, epochs=3, randaugment=True
     )
@@ -116,13 +114,13 @@ def test_training_beats_chance(store: Store) -> None:
     assert metrics(store, run)["test_top1"] > 0.3
 
 
-def test_all_images_but_validation_are_full(store: Store) -> None:
+def test_full_shots_are_all_images_except_validation(store: Store) -> None:
     found = metrics(store, tiny.finetuning(tiny.pretraining("clip"), "lp", shots="full", epochs=1))
     assert found["train_images"] + found["n_val"] == downstream_datasets.PACKAGED["digits"].train
 
 
 def test_a_linear_probe_trains_the_head_alone(store: Store, tmp_path: Path) -> None:
-    """The encoder in its checkpoint is the parent's to the last bit, batch norm included."""
+    """The encoder in its checkpoint equals that of the parent, including batch norm."""
     run = tiny.finetuning(tiny.pretraining("clip"), "lp")
     other = Store(tmp_path)
     copied(store, other, run.parents[0])
@@ -142,8 +140,8 @@ def copied(store: Store, other: Store, run: Run) -> None:
         to.write_bytes(path.read_bytes())
 
 
-def test_the_parent_of_a_pack_is_the_same_for_its_last_run(store: Store) -> None:
-    """Trials share what is in memory; none may change it."""
+def test_runs_of_a_pack_do_not_change_the_parent_they_share(store: Store) -> None:
+    """So a run that is repeated later gives the same result."""
     runs = [tiny.finetuning(tiny.pretraining("scratch"), mode, seed=7) for mode in ("ft", "lp")]
     for run in runs:
         tiny.finished(store, run)
@@ -158,7 +156,7 @@ def test_the_parent_of_a_pack_is_the_same_for_its_last_run(store: Store) -> None
 
 
 class Watching(StopSignal):
-    """Looks which runs have given a sign of life, before each run and each step."""
+    """Records before each run and each step which runs have given a sign of life."""
 
     def __init__(self, store: Store, runs: list[Run]) -> None:
         super().__init__()
@@ -172,10 +170,10 @@ class Watching(StopSignal):
 
 
 @pytest.mark.parametrize("dataset", ["digits", "animals"])
-def test_the_second_run_of_a_process_gives_its_own_signs_of_life_before_its_first_step(
+def test_each_run_of_a_worker_gives_its_own_signs_of_life_before_its_first_step(
     dataset: str, store: Store, tmp_path: Path
 ) -> None:
-    """While it extracts features of a data set in memory, and while it reads another one."""
+    """While it extracts features (digits, in memory) and while it reads a data set (animals)."""
     parent, place = tiny.pretraining("scratch"), Store(tmp_path)
     runs = [tiny.finetuning(parent, "lp"), tiny.finetuning(parent, "lp", draw=1, dataset=dataset)]
     copied(store, place, parent)
@@ -187,8 +185,8 @@ def test_the_second_run_of_a_process_gives_its_own_signs_of_life_before_its_firs
     assert watching.seen == [before_first, *[first] * (steps[0] + 1), *[second] * steps[1]]
 
 
-def test_packs_for_one_worker_share_parent_and_data(store: Store, tmp_path: Path) -> None:
-    """But a parent of another store, or one that was replaced, is read."""
+def test_runs_of_one_worker_share_parent_and_data(store: Store, tmp_path: Path) -> None:
+    """A parent of another store, or one that was replaced, is read again."""
     cache = FinetuneCache()
     path = store.run(tiny.pretraining("scratch").id).encoder
     parent = cache.parent(path)
@@ -206,7 +204,7 @@ def test_packs_for_one_worker_share_parent_and_data(store: Store, tmp_path: Path
     assert cache.parent(tmp_path / "encoder.pt").fingerprint != before.fingerprint
 
 
-def test_a_data_set_of_another_site_is_another(tmp_path: Path) -> None:
+def test_data_sets_in_different_folders_are_not_mixed_up(tmp_path: Path) -> None:
     cache = FinetuneCache()
     one, two = image_folder(tmp_path / "one"), image_folder(tmp_path / "two")
     (two / "train/dog/0.png").write_bytes(png(77))
@@ -214,7 +212,7 @@ def test_a_data_set_of_another_site_is_another(tmp_path: Path) -> None:
     assert found[0] is found[2] and found[0].fingerprint != found[1].fingerprint
 
 
-def test_no_more_is_kept_than_the_bound_and_what_was_used_last_stays() -> None:
+def test_only_the_values_used_last_are_kept() -> None:
     made: list[str] = []
     kept: MostRecent[str, None] = MostRecent(2)
     for key in ("a", "b", "a", "c", "a", "b"):
@@ -227,7 +225,7 @@ def test_a_zero_head_ignores_the_text(store: Store) -> None:
     assert "zeroshot_val_top1" not in found
 
 
-def test_augmentation_and_recalibration_run_and_repeat(store: Store, tmp_path: Path) -> None:
+def test_augmentation_and_recalibration_repeat_bit_for_bit(store: Store, tmp_path: Path) -> None:
     full: dict[str, Any] = {"randaugment": True, "erase": 0.5, "recalibrate": True}
     run = tiny.finetuning(tiny.pretraining("clip"), "ft", **full)
     copied(store, Store(tmp_path), run.parents[0])
@@ -236,7 +234,7 @@ def test_augmentation_and_recalibration_run_and_repeat(store: Store, tmp_path: P
     assert one.hits.read_bytes() == two.hits.read_bytes()
 
 
-def test_a_parent_without_a_record_is_named(tmp_path: Path) -> None:
+def test_a_parent_without_a_record_is_an_error(tmp_path: Path) -> None:
     run = tiny.finetuning(tiny.pretraining("clip"))
     told = tiny.execute(Store(tmp_path), run)[-1]
     assert (told["event"], told["class"]) == ("failed", "data")
@@ -245,7 +243,7 @@ def test_a_parent_without_a_record_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_parent_is_named(store: Store, tmp_path: Path) -> None:
+def test_a_damaged_parent_is_an_error(store: Store, tmp_path: Path) -> None:
     run = tiny.finetuning(tiny.pretraining("clip"))
     other = Store(tmp_path)
     copied(store, other, run.parents[0])
@@ -256,7 +254,7 @@ def test_a_damaged_parent_is_named(store: Store, tmp_path: Path) -> None:
     assert told["class"] == "data" and f"{encoder}: the encoder is absent" in told["message"]
 
 
-def test_a_loss_that_is_no_number_leaves_nothing(store: Store) -> None:
+def test_a_run_whose_loss_is_not_a_number_writes_no_result(store: Store) -> None:
     run = tiny.finetuning(tiny.pretraining("clip"), "ft", lr=1e30, grad_clip=None)
     told = tiny.execute(store, run)[-1]
     assert (told["event"], told["class"]) == ("failed", "nan")

@@ -1,4 +1,4 @@
-"""Random resized crop and centre crop on uint8 images."""
+"""Random resized crop and center crop of uint8 images."""
 
 import math
 
@@ -40,7 +40,7 @@ def test_boxes_reach_every_edge_evenly() -> None:
     assert abs(np.mean(middles)) < 0.02  # as often wide as tall
 
 
-def test_the_whole_image_is_kept_where_the_crop_says_so() -> None:
+def test_a_crop_of_scale_1_keeps_the_whole_image() -> None:
     whole = Crop(scale=(1.0, 1.0), ratio=(1.0, 1.0))
     image = noise(32, 32)
     view = crops.random_view(image, np.random.default_rng(0), 32, whole, flip=False)
@@ -56,7 +56,7 @@ def test_half_of_the_views_are_flipped() -> None:
     assert 70 < sum(flipped) < 130
 
 
-def test_resizing_is_that_of_torchvision() -> None:
+def test_resizing_equals_that_of_torchvision() -> None:
     for size in ((32, 32), (50, 17), (200, 220)):
         theirs = tv.resize(noise(97, 120), list(size), v2.InterpolationMode.BICUBIC, antialias=True)
         assert torch.equal(crops.resize(noise(97, 120), *size), theirs)
@@ -66,7 +66,7 @@ def test_resizing_is_that_of_torchvision() -> None:
     ("height", "width"),
     [(400, 300), (300, 400), (225, 224), (224, 224), (100, 224), (8, 8), (1, 9)],
 )
-def test_the_evaluation_view_is_the_centre_at_any_size(height: int, width: int) -> None:
+def test_an_image_of_any_size_has_an_evaluation_view(height: int, width: int) -> None:
     view = crops.center_crop(noise(height, width), 224)
     assert view.shape == (3, 224, 224) and view.dtype == torch.uint8 and view.is_contiguous()
 

@@ -73,13 +73,13 @@ class Slow(Noise):
 
 
 def slow_rank(number: int, root: Path) -> None:
-    """Rank 1 has slow data; it is rank 0 that writes of it."""
+    """Rank 1 has slow data; rank 0 writes the metrics."""
     with process_group.join(number, 2, number, root / "meeting.json", StopSignal()) as world:
         outcome = trained(root, Slow() if number == 1 else Noise(), world)
         assert outcome.data_wait_seconds > 4 * 0.05
 
 
-def test_waiting_for_data_is_that_of_the_slowest_rank(tmp_path: Path) -> None:
+def test_the_data_wait_is_that_of_the_slowest_rank(tmp_path: Path) -> None:
     ranks = [tiny.child(slow_rank, number, tmp_path) for number in range(2)]
     assert tiny.join(ranks) == [0, 0]
     rows = map(json.loads, run_in(tmp_path).metrics.read_text().splitlines())
@@ -89,7 +89,7 @@ def test_waiting_for_data_is_that_of_the_slowest_rank(tmp_path: Path) -> None:
 
 @dataclass
 class Broken(Noise):
-    """So many samples of each step are broken."""
+    """A number of samples of each step is broken."""
 
     broken: int = 0
 
@@ -99,10 +99,10 @@ class Broken(Noise):
 
 
 @pytest.mark.parametrize("allowed", [12, 4000])
-def test_no_more_may_be_broken_than_is_allowed_of_the_whole_run_by_the_like_share(
+def test_broken_samples_are_limited_to_their_share_of_the_steps_so_far(
     allowed: int, tmp_path: Path
 ) -> None:
-    """Of so few as 12 or 1,000, all may come in one step."""
+    """Up to 1,000 may come in one step."""
     quarter, some = allowed // 4, min(allowed, 1000)
     schedule = replace(SCHEDULE, broken_allowed=allowed)
     assert [schedule.broken_allowed_by(step) for step in (1, 2, 4)] == [
@@ -124,10 +124,10 @@ def run_in(folder: Path) -> RunDir:
     return Store(folder).run("c0ffee12ab34")
 
 
-def test_statistics_that_are_not_finite_are_a_divergence_though_the_loss_is_1(
+def test_infinite_batch_norm_statistics_are_a_divergence_though_the_loss_is_finite(
     tmp_path: Path,
 ) -> None:
-    """The square of 1e30 is infinite, and what is divided by its root is 0: training goes on."""
+    """The square of 1e30 is infinite and divides to 0, so the loss is 1 and training goes on."""
     assert trained(tmp_path, Noise()).steps == 4
     with pytest.raises(Diverged) as told:
         trained(tmp_path, Noise(size=1e30))
