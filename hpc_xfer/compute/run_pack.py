@@ -13,7 +13,6 @@ import torch
 import torch.distributed as dist
 
 from hpc_xfer.compute.distributed import process_group
-from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.finetuning.cache import FinetuneCache
 from hpc_xfer.compute.finetuning.task import finetune
@@ -25,11 +24,12 @@ from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.pack_file import LoadedPack
 from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.plan import Run
+from hpc_xfer.study.plan import Run, RunKind
 from hpc_xfer.system.job_environment import ProcessRank
 
 log = logging.getLogger("hpc_xfer.worker")
 Emit = Callable[[dict[str, Any]], None]
+_TASKS: dict[RunKind, Callable[[RunContext], None]] = {"pretrain": pretrain, "finetune": finetune}
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,12 @@ class PackRunner:
         try:
             if rank == 0:
                 self.store.write_recipe(run)
-            with process_group.join(
-                rank, self.process.size, self.process.local_rank, meeting, self.stop
-            ) as world:
-                self._execute_task(run, resources, claim, world)
+            local, size = self.process.local_rank, self.process.size
+            with process_group.join(rank, size, local, meeting, self.stop) as world:
+                context = RunContext(
+                    run, self.store, self.site, claim, resources, world, self.stop, self.cache
+                )
+                _TASKS[run.kind](context)
             self.emit({"event": "done", "run": run.id})
         except Interrupted:
             self.emit({"event": "interrupted", "run": run.id})
@@ -107,18 +109,6 @@ class PackRunner:
         else:
             self.emit({"event": "held", "run": run.id, "by": run_claims.holder(folder)})
         return None
-
-    def _execute_task(
-        self, run: Run, resources: RunResources, claim: Claim | None, world: World
-    ) -> None:
-        context = RunContext(
-            run, self.store, self.site, claim, resources, world, self.stop, self.cache
-        )
-        match run.kind:
-            case "pretrain":
-                pretrain(context)
-            case "finetune":
-                finetune(context)
 
 
 def _release(claim: Claim) -> None:

@@ -17,12 +17,7 @@ def write(
     data: dict[str, Any],
     started: str,
 ) -> None:
-    """Write record.json, whose presence means that the run is done.
-
-    Args:
-        metrics: what was measured.
-        timing: seconds.
-        data: fingerprints of what was read; part of the provenance.
+    """Write record.json, whose presence means that the run is done; `data` has fingerprints.
 
     Raises:
         ClaimLost: another process has taken the run over.

@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import importlib.util
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -75,7 +75,9 @@ class ImageFiles:
 
     def image(self, i: int) -> torch.Tensor:
         path = self.paths[i]
-        return decode(_read(path), str(path))
+        with _os_errors_as_data_error(path):
+            data = path.read_bytes()
+        return decode(data, str(path))
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,31 +241,26 @@ def _image_files(classes: dict[str, list[Path]]) -> ImageFiles:
 
 def _content(folder: Path, path: Path) -> str:
     """Name, size and SHA-256 of a file."""
-    try:
+    with _os_errors_as_data_error(path):
         name = path.relative_to(folder).as_posix()
         return f"{name}\t{path.stat().st_size}\t{atomic_files.sha256(path)}\n"
-    except OSError as error:
-        raise _unreadable(path, error) from error
 
 
 def _state(folder: Path, path: Path) -> str:
     """Path, size and times of a file. The change time shows a copy that kept the old mtime."""
-    try:
+    with _os_errors_as_data_error(path):
         stat = path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
     return f"{path}\t{stat.st_size}\t{stat.st_mtime_ns}\t{stat.st_ctime_ns}\n"
 
 
-def _read(path: Path) -> bytes:
+@contextlib.contextmanager
+def _os_errors_as_data_error(path: Path) -> Iterator[None]:
     try:
-        return path.read_bytes()
+        yield
     except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be read ({error.strerror}); check the file and the disk")
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); check the file and the disk"
+        ) from error
 
 
 def _check(data: DownstreamData) -> None:

@@ -12,8 +12,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from hpc_xfer.compute.downstream import datasets
-from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache, ImageSet
+from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache, ImageSet, load
 from hpc_xfer.compute.downstream.eval_images import EvalImages
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.finetuning.classifier import Classifier, extract, zero_shot_weights
@@ -105,11 +104,10 @@ class FinetuneCache:
             DataError: it is damaged.
         """
         stat = path.stat()
-
-        def read() -> Parent:
-            return Parent(*encoders.load(path), atomic_files.sha256(path))
-
-        return self._parents.get((path, stat.st_mtime_ns, stat.st_size), read)
+        return self._parents.get(
+            (path, stat.st_mtime_ns, stat.st_size),
+            lambda: Parent(*encoders.load(path), atomic_files.sha256(path)),
+        )
 
     def dataset(
         self, name: str, folder: Path | None, fingerprints: FingerprintCache | None
@@ -117,13 +115,11 @@ class FinetuneCache:
         """The data set that a site keeps in `folder`, or the built-in one.
 
         Raises:
-            DataError: as `datasets.load`.
+            DataError: as `load`.
         """
-
-        def read() -> DownstreamData:
-            return datasets.load(dataset_info(name, folder), folder, fingerprints)
-
-        return self._datasets.get((name, folder), read)
+        return self._datasets.get(
+            (name, folder), lambda: load(dataset_info(name, folder), folder, fingerprints)
+        )
 
     def features(self, parent: Parent, data: DownstreamData) -> SplitFeatures:
         """Features that the parent, not trained further, gives for a data set."""
@@ -138,10 +134,10 @@ class FinetuneCache:
 
     def text_weights(self, parent: Parent, info: DatasetInfo, liveness: Liveness) -> Tensor:
         """Zero-shot head (classes, dim) of a parent with a text tower, on the CPU."""
-
-        def compute() -> Tensor:
-            classes = liveness.with_liveness(info.classes)
-            tokenize = encoders.tokenizer(parent.arch)
-            return zero_shot_weights(parent.towers, tokenize, classes, info.templates)
-
-        return self._texts.get((parent, info), compute)
+        classes = liveness.with_liveness(info.classes)
+        return self._texts.get(
+            (parent, info),
+            lambda: zero_shot_weights(
+                parent.towers, encoders.tokenizer(parent.arch), classes, info.templates
+            ),
+        )

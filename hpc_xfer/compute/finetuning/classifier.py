@@ -6,7 +6,6 @@ WiSE-FT, Wortsman et al. 2022), else from zero.
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +15,8 @@ from torch.nn import functional as F
 
 from hpc_xfer.compute.models.encoders import Tokenizer, Towers
 from hpc_xfer.compute.models.normalize import Normalize
+from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.errors import DataError
-
-Batch = dict[str, Any]
 
 
 class Classifier(nn.Module):

@@ -25,11 +25,7 @@ _PIXELS = 4 * 224 * 224
 def draw(rng: Generator, jitter: float, gray: float, blur: float, side: int) -> np.ndarray:
     """Draw the row of one image, float32 (WIDTH,).
 
-    Args:
-        jitter: strength; brightness, contrast and saturation change by up to this share.
-        gray: probability.
-        blur: probability.
-        side: of the image, in pixels.
+    `jitter` is its strength, `gray` and `blur` are probabilities, `side` is that of the image.
     """
     row = np.array([1, 1, 1, 0, 0, 0], dtype=np.float32)
     uniform = rng.random(8)

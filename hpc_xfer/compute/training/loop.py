@@ -18,8 +18,9 @@ from hpc_xfer.compute.distributed.global_batchnorm import batchnorm_buffers, syn
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.checkpoint import Checkpoints
-from hpc_xfer.compute.training.data_loader import Batch, Batches, BatchLoader
+from hpc_xfer.compute.training.data_loader import Batches, BatchLoader
 from hpc_xfer.compute.training.metrics_log import MetricsLog
+from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSamples
 from hpc_xfer.compute.training.step import LossAverage, Schedule, Stepper, isolated_rng
 from hpc_xfer.compute.training.step_metrics import StepMetrics
@@ -253,11 +254,7 @@ def _resume(stepper: Stepper, checkpoints: Checkpoints | None, world: World) -> 
 
 
 def _save(
-    stepper: Stepper,
-    checkpoints: Checkpoints | None,
-    state: _State,
-    seconds: float,
-    world: World,
+    stepper: Stepper, checkpoints: Checkpoints | None, state: _State, seconds: float, world: World
 ) -> None:
     """Begin to write a checkpoint on rank 0, if loss and weights are finite; others send a loss."""
     _check_finite(stepper.objective, state, world)
