@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(
     args: argparse.Namespace, store: Store, site: Site, place: ProcessRank, stop: "StopSignal"
 ) -> int:
-    from hpc_xfer.compute.run_pack import classify, execute
+    from hpc_xfer.compute.run_pack import PackRunner, classify
 
     packs = iter([args.pack]) if args.pack else _from_stdin(stop)
     failed = False
@@ -66,10 +66,10 @@ def _serve(
         if place.rank == 0 or event["event"] in ("failed", "pack"):
             print(json.dumps(event), flush=True)
 
+    runner = PackRunner(store, site, place, stop, emit)
     for pack_id in packs:
         try:
-            pack = read_pack(store, args.study, pack_id).without(args.skip)
-            execute(pack, store, site, place, stop, emit)
+            runner.execute(read_pack(store, args.study, pack_id).without(args.skip))
         except XferError as error:
             log.error("%s", error)
             emit({"event": "failed", "run": None, "class": classify(error), "message": str(error)})

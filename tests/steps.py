@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hpc_xfer.compute.distributed.global_batchnorm import synchronise
+from hpc_xfer.compute.distributed.global_batchnorm import synchronize
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.images import color_jitter
 from hpc_xfer.compute.models import encoders
@@ -87,7 +87,7 @@ def stepper(
     """Make a stepper as `train` does; `made` replaces the objective of the recipe."""
     torch.set_num_threads(1)  # in this process as in the others
     world = world or World()
-    module = synchronise(objective(recipe, world) if made is None else made, world)
+    module = synchronize(objective(recipe, world) if made is None else made, world)
     module = module.to(world.device).to(memory_format=torch.channels_last).to(dtype)
     pace = Schedule(
         steps=100,

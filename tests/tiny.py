@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from hpc_xfer.compute import run_pack
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.run_pack import PackRunner
 from hpc_xfer.compute.shard_tools import rendered_characters
 from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.config.recipes import METHODS, Architecture, Finetune
@@ -82,7 +82,8 @@ def execute(
     base: Resources = PRETRAIN if run.kind == "pretrain" else FINETUNE
     pack = pack_file.LoadedPack("test", (run,), with_changes(base, resources))
     site = Site(sources={"sans": str(source)} if source else {})
-    run_pack.execute(pack, store, site, place or ProcessRank(), stop or StopSignal(), events.append)
+    process, stop = place or ProcessRank(), stop or StopSignal()
+    PackRunner(store, site, process, stop, events.append).execute(pack)
     return events
 
 

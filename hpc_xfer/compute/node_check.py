@@ -1,4 +1,4 @@
-"""What a job finds where it runs: packages, GPUs, data, disk, the other ranks. For `doctor`.
+"""Check a compute node for `doctor`: packages, GPUs, data, disk, connection between ranks.
 
 srun python -m hpc_xfer.compute.node_check --store runs --grid a.yaml --out found.json
 """
@@ -20,7 +20,7 @@ from hpc_xfer import cli
 from hpc_xfer.compute.distributed import process_group
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
-from hpc_xfer.compute.downstream import datasets as downstream
+from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.shards.shard import open_shard
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.recipes import Trained
@@ -36,7 +36,7 @@ _ROUNDS = 5
 
 
 def look(study: Study, site: Site, store: Store, world: World) -> dict[str, Any]:
-    """What rank 0 writes down; every rank takes part in the all-reduce."""
+    """Check this node; all ranks must call it, for the all-reduce. Rank 0 also reads the data."""
     speed = _all_reduce(world)
     return {
         "host": socket.gethostname(),
@@ -61,7 +61,7 @@ def _free(folder: str) -> int | None:
 
 
 def _all_reduce(world: World) -> float | None:
-    """GB/s that each rank reduces; None for one rank alone."""
+    """All-reduce speed of each rank in GB/s; None for a single rank."""
     if world.size == 1:
         return None
     numbers = torch.ones(_MEGABYTES << 18, device=world.device)  # fp32
@@ -75,26 +75,26 @@ def _all_reduce(world: World) -> float | None:
 
 
 def _data(study: Study, site: Site) -> Iterator[tuple[str, str]]:
-    """Each source and data set with what is wrong with it here; nothing is well."""
+    """Yield each source and data set with the error of reading it here, "" if there is none."""
     sources = {recipe.source for recipe in study.pretrains if isinstance(recipe, Trained)}
     for name in sorted(sources):
-        yield f"source {name}", _complaint(partial(_open_source, site, name))
+        yield f"source {name}", _error_of(partial(_open_source, site, name))
     probe = study.resources.pretrain.probe
-    datasets = {trial.dataset for trial in study.trials} | ({probe.dataset} if probe else set())
-    for name in sorted(datasets):
-        yield f"data set {name}", _complaint(partial(_open_dataset, site, name))
+    names = {trial.dataset for trial in study.trials} | ({probe.dataset} if probe else set())
+    for name in sorted(names):
+        yield f"data set {name}", _error_of(partial(_open_dataset, site, name))
 
 
-def _complaint(read: Callable[[], object]) -> str:
+def _error_of(read: Callable[[], object]) -> str:
     try:
         read()
-    except Exception as error:  # whatever is wrong here is what was asked for
+    except Exception as error:  # any error is a result of this check
         return f"{type(error).__name__}: {error}"
     return ""
 
 
 def _open_source(site: Site, name: str) -> None:
-    """The first sample of the first and of the last shard."""
+    """Read the first sample of the first and of the last shard."""
     index = ShardIndex.load(Path(site.sources[name]))
     for entry in (index.entries[0], index.entries[-1]):
         open_shard(index.path(entry)).read(0)
@@ -103,26 +103,26 @@ def _open_source(site: Site, name: str) -> None:
 def _open_dataset(site: Site, name: str) -> None:
     folder = site.datasets.get(name)
     path = Path(folder) if folder else None
-    downstream.try_to_read(downstream_datasets.dataset_info(name, path), path)
+    datasets.check_readable(downstream_datasets.dataset_info(name, path), path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser(
-        "compute.node_check", "Look around on a compute node; `doctor` submits it.",
+        "compute.node_check", "Check a compute node; `doctor` submits it as a job.",
         "srun python -m hpc_xfer.compute.node_check --store runs --grid a.yaml --out found.json",
     )  # fmt: skip
     parser.add_argument("--store", type=Path, required=True, help="the store")
     parser.add_argument("--grid", type=Path, required=True, help="the study file")
     parser.add_argument("--site", type=Path, help="site file")
-    parser.add_argument("--out", type=Path, required=True, help="where to write what is found")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args: argparse.Namespace = parser.parse_args(argv)
     store, site = Store(args.store), load_site(args.site)
-    asked = load_study(args.grid)
-    place = ProcessRank.from_slurm()
-    meeting = args.out.with_suffix(f".meeting-{place.attempt}.json")
-    join = process_group.join(place.rank, place.size, place.local_rank, meeting, StopSignal())
+    study = load_study(args.grid)
+    process = ProcessRank.from_slurm()
+    meeting = args.out.with_suffix(f".meeting-{process.attempt}.json")
+    join = process_group.join(process.rank, process.size, process.local_rank, meeting, StopSignal())
     with join as world:
-        found = look(asked, site, store, world)
+        found = look(study, site, store, world)
         if world.is_rank_zero:
             atomic_files.write_json(args.out, found)
     return 0

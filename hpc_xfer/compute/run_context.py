@@ -1,9 +1,10 @@
-"""What every task is given: the run, its place, its claim, and how it may go about it."""
+"""The context of a task: its run, claim, resources, ranks, and what its process shares."""
 
 from dataclasses import dataclass
 
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.finetuning.cache import FinetuneCache
 from hpc_xfer.compute.training.loop import LoopOptions
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.site import Site
@@ -12,23 +13,28 @@ from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 
+RunResources = PretrainResources | FinetuneResources
+
 
 @dataclass(frozen=True)
 class RunContext:
+    """All that a task gets from the worker."""
+
     run: Run
     store: Store
     site: Site
     claim: Claim | None  # rank 0 holds it
-    resources: PretrainResources | FinetuneResources
+    resources: RunResources
     world: World
     stop: StopSignal
+    cache: FinetuneCache  # of the process
 
     @property
     def dir(self) -> RunDir:
         return self.store.run(self.run.id)
 
     @property
-    def habits(self) -> LoopOptions:
+    def loop_options(self) -> LoopOptions:
         return LoopOptions(
             checkpoint_seconds=60 * self.resources.checkpoint_minutes,
             log_steps=self.resources.log_steps,

@@ -5,136 +5,127 @@ import logging
 import os
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+import torch
+import torch.distributed as dist
+
+from hpc_xfer.compute.distributed import process_group
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.finetuning.cache import FinetuneCache
+from hpc_xfer.compute.finetuning.task import finetune
+from hpc_xfer.compute.pretraining.task import pretrain
+from hpc_xfer.compute.run_context import RunContext, RunResources
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError
 from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.pack_file import LoadedPack
 from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.plan import Run
+from hpc_xfer.study.plan import Run, RunKind
 from hpc_xfer.system.job_environment import ProcessRank
-
-if TYPE_CHECKING:
-    from hpc_xfer.compute.distributed.process_group import World
-    from hpc_xfer.compute.distributed.stop_signal import StopSignal
 
 log = logging.getLogger("hpc_xfer.worker")
 Emit = Callable[[dict[str, Any]], None]
+_TASKS: dict[RunKind, Callable[[RunContext], None]] = {"pretrain": pretrain, "finetune": finetune}
 
 
-def execute(
-    pack: LoadedPack, store: Store, site: Site, place: ProcessRank, stop: "StopSignal", emit: Emit
-) -> None:
-    """Run after run; a failing one does not stop the others, being asked to stop does.
+@dataclass(frozen=True)
+class PackRunner:
+    """Execute packs as one rank; a worker has one runner, so its packs share what is in memory.
 
-    All ranks of a pack call this; rank 0 claims, writes and tells. The others tell only of their
-    own failures, to the guard beside them.
+    Rank 0 claims runs, writes files and reports events. The other ranks only report their own
+    failures, to the supervisor on their node.
     """
-    import torch
 
-    assert place.size == 1 or len(pack.runs) <= 1, "after an error a group does no other run"
-    torch.backends.cudnn.allow_tf32 = False  # torch's default rounds fp32 convolutions to 10 bits
-    if not torch.cuda.is_available():
-        torch.set_num_threads(pack.resources.threads)
-    for run in pack.runs:
-        if stop.requested:
-            emit({"event": "interrupted", "run": run.id})
+    store: Store
+    site: Site
+    process: ProcessRank
+    stop: StopSignal
+    emit: Emit
+    cache: FinetuneCache = field(default_factory=FinetuneCache)
+
+    def execute(self, pack: LoadedPack) -> None:
+        """Execute all runs of a pack. A failed run does not end it; a request to stop does."""
+        assert self.process.size == 1 or len(pack.runs) <= 1, "a group ends after an error"
+        torch.backends.cudnn.allow_tf32 = False  # torch's default rounds fp32 convolutions to TF32
+        if not torch.cuda.is_available():
+            torch.set_num_threads(pack.resources.threads)
+        for run in pack.runs:
+            if self.stop.requested:
+                self.emit({"event": "interrupted", "run": run.id})
+                return
+            self._execute_run(run, pack.resources)
+
+    def _execute_run(self, run: Run, resources: RunResources) -> None:
+        rank, folder = self.process.rank, self.store.run(run.id)
+        meeting = folder.rendezvous(self.process.attempt)
+        claim = self._claim(run, meeting) if rank == 0 else None
+        if rank == 0 and claim is None:
             return
-        _execute_run(run, pack, store, site, place, stop, emit)
+        try:
+            if rank == 0:
+                self.store.write_recipe(run)
+            local, size = self.process.local_rank, self.process.size
+            with process_group.join(rank, size, local, meeting, self.stop) as world:
+                context = RunContext(
+                    run, self.store, self.site, claim, resources, world, self.stop, self.cache
+                )
+                _TASKS[run.kind](context)
+            self.emit({"event": "done", "run": run.id})
+        except Interrupted:
+            self.emit({"event": "interrupted", "run": run.id})
+        except ClaimLost as error:
+            log.warning("%s", error)
+            self.emit({"event": "held", "run": run.id, "by": run_claims.holder(folder)})
+        except Exception as error:  # reported with its traceback; the next run is executed
+            log.exception("run %s failed", run.id)
+            if rank == 0:
+                _write_error(self.store, run, error)
+            if rank == 0 or self.process.size > 1:
+                self.emit({"event": "failed", "run": run.id, **_payload(error)})
+            if rank > 0:
+                raise
+        finally:
+            if claim is not None:
+                _release(claim)
 
-
-def _execute_run(
-    run: Run,
-    pack: LoadedPack,
-    store: Store,
-    site: Site,
-    place: ProcessRank,
-    stop: "StopSignal",
-    emit: Emit,
-) -> None:
-    from hpc_xfer.compute.distributed import process_group
-
-    claim = None
-    folder = store.run(run.id)
-    meeting = folder.rendezvous(place.attempt)
-    if place.rank == 0:
-        # In this order: whoever sees a claim given back then sees the record written before that.
+    def _claim(self, run: Run, meeting: Path) -> Claim | None:
+        """Claim a run. If it is done or claimed by another, tell the other ranks; return None."""
+        folder = self.store.run(run.id)
+        # In this order: a process that sees no claim then also sees the record written before.
         held = run_claims.is_alive(folder)
-        if not held and store.is_done(run):
-            process_group.call_off(meeting, place.size)
-            folder.remove_checkpoints()  # the owner may have been killed before it could
-            emit({"event": "done", "run": run.id})
-            return
-        claim = None if held else run_claims.take(folder)
-        if claim is None:
-            process_group.call_off(meeting, place.size)
-            emit({"event": "held", "run": run.id, "by": run_claims.holder(folder)})
-            return
-        emit({"event": "started", "run": run.id})
-    try:
-        if place.rank == 0:
-            store.write_recipe(run)
-        with process_group.join(place.rank, place.size, place.local_rank, meeting, stop) as world:
-            _task(run, pack, store, site, claim, world, stop)
-        emit({"event": "done", "run": run.id})
-    except Interrupted:
-        emit({"event": "interrupted", "run": run.id})
-    except ClaimLost as error:
-        log.warning("%s", error)
-        emit({"event": "held", "run": run.id, "by": run_claims.holder(store.run(run.id))})
-    except Exception as error:  # reported with its trace; the next run of the pack gets its chance
-        log.exception("run %s failed", run.id)
-        if place.rank == 0:
-            emit({"event": "failed", "run": run.id, **_write_error(store, run, error)})
-        elif place.size > 1:
-            emit({"event": "failed", "run": run.id, **_payload(error)})
-            raise
-    finally:
+        done = not held and self.store.is_done(run)
+        claim = None if held or done else run_claims.take(folder)
         if claim is not None:
-            _release(claim)
-
-
-def _task(
-    run: Run,
-    pack: LoadedPack,
-    store: Store,
-    site: Site,
-    claim: Claim | None,
-    world: "World",
-    stop: "StopSignal",
-) -> None:
-    from hpc_xfer.compute.run_context import RunContext
-
-    context = RunContext(run, store, site, claim, pack.resources, world, stop)
-    match run.kind:
-        case "pretrain":
-            from hpc_xfer.compute.pretraining.task import pretrain
-
-            pretrain(context)
-        case "finetune":
-            from hpc_xfer.compute.finetuning.task import finetune
-
-            finetune(context)
+            self.emit({"event": "started", "run": run.id})
+            return claim
+        process_group.call_off(meeting, self.process.size)
+        if done:
+            folder.remove_checkpoints()  # the owner may have been killed before it did
+            self.emit({"event": "done", "run": run.id})
+        else:
+            self.emit({"event": "held", "run": run.id, "by": run_claims.holder(folder)})
+        return None
 
 
 def _release(claim: Claim) -> None:
     try:
         claim.release()
-    except StoreError as error:  # a full disk; others will see that this process is gone
+    except StoreError as error:  # a full disk; others will notice that this process has ended
         log.warning("%s", error)
 
 
-def _write_error(store: Store, run: Run, error: Exception) -> dict[str, Any]:
-    """error.json, as good as the disk allows; returns what the launcher is told."""
+def _write_error(store: Store, run: Run, error: Exception) -> None:
+    """Write error.json, unless the disk is full."""
     lines = "".join(traceback.format_exception(error)).splitlines()
-    told = _payload(error)
+    payload = _payload(error)
     try:
-        failures.write(store.run(run.id), told["class"], told["message"], lines)
+        failures.write(store.run(run.id), payload["class"], payload["message"], lines)
     except StoreError as full:
         log.warning("%s", full)
-    return told
 
 
 def _payload(error: BaseException) -> dict[str, Any]:
@@ -142,27 +133,28 @@ def _payload(error: BaseException) -> dict[str, Any]:
 
 
 def classify(error: BaseException) -> str:
-    """The kind of failure, which decides what helps: other data, more memory, a mended program."""
+    """The class of a failure, which decides what helps: other data, more memory, fixed code."""
     if isinstance(error, Diverged):
         return "nan"
     if isinstance(error, DataError):
         return "data"
-    if isinstance(error, StoreError) or _is_of_the_disk(error):
+    if isinstance(error, StoreError) or _is_disk_failure(error):
         return "store"
-    if isinstance(error, MemoryError) or _is_of_a_lost_loader(error):
+    if isinstance(error, MemoryError) or _is_lost_loader(error):
         return "out of memory"
-    if type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, torch.OutOfMemoryError):
         return "CUDA out of memory"
-    return "killed" if _is_of_a_lost_rank(error) else "code"
+    return "killed" if _is_lost_rank(error) else "code"
 
 
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE)
+_RANK_ERRORS = (dist.DistBackendError, dist.DistNetworkError, dist.DistStoreError)
 
 
-def _is_of_the_disk(error: BaseException | None) -> bool:
-    """What a full or failing disk does to libraries that write, such as TensorBoard's threads."""
+def _is_disk_failure(error: BaseException | None) -> bool:
+    """Look for a full or failing disk, also behind the errors of libraries such as TensorBoard."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             return True
         if os.strerror(errno.ENOSPC) in str(error):
             return True
@@ -170,13 +162,13 @@ def _is_of_the_disk(error: BaseException | None) -> bool:
     return False
 
 
-def _is_of_a_lost_rank(error: BaseException) -> bool:
-    """What NCCL and gloo say when another rank has gone away in the middle of a step."""
-    if type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError"):
+def _is_lost_rank(error: BaseException) -> bool:
+    """Recognize what NCCL and gloo raise when another rank ends in the middle of a step."""
+    if isinstance(error, _RANK_ERRORS):
         return True
     return isinstance(error, RuntimeError) and "/gloo/" in str(error)
 
 
-def _is_of_a_lost_loader(error: BaseException) -> bool:
-    """What DataLoader says, from a signal handler, wherever we are; see training/loading.py."""
+def _is_lost_loader(error: BaseException) -> bool:
+    """Recognize what DataLoader's signal handler raises anywhere; see training/data_loader.py."""
     return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")

@@ -1,4 +1,4 @@
-"""The record of a run: written last, by rank 0, under its claim."""
+"""Write the record of a run: last, on rank 0, under its claim."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ def write(
     data: dict[str, Any],
     started: str,
 ) -> None:
-    """Its presence means done; what is measured is in `metrics`, what proves it in `provenance`.
+    """Write record.json, whose presence means that the run is done; `data` has fingerprints.
 
     Raises:
         ClaimLost: another process has taken the run over.
         StoreError: the disk is full.
     """
-    assert context.claim is not None, "rank 0 alone writes records"
+    assert context.claim is not None, "only rank 0 writes records"
     context.claim.check()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     record = {

@@ -1,4 +1,4 @@
-"""What only a GPU can show. The numbers are compared with those of the CPU."""
+"""Tests that need a GPU; numbers are compared with those of the CPU."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def on_gpu() -> World:
 
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_step_is_that_of_the_cpu(method: str, parts: int) -> None:
+def test_a_step_equals_that_of_the_cpu(method: str, parts: int) -> None:
     recipe = steps.recipe(method, accumulate=parts)
     batch = steps.global_batch(recipe)
     here = steps.stepper(recipe, dtype=torch.float64)
@@ -40,7 +40,7 @@ def test_a_step_is_that_of_the_cpu(method: str, parts: int) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("method", METHODS)
-def test_half_precision_is_near_to_single(method: str, precision: str) -> None:
+def test_half_precision_is_close_to_single_precision(method: str, precision: str) -> None:
     recipe = steps.recipe(method)
     batch = steps.global_batch(recipe)
     expected = float(steps.stepper(recipe).backward(batch, 0))
@@ -54,7 +54,7 @@ def test_half_precision_is_near_to_single(method: str, precision: str) -> None:
 
 @pytest.mark.parametrize("recomputed", [False, True])
 @pytest.mark.parametrize("method", METHODS)
-def test_compiled_parts_keep_names_and_numbers(method: str, recomputed: bool) -> None:
+def test_compiled_modules_keep_names_and_numbers(method: str, recomputed: bool) -> None:
     recipe = steps.recipe(method)
     batch = steps.global_batch(recipe)
     plain = steps.stepper(recipe, on_gpu(), torch.float64)
@@ -65,7 +65,7 @@ def test_compiled_parts_keep_names_and_numbers(method: str, recomputed: bool) ->
     plain.load_state_dict(compiled.state_dict())
 
 
-def test_activations_computed_again_take_less_memory() -> None:
+def test_recomputed_activations_take_less_memory() -> None:
     recipe = steps.recipe("supervised", arch="torchvision/resnet18")
     batch = {"images": torch.zeros(16, 3, 224, 224, dtype=torch.uint8)}
     batch["labels"] = torch.arange(16)
@@ -92,7 +92,7 @@ def nccl_rank(method: str, parts: int, number: int, size: int, folder: Path) -> 
 
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("method", METHODS)
-def test_ranks_with_nccl_are_one_process(method: str, parts: int, tmp_path: Path) -> None:
+def test_ranks_with_nccl_equal_one_process(method: str, parts: int, tmp_path: Path) -> None:
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two GPUs")
     recipe = steps.recipe(method, accumulate=parts)
@@ -107,8 +107,8 @@ def test_ranks_with_nccl_are_one_process(method: str, parts: int, tmp_path: Path
 
 
 @pytest.mark.parametrize("fails", [0, 1])
-def test_a_rank_that_fails_waits_for_no_kernel_of_nccl(fails: int, tmp_path: Path) -> None:
-    """The other one may stand in such a kernel; launchers end it."""
+def test_a_failed_rank_does_not_wait_for_kernels_of_nccl(fails: int, tmp_path: Path) -> None:
+    """The other rank may hang in such a kernel; the launcher ends it."""
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two GPUs")
     store = Store(tmp_path)
@@ -121,7 +121,7 @@ def test_a_rank_that_fails_waits_for_no_kernel_of_nccl(fails: int, tmp_path: Pat
 
 
 @pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"precision": "fp16", "accumulate": 2}])
-def test_a_run_goes_on_after_a_stop(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_a_stopped_run_is_resumed(changes: dict[str, Any], tmp_path: Path) -> None:
     shards = tiny.source(tmp_path / "sans")
     run = tiny.pretraining("clip", **changes)
     how: dict[str, Any] = {"compile": True, "activation_checkpointing": True}
@@ -131,7 +131,7 @@ def test_a_run_goes_on_after_a_stop(changes: dict[str, Any], tmp_path: Path) -> 
     assert tiny.record(folder)["metrics"]["steps"] == 8
 
 
-def test_changing_colours_does_not_wait_for_the_device() -> None:
+def test_changing_colors_does_not_wait_for_the_device() -> None:
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8, device="cuda")
     rows = torch.tensor([[1.1, 0.9, 1.2, 0.1, 1.0, 1.0]] * 2).cuda()
     color_jitter.apply(images, rows)
@@ -142,18 +142,18 @@ def test_changing_colours_does_not_wait_for_the_device() -> None:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_what_a_checkpoint_holds_is_the_state_of_the_moment_it_began() -> None:
-    """Copies to the host are queued behind the step before and ahead of the step after."""
+def test_a_checkpoint_holds_the_state_at_the_time_it_was_begun() -> None:
+    """Copies to the host are queued after this step and before the next one."""
     weights = torch.arange(50_000_000, dtype=torch.float32, device="cuda")
     copied = HostCopy({"weights": weights, "step": 1})
     weights.zero_()
-    whole = copied.whole()
-    assert whole["step"] == 1 and whole["weights"].device.type == "cpu"
-    assert torch.equal(whole["weights"], torch.arange(50_000_000, dtype=torch.float32))
+    state = copied.result()
+    assert state["step"] == 1 and state["weights"].device.type == "cpu"
+    assert torch.equal(state["weights"], torch.arange(50_000_000, dtype=torch.float32))
 
 
-def test_convolutions_in_single_precision_are_that(tmp_path: Path) -> None:
-    """TF32 would be off by 3e-4."""
+def test_convolutions_in_single_precision_do_not_use_tf32(tmp_path: Path) -> None:
+    """With TF32 the error would be 3e-4."""
     tiny.finished(Store(tmp_path), tiny.pretraining("scratch"))
     generator = torch.Generator().manual_seed(0)
     x, weight = (torch.randn(64, 64, 8, 8, generator=generator).cuda() for _ in range(2))
@@ -162,17 +162,17 @@ def test_convolutions_in_single_precision_are_that(tmp_path: Path) -> None:
     assert float((found - exact).norm() / exact.norm()) < 1e-5
 
 
-def test_the_memory_of_one_run_is_not_told_of_the_next() -> None:
+def test_the_peak_memory_of_a_run_does_not_include_the_run_before() -> None:
     taken = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
     del taken
     recipe = steps.recipe("clip")
     stepper = steps.stepper(recipe, on_gpu())
-    gauges = StepMetrics(stepper.objective, stepper.pace, on_gpu(), None, 0)
-    row = gauges.read(1, 1.0, stepper.step(steps.global_batch(recipe), 0), 0.0)
+    metrics = StepMetrics(stepper.objective, stepper.schedule, on_gpu(), None, 0)
+    row = metrics.read(1, 1.0, stepper.step(steps.global_batch(recipe), 0), 0.0)
     assert row["gpu_memory_gib"] is not None and 0 < row["gpu_memory_gib"] < 1
 
 
-def test_rows_tell_the_memory_and_of_a_known_card_the_utilisation(tmp_path: Path) -> None:
+def test_metrics_include_the_memory_and_the_utilization_of_known_gpus(tmp_path: Path) -> None:
     run = tiny.pretraining("clip")
     folder = tiny.finished(Store(tmp_path / "store"), run, tiny.source(tmp_path / "sans"))
     row = json.loads(folder.metrics.read_text().splitlines()[-1])

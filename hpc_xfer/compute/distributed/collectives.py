@@ -1,7 +1,7 @@
-"""Sums and gathers over ranks that gradients pass through, on any backend.
+"""Differentiable sum and gather over ranks, on any backend.
 
-torch.distributed.nn has the like, but is deprecated since torch 2.14. Every rank's loss counts, so
-a gradient is the sum over ranks; DistributedDataParallel then takes the mean.
+Those of torch.distributed.nn are deprecated since torch 2.14. The loss of each rank counts, so a
+gradient is the sum over ranks; DistributedDataParallel then takes the mean.
 """
 
 from typing import Any
@@ -17,28 +17,28 @@ from hpc_xfer.compute.distributed.process_group import World
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
-    """The sum of all ranks' tensors of this shape."""
+    """Sum a tensor over all ranks; it has the same shape on each."""
     total: Tensor = _Sum.apply(value)
     return total
 
 
 def gather(value: Tensor, world: World) -> Tensor:
-    """(n, ...) -> (n * ranks, ...), rank after rank."""
+    """Concatenate the tensors of all ranks: (n, ...) -> (n * ranks, ...), in the order of ranks."""
     if world.size == 1:
         return value
-    everything: Tensor = _Gather.apply(value, world.rank, world.size)
-    return everything
+    gathered: Tensor = _Gather.apply(value, world.rank, world.size)
+    return gathered
 
 
 def mean_in_order(size: int, bucket: GradBucket) -> Future[Tensor]:
-    """Hook of DistributedDataParallel: gradients are added in the order of the ranks.
+    """Average gradients in the order of the ranks (a hook of DistributedDataParallel).
 
-    gloo adds in an order that depends on where a gradient lies in its bucket, and the first step of
-    a process has other buckets than those after it: a resumed run would differ in the last bits.
+    gloo adds in an order that depends on the position of a gradient in its bucket, and the first
+    step of a process has other buckets than later steps: a resumed run would differ in last bits.
     """
-    mine = bucket.buffer()
-    parts = [torch.empty_like(mine) for _ in range(size)]
-    dist.all_gather(parts, mine)
+    own = bucket.buffer()
+    parts = [torch.empty_like(own) for _ in range(size)]
+    dist.all_gather(parts, own)
     total = parts[0]
     for part in parts[1:]:
         total += part

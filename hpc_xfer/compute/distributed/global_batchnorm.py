@@ -1,7 +1,7 @@
-"""Batch norm over the global batch, so that the number of GPUs changes no result.
+"""Batch norm over the global batch, so that results do not depend on the number of GPUs.
 
-torch's SyncBatchNorm needs CUDA; `GlobalBatchNorm` is the same arithmetic with collectives that
-gloo has too. Both give, on n ranks, what BatchNorm gives in one process on the whole batch.
+torch's SyncBatchNorm needs CUDA; `GlobalBatchNorm` computes the same with collectives that gloo
+has too. On n ranks, both give what BatchNorm gives in one process for the whole batch.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from hpc_xfer.compute.distributed.process_group import World
 
 
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Statistics over all ranks; input (N, C, ...) with the same N on every rank."""
+    """Batch norm with statistics over all ranks; input (N, C, ...), with the same N on each."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -30,16 +30,16 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         count = input.numel() // input.shape[1] * dist.get_world_size()
         x = input if input.dtype == torch.float64 else input.float()
         mean = sum_over_ranks(x.sum(dims)) / count
-        centred = x - mean.view(shape)
-        variance = sum_over_ranks((centred * centred).sum(dims)) / count
-        self._remember(mean.detach(), variance.detach() * (count / max(count - 1, 1)))
-        out = centred * torch.rsqrt(variance + self.eps).view(shape)
+        centered = x - mean.view(shape)
+        variance = sum_over_ranks((centered * centered).sum(dims)) / count
+        self._update_running(mean.detach(), variance.detach() * (count / max(count - 1, 1)))
+        out = centered * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             out = out * self.weight.view(shape) + self.bias.view(shape)
         return out.to(input.dtype)
 
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Running statistics, the variance unbiased as in BatchNorm."""
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
+        """Update running statistics from the mean and the unbiased variance (C,)."""
         if self.running_mean is None or self.running_var is None:
             return
         assert self.num_batches_tracked is not None
@@ -49,22 +49,22 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.running_var.lerp_(variance, momentum)
 
 
-def statistics(module: nn.Module) -> list[Tensor]:
-    """What its batch norms remember; no other buffer changes in a step."""
+def batchnorm_buffers(module: nn.Module) -> list[Tensor]:
+    """Running statistics of all batch norms: the only buffers that a step changes."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     return [buffer for norm in norms for buffer in norm.buffers()]
 
 
 @torch.no_grad()
 def recalibrate(module: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace running statistics by those of `batches` under the final weights.
+    """Replace running statistics by those of `batches` under the current weights.
 
-    After 20 few-shot steps, averages with momentum 0.1 still hold 12% of the values they began
-    with, and the weights they belong to are gone (Wu and Johnson 2021, "Rethinking Batch",
-    section 3). Leaves the module in evaluation mode.
+    After 20 few-shot steps, averages with momentum 0.1 still hold 12% of their initial values, and
+    the rest comes from weights that have changed since (Wu and Johnson 2021, "Rethinking Batch",
+    section 3). The module is in evaluation mode afterwards.
 
     Args:
-        batches: inputs of `module`.
+        batches: inputs of `module`; not read if it has no batch norm.
     """
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -80,13 +80,13 @@ def recalibrate(module: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 @contextlib.contextmanager
-def forgetting(module: nn.Module) -> Iterator[None]:
-    """What goes through the module here is normalised as in training and leaves no statistics.
+def preserve_statistics(module: nn.Module) -> Iterator[None]:
+    """Restore the running statistics after a block that forwards a batch a second time.
 
-    For a second forward of the same batch. The statistics are put back instead of being kept from
-    changing: what is saved for the backward pass must not differ between the two.
+    Inside they change: what is saved for the backward pass must not differ between the two
+    forwards.
     """
-    buffers = statistics(module)
+    buffers = batchnorm_buffers(module)
     before = [buffer.clone() for buffer in buffers]
     try:
         yield
@@ -96,23 +96,23 @@ def forgetting(module: nn.Module) -> Iterator[None]:
                 buffer.copy_(value)
 
 
-def synchronise(module: nn.Module, world: World) -> nn.Module:
-    """The module with batch norms over all ranks; names and weights stay as they are."""
+def synchronize(module: nn.Module, world: World) -> nn.Module:
+    """Make the batch norms of a module global; names and weights stay as they are."""
     if world.size == 1:
         return module
     if world.device.type == "cuda":
-        synchronised: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
-        return synchronised
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        return converted
     for name, child in module.named_children():
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
-            setattr(module, name, _globalised(child))
+            setattr(module, name, _global_twin(child))
         else:
-            synchronise(child, world)
+            synchronize(child, world)
     return module
 
 
-def _globalised(norm: nn.modules.batchnorm._BatchNorm) -> GlobalBatchNorm:
-    """The same parameters and buffers, not copies: an optimiser may hold them already."""
+def _global_twin(norm: nn.modules.batchnorm._BatchNorm) -> GlobalBatchNorm:
+    """A GlobalBatchNorm with the same parameters and buffers, which an optimizer may hold."""
     twin = GlobalBatchNorm(
         norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
     )

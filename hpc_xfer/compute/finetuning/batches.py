@@ -1,4 +1,4 @@
-"""Batches for fine-tuning and linear probes: step number in, augmented images or features out."""
+"""Batches for fine-tuning (augmented images) and linear probes (features), by step number."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from hpc_xfer.compute.images import crops
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.config.recipes import Finetune
 
-_ERASED_SHARE = (0.02, 1 / 3)  # of the area (Zhong et al. 2020)
+_ERASED_SHARE = (0.02, 1 / 3)  # of the image area (Zhong et al. 2020)
 
 
 @dataclass
 class EpochBatches:
-    """Epochs of n samples in batches that differ in size by one at most.
+    """Cut epochs of n samples into batches whose sizes differ by at most one.
 
-    An uneven cut would leave a last batch of one image now and then, which batch norm cannot take.
+    Batches of a fixed size could leave one image for the last batch: too few for batch norm.
     """
 
     n: int
@@ -40,63 +40,63 @@ class EpochBatches:
         return self.epochs * self.steps_per_epoch
 
     def at(self, step: int) -> tuple[int, Indices]:
-        """Epoch and the samples of a step, as positions 0..n-1."""
+        """The epoch and the samples of a step, as positions 0..n-1."""
         epoch, within = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng((*self.seed, 4, epoch)).permutation(self.n)
         return epoch, np.array_split(order, self.steps_per_epoch)[within]
 
 
-class _Stepwise(ABC):
-    """`self[step]` is the batch of a step; `pieces` are what one of several loaders makes of it."""
+class _BatchesByStep(ABC):
+    """`self[step]` is the batch of a step; `pieces` are the share of one of several loaders."""
 
-    rounds: EpochBatches
+    epochs: EpochBatches
 
     @abstractmethod
     def _samples(self, epoch: int, positions: Indices) -> Batch: ...
 
     def __getitem__(self, step: int) -> Batch:
-        return self._samples(*self.rounds.at(step))
+        return self._samples(*self.epochs.at(step))
 
     def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
-        for epoch, positions in map(self.rounds.at, steps):
-            mine = np.array_split(positions, workers)[worker]
-            yield self._samples(epoch, mine) if len(mine) else {}
+        for epoch, positions in map(self.epochs.at, steps):
+            own = np.array_split(positions, workers)[worker]
+            yield self._samples(epoch, own) if len(own) else {}
 
 
 @dataclass
-class TuneBatches(_Stepwise):
-    """Augmented images: `self[step]` has images uint8 (n, 3, S, S) and labels (n,)."""
+class TuneBatches(_BatchesByStep):
+    """Batches of augmented images: images uint8 (n, 3, S, S) and labels (n,)."""
 
     images: ImageSet
     chosen: Indices
     recipe: Finetune
-    size: int
-    rounds: EpochBatches
+    size: int  # S
+    epochs: EpochBatches
 
     def _samples(self, epoch: int, positions: Indices) -> Batch:
-        picked = self.chosen[positions]
-        views = [self._view(int(i), epoch) for i in picked]
+        images = self.chosen[positions]
+        views = [self._view(int(i), epoch) for i in images]
         return {
             "images": torch.stack(views),
-            "labels": torch.from_numpy(self.images.labels[picked]),
+            "labels": torch.from_numpy(self.images.labels[images]),
         }
 
     def _view(self, i: int, epoch: int) -> Tensor:
         recipe = self.recipe
         rng = np.random.default_rng((recipe.seed, recipe.draw, 5, epoch, i))
-        view = crops.augmented(self.images.image(i), rng, self.size, recipe.crop, recipe.flip)
+        view = crops.random_view(self.images.image(i), rng, self.size, recipe.crop, recipe.flip)
         if recipe.randaugment:
             view = _randaugment(view, rng)
         return _erase(view, rng) if rng.random() < recipe.erase else view
 
 
 @dataclass
-class FeatureBatches(_Stepwise):
-    """Frozen features for a linear probe: features (n, dim) and labels (n,)."""
+class FeatureBatches(_BatchesByStep):
+    """Batches of frozen features for a linear probe: features (n, dim) and labels (n,)."""
 
     features: Tensor
     labels: Tensor
-    rounds: EpochBatches
+    epochs: EpochBatches
 
     def _samples(self, epoch: int, positions: Indices) -> Batch:
         chosen = torch.from_numpy(positions)
@@ -104,7 +104,7 @@ class FeatureBatches(_Stepwise):
 
 
 def _randaugment(view: Tensor, rng: Generator) -> Tensor:
-    """Two operations of magnitude 9 (Cubuk et al. 2020); torchvision draws from torch's state."""
+    """Apply two operations of magnitude 9 (Cubuk et al. 2020); torchvision uses torch's RNG."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**62)))
         out: Tensor = RandAugment(num_ops=2, magnitude=9)(view)
@@ -112,7 +112,7 @@ def _randaugment(view: Tensor, rng: Generator) -> Tensor:
 
 
 def _erase(view: Tensor, rng: Generator) -> Tensor:
-    """Noise in a random rectangle."""
+    """Replace a random rectangle by noise."""
     side = view.shape[-1]
     area = side * side * rng.uniform(*_ERASED_SHARE)
     ratio = np.exp(rng.uniform(np.log(0.3), np.log(1 / 0.3)))

@@ -1,6 +1,6 @@
-"""A classifier on top of an encoder: unit features, standardised once, and a linear head.
+"""A classifier on an encoder: features of unit length, standardized once, and a linear head.
 
-The head starts from the text features of the class names where the parent has a text tower (as
+The head starts from the text features of the class names if the parent has a text tower (as in
 WiSE-FT, Wortsman et al. 2022), else from zero.
 """
 
@@ -10,37 +10,32 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hpc_xfer.compute.downstream.eval_images import EvalImages
 from hpc_xfer.compute.models.encoders import Tokenizer, Towers
 from hpc_xfer.compute.models.normalize import Normalize
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.errors import DataError
-from hpc_xfer.store.heartbeat import Liveness
-
-_KEPT_SETS = 4  # validation, test, and the images of a draw or two
 
 
 class Classifier(nn.Module):
-    """Images or features to class logits; `forward` is the loss, for the training loop.
+    """Map images or features to class logits; `forward` is the loss, for the training loop.
 
     It trains a copy of the parent's visual tower.
 
-    The head sees features that are centred and scaled to root mean square 1 over the training
-    images of the draw, as the parent sees them. Under Adam the step of a weight does not depend on
-    the size of its input, so raw unit features (a common offset, entries of 1/sqrt(dim)) would make
-    a learning rate mean something else to every parent.
+    The head gets features that are centered and scaled to root mean square 1 over the training
+    images of the draw, both measured before training. Under Adam the step of a weight does not
+    depend on the size of its input, so with raw unit features (a common offset, entries of
+    1/sqrt(dim)) one learning rate would have another effect for each parent.
     """
 
-    centre: Tensor
+    centre: Tensor  # the names of both are in the checkpoints of runs
     spread: Tensor
 
     def __init__(self, towers: Towers, classes: int, smoothing: float) -> None:
         super().__init__()
-        self.normalise, self.visual = Normalize(towers), copy.deepcopy(towers.visual)
+        self.normalize, self.visual = Normalize(towers), copy.deepcopy(towers.visual)
         self.head = nn.Linear(towers.dim, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -49,8 +44,8 @@ class Classifier(nn.Module):
         self.smoothing = smoothing
 
     def features(self, images: Tensor) -> Tensor:
-        """uint8 (n, 3, S, S) -> (n, dim), of unit length."""
-        return F.normalize(self.visual(self.normalise(images)).float(), dim=-1)
+        """uint8 (n, 3, S, S) -> (n, dim), of unit length, in fp32."""
+        return F.normalize(self.visual(self.normalize(images)).float(), dim=-1)
 
     def logits(self, features: Tensor) -> Tensor:
         """(n, dim) -> (n, classes)."""
@@ -58,28 +53,28 @@ class Classifier(nn.Module):
         return out.float()
 
     def forward(self, batch: Batch) -> Tensor:
-        """images or features, and labels (n,) -> ()."""
+        """Cross entropy () of a batch with images or features, and labels (n,)."""
         features = batch["features"] if "features" in batch else self.features(batch["images"])
         return F.cross_entropy(
             self.logits(features), batch["labels"], label_smoothing=self.smoothing
         )
 
     @torch.no_grad()
-    def standardise(self, features: Tensor) -> None:
-        """Fix centre and spread from the training images' features (n, dim)."""
+    def standardize(self, features: Tensor) -> None:
+        """Set center and spread from the features (n, dim) of the training images."""
         self.centre.copy_(features.mean(dim=0))
         self.spread.copy_((features - self.centre).pow(2).mean().sqrt().clamp(min=1e-6))
 
     @torch.no_grad()
     def start_from_text(self, weights: Tensor) -> None:
-        """Begin as the zero-shot classifier with these weights (classes, dim) on unit features."""
+        """Start as the zero-shot classifier that has weights (classes, dim) for unit features."""
         self.head.weight.copy_(weights * self.spread)
         self.head.bias.copy_(weights @ self.centre)
 
 
 @torch.no_grad()
 def zero_shot_weights(
-    towers: Towers, tokenise: Tokenizer, classes: Sequence[str], templates: Sequence[str]
+    towers: Towers, tokenize: Tokenizer, classes: Iterable[str], templates: Sequence[str]
 ) -> Tensor:
     """Mean text feature of each class over the templates, times the logit scale: (classes, dim).
 
@@ -89,61 +84,36 @@ def zero_shot_weights(
     towers.text.eval()
     rows = []
     for name in classes:
-        tokens = tokenise([template.format(name) for template in templates])
+        tokens = tokenize([template.format(name) for template in templates])
         mean = towers.text_features(tokens).mean(dim=0)
         rows.append(F.normalize(mean, dim=-1))
     weights = torch.stack(rows) * towers.logit_scale.exp()
-    if towers.projection is not None:  # logits = text . (P f), so P goes to the text's side
+    if towers.projection is not None:  # logits = text . (P f) = (text P) . f
         weights = weights @ towers.projection.weight  # type: ignore[operator]  # Linear's tensor
     return weights
 
 
 @torch.no_grad()
 def extract(model: Classifier, batches: Iterable[Tensor], device: torch.device) -> Tensor:
-    """Unit features of uint8 images (n, 3, S, S), in evaluation mode: (all n, dim) on the CPU."""
+    """Unit features (N, dim) on the CPU of uint8 batches (n, 3, S, S), in evaluation mode."""
     model.eval()
     return torch.cat([model.features(batch.to(device)).cpu() for batch in batches])
 
 
-class FrozenFeatures:
-    """Features of an untouched encoder for one split, kept for the trials that share images.
-
-    They are kept by the whole set of images asked for: the last bits of a feature depend on the
-    batch it went through in, so features kept one by one would depend on what was asked before.
-    """
-
-    def __init__(self, views: EvalImages) -> None:
-        self.views = views
-        self._kept: dict[bytes, Tensor] = {}
-
-    def of(
-        self, model: Classifier, chosen: NDArray[np.int64], device: torch.device, pulse: Liveness
-    ) -> Tensor:
-        """(n, dim) on the CPU; `model` must not have been trained yet."""
-        key = chosen.tobytes()
-        features = self._kept.pop(key, None)
-        if features is None:
-            features = extract(model, pulse.with_liveness(self.views.batches(chosen)), device)
-        while len(self._kept) >= _KEPT_SETS:
-            self._kept.pop(next(iter(self._kept)))  # the least recently used
-        self._kept[key] = features
-        return features
-
-
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """Whether the first guess is right: bool (n,). Of equal logits the first counts."""
+    """Mark the images whose highest logit is that of the label: bool (n,); on ties the first."""
     return logits.argmax(dim=1).eq(labels)
 
 
 def accuracies(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """top1, top5 (of fewer than five classes: all) and the mean of the classes' top1."""
+    """Shares in 0..1: top1, top5 (with fewer classes: all of them), and top1 averaged by class."""
     right = hits(logits, labels)
     first = right.double()
-    among = logits.topk(min(5, logits.shape[1])).indices.eq(labels[:, None]).any(dim=1)
+    within = logits.topk(min(5, logits.shape[1])).indices.eq(labels[:, None]).any(dim=1)
     classes = [first[labels == label].mean() for label in labels.unique()]
     return {
         "top1": first.mean().item(),
-        "top5": (among | right).double().mean().item(),
+        "top5": (within | right).double().mean().item(),
         "per_class": torch.stack(classes).mean().item(),
     }
 
@@ -151,13 +121,15 @@ def accuracies(logits: Tensor, labels: Tensor) -> dict[str, float]:
 def check_class_order(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
     """Refuse class names in an order that is not that of the labels.
 
-    A weak parent may be near chance with the right order; a wrong order shows in that another
-    assignment of names to labels is right far more often. The assignment is found on one half of
-    the images and judged on the other: with few images per class, one that fits by chance exists.
+    A weak parent may be near chance with the right order. With a wrong order, another assignment of
+    names to labels is right far more often. It is found on one half of the images and judged on the
+    other, because with few images per class some assignment fits by chance.
 
     Raises:
-        DataError: near chance as it is, but right under another order of the names.
+        DataError: near chance in this order of the names, but not in another one.
     """
+    from scipy.optimize import linear_sum_assignment  # 0.2 s, needed for zero-shot heads only
+
     by_class = labels.argsort(stable=True)
     tables: list[NDArray[np.int64]] = []
     for half in (by_class[::2], by_class[1::2]):

@@ -1,9 +1,9 @@
-"""One fine-tuning trial, read from top to bottom: parent, data, head, loop, test, record."""
+"""One fine-tuning trial from top to bottom: parent, data, head, training, test, record."""
 
 import io
 import time
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,53 +12,46 @@ from torch import Tensor
 
 from hpc_xfer.compute import run_record
 from hpc_xfer.compute.distributed.global_batchnorm import recalibrate
-from hpc_xfer.compute.downstream import datasets, splits
-from hpc_xfer.compute.downstream.datasets import Downstream, FingerprintCache
-from hpc_xfer.compute.downstream.eval_images import EvalImages
+from hpc_xfer.compute.downstream import splits
+from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
 from hpc_xfer.compute.downstream.splits import Indices, Split
 from hpc_xfer.compute.finetuning.batches import EpochBatches, FeatureBatches, TuneBatches
+from hpc_xfer.compute.finetuning.cache import FrozenFeatures, Parent, SplitFeatures
 from hpc_xfer.compute.finetuning.classifier import (
     Classifier,
-    FrozenFeatures,
     accuracies,
     check_class_order,
     extract,
     hits,
-    zero_shot_weights,
 )
-from hpc_xfer.compute.models import encoders
-from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.compute.training.loop import TrainResult, train
 from hpc_xfer.compute.training.optimizer import adamw, warmup
 from hpc_xfer.compute.training.step import Schedule
-from hpc_xfer.config import downstream_datasets
-from hpc_xfer.config.downstream_datasets import DatasetInfo
-from hpc_xfer.config.recipes import Arch, Finetune
+from hpc_xfer.config.recipes import Finetune
 from hpc_xfer.errors import DataError
 from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.system import atomic_files, machine, provenance
 
-_KEPT = 2  # parents and data sets in memory, for the runs of a pack and its neighbours
-_WORKERS = 2  # loading processes, if not said otherwise: a crop of a photo takes 5 ms to make
-_RECALIBRATION = 1024  # images are plenty for the mean and variance of a channel
+_WORKERS = 2  # loading processes by default: it takes 5 ms to decode and crop a photo
+_RECALIBRATION = 1024  # images; enough for the mean and variance of a channel
 
 
 def finetune(context: RunContext) -> None:
-    """Leave hits.npy and record.json.
+    """Train and test a classifier; write hits.npy and record.json.
 
     Raises:
-        XferError: see training/loop.py; nothing that looks finished is left behind.
+        XferError: see training/loop.py; no record is written then.
     """
     started, begun = provenance.now(), time.monotonic()
     recipe = context.run.recipe
     assert isinstance(recipe, Finetune)
-    task = _Finetuning(context, recipe, _parent(context), _data(context, recipe))
+    task = _prepare(context, recipe)
     chosen = task.chosen()
 
     model, zero_shot = task.classifier(chosen)
-    outcome = task.train(model, chosen)
+    result = task.train(model, chosen)
     val, test = task.logits(model)
 
     val_labels = task.labels(task.split.validation)
@@ -70,41 +63,29 @@ def finetune(context: RunContext) -> None:
         "n_test": len(test_labels),
         "n_val": len(val_labels),
         "train_images": len(chosen),
-        "train_loss": outcome.loss,
-        "steps": outcome.steps,
+        "train_loss": result.loss,
+        "steps": result.steps,
     }
     _write_hits(context, test, test_labels)
-    timing = {"seconds": time.monotonic() - begun, "train_seconds": outcome.seconds}
+    timing = {"seconds": time.monotonic() - begun, "train_seconds": result.seconds}
     fingerprints = {"dataset": task.data.fingerprint, "parent": task.parent.fingerprint}
     run_record.write(context, metrics, timing, fingerprints, started)
     Checkpoints(context.dir, context.claim).discard()
 
 
 @dataclass(frozen=True, eq=False)
-class Parent:
-    """An encoder as read from the store; a trial trains a copy of its visual tower."""
-
-    arch: Arch
-    towers: Towers
-    fingerprint: str
-
-    @property
-    def size(self) -> int:
-        return self.towers.image_size
-
-
-@dataclass(frozen=True, eq=False)
 class _Finetuning:
-    """A trial's data and parent, and the steps that need both."""
+    """The parent and the data of a trial, and the steps that need them."""
 
     context: RunContext
     recipe: Finetune
+    liveness: Liveness
     parent: Parent
-    data: Downstream
+    data: DownstreamData
 
     @cached_property
-    def pulse(self) -> Liveness:
-        return _pulse(self.context)
+    def features(self) -> SplitFeatures:
+        return self.context.cache.features(self.parent, self.data)
 
     @cached_property
     def split(self) -> Split:
@@ -114,20 +95,20 @@ class _Finetuning:
 
     @property
     def workers(self) -> int:
-        """Processes that decode and augment ahead; what lies in memory needs none."""
-        asked = self.context.resources.workers
+        """Number of processes that decode and augment ahead; images in memory need none."""
+        wanted = self.context.resources.workers
         if self.recipe.mode == "lp":
             return 0
-        if asked is None:
+        if wanted is None:
             return min(_WORKERS, machine.cores()) if self.data.train.from_files else 0
-        return asked
+        return wanted
 
     @property
     def device(self) -> torch.device:
         return self.context.world.device
 
     def chosen(self) -> Indices:
-        """The training images of this draw."""
+        """Training images of this draw, as indices into the training split."""
         if self.recipe.shots == "full":
             return self.split.train
         labels = self.data.train.labels
@@ -137,35 +118,35 @@ class _Finetuning:
         return torch.from_numpy(self.data.train.labels[chosen])
 
     def classifier(self, chosen: Indices) -> tuple[Classifier, dict[str, float]]:
-        """The parent's encoder with a fresh head, and how good that is before any training."""
-        towers, recipe, card = self.parent.towers, self.recipe, self.data.card
-        model = Classifier(towers, len(card.classes), recipe.label_smoothing).to(self.device)
-        model.standardise(
-            self.frozen.train.of(model, chosen, self.device, self.pulse).to(self.device)
-        )
+        """The parent's encoder with a new head, and the zero-shot accuracy if there is text."""
+        towers, recipe, info = self.parent.towers, self.recipe, self.data.info
+        model = Classifier(towers, len(info.classes), recipe.label_smoothing).to(self.device)
+        frozen = self.features.train
+        model.standardize(frozen.of(model, chosen, self.device, self.liveness).to(self.device))
         if recipe.head == "zero" or towers.text is None:
             return model, {}
-        model.start_from_text(_text_weights(self.parent, card).to(self.device))
-        features = self.frozen.train.of(model, self.split.validation, self.device, self.pulse)
+        weights = self.context.cache.text_weights(self.parent, info, self.liveness)
+        model.start_from_text(weights.to(self.device))
+        features = frozen.of(model, self.split.validation, self.device, self.liveness)
         with torch.no_grad():
             logits = model.logits(features.to(self.device)).cpu()
         labels = self.labels(self.split.validation)
-        check_class_order(logits, labels, card.classes)
+        check_class_order(logits, labels, info.classes)
         return model, {"zeroshot_val_top1": accuracies(logits, labels)["top1"]}
 
     def train(self, model: Classifier, chosen: Indices) -> TrainResult:
-        """Everything (ft) or the head alone on frozen features (lp)."""
+        """Train all weights (ft), or the head alone on frozen features (lp)."""
         recipe, context = self.recipe, self.context
-        rounds = EpochBatches(len(chosen), recipe.batch, recipe.epochs, (recipe.seed, recipe.draw))
-        steps = min(rounds.steps, recipe.max_steps or rounds.steps)
+        epochs = EpochBatches(len(chosen), recipe.batch, recipe.epochs, (recipe.seed, recipe.draw))
+        steps = min(epochs.steps, recipe.max_steps or epochs.steps)
         batches: FeatureBatches | TuneBatches
         if recipe.mode == "lp":
             model.visual.requires_grad_(False)
-            features = self.frozen.train.of(model, chosen, self.device, self.pulse)
-            batches = FeatureBatches(features, self.labels(chosen), rounds)
+            features = self.features.train.of(model, chosen, self.device, self.liveness)
+            batches = FeatureBatches(features, self.labels(chosen), epochs)
         else:
-            batches = TuneBatches(self.data.train, chosen, recipe, self.parent.size, rounds)
-        outcome = train(
+            batches = TuneBatches(self.data.train, chosen, recipe, self.parent.size, epochs)
+        result = train(
             model,
             adamw(model, recipe.lr, recipe.weight_decay, (0.9, 0.999), 1e-8),
             batches,
@@ -178,7 +159,7 @@ class _Finetuning:
                 precision=recipe.precision,
                 seed=recipe.seed,
             ),
-            replace(context.habits, workers=self.workers),
+            replace(context.loop_options, workers=self.workers),
             context.dir,
             Checkpoints(context.dir, context.claim),
             context.world,
@@ -186,118 +167,59 @@ class _Finetuning:
         )
         if recipe.recalibrate and recipe.mode == "ft":
             self._recalibrate(model, chosen)
-        return outcome
+        return result
 
     @torch.no_grad()
     def logits(self, model: Classifier) -> tuple[Tensor, Tensor]:
-        """Of the validation and of the whole test images, on the CPU."""
-        val, test = self.split.validation, np.arange(len(self.data.test))
-        if self.recipe.mode == "lp":
-            features = (
-                self.frozen.train.of(model, val, self.device, self.pulse),
-                self.frozen.test.of(model, test, self.device, self.pulse),
-            )
-        else:
-            features = (
-                extract(
-                    model,
-                    self.pulse.with_liveness(self.frozen.train.views.batches(val)),
-                    self.device,
-                ),
-                extract(
-                    model,
-                    self.pulse.with_liveness(self.frozen.test.views.batches(test)),
-                    self.device,
-                ),
-            )
-        model.eval()
-        of_val, of_test = (model.logits(part.to(self.device)).cpu() for part in features)
-        return of_val, of_test
+        """Logits of the validation images and of all test images, on the CPU."""
+        val = self._logits(model, self.features.train, self.split.validation)
+        test = self._logits(model, self.features.test, np.arange(len(self.data.test)))
+        return val, test
 
-    @cached_property
-    def frozen(self) -> "_Frozen":
-        return _frozen(self.parent, self.data)
+    def _logits(self, model: Classifier, frozen: FrozenFeatures, chosen: Indices) -> Tensor:
+        if self.recipe.mode == "lp":
+            features = frozen.of(model, chosen, self.device, self.liveness)
+        else:
+            batches = self.liveness.with_liveness(frozen.images.batches(chosen))
+            features = extract(model, batches, self.device)
+        model.eval()
+        return model.logits(features.to(self.device)).cpu()
 
     def _recalibrate(self, model: Classifier, chosen: Indices) -> None:
-        # Of all classes: image folders are sorted by class.
+        # A random choice: image folders are sorted by class.
         some = np.random.default_rng((self.recipe.seed, 9)).permutation(chosen)[:_RECALIBRATION]
-        batches = self.pulse.with_liveness(self.frozen.train.views.batches(some))
-        recalibrate(model.visual, (model.normalise(batch.to(self.device)) for batch in batches))
+        batches = self.liveness.with_liveness(self.features.train.images.batches(some))
+        recalibrate(model.visual, (model.normalize(batch.to(self.device)) for batch in batches))
 
 
-@dataclass(frozen=True, eq=False)
-class _Frozen:
-    """What a parent, untouched, makes of a data set; shared by all its trials."""
-
-    train: FrozenFeatures
-    test: FrozenFeatures
-
-
-@lru_cache(maxsize=_KEPT)
-def _frozen(parent: Parent, data: Downstream) -> _Frozen:
-    train, test = _views(data, parent.size)
-    return _Frozen(FrozenFeatures(train), FrozenFeatures(test))
+def _prepare(context: RunContext, recipe: Finetune) -> _Finetuning:
+    liveness = Liveness(context.dir, context.claim.check if context.claim else None)
+    folder = context.site.datasets.get(recipe.dataset)
+    fingerprints = FingerprintCache(liveness.touch, context.store.fingerprint)
+    parent = _parent(context, recipe)
+    data = context.cache.dataset(recipe.dataset, Path(folder) if folder else None, fingerprints)
+    return _Finetuning(context, recipe, liveness, parent, data)
 
 
-@lru_cache(maxsize=_KEPT)
-def _views(data: Downstream, size: int) -> tuple[EvalImages, EvalImages]:
-    return EvalImages(data.train, size), EvalImages(data.test, size)
-
-
-def _parent(context: RunContext) -> Parent:
+def _parent(context: RunContext, recipe: Finetune) -> Parent:
     parent = context.run.parents[0]
     if not context.store.is_done(parent):
         raise DataError(f"the parent {parent.id} has no record; launch the study again")
-    assert isinstance(context.run.recipe, Finetune)
     folder = context.store.run(parent.id)
-    path = folder.product(context.run.recipe.snapshot)
+    path = folder.product(recipe.snapshot)
     try:
-        changed = path.stat().st_mtime_ns
+        return context.cache.parent(path)
     except FileNotFoundError:
         raise DataError(
-            f"{path}: is gone; delete {folder.path} and launch again, which pre-trains anew"
+            f"{path}: is missing; delete {folder.path} and launch again to repeat the pre-training"
         ) from None
-    return _read_parent(path, changed)
-
-
-@lru_cache(maxsize=_KEPT)
-def _read_parent(path: Path, changed: int) -> Parent:
-    arch, towers = encoders.load(path)
-    return Parent(arch, towers, atomic_files.sha256(path))
-
-
-def _pulse(context: RunContext) -> Liveness:
-    return Liveness(context.dir, context.claim.check if context.claim else None)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A data set by name and folder."""
-
-    name: str
-    folder: str | None
-    knowing: FingerprintCache = field(compare=False)  # of the run that reads it first
-
-
-def _data(context: RunContext, recipe: Finetune) -> Downstream:
-    knowing = FingerprintCache(_pulse(context).touch, context.store.fingerprint)
-    return _read_data(_Asked(recipe.dataset, context.site.datasets.get(recipe.dataset), knowing))
-
-
-@lru_cache(maxsize=_KEPT)
-def _read_data(asked: _Asked) -> Downstream:
-    path = Path(asked.folder) if asked.folder else None
-    return datasets.load(downstream_datasets.dataset_info(asked.name, path), path, asked.knowing)
-
-
-@lru_cache(maxsize=_KEPT)
-def _text_weights(parent: Parent, card: DatasetInfo) -> Tensor:
-    tokenise = encoders.tokenizer(parent.arch)
-    return zero_shot_weights(parent.towers, tokenise, card.classes, card.templates)
 
 
 def _write_hits(context: RunContext, logits: Tensor, labels: Tensor) -> None:
-    """One bit per test image in the order of the data set: np.unpackbits(..., count=n_test)."""
+    """Write one bit per test image, in the order of the data set.
+
+    To read it: np.unpackbits(np.load(path), count=n_test).
+    """
     buffer = io.BytesIO()
     np.save(buffer, np.packbits(hits(logits, labels).numpy()))
     assert context.claim is not None

@@ -1,4 +1,4 @@
-"""Colour jitter, grey and blur for a whole batch on the device, each image with its own numbers.
+"""Color jitter, grayscale and blur for a batch on the device, each image with its own numbers.
 
 `draw` makes one row of numbers per image on the CPU, where the randomness of a sample is a function
 of (seed, epoch, sample); `apply` uses a batch of rows at once.
@@ -12,18 +12,21 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional as F
 
-# Columns of a row: brightness, contrast, saturation, hue (turns), grey (0/1), blur sigma in pixels.
+# Columns of a row: brightness, contrast, saturation, hue (turns), gray (0/1), blur sigma (px).
 WIDTH = 6
 _JITTER_PROBABILITY = 0.8  # SimCLR (Chen et al. 2020), appendix A
 _BLUR_SIGMA = (0.1, 2.0)  # at 224 px; scaled with the image side
 _LUMA = (0.299, 0.587, 0.114)
-# At a time on a CPU: what a dozen passes over 4 images of 224 px touch stays in its cache, which
-# made 128 of them 2.9 times as fast. Blurs may be rounded otherwise in their last bits.
+# Pixels at a time on a CPU: a dozen passes over 4 images of 224 px stay in its cache; 128 images go
+# through 2.9 times as fast. Blurs may be rounded differently in their last bits.
 _PIXELS = 4 * 224 * 224
 
 
 def draw(rng: Generator, jitter: float, gray: float, blur: float, side: int) -> np.ndarray:
-    """One row of numbers, float32 (WIDTH,)."""
+    """Draw the row of one image, float32 (WIDTH,).
+
+    `jitter` is its strength, `gray` and `blur` are probabilities, `side` is that of the image.
+    """
     row = np.array([1, 1, 1, 0, 0, 0], dtype=np.float32)
     uniform = rng.random(8)
     if uniform[0] < _JITTER_PROBABILITY:
@@ -37,11 +40,11 @@ def draw(rng: Generator, jitter: float, gray: float, blur: float, side: int) -> 
 
 
 def apply(images: Tensor, rows: Tensor) -> Tensor:
-    """uint8 or float (N, 3, H, W) in 0..255, rows (N, WIDTH) -> float (N, 3, H, W) in 0..255."""
+    """Change images (N, 3, H, W) in 0..255 by rows (N, WIDTH); returns float, in 0..255."""
     if images.device.type != "cpu":
         return _apply(images, rows)
-    some = max(1, _PIXELS // (images.shape[-2] * images.shape[-1]))
-    parts = zip(images.split(some), rows.split(some), strict=True)
+    count = max(1, _PIXELS // (images.shape[-2] * images.shape[-1]))
+    parts = zip(images.split(count), rows.split(count), strict=True)
     return torch.cat([_apply(*part) for part in parts])
 
 
@@ -51,7 +54,7 @@ def _apply(images: Tensor, rows: Tensor) -> Tensor:
     x = (x * brightness).clamp(0, 255)
     x = _blend(x, _luma(x).mean(dim=(2, 3), keepdim=True), contrast)
     x = _blend(x, _luma(x), saturation)
-    x = _turn(x, hue.flatten())
+    x = _shift_hue(x, hue.flatten())
     x = torch.where(gray > 0, _luma(x).expand_as(x), x)
     return _blur(x, sigma.flatten())
 
@@ -60,7 +63,7 @@ def _luma(x: Tensor) -> Tensor:
     return (x * _luma_weights(x.device)).sum(dim=1, keepdim=True)
 
 
-# Numbers that come from Python make the host wait for a GPU, so they go there once.
+# A tensor made of Python numbers makes the host wait for the GPU, so each is made once.
 
 
 @cache
@@ -70,7 +73,7 @@ def _luma_weights(device: torch.device) -> Tensor:
 
 @cache
 def _cross(device: torch.device) -> Tensor:
-    """Of the unit vector along the grey axis with another."""
+    """Matrix (3, 3) of the cross product with the unit vector along the gray axis."""
     return torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=device) / 3**0.5
 
 
@@ -78,8 +81,8 @@ def _blend(x: Tensor, other: Tensor, share: Tensor) -> Tensor:
     return (other + share * (x - other)).clamp(0, 255)
 
 
-def _turn(x: Tensor, turns: Tensor) -> Tensor:
-    """Rotate the hue about the grey axis (Rodrigues' formula), which one matrix per image does."""
+def _shift_hue(x: Tensor, turns: Tensor) -> Tensor:
+    """Rotate colors about the gray axis, by one matrix per image (Rodrigues' formula)."""
     angle = 2 * torch.pi * turns
     cos, sin = angle.cos().view(-1, 1, 1), angle.sin().view(-1, 1, 1)
     third = x.new_full((3, 3), 1 / 3)
@@ -88,10 +91,10 @@ def _turn(x: Tensor, turns: Tensor) -> Tensor:
 
 
 def _blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Separable Gaussian with one sigma per image; sigma 0 leaves the image as it is.
+    """Blur by a separable Gaussian with one sigma per image; sigma 0 leaves the image unchanged.
 
-    The window is that of the largest sigma that `draw` knows, not of the largest in the batch: an
-    image looks the same whichever others it is with, on any number of ranks.
+    The window fits the largest sigma of `draw`, not the largest of the batch: so an image does not
+    depend on the other images, and not on the number of ranks.
     """
     chosen = sigma > 0
     radius = min(max(1, round(3 * _BLUR_SIGMA[1] * x.shape[-1] / 224)), min(x.shape[2:]) - 1)

@@ -1,4 +1,4 @@
-"""Random resized crop, flip and centre crop on uint8 images (3, H, W)."""
+"""Random resized crop, flip and center crop of uint8 images (3, H, W)."""
 
 import math
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from torch.nn.functional import interpolate
 from hpc_xfer.config.recipes import Crop
 
 Box = tuple[int, int, int, int]  # top, left, height, width
-_TRIES = 10  # as torchvision; then the largest central square
-_EVAL_ZOOM = 256 / 224  # of the short side, before the centre crop
+_TRIES = 10  # as torchvision; after that, the largest central square
+_EVAL_ZOOM = 256 / 224  # of the short side, before the center crop
 
 
 def random_box(rng: Generator, height: int, width: int, crop: Crop) -> Box:
-    """A box with a random share of the area and aspect ratio (Szegedy et al. 2015)."""
+    """Draw a box with a random share of the area and aspect ratio (Szegedy et al. 2015)."""
     low, high = (math.log(ratio) for ratio in crop.ratio)
     for share, ratio, y, x in rng.random((_TRIES, 4)):
         area = height * width * (crop.scale[0] + share * (crop.scale[1] - crop.scale[0]))
@@ -30,40 +30,40 @@ def random_box(rng: Generator, height: int, width: int, crop: Crop) -> Box:
 
 @dataclass(frozen=True)
 class View:
-    """What a training view shows of an image, in the pixels of the whole image."""
+    """The part of an image that a training view shows, in pixels of the whole image."""
 
     box: Box
     flipped: bool
 
 
-def draw(rng: Generator, height: int, width: int, crop: Crop, flip: bool) -> View:
-    """One training view of an image with these sides."""
+def draw_view(rng: Generator, height: int, width: int, crop: Crop, flip: bool) -> View:
+    """Draw one training view of an image of this size."""
     box = random_box(rng, height, width, crop)
     return View(box, flip and rng.random() < 0.5)
 
 
 def shrinkage(views: Sequence[View], size: int) -> int:
-    """By how much (1, 2, 4, 8) an image may be smaller and still hold `size` pixels per view."""
+    """Largest of 1, 2, 4, 8 by which an image may shrink and still give `size` pixels per view."""
     room = min(min(view.box[2:]) for view in views) // size
     return next(n for n in (8, 4, 2, 1) if n <= max(room, 1))
 
 
-def cut(image: Tensor, view: View, size: int, shrink: int = 1) -> Tensor:
-    """The view of an image that was decoded at 1/`shrink` of its sides: uint8 (3, size, size)."""
+def crop_view(image: Tensor, view: View, size: int, shrink: int = 1) -> Tensor:
+    """Cut a view from an image decoded at 1/`shrink` of its sides: uint8 (3, size, size)."""
     top, left, height, width = (round(value / shrink) for value in view.box)
     part = resize(image[:, top : top + height, left : left + width], size, size)
     return part.flip(-1) if view.flipped else part
 
 
-def augmented(image: Tensor, rng: Generator, size: int, crop: Crop, flip: bool) -> Tensor:
-    """One training view: uint8 (3, size, size)."""
-    return cut(image, draw(rng, image.shape[1], image.shape[2], crop, flip), size)
+def random_view(image: Tensor, rng: Generator, size: int, crop: Crop, flip: bool) -> Tensor:
+    """Draw and cut one training view: uint8 (3, size, size)."""
+    return crop_view(image, draw_view(rng, image.shape[1], image.shape[2], crop, flip), size)
 
 
-def central(image: Tensor, size: int) -> Tensor:
-    """The evaluation view: short side to size * 256/224, centre crop; small images keep all.
+def center_crop(image: Tensor, size: int) -> Tensor:
+    """Resize the short side to size * 256/224, then crop the center: uint8 (3, size, size).
 
-    Images no larger than the input (scans of digits, 32 px pictures) have no margin to cut off.
+    Images no larger than `size` (scans of digits, 32 px pictures) are not cropped to a margin.
     """
     height, width = image.shape[1], image.shape[2]
     short = size if min(height, width) <= size else round(size * _EVAL_ZOOM)
@@ -74,5 +74,5 @@ def central(image: Tensor, size: int) -> Tensor:
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Bicubic with antialiasing on uint8 (3, H, W); torchvision's wrapper takes twice as long."""
+    """Resize uint8 (3, H, W), bicubic with antialiasing; torchvision's wrapper is half as fast."""
     return interpolate(image[None], (height, width), mode="bicubic", antialias=True)[0]

@@ -1,8 +1,7 @@
-"""Bytes of an image file to pixels, the same for pre-training and downstream data.
+"""Decode image files to pixels, in the same way for pre-training and downstream data.
 
-JPEGs go through libjpeg-turbo by way of simplejpeg, the rest through Pillow. Of JPEGs that are to
-become much smaller only a part is decoded: the lowest frequencies of each block, which gives 1/2,
-1/4 or 1/8 of the sides.
+JPEGs are decoded by libjpeg-turbo (simplejpeg), other files by Pillow. A JPEG that will become much
+smaller is decoded in part: the lowest frequencies of each block give 1/2, 1/4 or 1/8 of the sides.
 """
 
 import io
@@ -26,22 +25,24 @@ _MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte of RGB
 
 
 @contextmanager
-def damage_told(name: str) -> Iterator[None]:
-    """Around calls of Pillow alone: what it raises becomes a DataError about `name`.
+def pillow_errors_as_data_error(name: str) -> Iterator[None]:
+    """Turn any error of Pillow into a DataError about `name`; the block calls only Pillow.
 
-    That may be anything: RuntimeError of a damaged AVIF, NotImplementedError of a BLP,
-    AttributeError of a SPIDER file, and another plugin's tomorrow. One such image in a web-scale
-    source would otherwise end the run.
+    Any error, because damaged files raise RuntimeError (AVIF), NotImplementedError (BLP),
+    AttributeError (SPIDER) and others. One such image in a web-scale source would end the run.
+
+    Raises:
+        DataError: Pillow cannot read or decode the image.
     """
     try:
         with warnings.catch_warnings():
-            # Of damaged EXIF notes and odd palettes, one for each such file among millions.
+            # Damaged EXIF data and unusual palettes give one warning each, in millions of files.
             warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
-    except (DataError, MemoryError):  # said already; the node's trouble, not the image's
+    except (DataError, MemoryError):  # clear already; a problem of the node, not of the image
         raise
-    except UnidentifiedImageError as error:  # its own text holds a memory address
+    except UnidentifiedImageError as error:  # its message contains a memory address
         raise DataError(f"{name}: is not an image; replace or remove it") from error
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
@@ -49,52 +50,55 @@ def damage_told(name: str) -> Iterator[None]:
 
 
 def decode(data: bytes, name: str = "image", shrink: int = 1) -> Tensor:
-    """The pixels as uint8 (3, height, width) in RGB, upright; `name` is for the error.
+    """Decode an image to uint8 (3, height, width) in RGB, upright.
 
-    Grey and palette images get three channels, alpha is dropped, 16 bits become 8. Of an animation
-    it is the first picture.
+    Gray and palette images get three channels, alpha is dropped, 16 bits become 8. An animation
+    gives its first frame.
 
     Args:
-        shrink: 1, 2, 4 or 8: sides divided by it and rounded up, as only what has `sides` can be.
+        name: of the image, for errors.
+        shrink: 1, 2, 4 or 8, by which both sides are divided, rounding up.
 
     Raises:
-        DataError: not an image, cut off, too large to be one, or floating-point pixels.
+        DataError: not an image, truncated, too many pixels, or floating-point pixels.
     """
     return torch.from_numpy(decode_array(data, name, shrink)).permute(2, 0, 1)
 
 
 def sides(data: bytes) -> tuple[int, int] | None:
-    """Height and width of an upright JPEG, which may be decoded in part; None of other images."""
+    """Height and width of an upright JPEG, which can be decoded in part; None for other images."""
     header = jpeg_header.read(data)
-    if header is None or not header.plain or header.noted:
+    if header is None or not header.plain or header.rotated:
         return None
     return header.height, header.width
 
 
 def decode_array(data: bytes, name: str = "image", shrink: int = 1) -> NDArray[np.uint8]:
-    """As `decode`, but a numpy array (height, width, 3)."""
+    """Decode as `decode` does, to a numpy array (height, width, 3)."""
     header = jpeg_header.read(data)
-    if header is not None and header.plain and not header.noted:
-        _hold_to_limit(header, name)
+    if header is not None and header.plain and not header.rotated:
+        _check_pixels(header, name)
         try:
             return _jpeg(data, header, shrink)
         except ValueError:
-            pass  # Pillow is milder, or tells what is wrong
+            pass  # Pillow accepts more, or says what is wrong
     return _shrunk(_by_pillow(data, name), shrink)
 
 
 def _jpeg(data: bytes, header: Header, shrink: int) -> NDArray[np.uint8]:
-    """Raises:
-    ValueError: damaged.
+    """Decode a JPEG with libjpeg-turbo.
+
+    Raises:
+        ValueError: it is damaged.
     """
-    low, wide = -(-header.height // shrink), -(-header.width // shrink)
+    height, width = -(-header.height // shrink), -(-header.width // shrink)
     if shrink == 1:
-        low = wide = 0  # as it is; a minimum would make libjpeg-turbo look for a scale
-    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, min_height=low, min_width=wide)
+        height = width = 0  # no minimum: with one, libjpeg-turbo would look for a scale
+    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, min_height=height, min_width=width)
     return pixels
 
 
-def _hold_to_limit(header: Header, name: str) -> None:
+def _check_pixels(header: Header, name: str) -> None:
     if header.width * header.height > _MOST_PIXELS:
         raise DataError(
             f"{name}: claims {header.width} x {header.height} pixels, which no photograph has; "
@@ -103,29 +107,29 @@ def _hold_to_limit(header: Header, name: str) -> None:
 
 
 def open_by_pillow(data: bytes) -> Image.Image:
-    """Its header is read. Of EPS Pillow would make a program that Ghostscript runs: not of the web.
+    """Read the header of an image. Not of EPS: Pillow lets Ghostscript run it as a program.
 
     Raises:
-        What Pillow does: anything, see `damage_told`.
+        Exception: of any class; see `pillow_errors_as_data_error`.
     """
     return Image.open(io.BytesIO(data), formats=_formats())
 
 
 @cache
 def _formats() -> list[str]:
-    Image.preinit()  # the usual ones are tried first
+    Image.preinit()  # the common formats are tried first
     Image.init()
     return [name for name in Image.ID if name != "EPS"]
 
 
 def _by_pillow(data: bytes, name: str) -> NDArray[np.uint8]:
-    with damage_told(name), open_by_pillow(data) as image:
+    with pillow_errors_as_data_error(name), open_by_pillow(data) as image:
         image.load()
         return np.array(_rgb(_upright(image), name))
 
 
 def _shrunk(pixels: NDArray[np.uint8], shrink: int) -> NDArray[np.uint8]:
-    """Means of blocks, for what cannot be decoded in part after all."""
+    """Shrink by averaging blocks, for an image that could not be decoded in part."""
     if shrink == 1:
         return pixels
     height, width = -(-pixels.shape[0] // shrink), -(-pixels.shape[1] // shrink)
@@ -135,16 +139,16 @@ def _shrunk(pixels: NDArray[np.uint8], shrink: int) -> NDArray[np.uint8]:
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """A PNG of (height, width) or (height, width, 3); level 1 is 4 times faster than 6."""
+    """Encode (height, width) or (height, width, 3) as PNG; level 1 is 4 times faster than 6."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "png", compress_level=1)
     return buffer.getvalue()
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as the camera's EXIF note asks; a damaged note is no reason to lose the image."""
+    """Rotate an image as its EXIF data says; ignore damaged EXIF data."""
     try:
-        with damage_told("its note"):
+        with pillow_errors_as_data_error("EXIF"):
             return ImageOps.exif_transpose(image) if image.getexif() else image
     except DataError:
         return image
@@ -157,7 +161,7 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
         raise DataError(
             f"{name}: holds floating-point pixels, whose range is unknown; convert it to 8 bits"
         )
-    if image.mode.startswith("I"):  # 16 bits; convert() would clip all above 255 to white
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        image = Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8))
+    if image.mode.startswith("I"):  # 16 bits; convert() would clip all values above 255
+        gray = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        image = Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8))
     return image.convert("RGB")

@@ -1,6 +1,6 @@
-"""What the first bytes of a JPEG tell of it without decoding: its sides, its kind of pixels.
+"""Read size, pixel format and orientation of a JPEG from its first bytes, without decoding.
 
-This takes 8 us where Pillow's `open` takes 90.
+It takes 8 us; Pillow's `open` takes 90.
 """
 
 import struct
@@ -9,25 +9,22 @@ from dataclasses import dataclass
 # Start of frame: baseline, extended, progressive. Others (lossless, arithmetic) are rare.
 _FRAMES = (0xC0, 0xC1, 0xC2)
 _XMP = b"http://ns.adobe.com/xap/1.0/"
-_ORIENTATION, _SHORT = 0x0112, 3  # of TIFF, which EXIF is made of
+_ORIENTATION, _SHORT = 0x0112, 3  # tag and type in TIFF, the format of EXIF data
 _BARE = (0x01, *range(0xD0, 0xD8))  # markers without a length
 
 
 @dataclass(frozen=True)
 class Header:
-    """`plain`: grey or RGB in 8 bits, which every decoder reads alike.
-
-    `noted`: a note in it asks for the image to be turned, or cannot be understood here.
-    """
+    """Facts about a JPEG."""
 
     width: int
     height: int
-    plain: bool
-    noted: bool
+    plain: bool  # gray or RGB in 8 bits, which all decoders read alike
+    rotated: bool  # metadata says so, or is not understood here
 
 
 def read(data: bytes) -> Header | None:
-    """None of what is no JPEG or not understood: a decoder has to see."""
+    """Read the header; None if this is not a JPEG, or one that only a decoder understands."""
     try:
         return _jpeg(data) if data[:2] == b"\xff\xd8" else None
     except (struct.error, IndexError):
@@ -35,7 +32,7 @@ def read(data: bytes) -> Header | None:
 
 
 def _jpeg(data: bytes) -> Header | None:
-    at, noted = 2, False
+    at, rotated = 2, False
     while True:
         while data[at] == 0xFF and data[at + 1] == 0xFF:  # fill bytes
             at += 1
@@ -49,22 +46,22 @@ def _jpeg(data: bytes) -> Header | None:
         if marker in _FRAMES:
             bits, height, width, parts = struct.unpack_from(">BHHB", data, at + 4)
             plain = bits == 8 and parts in (1, 3) and width > 0 and height > 0
-            return Header(width, height, plain, noted)
-        if marker == 0xDA or length < 2:  # the image itself, before any frame
+            return Header(width, height, plain, rotated)
+        if marker == 0xDA or length < 2:  # image data before any frame
             return None
-        noted |= marker == 0xE1 and _is_of_orientation(data[at + 4 : at + 2 + length])
+        rotated |= marker == 0xE1 and _may_rotate(data[at + 4 : at + 2 + length])
         at += 2 + length
 
 
-def _is_of_orientation(note: bytes) -> bool:
-    """Most notes are of cameras that were held upright, and of nothing that concerns a decoder."""
-    if note.startswith(_XMP):
-        return b"tiff:Orientation" in note
-    return note.startswith(b"Exif") and _orientation(note[6:]) != 1
+def _may_rotate(metadata: bytes) -> bool:
+    """True unless EXIF or XMP data says upright, or nothing about the orientation."""
+    if metadata.startswith(_XMP):
+        return b"tiff:Orientation" in metadata
+    return metadata.startswith(b"Exif") and _orientation(metadata[6:]) != 1
 
 
 def _orientation(tiff: bytes) -> int | None:
-    """1 is upright, also where nothing is said; None where it is not understood."""
+    """EXIF orientation: 1 is upright, or nothing said; None if the data is not understood."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return None

@@ -128,12 +128,13 @@ class _Collector:
         image = None if known else decode.decode(data)
         height, width = known or image.shape[1:]  # type: ignore[union-attr]
         views = [
-            crops.draw(rng, height, width, recipe.crop, recipe.flip) for _ in range(recipe.views)
+            crops.draw_view(rng, height, width, recipe.crop, recipe.flip)
+            for _ in range(recipe.views)
         ]
         shrink = crops.shrinkage(views, size) if known else 1
         if image is None:
             image = decode.decode(data, shrink=shrink)
-        return [crops.cut(image, view, size, shrink) for view in views]
+        return [crops.crop_view(image, view, size, shrink) for view in views]
 
     def tensors(self) -> Batch:
         batch: Batch = {"images": torch.stack(self.images), "broken": self.broken}

@@ -105,9 +105,9 @@ def _train(
         tokenise=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
     )
     steps = recipe.steps_of(recipe.samples_seen)
-    habits = replace(context.habits, flops_per_sample=flops.per_sample(recipe, towers))
+    habits = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
     objective = make_objective(recipe, towers, len(index.classes or ()), world)
-    # Both must exist before a checkpoint is read into them.
+    # The checkpoint holds what the optimiser updates, so both are made before it is read.
     objective = objective.to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
 

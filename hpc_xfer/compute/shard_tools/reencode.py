@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from hpc_xfer.compute.images.decode import damage_told, decode_array, open_by_pillow
+from hpc_xfer.compute.images.decode import decode_array, open_by_pillow, pillow_errors_as_data_error
 from hpc_xfer.errors import DataError
 
 # Pillow's name of a format -> field. MPO is what some cameras write: a JPEG with a second inside.
@@ -96,14 +96,14 @@ def open_image(data: bytes, name: str) -> Iterator[Image.Image]:
     What is done with it inside of the `with` counts as Pillow's: nothing else belongs there.
     Above 89 million pixels it is taken for a bomb: Pillow's limit, a quarter of a GB of RGB.
     """
-    with damage_told(name), open_by_pillow(data) as image:
+    with pillow_errors_as_data_error(name), open_by_pillow(data) as image:
         yield image
 
 
 def is_turned(image: Image.Image) -> bool:
     """True where the camera's EXIF note asks to turn or mirror it."""
     try:
-        with damage_told("its note"):
+        with pillow_errors_as_data_error("its note"):
             return image.getexif().get(_ORIENTATION, 1) in range(2, 9)
     except DataError:
         return False

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 from torchvision import datasets
 
-from hpc_xfer.compute.images.decode import damage_told
+from hpc_xfer.compute.images.decode import pillow_errors_as_data_error
 from hpc_xfer.compute.shard_tools.inputs import FileReader, FileRow, Sample
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, png
 from hpc_xfer.errors import DataError, StudyError
@@ -69,7 +69,7 @@ class PixelReader:
         """
         here = f"{self.data.name}[{i}]"
         there = open_dataset(self.data.name, self.data.root, self.data.split)
-        with damage_told(here):
+        with pillow_errors_as_data_error(here):
             image, label = there[i]
             if isinstance(image, Image.Image):
                 with image:  # some sets only open its file

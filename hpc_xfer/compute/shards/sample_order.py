@@ -2,7 +2,7 @@
 
     subset = Subset.draw(sizes=[1000, 1000, 704], samples=2000, seed=0)
     order = Order(subset, batch=256, seed=0)
-    epoch, places = order.locate(step=17)      # 256 of (shard, sample in it), the same on every rank
+    epoch, samples = order.locate(step=17)  # 256 of (shard, sample in it), same on every rank
     share(256, rank=1, ranks=8)            # which of them are a rank's
 
 The number of ranks and workers is no argument of the order: each takes its part of the global

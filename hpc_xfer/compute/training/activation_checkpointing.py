@@ -1,7 +1,7 @@
-"""Activation checkpointing: inside residual blocks activations are computed again, not kept.
+"""Activation checkpointing: recompute the activations of residual blocks instead of keeping them.
 
-Chen et al. 2016, "Training deep nets with sublinear memory cost". The second forward is the same to
-the bit and leaves no trace in the running statistics of batch norms.
+Chen et al. 2016, "Training deep nets with sublinear memory cost". The second forward gives the same
+bits and does not change the running statistics of batch norms.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ import torchvision.models.resnet
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from hpc_xfer.compute.distributed.global_batchnorm import forgetting
+from hpc_xfer.compute.distributed.global_batchnorm import preserve_statistics
 from hpc_xfer.errors import DataError
 
 _BLOCKS = (
@@ -29,22 +29,21 @@ _BLOCKS = (
 
 
 def blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """Residual blocks of the encoders we know."""
+    """Residual blocks of the known encoders."""
     return (child for child in module.modules() if isinstance(child, _BLOCKS))
 
 
 def recompute_blocks(module: nn.Module) -> None:
-    """In place; names and weights stay as they are.
+    """Recompute activations of all blocks, in place; names and weights stay as they are.
 
     Raises:
-        DataError: no block is known in it.
+        DataError: the module has no known block.
     """
     found = list(blocks(module))
     if not found:
         raise DataError(
-            "activation checkpointing knows the blocks of open_clip and torchvision ResNets and of "
-            "open_clip transformers, and this encoder has none; set "
-            "resources.pretrain.activation_checkpointing to false"
+            "this encoder has no residual blocks of open_clip or torchvision, which activation "
+            "checkpointing needs; set resources.pretrain.activation_checkpointing to false"
         )
     for block in found:
         block.forward = _recomputing(block)
@@ -54,7 +53,7 @@ def _recomputing(block: nn.Module) -> Callable[..., Any]:
     forward = block.forward
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), forgetting(block)
+        return nullcontext(), preserve_statistics(block)
 
     @wraps(forward)
     def recomputing(*arguments: Any, **named: Any) -> Any:

@@ -1,11 +1,11 @@
-"""The rolling checkpoint of a run: whole or absent, verified, with the one before kept.
+"""The rolling checkpoint of a run: written atomically, verified, the previous one kept.
 
     with Checkpoints(run, claim) as checkpoints:
         state = checkpoints.load()
-        checkpoints.begin(state)     # written by a thread while training goes on
+        checkpoints.begin(state)     # a thread writes while training goes on
 
-torch.save writes a zip archive with a CRC-32 per member. torch.load does not check them, so
-reading verifies the archive first; a damaged file falls back to the previous one with a warning.
+torch.save writes a zip archive with a CRC-32 for each member. torch.load does not check them, so
+the archive is verified first; instead of a damaged file the previous one is read, with a warning.
 """
 
 import copy
@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 class HostCopy:
     """Copy a nested state of dicts, lists, tuples, tensors and plain values to the host.
 
-    Returns at once where tensors are on a GPU; `whole` waits for the copies. They go into pinned
-    memory behind the work that is queued there and before what comes after, so that the step that
-    follows cannot change them.
+    For tensors on a GPU this returns at once; `result` waits for the copies. They are queued on the
+    GPU after the work of this step and before that of the next, which so cannot change them. Host
+    memory is pinned.
     """
 
     def __init__(self, state: dict[str, Any]) -> None:
@@ -40,8 +40,8 @@ class HostCopy:
         self._state = self._copied(state)
         self._events = [_event(device) for device in self._devices]
 
-    def whole(self) -> dict[str, Any]:
-        """The state, once all of it has arrived."""
+    def result(self) -> dict[str, Any]:
+        """Wait for all copies; return the state."""
         for event in self._events:
             event.synchronize()
         state: dict[str, Any] = self._state
@@ -63,8 +63,8 @@ class HostCopy:
         if value.device.type != "cuda":
             return value.clone()
         self._devices.add(value.device)
-        there = torch.empty_like(value, device="cpu", pin_memory=True)
-        return there.copy_(value, non_blocking=True)
+        host = torch.empty_like(value, device="cpu", pin_memory=True)
+        return host.copy_(value, non_blocking=True)
 
 
 def _event(device: torch.device) -> torch.cuda.Event:
@@ -76,7 +76,7 @@ def _event(device: torch.device) -> torch.cuda.Event:
 class Checkpoints:
     """Save and load the state of one run under its claim.
 
-    Used in a `with`, at whose end all that was begun is on disk.
+    Use it in a `with` block; at its end the checkpoint that was begun is on disk.
     """
 
     def __init__(self, run: RunDir, claim: Claim | None) -> None:
@@ -103,7 +103,7 @@ class Checkpoints:
     def check(self) -> None:
         """Raises:
         ClaimLost: another process took the run over.
-        StoreError: what was begun could not be written.
+        StoreError: a checkpoint that was begun could not be written.
         """
         if self._error is not None:
             error, self._error = self._error, None
@@ -112,7 +112,7 @@ class Checkpoints:
             self.claim.check()
 
     def save(self, state: dict[str, Any]) -> None:
-        """Begin, and wait until it is on disk.
+        """Write a checkpoint and wait until it is on disk.
 
         Raises:
             ClaimLost: another process took the run over; its checkpoints are left alone.
@@ -122,29 +122,29 @@ class Checkpoints:
         self.wait()
 
     def begin(self, state: dict[str, Any]) -> None:
-        """Copy to the host; a thread writes it while training goes on.
+        """Copy the state to the host; a thread writes it while training goes on.
 
-        Raises: as `save`; what the thread meets, at the next call of any method.
+        Raises: as `save`; errors of the thread are raised by the next call of any method.
         """
         assert self.claim is not None, "rank 0 alone saves, and it holds the claim"
         self.wait()
-        self._sweep()  # not in the thread: training may write its progress by then
+        self._sweep()  # not in the thread: training may be writing its progress then
         copied = HostCopy(state)
         self._writer = threading.Thread(target=self._write, args=(copied,), name="checkpoint")
         self._writer.start()
 
     def wait(self) -> None:
-        """Until what was begun is on disk. Raises as `save`."""
+        """Wait until the checkpoint that was begun is on disk. Raises as `save`."""
         if self._writer is not None:
             self._writer.join()
             self._writer = None
         self.check()
 
     def _write(self, copied: HostCopy) -> None:
-        """Keeps what goes wrong for the thread that trains."""
+        """Write in the thread; keep an error for the thread that trains."""
         try:
-            self._replace(copied.whole())
-        except Exception as error:  # whatever it is, the thread that trains shall meet it
+            self._replace(copied.result())
+        except Exception as error:  # raised again in the thread that trains
             self._error = error
 
     def _replace(self, state: dict[str, Any]) -> None:
@@ -155,26 +155,26 @@ class Checkpoints:
             save_tensors(state, file)
             file.flush()
             os.fsync(file.fileno())
-            claim.check()  # a large state takes long enough to be given up for dead
+            claim.check()  # writing a large state takes long; the run may have been taken over
             if run.checkpoint.exists():
                 os.replace(run.checkpoint, run.previous_checkpoint)
 
         atomic_files.write_atomically(run.checkpoint, save)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest whole state, or None."""
+        """The newest undamaged state, or None."""
         newest = read(self.run.checkpoint)
         return newest if newest is not None else read(self.run.previous_checkpoint)
 
     def discard(self) -> None:
-        """A finished run needs its product, not its optimiser."""
+        """Delete the checkpoints of a finished run."""
         self._sweep()
         self.run.remove_checkpoints()
 
     def _sweep(self) -> None:
-        """What earlier attempts were writing when they were killed.
+        """Delete temporary files that killed attempts left.
 
-        Only of files that a run's owner alone writes: a launcher may be at recipe.json right now.
+        Only those of files that the owner of a run writes: a launcher may be writing recipe.json.
         """
         run = self.run
         results = (run.encoder, run.safetensors, run.hits, run.record)

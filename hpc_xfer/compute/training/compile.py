@@ -1,4 +1,4 @@
-"""torch.compile in place: names and weights of the modules stay as they are."""
+"""Use torch.compile in place: names and weights of the modules stay as they are."""
 
 import torch
 from torch import Tensor, nn
@@ -7,20 +7,20 @@ from hpc_xfer.compute.distributed.global_batchnorm import GlobalBatchNorm
 from hpc_xfer.compute.training.activation_checkpointing import blocks
 from hpc_xfer.errors import DataError
 
-# Versions of one function, a block's forward. RN50 has 16 blocks, each compiled with and without
-# gradients where a batch goes through in parts; past torch's own limit, 8, they run as they are.
+# Compiled versions of one function, the forward of a block. RN50 has 16 blocks, each compiled with
+# and without gradients when accumulating. Beyond the limit (torch: 8) blocks run uncompiled.
 _VERSIONS = 64
 
 
 def compile_in_place(objective: nn.Module, device: torch.device, blocks_only: bool) -> None:
-    """Compile the parts of an objective, or where activations are recomputed, its blocks.
+    """Compile the children of an objective, or its blocks if activations are recomputed.
 
-    Batch norms over ranks stay as they are: their collectives break the graph.
+    Batch norms over ranks are not compiled: their collectives break the graph.
 
     Raises:
         DataError: this machine has no working compiler.
     """
-    _try(device)
+    _check_compiler(device)
     torch._dynamo.config.recompile_limit = _VERSIONS
     for norm in objective.modules():
         if isinstance(norm, GlobalBatchNorm | nn.SyncBatchNorm):
@@ -29,11 +29,11 @@ def compile_in_place(objective: nn.Module, device: torch.device, blocks_only: bo
         part.forward = torch.compile(part.forward)
 
 
-def _try(device: torch.device) -> None:
-    """Better now than at the first step, and with the way out."""
+def _check_compiler(device: torch.device) -> None:
+    """Fail before the first step, and say what helps."""
     try:
         torch.compile(_cube)(torch.ones(8, device=device))
-    except Exception as error:  # of torch, Triton, a C++ compiler, the disk: all mean the same
+    except Exception as error:  # from torch, Triton, the C++ compiler or the disk
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(
             f"torch.compile does not work here ({reason[0]}); install a C++ compiler (on GPUs "

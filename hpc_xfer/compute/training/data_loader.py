@@ -1,4 +1,4 @@
-"""Batches in the order of the steps, whatever the number of processes that load them."""
+"""Load batches in the order of the steps, with any number of loading processes."""
 
 import contextlib
 import signal
@@ -17,43 +17,43 @@ from hpc_xfer.system import machine
 
 
 class Batches(Protocol):
-    """What can be trained on."""
+    """A source of training batches."""
 
     def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
-        """One of `workers` pieces of each step's batch: tensors with samples first, and lists."""
+        """Piece number `worker` of `workers` of each batch: tensors (samples, ...) and lists."""
 
 
 @dataclass
 class BatchLoader:
-    """A batch per step, or {"failure": why there is none}.
+    """Yield one batch per step, or {"failure": reason}.
 
-    Each process loads its piece of every batch, always the same one.
+    Each process loads its own piece of every batch.
     """
 
     batches: Batches
     steps: range
-    workers: int  # processes; 0 loads in this one
+    workers: int  # loading processes; 0: load in this process
     device: torch.device
-    waited: float = 0.0  # seconds that the last batch kept this rank waiting
+    waited: float = 0.0  # seconds that this rank waited for the last batch
 
     def loaded(self) -> Generator[Batch, None, None]:
-        """Closing ends the processes: the iterator that has them is held here alone."""
+        """Yield the batches; closing the generator ends the loading processes."""
         loader = DataLoader(
             _LoaderPieces(self.batches, self.steps),
             batch_size=None,
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if self.workers else None,
-            worker_init_fn=_leave_signals_to_the_main_process if self.workers else None,
+            worker_init_fn=_ignore_signals if self.workers else None,
         )
         if self.workers:
             machine.shorten_socket_paths()
-        with _stdin_apart():
+        with _stdin_hidden():
             iterator = iter(loader)
         while True:
             begun = time.monotonic()
-            # DataLoader asks its processes in turn, so these are the pieces of one step.
-            with _death_told() if self.workers else contextlib.nullcontext():
+            # DataLoader takes from its processes in turn, so these are the pieces of one step.
+            with _death_as_memory_error() if self.workers else contextlib.nullcontext():
                 pieces = [next(iterator, None) for _ in range(max(1, self.workers))]
             if pieces[0] is None:
                 return
@@ -63,18 +63,20 @@ class BatchLoader:
 
 
 @contextlib.contextmanager
-def _death_told() -> Iterator[None]:
-    """What DataLoader says of it depends on where it was: at a pipe, at a socket, anywhere.
+def _death_as_memory_error() -> Iterator[None]:
+    """Raise one kind of error for a killed loading process.
+
+    DataLoader raises several kinds, depending on where it was: at a pipe, at a socket, anywhere.
 
     Raises:
-        MemoryError: a loading process is gone.
+        MemoryError: a loading process was killed.
     """
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
         if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
             raise
-        if str(error).startswith("Caught "):  # raised in the process, which lives
+        if str(error).startswith("Caught "):  # raised inside the process, which is alive
             raise
         raise MemoryError(
             "a loading process was killed, as the system does when memory runs out; give the run "
@@ -83,22 +85,22 @@ def _death_told() -> Iterator[None]:
 
 
 def _joined(pieces: list[Batch], device: torch.device) -> Batch:
-    """The batch of its pieces, on the device: there joining costs nothing, here 10 ms for 40 MB."""
+    """Join pieces to a batch on the device; on the host, joining 40 MB takes 10 ms."""
     for piece in pieces:
         if "failure" in piece:
             return piece
-    return {name: _together([piece[name] for piece in pieces], device) for name in pieces[0]}
+    return {name: _join_values([piece[name] for piece in pieces], device) for name in pieces[0]}
 
 
-def _together(values: list[Any], device: torch.device) -> Any:
+def _join_values(values: list[Any], device: torch.device) -> Any:
     if not isinstance(values[0], torch.Tensor):
         return [item for value in values for item in value]
-    there = [value.to(device, non_blocking=True) for value in values]
-    return there[0] if len(there) == 1 else torch.cat(there)
+    moved = [value.to(device, non_blocking=True) for value in values]
+    return moved[0] if len(moved) == 1 else torch.cat(moved)
 
 
 class _LoaderPieces(IterableDataset[Batch]):
-    """Out of a loader process an exception comes as a traceback, so failures are told as data."""
+    """Iterate over pieces; yield a failure as data, since loaders turn exceptions into text."""
 
     def __init__(self, batches: Batches, steps: range) -> None:
         self.batches, self.steps = batches, steps
@@ -112,15 +114,15 @@ class _LoaderPieces(IterableDataset[Batch]):
             yield {"failure": str(error)}
 
 
-def _leave_signals_to_the_main_process(worker: int) -> None:
-    """Slurm signals all processes of a step; one that died of it would fail the run."""
+def _ignore_signals(worker: int) -> None:
+    """Ignore the signals that Slurm sends to all processes; a loader that dies fails the run."""
     for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
-def _stdin_apart() -> Iterator[None]:
-    """A forked process closes its stdin first, and waits for ever if a thread of ours reads it."""
+def _stdin_hidden() -> Iterator[None]:
+    """Hide stdin while forking: a child closes it, and hangs if one of our threads reads it."""
     stdin, sys.stdin = sys.stdin, None
     try:
         yield

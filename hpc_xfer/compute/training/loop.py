@@ -1,6 +1,6 @@
-"""The loop: batch, loss, step; once in a while a row of metrics, a checkpoint, a look around.
+"""The training loop: batch, step, loss; now and then a row of metrics, a hook, a checkpoint.
 
-Pre-training, fine-tuning and linear probes all run through `train`.
+Pre-training, fine-tuning and linear probes all use `train`.
 """
 
 import contextlib
@@ -8,12 +8,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hpc_xfer.compute.distributed.global_batchnorm import statistics, synchronise
+from hpc_xfer.compute.distributed.global_batchnorm import batchnorm_buffers, synchronize
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.checkpoint import Checkpoints
@@ -21,139 +22,150 @@ from hpc_xfer.compute.training.data_loader import Batches, BatchLoader
 from hpc_xfer.compute.training.metrics_log import MetricsLog
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSamples
-from hpc_xfer.compute.training.step import Schedule, Stepper, own_randomness
+from hpc_xfer.compute.training.step import LossAverage, Schedule, Stepper, isolated_rng
 from hpc_xfer.compute.training.step_metrics import StepMetrics
 from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
 from hpc_xfer.store.heartbeat import Heartbeat, Liveness
 from hpc_xfer.store.paths import RunDir
 
-Hook = Callable[[], Mapping[str, float]]  # called by all ranks; what it returns is written as a row
+Hook = Callable[[], Mapping[str, float]]  # called by all ranks; its values become a metrics row
 
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """What changes no number: when to save, when to write a row, how to load and to compute."""
+    """Settings that change no number: when to save and to log, how to load and to compute."""
 
     checkpoint_seconds: float = 600
     log_steps: int = 20
-    workers: int = 0
+    workers: int = 0  # data loading processes
     tensorboard: bool = False
     compiled: bool = False
     recomputed: bool = False  # activations, in the backward pass
-    flops_per_sample: float | None = None  # forward and backward; for the utilisation of a GPU
+    flops_per_sample: float | None = None  # forward and backward; for the utilization of a GPU
 
 
 @dataclass
 class TrainResult:
-    """What a finished training can tell."""
+    """Result of a finished training."""
 
     steps: int = 0
-    loss: float = float("nan")  # smoothed
+    loss: float = float("nan")  # running mean
     samples_per_second: float = 0.0
     data_wait_seconds: float = 0.0
     seconds: float = 0.0
     broken: BrokenSamples = field(default_factory=BrokenSamples)
-    worlds: list[tuple[int, int]] = field(default_factory=list)  # from which step, how many ranks
+    worlds: list[tuple[int, int]] = field(default_factory=list)  # (first step, number of ranks)
 
 
 @dataclass
 class _State:
-    """What a checkpoint holds besides weights and optimiser."""
+    """Content of a checkpoint besides weights and optimizer."""
 
     step: int = 0
     loss: Tensor | None = None
     broken: BrokenSamples = field(default_factory=BrokenSamples)
     worlds: list[tuple[int, int]] = field(default_factory=list)
     seconds: float = 0.0
-    waited: float = 0.0  # seconds for data, at each step those of the rank that had it last
+    waited: float = 0.0  # seconds for data, at each step those of the slowest rank
 
 
 def train(
     objective: nn.Module,
     optimizer: Optimizer,
     batches: Batches,
-    pace: Schedule,
-    habits: LoopOptions,
+    schedule: Schedule,
+    options: LoopOptions,
     run: RunDir,
     checkpoints: Checkpoints | None,
     world: World,
     stop: StopSignal,
     at: Mapping[int, Sequence[Hook]] | None = None,
 ) -> TrainResult:
-    """Train `objective` in place, from the checkpoint where there is one.
+    """Train `objective` in place, from the checkpoint if there is one.
 
     Args:
-        at: what is called after which step, before a checkpoint of that step.
+        at: hooks to call after a step, before the checkpoint of that step.
 
     Raises:
         Interrupted: asked to stop; a checkpoint was written.
         Diverged: loss or weights are NaN or infinite; the last good checkpoint stays.
-        AgreedDataError: too many broken samples, or a shard that cannot be read on some rank.
+        AgreedDataError: too many broken samples, or a shard that some rank cannot read.
         ClaimLost: another process has taken the run over.
         StoreError: the disk is full.
     """
-    objective = synchronise(objective, world).to(world.device).to(memory_format=torch.channels_last)
-    stepper = Stepper(objective, optimizer, pace, world, habits.compiled, habits.recomputed)
+    objective = synchronize(objective, world).to(world.device).to(memory_format=torch.channels_last)
+    stepper = Stepper(objective, optimizer, schedule, world, options.compiled, options.recomputed)
     state = _resume(stepper, checkpoints, world)
-    guard = checkpoints.check if checkpoints is not None and world.is_rank_zero else None
-    mine = run if world.is_rank_zero else None  # rank 0 alone gives signs of life
-    heart = Heartbeat(mine, pace.steps, pace.batch, state.step, guard)
-    pulse = Liveness(mine, guard)
-    steps = range(state.step, pace.steps)
-    loader = BatchLoader(batches, steps, habits.workers, world.device)
-    begun = saved = time.monotonic()
-    first, before = state.step, state.waited  # of earlier attempts
-    gauges = StepMetrics(objective, pace, world, habits.flops_per_sample, first, before)
+    first, waited = state.step, state.waited  # of earlier attempts
+    began = time.monotonic() - state.seconds
+    saved = time.monotonic()
+
+    loader = BatchLoader(batches, range(first, schedule.steps), options.workers, world.device)
+    average = LossAverage(schedule, world.device)
+    metrics = StepMetrics(objective, schedule, world, options.flops_per_sample, first, waited)
+    log = MetricsLog(run, options.tensorboard, world.is_rank_zero, first, schedule.batch)
+    heartbeat, liveness = _signs_of_life(run, checkpoints, schedule, first, world)
 
     with (
-        own_randomness(world),
+        isolated_rng(world),
         checkpoints or contextlib.nullcontext(),
-        contextlib.closing(
-            MetricsLog(run, habits.tensorboard, world.is_rank_zero, first, pace.batch)
-        ) as rows,
+        contextlib.closing(log),
         contextlib.closing(loader.loaded()) as loaded,
     ):
         for batch in loaded:
-            due = time.monotonic() - saved > habits.checkpoint_seconds
-            asked, due = _agree(batch, loader.waited, stop.requested, due, state, pace, world)
+            due = time.monotonic() - saved > options.checkpoint_seconds
+            asked, due = _agree(batch, loader.waited, stop.requested, due, state, schedule, world)
 
             result = stepper.step(batch, state.step)
             state.step += 1
-            pulse.touch()
-            state.loss = stepper.smoothed(state.loss, result.loss)
+            state.loss = average.after(state.loss, result.loss)
+            liveness.touch()
 
-            if state.step % habits.log_steps == 0 or state.step == pace.steps:
-                value = _finite(state, world)
+            if state.step % options.log_steps == 0 or state.step == schedule.steps:
+                loss = _finite_loss(state, world)
                 stepper.check()
-                rows.write(state.step, gauges.read(state.step, value, result, state.waited))
-                heart.beat(state.step, value, state.waited - before)
+                log.write(state.step, metrics.read(state.step, loss, result, state.waited))
+                heartbeat.beat(state.step, loss, state.waited - waited)
 
             if at and state.step in at:
-                _sound(objective, state, world)
-                with gauges.stopped():
+                _check_finite(objective, state, world)
+                with metrics.paused():
                     for hook in at[state.step]:
-                        rows.write(state.step, hook(), group="probe")
+                        log.write(state.step, hook(), group="probe")
 
-            if (asked or due) and state.step < pace.steps:
-                elapsed = state.seconds + time.monotonic() - begun
-                heart.beat(state.step, None, state.waited - before, force=True)
-                _save(stepper, checkpoints, state, elapsed, world)
+            if (asked or due) and state.step < schedule.steps:
+                heartbeat.beat(state.step, None, state.waited - waited, force=True)
+                _save(stepper, checkpoints, state, time.monotonic() - began, world)
                 saved = time.monotonic()
                 if asked:
-                    if checkpoints is not None:
-                        checkpoints.wait()
-                    raise Interrupted(f"stopped at step {state.step} of {pace.steps}")
+                    _interrupt(checkpoints, state.step, schedule.steps)
 
-    return _outcome(objective, state, pace, state.seconds + time.monotonic() - begun, world)
+    return _result(objective, state, schedule, time.monotonic() - began, world)
 
 
-def _outcome(
-    objective: nn.Module, state: _State, pace: Schedule, seconds: float, world: World
+def _signs_of_life(
+    run: RunDir, checkpoints: Checkpoints | None, schedule: Schedule, first: int, world: World
+) -> tuple[Heartbeat, Liveness]:
+    """The heartbeat and the liveness of rank 0, which check its claim; without effect on others."""
+    if not world.is_rank_zero:
+        return Heartbeat(None, schedule.steps, schedule.batch, first), Liveness()
+    guard = checkpoints.check if checkpoints is not None else None
+    return Heartbeat(run, schedule.steps, schedule.batch, first, guard), Liveness(run, guard)
+
+
+def _interrupt(checkpoints: Checkpoints | None, step: int, steps: int) -> NoReturn:
+    if checkpoints is not None:
+        checkpoints.wait()
+    raise Interrupted(f"stopped at step {step} of {steps}")
+
+
+def _result(
+    objective: nn.Module, state: _State, schedule: Schedule, seconds: float, world: World
 ) -> TrainResult:
     return TrainResult(
         steps=state.step,
-        loss=_sound(objective, state, world),
-        samples_per_second=state.step * pace.batch / max(seconds, 1e-9),
+        loss=_check_finite(objective, state, world),
+        samples_per_second=state.step * schedule.batch / max(seconds, 1e-9),
         data_wait_seconds=state.waited,
         seconds=seconds,
         broken=state.broken,
@@ -162,50 +174,65 @@ def _outcome(
 
 
 def _agree(
-    batch: Batch, waited: float, asked: bool, due: bool, state: _State, pace: Schedule, world: World
+    batch: Batch,
+    waited: float,
+    asked: bool,
+    due: bool,
+    state: _State,
+    schedule: Schedule,
+    world: World,
 ) -> tuple[bool, bool]:
-    """Before a step, so that no rank waits in it for another: stop asked anywhere, save anywhere.
+    """Agree before a step whether to stop and whether to save, so that no rank waits in a step.
 
-    All of them have waited for the data of the slowest.
+    One rank that is asked to stop, or has to save, is enough. The time that the slowest rank waited
+    for its data counts for all.
 
     Raises:
-        AgreedDataError: where one of the ranks got no batch or the broken are too many.
+        AgreedDataError: a rank got no batch, or there are too many broken samples.
     """
     failures = [batch["failure"]] if "failure" in batch else []
     broken = batch.get("broken", [])
     waited, *flags = world.most(waited, bool(failures), asked, due, bool(broken))
-    failed, asked, due, spoilt = map(bool, flags)
+    any_failed, asked, due, any_broken = map(bool, flags)
     state.waited += waited
-    if failed:
+    if any_failed:
         raise AgreedDataError(world.gather(failures)[0])
-    if spoilt:
+    if any_broken:
         state.broken.add(world.gather(broken))
-        allowed = pace.broken_allowed_by(state.step + 1)
+        allowed = schedule.broken_allowed_by(state.step + 1)
         if state.broken.total > allowed:
             raise AgreedDataError(_too_broken(state.broken, allowed))
     return asked, due
 
 
-def _sound(objective: nn.Module, state: _State, world: World) -> float:
-    """As `_finite`, and the weights too: the loss tells of those before the step.
+def _check_finite(objective: nn.Module, state: _State, world: World) -> float:
+    """Check loss, weights and batch norm statistics; return the loss.
 
-    It tells nothing of running statistics, which training does not read and the product does.
+    The loss was computed before the last update, so it does not show whether the weights are finite
+    now. Nor does it show the running statistics, which only the product uses.
+
+    Raises:
+        Diverged: one of them is NaN or infinite.
     """
-    value = _finite(state, world)
+    loss = _finite_loss(state, world)
     if not math.isfinite(float(nn.utils.get_total_norm(objective.parameters()))):
         raise Diverged(f"the weights are not finite after step {state.step}; lower lr")
-    if not all(bool(seen.isfinite().all()) for seen in statistics(objective)):
+    if not all(bool(value.isfinite().all()) for value in batchnorm_buffers(objective)):
         raise Diverged(f"batch norm statistics are not finite after step {state.step}; lower lr")
-    return value
+    return loss
 
 
-def _finite(state: _State, world: World) -> float:
-    """The smoothed loss, a mean over ranks, so that all of them stop together."""
+def _finite_loss(state: _State, world: World) -> float:
+    """The running mean of the loss, averaged over ranks, so that all of them stop together.
+
+    Raises:
+        Diverged: it is NaN or infinite.
+    """
     assert state.loss is not None
-    value = float(world.mean(state.loss))
-    if not math.isfinite(value):
-        raise Diverged(f"the loss is {value} at step {state.step}; lower lr")
-    return value
+    loss = float(world.mean(state.loss))
+    if not math.isfinite(loss):
+        raise Diverged(f"the loss is {loss} at step {state.step}; lower lr")
+    return loss
 
 
 def _resume(stepper: Stepper, checkpoints: Checkpoints | None, world: World) -> _State:
@@ -217,8 +244,8 @@ def _resume(stepper: Stepper, checkpoints: Checkpoints | None, world: World) -> 
         return _State(worlds=[(0, world.size)])
     stepper.load_state_dict(saved)
     losses = saved["losses"]
-    mine = losses[world.rank] if len(losses) == world.size else sum(losses) / len(losses)
-    loss = torch.tensor(mine, device=world.device)
+    own = losses[world.rank] if len(losses) == world.size else sum(losses) / len(losses)
+    loss = torch.tensor(own, device=world.device)
     worlds = [(int(step), int(size)) for step, size in saved["worlds"]]
     if worlds[-1][1] != world.size:
         worlds.append((saved["step"], world.size))
@@ -227,14 +254,10 @@ def _resume(stepper: Stepper, checkpoints: Checkpoints | None, world: World) -> 
 
 
 def _save(
-    stepper: Stepper,
-    checkpoints: Checkpoints | None,
-    state: _State,
-    seconds: float,
-    world: World,
+    stepper: Stepper, checkpoints: Checkpoints | None, state: _State, seconds: float, world: World
 ) -> None:
-    """Rank 0 begins to write what is good; the others only say what their loss is."""
-    _sound(stepper.objective, state, world)
+    """Begin to write a checkpoint on rank 0, if loss and weights are finite; others send a loss."""
+    _check_finite(stepper.objective, state, world)
     losses = world.gather([float(state.loss)]) if state.loss is not None else []
     if checkpoints is None or not world.is_rank_zero:
         return

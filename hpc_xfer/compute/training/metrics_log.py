@@ -1,4 +1,4 @@
-"""Rows of metrics: one JSON line and one point of each TensorBoard curve per logged step."""
+"""Log of metrics: per logged step one JSON line and one point of each TensorBoard curve."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from hpc_xfer.system import atomic_files
 
 
 class MetricsLog:
-    """metrics.jsonl and TensorBoard, without rows of steps that a resumed run does again."""
+    """Write metrics.jsonl and TensorBoard; drop rows of steps that a resumed run does again."""
 
     def __init__(
         self, run: RunDir, tensorboard: bool, is_rank_zero: bool, first: int, batch: int
@@ -31,20 +31,20 @@ class MetricsLog:
                 self.board.add_text("recipe", _block(atomic_files.read_json(run.recipe)), 0)
 
     def write(self, step: int, values: Mapping[str, float | None], group: str = "train") -> None:
-        """What is None is left out; where nothing is left, there is no row.
+        """Write one row, without the values that are None; write nothing if no value is left.
 
         Args:
-            group: of curves in TensorBoard.
+            group: of curves, in TensorBoard.
         """
         if self.path is None:
             return
-        told = {name: value for name, value in values.items() if value is not None}
-        if not told:
+        known = {name: value for name, value in values.items() if value is not None}
+        if not known:
             return
-        row = {"step": step, "samples": step * self.batch, **told}
+        row = {"step": step, "samples": step * self.batch, **known}
         atomic_files.append_line(self.path, json.dumps(row))
         if self.board is not None:
-            for name, value in told.items():
+            for name, value in known.items():
                 self.board.add_scalar(f"{group}/{name}", value, step)
 
     def close(self) -> None:
@@ -53,12 +53,12 @@ class MetricsLog:
 
 
 def _block(content: Any) -> str:
-    """JSON as Markdown shows it."""
+    """A Markdown block of JSON."""
     return f"```json\n{json.dumps(content, indent=2, sort_keys=True)}\n```"
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows that are whole; the last may be cut."""
+    """The complete rows; a killed process may have cut the last one."""
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             yield json.loads(line)

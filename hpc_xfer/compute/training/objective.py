@@ -1,4 +1,4 @@
-"""The interface of an objective: a loss over a batch, whole or in two halves for accumulation."""
+"""Interface of a contrastive objective: features first, then a loss over all features."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ Batch = dict[str, Any]
 
 
 class Contrastive(nn.Module):
-    """A loss over pairs of samples, in two halves: accumulation (step.py) needs them apart."""
+    """A loss over pairs of samples, in two halves that accumulation calls apart (step.py)."""
 
     def features(self, batch: Batch) -> tuple[Tensor, ...]:
-        """What the loss is made of: (N, d) each, or () where it is the same for all samples."""
+        """Inputs of the loss: (N, d) each, or () for one that all samples share."""
         raise NotImplementedError
 
     def loss(self, *features: Tensor) -> Tensor:
-        """() over the features of all ranks."""
+        """The loss (), computed from the features of all ranks."""
         raise NotImplementedError
 
-    def forward(self, batch: Batch, upstream: tuple[Tensor, ...] | None = None) -> Tensor:
-        """The loss; or with `upstream`, its gradient at the features, what has that gradient."""
+    def forward(self, batch: Batch, gradients: tuple[Tensor, ...] | None = None) -> Tensor:
+        """The loss; with `gradients` at the features, a scalar () whose backward passes them on."""
         features = self.features(batch)
-        if upstream is None:
+        if gradients is None:
             return self.loss(*features)
-        pairs = zip(features, upstream, strict=True)
+        pairs = zip(features, gradients, strict=True)
         return torch.stack([(value * gradient).sum() for value, gradient in pairs]).sum()

@@ -1,4 +1,4 @@
-"""Steps, learning rate and weight decay of a run."""
+"""Warm-up, learning rate and AdamW."""
 
 import math
 
@@ -6,13 +6,16 @@ from torch import nn
 from torch.optim import AdamW
 
 
-def warmup(asked: int, steps: int) -> int:
-    """min(asked, 10% of the steps): the paper's 500 steps never ended on few-shot sets."""
-    return min(asked, steps // 10)
+def warmup(wanted: int, steps: int) -> int:
+    """Steps of warm-up, at most 10% of all: few-shot runs are shorter than the usual 500 steps."""
+    return min(wanted, steps // 10)
 
 
 def learning_rate(step: int, steps: int, warmup_steps: int, peak: float) -> float:
-    """Linear warm-up to `peak`, then half a cosine to 0 (Loshchilov and Hutter 2017, eq. 5)."""
+    """Learning rate of a step from 0: linear warm-up to `peak`, then half a cosine to 0.
+
+    Loshchilov and Hutter 2017, eq. 5.
+    """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
     through = (step - warmup_steps) / max(steps - warmup_steps, 1)
@@ -22,7 +25,7 @@ def learning_rate(step: int, steps: int, warmup_steps: int, peak: float) -> floa
 def adamw(
     module: nn.Module, lr: float, weight_decay: float, betas: tuple[float, float], eps: float
 ) -> AdamW:
-    """AdamW that decays matrices and kernels, not biases, norms and scales (fewer than 2 dims)."""
+    """AdamW; weight decay for matrices and kernels, not for tensors of fewer than 2 dimensions."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},

@@ -1,14 +1,14 @@
-"""Samples that were passed over: how many of each shard, and what was wrong with the first."""
+"""Broken samples that were skipped: their number by shard, and the first reasons."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-_EXAMPLES = 100  # a record is read by people; all of them are counted
+_EXAMPLES = 100  # reasons in a record, which people read; all samples are counted
 
 
 @dataclass(frozen=True)
 class BrokenSample:
-    """A sample that was passed over."""
+    """A sample that was skipped because it could not be read or decoded."""
 
     shard: str
     key: str
@@ -20,7 +20,7 @@ class BrokenSample:
 
 @dataclass
 class BrokenSamples:
-    """Those of a whole run, one count for each time that one was met."""
+    """Broken samples of a whole run; a sample counts each time it is read."""
 
     shards: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
@@ -29,8 +29,8 @@ class BrokenSamples:
     def total(self) -> int:
         return sum(self.shards.values())
 
-    def add(self, met: Iterable[BrokenSample]) -> None:
-        for sample in met:
+    def add(self, samples: Iterable[BrokenSample]) -> None:
+        for sample in samples:
             self.shards[sample.shard] = self.shards.get(sample.shard, 0) + 1
             if len(self.examples) < _EXAMPLES:
                 self.examples.append(str(sample))

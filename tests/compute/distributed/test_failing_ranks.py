@@ -1,4 +1,4 @@
-"""One rank of several fails: all end soon, and what is told is why the first one did."""
+"""One of several ranks fails: all end soon, and the error of the first one is reported."""
 
 import json
 import subprocess
@@ -39,7 +39,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rank(number: int, fails: int, root: Path, batch: str) -> None:
-    """As a launcher starts it; to destroy the group takes for ever, as NCCL's may."""
+    """Run a worker as a launcher starts it; destroying the group hangs, as with NCCL it may."""
     torch.distributed.destroy_process_group = threading.Event().wait  # type: ignore[assignment]
     if number == fails:
         exec(FAULT, {})
@@ -86,7 +86,7 @@ resources: {pretrain: {minutes: 1, gpus: 2, workers: 0}, finetune: {minutes: 1}}
 
 
 @pytest.mark.parametrize("fails", [0, 1])
-def test_a_launch_here_tells_why_the_first_rank_failed(
+def test_a_local_launch_reports_why_the_first_rank_failed(
     fails: int, tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
@@ -111,10 +111,10 @@ def launched(folder: Path, grid: str, shards: Path) -> "subprocess.CompletedProc
 
 
 @pytest.mark.slow
-def test_fewer_gpus_than_asked_share_the_batch_in_all_its_parts(
+def test_with_fewer_gpus_than_requested_the_batch_still_splits_evenly(
     tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 24 samples four processes would get six each, which make no four parts; three get 8."""
+    """With 4 processes, 6 of 24 samples do not split into 4 parts; with 3, 8 do."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     done = launched(
         tmp_path,

@@ -1,4 +1,4 @@
-"""How the ranks of a run find each other: by a file, at an address that other nodes reach."""
+"""Ranks find each other by a file with an address that other nodes can reach."""
 
 import os
 import socket
@@ -10,8 +10,16 @@ from hpc_xfer.compute.distributed import network_interface, process_group
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from tests import tiny
 
-OUTSIDE = network_interface._of_default_route()
-needs_a_route = pytest.mark.skipif(not OUTSIDE, reason="this machine has no default route")
+
+def default_route() -> str | None:
+    """Interface of the preferred default route, as the kernel's table says."""
+    rows = [line.split() for line in Path("/proc/net/route").read_text().splitlines()[1:]]
+    routes = [(int(row[6]), row[0]) for row in rows if row[1] == row[7] == "00000000"]
+    return min(routes)[1] if routes else None
+
+
+OUTSIDE = default_route()
+needs_a_route = pytest.mark.skipif(OUTSIDE is None, reason="this machine has no default route")
 
 
 @pytest.fixture(autouse=True)
@@ -21,27 +29,27 @@ def on_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_ranks_of_one_node_meet_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_on_one_node_use_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_NNODES", "1")
     assert network_interface.own_address() == "127.0.0.1"
-    network_interface.tell_gloo()
+    network_interface.set_gloo_interface()
     assert "GLOO_SOCKET_IFNAME" not in os.environ
 
 
 @needs_a_route
-def test_between_nodes_the_default_route_is_used_and_gloo_is_told(
+def test_between_nodes_the_interface_of_the_default_route_is_used_and_set_for_gloo(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")  # so that it is put back
     monkeypatch.delenv("GLOO_SOCKET_IFNAME")
     assert not network_interface.own_address().startswith("127.")
-    network_interface.tell_gloo()
-    assert os.environ["GLOO_SOCKET_IFNAME"] == OUTSIDE[0]
+    network_interface.set_gloo_interface()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == OUTSIDE
 
 
 @pytest.mark.parametrize("variable", ["NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"])
 @pytest.mark.parametrize("told", ["lo", "=lo", "absent0,lo"])
-def test_an_interface_that_is_named_is_the_one(
+def test_an_interface_that_the_user_sets_is_used(
     variable: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, told)
@@ -51,19 +59,19 @@ def test_an_interface_that_is_named_is_the_one(
 
 @needs_a_route
 @pytest.mark.parametrize("told", ["^lo", "absent0", "=l", ","])
-def test_what_names_no_interface_of_this_node_is_passed_over(
+def test_settings_that_match_no_interface_are_ignored(
     told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", told)
-    assert network_interface.interface() == OUTSIDE[0]
+    assert network_interface.interface() == OUTSIDE
 
 
-def test_nccl_names_interfaces_by_their_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = [(1, "lo"), (2, "ib0"), (3, "ib1"), (4, "eth0")]
-    monkeypatch.setattr(socket, "if_nameindex", lambda: there)
-    assert network_interface._matching("ib") == ["ib0", "ib1"]
-    assert network_interface._matching("=ib1,eth") == ["ib1"]
-    assert network_interface._matching("^docker,lo") == []
+def test_nccl_settings_match_prefixes_of_interface_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = [(1, "lo"), (2, "ib0"), (3, "ib1"), (4, "eth0")]
+    monkeypatch.setattr(socket, "if_nameindex", lambda: present)
+    assert network_interface.matching("ib") == ["ib0", "ib1"]
+    assert network_interface.matching("=ib1,eth") == ["ib1"]
+    assert network_interface.matching("^docker,lo") == []
 
 
 def meet(rank: int, meeting: Path) -> None:

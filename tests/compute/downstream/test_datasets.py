@@ -1,4 +1,4 @@
-"""Downstream data: cards by listing, pixels however they are stored, and proof of both."""
+"""Downstream data sets: decoding, folders and their info, fingerprints, built-in sets."""
 
 import io
 import os
@@ -27,7 +27,7 @@ def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
 # Decoding.
 
 
-def test_an_image_is_three_planes_of_bytes() -> None:
+def test_an_image_is_decoded_to_three_planes_of_bytes() -> None:
     image = Image.new("RGB", (4, 3), (10, 20, 30))
     pixels = decode(encoded(image, "png"))
     assert (pixels.shape, pixels.dtype) == ((3, 3, 4), torch.uint8)
@@ -46,13 +46,13 @@ def test_an_image_is_three_planes_of_bytes() -> None:
         (Image.fromarray(np.full((3, 4), 65535, np.uint16)), "png", [255, 255, 255]),
         (Image.fromarray(np.full((3, 4), 257 * 50, np.uint16)), "tiff", [50, 50, 50]),
     ],
-    ids=["grey", "bits", "grey+alpha", "alpha", "palette", "cmyk", "16-bit white", "16-bit grey"],
+    ids=["gray", "bits", "gray+alpha", "alpha", "palette", "cmyk", "16-bit white", "16-bit gray"],
 )
 def test_any_mode_becomes_rgb(image: Image.Image, file_format: str, expected: list[int]) -> None:
     assert decode(encoded(image, file_format))[:, 1, 1].tolist() == expected
 
 
-def test_a_palette_with_transparency_is_decoded_in_silence() -> None:
+def test_a_palette_with_transparency_is_decoded_without_a_warning() -> None:
     image = Image.new("P", (4, 3), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])
     data = encoded(image, "png", transparency=b"\x00\x80")
@@ -69,12 +69,12 @@ def test_a_photograph_taken_sideways_is_turned_upright() -> None:
     assert pixels[:, 0, 1].tolist() == [255, 255, 255]  # upper left went to upper right
 
 
-def test_a_damaged_exif_note_costs_no_image() -> None:
+def test_an_image_with_damaged_exif_data_is_decoded() -> None:
     data = encoded(Image.new("RGB", (4, 2), (9, 9, 9)), "jpeg", exif=b"Exif\0\0MM\0*\0\0\xff\xff")
     assert decode(data).shape == (3, 2, 4)
 
 
-def test_a_png_comes_back_as_it_went() -> None:
+def test_a_png_is_decoded_to_the_encoded_pixels() -> None:
     pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
     assert np.array_equal(decode_array(encode_png(pixels)), pixels)
 
@@ -89,20 +89,20 @@ def test_a_png_comes_back_as_it_went() -> None:
     ],
     ids=["empty", "text", "cut jpeg", "cut png"],
 )
-def test_what_is_no_image_is_named(data: bytes) -> None:
+def test_a_file_that_is_not_an_image_is_an_error(data: bytes) -> None:
     with pytest.raises(
         DataError, match=r"^cat\.jpg: (is not an image|cannot be decoded \(.*\)); repl"
     ):
         decode(data, "cat.jpg")
 
 
-def test_floating_point_pixels_are_refused_with_the_way_out() -> None:
+def test_floating_point_pixels_are_refused() -> None:
     data = encoded(Image.fromarray(np.zeros((3, 4), np.float32)), "tiff")
     with pytest.raises(DataError, match="x: holds floating-point pixels, whose range is"):
         decode(data, "x")
 
 
-def test_a_decompression_bomb_is_an_error_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_a_data_error(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(Image.new("L", (100, 100)), "png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(DataError, match="bomb: cannot be decoded"):
@@ -151,7 +151,9 @@ def test_a_folder_is_read_image_by_image(animals: Path) -> None:
     assert len(pickle.loads(pickle.dumps(data)).test) == 2  # as spawned workers get it
 
 
-def test_the_fingerprint_moves_with_the_folder_and_changes_with_a_byte(animals: Path) -> None:
+def test_the_fingerprint_depends_on_each_byte_but_not_on_the_place_of_the_folder(
+    animals: Path,
+) -> None:
     def fingerprint(folder: Path) -> str:
         return datasets.load(
             downstream_datasets.dataset_info("animals", folder), folder
@@ -165,17 +167,17 @@ def test_the_fingerprint_moves_with_the_folder_and_changes_with_a_byte(animals: 
 
 
 def known(folder: Path, notes: Path) -> tuple[str, int]:
-    """The fingerprint, and the signs of life while it was looked up."""
+    """The fingerprint, and the number of signs of life."""
     signs: list[None] = []
-    knowing = FingerprintCache(lambda: signs.append(None), lambda key: notes / f"{key}.json")
-    data = datasets.load(downstream_datasets.dataset_info("animals", folder), folder, knowing)
+    fingerprints = FingerprintCache(lambda: signs.append(None), lambda key: notes / f"{key}.json")
+    data = datasets.load(downstream_datasets.dataset_info("animals", folder), folder, fingerprints)
     return data.fingerprint, len(signs)
 
 
-def test_a_folder_is_read_once_for_its_fingerprint_with_signs_of_life(
+def test_a_folder_is_read_once_for_its_fingerprint_and_gives_signs_of_life(
     animals: Path, tmp_path: Path
 ) -> None:
-    """One for each of eight files while the file system is asked, and one while they are read."""
+    """One sign of life per file (8) to get their state, and one per file to read them."""
     notes = tmp_path / "notes"
     read = datasets.load(downstream_datasets.dataset_info("animals", animals), animals).fingerprint
     assert known(animals, notes) == (read, 16)
@@ -183,10 +185,10 @@ def test_a_folder_is_read_once_for_its_fingerprint_with_signs_of_life(
     assert len(list(notes.iterdir())) == 1
 
 
-def test_a_file_that_was_changed_under_its_old_time_is_read_again(
+def test_a_changed_file_with_an_old_modification_time_is_read_again(
     animals: Path, tmp_path: Path
 ) -> None:
-    """As `rsync --times` leaves it."""
+    """`rsync --times` leaves such files."""
     notes, image = tmp_path / "notes", animals / "train/dog/photo 0.png"
     before, _ = known(animals, notes)
     there, data = image.stat(), bytearray(image.read_bytes())
@@ -197,7 +199,7 @@ def test_a_file_that_was_changed_under_its_old_time_is_read_again(
     assert known(animals, notes) != (before, 8)
 
 
-def test_half_of_a_note_is_none(animals: Path, tmp_path: Path) -> None:
+def test_a_truncated_fingerprint_file_is_ignored(animals: Path, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     read, _ = known(animals, notes)
     (note,) = notes.iterdir()
@@ -205,18 +207,18 @@ def test_half_of_a_note_is_none(animals: Path, tmp_path: Path) -> None:
     assert known(animals, notes) == (read, 16)
 
 
-def test_images_that_went_after_launch_are_missed(animals: Path) -> None:
-    card = downstream_datasets.dataset_info("animals", animals)
+def test_images_that_were_deleted_after_launch_are_noticed(animals: Path) -> None:
+    info = downstream_datasets.dataset_info("animals", animals)
     (animals / "train/dog/photo 0.png").unlink()
-    with pytest.raises(DataError, match="has 5 training images where 6 were announced; restore"):
-        datasets.load(card, animals)
+    with pytest.raises(DataError, match="has 5 training images, expected 6; restore"):
+        datasets.load(info, animals)
 
 
 def test_classes_that_changed_after_launch_are_noticed(animals: Path) -> None:
-    card = downstream_datasets.dataset_info("animals", animals)
+    info = downstream_datasets.dataset_info("animals", animals)
     (animals / "test/dog").rename(animals / "test/fox")
     with pytest.raises(DataError, match="its classes changed since launch; launch again"):
-        datasets.load(card, animals)
+        datasets.load(info, animals)
 
 
 def test_a_broken_image_is_named_when_it_is_read(animals: Path) -> None:
@@ -230,15 +232,15 @@ def test_a_broken_image_is_named_when_it_is_read(animals: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_one_image_of_each_split_is_tried_without_reading_all(animals: Path, split: str) -> None:
-    card = downstream_datasets.dataset_info("animals", animals)
+def test_check_readable_reads_only_one_image_of_each_split(animals: Path, split: str) -> None:
+    info = downstream_datasets.dataset_info("animals", animals)
     first, *others = sorted((animals / split).glob("*/*"), key=lambda path: str(path))
     for other in others:
         other.write_bytes(b"")
-    datasets.try_to_read(card, animals)
+    datasets.check_readable(info, animals)
     first.write_bytes(b"")
     with pytest.raises(DataError, match="is not an image"):
-        datasets.try_to_read(card, animals)
+        datasets.check_readable(info, animals)
 
 
 def refusal(name: str, folder: Path) -> str:
@@ -284,12 +286,12 @@ def test_a_class_without_images_is_named(animals: Path) -> None:
     ("name", "side", "fingerprint"),
     [("digits", 8, "fdcbe5a5f504"), ("mnist5k", 28, "658d787be49b")],
 )
-def test_built_in_sets_are_what_their_cards_say(name: str, side: int, fingerprint: str) -> None:
-    """Should the fingerprint change, a package changed its data: old results do not compare."""
-    card = downstream_datasets.dataset_info(name, None)
-    data = datasets.load(card, None)
-    assert (len(data.train), len(data.test)) == (card.train, card.test)
-    assert np.bincount(data.train.labels).min() == card.smallest_class
+def test_built_in_data_sets_match_their_info(name: str, side: int, fingerprint: str) -> None:
+    """If a fingerprint changes, a package has changed its data: old results do not compare."""
+    info = downstream_datasets.dataset_info(name, None)
+    data = datasets.load(info, None)
+    assert (len(data.train), len(data.test)) == (info.train, info.test)
+    assert np.bincount(data.train.labels).min() == info.smallest_class
     image = data.train.image(0)
     assert (image.shape, image.dtype) == ((3, side, side), torch.uint8)
     assert max(int(data.train.image(i).max()) for i in range(50)) == 255

@@ -1,4 +1,4 @@
-"""Which images validate and which train: stratified, nested, apart, and the same for everybody."""
+"""Validation and training images: stratified, disjoint, nested, and the same for all runs."""
 
 import itertools
 
@@ -28,7 +28,7 @@ def test_each_class_has_one_image_on_both_sides_at_least() -> None:
         assert set(labels[split.train]) == set(labels[split.validation]) == {0, 1}
 
 
-def test_few_shots_are_inside_more_shots() -> None:
+def test_fewer_shots_are_a_subset_of_more_shots() -> None:
     split = hold_out(LABELS, 0.2, seed=0)
     for draw in range(3):
         draws = [shots(LABELS, split.train, k, draw) for k in (1, 2, 5, 10)]
@@ -48,7 +48,7 @@ def test_draws_differ_and_repeat() -> None:
 
 
 def test_other_classes_do_not_change_the_draw_of_one() -> None:
-    """A class added at the end leaves the images of the others as they were."""
+    """Adding a class at the end does not change the images of the others."""
     more = np.concatenate([LABELS, np.full(20, 5)])
     before, after = hold_out(LABELS, 0.2, 0), hold_out(more, 0.2, 0)
     assert set(before.validation) == {i for i in after.validation if i < 400}
@@ -56,23 +56,23 @@ def test_other_classes_do_not_change_the_draw_of_one() -> None:
     assert set(one) == {i for i in two if i < 400}
 
 
-def test_a_class_with_too_few_images_is_named() -> None:
+def test_a_class_with_too_few_images_is_an_error() -> None:
     split = Split(np.arange(10), np.array([10]))
     labels = np.array([0] * 7 + [3] * 4)
     with pytest.raises(DataError) as caught:
         shots(labels, split.train, 5, draw=0)
     assert str(caught.value) == (
-        "5 shots asked, but class 3 has 3 images outside of validation; lower shots or val_fraction"
+        "shots is 5, but class 3 has 3 images outside of validation; lower shots or val_fraction"
     )
 
 
-def test_a_class_of_one_image_is_named() -> None:
+def test_a_class_of_one_image_is_an_error() -> None:
     with pytest.raises(DataError, match="class 7 has one training image; validation needs another"):
         hold_out(np.array([1, 1, 7]), 0.2, seed=0)
 
 
 def test_draws_are_pinned() -> None:
-    """Should this fail, new runs see other images than old ones of the same recipe."""
+    """If this fails, new runs use other images than old runs of the same recipe."""
     labels = np.repeat(np.arange(3), 6)
     split = hold_out(labels, 0.3, seed=0)
     assert split.validation.tolist() == [2, 3, 7, 10, 13, 16]

@@ -1,4 +1,6 @@
-"""A classifier on an encoder: its start from text, its features, and how it is judged."""
+"""A classifier on an encoder: start from text, features, accuracies."""
+
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -7,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpc_xfer.compute.distributed.global_batchnorm import recalibrate
-from hpc_xfer.compute.downstream.datasets import GreyImages
+from hpc_xfer.compute.downstream.datasets import GrayImages
 from hpc_xfer.compute.downstream.eval_images import EvalImages
+from hpc_xfer.compute.finetuning.cache import FrozenFeatures
 from hpc_xfer.compute.finetuning.classifier import (
     Classifier,
-    FrozenFeatures,
     accuracies,
     check_class_order,
     extract,
@@ -32,49 +34,49 @@ def noise(n: int, side: int = 32) -> Tensor:
     return torch.randint(256, (n, 3, side, side), generator=generator, dtype=torch.uint8)
 
 
-def test_a_head_from_text_begins_as_the_cosine_classifier() -> None:
+def test_a_head_from_text_starts_as_the_cosine_classifier() -> None:
     towers = encoders.build(tiny.ARCH, seed=0, with_text=True)
     towers.visual.eval()
-    tokenise = encoders.tokenizer(tiny.ARCH)
+    tokenize = encoders.tokenizer(tiny.ARCH)
     model = Classifier(towers, len(NAMES), smoothing=0)
     images = noise(20)
     features = extract(model, [images], CPU)
-    model.standardise(features)
-    model.start_from_text(zero_shot_weights(towers, tokenise, NAMES, ["{}", "a {}"]))
+    model.standardize(features)
+    model.start_from_text(zero_shot_weights(towers, tokenize, NAMES, ["{}", "a {}"]))
 
     assert towers.logit_scale is not None
     with torch.no_grad():
-        prompts = [towers.text_features(tokenise([name, f"a {name}"])) for name in NAMES]
+        prompts = [towers.text_features(tokenize([name, f"a {name}"])) for name in NAMES]
         text = F.normalize(torch.stack([p.mean(dim=0) for p in prompts]), dim=-1)
-        image = towers.image_features(model.normalise(images))
+        image = towers.image_features(model.normalize(images))
         direct = towers.logit_scale.exp() * image @ text.T
         assert torch.allclose(model.logits(features), direct, atol=1e-3)
 
 
-def test_a_head_from_text_chooses_alike_where_features_are_projected() -> None:
+def test_a_head_from_text_predicts_the_same_where_features_are_projected() -> None:
     towers = encoders.build("torchvision/resnet18", seed=0, with_text=True)
     towers.visual.eval()
-    tokenise = encoders.tokenizer("torchvision/resnet18")
+    tokenize = encoders.tokenizer("torchvision/resnet18")
     model = Classifier(towers, len(NAMES), smoothing=0)
     features = extract(model, [noise(10, side=64)], CPU)
-    model.standardise(features)
-    model.start_from_text(zero_shot_weights(towers, tokenise, NAMES, ["{}"]))
+    model.standardize(features)
+    model.start_from_text(zero_shot_weights(towers, tokenize, NAMES, ["{}"]))
     with torch.no_grad():
-        image = towers.image_features(model.normalise(noise(10, side=64)))
-        text = torch.cat([towers.text_features(tokenise([name])) for name in NAMES])
+        image = towers.image_features(model.normalize(noise(10, side=64)))
+        text = torch.cat([towers.text_features(tokenize([name])) for name in NAMES])
         choice = (image @ text.T).argmax(dim=1)
         assert torch.equal(model.logits(features).argmax(dim=1), choice)
 
 
-def test_standardised_features_are_centred_with_root_mean_square_one() -> None:
+def test_standardized_features_are_centered_with_root_mean_square_one() -> None:
     model = Classifier(encoders.build(tiny.ARCH, 0, with_text=False), 3, smoothing=0)
     features = extract(model, [noise(30)], CPU)
     assert features.norm(dim=1).tolist() == pytest.approx([1] * 30, abs=1e-5)
-    model.standardise(features)
+    model.standardize(features)
     seen = (features - model.centre) / model.spread
     assert seen.mean(dim=0).abs().max() < 1e-3
     assert float(seen.square().mean()) == pytest.approx(1, abs=1e-4)
-    model.standardise(features[:1])  # one image has no spread, and no division by zero
+    model.standardize(features[:1])  # one image has no spread, and no division by zero
     assert model.logits(features[:1]).isfinite().all()
 
 
@@ -98,7 +100,7 @@ def test_accuracies_by_hand() -> None:
     assert accuracies(six, torch.arange(6))["top5"] == pytest.approx(5 / 6)
 
 
-def test_equal_logits_count_alike_in_hits_and_accuracies() -> None:
+def test_ties_count_the_same_in_hits_and_accuracies() -> None:
     labels = torch.arange(40) % 20
     found = accuracies(torch.zeros(40, 20), labels)
     assert found["top1"] == hits(torch.zeros(40, 20), labels).double().mean() == 1 / 20
@@ -129,7 +131,7 @@ def test_class_names_in_a_wrong_order_are_refused() -> None:
 @pytest.mark.parametrize("right", [0.0, 0.02, 0.1, 0.9, 1.0])
 @pytest.mark.parametrize("each", [1, 2, 5, 30])
 def test_a_weak_or_a_good_head_is_accepted(right: float, each: int) -> None:
-    """With one or two images of 100 classes, an order that fits half of chance guesses exists."""
+    """With one or two images per class, some order of 100 classes fits half of random guesses."""
     for classes in (2, 10, 100):
         logits, labels = guesses(classes, each, right)
         check_class_order(logits, labels, NUMBERS[:classes])
@@ -138,38 +140,40 @@ def test_a_weak_or_a_good_head_is_accepted(right: float, each: int) -> None:
 # Features that trials share.
 
 
-class Counting(EvalImages):
-    """Counts the images that were asked for."""
+@dataclass(frozen=True, eq=False)
+class CountedImages(GrayImages):
+    """Records which images are decoded."""
 
-    asked = 0
+    decoded: list[int] = field(default_factory=list)
 
-    def _decode(self, i: int) -> Tensor:
-        self.asked += 1
-        return super()._decode(i)
+    def image(self, i: int) -> Tensor:
+        self.decoded.append(i)
+        return super().image(i)
 
 
-def views(n: int) -> Counting:
+def images(n: int) -> CountedImages:
     pixels = np.random.default_rng(0).integers(0, 256, (n, 8, 8), dtype=np.uint8)
-    return Counting(GreyImages(np.zeros(n, dtype=np.int64), pixels), 32)
+    return CountedImages(np.zeros(n, dtype=np.int64), pixels)
 
 
-def test_features_do_not_depend_on_what_was_asked_before() -> None:
-    """Bit for bit, so that a resumed pack ends like an undisturbed one."""
+def test_features_do_not_depend_on_earlier_calls() -> None:
+    """Bit for bit, so that a resumed pack gives the same results."""
     model = Classifier(encoders.build(tiny.ARCH, 0, with_text=False), 3, smoothing=0)
     few, many = np.array([3, 5, 9]), np.arange(60)
-    fresh = FrozenFeatures(views(60)).of(model, few, CPU, Liveness())
-    used = FrozenFeatures(views(60))
+    fresh = FrozenFeatures(EvalImages(images(60), 32)).of(model, few, CPU, Liveness())
+    used = FrozenFeatures(EvalImages(images(60), 32))
     used.of(model, many, CPU, Liveness())
     assert torch.equal(used.of(model, few, CPU, Liveness()), fresh)
     assert torch.equal(used.of(model, few, CPU, Liveness()), fresh)
 
 
 def test_images_are_decoded_once_and_batches_are_even() -> None:
-    shown = views(600)
+    counted = images(600)
+    shown = EvalImages(counted, 32)
     sizes = [len(batch) for batch in shown.batches(np.arange(515))]
     assert sizes == [172, 172, 171]
     list(shown.batches(np.arange(600)))
-    assert shown.asked == 600
+    assert counted.decoded == [*range(600)]
 
 
 # Batch norm.
@@ -187,7 +191,7 @@ def test_recalibration_gives_the_statistics_of_the_final_weights() -> None:
     assert norm.momentum == 0.1 and not module.training
 
 
-def test_recalibration_of_a_net_without_batch_norm_looks_at_no_image() -> None:
+def test_recalibration_of_a_net_without_batch_norm_reads_no_image() -> None:
     def none() -> Tensor:
         raise AssertionError
 

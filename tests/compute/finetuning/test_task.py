@@ -1,4 +1,4 @@
-"""A whole small fine-tuning on scanned digits: record, hits, and what may go wrong."""
+"""Small fine-tunings on scanned digits: record, hits, shared memory, errors."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from hpc_xfer.compute import run_pack
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.downstream import datasets
+from hpc_xfer.compute.finetuning.cache import FinetuneCache, MostRecent
 from hpc_xfer.compute.models import encoders, weights_file
+from hpc_xfer.compute.run_pack import PackRunner
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.site import Site
-from hpc_xfer.store import pack_file
+from hpc_xfer.store.pack_file import LoadedPack
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system import atomic_files
@@ -29,7 +30,7 @@ METRICS = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """With two parents: clip and scratch."""
+    """A store with two parents: clip and scratch."""
     folder = tmp_path_factory.mktemp("store")
     source = tiny.source(folder / "sans")
     tiny.finished(Store(folder), tiny.pretraining("clip"), source)
@@ -64,6 +65,14 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     }
 
 
+def runner(store: Store, site: Site, stop: StopSignal | None = None) -> PackRunner:
+    return PackRunner(store, site, ProcessRank(), stop or StopSignal(), lambda event: None)
+
+
+def packed(*runs: Run, **resources: Any) -> LoadedPack:
+    return LoadedPack("test", runs, tiny.with_changes(tiny.FINETUNE, resources))
+
+
 def image_folder(folder: Path) -> Path:
     """Ten training and two test images of each of two classes."""
     for split, n in (("train", 10), ("test", 2)):
@@ -74,22 +83,18 @@ def image_folder(folder: Path) -> Path:
     return folder
 
 
-def test_the_fingerprint_of_a_folder_is_kept_for_the_packs_to_come(
-    store: Store, tmp_path: Path
-) -> None:
-    """What was written down by one is what another's record says."""
+def test_the_fingerprint_of_a_folder_is_kept_in_the_store(store: Store, tmp_path: Path) -> None:
+    """The file in the store has the fingerprint that is in the record."""
     folder = image_folder(tmp_path / "animals")
     run = tiny.finetuning(tiny.pretraining("scratch"), "lp", dataset="animals", batch=4)
     store.write_recipe(run)
-    pack = pack_file.LoadedPack("test", (run,), tiny.FINETUNE)
-    site = Site(datasets={"animals": str(folder)})
-    run_pack.execute(pack, store, site, ProcessRank(), StopSignal(), lambda event: None)
+    runner(store, Site(datasets={"animals": str(folder)})).execute(packed(run))
     (note,) = (store.root / "fingerprints").iterdir()
     told = tiny.record(store.run(run.id))["provenance"]["data"]["dataset"]
     assert atomic_files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
 
 
-def test_processes_that_load_image_files_change_nothing(store: Store, tmp_path: Path) -> None:
+def test_the_number_of_loading_processes_changes_no_result(store: Store, tmp_path: Path) -> None:
     run = tiny.finetuning(
         tiny.pretraining("scratch"), "ft", dataset="animals", batch=4, epochs=3, randaugment=True
     )
@@ -99,10 +104,7 @@ def test_processes_that_load_image_files_change_nothing(store: Store, tmp_path: 
         place = Store(tmp_path / str(workers))
         copied(store, place, run.parents[0])
         place.write_recipe(run)
-        pack = pack_file.LoadedPack(
-            "test", (run,), tiny.with_changes(tiny.FINETUNE, {"workers": workers})
-        )
-        run_pack.execute(pack, place, site, ProcessRank(), StopSignal(), lambda event: None)
+        runner(place, site).execute(packed(run, workers=workers))
         results.append(tiny.result(place.run(run.id)))
     assert results[0] == results[1] == results[2]
 
@@ -112,13 +114,13 @@ def test_training_beats_chance(store: Store) -> None:
     assert metrics(store, run)["test_top1"] > 0.3
 
 
-def test_all_images_but_validation_are_full(store: Store) -> None:
+def test_full_shots_are_all_images_except_validation(store: Store) -> None:
     found = metrics(store, tiny.finetuning(tiny.pretraining("clip"), "lp", shots="full", epochs=1))
     assert found["train_images"] + found["n_val"] == downstream_datasets.PACKAGED["digits"].train
 
 
 def test_a_linear_probe_trains_the_head_alone(store: Store, tmp_path: Path) -> None:
-    """The encoder in its checkpoint is the parent's to the last bit, batch norm included."""
+    """The encoder in its checkpoint equals that of the parent, including batch norm."""
     run = tiny.finetuning(tiny.pretraining("clip"), "lp")
     other = Store(tmp_path)
     copied(store, other, run.parents[0])
@@ -138,8 +140,8 @@ def copied(store: Store, other: Store, run: Run) -> None:
         to.write_bytes(path.read_bytes())
 
 
-def test_the_parent_of_a_pack_is_the_same_for_its_last_run(store: Store) -> None:
-    """Trials share what is in memory; none may change it."""
+def test_runs_of_a_pack_do_not_change_the_parent_they_share(store: Store) -> None:
+    """So a run that is repeated later gives the same result."""
     runs = [tiny.finetuning(tiny.pretraining("scratch"), mode, seed=7) for mode in ("ft", "lp")]
     for run in runs:
         tiny.finished(store, run)
@@ -153,12 +155,77 @@ def test_the_parent_of_a_pack_is_the_same_for_its_last_run(store: Store) -> None
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
+class Watching(StopSignal):
+    """Records before each run and each step which runs have given a sign of life."""
+
+    def __init__(self, store: Store, runs: list[Run]) -> None:
+        super().__init__()
+        self.progress = [store.run(run.id).progress for run in runs]
+        self.seen: list[list[bool]] = []
+
+    @property
+    def requested(self) -> bool:
+        self.seen.append([path.exists() for path in self.progress])
+        return False
+
+
+@pytest.mark.parametrize("dataset", ["digits", "animals"])
+def test_each_run_of_a_worker_gives_its_own_signs_of_life_before_its_first_step(
+    dataset: str, store: Store, tmp_path: Path
+) -> None:
+    """While it extracts features (digits, in memory) and while it reads a data set (animals)."""
+    parent, place = tiny.pretraining("scratch"), Store(tmp_path)
+    runs = [tiny.finetuning(parent, "lp"), tiny.finetuning(parent, "lp", draw=1, dataset=dataset)]
+    copied(store, place, parent)
+    watching = Watching(place, runs)
+    site = Site(datasets={"animals": str(image_folder(tmp_path / "animals"))})
+    runner(place, site, watching).execute(packed(*runs))
+    before_first, first, second = [False, False], [True, False], [True, True]
+    steps = [tiny.record(place.run(run.id))["metrics"]["steps"] for run in runs]
+    assert watching.seen == [before_first, *[first] * (steps[0] + 1), *[second] * steps[1]]
+
+
+def test_runs_of_one_worker_share_parent_and_data(store: Store, tmp_path: Path) -> None:
+    """A parent of another store, or one that was replaced, is read again."""
+    cache = FinetuneCache()
+    path = store.run(tiny.pretraining("scratch").id).encoder
+    parent = cache.parent(path)
+    data = cache.dataset("digits", None, None)
+    assert cache.parent(path) is parent and cache.dataset("digits", None, None) is data
+    assert cache.features(parent, data) is cache.features(parent, data)
+
+    copied(store, Store(tmp_path), tiny.pretraining("scratch"))
+    other = cache.parent(Store(tmp_path).run(tiny.pretraining("scratch").id).encoder)
+    assert other is not parent and cache.features(other, data) is not cache.features(parent, data)
+
+    encoders.save(tmp_path / "encoder.pt", tiny.ARCH, parent.towers)
+    before = cache.parent(tmp_path / "encoder.pt")
+    encoders.save(tmp_path / "encoder.pt", tiny.ARCH, encoders.build(tiny.ARCH, 5, False))
+    assert cache.parent(tmp_path / "encoder.pt").fingerprint != before.fingerprint
+
+
+def test_data_sets_in_different_folders_are_not_mixed_up(tmp_path: Path) -> None:
+    cache = FinetuneCache()
+    one, two = image_folder(tmp_path / "one"), image_folder(tmp_path / "two")
+    (two / "train/dog/0.png").write_bytes(png(77))
+    found = [cache.dataset("animals", folder, None) for folder in (one, two, one)]
+    assert found[0] is found[2] and found[0].fingerprint != found[1].fingerprint
+
+
+def test_only_the_values_used_last_are_kept() -> None:
+    made: list[str] = []
+    kept: MostRecent[str, None] = MostRecent(2)
+    for key in ("a", "b", "a", "c", "a", "b"):
+        kept.get(key, lambda: made.append(key))  # noqa: B023
+    assert made == ["a", "b", "c", "b"]
+
+
 def test_a_zero_head_ignores_the_text(store: Store) -> None:
     found = metrics(store, tiny.finetuning(tiny.pretraining("clip"), "lp", head="zero"))
     assert "zeroshot_val_top1" not in found
 
 
-def test_augmentation_and_recalibration_run_and_repeat(store: Store, tmp_path: Path) -> None:
+def test_augmentation_and_recalibration_repeat_bit_for_bit(store: Store, tmp_path: Path) -> None:
     full: dict[str, Any] = {"randaugment": True, "erase": 0.5, "recalibrate": True}
     run = tiny.finetuning(tiny.pretraining("clip"), "ft", **full)
     copied(store, Store(tmp_path), run.parents[0])
@@ -167,7 +234,7 @@ def test_augmentation_and_recalibration_run_and_repeat(store: Store, tmp_path: P
     assert one.hits.read_bytes() == two.hits.read_bytes()
 
 
-def test_a_parent_without_a_record_is_named(tmp_path: Path) -> None:
+def test_a_parent_without_a_record_is_an_error(tmp_path: Path) -> None:
     run = tiny.finetuning(tiny.pretraining("clip"))
     told = tiny.execute(Store(tmp_path), run)[-1]
     assert (told["event"], told["class"]) == ("failed", "data")
@@ -176,7 +243,7 @@ def test_a_parent_without_a_record_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_parent_is_named(store: Store, tmp_path: Path) -> None:
+def test_a_damaged_parent_is_an_error(store: Store, tmp_path: Path) -> None:
     run = tiny.finetuning(tiny.pretraining("clip"))
     other = Store(tmp_path)
     copied(store, other, run.parents[0])
@@ -187,7 +254,7 @@ def test_a_damaged_parent_is_named(store: Store, tmp_path: Path) -> None:
     assert told["class"] == "data" and f"{encoder}: the encoder is absent" in told["message"]
 
 
-def test_a_loss_that_is_no_number_leaves_nothing(store: Store) -> None:
+def test_a_run_whose_loss_is_not_a_number_writes_no_result(store: Store) -> None:
     run = tiny.finetuning(tiny.pretraining("clip"), "ft", lr=1e30, grad_clip=None)
     told = tiny.execute(store, run)[-1]
     assert (told["event"], told["class"]) == ("failed", "nan")

@@ -1,4 +1,4 @@
-"""Random resized crop and centre crop on uint8 images."""
+"""Random resized crop and center crop of uint8 images."""
 
 import math
 
@@ -40,23 +40,23 @@ def test_boxes_reach_every_edge_evenly() -> None:
     assert abs(np.mean(middles)) < 0.02  # as often wide as tall
 
 
-def test_the_whole_image_is_kept_where_the_crop_says_so() -> None:
+def test_a_crop_of_scale_1_keeps_the_whole_image() -> None:
     whole = Crop(scale=(1.0, 1.0), ratio=(1.0, 1.0))
     image = noise(32, 32)
-    view = crops.augmented(image, np.random.default_rng(0), 32, whole, flip=False)
+    view = crops.random_view(image, np.random.default_rng(0), 32, whole, flip=False)
     assert torch.equal(view, image)
 
 
 def test_half_of_the_views_are_flipped() -> None:
     whole, image, rng = Crop(scale=(1.0, 1.0), ratio=(1.0, 1.0)), noise(16, 16), None
     rng = np.random.default_rng(0)
-    views = [crops.augmented(image, rng, 16, whole, flip=True) for _ in range(200)]
+    views = [crops.random_view(image, rng, 16, whole, flip=True) for _ in range(200)]
     flipped = [torch.equal(view, image.flip(-1)) for view in views]
     assert all(torch.equal(view, image) for view, f in zip(views, flipped, strict=True) if not f)
     assert 70 < sum(flipped) < 130
 
 
-def test_resizing_is_that_of_torchvision() -> None:
+def test_resizing_equals_that_of_torchvision() -> None:
     for size in ((32, 32), (50, 17), (200, 220)):
         theirs = tv.resize(noise(97, 120), list(size), v2.InterpolationMode.BICUBIC, antialias=True)
         assert torch.equal(crops.resize(noise(97, 120), *size), theirs)
@@ -66,15 +66,15 @@ def test_resizing_is_that_of_torchvision() -> None:
     ("height", "width"),
     [(400, 300), (300, 400), (225, 224), (224, 224), (100, 224), (8, 8), (1, 9)],
 )
-def test_the_evaluation_view_is_the_centre_at_any_size(height: int, width: int) -> None:
-    view = crops.central(noise(height, width), 224)
+def test_an_image_of_any_size_has_an_evaluation_view(height: int, width: int) -> None:
+    view = crops.center_crop(noise(height, width), 224)
     assert view.shape == (3, 224, 224) and view.dtype == torch.uint8 and view.is_contiguous()
 
 
 def test_large_images_lose_a_margin_and_small_ones_nothing() -> None:
     image = torch.zeros(3, 448, 448, dtype=torch.uint8)
     image[:, :, :14] = 255  # the margin is 448 * (1 - 224/256) / 2 = 28
-    assert int(crops.central(image, 224).max()) == 0
+    assert int(crops.center_crop(image, 224).max()) == 0
     small = torch.zeros(3, 28, 28, dtype=torch.uint8)
     small[:, :, 0] = 255
-    assert int(crops.central(small, 32)[0, 16, 0]) > 200
+    assert int(crops.center_crop(small, 32)[0, 16, 0]) > 200

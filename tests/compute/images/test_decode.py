@@ -1,4 +1,4 @@
-"""Images as pre-training meets them: whatever lies in a shard becomes pixels or one sentence."""
+"""Decode the images of shards: each gives pixels or an error of one line."""
 
 import io
 import struct
@@ -23,7 +23,7 @@ def encoded(image: Image.Image, file_format: str = "jpeg", **options: Any) -> by
 
 
 def photo(width: int = 100, height: int = 60) -> Image.Image:
-    """A smooth picture, which a JPEG keeps nearly as it is."""
+    """A smooth image, which JPEG hardly changes."""
     y, x = np.mgrid[:height, :width]
     planes = [
         128 + 100 * np.sin(x / 47),
@@ -59,9 +59,9 @@ def bomb(width: int, height: int) -> bytes:
         (photo().convert("CMYK"), {}),
         (photo(101, 63), {"subsampling": "4:2:0"}),
     ],
-    ids=["baseline", "progressive", "grey", "cmyk", "odd sides"],
+    ids=["baseline", "progressive", "gray", "cmyk", "odd sides"],
 )
-def test_jpegs_look_as_pillow_shows_them(image: Image.Image, options: dict[str, Any]) -> None:
+def test_jpegs_are_decoded_as_by_pillow(image: Image.Image, options: dict[str, Any]) -> None:
     data = encoded(image, **options)
     ours = decode.decode(data).float()
     theirs = torch.from_numpy(np.array(Image.open(io.BytesIO(data)).convert("RGB")))
@@ -69,7 +69,7 @@ def test_jpegs_look_as_pillow_shows_them(image: Image.Image, options: dict[str, 
     assert (ours - theirs.permute(2, 0, 1).float()).abs().mean() < 1.5
 
 
-def test_the_first_picture_of_an_animation_is_the_image() -> None:
+def test_an_animation_gives_its_first_frame() -> None:
     frames = [Image.new("RGB", (8, 6), (level, 0, 0)) for level in (200, 50)]
     data = encoded(frames[0], "webp", save_all=True, append_images=frames[1:], lossless=True)
     assert decode.decode(data)[0].unique().tolist() == [200]
@@ -92,8 +92,10 @@ def noted(orientation: object, order: str = "<") -> bytes:
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("orientation", [None, *range(10)])
-def test_a_camera_that_was_held_upright_costs_no_time(orientation: int | None, order: str) -> None:
-    """Its JPEGs are decoded in part as any other; what is turned, Pillow turns."""
+def test_upright_jpegs_with_exif_data_can_be_decoded_in_part(
+    orientation: int | None, order: str
+) -> None:
+    """Those that must be rotated are decoded whole by Pillow."""
     data = noted(orientation, order)
     with Image.open(io.BytesIO(data)) as image:
         expected = ImageOps.exif_transpose(image)
@@ -104,7 +106,7 @@ def test_a_camera_that_was_held_upright_costs_no_time(orientation: int | None, o
 
 
 @pytest.mark.parametrize(("orientation", "shape"), [(6, (3, 100, 60)), (1, (3, 60, 100))])
-def test_what_xmp_says_of_the_orientation_counts(
+def test_an_orientation_in_xmp_data_is_applied(
     orientation: int, shape: tuple[int, int, int]
 ) -> None:
     xmp = f'<rdf:Description tiff:Orientation="{orientation}"/>'.encode()
@@ -112,7 +114,7 @@ def test_what_xmp_says_of_the_orientation_counts(
 
 
 @pytest.mark.parametrize("cut", [8, 12, 14, 20, 26])
-def test_a_damaged_note_is_left_to_pillow(cut: int) -> None:
+def test_jpegs_with_damaged_exif_data_are_decoded_by_pillow(cut: int) -> None:
     data = noted(6)
     start = data.index(b"Exif")
     note = data[start : start + cut]
@@ -123,7 +125,7 @@ def test_a_damaged_note_is_left_to_pillow(cut: int) -> None:
 @pytest.mark.parametrize(
     "data", [bomb(20_000, 20_000), encoded(photo())[:400], b"", b"\xff\xd8\xff"]
 )
-def test_what_is_no_image_is_one_sentence(data: bytes) -> None:
+def test_a_file_that_is_not_an_image_gives_an_error_of_one_line(data: bytes) -> None:
     with pytest.raises(DataError) as caught:
         decode.decode(data, "a/7.jpg")
     assert str(caught.value).startswith("a/7.jpg: ") and "\n" not in str(caught.value)
@@ -142,22 +144,22 @@ DAMAGED = {  # what Pillow 12 raises of it
 
 
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
-def test_whatever_pillow_raises_of_a_damaged_image_is_one_sentence(data: bytes) -> None:
+def test_any_error_of_pillow_becomes_an_error_of_one_line(data: bytes) -> None:
     for reads in (decode.decode, keep_file, Reencoding(16).apply):
         with pytest.raises(DataError) as caught:
             reads(data, "a/7.jpg")
         assert str(caught.value).startswith("a/7.jpg: ") and "\n" not in str(caught.value)
 
 
-def test_no_program_is_run_for_an_image() -> None:
-    """Pillow would hand EPS, which is one, to Ghostscript."""
+def test_eps_files_are_not_run() -> None:
+    """EPS is a program; Pillow would let Ghostscript run it."""
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n"
     with pytest.raises(DataError, match="is not an image"):
         decode.decode(eps)
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
-def test_twenty_megapixels_are_read_in_part(options: dict[str, Any]) -> None:
+def test_images_of_twenty_megapixels_are_decoded(options: dict[str, Any]) -> None:
     data = encoded(Image.new("RGB", (5000, 4000), (200, 0, 0)), **options)
     assert decode.sides(data) == (4000, 5000)
     assert decode.decode(data, shrink=8).shape == (3, 500, 625)
@@ -172,13 +174,13 @@ def test_a_jpeg_that_claims_too_many_pixels_is_not_decoded() -> None:
         decode.decode(bytes(data))
 
 
-def test_sides_are_known_without_decoding() -> None:
+def test_the_size_of_a_jpeg_is_known_without_decoding() -> None:
     assert decode.sides(encoded(photo(123, 45))) == (45, 123)
     assert jpeg_header.read(encoded(photo(), "png")) is None
 
 
 @pytest.mark.parametrize("shrink", [2, 4, 8])
-def test_part_of_a_jpeg_is_a_smaller_picture_of_the_same(shrink: int) -> None:
+def test_a_jpeg_decoded_in_part_is_the_same_image_in_small(shrink: int) -> None:
     data = encoded(photo(400, 304), quality=95)
     small, whole = decode.decode(data, shrink=shrink), decode.decode(data)
     assert small.shape == (3, 304 // shrink, 400 // shrink)
@@ -186,22 +188,22 @@ def test_part_of_a_jpeg_is_a_smaller_picture_of_the_same(shrink: int) -> None:
     assert (small.float() - expected.float()).abs().mean() < 2
 
 
-def test_odd_sides_are_rounded_up_in_part_too() -> None:
+def test_odd_sides_are_rounded_up() -> None:
     assert decode.decode(encoded(photo(403, 301)), shrink=8).shape == (3, 38, 51)
 
 
-def test_a_view_of_a_part_is_nearly_that_of_the_whole() -> None:
+def test_a_view_of_a_part_is_close_to_that_of_the_whole() -> None:
     data = encoded(photo(1024, 800), quality=95)
     rng = np.random.default_rng(0)
-    view = crops.draw(rng, 800, 1024, Crop(scale=(0.9, 1.0)), flip=True)
+    view = crops.draw_view(rng, 800, 1024, Crop(scale=(0.9, 1.0)), flip=True)
     shrink = crops.shrinkage([view], 160)
     assert shrink == 4
-    part = crops.cut(decode.decode(data, shrink=shrink), view, 160, shrink)
-    whole = crops.cut(decode.decode(data), view, 160)
+    part = crops.crop_view(decode.decode(data, shrink=shrink), view, 160, shrink)
+    whole = crops.crop_view(decode.decode(data), view, 160)
     assert (part.float() - whole.float()).abs().mean() < 3  # corners are whole pixels of the part
 
 
-def test_no_view_is_made_of_fewer_pixels_than_it_has() -> None:
+def test_a_view_is_never_enlarged_from_a_shrunk_image() -> None:
     near = crops.View((0, 0, 320, 320), flipped=False)
     far = crops.View((0, 0, 900, 1000), flipped=False)
     assert [crops.shrinkage(views, 224) for views in ([far], [near], [far, near])] == [4, 1, 1]

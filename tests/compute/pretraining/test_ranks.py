@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hpc_xfer.compute.distributed import process_group
-from hpc_xfer.compute.distributed.global_batchnorm import GlobalBatchNorm, synchronise
+from hpc_xfer.compute.distributed.global_batchnorm import GlobalBatchNorm, synchronize
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.models.encoders import seeded
@@ -354,7 +354,7 @@ def test_the_logit_scale_comes_back_from_its_limit() -> None:
 
 def test_one_rank_needs_no_other() -> None:
     norm = nn.BatchNorm2d(4)
-    assert synchronise(norm, World()) is norm
+    assert synchronize(norm, World()) is norm
 
 
 def test_batch_norm_over_ranks_evaluates_as_any_other() -> None:

@@ -129,8 +129,8 @@ def test_a_snapshot_that_is_gone_is_named(tmp_path: Path, shards: Path) -> None:
     told = tiny.execute(Store(tmp_path), tiny.finetuning(parent, snapshot=64))[-1]
     assert (told["event"], told["class"]) == ("failed", "data")
     assert told["message"] == (
-        f"{folder.snapshot(64)}: is gone; delete {folder.path} and launch again, which pre-trains "
-        "anew"
+        f"{folder.snapshot(64)}: is missing; delete {folder.path} and launch again to repeat the "
+        "pre-training"
     )
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, verified, two kept, written beside training."""
+"""Checkpoints: atomic, verified, two kept, written while training goes on."""
 
 import random
 import resource
@@ -47,7 +47,7 @@ def test_the_newest_is_loaded_and_the_one_before_is_kept(tmp_path: Path) -> None
     assert names(kept.run) == set()
 
 
-def test_what_killed_attempts_left_half_written_is_swept_away(tmp_path: Path) -> None:
+def test_temporary_files_of_killed_attempts_are_deleted(tmp_path: Path) -> None:
     kept = owned(tmp_path)
     for name in (".checkpoint.pt.123.ab.tmp", ".progress.json.123.ab.tmp", ".recipe.json.1.a.tmp"):
         (kept.run.path / name).write_bytes(b"half")
@@ -55,8 +55,8 @@ def test_what_killed_attempts_left_half_written_is_swept_away(tmp_path: Path) ->
     assert names(kept.run) == {"checkpoint.pt", ".recipe.json.1.a.tmp"}
 
 
-def test_no_flipped_byte_goes_unseen(tmp_path: Path) -> None:
-    """Either the file is passed over with a warning, or the byte meant nothing."""
+def test_each_flipped_byte_that_matters_is_noticed(tmp_path: Path) -> None:
+    """Either the file is skipped with a warning, or the byte does not matter."""
     path, rng = tmp_path / "checkpoint.pt", random.Random(0)
     weights_file.write(path, state(1))
     whole = path.read_bytes()
@@ -79,7 +79,7 @@ def test_no_flipped_byte_goes_unseen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.99])
-def test_a_cut_file_is_passed_over(share: float, tmp_path: Path) -> None:
+def test_a_truncated_file_is_skipped(share: float, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     weights_file.write(path, state(1))
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
@@ -87,7 +87,7 @@ def test_a_cut_file_is_passed_over(share: float, tmp_path: Path) -> None:
         assert weights_file.read(path) is None
 
 
-def test_what_is_no_checkpoint_runs_no_code(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     torch.save({"step": Path("a pickled class")}, path)
     with pytest.warns(UserWarning, match="is damaged"):
@@ -95,7 +95,7 @@ def test_what_is_no_checkpoint_runs_no_code(tmp_path: Path) -> None:
 
 
 def on_a_full_disk(root: Path, size: int) -> None:
-    """A limit for the size of a file is the disk that is full; nothing half-written stays."""
+    """A limit for the size of files stands for a full disk; no temporary file stays."""
     kept = owned(root)
     kept.save(state(1, 10))
     kept.save(state(2, 10))
@@ -109,14 +109,14 @@ def on_a_full_disk(root: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [10_000, 1_000_000])
-def test_a_full_disk_is_said_and_keeps_both_checkpoints(size: int, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_keeps_both_checkpoints(size: int, tmp_path: Path) -> None:
     assert tiny.join([tiny.child(on_a_full_disk, tmp_path, size)]) == [0]
 
 
 # Written by a thread while training goes on.
 
 
-def test_what_is_written_is_the_state_of_the_moment_it_began(tmp_path: Path) -> None:
+def test_a_checkpoint_holds_the_state_at_the_time_it_was_begun(tmp_path: Path) -> None:
     kept, now = owned(tmp_path), state(1, 1_000_000)
     with kept:
         kept.begin(now)
@@ -126,7 +126,7 @@ def test_what_is_written_is_the_state_of_the_moment_it_began(tmp_path: Path) -> 
     assert torch.equal(loaded["objective"]["weights"], torch.arange(1e6) + 1)
 
 
-def test_the_next_waits_until_the_one_before_is_on_disk(tmp_path: Path) -> None:
+def test_a_checkpoint_waits_until_the_previous_one_is_on_disk(tmp_path: Path) -> None:
     with owned(tmp_path) as kept:
         for step in (1, 2, 3):
             kept.begin(state(step, 1_000_000))
@@ -137,8 +137,8 @@ def test_the_next_waits_until_the_one_before_is_on_disk(tmp_path: Path) -> None:
     assert (loaded["step"], before["step"]) == (3, 2)
 
 
-def test_state_dicts_keep_what_they_are(tmp_path: Path) -> None:
-    """Layers look at the versions in `_metadata` to read weights that older ones wrote."""
+def test_state_dicts_keep_their_attributes(tmp_path: Path) -> None:
+    """Modules look at the versions in `_metadata` (public only there) to read older weights."""
     weights = torch.nn.BatchNorm2d(3).state_dict()
     with owned(tmp_path) as kept:
         kept.begin({"step": 1, "objective": weights, "pair": ([torch.ones(1)], (1, 2))})
@@ -147,7 +147,7 @@ def test_state_dicts_keep_what_they_are(tmp_path: Path) -> None:
     assert loaded["objective"]._metadata == weights._metadata  # type: ignore[attr-defined]
 
 
-def test_who_lost_the_claim_while_writing_replaces_nothing_and_hears_of_it(tmp_path: Path) -> None:
+def test_a_process_that_lost_the_claim_replaces_no_checkpoint(tmp_path: Path) -> None:
     kept = owned(tmp_path)
     kept.save(state(1))
     run_claims.revoke(kept.run, "the node is dead")
@@ -157,20 +157,23 @@ def test_who_lost_the_claim_while_writing_replaces_nothing_and_hears_of_it(tmp_p
     assert loaded is not None and loaded["step"] == 1
 
 
-def told_later(root: Path) -> None:
+def raised_later(root: Path) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     kept = owned(root)
     with pytest.raises(StoreError, match=r"checkpoint\.pt: cannot be written"), kept:
-        kept.begin(state(1, 1_000_000))  # says nothing; the end of the block does
+        kept.begin(state(1, 1_000_000))  # raises nothing; the end of the block does
     kept.begin(state(1, 1_000_000))
     with pytest.raises(StoreError, match=r"checkpoint\.pt: cannot be written"):
         kept.wait()
-    kept.check()  # it is told once
-    with pytest.raises(ZeroDivisionError), kept:  # what ended the training is told, not this
+    kept.check()  # it is raised once
+    with (
+        pytest.raises(ZeroDivisionError),
+        kept,
+    ):  # the error of the training is raised, not this one
         kept.begin(state(1, 1_000_000))
         raise ZeroDivisionError
 
 
-def test_a_full_disk_that_the_thread_meets_is_told_to_the_training(tmp_path: Path) -> None:
-    assert tiny.join([tiny.child(told_later, tmp_path)]) == [0]
+def test_a_full_disk_in_the_writing_thread_is_raised_in_the_training_thread(tmp_path: Path) -> None:
+    assert tiny.join([tiny.child(raised_later, tmp_path)]) == [0]

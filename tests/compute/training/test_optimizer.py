@@ -1,4 +1,4 @@
-"""Warm-up, cosine, and which weights decay."""
+"""Warm-up, cosine, and weight decay."""
 
 import itertools
 

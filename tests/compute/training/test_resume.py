@@ -1,4 +1,4 @@
-"""A run that was stopped or killed anywhere ends as one that never was: bit for bit."""
+"""A run that was stopped or killed anywhere ends bit for bit like an undisturbed one."""
 
 import json
 import os
@@ -12,7 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from hpc_xfer.compute.distributed import process_group
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.finetuning.cache import FinetuneCache
 from hpc_xfer.compute.models import weights_file
+from hpc_xfer.compute.pretraining.task import pretrain
+from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.errors import ClaimLost
 from hpc_xfer.store import run_claims
@@ -35,7 +38,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Store:
-    """One run of each kind, done at once."""
+    """One run of each kind, executed without a stop."""
     store = Store(tmp_path_factory.mktemp("undisturbed"))
     for kind in KINDS:
         prepare(store, a(kind), shards)
@@ -56,7 +59,7 @@ def prepare(store: Store, run: Run, shards: Path) -> None:
 
 
 def assert_same(one: Store, two: Store, run: Run) -> None:
-    """Results, products and curves of a run in two stores."""
+    """Compare results, products and curves of a run in two stores."""
     a, b = one.run(run.id), two.run(run.id)
     assert tiny.result(a) == tiny.result(b)
     assert tiny.losses(a) == tiny.losses(b)
@@ -71,7 +74,7 @@ def assert_same(one: Store, two: Store, run: Run) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_stopped_at_any_step_it_goes_on_to_the_same_end(
+def test_a_run_stopped_at_any_step_ends_the_same(
     kind: str, tmp_path: Path, shards: Path, undisturbed: Store
 ) -> None:
     store, run, points = Store(tmp_path), a(kind), random.Random(kind)
@@ -92,7 +95,7 @@ def work(root: Path, run: Run, shards: Path, resources: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_at_any_moment_it_goes_on_to_the_same_end(
+def test_a_run_killed_at_any_moment_ends_the_same(
     kind: str, tmp_path: Path, shards: Path, undisturbed: Store
 ) -> None:
     store, run, moments = Store(tmp_path), a(kind), random.Random(kind)
@@ -148,7 +151,7 @@ def flip_a_byte(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, flip_a_byte])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+def test_instead_of_a_damaged_checkpoint_the_previous_one_is_used(
     damage: Any, tmp_path: Path, shards: Path, undisturbed: Store
 ) -> None:
     run = a("supervised")
@@ -159,7 +162,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert_same(undisturbed, Store(tmp_path), run)
 
 
-def test_with_both_damaged_it_starts_again(
+def test_with_both_checkpoints_damaged_a_run_starts_again(
     tmp_path: Path, shards: Path, undisturbed: Store
 ) -> None:
     run = a("supervised")
@@ -172,7 +175,7 @@ def test_with_both_damaged_it_starts_again(
     assert_same(undisturbed, Store(tmp_path), run)
 
 
-def test_killed_between_the_two_renames_the_one_before_is_used(
+def test_after_a_kill_between_the_two_renames_the_previous_checkpoint_is_used(
     tmp_path: Path, shards: Path, undisturbed: Store
 ) -> None:
     run = a("supervised")
@@ -182,10 +185,10 @@ def test_killed_between_the_two_renames_the_one_before_is_used(
     assert_same(undisturbed, Store(tmp_path), run)
 
 
-# Two that work on one run.
+# Two processes that work on one run.
 
 
-def test_who_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
+def test_a_process_that_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
     run = Store(tmp_path).run("c0ffee12ab34")
     claim = run_claims.take(run)
     assert claim is not None
@@ -199,7 +202,7 @@ def test_who_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
 
 
 class OvertakenAfter(tiny.StopAfter):
-    """Another process takes the run over while we train."""
+    """Another process takes the run over during the training."""
 
     def __init__(self, looks: int, run: RunDir) -> None:
         super().__init__(looks)
@@ -238,7 +241,7 @@ def test_a_run_that_was_taken_over_at_the_end_leaves_no_product(
 
 
 def test_the_curves_of_a_resumed_run_have_each_step_once(tmp_path: Path, shards: Path) -> None:
-    """Killed behind its last checkpoint, it does some logged steps again."""
+    """A run that is killed after its last checkpoint repeats some logged steps."""
     run = a("supervised")
     store, folder = Store(tmp_path), Store(tmp_path).run(a("supervised").id)
     tiny.execute(store, run, shards, stop=tiny.StopAfter(2))
@@ -253,7 +256,7 @@ def test_the_curves_of_a_resumed_run_have_each_step_once(tmp_path: Path, shards:
     assert last.keys() == {
         *("step", "samples", "loss", "lr", "gradient_norm", "data_wait", "model_tflops"),
         *("samples_per_second", "samples_per_second_per_gpu"),
-    }  # of clip the logit scale too; on a GPU its memory and, of a known one, its utilisation
+    }  # clip adds the logit scale; a GPU adds its memory and, if known, its utilization
     assert last["samples"] == 256
 
     board = EventAccumulator(str(folder.tensorboard))
@@ -276,7 +279,7 @@ def test_a_run_shorter_than_the_logging_interval_has_its_last_row(
 def test_training_leaves_the_random_state_of_its_process_alone(
     tmp_path: Path, shards: Path, undisturbed: Store
 ) -> None:
-    """And does not depend on it: a worker executes many runs in any order."""
+    """Nor does it depend on it: a worker executes many runs, in any order."""
     torch.manual_seed(1234)
     before = torch.get_rng_state()
     stopped(tmp_path, a("simclr"), shards)
@@ -286,9 +289,7 @@ def test_training_leaves_the_random_state_of_its_process_alone(
     assert_same(undisturbed, Store(tmp_path), a("simclr"))
 
 
-def test_dropout_of_a_resumed_run_is_that_of_an_undisturbed_one(
-    tmp_path: Path, shards: Path
-) -> None:
+def test_dropout_is_the_same_in_a_resumed_run(tmp_path: Path, shards: Path) -> None:
     vit = {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8}
     arch = tiny.ARCH.model_copy(update={"vision_cfg": {**vit, "patch_dropout": 0.5}})
     run = tiny.pretraining("supervised", arch=arch)
@@ -310,7 +311,7 @@ def test_loader_processes_change_nothing_and_end_with_the_run(
 
 
 def stop_and_count(root: Path, run: Run, shards: Path) -> None:
-    """Interrupted with a full queue of batches, then to the end; no process is left at either."""
+    """Stop with a full queue of batches, then resume to the end; no process is left behind."""
     stop = tiny.StopAfter(2)
     assert (
         tiny.execute(Store(root), run, shards, stop=stop, workers=2)[-1]["event"] == "interrupted"
@@ -325,7 +326,7 @@ def processes_below(pid: int) -> list[str]:
 
 
 class StopTogetherAfter(tiny.StopAfter):
-    """Not while the ranks meet."""
+    """Counts looks only after the ranks have joined."""
 
     @property
     def requested(self) -> bool:
@@ -337,7 +338,7 @@ def two_ranks(number: int, root: Path, run: Run, shards: Path, stop_on: int) -> 
     tiny.execute(Store(root), run, shards, stop=stop, place=ProcessRank(number, 2, number))
 
 
-def test_a_stop_that_one_rank_hears_stops_all(tmp_path: Path, shards: Path) -> None:
+def test_a_stop_request_to_one_rank_stops_all(tmp_path: Path, shards: Path) -> None:
     run = a("supervised")
     for stop_on, step in ((1, 3), (0, 6), (-1, None)):
         ranks = [tiny.child(two_ranks, i, tmp_path, run, shards, stop_on) for i in range(2)]
@@ -351,21 +352,19 @@ def test_a_stop_that_one_rank_hears_stops_all(tmp_path: Path, shards: Path) -> N
 
 
 def one_of_two(number: int, root: Path, run: Run, shards: Path) -> None:
-    """Rank 1 sees the store of another moment, as a network file system may show it."""
+    """Rank 1 sees an older store, as a network file system may show it."""
     place = root / ("old" if number else "new")
     meeting = root / "meeting.json"
     with process_group.join(number, 2, number, meeting, StopSignal()) as world:
-        from hpc_xfer.compute.pretraining import task
-        from hpc_xfer.compute.run_context import RunContext
-
         claim = Claim(Store(place).run(run.id).claims, 9) if number == 0 else None
         site = tiny.Site(sources={"sans": str(shards)})
-        context = RunContext(run, Store(place), site, claim, tiny.PRETRAIN, world, StopSignal())
+        stop, cache = StopSignal(), FinetuneCache()
+        context = RunContext(run, Store(place), site, claim, tiny.PRETRAIN, world, stop, cache)
         with pytest.raises(Exception, match=r"see checkpoints of different steps \(\[5, 4\]\)"):
-            task.pretrain(context)
+            pretrain(context)
 
 
-def test_ranks_that_see_different_checkpoints_all_refuse(tmp_path: Path, shards: Path) -> None:
+def test_ranks_that_see_different_checkpoints_all_fail(tmp_path: Path, shards: Path) -> None:
     run = a("supervised")
     for name, steps in (("new", 5), ("old", 4)):
         stopped(tmp_path / name, run, shards, steps)
@@ -373,7 +372,7 @@ def test_ranks_that_see_different_checkpoints_all_refuse(tmp_path: Path, shards:
     assert tiny.join(ranks) == [0, 0]
 
 
-def test_what_a_kill_left_behind_its_record_is_removed_by_the_next_look(
+def test_checkpoints_left_beside_a_record_are_deleted_by_the_next_process(
     tmp_path: Path, shards: Path
 ) -> None:
     store, run = Store(tmp_path), a("simclr")
@@ -384,8 +383,8 @@ def test_what_a_kill_left_behind_its_record_is_removed_by_the_next_look(
     assert not folder.checkpoint.exists() and not folder.previous_checkpoint.exists()
 
 
-def test_a_run_whose_owner_still_tidies_up_is_left_to_it(tmp_path: Path, shards: Path) -> None:
-    """It has written its record, and not yet given the run back."""
+def test_a_finished_run_with_a_live_owner_is_left_alone(tmp_path: Path, shards: Path) -> None:
+    """The owner has written the record, but not yet released the claim."""
     store, run = Store(tmp_path), a("simclr")
     folder = tiny.finished(store, run, shards)
     claim = run_claims.take(folder)

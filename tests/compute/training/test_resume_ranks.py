@@ -1,4 +1,4 @@
-"""A run on ranks that was stopped: on as many it ends to the bit, on others with its samples."""
+"""Resume a run on several ranks: the same number gives the same bits, others the same samples."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tests import steps, tiny
 
 
 def run() -> Run:
-    """Three epochs of seven steps; four samples of each epoch fill no batch."""
+    """A run of three epochs of seven steps; four samples of each epoch are dropped."""
     return tiny.pretraining("supervised", samples=228, samples_seen=32 * 21, lr=1e-4)
 
 
@@ -26,31 +26,33 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class StopTogetherAfter(tiny.StopAfter):
-    """Not while the ranks meet."""
+    """Counts looks only after the ranks have joined."""
 
     @property
     def requested(self) -> bool:
         return torch.distributed.is_initialized() and super().requested
 
 
-def of_a_rank(number: int, size: int, root: Path, shards: Path, stop_after: int | None) -> None:
+def one_rank(number: int, size: int, root: Path, shards: Path, stop_after: int | None) -> None:
     stop = StopSignal() if stop_after is None else StopTogetherAfter(stop_after)
     place = ProcessRank(number, size, number)
     tiny.execute(Store(root), run(), shards, stop=stop, place=place, workers=number)
 
 
 def trained(root: Path, shards: Path, size: int, stop_after: int | None = None) -> RunDir:
-    """By so many ranks, with as many loading processes as the number of a rank."""
+    """Train on `size` ranks; rank i has i loading processes."""
     if size == 1:
         stop = None if stop_after is None else tiny.StopAfter(stop_after + 1)  # the worker looks
         tiny.execute(Store(root), run(), shards, stop=stop)
     else:
-        ranks = [tiny.child(of_a_rank, i, size, root, shards, stop_after) for i in range(size)]
+        ranks = [tiny.child(one_rank, i, size, root, shards, stop_after) for i in range(size)]
         assert tiny.join(ranks) == [0] * size
     return Store(root).run(run().id)
 
 
-def test_on_as_many_ranks_it_ends_as_if_never_stopped(tmp_path: Path, shards: Path) -> None:
+def test_on_the_same_number_of_ranks_a_resumed_run_ends_bit_for_bit_the_same(
+    tmp_path: Path, shards: Path
+) -> None:
     """Stopped in the middle of the first epoch, and of the second."""
     undisturbed = trained(tmp_path / "undisturbed", shards, 2)
     for at in (4, 5):
@@ -62,10 +64,10 @@ def test_on_as_many_ranks_it_ends_as_if_never_stopped(tmp_path: Path, shards: Pa
 
 
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
-def test_on_other_ranks_it_goes_on_at_the_same_sample(
+def test_on_another_number_of_ranks_a_resumed_run_continues_with_the_next_sample(
     first: int, then: int, tmp_path: Path, shards: Path
 ) -> None:
-    """Sums over ranks are rounded otherwise, to 3e-5; other samples from there on make 1e-3."""
+    """Other sums over ranks change weights by 3e-5; other samples would change them by 1e-3."""
     undisturbed = trained(tmp_path / "undisturbed", shards, 1)
     assert trained(tmp_path / "moved", shards, first, stop_after=9).checkpoint.exists()
     moved = trained(tmp_path / "moved", shards, then)
@@ -78,7 +80,7 @@ def test_on_other_ranks_it_goes_on_at_the_same_sample(
     assert steps.apart(tiny.weights(moved), tiny.weights(undisturbed)) < 2e-4
 
 
-def test_the_record_tells_what_was_read_and_what_was_left_out(tmp_path: Path, shards: Path) -> None:
+def test_the_record_says_which_data_was_read_and_dropped(tmp_path: Path, shards: Path) -> None:
     record = tiny.record(trained(tmp_path, shards, 1))
     assert record["metrics"]["dropped_per_epoch"] == 228 % 32
     data = record["provenance"]["data"]

@@ -1,4 +1,4 @@
-"""One step: parts of a batch, activations computed again, half precision, compilation."""
+"""One step: accumulation, recomputed activations, half precision, compilation."""
 
 import os
 from functools import partial
@@ -16,7 +16,7 @@ from hpc_xfer.compute.models.encoders import seeded
 from hpc_xfer.compute.pretraining.objectives import SimCLRObjective
 from hpc_xfer.compute.training.compile import compile_in_place
 from hpc_xfer.compute.training.objective import Contrastive
-from hpc_xfer.compute.training.step import Stepper
+from hpc_xfer.compute.training.step import LossAverage, Stepper
 from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store.store import Store
 from tests import steps, tiny
@@ -31,7 +31,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def without_batch_norm(method: str, **changes: Any) -> Stepper:
-    """In double precision."""
+    """A stepper in double precision."""
     recipe = steps.recipe(method, arch=steps.VIT, **changes)
     made = steps.objective(recipe)
     if isinstance(made, SimCLRObjective):
@@ -45,8 +45,8 @@ def without_batch_norm(method: str, **changes: Any) -> Stepper:
 
 @pytest.mark.parametrize("parts", [2, 8])
 @pytest.mark.parametrize("method", METHODS)
-def test_parts_keep_all_negatives(method: str, parts: int) -> None:
-    """So that without batch norm the step is that of the whole batch."""
+def test_accumulation_compares_each_sample_with_the_whole_batch(method: str, parts: int) -> None:
+    """So without batch norm, the step equals that of the whole batch."""
     batch = steps.global_batch(steps.recipe(method))
     whole, cut = without_batch_norm(method), without_batch_norm(method, accumulate=parts)
     losses = [float(each.backward(batch, 0)) for each in (whole, cut)]
@@ -54,8 +54,8 @@ def test_parts_keep_all_negatives(method: str, parts: int) -> None:
     assert steps.apart(steps.gradients(whole), steps.gradients(cut)) < 1e-12
 
 
-def test_parts_in_half_precision_are_the_whole_in_half_precision() -> None:
-    """Weights that are cast for the forward without a graph must not be taken for the other."""
+def test_accumulation_in_half_precision_equals_the_whole_batch_in_half_precision() -> None:
+    """Weights cast in the forward without a graph must not be used in the other forward."""
     batch = steps.global_batch(steps.recipe("clip"))
     recipes = [steps.recipe("clip", arch=steps.VIT, precision="bf16", accumulate=n) for n in (1, 2)]
     whole, cut = (steps.stepper(recipe) for recipe in recipes)
@@ -65,7 +65,7 @@ def test_parts_in_half_precision_are_the_whole_in_half_precision() -> None:
 
 
 class Noisy(Contrastive):
-    """Remembers what it drew."""
+    """Keeps its outputs, which show the random numbers it used."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Noisy(Contrastive):
         return (features[0] @ features[0].T).logsumexp(dim=1).mean()
 
 
-def test_both_forwards_of_a_part_draw_the_same_and_leave_statistics_once() -> None:
+def test_both_forwards_of_a_part_draw_the_same_and_update_statistics_once() -> None:
     noisy = Noisy()
     noisy_step = steps.stepper(steps.recipe("clip", accumulate=2), made=noisy)
     x = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
@@ -104,18 +104,18 @@ def test_both_forwards_of_a_part_draw_the_same_and_leave_statistics_once() -> No
         ({"accumulate": 0}, "greater than 0"),
     ],
 )
-def test_parts_are_equal(changes: dict[str, Any], sentence: str) -> None:
+def test_a_batch_must_split_into_equal_parts(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         steps.recipe("clip", **changes)
 
 
-def test_one_part_is_none_and_changes_no_id() -> None:
+def test_accumulate_1_does_not_change_the_id_of_a_run() -> None:
     run = tiny.pretraining("clip")
     assert tiny.pretraining("clip", accumulate=1).id == run.id
     assert tiny.pretraining("clip", accumulate=2).id != run.id
 
 
-# Activations computed again.
+# Recomputed activations.
 
 
 def kept(stepper: Stepper, batch: dict[str, Tensor]) -> int:
@@ -142,7 +142,7 @@ def kept(stepper: Stepper, batch: dict[str, Tensor]) -> int:
         ("supervised", "torchvision/resnet18"),
     ],
 )
-def test_activations_computed_again_change_no_bit(method: str, arch: Any, parts: int) -> None:
+def test_recomputed_activations_change_no_bit(method: str, arch: Any, parts: int) -> None:
     recipe = steps.recipe(method, arch=arch, accumulate=parts)
     batch = steps.global_batch(recipe)
     plain, again = steps.stepper(recipe), steps.stepper(recipe, recomputed=True)
@@ -163,7 +163,7 @@ def test_an_encoder_without_known_blocks_is_refused() -> None:
 
 
 class Product(nn.Module):
-    """Its loss and its gradient are as large as its input."""
+    """A model whose loss and gradient are as large as its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ def x(value: float) -> dict[str, Tensor]:
     return {"x": torch.tensor([value])}
 
 
-def test_a_step_whose_gradients_overflow_is_left_out() -> None:
+def test_a_step_whose_gradients_overflow_is_skipped() -> None:
     stepper = fp16()
     found = stepper.step(x(1e35), 0)
     assert float(found.loss) == pytest.approx(1e35) and not found.gradient_norm.isfinite()
@@ -192,8 +192,8 @@ def test_a_step_whose_gradients_overflow_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-def test_batch_norm_forgets_a_step_in_which_an_activation_overflowed(parts: int) -> None:
-    """With two parts it is the first that overflows, and the second that is like any other."""
+def test_batch_norm_statistics_are_restored_after_a_step_that_overflowed(parts: int) -> None:
+    """With two parts, the first overflows and the second is a normal one."""
     with seeded(0):
         made, good = steps.Normed(), torch.randn(8, 4)
     stepper = steps.stepper(steps.recipe("clip", precision="fp16", accumulate=parts), made=made)
@@ -207,25 +207,26 @@ def test_batch_norm_forgets_a_step_in_which_an_activation_overflowed(parts: int)
     assert not torch.equal(made.norm.state_dict()["running_var"], before["running_var"])
 
 
-def test_a_loss_that_is_not_finite_is_passed_over_unless_it_stays() -> None:
-    stepper, smoothed = fp16(), torch.tensor(2.0)
+def test_under_fp16_the_average_ignores_infinite_losses_unless_there_are_16_in_a_row() -> None:
+    average, mean = LossAverage(fp16().schedule, CPU), torch.tensor(2.0)
     for _ in range(3):
-        smoothed = stepper.smoothed(smoothed, torch.tensor(torch.nan))
-    smoothed = stepper.smoothed(smoothed, torch.tensor(3.0))
-    assert float(smoothed) == pytest.approx(2.02)
+        mean = average.after(mean, torch.tensor(torch.nan))
+    mean = average.after(mean, torch.tensor(3.0))
+    assert float(mean) == pytest.approx(2.02)
     for _ in range(15):
-        smoothed = stepper.smoothed(smoothed, torch.tensor(torch.inf))
-    assert smoothed.isfinite()
-    assert not stepper.smoothed(smoothed, torch.tensor(torch.inf)).isfinite()
+        mean = average.after(mean, torch.tensor(torch.inf))
+    assert mean.isfinite()
+    assert not average.after(mean, torch.tensor(torch.inf)).isfinite()
 
 
-def test_in_other_precisions_the_first_such_loss_stays() -> None:
+def test_in_other_precisions_one_infinite_loss_makes_the_average_infinite() -> None:
     stepper = steps.stepper(steps.recipe("clip", precision="bf16"), made=Product())
-    smoothed = stepper.smoothed(torch.tensor(2.0), torch.tensor(torch.inf))
-    assert not stepper.smoothed(smoothed, torch.tensor(1.0)).isfinite()
+    average = LossAverage(stepper.schedule, CPU)
+    mean = average.after(torch.tensor(2.0), torch.tensor(torch.inf))
+    assert not average.after(mean, torch.tensor(1.0)).isfinite()
 
 
-def test_gradients_that_fit_at_no_scale_are_a_divergence() -> None:
+def test_gradients_that_overflow_at_any_scale_are_a_divergence() -> None:
     stepper = fp16()
     for number in range(30):
         stepper.step(x(torch.inf), number)
@@ -235,7 +236,7 @@ def test_gradients_that_fit_at_no_scale_are_a_divergence() -> None:
         stepper.check()
 
 
-def test_the_scale_goes_on_with_a_resumed_run() -> None:
+def test_a_resumed_run_keeps_the_fp16_scale() -> None:
     one, two = fp16(), fp16()
     one.step(x(1e35), 0)
     two.load_state_dict(one.state_dict())
@@ -243,8 +244,8 @@ def test_the_scale_goes_on_with_a_resumed_run() -> None:
 
 
 @pytest.mark.parametrize("method", ["clip", "simclr"])
-def test_half_precision_is_near_to_single(method: str) -> None:
-    """Rounding to 8 bits (bf16) or 11 (fp16) moves losses of about 2.8."""
+def test_half_precision_is_close_to_single_precision(method: str) -> None:
+    """Losses are about 2.8; weights are rounded to 8 bits (bf16) or 11 bits (fp16)."""
     losses = {}
     for precision in ("fp32", "bf16", "fp16"):
         recipe = steps.recipe(method, precision=precision)
@@ -253,8 +254,8 @@ def test_half_precision_is_near_to_single(method: str) -> None:
     assert losses["fp16"] == pytest.approx(losses["fp32"], rel=2e-3)
 
 
-def test_in_half_precision_losses_are_in_single() -> None:
-    """bf16 would make of logits near 100 multiples of 0.5."""
+def test_losses_are_computed_in_single_precision() -> None:
+    """In bf16, logits near 100 would be multiples of 0.5."""
     for method in ("clip", "simclr"):
         made = steps.objective(steps.recipe(method))
         assert isinstance(made, Contrastive)
@@ -271,7 +272,7 @@ def test_in_half_precision_losses_are_in_single() -> None:
         {"precision": "bf16", "accumulate": 4, "grad_clip": None},
     ],
 )
-def test_such_runs_are_resumed_to_the_bit(
+def test_runs_in_half_precision_resume_bit_for_bit(
     changes: dict[str, Any], tmp_path: Path, shards: Path
 ) -> None:
     run = tiny.pretraining("clip", **changes)
@@ -289,7 +290,7 @@ def test_such_runs_are_resumed_to_the_bit(
 
 
 @pytest.mark.parametrize("limit", [None, 1e-3])
-def test_the_gradient_norm_is_that_before_clipping(limit: float | None) -> None:
+def test_the_gradient_norm_is_measured_before_clipping(limit: float | None) -> None:
     recipe = steps.recipe("supervised", grad_clip=limit)
     batch, one, two = steps.global_batch(recipe), steps.stepper(recipe), steps.stepper(recipe)
     one.backward(batch, 0)
@@ -306,7 +307,7 @@ def test_the_gradient_norm_is_that_before_clipping(limit: float | None) -> None:
 @pytest.mark.slow
 @pytest.mark.gpu  # on two cores compiling takes minutes
 @pytest.mark.parametrize("how", [{}, {"recomputed": True}])
-def test_compiled_parts_keep_names_and_numbers(how: dict[str, Any]) -> None:
+def test_compiled_modules_keep_names_and_numbers(how: dict[str, Any]) -> None:
     recipe = steps.recipe("supervised", accumulate=2)
     batch = steps.global_batch(recipe)
     plain, compiled = steps.stepper(recipe), steps.stepper(recipe, compiled=True, **how)
@@ -318,7 +319,7 @@ def test_compiled_parts_keep_names_and_numbers(how: dict[str, Any]) -> None:
 
 
 def test_every_block_of_a_large_encoder_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks share the code of their forward, of which torch compiles 8 versions by itself."""
+    """Blocks share the code of one forward, of which torch by default compiles 8 versions."""
     graphs = []
 
     def backend(graph: GraphModule, inputs: Any) -> Any:
@@ -343,5 +344,5 @@ def without_compiler(folder: Path) -> None:
     assert str(told.value).endswith("or set resources.pretrain.compile to false")
 
 
-def test_without_a_compiler_it_is_said_at_once(tmp_path: Path) -> None:
+def test_a_missing_compiler_is_reported_before_training(tmp_path: Path) -> None:
     assert tiny.join([tiny.child(without_compiler, tmp_path)]) == [0]
