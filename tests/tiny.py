@@ -17,7 +17,7 @@ import torch
 from hpc_xfer.compute import run_pack
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.shard_tools import rendered_characters
-from hpc_xfer.compute.shard_tools.pack import write_shards
+from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.config.recipes import METHODS, Architecture, Finetune
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.schema import StrictModel

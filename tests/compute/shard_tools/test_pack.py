@@ -21,8 +21,9 @@ from pyarrow import parquet
 from hpc_xfer import shards as commands
 from hpc_xfer.compute.shard_tools.build_index import index_folder
 from hpc_xfer.compute.shard_tools.inputs import ImageFolder
-from hpc_xfer.compute.shard_tools.pack import PackOptions, pack, write_shards
+from hpc_xfer.compute.shard_tools.pack import PackOptions, pack
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
+from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.compute.shards.shard import open_shard
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError, StudyError

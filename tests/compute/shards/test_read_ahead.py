@@ -10,7 +10,7 @@ from threading import Barrier
 
 import pytest
 
-from hpc_xfer.compute.shard_tools.pack import write_shards
+from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.compute.shards import read_ahead
 from hpc_xfer.compute.shards.read_ahead import ReadAhead, ShardReader, prefetch
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset, share

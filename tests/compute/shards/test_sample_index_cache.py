@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.compute.shard_tools.build_index import index_folder
-from hpc_xfer.compute.shard_tools.pack import write_shards
+from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.compute.shards import sample_index_cache
 from hpc_xfer.compute.shards.read_ahead import ShardReader
 from hpc_xfer.compute.shards.shard import open_shard

@@ -13,7 +13,7 @@ from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from hpc_xfer import shards
 from hpc_xfer.compute.shard_tools import rendered_characters
-from hpc_xfer.compute.shard_tools.pack import write_shards
+from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.compute.shards.shard import Shard, open_shard
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError, StudyError
