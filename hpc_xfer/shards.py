@@ -5,6 +5,7 @@ python -m hpc_xfer.shards characters sources/
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hpc_xfer.cli import exit_with, parser
@@ -12,6 +13,7 @@ from hpc_xfer.system.machine import cores
 
 SOURCES = ("sans", "serif", "mono", "symbols")
 _TORCHVISION = "torchvision:"
+_SMALLEST = 8  # pixels; smaller characters are dots
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
-        sub.add_argument("--workers", type=_positive, default=cores(), help="processes (all cores)")
+        sub.add_argument(
+            "--workers", type=partial(_between, 1), default=cores(), help="processes (all cores)"
+        )
         return sub
 
     _add_characters(
@@ -106,30 +110,34 @@ def _parser() -> argparse.ArgumentParser:
 def _add_characters(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("out", metavar="OUT", type=Path)
     sub.add_argument("--source", nargs="+", choices=SOURCES, default=SOURCES, help="default: all")
-    sub.add_argument("--samples", type=_positive, default=8000, help="per source (8000)")
-    sub.add_argument("--classes", type=_positive, default=400, help="characters (400)")
-    sub.add_argument("--size", type=_size, default=32, help="pixels of each side (32)")
-    sub.add_argument("--seed", type=_natural, default=0, help="changes the images (0)")
+    sub.add_argument("--samples", type=partial(_between, 1), default=8000, help="per source (8000)")
+    sub.add_argument("--classes", type=partial(_between, 1), default=400, help="characters (400)")
+    sub.add_argument(
+        "--size", type=partial(_between, _SMALLEST), default=32, help="pixels of each side (32)"
+    )
+    sub.add_argument("--seed", type=partial(_between, 0), default=0, help="changes the images (0)")
 
 
 def _add_make(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("source", metavar="SOURCE")
     sub.add_argument("out", metavar="OUT", type=Path)
     size = sub.add_mutually_exclusive_group()
-    size.add_argument("--per-shard", type=_positive, default=1000, help="images per shard (1000)")
+    size.add_argument(
+        "--per-shard", type=partial(_between, 1), default=1000, help="images per shard (1000)"
+    )
     size.add_argument(
         "--shard-mb", type=_above_zero, metavar="MB", help="approximate size of a shard, instead"
     )
-    sub.add_argument("--seed", type=_natural, default=0, help="seed of the shuffle (0)")
+    sub.add_argument("--seed", type=partial(_between, 0), default=0, help="seed of the shuffle (0)")
     sub.add_argument(
         "--short-side",
-        type=_size,
+        type=partial(_between, _SMALLEST),
         metavar="PIXELS",
         help="re-encode images with a longer short side; smaller images stay unchanged",
     )
     sub.add_argument(
         "--quality",
-        type=_quality,
+        type=partial(_between, 1, most=100),
         help="quality of re-encoded JPEGs (90); alone, re-encodes at full size",
     )
     sub.add_argument(
@@ -157,22 +165,6 @@ def _add_index(sub: argparse.ArgumentParser) -> None:
         metavar="KEY",
         help="key of the labels in the json (default: labels are in cls)",
     )
-
-
-def _natural(text: str) -> int:
-    return _between(0, text)
-
-
-def _positive(text: str) -> int:
-    return _between(1, text)
-
-
-def _size(text: str) -> int:
-    return _between(8, text)  # smaller characters are dots
-
-
-def _quality(text: str) -> int:
-    return _between(1, text, 100)
 
 
 def _between(least: int, text: str, most: int | None = None) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hpc_xfer.compute.shard_tools import class_names, img2dataset
 from hpc_xfer.compute.shards import sample_index_cache
@@ -24,6 +24,8 @@ from hpc_xfer.errors import DataError
 from hpc_xfer.system import process_pool
 from hpc_xfer.system.terminal import Progress
 
+T = TypeVar("T")
+Result = TypeVar("Result")
 _JSON_SAMPLES = 16  # samples of each shard whose json keys are listed
 _FIELDS_BESIDE_IMAGES = ("txt", "json", "cls")
 
@@ -69,14 +71,7 @@ def index_folder(
     if not names:
         raise DataError(f"{folder}: holds no .tar shards; correct the path")
     shard_index.refuse_unfinished(folder)
-    found: dict[int, _ShardScan | DataError] = {}
-    if progress:
-        progress(0, len(names))
-    for number, scan in process_pool.results(partial(_scan, folder, label_key), names, workers):
-        found[number] = scan
-        if progress:
-            progress(len(found), len(names))
-    scans = _without_errors([found[number] for number in range(len(names))])
+    scans = _without_errors(each_shard(partial(_scan, folder, label_key), names, workers, progress))
     index = ShardIndex(
         folder,
         tuple(scan.entry for scan in scans),
@@ -88,6 +83,20 @@ def index_folder(
     shard_index.write(index)
     sample_index_cache.remove_stale(index)
     return IndexReport(index, tuple(_warnings(folder, scans)))
+
+
+def each_shard(
+    function: Callable[[T], Result], shards: Sequence[T], workers: int, progress: Progress | None
+) -> list[Result]:
+    """Apply a function to every shard in many processes; the results come in the same order."""
+    found: dict[int, Result] = {}
+    if progress and shards:
+        progress(0, len(shards))
+    for number, result in process_pool.results(function, shards, workers):
+        found[number] = result
+        if progress:
+            progress(len(found), len(shards))
+    return [found[number] for number in range(len(shards))]
 
 
 def _without_errors(found: Sequence[_ShardScan | DataError]) -> list[_ShardScan]:

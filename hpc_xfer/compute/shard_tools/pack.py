@@ -25,7 +25,6 @@ from hpc_xfer.compute.shard_tools.shard_writer import (
     TarContents,
     all_fields,
     make_entry,
-    refuse_shards,
     shard_name,
     write_tar,
 )
@@ -135,7 +134,7 @@ def remove_shards(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _read_made(folder: Path, call: dict[str, object] | None) -> dict[str, Any] | None:
+def _read_made(folder: Path, call: dict[str, object]) -> dict[str, Any] | None:
     """Read what an earlier, equal call wrote into MADE; None in a folder without shards.
 
     Raises:
@@ -146,12 +145,13 @@ def _read_made(folder: Path, call: dict[str, object] | None) -> dict[str, Any] |
         earlier = made["call"]
         if earlier == call:
             return made
-        other = ", ".join(key for key in earlier if call is None or earlier[key] != call.get(key))
+        other = ", ".join(key for key in earlier if earlier[key] != call.get(key))
         raise StudyError(
             f"{folder}: holds shards that were made with another {other}; name another folder, or "
             "remove this one to make them again"
         )
-    refuse_shards(folder)
+    if folder.is_dir() and shard_index.list_shards(folder):
+        raise StudyError(f"{folder}: holds shards already; remove them or name another folder")
     return None
 
 

@@ -143,20 +143,6 @@ class RenderedInput:
         return list(positions)
 
 
-def render(
-    source: str, samples: int, classes: int, size: int = 32, seed: int = 0
-) -> Iterator[dict[str, bytes]]:
-    """Yield the first `samples` samples of a source, balanced over its first `classes` characters.
-
-    Raises:
-        StudyError: an unknown source, or more classes than it has characters.
-        DataError: the fonts are not installed.
-    """
-    characters(source, classes)  # wrong arguments fail here, not at the first sample
-    all_samples = CharacterSamples(source, classes, size, seed)
-    return (all_samples.sample(i) for i in range(samples))
-
-
 @cache
 def characters(source: str, classes: int) -> tuple[str, ...]:
     """List the first `classes` characters of a source, common ones first; more contain fewer.

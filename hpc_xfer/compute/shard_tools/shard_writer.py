@@ -1,16 +1,14 @@
-"""Write tar shards: one after another with `write_shards`, or a single tar for `pack`."""
+"""Write one tar shard, and make its entry for the index."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from hpc_xfer.compute.shards import sample_index_cache
 from hpc_xfer.compute.shards.shard import open_shard
 from hpc_xfer.config import shard_index
-from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
-from hpc_xfer.errors import DataError, StudyError
+from hpc_xfer.config.shard_index import ShardEntry
 from hpc_xfer.system import atomic_files
 
 
@@ -21,47 +19,6 @@ class TarContents:
     samples: int
     fields: tuple[str, ...]
     classes: int  # the highest class number plus one
-
-
-def write_shards(
-    folder: Path,
-    samples: Iterable[Mapping[str, bytes]],
-    classes: Sequence[str] | None,
-    per_shard: int = 1000,
-) -> ShardIndex:
-    """Write `samples` (bytes by field) in order. The same samples give the same files.
-
-    Raises:
-        StudyError: the folder holds shards already.
-        DataError: there are no samples.
-        StoreError: the folder cannot be written.
-    """
-    refuse_shards(folder)
-    rest = iter(samples)
-    entries: list[ShardEntry] = []
-    contents: list[TarContents] = []
-    while batch := list(islice(rest, per_shard)):
-        name = shard_name(len(entries))
-        numbered = enumerate(batch, start=per_shard * len(entries))
-        contents.append(write_tar(folder / name, numbered))
-        entries.append(make_entry(folder, name, len(batch)))
-    if not entries:
-        raise DataError(f"{folder}: there are no samples to write; check the input")
-    names = None if classes is None else tuple(classes)
-    index = ShardIndex(folder, tuple(entries), all_fields(contents), names)
-    shard_index.write(index)
-    sample_index_cache.remove_stale(index)
-    return index
-
-
-def refuse_shards(folder: Path) -> None:
-    """Refuse a folder that holds shards.
-
-    Raises:
-        StudyError: it holds some.
-    """
-    if folder.is_dir() and shard_index.list_shards(folder):
-        raise StudyError(f"{folder}: holds shards already; remove them or name another folder")
 
 
 def write_tar(path: Path, samples: Iterable[tuple[int, Mapping[str, bytes]]]) -> TarContents:

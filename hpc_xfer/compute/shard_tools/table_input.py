@@ -18,7 +18,6 @@ from hpc_xfer.compute.shard_tools.reencode import Reencoding
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
 Column = Any  # a pyarrow.Array, which has no annotations
 
 
@@ -145,9 +144,9 @@ def _labels(path: Path, values: Column) -> tuple[Column, tuple[str, ...] | None]
         numbers = values.cast(pa.int64())
     except pa.ArrowException as error:
         raise DataError(
-            f"{path}: a label is not a class number ({error}); write 0, 1, ..."
+            f"{path}: a label is not a class number ({error}); write 0, 1, 2, ..."
         ) from error
     limits = pc.min_max(numbers).as_py()
     if limits["min"] is not None and limits["min"] < 0:
-        raise DataError(f"{path}: has the label {limits['min']}; write 0, 1, ...")
+        raise DataError(f"{path}: has the label {limits['min']}; write 0, 1, 2, ...")
     return numbers, class_names.load(path.parent, 1 + (limits["max"] or 0))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hpc_xfer.compute.images.decode import decode
 from hpc_xfer.compute.shard_tools import img2dataset
-from hpc_xfer.compute.shard_tools.build_index import json_label, json_object
+from hpc_xfer.compute.shard_tools.build_index import each_shard, json_label, json_object
 from hpc_xfer.compute.shard_tools.reencode import (
     FIELD_OF_FORMAT,
     is_animated,
@@ -29,7 +29,7 @@ from hpc_xfer.compute.shards.tar_headers import CutOff, Member
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
-from hpc_xfer.system import atomic_files, process_pool
+from hpc_xfer.system import atomic_files
 from hpc_xfer.system.terminal import Progress
 
 _MODES = {"1": "grey", "L": "grey", "LA": "grey", "CMYK": "CMYK", "P": "palette", "RGBA": "alpha"}
@@ -81,19 +81,12 @@ def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> C
     if index is not None:
         expected = _Expected(frozenset(index.fields), index.classes, index.label_key)
     tasks = [(name, entries.get(name)) for name in on_disk]
-    reports: dict[int, CheckReport] = {}
-    if progress and tasks:
-        progress(0, len(tasks))
-    check_one = partial(_check_shard, folder, expected)
-    for number, report in process_pool.results(check_one, tasks, workers):
-        reports[number] = report
-        if progress:
-            progress(len(reports), len(tasks))
+    reports = each_shard(partial(_check_shard, folder, expected), tasks, workers, progress)
+    problems += [problem for report in reports for problem in report.problems]
     notes: Counter[str] = Counter()
-    for number in range(len(tasks)):
-        problems += reports[number].problems
-        notes.update(reports[number].notes)
-    samples = sum(report.samples for report in reports.values())
+    for report in reports:
+        notes.update(report.notes)
+    samples = sum(report.samples for report in reports)
     return CheckReport(samples, problems, dict(sorted(notes.items())))
 
 

@@ -189,7 +189,9 @@ def open_shard(path: Path) -> Shard:
             f"{path}: is cut off or damaged after {whole:,} samples; copy it again or remove it"
         ) from cut
     except (OSError, tarfile.TarError) as error:
-        raise DataError(f"{path}: cannot be read as an uncompressed tar ({error})") from error
+        raise DataError(
+            f"{path}: cannot be read as an uncompressed tar ({error}); copy it again or remove it"
+        ) from error
     return Shard(path, builder.build())
 
 

@@ -16,12 +16,12 @@ import torch
 
 from hpc_xfer.compute import run_pack
 from hpc_xfer.compute.models import encoders, weights_file
-from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from tests import tiny
 from tests.compute.pretraining.test_batches import samples
+from tests.compute.shard_tools.making import write_shards
 from tests.conftest import ROOT
 from tests.waiting import wait_for
 

@@ -1,14 +1,24 @@
-"""Calls of `shards make` and what they made, for the tests of this folder."""
+"""Shards for tests: written from samples in memory, or made by `shards make`."""
 
 import io
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from hpc_xfer import shards
+from hpc_xfer.compute.shard_tools.shard_writer import (
+    TarContents,
+    all_fields,
+    make_entry,
+    shard_name,
+    write_tar,
+)
 from hpc_xfer.compute.shards.shard import open_shard
-from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 
 
 def make(source: Path | str, out: Path, *options: str) -> int:
@@ -41,3 +51,24 @@ def decoded(data: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(data))
     image.load()
     return image
+
+
+def write_shards(
+    folder: Path,
+    samples: Iterable[Mapping[str, bytes]],
+    classes: Sequence[str] | None,
+    per_shard: int = 1000,
+) -> ShardIndex:
+    """Write samples (bytes by field) in order, with an index."""
+    rest = iter(samples)
+    entries: list[ShardEntry] = []
+    contents: list[TarContents] = []
+    while batch := list(islice(rest, per_shard)):
+        name = shard_name(len(entries))
+        numbered = enumerate(batch, start=per_shard * len(entries))
+        contents.append(write_tar(folder / name, numbered))
+        entries.append(make_entry(folder, name, len(batch)))
+    names = None if classes is None else tuple(classes)
+    index = ShardIndex(folder, tuple(entries), all_fields(contents), names)
+    shard_index.write(index)
+    return index

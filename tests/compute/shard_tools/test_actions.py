@@ -9,10 +9,10 @@ from PIL import Image
 
 from hpc_xfer import shards
 from hpc_xfer.compute.shard_tools import rendered_characters
-from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.compute.shards.shard import open_shard
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import StudyError
+from tests.compute.shard_tools.making import write_shards
 from tests.tars import samples
 
 

@@ -9,9 +9,9 @@ from pyarrow import parquet
 
 from hpc_xfer import shards
 from hpc_xfer.compute.shard_tools.build_index import index_folder
-from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError
+from tests.compute.shard_tools.making import write_shards
 from tests.tars import cut, samples, write_tar
 
 

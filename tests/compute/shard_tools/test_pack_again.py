@@ -12,10 +12,9 @@ from hpc_xfer import shards
 from hpc_xfer.compute.shard_tools.build_index import index_folder
 from hpc_xfer.compute.shard_tools.inputs import ImageFolder
 from hpc_xfer.compute.shard_tools.pack import PackOptions, pack
-from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError, StudyError
-from tests.compute.shard_tools.making import make, read_files, read_samples
+from tests.compute.shard_tools.making import make, read_files, read_samples, write_shards
 from tests.conftest import ROOT
 from tests.tars import png, samples
 from tests.waiting import wait_for

@@ -3,6 +3,7 @@
 import io
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
@@ -12,11 +13,19 @@ from PIL import Image
 from hpc_xfer.compute.shard_tools.rendered_characters import (
     SOURCES,
     CharacterSamples,
+    RenderedInput,
     caption,
     characters,
-    render,
 )
 from hpc_xfer.errors import StudyError
+
+
+def render(
+    source: str, samples: int, classes: int, size: int = 32, seed: int = 0
+) -> Iterator[dict[str, bytes]]:
+    """The samples that `shards characters` packs."""
+    rendered = RenderedInput(source, samples, classes, size, seed)
+    return map(rendered.reader, rendered.rows(range(len(rendered))))
 
 
 @pytest.mark.parametrize("source", SOURCES)

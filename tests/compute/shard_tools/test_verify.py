@@ -12,9 +12,9 @@ from PIL import Image
 
 from hpc_xfer import shards
 from hpc_xfer.compute.shard_tools.build_index import index_folder
-from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.compute.shard_tools.verify import CheckReport, Problem, check
 from hpc_xfer.config.shard_index import ShardIndex
+from tests.compute.shard_tools.making import write_shards
 from tests.tars import cut, png, samples, write_tar
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.compute.shard_tools.build_index import index_folder
-from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.compute.shards import sample_index_cache
 from hpc_xfer.compute.shards.shard import open_shard
 from hpc_xfer.compute.shards.shard_reader import ShardReader
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError
+from tests.compute.shard_tools.making import write_shards
 from tests.tars import write_tar
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
-from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.compute.shards.shard import Shard, open_shard
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.errors import DataError, StudyError
+from hpc_xfer.errors import DataError
+from tests.compute.shard_tools.making import write_shards
 from tests.tars import cut, samples, write_tar
 
 
@@ -39,17 +39,6 @@ def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
     two = write_shards(tmp_path / "two", samples(3), None)
     assert one.fingerprint == two.fingerprint
     assert (tmp_path / "one/000000.tar").read_bytes() == (tmp_path / "two/000000.tar").read_bytes()
-
-
-def test_existing_shards_are_not_overwritten(tmp_path: Path) -> None:
-    write_shards(tmp_path, samples(1), None)
-    with pytest.raises(StudyError, match="holds shards already; remove them or name another"):
-        write_shards(tmp_path, samples(1), None)
-
-
-def test_no_samples_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there are no samples to write"):
-        write_shards(tmp_path, [], None)
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])

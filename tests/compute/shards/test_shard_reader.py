@@ -9,11 +9,11 @@ from threading import Barrier
 
 import pytest
 
-from hpc_xfer.compute.shard_tools.shard_writer import write_shards
 from hpc_xfer.compute.shards.shard import Shard, open_shard
 from hpc_xfer.compute.shards.shard_reader import ShardReader, max_open_shards
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
+from tests.compute.shard_tools.making import write_shards
 from tests.waiting import wait_for
 
 
