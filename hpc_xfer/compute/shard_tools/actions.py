@@ -1,4 +1,4 @@
-"""What the shards command does: characters, make, index and check."""
+"""The actions of the shards command: characters, make, index and check."""
 
 import argparse
 import json

@@ -30,7 +30,7 @@ class Input(Protocol):
 
     @property
     def reader(self) -> Callable[[Any], Sample]:
-        """A function, which can be pickled: makes the sample of a row, or raises a DataError."""
+        """A function that makes the sample of a row, or raises a DataError. It can be pickled."""
 
     def __len__(self) -> int: ...
 

@@ -90,7 +90,7 @@ class _ShardResult:
 def pack(
     folder: Path,
     source: Input,
-    packing: PackOptions,
+    options: PackOptions,
     workers: int = 1,
     max_broken: float = 0.001,
     progress: Progress | None = None,
@@ -108,14 +108,14 @@ def pack(
     """
     if not len(source):
         raise DataError(f"{folder}: there are no samples to write; check the input")
-    call = packing.call(source)
+    call = options.call(source)
     made = _read_made(folder, call)
     if made is not None and (folder / shard_index.NAME).exists():
         _remove_results(folder)  # of a call that was killed at its very end
         return PackResult(ShardIndex.load(folder), made["broken"], fresh=False)
-    order = _order(len(source), packing.seed)
+    order = _order(len(source), options.seed)
     if made is None:
-        per_shard = _per_shard(folder, source, packing, order, workers)
+        per_shard = _per_shard(folder, source, options, order, workers)
         made = {"schema": 1, "call": call, "per_shard": per_shard, "broken": 0}
         atomic_files.write_json(folder / MADE, made)
     starts = range(0, len(source), made["per_shard"])
@@ -162,11 +162,11 @@ def _order(samples: int, seed: int | None) -> NDArray[np.int64]:
 
 
 def _per_shard(
-    folder: Path, source: Input, packing: PackOptions, order: NDArray[np.int64], workers: int
+    folder: Path, source: Input, options: PackOptions, order: NDArray[np.int64], workers: int
 ) -> int:
     """Choose the samples per shard: as requested, or from the mean size of the first samples."""
-    if packing.shard_mb is None:
-        return packing.per_shard
+    if options.shard_mb is None:
+        return options.per_shard
     rows = source.rows(order[:_MEASURED].tolist())
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     measure = partial(_measure, source.reader)
@@ -177,7 +177,7 @@ def _per_shard(
             f"{folder}: all of the first {len(rows):,} samples are broken; run again without "
             f"--shard-mb: {BROKEN} then lists what is wrong"
         )
-    return int(max(1, round(packing.shard_mb * 1e6 * samples / stored)))
+    return int(max(1, round(options.shard_mb * 1e6 * samples / stored)))
 
 
 def _measure(reader: Callable[[Any], Sample], rows: Sequence[Any]) -> tuple[int, int]:

@@ -103,7 +103,7 @@ def open_image(data: bytes, name: str) -> Iterator[Image.Image]:
 def is_turned(image: Image.Image) -> bool:
     """True where the EXIF data asks to rotate or mirror the image."""
     try:
-        with damage_told("its note"):
+        with damage_told("its EXIF data"):
             return image.getexif().get(_ORIENTATION, 1) in range(2, 9)
     except DataError:
         return False

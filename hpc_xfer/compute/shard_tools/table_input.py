@@ -27,9 +27,7 @@ class Columns:
 
     image: str = "image"  # paths, relative to the table
     caption: str | None = None
-    label: str | None = (
-        None  # class numbers, or class names, which become captions if there are none
-    )
+    label: str | None = None  # class numbers or names; names also become missing captions
 
     @property
     def unique(self) -> list[str]:

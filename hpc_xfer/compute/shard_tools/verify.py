@@ -56,7 +56,7 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class _Expected:
-    """What the index says about all shards."""
+    """Contents of the index that hold for all shards."""
 
     fields: frozenset[str] = frozenset()
     classes: tuple[str, ...] | None = None

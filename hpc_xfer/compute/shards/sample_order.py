@@ -128,7 +128,7 @@ class SampleOrder:
         return (epoch, number), self._ranges(epoch, *self._bounds(stream, number))
 
     def remaining_ranges(self, step: int, stream: int) -> tuple[Window, Iterator[SampleRange]]:
-        """As `window_ranges`, without the samples of earlier steps."""
+        """Find the same as `window_ranges`, without the samples of earlier steps."""
         epoch, number, taken = self._window(step)
         return (epoch, number), self._untaken(epoch, stream, number, taken)
 

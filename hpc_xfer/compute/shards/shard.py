@@ -184,9 +184,9 @@ def open_shard(path: Path) -> Shard:
             if not builder.add(*parts, offset, size):
                 raise DataError(f"{path}: {name} occurs twice; make the shard again")
     except CutOff as cut:
-        whole = _complete_samples(builder.build())
+        complete = _complete_samples(builder.build())
         raise DataError(
-            f"{path}: is cut off or damaged after {whole:,} samples; copy it again or remove it"
+            f"{path}: is cut off or damaged after {complete:,} samples; copy it again or remove it"
         ) from cut
     except (OSError, tarfile.TarError) as error:
         raise DataError(
