@@ -1,10 +1,11 @@
-"""Make, index and check tar shards: what pre-training reads.
+"""Make, index and check tar shards, the data that pre-training reads.
 
 python -m hpc_xfer.shards characters sources/
 """
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hpc_xfer.cli import exit_with, parser
@@ -12,6 +13,7 @@ from hpc_xfer.system.machine import cores
 
 SOURCES = ("sans", "serif", "mono", "symbols")
 _TORCHVISION = "torchvision:"
+_SMALLEST = 8  # pixels; smaller characters are dots
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line; a wrong call exits with 2.
+    """Parse the command line; wrong arguments exit with 2.
 
-    `make` gets `torchvision`, the name of a torchvision data set, None for any other source.
+    For `make`, `torchvision` is the name of a torchvision data set, None for any other source.
     """
     top = _parser()
     args = top.parse_args(argv)
@@ -40,14 +42,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         is_torchvision = args.source.startswith(_TORCHVISION)
         args.torchvision = args.source.removeprefix(_TORCHVISION) if is_torchvision else None
         if is_torchvision and args.root is None:
-            top.error(f"{args.source} needs --root DIR, the folder that it was downloaded to")
+            top.error(f"{args.source} needs --root DIR, the folder it was downloaded to")
     return args
 
 
 def _parser() -> argparse.ArgumentParser:
     top = parser(
         "shards",
-        "Make, index and check tar shards: what pre-training reads.",
+        "Make, index and check tar shards, the data that pre-training reads.",
         "python -m hpc_xfer.shards characters sources/",
     )
     commands = top.add_subparsers(
@@ -63,14 +65,16 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        sub.add_argument("--json", action="store_true", help="print facts as JSON")
-        sub.add_argument("--workers", type=_positive, default=cores(), help="processes (all cores)")
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        sub.add_argument(
+            "--workers", type=partial(_between, 1), default=cores(), help="processes (all cores)"
+        )
         return sub
 
     _add_characters(
         command(
             "characters",
-            "Render printed characters into OUT/<source>/: pre-training data without a download.",
+            "Render characters into OUT/<source>/: data for pre-training without a download.",
             "OUT [options]",
             "sources/ --source sans serif --samples 16000",
         )
@@ -79,25 +83,23 @@ def _parser() -> argparse.ArgumentParser:
         command(
             "make",
             "Pack images into shuffled shards. SOURCE is a folder SOURCE/CLASS/*, a table (.csv\n"
-            ".tsv .parquet; its paths are relative to it), or torchvision:NAME, such as CIFAR10.\n"
-            "Killed and called again, it goes on.",
+            ".tsv .parquet; paths are relative to it), or torchvision:NAME, such as CIFAR10.\n"
+            "A call that was killed continues when it is called again.",
             "SOURCE OUT [options]",
             "photos/train sources/photos",
         )
     )
-    indexing = command(
-        "index",
-        "Count and fingerprint the shards of FOLDER and write index.json beside them.",
-        "FOLDER [options]",
-        "sources/laion",
-    )
-    indexing.add_argument("folder", metavar="FOLDER", type=Path)
-    indexing.add_argument(
-        "--label-key", metavar="KEY", help="labels are under this key of the json (default: in cls)"
+    _add_index(
+        command(
+            "index",
+            "Count and fingerprint the shards of FOLDER and write index.json beside them.",
+            "FOLDER [options]",
+            "sources/laion",
+        )
     )
     checking = command(
         "check",
-        "Open every shard of FOLDER, decode every image, and list what is broken, with its place.",
+        "Open every shard of FOLDER, decode every image, and list what is broken, and where.",
         "FOLDER [options]",
         "sources/laion",
     )
@@ -108,56 +110,61 @@ def _parser() -> argparse.ArgumentParser:
 def _add_characters(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("out", metavar="OUT", type=Path)
     sub.add_argument("--source", nargs="+", choices=SOURCES, default=SOURCES, help="default: all")
-    sub.add_argument("--samples", type=_positive, default=8000, help="of each source (8000)")
-    sub.add_argument("--classes", type=_positive, default=400, help="characters (400)")
-    sub.add_argument("--size", type=_size, default=32, help="pixels, both sides (32)")
-    sub.add_argument("--seed", type=_natural, default=0, help="another seed, other images (0)")
+    sub.add_argument("--samples", type=partial(_between, 1), default=8000, help="per source (8000)")
+    sub.add_argument("--classes", type=partial(_between, 1), default=400, help="characters (400)")
+    sub.add_argument(
+        "--size", type=partial(_between, _SMALLEST), default=32, help="pixels of each side (32)"
+    )
+    sub.add_argument("--seed", type=partial(_between, 0), default=0, help="changes the images (0)")
 
 
 def _add_make(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("source", metavar="SOURCE")
     sub.add_argument("out", metavar="OUT", type=Path)
     size = sub.add_mutually_exclusive_group()
-    size.add_argument("--per-shard", type=_positive, default=1000, help="images in a shard (1000)")
     size.add_argument(
-        "--shard-mb", type=_above_zero, metavar="MB", help="size of a shard, about, instead"
+        "--per-shard", type=partial(_between, 1), default=1000, help="images per shard (1000)"
     )
-    sub.add_argument("--seed", type=_natural, default=0, help="of the shuffle (0)")
+    size.add_argument(
+        "--shard-mb", type=_above_zero, metavar="MB", help="approximate size of a shard, instead"
+    )
+    sub.add_argument("--seed", type=partial(_between, 0), default=0, help="seed of the shuffle (0)")
     sub.add_argument(
         "--short-side",
-        type=_size,
+        type=partial(_between, _SMALLEST),
         metavar="PIXELS",
-        help="re-encode larger images to this; smaller ones stay as they are",
+        help="re-encode images with a longer short side; smaller images stay unchanged",
     )
     sub.add_argument(
-        "--quality", type=_quality, help="of re-encoded JPEGs (90); alone, re-encodes at full size"
+        "--quality",
+        type=partial(_between, 1, most=100),
+        help="quality of re-encoded JPEGs (90); alone, re-encodes at full size",
     )
     sub.add_argument(
-        "--max-broken", type=_share, default=0.001, metavar="SHARE", help="to leave out (0.001)"
+        "--max-broken",
+        type=_share,
+        default=0.001,
+        metavar="SHARE",
+        help="share of samples that may be broken (0.001)",
     )
-    tables = sub.add_argument_group("of a table")
-    tables.add_argument("--image-column", default="image", metavar="NAME", help="paths (image)")
+    tables = sub.add_argument_group("options for a table")
+    tables.add_argument(
+        "--image-column", default="image", metavar="NAME", help="paths of images (image)"
+    )
     tables.add_argument("--caption-column", metavar="NAME", help="captions")
     tables.add_argument("--label-column", metavar="NAME", help="class numbers, or class names")
-    sets = sub.add_argument_group("of a torchvision data set")
-    sets.add_argument("--root", type=Path, metavar="DIR", help="where it lies")
+    sets = sub.add_argument_group("options for a torchvision data set")
+    sets.add_argument("--root", type=Path, metavar="DIR", help="folder it was downloaded to")
     sets.add_argument("--split", default="train", metavar="NAME", help="train, test, ... (train)")
 
 
-def _natural(text: str) -> int:
-    return _between(0, text)
-
-
-def _positive(text: str) -> int:
-    return _between(1, text)
-
-
-def _size(text: str) -> int:
-    return _between(8, text)  # below this characters are dots
-
-
-def _quality(text: str) -> int:
-    return _between(1, text, 100)
+def _add_index(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("folder", metavar="FOLDER", type=Path)
+    sub.add_argument(
+        "--label-key",
+        metavar="KEY",
+        help="key of the labels in the json (default: labels are in cls)",
+    )
 
 
 def _between(least: int, text: str, most: int | None = None) -> int:

@@ -17,7 +17,6 @@ import torch
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.run_pack import PackRunner
 from hpc_xfer.compute.shard_tools import rendered_characters
-from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.config.recipes import METHODS, Architecture, Finetune
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.schema import StrictModel
@@ -27,6 +26,7 @@ from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
+from tests.compute.shard_tools.making import write_shards
 
 ARCH = Architecture(
     name="tiny",
@@ -45,7 +45,8 @@ def source(folder: Path, samples: int = 256, per_shard: int = 100) -> Path:
     names = [
         rendered_characters.caption(c) for c in rendered_characters.characters("sans", CLASSES)
     ]
-    write_shards(folder, rendered_characters.render("sans", samples, CLASSES), names, per_shard)
+    drawn = rendered_characters.CharacterSamples("sans", CLASSES)
+    write_shards(folder, map(drawn.sample, range(samples)), names, per_shard)
     return folder
 
 

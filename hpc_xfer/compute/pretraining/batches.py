@@ -17,8 +17,9 @@ from torch import Tensor
 
 from hpc_xfer.compute.images import color_jitter, crops, decode
 from hpc_xfer.compute.pretraining import targets
-from hpc_xfer.compute.shards.read_ahead import ReadAhead, ShardReader
+from hpc_xfer.compute.shards.read_ahead import ReadAhead
 from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
+from hpc_xfer.compute.shards.shard_reader import ShardReader
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSample
 from hpc_xfer.config.recipes import Trained

@@ -1,4 +1,4 @@
-"""The actions of the shards command: render, make, index and check."""
+"""The actions of the shards command: characters, make, index and check."""
 
 import argparse
 import json
@@ -11,43 +11,42 @@ from hpc_xfer.errors import StudyError
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.terminal import shown
 
-if TYPE_CHECKING:  # these load torch
+if TYPE_CHECKING:  # these import torch
     from hpc_xfer.compute.shard_tools.inputs import Input
     from hpc_xfer.compute.shard_tools.pack import PackResult
     from hpc_xfer.compute.shard_tools.reencode import Reencoding
 
 
 def characters(args: argparse.Namespace) -> int:
-    """Render the asked sources, passing over those that are there already."""
+    """Render the chosen sources, unless they are there already."""
     from hpc_xfer.compute.shard_tools.rendered_characters import RenderedInput
 
     made = []
     for source in dict.fromkeys(args.source):
         rendered = RenderedInput(source, args.samples, args.classes, args.size, args.seed)
-        packed = _render(rendered, args.out / source, args.workers)
-        made.append(packed.index)
-        _say(args, f"{packed.index.folder}: {_contents(packed)}")
+        result = _render(rendered, args.out / source, args.workers)
+        made.append(result.index)
+        _say(args, f"{result.index.folder}: {_contents(result)}")
     if args.json:
-        print(json.dumps([_facts(found) for found in made], indent=2))
+        print(json.dumps([_facts(each) for each in made], indent=2))
     return 0
 
 
 def make(args: argparse.Namespace) -> int:
-    """An image folder, a table or a torchvision data set to shuffled shards."""
+    """Pack an image folder, a table or a torchvision data set into shuffled shards."""
     from hpc_xfer.compute.shard_tools.pack import PackOptions, pack
     from hpc_xfer.compute.shard_tools.reencode import QUALITY, Reencoding
 
-    small = None
+    reencoding = None
     if args.short_side or args.quality:
-        small = Reencoding(args.short_side, args.quality or QUALITY)
-    packing = PackOptions(args.per_shard, args.shard_mb, args.seed, small)
+        reencoding = Reencoding(args.short_side, args.quality or QUALITY)
+    options = PackOptions(args.per_shard, args.shard_mb, args.seed, reencoding)
     with shown("packing") as progress:
-        found = pack(
-            args.out, _input(args, small), packing, args.workers, args.max_broken, progress
-        )
-    _say(args, f"{args.out}: {_contents(found)}")
+        source = _input(args, reencoding)
+        result = pack(args.out, source, options, args.workers, args.max_broken, progress)
+    _say(args, f"{args.out}: {_contents(result)}")
     if args.json:
-        print(json.dumps({**_facts(found.index), "broken": found.broken}, indent=2))
+        print(json.dumps({**_facts(result.index), "broken": result.broken}, indent=2))
     return 0
 
 
@@ -56,61 +55,65 @@ def index(args: argparse.Namespace) -> int:
     from hpc_xfer.compute.shard_tools.build_index import index_folder
 
     with shown("indexing") as progress:
-        found = index_folder(args.folder, args.workers, args.label_key, progress)
-    _say(args, f"{args.folder}: {_count(found.index)}")
-    for warning in found.warnings:
+        report = index_folder(args.folder, args.workers, args.label_key, progress)
+    _say(args, f"{args.folder}: {_count(report.index)}")
+    for warning in report.warnings:
         _say(args, f"warning: {warning}")
     if args.json:
-        print(json.dumps({**_facts(found.index), "warnings": found.warnings}, indent=2))
+        print(json.dumps({**_facts(report.index), "warnings": report.warnings}, indent=2))
     return 0
 
 
 def check(args: argparse.Namespace) -> int:
-    """List what is broken in the shards of a folder; 1 if anything is."""
+    """List what is wrong with the shards of a folder; return 1 if anything is."""
     from hpc_xfer.compute.shard_tools import verify
 
     with shown("checking") as progress:
-        found = verify.check(args.folder, args.workers, progress)
+        report = verify.check(args.folder, args.workers, progress)
     if args.json:
-        print(json.dumps(asdict(found), indent=2))
-        return 1 if found.problems else 0
-    for problem in found.problems:
-        where = None if problem.offset is None else f"byte {problem.offset:,}"
-        print(": ".join(filter(None, (problem.shard, problem.key, where, problem.what))))
-    if found.notes:
-        print("read, but unusual:", ", ".join(f"{n:,} {what}" for what, n in found.notes.items()))
-    problems = f"{len(found.problems):,} problems" if found.problems else "all is well"
-    print(f"{args.folder}: {found.samples:,} samples, {problems}")
-    return 1 if found.problems else 0
+        print(json.dumps(asdict(report), indent=2))
+        return 1 if report.problems else 0
+    for problem in report.problems:
+        place = None if problem.offset is None else f"byte {problem.offset:,}"
+        print(": ".join(filter(None, (problem.shard, problem.key, place, problem.what))))
+    if report.notes:
+        print(
+            "unusual, but readable:", ", ".join(f"{n:,} {what}" for what, n in report.notes.items())
+        )
+    problems = f"{len(report.problems):,} problems" if report.problems else "no problems"
+    print(f"{args.folder}: {report.samples:,} samples, {problems}")
+    return 1 if report.problems else 0
 
 
 def _render(rendered: "Input", folder: Path, workers: int) -> "PackResult":
     from hpc_xfer.compute.shard_tools.pack import MADE, PackOptions, pack, remove_shards
 
-    packing = PackOptions(seed=None)  # they are shuffled already
+    options = PackOptions(seed=None)  # they are shuffled already
     made = atomic_files.read_json(folder / MADE)
-    if isinstance(made, dict) and made.get("call") != packing.call(rendered):
+    if isinstance(made, dict) and made.get("call") != options.call(rendered):
         if "characters" not in made.get("call", {}).get("input", {"characters": None}):
-            raise StudyError(f"{folder}: holds shards that were not rendered; name another folder")
-        remove_shards(folder)  # rendered otherwise: either can be made again
+            raise StudyError(
+                f"{folder}: holds shards that were not rendered here; name another folder"
+            )
+        remove_shards(folder)  # rendered with other options: both can be made again
     with shown(f"rendering {folder.name}") as progress:
-        return pack(folder, rendered, packing, workers, progress=progress)
+        return pack(folder, rendered, options, workers, progress=progress)
 
 
-def _input(args: argparse.Namespace, small: "Reencoding | None") -> "Input":
-    """What SOURCE means. Each kind is loaded only when it is asked for."""
+def _input(args: argparse.Namespace, reencoding: "Reencoding | None") -> "Input":
+    """Open SOURCE. Each kind of input is imported only when it is needed."""
     if args.torchvision is not None:
         from hpc_xfer.compute.shard_tools.torchvision_input import TorchvisionSet
 
-        return TorchvisionSet(args.torchvision, args.root.absolute(), args.split, small)
+        return TorchvisionSet(args.torchvision, args.root.absolute(), args.split, reencoding)
     if args.source.endswith((".csv", ".tsv", ".parquet")):
         from hpc_xfer.compute.shard_tools.table_input import Columns, Table
 
         columns = Columns(args.image_column, args.caption_column, args.label_column)
-        return Table(Path(args.source), columns, small)
+        return Table(Path(args.source), columns, reencoding)
     from hpc_xfer.compute.shard_tools.inputs import ImageFolder
 
-    return ImageFolder(Path(args.source), small)
+    return ImageFolder(Path(args.source), reencoding)
 
 
 def _say(args: argparse.Namespace, line: str) -> None:
@@ -118,23 +121,23 @@ def _say(args: argparse.Namespace, line: str) -> None:
         print(line)
 
 
-def _contents(packed: "PackResult") -> str:
-    broken = f", {packed.broken:,} broken ones left out" if packed.broken else ""
-    return f"{_count(packed.index)}{broken}{'' if packed.fresh else ', made before'}"
+def _contents(result: "PackResult") -> str:
+    broken = f", {result.broken:,} broken ones left out" if result.broken else ""
+    return f"{_count(result.index)}{broken}{'' if result.fresh else ', made before'}"
 
 
-def _count(found: ShardIndex) -> str:
-    classes = "" if found.classes is None else f", {len(found.classes):,} classes"
-    return f"{found.samples:,} samples in {len(found.entries):,} shards{classes}"
+def _count(index: ShardIndex) -> str:
+    classes = "" if index.classes is None else f", {len(index.classes):,} classes"
+    return f"{index.samples:,} samples in {len(index.entries):,} shards{classes}"
 
 
-def _facts(found: ShardIndex) -> dict[str, object]:
+def _facts(index: ShardIndex) -> dict[str, object]:
     return {
-        "folder": str(found.folder),
-        "samples": found.samples,
-        "shards": len(found.entries),
-        "classes": None if found.classes is None else len(found.classes),
-        "fields": list(found.fields),
-        "json_keys": list(found.json_keys),
-        "fingerprint": found.fingerprint,
+        "folder": str(index.folder),
+        "samples": index.samples,
+        "shards": len(index.entries),
+        "classes": None if index.classes is None else len(index.classes),
+        "fields": list(index.fields),
+        "json_keys": list(index.json_keys),
+        "fingerprint": index.fingerprint,
     }

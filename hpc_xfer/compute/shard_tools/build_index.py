@@ -1,10 +1,10 @@
-"""What is in the shards of a folder, read once by many processes, written down in its index.
+"""Index the shards of a folder: many processes read each of them once.
 
-found = index_folder(folder, workers=8)
-found.index, found.warnings
+report = index_folder(folder, workers=8)
+report.index, report.warnings
 
-A shard is hashed from front to back first, at 1 GB/s or what the disk gives; its headers, captions
-and labels are then in memory.
+A shard is hashed from front to back first, at 1 GB/s or the speed of the disk; its headers,
+captions and labels are then in the page cache.
 """
 
 import json
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hpc_xfer.compute.shard_tools import class_names, img2dataset
 from hpc_xfer.compute.shards import sample_index_cache
@@ -22,30 +22,32 @@ from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import process_pool
+from hpc_xfer.system.terminal import Progress
 
-_LOOKED_AT = 16  # samples of each shard whose json tells which keys occur
-_PARTNERS = ("txt", "json", "cls")
-Progress = Callable[[int, int], None]  # shards done, shards in all
+T = TypeVar("T")
+Result = TypeVar("Result")
+_JSON_SAMPLES = 16  # samples of each shard whose json keys are listed
+_FIELDS_BESIDE_IMAGES = ("txt", "json", "cls")
 
 
 @dataclass(frozen=True)
 class IndexReport:
-    """The index as it was written, and what is odd about the shards."""
+    """The index that was written, and warnings about the shards."""
 
     index: ShardIndex
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Scan:
-    """What one shard holds."""
+class _ShardScan:
+    """Contents of one shard."""
 
     entry: ShardEntry
     fields: frozenset[str]
-    labels: frozenset[str] | int | None  # names, or the highest number; None without labels
+    labels: frozenset[str] | int | None  # names, or the highest number; None: no labels
     json_keys: frozenset[str]
-    odd: tuple[tuple[str, int, str], ...]  # what, how many samples, the first
-    complaint: str | None
+    oddities: tuple[tuple[str, int, str], ...]  # description, number of samples, first key
+    count_problem: str | None  # see img2dataset.py
 
 
 def index_folder(
@@ -59,23 +61,17 @@ def index_folder(
     Class names come from `classes.json` beside the shards, else from the labels themselves.
 
     Args:
-        label_key: where labels are in the json of samples: class numbers or names. None: in cls.
+        label_key: the key in the json of samples with class numbers or names. None: use cls.
+        progress: called with shards done and shards in all.
 
     Raises:
-        DataError: no shards, one that is broken, labels missing or wrong, a class without a name.
+        DataError: no shards, a broken shard, missing or wrong labels, a class without a name.
     """
     names = list(shard_index.list_shards(folder)) if folder.is_dir() else []
     if not names:
         raise DataError(f"{folder}: holds no .tar shards; correct the path")
     shard_index.refuse_unfinished(folder)
-    found: dict[int, _Scan | DataError] = {}
-    if progress:
-        progress(0, len(names))
-    for number, scan in process_pool.results(partial(_scan, folder, label_key), names, workers):
-        found[number] = scan
-        if progress:
-            progress(len(found), len(names))
-    scans = list(_whole([found[number] for number in range(len(names))]))
+    scans = _without_errors(each_shard(partial(_scan, folder, label_key), names, workers, progress))
     index = ShardIndex(
         folder,
         tuple(scan.entry for scan in scans),
@@ -85,31 +81,45 @@ def index_folder(
         tuple(sorted(frozenset().union(*(scan.json_keys for scan in scans)))),
     )
     shard_index.write(index)
-    sample_index_cache.tidy(index)
+    sample_index_cache.remove_stale(index)
     return IndexReport(index, tuple(_warnings(folder, scans)))
 
 
-def _whole(found: Sequence[_Scan | DataError]) -> Iterator[_Scan]:
+def each_shard(
+    function: Callable[[T], Result], shards: Sequence[T], workers: int, progress: Progress | None
+) -> list[Result]:
+    """Apply a function to every shard in many processes; the results come in the same order."""
+    found: dict[int, Result] = {}
+    if progress and shards:
+        progress(0, len(shards))
+    for number, result in process_pool.results(function, shards, workers):
+        found[number] = result
+        if progress:
+            progress(len(found), len(shards))
+    return [found[number] for number in range(len(shards))]
+
+
+def _without_errors(found: Sequence[_ShardScan | DataError]) -> list[_ShardScan]:
     errors = [each for each in found if isinstance(each, DataError)]
     if errors:
-        more = f"; {len(errors) - 1} more shards are wrong" if len(errors) > 1 else ""
+        more = f"; {len(errors) - 1} more shards are broken" if len(errors) > 1 else ""
         raise DataError(f"{errors[0]}{more}") from errors[0]
-    yield from (each for each in found if isinstance(each, _Scan))
+    return [each for each in found if isinstance(each, _ShardScan)]
 
 
-def _scan(folder: Path, label_key: str | None, name: str) -> _Scan | DataError:
-    """What is wrong with a shard is returned, so that the first of all can be told."""
+def _scan(folder: Path, label_key: str | None, name: str) -> _ShardScan | DataError:
+    """Scan a shard. An error is returned: the caller reports the first and counts the others."""
     try:
         path = folder / name
         entry = shard_index.read_entry(folder, name, 0)
         shard = open_shard(path)
         sample_index_cache.write(folder, name, shard)
-        return _Scan(
+        return _ShardScan(
             replace(entry, samples=len(shard), layout=shard.layout),
             frozenset(field for fields in shard.members for field in fields),
             _highest_or_names(shard, label_key),
             _json_keys(shard),
-            tuple(_odd(shard)),
+            tuple(_oddities(shard)),
             img2dataset.sample_count_problem(path, len(shard)),
         )
     except OSError as error:
@@ -132,10 +142,10 @@ def _highest_or_names(shard: Shard, label_key: str | None) -> frozenset[str] | i
 
 
 def json_label(shard: Shard, i: int, key: str) -> int | str:
-    """The class number or name under `key` in the json of sample `i`.
+    """Read the class number or name under `key` in the json of sample `i`.
 
     Raises:
-        DataError: there is neither.
+        DataError: there is none.
     """
     value = (json_object(shard, i) or {}).get(key)
     if isinstance(value, str) or (isinstance(value, int) and value >= 0):
@@ -147,7 +157,7 @@ def json_label(shard: Shard, i: int, key: str) -> int | str:
 
 
 def json_object(shard: Shard, i: int) -> dict[str, Any] | None:
-    """The object in the json of a sample; None where there is none."""
+    """Read the json of a sample; None where it is absent or not an object."""
     try:
         value = json.loads(shard.read(i, ["json"]).get("json", b""))
     except (ValueError, RecursionError):
@@ -156,40 +166,40 @@ def json_object(shard: Shard, i: int) -> dict[str, Any] | None:
 
 
 def _json_keys(shard: Shard) -> frozenset[str]:
-    first = range(min(_LOOKED_AT, len(shard)))
+    first = range(min(_JSON_SAMPLES, len(shard)))
     return frozenset(key for i in first for key in json_object(shard, i) or ())
 
 
-def _odd(shard: Shard) -> Iterator[tuple[str, int, str]]:
-    """What the headers tell, at no cost."""
+def _oddities(shard: Shard) -> Iterator[tuple[str, int, str]]:
+    """Yield what the headers show to be unusual: description, number of samples, first key."""
     images = [sum(field in members for field in IMAGE_FIELDS) for members in shard.members]
     keys = Counter(shard.keys)
-    kinds: dict[str, Callable[[int], bool]] = {
+    checks: dict[str, Callable[[int], bool]] = {
         "no image": lambda i: not images[i],
         "several images": lambda i: images[i] > 1,
         "a key that another has": lambda i: keys[shard.keys[i]] > 1,
         "an empty txt": lambda i: shard.members[i].get("txt", (0, 1))[1] == 0,
     }
     fields = {field for members in shard.members for field in members}
-    for partner in sorted(fields.intersection(_PARTNERS)):
-        kinds[f"no {partner}, unlike others"] = partial(_lacks, shard, partner)
-    for what, holds in kinds.items():
-        if found := [i for i in range(len(shard)) if holds(i)]:
-            yield what, len(found), shard.keys[found[0]]
+    for field in sorted(fields.intersection(_FIELDS_BESIDE_IMAGES)):
+        checks[f"no {field}, unlike others"] = partial(_lacks, shard, field)
+    for description, is_odd in checks.items():
+        if found := [i for i in range(len(shard)) if is_odd(i)]:
+            yield description, len(found), shard.keys[found[0]]
 
 
 def _lacks(shard: Shard, field: str, i: int) -> bool:
     return field not in shard.members[i]
 
 
-def _labels(folder: Path, scans: Sequence[_Scan]) -> int | frozenset[str]:
-    """All names, or the highest number plus one."""
-    holding = [scan for scan in scans if scan.entry.samples]
-    labelled = [scan for scan in holding if scan.labels is not None]
-    if labelled and len(labelled) < len(holding):
-        bare = next(scan for scan in holding if scan.labels is None)
+def _labels(folder: Path, scans: Sequence[_ShardScan]) -> int | frozenset[str]:
+    """Join the labels of all shards: all names, or the highest number plus one."""
+    non_empty = [scan for scan in scans if scan.entry.samples]
+    labelled = [scan for scan in non_empty if scan.labels is not None]
+    if labelled and len(labelled) < len(non_empty):
+        without = next(scan for scan in non_empty if scan.labels is None)
         raise DataError(
-            f"{folder / bare.entry.name}: has no cls, unlike other shards; make the shard again"
+            f"{folder / without.entry.name}: has no cls, unlike other shards; make the shard again"
         )
     names = frozenset[str]().union(
         *(scan.labels for scan in labelled if isinstance(scan.labels, frozenset))
@@ -206,19 +216,24 @@ def _mixed(path: Path, key: str) -> DataError:
     )
 
 
-def _warnings(folder: Path, scans: Sequence[_Scan]) -> Iterator[str]:
+def _warnings(folder: Path, scans: Sequence[_ShardScan]) -> Iterator[str]:
     total = sum(scan.entry.samples for scan in scans)
-    for what in dict.fromkeys(what for scan in scans for what, _, _ in scan.odd):
+    descriptions = (description for scan in scans for description, _, _ in scan.oddities)
+    for description in dict.fromkeys(descriptions):
         found = [
-            (scan.entry.name, *odd[1:]) for scan in scans for odd in scan.odd if odd[0] == what
+            (scan.entry.name, samples, first)
+            for scan in scans
+            for each, samples, first in scan.oddities
+            if each == description
         ]
-        samples, (shard, _, first) = sum(many for _, many, _ in found), found[0]
+        samples, (shard, _, first) = sum(n for _, n, _ in found), found[0]
         where = f"in {len(found):,} of {len(scans):,} shards, the first {first} in {shard}"
-        yield f"{what}: {samples:,} of {total:,} samples, {where}"
+        yield f"{description}: {samples:,} of {total:,} samples, {where}"
     if empty := [scan.entry.name for scan in scans if not scan.entry.samples]:
         yield f"no samples: in {len(empty):,} of {len(scans):,} shards, the first {empty[0]}"
     for scan in scans:
-        if scan.complaint:
-            yield f"{scan.entry.name}: {scan.complaint}"
+        if scan.count_problem:
+            yield f"{scan.entry.name}: {scan.count_problem}"
     for name in img2dataset.shards_without_stats(folder, [scan.entry.name for scan in scans]):
-        yield f"{name}: has no {Path(name).stem}_stats.json beside it, as others do; it may be cut"
+        stats = f"{Path(name).stem}_stats.json"
+        yield f"{name}: has no {stats} beside it, as others do; it may be incomplete"

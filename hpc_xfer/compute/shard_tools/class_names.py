@@ -1,4 +1,4 @@
-"""Names of classes that come without: from `classes.json` in the same folder, a list in order."""
+"""Class names of foreign shards and tables: `classes.json` beside them lists the names in order."""
 
 from collections.abc import Set
 from pathlib import Path
@@ -6,26 +6,26 @@ from pathlib import Path
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
-_MOST = 1_000_000  # classes without names; a number above is an id of something else
+_MOST = 1_000_000  # classes without names; a higher number is an id of something else
 NAME = "classes.json"  # beside foreign shards or a table; our own shards have names in the index
 
 
 def load(folder: Path, found: int | Set[str]) -> tuple[str, ...] | None:
-    """Names by class number; None where nothing was found.
+    """Read the names by class number; None where no labels were found.
 
     Args:
-        found: the highest class number plus one, or the names that occur. Without a file the first
-            are called "0", "1", ..., the others are numbered as they sort.
+        found: the highest class number plus one, or the names that occur. Without a file, numbers
+            are named "0", "1", ..., and names are numbered in sorted order.
 
     Raises:
-        DataError: the file is no list of names, or has not all that were found.
+        DataError: the file is not a list of names, or lacks some that were found.
     """
     path = folder / NAME
     if not path.exists():
         if isinstance(found, int) and found > _MOST:
             raise DataError(
-                f"{folder}: has a class {found - 1:,}, which is no number of a class; number "
-                f"classes 0, 1, 2, ... or name them in {path}"
+                f"{folder}: has a class {found - 1:,}, which is not a class number; number classes "
+                f"0, 1, 2, ... or name them in {path}"
             )
         listed = list(map(str, range(found))) if isinstance(found, int) else sorted(found)
         return tuple(listed) or None
@@ -39,5 +39,5 @@ def load(folder: Path, found: int | Set[str]) -> tuple[str, ...] | None:
                 "missing names"
             )
     elif missing := sorted(found - set(names)):
-        raise DataError(f"{path}: has not the class {missing[0]!r}; add it, or remove the file")
+        raise DataError(f"{path}: lacks the class {missing[0]!r}; add it or remove the file")
     return tuple(names)

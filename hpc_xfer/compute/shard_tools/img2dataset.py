@@ -1,6 +1,6 @@
-"""What img2dataset says of a shard that it wrote: `00003_stats.json` and `00003.parquet` beside it.
+"""Read the files that img2dataset writes beside a shard: `00003_stats.json` and `00003.parquet`.
 
-A shard whose writer died may still be a whole tar with fewer samples: only these files know.
+If its writer died, a shard can be a complete tar with too few samples: only these files show it.
 """
 
 from collections.abc import Collection
@@ -10,19 +10,19 @@ from hpc_xfer.system import atomic_files
 
 
 def sample_count_problem(shard: Path, samples: int) -> str | None:
-    """In what the number of samples in a shard differs from what was written, if it does."""
+    """Describe the difference if a shard has fewer samples than img2dataset wrote, else None."""
     source = _stats(shard)
-    successes = _of_stats(source)
+    successes = _successes_in_stats(source)
     if successes is None:
         source = shard.with_suffix(".parquet")
-        successes = _of_table(source)
+        successes = _successes_in_table(source)
     if successes is None or successes == samples:
         return None
     return f"holds {samples:,} samples where {source.name} says {successes:,}; download it again"
 
 
 def shards_without_stats(folder: Path, shards: Collection[str]) -> list[str]:
-    """Shards without stats among others that have them: img2dataset writes these last."""
+    """List shards without stats, if others have them: img2dataset writes the stats last."""
     without = [name for name in shards if not _stats(folder / name).exists()]
     return without if len(without) < len(shards) else []
 
@@ -31,13 +31,13 @@ def _stats(shard: Path) -> Path:
     return shard.with_name(f"{shard.stem}_stats.json")
 
 
-def _of_stats(path: Path) -> int | None:
+def _successes_in_stats(path: Path) -> int | None:
     value = atomic_files.read_json(path)
     successes = value.get("successes") if isinstance(value, dict) else None
     return successes if isinstance(successes, int) else None
 
 
-def _of_table(path: Path) -> int | None:
+def _successes_in_table(path: Path) -> int | None:
     if not path.is_file():
         return None
     import pyarrow as pa
@@ -46,6 +46,6 @@ def _of_table(path: Path) -> int | None:
 
     try:
         status = parquet.read_table(path, columns=["status"])["status"]
-    except (OSError, KeyError, pa.ArrowException):  # another table that happens to be there
+    except (OSError, KeyError, pa.ArrowException):  # a table of something else
         return None
     return int(pc.sum(pc.equal(status, "success")).as_py() or 0)

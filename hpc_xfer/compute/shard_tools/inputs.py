@@ -1,7 +1,7 @@
-"""What `shards make` packs: image folders, tables (see tables.py), torchvision's data sets.
+"""Inputs of `shards make`: image folders; tables and torchvision's data sets in files beside this.
 
-An input knows its rows, a small description of each sample, and a reader that makes the sample of a
-row, in whichever process the row is sent to.
+An input has rows, which describe each sample briefly, and a reader that makes the sample of a row
+in any process that the row is sent to.
 """
 
 import hashlib
@@ -18,24 +18,24 @@ Sample = dict[str, bytes]  # by field, as in a shard
 
 
 class Input(Protocol):
-    """Samples in a fixed order, none of them read yet."""
+    """Samples in a fixed order. None is read before it is needed."""
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Names by class number; None where there are no labels, or where nothing names them."""
+        """Names by class number; None without labels, or without names for them."""
 
     @property
     def identity(self) -> dict[str, object]:
-        """What tells this input from another, as JSON; not where it lies."""
+        """JSON that differs between inputs with different content; it does not hold their path."""
 
     @property
     def reader(self) -> Callable[[Any], Sample]:
-        """Makes the sample of a row, or raises a DataError. It can be pickled."""
+        """A function that makes the sample of a row, or raises a DataError. It can be pickled."""
 
     def __len__(self) -> int: ...
 
     def rows(self, positions: Sequence[int]) -> list[Any]:
-        """What the reader needs of each of these samples."""
+        """Describe each of these samples for the reader."""
 
 
 class FileRow(NamedTuple):
@@ -48,18 +48,20 @@ class FileRow(NamedTuple):
 
 @dataclass(frozen=True)
 class FileReader:
-    """Reads the file of a row. What is asked for must be there."""
+    """Reads the file of a row. Captions and labels that are asked for must be there."""
 
     captions: bool
     labels: bool
     reencoding: Reencoding | None = None
 
     def __call__(self, row: FileRow) -> Sample:
-        """Raises:
-        DataError: no or an unreadable file, a broken image, no caption or no label.
+        """Make the sample of a row.
+
+        Raises:
+            DataError: the file is absent or broken, or its caption or label is empty.
         """
         if not row.image:
-            raise DataError("a row names no image; fill it in or remove it")
+            raise DataError("a row has no image; fill in its path or remove the row")
         sample = {}
         if self.labels:
             if row.label is None:
@@ -76,10 +78,10 @@ class FileReader:
 
 
 class ImageFolder:
-    """FOLDER/CLASS/*: the class folders, sorted, are the classes and the captions.
+    """FOLDER/CLASS/*: the names of the class folders, sorted, are the classes and the captions.
 
     Raises:
-        DataError: no such folder, or one without classes or images.
+        DataError: there is no such folder, or it has no classes or images.
     """
 
     def __init__(self, folder: Path, reencoding: Reencoding | None = None) -> None:

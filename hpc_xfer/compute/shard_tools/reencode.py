@@ -1,9 +1,9 @@
-"""The bytes that a shard gets of an image: those of the file, or smaller ones.
+"""The bytes of an image in a shard: those of its file, or a smaller JPEG.
 
-    field, data = as_it_is(data, name)                   # checked, else a DataError
+    field, data = keep_file(data, name)                  # checked; raises a DataError
     field, data = Reencoding(384, 90).apply(data, name)  # short side at most 384 pixels
 
-Both open the image as the loaders do, so that what does not decode never gets into a shard.
+Both open the image as the loaders do, so an image that cannot be decoded never gets into a shard.
 """
 
 import io
@@ -16,22 +16,22 @@ from PIL import Image, ImageOps
 from hpc_xfer.compute.images.decode import decode_array, open_by_pillow, pillow_errors_as_data_error
 from hpc_xfer.errors import DataError
 
-# Pillow's name of a format -> field. MPO is what some cameras write: a JPEG with a second inside.
+# Pillow's name of a format -> field. Some cameras write MPO: a JPEG with a second one inside.
 FIELD_OF_FORMAT = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
-QUALITY = 90  # of JPEGs: at 95 files are 1.5 times as large
+QUALITY = 90  # of JPEGs; at 95 files are 1.5 times as large
 _ORIENTATION = 0x0112  # EXIF
-_FINER = 2  # a JPEG is decoded at no less than twice the size asked, then resized
+_DRAFT_FACTOR = 2  # a JPEG is decoded at twice the requested size or more, then resized
 
 
 @dataclass(frozen=True)
 class Reencoding:
-    """Upright RGB or grey JPEGs, at most so large. What is one already is left as it is."""
+    """Turns images into upright RGB or grey JPEGs of limited size. Files that fit stay the same."""
 
-    short_side: int | None = None  # pixels; never enlarged. None: as large as it is
+    short_side: int | None = None  # pixels; smaller images stay small. None: no limit
     quality: int = QUALITY
 
     def apply(self, data: bytes, name: str) -> tuple[str, bytes]:
-        """Field and bytes.
+        """Return field and bytes of an image.
 
         Raises:
             DataError: the image is broken.
@@ -43,21 +43,21 @@ class Reencoding:
             return "jpg", self.encode(self._decoded(image, data, name))
 
     def encode(self, image: Image.Image) -> bytes:
-        """A JPEG of an upright image, as small as asked."""
+        """Encode an upright image as a JPEG of at most this size."""
         buffer = io.BytesIO()
         self._resized(image).save(buffer, "jpeg", quality=self.quality)
         return buffer.getvalue()
 
     def _fits(self, image: Image.Image) -> bool:
-        small = self.short_side is None or min(image.size) <= self.short_side
-        plain = FIELD_OF_FORMAT.get(image.format or "") == "jpg" and image.mode in ("RGB", "L")
-        return small and plain and not is_turned(image)
+        is_small = self.short_side is None or min(image.size) <= self.short_side
+        is_plain = FIELD_OF_FORMAT.get(image.format or "") == "jpg" and image.mode in ("RGB", "L")
+        return is_small and is_plain and not is_turned(image)
 
     def _decoded(self, image: Image.Image, data: bytes, name: str) -> Image.Image:
         if image.mode.startswith(("I", "F")):  # more than 8 bits
             return Image.fromarray(decode_array(data, name))
         if self.short_side is not None:
-            image.draft(None, _sides(image.size, _FINER * self.short_side))
+            image.draft(None, _sides(image.size, _DRAFT_FACTOR * self.short_side))
         image.load()
         return upright(image)
 
@@ -69,7 +69,7 @@ class Reencoding:
 
 
 def keep_file(data: bytes, name: str) -> tuple[str, bytes]:
-    """Field and bytes of a file; a PNG of it where shards do not know its format, or it moves.
+    """Return field and bytes of a file, as a PNG where its format is unknown or it is animated.
 
     Raises:
         DataError: the image is broken.
@@ -83,7 +83,7 @@ def keep_file(data: bytes, name: str) -> tuple[str, bytes]:
 
 
 def png(image: Image.Image) -> bytes:
-    """Level 1 is 4 times faster than 6."""
+    """Encode losslessly; level 1 is 4 times faster than 6."""
     buffer = io.BytesIO()
     image.save(buffer, "png", compress_level=1)
     return buffer.getvalue()
@@ -91,19 +91,19 @@ def png(image: Image.Image) -> bytes:
 
 @contextmanager
 def open_image(data: bytes, name: str) -> Iterator[Image.Image]:
-    """An image of which only the header is read; what goes wrong with it is a DataError.
+    """Open an image and read its header. Any error inside the `with` becomes a DataError.
 
-    What is done with it inside of the `with` counts as Pillow's: nothing else belongs there.
-    Above 89 million pixels it is taken for a bomb: Pillow's limit, a quarter of a GB of RGB.
+    So nothing but calls of Pillow belongs inside it. An image above 89 million pixels, a quarter of
+    a GB as RGB, is refused as a decompression bomb: Pillow's limit.
     """
     with pillow_errors_as_data_error(name), open_by_pillow(data) as image:
         yield image
 
 
 def is_turned(image: Image.Image) -> bool:
-    """True where the camera's EXIF note asks to turn or mirror it."""
+    """True where the EXIF data asks to rotate or mirror the image."""
     try:
-        with pillow_errors_as_data_error("its note"):
+        with pillow_errors_as_data_error("its EXIF data"):
             return image.getexif().get(_ORIENTATION, 1) in range(2, 9)
     except DataError:
         return False
@@ -118,12 +118,12 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def _decode(image: Image.Image) -> None:
-    """A JPEG only at an eighth of its sides: all of its bytes are read, in a third of the time."""
+    """Decode to find damage. A JPEG at 1/8 of its sides: that reads all bytes, 3 times faster."""
     image.draft("L", (1, 1))
     image.load()
 
 
 def _sides(size: tuple[int, int], short: int) -> tuple[int, int]:
-    """Sides with the shorter one at `short`, the other rounded."""
+    """Scale the shorter side to `short` and round the other."""
     scale = short / min(size)
     return max(short, round(size[0] * scale)), max(short, round(size[1] * scale))

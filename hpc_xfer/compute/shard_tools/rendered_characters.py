@@ -1,9 +1,9 @@
-"""Printed characters as pre-training data: light strokes on dark ground, like scanned handwriting.
+"""Rendered characters as pre-training data: light strokes on dark ground, like scanned handwriting.
 
-Four sources from the fonts that matplotlib brings along, so that a study runs without a download:
-sans, serif and mono show the same characters in three styles; symbols shows arrows, boxes and dots
-instead, a source that fits reading poorly. Every sample is a function of (source, classes, size,
-seed, number) alone, so samples can be made in any order by any number of processes.
+The four sources use the fonts that matplotlib installs, so that a study runs without a download.
+sans, serif and mono show the same characters in three styles. symbols shows arrows, boxes and dots,
+which help little with reading. Each sample depends on (source, classes, size, seed, number) alone,
+so any number of processes can make samples in any order.
 """
 
 import importlib.util
@@ -21,8 +21,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from hpc_xfer.errors import DataError, StudyError
 
-LETTERS_FIRST = (  # (first, last) code point; what is not listed follows in order
-    (0x30, 0x39),  # the digits, which are what the demo is asked to read
+LETTERS_FIRST = (  # (first, last) code point; other characters follow in order
+    (0x30, 0x39),  # digits first: the demo reads them
     (0x41, 0x5A),
     (0x61, 0x7A),
     (0x21, 0x7E),  # rest of ASCII
@@ -53,10 +53,10 @@ SYMBOLS_FIRST = (
 
 @dataclass(frozen=True)
 class CharacterSource:
-    """A named set of fonts, and which characters it shows."""
+    """A named set of fonts, and the characters it shows."""
 
     name: str
-    fonts: tuple[str, ...]  # the first is the upright regular one
+    fonts: tuple[str, ...]  # the upright regular font first
     symbols: bool  # shows no letters or digits
 
 
@@ -77,7 +77,7 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class CharacterSamples:
-    """An endless row of samples of one source."""
+    """An endless sequence of samples of one source."""
 
     source: str
     classes: int
@@ -85,9 +85,9 @@ class CharacterSamples:
     seed: int = 0
 
     def label(self, i: int) -> int:
-        """Class of sample `i`: every `classes` samples in a row hold each class once, shuffled."""
-        block, place = divmod(i, self.classes)
-        return _shuffle(self.classes, self.seed, block)[place]
+        """Class of sample `i`: each block of `classes` samples holds each class once, shuffled."""
+        block, position = divmod(i, self.classes)
+        return _shuffle(self.classes, self.seed, block)[position]
 
     def pixels(self, i: int) -> NDArray[np.uint8]:
         """Sample `i` as grey levels, uint8 (size, size)."""
@@ -108,7 +108,7 @@ class CharacterSamples:
 
 @dataclass(frozen=True)
 class RenderedInput:
-    """The first samples of a source, as `shards` packs them (see inputs.Input).
+    """The first samples of a source as an input to pack (see inputs.Input).
 
     Raises:
         StudyError: an unknown source, or more classes than it has characters.
@@ -117,12 +117,12 @@ class RenderedInput:
 
     source: str
     samples: int
-    names: int  # classes
+    names: int  # number of classes; the field names are part of made.json
     size: int  # pixels, both sides
     seed: int
 
     def __post_init__(self) -> None:
-        characters(self.source, self.names)  # a wrong call fails here, not at the first sample
+        characters(self.source, self.names)  # wrong arguments fail here, not at the first sample
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -143,45 +143,32 @@ class RenderedInput:
         return list(positions)
 
 
-def render(
-    source: str, samples: int, classes: int, size: int = 32, seed: int = 0
-) -> Iterator[dict[str, bytes]]:
-    """The first `samples` samples of a source, balanced over its first `classes` characters.
-
-    Raises:
-        StudyError: an unknown source, or more classes than it has characters.
-        DataError: the fonts are not installed.
-    """
-    characters(source, classes)  # so that a wrong call fails here, not at the first sample
-    row = CharacterSamples(source, classes, size, seed)
-    return (row.sample(i) for i in range(samples))
-
-
 @cache
 def characters(source: str, classes: int) -> tuple[str, ...]:
-    """The first `classes` characters of a source, common ones first; more contain fewer.
+    """List the first `classes` characters of a source, common ones first; more contain fewer.
 
     sans, serif and mono have the same. Characters that look like an earlier one (Greek Alpha) are
-    left out: nobody could tell their classes apart.
+    left out: their classes would look the same.
 
     Raises:
         StudyError: an unknown source, or more classes than it has characters.
         DataError: the fonts are not installed.
     """
     if source not in SOURCES:
-        raise StudyError(f"source {source!r} is unknown; there are {', '.join(SOURCES)}")
+        raise StudyError(f"source {source!r} is unknown; choose from {', '.join(SOURCES)}")
     symbols = SOURCES[source].symbols
     found = tuple(islice(_distinct(symbols), classes))
     if len(found) < classes or classes < 1:
+        most = len(tuple(_distinct(symbols)))
         raise StudyError(
-            f"source {source!r} has {len(tuple(_distinct(symbols))):,} characters, {classes:,} "
-            "classes were asked; ask for between 1 and that many"
+            f"source {source!r} has {most:,} characters, but {classes:,} classes were requested; "
+            f"choose 1 to {most:,}"
         )
     return found
 
 
 def caption(character: str) -> str:
-    """The Unicode name in lower case: "digit zero"."""
+    """Return the Unicode name in lower case: "digit zero"."""
     return unicodedata.name(character).lower()
 
 
@@ -196,7 +183,7 @@ def _distinct(symbols: bool) -> Iterator[str]:
     for character in map(chr, order):
         if not (_is_symbol(character) if symbols else _is_printable(character)):
             continue
-        # No style may show it as it showed an earlier one.
+        # In no style may it look like an earlier one.
         glyphs = [_glyph(source.fonts[0], _em(32), character) for source in shown]
         look = {
             (source.name, glyph.size, glyph.tobytes())
@@ -219,9 +206,9 @@ def _is_symbol(character: str) -> bool:
 
 
 def _font(name: str) -> Path:
-    found = importlib.util.find_spec("matplotlib")  # found, not imported: that takes a second
+    found = importlib.util.find_spec("matplotlib")  # not imported: that takes a second
     if found is None or found.origin is None:
-        raise DataError("the fonts of matplotlib are missing; pip install matplotlib")
+        raise DataError("the fonts of matplotlib are missing; run: pip install matplotlib")
     path = Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / f"{name}.ttf"
     if not path.is_file():
         raise DataError(f"{path}: the font is missing; install matplotlib again")
@@ -243,26 +230,26 @@ def _open_font(name: str, em: int) -> ImageFont.FreeTypeFont:
 
 
 def _em(size: int) -> int:
-    """Glyphs are kept larger than any sample shows them, so that warping only ever shrinks."""
+    """Font size of glyphs: larger than in any sample, so that warping always shrinks them."""
     return round(size * 1.5)
 
 
 @cache  # 400 characters in 4 fonts of 48 pixels take 3 MB
 def _glyph(font: str, em: int, character: str) -> Image.Image:
-    """The ink of a character, cut to its edges: white on black."""
+    """Draw a character in white on black, cut to its edges."""
     canvas = Image.new("L", (3 * em, 3 * em))
     ImageDraw.Draw(canvas).text((em, em), character, 255, _open_font(font, em))
     return canvas.crop(canvas.getbbox() or (0, 0, 1, 1))
 
 
-@cache  # one block at a time would do, but a block of 400 is only 3 kB
+@cache  # a block of 400 classes takes 3 kB
 def _shuffle(classes: int, seed: int, block: int) -> tuple[int, ...]:
-    # The three words keep this stream apart from those of the samples, which have two.
+    # Three seed words: the random numbers of samples have two, so these are independent.
     return tuple(np.random.default_rng([seed, block, 0x0DE]).permutation(classes).tolist())
 
 
 def _place(glyph: Image.Image, size: int, random: np.random.Generator) -> Image.Image:
-    """Scale, slant, turn and shift; the ink stays inside."""
+    """Scale, slant, rotate and shift a character; it stays inside the image."""
     u = random.uniform(-1, 1, 6)
     scale = size * (0.95 + 0.2 * u[0]) / _em(size)  # capitals fill 55% to 84% of the height
     turn = np.deg2rad(10 * u[1])
@@ -283,7 +270,7 @@ def _place(glyph: Image.Image, size: int, random: np.random.Generator) -> Image.
 
 
 def _expose(ink: Image.Image, random: np.random.Generator) -> NDArray[np.uint8]:
-    """Blur, contrast and noise. Half of the samples lie on pure black, as cleaned scans do."""
+    """Add blur, contrast and noise. Half of the samples have a black ground, like cleaned scans."""
     u = random.uniform(0, 1, 5)
     blur = ink.filter(ImageFilter.GaussianBlur(float(1.6 * u[0] ** 2 * ink.width / 32)))
     strokes = np.asarray(blur, np.float32) / max(1, blur.getextrema()[1])

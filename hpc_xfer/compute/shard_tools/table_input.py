@@ -1,6 +1,6 @@
 """A CSV, TSV or Parquet table as input: one row per sample, columns for image, caption, label.
 
-It is kept as Arrow columns: 15 million rows of a path and a caption take 3 GB so, 8 GB as objects.
+The table stays in Arrow columns: 15 million rows of a path and a caption take 3 GB, not 8 GB.
 """
 
 from collections.abc import Sequence
@@ -18,35 +18,34 @@ from hpc_xfer.compute.shard_tools.reencode import Reencoding
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
 Column = Any  # a pyarrow.Array, which has no annotations
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns."""
+    """Names of the columns to read."""
 
     image: str = "image"  # paths, relative to the table
     caption: str | None = None
-    label: str | None = None  # class numbers; or class names, which become captions without others
+    label: str | None = None  # class numbers or names; names also become missing captions
 
     @property
-    def asked(self) -> list[str]:
-        """Each once: one column may be both."""
+    def unique(self) -> list[str]:
+        """Each column once: captions and labels may be the same one."""
         names = [self.image, self.caption, self.label]
         return list(dict.fromkeys(name for name in names if name is not None))
 
 
 class Table:
-    """The rows of a table. Class names are what the labels are, or in `classes.json` beside it.
+    """The rows of a table. Its labels name the classes, or `classes.json` beside it does.
 
     Raises:
-        StudyError: it has not these columns.
+        StudyError: it lacks one of these columns.
         DataError: it cannot be read, or its labels are neither whole numbers nor names.
     """
 
     def __init__(self, path: Path, columns: Columns, reencoding: Reencoding | None = None) -> None:
-        table = _read(path, columns.asked)
+        table = _read(path, columns.unique)
         self._folder = path.absolute().parent
         self._images = _texts(table[columns.image])
         self._captions = None if columns.caption is None else _texts(table[columns.caption])
@@ -64,10 +63,10 @@ class Table:
         return len(self._images)
 
     def rows(self, positions: Sequence[int]) -> list[FileRow]:
-        def of(column: Column | None) -> list[Any]:
+        def values(column: Column | None) -> list[Any]:
             return [None] * len(positions) if column is None else column.take(positions).to_pylist()
 
-        columns = (of(self._images), of(self._captions), of(self._labels))
+        columns = (values(self._images), values(self._captions), values(self._labels))
         return [
             FileRow(str(self._folder / image) if image else None, caption, label)
             for image, caption, label in zip(*columns, strict=True)
@@ -75,12 +74,12 @@ class Table:
 
 
 def _read(path: Path, names: list[str]) -> Any:
-    """The asked columns, of a CSV all as text."""
+    """Read these columns; those of a CSV all as text."""
     try:
-        there = _column_names(path)
-        if missing := [name for name in names if name not in there]:
+        present = _column_names(path)
+        if missing := [name for name in names if name not in present]:
             raise StudyError(
-                f"{path}: has no column {missing[0]!r}, but {', '.join(map(repr, there))}; name "
+                f"{path}: has no column {missing[0]!r}, only {', '.join(map(repr, present))}; name "
                 "columns with --image-column, --caption-column and --label-column"
             )
         if path.suffix == ".parquet":
@@ -91,7 +90,7 @@ def _read(path: Path, names: list[str]) -> Any:
         return csv.read_csv(path, parse_options=_parsing(path), convert_options=texts)
     except (OSError, pa.ArrowException) as error:
         why = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be read as a table ({why}); correct it") from error
+        raise DataError(f"{path}: cannot be read as a table ({why}); correct the file") from error
 
 
 def _column_names(path: Path) -> list[str]:
@@ -102,13 +101,13 @@ def _column_names(path: Path) -> list[str]:
 
 
 def _parsing(path: Path) -> Any:
-    """Captions may hold line breaks, in quotes."""
+    """Allow line breaks in quoted captions."""
     delimiter = "\t" if path.suffix == ".tsv" else ","
     return csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
 
 
 def _plain(column: Any) -> Column:
-    """One array; categories as what they stand for."""
+    """Join a column into one array, with the values in place of categories."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return column.combine_chunks()
@@ -123,7 +122,7 @@ def _is_text(values: Column) -> bool:
 
 
 def _values(column: Any) -> Column:
-    """Labels as text where they are names, else as numbers; null where a cell is empty."""
+    """Convert labels: names to text, others to numbers, empty cells to null."""
     values = _plain(column)
     if pa.types.is_string(values.type):
         values = values.cast(pa.large_string())
@@ -135,15 +134,17 @@ def _values(column: Any) -> Column:
 
 
 def _labels(path: Path, values: Column) -> tuple[Column, tuple[str, ...] | None]:
-    """Class numbers, null where there is none, and the names of the classes."""
+    """Return the class number of each row (null without one) and the names of the classes."""
     if _is_text(values):
         names = class_names.load(path.parent, set(values.unique().drop_null().to_pylist()))
         return pc.index_in(values, pa.array(names, values.type)), names
     try:
         numbers = values.cast(pa.int64())
     except pa.ArrowException as error:
-        raise DataError(f"{path}: a label is no class number ({error}); write 0, 1, ...") from error
+        raise DataError(
+            f"{path}: a label is not a class number ({error}); write 0, 1, 2, ..."
+        ) from error
     limits = pc.min_max(numbers).as_py()
     if limits["min"] is not None and limits["min"] < 0:
-        raise DataError(f"{path}: has the label {limits['min']}; class numbers are 0, 1, 2, ...")
+        raise DataError(f"{path}: has the label {limits['min']}; write 0, 1, 2, ...")
     return numbers, class_names.load(path.parent, 1 + (limits["max"] or 0))

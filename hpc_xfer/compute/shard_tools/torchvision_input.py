@@ -1,4 +1,4 @@
-"""torchvision's data sets as input, by the name of the class: `torchvision:CIFAR10`."""
+"""A data set of torchvision as input, named by its class: `torchvision:CIFAR10`."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from hpc_xfer.errors import DataError, StudyError
 
 @dataclass(frozen=True)
 class TorchvisionSet:
-    """A part of a data set that lies, downloaded, in `root`."""
+    """One split of a data set that was downloaded to `root`."""
 
     name: str
     root: Path
@@ -52,30 +52,32 @@ class TorchvisionSet:
 
     @property
     def _files(self) -> list[tuple[str, int]] | None:
-        """Path and class of each, where they are files: these are packed as they are."""
+        """Path and class of each sample where the data set is made of files, else None."""
         data = open_dataset(self.name, self.root, self.split)
         return data.samples if isinstance(data, datasets.DatasetFolder) else None
 
 
 @dataclass(frozen=True)
 class PixelReader:
-    """Reads sample `i`; lossless PNGs unless re-encoding is asked."""
+    """Reads a sample as a lossless PNG, or re-encoded if requested."""
 
     data: TorchvisionSet
 
     def __call__(self, i: int) -> Sample:
-        """Raises:
-        DataError: the sample cannot be read, or is not an image with a class number.
+        """Make sample `i`.
+
+        Raises:
+            DataError: it cannot be read, or is not an image with a class number.
         """
-        here = f"{self.data.name}[{i}]"
-        there = open_dataset(self.data.name, self.data.root, self.data.split)
-        with pillow_errors_as_data_error(here):
-            image, label = there[i]
+        name = f"{self.data.name}[{i}]"
+        dataset = open_dataset(self.data.name, self.data.root, self.data.split)
+        with pillow_errors_as_data_error(name):
+            image, label = dataset[i]
             if isinstance(image, Image.Image):
-                with image:  # some sets only open its file
+                with image:  # some data sets only open the file
                     image.load()
         if not isinstance(image, Image.Image) or not _is_number(label):
-            raise DataError(f"{here}: is not an image with a class number; pack another data set")
+            raise DataError(f"{name}: is not an image with a class number; pack another data set")
         sample = {"cls": str(int(label)).encode()}
         if names := self.data.classes:
             sample["txt"] = names[int(label)].encode()
@@ -88,11 +90,11 @@ class PixelReader:
 
 @lru_cache(maxsize=1)
 def open_dataset(name: str, root: Path, split: str) -> Any:
-    """The data set, once per process.
+    """Open a data set, once per process.
 
     Raises:
-        StudyError: torchvision has no such class, or it takes more than a folder and a split.
-        DataError: it is not in `root`.
+        StudyError: torchvision has no such class, or it needs more than a folder and a split.
+        DataError: it is absent from `root`.
     """
     kind = getattr(datasets, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, datasets.VisionDataset)):
@@ -106,7 +108,9 @@ def open_dataset(name: str, root: Path, split: str) -> Any:
     try:
         return kind(**options)
     except TypeError as error:
-        raise StudyError(f"torchvision:{name}: needs more than a folder ({error})") from error
+        raise StudyError(
+            f"torchvision:{name}: needs more than a folder ({error}); pack another data set"
+        ) from error
     except (OSError, RuntimeError, ValueError) as error:
         why = " ".join(str(error).split())
         raise DataError(
@@ -116,7 +120,7 @@ def open_dataset(name: str, root: Path, split: str) -> Any:
 
 
 def _class_name(name: Any) -> str:
-    """ImageNet's are tuples of synonyms, the usual one first."""
+    """Take the first synonym: ImageNet has tuples, the usual name first."""
     return str(name[0] if isinstance(name, tuple) else name)
 
 

@@ -1,7 +1,7 @@
-"""Everything that is wrong with the shards of a folder, found by opening all of it.
+"""Check the shards of a folder: open all, decode all, list everything that is wrong.
 
-found = check(folder, workers=8)
-found.problems, found.notes
+report = check(folder, workers=8)
+report.problems, report.notes
 """
 
 import tarfile
@@ -15,7 +15,7 @@ from PIL import Image
 
 from hpc_xfer.compute.images.decode import decode
 from hpc_xfer.compute.shard_tools import img2dataset
-from hpc_xfer.compute.shard_tools.build_index import json_label, json_object
+from hpc_xfer.compute.shard_tools.build_index import each_shard, json_label, json_object
 from hpc_xfer.compute.shard_tools.reencode import (
     FIELD_OF_FORMAT,
     is_animated,
@@ -29,34 +29,34 @@ from hpc_xfer.compute.shards.tar_headers import CutOff, Member
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
-from hpc_xfer.system import atomic_files, process_pool
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.terminal import Progress
 
 _MODES = {"1": "grey", "L": "grey", "LA": "grey", "CMYK": "CMYK", "P": "palette", "RGBA": "alpha"}
-Progress = Callable[[int, int], None]  # shards done, shards in all
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a shard, or with one sample of it."""
+    """Something wrong with a shard or with one sample of it."""
 
     shard: str
     key: str | None
     what: str
-    offset: int | None = None  # in the shard, of the bytes that are meant
+    offset: int | None = None  # of the bytes that are wrong, in the shard
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All that was found."""
+    """Result of a check."""
 
     samples: int
     problems: list[Problem]
-    notes: dict[str, int]  # images that are unusual but read: grey, CMYK, turned by EXIF, ...
+    notes: dict[str, int]  # unusual images that can be read: grey, CMYK, turned by EXIF, ...
 
 
 @dataclass(frozen=True)
 class _Expected:
-    """What the index says of all shards."""
+    """Contents of the index that hold for all shards."""
 
     fields: frozenset[str] = frozenset()
     classes: tuple[str, ...] | None = None
@@ -64,7 +64,10 @@ class _Expected:
 
 
 def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> CheckReport:
-    """Open every shard, decode every image, and hold all against the index.
+    """Open every shard, decode every image, and compare all with the index.
+
+    Args:
+        progress: called with shards done and shards in all.
 
     Raises:
         DataError: there is no such folder, or a process was killed.
@@ -72,116 +75,112 @@ def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> C
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; correct the path")
     on_disk = shard_index.list_shards(folder)
-    index, problems = _index(folder, on_disk)
+    index, problems = _compare_index(folder, on_disk)
     entries = {} if index is None else {entry.name: entry for entry in index.entries}
     expected = _Expected()
     if index is not None:
         expected = _Expected(frozenset(index.fields), index.classes, index.label_key)
-    asked = [(name, entries.get(name)) for name in on_disk]
-    found: dict[int, CheckReport] = {}
-    task = partial(_check_shard, folder, expected)
-    if progress and asked:
-        progress(0, len(asked))
-    for number, checked in process_pool.results(task, asked, workers):
-        found[number] = checked
-        if progress:
-            progress(len(found), len(asked))
+    tasks = [(name, entries.get(name)) for name in on_disk]
+    reports = each_shard(partial(_check_shard, folder, expected), tasks, workers, progress)
+    problems += [problem for report in reports for problem in report.problems]
     notes: Counter[str] = Counter()
-    for number in range(len(asked)):
-        problems += found[number].problems
-        notes.update(found[number].notes)
-    return CheckReport(
-        sum(each.samples for each in found.values()), problems, dict(sorted(notes.items()))
-    )
+    for report in reports:
+        notes.update(report.notes)
+    samples = sum(report.samples for report in reports)
+    return CheckReport(samples, problems, dict(sorted(notes.items())))
 
 
-def _index(folder: Path, on_disk: dict[str, int]) -> tuple[ShardIndex | None, list[Problem]]:
-    """The index, if there is one, and where it differs from the sizes of the shards."""
+def _compare_index(
+    folder: Path, on_disk: dict[str, int]
+) -> tuple[ShardIndex | None, list[Problem]]:
+    """Read the index, if there is one, and list where it differs from the sizes of the shards."""
     try:
         index = shard_index.parse(folder)
     except DataError:
         try:
-            ShardIndex.load(folder)  # which says it best
+            ShardIndex.load(folder)  # its error says more
         except DataError as error:
             return None, [Problem(shard_index.NAME, None, str(error))]
         raise
-    wrong = shard_index.disagreements(index, on_disk)
-    return index, [Problem(shard_index.NAME, None, what) for what in wrong]
+    differences = shard_index.disagreements(index, on_disk)
+    return index, [Problem(shard_index.NAME, None, what) for what in differences]
 
 
 def _check_shard(
-    folder: Path, expected: _Expected, asked: tuple[str, ShardEntry | None]
+    folder: Path, expected: _Expected, task: tuple[str, ShardEntry | None]
 ) -> CheckReport:
-    name, entry = asked
+    name, entry = task
     try:
-        shard, problems = _members(folder / name, name)
+        shard, problems = _open_damaged(folder / name, name)
     except (OSError, tarfile.TarError) as error:
         what = f"cannot be read as an uncompressed tar ({error})"
         return CheckReport(0, [Problem(name, None, what)], {})
-    problems += [Problem(name, None, what) for what in _check_whole(shard, entry)]
+    problems += [Problem(name, None, what) for what in _check_file(shard, entry)]
     notes: Counter[str] = Counter()
     seen: set[str] = set()
-    needed = expected.fields or frozenset(shard.members[0] if shard.keys else ())
+    required = expected.fields or frozenset(shard.members[0] if shard.keys else ())
     for i, key in enumerate(shard.keys):
-        places = shard.members[i]
+        members = shard.members[i]
         if key in seen:
-            problems.append(Problem(name, key, "the key is there twice", _begin(places)))
+            problems.append(Problem(name, key, "the key occurs twice", _start(members)))
         seen.add(key)
-        for field in sorted(needed - set(IMAGE_FIELDS) - set(places)):
-            problems.append(Problem(name, key, f"has no {field}", _begin(places)))
-        for at, what in _check_sample(shard, i, expected, notes):
-            offset = places[at][0] if at else _begin(places)
+        for field in sorted(required - set(IMAGE_FIELDS) - set(members)):
+            problems.append(Problem(name, key, f"has no {field}", _start(members)))
+        for wrong_field, what in _check_sample(shard, i, expected, notes):
+            offset = members[wrong_field][0] if wrong_field else _start(members)
             problems.append(Problem(name, key, what, offset))
     return CheckReport(len(shard), problems, dict(notes))
 
 
-def _begin(places: Mapping[str, ByteRange]) -> int:
-    return min(offset for offset, _ in places.values())
+def _start(members: Mapping[str, ByteRange]) -> int:
+    return min(offset for offset, _ in members.values())
 
 
-def _members(path: Path, name: str) -> tuple[Shard, list[Problem]]:
-    """The shard as far as it can be read, where `open_shard` would refuse it."""
-    found = SampleIndexBuilder()
+def _open_damaged(path: Path, name: str) -> tuple[Shard, list[Problem]]:
+    """Open a shard as far as it can be read, where `open_shard` would refuse it."""
+    builder = SampleIndexBuilder()
     problems: list[Problem] = []
     try:
         for member in tar_headers.members(path):
-            problems += [Problem(name, member.name, what, member.offset) for what in _odd(member)]
+            problems += [
+                Problem(name, member.name, what, member.offset) for what in _check_member(member)
+            ]
             parts = key_and_field(member.name)
             if parts is None or member.kind != "file":
                 continue
-            if not found.add(*parts, member.offset, member.size):
+            if not builder.add(*parts, member.offset, member.size):
                 problems.append(Problem(name, parts[0], f"has two {parts[1]}", member.offset))
     except CutOff as cut:
-        what = f"is cut off or damaged here, after {len(found):,} samples; copy it again"
+        what = f"is cut off or damaged here, after {len(builder):,} samples; copy it again"
         problems.append(Problem(name, None, what, cut.at))
-    return Shard(path, found.places()), problems
+    return Shard(path, builder.build()), problems
 
 
-def _odd(member: Member) -> Iterator[str]:
+def _check_member(member: Member) -> Iterator[str]:
     if member.name.startswith("/"):
-        yield "has an absolute path, which unpacking would write to"
+        yield "has an absolute path; unpacking would write there"
     if ".." in PurePosixPath(member.name).parts:
-        yield "has .. in its path, which unpacking would follow"
+        yield "has .. in its path; unpacking would leave the folder"
     if member.kind in ("link", "other"):
-        yield f"is no file but a {member.kind}, which is passed over"
+        yield f"is not a file but a {member.kind}; it is ignored"
 
 
-def _check_whole(shard: Shard, entry: ShardEntry | None) -> Iterator[str]:
+def _check_file(shard: Shard, entry: ShardEntry | None) -> Iterator[str]:
     if not shard.keys:
         yield "holds no samples"
     if entry is not None:
         if atomic_files.sha256(shard.path) != entry.sha256:
-            yield "its bytes are not those that were indexed"
+            yield "its bytes have changed since it was indexed"
         if len(shard) != entry.samples:
             yield f"holds {len(shard):,} samples where the index says {entry.samples:,}"
-    if complaint := img2dataset.sample_count_problem(shard.path, len(shard)):
-        yield complaint
+    if problem := img2dataset.sample_count_problem(shard.path, len(shard)):
+        yield problem
 
 
 def _check_sample(
     shard: Shard, i: int, expected: _Expected, notes: Counter[str]
 ) -> Iterator[tuple[str | None, str]]:
-    """Field and what is wrong with it."""
+    """Yield what is wrong and in which field; None where it is not one field."""
     images = [field for field in IMAGE_FIELDS if field in shard.members[i]]
     if len(images) != 1:
         yield None, f"has {len(images)} images ({', '.join(images) or _NO_IMAGE})"
@@ -194,9 +193,9 @@ def _check_sample(
         checks["json"] = partial(_check_json, shard, i, expected)
     if "cls" in shard.members[i]:
         checks["cls"] = partial(_check_class, shard, i, expected)
-    for field, fails in checks.items():
+    for field, check_field in checks.items():
         try:
-            fails()
+            check_field()
         except DataError as error:
             yield field, str(error)
 
@@ -206,7 +205,7 @@ _NO_IMAGE = f"none of {', '.join(IMAGE_FIELDS)}"
 
 def _check_image(shard: Shard, i: int, field: str, notes: Counter[str]) -> None:
     data = shard.read(i, [field])[field]
-    with open_image(data, field) as image:  # a bomb goes no further
+    with open_image(data, field) as image:  # refuses a decompression bomb
         unusual = list(_unusual(image, field))
     decode(data, field)
     notes.update(unusual)
@@ -236,13 +235,13 @@ def _check_caption(shard: Shard, i: int) -> None:
 
 def _check_json(shard: Shard, i: int, expected: _Expected) -> None:
     if json_object(shard, i) is None:
-        raise DataError("its json is no object of keys and values")
+        raise DataError("its json is not an object of keys and values")
     if expected.label_key is None:
         return
     label = json_label(shard, i, expected.label_key)
     classes = expected.classes or ()
     if label not in (classes if isinstance(label, str) else range(len(classes))):
-        raise DataError(f"has label {label!r}, but there are {len(classes)} classes without it")
+        raise DataError(f"has label {label!r}, which is not one of the {len(classes)} classes")
 
 
 def _check_class(shard: Shard, i: int, expected: _Expected) -> None:

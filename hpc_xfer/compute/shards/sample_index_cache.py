@@ -1,12 +1,13 @@
-"""What lies where in a shard, noted when it was indexed, so that opening it reads no headers.
+"""A cache of sample indexes, written when shards are indexed, so that opening reads no headers.
 
-The headers of a tar lie between its images, and where these are smaller than 64 kB, reading the
-headers is reading all. A note takes 80 bytes a sample: `.index/00003.tar.places` by the index.
+The headers of a tar lie between its images. Where images are smaller than 64 kB, reading all
+headers means reading the whole tar. A cached index (`.index/00003.tar.places`) takes 80 bytes per
+sample.
 
-A note is believed where the index says the same layout and size, and where the file, at nine places
-all over it, holds what it held then: headers and first bytes of eight samples, and the end. Another
-shard of the same size is so found, as is one that was copied in part; one that differs in samples
-between those places alone is not. Where a note is absent or not believed, the headers are read.
+It is used where the shard index has the same layout and size, and the file holds the same bytes in
+nine spots: headers and first bytes of eight samples, and the end. This detects another shard of the
+same size, and a shard that was copied in part; it does not detect one that differs only between the
+spots. Where no index is cached or it does not fit, the headers are read.
 """
 
 import hashlib
@@ -25,19 +26,21 @@ from hpc_xfer.errors import DataError, StoreError
 from hpc_xfer.system import atomic_files
 
 _SCHEMA = 1
-_ARRAYS = {"ends": "I", "firsts": "I", "kinds": "I", "offsets": "q", "sizes": "q"}
+_ARRAYS = {  # name and type code, in the order of the file
+    "key_ends": "I", "first_members": "I", "member_fields": "I", "offsets": "q", "sizes": "q",
+}  # fmt: skip
 
 
 def write(folder: Path, name: str, shard: Shard) -> None:
-    """Where it cannot be written (a quota of files), the headers are read instead."""
-    places = shard.places
-    tables = [places.names, *(getattr(places, each).tobytes() for each in _ARRAYS)]
+    """Cache the index of a shard. Where this fails (a quota of files), headers are read instead."""
+    index = shard.sample_index
+    tables = [index.keys, *(getattr(index, each).tobytes() for each in _ARRAYS)]
     data = b"".join(tables)
     head = {
         **_expected(shard.path.stat().st_size, shard.layout),
-        "fields": places.fields,
+        "fields": index.fields,
         "lengths": [len(table) for table in tables],
-        "proof": shard.hold().proof,
+        "proof": shard.keep_open().spot_digest,
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     with suppress(StoreError):
@@ -45,17 +48,17 @@ def write(folder: Path, name: str, shard: Shard) -> None:
         atomic_files.write_bytes(path, json.dumps(head).encode() + b"\n" + data)
 
 
-def tidy(index: ShardIndex) -> None:
-    """Remove notes of shards that are gone, and drafts of processes that were killed."""
-    notes = {shard_index.places_path(index.folder, entry.name) for entry in index.entries}
+def remove_stale(index: ShardIndex) -> None:
+    """Remove what is cached of absent shards, and temporary files of killed processes."""
+    current = {shard_index.places_path(index.folder, entry.name) for entry in index.entries}
     for path in (index.folder / shard_index.PLACES).rglob("*"):
-        if path.is_file() and path not in notes:
+        if path.is_file() and path not in current:
             with suppress(OSError):
                 path.unlink()
 
 
-def shard(folder: Path, entry: ShardEntry) -> Shard | None:
-    """The shard, held; None where its headers have to be read."""
+def open_cached(folder: Path, entry: ShardEntry) -> Shard | None:
+    """Open a shard with its cached index; None where its headers have to be read."""
     with suppress(OSError, ValueError, KeyError, TypeError, DataError):
         line, _, data = shard_index.places_path(folder, entry.name).read_bytes().partition(b"\n")
         head = json.loads(line)
@@ -64,9 +67,9 @@ def shard(folder: Path, entry: ShardEntry) -> Shard | None:
             return None
         if head["sha256"] != hashlib.sha256(data).hexdigest():
             return None
-        found = Shard(folder / entry.name, _places(head, data)).hold()
-        if len(found) == entry.samples and found.proof == head["proof"]:
-            return found
+        shard = Shard(folder / entry.name, _sample_index(head, data)).keep_open()
+        if len(shard) == entry.samples and shard.spot_digest == head["proof"]:
+            return shard
     return None
 
 
@@ -74,10 +77,10 @@ def _expected(size: int, layout: str | None) -> dict[str, Any]:
     return {"schema": _SCHEMA, "byteorder": sys.byteorder, "bytes": size, "layout": layout}
 
 
-def _places(head: dict[str, Any], data: bytes) -> SampleIndex:
-    names, *lengths = head["lengths"]
-    at, tables = names, {}
+def _sample_index(head: dict[str, Any], data: bytes) -> SampleIndex:
+    start, *lengths = head["lengths"]
+    keys, tables = data[:start], {}
     for (name, code), length in zip(_ARRAYS.items(), lengths, strict=True):
-        tables[name] = array(code, data[at : at + length])
-        at += length
-    return SampleIndex(names=data[:names], fields=tuple(head["fields"]), **tables)
+        tables[name] = array(code, data[start : start + length])
+        start += length
+    return SampleIndex(keys=keys, fields=tuple(head["fields"]), **tables)

@@ -1,17 +1,17 @@
-"""Which sample stands where: a pure function of (shard sizes, subset, seed, epoch), nothing else.
+"""Which sample is at which position: a pure function of (shard sizes, subset, seed, epoch).
 
     subset = Subset.draw(sizes=[1000, 1000, 704], samples=2000, seed=0)
-    order = Order(subset, batch=256, seed=0)
-    epoch, samples = order.locate(step=17)  # 256 of (shard, sample in it), same on every rank
-    share(256, rank=1, ranks=8)            # which of them are a rank's
+    order = SampleOrder(subset, batch=256, seed=0)
+    epoch, locations = order.locate(step=17)   # 256 x (shard, sample in it), the same on every rank
+    share(256, rank=1, ranks=8)                # the positions in the batch that belong to a rank
 
-The number of ranks and workers is no argument of the order: each takes its part of the global
-batch. So a run can stop at any step and go on with as many processes as it likes.
+The order does not depend on the number of ranks and workers: each takes its part of the global
+batch. So a run can stop at any step and go on with any number of processes.
 
-Large sources are read in lanes: the samples of an epoch are cut into 32 stretches of equal length,
-and each batch takes its 32nd part from every one of them. A rank's part of the batch is whole
-lanes, so that it reads its own shards, from front to back, and no others. Inside a lane samples are
-shuffled within windows.
+Large sources are read as 32 streams side by side: the samples of an epoch are cut into 32 sections
+of equal length, and each batch takes one 32nd from every section. The part of a rank is made of
+whole streams, so it reads its own shards, from front to back, and no others. Inside a stream
+samples are shuffled within windows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,34 +23,36 @@ from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
 SampleLocation = tuple[int, int]  # shard, sample in it
-SampleRange = tuple[int, int, int]  # shard, first sample, the one after the last
-Window = tuple[int, int]  # epoch, number in a lane
+SampleRange = tuple[int, int, int]  # shard, first sample, sample after the last
+Window = tuple[int, int]  # epoch, number in a stream
 
-# Samples are shuffled inside windows of this many, over all lanes together: at 35 kB a sample they
-# are 2.3 GB, which the nodes of a job hold in their page caches. It decides the order: fixed.
+# Samples are shuffled inside windows of this many, over all streams together: at 35 kB per sample
+# 2.3 GB, which the page caches of the nodes hold. Both numbers decide the order: never change them.
 WINDOW = 1 << 16
-STREAMS = 32  # at most; places of the source that one process reads at, where it reads them all
+STREAMS = 32  # at most
 
 
 @dataclass(frozen=True)
 class Subset:
-    """The first N samples of a seeded order of shards, and of samples in the last of them.
+    """The first N samples of a seeded order of shards; part of the last shard, chosen at random.
 
-    The smaller is inside the larger.
+    A smaller subset is inside a larger one of the same seed.
     """
 
-    shards: tuple[int, ...]  # in order; indices into the source's index
-    counts: tuple[int, ...]  # samples taken of each
-    sizes: tuple[int, ...]  # samples that each holds
+    shards: tuple[int, ...]  # numbers in the shard index, in order
+    counts: tuple[int, ...]  # samples taken from each
+    sizes: tuple[int, ...]  # samples in each
     seed: int
 
     @classmethod
     def draw(cls, sizes: Sequence[int], samples: int, seed: int) -> "Subset":
-        """Raises:
-        ValueError: the shards hold fewer than `samples`.
+        """Draw `samples` samples from shards of these sizes.
+
+        Raises:
+            ValueError: the shards hold fewer.
         """
         if samples > sum(sizes):
-            raise ValueError(f"{samples:,} samples asked of {sum(sizes):,}")
+            raise ValueError(f"{samples:,} samples requested, but there are {sum(sizes):,}")
         order = np.random.default_rng((seed, 0)).permutation(len(sizes))
         shards, counts, left = [], [], samples
         for shard in order:
@@ -68,17 +70,17 @@ class Subset:
         return sum(self.counts)
 
     def members(self, which: int) -> Positions:
-        """Samples taken of the shard `shards[which]`, ascending as they lie in it."""
+        """The samples taken from the shard `shards[which]`, in ascending order."""
         taken, size = self.counts[which], self.sizes[which]
         if taken == size:
             return np.arange(size)
         rng = np.random.default_rng((self.seed, 4, self.shards[which]))
         return np.sort(rng.permutation(size)[:taken])
 
-    def following(self, shard: int, place: int) -> Positions:
-        """The members of a shard from `place` on, and around."""
+    def following(self, shard: int, sample: int) -> Positions:
+        """All samples taken from a shard: those from `sample` on, then those before it."""
         members = self.members(self.shards.index(shard))
-        return np.roll(members, -int(np.searchsorted(members, place)))
+        return np.roll(members, -int(np.searchsorted(members, sample)))
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,17 @@ class SampleOrder:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches only; the remainder differs from epoch to epoch, so nothing is left out."""
+        """Full batches only; each epoch drops other samples, so every sample is used at times."""
         return self.subset.samples // self.batch
 
     @property
     def dropped(self) -> int:
-        """Samples that an epoch leaves out, since they fill no batch."""
+        """Samples that an epoch drops, since they do not fill a batch."""
         return self.subset.samples - self.steps_per_epoch * self.batch
 
     @cached_property
-    def lanes(self) -> int:
-        """What fits into one window needs no lanes; else as many as divide the batch evenly."""
+    def streams(self) -> int:
+        """One where all samples fit into a window; else the most that divide the batch evenly."""
         if self.subset.samples <= self.window:
             return 1
         return next(n for n in range(min(STREAMS, self.batch), 0, -1) if self.batch % n == 0)
@@ -110,75 +112,78 @@ class SampleOrder:
     def locate(
         self, step: int, chosen: Positions | None = None
     ) -> tuple[int, list[SampleLocation]]:
-        """Epoch, and the places of the global batch, or of the `chosen` of its positions."""
-        epoch, within = divmod(step, self.steps_per_epoch)
+        """Find the epoch of a step and its samples: all, or those at the positions `chosen`."""
+        epoch, epoch_step = divmod(step, self.steps_per_epoch)
         chosen = np.arange(self.batch) if chosen is None else chosen
-        lane, offset = np.divmod(chosen, self._per_step)
-        found = np.empty(len(chosen), dtype=np.int64)
-        for each in np.unique(lane):
-            here = lane == each
-            found[here] = self._stream_positions(epoch, int(each), within, offset[here])
-        return epoch, self._places(epoch, found)
+        stream, offset = np.divmod(chosen, self._per_step)
+        numbers = np.empty(len(chosen), dtype=np.int64)
+        for each in np.unique(stream):
+            here = stream == each
+            numbers[here] = self._epoch_numbers(epoch, int(each), epoch_step, offset[here])
+        return epoch, self._locations(epoch, numbers)
 
-    def stretches(self, step: int, lane: int) -> tuple[Window, Iterator[SampleRange]]:
-        """The window that a lane is in at a step, and all that it holds, as it lies on disk."""
+    def window_ranges(self, step: int, stream: int) -> tuple[Window, Iterator[SampleRange]]:
+        """Find the window of a stream at a step, and all its samples in the order of the disk."""
         epoch, number, _ = self._window(step)
-        return (epoch, number), self._runs(epoch, *self._bounds(lane, number))
+        return (epoch, number), self._ranges(epoch, *self._bounds(stream, number))
 
-    def rest(self, step: int, lane: int) -> tuple[Window, Iterator[SampleRange]]:
-        """As `stretches`, without what earlier steps took of the window."""
+    def remaining_ranges(self, step: int, stream: int) -> tuple[Window, Iterator[SampleRange]]:
+        """Find the same as `window_ranges`, without the samples of earlier steps."""
         epoch, number, taken = self._window(step)
-        return (epoch, number), self._untaken(epoch, lane, number, taken)
+        return (epoch, number), self._untaken(epoch, stream, number, taken)
 
     def streams_of(self, chosen: Positions) -> list[int]:
-        """The lanes that these positions of a batch are in."""
-        return [int(lane) for lane in np.unique(chosen // self._per_step)]
+        """List the streams of these positions of a batch."""
+        return [int(stream) for stream in np.unique(chosen // self._per_step)]
 
     @property
     def steps_per_window(self) -> int:
-        """After so many steps at the latest a lane is in its next window."""
+        """After at most so many steps a stream is in its next window."""
         return max(1, self._width // self._per_step)
 
     @property
     def _per_step(self) -> int:
-        """Samples of each lane in a batch."""
-        return self.batch // self.lanes
+        """Samples of each stream in a batch."""
+        return self.batch // self.streams
 
     @property
     def _width(self) -> int:
-        """Samples of a lane's window."""
-        return max(self._per_step, self.window // self.lanes)
+        """Samples in a window of one stream."""
+        return max(self._per_step, self.window // self.streams)
 
     def _window(self, step: int) -> tuple[int, int, int]:
-        """Epoch, number of a lane's window in it, and how many of its samples came before."""
-        epoch, within = divmod(step, self.steps_per_epoch)
-        return epoch, *divmod(within * self._per_step, self._width)
+        """Epoch, number of the window in it, and samples of the window that earlier steps took."""
+        epoch, epoch_step = divmod(step, self.steps_per_epoch)
+        return epoch, *divmod(epoch_step * self._per_step, self._width)
 
-    def _bounds(self, lane: int, window: int) -> tuple[int, int]:
-        """From where to where in the stream of samples a lane's window reaches."""
+    def _bounds(self, stream: int, window: int) -> tuple[int, int]:
+        """Start and end of the window of a stream, as numbers of samples in the epoch."""
         length = self.steps_per_epoch * self._per_step
         low = window * self._width
-        return lane * length + low, lane * length + min(low + self._width, length)
+        return stream * length + low, stream * length + min(low + self._width, length)
 
-    def _stream_positions(self, epoch: int, lane: int, within: int, offset: Positions) -> Positions:
-        inside = within * self._per_step + offset
-        window, place = np.divmod(inside, self._width)
-        found = np.empty(len(offset), dtype=np.int64)
+    def _epoch_numbers(
+        self, epoch: int, stream: int, epoch_step: int, offset: Positions
+    ) -> Positions:
+        """Numbers in the epoch of the samples at these offsets in the step's part of a stream."""
+        in_stream = epoch_step * self._per_step + offset
+        window, in_window = np.divmod(in_stream, self._width)
+        numbers = np.empty(len(offset), dtype=np.int64)
         for each in np.unique(window):
             here = window == each
-            low, high = self._bounds(lane, int(each))
-            shuffled = _shuffled(self.seed, epoch, lane, int(each), high - low)
-            found[here] = low + shuffled[place[here]]
-        return found
+            low, high = self._bounds(stream, int(each))
+            shuffled = _shuffled(self.seed, epoch, stream, int(each), high - low)
+            numbers[here] = low + shuffled[in_window[here]]
+        return numbers
 
-    def _places(self, epoch: int, stream: Positions) -> list[SampleLocation]:
-        order, ends, shift = _stream(self.subset, self.seed, epoch)
-        at = (stream + shift) % self.subset.samples
-        which = np.searchsorted(ends, at, side="right")
-        begins = np.concatenate([[0], ends])[which]
+    def _locations(self, epoch: int, numbers: Positions) -> list[SampleLocation]:
+        order, ends, shift = _shard_order(self.subset, self.seed, epoch)
+        shifted = (numbers + shift) % self.subset.samples
+        which = np.searchsorted(ends, shifted, side="right")
+        starts = np.concatenate([[0], ends])[which]
         return [
             (self.subset.shards[slot], self._member(slot, inside))
-            for slot, inside in zip(order[which].tolist(), (at - begins).tolist(), strict=True)
+            for slot, inside in zip(order[which].tolist(), (shifted - starts).tolist(), strict=True)
         ]
 
     def _member(self, slot: int, inside: int) -> int:
@@ -186,22 +191,22 @@ class SampleOrder:
             return inside
         return int(_members(self.subset, slot)[inside])
 
-    def _untaken(self, epoch: int, lane: int, window: int, taken: int) -> Iterator[SampleRange]:
-        low, high = self._bounds(lane, window)
-        wanted = low + np.sort(_shuffled(self.seed, epoch, lane, window, high - low)[taken:])
+    def _untaken(self, epoch: int, stream: int, window: int, taken: int) -> Iterator[SampleRange]:
+        low, high = self._bounds(stream, window)
+        wanted = low + np.sort(_shuffled(self.seed, epoch, stream, window, high - low)[taken:])
         for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1):
-            yield from self._runs(epoch, int(run[0]), int(run[-1]) + 1)
+            yield from self._ranges(epoch, int(run[0]), int(run[-1]) + 1)
 
-    def _runs(self, epoch: int, low: int, high: int) -> Iterator[SampleRange]:
-        """The stream from `low` to `high` as stretches of shards; it is a ring."""
-        order, ends, shift = _stream(self.subset, self.seed, epoch)
+    def _ranges(self, epoch: int, low: int, high: int) -> Iterator[SampleRange]:
+        """Yield the samples of the epoch from `low` to `high`; the order of shards is a ring."""
+        order, ends, shift = _shard_order(self.subset, self.seed, epoch)
         left, at = high - low, (low + shift) % self.subset.samples
         while left:
             which = int(np.searchsorted(ends, at, side="right"))
-            begin = int(ends[which - 1]) if which else 0
+            start = int(ends[which - 1]) if which else 0
             take = min(left, int(ends[which]) - at)
             slot = int(order[which])
-            first, last = at - begin, at - begin + take - 1
+            first, last = at - start, at - start + take - 1
             yield (
                 self.subset.shards[slot],
                 self._member(slot, first),
@@ -211,7 +216,7 @@ class SampleOrder:
 
 
 def share(batch: int, rank: int, ranks: int, accumulate: int = 1) -> Positions:
-    """Positions of the global batch that are a rank's: its part of each micro-batch, in order.
+    """List the positions of a rank in the global batch: its part of each micro-batch, in order.
 
     Micro-batch j is the j-th of `accumulate` equal slices of the global batch, on any number of
     ranks; `batch` is a multiple of `ranks * accumulate`.
@@ -221,8 +226,8 @@ def share(batch: int, rank: int, ranks: int, accumulate: int = 1) -> Positions:
 
 
 @lru_cache(maxsize=4)
-def _stream(subset: Subset, seed: int, epoch: int) -> tuple[Positions, Positions, int]:
-    """The shards of an epoch in their order, where each ends in the stream, where it begins."""
+def _shard_order(subset: Subset, seed: int, epoch: int) -> tuple[Positions, Positions, int]:
+    """The shards of an epoch in order, the sample number at which each ends, and a shift."""
     rng = np.random.default_rng((seed, 1, epoch))
     order = rng.permutation(len(subset.shards))
     ends = np.cumsum(np.asarray(subset.counts, dtype=np.int64)[order])
@@ -230,8 +235,8 @@ def _stream(subset: Subset, seed: int, epoch: int) -> tuple[Positions, Positions
 
 
 @lru_cache(maxsize=4 * STREAMS)
-def _shuffled(seed: int, epoch: int, lane: int, window: int, samples: int) -> Positions:
-    return np.random.default_rng((seed, 2, epoch, lane, window)).permutation(samples)
+def _shuffled(seed: int, epoch: int, stream: int, window: int, samples: int) -> Positions:
+    return np.random.default_rng((seed, 2, epoch, stream, window)).permutation(samples)
 
 
 @lru_cache(maxsize=4)

@@ -25,8 +25,8 @@ from hpc_xfer.compute.shards.sample_index import (
 from hpc_xfer.compute.shards.tar_headers import CutOff
 from hpc_xfer.errors import DataError
 
-_PROVED = 8  # samples; each is a read of its own, a millisecond or so where the file is far away
-# WebDataset's rules: the key ends at the first dot of the base name; `__meta__` is no sample.
+_SPOTS = 8  # samples of a spot digest; each is one read, about 1 ms on a network file system
+# WebDataset's rules: the key ends at the first dot of the base name; `__meta__` is not a sample.
 _KEY = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
 _CLASS = re.compile("[0-9]{1,18}")
 _META = re.compile(r"__[^/]*__($|/)")
@@ -34,106 +34,109 @@ _META = re.compile(r"__[^/]*__($|/)")
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """One opened tar. Costs a table in memory and one file handle, opened at the first read.
+    """One open tar: a table in memory, and a file handle that the first read opens.
 
-    Reads are positioned, so forked workers may share it; pickled, it opens its own handle.
+    Reads have a position of their own, so forked workers may share the handle. A pickled shard
+    opens its own.
     """
 
     path: Path
-    places: SampleIndex
+    sample_index: SampleIndex
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.sample_index)
 
     @property
     def keys(self) -> Sequence[str]:
-        return LazySequence(len(self), self.places.key)
+        return LazySequence(len(self), self.sample_index.key)
 
     @property
     def members(self) -> Sequence[dict[str, ByteRange]]:
-        """Of each sample the places in the tar by field."""
-        return LazySequence(len(self), self.places.members)
+        """The byte ranges of each sample by field."""
+        return LazySequence(len(self), self.sample_index.members)
 
     def read(self, i: int, fields: Sequence[str] | None = None) -> dict[str, bytes]:
-        """The fields of sample `i`, or those of `fields` that it has.
+        """Read the fields of sample `i`, or those of `fields` that it has.
 
         Raises:
-            DataError: the file is no longer what it was when it was opened, or is gone.
+            DataError: the file changed since it was opened, or is gone.
         """
-        places = self.places.members(i)
-        wanted = places if fields is None else [field for field in fields if field in places]
-        return {field: self._read(i, *places[field]) for field in wanted}
+        members = self.sample_index.members(i)
+        wanted = members if fields is None else [field for field in fields if field in members]
+        return {field: self._read(i, *members[field]) for field in wanted}
 
-    def hold(self) -> "Shard":
-        """From now on the file may be removed, or another be put in its place.
+    def keep_open(self) -> "Shard":
+        """Open the file now, so that it stays readable after it is removed or replaced.
 
         Raises:
-            DataError: it is gone already.
+            DataError: it cannot be opened.
         """
         try:
             _ = self.identity
         except OSError as error:
-            raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
+            raise DataError(
+                f"{self.path}: cannot be read ({error.strerror}); check the disk"
+            ) from error
         return self
 
     @cached_property
     def identity(self) -> tuple[int, ...]:
-        """Of the file when it was held: another in its place, or if it was written to, differs."""
-        there = os.fstat(self._handle)
-        return there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns
+        """Device, number, size and time of the file: they differ after a write or a replacement."""
+        stat = os.fstat(self._handle)
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def label(self, i: int) -> int:
-        """The class number in field cls of sample `i`.
+        """Read the class number in field cls of sample `i`.
 
         Raises:
             DataError: no cls, or not a number of 0 or more.
         """
-        found = self.read(i, ["cls"])
-        if not found:
+        members = self.read(i, ["cls"])
+        if not members:
             raise DataError(f"{self.path}: sample {self.keys[i]} has no cls; make the shard again")
-        text = found["cls"].decode(errors="replace").strip()
+        text = members["cls"].decode(errors="replace").strip()
         if not _CLASS.fullmatch(text):
             raise DataError(
-                f"{self.path}: sample {self.keys[i]} has cls {text!r}, which is no class number; "
-                "write 0, 1, 2, ..."
+                f"{self.path}: sample {self.keys[i]} has cls {text!r}, which is not a class "
+                "number; write 0, 1, 2, ..."
             )
         return int(text)
 
     @cached_property
     def layout(self) -> str:
-        """16 hex digits of which sample lies where: another shard of the same size has others.
+        """16 hex digits of the keys and byte ranges: shards of the same size differ in them.
 
-        It is known without reading what lies there.
+        No data is read for it.
         """
         digest = hashlib.sha256()
-        for key, places in zip(self.keys, self.members, strict=True):
-            told = f"{key}\0{sorted(places.items())}\n"
-            digest.update(told.encode("utf-8", "surrogateescape"))
+        for key, members in zip(self.keys, self.members, strict=True):
+            line = f"{key}\0{sorted(members.items())}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
 
     @property
-    def proof(self) -> str:
-        """64 hex digits of a few of the bytes of the file that is held, from all over it.
+    def spot_digest(self) -> str:
+        """64 hex digits of the bytes in nine spots of the open file, from its start to its end.
 
         Raises:
             OSError: they cannot be read.
         """
         size = os.fstat(self._handle).st_size
-        step = max(1, (len(self) - 1) / (_PROVED - 1))
-        some = sorted({min(round(i * step), len(self) - 1) for i in range(_PROVED)})
-        headers = [self.begins(i) - tarfile.BLOCKSIZE for i in some if i >= 0]
+        step = max(1, (len(self) - 1) / (_SPOTS - 1))
+        chosen = sorted({min(round(i * step), len(self) - 1) for i in range(_SPOTS)})
+        headers = [self.data_start(i) - tarfile.BLOCKSIZE for i in chosen if i >= 0]
         digest = hashlib.sha256()
-        for at in (*headers, max(0, size - 2 * tarfile.BLOCKSIZE)):
-            digest.update(os.pread(self._handle, 2 * tarfile.BLOCKSIZE, at))
+        for offset in (*headers, max(0, size - 2 * tarfile.BLOCKSIZE)):
+            digest.update(os.pread(self._handle, 2 * tarfile.BLOCKSIZE, offset))
         return digest.hexdigest()
 
-    def begins(self, i: int) -> int:
-        """Where the first byte of sample `i` lies in the tar, without its header."""
-        return min(offset for offset, _ in self.places.members(i).values())
+    def data_start(self, i: int) -> int:
+        """Offset of the first data byte of sample `i`, after its header."""
+        return min(offset for offset, _ in self.sample_index.members(i).values())
 
-    def ends(self, i: int) -> int:
-        """Where the last byte of sample `i` lies, plus one."""
-        return max(offset + size for offset, size in self.places.members(i).values())
+    def data_end(self, i: int) -> int:
+        """Offset after the last data byte of sample `i`."""
+        return max(offset + size for offset, size in self.sample_index.members(i).values())
 
     def _read(self, i: int, offset: int, size: int) -> bytes:
         try:
@@ -145,7 +148,7 @@ class Shard:
             ) from error
         if len(data) < size:
             raise DataError(
-                f"{self.path}: sample {self.keys[i]} is cut off, the file shrank while in use; "
+                f"{self.path}: sample {self.keys[i]} is cut off: the file shrank while in use; "
                 "copy the shard again"
             )
         return data
@@ -157,41 +160,43 @@ class Shard:
         return handle
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shard, (self.path, self.places)
+        return Shard, (self.path, self.sample_index)
 
 
 def key_and_field(name: str) -> tuple[str, str] | None:
-    """Of a member by its name, as WebDataset has it; None where it is part of no sample."""
-    found = _KEY.fullmatch(name)
-    return None if found is None or _META.match(name) else (found[1], found[2].lower())
+    """Split the name of a member as WebDataset does; None where it belongs to no sample."""
+    match = _KEY.fullmatch(name)
+    return None if match is None or _META.match(name) else (match[1], match[2].lower())
 
 
 def open_shard(path: Path) -> Shard:
-    """Scan the headers of a tar once; no data is read.
+    """Read the headers of a tar once; no data is read.
 
     Raises:
-        DataError: absent, not an uncompressed tar, cut off, or one field twice in a sample.
+        DataError: absent, not an uncompressed tar, cut off, or a sample has a field twice.
     """
-    found = SampleIndexBuilder()
+    builder = SampleIndexBuilder()
     try:
         for name, offset, size, kind in tar_headers.members(path):
             parts = key_and_field(name)
             if parts is None or kind != "file":
                 continue
-            if not found.add(*parts, offset, size):
-                raise DataError(f"{path}: {name} is there twice; make the shard again")
+            if not builder.add(*parts, offset, size):
+                raise DataError(f"{path}: {name} occurs twice; make the shard again")
     except CutOff as cut:
-        whole = _whole(found.places())
+        complete = _complete_samples(builder.build())
         raise DataError(
-            f"{path}: is cut off or damaged after {whole:,} samples; copy it again or remove it"
+            f"{path}: is cut off or damaged after {complete:,} samples; copy it again or remove it"
         ) from cut
     except (OSError, tarfile.TarError) as error:
-        raise DataError(f"{path}: cannot be read as an uncompressed tar ({error})") from error
-    return Shard(path, found.places())
+        raise DataError(
+            f"{path}: cannot be read as an uncompressed tar ({error}); copy it again or remove it"
+        ) from error
+    return Shard(path, builder.build())
 
 
-def _whole(places: SampleIndex) -> int:
-    """Of a tar that was cut: a last sample that has not the fields of the first lost some."""
-    last = len(places) - 1
-    lacks = last >= 0 and places.members(last).keys() < places.members(0).keys()
-    return last if lacks else len(places)
+def _complete_samples(index: SampleIndex) -> int:
+    """Count the complete samples of a cut tar. The last one may lack fields of the first."""
+    last = len(index) - 1
+    lacks = last >= 0 and index.members(last).keys() < index.members(0).keys()
+    return last if lacks else len(index)

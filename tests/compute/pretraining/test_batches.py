@@ -16,7 +16,6 @@ from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.pretraining import targets
 from hpc_xfer.compute.pretraining.batches import TrainBatches
 from hpc_xfer.compute.shard_tools.build_index import index_folder
-from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
 from hpc_xfer.compute.training.data_loader import BatchLoader
 from hpc_xfer.compute.training.objective import Batch
@@ -27,6 +26,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
+from tests.compute.shard_tools.making import write_shards
 from tests.tars import write_tar
 
 METHODS = ("clip", "siglip", "simclr", "supervised")

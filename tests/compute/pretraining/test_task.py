@@ -16,12 +16,12 @@ import torch
 
 from hpc_xfer.compute import run_pack
 from hpc_xfer.compute.models import encoders, weights_file
-from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from tests import tiny
 from tests.compute.pretraining.test_batches import samples
+from tests.compute.shard_tools.making import write_shards
 from tests.conftest import ROOT
 from tests.waiting import wait_for
 
@@ -145,7 +145,8 @@ def test_a_source_that_lacks_what_the_method_needs_is_named(tmp_path: Path) -> N
 def test_more_samples_than_the_source_has_are_refused(tmp_path: Path, shards: Path) -> None:
     told = failure(Store(tmp_path), tiny.pretraining("clip", samples=1000), shards)
     assert told["message"] == (
-        f"{shards}: 1,000 samples asked of 256; lower samples or name a larger source"
+        f"{shards}: 1,000 samples requested, but there are 256; lower samples or name a larger "
+        "source"
     )
 
 

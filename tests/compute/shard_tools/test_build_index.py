@@ -1,4 +1,4 @@
-"""`shards index`: what is in shards of any origin, and what is odd about them."""
+"""`shards index`: shards of any program are indexed, and warned about."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,9 @@ from pyarrow import parquet
 
 from hpc_xfer import shards
 from hpc_xfer.compute.shard_tools.build_index import index_folder
-from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError
+from tests.compute.shard_tools.making import write_shards
 from tests.tars import cut, samples, write_tar
 
 
@@ -28,7 +28,7 @@ def test_foreign_shards_are_indexed(tmp_path: Path) -> None:
     assert seen == [(0, 1), (1, 1)]
 
 
-def test_class_names_are_taken_from_beside_foreign_shards(tmp_path: Path) -> None:
+def test_class_names_come_from_a_file_beside_the_shards(tmp_path: Path) -> None:
     write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.cls", b"1")])
     (tmp_path / "classes.json").write_text('["cat", "dog", "never seen"]')
     assert index_folder(tmp_path).index.classes == ("cat", "dog", "never seen")
@@ -45,9 +45,9 @@ def test_shards_with_captions_alone_have_no_classes(tmp_path: Path) -> None:
     assert index_folder(tmp_path).index.classes is None
 
 
-def test_a_class_that_is_no_number_is_named(tmp_path: Path) -> None:
+def test_a_class_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
     write_tar(tmp_path / "b.tar", [("9.jpg", b"1"), ("9.cls", b"cat")])
-    with pytest.raises(DataError, match=r"b\.tar: sample 9 has cls 'cat', which is no class numb"):
+    with pytest.raises(DataError, match=r"b\.tar: sample 9 has cls 'cat', which is not a class"):
         index_folder(tmp_path)
 
 
@@ -58,27 +58,27 @@ def test_any_number_of_processes_writes_the_same_index(tmp_path: Path) -> None:
     assert index_folder(tmp_path, workers=3).index == written == ShardIndex.load(tmp_path)
 
 
-def test_index_brings_a_lost_index_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_index_is_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = write_shards(tmp_path, samples(3), ["cat", "dog"])
     (tmp_path / "index.json").unlink()
     (tmp_path / "classes.json").write_text('["cat", "dog"]')
     assert shards.main(["index", str(tmp_path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["fingerprint"], told["warnings"]) == (before.fingerprint, [])
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["fingerprint"], printed["warnings"]) == (before.fingerprint, [])
     assert ShardIndex.load(tmp_path) == before
 
 
-def test_of_several_broken_shards_the_first_is_named_and_the_others_counted(
+def test_the_first_broken_shard_is_named_and_the_others_are_counted(
     tmp_path: Path,
 ) -> None:
     write_shards(tmp_path, samples(9), None, per_shard=2)
     for number in (1, 3):
         cut(tmp_path / f"{number:06d}.tar", 3072)
-    with pytest.raises(DataError, match=r"000001\.tar: is cut off .*; 1 more shards are wrong$"):
+    with pytest.raises(DataError, match=r"000001\.tar: is cut off .*; 1 more shards are broken$"):
         index_folder(tmp_path)
 
 
-def test_shards_may_lie_one_folder_deeper(tmp_path: Path) -> None:
+def test_shards_may_be_in_subfolders(tmp_path: Path) -> None:
     write_shards(tmp_path / "part-2", samples(3), None)
     write_shards(tmp_path / "part-1", samples(2), None)
     write_shards(tmp_path / ".part-3", samples(2), None)
@@ -88,13 +88,10 @@ def test_shards_may_lie_one_folder_deeper(tmp_path: Path) -> None:
     assert shards.main(["check", str(tmp_path), "--workers", "1"]) == 0
 
 
-def test_a_folder_with_shards_of_its_own_does_not_look_deeper(tmp_path: Path) -> None:
+def test_subfolders_are_ignored_in_a_folder_with_shards(tmp_path: Path) -> None:
     write_shards(tmp_path, samples(3), None)
     write_shards(tmp_path / "moved away", samples(3), None)
     assert ShardIndex.load(tmp_path).samples == 3
-
-
-# Labels and captions in json.
 
 
 def with_json(*values: object) -> list[tuple[str, bytes]]:
@@ -115,7 +112,7 @@ def test_labels_may_be_names_in_the_json(tmp_path: Path) -> None:
     (tmp_path / "classes.json").write_text('["dog", "cat", "ape"]')
     assert index_folder(tmp_path, label_key="kind").index.classes == ("dog", "cat", "ape")
     (tmp_path / "classes.json").write_text('["dog", "cat"]')
-    with pytest.raises(DataError, match=r"classes\.json: has not the class 'ape'; add it"):
+    with pytest.raises(DataError, match=r"classes\.json: lacks the class 'ape'; add it"):
         index_folder(tmp_path, label_key="kind")
 
 
@@ -130,7 +127,7 @@ def test_labels_may_be_numbers_in_the_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", [{"label": -1}, {"label": 0.5}, {"label": None}, {}, [], b"", b"{"]
 )
-def test_a_json_without_a_class_is_named(tmp_path: Path, value: object) -> None:
+def test_a_json_without_a_class_is_refused(tmp_path: Path, value: object) -> None:
     write_tar(tmp_path / "a.tar", with_json({"label": 0}, value))
     with pytest.raises(
         DataError, match=r"a\.tar: sample 1 has .* under 'label' in its json, which"
@@ -139,7 +136,7 @@ def test_a_json_without_a_class_is_named(tmp_path: Path, value: object) -> None:
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"kind": ' + b"9" * 5000 + b"}"])
-def test_a_json_that_python_does_not_read_is_named(content: bytes, tmp_path: Path) -> None:
+def test_a_json_that_python_cannot_read_is_refused(content: bytes, tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [("0.jpg", b""), ("0.json", content)])
     assert index_folder(tmp_path).index.samples == 1
     with pytest.raises(DataError, match="sample 0 has None under 'kind' in its json"):
@@ -147,14 +144,14 @@ def test_a_json_that_python_does_not_read_is_named(content: bytes, tmp_path: Pat
 
 
 @pytest.mark.parametrize("label", [b"1700000000", b"9" * 18, b"9" * 5000])
-def test_an_id_is_no_class_number(label: bytes, tmp_path: Path) -> None:
+def test_an_id_is_refused_as_a_class_number(label: bytes, tmp_path: Path) -> None:
     """A list of as many names would fill the memory."""
     write_tar(tmp_path / "a.tar", [("0.jpg", b""), ("0.cls", label)])
-    with pytest.raises(DataError, match=r"which is no (number of a class|class number)"):
+    with pytest.raises(DataError, match=r"which is not a class number"):
         index_folder(tmp_path)
 
 
-def test_a_source_without_samples_is_indexed_as_such(tmp_path: Path) -> None:
+def test_a_source_without_samples_is_indexed_with_a_warning(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [])
     write_tar(tmp_path / "b.tar", [("notes", b"no field")])
     found = index_folder(tmp_path)
@@ -162,26 +159,21 @@ def test_a_source_without_samples_is_indexed_as_such(tmp_path: Path) -> None:
     assert found.warnings == ("no samples: in 2 of 2 shards, the first a.tar",)
 
 
-def test_numbers_and_names_do_not_mix(tmp_path: Path) -> None:
+def test_numbers_and_names_together_are_refused(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", with_json({"label": 0}))
     write_tar(tmp_path / "b.tar", with_json({"label": "cat"}))
     with pytest.raises(DataError, match="has class numbers and class names under 'label'; write"):
         index_folder(tmp_path, label_key="label")
 
 
-def test_a_shard_without_classes_among_others_is_named(tmp_path: Path) -> None:
+def test_a_shard_without_classes_among_others_is_refused(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [("0.jpg", b""), ("0.txt", b"a cat")])
     write_tar(tmp_path / "b.tar", [("0.jpg", b""), ("0.cls", b"0")])
     with pytest.raises(DataError, match=r"a\.tar: has no cls, unlike other shards; make the shard"):
         index_folder(tmp_path)
 
 
-# What is odd.
-
-
-def test_what_the_headers_tell_is_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unusual_samples_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_tar(
         tmp_path / "a.tar",
         [
@@ -205,7 +197,7 @@ def test_what_the_headers_tell_is_counted(
 
 
 def img2dataset(folder: Path, name: str, samples: int, successes: int | None) -> None:
-    """What img2dataset leaves of one shard."""
+    """Write the files of one shard as img2dataset does."""
     values = [{"caption": f"image {i}", "key": f"{name}{i:04d}"} for i in range(samples)]
     write_tar(
         folder / f"{name}.tar",
@@ -226,7 +218,7 @@ def img2dataset(folder: Path, name: str, samples: int, successes: int | None) ->
         (folder / f"{name}_stats.json").write_text(json.dumps(stats))
 
 
-def test_what_img2dataset_wrote_is_held_against_its_stats(tmp_path: Path) -> None:
+def test_shards_of_img2dataset_are_compared_with_its_stats(tmp_path: Path) -> None:
     img2dataset(tmp_path, "00000", samples=3, successes=3)
     assert index_folder(tmp_path).warnings == ()
     img2dataset(tmp_path, "00001", samples=2, successes=3)
@@ -234,7 +226,7 @@ def test_what_img2dataset_wrote_is_held_against_its_stats(tmp_path: Path) -> Non
     found = index_folder(tmp_path)
     assert found.warnings == (
         "00001.tar: holds 2 samples where 00001_stats.json says 3; download it again",
-        "00002.tar: has no 00002_stats.json beside it, as others do; it may be cut",
+        "00002.tar: has no 00002_stats.json beside it, as others do; it may be incomplete",
     )
     assert (found.index.fields, found.index.json_keys) == (
         ("jpg", "json", "txt"),
@@ -242,10 +234,10 @@ def test_what_img2dataset_wrote_is_held_against_its_stats(tmp_path: Path) -> Non
     )
 
 
-def test_without_stats_the_table_of_img2dataset_tells(tmp_path: Path) -> None:
+def test_shards_without_stats_are_compared_with_the_table_of_img2dataset(tmp_path: Path) -> None:
     img2dataset(tmp_path, "00000", samples=2, successes=3)
     (tmp_path / "00000_stats.json").unlink()
-    (told,) = index_folder(tmp_path).warnings
-    assert told == "00000.tar: holds 2 samples where 00000.parquet says 3; download it again"
+    (warning,) = index_folder(tmp_path).warnings
+    assert warning == "00000.tar: holds 2 samples where 00000.parquet says 3; download it again"
     parquet.write_table(pa.table({"other": [1]}), tmp_path / "00000.parquet")
     assert index_folder(tmp_path).warnings == ()

@@ -1,8 +1,9 @@
-"""Printed characters: the same whenever and wherever they are drawn, balanced, and legible."""
+"""Rendered characters: always the same, balanced, and legible."""
 
 import io
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
@@ -12,11 +13,19 @@ from PIL import Image
 from hpc_xfer.compute.shard_tools.rendered_characters import (
     SOURCES,
     CharacterSamples,
+    RenderedInput,
     caption,
     characters,
-    render,
 )
 from hpc_xfer.errors import StudyError
+
+
+def render(
+    source: str, samples: int, classes: int, size: int = 32, seed: int = 0
+) -> Iterator[dict[str, bytes]]:
+    """The samples that `shards characters` packs."""
+    rendered = RenderedInput(source, samples, classes, size, seed)
+    return map(rendered.reader, rendered.rows(range(len(rendered))))
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -25,19 +34,19 @@ def test_drawing_twice_gives_the_same_bytes(source: str) -> None:
 
 
 def test_a_sample_does_not_depend_on_those_before_it() -> None:
-    row = list(render("serif", 25, classes=10, seed=3))
-    assert CharacterSamples("serif", classes=10, seed=3).sample(24) == row[24]
-    assert list(islice(render("serif", 999, classes=10, seed=3), 25)) == row
+    drawn = list(render("serif", 25, classes=10, seed=3))
+    assert CharacterSamples("serif", classes=10, seed=3).sample(24) == drawn[24]
+    assert list(islice(render("serif", 999, classes=10, seed=3), 25)) == drawn
 
 
 def test_every_block_shows_each_class_once_in_another_order() -> None:
-    row = CharacterSamples("sans", classes=50)
-    blocks = [[row.label(i) for i in range(k, k + 50)] for k in (0, 50, 100)]
+    drawn = CharacterSamples("sans", classes=50)
+    blocks = [[drawn.label(i) for i in range(k, k + 50)] for k in (0, 50, 100)]
     assert [sorted(block) for block in blocks] == [list(range(50))] * 3
     assert blocks[0] != blocks[1] != blocks[2] != list(range(50))
 
 
-def test_any_prefix_is_balanced() -> None:
+def test_any_number_of_samples_is_balanced() -> None:
     labels = [int(sample["cls"]) for sample in render("mono", 137, classes=20)]
     counts = Counter(labels)
     assert max(counts.values()) - min(counts.values()) <= 1
@@ -82,16 +91,16 @@ def test_characters_that_look_alike_are_one_class() -> None:
 
 
 @pytest.mark.parametrize("size", [8, 32, 48])
-def test_images_have_the_size_that_was_asked(size: int) -> None:
+def test_images_have_the_requested_size(size: int) -> None:
     sample = next(render("sans", 1, classes=10, size=size))
     image = Image.open(io.BytesIO(sample["png"]))
     assert (image.size, image.mode) == ((size, size), "L")
 
 
 def test_strokes_are_lighter_than_the_ground_and_stay_inside() -> None:
-    row = CharacterSamples("sans", classes=10)
+    drawn = CharacterSamples("sans", classes=10)
     for i in range(200):
-        pixels = row.pixels(i).astype(float)
+        pixels = drawn.pixels(i).astype(float)
         border = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
         inside = pixels[8:-8, 4:-4]
         assert inside.max() > 140
@@ -99,12 +108,12 @@ def test_strokes_are_lighter_than_the_ground_and_stay_inside() -> None:
 
 
 def test_the_classes_can_be_told_apart() -> None:
-    """Even by comparing pixel with pixel, which slant and shift make hard: 82%, chance is 10%."""
-    row = CharacterSamples("serif", classes=10)
-    images = np.stack([row.pixels(i).ravel() for i in range(1100)]).astype(np.float32)
+    """Even by comparing pixels, which slant and shift make hard: 82%, chance is 10%."""
+    drawn = CharacterSamples("serif", classes=10)
+    images = np.stack([drawn.pixels(i).ravel() for i in range(1100)]).astype(np.float32)
     images -= images.mean(axis=1, keepdims=True)
     images /= np.linalg.norm(images, axis=1, keepdims=True)
-    labels = np.array([row.label(i) for i in range(1100)])
+    labels = np.array([drawn.label(i) for i in range(1100)])
     nearest = (images[1000:] @ images[:1000].T).argmax(axis=1)
     assert (labels[nearest] == labels[1000:]).mean() > 0.7
 
@@ -112,10 +121,14 @@ def test_the_classes_can_be_told_apart() -> None:
 def test_an_unknown_source_lists_the_known() -> None:
     with pytest.raises(StudyError) as caught:
         render("comic", 1, classes=10)
-    assert str(caught.value) == ("source 'comic' is unknown; there are sans, serif, mono, symbols")
+    assert str(caught.value) == (
+        "source 'comic' is unknown; choose from sans, serif, mono, symbols"
+    )
 
 
 @pytest.mark.parametrize("classes", [0, 100_000])
 def test_more_classes_than_characters_are_refused(classes: int) -> None:
-    with pytest.raises(StudyError, match=r"has [12],\d{3} characters, .* classes were asked"):
+    with pytest.raises(
+        StudyError, match=r"has [12],\d{3} characters, but [0-9,]+ classes were requested"
+    ):
         render("sans", 1, classes=classes)

@@ -1,4 +1,4 @@
-"""`shards check`: everything that can be wrong with shards is found, with its place."""
+"""`shards check`: everything that is wrong with shards is found, and where."""
 
 import io
 import json
@@ -12,9 +12,9 @@ from PIL import Image
 
 from hpc_xfer import shards
 from hpc_xfer.compute.shard_tools.build_index import index_folder
-from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.compute.shard_tools.verify import CheckReport, Problem, check
 from hpc_xfer.config.shard_index import ShardIndex
+from tests.compute.shard_tools.making import write_shards
 from tests.tars import cut, png, samples, write_tar
 
 
@@ -44,11 +44,11 @@ def test_the_check_lists_everything_that_is_wrong(tmp_path: Path) -> None:
         ("none", "has 0 images (none of jpg, jpe", 6656),
         ("two", "has no txt", 8704),
         ("two", "has 2 images (jpg, png)", 8704),
-        ("ok", "the key is there twice", 12288),
+        ("ok", "the key occurs twice", 12288),
     ]
 
 
-def test_a_problem_is_where_it_is_said_to_be(tmp_path: Path) -> None:
+def test_the_offset_of_a_problem_is_right(tmp_path: Path) -> None:
     write_shards(
         tmp_path, [*samples(3), {"png": b"no image here", "txt": b"fine", "cls": b"0"}], None
     )
@@ -58,7 +58,7 @@ def test_a_problem_is_where_it_is_said_to_be(tmp_path: Path) -> None:
     assert data[problem.offset :].startswith(b"no image here")
 
 
-def test_of_a_cut_shard_all_that_is_left_is_checked(tmp_path: Path) -> None:
+def test_a_cut_shard_is_checked_up_to_the_cut(tmp_path: Path) -> None:
     broken = [{"png": png()[:30], "txt": b"cut", "cls": b"0"}]
     write_shards(tmp_path, [*broken, *samples(2)], ["cat", "dog"])
     cut(tmp_path / "000000.tar", 2 * 3072 + 1600)
@@ -67,14 +67,14 @@ def test_of_a_cut_shard_all_that_is_left_is_checked(tmp_path: Path) -> None:
     assert [(problem.key, problem.what[:32], problem.offset) for problem in found.problems] == [
         (None, f"{tmp_path}/000000.tar: has 7,744 bytes where index"[:32], None),
         (None, "is cut off or damaged here, afte", 2 * 3072 + 1024),
-        (None, "its bytes are not those that were"[:32], None),
+        (None, "its bytes have changed since it was"[:32], None),
         ("000000000", "png: is not an image; replace or"[:32], 1536),
         ("000000002", "has no txt", 2 * 3072 + 512),
         ("000000002", "has 0 images (none of jpg, jpeg, "[:32], 2 * 3072 + 512),
     ]
 
 
-def test_an_index_that_disagrees_with_the_shards_is_found(tmp_path: Path) -> None:
+def test_differences_between_index_and_shards_are_found(tmp_path: Path) -> None:
     index = write_shards(tmp_path, samples(4), ["cat", "dog"], per_shard=1)
     path = tmp_path / "index.json"
     content = json.loads(path.read_text())
@@ -96,7 +96,7 @@ def test_an_index_that_disagrees_with_the_shards_is_found(tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
-def test_without_an_index_the_shards_are_checked_all_the_same(tmp_path: Path) -> None:
+def test_shards_without_an_index_are_checked_too(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [("0.png", png()), ("0.cls", b"cat"), ("1.png", png())])
     (tmp_path / "b.tar").write_bytes(b"no tar")
     write_tar(tmp_path / "c.tar", [])
@@ -112,7 +112,7 @@ def test_without_an_index_the_shards_are_checked_all_the_same(tmp_path: Path) ->
     assert "index.json: is damaged or of another version" in check(tmp_path).problems[0].what
 
 
-def test_paths_that_lead_out_of_a_folder_and_links_are_found(tmp_path: Path) -> None:
+def test_links_and_paths_that_leave_the_folder_are_found(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [("/etc/0.png", png()), ("a/../../1.png", png())])
     with tarfile.open(tmp_path / "a.tar", "a") as tar:
         link = tarfile.TarInfo("2.png")
@@ -120,13 +120,13 @@ def test_paths_that_lead_out_of_a_folder_and_links_are_found(tmp_path: Path) -> 
         tar.addfile(link)
     index_folder(tmp_path)
     assert [(problem.key, problem.what) for problem in check(tmp_path).problems] == [
-        ("/etc/0.png", "has an absolute path, which unpacking would write to"),
-        ("a/../../1.png", "has .. in its path, which unpacking would follow"),
-        ("2.png", "is no file but a link, which is passed over"),
+        ("/etc/0.png", "has an absolute path; unpacking would write there"),
+        ("a/../../1.png", "has .. in its path; unpacking would leave the folder"),
+        ("2.png", "is not a file but a link; it is ignored"),
     ]  # fmt: skip
 
 
-def test_a_field_that_is_there_twice_has_a_place(tmp_path: Path) -> None:
+def test_a_field_that_occurs_twice_is_found(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [("0.png", png()), ("0.txt", b"a"), ("0.txt", b"b")])
     assert check(tmp_path).problems[1:] == [Problem("a.tar", "0", "has two txt", 2560)]
 
@@ -140,10 +140,10 @@ def test_captions_and_labels_in_the_json_are_checked(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "index.json").read_text())
     (tmp_path / "index.json").write_text(json.dumps({**content, "classes": ["cat"]}))
     assert [(problem.key, problem.what) for problem in check(tmp_path).problems] == [
-        ("1", "has label 'dog', but there are 1 classes without it")
+        ("1", "has label 'dog', which is not one of the 1 classes")
     ]
     write_tar(tmp_path / "a.tar", [("0.png", png()), ("0.json", b"[]")])
-    assert check(tmp_path).problems[-1].what == "its json is no object of keys and values"
+    assert check(tmp_path).problems[-1].what == "its json is not an object of keys and values"
 
 
 def image(mode: str, file_format: str, **options: object) -> bytes:
@@ -152,7 +152,7 @@ def image(mode: str, file_format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def test_unusual_images_are_read_and_counted(tmp_path: Path) -> None:
+def test_unusual_images_are_counted(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3
     frames = {"save_all": True, "append_images": [Image.new("RGB", (16, 12), (9, 0, 0))]}
@@ -185,7 +185,7 @@ def test_unusual_images_are_read_and_counted(tmp_path: Path) -> None:
     }
 
 
-def test_a_bomb_is_found_before_it_is_unpacked(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_found_before_it_is_decoded(tmp_path: Path) -> None:
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "png")
     write_tar(tmp_path / "a.tar", [("0.png", bomb.getvalue())])
@@ -202,16 +202,18 @@ def test_any_number_of_processes_finds_the_same(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_changed_byte_is_found_though_the_size_is_right(tmp_path: Path) -> None:
+def test_a_changed_byte_is_found_where_the_size_is_the_same(tmp_path: Path) -> None:
     write_shards(tmp_path, samples(2), ["cat", "dog"])
     path = tmp_path / "000000.tar"
     path.write_bytes(path.read_bytes().replace(b"number 1", b"number 7"))
     assert check(tmp_path).problems == [
-        Problem("000000.tar", None, "its bytes are not those that were indexed")
+        Problem("000000.tar", None, "its bytes have changed since it was indexed")
     ]
 
 
-def test_check_fails_with_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_lists_the_problems_and_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     index = write_shards(
         tmp_path, [*samples(1), {"png": b"none", "cls": b"0", "txt": b"a"}], ["cat"]
     )
@@ -221,7 +223,9 @@ def test_check_fails_with_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[s
         f"{tmp_path}: 2 samples, 1 problems",
     ]
     assert shards.main(["check", str(tmp_path), "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["samples"], told["notes"]) == (2, {})
-    assert [(each["shard"], each["offset"]) for each in told["problems"]] == [("000000.tar", 4608)]
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["samples"], printed["notes"]) == (2, {})
+    assert [(each["shard"], each["offset"]) for each in printed["problems"]] == [
+        ("000000.tar", 4608)
+    ]
     assert ShardIndex.load(tmp_path) == index

@@ -1,4 +1,4 @@
-"""Which sample stands where: a pure function, whatever the shards, ranks and workers."""
+"""The order of samples: a pure function of the seed, for any shards, ranks and workers."""
 
 import itertools
 import random
@@ -7,7 +7,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hpc_xfer.compute.shards import sample_order
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset, share
 
 SHARDS = {
@@ -16,10 +15,10 @@ SHARDS = {
     "smaller than a batch": [2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1],
     "some empty": [0, 9, 0, 0, 12, 5, 0],
 }
-Places = list[tuple[int, int]]
+Locations = list[tuple[int, int]]
 
 
-def places(order: SampleOrder, step: int) -> Places:
+def locations(order: SampleOrder, step: int) -> Locations:
     return order.locate(step)[1]
 
 
@@ -32,7 +31,7 @@ def members(subset: Subset) -> set[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("sizes", SHARDS.values(), ids=SHARDS)
-def test_a_subset_has_as_many_samples_as_asked_and_lies_in_the_larger(sizes: list[int]) -> None:
+def test_a_subset_has_the_requested_size_and_is_inside_the_larger_ones(sizes: list[int]) -> None:
     for seed in range(3):
         subsets = [Subset.draw(sizes, n, seed) for n in range(1, sum(sizes) + 1)]
         for n, subset in enumerate(subsets, start=1):
@@ -43,46 +42,48 @@ def test_a_subset_has_as_many_samples_as_asked_and_lies_in_the_larger(sizes: lis
         assert members(subsets[-1]) == {(s, i) for s, n in enumerate(sizes) for i in range(n)}
 
 
-def test_subsets_of_another_seed_are_another_family() -> None:
+def test_another_seed_gives_other_subsets() -> None:
     assert Subset.draw([5] * 20, 50, seed=0) != Subset.draw([5] * 20, 50, seed=1)
 
 
-def test_more_samples_than_there_are_is_an_error() -> None:
-    with pytest.raises(ValueError, match="1,001 samples asked of 1,000"):
+def test_more_samples_than_the_shards_hold_are_refused() -> None:
+    with pytest.raises(ValueError, match="1,001 samples requested, but there are 1,000"):
         Subset.draw([400, 600], 1001, seed=0)
 
 
 @pytest.mark.parametrize("sizes", SHARDS.values(), ids=SHARDS)
 @pytest.mark.parametrize("window", [1, 2, 5, 16, 1 << 16])
 @pytest.mark.parametrize("batch", [1, 4, 5, 20])
-def test_a_sample_comes_at_most_once_in_an_epoch(sizes: list[int], window: int, batch: int) -> None:
+def test_a_sample_occurs_at_most_once_in_an_epoch(
+    sizes: list[int], window: int, batch: int
+) -> None:
     samples = sum(sizes) - 3
     order = SampleOrder(Subset.draw(sizes, samples, seed=0), batch, seed=1, window=window)
     for epoch in range(3):
         steps = range(epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch)
-        seen = Counter(place for step in steps for place in places(order, step))
+        seen = Counter(place for step in steps for place in locations(order, step))
         assert max(seen.values()) == 1
         assert sum(seen.values()) == samples // batch * batch
         assert seen.keys() <= members(order.subset)
         assert {order.locate(step)[0] for step in steps} == {epoch}
 
 
-def test_what_one_epoch_leaves_out_another_brings() -> None:
+def test_a_sample_that_one_epoch_drops_occurs_in_another() -> None:
     order = SampleOrder(Subset.draw([10, 11], 21, seed=0), batch=8, seed=0)
-    seen = {place for step in range(20) for place in places(order, step)}
+    seen = {place for step in range(20) for place in locations(order, step)}
     assert seen == members(order.subset)
 
 
-def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+def test_each_epoch_and_seed_has_an_order_of_its_own() -> None:
     subset = Subset.draw([20, 20], 40, seed=0)
     first, second = SampleOrder(subset, 40, seed=0), SampleOrder(subset, 40, seed=1)
-    orders = [places(first, 0), places(first, 1), places(second, 0)]
+    orders = [locations(first, 0), locations(first, 1), locations(second, 0)]
     assert all(sorted(one) == sorted(orders[0]) for one in orders)
     assert all(a != b for a, b in itertools.combinations(orders, 2))
 
 
-def test_a_rank_reads_its_own_shards_and_hardly_another() -> None:
-    """Of 80 shards each of four ranks reads 20 in an epoch, and up to one more at each end."""
+def test_a_rank_reads_its_own_shards_and_few_others() -> None:
+    """Each of four ranks reads 20 of 80 shards in an epoch, and at most one more at each end."""
     ranks, shards = 4, 80
     order = SampleOrder(
         Subset.draw([50] * shards, 50 * shards, seed=0), batch=40, seed=0, window=400
@@ -96,74 +97,74 @@ def test_a_rank_reads_its_own_shards_and_hardly_another() -> None:
     assert set.union(*read) == set(range(shards))
 
 
-def test_a_lane_reads_front_to_back_in_windows() -> None:
-    """What is shuffled lies close together, so that it can be read ahead in one sweep."""
+def test_a_stream_is_read_from_front_to_back_in_windows() -> None:
+    """Samples that are shuffled lie close together, so they can be read ahead in one sweep."""
     order = SampleOrder(Subset.draw([7] * 60, 415, seed=2), batch=8, seed=1, window=80)
-    assert order.lanes == 8
-    for lane in range(order.lanes):
-        seen: dict[tuple[int, int], set[tuple[int, int]]] = {}
-        told = {}
+    assert order.streams == 8
+    for stream in range(order.streams):
+        taken: dict[tuple[int, int], set[tuple[int, int]]] = {}
+        in_window = {}
         for step in range(order.steps_per_epoch):
-            window, stretches = order.stretches(step, lane)
-            told[window] = {(s, i) for s, low, high in stretches for i in range(low, high)}
-            seen.setdefault(window, set()).update(order.locate(step, np.array([lane]))[1])
-        assert list(told) == sorted(told)  # windows come one after another
-        for window, places in seen.items():
-            assert places <= told[window]
-            assert len(told[window]) <= 10 + 7  # what is left out of the last shard lies between
+            window, ranges = order.window_ranges(step, stream)
+            in_window[window] = {(s, i) for s, low, high in ranges for i in range(low, high)}
+            taken.setdefault(window, set()).update(order.locate(step, np.array([stream]))[1])
+        assert list(in_window) == sorted(in_window)  # one window after another
+        for window, found in taken.items():
+            assert found <= in_window[window]
+            assert len(in_window[window]) <= 10 + 7  # and those dropped from the last shard
 
 
-def test_the_rest_of_a_window_is_what_later_steps_take_and_no_more() -> None:
+def test_the_remaining_ranges_of_a_window_hold_the_samples_of_later_steps_alone() -> None:
     order = SampleOrder(Subset.draw([7] * 60, 420, seed=2), batch=8, seed=1, window=160)
-    for lane in range(order.lanes):
+    for stream in range(order.streams):
         for step in range(order.steps_per_epoch):
-            window, rest = order.rest(step, lane)
+            window, ranges = order.remaining_ranges(step, stream)
             later = range(step, order.steps_per_epoch)
-            told = [(s, i) for s, low, high in rest for i in range(low, high)]
-            assert sorted(told) == sorted(
-                place
+            remaining = [(s, i) for s, low, high in ranges for i in range(low, high)]
+            assert sorted(remaining) == sorted(
+                location
                 for s in later
-                if order.stretches(s, lane)[0] == window
-                for place in order.locate(s, np.array([lane]))[1]
+                if order.window_ranges(s, stream)[0] == window
+                for location in order.locate(s, np.array([stream]))[1]
             )
 
 
-def test_little_data_are_shuffled_as_a_whole() -> None:
+def test_a_small_source_is_shuffled_as_a_whole() -> None:
     order = SampleOrder(Subset.draw([5] * 40, 200, seed=0), batch=10, seed=0, window=200)
-    assert order.lanes == 1
-    assert max(len({shard for shard, _ in places(order, step)}) for step in range(20)) > 5
+    assert order.streams == 1
+    assert max(len({shard for shard, _ in locations(order, step)}) for step in range(20)) > 5
 
 
 @pytest.mark.parametrize("batch", [7, 12, 60])
-def test_any_batch_has_lanes(batch: int) -> None:
+def test_the_streams_divide_any_batch_evenly(batch: int) -> None:
     order = SampleOrder(Subset.draw([30] * 20, 600, seed=0), batch, seed=0, window=100)
-    assert batch % order.lanes == 0
-    assert order.streams_of(np.arange(batch)) == list(range(order.lanes))
+    assert batch % order.streams == 0
+    assert order.streams_of(np.arange(batch)) == list(range(order.streams))
 
 
-def test_chosen_places_are_those_of_the_whole_batch() -> None:
+def test_chosen_positions_give_the_samples_of_the_whole_batch() -> None:
     order = SampleOrder(Subset.draw([7, 30, 12, 40], 80, seed=3), batch=6, seed=4, window=16)
     for step in (0, 5, 20):
-        whole = places(order, step)
+        whole = locations(order, step)
         for chosen in ([0], [5, 1], [2, 3, 4]):
             assert order.locate(step, np.array(chosen))[1] == [whole[i] for i in chosen]
 
 
-def test_the_part_of_a_shard_is_drawn_and_not_its_beginning() -> None:
-    """Shards are often sorted inside; 40 of 100 must not be the first 40."""
+def test_a_part_of_a_shard_is_drawn_at_random() -> None:
+    """Shards are often sorted: 40 of 100 samples must not be the first 40."""
     members = Subset.draw([100], 40, seed=0).members(0)
     assert len(set(members.tolist())) == 40
     assert members.max() > 80
     assert Subset.draw([100], 40, seed=1).members(0).tolist() != members.tolist()
 
 
-def test_what_fills_no_batch_is_counted() -> None:
+def test_samples_that_do_not_fill_a_batch_are_counted() -> None:
     assert SampleOrder(Subset.draw([50], 50, seed=0), batch=16, seed=0).dropped == 2
 
 
 @pytest.mark.parametrize(("ranks", "accumulate"), [(1, 1), (4, 1), (1, 3), (2, 6), (4, 3)])
 def test_ranks_share_each_micro_batch(ranks: int, accumulate: int) -> None:
-    """So that a micro-batch holds the same samples on any number of ranks."""
+    """A micro-batch holds the same samples on any number of ranks."""
     shares = [share(24, rank, ranks, accumulate) for rank in range(ranks)]
     for micro in range(accumulate):
         parts = [np.array_split(one, accumulate)[micro] for one in shares]
@@ -171,33 +172,31 @@ def test_ranks_share_each_micro_batch(ranks: int, accumulate: int) -> None:
         assert np.concatenate(parts).tolist() == list(range(micro * size, (micro + 1) * size))
 
 
-def test_steps_can_be_asked_in_any_order() -> None:
-    """No state: what was asked before, and by whom, changes nothing."""
+def test_steps_can_be_located_in_any_order() -> None:
+    """No state: 8 epochs and 384 windows do not fit into the caches."""
     steps = list(range(60))
     order = SampleOrder(Subset.draw([7, 30, 12], 49, seed=3), batch=6, seed=4, window=8)
-    expected = {step: places(order, step) for step in steps}
+    expected = {step: locations(order, step) for step in steps}
     random.Random(0).shuffle(steps)
-    sample_order._stream.cache_clear()
-    sample_order._shuffled.cache_clear()
     again = SampleOrder(Subset.draw([7, 30, 12], 49, seed=3), batch=6, seed=4, window=8)
-    assert {step: places(again, step) for step in steps} == expected
+    assert {step: locations(again, step) for step in steps} == expected
 
 
 def test_the_order_is_pinned() -> None:
-    """Should this fail, resumed runs would go on with other samples, and old ids mean new data."""
+    """If this fails, resumed runs continue with other samples, and old run ids mean new data."""
     order = SampleOrder(Subset.draw([4, 3, 5], 10, seed=0), batch=5, seed=0)
     assert order.subset == Subset(shards=(2, 0, 1), counts=(5, 4, 1), sizes=(5, 4, 3), seed=0)
     assert order.locate(0) == (0, [(1, 1), (2, 3), (2, 4), (2, 1), (2, 2)])
     assert order.locate(3) == (1, [(0, 2), (2, 2), (1, 1), (2, 3), (2, 4)])
-    lanes = SampleOrder(Subset.draw([4, 3, 5], 10, seed=0), batch=4, seed=0, window=8)
-    assert lanes.locate(1) == (0, [(1, 1), (2, 0), (2, 3), (2, 4)])
+    in_streams = SampleOrder(Subset.draw([4, 3, 5], 10, seed=0), batch=4, seed=0, window=8)
+    assert in_streams.locate(1) == (0, [(1, 1), (2, 0), (2, 3), (2, 4)])
 
 
 def test_shuffling_is_even() -> None:
-    """Each sample stands in the first batch about equally often over many epochs."""
+    """Over many epochs each sample is in the first batch about equally often."""
     order = SampleOrder(Subset.draw([8, 8], 16, seed=0), batch=4, seed=0)
     first = Counter(
-        place for epoch in range(400) for place in places(order, epoch * order.steps_per_epoch)
+        place for epoch in range(400) for place in locations(order, epoch * order.steps_per_epoch)
     )
     counts = np.array([first[place] for place in sorted(members(order.subset))])
     assert len(counts) == 16

@@ -1,4 +1,4 @@
-"""The headers of tars as anyone writes them: what we read fast is what tarfile reads."""
+"""The headers of tars of any writer: the fast reader finds what tarfile finds."""
 
 import io
 import itertools
@@ -19,7 +19,7 @@ def write(
     with tarfile.open(path, "w", format=tar_format, encoding="utf-8") as tar:
         for name, size in zip(NAMES, (0, 1, 511, 512, 513), strict=True):
             if tar_format == tarfile.USTAR_FORMAT and len(name) > 120:
-                continue  # more than it can hold
+                continue  # too long for this format
             member = tarfile.TarInfo(name)
             member.size, member.mtime = size, time
             member.pax_headers = note or {}
@@ -41,21 +41,21 @@ def by_tarfile(path: Path) -> list[Member]:
 @pytest.mark.parametrize("tar_format", FORMATS, ids=["ustar", "gnu", "pax"])
 @pytest.mark.parametrize("time", [1.7e9, 1.7e9 + 0.25], ids=["whole", "fraction"])
 @pytest.mark.parametrize("note", [{}, {"comment": "é"}, {"size": "7"}], ids=["", "note", "size"])
-def test_they_are_those_that_tarfile_finds(
+def test_the_members_are_those_that_tarfile_finds(
     tar_format: int, time: float, note: dict[str, str], tmp_path: Path
 ) -> None:
-    """Fractions of a second, as WebDataset writes them, need a header of their own."""
+    """Times with fractions of a second, as WebDataset writes them, need a header of their own."""
     path = write(tmp_path / "a.tar", tar_format, time, note)
     found = members(path)
     if "size" in note and tar_format == tarfile.PAX_FORMAT:
-        with pytest.raises(CutOff):  # it contradicts what is there
+        with pytest.raises(CutOff):  # it contradicts the data
             list(found)
     else:
         assert list(found) == by_tarfile(path)
 
 
 @pytest.mark.parametrize("time", [1.7e9, 1.7e9 + 0.25], ids=["whole", "fraction"])
-def test_a_bit_that_changed_in_any_header_is_found(time: float, tmp_path: Path) -> None:
+def test_a_changed_bit_in_any_header_is_found(time: float, tmp_path: Path) -> None:
     path = write(tmp_path / "a.tar", tarfile.PAX_FORMAT, time)
     whole = path.read_bytes()
     starts = [m.offset - tarfile.BLOCKSIZE for m in members(path)]
@@ -67,7 +67,7 @@ def test_a_bit_that_changed_in_any_header_is_found(time: float, tmp_path: Path) 
             list(members(path))
 
 
-def test_a_tar_without_an_end_is_cut(tmp_path: Path) -> None:
+def test_a_tar_without_an_end_mark_is_cut_off(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tar", tarfile.PAX_FORMAT)
     end = list(members(path))[-1].offset
     path.write_bytes(path.read_bytes()[:end])
