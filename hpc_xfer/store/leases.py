@@ -17,7 +17,7 @@ from typing import Any
 
 from hpc_xfer.errors import ClaimLost
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.job_environment import _restarts, current_job
+from hpc_xfer.system.job_environment import current_job, restart_count
 
 SCHEMA = 1
 
@@ -123,7 +123,8 @@ def _path(folder: Path, number: int) -> Path:
 def _is_our_last_start(holder: dict[str, Any]) -> bool:
     """Slurm requeued this very job; it ends the processes of one start before the next."""
     mine = current_job()
-    return mine is not None and holder["slurm_job"] == mine and holder["restarts"] != _restarts()
+    starts = str(restart_count())
+    return mine is not None and holder["slurm_job"] == mine and holder["restarts"] != starts
 
 
 def _me() -> dict[str, Any]:
@@ -133,7 +134,7 @@ def _me() -> dict[str, Any]:
         "pid": os.getpid(),
         "process_started": _process_started(os.getpid()),
         "slurm_job": current_job(),
-        "restarts": _restarts(),
+        "restarts": str(restart_count()),
         "time": time.time(),
     }
 

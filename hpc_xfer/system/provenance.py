@@ -1,6 +1,5 @@
 """Where a number comes from: code, packages, machine, job."""
 
-import os
 import platform
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hpc_xfer
+from hpc_xfer.system.job_environment import current_job, restart_count
 
 _PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow", "webdataset")
 
@@ -34,12 +34,13 @@ def packages() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Host and, inside Slurm, the job."""
+    """Return the host and, inside Slurm, the job, its array index and its restarts."""
+    job, _, task = (current_job() or "").partition("_")
     return {
         "host": socket.gethostname(),
-        "slurm_job": os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID"),
-        "slurm_task": os.environ.get("SLURM_ARRAY_TASK_ID"),
-        "restarts": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        "slurm_job": job or None,
+        "slurm_task": task or None,
+        "restarts": restart_count(),
     }
 
 
