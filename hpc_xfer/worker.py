@@ -10,7 +10,6 @@ Events go to standard output as JSON lines, logs to standard error.
 
 import argparse
 import faulthandler
-import json
 import logging
 import os
 import signal
@@ -18,7 +17,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import Site, load_site
@@ -26,6 +25,7 @@ from hpc_xfer.errors import XferError
 from hpc_xfer.store.pack_file import read_pack
 from hpc_xfer.store.store import Store
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.worker_events import WorkerEvent
 
 if TYPE_CHECKING:
     from hpc_xfer.compute.distributed.stop_signal import StopSignal
@@ -55,16 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(
     args: argparse.Namespace, store: Store, site: Site, place: ProcessRank, stop: "StopSignal"
 ) -> int:
-    from hpc_xfer.compute.run_pack import classify, execute
+    from hpc_xfer.compute.run_pack import execute, failed_event
 
     packs = iter([args.pack]) if args.pack else _from_stdin(stop)
     failed = False
 
-    def emit(event: dict[str, Any]) -> None:
+    def emit(event: WorkerEvent) -> None:
         nonlocal failed
-        failed |= event["event"] == "failed"
-        if place.rank == 0 or event["event"] in ("failed", "pack"):
-            print(json.dumps(event), flush=True)
+        failed |= event.kind == "failed"
+        if place.rank == 0 or event.kind in ("failed", "pack"):
+            print(event.to_json(), flush=True)
 
     for pack_id in packs:
         try:
@@ -72,8 +72,8 @@ def _serve(
             execute(pack, store, site, place, stop, emit)
         except XferError as error:
             log.error("%s", error)
-            emit({"event": "failed", "run": None, "class": classify(error), "message": str(error)})
-        emit({"event": "pack", "pack": pack_id})
+            emit(failed_event(None, error))
+        emit(WorkerEvent("pack", pack=pack_id))
         if stop.requested:
             break
     return 1 if failed and args.pack else 0

@@ -5,7 +5,7 @@ import logging
 import os
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError
@@ -15,13 +15,14 @@ from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.worker_events import WorkerEvent
 
 if TYPE_CHECKING:
     from hpc_xfer.compute.distributed.process_group import World
     from hpc_xfer.compute.distributed.stop_signal import StopSignal
 
 log = logging.getLogger("hpc_xfer.worker")
-Emit = Callable[[dict[str, Any]], None]
+Emit = Callable[[WorkerEvent], None]
 
 
 def execute(
@@ -40,7 +41,7 @@ def execute(
         torch.set_num_threads(pack.resources.threads)
     for run in pack.runs:
         if stop.requested:
-            emit({"event": "interrupted", "run": run.id})
+            emit(WorkerEvent("interrupted", run.id))
             return
         _execute_run(run, pack, store, site, place, stop, emit)
 
@@ -65,31 +66,31 @@ def _execute_run(
         if not held and store.is_done(run):
             process_group.call_off(meeting, place.size)
             folder.drop_checkpoints()  # the owner may have been killed before it could
-            emit({"event": "done", "run": run.id})
+            emit(WorkerEvent("done", run.id))
             return
         claim = None if held else run_claims.take(folder)
         if claim is None:
             process_group.call_off(meeting, place.size)
-            emit({"event": "held", "run": run.id, "by": run_claims.holder(folder)})
+            emit(WorkerEvent("held", run.id, by=run_claims.holder(folder)))
             return
-        emit({"event": "started", "run": run.id})
+        emit(WorkerEvent("started", run.id))
     try:
         if place.rank == 0:
             store.write_recipe(run)
         with process_group.join(place.rank, place.size, place.local_rank, meeting, stop) as world:
             _task(run, pack, store, site, claim, world, stop)
-        emit({"event": "done", "run": run.id})
+        emit(WorkerEvent("done", run.id))
     except Interrupted:
-        emit({"event": "interrupted", "run": run.id})
+        emit(WorkerEvent("interrupted", run.id))
     except ClaimLost as error:
         log.warning("%s", error)
-        emit({"event": "held", "run": run.id, "by": run_claims.holder(store.run(run.id))})
+        emit(WorkerEvent("held", run.id, by=run_claims.holder(folder)))
     except Exception as error:  # reported with its trace; the next run of the pack gets its chance
         log.exception("run %s failed", run.id)
         if place.rank == 0:
-            emit({"event": "failed", "run": run.id, **_write_error(store, run, error)})
+            emit(_write_error(store, run, error))
         elif place.size > 1:
-            emit({"event": "failed", "run": run.id, **_payload(error)})
+            emit(failed_event(run.id, error))
             raise
     finally:
         if claim is not None:
@@ -126,19 +127,21 @@ def _release(claim: Claim) -> None:
         log.warning("%s", error)
 
 
-def _write_error(store: Store, run: Run, error: Exception) -> dict[str, Any]:
-    """error.json, as good as the disk allows; returns what the launcher is told."""
+def _write_error(store: Store, run: Run, error: Exception) -> WorkerEvent:
+    """Write error.json, as good as the disk allows; return what the launcher is told."""
     lines = "".join(traceback.format_exception(error)).splitlines()
-    told = _payload(error)
+    event = failed_event(run.id, error)
     try:
-        failures.write(store.run(run.id), told["class"], told["message"], lines)
+        failures.write(store.run(run.id), event.failure, event.message, lines)
     except StoreError as full:
         log.warning("%s", full)
-    return told
+    return event
 
 
-def _payload(error: BaseException) -> dict[str, Any]:
-    return {"class": classify(error), "message": str(error) or type(error).__name__}
+def failed_event(run: str | None, error: BaseException) -> WorkerEvent:
+    """Return the event of a run that failed; None where the whole pack did."""
+    message = str(error) or type(error).__name__
+    return WorkerEvent("failed", run, failure=classify(error), message=message)
 
 
 def classify(error: BaseException) -> str:
