@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer.execution.supervisor import STOPPED
+from hpc_xfer.execution.job_ending import STOPPED_EXIT_CODE
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import failures, heartbeat, run_claims
 from hpc_xfer.store.paths import RunDir
@@ -169,7 +169,7 @@ def test_signals_to_the_whole_step_do_not_harm_loader_processes(jobs: Jobs) -> N
     guard = training(jobs, run, workers=2)
     assert len(below(guard.pid)) >= 3
     os.killpg(guard.pid, signal.SIGTERM)
-    assert code(guard) == STOPPED
+    assert code(guard) == STOPPED_EXIT_CODE
     assert jobs.events()[-2:] == [("interrupted", run.id), ("pack", None)]
     assert not jobs.dir(run).error.exists()
 
@@ -197,7 +197,7 @@ def test_a_job_that_is_told_to_go_saves_itself_and_is_not_requeued_by_us(jobs: J
     run = endless()
     guard = training(jobs, run)
     guard.send_signal(signal.SIGTERM)
-    assert code(guard) == STOPPED
+    assert code(guard) == STOPPED_EXIT_CODE
     assert jobs.dir(run).checkpoint.exists() and jobs.requeued() == ""
 
 
@@ -274,5 +274,5 @@ def test_a_job_that_was_cancelled_does_nothing_when_it_is_requeued(jobs: Jobs) -
     one = Submission("study", "pre.a.1", "pretrain", batch, None, "2026-01-02", "here", "ada")
     book.intend(one)
     book.cancel(book.submitted(one, "812"), [0])
-    assert code(jobs.start(batch, restarts=1)) == STOPPED
+    assert code(jobs.start(batch, restarts=1)) == STOPPED_EXIT_CODE
     assert jobs.said() == "this job was cancelled; launch the study again to go on\n"

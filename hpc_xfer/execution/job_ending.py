@@ -1,0 +1,54 @@
+"""Decide how a job ends, once its worker has ended."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
+
+STOPPED_EXIT_CODE = 86
+
+Ending = Literal["finished", "failed", "time limit", "requeue", "stopped"]
+EXIT_CODES: dict[Ending, int] = {
+    "finished": 0,
+    "failed": 1,
+    "time limit": 1,
+    "requeue": REQUEUE_EXIT_CODE,
+    "stopped": STOPPED_EXIT_CODE,  # Slurm requeues what it preempts, nobody what was cancelled
+}
+# Classes of failures that a new start of the same job may heal.
+_ACCIDENTS = frozenset({"hung", "killed", "store"})
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """Facts that decide how a job ends."""
+
+    unfinished: bool  # a run of the pack has no record
+    time_is_up: bool = False
+    told_to_stop: bool = False
+    progressed: bool = False  # a run is further than when this start of the job began
+    failures: frozenset[str] = frozenset()  # classes, of the unfinished runs in this job
+    restarts: int = 0
+    retries: int = 0
+
+
+def decide(facts: JobFacts) -> Ending:
+    """Return how the job ends."""
+    if not facts.unfinished:
+        return "finished"
+    if facts.time_is_up:
+        return "requeue" if facts.progressed else "time limit"
+    if facts.told_to_stop:
+        return "stopped"
+    return after_failure(facts)
+
+
+def after_failure(facts: JobFacts) -> Ending:
+    """Requeue after an accident, as often as the site allows, and always after progress."""
+    may_retry = facts.progressed or facts.restarts < facts.retries
+    return "requeue" if may_retry and is_accident(facts.failures) else "failed"
+
+
+def is_accident(failures: frozenset[str]) -> bool:
+    """Whether a new start of the same job may heal one of these classes of failures."""
+    return bool(failures & _ACCIDENTS)
