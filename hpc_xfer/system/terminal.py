@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from rich.console import Console
 
-Progress = Callable[[int, int], None]  # done, in all; called first with what was done before
+ProgressCallback = Callable[[int, int], None]  # done, total; the first call: done before
 
 
 @contextmanager
-def shown(what: str) -> Iterator[Progress]:
+def shown(what: str) -> Iterator[ProgressCallback]:
     """On stderr; a log keeps every line it gets, so it gets ten."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield _Tenths(what, lambda line: screen.print(line, markup=False))
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich import progress
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, TimeRemainingColumn(), console=screen, transient=True) as bar:
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

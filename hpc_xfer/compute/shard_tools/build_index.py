@@ -22,10 +22,10 @@ from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import process_pool
+from hpc_xfer.system.terminal import ProgressCallback
 
 _LOOKED_AT = 16  # samples of each shard whose json tells which keys occur
 _PARTNERS = ("txt", "json", "cls")
-Progress = Callable[[int, int], None]  # shards done, shards in all
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def index_folder(
     folder: Path,
     workers: int = 1,
     label_key: str | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> IndexReport:
     """Read every shard of `folder` once and write its index.
 

@@ -27,13 +27,13 @@ from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files, process_pool
+from hpc_xfer.system.terminal import ProgressCallback
 
 MADE = "made.json"  # beside the shards: what they were made from
 BROKEN = "broken.txt"  # beside the shards: what was left out, and why, a line each
 _NOTES = shard_index.MAKING
 _MEASURED = 1024  # samples, for shards of a size in MB: their mean is within 3% then
 _CHUNK = 64  # samples that are measured at a time by one process
-Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def pack(
     packing: PackOptions,
     workers: int = 1,
     max_broken: float = 0.001,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> PackResult:
     """Write the shards of `source` that are not there yet, then the index.
 
@@ -229,7 +229,7 @@ def _write_missing(
     order: NDArray[np.int64],
     starts: range,
     workers: int,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> None:
     missing = [number for number in range(len(starts)) if _read_note(folder, number) is None]
     left = sum(min(starts.step, len(order) - starts[number]) for number in missing)

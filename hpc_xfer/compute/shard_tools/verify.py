@@ -30,9 +30,9 @@ from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files, process_pool
+from hpc_xfer.system.terminal import ProgressCallback
 
 _MODES = {"1": "grey", "L": "grey", "LA": "grey", "CMYK": "CMYK", "P": "palette", "RGBA": "alpha"}
-Progress = Callable[[int, int], None]  # shards done, shards in all
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class _Expected:
     label_key: str | None = None
 
 
-def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> CheckReport:
+def check(folder: Path, workers: int = 1, progress: ProgressCallback | None = None) -> CheckReport:
     """Open every shard, decode every image, and hold all against the index.
 
     Raises:
