@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.scheduling import job_preview
-from hpc_xfer.scheduling.retry_policy import failed_for_good, without_descendants
+from hpc_xfer.scheduling.by_hand import by_hand
+from hpc_xfer.scheduling.runs_to_submit import permanent_failures, without_descendants
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if args.by_hand:
         prepare_store(asked, launched.plan, store)
-        print("\n".join(job_preview.by_hand(launched, done)))
+        print("\n".join(by_hand(launched, done)))
         return 0
     if args.dry_run:
         return _show(launched, done, on, args.json)
@@ -118,7 +119,7 @@ def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace)
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
 
     whole, store = launched.plan, launched.store
-    left_out = {} if args.retry_failed else failed_for_good(whole, store, done)
+    left_out = {} if args.retry_failed else permanent_failures(whole, store, done)
     for run_id, message in left_out.items():
         print(f"left out: {run_id} failed before ({message}); --retry-failed", file=sys.stderr)
     todo = without_descendants(whole.without(done), set(left_out))

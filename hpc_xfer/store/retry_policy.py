@@ -53,6 +53,7 @@ RULES: dict[str, RetryRule] = {
     "data": RetryRule("all", "the data is missing, broken, or not what the recipe asks for"),
     "code": RetryRule("all", "an error in the program"),
 }  # fmt: skip
+MEMORY_FAILURES = frozenset(kind for kind, rule in RULES.items() if rule.doubles_memory)
 _UNKNOWN = RetryRule("all", "")  # a class that another version wrote
 _LOST: Retrier = "relay"  # first retrier of a run whose job ended without a word
 RELAY_RESTARTS = 20  # of a relay that Slurm or the store keeps from its work
@@ -85,7 +86,7 @@ def is_exhausted(attempts: int, slurm: Slurm) -> bool:
 
 def memory_failures(kinds: Iterable[str]) -> int:
     """Count the failures after which the next job asks for more memory."""
-    return sum(RULES.get(kind, _UNKNOWN).doubles_memory for kind in kinds)
+    return sum(kind in MEMORY_FAILURES for kind in kinds)
 
 
 def memory_per_gpu(failures: int, slurm: Slurm) -> float | None:
