@@ -35,7 +35,7 @@ def load(
         samples_seen=len(_ENDLESS) * batch,
         batch=batch,
     )
-    subset = Subset.of([entry.samples for entry in index.entries], index.samples, seed=0)
+    subset = Subset.draw([entry.samples for entry in index.entries], index.samples, seed=0)
     tokenise = encoders.tokenizer(_ARCH) if method == "clip" else None
     order = SampleOrder(subset, batch, seed=0)
     batches = TrainBatches(index, order, recipe, size, tokenise=tokenise)

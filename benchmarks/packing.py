@@ -45,7 +45,7 @@ def prepare(folder: Path) -> tuple[Plan, Store]:
     store.open()
     for pack in [_pack(whole, "pretrain"), _pack(whole, "finetune"), *_singles(whole)]:
         resources = getattr(whole.resources, pack.kind)
-        store.write_batch("packing", JobArray((pack,)), resources.model_dump(mode="json"))
+        store.write_manifest("packing", JobArray((pack,)), resources.model_dump(mode="json"))
     execute(store, _pack(whole, "pretrain"))
     return whole, store
 

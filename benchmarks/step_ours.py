@@ -49,7 +49,7 @@ def prepared(
     run = Run("pretrain", recipe)
     store, packs = Store(root / "store"), JobArray((Pack((run,), 1, 1),))
     store.open()
-    store.write_batch("step", packs, resources.model_dump(mode="json"))
+    store.write_manifest("step", packs, resources.model_dump(mode="json"))
     call = ["--store", str(store.root), "--study", "step", "--site", str(site)]
     return store.run(run.id), [*call, "--pack", f"{packs.id}/0"]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.scheduling.cancellation import cancel
-from hpc_xfer.store.launched_study import last_rehearsal
+from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.study.study_file import load_study
 
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
     if args.rehearsal:
-        asked, store = last_rehearsal(asked, store)
+        asked, store = load_last_rehearsal(asked, store)
     done = cancel(store, asked.name)
     if args.json:
         print(json.dumps({"study": asked.name, **done.as_json()}, indent=2))

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
-from hpc_xfer.scheduling import job_preview, retry_policy
-from hpc_xfer.scheduling.retry_policy import failed_for_good, without_descendants
+from hpc_xfer.scheduling import job_preview
+from hpc_xfer.scheduling.by_hand import by_hand
+from hpc_xfer.scheduling.runs_to_submit import permanent_failures, without_descendants
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.sbatch import is_installed
-from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store, store_beside
+from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
+from hpc_xfer.store.rehearsal_store import new_rehearsal_store
+from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, preflight, rehearsal
 from hpc_xfer.study.plan import make_plan
@@ -36,14 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     preflight.check(asked, site, on)
     store = cli.store_of(args.store, site)
     if args.rehearse:
-        asked, store = rehearsal.rehearsal_of(asked), store_beside(store)
+        asked, store = rehearsal.rehearsal_of(asked), new_rehearsal_store(store)
         print(f"rehearsing in {store.root}; remove it when you have seen enough", file=sys.stderr)
     launched = LaunchedStudy(asked, make_plan(asked), store, site, site_file)
     done = store.done(launched.plan)
 
     if args.by_hand:
         prepare_store(asked, launched.plan, store)
-        print("\n".join(job_preview.by_hand(launched, done)))
+        print("\n".join(by_hand(launched, done)))
         return 0
     if args.dry_run:
         return _show(launched, done, on, args.json)
@@ -52,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if on == "slurm":
         return _submit(launched, args)
     prepare_store(asked, launched.plan, store)
-    read_ledger(store).note(asked.name, "launch", on=on, **provenance.code())
+    read_ledger(store).record_event(asked.name, "launch", on=on, **provenance.code())
     return _run_here(launched, done, args)
 
 
@@ -74,7 +77,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
     """Hand in what is missing, and go: the study finishes by itself."""
     from hpc_xfer.execution.local_pool import PoolResult
 
-    retry: retry_policy.Retry = "all" if args.retry_failed else "launch"
+    retry: Retrier = "all" if args.retry_failed else "launch"
     submitted = submit_missing(launched, retry, lambda line: print(line, file=sys.stderr))
     if submitted.over and not submitted.given_up and _is_reported(launched):
         if args.json:
@@ -116,7 +119,7 @@ def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace)
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
 
     whole, store = launched.plan, launched.store
-    left_out = {} if args.retry_failed else failed_for_good(whole, store, done)
+    left_out = {} if args.retry_failed else permanent_failures(whole, store, done)
     for run_id, message in left_out.items():
         print(f"left out: {run_id} failed before ({message}); --retry-failed", file=sys.stderr)
     todo = without_descendants(whole.without(done), set(left_out))

@@ -19,12 +19,11 @@ from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store.launched_study import LaunchedStudy, read_launched
+from hpc_xfer.store.retry_policy import RELAY_RESTARTS
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system.job_environment import restart_count
-
-_RESTARTS = 20  # of a relay that Slurm or the store did not let do its work
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:  # what there is, whatever Slurm says
             _collect(asked, whole, store)
     except (SlurmError, StoreError, ClaimLost) as error:
-        if restart_count() >= _RESTARTS:
+        if restart_count() >= RELAY_RESTARTS:
             raise
         print(f"{error}\nthis relay tries again", flush=True)
         return REQUEUE_EXIT_CODE

@@ -17,7 +17,7 @@ from hpc_xfer.errors import StudyError
 from hpc_xfer.monitoring import eta, explain, status_tables
 from hpc_xfer.monitoring.snapshot import StudySnapshot, take_snapshot
 from hpc_xfer.scheduling.run_states import RunStatus
-from hpc_xfer.store.launched_study import last_rehearsal
+from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run, make_plan
 from hpc_xfer.study.study_file import load_study
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
     if args.rehearsal:
-        asked, store = last_rehearsal(asked, store)
+        asked, store = load_last_rehearsal(asked, store)
     whole = make_plan(asked)
     if args.watch:
         return _watch(whole, store, asked.name, args.every)

@@ -129,7 +129,7 @@ class SlurmStudy:
         return job
 
     def places(self, run: str) -> list[Element]:
-        return read_ledger(self.store).of_run.get(run, [])
+        return read_ledger(self.store).elements_by_run.get(run, [])
 
     def workers(self, rank: int = 0) -> list[int]:
         """Processes that work on the pre-training as this rank."""

@@ -10,11 +10,11 @@ from hpc_xfer.compute.distributed.global_batchnorm import synchronise
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.images import color_jitter
 from hpc_xfer.compute.models import encoders
-from hpc_xfer.compute.pretraining.task import objective_of
+from hpc_xfer.compute.pretraining.objectives import make_objective
 from hpc_xfer.compute.shards.sample_order import share
 from hpc_xfer.compute.training.optimizer import adamw
 from hpc_xfer.compute.training.step import Schedule, Stepper
-from hpc_xfer.config.recipes import Architecture, Clip, SimCLR, Supervised, Trained
+from hpc_xfer.config.recipes import Architecture, Trained
 from tests import tiny
 
 BATCH = 16
@@ -35,15 +35,15 @@ def recipe(method: str, **changes: Any) -> Trained:
 def global_batch(recipe: Trained) -> dict[str, Tensor]:
     """Sixteen samples of noise, as the data sets would give them."""
     generator = torch.Generator().manual_seed(1)
-    views = (2,) if isinstance(recipe, SimCLR) else ()
+    views = (2,) if recipe.views == 2 else ()
     shape = (BATCH, *views, 3, 32, 32)
     batch = {"images": torch.randint(256, shape, generator=generator, dtype=torch.uint8)}
-    if isinstance(recipe, Clip):
+    if recipe.uses_text:
         batch["tokens"] = torch.randint(1, 49408, (BATCH, 8), generator=generator)
-    if isinstance(recipe, SimCLR):
+    if recipe.color_jitter is not None:
         rows = torch.tensor([1.2, 0.9, 1.1, 0.05, 0, 0.2]).expand(BATCH, 2, color_jitter.WIDTH)
         batch["colour"] = rows * torch.rand(rows.shape, generator=generator)
-    if isinstance(recipe, Supervised):
+    if recipe.target is not None and recipe.target.is_label:
         batch["labels"] = torch.randint(CLASSES, (BATCH,), generator=generator)
     return batch
 
@@ -55,8 +55,8 @@ def part(recipe: Trained, world: World) -> dict[str, Tensor]:
 
 
 def objective(recipe: Trained, world: World | None = None) -> nn.Module:
-    towers = encoders.build(recipe.arch, recipe.seed, with_text=isinstance(recipe, Clip))
-    made = objective_of(recipe, towers, CLASSES, world or World())
+    towers = encoders.build(recipe.arch, recipe.seed, with_text=recipe.uses_text)
+    made = make_objective(recipe, towers, CLASSES, world or World())
     stir(made)
     return made
 

@@ -220,8 +220,8 @@ def test_submissions_that_were_withdrawn_are_no_tries(
         study.launch()
         book = read_ledger(study.store)
         for submission in book.submissions.values():
-            if submission.over is None:
-                book.close(submission, "withdrawn")
+            if submission.closed is None:
+                book.record_closed(submission, "withdrawn")
         cancel_jobs(drained.live())
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     claim = run_claims.take(study.parent_dir)
@@ -372,7 +372,7 @@ def test_a_study_whose_files_changed_can_be_cancelled_and_its_relay_stops(
     arch = tmp_path / "tiny.json"
     arch.write_text(arch.read_text().replace('"width": 8', '"width": 16'))
     done = relay(study)
-    assert done.returncode == 2 and "the same grid means other runs now" in done.stderr
+    assert done.returncode == 2 and "the same grid gives other runs now" in done.stderr
     assert len(json.loads(study.call("cancel", "--json"))["cancelled"]) == 3
     assert drained.live() == []
 

@@ -33,7 +33,7 @@ class RunContext:
             checkpoint_seconds=60 * self.resources.checkpoint_minutes,
             log_steps=self.resources.log_steps,
             workers=self.resources.workers or 0,
-            compiled=getattr(self.resources, "compile", False),
-            recomputed=getattr(self.resources, "activation_checkpointing", False),
+            compiled=self.resources.compile,
+            recomputed=self.resources.activation_checkpointing,
             tensorboard=self.run.kind == "pretrain",
         )

@@ -65,7 +65,7 @@ def _execute_run(
         held = run_claims.is_alive(folder)
         if not held and store.is_done(run):
             process_group.call_off(meeting, place.size)
-            folder.drop_checkpoints()  # the owner may have been killed before it could
+            folder.remove_checkpoints()  # the owner may have been killed before it could
             emit(WorkerEvent("done", run.id))
             return
         claim = None if held else run_claims.take(folder)

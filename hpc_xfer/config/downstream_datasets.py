@@ -134,6 +134,11 @@ def list_images(folder: Path) -> dict[str, list[Path]]:
     return images
 
 
+def held_out(members: int, fraction: float) -> int:
+    """Validation images among the training images of a class; both keep at least one image."""
+    return min(max(1, round(fraction * members)), members - 1)
+
+
 def class_name(folder: str) -> str:
     """The name of a class folder as prompts speak of it: `golden_retriever` has two words."""
     return folder.replace("_", " ").strip()

@@ -7,13 +7,14 @@ Defaults follow section 2 and 4 of the study "The Role of Pre-training Data in T
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from hpc_xfer.config.schema import Count, Rate, Share, StrictModel, Whole
+from hpc_xfer.config.schema import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
 
-Shots = Count | Literal["full"]
+Shots = PositiveInt | Literal["full"]
 # fp32 is that on every card, never TF32 (an A100 does 19.5 TFLOP/s in it, in bf16 312); the other
 # two are under autocast, with losses in fp32.
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -24,7 +25,7 @@ class Architecture(StrictModel):
     """The content of an open_clip model JSON file. `name` labels tables and is not hashed."""
 
     name: str = Field(default="custom", exclude=True)
-    embed_dim: Count
+    embed_dim: PositiveInt
     vision_cfg: dict[str, Any]
     text_cfg: dict[str, Any] = {}
 
@@ -39,8 +40,8 @@ def arch_name(arch: Arch) -> str:
 class Crop(StrictModel):
     """RandomResizedCrop: the share of the area and the aspect ratio that are kept."""
 
-    scale: tuple[Share, Share] = (0.9, 1.0)
-    ratio: tuple[Rate, Rate] = (3 / 4, 4 / 3)
+    scale: tuple[Fraction, Fraction] = (0.9, 1.0)
+    ratio: tuple[PositiveFloat, PositiveFloat] = (3 / 4, 4 / 3)
 
     @model_validator(mode="after")
     def _ordered(self) -> "Crop":
@@ -72,32 +73,79 @@ class Caption(StrictModel):
         return self
 
 
-class Trained(StrictModel):
-    """What the three training methods share."""
+@dataclass(frozen=True)
+class Target:
+    """The caption or class label of a training image, and where a sample holds it."""
+
+    field: str  # txt, json or cls
+    caption_keys: tuple[str, ...] = ()  # of the json; the texts under them are joined
+    templates: tuple[str, ...] = ()  # captions are one of these around the class name
+    is_label: bool = False  # the field holds a class label
+    label_key: str | None = None  # of the json
+
+    def missing_from(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
+        """Name what a source with these fields and classes lacks; None if it lacks nothing."""
+        if self.field in fields and (classes or not self.is_label):
+            return None
+        if self.is_label:
+            return f"labels ({self.field})"
+        return "json with captions" if self.field == "json" else f"captions ({self.field})"
+
+
+def _label_target(key: str | None, templates: tuple[str, ...] = ()) -> Target:
+    field = "cls" if key is None else "json"
+    return Target(field, templates=templates, is_label=True, label_key=key)
+
+
+class Pretrain(StrictModel):
+    """The base of all methods. Class variables and properties say what a method needs."""
+
+    uses_text: ClassVar[bool] = False  # has a text tower; captions become tokens
 
     method: str
     arch: Arch
+
+
+class Trained(Pretrain):
+    """The base of the methods that train on a source."""
+
+    views: ClassVar[int] = 1  # augmented views of each image
+
     source: str  # a name; the site says where it lies
-    samples: Count  # size of the subset of the source; the smaller is inside the larger
-    samples_seen: Count  # over all epochs and ranks
-    subset_seed: Whole = 0  # which nested family of subsets
-    batch: Count = 1024  # global: a rank gets batch / world size
-    accumulate: Count | None = None  # parts of a batch, one after another; batch norm sees a part
-    lr: Rate = 1e-3  # peak, after warm-up; cosine to 0
+    samples: PositiveInt  # size of the subset of the source; the smaller is inside the larger
+    samples_seen: PositiveInt  # over all epochs and ranks
+    subset_seed: NonNegativeInt = 0  # which nested family of subsets
+    batch: PositiveInt = 1024  # global: a rank gets batch / world size
+    accumulate: PositiveInt | None = None  # parts, one after another; batch norm sees one part
+    lr: PositiveFloat = 1e-3  # peak, after warm-up; cosine to 0
     weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
-    warmup_steps: Whole = 5000  # at most 10% of the steps are used
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    eps: Rate = 1e-8
-    grad_clip: Rate | None = 1.0  # global norm
+    warmup_steps: NonNegativeInt = 5000  # at most 10% of the steps are used
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+    grad_clip: PositiveFloat | None = 1.0  # global norm
     crop: Crop = Crop()
     flip: bool = False
     precision: Precision = "fp32"
-    max_broken: Share = 0.001  # of the samples seen so far (1,000 at once); more stops the run
-    seed: Whole = 0
-    snapshots: tuple[Count, ...] | None = None  # kept after so many samples, each a parent too
+    max_broken: Fraction = 0.001  # of the samples seen so far (1,000 at once); more stops the run
+    seed: NonNegativeInt = 0
+    snapshots: tuple[PositiveInt, ...] | None = None  # kept after so many samples, each a parent
+
+    @property
+    def target(self) -> Target | None:
+        """The caption or label that the method needs beside the image, if any."""
+        return None
+
+    @property
+    def color_jitter(self) -> tuple[float, float, float] | None:
+        """Strength of the jitter, probabilities of gray and of blur; None for no jitter."""
+        return None
+
+    def missing_from(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
+        """Name what a source with these fields and classes lacks; None if it lacks nothing."""
+        return None if self.target is None else self.target.missing_from(fields, classes)
 
     def steps_of(self, samples: int) -> int:
-        """Whole steps in so many samples, and one at least."""
+        """Whole steps in so many samples, at least one."""
         return max(1, samples // self.batch)
 
     @field_validator("snapshots")
@@ -105,17 +153,13 @@ class Trained(StrictModel):
     def _at_steps(
         cls, asked: tuple[int, ...] | None, info: ValidationInfo
     ) -> tuple[int, ...] | None:
-        """Ascending, so that their order in the file makes no other run."""
+        """Sort them, so that their order in the file does not make another run."""
         known = info.data
         if asked is None or not {"batch", "samples_seen"} <= known.keys():
             return asked
-        if wrong := _unlike_steps(sorted(asked), known["batch"], known["samples_seen"]):
+        if wrong := _snapshots_error(sorted(asked), known["batch"], known["samples_seen"]):
             raise ValueError(wrong)
         return tuple(sorted(asked))
-
-    def lacks(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
-        """What a source with these fields and classes would have to have besides, in words."""
-        return None
 
     @field_validator("accumulate")
     @classmethod
@@ -135,14 +179,14 @@ class Trained(StrictModel):
     def _enough_samples(self) -> "Trained":
         if self.batch > self.samples:
             raise ValueError(
-                f"batch {self.batch} is larger than samples {self.samples}, which makes no step; "
-                "lower batch"
+                f"batch {self.batch} is larger than samples {self.samples}, which gives zero steps "
+                "per epoch; lower batch"
             )
         return self
 
 
-def _unlike_steps(asked: list[int], batch: int, end: int) -> str:
-    """Why these are not the numbers of samples after different steps before the last."""
+def _snapshots_error(asked: list[int], batch: int, end: int) -> str:
+    """Say why these are not after different steps before the last one; empty if they are."""
     if not asked:
         return "is empty; drop it"
     if asked[0] < batch:
@@ -150,7 +194,7 @@ def _unlike_steps(asked: list[int], batch: int, end: int) -> str:
     if asked[-1] // batch >= max(1, end // batch):
         return (
             f"{asked[-1]:,} is not before the end of the run ({end:,} samples seen, in steps of "
-            f"{batch:,}), whose product is kept anyway; drop it"
+            f"{batch:,}); the final encoder is kept anyway; drop it"
         )
     for one, next_ in itertools.pairwise(asked):
         if one // batch == next_ // batch:
@@ -158,34 +202,49 @@ def _unlike_steps(asked: list[int], batch: int, end: int) -> str:
     return ""
 
 
-class Clip(Trained):
-    """Image-text contrastive learning (Radford et al. 2021)."""
+class ImageText(Trained):
+    """The base of the methods that train an image tower and a text tower on captions."""
 
-    method: Literal["clip"] = "clip"
-    max_logit_scale: Rate = 100.0
+    uses_text = True
+
+    max_logit_scale: PositiveFloat | None = None  # None: no limit
     caption: Caption | None = None  # None: the field txt
     label: str | None = None  # for templates: a key of the field json; None: the field cls
 
-    def lacks(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
+    @property
+    def target(self) -> Target:
         if self.caption is None:
-            return None if "txt" in fields else "captions (txt)"
-        if self.caption.templates:
-            return _no_labels(self.label, fields, classes)
-        return None if "json" in fields else "json with captions"
+            return Target("txt", label_key=self.label)
+        if self.caption.keys:
+            return Target("json", caption_keys=self.caption.keys, label_key=self.label)
+        return _label_target(self.label, self.caption.templates or ())
+
+
+class Clip(ImageText):
+    """Image-text contrastive learning (Radford et al. 2021)."""
+
+    method: Literal["clip"] = "clip"
+    max_logit_scale: PositiveFloat = 100.0
 
 
 class SimCLR(Trained):
     """Image-image contrastive learning (Chen et al. 2020), head and optimiser as in SLIP."""
 
+    views = 2
+
     method: Literal["simclr"] = "simclr"
-    betas: tuple[Share, Share] = (0.9, 0.98)
-    temperature: Rate = 0.1
-    projection: tuple[Count, Count, Count] = (4096, 4096, 256)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.98)
+    temperature: PositiveFloat = 0.1
+    projection: tuple[PositiveInt, PositiveInt, PositiveInt] = (4096, 4096, 256)
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
     jitter: float = Field(default=0.4, ge=0)  # strength of the colour jitter, with probability 0.8
-    gray: Share = 0.2  # probability
-    blur: Share = 0.5  # probability
+    gray: Fraction = 0.2  # probability
+    blur: Fraction = 0.5  # probability
+
+    @property
+    def color_jitter(self) -> tuple[float, float, float]:
+        return self.jitter, self.gray, self.blur
 
 
 class Supervised(Trained):
@@ -193,36 +252,32 @@ class Supervised(Trained):
 
     method: Literal["supervised"] = "supervised"
     label: str | None = None  # a key of the field json; None: the field cls
-    label_smoothing: Share = 0.0
+    label_smoothing: Fraction = 0.0
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
 
-    def lacks(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
-        return _no_labels(self.label, fields, classes)
+    @property
+    def target(self) -> Target:
+        return _label_target(self.label)
 
 
-def _no_labels(key: str | None, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
-    field = "cls" if key is None else "json"
-    return None if field in fields and classes else f"labels ({field})"
-
-
-class Scratch(StrictModel):
-    """Random initialisation, saved as a product: what transfer is compared with."""
+class Scratch(Pretrain):
+    """Random initialisation, saved as an encoder: the baseline of transfer."""
 
     method: Literal["scratch"] = "scratch"
-    arch: Arch
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
 
-class Released(StrictModel):
+class Released(Pretrain):
     """Weights that others trained: a file that the site names, or a fetched open_clip tag."""
+
+    uses_text = True
 
     method: Literal["released"] = "released"
     arch: str
     weights: str
 
 
-Pretrain = Clip | SimCLR | Supervised | Scratch | Released
 METHODS: dict[str, type[Pretrain]] = {
     "clip": Clip,
     "simclr": SimCLR,
@@ -233,8 +288,8 @@ METHODS: dict[str, type[Pretrain]] = {
 
 
 def points(recipe: Pretrain) -> tuple[int | None, ...]:
-    """What fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
-    return (*(getattr(recipe, "snapshots", None) or ()), None)
+    """List what fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
+    return (*((recipe.snapshots or ()) if isinstance(recipe, Trained) else ()), None)
 
 
 class Finetune(StrictModel):
@@ -242,27 +297,27 @@ class Finetune(StrictModel):
 
     dataset: str
     shots: Shots
-    draw: Whole  # which few-shot subset; the same images for every parent
+    draw: NonNegativeInt  # which few-shot subset; the same images for every parent
     mode: Literal["ft", "lp"]  # fine-tune everything | linear probe on frozen features
-    lr: Rate
+    lr: PositiveFloat
     weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
-    epochs: Count = 128
-    batch: Count = 128
-    warmup_steps: Whole = 500  # at most 10% of the steps are used
-    grad_clip: Rate | None = 1.0
-    label_smoothing: Share = 0.0
+    epochs: PositiveInt = 128
+    batch: PositiveInt = 128
+    warmup_steps: NonNegativeInt = 500  # at most 10% of the steps are used
+    grad_clip: PositiveFloat | None = 1.0
+    label_smoothing: Fraction = 0.0
     head: Literal["auto", "zero"] = "auto"  # auto: zero-shot text weights where the parent has text
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
     randaugment: bool = True  # two operations of magnitude 9
-    erase: Share = 0.25  # probability of random erasing
+    erase: Fraction = 0.25  # probability of random erasing
     recalibrate: bool = False  # batch norm statistics, see training/batchnorm.py; not in the paper
     val_fraction: float = Field(default=0.2, gt=0, lt=1)  # of the training set, never trained on
-    val_seed: Whole = 0
+    val_seed: NonNegativeInt = 0
     precision: Precision = "fp32"
-    seed: Whole = 0  # order and augmentation
-    max_steps: Count | None = None  # stop there, for rehearsals
-    snapshot: Count | None = None  # of the parent, by samples seen; None is its final product
+    seed: NonNegativeInt = 0  # order and augmentation
+    max_steps: PositiveInt | None = None  # stop there, for rehearsals
+    snapshot: PositiveInt | None = None  # of the parent, by samples seen; None is its final product
 
     @field_validator("dataset")
     @classmethod

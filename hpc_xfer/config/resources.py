@@ -1,11 +1,11 @@
 """Where and how fast a study runs: GPUs, minutes, workers. Never part of a run's identity."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from hpc_xfer.config.schema import Count, Rate, StrictModel, Whole
+from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
 
 
 def by_shots(value: Any, shots: int | str) -> Any:
@@ -17,31 +17,40 @@ class ProbeSettings(StrictModel):
     """k-NN accuracy as a pre-training goes on, on training images of a data set; a curve."""
 
     dataset: str
-    images: Count = 2000  # to compare with; a quarter as many are asked about
-    times: Count = 20  # in a run, evenly
+    images: PositiveInt = 2000  # to compare with; a quarter as many are asked about
+    times: PositiveInt = 20  # in a run, evenly
 
 
 class PretrainResources(StrictModel):
-    gpus: Count = 1  # processes; each has a GPU where there are GPUs
-    minutes: Rate = 60.0  # one run, with a margin
-    workers: Whole = 2  # data loading processes per GPU; changes no number
-    threads: Count = 1  # per process, where there is no GPU; fixed, since it changes the last bits
+    gpus: PositiveInt = 1  # processes; each has a GPU where there are GPUs
+    minutes: PositiveFloat = 60.0  # one run, with a margin
+    workers: NonNegativeInt = 2  # data loading processes per GPU; changes no number
+    threads: PositiveInt = (
+        1  # per process, where there is no GPU; fixed, since it changes the last bits
+    )
     compile: bool = False  # by torch.compile, minutes of it at every start; changes the last bits
     activation_checkpointing: bool = False  # a third more time, far less memory; changes no number
     probe: ProbeSettings | None = None  # changes no number
-    checkpoint_minutes: Rate = 10.0
-    log_steps: Count = 20
+    checkpoint_minutes: PositiveFloat = 10.0
+    log_steps: PositiveInt = 20
 
 
 class FinetuneResources(StrictModel):
-    gpus: Count = Field(default=1, le=1)
-    minutes: Rate | dict[str, Rate] = 20.0  # one run, with a margin; or {shots: minutes}
-    target_minutes: Rate = 30.0  # packs are cut to last about this long
-    max_running: Count | None = None  # packs at once on Slurm, over all arrays of the study
-    workers: Whole | None = None  # data loading processes; null: 2 for image files, else none
-    threads: Count = 1
-    checkpoint_minutes: Rate = 10.0
-    log_steps: Count = 20
+    compile: ClassVar[bool] = False  # offered for pre-training only
+    activation_checkpointing: ClassVar[bool] = False
+
+    gpus: PositiveInt = Field(default=1, le=1)
+    minutes: PositiveFloat | dict[str, PositiveFloat] = (
+        20.0  # one run, with a margin; or {shots: minutes}
+    )
+    target_minutes: PositiveFloat = 30.0  # packs are cut to last about this long
+    max_running: PositiveInt | None = None  # packs at once on Slurm, over all arrays of the study
+    workers: NonNegativeInt | None = (
+        None  # data loading processes; null: 2 for image files, else none
+    )
+    threads: PositiveInt = 1
+    checkpoint_minutes: PositiveFloat = 10.0
+    log_steps: PositiveInt = 20
 
     def minutes_of(self, shots: int | str) -> float:
         return float(by_shots(self.minutes, shots))
@@ -52,3 +61,7 @@ class Resources(StrictModel):
 
     pretrain: PretrainResources = PretrainResources()
     finetune: FinetuneResources = FinetuneResources()
+
+    def of(self, kind: Literal["pretrain", "finetune"]) -> PretrainResources | FinetuneResources:
+        """The resources of one kind of run."""
+        return self.pretrain if kind == "pretrain" else self.finetune

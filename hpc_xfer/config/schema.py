@@ -32,10 +32,10 @@ _MOST_NAMES = 30  # that a sentence lists
 LARGEST_COUNT = (
     10**15
 )  # of anything we count; more is a slip of the pen, and floats lose digits there
-Count = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=LARGEST_COUNT)]
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=LARGEST_COUNT)]
-Rate = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=LARGEST_COUNT)]
+NonNegativeInt = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=LARGEST_COUNT)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 Model = TypeVar("Model", bound=StrictModel)
 ConfigError = tuple[Loc, str]

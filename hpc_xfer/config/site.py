@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from hpc_xfer.config import yaml_document
-from hpc_xfer.config.schema import Count, Rate, StrictModel, Whole, validate
+from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
 
 
 def _plain(text: str) -> str:
@@ -46,9 +46,9 @@ class RelayPlace(StrictModel):
     account: OneWord | None = None
     qos: OneWord | None = None
     constraint: OneWord | None = None
-    minutes: Count = 30
-    cpus: Count = 1
-    memory: Rate | None = 4.0  # GB; null leaves it to Slurm
+    minutes: PositiveInt = 30
+    cpus: PositiveInt = 1
+    memory: PositiveFloat | None = 4.0  # GB; null leaves it to Slurm
 
 
 class Slurm(StrictModel):
@@ -61,18 +61,22 @@ class Slurm(StrictModel):
     reservation: OneWord | None = None
     exclude: tuple[OneWord, ...] = ()  # nodes
 
-    gpus_per_node: Count = 1  # processes of one run on one node, at most
+    gpus_per_node: PositiveInt = 1  # processes of one run on one node, at most
     gpu_option: Literal["gpus-per-node", "gres", "gpus-per-task", "none"] = "gpus-per-node"
     gpu_type: OneWord | None = None  # as in gres: a100
-    cpus_per_gpu: Count = 1
-    memory_per_gpu: Rate | None = None  # GB; null leaves it to Slurm
-    max_memory_per_gpu: Rate | None = None  # GB; a run that ran out of memory gets up to so much
+    cpus_per_gpu: PositiveInt = 1
+    memory_per_gpu: PositiveFloat | None = None  # GB; null leaves it to Slurm
+    max_memory_per_gpu: PositiveFloat | None = (
+        None  # GB; a run that ran out of memory gets up to so much
+    )
     memory_option: Literal["mem", "mem-per-cpu"] = "mem"
 
-    max_minutes: Count | None = None  # a longer run is stopped, requeued, and goes on
-    max_array: Count | None = None  # elements of one array, where Slurm would take more
-    max_jobs: Count | None = None  # elements of mine in the queue, where Slurm would take more
-    signal_seconds: Count = 120  # before the time limit; Slurm may send it a minute early
+    max_minutes: PositiveInt | None = None  # a longer run is stopped, requeued, and goes on
+    max_array: PositiveInt | None = None  # elements of one array, where Slurm would take more
+    max_jobs: PositiveInt | None = (
+        None  # elements of mine in the queue, where Slurm would take more
+    )
+    signal_seconds: PositiveInt = 120  # before the time limit; Slurm may send it a minute early
 
     setup: tuple[OneLine, ...] = ()  # lines of the batch script: module load ..., source ...
     environment: dict[VariableName, OneLine] = {}  # NCCL_SOCKET_IFNAME: ib0
@@ -81,9 +85,9 @@ class Slurm(StrictModel):
 
     jobs_may_submit: bool = True  # else the relay only collects, and launch has to be run again
     relay: RelayPlace = RelayPlace()
-    retries: Whole = 3  # of one run, without progress, for reasons that pass
-    bad_node_hits: Count = 2  # failures of different jobs on a node before it is excluded
-    hang_minutes: Rate = 30.0  # without a sign of life
+    retries: NonNegativeInt = 3  # of one run, without progress, for reasons that pass
+    bad_node_hits: PositiveInt = 2  # failures of different jobs on a node before it is excluded
+    hang_minutes: PositiveFloat = 30.0  # without a sign of life
 
     @model_validator(mode="after")
     def _more_memory_is_more(self) -> "Slurm":

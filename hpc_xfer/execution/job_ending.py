@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
+from hpc_xfer.store.retry_policy import is_retried
 
 STOPPED_EXIT_CODE = 86
 
@@ -15,8 +16,6 @@ EXIT_CODES: dict[Ending, int] = {
     "requeue": REQUEUE_EXIT_CODE,
     "stopped": STOPPED_EXIT_CODE,  # Slurm requeues what it preempts, nobody what was cancelled
 }
-# Classes of failures that a new start of the same job may heal.
-_ACCIDENTS = frozenset({"hung", "killed", "store"})
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ class JobFacts:
     told_to_stop: bool = False
     progressed: bool = False  # a run is further than when this start of the job began
     failures: frozenset[str] = frozenset()  # classes, of the unfinished runs in this job
-    restarts: int = 0
-    retries: int = 0
+    exhausted: bool = False  # the job was started as often as the site allows
 
 
 def decide(facts: JobFacts) -> Ending:
@@ -45,10 +43,6 @@ def decide(facts: JobFacts) -> Ending:
 
 def after_failure(facts: JobFacts) -> Ending:
     """Requeue after an accident, as often as the site allows, and always after progress."""
-    may_retry = facts.progressed or facts.restarts < facts.retries
-    return "requeue" if may_retry and is_accident(facts.failures) else "failed"
-
-
-def is_accident(failures: frozenset[str]) -> bool:
-    """Whether a new start of the same job may heal one of these classes of failures."""
-    return bool(failures & _ACCIDENTS)
+    is_accident = any(is_retried(failure, by="job") for failure in facts.failures)
+    may_retry = facts.progressed or not facts.exhausted
+    return "requeue" if is_accident and may_retry else "failed"

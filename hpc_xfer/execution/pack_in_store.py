@@ -8,6 +8,7 @@ from hpc_xfer.errors import StoreError
 from hpc_xfer.execution.signals import Signals
 from hpc_xfer.execution.worker_process import say
 from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store.retry_policy import is_retried
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import is_cancelled
 from hpc_xfer.system.job_environment import current_job
@@ -22,9 +23,9 @@ class PackInStore:
     def __init__(self, store: Store, study: str, batch: str, index: int) -> None:
         self.store, self.study = store, study
         self.name = f"{batch}/{index}"
-        self.manifest = store.manifest(study, batch)
+        self.manifest = store.read_manifest(study, batch)
         self.runs: list[str] = self.manifest["packs"][index]
-        self._steps_before = self._steps()
+        self._saved_before = self._saved()
         self._failures: dict[str, str] = {}  # run id -> class; error.json may not be writable
 
     def unfinished(self) -> list[str]:
@@ -38,7 +39,7 @@ class PackInStore:
 
     def progressed(self) -> bool:
         """Whether a run is further than when this job started: only then more time helps."""
-        return self._steps() != self._steps_before
+        return self._saved() != self._saved_before
 
     def await_parents(self, signals: Signals) -> list[str]:
         """Return the parents without a record.
@@ -60,8 +61,8 @@ class PackInStore:
 
     def hopeless(self) -> set[str]:
         """Return the runs that failed in an earlier start of this job and would fail again."""
-        classes = {run: self.failure_of(run) for run in self.unfinished()}
-        return {run for run, failure in classes.items() if failure and is_permanent(failure)}
+        failed = {run: failure for run in self.unfinished() if (failure := self.failure_of(run))}
+        return {run for run, failure in failed.items() if not is_retried(failure, by="launch")}
 
     def failure_of(self, run: str) -> str | None:
         """Return the class of its failure in this job, None where it did not fail in this job."""
@@ -84,15 +85,10 @@ class PackInStore:
         parents = {parent for run in self.runs for parent in self.manifest["runs"][run]["parents"]}
         return [run for run in sorted(parents) if not self.store.is_finished(run, "pretrain")]
 
-    def _steps(self) -> list[float]:
-        """Return the saved step of each run, infinity for a finished one."""
+    def _saved(self) -> list[float]:
+        """Return the time of each run's checkpoint, infinity for a finished run."""
         kind, store = self.manifest["kind"], self.store
         return [
-            math.inf if store.is_finished(run, kind) else heartbeat.saved(store.run(run))
+            math.inf if store.is_finished(run, kind) else heartbeat.checkpoint_time(store.run(run))
             for run in self.runs
         ]
-
-
-def is_permanent(failure: str) -> bool:
-    """Whether a run of this class fails again unless something is changed."""
-    return failure not in failures.TRANSIENT

@@ -70,8 +70,8 @@ class PackQueue:
         return "blocked" if parents & (self.failed.keys() | self.blocked) else "ready"
 
     def _add(self, array: JobArray) -> None:
-        resources = getattr(self._plan.resources, array.kind)
-        self._store.write_batch(self._study, array, resources.model_dump(mode="json"))
+        resources = self._plan.resources.of(array.kind)
+        self._store.write_manifest(self._study, array, resources.model_dump(mode="json"))
         for index, pack in enumerate(array.packs):
             self._names[pack.id] = f"{array.id}/{index}"
             self._waiting.append(pack)

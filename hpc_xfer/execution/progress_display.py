@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.progress import TimeElapsedColumn as Elapsed
+from rich import progress
 
 from hpc_xfer.store import heartbeat
 from hpc_xfer.store.store import Store
@@ -38,12 +37,13 @@ class Display:
         self.console = terminal.console(stderr=True)
         self.live = self.console.is_terminal
         self._said: float | None = None  # None: never, whenever the machine was booted
-        self._bars = Progress(
-            TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(),
-            Elapsed(), TextColumn("{task.fields[now]}", markup=False),
+        self._bars = progress.Progress(
+            progress.TextColumn("{task.description:<14}"), progress.BarColumn(),
+            progress.MofNCompleteColumn(), progress.TimeElapsedColumn(),
+            progress.TextColumn("{task.fields[now]}", markup=False),
             console=self.console, transient=False,
         )  # fmt: skip
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[str, progress.TaskID] = {}
 
     def __enter__(self) -> "Display":
         if self.live:

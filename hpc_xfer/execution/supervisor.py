@@ -21,6 +21,7 @@ from hpc_xfer.execution.worker_process import (
 from hpc_xfer.execution.worker_watch import WorkerWatch
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.control import requeue_jobs
+from hpc_xfer.store.retry_policy import is_exhausted
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import ProcessRank, array_index, current_job, restart_count
@@ -128,8 +129,7 @@ class Supervisor:
             told_to_stop=self.signals.term,
             progressed=self.pack.progressed(),
             failures=frozenset(recorded | {event.failure for event in worker.failures}),
-            restarts=restart_count(),
-            retries=self.site.slurm.retries,
+            exhausted=is_exhausted(restart_count() + 1, self.site.slurm),
         )
 
     def _end(self, ending: Ending) -> int:

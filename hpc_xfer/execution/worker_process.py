@@ -118,8 +118,8 @@ class WorkerProcess:
             grace: seconds for each; then SIGKILL.
         """
         self.close()
-        if self.leader.returncode:  # the other ranks would wait for each other
-            self.signal(signal.SIGTERM)
+        if _wait_or_kill(self.leader, grace) != 0:
+            self.signal(signal.SIGTERM)  # the other ranks would wait for each other
         codes = [_wait_or_kill(process, grace) for process in self.processes]
         for thread in self._threads:
             thread.join(grace)

@@ -5,7 +5,7 @@ from pathlib import Path
 from hpc_xfer.errors import StudyError
 from hpc_xfer.monitoring.snapshot import StudySnapshot
 from hpc_xfer.slurm.batch_script import log_path
-from hpc_xfer.store import failures
+from hpc_xfer.store import failures, retry_policy
 from hpc_xfer.store.submission_ledger import Submission
 from hpc_xfer.study.labels import run_title
 from hpc_xfer.study.plan import Run
@@ -23,8 +23,8 @@ def why(snapshot: StudySnapshot, run: Run) -> list[str]:
     ]
     if each.message:
         lines.append(f"message: {each.message}")
-    if each.why in failures.CLASSES:
-        lines.append(f"meaning: {failures.CLASSES[each.why]}")
+    if meaning := retry_policy.meaning(each.why):
+        lines.append(f"meaning: {meaning}")
     error = each.error or failures.read(folder) or {}
     job = (each.element.job if each.element else None) or error.get("job")
     node = error.get("node") or (each.line.nodes if each.line else "")

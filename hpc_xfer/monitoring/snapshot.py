@@ -36,7 +36,7 @@ class StudySnapshot:
     @property
     def relay(self) -> QueueLine | None:
         """The job that keeps the study going, if it is in the queue."""
-        for submission in self.ledger.of_study(self.name):
+        for submission in self.ledger.submissions_of(self.name):
             line = self.queue.lines.get(submission.job or "") if self.queue else None
             if submission.kind == "relay" and line and line.live:
                 return line

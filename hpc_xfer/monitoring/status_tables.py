@@ -8,7 +8,7 @@ from hpc_xfer.monitoring import eta
 from hpc_xfer.monitoring.eta import TimeLeft
 from hpc_xfer.monitoring.snapshot import StudySnapshot
 from hpc_xfer.scheduling.run_states import STATES, RunStatus
-from hpc_xfer.store import failures
+from hpc_xfer.store import retry_policy
 from hpc_xfer.study.labels import run_title
 from hpc_xfer.study.plan import Run
 
@@ -129,7 +129,7 @@ def _sentences(snapshot: StudySnapshot, left: TimeLeft) -> list[str]:
     if snapshot.relay is not None:
         reason = f" ({snapshot.relay.reason})" if snapshot.relay.state == "PENDING" else ""
         lines.append(f"relay: job {snapshot.relay.job}, {snapshot.relay.state.lower()}{reason}")
-    elif counts["missing"] + counts["lost"] + _live(counts) and snapshot.ledger.of_study(
+    elif counts["missing"] + counts["lost"] + _live(counts) and snapshot.ledger.submissions_of(
         snapshot.name
     ):
         lines.append("no relay is in the queue: launch again to go on")
@@ -178,7 +178,7 @@ def _failures(snapshot: StudySnapshot) -> list[str]:
     for kind, runs in sorted(classes.items()):
         first = snapshot.now[runs[0]]
         more = f" and {len(runs) - _MANY:,} more" if len(runs) > _MANY else ""
-        help_ = failures.CLASSES.get(first.why, "")
+        help_ = retry_policy.meaning(first.why)
         lines.append(f"{kind}: {len(runs):,} ({help_})" if help_ else f"{kind}: {len(runs):,}")
         lines.append(f"  {first.message}")
         lines.append(f"  {' '.join(runs[:_MANY])}{more}; --why RUN tells more")

@@ -33,7 +33,7 @@ class Cell:
     @property
     def seed(self) -> int | None:
         """Of the pre-training; None where it has none (released weights)."""
-        return getattr(self.parent.recipe, "seed", None)
+        return self.parent.spec.get("seed")
 
 
 @dataclass(frozen=True)

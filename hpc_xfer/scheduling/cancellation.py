@@ -9,7 +9,7 @@ from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store import launch_lock
-from hpc_xfer.store.launched_study import check_launched, wanted_elsewhere
+from hpc_xfer.store.launched_study import check_launched, runs_of_other_studies
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
 from hpc_xfer.system import atomic_files
@@ -40,10 +40,10 @@ def cancel(store: Store, name: str) -> CancelReport:
 
     with launch_lock.held(store, waiting):
         book, queue = read_ledger(store), current_queue()
-        wanted = wanted_elsewhere(store, name)
+        wanted = runs_of_other_studies(store, name)
         atomic_files.write_text(store.study(name).cancelled, "launching again begins anew\n")
         done = CancelReport()
-        submissions = sorted(book.of_study(name), key=lambda s: s.kind != "relay")
+        submissions = sorted(book.submissions_of(name), key=lambda s: s.kind != "relay")
         for submission in submissions:
             _one(submission, book, queue, store, wanted, done)
         return done
@@ -64,7 +64,7 @@ def _one(
             gone[index] = job
     if not gone:
         return
-    book.cancel(submission, gone)
+    book.record_cancelled(submission, gone)
     whole = submission.elements is None or len(gone) == submission.elements
     cancel_jobs([str(submission.job)] if whole else list(gone.values()))
     done.jobs += gone.values()

@@ -22,6 +22,7 @@ from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.leases import Lease
 from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.retry_policy import counts_against_node
 from hpc_xfer.store.submission_ledger import Ledger, Submission
 
 Say = Callable[[str], None]
@@ -57,17 +58,17 @@ def resolve_intents(ledger: Ledger, lease: Lease, say: Say) -> Queue:
     through. A job whose intent was closed before it showed up is cancelled.
     """
     queue = current_queue()
-    while opened := [s for s in ledger.submissions.values() if s.open]:
+    while opened := [s for s in ledger.submissions.values() if s.is_unresolved]:
         through = {s.name for s in opened if _is_through(ledger, s)}
         queue = current_queue()
         for submission in opened:
             if lines := queue.named(submission.name, submission.user):
                 job = lines[0].job.split("_")[0]
-                ledger.submitted(submission, job, adopted=True)
+                ledger.record_submitted(submission, job, adopted=True)
                 say(f"adopted job {job} ({submission.name}), whose launcher had died")
             elif submission.name in through:
-                ledger.close(submission, "lost")
-        if any(s.open for s in ledger.submissions.values()):
+                ledger.record_closed(submission, "lost")
+        if any(s.is_unresolved for s in ledger.submissions.values()):
             lease.renew()
             time.sleep(1)  # nothing tells us when the sbatch of a dead process is through
     stray = [
@@ -119,10 +120,10 @@ def _free(folder: RunDir, queue: Queue) -> None:
 
 
 def _count_hits(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
-    known = {(hit["node"], hit["job"]) for hit in ledger.hits}
+    known = {(hit["node"], hit["job"]) for hit in ledger.node_failures}
     for past in (failures.read(launched.store.run(run_id)) or {}).get("history", []):
         key = (past["node"], past["job"])
-        if past["class"] in failures.NODE_RELATED and all(key) and key not in known:
+        if counts_against_node(past["class"]) and all(key) and key not in known:
             ledger.record_node_failure(
                 launched.study.name, past["node"], past["class"], past["job"]
             )

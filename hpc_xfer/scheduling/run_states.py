@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, ended_jobs, jobs_are_private
-from hpc_xfer.store import failures, heartbeat, run_claims
-from hpc_xfer.store.failures import TRANSIENT
+from hpc_xfer.store import failures, heartbeat, retry_policy, run_claims
+from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger
 from hpc_xfer.study.plan import Plan, Run
@@ -60,10 +60,11 @@ class RunStatus:
         """Whether a job in the queue may still come to it, whatever became of it there so far."""
         return self.live or (self.line is not None and self.line.live)
 
-    @property
-    def passing(self) -> bool:
-        """Whether another attempt may heal it, as far as its kind tells."""
-        return self.state == "lost" or (self.state == "failed" and self.why in TRANSIENT)
+    def is_retried(self, by: Retrier) -> bool:
+        """Tell whether a retrier tries a failed or lost run again, as far as its class tells."""
+        if self.state not in ("failed", "lost"):
+            return False
+        return retry_policy.is_retried(self.why, by, lost=self.state == "lost")
 
 
 def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dict[str, RunStatus]:
@@ -126,7 +127,7 @@ def how_it_ended(line: QueueLine | None) -> str:
 def _of(
     run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue, hidden: set[str]
 ) -> RunStatus:
-    elements = ledger.of_run.get(run.id, [])
+    elements = ledger.elements_by_run.get(run.id, [])
     for element in reversed(elements):
         line = queue.lines.get(element.job or "")
         if line is not None and line.live:
@@ -140,7 +141,7 @@ def _of(
     line = queue.lines.get(last.job or "") if last else None
     if error is not None and not _is_older(error, last):
         return RunStatus("failed", error["class"], error["message"], last, line, error=error)
-    if last is None or last.job is None or last.submission.over is not None:
+    if last is None or last.job is None or last.submission.closed is not None:
         return RunStatus("missing", element=last)
     if last.index in last.submission.cancelled:
         return RunStatus("missing", "cancelled", element=last, line=line)
@@ -155,7 +156,7 @@ def _is_older(error: Mapping[str, Any], last: Element | None) -> bool:
 
     Nodes' clocks differ, so an error of that very job is never older.
     """
-    if last is None or last.job is None or last.submission.over is not None:
+    if last is None or last.job is None or last.submission.closed is not None:
         return False
     if error.get("job") == last.job:
         return False
@@ -165,7 +166,7 @@ def _is_older(error: Mapping[str, Any], last: Element | None) -> bool:
 def _live(run: Run, begun: bool, store: Store, element: Element, line: QueueLine) -> RunStatus:
     """Its element is in the queue: at work on this run, or not yet."""
     if line.state == "PENDING" or not begun:
-        behind = element.behind if line.state != "PENDING" else 0
+        behind = element.position if line.state != "PENDING" else 0
         why = f"behind {behind} of its pack" if behind else line.reason
         return RunStatus("pending", why, element=element, line=line)
     folder = store.run(run.id)
@@ -205,14 +206,14 @@ def _out_of_sight(run: Run, begun: bool, store: Store, last: Element) -> RunStat
 
 def _unasked(run: Run, begun: bool, store: Store, ledger: Ledger) -> RunStatus:
     """What the store alone can tell."""
-    folder, elements = store.run(run.id), ledger.of_run.get(run.id, [])
+    folder, elements = store.run(run.id), ledger.elements_by_run.get(run.id, [])
     last = elements[-1] if elements else None
     if begun and run_claims.is_alive(folder):
         return RunStatus("running", element=last, progress=heartbeat.read(folder))
     error = failures.read(folder) if begun else None
     if error is not None:
         return RunStatus("failed", error["class"], error["message"], last, error=error)
-    if last is None or last.submission.over is not None:
+    if last is None or last.submission.closed is not None:
         return RunStatus("missing", element=last)
     return RunStatus("pending", "Slurm does not answer", element=last)
 

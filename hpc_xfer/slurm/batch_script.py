@@ -26,16 +26,8 @@ def script_text(request: Request, slurm: Slurm) -> str:
 
 
 def sbatch_flags(request: Request, slurm: Slurm) -> list[str]:
-    """The options of sbatch that a request comes to, for scripts that are submitted by hand."""
-    wanted = ("partition", "account", "qos", "constraint", "exclude", "nodes", "ntasks_per_node",
-              "cpus_per_task", "gpus_per_node", "gpus_per_task", "gres", "mem", "mem_per_cpu",
-              "time")  # fmt: skip
-    values = sbatch_parameters(request, slurm)
-    return [
-        f"--{key.replace('_', '-')}={shlex.quote(str(values[key]))}"
-        for key in wanted
-        if values.get(key) is not None
-    ]
+    """The options of sbatch that stand in the script of a request, quoted for a shell."""
+    return re.findall(r"^#SBATCH (.*)$", script_text(request, slurm), re.M)
 
 
 def log_path(logs: Path, job: str, task: int = 0) -> Path:
@@ -112,8 +104,8 @@ def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
         "constraint": place["constraint"],
         "exclude": ",".join(dict.fromkeys((*slurm.exclude, *request.exclude))) or None,
         "stderr_to_stdout": True,
-        "setup": _setup(slurm) or None,
-        "teardown": _TEARDOWN,
+        "setup": setup_lines(slurm) or None,
+        "teardown": TEARDOWN,
         "wckey": None,
         "dependency": _dependency(request),
         **_memory(request, slurm, tasks, cpus),
@@ -184,7 +176,8 @@ def _dependency(request: Request) -> str | None:
     return ",".join(":".join((kind, *jobs)) for kind, jobs in parts if jobs) or None
 
 
-def _setup(slurm: Slurm) -> list[str]:
+def setup_lines(slurm: Slurm) -> list[str]:
+    """Lines of the script before its command."""
     lines = list(slurm.setup)
     lines += [f"export {name}={shlex.quote(to)}" for name, to in slurm.environment.items()]
     if slurm.scratch is not None:
@@ -199,7 +192,7 @@ def _srun(cpus: int | str) -> list[str]:
 
 # The raw id of an array's last element is that of the whole array, which would be requeued with it.
 _ITSELF = '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"'
-_TEARDOWN = [
+TEARDOWN = [
     "code=$?",
     f'if [ "$code" -eq {REQUEUE_EXIT_CODE} ]; then  # interrupted, saved, to be continued',
     "    for attempt in {1..20}; do  # slurmctld may be down for some minutes",

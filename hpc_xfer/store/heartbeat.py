@@ -1,7 +1,7 @@
-"""The heartbeat of a run: progress.json, rewritten every few seconds while it works.
+"""The heartbeat of a run: progress.json, rewritten every few seconds while the run works.
 
-What takes long between two steps (an evaluation, a checkpoint) calls `touch`, so that a run that
-works can be told from one that hangs.
+Long work between two steps (an evaluation, a checkpoint) calls `touch`, so that a working run
+differs from one that hangs.
 """
 
 import os
@@ -16,27 +16,28 @@ from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.system import atomic_files
 
 Item = TypeVar("Item")
-_SECONDS = 2.0  # between writes: 40,000 runs on a parallel file system stay below 1 write/s each
+WRITE_SECONDS = 2.0  # between writes: each of 40,000 runs on a file system stays below 1 write/s
 
 
 @dataclass
 class Liveness:
-    """Says that a run is alive, seldom enough to be called for every batch; rank 0 alone does."""
+    """Shows that a run is alive. Cheap enough to call for every batch; only rank 0 writes."""
 
-    run: RunDir | None = None
-    guard: Callable[[], object] | None = None  # raises where the run is no longer ours
+    run: RunDir | None = None  # None on other ranks
+    guard: Callable[[], object] | None = None  # raises where another process has taken the run
     clock: Callable[[], float] = time.monotonic
-    _last: float | None = None  # None: never; 0 would be a moment ago on a machine just booted
+    _last: float | None = None  # None: never. 0 would be recent on a machine that has just booted
 
     def with_liveness(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The same items, with a sign of life at each."""
+        """Yield the items and touch at each."""
         for item in items:
             self.touch()
             yield item
 
     def touch(self) -> None:
+        """Renew the time of progress.json, at most every two seconds."""
         now = self.clock()
-        if self.run is None or (self._last is not None and now - self._last < _SECONDS):
+        if self.run is None or (self._last is not None and now - self._last < WRITE_SECONDS):
             return
         self._last = now
         if self.guard is not None:
@@ -51,7 +52,7 @@ class Liveness:
 
 @dataclass
 class Heartbeat:
-    """How far a run is; rank 0 alone says so, for the others `run` is None."""
+    """Writes the progress of a run. Only rank 0 writes: `run` is None on other ranks."""
 
     run: RunDir | None
     total: int
@@ -67,14 +68,14 @@ class Heartbeat:
     def beat(
         self, step: int, loss: float | None = None, waited: float = 0.0, force: bool = False
     ) -> None:
-        """Say how far the run is: steps, samples/s, seconds to go, share of time spent waiting.
+        """Write steps, samples/s, seconds to go and the share of time spent waiting for data.
 
         Args:
             waited: seconds spent waiting for data in this attempt.
-            force: whenever the last beat was.
+            force: also within two seconds of the last beat.
         """
         now = self.clock()
-        soon = self._written is not None and now - self._written < _SECONDS
+        soon = self._written is not None and now - self._written < WRITE_SECONDS
         if self.run is None or (soon and not force):
             return
         self._written = now
@@ -96,21 +97,21 @@ class Heartbeat:
 
 
 def read(run: RunDir) -> dict[str, Any] | None:
+    """Read the last heartbeat; None where there is none."""
     content = atomic_files.read_json(run.progress)
     return content if isinstance(content, dict) else None
 
 
-def saved(run: RunDir) -> int:
-    """A mark that changes with each checkpoint, 0 for none: what came after it is made again.
+def checkpoint_time(run: RunDir) -> int:
+    """Nanoseconds at which the newest checkpoint was written; 0 where there is none.
 
-    It is of the files, not of what a run says, which may die before what it says is on disk.
+    It comes from the files: a run may die before what it reports is on disk.
     """
-    return max(map(_changed, (run.checkpoint, run.previous_checkpoint)))
+    return max(map(_write_time, (run.checkpoint, run.previous_checkpoint)))
 
 
-def _changed(path: Path) -> int:
-    """Of two checkpoints one may be gone for a moment, between two renames."""
+def _write_time(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
-    except OSError:
+    except OSError:  # for a moment between two renames one of the two is absent
         return 0

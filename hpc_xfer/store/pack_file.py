@@ -1,4 +1,4 @@
-"""Read a pack back from its file in the store, as a worker gets it."""
+"""Read a pack for a worker from the manifest of its job array."""
 
 import json
 from collections.abc import Sequence
@@ -13,25 +13,26 @@ from hpc_xfer.study.plan import Run, restore_run
 
 @dataclass(frozen=True)
 class LoadedPack:
-    """A pack as its batch's file in the store tells it."""
+    """A pack as a worker executes it."""
 
     id: str
     runs: tuple[Run, ...]
     resources: PretrainResources | FinetuneResources
 
     def without(self, skipped: Sequence[str]) -> "LoadedPack":
+        """Leave out the runs with these ids."""
         return replace(self, runs=tuple(run for run in self.runs if run.id not in skipped))
 
 
 def read_pack(store: Store, study: str, name: str) -> LoadedPack:
-    """The pack `BATCH/INDEX`.
+    """Read the pack named `ARRAY/INDEX`.
 
     Raises:
-        StoreError: its batch is absent, damaged, or of another version of the recipes.
+        StoreError: the manifest is absent, damaged, or from another version of the recipes.
     """
     batch, _, index = name.partition("/")
-    manifest = store.manifest(study, batch)
-    path = store.study(study).batch(batch)
+    manifest = store.read_manifest(study, batch)
+    path = store.study(study).manifest(batch)
     try:
         runs = tuple(read_run(manifest, run_id) for run_id in manifest["packs"][int(index)])
         model = PretrainResources if manifest["kind"] == "pretrain" else FinetuneResources
@@ -45,10 +46,10 @@ def read_pack(store: Store, study: str, name: str) -> LoadedPack:
 
 
 def read_run(manifest: dict[str, Any], run_id: str) -> Run:
-    """The run with its parents, as a batch tells it.
+    """Read a run and its parents from a manifest.
 
     Raises:
-        ValueError: the recipe belongs to another version of the recipes.
+        ValueError: the recipe is from another version.
     """
     content = manifest["runs"][run_id]
     parents = tuple(read_run(manifest, parent) for parent in content["parents"])

@@ -1,12 +1,13 @@
-"""Every path in a store, by name: of a run's folder and of a study's."""
+"""Every path in a store: of the store itself, of a run's folder and of a study's folder."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class RunDir:
-    """What one run leaves."""
+    """The folder of one run."""
 
     path: Path
 
@@ -20,7 +21,7 @@ class RunDir:
 
     @property
     def claims(self) -> Path:
-        """claims/1.json, 2.json, ...: the highest number owns the run (see claims.py)."""
+        """claims/1.json, 2.json, ...: the highest number owns the run (see leases.py)."""
         return self.path / "claims"
 
     @property
@@ -57,11 +58,11 @@ class RunDir:
         return self.path / "snapshots"
 
     def snapshot(self, samples: int) -> Path:
-        """The encoder as it was after so many samples."""
+        """The encoder after this many samples."""
         return self.snapshots / f"{samples}.pt"
 
     def product(self, snapshot: int | None) -> Path:
-        """What a fine-tuning starts from: a snapshot, or the end (None)."""
+        """The weights that a fine-tuning starts from: a snapshot, or the final encoder (None)."""
         return self.encoder if snapshot is None else self.snapshot(snapshot)
 
     @property
@@ -77,18 +78,18 @@ class RunDir:
         return self.path / "record.json"
 
     def rendezvous(self, attempt: str) -> Path:
-        """Where rank 0 of an attempt publishes its address."""
+        """The file in which rank 0 of an attempt publishes its address."""
         return self.path / f"rendezvous-{attempt}.json"
 
-    def drop_checkpoints(self) -> None:
-        """Of a run that has its record."""
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints of a run that has its record."""
         for path in (self.checkpoint, self.previous_checkpoint):
             path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class StudyDir:
-    """What one study leaves; all of it can be made again from the runs."""
+    """The folder of one study. Everything in it can be made again from the runs."""
 
     path: Path
 
@@ -110,16 +111,12 @@ class StudyDir:
 
     @property
     def cancelled(self) -> Path:
-        """There while nobody waits for the study: cancelled, and not launched again since."""
+        """Exists while the study is cancelled; the next launch removes it."""
         return self.path / "cancelled"
 
-    @property
-    def packs(self) -> Path:
-        return self.path / "packs"
-
-    def batch(self, batch_id: str) -> Path:
-        """What a batch holds: recipes, resources, and the runs of each pack."""
-        return self.packs / f"{batch_id}.json"
+    def manifest(self, batch_id: str) -> Path:
+        """The manifest of a job array: recipes, resources, and the runs of each pack."""
+        return self.path / "packs" / f"{batch_id}.json"
 
     @property
     def logs(self) -> Path:
@@ -127,7 +124,7 @@ class StudyDir:
 
     @property
     def doctor(self) -> Path:
-        """What `doctor` found on compute nodes."""
+        """Results of the checks that `doctor` ran on compute nodes."""
         return self.path / "doctor"
 
     @property
@@ -145,3 +142,38 @@ class StudyDir:
     @property
     def report(self) -> Path:
         return self.path / "report.html"
+
+
+@dataclass(frozen=True)
+class StoreDir:
+    """The folder that all studies share."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def all_studies(self) -> Path:
+        return self.root / "studies"
+
+    def run(self, run_id: str) -> RunDir:
+        return RunDir(self.runs / run_id)
+
+    def study(self, name: str) -> StudyDir:
+        return StudyDir(self.all_studies / name)
+
+    def fingerprint(self, key: str) -> Path:
+        """The cached fingerprint of an image folder; `key` stands for its files (downstream/)."""
+        return self.root / "fingerprints" / f"{key}.json"
+
+    @property
+    def lock(self) -> Path:
+        """The folder of the launch lock (see launch_lock.py)."""
+        return self.root / "lock"
+
+    @property
+    def tag(self) -> str:
+        """6 hex digits in job names: tell apart stores that hold studies of the same name."""
+        return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:6]

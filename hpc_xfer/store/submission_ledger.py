@@ -1,10 +1,10 @@
-"""What was handed to Slurm: written ahead, so that a launcher may die at any line.
+"""The ledger of submissions: launches.jsonl of each study. A launch may be killed at any line.
 
-An intent stands in the ledger before `sbatch` is called, its outcome after. An intent without an
-outcome is looked up in the queue by its job name, which no other submission has.
+An intent is written before `sbatch` is called, the result after it. An intent without a result is
+looked up in the queue by its job name, which is unique.
 
-    ledger = read(store)
-    ledger.of_run["c0ffee12ab34"]      # submissions that hold this run, the last last
+    ledger = read_ledger(store)
+    ledger.elements_by_run["c0ffee12ab34"]     # submissions that hold this run, the newest last
 """
 
 import json
@@ -21,33 +21,33 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.system import atomic_files, provenance
 
 JobKind = Literal["pretrain", "finetune", "relay"]
-_HIT_DAYS = 7  # a node that was mended is tried again after that
+_NODE_FAILURE_DAYS = 7  # after that the node may have been repaired
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One call of sbatch: a batch as an array or a single job, or a relay."""
+    """One call of sbatch: an array, a single job, or a relay."""
 
     study: str
-    name: str  # of the job; unique
+    name: str  # the job name; unique
     kind: JobKind
-    batch: str | None  # None for a relay
-    elements: int | None  # of the array; None for a job without one
+    batch: str | None  # id of the job array in the store; None for a relay
+    elements: int | None  # jobs in the array; None for a single job
     time: str
-    host: str  # of the launcher
-    user: str  # who launched, as Slurm calls them
-    lane: int | None = None  # arrays of one lane run one after another, see max_running
-    job: str | None = None  # Slurm's id, once known
-    over: str | None = None  # why nothing more is to come of it: rejected, lost, cancelled
-    cancelled: frozenset[int] = frozenset()  # elements
+    host: str  # where it was launched
+    user: str  # who launched it
+    lane: int | None = None  # arrays with the same number run one after another, see max_running
+    job: str | None = None  # Slurm's job id; None until it is known
+    closed: str | None = None  # rejected, lost or withdrawn: it holds no job any more
+    cancelled: frozenset[int] = frozenset()  # elements that a user cancelled
 
     @property
-    def open(self) -> bool:
-        """Whether Slurm may have it, though its id is not known yet."""
-        return self.job is None and self.over is None
+    def is_unresolved(self) -> bool:
+        """True while Slurm may have the job but its id is unknown."""
+        return self.job is None and self.closed is None
 
     def ids(self) -> Iterator[tuple[int, str]]:
-        """Index and job id of each element, as squeue shows them."""
+        """Yield index and job id of each element, as squeue shows them."""
         if self.job is None:
             return
         if self.elements is None:
@@ -59,115 +59,122 @@ class Submission:
 
 @dataclass(frozen=True)
 class Element:
-    """Where a run was submitted: which element of which submission."""
+    """Where a run was submitted: one element of a submission."""
 
     submission: Submission
     index: int
-    behind: int  # runs of its pack before it
+    position: int  # of the run in its pack, from 0
 
     @property
     def job(self) -> str | None:
-        job, array = self.submission.job, self.submission.elements is not None
-        return f"{job}_{self.index}" if job and array else job
+        submission = self.submission
+        if submission.job is None or submission.elements is None:
+            return submission.job
+        return f"{submission.job}_{self.index}"
 
 
 @dataclass
 class Ledger:
-    """All submissions of all studies of a store, in the order of their intents."""
+    """All submissions of a store, in the order of their intents."""
 
     store: Store
     submissions: dict[str, Submission] = field(default_factory=dict)  # by job name
-    hits: list[dict[str, Any]] = field(default_factory=list)  # failures that speak against a node
+    node_failures: list[dict[str, Any]] = field(default_factory=list)  # see record_node_failure
     _packs: dict[tuple[str, str], list[list[str]]] = field(default_factory=dict)
 
-    def of_study(self, study: str) -> list[Submission]:
+    def submissions_of(self, study: str) -> list[Submission]:
         return [s for s in self.submissions.values() if s.study == study]
 
     @cached_property
-    def of_run(self) -> dict[str, list[Element]]:
-        """For each run, where it was ever submitted. Reads every batch's file once."""
+    def elements_by_run(self) -> dict[str, list[Element]]:
+        """All elements that each run was ever submitted in. Reads every manifest once."""
         found: dict[str, list[Element]] = {}
         for submission in self.submissions.values():
-            if submission.over == "rejected":
+            if submission.closed == "rejected":
                 continue
             for index, pack in enumerate(self.packs(submission)):
-                for behind, run in enumerate(pack):
-                    found.setdefault(run, []).append(Element(submission, index, behind))
+                for position, run in enumerate(pack):
+                    found.setdefault(run, []).append(Element(submission, index, position))
         return found
 
     def packs(self, submission: Submission) -> list[list[str]]:
-        """Run ids of each of its elements."""
+        """Run ids in each element of a submission."""
         if submission.batch is None:
             return []
         key = (submission.study, submission.batch)
         if key not in self._packs:
-            content = atomic_files.read_json(
-                self.store.study(submission.study).batch(submission.batch)
-            )
+            path = self.store.study(submission.study).manifest(submission.batch)
+            content = atomic_files.read_json(path)
             self._packs[key] = content["packs"] if isinstance(content, dict) else []
         return self._packs[key]
 
-    def times(self, study: str, batch: str | None, kind: JobKind) -> int:
-        """How often this batch was handed in, rejected or not."""
+    def submission_count(self, study: str, batch: str | None, kind: JobKind) -> int:
+        """Count how often this array or relay was submitted, also where Slurm rejected it."""
         return sum(
             (s.study, s.batch, s.kind) == (study, batch, kind) for s in self.submissions.values()
         )
 
-    # Writing: each method appends one line, then holds in memory what it says.
+    # Each method that records appends one line first, then changes what is in memory.
 
-    def intend(self, submission: Submission) -> None:
-        told = {
+    def record_intent(self, submission: Submission) -> None:
+        """Record that sbatch is about to be called."""
+        content = {
             "kind": submission.kind, "batch": submission.batch, "elements": submission.elements,
             "lane": submission.lane, "user": submission.user,
         }  # fmt: skip
-        self._write(submission, "intent", **told)
+        self._write(submission, "intent", **content)
         self._set(submission)
 
-    def submitted(self, submission: Submission, job: str, adopted: bool = False) -> Submission:
+    def record_submitted(
+        self, submission: Submission, job: str, adopted: bool = False
+    ) -> Submission:
+        """Record the job id. `adopted`: it was found in the queue, not answered by sbatch."""
         self._write(submission, "submitted", job=job, **({"adopted": True} if adopted else {}))
         return self._set(replace(submission, job=job))
 
-    def close(self, submission: Submission, why: str) -> None:
-        """Nothing more is to come of it: `rejected` by Slurm, `lost` on the way, `cancelled`."""
+    def record_closed(self, submission: Submission, why: str) -> None:
+        """Record that it holds no job any more: `rejected`, `lost` or `withdrawn`."""
         self._write(submission, "closed", why=why)
-        self._set(replace(submission, over=why))
+        self._set(replace(submission, closed=why))
 
-    def cancel(self, submission: Submission, elements: Iterable[int]) -> None:
-        """These elements were cancelled by us, on demand."""
+    def record_cancelled(self, submission: Submission, elements: Iterable[int]) -> None:
+        """Record that a user cancelled these elements."""
         gone = frozenset(elements)
         self._write(submission, "cancelled", elements=sorted(gone))
         self._set(replace(submission, cancelled=submission.cancelled | gone))
 
     def record_node_failure(self, study: str, node: str, kind: str, job: str) -> None:
-        """A failure that may be a node's fault."""
+        """Record a failure that the node may have caused."""
         content = {"event": "hit", "node": node, "class": kind, "job": job}
         self._append(study, content)
-        self.hits.append({**content, "time": provenance.now()})
+        self.node_failures.append({**content, "time": provenance.now()})
 
-    def note(self, study: str, event: str, **content: Any) -> None:
-        """A line for people: who launched what, and when."""
+    def record_event(self, study: str, event: str, **content: Any) -> None:
+        """Record a line for people: who launched what, and when."""
         self._append(study, {"event": event, **content})
 
-    def bad_nodes(self, hits: int) -> tuple[str, ...]:
-        """Nodes on which so many different jobs failed lately, the worst first.
+    def bad_nodes(self, failures: int) -> tuple[str, ...]:
+        """List nodes on which at least this many different jobs failed lately, the worst first.
 
-        A job that was killed on one node after another is at fault itself, and speaks against none.
+        A job that was killed on several nodes is at fault itself, and counts against none of them.
         """
-        since = datetime.now(timezone.utc) - timedelta(days=_HIT_DAYS)
-        lately = [hit for hit in self.hits if datetime.fromisoformat(hit["time"]) > since]
-        nodes: dict[str, set[str]] = {}  # by job
-        for hit in lately:
-            nodes.setdefault(hit["job"], set()).add(hit["node"])
-        jobs: dict[str, set[str]] = {}  # by node
-        for hit in lately:
-            if hit["class"] == "node failure" or len(nodes[hit["job"]]) == 1:
-                jobs.setdefault(hit["node"], set()).add(hit["job"])
-        bad = sorted((-len(failed), node) for node, failed in jobs.items() if len(failed) >= hits)
-        return tuple(node for _, node in bad)
+        since = datetime.now(timezone.utc) - timedelta(days=_NODE_FAILURE_DAYS)
+        recent = [
+            each for each in self.node_failures if datetime.fromisoformat(each["time"]) > since
+        ]
+        nodes_of: dict[str, set[str]] = {}
+        for each in recent:
+            nodes_of.setdefault(each["job"], set()).add(each["node"])
+        jobs_on: dict[str, set[str]] = {}
+        for each in recent:
+            if each["class"] == "node failure" or len(nodes_of[each["job"]]) == 1:
+                jobs_on.setdefault(each["node"], set()).add(each["job"])
+        bad = [(-len(jobs), node) for node, jobs in jobs_on.items() if len(jobs) >= failures]
+        return tuple(node for _, node in sorted(bad))
 
     def _set(self, submission: Submission) -> Submission:
         self.submissions[submission.name] = submission
-        self.__dict__.pop("of_run", None)
+        self.__dict__.pop("elements_by_run", None)
         return submission
 
     def _write(self, submission: Submission, event: str, **content: Any) -> None:
@@ -178,32 +185,32 @@ class Ledger:
         line = json.dumps({**who, **content}, sort_keys=True)
         path = self.store.study(study).launches
         atomic_files.append_line(path, line)
-        atomic_files.sync(path)  # before sbatch is called: this host may end with its launcher
+        atomic_files.sync(path)  # before sbatch is called: this host may crash with its launcher
 
 
 def read_ledger(store: Store, *studies: str) -> Ledger:
-    """The ledger of a store, or of some studies; a line that a dying disk cut is passed over."""
+    """Read the ledger of a store, or of some studies; a line that was cut off is skipped."""
     ledger = Ledger(store)
     for study in studies or store.studies():
         for line in _lines(store, study):
-            _take_in(ledger, study, line)
+            _apply(ledger, study, line)
     return ledger
 
 
 def is_cancelled(store: Store, study: str, job: str) -> bool:
-    """Whether `cancel` took this job, or element of an array, out of the queue."""
+    """True where `cancel` cancelled this job or element of an array."""
     return any(
         job == known and index in submission.cancelled
-        for submission in read_ledger(store, study).of_study(study)
+        for submission in read_ledger(store, study).submissions_of(study)
         if submission.cancelled
         for index, known in submission.ids()
     )
 
 
 def job_name(kind: str, label: str, study: str, batch: str, number: int) -> str:
-    """Read by people in squeue, found again by us: `ft5.clip-laion-1M.size_scaling.c0ffee12ab34.1`.
+    """Name a job for people and for the ledger: `ft5.clip-laion-1M.size_scaling.c0ffee12ab34.1`.
 
-    Nothing in it can begin a line of a batch script.
+    It is one plain word: no part of it can start a new line in a batch script.
     """
     parts = [kind, label, study, batch, str(number)]
     return ".".join(re.sub(r"[^A-Za-z0-9_=+-]+", "-", part).strip("-") for part in parts)
@@ -223,25 +230,19 @@ def _lines(store: Store, study: str) -> Iterator[dict[str, Any]]:
             yield content
 
 
-def _take_in(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
+def _apply(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
     if line.get("event") == "hit":
-        ledger.hits.append(line)
+        ledger.node_failures.append(line)
         return
     name = line.get("name")
     if name is None:
         return
     if line["event"] == "intent":
         ledger.submissions[name] = Submission(
-            study,
-            name,
-            line["kind"],
-            line["batch"],
-            line["elements"],
-            line["time"],
-            line["host"],
-            line["user"],
-            line["lane"],
-        )
+            study=study, name=name, kind=line["kind"], batch=line["batch"],
+            elements=line["elements"], time=line["time"], host=line["host"], user=line["user"],
+            lane=line["lane"],
+        )  # fmt: skip
         return
     known = ledger.submissions.get(name)
     if known is None:
@@ -250,7 +251,7 @@ def _take_in(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
         case "submitted":
             known = replace(known, job=line["job"])
         case "closed":
-            known = replace(known, over=line["why"])
+            known = replace(known, closed=line["why"])
         case "cancelled":
             known = replace(known, cancelled=known.cancelled | frozenset(line["elements"]))
     ledger.submissions[name] = known

@@ -9,7 +9,14 @@ from pydantic import Field
 
 from hpc_xfer.config.recipes import TUNABLE, Finetune, Shots
 from hpc_xfer.config.resources import by_shots
-from hpc_xfer.config.schema import ConfigError, Count, StrictModel, format_value, nearest, validate
+from hpc_xfer.config.schema import (
+    ConfigError,
+    PositiveInt,
+    StrictModel,
+    format_value,
+    nearest,
+    validate,
+)
 from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.study.pretrain_grid import too_many
 
@@ -19,7 +26,7 @@ class _Axes(StrictModel):
 
     datasets: list[str] = Field(min_length=1)
     shots: list[Shots] = Field(min_length=1)
-    draws: Count | dict[str, Count] = 3
+    draws: PositiveInt | dict[str, PositiveInt] = 3
     mode: list[str] = ["ft"]
     tune: dict[str, list[Any]] = {}
 

@@ -1,7 +1,7 @@
 """Batches: packs that are submitted together. A pure function of the plan.
 
     for batch in cut(plan):       # one per pre-training, one per (parent, shots) of fine-tunings
-        store.write_batch(study, batch, resources)      # batch.id / index names a pack in it
+        store.write_manifest(study, batch, resources)      # batch.id / index names a pack in it
 
 A batch is what one `sbatch` submits (an array, or one pre-training) and what one file in the store
 describes, recipes and all: 40,000 runs need some 150 files, not 80,000.

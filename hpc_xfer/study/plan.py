@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from hpc_xfer.config.recipes import METHODS, Finetune, Pretrain, arch_name, dump, points
+from hpc_xfer.config.recipes import METHODS, Finetune, Pretrain, Trained, arch_name, dump, points
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.study_file import Study
 
@@ -117,7 +117,7 @@ class Plan:
         if isinstance(run.recipe, Finetune):
             tune = self.resources.finetune
             return tune.minutes_of(run.recipe.shots), tune.gpus
-        if not hasattr(run.recipe, "samples_seen"):
+        if not isinstance(run.recipe, Trained):
             return 1.0, 1
         return self.resources.pretrain.minutes, self.resources.pretrain.gpus
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config import architectures
-from hpc_xfer.config.recipes import Finetune, Pretrain, points
+from hpc_xfer.config.recipes import Finetune, Pretrain, Trained, points
 from hpc_xfer.study.labels import (
     differing_columns,
     label_columns,
@@ -86,7 +86,7 @@ def disk_bytes(plan: Plan) -> int | None:
         weights = _weights(run.recipe)
         if weights is None:
             return None
-        trained = hasattr(run.recipe, "samples_seen")
+        trained = isinstance(run.recipe, Trained)
         snapshots = _BYTES * (len(points(run.recipe)) - 1)
         total += weights * (_PRODUCT + snapshots + (_CHECKPOINTS if trained else 0))
     return total
@@ -189,7 +189,7 @@ def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     runs = plan.of("finetune")
     rows = [{k: v for k, v in run.spec.items() if k not in _SPANNED} for run in runs]
     tuned = ", ".join(f"{k} in {_values(runs, k)}" for k in plan.tuned)
-    draws = len({getattr(run.recipe, "draw", 0) for run in runs})
+    draws = len({run.spec["draw"] for run in runs})
     modes = "+".join(dict.fromkeys(str(run.spec["mode"]) for run in runs))
     grid = {"mode": modes, "draws": draws} | ({"tuned": tuned} if tuned else {})
     several = [key for key in differing_columns(rows) if key not in plan.tuned]
@@ -254,4 +254,4 @@ def _weights(recipe: Pretrain) -> int | None:
     towers = architectures.parameters(recipe.arch)
     if towers is None:
         return None
-    return sum(towers) if recipe.method in ("clip", "released") else towers[0]
+    return sum(towers) if recipe.uses_text else towers[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.node_layout import spread_over_nodes
-from hpc_xfer.config.recipes import Clip, Finetune, Released, Supervised, Trained
+from hpc_xfer.config.recipes import Finetune, Released, Trained
 from hpc_xfer.config.schema import ConfigError, nearest
 from hpc_xfer.config.shard_index import ShardIndex, index_command
 from hpc_xfer.config.site import Site
@@ -71,31 +71,31 @@ def _index(name: str, site: Site) -> ShardIndex | str:
 def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
     if recipe.samples > index.samples:
         yield "samples", f"asks {recipe.samples:,} of a source that has {index.samples:,}; lower it"
-    if lacks := recipe.lacks(index.fields, index.classes):
-        what = f"{recipe.source!r} has no {lacks}, which {recipe.method} needs"
+    if missing := recipe.missing_from(index.fields, index.classes):
+        what = f"{recipe.source!r} has no {missing}, which {recipe.method} needs"
         yield "source", f"{what}; add them to its shards or name another source"
     else:
-        yield from _in_json(recipe, index)
+        yield from _json_keys(recipe, index)
     gpus, parts = study.resources.pretrain.gpus, recipe.accumulate or 1
     if recipe.batch % (gpus * parts):
         who = f"{gpus} GPUs" if parts == 1 else f"{gpus} GPUs in {parts} parts each (accumulate)"
         yield "batch", f"{recipe.batch} cannot be shared by {who}; make it a multiple"
 
 
-def _in_json(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
-    """Of what is looked up in the json of samples."""
-    if isinstance(recipe, Clip) and recipe.caption is not None:
-        keys = recipe.caption.keys
-        if keys and index.json_keys and not set(keys).intersection(index.json_keys):
-            there = ", ".join(index.json_keys)
-            yield "caption", f"the json of {recipe.source!r} has none of these keys, but {there}"
-    if not isinstance(recipe, Clip | Supervised) or recipe.label is None:
+def _json_keys(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
+    """Check the keys that the recipe reads in the json of samples."""
+    target = recipe.target
+    if target is None:
         return
-    if index.classes and index.label_key != recipe.label:
+    keys = set(target.caption_keys)
+    if keys and index.json_keys and not keys.intersection(index.json_keys):
+        there = ", ".join(index.json_keys)
+        yield "caption", f"the json of {recipe.source!r} has none of these keys, but {there}"
+    if target.label_key is not None and index.classes and index.label_key != target.label_key:
         yield (
             "label",
-            f"the classes of {recipe.source!r} are not those of {recipe.label!r}; run "
-            f"{index_command(index.folder)} with --label-key {shlex.quote(recipe.label)}",
+            f"the classes of {recipe.source!r} are not those of {target.label_key!r}; run "
+            f"{index_command(index.folder)} with --label-key {shlex.quote(target.label_key)}",
         )
 
 
@@ -154,10 +154,10 @@ def _card(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
 
 
 def _shots(block: dict[str, Any], card: downstream_datasets.DatasetInfo) -> Iterator[ConfigError]:
-    """As data/draws.py will hold images out of the smallest class."""
+    """Refuse more shots than the smallest class has beside its validation images."""
     fraction = block.get("val_fraction", Finetune.model_fields["val_fraction"].default)
     smallest = card.smallest_class
-    held = min(max(1, round(fraction * smallest)), smallest - 1)
+    held = downstream_datasets.held_out(smallest, fraction)
     for i, shots in enumerate(block["shots"]):
         if shots != "full" and shots > smallest - held:
             yield (

@@ -160,7 +160,7 @@ def _settle_arch(grid: Path, model: type[StrictModel], values: dict[str, Any]) -
             return [(("arch",), f"{arch!r} {unfit}; take another, such as 'ViT-B-32'")]
         hint = nearest(arch, architectures.known_architectures(), "known are")
         return [(("arch",), f"no architecture is called {arch!r}; {hint}")]
-    if model is Released:
+    if issubclass(model, Released):
         return [(("arch",), "must be a name, since nobody released weights for a file of yours")]
     path = grid.parent / arch
     try:

@@ -13,26 +13,26 @@ CASES: dict[str, tuple[JobFacts, Ending]] = {
         JobFacts(unfinished=True, time_is_up=True, progressed=True), "requeue",
     ),
     "the time was too short for one step": (
-        JobFacts(unfinished=True, time_is_up=True, retries=3), "time limit",
+        JobFacts(unfinished=True, time_is_up=True), "time limit",
     ),
     "the time limit came, then the end of the grace": (
         JobFacts(unfinished=True, time_is_up=True, told_to_stop=True, progressed=True), "requeue",
     ),
     "preempted or cancelled": (
-        JobFacts(unfinished=True, told_to_stop=True, failures=KILLED, retries=3), "stopped",
+        JobFacts(unfinished=True, told_to_stop=True, failures=KILLED), "stopped",
     ),
-    "an accident": (JobFacts(unfinished=True, failures=KILLED | NAN, retries=1), "requeue"),
+    "an accident": (JobFacts(unfinished=True, failures=KILLED | NAN), "requeue"),
     "one accident too many": (
-        JobFacts(unfinished=True, failures=KILLED, restarts=1, retries=1), "failed",
+        JobFacts(unfinished=True, failures=KILLED, exhausted=True), "failed",
     ),
     "an accident after progress is always retried": (
-        JobFacts(unfinished=True, failures=KILLED, restarts=9, retries=1, progressed=True),
+        JobFacts(unfinished=True, failures=KILLED, exhausted=True, progressed=True),
         "requeue",
     ),
     "a failure that stays": (
-        JobFacts(unfinished=True, failures=NAN, retries=1, progressed=True), "failed",
+        JobFacts(unfinished=True, failures=NAN, progressed=True), "failed",
     ),
-    "no failure, no record": (JobFacts(unfinished=True, retries=1), "failed"),
+    "no failure, no record": (JobFacts(unfinished=True), "failed"),
 }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_a_job_ends_as_the_facts_demand(case: str) -> None:
 
 @pytest.mark.parametrize("failure", ["hung", "killed", "store"])
 def test_accidents_are_those_that_a_new_start_may_heal(failure: str) -> None:
-    facts = JobFacts(unfinished=True, failures=frozenset({failure}), retries=1)
+    facts = JobFacts(unfinished=True, failures=frozenset({failure}))
     assert decide(facts) == "requeue"
 
 

@@ -52,7 +52,7 @@ class Jobs:
         base = tiny.PRETRAIN if runs[0].kind == "pretrain" else tiny.FINETUNE
         own = tiny.with_changes(base, resources).model_dump(mode="json")
         batch = JobArray((Pack(runs, 1.0, own["gpus"]),))
-        self.store.write_batch("study", batch, own)
+        self.store.write_manifest("study", batch, own)
         return batch.id
 
     def start(
@@ -272,7 +272,7 @@ def test_a_job_that_was_cancelled_does_nothing_when_it_is_requeued(jobs: Jobs) -
     batch = jobs.batch(run)
     book = read_ledger(jobs.store)
     one = Submission("study", "pre.a.1", "pretrain", batch, None, "2026-01-02", "here", "ada")
-    book.intend(one)
-    book.cancel(book.submitted(one, "812"), [0])
+    book.record_intent(one)
+    book.record_cancelled(book.record_submitted(one, "812"), [0])
     assert code(jobs.start(batch, restarts=1)) == STOPPED_EXIT_CODE
     assert jobs.said() == "this job was cancelled; launch the study again to go on\n"

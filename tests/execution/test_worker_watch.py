@@ -60,7 +60,7 @@ def supervisor(
     store: Store, *runs: Run, site: Site | None = None, signals: Signals | None = None
 ) -> Supervisor:
     batch = JobArray((Pack(runs or (RUN,), 1.0, 1),))
-    store.write_batch("study", batch, {})
+    store.write_manifest("study", batch, {})
     signals = signals or Signals()
     return Supervisor(store, site or Site(), "study", batch.id, ProcessRank(), signals)
 

@@ -9,7 +9,7 @@ import pytest
 from hpc_xfer.compute import node_check
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.config.site import Site
-from hpc_xfer.store.launched_study import newest_rehearsal
+from hpc_xfer.store.rehearsal_store import newest_rehearsal_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import load_study
 from tests.cluster import Cluster
@@ -73,7 +73,7 @@ def test_a_rehearsal_runs_everything_with_two_steps(
     study = SlurmStudy(tmp_path, shards)
     study.launch("--rehearse")
     wait_for(lambda: not cluster.live())
-    beside = newest_rehearsal(Store(study.store.root))
+    beside = newest_rehearsal_store(Store(study.store.root))
     assert beside is not None and not study.store.root.exists()
     told = json.loads(study.call("status", "--json", "--rehearsal"))
     assert told["counts"]["done"] == 3

@@ -31,14 +31,14 @@ def book(tmp_path: Path, command: Command) -> Ledger:
     found = read_ledger(store)
     for job, runs in (("12", (PARENT,)), ("13", (FIRST, SECOND))):
         batch = job_arrays.JobArray((Pack(runs, 1.0, 1),))
-        store.write_batch("s", batch, {})
+        store.write_manifest("s", batch, {})
         elements = 1 if job == "13" else None
         kind = runs[0].kind
         one = Submission(
             "s", f"job{job}", kind, batch.id, elements, "2026-01-02T03:04:05+00:00", "h", "ada"
         )
-        found.intend(one)
-        found.submitted(one, job)
+        found.record_intent(one)
+        found.record_submitted(one, job)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Signs of life: how far a run is, and that it lives, whatever it does for long."""
+"""The heartbeat: a run reports its progress, and that it is alive during long work."""
 
 import json
 import os
@@ -20,7 +20,7 @@ LONG_AGO = 1e9
 
 @dataclass
 class Clock:
-    """Seconds since the machine was booted, as time.monotonic counts them; moved by hand."""
+    """Seconds since the machine was booted, as time.monotonic; each test moves it."""
 
     now: float = 0.5
 
@@ -34,13 +34,13 @@ def run(tmp_path: Path) -> RunDir:
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pause between two signs."""
-    monkeypatch.setattr(heartbeat, "_SECONDS", 0.0)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every touch and beat is written, without a pause."""
+    monkeypatch.setattr(heartbeat, "WRITE_SECONDS", 0.0)
 
 
 def is_fresh(run: RunDir) -> bool:
-    """Whether the file changed since `grow_old`."""
+    """True where the file changed since `make_old`."""
     return run.progress.stat().st_mtime > LONG_AGO
 
 
@@ -49,11 +49,11 @@ def step_on_disk(run: RunDir) -> int:
     return step
 
 
-def grow_old(run: RunDir) -> None:
+def make_old(run: RunDir) -> None:
     os.utime(run.progress, (LONG_AGO, LONG_AGO))
 
 
-def test_a_beat_tells_how_far_how_fast_and_how_long_it_waited(run: RunDir) -> None:
+def test_a_beat_reports_progress_speed_and_waiting(run: RunDir) -> None:
     clock = Clock()
     heart = Heartbeat(run, total=100, batch=32, done_before=40, clock=clock)
     clock.now += 10
@@ -66,13 +66,13 @@ def test_a_beat_tells_how_far_how_fast_and_how_long_it_waited(run: RunDir) -> No
     assert content["data_wait"] == 0.25
 
 
-def test_a_run_that_has_made_no_step_has_no_end_in_sight(run: RunDir) -> None:
+def test_a_run_without_a_step_has_no_estimated_end(run: RunDir) -> None:
     Heartbeat(run, total=100, batch=32, done_before=40).beat(40)
     content = heartbeat.read(run)
     assert content is not None and content["eta_seconds"] is None
 
 
-def test_beats_are_seldom_unless_one_must_be_seen(run: RunDir) -> None:
+def test_beats_are_written_every_two_seconds_unless_forced(run: RunDir) -> None:
     clock = Clock()
     heart = Heartbeat(run, total=100, batch=32, clock=clock)
     for step in range(1, 50):
@@ -85,66 +85,68 @@ def test_beats_are_seldom_unless_one_must_be_seen(run: RunDir) -> None:
     assert step_on_disk(run) == 51
 
 
-def test_the_first_beat_and_pulse_are_written_on_a_machine_booted_this_second(run: RunDir) -> None:
+def test_the_first_beat_and_touch_are_written_on_a_machine_that_has_just_booted(
+    run: RunDir,
+) -> None:
     Liveness(run, clock=Clock(0.0)).touch()
     assert step_on_disk(run) == 0
     Heartbeat(run, total=100, batch=32, clock=Clock(0.0)).beat(1)
     assert step_on_disk(run) == 1
 
 
-def test_what_was_saved_is_told_by_the_checkpoints_alone(run: RunDir) -> None:
+def test_the_checkpoint_time_comes_from_the_checkpoints_alone(run: RunDir) -> None:
     Heartbeat(run, total=100, batch=32).beat(60, force=True)
-    assert heartbeat.saved(run) == 0
-    marks = []
+    assert heartbeat.checkpoint_time(run) == 0
+    times = []
     for path in (run.checkpoint, run.previous_checkpoint):  # the older one stays for a moment
         path.write_bytes(b"")
         os.utime(path, ns=(0, 7))
-        marks.append(heartbeat.saved(run))
+        times.append(heartbeat.checkpoint_time(run))
         run.checkpoint.unlink(missing_ok=True)
-    assert marks == [7, 7] and heartbeat.saved(run) == 7
+    assert times == [7, 7] and heartbeat.checkpoint_time(run) == 7
 
 
-def test_a_pulse_leaves_what_the_last_beat_said(run: RunDir) -> None:
+def test_a_touch_keeps_the_content_of_the_last_beat(run: RunDir) -> None:
     Heartbeat(run, total=100, batch=32).beat(7)
     before = run.progress.read_text()
-    grow_old(run)
+    make_old(run)
     Liveness(run).touch()
     assert is_fresh(run)
     assert run.progress.read_text() == before
 
 
-def test_a_pulse_before_the_first_beat_is_one_of_step_zero(run: RunDir) -> None:
+def test_a_touch_before_the_first_beat_reports_step_zero(run: RunDir) -> None:
     Liveness(run).touch()
     content = heartbeat.read(run)
     assert content is not None and content["step"] == 0
 
 
-def test_a_pulse_is_cheap_enough_for_every_batch(run: RunDir) -> None:
+def test_a_touch_is_cheap_enough_for_every_batch(run: RunDir) -> None:
     clock = Clock()
-    pulse = Liveness(run, clock=clock)
-    pulse.touch()
-    grow_old(run)
-    assert list(pulse.with_liveness(range(1000))) == list(range(1000))
+    liveness = Liveness(run, clock=clock)
+    liveness.touch()
+    make_old(run)
+    assert list(liveness.with_liveness(range(1000))) == list(range(1000))
     assert not is_fresh(run)
     clock.now += 10
-    pulse.touch()
+    liveness.touch()
     assert is_fresh(run)
 
 
-def test_every_item_is_a_sign_of_life(run: RunDir, at_once: None) -> None:
+def test_every_item_is_a_sign_of_life(run: RunDir, no_pause: None) -> None:
     Liveness(run).touch()
     for _ in Liveness(run).with_liveness(range(3)):
         assert is_fresh(run)
-        grow_old(run)
+        make_old(run)
 
 
-def test_only_the_first_rank_gives_signs(tmp_path: Path, at_once: None) -> None:
+def test_only_rank_zero_writes(tmp_path: Path, no_pause: None) -> None:
     assert list(Liveness(None).with_liveness("ab")) == ["a", "b"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_lost_the_run_gives_no_signs_for_it(run: RunDir, at_once: None) -> None:
-    """Else those on other hosts would take its new owner, should that die, for alive."""
+def test_a_process_that_lost_the_run_writes_no_heartbeat(run: RunDir, no_pause: None) -> None:
+    """Other hosts would take the new owner for alive, even if it had died."""
 
     def lost() -> None:
         raise ClaimLost("c0ffee12ab34: another process has taken this over")
@@ -156,8 +158,8 @@ def test_who_lost_the_run_gives_no_signs_for_it(run: RunDir, at_once: None) -> N
     assert not run.progress.exists()
 
 
-class Old(tiny.StopAfter):
-    """Never asks to stop; lets the sign of life grow old before every step."""
+class MakeOld(tiny.StopAfter):
+    """Never asks to stop; makes the heartbeat look old before every step."""
 
     def __init__(self, run: RunDir) -> None:
         super().__init__(0)
@@ -167,17 +169,17 @@ class Old(tiny.StopAfter):
     def requested(self) -> bool:
         if self.run.progress.exists():
             self.signs += is_fresh(self.run)
-            grow_old(self.run)
+            make_old(self.run)
         return False
 
 
-def test_each_step_is_a_sign_of_life_however_seldom_rows_are_written(
-    tmp_path: Path, at_once: None
+def test_each_step_is_a_sign_of_life_even_if_metrics_are_rarely_written(
+    tmp_path: Path, no_pause: None
 ) -> None:
     run = tiny.pretraining("supervised")
-    old = Old(Store(tmp_path).run(run.id))
-    tiny.execute(Store(tmp_path), run, tiny.source(tmp_path / "sans"), old, log_steps=1000)
-    assert old.signs >= 7  # of 8 steps, seen before the next
+    made_old = MakeOld(Store(tmp_path).run(run.id))
+    tiny.execute(Store(tmp_path), run, tiny.source(tmp_path / "sans"), made_old, log_steps=1000)
+    assert made_old.signs >= 7  # of 8 steps, seen before the next
 
 
 def test_the_step_on_disk_is_that_of_the_checkpoint(tmp_path: Path) -> None:
@@ -191,16 +193,16 @@ def test_the_step_on_disk_is_that_of_the_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["ft", "lp"])
-def test_images_that_are_only_looked_at_are_signs_of_life_too(
-    mode: str, tmp_path: Path, at_once: None, monkeypatch: pytest.MonkeyPatch
+def test_batches_that_are_only_evaluated_are_signs_of_life_too(
+    mode: str, tmp_path: Path, no_pause: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Features before, recalibration, validation and test after the steps of a fine-tuning."""
+    """Features before the steps of a fine-tuning; recalibration, validation and test after."""
     parent = tiny.pretraining("scratch", seed=1 if mode == "ft" else 2)  # features are kept
     tiny.finished(Store(tmp_path), parent)
     run = tiny.finetuning(parent, mode, recalibrate=mode == "ft")
     signs: list[RunDir | None] = []
-    monkeypatch.setattr(Liveness, "touch", lambda pulse: signs.append(pulse.run))
+    monkeypatch.setattr(Liveness, "touch", lambda liveness: signs.append(liveness.run))
     metrics = tiny.record(tiny.finished(Store(tmp_path), run))["metrics"]
-    looks = [-(-metrics[n] // 256) for n in ("train_images", "n_val", "n_test")]  # batches
-    assert len(signs) >= metrics["steps"] + sum(looks) + (mode == "ft")
+    evaluated = [-(-metrics[n] // 256) for n in ("train_images", "n_val", "n_test")]  # batches
+    assert len(signs) >= metrics["steps"] + sum(evaluated) + (mode == "ft")
     assert set(signs) == {Store(tmp_path).run(run.id)}

@@ -1,4 +1,4 @@
-"""One launch at a time in a store."""
+"""The launch lock: one launch at a time in a store."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def holder(store: Store) -> "subprocess.Popen[str]":
     return subprocess.Popen(call, stdin=pipe, stdout=pipe, text=True)
 
 
-def test_the_second_waits_for_the_first_and_is_told_whom_it_waits_for(tmp_path: Path) -> None:
+def test_a_second_launch_waits_and_learns_which_process_has_the_lock(tmp_path: Path) -> None:
     store = Store(tmp_path)
     first = holder(store)
     assert first.stdout and first.stdin
@@ -35,15 +35,15 @@ def test_the_second_waits_for_the_first_and_is_told_whom_it_waits_for(tmp_path: 
     second.communicate("\n")
 
 
-def test_it_breaks_at_once_when_its_owner_is_killed(tmp_path: Path) -> None:
+def test_the_lock_is_free_at_once_when_its_owner_is_killed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     first = holder(store)
     assert first.stdout
     assert first.stdout.readline() == "held\n"
     first.kill()
     first.wait()
-    told: list[object] = []
-    with launch_lock.held(store, told.append):
-        assert told == []
+    reported: list[object] = []
+    with launch_lock.held(store, reported.append):
+        assert reported == []
     wait_for(lambda: not list(store.lock.glob(".*.tmp")))
     first.communicate()

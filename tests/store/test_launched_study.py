@@ -1,4 +1,4 @@
-"""What a launch leaves in the store, and how it names its jobs, before anything runs."""
+"""A launched study: the links and job names of a launch, and its grid read again."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from hpc_xfer.study.study_file import load_study
 from tests.conftest import ROOT
 
 
-def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> None:
-    """Two blocks that differ in a dozen templates, of which the last word differs."""
+def test_long_labels_give_short_and_different_names(tmp_path: Path) -> None:
+    """Two blocks with a dozen templates each; they differ in one word of the last."""
     places = ("in the wild", "on a table", "from above", "in the dark", "at the sea", "up close")
     shots = [f"a {how} photo of a {{}} {place}." for how in ("good", "bad") for place in places]
     base = {"method": "clip", "arch": "RN50", "source": "sans", "samples": 100, "epochs": 1}
@@ -26,10 +26,10 @@ def test_long_labels_make_no_name_too_long_and_no_two_alike(tmp_path: Path) -> N
     ]
     grid = tmp_path / "a.yaml"
     grid.write_text(json.dumps({"name": "long", "pretrain": blocks}))
-    asked, store = load_study(grid), Store(tmp_path / "store")
-    launched = LaunchedStudy(asked, make_plan(asked), store, Site(), None)
+    study, store = load_study(grid), Store(tmp_path / "store")
+    launched = LaunchedStudy(study, make_plan(study), store, Site(), None)
 
-    prepare_store(asked, launched.plan, store)
+    prepare_store(study, launched.plan, store)
     links = sorted(link.name for link in store.study("long").tensorboard.iterdir())
     assert len(links) == 2 and all(link.startswith("clip-sans-100-caption") for link in links)
     names = [
@@ -44,8 +44,8 @@ def test_a_launched_study_reads_the_same_where_the_locale_is_not_utf_8(tmp_path:
     question = "Does “pré-entraînement” help?"
     text = f"name: x\nquestion: {question}\npretrain: [{{method: scratch, arch: RN50}}]\n"
     grid.write_text(text, encoding="utf-8")
-    asked, store = load_study(grid), Store(tmp_path / "store")
-    prepare_store(asked, make_plan(asked), store)
+    study, store = load_study(grid), Store(tmp_path / "store")
+    prepare_store(study, make_plan(study), store)
     code = (
         "import sys; from pathlib import Path; from hpc_xfer.store.launched_study import *;"
         "print(ascii(read_launched(Store(Path(sys.argv[1])), 'x')[0].question))"

@@ -1,4 +1,4 @@
-"""Rehearsals lie beside the store; the last one is found again."""
+"""Stores of rehearsals stand beside the store; the newest is found again."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.store import launched_study
+from hpc_xfer.store import rehearsal_store
 from hpc_xfer.store.store import Store
 
 
@@ -17,15 +17,15 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     time.tzset()
 
 
-def test_the_newest_is_the_last_that_was_made_whatever_the_time_zone(
+def test_the_newest_store_is_found_in_any_time_zone(
     tmp_path: Path, zone: pytest.MonkeyPatch
 ) -> None:
-    """The clock of a login node goes back in autumn; another login node may be set to UTC."""
+    """The clock of a login node goes back in autumn, and another login node may use UTC."""
     store = Store(tmp_path / "store")
     for where in ("EAST-14", "WEST+12"):  # the second clock shows 26 hours less
         zone.setenv("TZ", where)
         time.tzset()
-        made = launched_study.store_beside(store)
+        made = rehearsal_store.new_rehearsal_store(store)
         made.open()
-    newest = launched_study.newest_rehearsal(store)
+    newest = rehearsal_store.newest_rehearsal_store(store)
     assert newest is not None and newest.root == made.root

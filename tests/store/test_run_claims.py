@@ -1,4 +1,4 @@
-"""Who works on a run: one owner at a time, and a late writer is told."""
+"""Claims: one process at a time owns a run, and a late writer is refused."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> RunDir:
 
 
 class Taker:
-    """Another process that takes a run and lives until it is told to go."""
+    """Another process that takes a run and lives until the test ends it."""
 
     def __init__(self, run: RunDir) -> None:
         self.process = subprocess.Popen(
@@ -62,7 +62,7 @@ def other(run: RunDir) -> Iterator[Taker]:
 
 
 def change(run: RunDir, **content: object) -> None:
-    """Rewrite the claim in force, as if somebody else had written it."""
+    """Change the claim in force, as if another process had written it."""
     path = run.claims / f"{run_claims.attempts(run)}.json"
     atomic_files.write_json(path, {**json.loads(path.read_text()), **content})
 
@@ -72,7 +72,7 @@ def age(run: RunDir, seconds: float) -> None:
         os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_a_free_run_is_taken_and_says_by_whom(run: RunDir) -> None:
+def test_a_claim_names_its_process(run: RunDir) -> None:
     claim = run_claims.take(run)
     assert claim is not None and claim.number == 1
     claim.check()
@@ -81,8 +81,8 @@ def test_a_free_run_is_taken_and_says_by_whom(run: RunDir) -> None:
     assert (held["pid"], held["host"], held["attempt"]) == (os.getpid(), socket.gethostname(), 1)
 
 
-def test_a_process_may_have_any_bytes_for_a_name(run: RunDir) -> None:
-    """Linux cuts names after 15 bytes, also within a character."""
+def test_a_process_may_have_any_bytes_as_its_name(run: RunDir) -> None:
+    """Linux cuts names after 15 bytes, also inside a character."""
     comm = Path("/proc/self/comm")
     before = comm.read_bytes()
     comm.write_bytes("préentraînement".encode()[:3])
@@ -93,7 +93,7 @@ def test_a_process_may_have_any_bytes_for_a_name(run: RunDir) -> None:
         comm.write_bytes(before)
 
 
-def test_nobody_has_claimed_a_new_run(run: RunDir) -> None:
+def test_a_new_run_has_no_claim(run: RunDir) -> None:
     assert (run_claims.holder(run), run_claims.is_alive(run), run_claims.attempts(run)) == (
         None,
         False,
@@ -122,18 +122,18 @@ def test_a_zombie_is_dead(run: RunDir) -> None:
     taker.go_on()
     assert taker.said() == "True"
     taker.process.kill()
-    os.waitid(os.P_PID, taker.process.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody buried it
+    os.waitid(os.P_PID, taker.process.pid, os.WEXITED | os.WNOWAIT)  # dead, but not yet waited for
     assert not run_claims.is_alive(run)
     taker.end()
 
 
-def test_a_process_that_got_the_id_of_a_dead_one_is_not_its_owner(run: RunDir) -> None:
+def test_a_process_with_the_id_of_a_dead_owner_is_not_the_owner(run: RunDir) -> None:
     run_claims.take(run)
     change(run, process_started="1")
     assert not run_claims.is_alive(run)
 
 
-def test_a_released_run_is_free_though_its_owner_lives(run: RunDir) -> None:
+def test_a_released_run_is_free_while_its_owner_lives(run: RunDir) -> None:
     first = run_claims.take(run)
     assert first is not None
     first.release()
@@ -141,7 +141,7 @@ def test_a_released_run_is_free_though_its_owner_lives(run: RunDir) -> None:
     assert second is not None and second.number == 2
 
 
-def test_a_late_writer_is_told_that_it_lost_the_run(run: RunDir) -> None:
+def test_a_late_writer_learns_that_it_lost_the_run(run: RunDir) -> None:
     first = run_claims.take(run)
     assert first is not None
     first.check()
@@ -163,7 +163,7 @@ def test_a_late_release_does_not_free_the_run_of_another(run: RunDir) -> None:
     assert run_claims.is_alive(run)
 
 
-def test_of_two_racing_takers_one_gets_the_run(run: RunDir) -> None:
+def test_of_two_processes_at_the_same_time_one_gets_the_run(run: RunDir) -> None:
     takers = [Taker(run) for _ in range(2)]
     for taker in takers:
         taker.go_on()
@@ -175,7 +175,7 @@ def test_of_two_racing_takers_one_gets_the_run(run: RunDir) -> None:
 @pytest.mark.parametrize(
     ("seconds", "alive"), [(0, True), (LEASE_SECONDS - 60, True), (LEASE_SECONDS + 60, False)]
 )
-def test_an_owner_on_another_host_lives_as_long_as_its_claim_is_fresh(
+def test_an_owner_on_another_host_is_alive_while_its_claim_is_fresh(
     run: RunDir, seconds: float, alive: bool
 ) -> None:
     run_claims.take(run)
@@ -195,7 +195,7 @@ def test_a_fresh_heartbeat_keeps_an_old_claim_on_another_host_alive(run: RunDir)
     assert not run_claims.is_alive(run)
 
 
-def test_a_machine_without_proc_goes_by_the_heartbeat(run: RunDir) -> None:
+def test_the_heartbeat_decides_where_there_is_no_proc(run: RunDir) -> None:
     run_claims.take(run)
     change(run, process_started=None)
     assert run_claims.is_alive(run)
@@ -218,17 +218,17 @@ def test_a_requeued_job_takes_its_own_run_back_at_once(
     assert run_claims.take(run) is None
 
 
-def test_other_files_beside_the_claims_are_passed_over(run: RunDir) -> None:
+def test_other_files_beside_the_claims_are_ignored(run: RunDir) -> None:
     run_claims.take(run)
     (run.claims / "2.json.orig").write_text("")
     (run.claims / "3 (copy).json").write_text("")
     assert run_claims.attempts(run) == 1
 
 
-def test_a_job_came_to_nothing_if_no_checkpoint_was_saved_since_it_began(
+def test_a_job_made_no_progress_if_it_saved_no_checkpoint(
     run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many steps it made: the next begins at the last checkpoint again."""
+    """Its steps do not count: the next job starts at the last checkpoint again."""
     for job, step in (("7", 90), ("8", 130), ("9", 170), ("10", 0)):
         monkeypatch.setenv("SLURM_JOB_ID", job)
         claim = run_claims.take(run)

@@ -1,4 +1,4 @@
-"""The store: what counts as done, and what it refuses."""
+"""The store: which runs are finished, and which folders and files it refuses."""
 
 import json
 import os
@@ -19,29 +19,29 @@ def refusal(store: Store) -> str:
     return str(caught.value).replace(str(store.root), "STORE")
 
 
-def test_a_store_makes_its_own_folders_and_may_be_opened_again(tmp_path: Path) -> None:
+def test_a_store_makes_its_folders_and_may_be_opened_again(tmp_path: Path) -> None:
     store = Store(tmp_path / "a b/store")
     store.open()
     store.open()
     assert sorted(path.name for path in store.root.iterdir()) == ["runs", "studies"]
 
 
-def test_a_store_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+def test_a_store_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s").chmod(0o777)
-    told = "STORE: everybody may write to this store; run: chmod o-w STORE"
-    assert refusal(Store(tmp_path / "s")) == told
+    message = "STORE: everybody may write to this store; run: chmod o-w STORE"
+    assert refusal(Store(tmp_path / "s")) == message
     (tmp_path / "s").chmod(0o775)
     Store(tmp_path / "s").open()
     (tmp_path / "s/runs").chmod(0o777)  # checkpoints lie there
-    told = "STORE/runs: everybody may write to this store; run: chmod o-w STORE/runs"
-    assert refusal(Store(tmp_path / "s")) == told
+    message = "STORE/runs: everybody may write to this store; run: chmod o-w STORE/runs"
+    assert refusal(Store(tmp_path / "s")) == message
 
 
-def test_a_store_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("")
-    told = "STORE: the store cannot be made (Not a directory); choose another --store"
-    assert refusal(Store(tmp_path / "s")) == told
+    message = "STORE: the store cannot be made (Not a directory); choose another --store"
+    assert refusal(Store(tmp_path / "s")) == message
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -52,7 +52,7 @@ def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert refusal(store) == "STORE: the store cannot be written; choose another --store"
 
 
-def test_a_fine_tuning_is_done_when_its_record_is_whole(tmp_path: Path) -> None:
+def test_a_fine_tuning_is_done_when_its_record_is_complete(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     run = plan.of("finetune")[0]
     assert not store.is_done(run)
@@ -62,7 +62,7 @@ def test_a_fine_tuning_is_done_when_its_record_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100])
-def test_half_a_record_is_none(tmp_path: Path, keep: int) -> None:
+def test_half_a_record_is_ignored(tmp_path: Path, keep: int) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     run = plan.of("finetune")[0]
     record(store, run)
@@ -73,7 +73,7 @@ def test_half_a_record_is_none(tmp_path: Path, keep: int) -> None:
 
 
 @pytest.mark.parametrize("content", ["null", "[]", "{}", '{"run": "ID"}', '{"metrics": {}}'])
-def test_what_is_no_record_of_this_run_is_none(tmp_path: Path, content: str) -> None:
+def test_a_record_of_something_else_is_ignored(tmp_path: Path, content: str) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     run = plan.of("finetune")[0]
     path = store.run(run.id).record
@@ -91,7 +91,7 @@ def test_a_pre_training_without_its_encoder_is_not_done(tmp_path: Path) -> None:
     assert store.is_done(run)
 
 
-def test_a_recipe_is_written_once_and_another_under_its_id_is_refused(tmp_path: Path) -> None:
+def test_a_recipe_is_written_once_and_a_different_one_is_refused(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     run = plan.of("finetune")[0]
     store.write_recipe(run)
@@ -104,12 +104,10 @@ def test_a_recipe_is_written_once_and_another_under_its_id_is_refused(tmp_path: 
     path.write_text(path.read_text().replace('"lr": 0.0001', '"lr": 0.5'))
     with pytest.raises(StoreError) as caught:
         store.write_recipe(run)
-    assert str(caught.value) == (
-        f"{path}: is not the recipe of run {run.id}; move that folder away"
-    )
+    assert str(caught.value) == (f"{path}: is not the recipe of run {run.id}; move its folder away")
 
 
-def test_half_a_recipe_is_written_anew(tmp_path: Path) -> None:
+def test_half_a_recipe_is_written_again(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     path = store.run(plan.runs[0].id).recipe
     store.write_recipe(plan.runs[0])
@@ -119,12 +117,12 @@ def test_half_a_recipe_is_written_anew(tmp_path: Path) -> None:
     assert path.read_text() == whole
 
 
-def test_a_batch_tells_a_worker_all_it_needs(tmp_path: Path) -> None:
+def test_a_manifest_holds_all_that_a_worker_needs(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     batch = JobArray((Pack(plan.of("finetune"), 3.0, 1),))
-    path = store.write_batch("one", batch, {"threads": 1})
+    path = store.write_manifest("one", batch, {"threads": 1})
     assert path == tmp_path / f"store/studies/one/packs/{batch.id}.json"
-    manifest = store.manifest("one", batch.id)
+    manifest = store.read_manifest("one", batch.id)
     assert manifest["packs"] == [[run.id for run in plan.of("finetune")]]
     assert manifest["resources"] == {"threads": 1}
     assert manifest["runs"] == {
@@ -133,12 +131,12 @@ def test_a_batch_tells_a_worker_all_it_needs(tmp_path: Path) -> None:
     }
 
 
-def test_half_a_batch_is_refused(tmp_path: Path) -> None:
+def test_half_a_manifest_is_refused(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
-    path = store.write_batch("one", JobArray((Pack(plan.of("finetune"), 3.0, 1),)), {})
+    path = store.write_manifest("one", JobArray((Pack(plan.of("finetune"), 3.0, 1),)), {})
     path.write_text(path.read_text()[:100])
     with pytest.raises(StoreError) as caught:
-        store.manifest("one", path.stem)
+        store.read_manifest("one", path.stem)
     assert str(caught.value) == f"{path}: is absent or damaged; launch the study again"
 
 

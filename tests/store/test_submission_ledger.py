@@ -1,4 +1,4 @@
-"""What was handed to Slurm, written ahead and read again."""
+"""The ledger of submissions: written before sbatch is called, and read again."""
 
 import json
 import socket
@@ -20,70 +20,72 @@ def intent(name: str, elements: int | None = 3) -> Submission:
     )
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    book = read_ledger(Store(tmp_path))
+def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
+    ledger = read_ledger(Store(tmp_path))
     for name in ("a", "b", "c"):
-        book.intend(intent(name))
-    book.submitted(book.submissions["a"], "12")
-    book.close(book.submissions["b"], "lost")
-    book.cancel(book.submissions["a"], [2, 0])
+        ledger.record_intent(intent(name))
+    ledger.record_submitted(ledger.submissions["a"], "12")
+    ledger.record_closed(ledger.submissions["b"], "lost")
+    ledger.record_cancelled(ledger.submissions["a"], [2, 0])
     again = read_ledger(Store(tmp_path))
-    assert list(again.submissions) == list(book.submissions)
-    assert again.submissions["a"].job == book.submissions["a"].job == "12"
-    assert [s.open for s in again.submissions.values()] == [False, False, True]
+    assert list(again.submissions) == list(ledger.submissions)
+    assert again.submissions["a"].job == ledger.submissions["a"].job == "12"
+    assert [s.is_unresolved for s in again.submissions.values()] == [False, False, True]
     assert list(again.submissions["a"].ids()) == [(0, "12_0"), (1, "12_1"), (2, "12_2")]
     assert again.submissions["a"].cancelled == {0, 2}
-    assert again.times("s", "c0ffee", "finetune") == 3
+    assert again.submission_count("s", "c0ffee", "finetune") == 3
 
 
-def test_a_line_that_was_cut_is_passed_over(tmp_path: Path) -> None:
+def test_a_line_that_was_cut_off_is_skipped(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    book = read_ledger(store)
-    book.intend(intent("a"))
+    ledger = read_ledger(store)
+    ledger.record_intent(intent("a"))
     with open(store.study("s").launches, "a") as file:
         file.write('{"event": "subm')
-    assert read_ledger(store).submissions["a"].open
+    assert read_ledger(store).submissions["a"].is_unresolved
 
 
 def test_a_node_is_bad_after_failures_of_different_jobs(tmp_path: Path) -> None:
-    book = read_ledger(Store(tmp_path))
-    book.record_node_failure("s", "n1", "hung", "12")
-    book.record_node_failure("s", "n1", "hung", "12")
-    assert book.bad_nodes(2) == ()
-    book.record_node_failure("s", "n1", "killed", "13")
+    ledger = read_ledger(Store(tmp_path))
+    ledger.record_node_failure("s", "n1", "hung", "12")
+    ledger.record_node_failure("s", "n1", "hung", "12")
+    assert ledger.bad_nodes(2) == ()
+    ledger.record_node_failure("s", "n1", "killed", "13")
     assert read_ledger(Store(tmp_path)).bad_nodes(2) == ("n1",)
 
 
-def test_a_job_that_was_killed_on_every_node_speaks_against_none(tmp_path: Path) -> None:
-    book = read_ledger(Store(tmp_path))
+def test_a_job_that_was_killed_on_every_node_counts_against_none_of_them(tmp_path: Path) -> None:
+    ledger = read_ledger(Store(tmp_path))
     for node in ("n1", "n2", "n3"):
         for job in ("12", "13"):
-            book.record_node_failure("s", node, "killed", job)
-    assert book.bad_nodes(2) == ()
-    book.record_node_failure("s", "n2", "node failure", "12")
-    book.record_node_failure("s", "n2", "node failure", "13")
-    assert book.bad_nodes(2) == ("n2",)
+            ledger.record_node_failure("s", node, "killed", job)
+    assert ledger.bad_nodes(2) == ()
+    ledger.record_node_failure("s", "n2", "node failure", "12")
+    ledger.record_node_failure("s", "n2", "node failure", "13")
+    assert ledger.bad_nodes(2) == ("n2",)
 
 
 @pytest.mark.parametrize(("days", "bad"), [(6, ("n1",)), (8, ())])
-def test_a_node_is_forgiven_after_a_week(tmp_path: Path, days: int, bad: tuple[str, ...]) -> None:
+def test_failures_count_against_a_node_for_a_week(
+    tmp_path: Path, days: int, bad: tuple[str, ...]
+) -> None:
     store = Store(tmp_path)
     then = (datetime.now(timezone.utc) - timedelta(days=days)).isoformat()
     for job in ("12", "13"):
-        hit = {"event": "hit", "time": then, "node": "n1", "class": "hung", "job": job}
-        atomic_files.append_line(store.study("s").launches, json.dumps(hit))
+        failure = {"event": "hit", "time": then, "node": "n1", "class": "hung", "job": job}
+        atomic_files.append_line(store.study("s").launches, json.dumps(failure))
     assert read_ledger(store).bad_nodes(2) == bad
 
 
-def test_a_line_behind_one_that_was_cut_is_not_lost(tmp_path: Path) -> None:
-    """As when the disk was full for a moment: the job would be submitted again, and run twice."""
+def test_the_line_after_one_that_was_cut_off_is_read(tmp_path: Path) -> None:
+    """The disk may be full for a moment; without this line the job would be submitted twice."""
     store = Store(tmp_path)
-    book = read_ledger(store)
-    book.intend(intent("a"))
+    ledger = read_ledger(store)
+    ledger.record_intent(intent("a"))
     with open(store.study("s").launches, "a") as file:
         file.write('{"event": "int')
-    book.intend(intent("b"))
-    book.submitted(book.submissions["b"], "13")
+    ledger.record_intent(intent("b"))
+    ledger.record_submitted(ledger.submissions["b"], "13")
     assert read_ledger(store).submissions["b"].job == "13"
 
 

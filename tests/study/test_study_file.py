@@ -215,7 +215,7 @@ def test_a_wrong_value_gets_one_sentence(tmp_path: Path, old: str, new: str, sen
     [
         (
             CLIP.replace("100", "9000"),
-            "batch 9000 is larger than samples 8000, which makes no step; lower batch",
+            "batch 9000 is larger than samples 8000, which gives zero steps per epoch; lower batch",
         ),
         (CLIP.replace("8000", "[8000, 8e3]"), "makes the same run twice; drop one"),
         (

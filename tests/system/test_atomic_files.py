@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_sentence_and_the_old_file_stays(tmp_path: Path) -> N
 
 def test_a_full_disk_leaves_nothing_of_a_file_that_was_to_be_new(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    call = "files.create_exclusively(Path(sys.argv[1]), bytes(100_000))"
+    call = "atomic_files.create_exclusively(Path(sys.argv[1]), bytes(100_000))"
     assert on_a_small_disk(call, path).startswith(f"{path}: cannot be written (File too large)")
     assert names(tmp_path) == []
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hpc_xfer.compute.models.encoders import Towers, context_length
-from hpc_xfer.config.recipes import Clip, SimCLR, Trained
+from hpc_xfer.config.recipes import Trained
 
 # A backward pass has two products for each of the forward pass: gradients of inputs and of weights.
 _PASSES = 3
@@ -41,9 +41,8 @@ _PEAKS: tuple[tuple[str, float, float], ...] = (
 def per_sample(recipe: Trained, towers: Towers) -> float:
     """FLOPs (a multiplication and an addition are two) of the towers for one training sample."""
     size = towers.image_size
-    images = 2 if isinstance(recipe, SimCLR) else 1
-    forward = images * _forward(towers.visual, torch.zeros(1, 3, size, size))
-    if isinstance(recipe, Clip) and towers.text is not None:
+    forward = recipe.views * _forward(towers.visual, torch.zeros(1, 3, size, size))
+    if recipe.uses_text and towers.text is not None:
         tokens = torch.zeros(1, context_length(recipe.arch), dtype=torch.long)
         forward += _forward(towers.text, tokens)
     return float(_PASSES * forward)

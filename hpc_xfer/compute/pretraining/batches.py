@@ -20,7 +20,7 @@ from hpc_xfer.compute.pretraining import targets
 from hpc_xfer.compute.shards.read_ahead import ReadAhead, ShardReader
 from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
 from hpc_xfer.compute.training.skipped_samples import BrokenSample
-from hpc_xfer.config.recipes import SimCLR, Trained
+from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex
 from hpc_xfer.errors import DataError
 
@@ -33,8 +33,8 @@ _NEIGHBOURS = 100  # broken samples in a row; then the shard is, not a sample
 class TrainBatches:
     """`self[step]` is this rank's part of global batch `step`; `pieces` are what a worker loads.
 
-    Keys: images uint8 (n, 3, S, S), for SimCLR (n, 2, 3, S, S) with colour (n, 2, k); tokens
-    (n, context) under clip; labels (n,) under supervised; broken, a list of what was passed over.
+    Keys: images uint8 (n, 3, S, S), of two views (n, 2, 3, S, S) with colour (n, 2, k); tokens
+    (n, context) or labels (n,) where the method needs them; broken, a list of skipped samples.
     """
 
     index: ShardIndex
@@ -49,7 +49,7 @@ class TrainBatches:
 
     def __post_init__(self) -> None:
         self.share = share(self.order.batch, self.rank, self.ranks, self.recipe.accumulate or 1)
-        self.source = ShardReader(self.index, len(self.order.lanes_of(self.share)))
+        self.source = ShardReader(self.index, len(self.order.streams_of(self.share)))
 
     def __getitem__(self, step: int) -> Batch:
         return self._batch(step, self.share)
@@ -66,7 +66,7 @@ class TrainBatches:
                 yield self._batch(step, chosen) if len(chosen) else {}
 
     def _batch(self, step: int, chosen: Positions) -> Batch:
-        epoch, places = self.order.at(step, chosen)
+        epoch, places = self.order.locate(step, chosen)
         batch = _Collector(self, epoch)
         for place in places:
             batch.add(*place)
@@ -103,7 +103,7 @@ class _Collector:
 
     def _candidates(self, number: int, position: int) -> Iterator[int]:
         yield position
-        neighbours = self.batches.order.subset.neighbours(number, position)
+        neighbours = self.batches.order.subset.following(number, position)
         yield from neighbours[1:_NEIGHBOURS].tolist()
 
     def _rng(self, number: int, place: int) -> Generator:
@@ -113,23 +113,21 @@ class _Collector:
         """All of a sample or nothing of it."""
         recipe, size = self.batches.recipe, self.batches.size
         target = self.target(parts, rng)
-        views = self._views(_image(parts), rng, 2 if isinstance(recipe, SimCLR) else 1)
-        if isinstance(recipe, SimCLR):
-            self.images.append(torch.stack(views))
-            self.colours += [
-                color_jitter.draw(rng, recipe.jitter, recipe.gray, recipe.blur, size) for _ in views
-            ]
-        else:
-            self.images += views
-            self.targets.append(target)
+        views = self._views(_image(parts), rng)
+        self.images.append(views[0] if recipe.views == 1 else torch.stack(views))
+        if recipe.color_jitter is not None:
+            self.colours += [color_jitter.draw(rng, *recipe.color_jitter, size) for _ in views]
+        self.targets.append(target)
 
-    def _views(self, data: bytes, rng: Generator, number: int) -> list[Tensor]:
+    def _views(self, data: bytes, rng: Generator) -> list[Tensor]:
         """Drawn before decoding where the sides are known, so that no more is decoded than seen."""
         recipe, size = self.batches.recipe, self.batches.size
         known = decode.sides(data)
         image = None if known else decode.decode(data)
         height, width = known or image.shape[1:]  # type: ignore[union-attr]
-        views = [crops.draw(rng, height, width, recipe.crop, recipe.flip) for _ in range(number)]
+        views = [
+            crops.draw(rng, height, width, recipe.crop, recipe.flip) for _ in range(recipe.views)
+        ]
         shrink = crops.shrinkage(views, size) if known else 1
         if image is None:
             image = decode.decode(data, shrink=shrink)
@@ -137,14 +135,14 @@ class _Collector:
 
     def tensors(self) -> Batch:
         batch: Batch = {"images": torch.stack(self.images), "broken": self.broken}
+        recipe = self.batches.recipe
         if self.colours:
-            batch["colour"] = torch.from_numpy(np.stack(self.colours)).view(
-                len(self.images), 2, color_jitter.WIDTH
-            )
-        elif self.batches.recipe.method == "clip":
+            colours = torch.from_numpy(np.stack(self.colours))
+            batch["colour"] = colours.view(len(self.images), recipe.views, color_jitter.WIDTH)
+        if recipe.uses_text:
             assert self.batches.tokenise is not None
             batch["tokens"] = self.batches.tokenise(self.targets)
-        else:
+        elif recipe.target is not None:
             batch["labels"] = torch.tensor(self.targets)
         return batch
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from hpc_xfer.compute.distributed.process_group import World
@@ -21,6 +21,7 @@ from hpc_xfer.compute.downstream.datasets import ImageSet
 from hpc_xfer.compute.downstream.eval_images import EvalImages
 from hpc_xfer.compute.downstream.splits import Indices, hold_out
 from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.pretraining.objectives import PretrainObjective
 from hpc_xfer.compute.training.step import autocast
 from hpc_xfer.store.heartbeat import Liveness
 
@@ -46,7 +47,7 @@ class KnnProbe:
 
     def __init__(
         self,
-        objective: nn.Module,
+        objective: PretrainObjective,
         images: ImageSet,
         towers: Towers,
         most: int,
@@ -56,7 +57,7 @@ class KnnProbe:
     ) -> None:
         """
         Args:
-            objective: with `normalise` and the `visual` of `towers`.
+            objective: with the visual tower of `towers`.
             images: the training images of a data set.
             most: training images to compare with; a quarter as many are asked about.
         """
@@ -98,7 +99,7 @@ class KnnProbe:
         share = images.share(self.world)
         for batch in self.pulse.with_liveness(images.views.batches(share)) if len(share) else ():
             with autocast(device, self.precision):
-                yield objective.visual(objective.normalise(batch.to(device)))  # type: ignore[operator]  # modules
+                yield objective.visual(objective.normalise(batch.to(device)))
 
 
 def vote(queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ half precision, the losses are not: bf16 tells logits near 100 apart by 0.5.
 Batches are dicts of tensors; N is the rank's share of the global batch.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,20 +18,34 @@ from torch.nn import functional as F
 from hpc_xfer.compute.distributed.collectives import gather
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.images import color_jitter
-from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.models.encoders import Towers, seeded
 from hpc_xfer.compute.models.normalize import Normalize, full_precision
 from hpc_xfer.compute.training.objective import Batch, Contrastive
-from hpc_xfer.config.recipes import Clip, SimCLR, Supervised
+from hpc_xfer.config.recipes import Clip, SimCLR, Supervised, Trained
 
 
-class ClipObjective(Contrastive):
+class PretrainObjective(nn.Module):
+    """The visual tower with what a method trains beside it."""
+
+    def __init__(self, towers: Towers) -> None:
+        super().__init__()
+        self.normalise, self.visual = Normalize(towers), towers.visual
+
+    def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
+        """Copy into `towers` what an encoder keeps besides the towers; nothing if not overridden.
+
+        Args:
+            classes: names of the source's classes.
+        """
+
+
+class ClipObjective(PretrainObjective, Contrastive):
     """InfoNCE between images and captions (Radford et al. 2021, fig. 3)."""
 
-    def __init__(self, towers: Towers, recipe: Clip, world: World) -> None:
-        super().__init__()
+    def __init__(self, towers: Towers, recipe: Clip, world: World, classes: int) -> None:
+        super().__init__(towers)
         assert towers.text is not None and towers.logit_scale is not None
-        self.normalise = Normalize(towers)
-        self.visual, self.text, self.projection = towers.visual, towers.text, towers.projection
+        self.text, self.projection = towers.text, towers.projection
         self.logit_scale = nn.Parameter(towers.logit_scale.clone())
         self.limit = torch.tensor(recipe.max_logit_scale).log().item()
         self.world = world
@@ -50,13 +67,15 @@ class ClipObjective(Contrastive):
         with torch.autocast(image.device.type, enabled=False):
             return info_nce(image, text, scale, self.world)
 
+    def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
+        towers.logit_scale = self.logit_scale.detach().clamp(0, self.limit).cpu()
 
-class SimCLRObjective(Contrastive):
+
+class SimCLRObjective(PretrainObjective, Contrastive):
     """NT-Xent over two augmented views (Chen et al. 2020, eq. 1), projection head as in SLIP."""
 
-    def __init__(self, towers: Towers, recipe: SimCLR, world: World) -> None:
-        super().__init__()
-        self.normalise, self.visual = Normalize(towers), towers.visual
+    def __init__(self, towers: Towers, recipe: SimCLR, world: World, classes: int) -> None:
+        super().__init__(towers)
         self.head = _projection(towers.dim, recipe.projection)
         self.temperature, self.world = recipe.temperature, world
 
@@ -76,12 +95,11 @@ class SimCLRObjective(Contrastive):
             return nt_xent(first, second, self.temperature, self.world)
 
 
-class SupervisedObjective(nn.Module):
+class SupervisedObjective(PretrainObjective):
     """Cross-entropy over the classes of the source."""
 
-    def __init__(self, towers: Towers, recipe: Supervised, classes: int) -> None:
-        super().__init__()
-        self.normalise, self.visual = Normalize(towers), towers.visual
+    def __init__(self, towers: Towers, recipe: Supervised, world: World, classes: int) -> None:
+        super().__init__(towers)
         self.head = nn.Linear(towers.dim, classes)
         self.smoothing = recipe.label_smoothing
 
@@ -91,6 +109,24 @@ class SupervisedObjective(nn.Module):
         return F.cross_entropy(
             full_precision(logits), batch["labels"], label_smoothing=self.smoothing
         )
+
+    def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
+        towers.classes, towers.head = classes, self.head
+
+
+OBJECTIVES: dict[str, Callable[[Towers, Any, World, int], PretrainObjective]] = {
+    "clip": ClipObjective,
+    "simclr": SimCLRObjective,
+    "supervised": SupervisedObjective,
+}
+
+
+def make_objective(
+    recipe: Trained, towers: Towers, classes: int, world: World
+) -> PretrainObjective:
+    """Make the loss module of a recipe's method; heads start from the recipe's seed."""
+    with seeded(recipe.seed + 1):
+        return OBJECTIVES[recipe.method](towers, recipe, world, classes)
 
 
 def info_nce(image: Tensor, text: Tensor, scale: Tensor, world: World) -> Tensor:

@@ -1,7 +1,7 @@
 """What goes with an image: its caption or its class, from the fields of a sample.
 
 target = reader(recipe, index.classes)
-target(shard.read(i), rng)     # a caption under clip, a class number under supervised
+target(shard.read(i), rng)     # a caption, or a class number under supervised
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.random import Generator
 
-from hpc_xfer.config.recipes import Clip, Supervised, Trained
+from hpc_xfer.config.recipes import Trained
 from hpc_xfer.errors import DataError
 
 Parts = dict[str, bytes]
@@ -18,32 +18,26 @@ Reader = Callable[[Parts, Generator], Any]
 
 
 def fields(recipe: Trained) -> tuple[str, ...]:
-    """Fields of a sample that a recipe reads besides the image."""
-    if isinstance(recipe, Clip):
-        if recipe.caption is None:
-            return ("txt",)
-        if recipe.caption.keys:
-            return ("json",)
-    if isinstance(recipe, Clip | Supervised):
-        return ("cls",) if recipe.label is None else ("json",)
-    return ()
+    """The fields of a sample that a recipe reads besides the image."""
+    return () if recipe.target is None else (recipe.target.field,)
 
 
 def reader(recipe: Trained, classes: Sequence[str]) -> Reader:
-    """Of what is broken the reader says why, as a DataError."""
-    if isinstance(recipe, Clip):
-        if recipe.caption is None:
-            return lambda parts, rng: _text(parts)
-        if recipe.caption.keys:
-            keys = recipe.caption.keys
-            return lambda parts, rng: _joined(_json(parts), keys)
-        assert recipe.caption.templates is not None
-        label = _label_reader(recipe.label, classes)
-        return _Templates(recipe.caption.templates, label, classes)
-    if isinstance(recipe, Supervised):
-        label = _label_reader(recipe.label, classes)
+    """Make the function that reads a sample's caption or class number.
+
+    It raises DataError where the sample is broken.
+    """
+    target = recipe.target
+    if target is None:
+        return lambda parts, rng: None
+    if target.is_label:
+        label = _label_reader(target.label_key, classes)
+        if target.templates:
+            return _Templates(target.templates, label, classes)
         return lambda parts, rng: label(parts)
-    return lambda parts, rng: None
+    if target.caption_keys:
+        return lambda parts, rng: _joined(_json(parts), target.caption_keys)
+    return lambda parts, rng: _text(parts)
 
 
 class _Templates:

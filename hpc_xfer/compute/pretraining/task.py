@@ -7,21 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from hpc_xfer.compute import run_record
-from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.models import encoders, flops, pretrained_weights, safetensors_export
-from hpc_xfer.compute.models.encoders import Towers, seeded
+from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.compute.pretraining import snapshots
 from hpc_xfer.compute.pretraining.batches import TrainBatches
 from hpc_xfer.compute.pretraining.knn_probe import KnnProbe
-from hpc_xfer.compute.pretraining.objectives import (
-    ClipObjective,
-    SimCLRObjective,
-    SupervisedObjective,
-)
+from hpc_xfer.compute.pretraining.objectives import PretrainObjective, make_objective
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
 from hpc_xfer.compute.training.checkpoint import Checkpoints
@@ -29,16 +22,7 @@ from hpc_xfer.compute.training.loop import Hook, TrainResult, train
 from hpc_xfer.compute.training.optimizer import adamw, warmup
 from hpc_xfer.compute.training.step import Schedule
 from hpc_xfer.config import architectures, downstream_datasets
-from hpc_xfer.config.recipes import (
-    Clip,
-    Finetune,
-    Pretrain,
-    Released,
-    Scratch,
-    SimCLR,
-    Supervised,
-    Trained,
-)
+from hpc_xfer.config.recipes import Finetune, Pretrain, Released, Scratch, Trained
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import AgreedDataError, DataError
@@ -61,7 +45,7 @@ def pretrain(context: RunContext) -> None:
         index = _source(context, recipe)
         order = _order(recipe, index)
         data = _fingerprints(index, order)
-        towers = encoders.build(recipe.arch, recipe.seed, with_text=isinstance(recipe, Clip))
+        towers = encoders.build(recipe.arch, recipe.seed, with_text=recipe.uses_text)
         outcome = _train(context, recipe, index, order, towers)
     else:
         towers = _untrained(context, recipe)
@@ -81,20 +65,9 @@ def pretrain(context: RunContext) -> None:
     Checkpoints(context.dir, context.claim).discard()
 
 
-def objective_of(recipe: Trained, towers: Towers, classes: int, world: World) -> nn.Module:
-    """The loss module of a method; heads start from the recipe's seed."""
-    with seeded(recipe.seed + 1):
-        if isinstance(recipe, Clip):
-            return ClipObjective(towers, recipe, world)
-        if isinstance(recipe, SimCLR):
-            return SimCLRObjective(towers, recipe, world)
-        assert isinstance(recipe, Supervised)
-        return SupervisedObjective(towers, recipe, classes)
-
-
 def _order(recipe: Trained, index: ShardIndex) -> SampleOrder:
     try:
-        subset = Subset.of([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
+        subset = Subset.draw([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
     except ValueError as error:
         raise DataError(f"{index.folder}: {error}; lower samples or name a larger source") from None
     return SampleOrder(subset, recipe.batch, recipe.seed)
@@ -129,17 +102,17 @@ def _train(
         size=architectures.image_size(recipe.arch),
         rank=world.rank,
         ranks=world.size,
-        tokenise=encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None,
+        tokenise=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
     )
     steps = recipe.steps_of(recipe.samples_seen)
     habits = replace(context.habits, flops_per_sample=flops.per_sample(recipe, towers))
-    objective = objective_of(recipe, towers, len(index.classes or ()), world)
+    objective = make_objective(recipe, towers, len(index.classes or ()), world)
     # The checkpoint holds what the optimiser updates, so both are made before it is read.
     objective = objective.to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
 
     def save(path: Path) -> None:
-        _take_heads(towers, objective, index)
+        objective.write_heads(towers, index.classes)
         encoders.save(path, recipe.arch, towers)
 
     outcome = train(
@@ -167,12 +140,12 @@ def _train(
             _probes(context, recipe, objective, towers),
         ),
     )
-    _take_heads(towers, objective, index)
+    objective.write_heads(towers, index.classes)
     return outcome
 
 
 def _probes(
-    context: RunContext, recipe: Trained, objective: nn.Module, towers: Towers
+    context: RunContext, recipe: Trained, objective: PretrainObjective, towers: Towers
 ) -> dict[int, Hook]:
     """k-NN accuracy at the steps that the resources ask for."""
     assert isinstance(context.resources, PretrainResources)
@@ -205,14 +178,6 @@ def _together(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
     return at
 
 
-def _take_heads(towers: Towers, objective: nn.Module, index: ShardIndex) -> None:
-    """What a method trained beside the towers and a product has too."""
-    if isinstance(objective, ClipObjective):
-        towers.logit_scale = objective.logit_scale.detach().clamp(0, objective.limit).cpu()
-    if isinstance(objective, SupervisedObjective):
-        towers.classes, towers.head = index.classes, objective.head
-
-
 def _source(context: RunContext, recipe: Trained) -> ShardIndex:
     """The same on all ranks, or an error on all of them: a node may see other files."""
     index, failure = None, None
@@ -237,8 +202,8 @@ def _seen(context: RunContext, recipe: Trained) -> ShardIndex:
     if folder is None:
         raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")
     index = ShardIndex.load(Path(folder))
-    if lacks := recipe.lacks(index.fields, index.classes):
-        raise DataError(f"{folder}: has no {lacks}, which {recipe.method} needs; name another")
+    if missing := recipe.missing_from(index.fields, index.classes):
+        raise DataError(f"{folder}: has no {missing}, which {recipe.method} needs; name another")
     return index
 
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:  # these load torch
 
 def characters(args: argparse.Namespace) -> int:
     """Render the asked sources, passing over those that are there already."""
-    from hpc_xfer.compute.shard_tools.rendered_characters import Rendered
+    from hpc_xfer.compute.shard_tools.rendered_characters import RenderedInput
 
     made = []
     for source in dict.fromkeys(args.source):
-        rendered = Rendered(source, args.samples, args.classes, args.size, args.seed)
+        rendered = RenderedInput(source, args.samples, args.classes, args.size, args.seed)
         packed = _render(rendered, args.out / source, args.workers)
         made.append(packed.index)
         _say(args, f"{packed.index.folder}: {_contents(packed)}")

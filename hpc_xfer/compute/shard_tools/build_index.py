@@ -80,7 +80,7 @@ def index_folder(
         folder,
         tuple(scan.entry for scan in scans),
         tuple(sorted(frozenset().union(*(scan.fields for scan in scans)))),
-        class_names.known(folder, _labels(folder, scans)),
+        class_names.load(folder, _labels(folder, scans)),
         label_key,
         tuple(sorted(frozenset().union(*(scan.json_keys for scan in scans)))),
     )
@@ -110,7 +110,7 @@ def _scan(folder: Path, label_key: str | None, name: str) -> _Scan | DataError:
             _highest_or_names(shard, label_key),
             _json_keys(shard),
             tuple(_odd(shard)),
-            img2dataset.complaint(path, len(shard)),
+            img2dataset.sample_count_problem(path, len(shard)),
         )
     except OSError as error:
         return DataError(f"{folder / name}: cannot be read ({error.strerror}); check the disk")
@@ -220,5 +220,5 @@ def _warnings(folder: Path, scans: Sequence[_Scan]) -> Iterator[str]:
     for scan in scans:
         if scan.complaint:
             yield f"{scan.entry.name}: {scan.complaint}"
-    for name in img2dataset.unfinished(folder, [scan.entry.name for scan in scans]):
+    for name in img2dataset.shards_without_stats(folder, [scan.entry.name for scan in scans]):
         yield f"{name}: has no {Path(name).stem}_stats.json beside it, as others do; it may be cut"

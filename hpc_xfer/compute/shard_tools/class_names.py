@@ -10,7 +10,7 @@ _MOST = 1_000_000  # classes without names; a number above is an id of something
 NAME = "classes.json"  # beside foreign shards or a table; our own shards have names in the index
 
 
-def known(folder: Path, found: int | Set[str]) -> tuple[str, ...] | None:
+def load(folder: Path, found: int | Set[str]) -> tuple[str, ...] | None:
     """Names by class number; None where nothing was found.
 
     Args:

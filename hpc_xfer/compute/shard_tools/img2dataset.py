@@ -9,7 +9,7 @@ from pathlib import Path
 from hpc_xfer.system import atomic_files
 
 
-def complaint(shard: Path, samples: int) -> str | None:
+def sample_count_problem(shard: Path, samples: int) -> str | None:
     """In what the number of samples in a shard differs from what was written, if it does."""
     source = _stats(shard)
     successes = _of_stats(source)
@@ -21,7 +21,7 @@ def complaint(shard: Path, samples: int) -> str | None:
     return f"holds {samples:,} samples where {source.name} says {successes:,}; download it again"
 
 
-def unfinished(folder: Path, shards: Collection[str]) -> list[str]:
+def shards_without_stats(folder: Path, shards: Collection[str]) -> list[str]:
     """Shards without stats among others that have them: img2dataset writes these last."""
     without = [name for name in shards if not _stats(folder / name).exists()]
     return without if len(without) < len(shards) else []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from hpc_xfer.compute.shard_tools.reencode import Reencoding, as_it_is
+from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.errors import DataError
 
@@ -38,7 +38,7 @@ class Input(Protocol):
         """What the reader needs of each of these samples."""
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
     """A sample whose image is a file."""
 
     image: str | None  # path; None in a table with a gap
@@ -54,7 +54,7 @@ class FileReader:
     labels: bool
     reencoding: Reencoding | None = None
 
-    def __call__(self, row: Row) -> Sample:
+    def __call__(self, row: FileRow) -> Sample:
         """Raises:
         DataError: no or an unreadable file, a broken image, no caption or no label.
         """
@@ -70,7 +70,7 @@ class FileReader:
                 raise DataError(f"{row.image}: its caption is empty; write one or remove the row")
             sample["txt"] = str(row.caption).encode("utf-8", "replace")
         data = _read(row.image)
-        encode = as_it_is if self.reencoding is None else self.reencoding.apply
+        encode = keep_file if self.reencoding is None else self.reencoding.apply
         field, image = encode(data, row.image)
         return {field: image, **sample}
 
@@ -97,9 +97,9 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self._files)
 
-    def rows(self, positions: Sequence[int]) -> list[Row]:
+    def rows(self, positions: Sequence[int]) -> list[FileRow]:
         found = (self._files[i] for i in positions)
-        return [Row(path, self.classes[label], label) for path, label in found]
+        return [FileRow(path, self.classes[label], label) for path, label in found]
 
 
 def _read(path: str) -> bytes:

@@ -17,7 +17,7 @@ from hpc_xfer.compute.images.decode import damage_told, decode_array, open_by_pi
 from hpc_xfer.errors import DataError
 
 # Pillow's name of a format -> field. MPO is what some cameras write: a JPEG with a second inside.
-FIELDS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
+FIELD_OF_FORMAT = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 QUALITY = 90  # of JPEGs: at 95 files are 1.5 times as large
 _ORIENTATION = 0x0112  # EXIF
 _FINER = 2  # a JPEG is decoded at no less than twice the size asked, then resized
@@ -36,7 +36,7 @@ class Reencoding:
         Raises:
             DataError: the image is broken.
         """
-        with opened(data, name) as image:
+        with open_image(data, name) as image:
             if self._fits(image):
                 _decode(image)
                 return "jpg", data
@@ -50,7 +50,7 @@ class Reencoding:
 
     def _fits(self, image: Image.Image) -> bool:
         small = self.short_side is None or min(image.size) <= self.short_side
-        plain = FIELDS.get(image.format or "") == "jpg" and image.mode in ("RGB", "L")
+        plain = FIELD_OF_FORMAT.get(image.format or "") == "jpg" and image.mode in ("RGB", "L")
         return small and plain and not is_turned(image)
 
     def _decoded(self, image: Image.Image, data: bytes, name: str) -> Image.Image:
@@ -68,14 +68,14 @@ class Reencoding:
         return image.resize(_sides(image.size, self.short_side), Image.Resampling.BICUBIC)
 
 
-def as_it_is(data: bytes, name: str) -> tuple[str, bytes]:
+def keep_file(data: bytes, name: str) -> tuple[str, bytes]:
     """Field and bytes of a file; a PNG of it where shards do not know its format, or it moves.
 
     Raises:
         DataError: the image is broken.
     """
-    with opened(data, name) as image:
-        field = FIELDS.get(image.format or "")
+    with open_image(data, name) as image:
+        field = FIELD_OF_FORMAT.get(image.format or "")
         if field is not None and (field == "jpg" or not is_animated(image)):
             _decode(image)
             return field, data
@@ -90,7 +90,7 @@ def png(image: Image.Image) -> bytes:
 
 
 @contextmanager
-def opened(data: bytes, name: str) -> Iterator[Image.Image]:
+def open_image(data: bytes, name: str) -> Iterator[Image.Image]:
     """An image of which only the header is read; what goes wrong with it is a DataError.
 
     What is done with it inside of the `with` counts as Pillow's: nothing else belongs there.

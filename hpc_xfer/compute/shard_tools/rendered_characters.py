@@ -76,7 +76,7 @@ SOURCES = {
 
 
 @dataclass(frozen=True)
-class Characters:
+class CharacterSamples:
     """An endless row of samples of one source."""
 
     source: str
@@ -107,7 +107,7 @@ class Characters:
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderedInput:
     """The first samples of a source, as `shards` packs them (see inputs.Input).
 
     Raises:
@@ -134,7 +134,7 @@ class Rendered:
 
     @property
     def reader(self) -> Callable[[int], dict[str, bytes]]:
-        return Characters(self.source, self.names, self.size, self.seed).sample
+        return CharacterSamples(self.source, self.names, self.size, self.seed).sample
 
     def __len__(self) -> int:
         return self.samples
@@ -153,7 +153,7 @@ def render(
         DataError: the fonts are not installed.
     """
     characters(source, classes)  # so that a wrong call fails here, not at the first sample
-    row = Characters(source, classes, size, seed)
+    row = CharacterSamples(source, classes, size, seed)
     return (row.sample(i) for i in range(samples))
 
 

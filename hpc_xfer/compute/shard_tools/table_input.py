@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from hpc_xfer.compute.shard_tools import class_names
-from hpc_xfer.compute.shard_tools.inputs import FileReader, Row
+from hpc_xfer.compute.shard_tools.inputs import FileReader, FileRow
 from hpc_xfer.compute.shard_tools.reencode import Reencoding
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
@@ -63,13 +63,13 @@ class Table:
     def __len__(self) -> int:
         return len(self._images)
 
-    def rows(self, positions: Sequence[int]) -> list[Row]:
+    def rows(self, positions: Sequence[int]) -> list[FileRow]:
         def of(column: Column | None) -> list[Any]:
             return [None] * len(positions) if column is None else column.take(positions).to_pylist()
 
         columns = (of(self._images), of(self._captions), of(self._labels))
         return [
-            Row(str(self._folder / image) if image else None, caption, label)
+            FileRow(str(self._folder / image) if image else None, caption, label)
             for image, caption, label in zip(*columns, strict=True)
         ]
 
@@ -137,7 +137,7 @@ def _values(column: Any) -> Column:
 def _labels(path: Path, values: Column) -> tuple[Column, tuple[str, ...] | None]:
     """Class numbers, null where there is none, and the names of the classes."""
     if _is_text(values):
-        names = class_names.known(path.parent, set(values.unique().drop_null().to_pylist()))
+        names = class_names.load(path.parent, set(values.unique().drop_null().to_pylist()))
         return pc.index_in(values, pa.array(names, values.type)), names
     try:
         numbers = values.cast(pa.int64())
@@ -146,4 +146,4 @@ def _labels(path: Path, values: Column) -> tuple[Column, tuple[str, ...] | None]
     limits = pc.min_max(numbers).as_py()
     if limits["min"] is not None and limits["min"] < 0:
         raise DataError(f"{path}: has the label {limits['min']}; class numbers are 0, 1, 2, ...")
-    return numbers, class_names.known(path.parent, 1 + (limits["max"] or 0))
+    return numbers, class_names.load(path.parent, 1 + (limits["max"] or 0))

@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision import datasets
 
 from hpc_xfer.compute.images.decode import damage_told
-from hpc_xfer.compute.shard_tools.inputs import FileReader, Row, Sample
+from hpc_xfer.compute.shard_tools.inputs import FileReader, FileRow, Sample
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, png
 from hpc_xfer.errors import DataError, StudyError
 
@@ -27,7 +27,7 @@ class TorchvisionSet:
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        names = getattr(opened(self.name, self.root, self.split), "classes", None)
+        names = getattr(open_dataset(self.name, self.root, self.split), "classes", None)
         return None if names is None else tuple(map(_class_name, names))
 
     @property
@@ -41,19 +41,19 @@ class TorchvisionSet:
         return FileReader(self.classes is not None, labels=True, reencoding=self.reencoding)
 
     def __len__(self) -> int:
-        return len(opened(self.name, self.root, self.split))
+        return len(open_dataset(self.name, self.root, self.split))
 
     def rows(self, positions: Sequence[int]) -> list[Any]:
         if self._files is None:
             return list(positions)
         names = self.classes or ()
         found = (self._files[i] for i in positions)
-        return [Row(path, names[label], label) for path, label in found]
+        return [FileRow(path, names[label], label) for path, label in found]
 
     @property
     def _files(self) -> list[tuple[str, int]] | None:
         """Path and class of each, where they are files: these are packed as they are."""
-        data = opened(self.name, self.root, self.split)
+        data = open_dataset(self.name, self.root, self.split)
         return data.samples if isinstance(data, datasets.DatasetFolder) else None
 
 
@@ -68,7 +68,7 @@ class PixelReader:
         DataError: the sample cannot be read, or is not an image with a class number.
         """
         here = f"{self.data.name}[{i}]"
-        there = opened(self.data.name, self.data.root, self.data.split)
+        there = open_dataset(self.data.name, self.data.root, self.data.split)
         with damage_told(here):
             image, label = there[i]
             if isinstance(image, Image.Image):
@@ -87,7 +87,7 @@ class PixelReader:
 
 
 @lru_cache(maxsize=1)
-def opened(name: str, root: Path, split: str) -> Any:
+def open_dataset(name: str, root: Path, split: str) -> Any:
     """The data set, once per process.
 
     Raises:

@@ -16,7 +16,12 @@ from PIL import Image
 from hpc_xfer.compute.images.decode import decode
 from hpc_xfer.compute.shard_tools import img2dataset
 from hpc_xfer.compute.shard_tools.build_index import json_label, json_object
-from hpc_xfer.compute.shard_tools.reencode import FIELDS, is_animated, is_turned, opened
+from hpc_xfer.compute.shard_tools.reencode import (
+    FIELD_OF_FORMAT,
+    is_animated,
+    is_turned,
+    open_image,
+)
 from hpc_xfer.compute.shards import tar_headers
 from hpc_xfer.compute.shards.sample_index import ByteRange, SampleIndexBuilder
 from hpc_xfer.compute.shards.shard import Shard, key_and_field
@@ -169,7 +174,7 @@ def _check_whole(shard: Shard, entry: ShardEntry | None) -> Iterator[str]:
             yield "its bytes are not those that were indexed"
         if len(shard) != entry.samples:
             yield f"holds {len(shard):,} samples where the index says {entry.samples:,}"
-    if complaint := img2dataset.complaint(shard.path, len(shard)):
+    if complaint := img2dataset.sample_count_problem(shard.path, len(shard)):
         yield complaint
 
 
@@ -201,7 +206,7 @@ _NO_IMAGE = f"none of {', '.join(IMAGE_FIELDS)}"
 
 def _check_image(shard: Shard, i: int, field: str, notes: Counter[str]) -> None:
     data = shard.read(i, [field])[field]
-    with opened(data, field) as image:  # a bomb goes no further
+    with open_image(data, field) as image:  # a bomb goes no further
         unusual = list(_unusual(image, field))
     decode(data, field)
     notes.update(unusual)
@@ -216,7 +221,7 @@ def _unusual(image: Image.Image, field: str) -> Iterator[str]:
         yield "turned by EXIF"
     if image.format != "MPO" and is_animated(image):
         yield "animated"
-    if FIELDS.get(image.format or "") != field.replace("jpeg", "jpg"):
+    if FIELD_OF_FORMAT.get(image.format or "") != field.replace("jpeg", "jpg"):
         yield "of another format than its name"
 
 

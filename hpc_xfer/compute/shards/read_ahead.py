@@ -18,7 +18,13 @@ from typing import Any
 
 from hpc_xfer.compute.shards import sample_index_cache
 from hpc_xfer.compute.shards.sample_index import SampleIndex
-from hpc_xfer.compute.shards.sample_order import LANES, Positions, SampleOrder, Stretch, Window
+from hpc_xfer.compute.shards.sample_order import (
+    STREAMS,
+    Positions,
+    SampleOrder,
+    SampleRange,
+    Window,
+)
 from hpc_xfer.compute.shards.shard import Shard, open_shard
 from hpc_xfer.config.shard_index import ShardIndex, index_command
 from hpc_xfer.errors import DataError
@@ -47,7 +53,7 @@ class ShardReader:
     """The shards of an index by number, opened when needed; threads may share it."""
 
     index: ShardIndex
-    lanes: int = LANES  # that are read from it at a time
+    lanes: int = STREAMS  # that are read from it at a time
     _open: dict[int, Shard] = field(default_factory=dict)  # the longest unused first
     _closed: dict[int, _Closed] = field(default_factory=dict)  # unused for longer than those
     _samples: int = 0  # in the tables of both
@@ -149,10 +155,10 @@ class ReadAhead:
     """Reads the windows of some lanes before they are wanted, in a thread of its own."""
 
     def __init__(self, source: ShardReader, order: SampleOrder, chosen: Positions) -> None:
-        self.order, self.lanes = order, order.lanes_of(chosen)
+        self.order, self.lanes = order, order.streams_of(chosen)
         self.source = source
         self._asked: dict[int, Window] = {}  # the last window by lane
-        self._queue: SimpleQueue[Iterable[Stretch] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Iterable[SampleRange] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -176,7 +182,7 @@ class ReadAhead:
         buffer = bytearray(_PIECE)
         while (stretches := self._queue.get()) is not None:
             if not self._closed:
-                read_stretches(self.source.shard, stretches, buffer)
+                prefetch(self.source.shard, stretches, buffer)
 
     def close(self) -> None:
         """The thread ends after the stretches it is at."""
@@ -184,8 +190,8 @@ class ReadAhead:
         self._queue.put(None)
 
 
-def read_stretches(
-    shard: Callable[[int], Shard], stretches: Iterable[Stretch], buffer: bytearray
+def prefetch(
+    shard: Callable[[int], Shard], stretches: Iterable[SampleRange], buffer: bytearray
 ) -> None:
     """Bring stretches into the page cache. What is wrong with a shard its samples will tell."""
     for number, together in groupby(stretches, key=itemgetter(0)):

@@ -1,8 +1,8 @@
 """Which sample stands where: a pure function of (shard sizes, subset, seed, epoch), nothing else.
 
-    subset = Subset.of(sizes=[1000, 1000, 704], samples=2000, seed=0)
+    subset = Subset.draw(sizes=[1000, 1000, 704], samples=2000, seed=0)
     order = Order(subset, batch=256, seed=0)
-    epoch, places = order.at(step=17)      # 256 of (shard, sample in it), the same on every rank
+    epoch, places = order.locate(step=17)      # 256 of (shard, sample in it), the same on every rank
     share(256, rank=1, ranks=8)            # which of them are a rank's
 
 The number of ranks and workers is no argument of the order: each takes its part of the global
@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
 SampleLocation = tuple[int, int]  # shard, sample in it
-Stretch = tuple[int, int, int]  # shard, first sample, the one after the last
+SampleRange = tuple[int, int, int]  # shard, first sample, the one after the last
 Window = tuple[int, int]  # epoch, number in a lane
 
 # Samples are shuffled inside windows of this many, over all lanes together: at 35 kB a sample they
 # are 2.3 GB, which the nodes of a job hold in their page caches. It decides the order: fixed.
 WINDOW = 1 << 16
-LANES = 32  # at most; places of the source that one process reads at, where it reads them all
+STREAMS = 32  # at most; places of the source that one process reads at, where it reads them all
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Subset:
     seed: int
 
     @classmethod
-    def of(cls, sizes: Sequence[int], samples: int, seed: int) -> "Subset":
+    def draw(cls, sizes: Sequence[int], samples: int, seed: int) -> "Subset":
         """Raises:
         ValueError: the shards hold fewer than `samples`.
         """
@@ -75,7 +75,7 @@ class Subset:
         rng = np.random.default_rng((self.seed, 4, self.shards[which]))
         return np.sort(rng.permutation(size)[:taken])
 
-    def neighbours(self, shard: int, place: int) -> Positions:
+    def following(self, shard: int, place: int) -> Positions:
         """The members of a shard from `place` on, and around."""
         members = self.members(self.shards.index(shard))
         return np.roll(members, -int(np.searchsorted(members, place)))
@@ -105,9 +105,11 @@ class SampleOrder:
         """What fits into one window needs no lanes; else as many as divide the batch evenly."""
         if self.subset.samples <= self.window:
             return 1
-        return next(n for n in range(min(LANES, self.batch), 0, -1) if self.batch % n == 0)
+        return next(n for n in range(min(STREAMS, self.batch), 0, -1) if self.batch % n == 0)
 
-    def at(self, step: int, chosen: Positions | None = None) -> tuple[int, list[SampleLocation]]:
+    def locate(
+        self, step: int, chosen: Positions | None = None
+    ) -> tuple[int, list[SampleLocation]]:
         """Epoch, and the places of the global batch, or of the `chosen` of its positions."""
         epoch, within = divmod(step, self.steps_per_epoch)
         chosen = np.arange(self.batch) if chosen is None else chosen
@@ -118,17 +120,17 @@ class SampleOrder:
             found[here] = self._stream_positions(epoch, int(each), within, offset[here])
         return epoch, self._places(epoch, found)
 
-    def stretches(self, step: int, lane: int) -> tuple[Window, Iterator[Stretch]]:
+    def stretches(self, step: int, lane: int) -> tuple[Window, Iterator[SampleRange]]:
         """The window that a lane is in at a step, and all that it holds, as it lies on disk."""
         epoch, number, _ = self._window(step)
         return (epoch, number), self._runs(epoch, *self._bounds(lane, number))
 
-    def rest(self, step: int, lane: int) -> tuple[Window, Iterator[Stretch]]:
+    def rest(self, step: int, lane: int) -> tuple[Window, Iterator[SampleRange]]:
         """As `stretches`, without what earlier steps took of the window."""
         epoch, number, taken = self._window(step)
         return (epoch, number), self._untaken(epoch, lane, number, taken)
 
-    def lanes_of(self, chosen: Positions) -> list[int]:
+    def streams_of(self, chosen: Positions) -> list[int]:
         """The lanes that these positions of a batch are in."""
         return [int(lane) for lane in np.unique(chosen // self._per_step)]
 
@@ -184,13 +186,13 @@ class SampleOrder:
             return inside
         return int(_members(self.subset, slot)[inside])
 
-    def _untaken(self, epoch: int, lane: int, window: int, taken: int) -> Iterator[Stretch]:
+    def _untaken(self, epoch: int, lane: int, window: int, taken: int) -> Iterator[SampleRange]:
         low, high = self._bounds(lane, window)
         wanted = low + np.sort(_shuffled(self.seed, epoch, lane, window, high - low)[taken:])
         for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1):
             yield from self._runs(epoch, int(run[0]), int(run[-1]) + 1)
 
-    def _runs(self, epoch: int, low: int, high: int) -> Iterator[Stretch]:
+    def _runs(self, epoch: int, low: int, high: int) -> Iterator[SampleRange]:
         """The stream from `low` to `high` as stretches of shards; it is a ring."""
         order, ends, shift = _stream(self.subset, self.seed, epoch)
         left, at = high - low, (low + shift) % self.subset.samples
@@ -227,7 +229,7 @@ def _stream(subset: Subset, seed: int, epoch: int) -> tuple[Positions, Positions
     return order, ends, int(rng.integers(subset.samples))
 
 
-@lru_cache(maxsize=4 * LANES)
+@lru_cache(maxsize=4 * STREAMS)
 def _shuffled(seed: int, epoch: int, lane: int, window: int, samples: int) -> Positions:
     return np.random.default_rng((seed, 2, epoch, lane, window)).permutation(samples)
 

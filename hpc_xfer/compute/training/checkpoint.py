@@ -169,7 +169,7 @@ class Checkpoints:
     def discard(self) -> None:
         """A finished run needs its product, not its optimiser."""
         self._sweep()
-        self.run.drop_checkpoints()
+        self.run.remove_checkpoints()
 
     def _sweep(self) -> None:
         """What earlier attempts were writing when they were killed.

@@ -73,7 +73,7 @@ def test_a_rank_that_fails_leaves_without_waiting_for_the_others(
 def written(store: Store, run: Run, shards: Path) -> str:
     (store.root / "site.yaml").write_text(f"sources: {{sans: {shards}}}\n")
     resources = tiny.PRETRAIN.model_dump()
-    return store.write_batch("test", JobArray((Pack((run,), 1.0, 2),)), resources).stem
+    return store.write_manifest("test", JobArray((Pack((run,), 1.0, 2),)), resources).stem
 
 
 GRID = """\

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps
 
 from hpc_xfer.compute.images import crops, decode, jpeg_header
-from hpc_xfer.compute.shard_tools.reencode import Reencoding, as_it_is
+from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
 from hpc_xfer.config.recipes import Crop
 from hpc_xfer.errors import DataError
 
@@ -142,7 +142,7 @@ DAMAGED = {  # what Pillow 12 raises of it
 
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
 def test_whatever_pillow_raises_of_a_damaged_image_is_one_sentence(data: bytes) -> None:
-    for reads in (decode.decode, as_it_is, Reencoding(16).apply):
+    for reads in (decode.decode, keep_file, Reencoding(16).apply):
         with pytest.raises(DataError) as caught:
             reads(data, "a/7.jpg")
         assert str(caught.value).startswith("a/7.jpg: ") and "\n" not in str(caught.value)

@@ -17,7 +17,7 @@ from torch.testing import assert_close
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.models import encoders, safetensors_export
 from hpc_xfer.compute.models.encoders import Towers
-from hpc_xfer.compute.pretraining.task import objective_of
+from hpc_xfer.compute.pretraining.objectives import make_objective
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Arch, Architecture, Trained
 from hpc_xfer.errors import DataError
@@ -213,7 +213,7 @@ def test_every_kind_of_tower_serves_every_method_and_begins_alike(method: str, a
     begun = towers.visual.state_dict()
     assert begun.keys() == start.keys()
     assert all(torch.equal(begun[name], start[name]) for name in start)
-    objective = objective_of(recipe, towers, 16, World())
+    objective = make_objective(recipe, towers, 16, World())
     n = (2, 2) if method == "simclr" else (2,)
     side = 64 if arch == RESNET else 32
     batch = {"images": torch.zeros((*n, 3, side, side), dtype=torch.uint8)}

@@ -19,7 +19,7 @@ from hpc_xfer.compute.shard_tools.build_index import index_folder
 from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
 from hpc_xfer.compute.training.data_loader import BatchLoader
-from hpc_xfer.config.recipes import Clip, Trained
+from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError
 from hpc_xfer.store.store import Store
@@ -56,8 +56,8 @@ def shards(folder: Path, n: int = 64, broken: Mapping[int, Sample] | None = None
 def batches(index: ShardIndex, method: str, rank: int = 0, ranks: int = 1) -> TrainBatches:
     recipe = tiny.pretraining(method).recipe
     assert isinstance(recipe, Trained)
-    order = SampleOrder(Subset.of([e.samples for e in index.entries], index.samples, 0), 16, 0)
-    tokenise = encoders.tokenizer(recipe.arch) if isinstance(recipe, Clip) else None
+    order = SampleOrder(Subset.draw([e.samples for e in index.entries], index.samples, 0), 16, 0)
+    tokenise = encoders.tokenizer(recipe.arch) if recipe.uses_text else None
     return TrainBatches(index, order, recipe, 32, rank, ranks, tokenise)
 
 
@@ -120,9 +120,9 @@ def test_the_two_views_of_simclr_differ_and_epochs_too(tmp_path: Path) -> None:
     views = data[0]["images"]
     assert not torch.equal(views[:, 0], views[:, 1])
     epoch = data.order.steps_per_epoch
-    places = [data.order.at(step) for step in (0, *range(epoch, 2 * epoch))]
+    places = [data.order.locate(step) for step in (0, *range(epoch, 2 * epoch))]
     again = next(s for s, (_, where) in enumerate(places[1:], epoch) if places[0][1][0] in where)
-    there = data.order.at(again)[1].index(places[0][1][0])
+    there = data.order.locate(again)[1].index(places[0][1][0])
     assert not torch.equal(data[0]["images"][0], data[again]["images"][there])
 
 
@@ -133,7 +133,7 @@ def tiny_index(folder: Path) -> ShardIndex:
 def test_what_lies_before_a_restart_is_not_decoded(tmp_path: Path) -> None:
     """All of it is broken, and a run that begins behind it does not see that."""
     order = batches(shards(tmp_path / "whole"), "clip").order
-    before = {shard * 24 + i for step in range(2) for shard, i in order.at(step)[1]}
+    before = {shard * 24 + i for step in range(2) for shard, i in order.locate(step)[1]}
     damaged = shards(tmp_path / "damaged", broken={i: {"png": b"no"} for i in before})
     data = batches(damaged, "clip")
     later = list(BatchLoader(data, range(2, 4), 0, torch.device("cpu")).loaded())
@@ -198,7 +198,7 @@ def with_json(i: int) -> Sample:
 def reading(tmp_path: Path, recipe: Trained, classes: list[str] | None) -> list[Any]:
     """What the recipe takes besides the images of one epoch, with the level of each image."""
     index = write_shards(tmp_path, map(with_json, range(32)), classes, per_shard=24)
-    order = SampleOrder(Subset.of([24, 8], 32, 0), 16, 0)
+    order = SampleOrder(Subset.draw([24, 8], 32, 0), 16, 0)
     captions: list[str] = []
 
     def tokenise(texts: list[str]) -> torch.Tensor:
@@ -271,8 +271,8 @@ def test_a_broken_sample_is_replaced_by_its_neighbour_and_named(
 ) -> None:
     good = batches(shards(tmp_path / "good"), method)
     bad = batches(shards(tmp_path / "bad", broken={30: fields}), method)
-    step = next(s for s in range(4) if (1, 6) in good.order.at(s)[1])
-    at = good.order.at(step)[1].index((1, 6))
+    step = next(s for s in range(4) if (1, 6) in good.order.locate(s)[1])
+    at = good.order.locate(step)[1].index((1, 6))
     expected, found = good[step], bad[step]
     assert [len(b["images"]) for b in (expected, found)] == [16, 16]
     assert len(found["broken"]) == 1

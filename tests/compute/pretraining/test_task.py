@@ -148,7 +148,7 @@ def test_loader_processes_start_in_a_worker_that_reads_packs_from_its_input(
     scratch.mkdir()
     run, store = tiny.pretraining("supervised"), Store(tmp_path)
     resources = {**tiny.PRETRAIN.model_dump(), "workers": 1}
-    batch = store.write_batch("test", JobArray((Pack((run,), 1.0, 1),)), resources)
+    batch = store.write_manifest("test", JobArray((Pack((run,), 1.0, 1),)), resources)
     (tmp_path / "site.yaml").write_text(f"sources: {{sans: {shards}}}\n")
     command = [sys.executable, "-m", "hpc_xfer.worker", "--store", str(tmp_path)]
     command += ["--study", "test", "--site", str(tmp_path / "site.yaml")]

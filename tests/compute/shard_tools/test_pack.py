@@ -22,7 +22,7 @@ from hpc_xfer import shards as commands
 from hpc_xfer.compute.shard_tools.build_index import index_folder
 from hpc_xfer.compute.shard_tools.inputs import ImageFolder
 from hpc_xfer.compute.shard_tools.pack import PackOptions, pack, write_shards
-from hpc_xfer.compute.shard_tools.reencode import Reencoding, as_it_is
+from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
 from hpc_xfer.compute.shards.shard import open_shard
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError, StudyError
@@ -268,7 +268,7 @@ def test_nothing_but_broken_images_is_no_source(tmp_path: Path) -> None:
 def test_a_bomb_is_left_out_before_it_is_unpacked() -> None:
     bomb = encoded(Image.new("1", (20_000, 20_000)), "png")
     assert len(bomb) < 60_000  # 1.2 GB as RGB
-    for read in (as_it_is, Reencoding(64).apply):
+    for read in (keep_file, Reencoding(64).apply):
         with pytest.raises(DataError, match=r"bomb: cannot be decoded .*decompression bomb"):
             read(bomb, "bomb")
 
@@ -277,18 +277,18 @@ def test_a_bomb_is_left_out_before_it_is_unpacked() -> None:
 
 
 def test_a_file_is_stored_as_what_it_is_whatever_its_name() -> None:
-    assert as_it_is(png(), "a.jpg") == ("png", png())
+    assert keep_file(png(), "a.jpg") == ("png", png())
     photo = encoded(noise(8, 8))
-    assert as_it_is(photo, "a.png") == ("jpg", photo)
+    assert keep_file(photo, "a.png") == ("jpg", photo)
     web = encoded(noise(8, 8), "webp")
-    assert as_it_is(web, "a.webp") == ("webp", web)
+    assert keep_file(web, "a.webp") == ("webp", web)
 
 
 def test_of_what_moves_the_first_picture_is_kept() -> None:
     first, second = Image.new("RGB", (8, 8), (255, 0, 0)), Image.new("RGB", (8, 8), (0, 0, 255))
     for file_format in ("webp", "png", "gif"):
         moving = encoded(first, file_format, save_all=True, append_images=[second], lossless=True)
-        field, data = as_it_is(moving, "a")
+        field, data = keep_file(moving, "a")
         assert field == "png" and not getattr(decoded(data), "is_animated", False)
         assert decoded(data).getpixel((0, 0)) == (255, 0, 0)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hpc_xfer.compute.shard_tools.rendered_characters import (
     SOURCES,
-    Characters,
+    CharacterSamples,
     caption,
     characters,
     render,
@@ -26,12 +26,12 @@ def test_drawing_twice_gives_the_same_bytes(source: str) -> None:
 
 def test_a_sample_does_not_depend_on_those_before_it() -> None:
     row = list(render("serif", 25, classes=10, seed=3))
-    assert Characters("serif", classes=10, seed=3).sample(24) == row[24]
+    assert CharacterSamples("serif", classes=10, seed=3).sample(24) == row[24]
     assert list(islice(render("serif", 999, classes=10, seed=3), 25)) == row
 
 
 def test_every_block_shows_each_class_once_in_another_order() -> None:
-    row = Characters("sans", classes=50)
+    row = CharacterSamples("sans", classes=50)
     blocks = [[row.label(i) for i in range(k, k + 50)] for k in (0, 50, 100)]
     assert [sorted(block) for block in blocks] == [list(range(50))] * 3
     assert blocks[0] != blocks[1] != blocks[2] != list(range(50))
@@ -89,7 +89,7 @@ def test_images_have_the_size_that_was_asked(size: int) -> None:
 
 
 def test_strokes_are_lighter_than_the_ground_and_stay_inside() -> None:
-    row = Characters("sans", classes=10)
+    row = CharacterSamples("sans", classes=10)
     for i in range(200):
         pixels = row.pixels(i).astype(float)
         border = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
@@ -100,7 +100,7 @@ def test_strokes_are_lighter_than_the_ground_and_stay_inside() -> None:
 
 def test_the_classes_can_be_told_apart() -> None:
     """Even by comparing pixel with pixel, which slant and shift make hard: 82%, chance is 10%."""
-    row = Characters("serif", classes=10)
+    row = CharacterSamples("serif", classes=10)
     images = np.stack([row.pixels(i).ravel() for i in range(1100)]).astype(np.float32)
     images -= images.mean(axis=1, keepdims=True)
     images /= np.linalg.norm(images, axis=1, keepdims=True)

@@ -12,7 +12,7 @@ import pytest
 
 from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.compute.shards import read_ahead
-from hpc_xfer.compute.shards.read_ahead import ReadAhead, ShardReader, read_stretches
+from hpc_xfer.compute.shards.read_ahead import ReadAhead, ShardReader, prefetch
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset, share
 from hpc_xfer.compute.shards.shard import Shard, open_shard
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
@@ -43,7 +43,7 @@ def test_stretches_are_read_once_in_large_pieces(
     tmp_path: Path, reads: list[tuple[int, int]]
 ) -> None:
     there = source(tmp_path)
-    read_stretches(there.shard, [(0, 2, 10), (3, 0, 5)], bytearray(10_000))
+    prefetch(there.shard, [(0, 2, 10), (3, 0, 5)], bytearray(10_000))
     shard = there.shard(0)
     assert reads[0][0] == shard.begins(2)
     first = [piece for piece in reads if piece[0] >= shard.begins(2)][:4]
@@ -59,7 +59,7 @@ def test_a_worker_reads_no_more_than_its_windows(
 ) -> None:
     """Half of an epoch's bytes for one of two ranks, once each."""
     there = source(tmp_path)
-    order = SampleOrder(Subset.of([10] * 6, 60, 0), batch=4, seed=0, window=20)
+    order = SampleOrder(Subset.draw([10] * 6, 60, 0), batch=4, seed=0, window=20)
     ahead = ReadAhead(there, order, share(4, 0, 2))
     for step in range(order.steps_per_epoch):
         ahead.reach(step)
@@ -77,7 +77,7 @@ def test_a_restart_reads_nothing_again(
 ) -> None:
     """What is left of the window of four steps that it falls into, and the next."""
     there = source(tmp_path)
-    order = SampleOrder(Subset.of([10] * 6, 60, 0), batch=5, seed=0, window=20)
+    order = SampleOrder(Subset.draw([10] * 6, 60, 0), batch=5, seed=0, window=20)
     ahead = ReadAhead(there, order, share(5, 0, 1))
     ahead.reach(step)
     wait_for(lambda: ahead._queue.empty())
@@ -92,7 +92,7 @@ def test_a_restart_reads_nothing_again(
 def test_a_missing_shard_is_left_to_its_samples(tmp_path: Path) -> None:
     there = source(tmp_path)
     there.index.path(there.index.entries[0]).unlink()
-    read_stretches(there.shard, [(0, 0, 10), (1, 0, 10)], bytearray(1000))
+    prefetch(there.shard, [(0, 0, 10), (1, 0, 10)], bytearray(1000))
     with pytest.raises(DataError, match="cannot be read"):
         there.shard(0)
 

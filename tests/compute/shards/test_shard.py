@@ -256,6 +256,6 @@ def test_pixels_survive_the_way_through_a_shard(tmp_path: Path) -> None:
     render(tmp_path)
     data = open_shard(tmp_path / "mono/000000.tar").read(7)
     pixels = np.asarray(Image.open(io.BytesIO(data["png"])))
-    row = rendered_characters.Characters("mono", classes=10)
+    row = rendered_characters.CharacterSamples("mono", classes=10)
     assert np.array_equal(pixels, row.pixels(7))
     assert int(data["cls"]) == row.label(7)

@@ -1,0 +1,33 @@
+"""Stores of rehearsals: they stand beside the store of the study, named after their time."""
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+from hpc_xfer.errors import StudyError
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.rehearsal import rehearsal_of
+from hpc_xfer.study.study_file import Study
+
+
+def new_rehearsal_store(store: Store) -> Store:
+    """Name a new one after the time in UTC, so that the newest is the last by name."""
+    now = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+    return Store(Path(f"{store.root}-rehearsal-{now}"))
+
+
+def newest_rehearsal_store(store: Store) -> Store | None:
+    """Find the store of the last rehearsal; None where there was none."""
+    found = sorted(store.root.parent.glob(f"{store.root.name}-rehearsal-*"))
+    return Store(found[-1]) if found else None
+
+
+def load_last_rehearsal(study: Study, store: Store) -> tuple[Study, Store]:
+    """Turn a study and its store into those of the last rehearsal.
+
+    Raises:
+        StudyError: there was no rehearsal.
+    """
+    found = newest_rehearsal_store(store)
+    if found is None:
+        raise StudyError(f"{store.root}: no rehearsal beside it; launch with --rehearse")
+    return rehearsal_of(study), found
