@@ -301,7 +301,7 @@ def test_status_tells_how_far_and_how_long_and_what_was_cancelled_stays_so(
     assert told["seconds_left"] >= 2 * 60  # the minutes of the fine-tunings in the grid
     assert told["runs"][study.parent.id]["progress"]["total"] == study.steps
     said = study.call("status")
-    assert f"/{study.steps} " in said and "to go with one process at work as now" in said
+    assert f"/{study.steps} " in said and "to go with one process, as now" in said
     assert study.call("status", "--why", study.parent.id).splitlines()[1] == "state: running"
 
     job = study.job()
