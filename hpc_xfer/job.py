@@ -18,9 +18,9 @@ from pathlib import Path
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import XferError
-from hpc_xfer.execution.signals import Signals
 from hpc_xfer.execution.supervisor import Supervisor
 from hpc_xfer.execution.worker_process import say, worker_command
+from hpc_xfer.execution.worker_watch import Signals
 from hpc_xfer.store.store import Store
 from hpc_xfer.system.job_environment import ProcessRank
 

@@ -61,9 +61,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "python -m hpc_xfer.status grids/size_scaling.yaml --watch",
     )
     cli.add_grid_arguments(parser)
-    parser.add_argument(
-        "--watch", action="store_true", help="until the study ends, or Ctrl-C"
-    )
+    parser.add_argument("--watch", action="store_true", help="until the study ends, or Ctrl-C")
     parser.add_argument(
         "--every", type=float, default=10, metavar="SECONDS", help="between refreshes (default: 10)"
     )

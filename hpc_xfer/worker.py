@@ -1,11 +1,11 @@
-"""Executes packs: the one door between the login node's files and those that import torch.
+"""Execute packs of runs: the one command, besides `shards`, that imports torch.
 
-A launcher starts it; Slurm and this machine use the same one.
+Jobs of Slurm and the local pool start the same worker.
 
     python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34/0   # one pack
     python -m hpc_xfer.worker --store runs --study demo                         # packs from stdin
 
-Events go to standard output as JSON lines, logs to standard error.
+Events go to standard output as JSON lines (see system/worker_events.py), logs to standard error.
 """
 
 import argparse
@@ -80,9 +80,9 @@ def _serve(
 
 
 def _leave_others() -> None:
-    """End at once where an error left the group open, so that the other ranks see us die.
+    """Exit at once where an error left the process group open, so that the other ranks see it.
 
-    All is told and written by now; what Python and torch do at their end could wait for the others.
+    All is reported and written by now; the normal exit of Python and torch could wait for them.
     """
     from hpc_xfer.compute.distributed import process_group
 
@@ -93,7 +93,7 @@ def _leave_others() -> None:
 
 
 def _from_stdin(stop: "StopSignal") -> Iterator[str]:
-    """Pack ids until the launcher closes the pipe; its death also stops a run in progress."""
+    """Yield pack names until the launcher closes the pipe; its death also stops the current run."""
     import queue
 
     lines: queue.Queue[str | None] = queue.Queue()
@@ -102,7 +102,7 @@ def _from_stdin(stop: "StopSignal") -> Iterator[str]:
         for line in sys.stdin:
             lines.put(line.strip())
         lines.put(None)
-        if os.getppid() != parent:  # an orphan: save what is there and go
+        if os.getppid() != parent:  # the launcher died: save a checkpoint and exit
             stop.request()
 
     parent = os.getppid()
@@ -114,17 +114,19 @@ def _from_stdin(stop: "StopSignal") -> Iterator[str]:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(
         "worker",
-        "Execute packs of runs. Launchers start it; so can you, to look at one pack closely.",
+        "Execute packs of runs. Launchers start it; you can, to look closely at one pack.",
         "python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34/0",
     )
     parser.add_argument("--store", required=True, help="the store")
     parser.add_argument("--study", required=True, help="name of the study that wrote the packs")
     parser.add_argument("--site", help="site file")
     parser.add_argument(
-        "--pack", metavar="BATCH/INDEX", help="one; without it, they are read from stdin"
+        "--pack", metavar="BATCH/INDEX", help="execute this pack (default: read packs from stdin)"
     )
-    parser.add_argument("--skip", metavar="RUN", action="append", default=[], help="leave it out")
-    parser.add_argument("--rank", type=int, default=0, help="of this process (default: 0)")
+    parser.add_argument(
+        "--skip", metavar="RUN", action="append", default=[], help="leave out this run"
+    )
+    parser.add_argument("--rank", type=int, default=0, help="rank of this process (default: 0)")
     parser.add_argument("--world", type=int, default=1, help="number of processes (default: 1)")
     parser.add_argument("--local-rank", type=int, default=0, help="rank on this node (default: 0)")
     parser.add_argument("--attempt", default="0", help="the same for all ranks of one start")

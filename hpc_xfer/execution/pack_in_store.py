@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.execution.signals import Signals
 from hpc_xfer.execution.worker_process import say
+from hpc_xfer.execution.worker_watch import Signals
 from hpc_xfer.store import failures, heartbeat, run_claims
 from hpc_xfer.store.retry_policy import is_retried
 from hpc_xfer.store.store import Store

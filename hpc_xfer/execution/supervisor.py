@@ -9,7 +9,6 @@ from hpc_xfer.errors import SlurmError
 from hpc_xfer.execution import job_ending
 from hpc_xfer.execution.job_ending import EXIT_CODES, Ending, JobFacts
 from hpc_xfer.execution.pack_in_store import PackInStore
-from hpc_xfer.execution.signals import Signals
 from hpc_xfer.execution.worker_process import (
     WorkerProcess,
     exit_message,
@@ -18,7 +17,7 @@ from hpc_xfer.execution.worker_process import (
     start_process,
     worker_environment,
 )
-from hpc_xfer.execution.worker_watch import WorkerWatch
+from hpc_xfer.execution.worker_watch import Signals, WorkerWatch
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.control import requeue_jobs
 from hpc_xfer.store.retry_policy import is_exhausted

@@ -34,7 +34,9 @@ class WorkerProcess:
         self.has_reported = False
         self.pack_done = False
         self._aborted: float | None = None  # time of SIGABRT
-        self._threads: list[threading.Thread] = []
+        self._waiters: list[threading.Thread] = []
+        self._on_event: Callable[[WorkerEvent | None], None] = lambda event: None
+        self._on_line: Callable[[str], None] | None = None
 
     @property
     def hung(self) -> bool:
@@ -51,16 +53,13 @@ class WorkerProcess:
         Args:
             on_line: called with every line of standard output, events included.
         """
+        self._on_event, self._on_line = on_event, on_line
         for process in self.processes:
-            reader = threading.Thread(
-                target=self._read, args=(process, on_event, on_line), daemon=True
-            )
-            waiter = threading.Thread(
-                target=self._await_end, args=(process, reader, on_event), daemon=True
-            )
+            reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+            waiter = threading.Thread(target=self._await_end, args=(process, reader), daemon=True)
             reader.start()
             waiter.start()
-            self._threads.append(waiter)
+            self._waiters.append(waiter)
 
     def note(self, event: WorkerEvent) -> None:
         """Update what is known of the worker."""
@@ -121,42 +120,32 @@ class WorkerProcess:
         if _wait_or_kill(self.leader, grace) != 0:
             self.signal(signal.SIGTERM)  # the other ranks would wait for each other
         codes = [_wait_or_kill(process, grace) for process in self.processes]
-        for thread in self._threads:
-            thread.join(grace)
+        for waiter in self._waiters:
+            waiter.join(grace)
         return codes
 
-    def _read(
-        self,
-        process: "subprocess.Popen[str]",
-        on_event: Callable[[WorkerEvent | None], None],
-        on_line: Callable[[str], None] | None,
-    ) -> None:
+    def _read(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
         with process.stdout as lines:
             for line in lines:
-                if on_line is not None:
-                    on_line(line.rstrip("\n"))
+                if self._on_line is not None:
+                    self._on_line(line.rstrip("\n"))
                 event = WorkerEvent.parse(line)
                 if event is None:  # a library's print
                     continue
                 if process is self.leader:
-                    on_event(event)
+                    self._on_event(event)
                 elif event.kind == "failed":
                     self.failures.append(event)
 
-    def _await_end(
-        self,
-        process: "subprocess.Popen[str]",
-        reader: threading.Thread,
-        on_event: Callable[[WorkerEvent | None], None],
-    ) -> None:
+    def _await_end(self, process: "subprocess.Popen[str]", reader: threading.Thread) -> None:
         """Report the end of the leader; end a leader that does not see that another rank died."""
         process.wait()
         # A child of the process may outlive it and hold the pipe open; but a log on a slow disk
         # also delays the last lines.
         reader.join(_LAST_LINES_SECONDS)
         if process is self.leader:
-            on_event(None)
+            self._on_event(None)
         elif process.returncode != 0:
             _wait_or_kill(self.leader, _LEADER_SECONDS)
 

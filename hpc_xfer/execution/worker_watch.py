@@ -1,12 +1,13 @@
-"""Watch one worker of a job until it ends."""
+"""Watch one worker of a job until it ends, and remember the signals that Slurm sends to the job."""
 
 import queue
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
 
 from hpc_xfer.config.site import Site
-from hpc_xfer.execution.signals import Signals
 from hpc_xfer.execution.worker_process import WorkerProcess, say
 from hpc_xfer.store.store import Store
 from hpc_xfer.system.worker_events import WorkerEvent
@@ -14,6 +15,28 @@ from hpc_xfer.system.worker_events import WorkerEvent
 _TICK_SECONDS = 0.5
 _TERM_GRACE = 60  # seconds after SIGTERM; Slurm's KillWait is usually less
 _SUSPENDED_SECONDS = 5  # between two looks, which come every half second: Slurm suspended the job
+
+
+@dataclass
+class Signals:
+    """Signals received so far; the handlers only set flags."""
+
+    term: bool = False  # SIGTERM: preempted or cancelled
+    usr2: bool = False  # SIGUSR2: the time limit is near
+
+    def install(self) -> None:
+        """Handle SIGTERM and SIGUSR2 from now on."""
+        signal.signal(signal.SIGTERM, self._handle)
+        signal.signal(signal.SIGUSR2, self._handle)
+
+    @property
+    def stop(self) -> bool:
+        """Whether the worker has to stop."""
+        return self.term or self.usr2
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.usr2 |= number == signal.SIGUSR2
+        self.term |= number == signal.SIGTERM
 
 
 class WorkerWatch:

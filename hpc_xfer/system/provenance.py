@@ -1,4 +1,4 @@
-"""Where a number comes from: code, packages, machine, job."""
+"""Describe where a number comes from: code, packages, machine, job."""
 
 import platform
 import socket
@@ -16,13 +16,13 @@ _PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow", "webd
 
 
 def now() -> str:
-    """UTC, ISO 8601."""
+    """Return the time in UTC, as ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 @cache
 def code() -> dict[str, Any]:
-    """Version, git commit and whether the tree differs from it; no commit outside a checkout."""
+    """Return version, git commit, and whether the tree differs; None outside a checkout."""
     return {"version": hpc_xfer.__version__, "commit": _git("rev-parse", "HEAD"), "dirty": _dirty()}
 
 

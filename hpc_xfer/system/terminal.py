@@ -1,4 +1,4 @@
-"""The terminal: a console, and the progress of one long step: a bar, or a line per tenth in a log.
+"""Show the progress of one long step, as a bar or as a line per tenth in a log; make consoles.
 
 with shown("packing") as progress:
     progress(done, total)
@@ -17,7 +17,7 @@ ProgressCallback = Callable[[int, int], None]  # done, total; the first call: do
 
 @contextmanager
 def shown(what: str) -> Iterator[ProgressCallback]:
-    """On stderr; a log keeps every line it gets, so it gets ten."""
+    """Show progress on stderr: a bar in a terminal, ten lines in a log, which keeps them all."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield _Tenths(what, lambda line: screen.print(line, markup=False))
@@ -36,7 +36,7 @@ def shown(what: str) -> Iterator[ProgressCallback]:
 
 
 class _Tenths:
-    """`packing: 3,000 of 10,000, 2 min to go`."""
+    """Prints `packing: 3,000 of 10,000, 2 min to go` at each tenth."""
 
     def __init__(self, what: str, say: Callable[[str], None]) -> None:
         self.what, self.say = what, say
@@ -52,7 +52,7 @@ class _Tenths:
             self.say(f"{self.what}: {done:,} of {total:,}{self._to_go(done, total, self._began)}")
 
     def _to_go(self, done: int, total: int, began: float) -> str:
-        made = done - self._first
+        made = done - self._first  # in the time since we began
         if not made or done == total:
             return ""
         minutes = (time.monotonic() - began) * (total - done) / made / 60
@@ -60,9 +60,9 @@ class _Tenths:
 
 
 def console(stderr: bool = False) -> "Console":
-    """Tables keep their width where there is no terminal, so that logs and tests read the same.
+    """Make a console; without a terminal tables are 120 wide, so that logs and tests are equal.
 
-    Names, nodes and messages are shown as they are: a bracket in them is no mark-up.
+    Names, nodes and messages are printed unchanged: a bracket in them is no markup.
     """
     from rich.console import Console
 

@@ -8,10 +8,9 @@ import pytest
 
 from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.execution.job_ending import STOPPED_EXIT_CODE
-from hpc_xfer.execution.signals import Signals
 from hpc_xfer.execution.supervisor import Supervisor
 from hpc_xfer.execution.worker_process import WorkerProcess, start_process, worker_environment
-from hpc_xfer.execution.worker_watch import WorkerWatch
+from hpc_xfer.execution.worker_watch import Signals, WorkerWatch
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import failures
 from hpc_xfer.store.store import Store
