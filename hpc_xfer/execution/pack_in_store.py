@@ -33,12 +33,12 @@ class PackInStore:
         return [run for run in self.runs if not self.store.is_finished(run, self.manifest["kind"])]
 
     def is_cancelled(self) -> bool:
-        """Whether `cancel` took out this job; a requeue that crosses it would revive the job."""
+        """Tell whether `cancel` took out this job: a requeue would revive it."""
         job = current_job()
         return job is not None and is_cancelled(self.store, self.study, job)
 
     def progressed(self) -> bool:
-        """Whether a run is further than when this job started: only then more time helps."""
+        """Tell whether a run is further than when this job started: only then more time helps."""
         return self._saved() != self._saved_before
 
     def await_parents(self, signals: Signals) -> list[str]:

@@ -91,7 +91,7 @@ class Supervisor:
         return worker
 
     def _has_died(self, worker: WorkerProcess) -> bool:
-        """Whether it ended before it went through its runs, and was not asked to."""
+        """Tell whether it ended before it went through its runs, and was not asked to."""
         return not (self.signals.stop or worker.pack_done) and bool(self.pack.unfinished())
 
     def _exit_code(self, worker: WorkerProcess) -> int:

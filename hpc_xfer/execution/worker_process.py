@@ -40,7 +40,7 @@ class WorkerProcess:
 
     @property
     def hung(self) -> bool:
-        """Whether it was aborted."""
+        """Tell whether it was aborted."""
         return self._aborted is not None
 
     def listen(

@@ -46,7 +46,7 @@ class StudySnapshot:
 
     @property
     def is_live(self) -> bool:
-        """Whether a job or a process still works for the study."""
+        """Tell whether a job or a process still works for the study."""
         return self.relay is not None or any(status.live for status in self.status.values())
 
 

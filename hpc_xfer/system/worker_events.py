@@ -1,4 +1,4 @@
-"""Define the events that a worker reports, one JSON line each, and what starts it reads."""
+"""Define the events that a worker reports, one JSON line each."""
 
 import contextlib
 import json
