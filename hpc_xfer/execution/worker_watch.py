@@ -81,7 +81,7 @@ class WorkerWatch:
         if self.signals.stop and self._stop_sent is None:
             self._stop_sent = now
             why = "SIGUSR2, time is up" if self.signals.usr2 else "SIGTERM"
-            say(f"stop requested ({why}): the worker saves a checkpoint")
+            say(f"told to stop ({why}): the worker saves a checkpoint")
             self.worker.signal(signal.SIGTERM)
         if self._stop_sent is not None and now - self._stop_sent > self._grace():
             say("the worker did not stop in time; it is killed")
