@@ -23,7 +23,7 @@ def why(snapshot: StudySnapshot, run: Run) -> list[str]:
     ]
     if each.message:
         lines.append(f"message: {each.message}")
-    if meaning := retry_policy.meaning(each.why):
+    if meaning := retry_policy.rule_of(each.why).meaning:
         lines.append(f"meaning: {meaning}")
     error = each.error or failures.read(folder) or {}
     job = (each.element.job if each.element else None) or error.get("job")

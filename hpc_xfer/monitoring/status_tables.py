@@ -178,7 +178,7 @@ def _failures(snapshot: StudySnapshot) -> list[str]:
     for kind, runs in sorted(classes.items()):
         first = snapshot.now[runs[0]]
         more = f" and {len(runs) - _MANY:,} more" if len(runs) > _MANY else ""
-        help_ = retry_policy.meaning(first.why)
+        help_ = retry_policy.rule_of(first.why).meaning
         lines.append(f"{kind}: {len(runs):,} ({help_})" if help_ else f"{kind}: {len(runs):,}")
         lines.append(f"  {first.message}")
         lines.append(f"  {' '.join(runs[:_MANY])}{more}; --why RUN tells more")

@@ -43,7 +43,7 @@ def cancel(store: Store, name: str) -> CancelReport:
     with launch_lock.held(store, waiting):
         ledger, queue = read_ledger(store), current_queue()
         wanted = runs_of_other_studies(store, name)
-        atomic_files.write_text(store.study(name).cancelled, "launching again begins anew\n")
+        atomic_files.write_text(store.study(name).cancelled, "launch the study again to go on\n")
         report = CancelReport()
         submissions = sorted(ledger.submissions_of(name), key=lambda s: s.kind != "relay")
         for submission in submissions:

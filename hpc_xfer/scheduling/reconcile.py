@@ -22,7 +22,7 @@ from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.leases import Lease
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.retry_policy import counts_against_node
+from hpc_xfer.store.retry_policy import rule_of
 from hpc_xfer.store.submission_ledger import Ledger, Submission
 
 Say = Callable[[str], None]
@@ -126,10 +126,10 @@ def _free(folder: RunDir, queue: Queue) -> None:
 
 def _record_node_failures(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
     """Record in the ledger the failures of a run that count against a node, each once."""
-    known = {(hit["node"], hit["job"]) for hit in ledger.node_failures}
+    known = {(failure["node"], failure["job"]) for failure in ledger.node_failures}
     for past in (failures.read(launched.store.run(run_id)) or {}).get("history", []):
         key = (past["node"], past["job"])
-        if counts_against_node(past["class"]) and all(key) and key not in known:
+        if rule_of(past["class"]).counts_against_node and all(key) and key not in known:
             ledger.record_node_failure(
                 launched.study.name, past["node"], past["class"], past["job"]
             )

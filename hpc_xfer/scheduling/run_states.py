@@ -76,18 +76,18 @@ def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dic
     Args:
         queue: None where Slurm does not answer; no submitted run is then called lost.
     """
-    there = present(store)
+    begun = runs_with_folder(store)
     hidden = _hidden(ledger, queue) if queue is not None else set()
     found: dict[str, RunStatus] = {}
     for run in plan.runs:
-        if run.id in there and (record := store.result(run.id, run.kind)) is not None:
+        if run.id in begun and (record := store.result(run.id, run.kind)) is not None:
             seconds = record.get("timing", {}).get("seconds")
             found[run.id] = RunStatus("done", seconds=seconds)
             continue
         if queue is None:
-            now = _without_queue(run, run.id in there, store, ledger)
+            now = _without_queue(run, run.id in begun, store, ledger)
         else:
-            now = _with_queue(run, run.id in there, store, ledger, queue, hidden)
+            now = _with_queue(run, run.id in begun, store, ledger, queue, hidden)
         found[run.id] = _behind_parents(run, now, found)
     return found
 
@@ -109,7 +109,7 @@ def with_accounting(
     return survey(plan, store, ledger, queue), queue
 
 
-def present(store: Store) -> set[str]:
+def runs_with_folder(store: Store) -> set[str]:
     """Ids of the runs that have a folder: one listing instead of a look at each."""
     try:
         with os.scandir(store.run("x").path.parent) as entries:
