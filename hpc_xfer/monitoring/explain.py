@@ -28,7 +28,7 @@ def explain_run(snapshot: StudySnapshot, start: str) -> list[str]:
     ]
     if status.message:
         lines.append(f"message: {status.message}")
-    if meaning := retry_policy.meaning(status.why):
+    if meaning := retry_policy.rule_of(status.why).meaning:
         lines.append(f"meaning: {meaning}")
     error = status.error or failures.read(folder) or {}
     job = (status.element.job if status.element else None) or error.get("job")

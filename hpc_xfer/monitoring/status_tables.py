@@ -172,7 +172,7 @@ def _failures(snapshot: StudySnapshot) -> list[str]:
     for kind, runs in sorted(classes.items()):
         first = snapshot.status[runs[0]]
         more = f" and {len(runs) - _MANY:,} more" if len(runs) > _MANY else ""
-        meaning = retry_policy.meaning(first.why)
+        meaning = retry_policy.rule_of(first.why).meaning
         lines.append(f"{kind}: {len(runs):,}" + (f" ({meaning})" if meaning else ""))
         lines.append(f"  {first.message}")
         lines.append(f"  {' '.join(runs[:_MANY])}{more}; more with --why RUN")

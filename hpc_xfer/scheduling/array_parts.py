@@ -1,7 +1,7 @@
 """Cut the runs to submit into job arrays that Slurm takes, each with the memory it needs."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.scheduling.runs_to_submit import memory_failures
@@ -22,13 +22,10 @@ class ArrayPart:
     def run_count(self) -> int:
         return sum(len(pack.runs) for pack in self.array.packs)
 
-    def first(self, packs: int) -> "ArrayPart":
-        """The part's first packs."""
-        return ArrayPart(JobArray(self.array.packs[:packs]), self.memory_per_gpu)
-
-    def after(self, packs: int) -> "ArrayPart":
-        """The part without its first packs."""
-        return ArrayPart(JobArray(self.array.packs[packs:]), self.memory_per_gpu)
+    def split(self, packs: int) -> tuple["ArrayPart", "ArrayPart"]:
+        """The first packs, and the rest."""
+        first, rest = self.array.packs[:packs], self.array.packs[packs:]
+        return replace(self, array=JobArray(first)), replace(self, array=JobArray(rest))
 
 
 def array_parts(

@@ -10,7 +10,7 @@ from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.parsing import Queue
 
-_FULL_MINUTES = 10  # until the relay looks again, where the queue is full of other jobs
+_FULL_MINUTES = 10  # until the relay tries again, where the queue is full of other jobs
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RelayJob:
             except SubmitLimit as error:
                 if not report.submitted:
                     raise SlurmError(
-                        f"there is no room for the relay job, and without it the study does not "
+                        "there is no room for the relay job, and without it the study does not "
                         f"go on: {error}; launch again when there is room"
                     ) from error
                 report.full = str(error)

@@ -15,7 +15,6 @@ from hpc_xfer.store import failures, retry_policy, run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import Retrier
-from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger
 from hpc_xfer.study.plan import Plan, Run
 
@@ -110,17 +109,17 @@ def memory_failures(run: RunDir) -> int:
     return retry_policy.memory_failures(failures.history(failures.read(run)))
 
 
-def permanent_failures(plan: Plan, store: Store, done: set[str]) -> dict[str, str]:
-    """Runs that a launch does not retry, with the reason; for a launch on this machine."""
-    errors = {run.id: failures.read(store.run(run.id)) for run in plan.runs if run.id not in done}
-    return {
-        run_id: f"{error['class']}: {error['message']}"
-        for run_id, error in errors.items()
-        if error is not None and not retry_policy.is_retried(error["class"], by="launch")
-    }
-
-
-def without_descendants(plan: Plan, left_out: set[str]) -> Plan:
-    """The plan without these runs and without their children."""
-    blocked = {run.id for run in plan.runs if any(p.id in left_out for p in run.parents)}
-    return plan.without(left_out | blocked)
+def select_for_this_machine(launched: LaunchedStudy, retrier: Retrier, done: set[str]) -> Selection:
+    """Select for a launch without Slurm, which knows no jobs and no ledger."""
+    given_up: dict[str, str] = {}
+    blocked: set[str] = set()
+    for run in launched.plan.runs:
+        error = failures.read(launched.store.run(run.id)) if run.id not in done else None
+        if error is not None and not retry_policy.is_retried(error["class"], retrier):
+            given_up[run.id] = f"{error['class']}: {error['message']}"
+        elif run.id not in done and any(
+            parent.id in given_up.keys() | blocked for parent in run.parents
+        ):
+            blocked.add(run.id)
+    plan = launched.plan.without(done | given_up.keys() | blocked)
+    return Selection(plan, given_up, len(blocked))

@@ -141,11 +141,10 @@ class ArraySubmitter:
 
     def _submit_what_fits(self, part: ArrayPart) -> None:
         if self.room is not None and self.room < len(part.array.packs):
-            room = max(0, self.room)
-            self.report.deferred += part.after(room).run_count
-            if room == 0:
+            part, rest = part.split(max(0, self.room))
+            self.report.deferred += rest.run_count
+            if not part.array.packs:
                 return
-            part = part.first(room)
         parents = [run.id for run in part.array.parents if run.id not in self.done]
         if any(parent in self.report.refused for parent in parents):
             self.report.blocked += part.run_count  # its parent was refused just now
@@ -155,11 +154,11 @@ class ArraySubmitter:
             return
         after = tuple(self.jobs[parent] for parent in parents)
         while not self._submit(part, after):
-            half = len(part.array.packs) // 2  # the limit is not known; a half may fit
-            self.report.deferred += part.after(half).run_count
-            if half == 0:
+            # The limit is not known; a half may fit.
+            part, rest = part.split(len(part.array.packs) // 2)
+            self.report.deferred += rest.run_count
+            if not part.array.packs:
                 return
-            part = part.first(half)
 
     def _submit(self, part: ArrayPart, after: tuple[str, ...]) -> bool:
         """Submit a part; False where the queue is too full for all of it."""

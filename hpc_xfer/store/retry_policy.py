@@ -59,14 +59,9 @@ _LOST: Retrier = "relay"  # first retrier of a run whose job ended without a wor
 RELAY_RESTARTS = 20  # of a relay that Slurm or the store keeps from its work
 
 
-def meaning(kind: str) -> str:
-    """The sentence that users read about a class of failure; "" for an unknown one."""
-    return RULES.get(kind, _UNKNOWN).meaning
-
-
-def counts_against_node(kind: str) -> bool:
-    """Tell whether a failure of this class may be its node's fault."""
-    return RULES.get(kind, _UNKNOWN).counts_against_node
+def rule_of(kind: str) -> RetryRule:
+    """The row of a class of failure; an unknown class has no meaning and is not retried."""
+    return RULES.get(kind, _UNKNOWN)
 
 
 def is_retried(kind: str, by: Retrier, lost: bool = False) -> bool:
@@ -75,7 +70,7 @@ def is_retried(kind: str, by: Retrier, lost: bool = False) -> bool:
     Args:
         lost: the job left no word of the failure; `kind` is how Slurm calls its end.
     """
-    first = _LOST if lost else RULES.get(kind, _UNKNOWN).first
+    first = _LOST if lost else rule_of(kind).first
     return _RETRIERS.index(by) >= _RETRIERS.index(first)
 
 

@@ -38,7 +38,7 @@ def test_what_is_not_well_is_named(tmp_path: Path, shards: Path, cluster: Cluste
     found = verdicts(study, 1)
     assert found["finetune TMPDIR"] == (
         False,
-        "/no/such/place is not there; Slurm set it to /tmp",
+        "/no/such/place does not exist; Slurm set it to /tmp",
     )
     study = SlurmStudy(tmp_path, shards, slurm={"partition": "nowhere"})
     well, words = verdicts(study, 1)["pretrain jobs"]

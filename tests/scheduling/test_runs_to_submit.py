@@ -7,7 +7,7 @@ import pytest
 from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.scheduling.array_parts import array_parts
 from hpc_xfer.scheduling.run_states import RunStatus
-from hpc_xfer.scheduling.runs_to_submit import RunSelector, Selection, permanent_failures
+from hpc_xfer.scheduling.runs_to_submit import RunSelector, Selection, select_for_this_machine
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
@@ -66,9 +66,11 @@ def test_a_launch_on_this_machine_leaves_out_what_a_launch_on_slurm_does(
 ) -> None:
     parent, *_ = launched.plan.runs
     failures.write(launched.store.run(parent.id), kind, "why")
-    left_out = permanent_failures(launched.plan, launched.store, set())
     status = RunStatus("failed", kind, "why")
-    assert left_out == select(launched, "launch", status, MISSING, MISSING).given_up
+    retriers: list[Retrier] = ["launch", "all"]
+    for by in retriers:
+        on_slurm = select(launched, by, status, MISSING, MISSING)
+        assert select_for_this_machine(launched, by, set()) == on_slurm
 
 
 def test_a_run_lost_behind_one_that_lacked_memory_is_submitted_with_it_and_with_more(

@@ -186,7 +186,7 @@ def test_a_signal_of_submitits_own_does_not_take_the_place_of_ours() -> None:
 
 
 def test_a_job_name_cannot_begin_a_line_of_the_script() -> None:
-    with pytest.raises(SlurmError, match="cannot name a job"):
+    with pytest.raises(SlurmError, match="contains no control characters"):
         script_text(Request("x\n#SBATCH --uid=0", ("true",), Path("/logs"), 1), CPU)
 
 

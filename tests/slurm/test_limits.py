@@ -54,7 +54,7 @@ def test_a_full_queue_is_told_apart_from_a_refusal(
     request = Request("x", ("true",), tmp_path, 1, array=2)
     job = submit_job(request, CPU)
     assert submit_limits(CPU, current_queue()).room == 0
-    with pytest.raises(SubmitLimit, match="takes no more jobs now"):
+    with pytest.raises(SubmitLimit, match="accepts no more jobs now"):
         submit_job(request, CPU)
     cancel_jobs([job])
     wait_for(lambda: not cluster.live())
