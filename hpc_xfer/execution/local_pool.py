@@ -3,6 +3,7 @@
 Threads put the events of all workers into one queue; all decisions are made in `LocalPool.run`.
 """
 
+import contextlib
 import queue
 import signal
 from collections.abc import Sequence
@@ -80,10 +81,8 @@ class LocalPool:
         return worker is not None
 
     def _take_events(self) -> None:
-        try:
+        with contextlib.suppress(queue.Empty):
             self._handle(*self.events.get(timeout=_TICK_SECONDS))
-        except queue.Empty:
-            return
         while not self.events.empty():
             self._handle(*self.events.get())
 

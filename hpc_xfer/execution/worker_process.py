@@ -198,16 +198,11 @@ def start_process(
         errors: file for standard error; ours if not given.
         new_session: keep Ctrl-C away from it; whoever starts it passes the signal on.
     """
+    # A library may print anything: errors="replace".
     return subprocess.Popen(
-        command,
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        encoding="utf-8",
-        errors="replace",  # a library may print anything
-        env=environment,
-        start_new_session=new_session,
-    )
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8",
+        errors="replace", env=environment, start_new_session=new_session,
+    )  # fmt: skip
 
 
 def say(text: str) -> None:
