@@ -19,7 +19,7 @@ test: $(INSTALLED)  ## all tests; those that need Slurm are skipped where it is 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict hpc_xfer
+	$(BIN)/mypy
 
 slurm:  ## install Slurm for the tests that need one (Debian and Ubuntu, as root or with sudo)
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
@@ -35,8 +35,8 @@ slurm:  ## install Slurm for the tests that need one (Debian and Ubuntu, as root
 bench: $(PEERS)  ## measured claims, side by side with what they are compared to: half an hour
 	$(BIN)/python -m benchmarks
 
-$(PEERS): $(INSTALLED) benchmarks/peers.txt
-	$(BIN)/python -m benchmarks.peers
+$(PEERS): $(INSTALLED) benchmarks/harness/peers.txt
+	$(BIN)/python -m benchmarks.harness.peers
 	@touch $@
 
 $(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml

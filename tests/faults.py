@@ -116,7 +116,7 @@ class SlurmStudy:
         return told
 
     def step(self) -> int:
-        """How far the pre-training is."""
+        """Return the last step of the pre-training."""
         return int((heartbeat.read(self.parent_dir) or {}).get("step", 0))
 
     def reaches(self, step: int) -> None:

@@ -62,10 +62,10 @@ def objective(recipe: Trained, world: World | None = None) -> nn.Module:
 
 
 def stir(module: nn.Module) -> None:
-    """Away from the start, where the last norm of each block is zero and hides what is before.
+    """Move the weights away from the start, and replace ReLUs by GELUs.
 
-    And smooth: where rounding turns one ReLU off, gradients of sixteen samples move by up to a
-    percent, on one process as on many.
+    At the start the last norm of each block is zero and hides what is before. Where rounding turns
+    one ReLU off, gradients of sixteen samples change by up to a percent, on any number of ranks.
     """
     generator = torch.Generator().manual_seed(2)
     for parameter in module.parameters():
@@ -84,7 +84,7 @@ def stepper(
     made: nn.Module | None = None,
     **how: bool,
 ) -> Stepper:
-    """As `train` makes it; `made` is another objective than the recipe's."""
+    """Make a stepper as `train` does; `made` replaces the objective of the recipe."""
     torch.set_num_threads(1)  # in this process as in the others
     world = world or World()
     module = synchronise(objective(recipe, world) if made is None else made, world)
@@ -102,7 +102,7 @@ def stepper(
 
 
 def gradients(stepper: Stepper) -> dict[str, Tensor]:
-    """Of every parameter, on the CPU."""
+    """Return the gradient of every parameter, on the CPU."""
     named = dict(stepper.objective.named_parameters())
     found = {name: p.grad.cpu() for name, p in named.items() if p.grad is not None}
     assert found.keys() == named.keys()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import CASES
 from hpc_xfer.__main__ import COMMANDS
 
 PACKAGE = Path(__file__).parent.parent / "hpc_xfer"
@@ -270,3 +271,68 @@ def test_what_is_read_from_files_is_never_run_as_code() -> None:
             if name == "yaml.compose":
                 assert told.get("Loader") == "_Loader", path  # a SafeLoader
     assert loads
+
+
+TESTS = PACKAGE.parent / "tests"
+# File -> private names of the package that it uses, and why; at most ten files.
+PRIVATE = {
+    "compute/distributed/test_process_group.py": ("_of_default_route _matching", "no such network"),
+    "compute/finetuning/test_classifier.py": ("_decode", "counts decoded images"),
+    "compute/images/test_color_jitter.py": ("_apply", "one operation against torchvision's"),
+    "compute/models/test_encoders.py": ("_WORDS _Bounded", "100,000 words take a minute"),
+    "compute/shards/test_read_ahead.py": (
+        "_SAMPLES _HELD _thread _samples _open _closed _room _queue _opening",
+        "what its thread holds while it waits is seen nowhere else",
+    ),
+    "compute/shards/test_sample_order.py": ("_stream _shuffled", "statistics of one part"),
+    "execution/test_worker_process.py": ("_look", "a look at a time, without a clock"),
+    "store/test_heartbeat.py": ("_SECONDS", "writes at each step, without a clock"),
+}
+
+
+def private_names_of_the_package() -> set[str]:
+    """Functions, classes, methods, constants and attributes that begin with one underscore."""
+    found = set()
+    for path in MODULES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return {name for name in found if re.match(r"_[^_]", name)}
+
+
+def reached_into(path: Path) -> Iterator[str]:
+    """Names that a test takes from elsewhere: `x._name`, `import _name`, `setattr(x, "_name")`."""
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                continue
+            case ast.Attribute(attr=name):
+                yield name
+            case ast.ImportFrom(names=names):
+                yield from (alias.name for alias in names)
+            case ast.Call(func=ast.Attribute(attr="setattr"), args=[_, ast.Constant() as name, _]):
+                yield str(name.value)
+
+
+def test_tests_use_what_users_of_a_module_use() -> None:
+    """A test of a private part fails when the part is written anew, though nothing is broken."""
+    private = private_names_of_the_package()
+    assert len(PRIVATE) <= 10
+    used = {
+        path.relative_to(TESTS).as_posix(): set(reached_into(path)) & private - own_names(path)
+        for path in TESTS.rglob("*.py")
+    }
+    allowed = {name: set(names.split()) for name, (names, _) in PRIVATE.items()}
+    unasked = {name: found - allowed.get(name, set()) for name, found in used.items()}
+    assert {name: found for name, found in unasked.items() if found} == {}
+
+
+def own_names(path: Path) -> set[str]:
+    return {n.name for n in ast.walk(tree(path)) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+
+
+def test_every_benchmark_is_run_by_make_bench() -> None:
+    folders = {path.parent.name for path in (PACKAGE.parent / "benchmarks").glob("*/__main__.py")}
+    assert folders == set(CASES)

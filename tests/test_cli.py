@@ -1,4 +1,4 @@
-"""What all commands share: exit codes and the place of the store."""
+"""All commands share exit codes and the place of the store."""
 
 import io
 import os

@@ -163,7 +163,7 @@ def test_a_rehearsal_is_looked_at_and_cancelled_by_what_its_launch_tells(
 
 
 def relay(study: SlurmStudy) -> "subprocess.CompletedProcess[str]":
-    """What the job behind everything does, at once."""
+    """Run what the relay job runs, at once."""
     places = ["--store", str(study.store.root), "--site", str(study.site)]
     call = [sys.executable, "-m", "hpc_xfer.relay", "--study", "faults", *places]
     return subprocess.run(call, capture_output=True, text=True, cwd=ROOT)

@@ -66,7 +66,7 @@ def planned(grid: Path) -> Plan:
 
 
 def numbers(grid: Path, store: Path) -> dict[str, Any]:
-    """What every run measured; times and machines differ from launch to launch."""
+    """Return the metrics of every run; times and machines differ from launch to launch."""
     found = {}
     for run in planned(grid).runs:
         record = Store(store).record(run.id)

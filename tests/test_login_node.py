@@ -1,4 +1,4 @@
-"""What a user types on the login node: it starts at once, and says how it is used."""
+"""Every command starts at once on a login node, and its --help shows how to use it."""
 
 import os
 import subprocess

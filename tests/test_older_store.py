@@ -63,7 +63,7 @@ class OldStore:
         return code, *self.output.readouterr()
 
     def told(self, module: str, study: str, *more: str) -> dict[str, Any]:
-        """What a command says with --json."""
+        """Run a command with --json and return its output."""
         told: dict[str, Any] = json.loads(self.call(module, study, "--json", *more)[1])
         return told
 

@@ -1,4 +1,4 @@
-"""The README is true: its files exist, its links lead somewhere, its examples load."""
+"""README and CONTRIBUTING are true: files exist, links lead somewhere, examples load."""
 
 import io
 import re
@@ -16,6 +16,7 @@ from hpc_xfer.study.study_file import load_study
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def fences(language: str, start: str = "") -> list[str]:
@@ -26,9 +27,9 @@ def fences(language: str, start: str = "") -> list[str]:
 def test_the_study_in_the_readme_is_one(tmp_path: Path) -> None:
     grid = tmp_path / "size_scaling.yaml"
     grid.write_text(fences("yaml", "name:")[0])
-    whole = make_plan(load_study(grid))
+    plan = make_plan(load_study(grid))
     # 2 sizes x 3 seeds and scratch; 3 data sets x 2 modes x (5 + 5 + 3 + 3 + 1) draws x 4 rates
-    assert (len(whole.of("pretrain")), len(whole.of("finetune"))) == (7, 7 * 3 * 2 * 17 * 4)
+    assert (len(plan.of("pretrain")), len(plan.of("finetune"))) == (7, 7 * 3 * 2 * 17 * 4)
 
 
 def test_the_site_in_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,10 +57,10 @@ def test_the_clusters_in_the_readme_are_those_of_the_site_files(
 
 
 def test_the_dry_run_of_the_demo_prints_what_the_readme_shows() -> None:
-    asked = load_study(ROOT / "grids/demo.yaml")
+    study = load_study(ROOT / "grids/demo.yaml")
     console = Console(width=120, file=io.StringIO())
     with console.capture() as printed:
-        console.print(plan_summary.render(asked, make_plan(asked), set()))
+        console.print(plan_summary.render(study, make_plan(study), set()))
     lines = [line.rstrip() for line in printed.get().splitlines()]
     assert "\n".join(lines) + "\n" in fences("text")
 
@@ -91,15 +92,16 @@ def test_the_mistakes_in_the_readme_read_so(
 
 
 def test_every_link_leads_to_a_file() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    links = re.findall(r"\]\(([^)]+)\)", README + CONTRIBUTING)
+    links = [link for link in links if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 def test_every_file_that_readme_help_texts_and_scripts_name_exists() -> None:
-    """But for those of messages, `grids/a.yaml:5: ...`, which tell of mistakes that nobody made."""
+    """Examples of messages, `grids/a.yaml:5: ...`, are left out: nobody made these mistakes."""
     scripts = [*ROOT.glob("sbatch/**/*.*"), *ROOT.glob("grids/*.yaml"), ROOT / "Makefile"]
-    texts = [ROOT / "README.md", *ROOT.glob("hpc_xfer/**/*.py"), *scripts]
+    texts = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("hpc_xfer/**/*.py"), *scripts]
     folders = "grids|sbatch|docs|benchmarks|tests|hpc_xfer"
     pattern = rf"(?<![\w/.-])(?:{folders})/[\w./-]*\.(?:yaml|json|py|sbatch|png)\b(?!:\d)"
     named = {name for path in texts for name in re.findall(pattern, path.read_text())}
@@ -107,12 +109,21 @@ def test_every_file_that_readme_help_texts_and_scripts_name_exists() -> None:
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
-def test_every_file_of_the_tree_exists_and_no_module_is_left_out() -> None:
-    tree = next(fence for fence in fences("text") if fence.startswith("hpc_xfer/"))
-    named = set(re.findall(r"\b(\w+\.py)\b", tree))
-    inside = {path.name for path in (ROOT / "hpc_xfer").rglob("*.py")}
-    flat = {path.name for path in (ROOT / "hpc_xfer").glob("*.py")} - {"__init__.py", "__main__.py"}
-    assert (named - inside, flat - named) == (set(), set())
+def test_every_file_of_the_recipes_for_contributors_exists() -> None:
+    """They are named as they are below hpc_xfer/ or tests/."""
+    named = set(re.findall(r"`((?:\w+/)+[\w.]+\.(?:py|j2))`", CONTRIBUTING))
+    here = [ROOT, ROOT / "hpc_xfer", ROOT / "tests"]
+    assert [name for name in sorted(named) if not any((at / name).exists() for at in here)] == []
+
+
+def test_the_table_of_folders_names_each_folder_once() -> None:
+    rows = README.split("## Where to find what")[1].split("| beside the package")[0]
+    first = [row.split("|")[1] for row in rows.splitlines() if row.startswith("| `")]
+    named = [name for cell in first for name in re.findall(r"`(\w+)/`", cell)]
+    inside = {path.parent.name for path in (ROOT / "hpc_xfer").glob("*/__init__.py")}
+    assert sorted(set(named)) == sorted(inside)
+    parts = {path.parent.name for path in (ROOT / "hpc_xfer/compute").glob("*/__init__.py")}
+    assert parts <= set(re.findall(r"`(\w+)/`", rows))
 
 
 def test_every_command_of_the_readme_exists() -> None:

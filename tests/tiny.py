@@ -74,7 +74,7 @@ def execute(
     place: ProcessRank | None = None,
     **resources: Any,
 ) -> list[dict[str, Any]]:
-    """What the worker tells; parents must be there already."""
+    """Execute one run and return the worker's events; its parents must be done already."""
     torch.set_num_threads(1)
     for each in (*run.parents, run):
         store.write_recipe(each)
@@ -109,7 +109,7 @@ def record(run: RunDir) -> dict[str, Any]:
 
 
 def result(run: RunDir) -> dict[str, Any]:
-    """Everything of a record that must not depend on what happened on the way."""
+    """Return the part of a record that must not depend on interruptions."""
     whole = record(run)
     metrics = {k: v for k, v in whole["metrics"].items() if k != "samples_per_second"}
     return {**whole, "metrics": metrics, "timing": None, "provenance": None}

@@ -1,7 +1,7 @@
-"""What can be known of an architecture without importing torch: its name, its size, its image side.
+"""Facts about an architecture without importing torch: its name, its size, its image side.
 
 The counts are closed forms of open_clip's ModifiedResNet, VisionTransformer and TextTransformer
-(checked against the real modules by a test); towers of timm and Hugging Face are not counted.
+(a test checks them against the real modules); towers of timm and Hugging Face are not counted.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ from typing import Any
 
 from hpc_xfer.config.recipes import Arch, Architecture
 
-# ImageNet classifiers of torchvision with a single `fc` at their end: parameters without it.
+# torchvision's ImageNet classifiers that end in one `fc`: parameters without it.
 TORCHVISION = {
     "torchvision/resnet18": 11_176_512,
     "torchvision/resnet34": 21_284_672,
@@ -22,19 +22,19 @@ TORCHVISION = {
     "torchvision/resnext50_32x4d": 22_979_904,
     "torchvision/wide_resnet50_2": 66_834_240,
 }
-# Text tower and joint space that a torchvision encoder gets under CLIP: those of open_clip's RN50.
+# The text tower and joint space of a torchvision encoder: those of open_clip's RN50.
 TORCHVISION_TEXT = "RN50"
 
 
 @cache
 def known_architectures() -> frozenset[str]:
-    """Names a study may use."""
+    """List the names that a study may use."""
     names = {path.stem for path in _configs().glob("*.json")}
     return frozenset(TORCHVISION) | {name for name in names if why_unsupported(name) is None}
 
 
 def why_unsupported(name: str) -> str | None:
-    """Why one of open_clip's names is none that a study may use; None of all other names."""
+    """Say why a study cannot use one of open_clip's names; None if it can, or if it is not one."""
     if not (_configs() / f"{name}.json").is_file():
         return None
     config = _named_config(name)
@@ -62,14 +62,14 @@ def _named_config(name: str) -> dict[str, Any]:
 
 
 def model_config(arch: Arch) -> dict[str, Any]:
-    """The open_clip configuration; for a torchvision encoder that of its text side."""
+    """The open_clip configuration; of a torchvision encoder, that of its text tower."""
     if isinstance(arch, Architecture):
         return arch.model_dump(exclude_none=True)
     return _named_config(arch)
 
 
 def parameters(arch: Arch) -> tuple[int, int] | None:
-    """Weights of the visual and of the text tower, or None where there is no closed form."""
+    """Count the weights of the visual and of the text tower; None where there is no closed form."""
     config = model_config(arch)
     vision, text, out = config["vision_cfg"], config.get("text_cfg", {}), config["embed_dim"]
     if "timm_model_name" in vision or "hf_model_name" in text:
@@ -124,7 +124,7 @@ def _block(width: int, mlp_ratio: float) -> int:
 
 @cache
 def _configs() -> Path:
-    """open_clip's folder of model files, found without importing it (that takes 7.6 s)."""
+    """Find open_clip's folder of model files without importing it, which takes 7.6 s."""
     spec = importlib.util.find_spec("open_clip")
     assert spec is not None and spec.origin is not None, "open_clip_torch is a requirement"
     return Path(spec.origin).parent / "model_configs"

@@ -1,7 +1,7 @@
-"""What is known of a downstream data set before a pixel is read: classes, counts, prompts.
+"""Facts about a downstream data set, known before a pixel is read: classes, counts, prompts.
 
-The launcher plans with these cards on the login node; compute/downstream/datasets.py holds the
-pixels against them in the job. A card of an image folder is made by listing it.
+The launcher plans with these cards on the login node; compute/downstream/datasets.py checks the
+pixels against them in the job. The card of an image folder is made by listing the folder.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ SPLITS = ("train", "test")
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """One downstream data set. `train` includes what validation will be cut from."""
+    """The card of a data set. `train` includes the images that validation will hold out."""
 
     name: str
     title: str
-    classes: tuple[str, ...]  # as prompts speak of them, by class number
+    classes: tuple[str, ...]  # names as in prompts, by class number
     train: int  # images
-    test: int  # images; never trained on, never chosen by
-    smallest_class: int  # training images of the rarest class: no more shots than this
+    test: int  # images; used neither to train nor to choose
+    smallest_class: int  # training images of the rarest class
     templates: tuple[str, ...]  # zero-shot prompts; {} is the class
     source: str  # where the pixels come from: a package or a folder
 
@@ -41,8 +41,8 @@ PACKAGED = {
             name="digits",
             title="Scanned digits, 8x8 pixels",
             classes=_DIGITS,
-            # Split by order: neighbouring images come from one writer, and a shuffled split would
-            # put the same hands on both sides.
+            # Split in file order: neighbouring images come from one writer, and a shuffled split
+            # would put the same writers on both sides.
             train=898,
             test=899,
             smallest_class=86,
@@ -64,11 +64,14 @@ PACKAGED = {
 
 
 def dataset_info(name: str, folder: Path | None) -> DatasetInfo:
-    """The card of data set `name`; `folder` is what the site file says of it, if anything.
+    """Return the card of a data set.
+
+    Args:
+        folder: where the site file says that it lies, if it says so.
 
     Raises:
-        StudyError: an unknown name, or a packaged one that the site file names a folder for.
-        DataError: the folder is not a data set; see `folder_card`.
+        StudyError: the name is unknown, or packaged and in the site file too.
+        DataError: the folder is not a data set; see `image_folder_info`.
     """
     if folder is not None:
         if name in PACKAGED:
@@ -86,10 +89,10 @@ def dataset_info(name: str, folder: Path | None) -> DatasetInfo:
 
 
 def image_folder_info(name: str, path: Path) -> DatasetInfo:
-    """The card of `path/train/CLASS/*` and `path/test/CLASS/*`, by listing alone.
+    """Make the card of `path/train/CLASS/*` and `path/test/CLASS/*` by listing them.
 
     Raises:
-        DataError: folder, split, class or images missing, or a class in one split only.
+        DataError: a folder, split, class or image is missing, or a class is in one split only.
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; correct data set {name!r} in the site file")
@@ -112,12 +115,12 @@ def image_folder_info(name: str, path: Path) -> DatasetInfo:
 
 
 def list_images(folder: Path) -> dict[str, list[Path]]:
-    """Image files by class folder, both sorted by name: the order of class numbers.
+    """List image files by class folder, both sorted by name: the order of class numbers.
 
-    Hidden entries are passed over: `._photo.jpg` is what macOS leaves beside photo.jpg.
+    Hidden entries are skipped: macOS leaves `._photo.jpg` beside photo.jpg.
 
     Raises:
-        DataError: no such folder, no class folders, or a class without image files.
+        DataError: there is no such folder, no class folder, or a class without image files.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; images go into {folder}/CLASS/")
@@ -135,12 +138,12 @@ def list_images(folder: Path) -> dict[str, list[Path]]:
 
 
 def held_out(members: int, fraction: float) -> int:
-    """Validation images among the training images of a class; both keep at least one image."""
+    """Count the training images of a class to hold out; at least one image is in each part."""
     return min(max(1, round(fraction * members)), members - 1)
 
 
 def class_name(folder: str) -> str:
-    """The name of a class folder as prompts speak of it: `golden_retriever` has two words."""
+    """Turn a folder's name into words for prompts: `golden_retriever` is two words."""
     return folder.replace("_", " ").strip()
 
 

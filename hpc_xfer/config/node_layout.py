@@ -1,11 +1,11 @@
-"""How the processes of a run lie on nodes."""
+"""Distribute the processes of a run over nodes."""
 
 
 def spread_over_nodes(gpus: int, per_node: int) -> tuple[int, int]:
-    """Nodes and processes per node: the fewest nodes that share the processes evenly.
+    """Choose nodes and processes per node: the fewest nodes that share the processes evenly.
 
     Raises:
-        ValueError: that would take more than twice the fewest nodes; one sentence.
+        ValueError: an even spread needs more than twice the fewest nodes.
     """
     fewest = -(-gpus // per_node)
     for nodes in range(fewest, 2 * fewest + 1):

@@ -1,8 +1,8 @@
-"""Recipes: everything that decides a result, and nothing else. They are hashed into run ids.
+"""Recipes: everything that decides a result, and nothing else. Run ids are their hashes.
 
-Where and how fast a run is executed (GPUs, workers, paths) is in resources and the site.
-Defaults follow section 2 and 4 of the study "The Role of Pre-training Data in Transfer Learning"
-(arXiv 2302.13602) and its public code, except where a comment says why not.
+Where and how fast a run is executed (GPUs, workers, paths) is in resources.py and site.py.
+Defaults follow sections 2 and 4 of the study "The Role of Pre-training Data in Transfer Learning"
+(arXiv 2302.13602) and its public code; a comment gives the reason for each exception.
 """
 
 import itertools
@@ -15,10 +15,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from hpc_xfer.config.schema import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
 
 Shots = PositiveInt | Literal["full"]
-# fp32 is that on every card, never TF32 (an A100 does 19.5 TFLOP/s in it, in bf16 312); the other
-# two are under autocast, with losses in fp32.
+# fp32 never means TF32, on no card (an A100 does 19.5 TFLOP/s in fp32, 312 in bf16). The other two
+# are autocast, with losses in fp32.
 Precision = Literal["fp32", "bf16", "fp16"]
-Pair = tuple[float, float]
 
 
 class Architecture(StrictModel):
@@ -38,7 +37,7 @@ def arch_name(arch: Arch) -> str:
 
 
 class Crop(StrictModel):
-    """RandomResizedCrop: the share of the area and the aspect ratio that are kept."""
+    """Ranges of RandomResizedCrop: share of the area, and aspect ratio."""
 
     scale: tuple[Fraction, Fraction] = (0.9, 1.0)
     ratio: tuple[PositiveFloat, PositiveFloat] = (3 / 4, 4 / 3)
@@ -51,10 +50,10 @@ class Crop(StrictModel):
 
 
 class Caption(StrictModel):
-    """Where captions come from, if not from the field txt."""
+    """The place of captions, if not the field txt."""
 
-    keys: tuple[str, ...] | None = None  # of the field json; the texts under them are joined
-    templates: tuple[str, ...] | None = None  # "a photo of a {}.": the class name; one is drawn
+    keys: tuple[str, ...] | None = None  # of the field json; their texts are joined
+    templates: tuple[str, ...] | None = None  # "a photo of a {}." with the class; one is drawn
 
     @field_validator("keys", mode="before")
     @classmethod
@@ -227,6 +226,12 @@ class Clip(ImageText):
     max_logit_scale: PositiveFloat = 100.0
 
 
+class SigLIP(ImageText):
+    """Image-text learning with a sigmoid per pair (Zhai et al. 2023), else as Clip."""
+
+    method: Literal["siglip"] = "siglip"
+
+
 class SimCLR(Trained):
     """Image-image contrastive learning (Chen et al. 2020), head and optimiser as in SLIP."""
 
@@ -280,6 +285,7 @@ class Released(Pretrain):
 
 METHODS: dict[str, type[Pretrain]] = {
     "clip": Clip,
+    "siglip": SigLIP,
     "simclr": SimCLR,
     "supervised": Supervised,
     "scratch": Scratch,
@@ -306,18 +312,18 @@ class Finetune(StrictModel):
     warmup_steps: NonNegativeInt = 500  # at most 10% of the steps are used
     grad_clip: PositiveFloat | None = 1.0
     label_smoothing: Fraction = 0.0
-    head: Literal["auto", "zero"] = "auto"  # auto: zero-shot text weights where the parent has text
+    head: Literal["auto", "zero"] = "auto"  # auto: zero-shot text weights if the parent has text
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
     randaugment: bool = True  # two operations of magnitude 9
     erase: Fraction = 0.25  # probability of random erasing
-    recalibrate: bool = False  # batch norm statistics, see training/batchnorm.py; not in the paper
+    recalibrate: bool = False  # batch norm statistics, see global_batchnorm.py; not in the paper
     val_fraction: float = Field(default=0.2, gt=0, lt=1)  # of the training set, never trained on
     val_seed: NonNegativeInt = 0
     precision: Precision = "fp32"
-    seed: NonNegativeInt = 0  # order and augmentation
-    max_steps: PositiveInt | None = None  # stop there, for rehearsals
-    snapshot: PositiveInt | None = None  # of the parent, by samples seen; None is its final product
+    seed: NonNegativeInt = 0  # of order and augmentation
+    max_steps: PositiveInt | None = None  # for rehearsals
+    snapshot: PositiveInt | None = None  # of the parent, by samples seen; None: its final encoder
 
     @field_validator("dataset")
     @classmethod
@@ -331,5 +337,5 @@ TUNABLE = ("lr", "weight_decay", "epochs")
 
 
 def dump(recipe: StrictModel) -> dict[str, Any]:
-    """As hashed and as written to recipe.json: every default filled in, None dropped."""
+    """Return a recipe as it is hashed and written: every default filled in, None dropped."""
     return recipe.model_dump(mode="json", exclude_none=True)

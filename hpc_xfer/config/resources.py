@@ -1,4 +1,4 @@
-"""Where and how fast a study runs: GPUs, minutes, workers. Never part of a run's identity."""
+"""GPUs, minutes, workers: where and how fast a study runs, never part of a run's identity."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -9,27 +9,25 @@ from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, S
 
 
 def by_shots(value: Any, shots: int | str) -> Any:
-    """A value, or the one for these shots where it is given as {shots: value}."""
+    """Return the value for these shots; it is the same for all unless given as {shots: value}."""
     return value[str(shots)] if isinstance(value, Mapping) else value
 
 
 class ProbeSettings(StrictModel):
-    """k-NN accuracy as a pre-training goes on, on training images of a data set; a curve."""
+    """k-NN accuracy during a pre-training, on training images of a data set."""
 
     dataset: str
-    images: PositiveInt = 2000  # to compare with; a quarter as many are asked about
-    times: PositiveInt = 20  # in a run, evenly
+    images: PositiveInt = 2000  # to compare with; a quarter as many are classified
+    times: PositiveInt = 20  # per run, evenly spaced
 
 
 class PretrainResources(StrictModel):
     gpus: PositiveInt = 1  # processes; each has a GPU where there are GPUs
     minutes: PositiveFloat = 60.0  # one run, with a margin
     workers: NonNegativeInt = 2  # data loading processes per GPU; changes no number
-    threads: PositiveInt = (
-        1  # per process, where there is no GPU; fixed, since it changes the last bits
-    )
-    compile: bool = False  # by torch.compile, minutes of it at every start; changes the last bits
-    activation_checkpointing: bool = False  # a third more time, far less memory; changes no number
+    threads: PositiveInt = 1  # per process without GPU; fixed, since it changes the last bits
+    compile: bool = False  # torch.compile: takes minutes at every start, changes the last bits
+    activation_checkpointing: bool = False  # a third slower, far less memory; changes no number
     probe: ProbeSettings | None = None  # changes no number
     checkpoint_minutes: PositiveFloat = 10.0
     log_steps: PositiveInt = 20
@@ -40,14 +38,10 @@ class FinetuneResources(StrictModel):
     activation_checkpointing: ClassVar[bool] = False
 
     gpus: PositiveInt = Field(default=1, le=1)
-    minutes: PositiveFloat | dict[str, PositiveFloat] = (
-        20.0  # one run, with a margin; or {shots: minutes}
-    )
-    target_minutes: PositiveFloat = 30.0  # packs are cut to last about this long
+    minutes: PositiveFloat | dict[str, PositiveFloat] = 20.0  # one run; or {shots: minutes}
+    target_minutes: PositiveFloat = 30.0  # length of a pack, about
     max_running: PositiveInt | None = None  # packs at once on Slurm, over all arrays of the study
-    workers: NonNegativeInt | None = (
-        None  # data loading processes; null: 2 for image files, else none
-    )
+    workers: NonNegativeInt | None = None  # loading processes; null: 2 for image files, else 0
     threads: PositiveInt = 1
     checkpoint_minutes: PositiveFloat = 10.0
     log_steps: PositiveInt = 20
@@ -57,7 +51,7 @@ class FinetuneResources(StrictModel):
 
 
 class Resources(StrictModel):
-    """Where and how fast; never part of a run's identity."""
+    """The `resources` of a study."""
 
     pretrain: PretrainResources = PretrainResources()
     finetune: FinetuneResources = FinetuneResources()

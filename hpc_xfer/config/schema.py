@@ -1,4 +1,4 @@
-"""What a typed, frozen, strict noun is, and how its mistakes read: place, reason, way out."""
+"""Strict frozen models, and sentences for their errors: place, reason, way out."""
 
 import difflib
 import json
@@ -19,19 +19,17 @@ class StrictModel(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        defer_build=True,  # until first use: building all costs 50 ms, which --help need not pay
+        defer_build=True,  # build at first use: --help need not pay the 50 ms
     )
 
 
 def _whole(value: Any) -> Any:
-    """1e6 reads as a float and means a count."""
+    """Accept 1e6, which is read as a float, as a whole number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_MOST_NAMES = 30  # that a sentence lists
-LARGEST_COUNT = (
-    10**15
-)  # of anything we count; more is a slip of the pen, and floats lose digits there
+_MOST_NAMES = 30  # in one sentence
+LARGEST_COUNT = 10**15  # more is a typing error, and floats lose digits there
 PositiveInt = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=LARGEST_COUNT)]
 NonNegativeInt = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=LARGEST_COUNT)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -42,15 +40,15 @@ ConfigError = tuple[Loc, str]
 
 
 def validate(model: type[Model], data: Mapping[str, Any]) -> tuple[Model | None, list[ConfigError]]:
-    """The noun, or every mistake in it with its key path. Lists count as tuples, as in JSON."""
+    """Return the model, or every error in it with its key path. Lists become tuples, as in JSON."""
     try:
         return model.model_validate_json(json.dumps(data)), []
     except ValidationError as bad:
-        return None, _mistakes(model, data, bad.errors(include_url=False))
+        return None, _errors(model, data, bad.errors(include_url=False))
 
 
 def nearest(word: str, known: Iterable[str], what: str) -> str:
-    """` did you mean 'x'?`, or the list to choose from, cut to those that come closest."""
+    """Say `did you mean 'x'?`, or list the choices, at most the 30 closest."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     close = close or [name for name in names if len(word) > 2 and word.lower() in name.lower()]
@@ -61,10 +59,10 @@ def nearest(word: str, known: Iterable[str], what: str) -> str:
     return f"{what}: {', '.join(names)}"
 
 
-def _mistakes(
+def _errors(
     model: type[StrictModel], data: Mapping[str, Any], errors: Iterable[ErrorDetails]
 ) -> list[ConfigError]:
-    """One sentence per place: where several kinds are allowed, pydantic tells an error of each."""
+    """Return one sentence per place: for a union, pydantic returns an error of each type."""
     places: dict[Loc, list[ErrorDetails]] = {}
     unions = set()
     for error in errors:
@@ -75,13 +73,13 @@ def _mistakes(
     return [
         (loc, _sentence(model, loc, found))
         for loc, found in places.items()
-        # a mapping with a mistake inside is that mistake, not "must be a number" as well
+        # an error inside a mapping hides "must be a number" about the mapping itself
         if not (loc in unions and any(loc == other[: len(loc)] for other in places if other != loc))
     ]
 
 
 def _place(data: Any, error: ErrorDetails) -> tuple[Loc, bool]:
-    """The key path as it stands in the file, and whether pydantic put names of kinds into it."""
+    """Return the key path as in the file, and whether pydantic added names of types to it."""
     loc: list[str | int] = []
     here = data
     for part in error["loc"]:
@@ -112,13 +110,13 @@ def _sentence(model: type[StrictModel], loc: Loc, errors: list[ErrorDetails]) ->
         way = f"; write [{got}]"
     kinds = list(dict.fromkeys(map(str, wanted)))
     if kind == "missing":
-        kinds = kinds[-1:]  # each absent value is an error of its own
+        kinds = kinds[-1:]  # each missing value is an error of its own
     return f"must be {' or '.join(kinds)}, got {format_value(got)}{way}"
 
 
 def _wanted(error: ErrorDetails) -> str | None:
-    """What belongs there, in a user's words; None where the message is a sentence of ours."""
-    if error["type"] == "missing":  # of a list with a fixed length
+    """Say in a user's words what is expected; None if the message is a sentence of our own."""
+    if error["type"] == "missing":  # in a list with a fixed length
         return f"a list of {int(error['loc'][-1]) + 1}"
     if error["type"] == "too_long":
         return f"a list of {error['ctx']['max_length']}"
@@ -147,25 +145,25 @@ def _article(wanted: str) -> str:
 
 
 def format_value(value: Any) -> str:
-    """A value of the file in a sentence; text in the same quotes as everywhere."""
+    """Write a value of the file for a sentence; text is quoted."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _keys(model: type[StrictModel], loc: Loc) -> Iterable[str]:
-    """The keys of the noun at `loc` below `model`; those of `model` where that is not a noun."""
+    """List the keys of the model at `loc`; those of the model around it if it is not one."""
     here: Any = model
     for name in loc:
         field = here.model_fields.get(str(name))
-        inside = _noun(field.annotation) if field else None
+        inside = _model_in(field.annotation) if field else None
         if inside is None:
             return list(here.model_fields)
         here = inside
     return list(here.model_fields)
 
 
-def _noun(annotation: Any) -> type[BaseModel] | None:
-    """The one that a field holds, or may hold beside None."""
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model class that a field holds, or may hold besides None."""
     kinds = get_args(annotation) or (annotation,)
-    nouns = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-    return nouns[0] if len(nouns) == 1 else None
+    models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return models[0] if len(models) == 1 else None

@@ -1,7 +1,7 @@
-"""What a source holds, said once: `index.json` beside its tar shards.
+"""The index of a source: `index.json` beside its tar shards.
 
-The launcher and every worker read this one small file instead of opening thousands of shards. It is
-made by `python -m hpc_xfer.shards index FOLDER`; its fingerprint goes into every record.
+The launcher and every worker read this small file instead of opening thousands of shards.
+`python -m hpc_xfer.shards index FOLDER` makes it; its fingerprint goes into every record.
 """
 
 import hashlib
@@ -16,21 +16,21 @@ from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
 NAME = "index.json"
-PLACES = ".index"  # beside it: where samples lie in each shard (data/noted.py); not needed
-MAKING = ".making"  # beside it: notes of `shards make` on what is done, until all is
+PLACES = ".index"  # beside it: sample_index_cache.py's folder; may be deleted
+MAKING = ".making"  # beside it: progress of `shards make`, until all is done
 SCHEMA = 1
 IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
 
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One tar file of the folder."""
+    """A tar file of the folder."""
 
     name: str  # relative to the folder: "00003.tar", or "part-1/00003.tar"
     samples: int
     bytes: int
     sha256: str
-    layout: str | None = None  # data/shards.py; None in an index of an older version
+    layout: str | None = None  # fingerprint of where samples lie; None in an older index
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class ShardIndex:
 
     folder: Path
     entries: tuple[ShardEntry, ...]
-    fields: tuple[str, ...]  # all that occur, sorted: ("cls", "png", "txt")
+    fields: tuple[str, ...]  # that occur, sorted: ("cls", "png", "txt")
     classes: tuple[str, ...] | None  # names by class number; None where samples have no labels
-    label_key: str | None = None  # where the labels are in the json of samples, not in "cls"
-    json_keys: tuple[str, ...] = ()  # that occur in the json of the first samples of each shard
+    label_key: str | None = None  # of the json of samples, if labels are not in "cls"
+    json_keys: tuple[str, ...] = ()  # in the json of the first samples of each shard
 
     @property
     def samples(self) -> int:
@@ -50,7 +50,7 @@ class ShardIndex:
 
     @property
     def fingerprint(self) -> str:
-        """64 hex digits of what is in the shards; the same wherever the folder lies."""
+        """64 hex digits of the contents of the shards; independent of the folder's path."""
         shards = [[entry.name, entry.samples, entry.sha256] for entry in self.entries]
         what: dict[str, Any] = {"classes": self.classes, "shards": shards}
         if self.label_key is not None:
@@ -63,10 +63,10 @@ class ShardIndex:
 
     @classmethod
     def load(cls, folder: Path) -> "ShardIndex":
-        """Read the index and hold it against the sizes on disk; no shard is opened.
+        """Read the index and compare it with the sizes on disk; no shard is opened.
 
         Raises:
-            DataError: no folder, no shards, no index, or one that does not fit the shards.
+            DataError: there is no folder, shard or index, or the index does not fit the shards.
         """
         on_disk = list_shards(folder)
         if not on_disk:
@@ -87,7 +87,7 @@ class ShardIndex:
 
 
 def write(index: ShardIndex) -> None:
-    """Write `index.json` into the index's folder, whole or not at all.
+    """Write `index.json` into the index's folder, atomically.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -107,7 +107,7 @@ def write(index: ShardIndex) -> None:
 
 
 def list_shards(folder: Path) -> dict[str, int]:
-    """Bytes by name of every tar file in `folder`, else in the folders in it, sorted by name.
+    """List tar files of a folder, or else of its subfolders: bytes by name, sorted by name.
 
     Raises:
         DataError: there is no such folder.
@@ -119,23 +119,23 @@ def list_shards(folder: Path) -> dict[str, int]:
 
 def refuse_unfinished(folder: Path) -> None:
     """Raises:
-    DataError: `shards make` has not come to its end, so that an index would tell of a part.
+    DataError: `shards make` has not finished, so that an index would cover only a part.
     """
     if (folder / MAKING).is_dir() and not (folder / NAME).is_file():
         raise DataError(
-            f"{folder}: is not finished: `shards make` or `shards characters` is at work there, or "
-            "was killed; call it again as it was called"
+            f"{folder}: is not finished: `shards make` or `shards characters` is still running, or "
+            "was killed; run the same command again"
         )
 
 
 def read_entry(folder: Path, name: str, samples: int, layout: str | None = None) -> ShardEntry:
-    """What the index says of a shard; all of its bytes are read."""
+    """Make the index entry of a shard; reads all of its bytes."""
     path = folder / name
     return ShardEntry(name, samples, path.stat().st_size, atomic_files.sha256(path), layout)
 
 
 def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
-    """In what an index and the sizes of shards differ, one sentence each."""
+    """Say where an index and the sizes of shards differ, one sentence each."""
     for entry in index.entries:
         if entry.name not in on_disk:
             yield (
@@ -156,20 +156,20 @@ def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
 
 
 def places_path(folder: Path, name: str) -> Path:
-    """Of what is noted of a shard."""
+    """The cache file of where the samples of a shard lie."""
     return folder / PLACES / f"{name}.places"
 
 
 def index_command(folder: Path) -> str:
-    """The way out that errors about an index name."""
+    """The command that errors about an index name as the way out."""
     return f"`python -m hpc_xfer.shards index {shlex.quote(str(folder))}`"
 
 
 def parse(folder: Path) -> ShardIndex:
-    """The index as it is written, not held against anything.
+    """Read the index without comparing it with the shards.
 
     Raises:
-        DataError: it is absent or damaged.
+        DataError: it is missing or damaged.
     """
     return _parse(folder, atomic_files.read_json(folder / NAME))
 

@@ -1,7 +1,7 @@
-"""What is particular to a cluster or a machine: where data lies, how its Slurm wants to be asked.
+"""Settings of a cluster or machine: where data lies, which options Slurm needs.
 
-Found by --site, else $HPC_XFER_SITE, else ~/.config/hpc_xfer/site.yaml, else nothing is set. Grids
-stay free of all of it.
+The site file is --site, else $HPC_XFER_SITE, else ~/.config/hpc_xfer/site.yaml, else none. Grids
+contain none of this.
 """
 
 import os
@@ -16,9 +16,9 @@ from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, S
 
 
 def _plain(text: str) -> str:
-    """What reaches the text of a batch script cannot begin a line of its own there."""
+    """Refuse text that could begin a line of its own in a batch script."""
     if not re.fullmatch(r"[\w.,:;=@%+*&|!/()\[\]-]+", text):
-        raise ValueError(f"{text!r} holds what Slurm does not take here; write letters and digits")
+        raise ValueError(f"{text!r} contains characters not allowed in an sbatch option")
     return text
 
 
@@ -40,7 +40,7 @@ VariableName = Annotated[str, AfterValidator(_environment_name)]
 
 
 class RelayPlace(StrictModel):
-    """Where the small CPU jobs run that keep a study going; what is not said is as for all jobs."""
+    """Options of the relay jobs; an option that is not given is that of all jobs."""
 
     partition: OneWord | None = None
     account: OneWord | None = None
@@ -52,7 +52,7 @@ class RelayPlace(StrictModel):
 
 
 class Slurm(StrictModel):
-    """How jobs are asked for. "GPU" means one process; on a CPU cluster it has CPUs alone."""
+    """Options of jobs. "GPU" means one process; on a CPU cluster it has CPUs only."""
 
     partition: OneWord | None = None
     account: OneWord | None = None
@@ -61,39 +61,37 @@ class Slurm(StrictModel):
     reservation: OneWord | None = None
     exclude: tuple[OneWord, ...] = ()  # nodes
 
-    gpus_per_node: PositiveInt = 1  # processes of one run on one node, at most
+    gpus_per_node: PositiveInt = 1  # at most so many processes of a run on a node
     gpu_option: Literal["gpus-per-node", "gres", "gpus-per-task", "none"] = "gpus-per-node"
     gpu_type: OneWord | None = None  # as in gres: a100
     cpus_per_gpu: PositiveInt = 1
     memory_per_gpu: PositiveFloat | None = None  # GB; null leaves it to Slurm
-    max_memory_per_gpu: PositiveFloat | None = (
-        None  # GB; a run that ran out of memory gets up to so much
-    )
+    max_memory_per_gpu: PositiveFloat | None = None  # GB; limit for runs that ran out of memory
     memory_option: Literal["mem", "mem-per-cpu"] = "mem"
 
-    max_minutes: PositiveInt | None = None  # a longer run is stopped, requeued, and goes on
-    max_array: PositiveInt | None = None  # elements of one array, where Slurm would take more
-    max_jobs: PositiveInt | None = (
-        None  # elements of mine in the queue, where Slurm would take more
-    )
-    signal_seconds: PositiveInt = 120  # before the time limit; Slurm may send it a minute early
+    max_minutes: PositiveInt | None = None  # longer runs are stopped, requeued and continued
+    max_array: PositiveInt | None = None  # elements per array, if Slurm allows more
+    max_jobs: PositiveInt | None = None  # my elements in the queue, if Slurm allows more
+    signal_seconds: PositiveInt = 120  # before the time limit; Slurm may be a minute early
 
     setup: tuple[OneLine, ...] = ()  # lines of the batch script: module load ..., source ...
     environment: dict[VariableName, OneLine] = {}  # NCCL_SOCKET_IFNAME: ib0
     scratch: OneLine | None = None  # node-local; becomes TMPDIR, may name variables of the job
     options: dict[OneWord, OneWord] = {}  # any other option of sbatch: mail-user: me@lab.org
 
-    jobs_may_submit: bool = True  # else the relay only collects, and launch has to be run again
+    jobs_may_submit: bool = True  # if not, the relay only collects, and you launch again
     relay: RelayPlace = RelayPlace()
-    retries: NonNegativeInt = 3  # of one run, without progress, for reasons that pass
-    bad_node_hits: PositiveInt = 2  # failures of different jobs on a node before it is excluded
-    hang_minutes: PositiveFloat = 30.0  # without a sign of life
+    retries: NonNegativeInt = 3  # of one run without progress, for transient failures
+    bad_node_hits: PositiveInt = 2  # failed jobs on a node before the node is excluded
+    hang_minutes: PositiveFloat = 30.0  # without a heartbeat
 
     @model_validator(mode="after")
     def _more_memory_is_more(self) -> "Slurm":
         most, first = self.max_memory_per_gpu, self.memory_per_gpu
         if most is not None and (first is None or most < first):
-            raise ValueError("max_memory_per_gpu needs a memory_per_gpu that is not above it")
+            raise ValueError(
+                "max_memory_per_gpu must be at least memory_per_gpu, which must be given too"
+            )
         return self
 
     @model_validator(mode="after")
@@ -101,7 +99,7 @@ class Slurm(StrictModel):
         least = (self.signal_seconds + 60) // 60 + 1
         if self.max_minutes is not None and self.max_minutes < least:
             raise ValueError(
-                f"max_minutes: {self.max_minutes} leaves jobs no time before they are told to save "
+                f"max_minutes: {self.max_minutes} leaves jobs no time before the signal to save "
                 f"(signal_seconds: {self.signal_seconds}, or a minute earlier); set {least} or "
                 "more, or fewer signal_seconds"
             )
@@ -111,7 +109,7 @@ class Slurm(StrictModel):
 class Site(StrictModel):
     """Paths are relative to the site file."""
 
-    store: str | None = None  # where --store is not given
+    store: str | None = None  # unless --store is given
     sources: dict[str, str] = {}  # name -> folder of tar shards with an index.json
     datasets: dict[str, str] = {}  # name -> image folder with train/<class>/ and test/<class>/
     released: dict[str, str] = {}  # name -> file with weights
@@ -119,7 +117,7 @@ class Site(StrictModel):
 
 
 def find_site_file(given: Path | None) -> Path | None:
-    """The site file in force, or None."""
+    """Find the site file; None if there is none."""
     if given is not None:
         return given
     if named := os.environ.get("HPC_XFER_SITE"):
@@ -129,18 +127,18 @@ def find_site_file(given: Path | None) -> Path | None:
 
 
 def load_site(given: Path | None) -> Site:
-    """The site with absolute paths.
+    """Read the site file and make its paths absolute.
 
     Raises:
-        StudyError: a named file is absent or wrong.
+        StudyError: the named file is missing or has errors.
     """
     path = find_site_file(given)
     if path is None:
         return Site()
     doc = yaml_document.load_yaml(path)
-    site, mistakes = validate(Site, doc.data)
+    site, errors = validate(Site, doc.data)
     if site is None:
-        raise doc.refusal(mistakes)
+        raise doc.refusal(errors)
     paths: dict[str, Any] = {
         "store": site.store and _absolute(path, site.store),
         "sources": {name: _absolute(path, to) for name, to in site.sources.items()},

@@ -1,7 +1,7 @@
-"""YAML as a user means it: 1e-3 is a number, `on` is a word, and every value knows its line.
+"""Read YAML as users expect: 1e-3 is a number, `on` is a word; every value keeps its line.
 
-PyYAML speaks YAML 1.1, where `1e-3` is a string, `on` a boolean and `1:30` the number 90. Scalars
-here follow YAML 1.2's core schema, plus `_` between digits.
+PyYAML implements YAML 1.1, where `1e-3` is a string, `on` a boolean and `1:30` the number 90.
+Scalars here follow the core schema of YAML 1.2, plus `_` between digits.
 """
 
 import os
@@ -17,8 +17,8 @@ from hpc_xfer.errors import StudyError
 
 Loc = tuple[str | int, ...]
 
-_DEEPEST = 50  # levels of nesting; only an alias to its own parent goes deeper
-_MOST_VALUES = 100_000  # in one file; only aliases of aliases make more
+_DEEPEST = 50  # levels of nesting; only an alias to its own parent is deeper
+_MOST_VALUES = 100_000  # per file; only aliases of aliases make more
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _SCALARS = {
     "tag:yaml.org,2002:null": (r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
@@ -33,7 +33,7 @@ _SCALARS = {
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with the scalars of YAML 1.2; it only composes nodes, it constructs nothing."""
+    """SafeLoader with the scalars of YAML 1.2; it only composes nodes."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -43,7 +43,7 @@ for _tag, (_pattern, _first) in _SCALARS.items():
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file: plain dicts, lists and scalars, and the line of each key path (from 1)."""
+    """A parsed file: plain dicts, lists and scalars, and the line (from 1) of each key path."""
 
     path: Path
     text: str
@@ -51,32 +51,33 @@ class Document:
     lines: dict[Loc, int]
 
     def where(self, loc: Loc) -> str:
-        """`grids/a.yaml:14: pretrain.1.lr`, with the line of the nearest ancestor that is there."""
+        """Name a key path: `grids/a.yaml:14: pretrain.1.lr`."""
         place = f"{self.path}:{self.line(loc)}"
         return f"{place}: {'.'.join(map(str, loc))}" if loc else place
 
     def line(self, loc: Loc) -> int:
-        """Of the key path, else of its nearest ancestor that is there."""
+        """Line of the key path, or of its nearest ancestor in the file."""
         known = next(loc[:n] for n in range(len(loc), -1, -1) if loc[:n] in self.lines)
         return self.lines[known]
 
     def error(self, loc: Loc, sentence: str) -> str:
         return f"{self.where(loc)}: {sentence}"
 
-    def refusal(self, mistakes: Iterable[tuple[Loc, str]]) -> StudyError:
-        """All of them, each once, in the order of the file."""
-        ordered = sorted(mistakes, key=lambda mistake: self.line(mistake[0]))
-        return StudyError("\n".join(dict.fromkeys(self.error(*mistake) for mistake in ordered)))
+    def refusal(self, errors: Iterable[tuple[Loc, str]]) -> StudyError:
+        """One exception with all errors, each once, in the order of the file."""
+        ordered = sorted(errors, key=lambda error: self.line(error[0]))
+        return StudyError("\n".join(dict.fromkeys(self.error(*error) for error in ordered)))
 
 
 def load_yaml(path: Path, text: str | None = None) -> Document:
     """Read a YAML mapping.
 
     Args:
-        text: what `path` said, where it may say something else by now.
+        text: the content of `path` at an earlier time, instead of reading it now.
 
     Raises:
-        StudyError: no such file, not YAML, empty, not a mapping, a key twice, an unset variable.
+        StudyError: the file is missing, empty or not a YAML mapping; or it has a duplicate key or
+            an unset environment variable.
     """
     text = _read(path) if text is None else text
     root = _compose(path, text)
@@ -111,7 +112,7 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise StudyError(
-            f"{path}:{line}: is not YAML ({error.problem or error.context}); mend that line"
+            f"{path}:{line}: is not YAML ({error.problem or error.context}); fix that line"
         ) from None
     except yaml.YAMLError as error:
         why = " ".join(str(error).split())
@@ -150,12 +151,12 @@ class _Reader:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self.fail(line, loc, "has a list or mapping for a key; write a word")
+                self.fail(line, loc, "a list or mapping cannot be a key; write a word")
                 continue
             key = str(key_node.value)
             here = (*loc, key)
             if key in seen:
-                self.fail(line, here, "stands twice; keep one of the two")
+                self.fail(line, here, "duplicate key; keep one of the two")
             seen.add(key)
             self.lines[here] = line
             yield key, self.value(value_node, here)
@@ -173,21 +174,19 @@ class _Reader:
             case "int" | "float":
                 return self.number(tag, text, loc)
             case _:
-                self.fail(
-                    self.lines[loc], loc, f"has the tag {tag}, which means nothing here; drop it"
-                )
+                self.fail(self.lines[loc], loc, f"the tag {tag} is not supported; remove it")
                 return None
 
     def number(self, tag: str, text: str, loc: Loc) -> int | float | None:
         plain = text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
         try:
             return int(plain) if tag == "int" else float(plain)
-        except ValueError:  # a tag that somebody wrote, or more digits than Python reads
-            self.fail(self.lines[loc], loc, f"is no number: {text[:40]}; write one in digits")
+        except ValueError:  # an explicit tag, or more digits than Python reads
+            self.fail(self.lines[loc], loc, f"is not a number: {text[:40]}; write it in digits")
             return None
 
     def expanded(self, text: str, loc: Loc) -> str:
-        """`${VAR}` and `${VAR:-default}` from the environment."""
+        """Replace `${VAR}` and `${VAR:-default}` by values from the environment."""
 
         def one(match: re.Match[str]) -> str:
             name, default = match.groups()

@@ -1,4 +1,4 @@
-"""How a `finetune` block expands to trials: data sets x modes x shots x draws x tuned values."""
+"""Expand `finetune` blocks to trials: data sets x modes x shots x draws x tuned values."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ from hpc_xfer.study.pretrain_grid import too_many
 
 
 class _Axes(StrictModel):
-    """The keys of `finetune` that span the grid; all others are settings of each trial."""
+    """The keys of `finetune` that are axes; all others are settings of each trial."""
 
     datasets: list[str] = Field(min_length=1)
     shots: list[Shots] = Field(min_length=1)
@@ -35,7 +35,7 @@ _BY_SHOTS = ("epochs", "batch", "lr", "weight_decay", "warmup_steps")
 
 
 def all_trials(blocks: Any) -> tuple[list[Finetune], tuple[str, ...], list[ConfigError]]:
-    """The trials of `finetune`, which is one block or a list of them."""
+    """Expand `finetune`, which is one block or a list of blocks."""
     if blocks is None:
         return [], (), []
     listed = isinstance(blocks, list)
@@ -52,16 +52,16 @@ def all_trials(blocks: Any) -> tuple[list[Finetune], tuple[str, ...], list[Confi
         tuned |= dict.fromkeys(keys)
         named = {trial.model_dump_json(): trial for trial in found}
         if trials.keys() & named.keys():
-            wrong.append((place, "makes trials that a block before it makes too; drop them here"))
+            wrong.append((place, "makes trials that an earlier block makes too; drop them here"))
         trials |= named
     return list(trials.values()), tuple(tuned), wrong
 
 
 def _trials(block: dict[str, Any]) -> tuple[list[Finetune], tuple[str, ...], list[ConfigError]]:
-    """The grid of a block: data sets x modes x shots x draws x tuned values."""
+    """Expand one block; also return the tuned keys and the errors."""
     axes, wrong = validate(_Axes, {k: v for k, v in block.items() if k in _Axes.model_fields})
     settings = {key: value for key, value in block.items() if key not in _Axes.model_fields}
-    wrong += [*_unknown_settings(settings), *_no_axes(settings)]
+    wrong += [*_unknown_settings(settings), *_lists_among(settings)]
     settings = {key: value for key, value in settings.items() if (key,) not in dict(wrong)}
     if axes is None:
         return [], (), wrong
@@ -70,15 +70,15 @@ def _trials(block: dict[str, Any]) -> tuple[list[Finetune], tuple[str, ...], lis
     if bad_axes:
         return [], (), wrong + bad_axes
     trials: list[Finetune] = []
-    mistakes = dict.fromkeys(wrong)  # each trial makes those of the settings again
+    errors = dict.fromkeys(wrong)  # every trial repeats the errors of the settings
     for place, values in _expand(axes, settings):
         trial, bad = validate(Finetune, values)
         if trial is not None:
             trials.append(trial)
         for loc, why in bad:
             here = (*place.get(str(loc[0]), loc[:1]), *loc[1:]) if loc else ()
-            mistakes[(here, why)] = None
-    return trials, tuple(axes.tune), list(mistakes)
+            errors[(here, why)] = None
+    return trials, tuple(axes.tune), list(errors)
 
 
 def _unknown_settings(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
@@ -91,8 +91,8 @@ def _unknown_settings(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
 
 
-def _no_axes(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """Settings that are lists, where a trial has one value."""
+def _lists_among(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
+    """Refuse settings that are lists: a trial has one value."""
     for key, value in settings.items():
         if isinstance(value, list) and key in Finetune.model_fields:
             way = f"write `tune: {{{key}: ...}}`" if key in TUNABLE else "write two blocks"
@@ -125,14 +125,11 @@ def _badly_tuned(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[ConfigErr
     for key, values in axes.tune.items():
         if key not in TUNABLE:
             yield ("tune", key), f"cannot be tuned; {nearest(key, TUNABLE, 'what can is')}"
-        elif len(values) < 2:
-            way = (
-                f"write `{key}: {format_value(values[0])}` instead"
-                if values
-                else "give two or more"
-            )
-            number = "one value" if values else "no value"
-            yield ("tune", key), f"has {number}, which leaves no choice; {way}"
+        elif not values:
+            yield ("tune", key), "has no value, which leaves no choice; give two or more"
+        elif len(values) == 1:
+            way = f"write `{key}: {format_value(values[0])}` instead"
+            yield ("tune", key), f"has one value, which leaves no choice; {way}"
         elif key in settings:
             yield (key,), f"is tuned in tune.{key} already; keep one of the two"
     if "lr" not in axes.tune and "lr" not in settings:
@@ -140,7 +137,7 @@ def _badly_tuned(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[ConfigErr
 
 
 def _missing_shots(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """A mapping by shots must name each of the study's shots, and settings must allow one."""
+    """Refuse mappings by shots that lack one of the block's shots."""
     given = {"draws": axes.draws, **{key: settings.get(key) for key in _BY_SHOTS}}
     for key, value in given.items():
         if isinstance(value, Mapping):
@@ -152,7 +149,7 @@ def _missing_shots(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[ConfigE
 def _expand(
     axes: _Axes, settings: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Loc], dict[str, Any]]]:
-    """Each trial's values, and where in the file the spanned ones stand."""
+    """Yield each trial's values, with the key paths of those that axes gave."""
     tuned = [
         [(("tune", key, i), key, v) for i, v in enumerate(vs)] for key, vs in axes.tune.items()
     ]

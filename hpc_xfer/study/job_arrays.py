@@ -1,10 +1,10 @@
-"""Batches: packs that are submitted together. A pure function of the plan.
+"""Job arrays: packs that are submitted together. A pure function of the plan.
 
-    for batch in cut(plan):       # one per pre-training, one per (parent, shots) of fine-tunings
-        store.write_manifest(study, batch, resources)      # batch.id / index names a pack in it
+    for batch in cut_into_arrays(plan):     # one per pre-training, or per parent and shots
+        store.write_manifest(study, batch, resources)    # batch.id / index names a pack in it
 
-A batch is what one `sbatch` submits (an array, or one pre-training) and what one file in the store
-describes, recipes and all: 40,000 runs need some 150 files, not 80,000.
+One `sbatch` submits one of them (an array, or one pre-training), and one file in the store holds it
+with all recipes: 40,000 runs need about 150 files, not 80,000. Stores and options say "batch".
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class JobArray:
 
     @property
     def minutes(self) -> float:
-        """Of its longest pack."""
+        """Minutes of the longest pack."""
         return max(pack.minutes for pack in self.packs)
 
     @property
@@ -55,12 +55,12 @@ class JobArray:
             yield from pack.runs
 
     def parts(self, size: int) -> Iterator["JobArray"]:
-        """Batches of at most `size` packs."""
+        """Cut into arrays of at most `size` packs."""
         for start in range(0, len(self.packs), size):
             yield JobArray(self.packs[start : start + size])
 
     def manifest(self, resources: dict[str, Any]) -> dict[str, Any]:
-        """All that a worker needs to execute any of its packs."""
+        """Everything that a worker needs to execute one of the packs."""
         known = {run.id: run for run in (*self.parents, *self.runs)}
         return {
             "batch": self.id,
@@ -80,7 +80,7 @@ class JobArray:
 
 
 def cut_into_arrays(plan: Plan) -> list[JobArray]:
-    """Pre-trainings first, each alone; then fine-tunings by parent and shots, few shots first."""
+    """Cut into pre-trainings, each alone, then fine-tunings by parent and shots."""
     return [batch for wave in plan.waves for batch in _grouped(wave)]
 
 
@@ -99,6 +99,6 @@ def _key(pack: Pack) -> tuple[str, ...]:
 
 
 def arrays_of(plan: Plan, runs: Iterable[Run]) -> list[JobArray]:
-    """Batches of these runs alone."""
+    """Cut these runs into arrays."""
     wanted = {run.id for run in runs}
     return cut_into_arrays(plan.without(run.id for run in plan.runs if run.id not in wanted))

@@ -1,4 +1,4 @@
-"""Names that show only what differs: in a table of 200 runs, what they share stands once above."""
+"""Short names of runs, which show only settings that differ."""
 
 import hashlib
 import json
@@ -12,25 +12,25 @@ Settings = Mapping[str, Any]
 
 
 def label_columns(rows: Iterable[Settings]) -> list[str]:
-    """All keys, in order of first appearance."""
+    """List all keys, in order of first appearance."""
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
 def differing_columns(rows: Sequence[Settings]) -> list[str]:
-    """Columns in which at least two rows disagree; one that a row lacks differs."""
+    """List columns in which two rows differ, or that a row lacks."""
     return [
         name for name in label_columns(rows) if len({str(row.get(name, "")) for row in rows}) > 1
     ]
 
 
 def shared_columns(rows: Sequence[Settings]) -> dict[str, Any]:
-    """Columns on which all rows agree, with their value."""
+    """Return the columns that are equal in all rows, with their value."""
     different = set(differing_columns(rows))
     return {name: rows[0][name] for name in label_columns(rows) if name not in different}
 
 
 def short_count(number: int) -> str:
-    """2_700_000 -> 2.7M, 8000 -> 8k, 950 -> 950."""
+    """Shorten: 2_700_000 -> 2.7M, 8000 -> 8k, 950 -> 950."""
     rounded = float(f"{number:.3g}")  # first, since 999,999 is 1M
     for size, letter in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")):
         if number >= 1000 and rounded >= size:
@@ -39,43 +39,43 @@ def short_count(number: int) -> str:
 
 
 def pretrain_labels(parents: Sequence[Run]) -> dict[str, str]:
-    """A short name per pre-training, equal for those that differ in the seed alone, and only those.
+    """Name each pre-training; two have the same name only if they differ in nothing but the seed.
 
-    `clip sans 8k`, `scratch`; a setting beyond method, source and size stands behind where it
-    tells two apart: `clip sans 8k lr=0.001`. Counts that rounding makes equal are said in full,
-    and what no column tells apart (two JSON files of one name) ends in the start of a run id.
+    `clip sans 8k`, `scratch`; other settings follow where they differ: `clip sans 8k lr=0.001`.
+    Counts that rounding makes equal are written in full. Runs that no column distinguishes (two
+    JSON files of one name) get the start of a run id.
     """
     rows = {
         run.id: {key: value for key, value in run.columns.items() if key != "pretrain_seed"}
         for run in parents
     }
-    for said in (_said, str):
-        labels = _labels(rows, said)
+    for shorten in (_short_value, str):
+        labels = _labels(rows, shorten)
         if not (unclear := _unclear(parents, labels)):
             return labels
     return labels | {run_id: f"{labels[run_id]} #{tag}" for run_id, tag in unclear.items()}
 
 
 def brief_label(label: str) -> str:
-    """For names of files and jobs: what is cut from a long label (file systems take 255 bytes in
-    all) is told apart by a digest.
+    """Shorten a label for names of files and jobs (file systems allow 255 bytes in all); a digest
+    replaces the end.
     """
-    whole = label.encode()
-    if len(whole) <= _BRIEF:
+    encoded = label.encode()
+    if len(encoded) <= _BRIEF:
         return label
-    start = whole[:_BRIEF].decode(errors="ignore").rstrip()
-    return f"{start} {hashlib.sha256(whole).hexdigest()[:6]}"
+    start = encoded[:_BRIEF].decode(errors="ignore").rstrip()
+    return f"{start} {hashlib.sha256(encoded).hexdigest()[:6]}"
 
 
 def run_label(run: Run, labels: Mapping[str, str]) -> str:
-    """Of the encoder that a run makes or starts from, given those of the pre-trainings."""
+    """Label the encoder that a run makes or starts from, given the labels of pre-trainings."""
     if not isinstance(run.recipe, Finetune):
         return labels[run.id]
     return at_snapshot(run.parents[0], run.recipe.snapshot, labels)
 
 
 def at_snapshot(parent: Run, snapshot: int | None, labels: Mapping[str, str]) -> str:
-    """`clip sans 8k at 2k seen`, or in full where rounding makes two snapshots equal."""
+    """Label a snapshot: `clip sans 8k at 2k seen`; in full if rounding makes two equal."""
     if snapshot is None:
         return labels[parent.id]
     assert not isinstance(parent.recipe, Finetune)
@@ -85,7 +85,7 @@ def at_snapshot(parent: Run, snapshot: int | None, labels: Mapping[str, str]) ->
 
 
 def without_snapshot(label: str) -> str:
-    """Of the pre-training, given that of one of its snapshots or its own."""
+    """Return the label of the pre-training, given its own or that of a snapshot."""
     return label.rpartition(_AT)[0] if label.endswith(_SEEN) else label
 
 
@@ -94,7 +94,7 @@ _AT, _SEEN = " at ", " seen"
 
 
 def run_title(run: Run, labels: Mapping[str, str]) -> str:
-    """`clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0, ft, lr 0.001`."""
+    """Describe a run: `clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0, ft, lr 0.001`."""
     if not isinstance(run.recipe, Finetune):
         return labels[run.id]
     trial = run.recipe
@@ -102,19 +102,19 @@ def run_title(run: Run, labels: Mapping[str, str]) -> str:
     return f"{run_label(run, labels)} -> {what}"
 
 
-def _labels(rows: Mapping[str, Settings], said: Callable[[Any], str]) -> dict[str, str]:
+def _labels(rows: Mapping[str, Settings], shorten: Callable[[Any], str]) -> dict[str, str]:
     short = {run_id: _short(row) for run_id, row in rows.items()}
     labels = {}
     for run_id, row in rows.items():
         alike = [rows[other] for other in rows if short[other] == short[run_id]]
         extra = differing_columns(alike)
-        words = [f"{name.removeprefix('pretrain_')}={said(row.get(name))}" for name in extra]
+        words = [f"{name.removeprefix('pretrain_')}={shorten(row.get(name))}" for name in extra]
         labels[run_id] = " ".join([short[run_id], *words])
     return labels
 
 
 def _unclear(parents: Sequence[Run], labels: Mapping[str, str]) -> dict[str, str]:
-    """Runs whose label others have too, though not only the seed differs, with a tag each."""
+    """Tag runs that share a label though more than the seed differs."""
     what = {
         run.id: json.dumps({k: v for k, v in run.spec.items() if k != "seed"}, sort_keys=True)
         for run in parents
@@ -133,5 +133,5 @@ def _short(row: Settings) -> str:
     return " ".join([*parts, *([short_count(row["samples"])] if "samples" in row else [])])
 
 
-def _said(value: Any) -> str:
+def _short_value(value: Any) -> str:
     return short_count(value) if isinstance(value, int) and value >= 1000 else str(value)

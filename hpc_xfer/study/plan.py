@@ -1,8 +1,8 @@
 """The plan: the runs of a study as a DAG. A pure function of the study: no disk, no clock.
 
-plan = make(study)
+plan = make_plan(study)
 plan.waves[0]     # packs of pre-trainings
-plan.waves[1]     # packs of fine-tunings, each behind its one parent
+plan.waves[1]     # packs of fine-tunings, each with one parent
 """
 
 import hashlib
@@ -22,7 +22,7 @@ RunKind = Literal["pretrain", "finetune"]
 
 @dataclass(frozen=True)
 class Run:
-    """One recipe plus its parents, named by content."""
+    """A recipe and its parents; the id is a hash of both."""
 
     kind: RunKind
     recipe: Pretrain | Finetune
@@ -30,21 +30,21 @@ class Run:
 
     @cached_property
     def id(self) -> str:
-        """12 hex digits of sha256. Defaults are hashed too: change one, only new runs differ."""
+        """12 hex digits of sha256. Defaults are hashed too: a new default changes new runs only."""
         what = {"kind": self.kind, "parents": [run.id for run in self.parents], "recipe": self.spec}
         text = json.dumps(what, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @cached_property
     def spec(self) -> dict[str, Any]:
-        """The recipe as hashed: defaults filled in, None dropped."""
+        """The recipe as it is hashed: defaults filled in, None dropped."""
         return dump(self.recipe)
 
     @cached_property
     def columns(self) -> dict[str, Any]:
-        """The recipe as table columns; settings of the parent that clash get `pretrain_` before.
+        """The recipe as table columns; the parent's settings that clash get the prefix `pretrain_`.
 
-        A fine-tuning from a snapshot has the `samples_seen` of that.
+        A fine-tuning from a snapshot has the `samples_seen` of the snapshot.
         """
         if isinstance(self.recipe, Finetune):
             own = {key: _cell(value) for key, value in self.spec.items()}
@@ -66,10 +66,10 @@ def _cell(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Pack:
-    """Runs that one array element executes one after another: same encoder, data set and shots."""
+    """Runs that an array element executes in turn: same encoder, data set and shots."""
 
     runs: tuple[Run, ...]
-    minutes: float  # estimate for all of them
+    minutes: float  # estimate for all runs
     gpus: int
 
     @cached_property
@@ -87,7 +87,7 @@ class Pack:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs, parents before children, and the resources that cut them into packs."""
+    """All runs, parents before children, and the resources that decide their packs."""
 
     runs: tuple[Run, ...]
     resources: Resources
@@ -98,7 +98,7 @@ class Plan:
         object.__setattr__(self, "by_id", {run.id: run for run in self.runs})
 
     def without(self, done: Iterable[str]) -> "Plan":
-        """The plan less the runs that need nothing more."""
+        """Return the plan without the runs that are done."""
         drop = set(done)
         kept = tuple(run for run in self.runs if run.id not in drop)
         return Plan(kept, self.resources, self.tuned)
@@ -108,12 +108,12 @@ class Plan:
 
     @cached_property
     def waves(self) -> tuple[tuple[Pack, ...], ...]:
-        """Packs, wave after wave: no pack needs a run of its own or a later wave."""
+        """Packs in waves: a pack depends on runs of earlier waves only."""
         waves = (tuple(self._pretrain_packs()), tuple(self._finetune_packs()))
         return tuple(wave for wave in waves if wave)
 
     def needs(self, run: Run) -> tuple[float, int]:
-        """Minutes, as the grid has them, and processes; initialising at random needs little."""
+        """Return minutes (of the grid) and processes; an untrained encoder needs 1 and 1."""
         if isinstance(run.recipe, Finetune):
             tune = self.resources.finetune
             return tune.minutes_of(run.recipe.shots), tune.gpus
@@ -122,11 +122,11 @@ class Plan:
         return self.resources.pretrain.minutes, self.resources.pretrain.gpus
 
     def _pretrain_packs(self) -> Iterator[Pack]:
-        """One each: a pre-training is long."""
+        """Yield a pack per run: a pre-training is long."""
         return (Pack((run,), *self.needs(run)) for run in self.of("pretrain"))
 
     def _finetune_packs(self) -> Iterator[Pack]:
-        """Grouped by (parent, snapshot, data set, shots), cut to about `target_minutes` each."""
+        """Group by parent, snapshot, data set and shots; cut to about `target_minutes` each."""
         resources = self.resources.finetune
         for (*_, shots), group in itertools.groupby(self.of("finetune"), key=_pack_key):
             runs = tuple(group)
@@ -144,9 +144,9 @@ def _pack_key(run: Run) -> tuple[str, int | None, str, int | str]:
 
 
 def make_plan(study: Study) -> Plan:
-    """Every pre-training, then every pre-training x trial, in the order of the grid file.
+    """List every pre-training, then every pre-training x trial, in the order of the grid file.
 
-    A pre-training with snapshots has each trial once per snapshot, and once at its end.
+    Each snapshot of a pre-training gets every trial, and so does its end.
     """
     parents = tuple(Run("pretrain", recipe) for recipe in study.pretrains)
     trials = _grouped(study.trials)
@@ -164,7 +164,7 @@ def _from(snapshot: int | None, trial: Finetune) -> Finetune:
 
 
 def _grouped(trials: tuple[Finetune, ...]) -> list[Finetune]:
-    """Trials of one data set and shot count side by side, so that they can share a pack."""
+    """Sort trials of one data set and shot count together, so that they can share a pack."""
     first: dict[tuple[str, int | str], int] = {}
     for i, trial in enumerate(trials):
         first.setdefault((trial.dataset, trial.shots), i)
@@ -172,10 +172,10 @@ def _grouped(trials: tuple[Finetune, ...]) -> list[Finetune]:
 
 
 def restore_run(kind: RunKind, spec: dict[str, Any], parents: tuple[Run, ...]) -> Run:
-    """The run that a recipe.json tells of.
+    """Make the run that a recipe.json describes.
 
     Raises:
-        ValueError: the recipe does not fit this version of the recipes.
+        ValueError: the recipe is not one of this version.
     """
     model = Finetune if kind == "finetune" else METHODS[spec["method"]]
     return Run(kind, model.model_validate_json(json.dumps(spec)), parents)

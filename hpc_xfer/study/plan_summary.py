@@ -1,4 +1,4 @@
-"""The plan as a reader sees it before anything runs: what is shared once, what differs per row."""
+"""Summarise a plan before anything runs: shared settings once, different ones per row."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +14,18 @@ from hpc_xfer.study.labels import (
 from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.study.study_file import Study
 
-if TYPE_CHECKING:  # 40 ms, which --help and --json need not pay
+if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
     from rich.console import RenderableType
     from rich.table import Table
 
 _BYTES = 4  # a weight in fp32
 _PRODUCT = 2 * _BYTES  # encoder.pt and encoder.safetensors
-_CHECKPOINTS = 2 * 3 * _BYTES  # two kept; weights and both moments of AdamW
-_RECORD = 6_000  # bytes of recipe, record, claims and hits of a fine-tuning
+_CHECKPOINTS = 2 * 3 * _BYTES  # two of weights and both moments of AdamW
+_RECORD = 6_000  # bytes of a fine-tuning: recipe, record, claims, hits
 
 
 def as_json(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
-    """The same for scripts."""
+    """The summary for scripts."""
     todo = plan.without(done)
     labels = pretrain_labels(plan.of("pretrain"))
     return {
@@ -71,12 +71,12 @@ def counts(plan: Plan, done: set[str]) -> dict[str, int]:
 
 
 def gpu_hours(plan: Plan) -> float:
-    """Upper estimate, from the minutes of the grid's resources."""
+    """Estimate an upper limit from the minutes in the grid's resources."""
     return sum(pack.minutes * pack.gpus for wave in plan.waves for pack in wave) / 60
 
 
 def disk_bytes(plan: Plan) -> int | None:
-    """Largest need while it runs: checkpoints, snapshots, products; None where we cannot count."""
+    """Estimate the peak: checkpoints, snapshots, encoders; None if weights cannot be counted."""
     total = 0
     for run in plan.runs:
         if run.kind == "finetune":
@@ -93,7 +93,7 @@ def disk_bytes(plan: Plan) -> int | None:
 
 
 def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
-    """Two tables, pre-training and fine-tuning, under what their rows share."""
+    """Make two tables, pre-training and fine-tuning, with what their rows share."""
     from rich.console import Group
     from rich.text import Text
 
@@ -115,7 +115,7 @@ def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
 
 
 def size(count: int) -> str:
-    """Bytes for people."""
+    """Format bytes for people."""
     value, unit = float(f"{count:.3g}"), "B"  # rounded first, since 999,999 B is 1 MB
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":
@@ -125,20 +125,15 @@ def size(count: int) -> str:
 
 
 def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
-    """One row per pre-training; columns that tell runs of one method apart, the rest above."""
+    """Make one row per pre-training; columns are settings that differ within a method."""
     runs = plan.of("pretrain")
     rows = [run.columns for run in runs]
-    columns = _telling(rows)
-    shared = {k: v for k, v in _agreed(rows).items() if k not in columns}
+    columns = _differing(rows)
+    shared = {k: v for k, v in _common(rows).items() if k not in columns}
     packs = {run.id: pack for pack in _packs(todo) for run in pack.runs}
-    table = _table("pre-training", _said(shared))
-    for name in [
-        "run",
-        *(c.removeprefix("pretrain_") for c in columns),
-        "GPUs",
-        "minutes",
-        "state",
-    ]:
+    table = _table("pre-training", _listed(shared))
+    settings = (name.removeprefix("pretrain_") for name in columns)
+    for name in ("run", *settings, "GPUs", "minutes", "state"):
         table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
     for run, row in zip(runs, rows, strict=True):
         pack = packs.get(run.id)
@@ -151,41 +146,41 @@ def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
 _WORDS = ("run", "method", "arch", "source", "weights", "state")
 
 
-def _telling(rows: list[dict[str, Any]]) -> list[str]:
-    """The method, and each column in which runs that have it differ."""
-    told = [name for name in label_columns(rows) if len(_said_values(rows, name)) > 1]
-    return list(dict.fromkeys(["method", *(n for n in told if _within_a_method(rows, n))]))
+def _differing(rows: list[dict[str, Any]]) -> list[str]:
+    """List the method and each column in which runs differ."""
+    differing = [name for name in label_columns(rows) if len(_distinct(rows, name)) > 1]
+    return list(dict.fromkeys(["method", *(n for n in differing if _within_a_method(rows, n))]))
 
 
 def _within_a_method(rows: list[dict[str, Any]], name: str) -> bool:
-    """Methods have defaults of their own; those are no choice of this study."""
+    """Tell a choice of this study from a default that differs between methods."""
     if name in ("source", "samples", "samples_seen", "arch"):
         return True
     methods = {row["method"] for row in rows}
     return any(
-        len(_said_values([row for row in rows if row["method"] == method], name)) > 1
+        len(_distinct([row for row in rows if row["method"] == method], name)) > 1
         for method in methods
     )
 
 
-def _agreed(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What all runs that have a column agree on, if several methods have it."""
+def _common(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return columns that are equal in all runs that have them, if several methods have them."""
     found = {}
     for name in label_columns(rows):
         having = [row for row in rows if name in row]
         if len({row["method"] for row in having}) > 1 or len({r["method"] for r in rows}) == 1:
-            values = _said_values(having, name)
+            values = _distinct(having, name)
             if len(values) == 1:
                 found[name] = having[0][name]
     return found
 
 
-def _said_values(rows: list[dict[str, Any]], name: str) -> set[str]:
+def _distinct(rows: list[dict[str, Any]], name: str) -> set[str]:
     return {str(row[name]) for row in rows if name in row}
 
 
 def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
-    """One row per data set and shots, which is what packs are cut by, over all parents."""
+    """Make one row per data set and shots, over all parents."""
     runs = plan.of("finetune")
     rows = [{k: v for k, v in run.spec.items() if k not in _SPANNED} for run in runs]
     tuned = ", ".join(f"{k} in {_values(runs, k)}" for k in plan.tuned)
@@ -194,7 +189,7 @@ def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     grid = {"mode": modes, "draws": draws} | ({"tuned": tuned} if tuned else {})
     several = [key for key in differing_columns(rows) if key not in plan.tuned]
     varied = {"with several values": ", ".join(several)} if several else {}
-    table = _table("fine-tuning", _said(grid | shared_columns(rows) | varied))
+    table = _table("fine-tuning", _listed(grid | shared_columns(rows) | varied))
     for name in ("data set", "shots", "parents", "runs", "done", "packs", "minutes"):
         table.add_column(name, justify="left" if name == "data set" else "right")
     groups: dict[tuple[str, int | str], list[Run]] = {}
@@ -217,7 +212,7 @@ _SPANNED = {"dataset", "mode", "shots", "draw", "snapshot"}
 
 
 def _encoder(run: Run) -> tuple[str, int | None]:
-    """What a fine-tuning starts from."""
+    """The parent and snapshot that a fine-tuning starts from."""
     assert isinstance(run.recipe, Finetune)
     return run.parents[0].id, run.recipe.snapshot
 
@@ -236,7 +231,7 @@ def _packs(plan: Plan) -> list[Pack]:
     return [pack for wave in plan.waves for pack in wave]
 
 
-def _said(shared: dict[str, Any]) -> str:
+def _listed(shared: dict[str, Any]) -> str:
     return ", ".join(f"{k.removeprefix('pretrain_')} {_cell(v)}" for k, v in shared.items())
 
 

@@ -1,6 +1,6 @@
-"""What can be known to be wrong before anything runs: sources, data sets, shots, released files.
+"""Check sources, data sets, shots and released files before anything runs.
 
-All of it is cheap: indices are read and file sizes compared, no image is decoded.
+The checks are cheap: they read indexes and compare file sizes, and decode no image.
 """
 
 import shlex
@@ -20,17 +20,20 @@ from hpc_xfer.study.study_file import Study
 
 
 def check(study: Study, site: Site, on: str = "local") -> None:
-    """`on`: where it is to run, local or slurm.
+    """Check a study against the site.
+
+    Args:
+        on: where it will run, local or slurm.
 
     Raises:
-        StudyError: one line per mistake, with file, line, key path and the way out.
+        StudyError: one line per error, with file, line, key path and the way out.
     """
-    mistakes = [*_sources(study, site), *_released(study, site), *_datasets(study, site)]
-    mistakes += _probe(study, site)
+    errors = [*_sources(study, site), *_released(study, site), *_datasets(study, site)]
+    errors += _probe(study, site)
     if on == "slurm":
-        mistakes += _nodes(study, site)
-    if mistakes:
-        raise study.document.refusal(mistakes)
+        errors += _nodes(study, site)
+    if errors:
+        raise study.document.refusal(errors)
 
 
 def _nodes(study: Study, site: Site) -> Iterator[ConfigError]:
@@ -56,7 +59,7 @@ def _sources(study: Study, site: Site) -> Iterator[ConfigError]:
 
 
 def _index(name: str, site: Site) -> ShardIndex | str:
-    """The source's index, or what is wrong with it."""
+    """Load the source's index, or say what is wrong with it."""
     if not site.sources:
         return f"no site file says where source {name!r} lies; name one with --site"
     if name not in site.sources:
@@ -70,7 +73,10 @@ def _index(name: str, site: Site) -> ShardIndex | str:
 
 def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
     if recipe.samples > index.samples:
-        yield "samples", f"asks {recipe.samples:,} of a source that has {index.samples:,}; lower it"
+        yield (
+            "samples",
+            f"asks for {recipe.samples:,} of a source that has {index.samples:,}; lower it",
+        )
     if missing := recipe.missing_from(index.fields, index.classes):
         what = f"{recipe.source!r} has no {missing}, which {recipe.method} needs"
         yield "source", f"{what}; add them to its shards or name another source"
@@ -117,7 +123,7 @@ def _datasets(study: Study, site: Site) -> Iterator[ConfigError]:
         for i, name in enumerate(block["datasets"]):
             if name not in cards:
                 cards[name] = card = _card(name, site)
-                if isinstance(card, str):  # told once, for all blocks
+                if isinstance(card, str):  # reported once for all blocks
                     yield (*here, "datasets", i), card
             card = cards[name]
             if not isinstance(card, str):
@@ -125,13 +131,13 @@ def _datasets(study: Study, site: Site) -> Iterator[ConfigError]:
 
 
 def _probe(study: Study, site: Site) -> Iterator[ConfigError]:
-    asked = study.resources.pretrain.probe
-    if asked is not None and isinstance(card := _card(asked.dataset, site), str):
+    probe = study.resources.pretrain.probe
+    if probe is not None and isinstance(card := _card(probe.dataset, site), str):
         yield ("resources", "pretrain", "probe", "dataset"), card
 
 
 def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
-    """The blocks of `finetune`, which is one or a list of them."""
+    """List the blocks of `finetune` with their key paths."""
     blocks = study.document.data.get("finetune", [])
     if isinstance(blocks, dict):
         return [(("finetune",), blocks)]
@@ -139,7 +145,7 @@ def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
 
 
 def _card(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
-    """What is known of a data set, or what is wrong with it."""
+    """Return the card of a data set, or say what is wrong with it."""
     folder = site.datasets.get(name)
     try:
         card = downstream_datasets.dataset_info(name, Path(folder) if folder else None)
@@ -154,7 +160,7 @@ def _card(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
 
 
 def _shots(block: dict[str, Any], card: downstream_datasets.DatasetInfo) -> Iterator[ConfigError]:
-    """Refuse more shots than the smallest class has beside its validation images."""
+    """Refuse more shots than the smallest class has images outside of validation."""
     fraction = block.get("val_fraction", Finetune.model_fields["val_fraction"].default)
     smallest = card.smallest_class
     held = downstream_datasets.held_out(smallest, fraction)

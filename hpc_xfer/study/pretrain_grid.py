@@ -1,8 +1,8 @@
-"""How `pretrain` blocks expand to recipes: lists are axes, a block is their product.
+"""Expand `pretrain` blocks to recipes: lists are axes, a block is their product.
 
 grid = PretrainGrid(doc)
 grid.add_block(0, {"method": "clip", "samples": [1000, 2000], ...})
-grid.recipes, grid.mistakes
+grid.recipes, grid.errors
 """
 
 import itertools
@@ -24,39 +24,39 @@ from hpc_xfer.config.schema import (
 )
 from hpc_xfer.config.yaml_document import Document, Loc
 
-_MOST_RUNS = 200_000  # a product larger than this is a slip of the pen
+_MOST_RUNS = 200_000  # a larger product is a typing error
 
 
 def too_many(runs: int, loc: Loc) -> list[ConfigError]:
-    """The mistake of a grid that nobody can have meant."""
+    """Refuse a grid that is too large to be meant."""
     if runs <= _MOST_RUNS:
         return []
     return [(loc, f"expands to {runs:,} runs; shorten an axis to stay below {_MOST_RUNS:,}")]
 
 
 class PretrainGrid:
-    """Expands `pretrain` blocks to recipes and gathers what is wrong with them."""
+    """Expands `pretrain` blocks to recipes and collects their errors."""
 
     def __init__(self, doc: Document) -> None:
         self.doc = doc
         self.recipes: list[Pretrain] = []
         self.blocks: list[int] = []
-        self.mistakes: list[ConfigError] = []
-        self._from: dict[str, int] = {}  # canonical recipe -> block that made it
+        self.errors: list[ConfigError] = []
+        self._from: dict[str, int] = {}  # recipe as JSON -> its block
 
     def add_block(self, i: int, block: dict[str, Any]) -> None:
-        if wrong := list(_method_mistakes(block)):
-            self.mistakes += [(("pretrain", i, *loc), why) for loc, why in wrong]
+        if wrong := list(_method_errors(block)):
+            self.errors += [(("pretrain", i, *loc), why) for loc, why in wrong]
             return
         model = METHODS[block["method"]]
-        wrong = list(_key_mistakes(model, block))
-        self.mistakes += [(("pretrain", i, *loc), why) for loc, why in wrong]
+        wrong = list(_key_errors(model, block))
+        self.errors += [(("pretrain", i, *loc), why) for loc, why in wrong]
         if [] in block.values():
             return
         block = {key: value for key, value in block.items() if (key,) not in dict(wrong)}
         axes = [list(_axis(model, key, value)) for key, value in block.items()]
         if many := too_many(math.prod(map(len, axes)), ("pretrain", i)):
-            self.mistakes += many
+            self.errors += many
             return
         for choice in itertools.product(*axes):
             recipe = self._recipe(i, model, {at[0]: (at, value) for at, value in choice})
@@ -68,16 +68,15 @@ class PretrainGrid:
     ) -> Pretrain | None:
         values = {key: value for key, (_, value) in chosen.items()}
         wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
-        if wrong:  # the other keys are looked at too, beside values that are right
+        if wrong:  # check the other keys too, with valid values here
             values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
-            values |= (
-                {"samples_seen": LARGEST_COUNT} if "samples_seen" in model.model_fields else {}
-            )
+            if "samples_seen" in model.model_fields:
+                values["samples_seen"] = LARGEST_COUNT
         recipe, more = validate(model, values)
         wrong += more
         for loc, sentence in wrong:
             at = chosen[loc[0]][0] + loc[1:] if loc and loc[0] in chosen else loc
-            self.mistakes.append((("pretrain", i, *at), sentence))
+            self.errors.append((("pretrain", i, *at), sentence))
         return None if wrong else recipe
 
     def _add(self, i: int, recipe: Pretrain) -> None:
@@ -85,14 +84,14 @@ class PretrainGrid:
         if same in self._from:
             first = self._from[same]
             what = "the same run twice" if first == i else f"a run that pretrain.{first} makes too"
-            self.mistakes.append((("pretrain", i), f"makes {what}; drop one"))
+            self.errors.append((("pretrain", i), f"makes {what}; drop one"))
             return
         self._from[same] = i
         self.recipes.append(recipe)
         self.blocks.append(i)
 
 
-def _method_mistakes(block: Mapping[str, Any]) -> Iterator[ConfigError]:
+def _method_errors(block: Mapping[str, Any]) -> Iterator[ConfigError]:
     method = block.get("method")
     if "method" not in block:
         yield (), f"is missing its method; add `method: ...`, one of {', '.join(sorted(METHODS))}"
@@ -103,7 +102,7 @@ def _method_mistakes(block: Mapping[str, Any]) -> Iterator[ConfigError]:
         yield ("method",), f"no method is called {format_value(method)}; {hint}"
 
 
-def _key_mistakes(model: type[StrictModel], block: Mapping[str, Any]) -> Iterator[ConfigError]:
+def _key_errors(model: type[StrictModel], block: Mapping[str, Any]) -> Iterator[ConfigError]:
     keys = set(model.model_fields) | ({"epochs"} if "samples_seen" in model.model_fields else set())
     for key, value in block.items():
         if key not in keys:
@@ -113,7 +112,7 @@ def _key_mistakes(model: type[StrictModel], block: Mapping[str, Any]) -> Iterato
 
 
 def _axis(model: type[StrictModel], key: str, value: Any) -> Iterator[tuple[Loc, Any]]:
-    """The values of one key with their places: a list is an axis, unless the field is a list."""
+    """Yield a key's values with their places: a list is an axis, unless the field is a list."""
     field = model.model_fields.get(key)
     takes_list = field is not None and "tuple" in str(field.annotation)
     is_axis = isinstance(value, list) and (not takes_list or (value and isinstance(value[0], list)))
@@ -125,7 +124,7 @@ def _axis(model: type[StrictModel], key: str, value: Any) -> Iterator[tuple[Loc,
 
 
 def _settle_samples_seen(model: type[StrictModel], values: dict[str, Any]) -> list[ConfigError]:
-    """`epochs` is a way to say `samples_seen`; two ways to ask for the same run give one id."""
+    """Turn `epochs` into `samples_seen`, so that the same run gets the same id."""
     if "samples_seen" not in model.model_fields:
         return []
     if "epochs" not in values:
@@ -143,12 +142,12 @@ def _settle_samples_seen(model: type[StrictModel], values: dict[str, Any]) -> li
 
 
 def _is_number(value: Any) -> bool:
-    """A number that arithmetic can use."""
+    """Accept finite numbers only, no booleans."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e20
 
 
 def _settle_arch(grid: Path, model: type[StrictModel], values: dict[str, Any]) -> list[ConfigError]:
-    """A known name stays; a JSON file is read in, since its content decides the result."""
+    """Keep a known name; read a JSON file in, since its content decides the result."""
     arch = values.get("arch")
     if not isinstance(arch, str):
         sentence = f"must be a name or a JSON file, got {format_value(arch)}"
@@ -156,12 +155,12 @@ def _settle_arch(grid: Path, model: type[StrictModel], values: dict[str, Any]) -
     if not arch.endswith(".json"):
         if arch in architectures.known_architectures():
             return []
-        if unfit := architectures.why_unsupported(arch):
-            return [(("arch",), f"{arch!r} {unfit}; take another, such as 'ViT-B-32'")]
+        if unsupported := architectures.why_unsupported(arch):
+            return [(("arch",), f"{arch!r} {unsupported}; take another, such as 'ViT-B-32'")]
         hint = nearest(arch, architectures.known_architectures(), "known are")
         return [(("arch",), f"no architecture is called {arch!r}; {hint}")]
     if issubclass(model, Released):
-        return [(("arch",), "must be a name, since nobody released weights for a file of yours")]
+        return [(("arch",), "must be a name: released weights exist for named architectures only")]
     path = grid.parent / arch
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)

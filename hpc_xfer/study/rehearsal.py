@@ -1,4 +1,4 @@
-"""The whole study with two steps per run: does everything fit together, before it costs anything?
+"""Rehearse a study: all its runs with two steps each, to find errors before they cost anything.
 
 python -m hpc_xfer.launch grids/size_scaling.yaml --rehearse
 """
@@ -11,18 +11,18 @@ from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.study_file import Study
 
 _STEPS = 2
-_MINUTES = 15.0  # of a pre-training: meeting, opening the shards, compiling
+_MINUTES = 15.0  # of a pre-training: joining ranks, opening shards, compiling
 _TUNE_MINUTES = 3.0
 
 
-def rehearsal_of(asked: Study) -> Study:
-    """The same runs, jobs and dependencies; other recipes, so that no result can be mistaken."""
+def rehearsal_of(study: Study) -> Study:
+    """Shorten all recipes; jobs and dependencies stay. The ids differ, so no result is confused."""
     return replace(
-        asked,
-        name=f"{asked.name[:53]}-rehearsal",
-        pretrains=tuple(_short(recipe) for recipe in asked.pretrains),
-        trials=tuple(_short_trial(trial) for trial in asked.trials),
-        resources=_quick(asked.resources),
+        study,
+        name=f"{study.name[:53]}-rehearsal",
+        pretrains=tuple(_short(recipe) for recipe in study.pretrains),
+        trials=tuple(_short_trial(trial) for trial in study.trials),
+        resources=_quick(study.resources),
         rehearsal=True,
     )
 
@@ -32,7 +32,7 @@ def _short(recipe: Pretrain) -> Pretrain:
         return recipe
     changes: dict[str, Any] = {"samples_seen": _STEPS * recipe.batch}
     if recipe.snapshots:
-        changes["snapshots"] = (recipe.batch,)  # the only one before the second step
+        changes["snapshots"] = (recipe.batch,)  # the only possible one in two steps
     return recipe.model_copy(update=changes)
 
 

@@ -1,6 +1,6 @@
-"""A study: one grid file, typed. Every mistake in it is one sentence, all of them at once.
+"""Read a study: one grid file, typed. Reports all errors at once, one sentence each.
 
-    study = load(Path("grids/size_scaling.yaml"))
+    study = load_study(Path("grids/size_scaling.yaml"))
 
 pretrain_grid.py and finetune_grid.py expand its blocks.
 """
@@ -23,7 +23,7 @@ from hpc_xfer.study.pretrain_grid import PretrainGrid, too_many
 
 
 class _Head(StrictModel):
-    """The top level, with the two grids still raw."""
+    """The top level of the file; the two grids are not parsed yet."""
 
     name: str
     question: str = ""
@@ -43,14 +43,14 @@ class _Head(StrictModel):
 
 @dataclass(frozen=True)
 class Study:
-    """Expanded, checked; the plan crosses every pre-training (and snapshot) with every trial."""
+    """A grid file, expanded and checked. The plan crosses pre-trainings with trials."""
 
     path: Path
     text: str
     name: str
     question: str
     pretrains: tuple[Pretrain, ...]
-    blocks: tuple[int, ...]  # of the file, from which each pre-training comes
+    blocks: tuple[int, ...]  # the number of each pre-training's block in the file
     trials: tuple[Finetune, ...]
     tuned: tuple[str, ...]
     resources: Resources
@@ -62,24 +62,24 @@ def load_study(path: Path, text: str | None = None) -> Study:
     """Read a grid file.
 
     Args:
-        text: what it said when it was launched; `path` then says what paths in it are relative to.
+        text: the content at launch, instead of reading it now; paths in it are relative to `path`.
 
     Raises:
-        StudyError: one line per mistake, with file, line, key path and the way out.
+        StudyError: one line per error, with file, line, key path and the way out.
     """
     doc = yaml_document.load_yaml(path, text)
-    head, mistakes = validate(_Head, doc.data)
+    head, errors = validate(_Head, doc.data)
     pretrains = PretrainGrid(doc)
     for i, block in _mappings(doc.data.get("pretrain")):
         pretrains.add_block(i, block)
     trials, tuned, wrong = all_trials(doc.data.get("finetune"))
-    mistakes += pretrains.mistakes + wrong
+    errors += pretrains.errors + wrong
     if head is not None:
-        mistakes += _missing_minutes(head.resources.finetune, trials)
+        errors += _missing_minutes(head.resources.finetune, trials)
     encoders = sum(len(points(recipe)) for recipe in pretrains.recipes)
-    mistakes += too_many(len(pretrains.recipes) + encoders * len(trials), ("finetune",))
-    if head is None or mistakes:
-        raise doc.refusal(mistakes)
+    errors += too_many(len(pretrains.recipes) + encoders * len(trials), ("finetune",))
+    if head is None or errors:
+        raise doc.refusal(errors)
     return Study(
         path=path,
         text=doc.text,
@@ -95,7 +95,7 @@ def load_study(path: Path, text: str | None = None) -> Study:
 
 
 def _mappings(blocks: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The blocks that can be read; what is none of them is the head's mistake to tell."""
+    """Yield the blocks that are mappings; `_Head` reports the others."""
     for i, block in enumerate(blocks if isinstance(blocks, list) else []):
         if isinstance(block, dict):
             yield i, block

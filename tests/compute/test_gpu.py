@@ -19,7 +19,7 @@ from tests import steps, tiny
 from tests.compute.distributed import test_failing_ranks
 
 pytestmark = pytest.mark.gpu
-METHODS = ("clip", "simclr", "supervised")
+METHODS = ("clip", "siglip", "simclr", "supervised")
 
 
 def on_gpu() -> World:
@@ -124,7 +124,7 @@ def test_a_rank_that_fails_waits_for_no_kernel_of_nccl(fails: int, tmp_path: Pat
 def test_a_run_goes_on_after_a_stop(changes: dict[str, Any], tmp_path: Path) -> None:
     shards = tiny.source(tmp_path / "sans")
     run = tiny.pretraining("clip", **changes)
-    how = {"compile": True, "activation_checkpointing": True}
+    how: dict[str, Any] = {"compile": True, "activation_checkpointing": True}
     events = tiny.execute(Store(tmp_path), run, shards, stop=tiny.StopAfter(3), **how)
     assert events[-1]["event"] == "interrupted"
     folder = tiny.finished(Store(tmp_path), run, shards, **how)

@@ -98,7 +98,7 @@ def test_jobs_have_time_before_they_are_told_to_save(tmp_path: Path) -> None:
     with pytest.raises(StudyError) as refused:
         load_site(path)
     assert str(refused.value) == (
-        f"{path}:1: slurm: max_minutes: 10 leaves jobs no time before they are told to save "
+        f"{path}:1: slurm: max_minutes: 10 leaves jobs no time before the signal to save "
         "(signal_seconds: 540, or a minute earlier); set 11 or more, or fewer signal_seconds"
     )
     path.write_text("slurm: {max_minutes: 11, signal_seconds: 540}\n")
@@ -108,12 +108,16 @@ def test_jobs_have_time_before_they_are_told_to_save(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "why"),
     [
-        ("partition", '"gpu\\n#SBATCH --uid=0"', "holds what Slurm does not take"),
+        (
+            "partition",
+            '"gpu\\n#SBATCH --uid=0"',
+            "contains characters not allowed in an sbatch option",
+        ),
         ("setup", '["module load a\\nrm -r /"]', "must be one line"),
         ("environment", "{A-B: 1x}", "cannot name an environment variable"),
         ("gpu_option", "gpus", "gpus-per-node"),
         ("gpus_per_nod", "4", "did you mean 'gpus_per_node'?"),
-        ("max_memory_per_gpu", "4.0", "needs a memory_per_gpu that is not above it"),
+        ("max_memory_per_gpu", "4.0", "must be at least memory_per_gpu, which must be given too"),
         ("max_minutes", "3", "set 4 or more, or fewer signal_seconds"),
     ],
 )

@@ -63,10 +63,10 @@ def test_an_unset_variable_names_itself_its_place_and_the_way_out(tmp_path: Path
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
     told = refusal(tmp_path, "a: 1\na: 2\nb:\n  c: ${UNSET_9}\n  c: 3\n").splitlines()
     assert told == [
-        "a.yaml:2: a: stands twice; keep one of the two",
+        "a.yaml:2: a: duplicate key; keep one of the two",
         "a.yaml:4: b.c: the environment variable UNSET_9 is not set; set it or write "
         "${UNSET_9:-default}",
-        "a.yaml:5: b.c: stands twice; keep one of the two",
+        "a.yaml:5: b.c: duplicate key; keep one of the two",
     ]
 
 
@@ -80,18 +80,18 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
         ("null", "a.yaml:1: must be a mapping of keys to values; see grids/ for examples"),
         (
             "a: 1\nb: [1, 2\nc: 3\n",
-            "a.yaml:3: is not YAML (expected ',' or ']', but got ':'); mend that line",
+            "a.yaml:3: is not YAML (expected ',' or ']', but got ':'); fix that line",
         ),
         (
             "a:\n\t- b\n",
             "a.yaml:2: is not YAML (found character '\\t' that cannot start any token); "
-            "mend that line",
+            "fix that line",
         ),
-        ("a: *nobody\n", "a.yaml:1: is not YAML (found undefined alias 'nobody'); mend that line"),
+        ("a: *nobody\n", "a.yaml:1: is not YAML (found undefined alias 'nobody'); fix that line"),
         (b"\x89PNG\r\n\xff\xfe\x00", "a.yaml: is not a text file; name a YAML file"),
-        ("? [a]\n: 1\n", "a.yaml:1: has a list or mapping for a key; write a word"),
-        ("a: !!int many\n", "a.yaml:1: a: is no number: many; write one in digits"),
-        ("a: !mine 3\n", "a.yaml:1: a: has the tag !mine, which means nothing here; drop it"),
+        ("? [a]\n: 1\n", "a.yaml:1: a list or mapping cannot be a key; write a word"),
+        ("a: !!int many\n", "a.yaml:1: a: is not a number: many; write it in digits"),
+        ("a: !mine 3\n", "a.yaml:1: a: the tag !mine is not supported; remove it"),
         ("a: &x {b: *x}\n", "a.yaml:1: an alias refers to its own parent; write it out"),
     ],
 )  # fmt: skip

@@ -55,8 +55,11 @@ def test_counts_are_short(number: int, text: str) -> None:
 def test_a_label_is_method_source_and_size(tmp_path: Path) -> None:
     scratch = "{method: scratch, arch: RN50}"
     released = "{method: released, arch: RN50, weights: openai}"
-    found = labels(tmp_path, clip(samples=[8000, 16000]), scratch, released)
-    assert found == ["clip sans 8k", "clip sans 16k", "scratch", "released openai"]
+    siglip = clip(method="siglip")
+    found = labels(tmp_path, clip(samples=[8000, 16000]), siglip, scratch, released)
+    assert found == [
+        *("clip sans 8k", "clip sans 16k", "siglip sans 8k", "scratch", "released openai")
+    ]
 
 
 def test_seeds_share_a_label(tmp_path: Path) -> None:

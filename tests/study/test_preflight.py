@@ -119,7 +119,7 @@ def test_a_source_is_told_once_for_all_runs_of_a_block(tmp_path: Path) -> None:
     [
         (
             "cls png txt", CLIP.replace("500", "1001"),
-            "samples: asks 1,001 of a source that has 1,000; lower it",
+            "samples: asks for 1,001 of a source that has 1,000; lower it",
         ),
         (
             "png txt", CLIP.replace("clip", "supervised"),

@@ -220,8 +220,8 @@ def test_a_wrong_value_gets_one_sentence(tmp_path: Path, old: str, new: str, sen
         (CLIP.replace("8000", "[8000, 8e3]"), "makes the same run twice; drop one"),
         (
             "{arch: RN50}",
-            "is missing its method; add `method: ...`, one of clip, released, scratch, simclr, "
-            "supervised",
+            "is missing its method; add `method: ...`, one of clip, released, scratch, siglip, "
+            "simclr, supervised",
         ),
         (
             CLIP.replace("epochs", f"seed: {MANY}, subset_seed: {MANY}, epochs"),
@@ -306,7 +306,7 @@ def test_mistakes_in_a_list_of_blocks_name_the_block(tmp_path: Path) -> None:
     good = "{datasets: [a], shots: [1], lr: 1}"
     assert finetune_refusal(tmp_path, f"\n  - {good}\n  - 3\n  - {good}\n  - {{shots: [1]}}") == [
         "a.yaml:5: finetune.1: must be a mapping, got 3",
-        "a.yaml:6: finetune.2: makes trials that a block before it makes too; drop them here",
+        "a.yaml:6: finetune.2: makes trials that an earlier block makes too; drop them here",
         "a.yaml:7: finetune.3.datasets: is missing; add a line `datasets: ...`",
     ]
 
@@ -396,8 +396,8 @@ def test_a_wrong_architecture_file_is_told_with_its_path(
 def test_released_weights_belong_to_a_named_architecture(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(json.dumps(GLYPH))
     assert pretrain_refusal(tmp_path, "{method: released, arch: m.json, weights: mine}") == [
-        "a.yaml:3: pretrain.0.arch: must be a name, since nobody released weights for a file of "
-        "yours"
+        "a.yaml:3: pretrain.0.arch: must be a name: released weights exist for named "
+        "architectures only"
     ]
 
 

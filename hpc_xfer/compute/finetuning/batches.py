@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +13,9 @@ from torchvision.transforms.v2 import RandAugment
 from hpc_xfer.compute.downstream.datasets import ImageSet
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.images import crops
+from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.config.recipes import Finetune
 
-Batch = dict[str, Any]
 _ERASED_SHARE = (0.02, 1 / 3)  # of the area (Zhong et al. 2020)
 
 

@@ -6,7 +6,6 @@ WiSE-FT, Wortsman et al. 2022), else from zero.
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +17,9 @@ from torch.nn import functional as F
 from hpc_xfer.compute.downstream.eval_images import EvalImages
 from hpc_xfer.compute.models.encoders import Tokenizer, Towers
 from hpc_xfer.compute.models.normalize import Normalize
+from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.errors import DataError
 from hpc_xfer.store.heartbeat import Liveness
-
-Batch = dict[str, Any]
-
 
 _KEPT_SETS = 4  # validation, test, and the images of a draw or two
 

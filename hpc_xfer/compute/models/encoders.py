@@ -1,7 +1,8 @@
 """Encoders: the visual tower that every method trains and every fine-tuning starts from.
 
-An encoder maps images (N, 3, S, S), normalised, to features (N, dim). Under `clip` a text tower
-stands beside it; the visual tower is the same module under all methods, so they can be compared.
+An encoder maps images (N, 3, S, S), normalised, to features (N, dim). Methods that learn from
+captions add a text tower. The visual tower is the same module under all methods, so that they can
+be compared.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,16 +33,17 @@ IMAGENET_NORMALISATION: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0
 
 @dataclass
 class Towers:
-    """A visual tower with what is needed to use it; text only under `clip`."""
+    """A visual tower with what is needed to use it; text only if captions were used."""
 
     visual: nn.Module
     dim: int  # of the features
     image_size: int
     normalisation: Normalisation
     text: nn.Module | None = None
-    projection: nn.Module | None = None  # features -> joint space, where they differ
+    projection: nn.Module | None = None  # features -> joint space, if they differ
     logit_scale: Tensor | None = None  # log of the inverse temperature
-    classes: tuple[str, ...] | None = None  # that `supervised` was trained to tell apart
+    logit_bias: Tensor | None = None  # of `siglip`
+    classes: tuple[str, ...] | None = None  # of `supervised`
     head: nn.Module | None = None  # features -> logits of those
 
     def image_features(self, images: Tensor) -> Tensor:
@@ -52,20 +54,20 @@ class Towers:
 
     def text_features(self, tokens: Tensor) -> Tensor:
         """(N, context) -> (N, joint dim), on the unit sphere."""
-        assert self.text is not None, "only clip has a text tower"
+        assert self.text is not None, "this encoder has no text tower"
         return F.normalize(self.text(tokens), dim=-1)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw initial weights without touching the random state of the process."""
+    """Seed torch inside the block; restore the random state of the process after it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 def build(arch: Arch, seed: int, with_text: bool) -> Towers:
-    """Randomly initialised; the same seed gives the same visual tower with and without text."""
+    """Build random towers; a seed gives the same visual tower with and without text."""
     config = architectures.model_config(arch)
     with seeded(seed):
         if isinstance(arch, str) and arch in architectures.TORCHVISION:
@@ -78,7 +80,7 @@ _SIMPLE = "SimpleTokenizer"  # open_clip's, of byte pairs, as OpenAI's CLIP has 
 
 
 def tokenizer(arch: Arch) -> Tokenizer:
-    """list of captions -> (N, context) token ids."""
+    """Make the tokenizer: list of captions -> (N, context) token ids."""
     name, context = _tokenizer_of(arch)
     if name == _SIMPLE:
         made = open_clip.SimpleTokenizer(context_length=context)
@@ -88,9 +90,9 @@ def tokenizer(arch: Arch) -> Tokenizer:
 
 
 class _Bounded:
-    """Forgets words when it knows 100,000: 16 MB, in each loading process of each rank.
+    """A tokenizer that forgets its words at 100,000: 16 MB, in each loading process of each rank.
 
-    open_clip's remembers every word and every misspelling of millions of captions.
+    open_clip's keeps every word and every misspelling of millions of captions.
     """
 
     def __init__(self, tokenizer: open_clip.SimpleTokenizer) -> None:
@@ -110,7 +112,7 @@ def context_length(arch: Arch) -> int:
 
 
 def _tokenizer_of(arch: Arch) -> tuple[str, int]:
-    """What open_clip.get_tokenizer or open_clip itself calls it, and tokens per caption."""
+    """Return the tokenizer's name in open_clip, and tokens per caption."""
     context = architectures.model_config(arch)["text_cfg"].get("context_length", 77)
     if isinstance(arch, Architecture):
         return _SIMPLE, context
@@ -118,7 +120,7 @@ def _tokenizer_of(arch: Arch) -> tuple[str, int]:
 
 
 def save(path: Path, arch: Arch, towers: Towers) -> None:
-    """The product of a pre-training: weights and how to feed them, readable without our code.
+    """Write encoder.pt: weights and how to feed them, readable without our code.
 
     Raises:
         StoreError: the disk is full or cannot be written.
@@ -131,7 +133,7 @@ def save(path: Path, arch: Arch, towers: Towers) -> None:
 
 
 def description(arch: Arch, towers: Towers) -> dict[str, Any]:
-    """All of a product but its weights, as plain values; None is what its method has not."""
+    """Describe an encoder as plain values, without weights; None is what its method lacks."""
     with_text = towers.text is not None
     name, context = _tokenizer_of(arch) if with_text else (None, None)
     return {
@@ -141,6 +143,7 @@ def description(arch: Arch, towers: Towers) -> dict[str, Any]:
         "std": list(towers.normalisation[1]),
         "image_size": towers.image_size,
         "logit_scale": None if towers.logit_scale is None else float(towers.logit_scale),
+        **({} if towers.logit_bias is None else {"logit_bias": float(towers.logit_bias)}),
         "tokenizer": name,
         "context_length": context,
         "classes": None if towers.classes is None else list(towers.classes),
@@ -157,10 +160,10 @@ def _parts(towers: Towers) -> dict[str, nn.Module | None]:
 
 
 def load(path: Path) -> tuple[Arch, Towers]:
-    """Read a product back.
+    """Read encoder.pt.
 
     Raises:
-        DataError: the file is absent or damaged.
+        DataError: the file is missing or damaged.
     """
     state = weights_file.read(path)
     if state is None:
@@ -173,6 +176,8 @@ def load(path: Path) -> tuple[Arch, Towers]:
     if towers.text is not None:
         towers.text.load_state_dict(state["text"])
         towers.logit_scale = torch.tensor(state["logit_scale"])
+        if "logit_bias" in state:
+            towers.logit_bias = torch.tensor(state["logit_bias"])
     if towers.projection is not None and state["projection"] is not None:
         towers.projection.load_state_dict(state["projection"])
     if state.get("head") is not None:
@@ -201,7 +206,7 @@ def _open_clip(config: dict[str, Any], with_text: bool) -> Towers:
 
 
 def _torchvision(arch: str, config: dict[str, Any], with_text: bool) -> Towers:
-    """A classifier without its last layer; CLIP adds a linear map to the joint space."""
+    """Build a classifier without its last layer; text adds a linear map to the joint space."""
     visual = torchvision.models.get_model(arch.removeprefix("torchvision/"), weights=None)
     dim = visual.fc.in_features
     visual.fc = nn.Identity()

@@ -1,7 +1,7 @@
-"""How many operations a sample costs, and how many a card could do: model FLOP utilisation.
+"""FLOPs per sample, and peak FLOP/s of a card, for model FLOP utilisation (MFU).
 
-Chowdhery et al. 2022 (PaLM), appendix B: what the model needs, forward and backward; activations
-that are computed again do not count.
+As Chowdhery et al. 2022 (PaLM), appendix B: what the model needs, forward and backward; recomputed
+activations do not count.
 """
 
 import re
@@ -13,11 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from hpc_xfer.compute.models.encoders import Towers, context_length
 from hpc_xfer.config.recipes import Trained
 
-# A backward pass has two products for each of the forward pass: gradients of inputs and of weights.
+# The backward pass has two products per product of the forward pass: for inputs and for weights.
 _PASSES = 3
 
-# Peaks in TFLOP/s from the makers' data sheets: of tensor cores in bf16 or fp16 (dense), then in
-# fp32, which has none. The first name whose words are in the card's counts.
+# Peak TFLOP/s from the data sheets: tensor cores in bf16 or fp16 (dense), then fp32 without tensor
+# cores. The first name that is in the card's name counts.
 _PEAKS: tuple[tuple[str, float, float], ...] = (
     ("B200", 2250, 75),
     ("GH200", 989, 67),
@@ -39,7 +39,7 @@ _PEAKS: tuple[tuple[str, float, float], ...] = (
 
 
 def per_sample(recipe: Trained, towers: Towers) -> float:
-    """FLOPs (a multiplication and an addition are two) of the towers for one training sample."""
+    """Count FLOPs of the towers per training sample; a multiplication and an addition are two."""
     size = towers.image_size
     forward = recipe.views * _forward(towers.visual, torch.zeros(1, 3, size, size))
     if recipe.uses_text and towers.text is not None:
@@ -49,7 +49,7 @@ def per_sample(recipe: Trained, towers: Towers) -> float:
 
 
 def peak(card: str, precision: str) -> float | None:
-    """FLOP/s of a GPU by its name; None where it is not known, or is a part of a card (MIG)."""
+    """Look up the FLOP/s of a GPU by name; None if unknown, or a part of a card (MIG)."""
     if re.search(r"\bMIG\b", card):
         return None
     for name, half, single in _PEAKS:
@@ -59,9 +59,9 @@ def peak(card: str, precision: str) -> float | None:
 
 
 def _forward(tower: nn.Module, sample: Tensor) -> int:
-    """Counted on one, with gradients: without them torch fuses what the counter cannot see."""
+    """Count one forward pass, with gradients: without, torch fuses operations out of sight."""
     training = tower.training
-    tower.eval()  # running statistics stay as they are
+    tower.eval()  # keeps running statistics
     with torch.enable_grad(), FlopCounterMode(display=False) as counter:
         tower(sample)
     tower.train(training)

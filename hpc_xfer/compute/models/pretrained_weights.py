@@ -1,7 +1,7 @@
-"""Weights that others trained, as a product like any other.
+"""Load weights that others trained, as an encoder like any other.
 
 From a file that the site names (`released: {name: path}`): an open_clip or OpenAI CLIP state dict,
-or a torchvision classifier's. Else the name is an open_clip tag whose file was fetched before.
+or a torchvision classifier's. Otherwise the name is an open_clip tag whose file was fetched before.
 """
 
 from pathlib import Path
@@ -15,14 +15,14 @@ from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.config import architectures
 from hpc_xfer.errors import DataError
 
-_CONSTANT = ("attn_mask", "position_ids")  # kept by some versions, computed by others
+_CONSTANT = ("attn_mask", "position_ids")  # some versions store them, others compute them
 
 
 def load(arch: str, weights: str, file: Path | None) -> Towers:
-    """The towers with released weights.
+    """Build the towers and load released weights.
 
     Raises:
-        DataError: no such file or tag, or it does not fit the architecture.
+        DataError: there is no such file or tag, or it does not fit the architecture.
     """
     if file is None:
         return _by_tag(arch, weights)
@@ -39,7 +39,7 @@ def _read(file: Path) -> dict[str, Any]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{file}: no such file; fix `released` in the site file") from None
-    except Exception as error:  # any of torch's, pickle's and zipfile's: the file is not weights
+    except Exception as error:  # any error of torch, pickle or zipfile: not a file of weights
         reason = f"{error}".splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{file}: is not a file of weights ({reason}); fetch it again") from error
     while isinstance(state, dict) and "state_dict" in state:
@@ -50,7 +50,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _from_clip(arch: str, state: dict[str, Any], file: Path) -> Towers:
-    """open_clip's CLIP has the text tower's parts at the top level, ours below `text.`."""
+    """Load both towers; the text tower's names may lack `text.`, as in open_clip's CLIP."""
     towers = encoders.build(arch, seed=0, with_text=True)
     state = open_clip.model.convert_to_custom_text_state_dict(state)
     assert towers.text is not None
@@ -69,7 +69,7 @@ def _below(state: dict[str, Any], prefix: str) -> dict[str, Any]:
 def _fit(module: torch.nn.Module, state: dict[str, Any], file: Path) -> None:
     own = module.state_dict()
     state = {key: value for key, value in state.items() if key.split(".")[-1] not in _CONSTANT}
-    if beyond := sorted(state.keys() - own.keys()):  # a deeper net holds a shallower one
+    if beyond := sorted(state.keys() - own.keys()):  # a deeper network contains a shallower one
         raise DataError(
             f"{file}: does not fit the architecture (it has no {beyond[0]}); name another"
         )
@@ -91,7 +91,7 @@ def _by_tag(arch: str, tag: str) -> Towers:
         raise DataError(f"{arch} {tag}: was trained with another activation; name {other}")
     try:
         model, _, _ = open_clip.create_model_and_transforms(arch, pretrained=tag)
-    except Exception as error:  # whatever the hub client raises without network
+    except Exception as error:  # any error of the hub client without network
         raise DataError(
             f"{arch} {tag}: cannot be loaded ({error}); fetch it on a node with network: "
             f"python -c \"import open_clip; open_clip.create_model('{arch}', pretrained='{tag}')\""

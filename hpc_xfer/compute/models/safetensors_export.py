@@ -1,11 +1,12 @@
-"""A product in the layout of those who know nothing of us: encoder.safetensors.
+"""Write encoder.safetensors, which plain open_clip and torchvision load.
 
     open_clip.create_model("RN50", pretrained="encoder.safetensors")              # with text
+    open_clip.create_model("RN50", pretrained="encoder.safetensors", init_logit_bias=-10)  # siglip
     open_clip.create_model("RN50", pretrained_image_path="encoder.safetensors")   # without
     torchvision.models.resnet50().load_state_dict(load_file("encoder.safetensors"), strict=False)
 
-The header tells arch, mean, std, image_size and the rest of `encoders.description`; what is not a
-word there is JSON.
+The header has arch, mean, std, image_size and the rest of `encoders.description`; values that are
+not text are JSON.
 """
 
 import json
@@ -23,23 +24,24 @@ from hpc_xfer.system import atomic_files
 
 
 def write(path: Path, arch: Arch, towers: Towers) -> None:
-    """The weights by their foreign names.
+    """Write the weights under the names that other libraries use.
 
     Raises:
         StoreError: the disk is full or cannot be written.
     """
-    told = {k: v for k, v in encoders.description(arch, towers).items() if v is not None}
-    header = {k: v if isinstance(v, str) else json.dumps(v) for k, v in told.items()}
+    values = {k: v for k, v in encoders.description(arch, towers).items() if v is not None}
+    header = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
     weights = {k: v.detach().cpu().contiguous() for k, v in _named(arch, towers).items()}
     atomic_files.write_bytes(path, safetensors.torch.save(weights, {"format": "pt", **header}))
 
 
 def _named(arch: Arch, towers: Towers) -> dict[str, Tensor]:
-    """By tower: open_clip wants `visual.` before both; what reads one tower alone wants nothing."""
+    """Name the weights: open_clip expects `visual.` if there is text, otherwise no prefix."""
     if towers.text is None:
         return towers.visual.state_dict()
     assert towers.logit_scale is not None
     rest = {"logit_scale": towers.logit_scale}
+    rest |= {} if towers.logit_bias is None else {"logit_bias": towers.logit_bias}
     if isinstance(arch, str) and arch in architectures.TORCHVISION:
         rest |= _below("text.", towers.text) | _below("projection.", towers.projection)
         return towers.visual.state_dict() | rest
@@ -53,5 +55,5 @@ def _below(prefix: str, module: nn.Module | None) -> dict[str, Tensor]:
 
 
 def _has_own_text(config: dict[str, Any]) -> bool:
-    """Whether open_clip.create_model makes a CustomTextCLIP, with the text tower below `text.`."""
+    """Tell if open_clip.create_model makes a CustomTextCLIP: text tower below `text.`."""
     return bool(config.get("custom_text")) or "hf_model_name" in config.get("text_cfg", {})

@@ -1,4 +1,4 @@
-"""Write and read files of tensors: whole or absent, checksummed, weights only."""
+"""Write and read files of tensors: atomic, with checksums, weights only."""
 
 import pickle
 import warnings
@@ -11,7 +11,7 @@ import torch
 
 from hpc_xfer.system import atomic_files
 
-# What zipfile and torch raise on damaged files; NotImplementedError is a RuntimeError.
+# Errors of zipfile and torch on damaged files; NotImplementedError is a RuntimeError.
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -36,7 +36,7 @@ def write(path: Path, state: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The state on the CPU, or None where the file is absent or damaged (which is said)."""
+    """Load a state to the CPU; None if the file is missing, or damaged, which is a warning."""
     if not path.exists():
         return None
     try:
@@ -52,8 +52,8 @@ def read(path: Path) -> dict[str, Any] | None:
     return state
 
 
-class _Remembering:
-    """torch.save hides the file's own error, such as a full disk, behind one about positions."""
+class _ErrorKeeper:
+    """Keeps the file's error, such as a full disk: torch.save replaces it by one on positions."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -67,11 +67,11 @@ class _Remembering:
             raise
 
     def flush(self) -> None:
-        """`files` does it."""
+        """Do nothing: `write_atomically` flushes."""
 
 
 def save_tensors(state: dict[str, Any], file: IO[bytes]) -> None:
-    out = _Remembering(file)
+    out = _ErrorKeeper(file)
     try:
         torch.save(state, cast(IO[bytes], out))
     except RuntimeError:

@@ -1,7 +1,7 @@
-"""Batches for pre-training: step number in, this rank's part of the global batch out.
+"""Batches for pre-training: map a step number to this rank's part of the global batch.
 
-What a batch holds is a function of the step alone: no state to save, any number of workers, exact
-resume. A sample that does not decode or lacks a part is replaced by its neighbour and counted.
+A batch is a function of the step alone: no state to save, any number of workers, exact resume. A
+sample that does not decode or lacks a field is replaced by its neighbour and counted.
 """
 
 import contextlib
@@ -19,19 +19,19 @@ from hpc_xfer.compute.images import color_jitter, crops, decode
 from hpc_xfer.compute.pretraining import targets
 from hpc_xfer.compute.shards.read_ahead import ReadAhead, ShardReader
 from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
+from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSample
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex
 from hpc_xfer.errors import DataError
 
-Batch = dict[str, Any]
 Parts = dict[str, bytes]
-_NEIGHBOURS = 100  # broken samples in a row; then the shard is, not a sample
+_NEIGHBOURS = 100  # broken samples in a row; then the shard counts as broken
 
 
 @dataclass
 class TrainBatches:
-    """`self[step]` is this rank's part of global batch `step`; `pieces` are what a worker loads.
+    """This rank's part of each global batch: `self[step]`, or `pieces` for loading processes.
 
     Keys: images uint8 (n, 3, S, S), of two views (n, 2, 3, S, S) with colour (n, 2, k); tokens
     (n, context) or labels (n,) where the method needs them; broken, a list of skipped samples.
@@ -55,9 +55,9 @@ class TrainBatches:
         return self._batch(step, self.share)
 
     def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
-        """One of `workers` pieces of this rank's batches, step after step; joined they are it.
+        """Yield one of `workers` pieces of this rank's batch for each step.
 
-        A worker keeps to its place in the batch and so to its lanes, and reads their shards alone.
+        A worker always loads the same places of the batch, so it reads the shards of these only.
         """
         chosen = np.array_split(self.share, workers)[worker]
         with contextlib.closing(ReadAhead(self.source, self.order, chosen)) as ahead:
@@ -74,6 +74,8 @@ class TrainBatches:
 
 
 class _Collector:
+    """Collects the samples of one batch."""
+
     def __init__(self, batches: TrainBatches, epoch: int) -> None:
         self.batches, self.epoch = batches, epoch
         self.target = targets.reader(batches.recipe, batches.index.classes or ())
@@ -84,7 +86,7 @@ class _Collector:
         self.broken: list[BrokenSample] = []
 
     def add(self, number: int, position: int) -> None:
-        """The sample at a place, or the next of its shard in the subset that is whole."""
+        """Add the sample at a place; if broken, the next good one of its shard's subset."""
         shard = self.batches.source.shard(number)
         name = self.batches.index.entries[number].name
         tried = 0
@@ -110,7 +112,7 @@ class _Collector:
         return np.random.default_rng((self.batches.recipe.seed, 3, self.epoch, number, place))
 
     def _take(self, parts: Parts, rng: Generator) -> None:
-        """All of a sample or nothing of it."""
+        """Add a whole sample; raise before anything is added if a part of it is broken."""
         recipe, size = self.batches.recipe, self.batches.size
         target = self.target(parts, rng)
         views = self._views(_image(parts), rng)
@@ -120,7 +122,7 @@ class _Collector:
         self.targets.append(target)
 
     def _views(self, data: bytes, rng: Generator) -> list[Tensor]:
-        """Drawn before decoding where the sides are known, so that no more is decoded than seen."""
+        """Draw crops before decoding if the size is known, to decode no more than needed."""
         recipe, size = self.batches.recipe, self.batches.size
         known = decode.sides(data)
         image = None if known else decode.decode(data)

@@ -1,11 +1,11 @@
-"""How well an encoder does as it trains: k nearest neighbours on images that it never trains on.
+"""k-NN accuracy of an encoder during training, on images that it is not trained on.
 
-    probe = Probe(objective, bank, queries, world, precision)
-    probe.accuracy()      # all ranks call it, each looks at its share of the images
+    probe = KnnProbe(objective, images, towers, most, world, precision, pulse)
+    probe.accuracy()      # all ranks call it; each takes its share of the images
 
 Weighted votes of the 20 nearest by cosine, temperature 0.07 (Wu et al. 2018, section 3.4, with the
-settings of Caron et al. 2021). It changes nothing of the training: no random number is drawn, no
-statistic moved.
+settings of Caron et al. 2021). It does not affect the training: it draws no random number and
+changes no statistic.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ _SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class ProbeImages:
-    """Some images of a data set, of which this rank has every `ranks`-th."""
+    """Some images of a data set; each rank takes every `ranks`-th."""
 
     views: EvalImages
     chosen: Indices  # of all ranks
@@ -43,7 +43,7 @@ class ProbeImages:
 
 
 class KnnProbe:
-    """The accuracy on validation images by neighbours among training images; never test images."""
+    """Classifies validation images by neighbours among training images; never test images."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class KnnProbe:
         Args:
             objective: with the visual tower of `towers`.
             images: the training images of a data set.
-            most: training images to compare with; a quarter as many are asked about.
+            most: training images to compare with; a quarter as many are classified.
         """
         self.objective, self.world, self.precision, self.pulse = objective, world, precision, pulse
         self.labels, self.dim = torch.from_numpy(images.labels), towers.dim
@@ -70,7 +70,7 @@ class KnnProbe:
 
     @torch.no_grad()
     def accuracy(self) -> float:
-        """The share of queries whose neighbours vote right; the same on all ranks."""
+        """Share of queries that are classified correctly; the same on all ranks."""
         training = self.objective.training
         self.objective.eval()
         bank, known = self._gathered(self.bank)
@@ -81,7 +81,7 @@ class KnnProbe:
         return float(np.mean(self.world.gather(right.tolist())))
 
     def _gathered(self, images: ProbeImages) -> tuple[Tensor, Tensor]:
-        """Features and labels of all ranks' shares."""
+        """Gather features and labels of all ranks' shares."""
         features = self.world.gather([self._features(images)])
         labels = self.world.gather([self._labels(images)])
         return torch.cat(features), torch.cat(labels)
@@ -90,7 +90,7 @@ class KnnProbe:
         return self.labels[images.share(self.world)]
 
     def _features(self, images: ProbeImages) -> Tensor:
-        """Of this rank's share: (n, dim) of unit length, on the CPU."""
+        """Compute unit features of this rank's share: (n, dim), on the CPU."""
         parts = [F.normalize(part.float(), dim=-1).cpu() for part in self._raw(images)]
         return torch.cat(parts) if parts else torch.zeros(0, self.dim)  # more ranks than images
 
@@ -103,7 +103,7 @@ class KnnProbe:
 
 
 def vote(queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
-    """The class of each query.
+    """Predict the class of each query.
 
     Args:
         queries, bank: unit features (n, dim) and (m, dim).
@@ -116,5 +116,5 @@ def vote(queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
 
 
 def _some(chosen: Indices, most: int) -> Indices:
-    """Drawn once and for all, so that curves of all pre-trainings compare."""
+    """Draw at most `most` images, the same for all pre-trainings, so that their curves compare."""
     return np.random.default_rng((_SEED, 12)).permutation(chosen)[:most]

@@ -1,19 +1,21 @@
-"""What is minimised: one module per method, from a batch on the device to a scalar loss.
+"""Objectives: one module per method, from a batch on the device to a scalar loss.
 
 Every loss is over the global batch: features of all ranks are gathered with their gradients, so
-that the mean over ranks (which DistributedDataParallel takes) is the loss of one process. Rows of
-this rank stand against columns of all, so the matrix of logits grows with the number of ranks, not
-with its square (open_clip's local_loss with gather_with_grad). Under autocast the towers are in
-half precision, the losses are not: bf16 tells logits near 100 apart by 0.5.
+that the mean over ranks (which DistributedDataParallel takes) equals the loss of one process. Rows
+are the samples of this rank, columns those of all ranks, so the matrix of logits grows with the
+number of ranks, not with its square (open_clip's local_loss with gather_with_grad). Under autocast
+the towers are in half precision and the losses are not: near 100, bf16 has steps of 0.5.
 Batches are dicts of tensors; N is the rank's share of the global batch.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from hpc_xfer.compute.distributed.collectives import gather
 from hpc_xfer.compute.distributed.process_group import World
@@ -21,38 +23,44 @@ from hpc_xfer.compute.images import color_jitter
 from hpc_xfer.compute.models.encoders import Towers, seeded
 from hpc_xfer.compute.models.normalize import Normalize, full_precision
 from hpc_xfer.compute.training.objective import Batch, Contrastive
-from hpc_xfer.config.recipes import Clip, SimCLR, Supervised, Trained
+from hpc_xfer.config.recipes import Clip, ImageText, SigLIP, SimCLR, Supervised, Trained
+
+_COLUMNS = 4096  # texts per block of logits: 64 MB for as many images
 
 
 class PretrainObjective(nn.Module):
-    """The visual tower with what a method trains beside it."""
+    """The base of all objectives: the visual tower and what a method trains besides it."""
 
     def __init__(self, towers: Towers) -> None:
         super().__init__()
         self.normalise, self.visual = Normalize(towers), towers.visual
 
     def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
-        """Copy into `towers` what an encoder keeps besides the towers; nothing if not overridden.
+        """Copy heads and scalars that the saved encoder keeps into `towers`; here, none.
 
         Args:
             classes: names of the source's classes.
         """
 
 
-class ClipObjective(PretrainObjective, Contrastive):
-    """InfoNCE between images and captions (Radford et al. 2021, fig. 3)."""
+class ImageTextObjective(PretrainObjective, Contrastive):
+    """Two towers with a joint space, and the learnt temperature of their similarities."""
 
-    def __init__(self, towers: Towers, recipe: Clip, world: World, classes: int) -> None:
+    def __init__(self, towers: Towers, recipe: ImageText, world: World, scale: Tensor) -> None:
+        """
+        Args:
+            scale: log of the inverse temperature at the start.
+        """
         super().__init__(towers)
-        assert towers.text is not None and towers.logit_scale is not None
-        self.text, self.projection = towers.text, towers.projection
-        self.logit_scale = nn.Parameter(towers.logit_scale.clone())
-        self.limit = torch.tensor(recipe.max_logit_scale).log().item()
-        self.world = world
+        assert towers.text is not None
+        self.text, self.projection, self.world = towers.text, towers.projection, world
+        self.logit_scale = nn.Parameter(scale)
+        limit = recipe.max_logit_scale
+        self.limit = math.inf if limit is None else torch.tensor(limit).log().item()
 
-    def features(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def features(self, batch: Batch) -> tuple[Tensor, ...]:
         """images (N, 3, S, S) uint8, tokens (N, context) -> images, texts, logit scale."""
-        with torch.no_grad():  # inside the graph, what is beyond the limit would never come back
+        with torch.no_grad():  # in the graph, a value beyond the limit would get no gradient
             self.logit_scale.clamp_(0, self.limit)
         features = self.visual(self.normalise(batch["images"]))
         if self.projection is not None:
@@ -61,14 +69,44 @@ class ClipObjective(PretrainObjective, Contrastive):
         text = F.normalize(full_precision(self.text(batch["tokens"])), dim=-1)
         return image, text, self.logit_scale.exp()
 
+    def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
+        towers.logit_scale = self.logit_scale.detach().clamp(0, self.limit).cpu()
+
+
+class ClipObjective(ImageTextObjective):
+    """InfoNCE between images and captions (Radford et al. 2021, fig. 3)."""
+
+    def __init__(self, towers: Towers, recipe: Clip, world: World, classes: int) -> None:
+        assert towers.logit_scale is not None
+        super().__init__(towers, recipe, world, towers.logit_scale.clone())
+
     def loss(self, *features: Tensor) -> Tensor:
         """images (N, d), texts (N, d), scale () -> ()."""
         image, text, scale = features
         with torch.autocast(image.device.type, enabled=False):
             return info_nce(image, text, scale, self.world)
 
+
+class SigLIPObjective(ImageTextObjective):
+    """Pairwise sigmoid loss between images and captions (Zhai et al. 2023, algorithm 1)."""
+
+    def __init__(self, towers: Towers, recipe: SigLIP, world: World, classes: int) -> None:
+        super().__init__(towers, recipe, world, torch.tensor(10.0).log())
+        self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+
+    def features(self, batch: Batch) -> tuple[Tensor, ...]:
+        """images (N, 3, S, S) uint8, tokens (N, context) -> images, texts, logit scale, bias."""
+        return *super().features(batch), self.logit_bias.clone()  # as exp() is: no parameter
+
+    def loss(self, *features: Tensor) -> Tensor:
+        """images (N, d), texts (N, d), scale (), bias () -> ()."""
+        image, text, scale, bias = features
+        with torch.autocast(image.device.type, enabled=False):
+            return pairwise_sigmoid(image, text, scale, bias, self.world)
+
     def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
-        towers.logit_scale = self.logit_scale.detach().clamp(0, self.limit).cpu()
+        super().write_heads(towers, classes)
+        towers.logit_bias = self.logit_bias.detach().cpu()
 
 
 class SimCLRObjective(PretrainObjective, Contrastive):
@@ -80,9 +118,9 @@ class SimCLRObjective(PretrainObjective, Contrastive):
         self.temperature, self.world = recipe.temperature, world
 
     def features(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """images (N, 2, 3, S, S) uint8, colour (N, 2, k), see data/photometric.py -> two views."""
+        """images (N, 2, 3, S, S) uint8, colour (N, 2, k), see color_jitter.py -> two views."""
         images, colour = batch["images"].transpose(0, 1), batch["colour"].transpose(0, 1)
-        with torch.autocast(images.device.type, enabled=False):  # bf16 has 8 bits, as have pixels
+        with torch.autocast(images.device.type, enabled=False):  # bf16 has 8 bits, like pixels
             views = color_jitter.apply(images.flatten(0, 1), colour.flatten(0, 1))
         z = F.normalize(full_precision(self.head(self.visual(self.normalise(views)))), dim=-1)
         first, second = z.chunk(2)
@@ -116,6 +154,7 @@ class SupervisedObjective(PretrainObjective):
 
 OBJECTIVES: dict[str, Callable[[Towers, Any, World, int], PretrainObjective]] = {
     "clip": ClipObjective,
+    "siglip": SigLIPObjective,
     "simclr": SimCLRObjective,
     "supervised": SupervisedObjective,
 }
@@ -130,9 +169,9 @@ def make_objective(
 
 
 def info_nce(image: Tensor, text: Tensor, scale: Tensor, world: World) -> Tensor:
-    """Each image finds its text and each text its image; rows of this rank against all columns.
+    """Cross-entropy of images over texts and of texts over images, as rows of this rank.
 
-    What open_clip.ClipLoss computes with local_loss and gather_with_grad.
+    Equals open_clip.ClipLoss with local_loss and gather_with_grad.
 
     Args:
         image, text: (N, d) unit vectors of the same N samples.
@@ -143,8 +182,39 @@ def info_nce(image: Tensor, text: Tensor, scale: Tensor, world: World) -> Tensor
     return (of_images + of_texts) / 2
 
 
+def pairwise_sigmoid(
+    image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, world: World, columns: int = _COLUMNS
+) -> Tensor:
+    """Classify each pair of image and text alone: belong together, or not.
+
+    Equals open_clip.loss.SigLipLoss: the sum over the images of this rank and the texts of all
+    ranks, divided by the number of images. Logits are computed `columns` texts at a time, and again
+    in the backward pass, so that memory grows with the batch and not with its square.
+
+    Args:
+        image, text: (N, d) unit vectors of the same N samples.
+    """
+    texts, own = gather(text, world), world.rank * len(image)
+    total = image.new_zeros(())
+    for start in range(0, len(texts), columns):
+        part = (image, texts[start : start + columns], scale, bias, own - start)
+        loss: Tensor = checkpoint(
+            _sigmoid_sum, *part, use_reentrant=False, preserve_rng_state=False
+        )
+        total = total + loss
+    return total / len(image)
+
+
+def _sigmoid_sum(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, first: int) -> Tensor:
+    """Sum the loss of all pairs; image i belongs to text `first + i`, if that is among them."""
+    columns = torch.arange(len(text), device=text.device)
+    partner = torch.arange(len(image), device=image.device) + first
+    logits = scale * image @ text.T + bias
+    return -F.logsigmoid(torch.where(columns == partner[:, None], logits, -logits)).sum()
+
+
 def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World) -> Tensor:
-    """Normalised temperature-scaled cross-entropy; rows of this rank against columns of all.
+    """Normalised temperature-scaled cross-entropy, as rows of this rank.
 
     Args:
         first, second: (N, d) unit vectors, two views of the same N images.
@@ -154,7 +224,9 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World) -> 
     place = torch.arange(n, device=first.device) + world.rank * n
     own = torch.cat([place, place + total])
     logits = torch.cat([first, second]) @ everything.T / temperature
-    logits[torch.arange(2 * n, device=first.device), own] = float("-inf")  # not its own negative
+    logits[torch.arange(2 * n, device=first.device), own] = float(
+        "-inf"
+    )  # a view is not its own negative
     partner = torch.cat([place + total, place])
     return F.cross_entropy(logits, partner)
 

@@ -1,4 +1,4 @@
-"""Snapshots: the encoder as it was after so many samples, in the format of the product.
+"""Save snapshots: the encoder after a number of samples, in the format of encoder.pt.
 
 train(..., at=snapshots.hooks(run, recipe, claim, save))
 """
@@ -16,13 +16,14 @@ from hpc_xfer.store.run_claims import Claim
 def hooks(
     run: RunDir, recipe: Trained, claim: Claim | None, save: Callable[[Path], None]
 ) -> dict[int, Hook]:
-    """What the loop calls after which step; only rank 0, which holds the claim, writes.
+    """Map steps to functions that the loop calls after them; only rank 0 writes.
 
-    A snapshot of an earlier attempt is kept: the same step of the same run made it, and what reads
-    it may have begun.
+    A snapshot of an earlier attempt is kept: the same step of the same run made it, and
+    fine-tunings may be reading it.
 
     Args:
-        save: writes the encoder as it is now, whole or not at all.
+        claim: None on other ranks.
+        save: writes the current encoder atomically.
     """
 
     def keep(path: Path) -> dict[str, float]:
@@ -31,5 +32,4 @@ def hooks(
             save(path)
         return {}
 
-    asked = recipe.snapshots or ()
-    return {recipe.steps_of(n): partial(keep, run.snapshot(n)) for n in asked}
+    return {recipe.steps_of(n): partial(keep, run.snapshot(n)) for n in recipe.snapshots or ()}

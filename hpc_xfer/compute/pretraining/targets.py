@@ -1,4 +1,4 @@
-"""What goes with an image: its caption or its class, from the fields of a sample.
+"""Read the target of an image, its caption or class, from the fields of a sample.
 
 target = reader(recipe, index.classes)
 target(shard.read(i), rng)     # a caption, or a class number under supervised
@@ -18,7 +18,7 @@ Reader = Callable[[Parts, Generator], Any]
 
 
 def fields(recipe: Trained) -> tuple[str, ...]:
-    """The fields of a sample that a recipe reads besides the image."""
+    """List the fields of a sample that a recipe reads besides the image."""
     return () if recipe.target is None else (recipe.target.field,)
 
 
@@ -41,7 +41,7 @@ def reader(recipe: Trained, classes: Sequence[str]) -> Reader:
 
 
 class _Templates:
-    """A sentence about the class, another one in each epoch."""
+    """Makes a sentence about the class; each epoch draws another template."""
 
     def __init__(
         self, templates: Sequence[str], label: Callable[[Parts], int], classes: Sequence[str]
@@ -73,7 +73,7 @@ def _json(parts: Parts) -> dict[str, Any]:
 
 
 def _joined(content: dict[str, Any], keys: Sequence[str]) -> str:
-    """The texts under these keys, one after another; a list, such as of tags, is joined too."""
+    """Join the texts under these keys; a list, such as tags, is joined too."""
     texts = [text for key in keys for text in _texts(content.get(key))]
     if not texts:
         raise DataError(f"has no caption (json: {', '.join(keys)})")

@@ -1,4 +1,4 @@
-"""One pre-training, read from top to bottom: data, model, loop, product, record."""
+"""Execute one pre-training: data, model, training loop, encoder, record."""
 
 import hashlib
 import json
@@ -31,10 +31,10 @@ from hpc_xfer.system import provenance
 
 
 def pretrain(context: RunContext) -> None:
-    """Leave encoder.pt, encoder.safetensors, the snapshots that are asked for, and record.json.
+    """Write encoder.pt, encoder.safetensors, the recipe's snapshots, and record.json.
 
     Raises:
-        XferError: see training/loop.py; nothing that looks finished is left behind.
+        XferError: see training/loop.py; no file is left that looks finished.
     """
     started, begun = provenance.now(), time.monotonic()
     recipe = context.run.recipe
@@ -74,7 +74,7 @@ def _order(recipe: Trained, index: ShardIndex) -> SampleOrder:
 
 
 def _fingerprints(index: ShardIndex, order: SampleOrder) -> dict[str, Any]:
-    """What was read: the whole source, and which samples of it."""
+    """Fingerprint what was read: the whole source, and the chosen samples."""
     subset = order.subset
     names = [index.entries[shard].sha256 for shard in subset.shards]
     members = json.dumps([names, subset.counts, subset.seed], separators=(",", ":"))
@@ -107,7 +107,7 @@ def _train(
     steps = recipe.steps_of(recipe.samples_seen)
     habits = replace(context.habits, flops_per_sample=flops.per_sample(recipe, towers))
     objective = make_objective(recipe, towers, len(index.classes or ()), world)
-    # The checkpoint holds what the optimiser updates, so both are made before it is read.
+    # Both must exist before a checkpoint is read into them.
     objective = objective.to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
 
@@ -135,7 +135,7 @@ def _train(
         Checkpoints(context.dir, context.claim),
         world,
         context.stop,
-        _together(
+        _merged(
             snapshots.hooks(context.dir, recipe, context.claim, save),
             _probes(context, recipe, objective, towers),
         ),
@@ -147,30 +147,32 @@ def _train(
 def _probes(
     context: RunContext, recipe: Trained, objective: PretrainObjective, towers: Towers
 ) -> dict[int, Hook]:
-    """k-NN accuracy at the steps that the resources ask for."""
+    """Map steps to k-NN probes, as the resources ask."""
     assert isinstance(context.resources, PretrainResources)
-    asked = context.resources.probe
-    if asked is None:
+    settings = context.resources.probe
+    if settings is None:
         return {}
-    place = context.site.datasets.get(asked.dataset)
+    place = context.site.datasets.get(settings.dataset)
     folder = Path(place) if place else None
     images = datasets.training_images(
-        downstream_datasets.dataset_info(asked.dataset, folder), folder
+        downstream_datasets.dataset_info(settings.dataset, folder), folder
     )
     check = context.claim.check if context.claim else None
     pulse = Liveness(context.dir if context.world.is_rank_zero else None, check)
     probe = KnnProbe(
-        objective, images, towers, asked.images, context.world, recipe.precision, pulse
+        objective, images, towers, settings.images, context.world, recipe.precision, pulse
     )
 
-    def look() -> dict[str, float]:
-        return {f"knn_top1_{asked.dataset}": probe.accuracy()}
+    def measure() -> dict[str, float]:
+        return {f"knn_top1_{settings.dataset}": probe.accuracy()}
 
     steps = recipe.steps_of(recipe.samples_seen)
-    return {max(1, round(steps * i / asked.times)): look for i in range(1, asked.times + 1)}
+    return {
+        max(1, round(steps * i / settings.times)): measure for i in range(1, settings.times + 1)
+    }
 
 
-def _together(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
+def _merged(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
     at: dict[int, list[Hook]] = {}
     for hooks in all_hooks:
         for step, hook in hooks.items():
@@ -179,10 +181,10 @@ def _together(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
 
 
 def _source(context: RunContext, recipe: Trained) -> ShardIndex:
-    """The same on all ranks, or an error on all of them: a node may see other files."""
+    """Load the index; raise on all ranks if one fails or sees another index."""
     index, failure = None, None
     try:
-        index = _seen(context, recipe)
+        index = _load_index(context, recipe)
     except DataError as error:
         failure = error
     failures = context.world.gather([] if failure is None else [str(failure)])
@@ -197,7 +199,7 @@ def _source(context: RunContext, recipe: Trained) -> ShardIndex:
     return index
 
 
-def _seen(context: RunContext, recipe: Trained) -> ShardIndex:
+def _load_index(context: RunContext, recipe: Trained) -> ShardIndex:
     folder = context.site.sources.get(recipe.source)
     if folder is None:
         raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")
@@ -216,7 +218,7 @@ def _untrained(context: RunContext, recipe: Pretrain) -> Towers:
 
 
 def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str, Any]:
-    """An untrained product has no loss and no speed."""
+    """Collect the metrics of the record; an untrained encoder has no loss and no speed."""
     weights = sum(p.numel() for p in towers.visual.parameters())
     if not isinstance(recipe, Trained):
         return {"samples_seen": 0, "skipped_samples": 0, "visual_parameters": weights}
@@ -236,7 +238,7 @@ def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str
 
 
 def _snapshots_seen(recipe: Trained) -> dict[str, Any]:
-    """How many samples each snapshot has really seen: those of whole steps."""
+    """Count the samples that each snapshot has really seen: those of whole steps."""
     if not recipe.snapshots:
         return {}
     return {"snapshots": {str(n): recipe.steps_of(n) * recipe.batch for n in recipe.snapshots}}

@@ -11,10 +11,9 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import machine
-
-Batch = dict[str, Any]
 
 
 class Batches(Protocol):

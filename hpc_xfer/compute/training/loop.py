@@ -17,8 +17,9 @@ from hpc_xfer.compute.distributed.global_batchnorm import statistics, synchronis
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.checkpoint import Checkpoints
-from hpc_xfer.compute.training.data_loader import Batch, Batches, BatchLoader
+from hpc_xfer.compute.training.data_loader import Batches, BatchLoader
 from hpc_xfer.compute.training.metrics_log import MetricsLog
+from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSamples
 from hpc_xfer.compute.training.step import Schedule, Stepper, own_randomness
 from hpc_xfer.compute.training.step_metrics import StepMetrics

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hpc_xfer.config.recipes import Crop
 from hpc_xfer.errors import DataError
 
 
-def encoded(image: Image.Image, file_format: str = "jpeg", **options: object) -> bytes:
+def encoded(image: Image.Image, file_format: str = "jpeg", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
@@ -60,7 +61,7 @@ def bomb(width: int, height: int) -> bytes:
     ],
     ids=["baseline", "progressive", "grey", "cmyk", "odd sides"],
 )
-def test_jpegs_look_as_pillow_shows_them(image: Image.Image, options: dict[str, object]) -> None:
+def test_jpegs_look_as_pillow_shows_them(image: Image.Image, options: dict[str, Any]) -> None:
     data = encoded(image, **options)
     ours = decode.decode(data).float()
     theirs = torch.from_numpy(np.array(Image.open(io.BytesIO(data)).convert("RGB")))
@@ -156,7 +157,7 @@ def test_no_program_is_run_for_an_image() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
-def test_twenty_megapixels_are_read_in_part(options: dict[str, object]) -> None:
+def test_twenty_megapixels_are_read_in_part(options: dict[str, Any]) -> None:
     data = encoded(Image.new("RGB", (5000, 4000), (200, 0, 0)), **options)
     assert decode.sides(data) == (4000, 5000)
     assert decode.decode(data, shrink=8).shape == (3, 500, 625)

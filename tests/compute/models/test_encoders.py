@@ -1,6 +1,7 @@
 """Encoders: one visual tower for all methods, saved so that others can read it."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def test_plain_open_clip_makes_our_clip_with_all_its_parts(
     tokens = encoders.tokenizer(BY_NAME.get(name, name))(["a cat", "a dog"])
     assert_close(model.encode_image(x, normalize=True), towers.image_features(x))
     assert_close(model.encode_text(tokens, normalize=True), towers.text_features(tokens))
-    assert torch.equal(model.logit_scale, towers.logit_scale)
+    assert towers.logit_scale is not None and torch.equal(model.logit_scale, towers.logit_scale)
     normalise = preprocess.transforms[-1]
     assert (tuple(normalise.mean), tuple(normalise.std)) == towers.normalisation
 
@@ -147,6 +148,22 @@ def test_plain_open_clip_reads_a_visual_tower_alone(
     model = open_clip.create_model(name, pretrained_image_path=str(path)).eval()
     x = images(towers.image_size)
     assert_close(model.encode_image(x, normalize=True), towers.image_features(x))
+
+
+def test_plain_open_clip_makes_our_siglip_with_its_bias(
+    tmp_path: Path, known_to_open_clip: None
+) -> None:
+    towers = encoders.build(tiny.ARCH, seed=3, with_text=True)
+    towers.logit_scale, towers.logit_bias = torch.tensor(2.5), torch.tensor(-9.5)
+    towers.visual.eval()
+    path = tmp_path / "encoder.safetensors"
+    safetensors_export.write(path, tiny.ARCH, towers)
+    model = open_clip.create_model("tiny", pretrained=str(path), init_logit_bias=-10).eval()
+    x, tokens = images(32), encoders.tokenizer(tiny.ARCH)(["a cat", "a dog"])
+    expected = towers.image_features(x) @ towers.text_features(tokens).T * math.exp(2.5) - 9.5
+    assert_close(model.get_logits(x, tokens)[0], expected)
+    encoders.save(tmp_path / "encoder.pt", tiny.ARCH, towers)
+    assert encoders.load(tmp_path / "encoder.pt")[1].logit_bias == torch.tensor(-9.5)
 
 
 @pytest.mark.parametrize("with_text", [True, False])
@@ -204,11 +221,11 @@ def test_a_supervised_product_is_a_classifier_with_names(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("arch", [tiny.ARCH, VIT, RESNET], ids=["resnet", "vit", "torchvision"])
-@pytest.mark.parametrize("method", ["clip", "simclr", "supervised"])
+@pytest.mark.parametrize("method", ["clip", "siglip", "simclr", "supervised"])
 def test_every_kind_of_tower_serves_every_method_and_begins_alike(method: str, arch: Arch) -> None:
     recipe = tiny.pretraining(method, arch=arch).recipe
     assert isinstance(recipe, Trained)
-    towers = encoders.build(arch, seed=0, with_text=method == "clip")
+    towers = encoders.build(arch, seed=0, with_text=recipe.uses_text)
     start = encoders.build(arch, seed=0, with_text=False).visual.state_dict()
     begun = towers.visual.state_dict()
     assert begun.keys() == start.keys()

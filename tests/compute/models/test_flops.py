@@ -1,12 +1,14 @@
 """How many operations a sample costs, against what the makers of the models publish."""
 
+from typing import Any
+
 import pytest
 
 from hpc_xfer.compute.models import encoders, flops
 from hpc_xfer.compute.models.flops import peak
 from hpc_xfer.config.recipes import Clip, SimCLR, Supervised
 
-COMMON = {"source": "laion", "samples": 10_000, "samples_seen": 10_000}
+COMMON: dict[str, Any] = {"source": "laion", "samples": 10_000, "samples_seen": 10_000}
 
 
 @pytest.mark.parametrize(

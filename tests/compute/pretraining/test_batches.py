@@ -14,11 +14,12 @@ from PIL import Image
 
 from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.pretraining import targets
-from hpc_xfer.compute.pretraining.batches import Batch, TrainBatches
+from hpc_xfer.compute.pretraining.batches import TrainBatches
 from hpc_xfer.compute.shard_tools.build_index import index_folder
 from hpc_xfer.compute.shard_tools.pack import write_shards
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
 from hpc_xfer.compute.training.data_loader import BatchLoader
+from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError
@@ -28,7 +29,7 @@ from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
 from tests.tars import write_tar
 
-METHODS = ("clip", "simclr", "supervised")
+METHODS = ("clip", "siglip", "simclr", "supervised")
 Sample = dict[str, bytes]
 
 
@@ -96,6 +97,7 @@ def test_each_method_gets_what_it_needs(tmp_path: Path) -> None:
     }
     assert shapes == {
         "clip": {"images": ((16, 3, 32, 32), torch.uint8), "tokens": ((16, 8), torch.long)},
+        "siglip": {"images": ((16, 3, 32, 32), torch.uint8), "tokens": ((16, 8), torch.long)},
         "simclr": {
             "images": ((16, 2, 3, 32, 32), torch.uint8),
             "colour": ((16, 2, 6), torch.float32),
@@ -208,7 +210,7 @@ def reading(tmp_path: Path, recipe: Trained, classes: list[str] | None) -> list[
     data = TrainBatches(index, order, recipe, 32, tokenise=tokenise)
     epoch = [data[step] for step in range(2)]
     levels = [int(level) for batch in epoch for level in batch["images"][:, 0, 16, 16]]
-    told = captions or [int(label) for batch in epoch for label in batch["labels"]]
+    told: list[Any] = captions or [int(label) for batch in epoch for label in batch["labels"]]
     assert all(batch["broken"] == [] for batch in epoch)
     return list(zip(levels, told, strict=True))
 

@@ -16,7 +16,7 @@ from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
 
-PROBE = {"probe": ProbeSettings(dataset="digits", images=100, times=4)}
+PROBE: dict[str, Any] = {"probe": ProbeSettings(dataset="digits", images=100, times=4)}
 
 
 @pytest.fixture(scope="module")

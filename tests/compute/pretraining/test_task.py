@@ -40,7 +40,7 @@ def failure(store: Store, run: Run, source: Path, **resources: Any) -> dict[str,
     return told
 
 
-@pytest.mark.parametrize("method", ["clip", "simclr", "supervised"])
+@pytest.mark.parametrize("method", ["clip", "siglip", "simclr", "supervised"])
 def test_a_pretraining_leaves_a_product_and_a_record(
     method: str, tmp_path: Path, shards: Path
 ) -> None:
@@ -61,7 +61,20 @@ def test_a_pretraining_leaves_a_product_and_a_record(
         *("encoder.pt", "encoder.safetensors", "record.json"),
     }
     _, towers = encoders.load(folder.encoder)
-    assert (towers.text is not None) == (method == "clip")
+    assert (towers.text is not None) == (method in ("clip", "siglip"))
+    assert (towers.logit_bias is not None) == (method == "siglip")
+
+
+@pytest.mark.parametrize("mode", ["ft", "lp"])
+def test_fine_tuning_from_siglip_starts_from_its_text_tower(
+    mode: str, tmp_path: Path, shards: Path
+) -> None:
+    parent = tiny.pretraining("siglip", accumulate=2, snapshots=(128,))
+    tiny.finished(Store(tmp_path), parent, shards)
+    for snapshot in (128, None):
+        run = tiny.finetuning(parent, mode, snapshot=snapshot)
+        record = tiny.record(tiny.finished(Store(tmp_path), run))
+        assert 0 <= record["metrics"]["zeroshot_val_top1"] <= 1
 
 
 def test_training_lowers_the_loss(tmp_path: Path, shards: Path) -> None:
@@ -80,7 +93,7 @@ def test_scratch_is_the_start_of_every_method(tmp_path: Path) -> None:
 
 
 def test_bf16_trains_too(tmp_path: Path, shards: Path) -> None:
-    for method in ("clip", "simclr"):
+    for method in ("clip", "siglip", "simclr"):
         tiny.finished(Store(tmp_path), tiny.pretraining(method, precision="bf16"), shards)
 
 

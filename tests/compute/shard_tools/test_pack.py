@@ -9,7 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +145,9 @@ def test_a_call_that_is_killed_goes_on_where_it_was(many: Path, tmp_path: Path) 
     assert not (out / "index.json").exists()
     finished = {path.stem for path in out.glob(".making/*.json")}
     for look in (index_folder, ShardIndex.load):  # what is there would pass for the whole
-        with pytest.raises(DataError, match=r"is not finished: `shards make` or .* call it again"):
+        with pytest.raises(
+            DataError, match=r"is not finished: `shards make` or .* run the same command again"
+        ):
             look(out)
     before = {name: (out / f"{name}.tar").stat().st_mtime_ns for name in finished}
     assert 3 <= len(finished) < 60
@@ -348,7 +350,7 @@ def test_sixteen_bits_become_eight_and_not_white() -> None:
 # Tables.
 
 
-def write_csv(path: Path, rows: list[list[object]]) -> Path:
+def write_csv(path: Path, rows: Sequence[Sequence[object]]) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",").writerows(rows)
     return path

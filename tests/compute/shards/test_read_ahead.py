@@ -29,13 +29,13 @@ def source(folder: Path, samples: int = 60, per_shard: int = 10) -> ShardReader:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Where the read-ahead reads: (from, to) in bytes of a shard, in order."""
     found: list[tuple[int, int]] = []
-    preadv = read_ahead.os.preadv
+    preadv = os.preadv
 
     def recorded(handle: int, buffers: list[memoryview], at: int) -> int:
         found.append((at, at + len(buffers[0])))
         return preadv(handle, buffers, at)
 
-    monkeypatch.setattr(read_ahead.os, "preadv", recorded)
+    monkeypatch.setattr(os, "preadv", recorded)
     return found
 
 

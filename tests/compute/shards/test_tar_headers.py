@@ -21,7 +21,7 @@ def write(
             if tar_format == tarfile.USTAR_FORMAT and len(name) > 120:
                 continue  # more than it can hold
             member = tarfile.TarInfo(name)
-            member.size, member.mtime = size, time  # type: ignore[assignment]
+            member.size, member.mtime = size, time
             member.pax_headers = note or {}
             tar.addfile(member, io.BytesIO(bytes(size)))
         for kind in (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE):

@@ -25,7 +25,7 @@ from tests import tiny
 from tests.waiting import wait_for
 
 KINDS = ("clip", "simclr", "supervised", "ft", "lp")
-ALWAYS = {"checkpoint_minutes": 1e-9}  # a checkpoint after each step but the last
+ALWAYS: dict[str, Any] = {"checkpoint_minutes": 1e-9}  # a checkpoint after each step but the last
 
 
 @pytest.fixture(scope="module")

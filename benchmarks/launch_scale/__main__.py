@@ -1,0 +1,149 @@
+"""Launch 40,000 fine-tunings of 24 parents on a real Slurm with drained nodes, so that all queue.
+
+    python -m benchmarks.launch_scale
+
+Measures what a user waits for (submit, status, launch again) and the memory of the launcher. The
+peer is submitit's own map_array with as many elements; it writes one pickle each, ours none.
+"""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.harness import table
+from benchmarks.harness.table import Row
+from hpc_xfer.slurm.queue import current_user
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
+from tests.cluster import Cluster
+
+_ROOT = Path(__file__).parent.parent.parent
+_GRID = """\
+name: scale
+pretrain:
+  - {method: scratch, arch: archs/glyph.json, seed: [%s]}
+finetune:
+  datasets: [digits, mnist5k]
+  shots: [1, 5, 10, 20, full]
+  draws: 42
+  mode: [ft, lp]
+  tune: {lr: [1e-3, 3e-3]}
+resources:
+  finetune: {minutes: {1: 2, 5: 5, 10: 10, 20: 15, full: 30}, target_minutes: 30}
+"""
+_PEER = "submitit's map_array"
+
+
+def rows() -> list[Row]:
+    cluster = Cluster.start(nodes=1, settings={"MaxJobCount": "60000"})
+    try:
+        cluster.drain()
+        with tempfile.TemporaryDirectory() as folder:
+            return list(_measure(Path(folder), cluster))
+    finally:
+        cluster.stop()
+
+
+def _measure(folder: Path, cluster: Cluster) -> Iterator[Row]:
+    grid = folder / "scale.yaml"
+    shutil.copytree(_ROOT / "grids/archs", folder / "archs")
+    grid.write_text(_GRID % ", ".join(map(str, range(24))))
+    site = folder / "site.yaml"
+    site.write_text("slurm: {gpu_option: none, relay: {memory: null}}\n")
+    places = [str(grid), "--site", str(site), "--store", str(folder / "store"), "--json"]
+    submit, told = _timed(cluster, "launch", *places)
+    status, seen = _timed(cluster, "status", *places)
+    again, second = _timed(cluster, "launch", *places)
+    files = sum(1 for path in (folder / "store").rglob("*") if path.is_file())
+    cluster.run("scancel", "-u", current_user())
+    _write_records(grid, Store(folder / "store"))
+    report, _ = _timed(cluster, "launch", *places)  # in a study that ran, the relay has done it
+    done, _ = _timed(cluster, "launch", *places)
+    seen_done, _ = _timed(cluster, "status", *places)
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    assert (
+        second["submitted"]["runs"] == 0 and seen["counts"]["pending"] == told["submitted"]["runs"]
+    )
+    elements = told["submitted"]["elements"]
+    by_peer, files_by_peer = _map_array(folder, cluster, elements)
+    table.progress(
+        f"{told['submitted']['runs']:,} runs, {elements:,} elements, "
+        f"{told['submitted']['jobs']} calls of sbatch"
+    )
+    yield Row(
+        f"submitting {elements:,} elements", "s", submit, by_peer, _PEER, less_is_better=True,
+        most=60,
+    )  # fmt: skip
+    yield Row("files that it leaves", "files", files, files_by_peer, _PEER, less_is_better=True)
+    yield Row("status of them", "s", status, most=5)
+    yield Row("launching again", "s", again, most=10)
+    yield Row("status when all are done", "s", seen_done, most=5)
+    yield Row("collecting and reporting them", "s", report)
+    yield Row("launching again when all are done", "s", done, most=10)
+    yield Row("memory of the launcher", "MB", memory, most=500)
+
+
+def _write_records(grid: Path, store: Store) -> None:
+    """Write records as if all had run; their numbers are made up."""
+    for i, run in enumerate(make_plan(load_study(grid)).runs):
+        folder = store.run(run.id)
+        folder.path.mkdir(parents=True)
+        metrics = {"val_top1": 0.5 + i % 7 / 100, "test_top1": 0.5 + i % 11 / 100}
+        metrics |= {"test_top5": 0.9, "test_per_class": 0.5, "n_test": 359, "train_images": 10}
+        if run.kind == "pretrain":
+            folder.encoder.write_bytes(b"")
+            metrics = {"samples_seen": 0, "skipped_samples": 0}
+        record = {
+            "schema": 1, "run": run.id, "kind": run.kind, "recipe": run.spec, "metrics": metrics,
+            "parents": [parent.id for parent in run.parents],
+            "timing": {"seconds": 60.0, "train_seconds": 50.0},
+            "provenance": {"host": "n1", "packages": {"torch": "2"}, "data": {"dataset": "0" * 64}},
+        }  # fmt: skip
+        folder.record.write_text(json.dumps(record, indent=2))
+
+
+def _timed(
+    cluster: Cluster, module: str, *arguments: str
+) -> tuple[float, dict[str, dict[str, int]]]:
+    command = [sys.executable, "-m", f"hpc_xfer.{module}", *arguments]
+    begun = time.perf_counter()
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=_ROOT, env={**os.environ, **cluster.env}
+    )
+    seconds = time.perf_counter() - begun
+    assert done.returncode == 0, done.stderr
+    told: dict[str, dict[str, int]] = json.loads(done.stdout)
+    return seconds, told
+
+
+def _map_array(folder: Path, cluster: Cluster, elements: int) -> tuple[float, int]:
+    """Seconds and files, in arrays of 1,000."""
+    import submitit
+
+    os.environ.update(cluster.env)
+    executor = submitit.SlurmExecutor(folder=folder / "peer")
+    executor.update_parameters(time=30)
+    begun = time.perf_counter()
+    for start in range(0, elements, 1000):
+        executor.map_array(abs, range(start, min(start + 1000, elements)))
+    seconds = time.perf_counter() - begun
+    return seconds, sum(1 for _ in (folder / "peer").iterdir())
+
+
+def main() -> None:
+    args = table.arguments("launch_scale", __doc__).parse_args()
+    if not shutil.which("slurmctld"):
+        sys.exit("there is no Slurm here; install it with `make slurm`")
+    table.show(rows(), args.json)
+
+
+if __name__ == "__main__":
+    main()

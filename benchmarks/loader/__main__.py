@@ -1,0 +1,127 @@
+"""Load images with one worker process: ours, open_clip's pipeline for CLIP, lightly's for SimCLR.
+
+    python -m benchmarks.loader
+    python -m benchmarks.loader --rounds 9 --seconds 10 --json
+
+All read the same tar shards and give 224 px. Ours hands over uint8 and does the colours on the
+device (measured apart, and with its price on one core added); the peers hand over finished floats.
+"""
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.harness import peers, photo_shards, table
+from benchmarks.harness.interleave import Side, in_turn
+from benchmarks.harness.table import Row
+
+_SIZE = 224
+_UNIT = "images/s"
+_SOURCES = {"small": "256-384 px", "large": "noisy 1024 px"}
+# The fastest way to the pixels that a 224 px crop needs, by kind of source.
+_DECODERS = {
+    "small": ("torchvision", "simplejpeg", "Pillow"),
+    "large": ("torchvision", "simplejpeg", "simplejpeg scaled", "Pillow draft"),
+}
+_CLIP_LEAST = {"small": 2.8, "large": 2.4}
+_SIMCLR_LEAST = {"small": 5.0, "large": None}
+
+
+@dataclass
+class Loading:
+    """Asks the sides the same question."""
+
+    ours: Side
+    open_clip: Side
+    lightly: Side
+    args: Namespace
+
+    def rows(self, kind: str) -> Iterator[Row]:
+        folder, source = str(photo_shards.shards(kind)), _SOURCES[kind]
+        limits = dict(self._limits(kind, folder))
+        limit_is = max(limits, key=lambda name: limits[name])
+        bound: dict[str, Any] = {
+            "unit": _UNIT,
+            "limit": limits[limit_is],
+            "limit_is": f"decoding, {limit_is}",
+        }
+        asked = {"folder": folder, "size": _SIZE, **self._common}
+
+        ours, peer = self._in_turn(
+            lambda: self.ours.ask(measure="loading", method="clip", **asked),
+            lambda: self.open_clip.ask(measure="clip", **asked),
+        )
+        yield Row(
+            f"CLIP, {source}", ours=ours, peer=peer, peer_is="open_clip",
+            least=_CLIP_LEAST[kind], **bound,
+        )  # fmt: skip
+
+        ours, peer, bicubic, colour = self._in_turn(
+            lambda: self.ours.ask(measure="loading", method="simclr", **asked),
+            lambda: self.lightly.ask(measure="simclr", bicubic=False, **asked),
+            lambda: self.lightly.ask(measure="simclr", bicubic=True, **asked),
+            lambda: self.ours.ask(measure="colour", size=_SIZE, **self._common),
+        )
+        what = f"SimCLR, {source}"
+        yield Row(
+            f"{what}, colour on the device", ours=ours, peer=peer, peer_is="lightly",
+            least=_SIMCLR_LEAST[kind], **bound,
+        )  # fmt: skip
+        yield Row(
+            f"{what}, both bicubic", ours=ours, peer=bicubic, peer_is="lightly, bicubic", **bound
+        )
+        yield Row(
+            f"{what}, both bicubic, colour on the same core",
+            ours=1 / (1 / ours + 1 / colour), peer=bicubic, peer_is="lightly, bicubic",
+            **bound,
+        )  # fmt: skip
+        if kind == "small":
+            yield Row("SimCLR, the colour pass alone, two views", _UNIT, ours=colour)
+        for name, value in limits.items():
+            yield Row(f"decoding {source} alone", _UNIT, limit=value, limit_is=name)
+
+    @property
+    def _common(self) -> dict[str, float]:
+        return {"batch": self.args.batch, "seconds": self.args.seconds}
+
+    def _limits(self, kind: str, folder: str) -> Iterator[tuple[str, float]]:
+        names = _DECODERS[kind]
+        asks = [lambda name=name: self._decode(folder, name) for name in names]
+        yield from zip(names, self._in_turn(*asks), strict=True)
+
+    def _decode(self, folder: str, name: str) -> float:
+        return self.lightly.ask(
+            measure="decoding", folder=folder, decoder=name, seconds=self.args.seconds
+        )
+
+    def _in_turn(self, *measures: Callable[[], float]) -> list[float]:
+        return in_turn(self.args.rounds, *measures)
+
+
+def rows(args: Namespace) -> Iterator[Row]:
+    python = peers.python()
+    with (
+        Side(sys.executable, "benchmarks.loader.ours") as ours,
+        Side(python, "benchmarks.loader.peers") as open_clip,
+        Side(python, "benchmarks.loader.peers") as lightly,
+    ):
+        loading = Loading(ours, open_clip, lightly, args)
+        for kind in args.sources:
+            table.progress(f"loader: {_SOURCES[kind]}")
+            yield from loading.rows(kind)
+
+
+def main() -> None:
+    parser = table.arguments("loader", __doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="medians of so many (5)")
+    parser.add_argument("--seconds", type=float, default=4, help="of each measurement (4)")
+    parser.add_argument("--batch", type=int, default=64, help="images (64)")
+    parser.add_argument("--sources", nargs="+", choices=_SOURCES, default=list(_SOURCES))
+    args = parser.parse_args()
+    table.show(rows(args), args.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""A real Slurm on this machine, in one folder: nodes that are processes, up in a second.
+
+    eval "$(python -m tests.cluster start /tmp/cluster)"  # sets SLURM_CONF
+    python -m tests.cluster stop /tmp/cluster
+
+Each node is a `slurmd -N n1`, `-N n2`, ... with a port of its own, beside one slurmctld and one
+munged; with accounting also slurmdbd and mariadbd. Needs no root, no container, no entry in
+/etc/hosts; what the tests start ends with them, even if they are killed. Seen on Slurm 22.05.
+"""
+
+from tests.cluster.cluster import Cluster as Cluster
+from tests.cluster.cluster import missing as missing
+from tests.cluster.daemons import OF_SLURM as OF_SLURM
+from tests.cluster.errors import ClusterError as ClusterError

@@ -1,0 +1,49 @@
+"""Start or stop a Slurm from the command line: `python -m tests.cluster start /tmp/cluster`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster.cluster import Cluster, missing, stop
+from tests.cluster.errors import ClusterError
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.cluster",
+        description="A real Slurm on this machine, to try things on.",
+        epilog="example:\n"
+        '  eval "$(python -m tests.cluster start /tmp/cluster)"\n'
+        "  sinfo\n"
+        "  python -m tests.cluster stop /tmp/cluster\n\n"
+        "Nodes n1, n2, ... have 16 CPUs and 4 GPUs each as far as Slurm knows; jobs share what is\n"
+        "there. Partitions: gpu, and urgent, whose jobs preempt those of gpu.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="start|stop")
+    start = verbs.add_parser("start", help="start one; prints what to export")
+    start.add_argument("folder", type=Path, help="new or empty, with a short path")
+    start.add_argument("--nodes", type=int, default=4, metavar="N", help="4 if not given")
+    start.add_argument("--accounting", action="store_true", help="with slurmdbd: sacct, limits")
+    start.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a line of slurm.conf"
+    )
+    verbs.add_parser("stop", help="end it and its jobs").add_argument("folder", type=Path)
+    args = parser.parse_args(argv)
+    try:
+        if args.verb == "stop":
+            stop(args.folder.resolve())
+            return
+        if absent := missing(args.accounting):
+            raise ClusterError(f"not installed: {', '.join(absent)}; run: make slurm")
+        settings = dict(line.split("=", 1) for line in args.set)
+        cluster = Cluster.start(args.folder, args.nodes, args.accounting, settings)
+    except ClusterError as error:
+        sys.exit(str(error))
+    cluster.leave()
+    print(f"export SLURM_CONF={cluster.conf}")
+
+
+if __name__ == "__main__":
+    main()
