@@ -150,15 +150,15 @@ class Trained(Pretrain):
     @field_validator("snapshots")
     @classmethod
     def _at_steps(
-        cls, asked: tuple[int, ...] | None, info: ValidationInfo
+        cls, counts: tuple[int, ...] | None, info: ValidationInfo
     ) -> tuple[int, ...] | None:
         """Sort them, so that their order in the file does not make another run."""
         known = info.data
-        if asked is None or not {"batch", "samples_seen"} <= known.keys():
-            return asked
-        if wrong := _snapshots_error(sorted(asked), known["batch"], known["samples_seen"]):
+        if counts is None or not {"batch", "samples_seen"} <= known.keys():
+            return counts
+        if wrong := _snapshots_error(sorted(counts), known["batch"], known["samples_seen"]):
             raise ValueError(wrong)
-        return tuple(sorted(asked))
+        return tuple(sorted(counts))
 
     @field_validator("accumulate")
     @classmethod
@@ -184,18 +184,18 @@ class Trained(Pretrain):
         return self
 
 
-def _snapshots_error(asked: list[int], batch: int, end: int) -> str:
+def _snapshots_error(counts: list[int], batch: int, end: int) -> str:
     """Say why these are not after different steps before the last one; empty if they are."""
-    if not asked:
+    if not counts:
         return "is empty; drop it"
-    if asked[0] < batch:
-        return f"{asked[0]:,} is less than one step ({batch:,} samples); raise it"
-    if asked[-1] // batch >= max(1, end // batch):
+    if counts[0] < batch:
+        return f"{counts[0]:,} is less than one step ({batch:,} samples); raise it"
+    if counts[-1] // batch >= max(1, end // batch):
         return (
-            f"{asked[-1]:,} is not before the end of the run ({end:,} samples seen, in steps of "
+            f"{counts[-1]:,} is not before the end of the run ({end:,} samples seen, in steps of "
             f"{batch:,}); the final encoder is kept anyway; drop it"
         )
-    for one, next_ in itertools.pairwise(asked):
+    for one, next_ in itertools.pairwise(counts):
         if one // batch == next_ // batch:
             return f"{one:,} and {next_:,} are in one step ({batch:,} samples); keep one"
     return ""

@@ -47,7 +47,7 @@ def read(path: Path) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        warnings.warn(f"{path}: is damaged ({reason}) and passed over", stacklevel=2)
+        warnings.warn(f"{path}: is damaged ({reason}) and skipped", stacklevel=2)
         return None
     return state
 

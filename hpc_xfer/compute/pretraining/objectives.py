@@ -96,7 +96,7 @@ class SigLIPObjective(ImageTextObjective):
 
     def features(self, batch: Batch) -> tuple[Tensor, ...]:
         """images (N, 3, S, S) uint8, tokens (N, context) -> images, texts, logit scale, bias."""
-        return *super().features(batch), self.logit_bias.clone()  # as exp() is: no parameter
+        return *super().features(batch), self.logit_bias.clone()  # a value, not the parameter
 
     def loss(self, *features: Tensor) -> Tensor:
         """images (N, d), texts (N, d), scale (), bias () -> ()."""

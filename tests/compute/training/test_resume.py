@@ -154,7 +154,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     run = a("supervised")
     folder = stopped(tmp_path, run, shards)
     damage(folder.checkpoint)
-    with pytest.warns(UserWarning, match=r"checkpoint\.pt: is damaged \(.+\) and passed over"):
+    with pytest.warns(UserWarning, match=r"checkpoint\.pt: is damaged \(.+\) and skipped"):
         tiny.finished(Store(tmp_path), run, shards)
     assert_same(undisturbed, Store(tmp_path), run)
 
