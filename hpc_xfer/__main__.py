@@ -1,16 +1,16 @@
-"""`python -m hpc_xfer` lists the commands."""
+"""List the commands: `python -m hpc_xfer`."""
 
 COMMANDS = {
     "launch": "run or submit what a study still needs, then collect and report",
-    "status": "how a study stands, and why",
-    "cancel": "take what a study has in the queue out of it",
-    "doctor": "is the cluster ready for this study",
-    "collect": "records to CSV tables",
-    "report": "tables to figures and one HTML page",
+    "status": "show the state of a study, and explain it",
+    "cancel": "remove the jobs of a study from the queue",
+    "doctor": "check that the cluster is ready for a study",
+    "collect": "turn records into CSV tables",
+    "report": "turn tables into figures and one HTML page",
     "shards": "make, index and check tar shards",
     "relay": "keep a launched study going; Slurm runs it",
-    "job": "guard the worker of one job; Slurm runs it",
-    "worker": "execute one pack; launchers call it",
+    "job": "run one pack and supervise its worker; Slurm runs it",
+    "worker": "execute packs; launchers run it",
 }
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: how errors become exit codes, and the terminal they print to."""
+"""Share among all commands: exit codes, the parser, and the arguments of a study."""
 
 import argparse
 import io
@@ -19,13 +19,13 @@ Main = Callable[[Sequence[str] | None], int]
 
 
 def exit_with(main: Main) -> None:
-    """Run a command: 0 = fine, 1 = something failed, 2 = the grid or the call is wrong."""
+    """Run a command and exit: 0 fine, 1 something failed, 2 the grid or the call is wrong."""
     _print_any_character()
     try:
         try:
             code = main(None)
         finally:
-            sys.stdout.flush()  # here, where a reader that went away can be told from a bug
+            sys.stdout.flush()  # here, so that a reader that went away raises BrokenPipeError below
     except XferError as error:
         print(error, file=sys.stderr)
         code = error.exit_code
@@ -39,9 +39,9 @@ def exit_with(main: Main) -> None:
 
 
 def _print_any_character() -> None:
-    """Print what the encoding of stdout has no character for as its code, as stderr does.
+    """Let stdout print a character that its encoding lacks as an escape, as stderr does.
 
-    A UTF-8 mode that was set for the C locale passes bytes of file names through; that stays.
+    In the C locale Python's UTF-8 mode passes bytes of file names through; that stays.
     """
     out = sys.stdout
     if not isinstance(out, io.TextIOWrapper):
@@ -51,7 +51,7 @@ def _print_any_character() -> None:
 
 
 def parser(module: str, description: str, example: str) -> argparse.ArgumentParser:
-    """A parser whose --help opens with an example."""
+    """Make a parser whose --help opens with an example."""
     return argparse.ArgumentParser(
         prog=f"python -m hpc_xfer.{module}",
         usage=f"%(prog)s [options]\n\nexample:\n  {example}",
@@ -62,24 +62,22 @@ def parser(module: str, description: str, example: str) -> argparse.ArgumentPars
 
 
 def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
-    """What every command on a study takes: `grid`, `store` and `site`; see `store_of`."""
+    """Add the arguments of every command on a study: GRID, --store, --site; see `store_of`."""
     parser.usage = (parser.usage or "").replace("[options]", "[options] GRID", 1)
     parser.add_argument("grid", type=Path, metavar="GRID", help="the study file")
-    parser.add_argument("--store", metavar="DIR", help="where runs are kept (default: the site's)")
-    parser.add_argument(
-        "--site", type=Path, metavar="FILE", help="what is special about this cluster"
-    )
+    parser.add_argument("--store", metavar="DIR", help="folder of the runs (default: the site's)")
+    parser.add_argument("--site", type=Path, metavar="FILE", help="settings of this cluster")
 
 
 def again(args: argparse.Namespace, *more: str) -> str:
-    """What another command on the same study is to be given."""
-    places = ["--store", args.store] if args.store else []
-    places += ["--site", str(args.site)] if args.site else []
-    return shlex.join([str(args.grid), *places, *more])
+    """Return the arguments by which another command finds the same study."""
+    options = ["--store", args.store] if args.store else []
+    options += ["--site", str(args.site)] if args.site else []
+    return shlex.join([str(args.grid), *options, *more])
 
 
 def store_of(given: str | None, site: "Site") -> "Store":
-    """The store of --store, else of the site, else ./runs."""
+    """Return the store of --store, else of the site, else ./runs."""
     from hpc_xfer.store.store import Store
 
     return Store(Path(given or site.store or "runs"))

@@ -1,8 +1,8 @@
-"""Is the cluster ready for this study? One job per kind of resource looks around; a verdict a line.
+"""Check whether the cluster is ready for a study, with one short job per kind of resource.
 
 python -m hpc_xfer.doctor grids/size_scaling.yaml --site site.yaml
 
-Nothing of the study runs. Each line says what was looked at, whether it is well, and what to do.
+Nothing of the study runs. Each line names a check, its result, and what to do if it failed.
 """
 
 import argparse
@@ -26,36 +26,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     site_file = find_site_file(args.site)
     site = load_site(args.site)
-    asked = load_study(args.grid)
-    preflight.check(asked, site, "slurm")
+    study = load_study(args.grid)
+    preflight.check(study, site, "slurm")
     if not is_installed():
-        raise SlurmError("sbatch is not on PATH: this is no login node of a Slurm cluster")
+        raise SlurmError("sbatch not found: not a login node; run doctor on one")
     store = cli.store_of(args.store, site)
     launched = LaunchedStudy(
-        asked, make_plan(asked), store, site, site_file and site_file.resolve()
+        study, make_plan(study), store, site, site_file and site_file.resolve()
     )
-    verdicts = []
-    for verdict in examine(launched, args.wait):
-        verdicts.append(verdict)
+    results = []
+    for result in examine(launched, args.wait):
+        results.append(result)
         if not args.json:
-            print(f"{'ok ' if verdict.well else 'BAD'} {verdict.what}", file=sys.stderr, flush=True)
+            print(f"{'ok ' if result.well else 'BAD'} {result.what}", file=sys.stderr, flush=True)
     if args.json:
-        print(json.dumps({"schema": 1, "verdicts": [v.as_json() for v in verdicts]}, indent=2))
+        print(
+            json.dumps(
+                {"schema": 1, "verdicts": [result.as_json() for result in results]}, indent=2
+            )
+        )
     else:
-        terminal.console().print(render(verdicts))
-    return 0 if all(verdict.well for verdict in verdicts) else 1
+        terminal.console().print(render(results))
+    return 0 if all(result.well for result in results) else 1
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(
         "doctor",
-        "Submit one short job per kind of resource and tell whether the cluster is ready: limits, "
+        "Check whether the cluster is ready, with one short job per kind of resource: limits, "
         "disk, acceptance by Slurm, environment, GPUs, data, all-reduce.",
         "python -m hpc_xfer.doctor grids/size_scaling.yaml --site site.yaml",
     )
     cli.add_grid_arguments(parser)
     parser.add_argument(
-        "--wait", type=float, default=15, metavar="MINUTES", help="for the jobs (default: 15)"
+        "--wait",
+        type=float,
+        default=15,
+        metavar="MINUTES",
+        help="for the jobs to start and end (default: 15)",
     )
     parser.add_argument("--json", action="store_true", help="for scripts")
     return parser.parse_args(argv)

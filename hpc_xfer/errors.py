@@ -1,14 +1,14 @@
-"""What users do wrong, and what the world does wrong: one class per kind, one sentence per error.
+"""Define the errors that users see: one class per kind, one sentence per error.
 
-A library function raises; only a command's `main` (see cli.py) turns these into an exit code.
-Anything that is not one of these is our bug and shows its trace.
+Library functions raise them; only a command (see cli.py) turns them into an exit code. Any other
+exception is a bug of this program and shows its trace.
 """
 
 
 class XferError(Exception):
-    """The sentence names the place and the way out. `exit_code` is that of the command."""
+    """An error with one sentence, which names the place and the way out."""
 
-    exit_code = 1
+    exit_code = 1  # of the command
 
 
 class StudyError(XferError):
@@ -18,19 +18,19 @@ class StudyError(XferError):
 
 
 class DataError(XferError):
-    """A source, a shard or a data set is missing, broken or not what the recipe asks for."""
+    """A source, a shard or a data set is missing, broken or not what the recipe needs."""
 
 
 class AgreedDataError(DataError):
-    """The same on all ranks, raised once they have told each other: no one waits for another."""
+    """The same data error on all ranks, which have agreed on it: no rank waits for another."""
 
 
 class StoreError(XferError):
-    """The store cannot be read or written, or a file in it is damaged beyond its fallback."""
+    """The store cannot be read or written, or a file in it is damaged and has no fallback."""
 
 
 class ClaimLost(XferError):
-    """Another process took this run over while we worked on it; whatever we hold is stale."""
+    """Another process took over our run; our state of it is stale."""
 
 
 class Diverged(XferError):
@@ -38,11 +38,11 @@ class Diverged(XferError):
 
 
 class Interrupted(XferError):
-    """We were asked to stop and saved what was needed to go on later."""
+    """A run was asked to stop, and has saved what it needs to go on later."""
 
 
 class SlurmError(XferError):
-    """Slurm refused, or does not answer. `unknown`: what was asked may have happened anyway."""
+    """Slurm refused or did not answer. `unknown`: the request may have taken effect anyway."""
 
     def __init__(self, message: str, unknown: bool = False) -> None:
         super().__init__(message)
@@ -50,4 +50,4 @@ class SlurmError(XferError):
 
 
 class SubmitLimit(SlurmError):
-    """Slurm takes no more jobs of ours now, and may later."""
+    """Slurm accepts no more of our jobs now, but may later."""

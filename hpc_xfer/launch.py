@@ -1,4 +1,4 @@
-"""Launch a study: check it, show the plan, run or submit what is missing, collect, report.
+"""Launch a study: check it, show the plan, run or submit the missing runs, collect, report.
 
 python -m hpc_xfer.launch grids/demo.yaml
 """
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.scheduling import job_preview
-from hpc_xfer.scheduling.retry_policy import failed_for_good, without_descendants
+from hpc_xfer.scheduling.by_hand import by_hand
+from hpc_xfer.scheduling.runs_to_submit import select_for_this_machine
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
@@ -33,105 +34,90 @@ def main(argv: Sequence[str] | None = None) -> int:
     site_file = find_site_file(args.site)
     site_file = site_file.resolve() if site_file else None
     site = load_site(args.site)
-    asked = load_study(args.grid)
+    study = load_study(args.grid)
     on = args.on or ("slurm" if is_installed() else "local")
-    preflight.check(asked, site, on)
+    preflight.check(study, site, on)
     store = cli.store_of(args.store, site)
     if args.rehearse:
-        asked, store = rehearsal.rehearsal_of(asked), new_rehearsal_store(store)
-        print(f"rehearsing in {store.root}; remove it when you have seen enough", file=sys.stderr)
-    launched = LaunchedStudy(asked, make_plan(asked), store, site, site_file)
+        study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
+        print(f"rehearsing in {store.root}; remove it when you are done", file=sys.stderr)
+    launched = LaunchedStudy(study, make_plan(study), store, site, site_file)
     done = store.done(launched.plan)
 
     if args.by_hand:
-        prepare_store(asked, launched.plan, store)
-        print("\n".join(job_preview.by_hand(launched, done)))
+        prepare_store(study, launched.plan, store)
+        print("\n".join(by_hand(launched, done)))
         return 0
     if args.dry_run:
         return _show(launched, done, on, args.json)
     if not args.json:
-        terminal.console(stderr=True).print(plan_summary.render(asked, launched.plan, done))
+        terminal.console(stderr=True).print(plan_summary.render(study, launched.plan, done))
     if on == "slurm":
         return _submit(launched, args)
-    prepare_store(asked, launched.plan, store)
-    read_ledger(store).record_event(asked.name, "launch", on=on, **provenance.code())
+    prepare_store(study, launched.plan, store)
+    read_ledger(store).record_event(study.name, "launch", on=on, **provenance.code())
     return _run_here(launched, done, args)
 
 
 def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> int:
-    """The plan and, for Slurm, what would be handed to it."""
-    coming = job_preview.jobs_to_come(launched, done) if on == "slurm" else []
+    """Print the plan and, for Slurm, the jobs that would be submitted."""
+    jobs = job_preview.jobs_to_come(launched, done) if on == "slurm" else []
     if as_json:
-        told = plan_summary.as_json(launched.study, launched.plan, done)
-        print(json.dumps({**told, "on": on, "jobs": [job.as_json() for job in coming]}, indent=2))
+        content = plan_summary.as_json(launched.study, launched.plan, done)
+        print(json.dumps({**content, "on": on, "jobs": [job.as_json() for job in jobs]}, indent=2))
         return 0
     console = terminal.console()
     console.print(plan_summary.render(launched.study, launched.plan, done))
-    if coming:
-        console.print(job_preview.render(coming))
+    if jobs:
+        console.print(job_preview.render(jobs))
     return 0
 
 
 def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
-    """Hand in what is missing, and go: the study finishes by itself."""
+    """Submit the missing runs and return: the study finishes by itself."""
     from hpc_xfer.execution.local_pool import PoolResult
+    from hpc_xfer.results.freshness import is_report_current
 
-    retry: Retrier = "all" if args.retry_failed else "launch"
-    submitted = submit_missing(launched, retry, lambda line: print(line, file=sys.stderr))
-    if submitted.over and not submitted.given_up and _is_reported(launched):
+    retrier: Retrier = "all" if args.retry_failed else "launch"
+    report = submit_missing(launched, retrier, lambda line: print(line, file=sys.stderr))
+    if report.over and not report.given_up and is_report_current(launched):
         if args.json:
-            print(
-                json.dumps(_result(launched, PoolResult(), {}, len(launched.plan.runs)), indent=2)
-            )
+            result = _result(launched, PoolResult(), {}, len(launched.plan.runs))
+            print(json.dumps(result, indent=2))
         else:
             print(f"all {len(launched.plan.runs):,} runs have a result")
             print(f"report: {launched.store.study(launched.study.name).report}")
         return 0
-    if submitted.over:
-        return _finish(launched, PoolResult(), submitted.given_up, args.json)
+    if report.over:
+        return _finish(launched, PoolResult(), report.given_up, args.json)
     if args.json:
-        told = {"schema": 1, "study": launched.study.name, **submitted.as_json()}
-        print(json.dumps(told, indent=2))
+        content = {"schema": 1, "study": launched.study.name, **report.as_json()}
+        print(json.dumps(content, indent=2))
     else:
-        what = cli.again(args, *(["--rehearsal"] if args.rehearse else []))
-        for line in submitted.sentences(what, launched.site.slurm.jobs_may_submit):
+        arguments = cli.again(args, *(["--rehearsal"] if args.rehearse else []))
+        for line in report.sentences(arguments, launched.site.slurm.jobs_may_submit):
             print(line)
-    return 1 if submitted.given_up or submitted.refused else 0
-
-
-def _is_reported(launched: LaunchedStudy) -> bool:
-    """Whether the relay has collected all the results there are, and drawn their report."""
-    from hpc_xfer.results import collect_tables, csv_files
-
-    folder = launched.store.study(launched.study.name)
-    collected = [folder.summary / f"{name}.csv" for name in collect_tables.TABLES]
-    if not all(path.exists() for path in (*collected, folder.report)):
-        return False
-    if csv_files.read(folder.summary / "missing.csv"):  # at that time
-        return False
-    records = (launched.store.run(run.id).record for run in launched.plan.runs)
-    begun = min(path.stat().st_mtime for path in (*collected, folder.report))
-    return all(record.stat().st_mtime <= begun for record in records)
+    return 1 if report.given_up or report.refused else 0
 
 
 def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> int:
+    """Run the missing runs on this machine, then collect and report."""
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
 
-    whole, store = launched.plan, launched.store
-    left_out = {} if args.retry_failed else failed_for_good(whole, store, done)
-    for run_id, message in left_out.items():
+    retrier: Retrier = "all" if args.retry_failed else "launch"
+    selected = select_for_this_machine(launched, retrier, done)
+    for run_id, message in selected.given_up.items():
         print(f"left out: {run_id} failed before ({message}); --retry-failed", file=sys.stderr)
-    todo = without_descendants(whole.without(done), set(left_out))
     outcome = PoolResult()
-    if todo.runs:
-        outcome = LocalPool(launched, todo, done, args.jobs).run()
-    return _finish(launched, outcome, left_out, args.json)
+    if selected.plan.runs:
+        outcome = LocalPool(launched, selected.plan, done, args.jobs).run()
+    return _finish(launched, outcome, selected.given_up, args.json)
 
 
 def _finish(
     launched: LaunchedStudy, outcome: "PoolResult", left_out: dict[str, str], as_json: bool
 ) -> int:
-    """Tables, figures and the answer of what is there, also after failures."""
+    """Collect and report the results so far, also after failures."""
     from hpc_xfer.reporting import findings, report_page
     from hpc_xfer.results import collect_tables
 
@@ -147,14 +133,14 @@ def _finish(
         findings.show(console, collected)
         console.print(f"report: {page}", soft_wrap=True)
     if outcome.interrupted:
-        print("interrupted; launching again goes on from here", file=sys.stderr)
+        print("interrupted; launch again to go on from here", file=sys.stderr)
     return 1 if failed or outcome.interrupted else 0
 
 
 def _result(
     launched: LaunchedStudy, outcome: "PoolResult", failed: dict[str, str], done: int
 ) -> dict[str, object]:
-    """For --json, where nothing is left to be run."""
+    """The output of --json where nothing is left to run."""
     folder = launched.store.study(launched.study.name)
     return {
         "study": launched.study.name, "runs": len(launched.plan.runs), "done": done,
@@ -167,28 +153,32 @@ def _result(
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(
         "launch",
-        "Run what a study still needs, then collect and report. On a cluster the jobs are "
-        "submitted, and the study then finishes by itself; see `status`. Launching twice does "
-        "nothing the second time; launching again after a failure goes on.",
+        "Run the missing runs of a study, then collect and report. On a cluster the runs are "
+        "submitted as jobs, and the study finishes by itself; see `status`. A second launch "
+        "changes nothing; a launch after a failure goes on.",
         "python -m hpc_xfer.launch grids/demo.yaml --site grids/demo.site.yaml --dry-run",
     )
     cli.add_grid_arguments(parser)
     parser.add_argument(
         "--on",
         choices=["slurm", "local"],
-        help="where to run (default: slurm where sbatch is on PATH, else local)",
+        help="where to run (default: slurm if sbatch is on PATH, else local)",
     )
     parser.add_argument(
         "--jobs", type=int, help="with --on local: runs at once (default: one per GPU, else core)"
     )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
-    parser.add_argument("--retry-failed", action="store_true", help="also runs that failed before")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="also retry runs that failed before"
+    )
     parser.add_argument(
         "--rehearse", action="store_true",
-        help="all of it with two steps per run, in a throw-away store beside the store",
+        help="run everything with two steps per run, in a temporary store beside the store",
     )  # fmt: skip
     parser.add_argument(
-        "--by-hand", action="store_true", help="print the sbatch lines to type instead; see sbatch/"
+        "--by-hand",
+        action="store_true",
+        help="print the sbatch lines to run by hand instead; see sbatch/",
     )
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)

@@ -1,9 +1,9 @@
-"""Keep a launched study going: what the small job behind everything runs.
+"""Keep a launched study going: the relay job runs last, retries, and submits what is left.
 
 python -m hpc_xfer.relay --store runs --study size_scaling
 
-It looks how every run stands, retries what failed for reasons that pass, submits what did not fit
-into the queue, collects, reports, and submits its successor while work remains.
+It finds the status of every run, retries transient failures, submits what did not fit into the
+queue, collects, reports, and submits its successor while work remains.
 """
 
 import argparse
@@ -16,15 +16,13 @@ from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.reporting import report_page
 from hpc_xfer.results import collect_tables
 from hpc_xfer.scheduling.submit import submit_missing
-from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store.launched_study import LaunchedStudy, read_launched
+from hpc_xfer.store.retry_policy import RELAY_RESTARTS
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system.job_environment import restart_count
-
-_RESTARTS = 20  # of a relay that Slurm or the store did not let do its work
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,50 +31,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = load_site(args.site)
     store = Store(args.store)
     try:
-        asked, whole = read_launched(store, args.study)
+        study, plan = read_launched(store, args.study)
         try:
             if site.slurm.jobs_may_submit:
                 launched = LaunchedStudy(
-                    asked, whole, store, site, site_file and site_file.resolve()
+                    study, plan, store, site, site_file and site_file.resolve()
                 )
-                _tell(submit_missing(launched, "relay", print))
-        finally:  # what there is, whatever Slurm says
-            _collect(asked, whole, store)
+                report = submit_missing(launched, "relay", print)
+                print("\n".join(report.sentences_of_relay()))
+        finally:  # whatever Slurm answers
+            _collect(study, plan, store)
     except (SlurmError, StoreError, ClaimLost) as error:
-        if restart_count() >= _RESTARTS:
+        if restart_count() >= RELAY_RESTARTS:
             raise
-        print(f"{error}\nthis relay tries again", flush=True)
+        print(f"{error}\nthe relay job is requeued and tries again", flush=True)
         return REQUEUE_EXIT_CODE
     return 0
 
 
-def _collect(asked: Study, whole: Plan, store: Store) -> None:
-    folder = store.study(asked.name)
-    collected = collect_tables.collect(whole, store, folder.summary)
+def _collect(study: Study, plan: Plan, store: Store) -> None:
+    folder = store.study(study.name)
+    collected = collect_tables.collect(plan, store, folder.summary)
     print(f"{collected.finished} of {collected.planned} runs have a result")
-    print(f"report: {report_page.write(asked, folder)}")
-
-
-def _tell(report: SubmitReport) -> None:
-    print(
-        f"submitted {report.runs} runs in {len(report.submitted)} jobs; {report.live} were in the "
-        f"queue; {report.deferred} wait for room; {len(report.given_up)} given up, "
-        f"{report.blocked} behind them"
-    )
-    for run_id, why in report.given_up.items():
-        print(f"given up: {run_id}: {why}")
-    for line in report.troubles():
-        print(line)
-    if report.full:
-        print(report.full)
-    if report.relay:
-        print(f"next relay: job {report.relay}")
+    print(f"report: {report_page.write(study, folder)}")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(
         "relay",
-        "Keep a launched study going; the job behind everything runs it, and so can you.",
+        "Keep a launched study going. The relay job runs this command; you can run it too.",
         "python -m hpc_xfer.relay --store runs --study size_scaling",
     )
     parser.add_argument("--store", type=Path, required=True, help="the store")

@@ -1,16 +1,15 @@
-"""Executes packs: the one door between the login node's files and those that import torch.
+"""Execute packs of runs: the one command, besides `shards`, that imports torch.
 
-A launcher starts it; Slurm and this machine use the same one.
+Jobs of Slurm and the local pool start the same worker.
 
     python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34/0   # one pack
     python -m hpc_xfer.worker --store runs --study demo                         # packs from stdin
 
-Events go to standard output as JSON lines, logs to standard error.
+Events go to standard output as JSON lines (see system/worker_events.py), logs to standard error.
 """
 
 import argparse
 import faulthandler
-import json
 import logging
 import os
 import signal
@@ -18,7 +17,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import Site, load_site
@@ -26,6 +25,7 @@ from hpc_xfer.errors import XferError
 from hpc_xfer.store.pack_file import read_pack
 from hpc_xfer.store.store import Store
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.worker_events import WorkerEvent
 
 if TYPE_CHECKING:
     from hpc_xfer.compute.distributed.stop_signal import StopSignal
@@ -55,16 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(
     args: argparse.Namespace, store: Store, site: Site, place: ProcessRank, stop: "StopSignal"
 ) -> int:
-    from hpc_xfer.compute.run_pack import PackRunner, classify
+    from hpc_xfer.compute.run_pack import PackRunner, failed_event
 
     packs = iter([args.pack]) if args.pack else _from_stdin(stop)
     failed = False
 
-    def emit(event: dict[str, Any]) -> None:
+    def emit(event: WorkerEvent) -> None:
         nonlocal failed
-        failed |= event["event"] == "failed"
-        if place.rank == 0 or event["event"] in ("failed", "pack"):
-            print(json.dumps(event), flush=True)
+        failed |= event.kind == "failed"
+        if place.rank == 0 or event.kind in ("failed", "pack"):
+            print(event.to_json(), flush=True)
 
     runner = PackRunner(store, site, place, stop, emit)
     for pack_id in packs:
@@ -72,17 +72,17 @@ def _serve(
             runner.execute(read_pack(store, args.study, pack_id).without(args.skip))
         except XferError as error:
             log.error("%s", error)
-            emit({"event": "failed", "run": None, "class": classify(error), "message": str(error)})
-        emit({"event": "pack", "pack": pack_id})
+            emit(failed_event(None, error))
+        emit(WorkerEvent("pack", pack=pack_id))
         if stop.requested:
             break
     return 1 if failed and args.pack else 0
 
 
 def _leave_others() -> None:
-    """End at once where an error left the group open, so that the other ranks see us die.
+    """Exit at once where an error left the process group open, so that the other ranks see it.
 
-    All is told and written by now; what Python and torch do at their end could wait for the others.
+    All is reported and written by now; the normal exit of Python and torch could wait for them.
     """
     from hpc_xfer.compute.distributed import process_group
 
@@ -93,7 +93,7 @@ def _leave_others() -> None:
 
 
 def _from_stdin(stop: "StopSignal") -> Iterator[str]:
-    """Pack ids until the launcher closes the pipe; its death also stops a run in progress."""
+    """Yield pack names until the launcher closes the pipe; its death also stops the current run."""
     import queue
 
     lines: queue.Queue[str | None] = queue.Queue()
@@ -102,7 +102,7 @@ def _from_stdin(stop: "StopSignal") -> Iterator[str]:
         for line in sys.stdin:
             lines.put(line.strip())
         lines.put(None)
-        if os.getppid() != parent:  # an orphan: save what is there and go
+        if os.getppid() != parent:  # the launcher died: save a checkpoint and exit
             stop.request()
 
     parent = os.getppid()
@@ -114,17 +114,19 @@ def _from_stdin(stop: "StopSignal") -> Iterator[str]:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(
         "worker",
-        "Execute packs of runs. Launchers start it; so can you, to look at one pack closely.",
+        "Execute packs of runs. Launchers start it; you can, to look closely at one pack.",
         "python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34/0",
     )
     parser.add_argument("--store", required=True, help="the store")
     parser.add_argument("--study", required=True, help="name of the study that wrote the packs")
     parser.add_argument("--site", help="site file")
     parser.add_argument(
-        "--pack", metavar="BATCH/INDEX", help="one; without it, they are read from stdin"
+        "--pack", metavar="BATCH/INDEX", help="execute this pack (default: read packs from stdin)"
     )
-    parser.add_argument("--skip", metavar="RUN", action="append", default=[], help="leave it out")
-    parser.add_argument("--rank", type=int, default=0, help="of this process (default: 0)")
+    parser.add_argument(
+        "--skip", metavar="RUN", action="append", default=[], help="leave out this run"
+    )
+    parser.add_argument("--rank", type=int, default=0, help="rank of this process (default: 0)")
     parser.add_argument("--world", type=int, default=1, help="number of processes (default: 1)")
     parser.add_argument("--local-rank", type=int, default=0, help="rank on this node (default: 0)")
     parser.add_argument("--attempt", default="0", help="the same for all ranks of one start")

@@ -79,13 +79,14 @@ def execute(
     torch.set_num_threads(1)
     for each in (*run.parents, run):
         store.write_recipe(each)
-    events: list[dict[str, Any]] = []
+    lines: list[str] = []
     base: Resources = PRETRAIN if run.kind == "pretrain" else FINETUNE
     pack = pack_file.LoadedPack("test", (run,), with_changes(base, resources))
     site = Site(sources={"sans": str(source)} if source else {})
     process, stop = place or ProcessRank(), stop or StopSignal()
-    PackRunner(store, site, process, stop, events.append).execute(pack)
-    return events
+    runner = PackRunner(store, site, process, stop, lambda event: lines.append(event.to_json()))
+    runner.execute(pack)
+    return [json.loads(line) for line in lines]
 
 
 def finished(store: Store, run: Run, source: Path | None = None, **resources: Any) -> RunDir:

@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -26,9 +25,10 @@ from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run, RunKind
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.worker_events import WorkerEvent
 
 log = logging.getLogger("hpc_xfer.worker")
-Emit = Callable[[dict[str, Any]], None]
+Emit = Callable[[WorkerEvent], None]
 _TASKS: dict[RunKind, Callable[[RunContext], None]] = {"pretrain": pretrain, "finetune": finetune}
 
 
@@ -55,7 +55,7 @@ class PackRunner:
             torch.set_num_threads(pack.resources.threads)
         for run in pack.runs:
             if self.stop.requested:
-                self.emit({"event": "interrupted", "run": run.id})
+                self.emit(WorkerEvent("interrupted", run.id))
                 return
             self._execute_run(run, pack.resources)
 
@@ -74,18 +74,18 @@ class PackRunner:
                     run, self.store, self.site, claim, resources, world, self.stop, self.cache
                 )
                 _TASKS[run.kind](context)
-            self.emit({"event": "done", "run": run.id})
+            self.emit(WorkerEvent("done", run.id))
         except Interrupted:
-            self.emit({"event": "interrupted", "run": run.id})
+            self.emit(WorkerEvent("interrupted", run.id))
         except ClaimLost as error:
             log.warning("%s", error)
-            self.emit({"event": "held", "run": run.id, "by": run_claims.holder(folder)})
+            self.emit(WorkerEvent("held", run.id, by=run_claims.holder(folder)))
         except Exception as error:  # reported with its traceback; the next run is executed
             log.exception("run %s failed", run.id)
             if rank == 0:
                 _write_error(self.store, run, error)
             if rank == 0 or self.process.size > 1:
-                self.emit({"event": "failed", "run": run.id, **_payload(error)})
+                self.emit(failed_event(run.id, error))
             if rank > 0:
                 raise
         finally:
@@ -100,14 +100,14 @@ class PackRunner:
         done = not held and self.store.is_done(run)
         claim = None if held or done else run_claims.take(folder)
         if claim is not None:
-            self.emit({"event": "started", "run": run.id})
+            self.emit(WorkerEvent("started", run.id))
             return claim
         process_group.call_off(meeting, self.process.size)
         if done:
             folder.remove_checkpoints()  # the owner may have been killed before it did
-            self.emit({"event": "done", "run": run.id})
+            self.emit(WorkerEvent("done", run.id))
         else:
-            self.emit({"event": "held", "run": run.id, "by": run_claims.holder(folder)})
+            self.emit(WorkerEvent("held", run.id, by=run_claims.holder(folder)))
         return None
 
 
@@ -121,15 +121,17 @@ def _release(claim: Claim) -> None:
 def _write_error(store: Store, run: Run, error: Exception) -> None:
     """Write error.json, unless the disk is full."""
     lines = "".join(traceback.format_exception(error)).splitlines()
-    payload = _payload(error)
+    event = failed_event(run.id, error)
     try:
-        failures.write(store.run(run.id), payload["class"], payload["message"], lines)
+        failures.write(store.run(run.id), event.failure, event.message, lines)
     except StoreError as full:
         log.warning("%s", full)
 
 
-def _payload(error: BaseException) -> dict[str, Any]:
-    return {"class": classify(error), "message": str(error) or type(error).__name__}
+def failed_event(run: str | None, error: BaseException) -> WorkerEvent:
+    """The event of a failed run; of the whole pack, if `run` is None."""
+    message = str(error) or type(error).__name__
+    return WorkerEvent("failed", run, failure=classify(error), message=message)
 
 
 def classify(error: BaseException) -> str:

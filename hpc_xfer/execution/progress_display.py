@@ -1,12 +1,11 @@
-"""Progress of a launch on this machine: live bars in a terminal, plain lines elsewhere."""
+"""Show the progress of a launch on this machine: live bars in a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.progress import TimeElapsedColumn as Elapsed
+from rich import progress
 
 from hpc_xfer.store import heartbeat
 from hpc_xfer.store.store import Store
@@ -19,7 +18,7 @@ _PLAIN_SECONDS = 10.0  # between plain lines
 
 
 class Display:
-    """Counts of each stage, and what runs right now."""
+    """Shows the counts of each stage, and the runs that are running."""
 
     def __init__(
         self,
@@ -37,13 +36,14 @@ class Display:
         self.failures = 0
         self.console = terminal.console(stderr=True)
         self.live = self.console.is_terminal
-        self._said: float | None = None  # None: never, whenever the machine was booted
-        self._bars = Progress(
-            TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(),
-            Elapsed(), TextColumn("{task.fields[now]}", markup=False),
+        self._last_line: float | None = None  # time; None: no counts were printed yet
+        self._bars = progress.Progress(
+            progress.TextColumn("{task.description:<14}"), progress.BarColumn(),
+            progress.MofNCompleteColumn(), progress.TimeElapsedColumn(),
+            progress.TextColumn("{task.fields[now]}", markup=False),
             console=self.console, transient=False,
         )  # fmt: skip
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[str, progress.TaskID] = {}
 
     def __enter__(self) -> "Display":
         if self.live:
@@ -67,7 +67,7 @@ class Display:
             self._plain(force=True)
 
     def finished(self, run_id: str) -> None:
-        """A run is done."""
+        """Show that a run is done."""
         kind = self.runs[run_id].kind
         self.done[kind] += 1
         if self.live:
@@ -76,12 +76,12 @@ class Display:
             self.say(f"done: {self.title(run_id)} ({run_id})")
 
     def started(self, run_id: str) -> None:
-        """A pre-training began; a fine-tuning is too short to be told of."""
+        """Show that a pre-training began; fine-tunings are too short for a line."""
         if not self.live and self.runs[run_id].kind == "pretrain":
             self.say(f"started: {self.title(run_id)} ({run_id})")
 
     def failed(self, run_id: str, kind: str, message: str, log: Path | None) -> None:
-        """Say what failed and why; of a program's mistake also where."""
+        """Show which run failed and why; for an error in the program also where."""
         self.failures += 1
         self.say(f"failed: {self.title(run_id)} ({run_id}): {kind}: {message}")
         error = atomic_files.read_json(self.store.run(run_id).error)
@@ -92,7 +92,7 @@ class Display:
             self.say(f"  log: {log}")
 
     def refresh(self, running: list[str]) -> None:
-        """Show what runs now, with its step and speed."""
+        """Show the running runs, with progress and speed."""
         if not self.live:
             self._plain()
             return
@@ -104,22 +104,22 @@ class Display:
         self.console.print(line, markup=False, soft_wrap=True)
 
     def title(self, run_id: str) -> str:
-        """`clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0`."""
+        """Return `clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0`."""
         return run_title(self.runs[run_id], self.labels)
 
     def _now(self, run_id: str) -> str:
         beat = heartbeat.read(self.store.run(run_id))
-        if beat is None or "total" not in beat:  # it has not come to its steps yet
+        if beat is None or "total" not in beat:  # before its first step
             return self.title(run_id)
-        through = f"{100 * beat['step'] // max(beat['total'], 1)}%"
-        return f"{self.title(run_id)} {through} {beat['samples_per_second']:,.0f}/s"
+        percent = 100 * beat["step"] // max(beat["total"], 1)
+        return f"{self.title(run_id)} {percent}% {beat['samples_per_second']:,.0f}/s"
 
     def _plain(self, force: bool = False) -> None:
         now = self.clock()
-        soon = self._said is not None and now - self._said < _PLAIN_SECONDS
+        soon = self._last_line is not None and now - self._last_line < _PLAIN_SECONDS
         if soon and not force:
             return
-        self._said = now
+        self._last_line = now
         counts = [
             f"{name} {self.done[kind]}/{self.total[kind]}"
             for kind, name in (("pretrain", "pre-training"), ("finetune", "fine-tuning"))

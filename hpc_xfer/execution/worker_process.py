@@ -1,254 +1,214 @@
-"""A worker under watch: its process, what it tells, and whether it moves."""
+"""Start a worker, read the events that it reports, and stop it."""
 
 import contextlib
-import json
 import os
-import queue
 import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO
 
-from hpc_xfer.study.plan import Pack
-from hpc_xfer.system import machine
+from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.worker_events import WorkerEvent
 
-_TICK_SECONDS = 0.5
 _STDOUT = 1
-_LAST_WORDS_SECONDS = 5
-_ABORT_SECONDS = 5  # to write down where every thread is
+_ABORT_SECONDS = 5  # after SIGABRT, for the stack of every thread; then SIGKILL
+_LAST_LINES_SECONDS = 5  # after the end of a process, for lines still in its pipe
+_LEADER_SECONDS = 60  # for the leader to see that another rank is gone, to save and to report
 
 
 class WorkerProcess:
-    """One worker, from its start to its end."""
+    """One worker: a process, or all ranks of one run on this machine; the first one leads.
 
-    def __init__(self, command: Sequence[str]) -> None:
-        environment = dict(os.environ)
-        if not machine.gpus():
-            # Idle OpenMP threads of one worker would spin on the cores of another.
-            environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            encoding="utf-8", errors="replace", env=environment,
-        )  # fmt: skip
+    Events are those of the leader; of the others only their failures are kept.
+    """
+
+    def __init__(self, processes: Sequence["subprocess.Popen[str]"]) -> None:
+        self.processes = processes
+        self.leader = processes[0]
         self.current: str | None = None  # run id
-        self.failed: dict[str, dict[str, Any]] = {}  # run id -> what was told
-        self.silent = True  # it has told nothing yet
-        self.through = False  # it went through its pack
-        self.aborted: float | None = None  # when it was found to hang
-        self.asked: float | None = None  # when it was told to stop
-        self.last_event = self.last_look = time.time()
-        self._told: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        self.failures: list[WorkerEvent] = []
+        self.has_reported = False
+        self.pack_done = False
+        self._aborted: float | None = None  # time of SIGABRT
+        self._waiters: list[threading.Thread] = []
+        self._on_event: Callable[[WorkerEvent | None], None] = lambda event: None
+        self._on_line: Callable[[str], None] | None = None
 
-    def poll_events(self) -> bool:
-        """Take in what it tells, for a moment; False once it has ended and all of it is heard."""
-        try:
-            event = self._told.get(timeout=_TICK_SECONDS)
-        except queue.Empty:
-            if self.process.poll() is None:
-                return True
-            # A process that it has started may outlive it, and hold the pipe open; but a log on a
-            # slow disk also delays what it said last.
-            self._listener.join(_LAST_WORDS_SECONDS)
-            return not self._told.empty()
-        if event is None:
-            self.process.wait()
-            return False
-        self.last_event, self.silent = time.time(), False
-        run = event.get("run")
-        match event.get("event"):
+    @property
+    def hung(self) -> bool:
+        """Tell whether it was aborted."""
+        return self._aborted is not None
+
+    def listen(
+        self,
+        on_event: Callable[[WorkerEvent | None], None],
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        """Call `on_event` from a thread with each event of the leader, with None at its end.
+
+        Args:
+            on_line: called with every line of standard output, events included.
+        """
+        self._on_event, self._on_line = on_event, on_line
+        for process in self.processes:
+            reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+            waiter = threading.Thread(target=self._await_end, args=(process, reader), daemon=True)
+            reader.start()
+            waiter.start()
+            self._waiters.append(waiter)
+
+    def note(self, event: WorkerEvent) -> None:
+        """Update what is known of the worker."""
+        self.has_reported = True
+        match event.kind:
             case "started" | "interrupted":
-                self.current = run
+                self.current = event.run
             case "done":
                 self.current = None
             case "failed":
                 self.current = None
-                self.failed[str(run)] = event
+                self.failures.append(event)
             case "pack":
-                self.through = True
-        return True
+                self.pack_done = True
 
-    @property
-    def hung(self) -> bool:
-        return self.aborted is not None
+    def send_pack(self, name: str) -> None:
+        """Give the next pack, BATCH/INDEX, to a worker that reads packs from its input."""
+        self.failures.clear()
+        self.pack_done = False
+        assert self.leader.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died; `on_event` gets None
+            self.leader.stdin.write(f"{name}\n")
+            self.leader.stdin.flush()
+
+    def close(self) -> None:
+        """Send no more packs: the worker ends after the current one."""
+        for process in self.processes:
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the processes that are alive."""
+        for process in self.processes:
+            process.send_signal(number)
 
     def abort(self) -> None:
-        """End what hangs, called until it has ended: first so that its log says where it hung."""
-        if self.aborted is None:
-            self.aborted = time.time()
-            with contextlib.suppress(OSError):  # gone; else no core file, which is as large as it
-                resource.prlimit(self.process.pid, resource.RLIMIT_CORE, (0, 0))
-            self.process.send_signal(signal.SIGABRT)
-        elif time.time() - self.aborted > _ABORT_SECONDS:
-            self.process.kill()
+        """Stop a worker that hangs; call it until it has ended.
 
-    def _listen(self) -> None:
-        """Everything the worker says, to the log; events to the guard."""
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
+        SIGABRT first: its log then says where it hung.
+        """
+        if self._aborted is None:
+            self._aborted = time.time()
+            for process in self.processes:
+                with contextlib.suppress(OSError):  # gone; else no core file: as large as memory
+                    resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+            self.signal(signal.SIGABRT)
+        elif time.time() - self._aborted > _ABORT_SECONDS:
+            self.signal(signal.SIGKILL)
+
+    def end(self, grace: float) -> list[int]:
+        """Wait for all processes and return their exit codes.
+
+        Args:
+            grace: seconds for each; then SIGKILL.
+        """
+        self.close()
+        if _wait_or_kill(self.leader, grace) != 0:
+            self.signal(signal.SIGTERM)  # the other ranks would wait for each other
+        codes = [_wait_or_kill(process, grace) for process in self.processes]
+        for waiter in self._waiters:
+            waiter.join(grace)
+        return codes
+
+    def _read(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        with process.stdout as lines:
             for line in lines:
-                say(line.rstrip("\n"))
-                with contextlib.suppress(ValueError):  # a library's print
-                    event = json.loads(line)
-                    if isinstance(event, dict):
-                        self._told.put(event)
-        self._told.put(None)
+                if self._on_line is not None:
+                    self._on_line(line.rstrip("\n"))
+                event = WorkerEvent.parse(line)
+                if event is None:  # a library's print
+                    continue
+                if process is self.leader:
+                    self._on_event(event)
+                elif event.kind == "failed":
+                    self.failures.append(event)
+
+    def _await_end(self, process: "subprocess.Popen[str]", reader: threading.Thread) -> None:
+        """Report the end of the leader; end a leader that does not see that another rank died."""
+        process.wait()
+        # A child of the process may outlive it and hold the pipe open; but a log on a slow disk
+        # also delays the last lines.
+        reader.join(_LAST_LINES_SECONDS)
+        if process is self.leader:
+            self._on_event(None)
+        elif process.returncode != 0:
+            _wait_or_kill(self.leader, _LEADER_SECONDS)
+
+
+def _wait_or_kill(process: "subprocess.Popen[str]", seconds: float) -> int:
+    try:
+        return process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def exit_message(code: int) -> str:
+    """Say how a worker ended, from the exit code of its process."""
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return f"the worker ended with {how}"
+
+
+def worker_command(store: str, study: str, site: str | None) -> list[str]:
+    """Return the command that starts a worker; without more arguments it reads packs from stdin."""
+    command = [sys.executable, "-u", "-m", "hpc_xfer.worker", "--store", store, "--study", study]
+    return [*command, *(["--site", site] if site else [])]
+
+
+def rank_arguments(place: ProcessRank) -> list[str]:
+    """Return the arguments that tell a worker its rank."""
+    return [
+        "--rank", str(place.rank), "--world", str(place.size),
+        "--local-rank", str(place.local_rank), "--attempt", place.attempt,
+    ]  # fmt: skip
+
+
+def worker_environment(gpus: Sequence[str]) -> dict[str, str]:
+    """Return our environment, changed for a worker on a machine without GPUs."""
+    # Idle OpenMP threads of one worker would spin on the cores of another.
+    threads = {} if gpus else {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return {**os.environ, **threads}
+
+
+def start_process(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    stdin: int = subprocess.DEVNULL,
+    errors: IO[str] | None = None,
+    new_session: bool = False,
+) -> "subprocess.Popen[str]":
+    """Start one process of a worker.
+
+    Args:
+        errors: file for standard error; ours if not given.
+        new_session: keep Ctrl-C away from it; whoever starts it passes the signal on.
+    """
+    # A library may print anything: errors="replace".
+    return subprocess.Popen(
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8",
+        errors="replace", env=environment, start_new_session=new_session,
+    )  # fmt: skip
 
 
 def say(text: str) -> None:
-    """Into the log, as far as its disk allows: a full one must not end the guard.
+    """Write a line to the log, as far as its disk allows: a full one must not end the supervisor.
 
     Past Python's buffer, which would keep what it cannot write and turn our exit code into 120.
     """
     with contextlib.suppress(OSError):
         os.write(_STDOUT, f"{text}\n".encode(errors="replace"))
-
-
-Event = dict[str, Any]
-_PEERS_SECONDS = 60  # for rank 0 to notice that another rank is gone, and to save and tell
-
-
-@dataclass
-class Worker:
-    """One kept process, or the processes of one pack."""
-
-    log: Path
-    attempt: str
-    processes: list[subprocess.Popen[str]]
-    gpus: list[str]
-    kept: bool
-    pack: Pack | None = None
-    current: str | None = None  # run id
-    failures: list[Event] = field(default_factory=list)  # of ranks of a group, as they were told
-    _ears: list[threading.Thread] = field(default_factory=list)
-
-    def give(self, pack: Pack, name: str) -> None:
-        """`name` is what the store calls the pack; a group knows its own from its start."""
-        self.pack = pack
-        pipe = self.processes[0].stdin
-        if self.kept and pipe is not None:
-            with contextlib.suppress(BrokenPipeError):  # it died; its end will be told
-                pipe.write(f"{name}\n")
-                pipe.flush()
-
-    def signal(self, number: signal.Signals) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                process.send_signal(number)
-
-    def close(self) -> None:
-        """No more packs: a kept process ends after the one it is at."""
-        pipe = self.processes[0].stdin
-        if pipe is not None and not pipe.closed:
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
-
-    def listen(self, tell: Callable[[Event | None], None]) -> None:
-        """Tell each event of rank 0, and None when there are no more; from a thread."""
-        for rank in range(1, len(self.processes)):
-            ear = threading.Thread(target=self._attend, args=(rank,), daemon=True)
-            self._ears.append(ear)
-            ear.start()
-        threading.Thread(target=self._listen, args=(tell,), daemon=True).start()
-
-    def wait(self, grace: float) -> list[int]:
-        """Exit codes; the other ranks of a broken group are not left waiting for each other.
-
-        Args:
-            grace: seconds that they get after rank 0 has ended.
-        """
-        first = self.processes[0].wait()
-        if first != 0:
-            self.signal(signal.SIGTERM)
-        codes = []
-        for process in self.processes:
-            try:
-                codes.append(process.wait(timeout=grace))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                codes.append(process.wait())
-        for ear in self._ears:
-            ear.join(timeout=grace)
-        self.close()
-        return codes
-
-    def _listen(self, tell: Callable[[Event | None], None]) -> None:
-        for event in _events(self.processes[0]):
-            tell(event)
-        tell(None)
-
-    def _attend(self, rank: int) -> None:
-        """Keep what another rank says of its failure; rank 0 must not wait for it for ever."""
-        process = self.processes[rank]
-        for event in _events(process):
-            if event["event"] == "failed":
-                self.failures.append(event)
-        if process.wait() == 0:
-            return
-        try:
-            self.processes[0].wait(timeout=_PEERS_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.processes[0].kill()
-
-
-def _events(process: "subprocess.Popen[str]") -> Iterator[Event]:
-    assert process.stdout is not None
-    for line in process.stdout:
-        with contextlib.suppress(ValueError):  # a library's print; the log has what matters
-            event = json.loads(line)
-            if isinstance(event, dict) and "event" in event:
-                yield event
-
-
-def start(
-    arguments: list[str],
-    log: Path,
-    attempt: str,
-    size: int,
-    gpus: list[str],
-    pack: str | None = None,
-    kept: bool = False,
-) -> Worker:
-    """`size` processes of hpc_xfer.worker.
-
-    Args:
-        gpus: that they see; none on a machine without.
-        pack: that a group executes, as BATCH/INDEX.
-    """
-    environment = _environment(gpus)
-    processes = []
-    with open(log, "a") as errors:
-        for rank in range(size):
-            places = ["--rank", str(rank), "--world", str(size), "--local-rank", str(rank)]
-            group = [*places, "--attempt", attempt, "--pack", pack] if pack else []
-            processes.append(_spawn([*arguments, *group], environment, errors))
-    return Worker(log, attempt, processes, gpus, kept)
-
-
-def _environment(gpus: list[str]) -> dict[str, str]:
-    if gpus:
-        return {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
-    # Idle OpenMP threads of one worker would spin on the cores of another.
-    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-def _spawn(
-    arguments: list[str], environment: Mapping[str, str], errors: IO[str]
-) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "hpc_xfer.worker", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        encoding="utf-8",
-        errors="replace",  # of what a library prints
-        env=environment,
-        start_new_session=True,  # Ctrl-C reaches the launcher alone; it tells them
-    )

@@ -1,11 +1,11 @@
-"""How long a study still takes, told from what its runs took so far and from what runs now.
+"""Estimate the time left of a study at the current number of jobs.
 
-    left = forecast(snapshot.plan, snapshot.now)
-    left.study, left.groups["digits", "5"]      # seconds; None where nothing runs
+    time_left = forecast(snapshot.plan, snapshot.status)
+    time_left.study, time_left.groups["digits", "5"]      # seconds; None where nothing runs
 
-A run that is at work says itself how long it needs; one that is not begun is taken to need what
-finished ones of its kind took, else the minutes of the grid; as many processes are taken to be at
-work until the end as are now.
+A running run reports how long it still needs. A run that has not begun counts as long as the mean
+of the finished runs of its kind, else as the minutes in the grid. The number of running processes
+is assumed to stay as it is now.
 """
 
 import time
@@ -19,43 +19,44 @@ from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.study.plan import Plan, Run
 
 Group = tuple[str, str]  # data set and shots
-WorkKind = tuple[str, ...]  # of runs that take about as long, per sample
+WorkKind = tuple[str, ...]  # runs of one kind take about as long, per unit
 
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """Seconds until the end; None where nothing tells."""
+    """Seconds until the end; None where nothing runs."""
 
     study: float | None
-    processes: int  # at work now
+    processes: int  # that run now
     groups: Mapping[Group, float | None]
 
 
-def forecast(plan: Plan, now: Mapping[str, RunStatus]) -> TimeLeft:
-    """Runs that failed, and those behind them, are not waited for."""
-    typical = _typical(plan, now)
+def forecast(plan: Plan, status: Mapping[str, RunStatus]) -> TimeLeft:
+    """Estimate the time left; failed runs and their descendants need none."""
+    rates = _seconds_per_unit(plan, status)
     work: dict[Group, float] = defaultdict(float)  # seconds of one process
-    jobs: dict[Group, set[str]] = defaultdict(set)  # at work
-    whole = longest = 0.0
+    jobs: dict[Group, set[str]] = defaultdict(set)  # that run
+    total = longest = 0.0  # seconds of one process; seconds of one pre-training
     processes = 0
     for run in plan.runs:
-        each = now[run.id]
         minutes, size = plan.needs(run)
-        seconds = _seconds(run, each, typical, 60 * minutes)
-        whole += seconds * size
+        seconds = _seconds(run, status[run.id], rates, limit=60 * minutes)
+        is_running = status[run.id].state == "running"
+        total += seconds * size
         if run.kind == "pretrain":
             longest = max(longest, seconds)
-            processes += size * (each.state == "running")
+            processes += size * is_running
             continue
         group = group_of(run)
         work[group] += seconds
-        if each.state == "running":
-            jobs[group].add(str(each.element.job if each.element else run.id))
+        if is_running:
+            element = status[run.id].element
+            jobs[group].add(str(element.job if element else run.id))
     processes += sum(map(len, jobs.values()))
     return TimeLeft(
-        max(longest, whole / processes) if processes else None,
+        max(longest, total / processes) if processes else None,
         processes,
-        {group: work[group] / len(at) for group, at in jobs.items()},
+        {group: work[group] / len(running) for group, running in jobs.items()},
     )
 
 
@@ -64,29 +65,30 @@ def group_of(run: Run) -> Group:
     return run.recipe.dataset, str(run.recipe.shots)
 
 
-def of_beat(beat: Mapping[str, Any]) -> float | None:
-    """What a run at work says of itself, less what has passed since."""
-    left = beat.get("eta_seconds")
-    return None if left is None else max(0.0, left - (time.time() - beat["time"]))
+def reported_seconds(beat: Mapping[str, Any]) -> float | None:
+    """Return the seconds left that a running run reported, less the time since then."""
+    seconds = beat.get("eta_seconds")
+    return None if seconds is None else max(0.0, seconds - (time.time() - beat["time"]))
 
 
-def _seconds(run: Run, each: RunStatus, typical: Mapping[WorkKind, float], most: float) -> float:
-    """That a run still needs; `most` is what the grid grants it."""
-    if each.state in ("done", "failed", "blocked"):
+def _seconds(run: Run, status: RunStatus, rates: Mapping[WorkKind, float], limit: float) -> float:
+    """Return the seconds that a run still needs; `limit` is its time in the grid."""
+    if status.state in ("done", "failed", "blocked"):
         return 0.0
-    left = of_beat(each.progress) if each.state == "running" and each.progress else None
-    if left is not None:
-        return left
-    rate = typical.get(_kind(run))
-    return most if rate is None else min(most, rate * _units(run))
+    if status.state == "running" and status.progress:
+        seconds = reported_seconds(status.progress)
+        if seconds is not None:
+            return seconds
+    rate = rates.get(_kind(run))
+    return limit if rate is None else min(limit, rate * _units(run))
 
 
-def _typical(plan: Plan, now: Mapping[str, RunStatus]) -> dict[WorkKind, float]:
-    """Mean seconds per unit of the finished runs of each kind."""
+def _seconds_per_unit(plan: Plan, status: Mapping[str, RunStatus]) -> dict[WorkKind, float]:
+    """Return the mean seconds per unit of the finished runs of each kind."""
     seconds: dict[WorkKind, float] = defaultdict(float)
     units: dict[WorkKind, int] = defaultdict(int)
     for run in plan.runs:
-        took = now[run.id].seconds
+        took = status[run.id].seconds
         if took is not None:
             seconds[_kind(run)] += took
             units[_kind(run)] += _units(run)
@@ -100,4 +102,5 @@ def _kind(run: Run) -> WorkKind:
 
 
 def _units(run: Run) -> int:
+    """Return the samples of a pre-training, 1 for a fine-tuning."""
     return int(run.spec.get("samples_seen") or 1) if run.kind == "pretrain" else 1

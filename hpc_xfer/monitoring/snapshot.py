@@ -1,7 +1,8 @@
-"""One look at a study: store, ledger and queue as they are at this moment."""
+"""Take one look at a study: store, ledger and queue at the same moment."""
 
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hpc_xfer.errors import SlurmError
@@ -17,46 +18,62 @@ from hpc_xfer.study.plan import Plan
 
 @dataclass(frozen=True)
 class StudySnapshot:
-    """One look at a study."""
+    """State of a study at one moment."""
 
     name: str
     plan: Plan
     store: Store
     ledger: Ledger
     queue: Queue | None
-    silence: str  # why Slurm was not asked, or did not answer
-    now: Mapping[str, RunStatus]
+    slurm_error: str  # why Slurm was not asked, or did not answer
+    status: Mapping[str, RunStatus]  # of each run, by its id
     labels: Mapping[str, str]
 
     @property
     def counts(self) -> dict[str, int]:
-        found = Counter(each.state for each in self.now.values())
-        return {state: found[state] for state in STATES}
+        """Runs in each state."""
+        counts = Counter(status.state for status in self.status.values())
+        return {state: counts[state] for state in STATES}
 
     @property
     def relay(self) -> QueueLine | None:
-        """The job that keeps the study going, if it is in the queue."""
+        """The study's relay job, if it is in the queue."""
         for submission in self.ledger.submissions_of(self.name):
             line = self.queue.lines.get(submission.job or "") if self.queue else None
             if submission.kind == "relay" and line and line.live:
                 return line
         return None
 
+    @property
+    def is_live(self) -> bool:
+        """Tell whether a job or a process still works for the study."""
+        return self.relay is not None or any(status.live for status in self.status.values())
 
-def take_snapshot(whole: Plan, store: Store, name: str) -> StudySnapshot:
-    """Store, ledger and queue as they are now."""
+
+def take_snapshot(plan: Plan, store: Store, name: str) -> StudySnapshot:
+    """Read store, ledger and queue; Slurm is asked once."""
     ledger = read_ledger(store)
-    queue, silence = _queue(ledger)
+    queue, slurm_error = _queue(ledger)
     if queue is None:
-        now = run_states.survey(whole, store, ledger, None)
+        status = run_states.survey(plan, store, ledger, None)
     else:
-        now, queue = run_states.with_accounting(whole, store, ledger, queue)
-    labels = pretrain_labels(whole.of("pretrain"))
-    return StudySnapshot(name, whole, store, ledger, queue, silence, now, labels)
+        status, queue = run_states.with_accounting(plan, store, ledger, queue)
+    labels = pretrain_labels(plan.of("pretrain"))
+    return StudySnapshot(name, plan, store, ledger, queue, slurm_error, status, labels)
+
+
+def snapshots(plan: Plan, store: Store, name: str, every: float) -> Iterator[StudySnapshot]:
+    """Yield a snapshot every so many seconds; the last one when nothing is live any more."""
+    while True:
+        snapshot = take_snapshot(plan, store, name)
+        yield snapshot
+        if not snapshot.is_live:
+            return
+        time.sleep(every)  # each look is a question to Slurm, which serves others too
 
 
 def _queue(ledger: Ledger) -> tuple[Queue | None, str]:
-    """The queue, an empty one where nothing of the store ever went to Slurm."""
+    """Return the queue, an empty one where nothing of the store ever went to Slurm."""
     if not ledger.submissions:
         return Queue(), ""
     try:

@@ -1,4 +1,4 @@
-"""Take a study out of the queue, and leave what another study waits for."""
+"""Cancel the jobs of a study, except those that another study waits for."""
 
 import sys
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from hpc_xfer.system import atomic_files
 
 @dataclass
 class CancelReport:
-    """Job ids (with the index of an element) that were cancelled or left."""
+    """Ids of jobs and elements that were cancelled or left."""
 
     jobs: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # another study waits for them
@@ -27,7 +27,7 @@ class CancelReport:
 
 
 def cancel(store: Store, name: str) -> CancelReport:
-    """Under the store's lock, so that no relay submits anew what is being cancelled.
+    """Cancel the jobs of a study, under the store's lock: no relay submits them again meanwhile.
 
     Raises:
         SlurmError: Slurm does not answer.
@@ -36,41 +36,43 @@ def cancel(store: Store, name: str) -> CancelReport:
     check_launched(store, name)
 
     def waiting(holder: dict[str, Any]) -> None:
-        print(f"waiting for process {holder.get('pid')}, which launches", file=sys.stderr)
+        process, host = holder.get("pid"), holder.get("host")
+        message = f"another launch is in progress (process {process} on {host}); waiting"
+        print(message, file=sys.stderr)
 
     with launch_lock.held(store, waiting):
-        book, queue = read_ledger(store), current_queue()
+        ledger, queue = read_ledger(store), current_queue()
         wanted = runs_of_other_studies(store, name)
-        atomic_files.write_text(store.study(name).cancelled, "launching again begins anew\n")
-        done = CancelReport()
-        submissions = sorted(book.submissions_of(name), key=lambda s: s.kind != "relay")
+        atomic_files.write_text(store.study(name).cancelled, "launch the study again to go on\n")
+        report = CancelReport()
+        submissions = sorted(ledger.submissions_of(name), key=lambda s: s.kind != "relay")
         for submission in submissions:
-            _one(submission, book, queue, store, wanted, done)
-        return done
+            _cancel_submission(submission, ledger, queue, store, wanted, report)
+        return report
 
 
-def _one(
-    submission: Submission, book: Ledger, queue: Queue, store: Store, wanted: set[str],
-    done: CancelReport,
+def _cancel_submission(
+    submission: Submission, ledger: Ledger, queue: Queue, store: Store, wanted: set[str],
+    report: CancelReport,
 ) -> None:  # fmt: skip
-    """The live elements of one submission; the ledger says so before Slurm does it."""
-    packs = book.packs(submission)
+    """Cancel the live elements of one submission, after recording it in the ledger."""
+    packs = ledger.packs(submission)
     gone: dict[int, str] = {}
-    for index, job in _live(submission, queue):
+    for index, job in _live_elements(submission, queue):
         runs = packs[index] if index < len(packs) else []
         if any(run in wanted and store.record(run) is None for run in runs):
-            done.kept.append(job)
+            report.kept.append(job)
         else:
             gone[index] = job
     if not gone:
         return
-    book.record_cancelled(submission, gone)
-    whole = submission.elements is None or len(gone) == submission.elements
-    cancel_jobs([str(submission.job)] if whole else list(gone.values()))
-    done.jobs += gone.values()
+    ledger.record_cancelled(submission, gone)
+    is_whole = submission.elements is None or len(gone) == submission.elements
+    cancel_jobs([str(submission.job)] if is_whole else list(gone.values()))
+    report.jobs += gone.values()
 
 
-def _live(submission: Submission, queue: Queue) -> Iterator[tuple[int, str]]:
+def _live_elements(submission: Submission, queue: Queue) -> Iterator[tuple[int, str]]:
     for index, job in submission.ids():
         line = queue.lines.get(job)
         if line is not None and line.live:

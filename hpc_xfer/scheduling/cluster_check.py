@@ -22,15 +22,15 @@ from hpc_xfer.system import atomic_files, provenance
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_MINUTES = 10.0  # that a check may last once it runs
+_MINUTES = 10.0  # time limit of a check
 _POLL_SECONDS = 2.0
-_SLOW = 1.0  # GB/s of an all-reduce; below, gradients hold up every step of a large model
-_PACKAGES_APART = ("torch", "open_clip_torch", "numpy", "python")
+_SLOW = 1.0  # GB/s of an all-reduce; below, gradients delay every step of a large model
+_COMPARED_PACKAGES = ("torch", "open_clip_torch", "numpy", "python")
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line of the answer."""
+    """Result of one check."""
 
     what: str
     well: bool
@@ -43,16 +43,16 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class _Check:
-    """A job that looks around with the resources of one kind of run."""
+    """A job that checks its node, with the resources of one kind of run."""
 
     kind: str
-    real: Request  # the longest job of that kind
+    real: Request  # the largest job of that kind
     request: Request
     out: Path
 
 
 def examine(launched: LaunchedStudy, minutes: float) -> Iterator[CheckResult]:
-    """Verdicts as they come: what Slurm says at once, then what the jobs find.
+    """Yield results as they come: first of Slurm's limits, then of the check jobs.
 
     Raises:
         SlurmError: Slurm does not answer.
@@ -62,9 +62,9 @@ def examine(launched: LaunchedStudy, minutes: float) -> Iterator[CheckResult]:
     checks = list(_checks(launched))
     accepted = []
     for check in checks:
-        words = refusal_of(check.real, launched.site.slurm)
-        yield _accepted(check.kind, check.real, words)
-        if words is None:
+        refusal = refusal_of(check.real, launched.site.slurm)
+        yield _accepted(check.kind, check.real, refusal)
+        if refusal is None:
             accepted.append(check)
     relay = relay_request(launched, 1)
     yield _accepted("relay", relay, refusal_of(relay, launched.site.slurm))
@@ -73,11 +73,11 @@ def examine(launched: LaunchedStudy, minutes: float) -> Iterator[CheckResult]:
 
 def _limits(launched: LaunchedStudy) -> Iterator[CheckResult]:
     limits = submit_limits(launched.site.slurm, current_queue())
-    room = "no limit known" if limits.room is None else f"{limits.room:,} more fit"
+    room = "no limit known" if limits.room is None else f"room for {limits.room:,} more"
     yield CheckResult(
         "queue", limits.room is None or limits.room > 1,
         f"arrays of up to {limits.array:,} elements; {room}",
-        "wait until jobs of yours have ended; the relay submits what does not fit at once",
+        "wait until some of your jobs have ended; the relay submits what does not fit now",
     )  # fmt: skip
     if not launched.site.slurm.jobs_may_submit:
         yield CheckResult("relay", True, "jobs may not submit jobs: launch again for what is left")
@@ -97,7 +97,7 @@ def _disk(launched: LaunchedStudy) -> CheckResult:
 def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
     folder = launched.store.study(launched.study.name)
     now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    for number, (kind, real) in enumerate(_longest(launched).items(), 1):
+    for number, (kind, real) in enumerate(_largest(launched).items(), 1):
         out = folder.doctor / f"{kind}-{now}.json"
         more = ["--grid", str(launched.study.path.resolve()), "--out", str(out.resolve())]
         yield _Check(
@@ -114,14 +114,14 @@ def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
         )
 
 
-def _longest(launched: LaunchedStudy) -> dict[str, Request]:
-    """Per kind of run the job that asks for most: what Slurm takes of it, it takes of all."""
+def _largest(launched: LaunchedStudy) -> dict[str, Request]:
+    """The largest job of each kind: if Slurm accepts it, it accepts all of that kind."""
     found: dict[str, Request] = {}
-    for batch in job_arrays.cut_into_arrays(launched.plan):
-        request = replace(request_of(launched, batch, 1), array=None)
-        before = found.get(batch.kind)
+    for array in job_arrays.cut_into_arrays(launched.plan):
+        request = replace(request_of(launched, array, 1), array=None)
+        before = found.get(array.kind)
         if before is None or _size(request) > _size(before):
-            found[batch.kind] = request
+            found[array.kind] = request
     return found
 
 
@@ -129,11 +129,11 @@ def _size(request: Request) -> tuple[int, float]:
     return request.tasks, request.minutes
 
 
-def _accepted(kind: str, request: Request, words: str | None) -> CheckResult:
+def _accepted(kind: str, request: Request, refusal: str | None) -> CheckResult:
     size = f"{request.tasks} process{'es' if request.tasks > 1 else ''}"
-    told = f"{size} for {request.minutes:g} min accepted"
+    accepted = f"{size} for {request.minutes:g} min accepted"
     return CheckResult(
-        f"{kind} jobs", words is None, told if words is None else words,
+        f"{kind} jobs", refusal is None, accepted if refusal is None else refusal,
         "correct partition, account, qos, GPUs, memory or time in the site file",
     )  # fmt: skip
 
@@ -141,7 +141,7 @@ def _accepted(kind: str, request: Request, words: str | None) -> CheckResult:
 def _on_nodes(
     launched: LaunchedStudy, checks: Sequence[_Check], minutes: float
 ) -> Iterator[CheckResult]:
-    """Submit the checks, wait for what they write, and judge it; nothing stays in the queue."""
+    """Submit the checks, wait for their results and judge them; leave nothing in the queue."""
     waiting: dict[str, _Check] = {}
     try:
         for check in checks:
@@ -156,29 +156,29 @@ def _on_nodes(
                     continue
                 found = atomic_files.read_json(check.out)
                 if found is None:
-                    yield _died(launched, check, job)
+                    yield _without_result(launched, check, job)
                 else:
                     yield from _judged(launched, check, found)
                 del waiting[job]
             if waiting:
-                time.sleep(_POLL_SECONDS)  # each look is a question to Slurm
+                time.sleep(_POLL_SECONDS)  # Slurm does not notify us
         lines = current_queue().lines
         for job, check in waiting.items():
             reason = lines[job].reason if job in lines else "unknown"
             advice = "try again later, or with a longer --wait; see squeue --start"
-            waited = f"did not begin within {minutes:g} min ({reason})"
-            yield CheckResult(f"{check.kind} node", False, waited, advice)
+            message = f"the check did not start within {minutes:g} min ({reason})"
+            yield CheckResult(f"{check.kind} node", False, message, advice)
     finally:
         cancel_jobs(list(waiting))
 
 
-def _died(launched: LaunchedStudy, check: _Check, job: str) -> CheckResult:
+def _without_result(launched: LaunchedStudy, check: _Check, job: str) -> CheckResult:
     log = log_path(launched.store.study(launched.study.name).logs, job)
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = text.strip().splitlines()
-    said = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
+    error = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
     return CheckResult(
-        f"{check.kind} node", False, f"the check ended without a result: {said or 'no output'}",
+        f"{check.kind} node", False, f"the check ended without a result: {error or 'no output'}",
         f"see {log}; the site's `setup` lines prepare the environment of jobs",
     )  # fmt: skip
 
@@ -188,7 +188,7 @@ def _judged(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> It
     yield _environment(f"{kind} environment", found, node)
     yield from _gpus(launched, check, found)
     for what, complaint in found["data"].items():
-        advice = "make it readable from compute nodes, or correct the site file"
+        advice = "make it readable on compute nodes, or correct the site file"
         yield CheckResult(f"{kind}: {what}", not complaint, complaint or "opens there", advice)
     yield _temporary(launched, f"{kind} TMPDIR", found)
     speed = found["all_reduce_gigabytes_per_second"]
@@ -201,29 +201,29 @@ def _judged(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> It
 
 
 def _temporary(launched: LaunchedStudy, what: str, found: dict[str, Any]) -> CheckResult:
-    """Slurm replaces a TMPDIR that is not there."""
-    asked, there, free = launched.site.slurm.scratch, found["temporary"], found["temporary_free"]
-    if asked and "$" not in asked and asked != there:
-        told, well = f"{asked} is not there; Slurm set it to {there}", False
+    """Check TMPDIR; Slurm replaces one that does not exist."""
+    scratch, actual, free = launched.site.slurm.scratch, found["temporary"], found["temporary_free"]
+    if scratch and "$" not in scratch and scratch != actual:
+        message, well = f"{scratch} does not exist; Slurm set it to {actual}", False
     elif free is None:
-        told, well = f"{there} is not there", False
+        message, well = f"{actual} does not exist", False
     else:
-        told, well = f"{there}: {plan_summary.size(free)} free", True
-    return CheckResult(what, well, told, "correct `scratch` in the site file")
+        message, well = f"{actual}: {plan_summary.size(free)} free", True
+    return CheckResult(what, well, message, "correct `scratch` in the site file")
 
 
 def _environment(what: str, found: dict[str, Any], node: str) -> CheckResult:
-    """The same packages and the same code as here."""
+    """Compare the packages and the code with those of this machine."""
     here = {"packages": provenance.packages(), "code": provenance.code()}
-    apart = [
+    differences = [
         f"{name} {found['packages'].get(name)} there, {here['packages'].get(name)} here"
-        for name in _PACKAGES_APART
+        for name in _COMPARED_PACKAGES
         if found["packages"].get(name) != here["packages"].get(name)
     ]
     if found["code"] != here["code"]:
-        apart.append("another version of hpc_xfer")
+        differences.append("another version of hpc_xfer")
     return CheckResult(
-        what, not apart, f"{node}: " + ("; ".join(apart) or "as on this machine"),
+        what, not differences, f"{node}: " + ("; ".join(differences) or "as on this machine"),
         "use one environment on a shared file system; see `setup` in the site file",
     )  # fmt: skip
 
@@ -232,15 +232,15 @@ def _gpus(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iter
     if launched.site.slurm.gpu_option == "none":
         return
     names = found["gpus"]
-    _, each = spread_over_nodes(check.request.tasks, launched.site.slurm.gpus_per_node)
-    enough = len(names) >= (1 if launched.site.slurm.gpu_option == "gpus-per-task" else each)
-    told = f"{len(names)} visible to a process" + (f": {names[0]}" if names else "")
+    _, per_node = spread_over_nodes(check.request.tasks, launched.site.slurm.gpus_per_node)
+    enough = len(names) >= (1 if launched.site.slurm.gpu_option == "gpus-per-task" else per_node)
+    visible = f"{len(names)} visible to a process" + (f": {names[0]}" if names else "")
     advice = "choose another `gpu_option` in the site file, or a torch that fits the driver"
-    yield CheckResult(f"{check.kind} GPUs", enough, told, advice)
+    yield CheckResult(f"{check.kind} GPUs", enough, visible, advice)
 
 
-def render(verdicts: Sequence[CheckResult]) -> "RenderableType":
-    """A table, and what to do about what is not well."""
+def render(results: Sequence[CheckResult]) -> "RenderableType":
+    """A table of the results, then advice on each failed check."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -248,10 +248,10 @@ def render(verdicts: Sequence[CheckResult]) -> "RenderableType":
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("", "what", "found"):
         table.add_column(name)
-    for each in verdicts:
-        mark = Text("ok", style="green") if each.well else Text("BAD", style="bold red")
-        table.add_row(mark, each.what, Text(each.found))
-    bad = [each for each in verdicts if not each.well]
-    told = [Text(f"{each.what}: {each.advice}") for each in bad]
-    last = "ready to launch" if not bad else f"{len(bad)} of {len(verdicts)} are not well:"
-    return Group(table, Text(last, style="bold"), *told)
+    for result in results:
+        mark = Text("ok", style="green") if result.well else Text("BAD", style="bold red")
+        table.add_row(mark, result.what, Text(result.found))
+    failed = [result for result in results if not result.well]
+    advice = [Text(f"{result.what}: {result.advice}") for result in failed]
+    last = f"{len(failed)} of {len(results)} checks failed:" if failed else "ready to launch"
+    return Group(table, Text(last, style="bold"), *advice)

@@ -1,19 +1,14 @@
-"""What would be handed to Slurm, without asking it: for --dry-run, on any machine."""
+"""Show the jobs that a launch would submit, without asking Slurm: for --dry-run, on any machine."""
 
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hpc_xfer
 from hpc_xfer.scheduling.job_requests import relay_request, request_of
-from hpc_xfer.slurm.batch_script import sbatch_flags, script_text
+from hpc_xfer.slurm.batch_script import script_text
 from hpc_xfer.slurm.request import Limits
 from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.study import job_arrays
-from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.job_arrays import JobArray, cut_into_arrays
 from hpc_xfer.study.plan import Plan
 
 if TYPE_CHECKING:
@@ -22,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JobPreview:
-    """One call of sbatch to come."""
+    """One job or array that would be submitted."""
 
     name: str
     elements: int
     runs: int
-    minutes: float  # of its longest element
-    after: str  # name of the job that must have succeeded
+    minutes: float  # time limit of an element
+    after: str  # name of the job that must succeed first
     script: str
 
     def as_json(self) -> dict[str, Any]:
@@ -36,72 +31,36 @@ class JobPreview:
 
 
 def jobs_to_come(launched: LaunchedStudy, done: set[str]) -> list[JobPreview]:
-    """Every job, parents first, then the relay."""
+    """List every job, parents first, then the relay."""
     todo = launched.plan.without(done)
-    return [*_of(launched, todo), *([_relay(launched)] if todo.runs else [])]
+    return [*_previews(launched, todo), *([_relay_preview(launched)] if todo.runs else [])]
 
 
-def _of(launched: LaunchedStudy, todo: Plan) -> Iterator[JobPreview]:
-    known: dict[str, str] = {}  # pre-training -> job name
-    for batch in _batches(launched, todo):
-        request = request_of(launched, batch, 1)
-        if batch.kind == "pretrain":
-            known[batch.packs[0].runs[0].id] = request.name
-        after = _after(batch, known)
+def usual_arrays(launched: LaunchedStudy, todo: Plan) -> Iterator[JobArray]:
+    """Arrays of the size that Slurm takes unless it is configured otherwise."""
+    size = min(Limits().array, launched.site.slurm.max_array or Limits().array)
+    return (part for array in cut_into_arrays(todo) for part in array.parts(size))
+
+
+def _previews(launched: LaunchedStudy, todo: Plan) -> Iterator[JobPreview]:
+    jobs: dict[str, str] = {}  # pre-training -> job name
+    for array in usual_arrays(launched, todo):
+        request = request_of(launched, array, 1)
+        after = " ".join(jobs[parent.id] for parent in array.parents if parent.id in jobs)
+        jobs |= dict.fromkeys((run.id for run in array.runs), request.name)
         text = script_text(request, launched.site.slurm)
-        runs = len(list(batch.runs))
+        runs = len(list(array.runs))
         yield JobPreview(request.name, request.array or 1, runs, request.minutes, after, text)
 
 
-def _batches(launched: LaunchedStudy, todo: Plan) -> Iterator[JobArray]:
-    """As large as arrays usually may be."""
-    size = min(Limits().array, launched.site.slurm.max_array or Limits().array)
-    return (part for each in job_arrays.cut_into_arrays(todo) for part in each.parts(size))
-
-
-def _after(batch: JobArray, known: dict[str, str]) -> str:
-    return " ".join(known[parent.id] for parent in batch.parents if parent.id in known)
-
-
-def _relay(launched: LaunchedStudy) -> JobPreview:
+def _relay_preview(launched: LaunchedStudy) -> JobPreview:
     request = relay_request(launched, 1)
     text = script_text(request, launched.site.slurm)
     return JobPreview(request.name, 1, 0, request.minutes, "all that can be submitted", text)
 
 
-def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
-    """Lines of a shell script that submits sbatch/*.sbatch; writes the batches that they name."""
-    scripts = Path(hpc_xfer.__file__).parent.parent / "sbatch"
-    places = {"STORE": str(launched.store.root.resolve()), "STUDY": launched.study.name}
-    places |= {"PYTHON": sys.executable, "GRID": str(launched.study.path.resolve())}
-    places |= {"SITE": str(launched.site_file)} if launched.site_file else {}
-    yield "export " + " ".join(f"{name}={shlex.quote(to)}" for name, to in places.items())
-    # In a federation sbatch adds the name of the cluster, which no dependency takes.
-    yield 'submit() { local job && job=$(sbatch --parsable "$@") && echo "${job%%;*}"; }'
-    known: dict[str, str] = {}
-    for batch in _batches(launched, launched.plan.without(done)):
-        resources = launched.study.resources.of(batch.kind)
-        launched.store.write_manifest(launched.study.name, batch, resources.model_dump(mode="json"))
-        request = request_of(launched, batch, 1)
-        options = sbatch_flags(request, launched.site.slurm)
-        if batch.kind == "pretrain":
-            script, found = "pretrain.sbatch", f"pre_{len(known) + 1}"
-            known[batch.packs[0].runs[0].id] = found
-        else:
-            options.append(f"--array=0-{len(batch.packs) - 1}")
-            after = [known[parent.id] for parent in batch.parents if parent.id in known]
-            options += [f"--dependency=afterok:${job}" for job in after]
-            options += ["--kill-on-invalid-dep=yes"] if after else []
-            script, found = "finetune_array.sbatch", "tune"
-        path = shlex.quote(str(scripts / script))
-        yield f"{found}=$(BATCH={batch.id} submit {' '.join(options)} {path})"
-        yield f"jobs+=:${found}"
-    path = shlex.quote(str(scripts / "collect.sbatch"))
-    yield f"sbatch ${{jobs:+--dependency=afterany$jobs}} {path}"
-
-
 def render(jobs: Sequence[JobPreview]) -> "RenderableType":
-    """A row per job, and one script of each kind in full."""
+    """A table with a row per job, and one script of each kind in full."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""A study on its way to Slurm, and what is asked for each of its batches."""
+"""Make the requests for the jobs of a study: its arrays and its relay."""
 
 import os
 import sys
@@ -11,27 +11,31 @@ from hpc_xfer.store.submission_ledger import job_name
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.labels import brief_label
 
-_START_MINUTES = 5  # of a job besides its runs: imports, data sets
+_START_MINUTES = 5  # of a job before its first run: imports, data sets
 
 
-def request_of(launched: LaunchedStudy, batch: JobArray, number: int) -> Request:
-    """A batch, asked for the `number`-th time; what it waits for is added by the caller."""
+def request_of(launched: LaunchedStudy, array: JobArray, number: int) -> Request:
+    """The request for an array; the caller adds dependencies.
+
+    Args:
+        number: how often the array has been submitted, with this time.
+    """
     study = launched.study.name
-    parent = batch.parents[0] if batch.parents else batch.packs[0].runs[0]
-    kind = "pre" if batch.kind == "pretrain" else f"ft{batch.shots}"
-    label, key = brief_label(launched.labels[parent.id]), f"{batch.id}-{launched.store.tag}"
+    parent = array.parents[0] if array.parents else array.packs[0].runs[0]
+    kind = "pre" if array.kind == "pretrain" else f"ft{array.shots}"
+    label, key = brief_label(launched.labels[parent.id]), f"{array.id}-{launched.store.tag}"
     return Request(
         name=job_name(kind, label, study, key, number),
-        command=command(launched, "job", "--batch", batch.id),
+        command=command(launched, "job", "--batch", array.id),
         logs=launched.store.study(study).logs,
-        minutes=batch.minutes + _START_MINUTES,
-        tasks=batch.gpus,
-        array=None if batch.kind == "pretrain" else len(batch.packs),
+        minutes=array.minutes + _START_MINUTES,
+        tasks=array.gpus,
+        array=None if array.kind == "pretrain" else len(array.packs),
     )
 
 
 def relay_request(launched: LaunchedStudy, number: int) -> Request:
-    """The job behind everything; what it waits for is added by the caller."""
+    """The request for the relay job; the caller adds dependencies."""
     study = launched.study.name
     return Request(
         name=job_name("relay", study, launched.store.tag, "relay", number),
@@ -44,14 +48,18 @@ def relay_request(launched: LaunchedStudy, number: int) -> Request:
 
 
 def command(launched: LaunchedStudy, module: str, *more: str) -> tuple[str, ...]:
-    """What a job of a launched study runs."""
+    """The command of a job of a launched study."""
     return command_of(launched, module, "--study", launched.study.name, *more)
 
 
 def command_of(launched: LaunchedStudy, module: str, *more: str) -> tuple[str, ...]:
-    """This very Python and this very package, from any folder."""
-    package = str(Path(hpc_xfer.__file__).parent.parent)
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    call = ["env", f"PYTHONPATH={':'.join(dict.fromkeys(paths))}", sys.executable, "-u"]
+    """A command of this package, run by this Python, from any folder."""
+    call = ["env", f"PYTHONPATH={python_path()}", sys.executable, "-u"]
     call += ["-m", f"hpc_xfer.{module}", "--store", str(launched.store.root.resolve())]
     return (*call, *(["--site", str(launched.site_file)] if launched.site_file else []), *more)
+
+
+def python_path() -> str:
+    """PYTHONPATH with which a job imports this very package."""
+    paths = [str(Path(hpc_xfer.__file__).parent.parent), os.environ.get("PYTHONPATH")]
+    return ":".join(dict.fromkeys(filter(None, paths)))

@@ -1,10 +1,10 @@
-"""Before anything is submitted: what became of what was handed in earlier.
+"""Find out what became of earlier submissions, before anything is submitted.
 
-    queue = let_go(settle(ledger, lease, say), ledger, say)
-    bury(launched, ledger, queue, now)
+    queue = release_held(resolve_intents(ledger, lease, say), ledger, say)
+    record_lost(launched, ledger, queue, statuses)
 
-Under the store's lock. Intents whose launcher died are adopted or closed, jobs that Slurm held for
-a node's sake are released, and runs whose job ended without a word are told of and freed.
+Needs the store's lock. Adopts or closes intents whose launcher died, releases jobs that Slurm held
+because of a node, and records and frees runs whose job ended without a word.
 """
 
 import socket
@@ -22,16 +22,16 @@ from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.leases import Lease
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.retry_policy import counts_against_node
+from hpc_xfer.store.retry_policy import rule_of
 from hpc_xfer.store.submission_ledger import Ledger, Submission
 
 Say = Callable[[str], None]
-_LATE_SECONDS = 90  # an sbatch on another host, whose launcher died, is given 60 s by `slurm`
-_HELD = "launch failed requeued held"  # what squeue gives as the reason
+_LATE_SECONDS = 90  # sbatch, which may outlive its launcher on another host, ends after 60 s
+_HELD = "launch failed requeued held"  # reason in squeue
 
 
 def release_held(queue: Queue, ledger: Ledger, say: Say) -> Queue:
-    """Release what Slurm held since a node could not begin it: nothing else ever would."""
+    """Release jobs that Slurm held because a node could not start them; nothing else does."""
     held = [
         line.job
         for line in queue.lines.values()
@@ -41,36 +41,36 @@ def release_held(queue: Queue, ledger: Ledger, say: Say) -> Queue:
     ]
     if not held:
         return queue
-    told = f"{len(held)} jobs that a node could not begin: {' '.join(held[:5])}"
+    jobs = f"{len(held)} jobs that a node could not start: {' '.join(held[:5])}"
     try:
         release_jobs(held)
-    except SlurmError as error:  # somebody with more rights has to
-        say(f"Slurm holds {told}; {error}")
+    except SlurmError as error:  # an administrator has to
+        say(f"Slurm holds {jobs}; {error}")
         return queue
-    say(f"released {told}")
+    say(f"released {jobs}")
     return current_queue()
 
 
 def resolve_intents(ledger: Ledger, lease: Lease, say: Say) -> Queue:
-    """Find out what became of intents whose launcher died; returns the queue as it then is.
+    """Resolve intents whose launcher died; returns the queue afterwards.
 
-    A job of that name in the queue is ours: adopted. None, and the intent old enough: it never got
-    through. A job whose intent was closed before it showed up is cancelled.
+    A job in the queue with the name of an intent is adopted. If there is none and no sbatch can
+    bring one any more, the intent is closed. A job that appears after that is cancelled.
     """
     queue = current_queue()
     while opened := [s for s in ledger.submissions.values() if s.is_unresolved]:
-        through = {s.name for s in opened if _is_through(ledger, s)}
+        over = {s.name for s in opened if _is_sbatch_over(ledger, s)}
         queue = current_queue()
         for submission in opened:
             if lines := queue.named(submission.name, submission.user):
                 job = lines[0].job.split("_")[0]
                 ledger.record_submitted(submission, job, adopted=True)
                 say(f"adopted job {job} ({submission.name}), whose launcher had died")
-            elif submission.name in through:
+            elif submission.name in over:
                 ledger.record_closed(submission, "lost")
         if any(s.is_unresolved for s in ledger.submissions.values()):
             lease.renew()
-            time.sleep(1)  # nothing tells us when the sbatch of a dead process is through
+            time.sleep(1)  # nothing tells us when the sbatch of a dead launcher ends
     stray = [
         line.job
         for line in queue.lines.values()
@@ -85,8 +85,8 @@ def resolve_intents(ledger: Ledger, lease: Lease, say: Say) -> Queue:
     return queue
 
 
-def _is_through(ledger: Ledger, submission: Submission) -> bool:
-    """Whether the sbatch of an intent cannot bring a job any more; it may outlive its launcher."""
+def _is_sbatch_over(ledger: Ledger, submission: Submission) -> bool:
+    """Tell whether the sbatch of an intent has ended; it may outlive its launcher."""
     if submission.host == socket.gethostname() and submission.user == current_user():
         return not is_submitting(ledger.store.study(submission.study).logs)
     then = datetime.fromisoformat(submission.time)
@@ -94,23 +94,28 @@ def _is_through(ledger: Ledger, submission: Submission) -> bool:
 
 
 def record_lost(
-    launched: LaunchedStudy, ledger: Ledger, queue: Queue, now: dict[str, RunStatus]
+    launched: LaunchedStudy, ledger: Ledger, queue: Queue, statuses: dict[str, RunStatus]
 ) -> None:
-    """Say in error.json what a job that was ended from outside could not, and free its runs."""
-    for run_id, each in now.items():
-        if each.state == "done" or each.held:
+    """Write error.json for runs whose job was ended from outside, and free them."""
+    for run_id, status in statuses.items():
+        if status.state == "done" or status.held:
             continue
         folder = launched.store.run(run_id)
-        if each.state == "lost" and each.element and each.element.job in run_claims.jobs(folder):
-            node = each.line.nodes if each.line else None
-            failures.write(folder, each.why, each.message, job=each.element.job, node=node or "")
-        if each.state != "missing" or each.why == "cancelled":
+        if status.state == "lost" and (job := _job_that_began(status, folder)):
+            node = status.line.nodes if status.line else ""
+            failures.write(folder, status.why, status.message, job=job, node=node)
+        if status.state != "missing" or status.why == "cancelled":
             _free(folder, queue)
-        _count_hits(launched, ledger, run_id)
+        _record_node_failures(launched, ledger, run_id)
+
+
+def _job_that_began(status: RunStatus, folder: RunDir) -> str | None:
+    job = status.element.job if status.element else None
+    return job if job in run_claims.jobs(folder) else None
 
 
 def _free(folder: RunDir, queue: Queue) -> None:
-    """Take a run from a job that is over; one that was submitted by hand may not be."""
+    """Revoke the claim of a job that has ended; a job submitted by hand may still run."""
     claim = run_claims.holder(folder)
     if claim is None or claim["slurm_job"] is None or claim.get("released"):
         return
@@ -119,11 +124,12 @@ def _free(folder: RunDir, queue: Queue) -> None:
         run_claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
 
 
-def _count_hits(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
-    known = {(hit["node"], hit["job"]) for hit in ledger.node_failures}
+def _record_node_failures(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
+    """Record in the ledger the failures of a run that count against a node, each once."""
+    known = {(failure["node"], failure["job"]) for failure in ledger.node_failures}
     for past in (failures.read(launched.store.run(run_id)) or {}).get("history", []):
         key = (past["node"], past["job"])
-        if counts_against_node(past["class"]) and all(key) and key not in known:
+        if rule_of(past["class"]).counts_against_node and all(key) and key not in known:
             ledger.record_node_failure(
                 launched.study.name, past["node"], past["class"], past["job"]
             )

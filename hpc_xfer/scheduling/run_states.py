@@ -1,10 +1,10 @@
-"""How each run of a plan stands: derived from store, ledger and queue, never stored.
+"""Find the status of each run of a plan: derived from store, ledger and queue, never stored.
 
-    now = survey(plan, store, ledger, queue)
-    now["c0ffee12ab34"].state         # done | running | pending | blocked | failed | lost | missing
+    statuses = survey(plan, store, ledger, queue)
+    statuses["c0ffee12ab34"].state   # done | running | pending | blocked | failed | lost | missing
 
-The store tells what is done, failed and alive; the queue what Slurm holds; the ledger which of its
-lines are ours. Right without accounting; what sacct knows in addition comes in as `ended`.
+The store shows what is done, failed and alive; the queue what Slurm has; the ledger which of its
+jobs are ours. Accounting is optional: `with_accounting` adds what sacct knows of ended jobs.
 """
 
 import os
@@ -26,7 +26,7 @@ STATES: tuple[State, ...] = (
     "done", "running", "pending", "blocked", "failed", "lost", "missing",
 )  # fmt: skip
 
-# What Slurm says of a job that ended, in our words; the rest is `killed`.
+# Slurm's state of an ended job -> our class of failure; the rest is `killed`.
 _ENDS = {
     "TIMEOUT": "time limit",
     "DEADLINE": "time limit",
@@ -40,7 +40,10 @@ _ENDS = {
 
 @dataclass(frozen=True)
 class RunStatus:
-    """`why`: Slurm's reason of a pending run, the class of a failed or lost one, what blocks."""
+    """Status of one run.
+
+    `why` is Slurm's reason for a pending run, the class of a failure, or what blocks the run.
+    """
 
     state: State
     why: str = ""
@@ -49,7 +52,7 @@ class RunStatus:
     line: QueueLine | None = None
     progress: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
-    seconds: float | None = None  # that it took, if it is done
+    seconds: float | None = None  # duration of a run that is done
 
     @property
     def live(self) -> bool:
@@ -57,7 +60,7 @@ class RunStatus:
 
     @property
     def held(self) -> bool:
-        """Whether a job in the queue may still come to it, whatever became of it there so far."""
+        """Tell whether a job in the queue may still execute it, even if it failed there before."""
         return self.live or (self.line is not None and self.line.live)
 
     def is_retried(self, by: Retrier) -> bool:
@@ -68,23 +71,23 @@ class RunStatus:
 
 
 def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dict[str, RunStatus]:
-    """Every run's situation; parents are looked at before their children.
+    """Find the status of every run, parents before their children.
 
     Args:
-        queue: None where Slurm does not answer; nothing that was submitted is then called lost.
+        queue: None where Slurm does not answer; no submitted run is then called lost.
     """
-    there = present(store)
+    begun = runs_with_folder(store)
     hidden = _hidden(ledger, queue) if queue is not None else set()
     found: dict[str, RunStatus] = {}
     for run in plan.runs:
-        if run.id in there and (record := store.result(run.id, run.kind)) is not None:
+        if run.id in begun and (record := store.result(run.id, run.kind)) is not None:
             seconds = record.get("timing", {}).get("seconds")
             found[run.id] = RunStatus("done", seconds=seconds)
             continue
         if queue is None:
-            now = _unasked(run, run.id in there, store, ledger)
+            now = _without_queue(run, run.id in begun, store, ledger)
         else:
-            now = _of(run, run.id in there, store, ledger, queue, hidden)
+            now = _with_queue(run, run.id in begun, store, ledger, queue, hidden)
         found[run.id] = _behind_parents(run, now, found)
     return found
 
@@ -92,12 +95,12 @@ def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dic
 def with_accounting(
     plan: Plan, store: Store, ledger: Ledger, queue: Queue
 ) -> tuple[dict[str, RunStatus], Queue]:
-    """As `survey`, with what accounting knows of jobs that Slurm has forgotten."""
+    """Find the status of every run, with accounting for jobs that the queue has forgotten."""
     now = survey(plan, store, ledger, queue)
     unclear = {
-        each.element.job
-        for each in now.values()
-        if each.state == "lost" and each.line is None and each.element and each.element.job
+        status.element.job
+        for status in now.values()
+        if status.state == "lost" and status.line is None and status.element and status.element.job
     }
     more = ended_jobs(unclear) if unclear else {}
     if not more:
@@ -106,8 +109,8 @@ def with_accounting(
     return survey(plan, store, ledger, queue), queue
 
 
-def present(store: Store) -> set[str]:
-    """Ids of the runs that have left anything: one listing instead of a look at each."""
+def runs_with_folder(store: Store) -> set[str]:
+    """Ids of the runs that have a folder: one listing instead of a look at each."""
     try:
         with os.scandir(store.run("x").path.parent) as entries:
             return {entry.name for entry in entries}
@@ -116,15 +119,15 @@ def present(store: Store) -> set[str]:
 
 
 def how_it_ended(line: QueueLine | None) -> str:
-    """Our class for what Slurm says of a job that is over; `killed` where it says nothing."""
+    """The class of failure for an ended job; `killed` where Slurm gives no reason."""
     if line is None or line.live:
         return "killed"
-    if line.state == "CANCELLED" and line.reason == NEVER_SATISFIED:  # `Dependency`: by a person
+    if line.state == "CANCELLED" and line.reason == NEVER_SATISFIED:  # else a person cancelled it
         return "dependency"
     return _ENDS.get(line.state, "killed")
 
 
-def _of(
+def _with_queue(
     run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue, hidden: set[str]
 ) -> RunStatus:
     elements = ledger.elements_by_run.get(run.id, [])
@@ -135,7 +138,7 @@ def _of(
     if begun and (alone := _elsewhere(run, store)):
         return alone
     if elements and elements[-1].submission.name in hidden and elements[-1].job not in queue.lines:
-        return _out_of_sight(run, begun, store, elements[-1])
+        return _in_hidden_job(run, begun, store, elements[-1])
     error = failures.read(store.run(run.id)) if begun else None
     last = elements[-1] if elements else None
     line = queue.lines.get(last.job or "") if last else None
@@ -147,14 +150,14 @@ def _of(
         return RunStatus("missing", "cancelled", element=last, line=line)
     how = how_it_ended(line)
     state: State = "missing" if how in ("cancelled", "dependency") else "lost"
-    told = f"job {last.job} ended without a result of this run"
-    return RunStatus(state, how, told, last, line)
+    message = f"job {last.job} ended without a result of this run"
+    return RunStatus(state, how, message, last, line)
 
 
 def _is_older(error: Mapping[str, Any], last: Element | None) -> bool:
-    """Whether it is from before the last submission that Slurm took, whose end says more.
+    """Tell whether an error is from before the last submission, which then decides the status.
 
-    Nodes' clocks differ, so an error of that very job is never older.
+    The clocks of nodes differ, so an error of that very job is never older.
     """
     if last is None or last.job is None or last.submission.closed is not None:
         return False
@@ -164,7 +167,7 @@ def _is_older(error: Mapping[str, Any], last: Element | None) -> bool:
 
 
 def _live(run: Run, begun: bool, store: Store, element: Element, line: QueueLine) -> RunStatus:
-    """Its element is in the queue: at work on this run, or not yet."""
+    """The status of a run whose element is in the queue."""
     if line.state == "PENDING" or not begun:
         behind = element.position if line.state != "PENDING" else 0
         why = f"behind {behind} of its pack" if behind else line.reason
@@ -182,18 +185,18 @@ def _live(run: Run, begun: bool, store: Store, element: Element, line: QueueLine
 
 
 def _hidden(ledger: Ledger, queue: Queue) -> set[str]:
-    """Names of submissions that Slurm may not show us: other users', where jobs are private."""
+    """Names of other users' submissions that Slurm hides from us, where jobs are private."""
     me, shown = current_user(), {line.name for line in queue.lines.values()}
     others = {
-        each.name
-        for each in ledger.submissions.values()
-        if each.user != me and each.job is not None and each.name not in shown
+        submission.name
+        for submission in ledger.submissions.values()
+        if submission.user != me and submission.job is not None and submission.name not in shown
     }
     return others if others and jobs_are_private() else set()
 
 
-def _out_of_sight(run: Run, begun: bool, store: Store, last: Element) -> RunStatus:
-    """It is left to who submitted it: their relay and their launches see its end."""
+def _in_hidden_job(run: Run, begun: bool, store: Store, last: Element) -> RunStatus:
+    """The status of a run in a hidden job: its own user's relay and launches see its end."""
     folder = store.run(run.id)
     whose = f"job {last.job} of {last.submission.user}, which Slurm does not show"
     if begun and run_claims.is_alive(folder):
@@ -204,8 +207,8 @@ def _out_of_sight(run: Run, begun: bool, store: Store, last: Element) -> RunStat
     return RunStatus("pending", whose, element=last)
 
 
-def _unasked(run: Run, begun: bool, store: Store, ledger: Ledger) -> RunStatus:
-    """What the store alone can tell."""
+def _without_queue(run: Run, begun: bool, store: Store, ledger: Ledger) -> RunStatus:
+    """The status as the store alone shows it."""
     folder, elements = store.run(run.id), ledger.elements_by_run.get(run.id, [])
     last = elements[-1] if elements else None
     if begun and run_claims.is_alive(folder):
@@ -219,7 +222,7 @@ def _unasked(run: Run, begun: bool, store: Store, ledger: Ledger) -> RunStatus:
 
 
 def _elsewhere(run: Run, store: Store) -> RunStatus | None:
-    """A launch on some machine, without Slurm, works on it."""
+    """The status of a run that a launch without Slurm executes; else None."""
     folder = store.run(run.id)
     claim = run_claims.holder(folder)
     if claim is None or claim["slurm_job"] is not None or not run_claims.is_alive(folder):
@@ -229,7 +232,7 @@ def _elsewhere(run: Run, store: Store) -> RunStatus | None:
 
 
 def _behind_parents(run: Run, now: RunStatus, found: Mapping[str, RunStatus]) -> RunStatus:
-    """A run that is neither done nor live, and whose parent will not be done by itself."""
+    """Change the status to blocked if a parent of the run failed or is blocked."""
     if now.state in ("running", "pending", "failed"):
         return now
     for parent in run.parents:

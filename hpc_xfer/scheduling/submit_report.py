@@ -1,4 +1,4 @@
-"""What came of handing a study to Slurm, for people and for scripts."""
+"""Result of one submission pass, for people and for scripts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ from hpc_xfer.store.submission_ledger import Submission
 
 @dataclass
 class SubmitReport:
-    """What came of it."""
+    """Result of one submission pass."""
 
-    submitted: list[tuple[Submission, int]] = field(default_factory=list)  # and how many runs
+    submitted: list[tuple[Submission, int]] = field(default_factory=list)  # with its number of runs
     live: int = 0  # runs that were in the queue already
-    deferred: int = 0  # runs that Slurm does not take now
+    deferred: int = 0  # runs that do not fit into the queue now
     given_up: dict[str, str] = field(default_factory=dict)  # run id -> why
-    refused: dict[str, str] = field(default_factory=dict)  # run id -> what Slurm said
+    refused: dict[str, str] = field(default_factory=dict)  # run id -> answer of Slurm
     blocked: int = 0  # runs whose parent was given up or refused
     relay: str | None = None  # job id
-    full: str = ""  # what Slurm said when it took no more
+    full: str = ""  # answer of Slurm when the queue was full
     excluded: tuple[str, ...] = ()  # nodes on which too many jobs failed
 
     @property
@@ -40,7 +40,11 @@ class SubmitReport:
         }  # fmt: skip
 
     def sentences(self, study: str, jobs_may_submit: bool) -> Iterator[str]:
-        """For people, with what to do next; `study`: how commands are told of it."""
+        """Lines for people, with what to do next.
+
+        Args:
+            study: the arguments of a command on this study.
+        """
         yield (
             f"submitted {self.runs:,} runs: {len(self.submitted):,} jobs with {self.elements:,} "
             f"elements; {self.live:,} runs were in the queue already"
@@ -62,14 +66,29 @@ class SubmitReport:
             yield f"relay: job {self.relay}"
         yield f"next: python -m hpc_xfer.status {study}"
 
+    def sentences_of_relay(self) -> Iterator[str]:
+        """Lines for the log of the relay job."""
+        yield (
+            f"submitted {self.runs} runs in {len(self.submitted)} jobs; {self.live} were in the "
+            f"queue; {self.deferred} wait for room; {len(self.given_up)} given up, "
+            f"{self.blocked} behind them"
+        )
+        for run_id, why in self.given_up.items():
+            yield f"given up: {run_id}: {why}"
+        yield from self.troubles()
+        if self.full:
+            yield self.full
+        if self.relay:
+            yield f"next relay: job {self.relay}"
+
     def troubles(self) -> Iterator[str]:
-        """What Slurm refused, and the nodes that jobs do not go to."""
+        """Lines on runs that Slurm refused, and on excluded nodes."""
         for run_id, why in self.refused.items():
             yield f"left out: {run_id}: {why}"
         if self.excluded:
-            yield f"nodes excluded, since jobs failed there: {', '.join(self.excluded)}"
+            yield f"nodes excluded because jobs failed there: {', '.join(self.excluded)}"
 
     @property
     def over(self) -> bool:
-        """Nothing is in the queue and nothing is left to be put there."""
+        """Nothing is in the queue, and nothing is left to submit."""
         return not (self.submitted or self.live or self.deferred)

@@ -1,4 +1,4 @@
-"""The batch script of a request: options of sbatch, set-up lines, the requeue at the end."""
+"""Write the batch script of a request: options of sbatch, set-up lines, requeue at the end."""
 
 import math
 import re
@@ -16,53 +16,46 @@ from hpc_xfer.slurm.request import Request
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
 
-REQUEUE_EXIT_CODE = 85  # of a job that was interrupted, has saved itself and wants to go on
+REQUEUE_EXIT_CODE = 85  # of a job that was interrupted, has saved itself and is to be requeued
 
 
 def script_text(request: Request, slurm: Slurm) -> str:
-    """The text that `submit` hands to sbatch."""
+    """The script that `submit_job` gives to sbatch."""
     executor = make_executor(request, slurm, SbatchCall())
     return str(executor._make_submission_file_text(shlex.join(request.command), ""))
 
 
 def sbatch_flags(request: Request, slurm: Slurm) -> list[str]:
-    """The options of sbatch that a request comes to, for scripts that are submitted by hand."""
-    wanted = ("partition", "account", "qos", "constraint", "exclude", "nodes", "ntasks_per_node",
-              "cpus_per_task", "gpus_per_node", "gpus_per_task", "gres", "mem", "mem_per_cpu",
-              "time")  # fmt: skip
-    values = sbatch_parameters(request, slurm)
-    return [
-        f"--{key.replace('_', '-')}={shlex.quote(str(values[key]))}"
-        for key in wanted
-        if values.get(key) is not None
-    ]
+    """The options of sbatch that stand in the script of a request, quoted for a shell."""
+    return re.findall(r"^#SBATCH (.*)$", script_text(request, slurm), re.M)
 
 
 def log_path(logs: Path, job: str, task: int = 0) -> Path:
-    """Where a task of a job writes; of arrays each element has its own."""
+    """The log of one task of a job, or of an element of an array."""
     return logs / f"{job}_{task}_log.out"
 
 
 @dataclass
 class SbatchCall:
-    """How far a call of sbatch came."""
+    """Progress of one call of sbatch."""
 
-    file: Path | None = None  # that submitit writes the script to
+    file: Path | None = None  # the script
     made: bool = False
-    job: str | None = None  # once Slurm has said it
+    job: str | None = None  # the job id, once sbatch has printed it
 
 
 def make_executor(request: Request, slurm: Slurm, call: SbatchCall) -> "SlurmExecutor":
+    """submitit's executor for a request; it reports its progress to `call`."""
     from submitit import SlurmExecutor
 
     # submitit's types are known in some versions only.
     class Executor(SlurmExecutor):  # type: ignore[misc,unused-ignore]
-        """submitit's, with an end to sbatch's own patience (it waits for minutes when full)."""
+        """Limits the time of sbatch, which waits for minutes when the queue is full."""
 
         def _make_submission_file_text(self, command: str, uid: str) -> str:
             call.file = Path(self.folder) / f".submission_file_{uid}.sh"
             text = str(super()._make_submission_file_text(command, uid))
-            # A relay has nothing to save, and would end by it; but submitit always asks for one.
+            # submitit always asks for a signal. A relay has nothing to save, and would die of it.
             return re.sub(r"#SBATCH --signal=.*\n", "", text) if request.relay else text
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
@@ -76,7 +69,7 @@ def make_executor(request: Request, slurm: Slurm, call: SbatchCall) -> "SlurmExe
 
         @classmethod
         def affinity(cls) -> int:
-            return 1  # a script can be shown where there is no Slurm
+            return 1  # write scripts where there is no Slurm too
 
     _check(request)
     executor = Executor(folder=request.logs.resolve())
@@ -84,17 +77,18 @@ def make_executor(request: Request, slurm: Slurm, call: SbatchCall) -> "SlurmExe
     return executor
 
 
-def _job_in(said: str) -> str:
-    """The id in what sbatch printed; wrappers of a cluster may print other jobs before it."""
-    found = re.search(r"Submitted batch job (\d+)", said)
-    found = found or re.search(r"^(\d+)(?:;\S+)?$", said, re.M)  # --parsable
+def _job_in(output: str) -> str:
+    """The job id in what sbatch printed; wrappers of a cluster may print other jobs before it."""
+    found = re.search(r"Submitted batch job (\d+)", output)
+    found = found or re.search(r"^(\d+)(?:;\S+)?$", output, re.M)  # --parsable
     if found is None:
-        raise ValueError(f"it told no job id, but {said!r}")
+        raise ValueError(f"no job id in the output {output!r}")
     return found[1]
 
 
 def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
-    place = _place(request, slurm)
+    """submitit's parameters for a request; `options` of the site replace any of them."""
+    target = _partition_and_account(request, slurm)
     nodes, tasks = spread_over_nodes(request.tasks, slurm.gpus_per_node) if request.gpus else (1, 1)
     cpus = slurm.relay.cpus if request.relay else slurm.cpus_per_gpu
     minutes = max(1, math.ceil(request.minutes))
@@ -106,14 +100,14 @@ def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
         "nodes": nodes,
         "ntasks_per_node": tasks,
         "cpus_per_task": cpus,
-        "partition": place["partition"],
-        "account": place["account"],
-        "qos": place["qos"],
-        "constraint": place["constraint"],
+        "partition": target["partition"],
+        "account": target["account"],
+        "qos": target["qos"],
+        "constraint": target["constraint"],
         "exclude": ",".join(dict.fromkeys((*slurm.exclude, *request.exclude))) or None,
         "stderr_to_stdout": True,
-        "setup": _setup(slurm) or None,
-        "teardown": _TEARDOWN,
+        "setup": setup_lines(slurm) or None,
+        "teardown": TEARDOWN,
         "wckey": None,
         "dependency": _dependency(request),
         **_memory(request, slurm, tasks, cpus),
@@ -122,7 +116,7 @@ def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
     if request.array is not None:
         found |= {"map_count": request.array, "array_parallelism": request.at_once or request.array}
     found = {key: value for key, value in found.items() if value is not None}
-    more = _more(request, slurm)
+    more = _additional_parameters(request, slurm)
     for option, value in slurm.options.items():
         name = option.replace("-", "_")
         (found if name in found else more)[name if name in found else option] = value
@@ -130,19 +124,18 @@ def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
     return found | own | {"additional_parameters": more}
 
 
-def _place(request: Request, slurm: Slurm) -> dict[str, str | None]:
+def _partition_and_account(request: Request, slurm: Slurm) -> dict[str, str | None]:
     keys = ("partition", "account", "qos", "constraint")
-    of_all = {key: getattr(slurm, key) for key in keys}
+    found = {key: getattr(slurm, key) for key in keys}
     if not request.relay:
-        return of_all
-    own = {key: getattr(slurm.relay, key) for key in keys}
-    if own["partition"] is not None:
-        of_all |= {"qos": None, "constraint": None}  # of another partition
-    return {key: own[key] or of_all[key] for key in keys}
+        return found
+    if slurm.relay.partition is not None:
+        found |= {"qos": None, "constraint": None}  # those of another partition
+    return {key: getattr(slurm.relay, key) or found[key] for key in keys}
 
 
-def _more(request: Request, slurm: Slurm) -> dict[str, Any]:
-    """Options that submitit has no parameter for, or takes from the environment."""
+def _additional_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
+    """Options for which submitit has no parameter, or which it takes from the environment."""
     more: dict[str, Any] = {"requeue": True, "signal": f"USR2@{slurm.signal_seconds}"}
     if slurm.reservation and not request.relay:
         more["reservation"] = slurm.reservation
@@ -166,44 +159,45 @@ def _gpus(slurm: Slurm, tasks: int) -> dict[str, Any]:
 
 
 def _memory(request: Request, slurm: Slurm, tasks: int, cpus: int) -> dict[str, Any]:
-    each = request.memory_per_gpu or slurm.memory_per_gpu
+    gigabytes = request.memory_per_gpu or slurm.memory_per_gpu  # per process
     if request.relay:
-        each = slurm.relay.memory
-    if each is None:
+        gigabytes = slurm.relay.memory
+    if gigabytes is None:
         return {}
     if slurm.memory_option == "mem-per-cpu":
-        return {"mem_per_cpu": f"{round(1024 * each / cpus)}M"}
-    return {"mem": f"{round(1024 * each * tasks)}M"}
+        return {"mem_per_cpu": f"{round(1024 * gigabytes / cpus)}M"}
+    return {"mem": f"{round(1024 * gigabytes * tasks)}M"}
 
 
 def _dependency(request: Request) -> str | None:
-    """Slurm takes either `,` (all) or `?` (any) between conditions."""
+    """The value of --dependency: `,` between conditions means all, `?` any."""
     if request.after_one:
         return "?".join(f"afterany:{job}" for job in request.after_one)
     parts = [("afterok", request.after_ok), ("afterany", request.after_any)]
     return ",".join(":".join((kind, *jobs)) for kind, jobs in parts if jobs) or None
 
 
-def _setup(slurm: Slurm) -> list[str]:
+def setup_lines(slurm: Slurm) -> list[str]:
+    """Lines of the script before its command."""
     lines = list(slurm.setup)
-    lines += [f"export {name}={shlex.quote(to)}" for name, to in slurm.environment.items()]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in slurm.environment.items()]
     if slurm.scratch is not None:
         lines.append(f'export TMPDIR="{slurm.scratch}"')
     return lines
 
 
 def _srun(cpus: int | str) -> list[str]:
-    # srun does not take cpus-per-task from sbatch since 22.05; a rank that dies ends the others.
+    # Since 22.05 srun ignores the cpus-per-task of sbatch. A rank that dies ends the others.
     return [f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1", "--wait=0", "--open-mode=append"]
 
 
-# The raw id of an array's last element is that of the whole array, which would be requeued with it.
-_ITSELF = '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"'
-_TEARDOWN = [
+# SLURM_JOB_ID of an array's last element is the id of the array, all of which would be requeued.
+_OWN_JOB = '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"'
+TEARDOWN = [
     "code=$?",
     f'if [ "$code" -eq {REQUEUE_EXIT_CODE} ]; then  # interrupted, saved, to be continued',
     "    for attempt in {1..20}; do  # slurmctld may be down for some minutes",
-    f"        scontrol requeue {_ITSELF} && sleep 120 && break  # ended by it",
+    f"        scontrol requeue {_OWN_JOB} && sleep 120 && break  # ended by it",
     "        sleep 15",
     "    done",
     "fi",
@@ -212,12 +206,12 @@ _TEARDOWN = [
 
 
 def _check(request: Request) -> None:
-    """Nothing in it begins a line of the script, or is expanded by Slurm."""
+    """Refuse what would begin a line of the script, or what Slurm would expand."""
     logs = str(request.logs.resolve())
     if not request.name.isprintable():
-        raise SlurmError(f"{request.name!r} cannot name a job: control characters")
+        raise SlurmError(f"{request.name!r}: a job name contains no control characters; rename it")
     if not logs.isprintable() or re.search(r"[%'\"\\`$]", logs):
         raise SlurmError(
-            f"{logs!r}: Slurm cannot write logs below a path with %, quotes, $ or control "
-            "characters; choose another --store"
+            f"{logs!r}: Slurm cannot write logs to a path with %, quotes, $ or control characters; "
+            "choose another --store"
         )

@@ -1,4 +1,4 @@
-"""Run one of Slurm's commands: a clean environment, a time limit, a second try where that helps."""
+"""Run Slurm's commands in a clean environment, with a time limit, and again if Slurm is busy."""
 
 import os
 import re
@@ -8,49 +8,55 @@ from collections.abc import Iterable
 
 from hpc_xfer.errors import SlurmError
 
-COMMAND_SECONDS = 60  # for one command; slurmctld under load answers late
-_SACCT_SECONDS = 10  # refines what we know already; a dead slurmdbd must not hold us up
-_PAUSES = (0.5, 1, 2, 4)  # before a question is asked again
+COMMAND_SECONDS = 60  # time limit of a command; a busy slurmctld answers late
+_SACCT_SECONDS = 10  # its answer is optional; a dead slurmdbd must not block us
+_PAUSES = (0.5, 1, 2, 4)  # seconds before a command is repeated
 _JOBS_PER_CALL = 500  # in one command line
 TRANSIENT_SIGNS = ("Unable to contact", "Socket timed out", "temporarily", "Transport endpoint",
               "Zero Bytes were transmitted", "Connection refused")  # fmt: skip
 _OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
-# The user's defaults beat lines of the script, hide jobs from squeue and spare them from scancel.
+# A user's defaults override the script, hide jobs from squeue and keep scancel from cancelling.
 _OF_THE_USER = ("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_")
-_OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_JWT")  # where it is, and who we are to it
+_OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_JWT")  # its address, and our login
 
 
 def is_leaking(name: str) -> bool:
+    """Tell whether a variable of a surrounding job, or a user's default, would change a command."""
     return name.startswith((*_OF_A_JOB, *_OF_THE_USER)) and name not in _OF_THE_CLUSTER
 
 
 def complaint_in(text: str) -> str:
-    """What a command complained of, as one line."""
+    """The error messages of a command, as one line."""
     lines = (line.strip() for line in text.splitlines())
-    said = (re.sub(r"^(sbatch|squeue|scancel|scontrol|allocation): ", "", line) for line in lines)
-    kept = [re.sub(r"^error: ", "", line) for line in said]
+    messages = (
+        re.sub(r"^(sbatch|squeue|scancel|scontrol|allocation): ", "", line) for line in lines
+    )
+    kept = [re.sub(r"^error: ", "", line) for line in messages]
     return "; ".join(dict.fromkeys(line for line in kept if line))
 
 
 def portions(jobs: list[str]) -> Iterable[list[str]]:
+    """Cut a list of jobs to the length of a command line."""
     return (jobs[start : start + _JOBS_PER_CALL] for start in range(0, len(jobs), _JOBS_PER_CALL))
 
 
 def ask(command: list[str]) -> str:
-    """Standard output; what passes (a controller that restarts) is asked again."""
+    """Run a command and return its output; repeat it while a controller restarts."""
     for pause in (*_PAUSES, None):
         done = run_command(command)
         if done.returncode == 0:
             return done.stdout
-        words = complaint_in(done.stderr)
-        if pause is None or not any(sign in words for sign in TRANSIENT_SIGNS):
+        complaint = complaint_in(done.stderr)
+        if pause is None or not any(sign in complaint for sign in TRANSIENT_SIGNS):
             break
-        time.sleep(pause)  # a controller that restarts tells nobody when it is back
-    raise SlurmError(f"{command[0]} failed: {words or done.returncode}; try again later")
+        time.sleep(pause)  # nothing tells us when a controller is back
+    raise SlurmError(
+        f"{command[0]} failed: {complaint or f'exit code {done.returncode}'}; try again later"
+    )
 
 
 def ask_optional(command: list[str]) -> str | None:
-    """Standard output of what accounting may tell us; None where there is none, or it is dead."""
+    """Run a command of accounting; None where there is no accounting, or it does not answer."""
     try:
         done = _call(command, None, _SACCT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
@@ -59,20 +65,23 @@ def ask_optional(command: list[str]) -> str | None:
 
 
 def run_command(command: list[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command once, with `text` as its input.
+
+    Raises:
+        SlurmError: there is no such command, or it does not answer.
+    """
     try:
         return _call(command, text, COMMAND_SECONDS)
     except FileNotFoundError:
-        raise SlurmError(
-            f"{command[0]} is not on PATH: this is no login node; use --on local"
-        ) from None
+        raise SlurmError(f"{command[0]} not found: not a login node; use --on local") from None
     except subprocess.TimeoutExpired:
         raise SlurmError(
-            f"{command[0]} gave no answer in {COMMAND_SECONDS} s; try again when Slurm answers"
+            f"{command[0]} did not answer within {COMMAND_SECONDS} s; try again when Slurm answers"
         ) from None
 
 
 def _call(command: list[str], text: str | None, seconds: float) -> subprocess.CompletedProcess[str]:
-    """Names of other people's jobs may hold bytes that are no text."""
+    """Decode whatever it prints: job names of other users may contain any bytes."""
     env = {name: value for name, value in os.environ.items() if not is_leaking(name)}
     env["SLURM_BITSTR_LEN"] = "0"  # else a list of elements is cut after 64 characters
     return subprocess.run(

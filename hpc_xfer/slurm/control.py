@@ -6,7 +6,7 @@ from hpc_xfer.slurm.commands import ask, portions
 
 
 def release_jobs(jobs: Collection[str]) -> None:
-    """Let go of jobs that Slurm held because their node could not begin them.
+    """Release jobs that Slurm held because their node could not start them.
 
     Raises:
         SlurmError: refused.
@@ -16,7 +16,7 @@ def release_jobs(jobs: Collection[str]) -> None:
 
 
 def cancel_jobs(jobs: Collection[str]) -> None:
-    """Whole arrays, elements or jobs; one that is over already is no error.
+    """Cancel jobs, arrays or elements; one that has ended is no error.
 
     Raises:
         SlurmError: Slurm does not answer.
@@ -26,7 +26,7 @@ def cancel_jobs(jobs: Collection[str]) -> None:
 
 
 def requeue_jobs(jobs: Collection[str]) -> None:
-    """Start running jobs again.
+    """Requeue running jobs.
 
     Raises:
         SlurmError: refused.

@@ -1,4 +1,4 @@
-"""How many more jobs Slurm takes from this user, and how large an array may be."""
+"""Find how many more jobs Slurm takes from this user, and how large an array may be."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,22 +9,22 @@ from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_user, slurm_config
 from hpc_xfer.slurm.request import Limits
 
-_SPARE_JOBS = 100  # below MaxJobCount, which all users share
+_SPARE_JOBS = 100  # that we leave of MaxJobCount, which all users share
 
 
-def submit_limits(slurm: Slurm, now: Queue) -> Limits:
-    """How large an array may be and how many elements more fit into the queue."""
+def submit_limits(slurm: Slurm, queue: Queue) -> Limits:
+    """The size of an array, and the number of elements that still fit into the queue."""
     config = slurm_config()
-    rooms = list(_submit_rooms(slurm, now, config.get("ClusterName")))
+    rooms = list(_submit_rooms(slurm, queue, config.get("ClusterName")))
     for most in _numbers(config, "MaxJobCount"):
-        rooms.append(most - max(1, min(_SPARE_JOBS, most // 10)) - now.everybodys)
+        rooms.append(most - max(1, min(_SPARE_JOBS, most // 10)) - queue.everybodys)
     if slurm.max_jobs is not None:
-        rooms.append(slurm.max_jobs - now.mine)
-    return Limits(_array(slurm, config), max(0, min(rooms)) if rooms else None)
+        rooms.append(slurm.max_jobs - queue.mine)
+    return Limits(_array_size(slurm, config), max(0, min(rooms)) if rooms else None)
 
 
-def _array(slurm: Slurm, config: Mapping[str, str]) -> int:
-    """Elements of an array: Slurm limits the index, and may limit the number as well."""
+def _array_size(slurm: Slurm, config: Mapping[str, str]) -> int:
+    """The most elements of an array: Slurm limits their index, and may limit their number too."""
     most = [next(_numbers(config, "MaxArraySize"), Limits.array)]
     parameters = config.get("SchedulerParameters", "")
     most += map(int, re.findall(r"\bmax_array_tasks=(\d+)", parameters))
@@ -32,8 +32,8 @@ def _array(slurm: Slurm, config: Mapping[str, str]) -> int:
     return max(1, min(most))
 
 
-def _submit_rooms(slurm: Slurm, now: Queue, cluster: str | None) -> Iterator[int]:
-    """By the limits of my association and of the QOS that applies; nothing without accounting."""
+def _submit_rooms(slurm: Slurm, queue: Queue, cluster: str | None) -> Iterator[int]:
+    """Room by each limit of our association and QOS; none without accounting."""
     columns = ["DefaultAccount", "Account", "Partition", "DefaultQOS", "MaxSubmitJobs",
                "GrpSubmitJobs"]  # fmt: skip
     command = ["sacctmgr", "-n", "-P", "show", "user", current_user(), "withassoc"]
@@ -44,12 +44,12 @@ def _submit_rooms(slurm: Slurm, now: Queue, cluster: str | None) -> Iterator[int
             continue
         if row["Partition"] not in ("", slurm.partition):
             continue
-        yield from (most - now.mine for most in _numbers(row, "MaxSubmitJobs", "GrpSubmitJobs"))
+        yield from (most - queue.mine for most in _numbers(row, "MaxSubmitJobs", "GrpSubmitJobs"))
         qos |= {row["DefaultQOS"] or "normal"} if not slurm.qos else set()
     columns = ["Name", "MaxSubmitPU", "MaxSubmitPA", "GrpSubmit"]
     for row in _table(["sacctmgr", "-n", "-P", "show", "qos"], columns) if qos else []:
         if row["Name"] in qos:
-            mine = now.mine_by_qos.get(row["Name"], 0)
+            mine = queue.mine_by_qos.get(row["Name"], 0)
             yield from (most - mine for most in _numbers(row, *columns[1:]))
 
 

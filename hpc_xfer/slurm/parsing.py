@@ -1,4 +1,4 @@
-"""What squeue, sacct and sinfo tell, read from their text; the commands are slurm.py's."""
+"""Read the text that squeue, sacct and sinfo print."""
 
 import re
 from collections import Counter
@@ -9,8 +9,8 @@ _ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
     "PREEMPTED", "REVOKED", "TIMEOUT", "LAUNCH_FAILED", "RECONFIG_FAIL",
 }  # fmt: skip
-FIELDS = "%F|%K|%A|%T|%u|%q|%N|%M|%r|%j"  # the name last: it may hold anything
-NEVER_SATISFIED = "DependencyNeverSatisfied"  # why Slurm cancels a job behind one that failed
+FIELDS = "%F|%K|%A|%T|%u|%q|%N|%M|%r|%j"  # the name last: it may contain anything
+NEVER_SATISFIED = "DependencyNeverSatisfied"  # reason of a job cancelled since its parent failed
 ACCOUNTED = "JobID,JobIDRaw,State,NodeList,Elapsed,JobName"
 
 
@@ -19,7 +19,7 @@ class QueueLine:
     """A job or an element of an array, as squeue or sacct shows it."""
 
     job: str  # 1234, or 1234_5 for an element
-    raw: str  # what SLURM_JOB_ID says inside it
+    raw: str  # SLURM_JOB_ID inside it
     name: str
     state: str
     user: str = ""
@@ -30,30 +30,34 @@ class QueueLine:
 
     @property
     def live(self) -> bool:
-        """Not over: also what is completing, suspended or waits to be requeued."""
+        """Not ended; completing, suspended and requeued jobs are live."""
         return self.state not in _ENDED
 
 
 @dataclass(frozen=True)
 class Queue:
-    """One look at the queue. `lines` are ours, also those that ended not long ago."""
+    """A snapshot of the queue. `lines` are our jobs, also those that ended lately."""
 
     lines: Mapping[str, QueueLine] = field(default_factory=dict)
     mine: int = 0  # live elements of this user
-    everybodys: int = 0  # elements of all users, with the ended ones that count in MaxJobCount
+    everybodys: int = 0  # elements of all users; ended ones count in MaxJobCount too
     mine_by_qos: Mapping[str, int] = field(default_factory=dict)
 
     def with_ended(self, lines: Mapping[str, QueueLine]) -> "Queue":
-        """The same, with what accounting knows of jobs that the queue has forgotten."""
+        """Add ended jobs that the queue has forgotten, from accounting."""
         return replace(self, lines={**lines, **self.lines})
 
     def named(self, name: str, user: str) -> list[QueueLine]:
-        """Jobs of that name that are this user's: anybody may give a job any name."""
-        return [each for each in self.lines.values() if (each.name, each.user) == (name, user)]
+        """Jobs of this name and user: anybody may give a job any name."""
+        return [line for line in self.lines.values() if (line.name, line.user) == (name, user)]
 
 
 def read_queue(text: str, me: str, mark: str = "") -> Queue:
-    """The queue from squeue's text; of other users what has names like ours."""
+    """Read the text of squeue: our jobs, and jobs of others with names like ours.
+
+    Args:
+        mark: begins each row; a job name cannot contain it.
+    """
     lines: dict[str, QueueLine] = {}
     mine: Counter[str] = Counter()
     everybodys = 0
@@ -75,7 +79,7 @@ _OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")
 
 
 def minutes_of(text: str) -> float | None:
-    """Slurm's way to write a time: 30:00, 12:00:00, 2-00:00:00; None for infinite."""
+    """Read a time as Slurm writes it: 30:00, 12:00:00, 2-00:00:00; None for infinite."""
     days, dash, rest = text.rpartition("-")
     parts = rest.split(":")
     if not all(part.isdigit() for part in (*parts, *([days] if dash else []))):
@@ -85,7 +89,7 @@ def minutes_of(text: str) -> float | None:
 
 
 def read_accounting(text: str) -> dict[str, QueueLine]:
-    """Lines from sacct's text; a condensed row of elements that never began is a line for each."""
+    """Read the text of sacct; a row for many elements that never began gives a line for each."""
     alone: dict[str, QueueLine] = {}
     condensed: dict[str, QueueLine] = {}
     for row in text.splitlines():
@@ -94,17 +98,17 @@ def read_accounting(text: str) -> dict[str, QueueLine]:
             continue
         job, raw, state, nodes, elapsed, name = parts
         nodes = "" if nodes == "None assigned" else nodes
-        # A person cancels by their user id, and Slurm itself what waits for a parent that failed.
+        # "by USER" is missing where Slurm itself cancelled a job whose parent failed.
         reason = NEVER_SATISFIED if state == "CANCELLED" and not nodes else ""
         word = state.split(" ")[0]  # CANCELLED by 1000
-        for each in _expanded(job):
-            line = QueueLine(each, raw, name, word, nodes=nodes, elapsed=elapsed, reason=reason)
-            (condensed if "[" in job else alone)[each] = line
+        for element in _expanded(job):
+            line = QueueLine(element, raw, name, word, nodes=nodes, elapsed=elapsed, reason=reason)
+            (condensed if "[" in job else alone)[element] = line
     return condensed | alone
 
 
 def _expanded(job: str) -> Iterator[str]:
-    """4_[0,2-6:2%2] is 4_0, 4_2, 4_4 and 4_6; what stands behind % is how many at once."""
+    """Expand 4_[0,2-6:2%2] to 4_0, 4_2, 4_4 and 4_6; the number behind % is a limit."""
     main, bracket, indices = job.partition("[")
     if not bracket:
         yield job

@@ -1,4 +1,4 @@
-"""Ask Slurm: the queue, ended jobs, node names, its own settings.
+"""Ask Slurm for the queue, ended jobs, node names and its own settings.
 
 current_queue().lines[job].state
 """
@@ -15,18 +15,18 @@ from hpc_xfer.slurm.parsing import ACCOUNTED, FIELDS, Queue, QueueLine, read_acc
 
 
 def current_queue() -> Queue:
-    """One look at the whole queue, in one call.
+    """Read the whole queue in one call.
 
     Raises:
         SlurmError: Slurm does not answer.
     """
-    mark = secrets.token_hex(4)  # others may put line breaks into names, but not this
+    mark = secrets.token_hex(4)  # names of others may contain line breaks, but not this
     command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{FIELDS}"]
     return read_queue(ask(command), current_user(), f"{mark}|")
 
 
 def current_user() -> str:
-    """As Slurm calls us, whatever USER says."""
+    """Our user name in Slurm, whatever USER says."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -34,19 +34,19 @@ def current_user() -> str:
 
 
 def jobs_are_private() -> bool:
-    """Whether squeue may keep other users' jobs from us."""
+    """Tell whether squeue may hide the jobs of other users."""
     return bool({"jobs", "all"} & set(slurm_config().get("PrivateData", "").split(",")))
 
 
 def node_names(partition: str | None) -> list[str]:
-    """The names of the nodes that a partition, or the cluster, has now."""
+    """List the nodes of a partition, or of the cluster."""
     where = ["-p", partition] if partition else []
     text = ask_optional(["sinfo", "-h", "-a", "-N", "-o", "%N", *where]) or ""
     return sorted(set(text.split()))
 
 
 def ended_jobs(jobs: Collection[str]) -> dict[str, QueueLine]:
-    """What accounting knows of jobs that are over; nothing where there is none or it is dead."""
+    """Read ended jobs from accounting; empty where there is no accounting."""
     found: dict[str, QueueLine] = {}
     for some in portions(sorted({job.split("_")[0] for job in jobs})):
         command = ["sacct", "-n", "-P", "-X", "-j", ",".join(some)]
@@ -58,7 +58,7 @@ def ended_jobs(jobs: Collection[str]) -> dict[str, QueueLine]:
 
 
 def slurm_config() -> dict[str, str]:
-    """Slurm's own settings; none where they are not shown to users."""
+    """Read Slurm's own settings; empty where users may not see them."""
     try:
         text = ask(["scontrol", "show", "config"])
     except SlurmError:

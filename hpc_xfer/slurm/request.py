@@ -1,4 +1,4 @@
-"""One call of sbatch, as data."""
+"""A job to submit, as data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,28 +6,28 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Request:
-    """One call of sbatch: what it is to start and what that needs."""
+    """One call of sbatch: the command and its resources."""
 
     name: str
     command: tuple[str, ...]  # of each task
     logs: Path  # folder
     minutes: float
-    tasks: int = 1  # processes in all; each has a GPU where `gpus`
+    tasks: int = 1  # processes in all, with a GPU each if `gpus`
     gpus: bool = True
     array: int | None = None  # elements
-    at_once: int | None = None  # of the array
+    at_once: int | None = None  # elements that may run at the same time
     after_ok: tuple[str, ...] = ()  # job ids: all must have succeeded
     after_any: tuple[str, ...] = ()  # all must have ended
     after_one: tuple[str, ...] = ()  # one must have ended
-    begin_minutes: int = 0  # not before that from now
-    memory_per_gpu: float | None = None  # GB, instead of the site's
-    exclude: tuple[str, ...] = ()  # nodes, besides the site's
-    relay: bool = False  # a small CPU job: where and how large is said by the site's `relay`
+    begin_minutes: int = 0  # earliest start, from now
+    memory_per_gpu: float | None = None  # GB; None: the site's
+    exclude: tuple[str, ...] = ()  # nodes, in addition to the site's
+    relay: bool = False  # a small CPU job with the resources of the site's `relay`
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What Slurm would take now."""
+    """The most that Slurm takes now."""
 
     array: int = 1001  # elements of one array
-    room: int | None = None  # more elements; None: nothing known
+    room: int | None = None  # elements that still fit into the queue; None: unknown

@@ -1,9 +1,9 @@
-"""Submit a job, and ask what Slurm has against one.
+"""Submit a job, or ask Slurm whether it would accept one.
 
     job = submit_job(Request("pre.clip.study", command, logs, minutes=60, tasks=16), site.slurm)
 
-submitit writes the batch script and submits it; what it starts is our own command, not a pickle:
-a launcher that dies between `sbatch` and the renaming of pickles would leave jobs that cannot
+submitit writes the batch script and submits it. The script starts our own command, not a pickle: a
+launcher that dies between `sbatch` and the renaming of a pickle would leave a job that cannot
 start, and pickles are code.
 """
 
@@ -31,12 +31,12 @@ def is_installed() -> bool:
 
 
 def submit_job(request: Request, slurm: Slurm) -> str:
-    """Hand in; returns the job id.
+    """Submit a job and return its id.
 
     Raises:
-        SubmitLimit: the queue is full for us; it may be taken later.
-        SlurmError: refused. Where `unknown` is set, it may have been taken all the same: look for
-            its name in the queue before trying again.
+        SubmitLimit: the queue is full for us; try again later.
+        SlurmError: refused. If `unknown` is set, Slurm may have accepted it all the same: look
+            for its name in the queue before trying again.
     """
     call = SbatchCall()
     executor = make_executor(request, slurm, call)
@@ -44,8 +44,8 @@ def submit_job(request: Request, slurm: Slurm) -> str:
         request.logs.mkdir(parents=True, exist_ok=True)
         with _clean_environment(), _quiet():
             executor._submit_command(shlex.join(request.command))
-    except Exception as error:  # submitit's own kinds, and what sbatch said as text
-        if call.job is None:  # else Slurm has it, and only the script in the logs is amiss
+    except Exception as error:  # submitit's own classes, with the output of sbatch as text
+        if call.job is None:  # else Slurm has the job, and only renaming its script failed
             raise _refusal(error, call) from error
     finally:
         if call.file is not None:
@@ -56,20 +56,20 @@ def submit_job(request: Request, slurm: Slurm) -> str:
 
 
 def is_submitting(logs: Path) -> bool:
-    """Whether an sbatch of ours runs on this host, as one whose launcher was killed may do."""
+    """Tell whether an sbatch of ours runs on this host; it may outlive its launcher."""
     mark = f"{logs.resolve()}/.submission_file_".encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes()
         except OSError:
-            continue  # gone
+            continue  # the process has ended
         if mark in words and b"sbatch" in words:
             return True
     return False
 
 
 def refusal_of(request: Request, slurm: Slurm) -> str | None:
-    """What Slurm has against it (sbatch --test-only); None where it would be taken.
+    """Ask Slurm why it would refuse a job (sbatch --test-only); None if it would accept it.
 
     Raises:
         SlurmError: Slurm does not answer.
@@ -77,16 +77,16 @@ def refusal_of(request: Request, slurm: Slurm) -> str | None:
     done = run_command(["sbatch", "--test-only"], script_text(request, slurm))
     if done.returncode:
         return complaint_in(done.stderr)
-    asked = sbatch_parameters(request, slurm)
-    time, most = asked["time"], _most_minutes(asked.get("partition"))
-    if most is None or not isinstance(time, int) or time <= most:  # text: the site's own `options`
+    parameters = sbatch_parameters(request, slurm)
+    time, most = parameters["time"], _most_minutes(parameters.get("partition"))
+    if most is None or not isinstance(time, int) or time <= most:  # text: from the site's `options`
         return None
-    # Slurm may take it all the same, and let it wait for ever.
+    # Slurm may accept it all the same, and never start it.
     return f"asks for {time} min, but the partition grants {most:g}; set max_minutes: {int(most)}"
 
 
 def _most_minutes(partition: str | None) -> float | None:
-    """The time limit of a partition, or of the default one; None where there is none."""
+    """The time limit of a partition, or of the default one; None without a limit."""
     for row in ask(["sinfo", "-h", "-a", "-o", "%P|%l"]).splitlines():
         name, _, limit = row.partition("|")
         if partition == name.rstrip("*") or (partition is None and name.endswith("*")):
@@ -96,7 +96,7 @@ def _most_minutes(partition: str | None) -> float | None:
 
 @contextlib.contextmanager
 def _clean_environment() -> Iterator[None]:
-    """Without what a surrounding job left or the user has set as defaults."""
+    """Remove the variables of a surrounding job and the user's defaults for a while."""
     gone = {name: os.environ.pop(name) for name in list(os.environ) if is_leaking(name)}
     try:
         yield
@@ -106,27 +106,27 @@ def _clean_environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """submitit prints what sbatch complains of; our error carries it."""
+    """Hide what submitit prints: our error contains it."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
 def _refusal(error: Exception, call: SbatchCall) -> SlurmError:
-    words = complaint_in(str(error)) or type(error).__name__
+    complaint = complaint_in(str(error)) or type(error).__name__
     if not call.made:
-        return SlurmError(f"no job was submitted: {words}; see the disk and its quota")
+        return SlurmError(f"no job was submitted: {complaint}; check the disk and its quota")
     code = getattr(error.__cause__, "returncode", None)
-    if code is not None and _is_full(words):  # 124 too: sbatch waits where it is full
-        return SubmitLimit(f"Slurm takes no more jobs now: {words}")
-    refused = code is not None and 0 < code < 128 and code != 124  # by no signal and no `timeout`
-    if not refused or any(sign in words for sign in TRANSIENT_SIGNS):
-        said = f"sbatch gave no clear answer: {words}; launch again, which looks for the job"
-        return SlurmError(said, unknown=True)
-    return SlurmError(f"Slurm refused a job: {words}; see `doctor` and the site file")
+    if code is not None and _is_full(complaint):  # 124 too: sbatch waits while the queue is full
+        return SubmitLimit(f"Slurm accepts no more jobs now: {complaint}")
+    refused = code is not None and 0 < code < 128 and code != 124  # neither a signal nor `timeout`
+    if not refused or any(sign in complaint for sign in TRANSIENT_SIGNS):
+        message = f"sbatch gave no clear answer: {complaint}; launch again, which looks for the job"
+        return SlurmError(message, unknown=True)
+    return SlurmError(f"Slurm refused a job: {complaint}; run `doctor`, or correct the site file")
 
 
-def _is_full(words: str) -> bool:
-    """Limits on submitted jobs pass, those on time or size do not; old Slurms name none."""
-    if limits := re.findall(r"\b(?:QOS|Assoc)\w+", words):
+def _is_full(complaint: str) -> bool:
+    """Tell a limit on submitted jobs from one on time or size; old versions of Slurm name none."""
+    if limits := re.findall(r"\b(?:QOS|Assoc)\w+", complaint):
         return any("SubmitJob" in limit for limit in limits)
-    return "violates accounting" in words or any(sign in words for sign in _FULL)
+    return "violates accounting" in complaint or any(sign in complaint for sign in _FULL)

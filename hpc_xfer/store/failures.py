@@ -3,8 +3,6 @@
 failures.write(store.run(id), "hung", "no sign of life for 30 min", lines)
 """
 
-import os
-import socket
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +11,7 @@ from hpc_xfer.store import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.job_environment import current_job
+from hpc_xfer.system.job_environment import current_job, node_name
 
 _LAST_LINES = 30
 
@@ -38,7 +36,7 @@ def write(
     failure = {
         "class": kind,
         "job": job or current_job(),
-        "node": _own_node() if node is None else node,
+        "node": node_name() if node is None else node,
         "time": time.time(),
     }
     content = {
@@ -52,10 +50,6 @@ def write(
     }
     atomic_files.write_json(run.error, content)
     return content
-
-
-def _own_node() -> str:
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def read(run: RunDir) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from hpc_xfer.errors import ClaimLost
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.job_environment import _restarts, current_job
+from hpc_xfer.system.job_environment import current_job, restart_count
 
 SCHEMA = 1
 
@@ -127,7 +127,8 @@ def _path(folder: Path, number: int) -> Path:
 def _is_our_earlier_start(holder: dict[str, Any]) -> bool:
     """True where Slurm requeued this job: it ends all processes before it starts the job again."""
     mine = current_job()
-    return mine is not None and holder["slurm_job"] == mine and holder["restarts"] != _restarts()
+    starts = str(restart_count())
+    return mine is not None and holder["slurm_job"] == mine and holder["restarts"] != starts
 
 
 def _this_process() -> dict[str, Any]:
@@ -137,7 +138,7 @@ def _this_process() -> dict[str, Any]:
         "pid": os.getpid(),
         "process_started": _start_time(os.getpid()),
         "slurm_job": current_job(),
-        "restarts": _restarts(),
+        "restarts": str(restart_count()),
         "time": time.time(),
     }
 

@@ -53,19 +53,15 @@ RULES: dict[str, RetryRule] = {
     "data": RetryRule("all", "the data is missing, broken, or not what the recipe asks for"),
     "code": RetryRule("all", "an error in the program"),
 }  # fmt: skip
+MEMORY_FAILURES = frozenset(kind for kind, rule in RULES.items() if rule.doubles_memory)
 _UNKNOWN = RetryRule("all", "")  # a class that another version wrote
 _LOST: Retrier = "relay"  # first retrier of a run whose job ended without a word
 RELAY_RESTARTS = 20  # of a relay that Slurm or the store keeps from its work
 
 
-def meaning(kind: str) -> str:
-    """The sentence that users read about a class of failure; "" for an unknown one."""
-    return RULES.get(kind, _UNKNOWN).meaning
-
-
-def counts_against_node(kind: str) -> bool:
-    """Tell whether a failure of this class may be its node's fault."""
-    return RULES.get(kind, _UNKNOWN).counts_against_node
+def rule_of(kind: str) -> RetryRule:
+    """The row of a class of failure; an unknown class has no meaning and is not retried."""
+    return RULES.get(kind, _UNKNOWN)
 
 
 def is_retried(kind: str, by: Retrier, lost: bool = False) -> bool:
@@ -74,7 +70,7 @@ def is_retried(kind: str, by: Retrier, lost: bool = False) -> bool:
     Args:
         lost: the job left no word of the failure; `kind` is how Slurm calls its end.
     """
-    first = _LOST if lost else RULES.get(kind, _UNKNOWN).first
+    first = _LOST if lost else rule_of(kind).first
     return _RETRIERS.index(by) >= _RETRIERS.index(first)
 
 
@@ -85,7 +81,7 @@ def is_exhausted(attempts: int, slurm: Slurm) -> bool:
 
 def memory_failures(kinds: Iterable[str]) -> int:
     """Count the failures after which the next job asks for more memory."""
-    return sum(RULES.get(kind, _UNKNOWN).doubles_memory for kind in kinds)
+    return sum(kind in MEMORY_FAILURES for kind in kinds)
 
 
 def memory_per_gpu(failures: int, slurm: Slurm) -> float | None:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: unique temporary name in the same folder, fsync, os.replace."""
+"""Write files that are whole or absent: temporary file in the same folder, fsync, os.replace."""
 
 import errno
 import hashlib
@@ -13,7 +13,7 @@ from hpc_xfer.errors import StoreError
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Readers see the old file or the new one, never half of one; a failure leaves the old one.
+    """Replace a file: readers see the old one or the new one; a failure leaves the old one.
 
     Raises:
         StoreError: the folder cannot be written or the disk is full.
@@ -31,12 +31,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Sorted keys and no NaN: the same value gives the same bytes, for every parser."""
+    """Write JSON: sorted keys and no NaN, so that equal values give equal bytes."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def create_exclusively(path: Path, data: bytes) -> bool:
-    """Write `path` unless it exists; True for the one process that made it.
+    """Write `path` unless it exists; return True to the one process that made it.
 
     A hard link from a finished temporary file is atomic on NFS too, and shows no half-written file.
 
@@ -46,20 +46,20 @@ def create_exclusively(path: Path, data: bytes) -> bool:
     with _written(path, lambda file: _write_all(file, data)) as temporary:
         try:
             os.link(temporary, path)
-        except FileExistsError:  # also what NFS says when its answer was lost and it asked again
+        except FileExistsError:  # also on NFS, when its first answer was lost
             return temporary.stat().st_nlink == 2
         return True
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line in a single write, which other writers cannot cut in two.
+    """Append one line in a single write, so that lines of several writers do not mix.
 
-    What a full disk left of the line before it stays a line of its own.
+    A line that a full disk cut off before stays a line of its own.
 
     Raises:
         StoreError: the file cannot be written or the disk is full.
     """
-    with _told_as_ours(path):
+    with _as_store_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
@@ -73,12 +73,12 @@ def append_line(path: Path, line: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Return when what was written to a file would outlive the end of its host.
+    """Wait until the content of a file is on disk and would survive a crash of its host.
 
     Raises:
         StoreError: the disk failed.
     """
-    with _told_as_ours(path):
+    with _as_store_error(path):
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -87,10 +87,10 @@ def sync(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The parsed file, or None where it is absent or not whole JSON (cut by a dying disk).
+    """Read a file; None where it is absent or not whole JSON, such as one cut by a full disk.
 
     Raises:
-        StoreError: it is there but may not be read.
+        StoreError: it exists but cannot be read.
     """
     try:
         return json.loads(path.read_bytes())
@@ -104,7 +104,7 @@ def read_json(path: Path) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of the file's content, read a megabyte at a time."""
+    """Return the hex digest of a file, read a megabyte at a time."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -114,12 +114,12 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def _written(path: Path, write: Callable[[IO[bytes]], None]) -> Iterator[Path]:
-    """A finished temporary file beside `path`, on disk, with the rights that the umask gives.
+    """Write a temporary file beside `path`, with the permissions of the umask; remove it.
 
-    (tempfile's are for the owner alone, but a store may be shared by a group.)
+    Files of `tempfile` are for their owner only, but a group may share a store.
     """
     temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
-    with _told_as_ours(path):
+    with _as_store_error(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(temporary, "xb") as file:
@@ -133,7 +133,7 @@ def _written(path: Path, write: Callable[[IO[bytes]], None]) -> Iterator[Path]:
 
 
 @contextmanager
-def _told_as_ours(path: Path) -> Iterator[None]:
+def _as_store_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,12 +1,13 @@
-"""Where a process stands among those that work on one run together."""
+"""Read who this process is in Slurm: its job, array index, restart count, node and rank."""
 
 import os
+import socket
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ProcessRank:
-    """Which of how many processes this is, and which start of them."""
+    """Rank of this process among the processes that work on one run together."""
 
     rank: int = 0
     size: int = 1
@@ -15,7 +16,7 @@ class ProcessRank:
 
     @classmethod
     def from_slurm(cls) -> "ProcessRank":
-        """As the task of a job step is told."""
+        """Read the rank that Slurm gave to this task of a job step."""
         env = os.environ
         return cls(
             rank=int(env.get("SLURM_PROCID", "0")),
@@ -25,24 +26,29 @@ class ProcessRank:
         )
 
 
-def restart_count() -> int:
-    """How often Slurm has started this job again."""
-    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-
-
-def array_index() -> int:
-    """Which element of its array this job is."""
-    return int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
-
-
 def current_job() -> str | None:
-    """The Slurm job that this process belongs to: 1234, or 1234_5 for an element of an array."""
+    """Return the id of our Slurm job: 1234, or 1234_5 for an element of an array."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     if array is not None:
         return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     return os.environ.get("SLURM_JOB_ID")
 
 
-def _restarts() -> str:
-    """How often Slurm has started this job again."""
-    return os.environ.get("SLURM_RESTART_COUNT", "0")
+def array_index() -> int:
+    """Return our index in the job array; 0 outside one."""
+    return int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+
+
+def restart_count() -> int:
+    """Return how often Slurm has started this job again."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+
+def node_count() -> int:
+    """Return the number of nodes of our job; 1 outside Slurm."""
+    return int(os.environ.get("SLURM_NNODES", "1"))
+
+
+def node_name() -> str:
+    """Return Slurm's name of this node, else the host name."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()

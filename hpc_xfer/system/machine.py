@@ -1,4 +1,4 @@
-"""What this machine can carry: GPUs and cores, found without importing torch."""
+"""Find the GPUs, cores and memory kills of this machine without importing torch."""
 
 import multiprocessing.util
 import os
@@ -12,7 +12,7 @@ _LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")  # bytes; Linux:
 
 
 def gpus() -> list[str]:
-    """Numbers or names of the visible GPUs, as CUDA_VISIBLE_DEVICES takes them."""
+    """Return the visible GPUs, as numbers or names for CUDA_VISIBLE_DEVICES."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name for name in visible.split(",") if name.strip() not in _NONE]
     if shutil.which("nvidia-smi") is None:
@@ -28,12 +28,12 @@ def gpus() -> list[str]:
 
 
 def cores() -> int:
-    """Cores that this process may use, which on a shared node are fewer than there are."""
+    """Count the cores that this process may use: on a shared node not all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def oom_kills() -> int:
-    """How many processes of our control group the kernel has killed for want of memory."""
+    """Count the processes of our control group that the kernel killed for lack of memory."""
     try:
         groups = Path("/proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
     except OSError:
@@ -55,10 +55,10 @@ def oom_kills() -> int:
 
 
 def shorten_socket_paths() -> None:
-    """Let processes of multiprocessing meet in /tmp where TMPDIR is too long for a socket's path.
+    """Put the sockets of multiprocessing in /tmp where TMPDIR is too long for a socket's path.
 
-    To be called before they start. Else a loader process never hands over its first batch, and a
-    fork server does not start. Python before 3.14 does not see to it.
+    Call it before its processes start. Else a loader process never delivers its first batch, and a
+    fork server does not start; Python before 3.14 does not check this.
     """
     before = tempfile.gettempdir()
     if len(os.fsencode(before)) <= _LONGEST_TMPDIR:

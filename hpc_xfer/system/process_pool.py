@@ -1,9 +1,9 @@
-"""One function over many items, on as many cores as there are: results come as they are ready.
+"""Call one function on many items in several processes; results come in the order of completion.
 
-    for number, result in processes.results(function, items, workers=8): ...
+    for number, result in process_pool.results(function, items, workers=8): ...
 
-The processes are forked from a server that has imported the function's module once: 64 cores are
-spared 64 imports of torch. They end with us, however we end: a pipe that only we hold tells them.
+The processes are forked from a server that imported the function's module once: torch is not
+imported 64 times for 64 cores. They end with us, however we end: they see our end of a pipe close.
 """
 
 import os
@@ -23,19 +23,19 @@ from hpc_xfer.system import machine
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_WAITING = 2  # items handed out per process: one at work, one at hand
+_ITEMS_EACH = 2  # submitted per process: one that runs, one that waits
 
 
 def results(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[tuple[int, Result]]:
-    """(number of the item, function(item)), in the order in which they are done.
+    """Yield (number of the item, function(item)) in the order of completion.
 
-    With one worker or one item it is done here. Items are taken from `items` only when needed.
+    One worker, or one item, needs no other process. Items are taken from `items` only when needed.
 
     Raises:
         DataError: a process was killed.
-        Whatever `function` raises; what runs then is ended.
+        Whatever `function` raises; the other processes are then ended.
     """
     numbered = enumerate(items)
     first = list(islice(numbered, 2))
@@ -57,7 +57,7 @@ def _parallel(
     running: dict[Future[Result], int] = {}
     try:
         while True:
-            for number, item in islice(items, _WAITING * workers - len(running)):
+            for number, item in islice(items, _ITEMS_EACH * workers - len(running)):
                 running[pool.submit(function, item)] = number
             if not running:
                 break
@@ -75,7 +75,7 @@ def _parallel(
 
 
 def _end_with(owner: Connection) -> None:
-    """End this process when the other end of the pipe is closed, by will or by death."""
+    """End this process when its owner closes the other end of the pipe, or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the owner decides
     threading.Thread(target=_watch, args=(owner,), daemon=True).start()
 

@@ -1,6 +1,5 @@
-"""Where a number comes from: code, packages, machine, job."""
+"""Describe where a number comes from: code, packages, machine, job."""
 
-import os
 import platform
 import socket
 import subprocess
@@ -11,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import hpc_xfer
+from hpc_xfer.system.job_environment import current_job, restart_count
 
 _PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow", "webdataset")
 
 
 def now() -> str:
-    """UTC, ISO 8601."""
+    """Return the time in UTC, as ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 @cache
 def code() -> dict[str, Any]:
-    """Version, git commit and whether the tree differs from it; no commit outside a checkout."""
+    """Return version, git commit, and whether the tree differs; None outside a checkout."""
     return {"version": hpc_xfer.__version__, "commit": _git("rev-parse", "HEAD"), "dirty": _dirty()}
 
 
@@ -34,12 +34,13 @@ def packages() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Host and, inside Slurm, the job."""
+    """Return the host and, inside Slurm, the job, its array index and its restarts."""
+    job, _, task = (current_job() or "").partition("_")
     return {
         "host": socket.gethostname(),
-        "slurm_job": os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID"),
-        "slurm_task": os.environ.get("SLURM_ARRAY_TASK_ID"),
-        "restarts": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        "slurm_job": job or None,
+        "slurm_task": task or None,
+        "restarts": restart_count(),
     }
 
 

@@ -1,4 +1,4 @@
-"""The terminal: a console, and the progress of one long step: a bar, or a line per tenth in a log.
+"""Show the progress of one long step, as a bar or as a line per tenth in a log; make consoles.
 
 with shown("packing") as progress:
     progress(done, total)
@@ -12,27 +12,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from rich.console import Console
 
-Progress = Callable[[int, int], None]  # done, in all; called first with what was done before
+ProgressCallback = Callable[[int, int], None]  # done, total; the first call: done before
 
 
 @contextmanager
-def shown(what: str) -> Iterator[Progress]:
-    """On stderr; a log keeps every line it gets, so it gets ten."""
+def shown(what: str) -> Iterator[ProgressCallback]:
+    """Show progress on stderr: a bar in a terminal, ten lines in a log, which keeps them all."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield _Tenths(what, lambda line: screen.print(line, markup=False))
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich import progress
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, TimeRemainingColumn(), console=screen, transient=True) as bar:
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 class _Tenths:
-    """`packing: 3,000 of 10,000, 2 min to go`."""
+    """Prints `packing: 3,000 of 10,000, 2 min to go` at each tenth."""
 
     def __init__(self, what: str, say: Callable[[str], None]) -> None:
         self.what, self.say = what, say
@@ -48,7 +52,7 @@ class _Tenths:
             self.say(f"{self.what}: {done:,} of {total:,}{self._to_go(done, total, self._began)}")
 
     def _to_go(self, done: int, total: int, began: float) -> str:
-        made = done - self._first
+        made = done - self._first  # in the time since we began
         if not made or done == total:
             return ""
         minutes = (time.monotonic() - began) * (total - done) / made / 60
@@ -56,9 +60,9 @@ class _Tenths:
 
 
 def console(stderr: bool = False) -> "Console":
-    """Tables keep their width where there is no terminal, so that logs and tests read the same.
+    """Make a console; without a terminal tables are 120 wide, so that logs and tests are equal.
 
-    Names, nodes and messages are shown as they are: a bracket in them is no mark-up.
+    Names, nodes and messages are printed unchanged: a bracket in them is no markup.
     """
     from rich.console import Console
 

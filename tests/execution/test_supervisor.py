@@ -1,6 +1,6 @@
-"""One process per rank guards a worker: what it passes on, what it ends, and how a job ends.
+"""One process per rank supervises a worker: it passes signals on, ends it, and ends the job.
 
-The guard, the worker and the signals are real; `scontrol` is a script, for there is no Slurm here.
+Supervisor, worker and signals are real; `scontrol` is a script, as there is no Slurm here.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer.execution.supervisor import STOPPED
+from hpc_xfer.execution.job_ending import STOPPED_EXIT_CODE
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import failures, heartbeat, run_claims
 from hpc_xfer.store.paths import RunDir
@@ -48,7 +48,7 @@ class Jobs:
         scontrol.chmod(0o755)
 
     def batch(self, *runs: Run, **resources: Any) -> str:
-        """One pack of these runs."""
+        """Write one pack of these runs; return the id of its job array."""
         base = tiny.PRETRAIN if runs[0].kind == "pretrain" else tiny.FINETUNE
         own = tiny.with_changes(base, resources).model_dump(mode="json")
         batch = JobArray((Pack(runs, 1.0, own["gpus"]),))
@@ -58,7 +58,7 @@ class Jobs:
     def start(
         self, batch: str, job: str = "812", restarts: int = 0, rank: int = 0, size: int = 1
     ) -> subprocess.Popen[str]:
-        """One rank; its log lies where Slurm would write it."""
+        """Start one rank; its log lies where Slurm would write it."""
         site = self.root / "site.yaml"
         site.write_text(json.dumps({"sources": {"sans": str(self.shards)}, "slurm": self.slurm}))
         env = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")} | {
@@ -85,12 +85,12 @@ class Jobs:
     def log(self, job: str = "812", rank: int = 0) -> Path:
         return self.store.study("study").logs / f"{job}_{rank}_log.out"
 
-    def said(self, job: str = "812", rank: int = 0) -> str:
+    def output(self, job: str = "812", rank: int = 0) -> str:
         return self.log(job, rank).read_text()
 
     def events(self, job: str = "812") -> list[tuple[str, str | None]]:
-        """What the workers of rank 0 told."""
-        lines = [line for line in self.said(job).splitlines() if line.startswith('{"event"')]
+        """Events of the workers of rank 0."""
+        lines = [line for line in self.output(job).splitlines() if line.startswith('{"event"')]
         return [(each["event"], each.get("run")) for each in map(json.loads, lines)]
 
     def requeued(self) -> str:
@@ -105,7 +105,7 @@ class Jobs:
 
     def error(self, run: Run) -> dict[str, Any]:
         error = failures.read(self.dir(run))
-        assert error is not None, self.said()
+        assert error is not None, self.output()
         return error
 
     def end(self) -> None:
@@ -116,7 +116,7 @@ class Jobs:
 
 
 def below(pid: int) -> list[int]:
-    """Children, their children and so on."""
+    """All descendants of a process."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -124,8 +124,8 @@ def below(pid: int) -> list[int]:
     return [each for child in map(int, children) for each in (child, *below(child))]
 
 
-def worker(guard: subprocess.Popen[str]) -> int:
-    return below(guard.pid)[0]
+def worker(supervisor: subprocess.Popen[str]) -> int:
+    return below(supervisor.pid)[0]
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
@@ -135,8 +135,8 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         return
 
 
-def code(guard: subprocess.Popen[str], seconds: float = 300) -> int:
-    return guard.wait(seconds)
+def code(supervisor: subprocess.Popen[str], seconds: float = 300) -> int:
+    return supervisor.wait(seconds)
 
 
 @pytest.fixture(scope="module")
@@ -156,57 +156,57 @@ def endless() -> Run:
 
 
 def training(jobs: Jobs, run: Run, step: int = 10, **resources: Any) -> subprocess.Popen[str]:
-    """A job in the middle of this run."""
-    guard = jobs.start(jobs.batch(run, **resources))
-    wait_for(lambda: jobs.step(run) >= step or guard.poll() is not None)
-    assert guard.poll() is None, jobs.said()
-    return guard
+    """Start a job and wait until it is in the middle of this run."""
+    supervisor = jobs.start(jobs.batch(run, **resources))
+    wait_for(lambda: jobs.step(run) >= step or supervisor.poll() is not None)
+    assert supervisor.poll() is None, jobs.output()
+    return supervisor
 
 
 def test_signals_to_the_whole_step_do_not_harm_loader_processes(jobs: Jobs) -> None:
-    """Slurm signals every process of a step, not only those that it has started."""
+    """Slurm signals every process of a step, not only those that it started."""
     run = endless()
-    guard = training(jobs, run, workers=2)
-    assert len(below(guard.pid)) >= 3
-    os.killpg(guard.pid, signal.SIGTERM)
-    assert code(guard) == STOPPED
+    supervisor = training(jobs, run, workers=2)
+    assert len(below(supervisor.pid)) >= 3
+    os.killpg(supervisor.pid, signal.SIGTERM)
+    assert code(supervisor) == STOPPED_EXIT_CODE
     assert jobs.events()[-2:] == [("interrupted", run.id), ("pack", None)]
     assert not jobs.dir(run).error.exists()
 
 
-def test_a_job_whose_time_is_up_saves_itself_and_is_requeued(jobs: Jobs) -> None:
+def test_a_job_whose_time_is_up_saves_a_checkpoint_and_is_requeued(jobs: Jobs) -> None:
     run = endless()
-    guard = training(jobs, run)
-    guard.send_signal(signal.SIGUSR2)
-    assert code(guard) == REQUEUE_EXIT_CODE
+    supervisor = training(jobs, run)
+    supervisor.send_signal(signal.SIGUSR2)
+    assert code(supervisor) == REQUEUE_EXIT_CODE
     assert jobs.requeued() == "requeue 812\n"
     assert jobs.dir(run).checkpoint.exists() and not jobs.dir(run).error.exists()
 
 
-def test_time_that_was_too_short_for_a_step_is_told_and_not_tried_again(jobs: Jobs) -> None:
+def test_a_time_limit_too_short_for_one_step_is_recorded_and_not_retried(jobs: Jobs) -> None:
     """The worker dies of the signal while it still imports torch."""
     run = endless()
-    guard = jobs.start(jobs.batch(run))
-    wait_for(lambda: below(guard.pid))
-    guard.send_signal(signal.SIGUSR2)
-    assert code(guard) == 1
+    supervisor = jobs.start(jobs.batch(run))
+    wait_for(lambda: below(supervisor.pid))
+    supervisor.send_signal(signal.SIGUSR2)
+    assert code(supervisor) == 1
     assert jobs.error(run)["class"] == "time limit" and jobs.requeued() == ""
 
 
-def test_a_job_that_is_told_to_go_saves_itself_and_is_not_requeued_by_us(jobs: Jobs) -> None:
+def test_a_job_that_gets_sigterm_saves_a_checkpoint_and_does_not_requeue_itself(jobs: Jobs) -> None:
     run = endless()
-    guard = training(jobs, run)
-    guard.send_signal(signal.SIGTERM)
-    assert code(guard) == STOPPED
+    supervisor = training(jobs, run)
+    supervisor.send_signal(signal.SIGTERM)
+    assert code(supervisor) == STOPPED_EXIT_CODE
     assert jobs.dir(run).checkpoint.exists() and jobs.requeued() == ""
 
 
-def test_a_killed_worker_is_told_of_and_tried_again_a_few_times(jobs: Jobs) -> None:
+def test_a_killed_worker_is_recorded_and_retried_a_few_times(jobs: Jobs) -> None:
     jobs.slurm = {"retries": 1}
     run = endless()
-    guard = training(jobs, run)
-    kill(worker(guard))
-    assert code(guard) == REQUEUE_EXIT_CODE
+    supervisor = training(jobs, run)
+    kill(worker(supervisor))
+    assert code(supervisor) == REQUEUE_EXIT_CODE
     error = jobs.error(run)
     assert (error["class"], error["message"]) == ("killed", "the worker ended with signal 9")
     assert (error["job"], error["node"]) == ("812", "n1")
@@ -217,54 +217,54 @@ def test_a_killed_worker_is_told_of_and_tried_again_a_few_times(jobs: Jobs) -> N
     assert [past["class"] for past in jobs.error(run)["history"]] == ["killed", "killed"]
 
 
-def test_a_run_that_kills_its_worker_does_not_keep_the_rest_of_the_pack_from_its_turn(
+def test_a_run_that_kills_its_worker_does_not_block_the_rest_of_the_pack(
     jobs: Jobs,
 ) -> None:
     deadly, other = endless(), tiny.pretraining("scratch")
-    guard = jobs.start(jobs.batch(deadly, other))
-    wait_for(lambda: jobs.step(deadly) >= 10 or guard.poll() is not None)
-    kill(worker(guard))
-    assert code(guard) == REQUEUE_EXIT_CODE
+    supervisor = jobs.start(jobs.batch(deadly, other))
+    wait_for(lambda: jobs.step(deadly) >= 10 or supervisor.poll() is not None)
+    kill(worker(supervisor))
+    assert code(supervisor) == REQUEUE_EXIT_CODE
     assert jobs.error(deadly)["class"] == "killed" and not jobs.dir(other).error.exists()
     assert jobs.dir(other).record.exists()
 
 
-def test_a_worker_that_hangs_is_killed_and_tried_again(jobs: Jobs) -> None:
+def test_a_worker_that_hangs_is_killed_and_retried(jobs: Jobs) -> None:
     jobs.slurm = {"hang_minutes": 1}
     run = endless()
-    guard = training(jobs, run)
-    kill(worker(guard), signal.SIGSTOP)
-    assert code(guard) == REQUEUE_EXIT_CODE
+    supervisor = training(jobs, run)
+    kill(worker(supervisor), signal.SIGSTOP)
+    assert code(supervisor) == REQUEUE_EXIT_CODE
     assert jobs.error(run)["class"] == "hung"
 
 
 def test_a_fine_tuning_does_not_start_without_its_parent(jobs: Jobs) -> None:
-    """Slurm lets it run where it has forgotten that the parent failed."""
+    """Slurm starts it where it has forgotten that the parent failed."""
     parent = tiny.pretraining("scratch")
     child = tiny.finetuning(parent)
     assert code(jobs.start(jobs.batch(child))) == 1
-    assert jobs.said() == f"{parent.id}, the parent, has no record; launch the study again\n"
+    assert jobs.output() == f"{parent.id}, the parent, has no record; launch the study again\n"
 
 
 def test_the_record_of_a_parent_that_shows_late_is_waited_for(jobs: Jobs) -> None:
-    """Where NFS has told this node that there is none, it stays so for up to a minute."""
+    """NFS may show a node for a minute that a new file is absent."""
     parent = tiny.pretraining("scratch")
     child = tiny.finetuning(parent)
     claim = run_claims.take(jobs.dir(parent))
     assert claim is not None
     claim.release()
-    guard = jobs.start(jobs.batch(child))
-    wait_for(lambda: "waiting for the record of" in jobs.said())
+    supervisor = jobs.start(jobs.batch(child))
+    wait_for(lambda: "waiting for the record of" in jobs.output())
     tiny.finished(jobs.store, parent)
-    assert code(guard) == 0
-    assert "has no record" not in jobs.said()
+    assert code(supervisor) == 0
+    assert "has no record" not in jobs.output()
 
 
-def test_what_is_done_already_is_not_done_again(jobs: Jobs) -> None:
+def test_a_finished_run_is_not_executed_again(jobs: Jobs) -> None:
     run = tiny.pretraining("scratch")
     tiny.finished(jobs.store, run)
     assert code(jobs.start(jobs.batch(run))) == 0
-    assert jobs.said() == "every run of this pack has its record\n"
+    assert jobs.output() == "every run of this pack has its record\n"
 
 
 def test_a_job_that_was_cancelled_does_nothing_when_it_is_requeued(jobs: Jobs) -> None:
@@ -274,5 +274,5 @@ def test_a_job_that_was_cancelled_does_nothing_when_it_is_requeued(jobs: Jobs) -
     one = Submission("study", "pre.a.1", "pretrain", batch, None, "2026-01-02", "here", "ada")
     book.record_intent(one)
     book.record_cancelled(book.record_submitted(one, "812"), [0])
-    assert code(jobs.start(batch, restarts=1)) == STOPPED
-    assert jobs.said() == "this job was cancelled; launch the study again to go on\n"
+    assert code(jobs.start(batch, restarts=1)) == STOPPED_EXIT_CODE
+    assert jobs.output() == "this job was cancelled; launch the study again to go on\n"

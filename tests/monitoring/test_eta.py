@@ -21,8 +21,8 @@ WAITS, FAILED = RunStatus("pending", "Priority"), RunStatus("failed", "nan")
 GROUP = ("digits", "5")
 
 
-def at(*situations: RunStatus) -> eta.TimeLeft:
-    return forecast(PLAN, {run.id: each for run, each in zip(PLAN.runs, situations, strict=True)})
+def time_left(*statuses: RunStatus) -> eta.TimeLeft:
+    return forecast(PLAN, {run.id: status for run, status in zip(PLAN.runs, statuses, strict=True)})
 
 
 def done(seconds: float) -> RunStatus:
@@ -37,39 +37,39 @@ def running(seconds: float, index: int = 0) -> RunStatus:
 
 
 def test_where_nothing_runs_nobody_knows() -> None:
-    left = at(*[WAITS] * 6)
+    left = time_left(*[WAITS] * 6)
     assert (left.study, left.processes, dict(left.groups)) == (None, 0, {})
 
 
 def test_the_longest_pre_training_or_all_the_work_holds_the_study_up() -> None:
     """2 processes; 100 s x 2 + at most 10 min x 2 + 4 x 2 min of the grid."""
-    left = at(running(100), *[WAITS] * 5)
+    left = time_left(running(100), *[WAITS] * 5)
     assert left.processes == 2
     assert round(left.study or 0) == (100 * 2 + 600 * 2 + 4 * 120) / 2
-    assert round(at(running(9000), *[done(1)] * 5).study or 0) == 9000
+    assert round(time_left(running(9000), *[done(1)] * 5).study or 0) == 9000
 
 
 def test_what_finished_tells_how_long_its_like_will_take() -> None:
-    left = at(done(60), WAITS, done(5), done(7), running(3), WAITS)
+    left = time_left(done(60), WAITS, done(5), done(7), running(3), WAITS)
     assert round(left.study or 0) == 60 * 2 + 3 + 6
     assert round(left.groups[GROUP] or 0) == 3 + 6
 
 
 def test_packs_at_work_share_what_is_left() -> None:
-    left = at(done(60), done(60), running(4, 0), running(4, 1), WAITS, done(6))
+    left = time_left(done(60), done(60), running(4, 0), running(4, 1), WAITS, done(6))
     assert left.processes == 2
     assert round(left.groups[GROUP] or 0) == (4 + 4 + 6) / 2
 
 
 def test_what_failed_is_not_waited_for() -> None:
-    assert round(at(done(60), FAILED, running(4), FAILED, FAILED, FAILED).study or 0) == 4
+    assert round(time_left(done(60), FAILED, running(4), FAILED, FAILED, FAILED).study or 0) == 4
 
 
 def test_time_that_passed_since_a_run_spoke_is_taken_off() -> None:
     beat = {"eta_seconds": 100, "time": time.time() - 30}
-    assert round(eta.of_beat(beat) or 0) == 70
-    assert eta.of_beat({**beat, "time": 0.0}) == 0
-    assert eta.of_beat({"step": 0, "time": 0.0}) is None
+    assert round(eta.reported_seconds(beat) or 0) == 70
+    assert eta.reported_seconds({**beat, "time": 0.0}) == 0
+    assert eta.reported_seconds({"step": 0, "time": 0.0}) is None
 
 
 def test_durations_are_told_as_people_do() -> None:

@@ -1,4 +1,4 @@
-"""What `status` shows, compared whole."""
+"""The tables and sentences that `status` shows, compared whole."""
 
 import time
 from dataclasses import replace
@@ -41,12 +41,12 @@ def beat(seconds: float, waited: float = 0.0) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def seen(folder: Path) -> StudySnapshot:
+def snapshot(folder: Path) -> StudySnapshot:
     """One pre-training done, one running; fine-tunings of every kind."""
     store = Store(folder)
     line = QueueLine("12", "12", "pre", "RUNNING", nodes="gpu[a-b]")
     pack = QueueLine("13_0", "13", "ft5", "RUNNING", nodes="n3")
-    now = {
+    status = {
         ONE.id: RunStatus("done", seconds=3600.0),
         TWO.id: RunStatus(
             "running", "None", element=job("12"), line=line, progress=beat(7200, 0.2)
@@ -58,7 +58,7 @@ def seen(folder: Path) -> StudySnapshot:
         MANY[1].id: RunStatus("pending", "Dependency"),
     }
     labels = pretrain_labels(PLAN.of("pretrain"))
-    return StudySnapshot("s", PLAN, store, read_ledger(store), Queue(), "", now, labels)
+    return StudySnapshot("s", PLAN, store, read_ledger(store), Queue(), "", status, labels)
 
 
 SHOWN = """\
@@ -70,21 +70,21 @@ fine-tuning
 data set  shots  runs  done  running  pending  blocked  failed  lost  missing  to go
 digits        5     3     1        1                         1                 2 min
 digits     full     2                       2
-at work
+running
 run           fine-tuning                                                           step  samples/s  to go  job   node
 3a55f5241c80  supervised [bold] 256 -> digits 5 shots, draw 0, ft, lr 0.002  1,200/5,000        812  2 min  13_0  n3
 7 runs: 2 done, 2 running, 2 pending, 1 failed
-about 2.0 h to go with 2 processes at work as now
+about 2.0 h to go with 2 processes, as now
 waiting: 2 for Dependency
 supervised [bold] 256 waits for data 20% of its time: more resources.pretrain.workers or faster storage would speed it
 up
 failed: nan: 1 (the loss was not finite; a lower learning rate helps)
   the loss is nan at step 7
-  08fd3b0d0e68; --why RUN tells more"""  # noqa: E501
+  08fd3b0d0e68; more with --why RUN"""  # noqa: E501
 
 
 def test_a_study_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.console().print(status_tables.render(seen(tmp_path)))
+    terminal.console().print(status_tables.render(snapshot(tmp_path)))
     shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
     assert shown == SHOWN
 
@@ -92,10 +92,10 @@ def test_a_study_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_study_that_is_over_tells_where_its_report_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = replace(seen(tmp_path), now={run.id: RunStatus("done") for run in PLAN.runs})
-    report = whole.store.study("s").report
+    over = replace(snapshot(tmp_path), status={run.id: RunStatus("done") for run in PLAN.runs})
+    report = over.store.study("s").report
     report.parent.mkdir(parents=True)
     report.touch()
-    terminal.console().print(status_tables.render(whole), soft_wrap=True)
+    terminal.console().print(status_tables.render(over), soft_wrap=True)
     last = capsys.readouterr().out.rstrip().splitlines()[-2:]
     assert last == ["7 runs: 7 done", f"report: {report}"]

@@ -19,13 +19,13 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.slow
 
 
-def verdicts(study: SlurmStudy, code: int) -> dict[str, tuple[bool, str]]:
+def results(study: SlurmStudy, code: int) -> dict[str, tuple[bool, str]]:
     told = json.loads(study.call("doctor", "--json", code=code))["verdicts"]
     return {each["what"]: (each["well"], each["found"]) for each in told}
 
 
 def test_a_ready_cluster_is_called_ready(tmp_path: Path, shards: Path, cluster: Cluster) -> None:
-    found = verdicts(SlurmStudy(tmp_path, shards, gpus=2), 0)
+    found = results(SlurmStudy(tmp_path, shards, gpus=2), 0)
     assert all(well for well, _ in found.values())
     assert found["pretrain all-reduce"][1].startswith("2 ranks, ")
     assert found["pretrain environment"][1] == "n1: as on this machine"
@@ -33,15 +33,15 @@ def test_a_ready_cluster_is_called_ready(tmp_path: Path, shards: Path, cluster: 
     assert not cluster.live()
 
 
-def test_what_is_not_well_is_named(tmp_path: Path, shards: Path, cluster: Cluster) -> None:
+def test_a_failed_check_says_what_it_found(tmp_path: Path, shards: Path, cluster: Cluster) -> None:
     study = SlurmStudy(tmp_path, shards, slurm={"scratch": "/no/such/place"})
-    found = verdicts(study, 1)
+    found = results(study, 1)
     assert found["finetune TMPDIR"] == (
         False,
-        "/no/such/place is not there; Slurm set it to /tmp",
+        "/no/such/place does not exist; Slurm set it to /tmp",
     )
     study = SlurmStudy(tmp_path, shards, slurm={"partition": "nowhere"})
-    well, words = verdicts(study, 1)["pretrain jobs"]
+    well, words = results(study, 1)["pretrain jobs"]
     assert not well and "nvalid partition" in words
 
 
@@ -53,13 +53,13 @@ def test_the_data_set_of_a_probe_is_opened_too(tmp_path: Path) -> None:
     assert found["data"] == {"data set digits": ""}
 
 
-def test_time_that_no_partition_grants_is_told_before_anything_runs(
+def test_a_time_limit_that_no_partition_grants_is_found_before_anything_runs(
     tmp_path: Path, shards: Path, make_cluster: Callable[..., Cluster]
 ) -> None:
     make_cluster(nodes=1, partitions={"gpu": "Default=YES MaxTime=30"})
     study = SlurmStudy(tmp_path, shards)
     study.grid.write_text(study.grid.read_text().replace("{minutes: 1, gpus", "{minutes: 60, gpus"))
-    found = verdicts(study, 1)
+    found = results(study, 1)
     well, words = found["pretrain jobs"]
     assert not well and words == (
         "asks for 65 min, but the partition grants 30; set max_minutes: 30"

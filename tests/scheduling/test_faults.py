@@ -301,7 +301,7 @@ def test_status_tells_how_far_and_how_long_and_what_was_cancelled_stays_so(
     assert told["seconds_left"] >= 2 * 60  # the minutes of the fine-tunings in the grid
     assert told["runs"][study.parent.id]["progress"]["total"] == study.steps
     said = study.call("status")
-    assert f"/{study.steps} " in said and "to go with one process at work as now" in said
+    assert f"/{study.steps} " in said and "to go with one process, as now" in said
     assert study.call("status", "--why", study.parent.id).splitlines()[1] == "state: running"
 
     job = study.job()
@@ -317,11 +317,23 @@ def test_status_tells_how_far_and_how_long_and_what_was_cancelled_stays_so(
 def test_the_scripts_in_sbatch_do_the_same_by_hand(
     tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
 ) -> None:
-    study = SlurmStudy(tmp_path, shards)
+    """Each job sees the site's environment, and works in its scratch folder."""
+    (tmp_path / "scratch").mkdir()
+    setup = f'echo "$FROM_SITE in $TMPDIR" > {tmp_path}/job-$SLURM_JOB_ID'
+    study = SlurmStudy(
+        tmp_path, shards,
+        slurm={
+            "setup": ["trap leave EXIT", f"leave() {{ {setup}; }}"],
+            "environment": {"FROM_SITE": "it's me"},
+            "scratch": f"{tmp_path}/scratch",
+        },
+    )  # fmt: skip
     lines = study.call("launch", "--by-hand")
     subprocess.run(["bash", "-ec", lines], check=True, cwd=tmp_path, env=with_package())
     wait_for(lambda: not cluster.live(), 240)
     assert study.results() == expected
+    told = {path.read_text() for path in tmp_path.glob("job-*")}
+    assert told == {f"it's me in {tmp_path}/scratch\n"}
     assert study.store.study("faults").report.exists()
 
 

@@ -7,6 +7,8 @@ import socket
 import struct
 from pathlib import Path
 
+from hpc_xfer.system.job_environment import node_count
+
 
 def own_address() -> str:
     """IPv4 address for the other ranks: loopback if all are on one node. Nothing is sent."""
@@ -37,7 +39,7 @@ def interface() -> str | None:
 
 
 def _on_one_node() -> bool:
-    return int(os.environ.get("SLURM_NNODES", "1")) == 1
+    return node_count() == 1
 
 
 def matching(wanted: str) -> list[str]:

@@ -22,7 +22,7 @@ from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import process_pool
-from hpc_xfer.system.terminal import Progress
+from hpc_xfer.system.terminal import ProgressCallback
 
 T = TypeVar("T")
 Result = TypeVar("Result")
@@ -54,7 +54,7 @@ def index_folder(
     folder: Path,
     workers: int = 1,
     label_key: str | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> IndexReport:
     """Read every shard of `folder` once and write its index.
 
@@ -86,7 +86,10 @@ def index_folder(
 
 
 def each_shard(
-    function: Callable[[T], Result], shards: Sequence[T], workers: int, progress: Progress | None
+    function: Callable[[T], Result],
+    shards: Sequence[T],
+    workers: int,
+    progress: ProgressCallback | None,
 ) -> list[Result]:
     """Apply a function to every shard in many processes; the results come in the same order."""
     found: dict[int, Result] = {}

@@ -33,7 +33,7 @@ from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files, process_pool
-from hpc_xfer.system.terminal import Progress
+from hpc_xfer.system.terminal import ProgressCallback
 
 MADE = "made.json"  # beside the shards: the call that made them
 BROKEN = "broken.txt"  # beside the shards: one line per sample that was left out, with the reason
@@ -93,7 +93,7 @@ def pack(
     options: PackOptions,
     workers: int = 1,
     max_broken: float = 0.001,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> PackResult:
     """Write the shards of `source` that are absent, then the index.
 
@@ -201,7 +201,7 @@ def _write_missing(
     order: NDArray[np.int64],
     starts: range,
     workers: int,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> None:
     missing = [number for number in range(len(starts)) if _read_result(folder, number) is None]
     left = sum(min(starts.step, len(order) - starts[number]) for number in missing)

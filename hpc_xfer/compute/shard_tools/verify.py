@@ -30,7 +30,7 @@ from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.terminal import Progress
+from hpc_xfer.system.terminal import ProgressCallback
 
 _MODES = {"1": "grey", "L": "grey", "LA": "grey", "CMYK": "CMYK", "P": "palette", "RGBA": "alpha"}
 
@@ -63,7 +63,7 @@ class _Expected:
     label_key: str | None = None
 
 
-def check(folder: Path, workers: int = 1, progress: Progress | None = None) -> CheckReport:
+def check(folder: Path, workers: int = 1, progress: ProgressCallback | None = None) -> CheckReport:
     """Open every shard, decode every image, and compare all with the index.
 
     Args:

@@ -1,0 +1,48 @@
+"""Decide how a job ends, once its worker has ended."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
+from hpc_xfer.store.retry_policy import is_retried
+
+STOPPED_EXIT_CODE = 86
+
+Ending = Literal["finished", "failed", "time limit", "requeue", "stopped"]
+EXIT_CODES: dict[Ending, int] = {
+    "finished": 0,
+    "failed": 1,
+    "time limit": 1,
+    "requeue": REQUEUE_EXIT_CODE,
+    "stopped": STOPPED_EXIT_CODE,  # Slurm requeues what it preempts, nobody what was cancelled
+}
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """Facts that decide how a job ends."""
+
+    unfinished: bool  # a run of the pack has no record
+    time_is_up: bool = False
+    told_to_stop: bool = False
+    progressed: bool = False  # a run is further than when this start of the job began
+    failures: frozenset[str] = frozenset()  # classes, of the unfinished runs in this job
+    exhausted: bool = False  # the job was started as often as the site allows
+
+
+def decide(facts: JobFacts) -> Ending:
+    """Return how the job ends."""
+    if not facts.unfinished:
+        return "finished"
+    if facts.time_is_up:
+        return "requeue" if facts.progressed else "time limit"
+    if facts.told_to_stop:
+        return "stopped"
+    return after_failure(facts)
+
+
+def after_failure(facts: JobFacts) -> Ending:
+    """Requeue after an accident, as often as the site allows, and always after progress."""
+    is_accident = any(is_retried(failure, by="job") for failure in facts.failures)
+    may_retry = facts.progressed or not facts.exhausted
+    return "requeue" if is_accident and may_retry else "failed"

@@ -1,0 +1,161 @@
+"""Start workers on this machine while there is room, and share its GPUs among them."""
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpc_xfer.config.recipes import Trained
+from hpc_xfer.execution.worker_process import (
+    WorkerProcess,
+    rank_arguments,
+    start_process,
+    worker_command,
+    worker_environment,
+)
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.study.plan import Pack
+from hpc_xfer.system import machine
+from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.worker_events import WorkerEvent
+
+_GRACE_SECONDS = 60  # for checkpoints after a stop; then SIGKILL
+
+
+@dataclass
+class LocalWorker:
+    """A worker with its GPUs and the pack that it executes."""
+
+    process: WorkerProcess
+    log: Path
+    attempt: str
+    gpus: list[str]
+    kept: bool  # takes pack after pack; else it ends after its one
+    pack: Pack | None = None
+
+    @property
+    def ranks(self) -> int:
+        return len(self.process.processes)
+
+    @property
+    def is_idle(self) -> bool:
+        return self.kept and self.pack is None
+
+
+class LocalWorkers:
+    """The workers of one launch.
+
+    Those for one process are kept: importing torch and open_clip takes 8 s on two slow cores.
+    """
+
+    def __init__(
+        self,
+        launched: LaunchedStudy,
+        jobs: int | None,
+        on_event: Callable[[LocalWorker, WorkerEvent | None], None],
+    ) -> None:
+        """
+        Args:
+            jobs: processes at once; None for one per GPU, without GPUs one per `threads` cores.
+            on_event: called from a thread with each event, with None at the end of a worker.
+        """
+        resources = launched.plan.resources
+        threads = max(resources.pretrain.threads, resources.finetune.threads)
+        self.all: list[LocalWorker] = []
+        self._on_event = on_event
+        self._gpus = Counter(dict.fromkeys(machine.gpus(), 0))  # GPU -> processes on it
+        self._slots = jobs or len(self._gpus) or max(1, machine.cores() // threads)
+        self._started = 0
+        site = str(launched.site_file) if launched.site_file else None
+        self._command = worker_command(str(launched.store.root), launched.study.name, site)
+        self._logs = launched.store.study(launched.study.name).logs
+
+    def execute(self, pack: Pack, name: str) -> LocalWorker | None:
+        """Give a pack, BATCH/INDEX, to an idle worker or a new one; None while there is no room."""
+        free = self._slots - sum(each.ranks for each in self.all if each.pack is not None)
+        if pack.gpus > 1:
+            # More ranks than slots share what is there, once nothing else runs.
+            if free < min(pack.gpus, self._slots):
+                return None
+            self._retire_idle()
+            worker = self._start_ranks(rank_count(pack, len(self._gpus)), name)
+        elif free < 1:
+            return None
+        else:
+            worker = next((each for each in self.all if each.is_idle), None) or self._start_kept()
+            worker.process.send_pack(name)
+        worker.pack = pack
+        return worker
+
+    def remove(self, worker: LocalWorker) -> list[int]:
+        """Take out a worker whose leader has ended, and return the exit codes of its ranks."""
+        self.all.remove(worker)
+        self._gpus.subtract(worker.gpus)
+        return worker.process.end(_GRACE_SECONDS)
+
+    def signal(self, number: signal.Signals) -> None:
+        for worker in self.all:
+            worker.process.signal(number)
+
+    def end(self) -> None:
+        """End all workers after their current packs; kill those that take too long."""
+        for worker in self.all:
+            worker.process.close()
+        for worker in self.all:
+            worker.process.end(_GRACE_SECONDS)
+
+    def _retire_idle(self) -> None:
+        for worker in self.all:
+            if worker.is_idle:
+                worker.process.close()
+
+    def _start_kept(self) -> LocalWorker:
+        return self._start([[]], kept=True)
+
+    def _start_ranks(self, size: int, name: str) -> LocalWorker:
+        attempt = self._attempt()
+        ranks = [ProcessRank(rank, size, rank, attempt) for rank in range(size)]
+        return self._start([[*rank_arguments(rank), "--pack", name] for rank in ranks], kept=False)
+
+    def _start(self, arguments: list[list[str]], kept: bool) -> LocalWorker:
+        """Start a process for each list of arguments, on the least used GPUs."""
+        gpus = sorted(self._gpus, key=lambda gpu: self._gpus[gpu])[: len(arguments)]
+        self._gpus.update(gpus)
+        environment = worker_environment(gpus)
+        if gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        attempt = self._attempt()
+        self._started += 1
+        log = self._logs / f"local-{attempt}.log"
+        with open(log, "a") as errors:
+            processes = [
+                start_process(
+                    [*self._command, *each], environment, subprocess.PIPE, errors, new_session=True
+                )
+                for each in arguments
+            ]
+        worker = LocalWorker(WorkerProcess(processes), log, attempt, gpus, kept)
+        self.all.append(worker)
+        worker.process.listen(lambda event: self._on_event(worker, event))
+        return worker
+
+    def _attempt(self) -> str:
+        """Return the name of the next start."""
+        return f"{os.getpid()}-{self._started + 1}"
+
+
+def rank_count(pack: Pack, gpus: int) -> int:
+    """Return the number of processes for a pack.
+
+    With fewer GPUs than asked, as many as share its batch evenly: the batch is global, so their
+    number changes no result beyond rounding.
+    """
+    if not 0 < gpus < pack.gpus:
+        return pack.gpus
+    recipe = pack.runs[0].recipe
+    assert isinstance(recipe, Trained), "only a training asks for several"
+    parts = recipe.accumulate or 1  # of the share of a process in a batch
+    return next(n for n in range(gpus, 0, -1) if recipe.batch % (n * parts) == 0)

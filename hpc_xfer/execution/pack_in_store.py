@@ -1,0 +1,94 @@
+"""Read from the store how the runs of a job's pack stand, and record their failures."""
+
+import math
+import time
+from collections.abc import Sequence
+
+from hpc_xfer.errors import StoreError
+from hpc_xfer.execution.worker_process import say
+from hpc_xfer.execution.worker_watch import Signals
+from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store.retry_policy import is_retried
+from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import is_cancelled
+from hpc_xfer.system.job_environment import current_job
+
+_NFS_SECONDS = 70  # acdirmax, for which an absent file may stay absent, is 60
+_TICK_SECONDS = 0.5
+
+
+class PackInStore:
+    """The runs of one pack, as the store shows them to the job that executes them."""
+
+    def __init__(self, store: Store, study: str, batch: str, index: int) -> None:
+        self.store, self.study = store, study
+        self.name = f"{batch}/{index}"
+        self.manifest = store.read_manifest(study, batch)
+        self.runs: list[str] = self.manifest["packs"][index]
+        self._saved_before = self._saved()
+        self._failures: dict[str, str] = {}  # run id -> class; error.json may not be writable
+
+    def unfinished(self) -> list[str]:
+        """Return the runs without a record."""
+        return [run for run in self.runs if not self.store.is_finished(run, self.manifest["kind"])]
+
+    def is_cancelled(self) -> bool:
+        """Tell whether `cancel` took out this job: a requeue would revive it."""
+        job = current_job()
+        return job is not None and is_cancelled(self.store, self.study, job)
+
+    def progressed(self) -> bool:
+        """Tell whether a run is further than when this job started: only then more time helps."""
+        return self._saved() != self._saved_before
+
+    def await_parents(self, signals: Signals) -> list[str]:
+        """Return the parents without a record.
+
+        NFS may show a node for a minute that a new file is absent: wait for it where one is due.
+        """
+        end, waits = time.monotonic() + _NFS_SECONDS, False
+        while missing := self._missing_parents():
+            folders = [self.store.run(run) for run in missing]
+            if not all(run_claims.attempts(each) and not failures.read(each) for each in folders):
+                break  # never begun, or failed: no record is on its way
+            if signals.stop or time.monotonic() > end:
+                break
+            if not waits:
+                say(f"waiting for the record of {missing[0]}, the parent")
+                waits = True
+            time.sleep(_TICK_SECONDS)  # another host writes it: no event reaches us
+        return missing
+
+    def hopeless(self) -> set[str]:
+        """Return the runs that failed in an earlier start of this job and would fail again."""
+        failed = {run: failure for run in self.unfinished() if (failure := self.failure_of(run))}
+        return {run for run, failure in failed.items() if not is_retried(failure, by="launch")}
+
+    def failure_of(self, run: str) -> str | None:
+        """Return the class of its failure in this job, None where it did not fail in this job."""
+        if run in self._failures:
+            return self._failures[run]
+        error = failures.read(self.store.run(run))
+        if error is None or error["job"] != current_job():
+            return None
+        return str(error["class"])
+
+    def record_failure(self, run: str, failure: str, message: str, log: Sequence[str]) -> None:
+        """Write error.json; where the disk is full, remember the class until this process ends."""
+        self._failures[run] = failure
+        try:
+            failures.write(self.store.run(run), failure, message, log)
+        except StoreError as full:
+            say(f"{failure}: {message}; {full}")
+
+    def _missing_parents(self) -> list[str]:
+        parents = {parent for run in self.runs for parent in self.manifest["runs"][run]["parents"]}
+        return [run for run in sorted(parents) if not self.store.is_finished(run, "pretrain")]
+
+    def _saved(self) -> list[float]:
+        """Return the time of each run's checkpoint, infinity for a finished run."""
+        kind, store = self.manifest["kind"], self.store
+        return [
+            math.inf if store.is_finished(run, kind) else heartbeat.checkpoint_time(store.run(run))
+            for run in self.runs
+        ]

@@ -1,0 +1,77 @@
+"""Keep the packs that wait for their parents or for room, and the state of their runs."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.study import job_arrays
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Pack, Plan, Run
+
+
+class PackQueue:
+    """Packs to be executed, parents first."""
+
+    def __init__(self, launched: LaunchedStudy, todo: Plan) -> None:
+        self.open: set[str] = {run.id for run in todo.runs}  # neither done nor failed
+        self.held: dict[str, Run] = {}  # another launch works on these
+        self.failed: dict[str, str] = {}  # run id -> message
+        self.blocked: set[str] = set()  # a parent failed
+        self._plan, self._store, self._study = launched.plan, launched.store, launched.study.name
+        self._waiting: deque[Pack] = deque()
+        self._names: dict[str, str] = {}  # pack id -> BATCH/INDEX
+        for array in job_arrays.cut_into_arrays(todo):
+            self._add(array)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self._waiting or self.held)
+
+    def hand_out(self, execute: Callable[[Pack, str], bool]) -> None:
+        """Call `execute` for each pack that is ready; one that returns False has no room now."""
+        for _ in range(len(self._waiting)):
+            pack = self._waiting.popleft()
+            match self._readiness(pack):
+                case "ready" if execute(pack, self._names[pack.id]):
+                    continue
+                case "blocked":
+                    self.blocked |= {run.id for run in pack.runs}
+                    self.open -= self.blocked
+                case _:
+                    self._waiting.append(pack)
+
+    def put_back(self, runs: Sequence[Run]) -> None:
+        """Queue runs again whose worker was lost."""
+        for array in job_arrays.arrays_of(self._plan, list(runs)):
+            self._add(array)
+
+    def hold(self, run_id: str) -> None:
+        """Note that another launch works on a run."""
+        self.held[run_id] = self._plan.by_id[run_id]
+
+    def finish(self, run_id: str) -> bool:
+        """Note that a run is done; False where its end was known."""
+        known = run_id not in self.open
+        self.open.discard(run_id)
+        return not known
+
+    def fail(self, run_id: str, message: str) -> bool:
+        """Note that a run failed; False where its end was known."""
+        if not self.finish(run_id):
+            return False
+        self.failed[run_id] = message
+        return True
+
+    def _readiness(self, pack: Pack) -> Literal["ready", "later", "blocked"]:
+        parents = {parent.id for parent in pack.parents}
+        if parents & self.open:
+            return "later"
+        return "blocked" if parents & (self.failed.keys() | self.blocked) else "ready"
+
+    def _add(self, array: JobArray) -> None:
+        resources = self._plan.resources.of(array.kind)
+        self._store.write_manifest(self._study, array, resources.model_dump(mode="json"))
+        for index, pack in enumerate(array.packs):
+            self._names[pack.id] = f"{array.id}/{index}"
+            self._waiting.append(pack)

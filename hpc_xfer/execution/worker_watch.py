@@ -1,0 +1,105 @@
+"""Watch one worker of a job until it ends, and remember the signals that Slurm sends to the job."""
+
+import queue
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+
+from hpc_xfer.config.site import Site
+from hpc_xfer.execution.worker_process import WorkerProcess, say
+from hpc_xfer.store.store import Store
+from hpc_xfer.system.worker_events import WorkerEvent
+
+_TICK_SECONDS = 0.5
+_TERM_GRACE = 60  # seconds after SIGTERM; Slurm's KillWait is usually less
+_SUSPENDED_SECONDS = 5  # between two looks, which come every half second: Slurm suspended the job
+
+
+@dataclass
+class Signals:
+    """Signals received so far; the handlers only set flags."""
+
+    term: bool = False  # SIGTERM: preempted or cancelled
+    usr2: bool = False  # SIGUSR2: the time limit is near
+
+    def install(self) -> None:
+        """Handle SIGTERM and SIGUSR2 from now on."""
+        signal.signal(signal.SIGTERM, self._handle)
+        signal.signal(signal.SIGUSR2, self._handle)
+
+    @property
+    def stop(self) -> bool:
+        """Tell whether the worker has to stop."""
+        return self.term or self.usr2
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.usr2 |= number == signal.SIGUSR2
+        self.term |= number == signal.SIGTERM
+
+
+class WorkerWatch:
+    """Passes signals on to a worker; ends it where it hangs or does not stop in time."""
+
+    def __init__(
+        self,
+        worker: WorkerProcess,
+        store: Store,
+        site: Site,
+        signals: Signals,
+        finds_hangs: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.worker, self.store, self.site = worker, store, site.slurm
+        self.signals, self.finds_hangs, self.clock = signals, finds_hangs, clock
+        self._last_event = self._last_look = clock()
+        self._stop_sent: float | None = None
+
+    def until_end(self) -> None:
+        """Return when the worker has ended and all its events are taken in."""
+        events: queue.Queue[WorkerEvent | None] = queue.Queue()
+        self.worker.listen(events.put, on_line=say)
+        while True:
+            try:
+                event = events.get(timeout=_TICK_SECONDS)
+            except queue.Empty:
+                self.look()
+                continue
+            if event is None:
+                return
+            self._last_event = self.clock()
+            self.worker.note(event)
+            self.look()
+
+    def look(self) -> None:
+        """Do what signals and time demand."""
+        now = self.clock()
+        if now - self._last_look > _SUSPENDED_SECONDS:  # the worker was suspended with us
+            self._last_event = now
+        self._last_look = now
+        if self.signals.stop and self._stop_sent is None:
+            self._stop_sent = now
+            why = "SIGUSR2, time is up" if self.signals.usr2 else "SIGTERM"
+            say(f"told to stop ({why}): the worker saves a checkpoint")
+            self.worker.signal(signal.SIGTERM)
+        if self._stop_sent is not None and now - self._stop_sent > self._grace():
+            say("the worker did not stop in time; it is killed")
+            self.worker.signal(signal.SIGKILL)
+        elif self.finds_hangs and now - self._last_sign() > 60 * self.site.hang_minutes:
+            self.worker.abort()
+
+    def _grace(self) -> float:
+        if self.signals.term:
+            return _TERM_GRACE
+        return 0.6 * self.site.signal_seconds  # Slurm may be late, and the rest takes time
+
+    def _last_sign(self) -> float:
+        """Return the time of the last event or heartbeat."""
+        if self.worker.current is None:
+            return self._last_event
+        try:
+            beat = self.store.run(self.worker.current).progress.stat().st_mtime
+        except OSError:
+            beat = 0.0
+        return max(self._last_event, beat)

@@ -1,0 +1,78 @@
+"""Write the shell script that submits a study by hand, with the files in sbatch/.
+
+Its options of sbatch, set-up lines and requeue are those of the script that `launch` would submit.
+"""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import hpc_xfer
+from hpc_xfer.scheduling.concurrency_limit import ConcurrencyLimit
+from hpc_xfer.scheduling.job_preview import usual_arrays
+from hpc_xfer.scheduling.job_requests import python_path, relay_request, request_of
+from hpc_xfer.slurm.batch_script import TEARDOWN, sbatch_flags, setup_lines
+from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.slurm.request import Request
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.submission_ledger import Ledger, job_name
+
+_SCRIPTS = Path(hpc_xfer.__file__).parent.parent / "sbatch"
+# In a federation sbatch adds the name of the cluster, which no dependency takes.
+_SUBMIT = 'submit() { local job && job=$(sbatch --parsable "$@") && echo "${job%%;*}"; }'
+_NUMBER = 0  # in job names; those of a launch begin with 1
+
+
+def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
+    """Yield the lines of the script, and write the manifests that its jobs read."""
+    variables = _variables(launched)
+    yield "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    yield _SUBMIT
+    jobs: dict[str, str] = {}  # run -> shell variable with its job id
+    limit = ConcurrencyLimit(launched, Ledger(launched.store), Queue())
+    for number, array in enumerate(usual_arrays(launched, launched.plan.without(done)), 1):
+        resources = launched.study.resources.of(array.kind).model_dump(mode="json")
+        launched.store.write_manifest(launched.study.name, array, resources)
+        request = replace(
+            limit.limited(request_of(launched, array, _NUMBER), array),
+            after_ok=tuple(jobs[run.id] for run in array.parents if run.id in jobs),
+        )
+        script = "pretrain.sbatch" if array.kind == "pretrain" else "finetune_array.sbatch"
+        call = _call(launched, request, script, "BATCH", *variables)
+        yield f"job_{number}=$(BATCH={array.id} submit {call})"
+        limit.append(array, f"$job_{number}")
+        jobs |= dict.fromkeys((run.id for run in array.runs), f"$job_{number}")
+    name = job_name("collect", launched.study.name, launched.store.tag, "by-hand", _NUMBER)
+    last = replace(
+        relay_request(launched, _NUMBER), name=name, after_any=tuple(dict.fromkeys(jobs.values()))
+    )
+    yield f"sbatch {_call(launched, last, 'collect.sbatch', *variables)}"
+
+
+def _variables(launched: LaunchedStudy) -> dict[str, str]:
+    """The variables that the files in sbatch/ read."""
+    return {
+        "STORE": str(launched.store.root.resolve()),
+        "STUDY": launched.study.name,
+        "PYTHON": sys.executable,
+        "PYTHONPATH": python_path(),
+        "GRID": str(launched.study.path.resolve()),
+        **({"SITE": str(launched.site_file)} if launched.site_file else {}),
+        "SETUP": "\n".join(setup_lines(launched.site.slurm)),
+        "TEARDOWN": "\n".join(TEARDOWN),
+    }
+
+
+def _call(launched: LaunchedStudy, request: Request, script: str, *variables: str) -> str:
+    """Arguments of sbatch; `variables` reach the job whatever the site exports."""
+    flags = sbatch_flags(request, launched.site.slurm)
+    for i, flag in enumerate(flags):
+        option, _, value = flag.partition("=")
+        if option == "--dependency":
+            flags[i] = f'{option}="{value.strip(chr(39))}"'  # the shell puts in the job ids
+        elif option == "--export":
+            exported = [name for name in value.split(",") if name not in ("NIL", "NONE")]
+            flags[i] = f"{option}={','.join([*exported, *variables])}"
+    return " ".join([*flags, shlex.quote(str(_SCRIPTS / script))])

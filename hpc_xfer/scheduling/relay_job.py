@@ -1,0 +1,72 @@
+"""Submit the relay job: it runs last, retries, and submits what is left."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from hpc_xfer.errors import SlurmError, SubmitLimit
+from hpc_xfer.scheduling.job_requests import relay_request
+from hpc_xfer.scheduling.recorded_submission import RecordedSubmitter
+from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.scheduling.submit_report import SubmitReport
+from hpc_xfer.slurm.parsing import Queue
+
+_FULL_MINUTES = 10  # until the relay tries again, where the queue is full of other jobs
+
+
+@dataclass(frozen=True)
+class RelayJob:
+    """The relay job of a study: the one that waits in the queue, or a new one."""
+
+    submitter: RecordedSubmitter
+    queue: Queue
+    statuses: Mapping[str, RunStatus]
+
+    def pending(self) -> str | None:
+        """The job id of a relay that waits; one that runs may have read the queue already."""
+        launched = self.submitter.launched
+        for submission in self.submitter.ledger.submissions_of(launched.study.name):
+            line = self.queue.lines.get(submission.job or "")
+            if submission.kind == "relay" and line and line.state == "PENDING":
+                return line.job
+        return None
+
+    def ensure(self, report: SubmitReport) -> str | None:
+        """The job id of a relay that runs after all jobs of the report.
+
+        If the queue is full, the job that was submitted last gives its place to the relay.
+        """
+        jobs_may_submit = self.submitter.launched.site.slurm.jobs_may_submit
+        if (job := self.pending()) and (jobs_may_submit or not report.submitted):
+            return job
+        while True:
+            try:
+                return self._submit(report)
+            except SubmitLimit as error:
+                if not report.submitted:
+                    raise SlurmError(
+                        "there is no room for the relay job, and without it the study does not "
+                        f"go on: {error}; launch again when there is room"
+                    ) from error
+                report.full = str(error)
+                submission, runs = report.submitted.pop()
+                self.submitter.withdraw(submission)
+                report.deferred += runs
+
+    def _submit(self, report: SubmitReport) -> str | None:
+        launched, ledger = self.submitter.launched, self.submitter.ledger
+        number = ledger.submission_count(launched.study.name, None, "relay") + 1
+        jobs = self._jobs(report)
+        early = report.deferred > 0 and launched.site.slurm.jobs_may_submit
+        request = replace(
+            relay_request(launched, number),
+            after_any=() if early else jobs,
+            after_one=jobs if early else (),
+            begin_minutes=0 if jobs else _FULL_MINUTES,
+        )
+        return self.submitter.submit("relay", request).job
+
+    def _jobs(self, report: SubmitReport) -> tuple[str, ...]:
+        """Jobs that work for this study, whoever submitted them; arrays as a whole."""
+        jobs = [s.element.job for s in self.statuses.values() if s.held and s.element]
+        jobs += [submission.job for submission, _ in report.submitted]
+        return tuple(dict.fromkeys(job.split("_")[0] for job in jobs if job))

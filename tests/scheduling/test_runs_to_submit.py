@@ -1,0 +1,107 @@
+"""Which runs the relay, a launch and a launch with --retry-failed submit again."""
+
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer.config.site import Site, Slurm
+from hpc_xfer.scheduling.array_parts import array_parts
+from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.scheduling.runs_to_submit import RunSelector, Selection, select_for_this_machine
+from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.store import failures
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.retry_policy import RULES, Retrier
+from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import Ledger
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
+
+GRID = """\
+name: x
+pretrain: [{method: scratch, arch: RN50}]
+finetune: {datasets: [digits], shots: [1], draws: 2, mode: [lp], lr: 0.01}
+resources: {finetune: {minutes: 1}}
+"""
+MEMORY = Slurm(memory_per_gpu=4, max_memory_per_gpu=16)
+
+
+@pytest.fixture
+def launched(tmp_path: Path) -> LaunchedStudy:
+    grid = tmp_path / "a.yaml"
+    grid.write_text(GRID)
+    study = load_study(grid)
+    return LaunchedStudy(study, make_plan(study), Store(tmp_path), Site(slurm=MEMORY), None)
+
+
+def select(launched: LaunchedStudy, by: Retrier, *statuses: RunStatus) -> Selection:
+    """Select with these statuses of the parent and its two children."""
+    by_run = {run.id: status for run, status in zip(launched.plan.runs, statuses, strict=True)}
+    return RunSelector(launched, by, by_run, Ledger(launched.store), Queue()).select()
+
+
+DONE, MISSING = RunStatus("done"), RunStatus("missing")
+
+
+@pytest.mark.parametrize("by", ["relay", "launch", "all"])
+@pytest.mark.parametrize("kind", RULES)
+def test_a_failed_run_is_submitted_again_as_the_table_says(
+    launched: LaunchedStudy, kind: str, by: Retrier
+) -> None:
+    parent, *_ = launched.plan.runs
+    failures.write(launched.store.run(parent.id), kind, "why", job="7", node="n1")
+    selected = select(launched, by, RunStatus("failed", kind, "why"), MISSING, MISSING)
+    retriers = {"job": ("relay", "launch", "all"), "relay": ("relay", "launch", "all"),
+                "launch": ("launch", "all"), "all": ("all",)}  # fmt: skip
+    if by in retriers[RULES[kind].first]:
+        assert selected == Selection(launched.plan, {}, 0)
+    else:
+        assert (selected.given_up, selected.blocked) == ({parent.id: f"{kind}: why"}, 2)
+        assert not selected.plan.runs
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_a_launch_on_this_machine_leaves_out_what_a_launch_on_slurm_does(
+    launched: LaunchedStudy, kind: str
+) -> None:
+    parent, *_ = launched.plan.runs
+    failures.write(launched.store.run(parent.id), kind, "why")
+    status = RunStatus("failed", kind, "why")
+    retriers: list[Retrier] = ["launch", "all"]
+    for by in retriers:
+        on_slurm = select(launched, by, status, MISSING, MISSING)
+        assert select_for_this_machine(launched, by, set()) == on_slurm
+
+
+def test_a_run_lost_behind_one_that_lacked_memory_is_submitted_with_it_and_with_more(
+    launched: LaunchedStudy,
+) -> None:
+    """Slurm says `out of memory` of the job; only the run that it had begun has an error.json."""
+    _, first, second = launched.plan.runs
+    failures.write(launched.store.run(first.id), "out of memory", "too few", job="7", node="n1")
+    lost = RunStatus("lost", "out of memory", "job 7 ended without a result of this run")
+    selected = select(launched, "relay", DONE, lost, lost)
+    assert [run.id for run in selected.plan.runs] == [first.id, second.id]
+    statuses = {run.id: lost for run in selected.plan.runs}
+    parts = list(array_parts(launched, selected.plan, statuses, 100))
+    assert [(part.run_count, part.memory_per_gpu) for part in parts] == [(2, 8)]
+
+
+def test_the_relay_gives_up_when_memory_cannot_grow(launched: LaunchedStudy) -> None:
+    _, first, second = launched.plan.runs
+    failed = RunStatus("failed", "out of memory", "too few")
+    for _ in range(3):  # with 4, 8 and 16 GB
+        failures.write(launched.store.run(first.id), "out of memory", "too few", "", "7", "n1")
+    selected = select(launched, "relay", DONE, failed, MISSING)
+    assert selected.given_up == {first.id: "out of memory: too few"}
+    assert [run.id for run in selected.plan.runs] == [second.id]
+    assert not select(launched, "launch", DONE, failed, MISSING).given_up
+
+
+def test_the_relay_leaves_what_a_person_cancelled_and_a_launch_does_not(
+    launched: LaunchedStudy,
+) -> None:
+    _, first, _ = launched.plan.runs
+    cancelled = RunStatus("missing", "cancelled")
+    assert select(launched, "relay", DONE, cancelled, MISSING).given_up == {first.id: "cancelled"}
+    assert not select(launched, "launch", DONE, cancelled, MISSING).given_up

@@ -1,0 +1,251 @@
+"""Batch scripts, compared whole, and what they do at their end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer.config.site import Slurm, load_site
+from hpc_xfer.errors import SlurmError
+from hpc_xfer.slurm.batch_script import log_path, script_text
+from hpc_xfer.slurm.request import Request
+from hpc_xfer.slurm.sbatch import submit_job
+from tests.cluster import Cluster
+from tests.conftest import ROOT, Command
+from tests.slurm import CPU
+from tests.waiting import wait_for
+
+TEARDOWN = """
+# teardown
+code=$?
+if [ "$code" -eq 85 ]; then  # interrupted, saved, to be continued
+    for attempt in {1..20}; do  # slurmctld may be down for some minutes
+        scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" && sleep 120 && break  # ended by it
+        sleep 15
+    done
+fi
+exit "$code\""""  # noqa: E501
+
+
+def example(name: str, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    monkeypatch.setenv("USER", "ada")
+    return load_site(ROOT / f"sbatch/sites/{name}.yaml").slurm
+
+
+def pretraining(tasks: int) -> Request:
+    return Request(
+        "pre.clip.study.c0ffee.1", ("python", "a b.py"), Path("/a store/logs"), 65.2, tasks
+    )
+
+
+def test_a_pre_training_on_a_plain_gpu_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert script_text(pretraining(6), example("gpu", monkeypatch)) == (
+        """#!/bin/bash
+
+# Parameters
+#SBATCH --cpus-per-task=8
+#SBATCH --gpus-per-node=3
+#SBATCH --job-name=pre.clip.study.c0ffee.1
+#SBATCH --mem=184320M
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=3
+#SBATCH --open-mode=append
+#SBATCH --output='/a store/logs/%j_0_log.out'
+#SBATCH --partition=gpu
+#SBATCH --requeue
+#SBATCH --signal=USR2@120
+#SBATCH --time=66
+
+# setup
+export TMPDIR="/tmp"
+
+# command
+export SUBMITIT_EXECUTOR=slurm
+srun --unbuffered --output '/a store/logs/%j_%t_log.out' --cpus-per-task=8 --kill-on-bad-exit=1 """
+        """--wait=0 --open-mode=append python 'a b.py'
+
+""" + TEARDOWN
+    )
+
+
+def test_fine_tunings_with_account_gres_and_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request(
+        "ft5.clip.study.c0ffee.1", ("true",), Path("/logs"), 35, array=4, at_once=2,
+        after_ok=("12",), after_any=("13", "14"), memory_per_gpu=240, exclude=("n9",),
+    )  # fmt: skip
+    assert script_text(request, example("a100", monkeypatch)) == (
+        """#!/bin/bash
+
+# Parameters
+#SBATCH --account=vision
+#SBATCH --array=0-3%2
+#SBATCH --constraint=nvlink
+#SBATCH --cpus-per-task=16
+#SBATCH --dependency=afterok:12,afterany:13:14
+#SBATCH --exclude=a100-07,n9
+#SBATCH --gres=gpu:a100:1
+#SBATCH --job-name=ft5.clip.study.c0ffee.1
+#SBATCH --kill-on-invalid-dep=yes
+#SBATCH --mem=245760M
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --open-mode=append
+#SBATCH --output=/logs/%A_%a_0_log.out
+#SBATCH --partition=a100
+#SBATCH --qos=normal
+#SBATCH --requeue
+#SBATCH --signal=USR2@120
+#SBATCH --time=35
+
+# setup
+module load cuda/12.4
+ulimit -n 65536
+export NCCL_SOCKET_IFNAME=ib0
+export NCCL_IB_HCA=mlx5
+export TMPDIR="$SLURM_TMPDIR"
+
+# command
+export SUBMITIT_EXECUTOR=slurm
+srun --unbuffered --output /logs/%A_%a_%t_log.out --cpus-per-task=16 --kill-on-bad-exit=1 """
+        """--wait=0 --open-mode=append true
+
+""" + TEARDOWN
+    )
+
+
+def test_the_relay_on_a_cpu_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request(
+        "relay.study.30e858.relay.1", ("true",), Path("/logs"), 30, gpus=False, relay=True,
+        after_one=("12", "13"), begin_minutes=10,
+    )  # fmt: skip
+    lines = script_text(request, example("cpu", monkeypatch)).splitlines()
+    assert [line for line in lines if line.startswith("#SBATCH")] == [
+        "#SBATCH --begin=now+10minutes",
+        "#SBATCH --cpus-per-task=1",
+        "#SBATCH --dependency='afterany:12?afterany:13'",
+        "#SBATCH --job-name=relay.study.30e858.relay.1",
+        "#SBATCH --nodes=1",
+        "#SBATCH --ntasks-per-node=1",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --output=/logs/%j_0_log.out",
+        "#SBATCH --requeue",
+        "#SBATCH --time=30",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ("gpus-per-node", "#SBATCH --gpus-per-node=h100:4"),
+        ("gres", "#SBATCH --gres=gpu:h100:4"),
+        ("gpus-per-task", "#SBATCH --gpus-per-task=h100:1"),
+    ],
+)
+def test_gpus_are_asked_for_in_the_dialect_of_the_site(option: str, line: str) -> None:
+    settings = Slurm(gpus_per_node=4, gpu_option=option, gpu_type="h100")  # type: ignore[arg-type]
+    assert line in script_text(pretraining(4), settings).splitlines()
+
+
+def test_memory_per_cpu_and_any_other_option() -> None:
+    settings = Slurm(
+        gpu_option="none", cpus_per_gpu=4, memory_per_gpu=10, memory_option="mem-per-cpu",
+        options={"mail-user": "me@lab.org"}, reservation="class",
+    )  # fmt: skip
+    lines = script_text(pretraining(1), settings).splitlines()
+    assert "#SBATCH --mem-per-cpu=2560M" in lines
+    assert "#SBATCH --mail-user=me@lab.org" in lines and "#SBATCH --reservation=class" in lines
+
+
+@pytest.mark.parametrize(("minutes", "line"), [(0.2, 1), (20, 20), (21, 21), (21.1, 22)])
+def test_a_time_limit_is_rounded_up(minutes: float, line: int) -> None:
+    request = Request("x", ("true",), Path("/logs"), minutes)
+    assert f"#SBATCH --time={line}" in script_text(request, CPU).splitlines()
+
+
+def test_an_option_of_the_site_replaces_ours_however_it_is_spelled() -> None:
+    settings = CPU.model_copy(update={"options": {"cpus-per-task": "4", "signal": "USR2@30"}})
+    text = script_text(pretraining(1), settings)
+    lines = [line for line in text.splitlines() if "cpus" in line or "signal" in line]
+    assert lines[:2] == ["#SBATCH --cpus-per-task=4", "#SBATCH --signal=USR2@30"]
+    assert len(lines) == 3 and " --cpus-per-task=4 " in lines[2]  # srun's
+
+
+def test_a_signal_of_submitits_own_does_not_take_the_place_of_ours() -> None:
+    code = (
+        "from pathlib import Path; from hpc_xfer.config.site import Slurm;"
+        "from hpc_xfer.slurm.batch_script import script_text;"
+        "from hpc_xfer.slurm.request import Request;"
+        "print(script_text(Request('x', ('true',), Path('/logs'), 1), Slurm()))"
+    )
+    env = {**os.environ, "SUBMITIT_PREEMPT_SIGNAL": "USR1"}
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "#SBATCH --signal=USR2@120\n" in done.stdout
+
+
+def test_a_job_name_cannot_begin_a_line_of_the_script() -> None:
+    with pytest.raises(SlurmError, match="contains no control characters"):
+        script_text(Request("x\n#SBATCH --uid=0", ("true",), Path("/logs"), 1), CPU)
+
+
+@pytest.mark.parametrize(
+    "folder", ["/a%j/logs", "/a\n#SBATCH --uid=0/logs", "/a'b/logs", "/$HOME/x"]
+)
+def test_a_path_that_slurm_would_read_otherwise_is_refused(folder: str) -> None:
+    with pytest.raises(SlurmError, match="choose another --store"):
+        submit_job(Request("x", ("true",), Path(folder), 1), CPU)
+
+
+def calls_of_a_job_that_ends(
+    code: int, scontrol: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """What its batch script calls afterwards."""
+    log = tmp_path / "calls"
+    log.touch()
+    command("srun", f"exit {code}")
+    command("sleep", f'echo "sleep $1" >> {log}')
+    command("scontrol", f'echo "$*" >> {log}; {scontrol.format(log=log)}')
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):  # of a job that these tests are in
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    text = script_text(pretraining(1), CPU)
+    done = subprocess.run(["bash", "-c", text], capture_output=True)
+    assert done.returncode == code
+    return log.read_text().splitlines()
+
+
+def test_a_job_asks_to_be_requeued_until_slurmctld_is_back(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_at_the_third = "[ $(grep -c requeue {log}) = 3 ]"
+    calls = calls_of_a_job_that_ends(85, back_at_the_third, tmp_path, command, monkeypatch)
+    again = ["requeue 12", "sleep 15"]
+    assert calls == [*again, *again, "requeue 12", "sleep 120"]
+
+
+def test_a_job_does_not_ask_to_be_requeued_for_ever(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = calls_of_a_job_that_ends(85, "false", tmp_path, command, monkeypatch)
+    assert calls == 20 * ["requeue 12", "sleep 15"]
+
+
+def test_a_job_that_failed_does_not_ask_to_be_requeued(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert calls_of_a_job_that_ends(1, "true", tmp_path, command, monkeypatch) == []
+
+
+def test_an_element_that_asks_for_it_is_requeued_alone(tmp_path: Path, cluster: Cluster) -> None:
+    """The last element's raw id is that of the whole array."""
+    once = 'echo start; [ "$SLURM_ARRAY_TASK_ID" = 0 ] || [ -n "$SLURM_RESTART_COUNT" ] || exit 85'
+    wait = 'while [ "$SLURM_ARRAY_TASK_ID" = 0 ] && [ ! -e go ]; do sleep 0.1; done'
+    command = ("bash", "-c", f"cd {tmp_path}; {once}; {wait}")
+    job = submit_job(Request("ft1.x.1", command, tmp_path, 10, array=2), CPU)
+    wait_for(lambda: cluster.state(f"{job}_1") == "COMPLETED")
+    (tmp_path / "go").touch()
+    wait_for(lambda: cluster.state(f"{job}_0") == "COMPLETED")
+    starts = [log_path(tmp_path, f"{job}_{i}").read_text().count("start\n") for i in (0, 1)]
+    assert starts == [1, 2]
