@@ -276,18 +276,11 @@ def test_what_is_read_from_files_is_never_run_as_code() -> None:
 TESTS = PACKAGE.parent / "tests"
 # File -> private names of the package that it uses, and why; at most ten files.
 PRIVATE = {
-    "compute/distributed/test_process_group.py": ("_of_default_route _matching", "no such network"),
-    "compute/finetuning/test_classifier.py": ("_decode", "counts decoded images"),
-    "compute/images/test_color_jitter.py": ("_apply", "one operation against torchvision's"),
     "compute/models/test_encoders.py": ("_WORDS _Bounded", "100,000 words take a minute"),
     "compute/shards/test_read_ahead.py": (
-        "_SAMPLES _HELD _thread _samples _open _closed _room _queue _opening",
-        "what its thread holds while it waits is seen nowhere else",
+        "_thread _queue", "that its thread waits with little in memory is seen nowhere else",
     ),
-    "compute/shards/test_sample_order.py": ("_stream _shuffled", "statistics of one part"),
-    "execution/test_worker_process.py": ("_look", "a look at a time, without a clock"),
-    "store/test_heartbeat.py": ("_SECONDS", "writes at each step, without a clock"),
-}
+}  # fmt: skip
 
 
 def private_names_of_the_package() -> set[str]:
@@ -325,8 +318,7 @@ def test_tests_use_what_users_of_a_module_use() -> None:
         for path in TESTS.rglob("*.py")
     }
     allowed = {name: set(names.split()) for name, (names, _) in PRIVATE.items()}
-    unasked = {name: found - allowed.get(name, set()) for name, found in used.items()}
-    assert {name: found for name, found in unasked.items() if found} == {}
+    assert {name: found for name, found in used.items() if found} == allowed
 
 
 def own_names(path: Path) -> set[str]:
