@@ -166,7 +166,7 @@ def test_ctrl_c_saves_stops_the_workers_and_is_gone_on_from(
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=120)
     assert running.returncode == 1
-    assert "launching again goes on from here" in errors and "Traceback" not in errors
+    assert "launch again to go on from here" in errors and "Traceback" not in errors
     assert workers_of(store) == []
     assert launch(grid, store, site).returncode == 0
     assert numbers(grid, store) == undisturbed
