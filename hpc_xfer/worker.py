@@ -12,6 +12,7 @@ import argparse
 import faulthandler
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
@@ -55,9 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(
     args: argparse.Namespace, store: Store, site: Site, place: ProcessRank, stop: "StopSignal"
 ) -> int:
+    packs = (
+        iter([args.pack]) if args.pack else _from_stdin(stop, args.parent)
+    )  # before the slow imports
     from hpc_xfer.compute.run_pack import PackRunner, failed_event
 
-    packs = iter([args.pack]) if args.pack else _from_stdin(stop)
     failed = False
 
     def emit(event: WorkerEvent) -> None:
@@ -92,10 +95,12 @@ def _leave_others() -> None:
         os._exit(1)
 
 
-def _from_stdin(stop: "StopSignal") -> Iterator[str]:
-    """Yield pack names until the launcher closes the pipe; its death also stops the current run."""
-    import queue
+def _from_stdin(stop: "StopSignal", parent: int) -> Iterator[str]:
+    """Return pack names until the launcher closes the pipe; its death also stops the current run.
 
+    Args:
+        parent: process id of the launcher, which may be dead already.
+    """
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -105,10 +110,8 @@ def _from_stdin(stop: "StopSignal") -> Iterator[str]:
         if os.getppid() != parent:  # the launcher died: save a checkpoint and exit
             stop.request()
 
-    parent = os.getppid()
     threading.Thread(target=read, daemon=True).start()
-    while (line := lines.get()) is not None:
-        yield line
+    return iter(lines.get, None)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -125,6 +128,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--skip", metavar="RUN", action="append", default=[], help="leave out this run"
+    )
+    parser.add_argument(
+        "--parent", type=int, default=os.getppid(), help="process that sends packs (default: ours)"
     )
     parser.add_argument("--rank", type=int, default=0, help="rank of this process (default: 0)")
     parser.add_argument("--world", type=int, default=1, help="number of processes (default: 1)")

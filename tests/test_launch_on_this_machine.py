@@ -200,6 +200,32 @@ def test_workers_of_a_killed_launcher_stop_and_launching_again_finishes(
     assert numbers(grid, store) == undisturbed
 
 
+def test_workers_that_are_still_starting_stop_with_their_launcher(
+    tmp_path: Path, grid: Path, site: Path
+) -> None:
+    """A worker needs seconds to import torch, and its first pack lies in the pipe by then."""
+    store = tmp_path / "store"
+    running = start(grid, store, site)
+    wait_for(lambda: workers_of(store))
+    running.kill()
+    running.communicate()
+    wait_for(lambda: not workers_of(store))
+    assert not list(store.glob("runs/*/record.json"))
+
+
+def test_a_worker_that_somebody_else_stops_loses_nothing(
+    tmp_path: Path, grid: Path, site: Path, undisturbed: dict[str, Any]
+) -> None:
+    store = tmp_path / "store"
+    running = start(grid, store, site)
+    wait_for(lambda: list(store.glob("runs/*/checkpoint.pt")))
+    for worker in workers_of(store):
+        os.kill(worker, signal.SIGTERM)
+    running.communicate(timeout=300)
+    assert running.returncode == 0
+    assert numbers(grid, store) == undisturbed
+
+
 def test_two_launches_at_once_share_the_work(
     tmp_path: Path, grid: Path, site: Path, undisturbed: dict[str, Any]
 ) -> None:

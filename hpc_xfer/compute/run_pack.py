@@ -5,31 +5,33 @@ import logging
 import os
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 
 from hpc_xfer.compute.distributed import process_group
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
-from hpc_xfer.compute.finetuning.cache import FinetuneCache
-from hpc_xfer.compute.finetuning.task import finetune
-from hpc_xfer.compute.pretraining.task import pretrain
-from hpc_xfer.compute.run_context import RunContext, RunResources
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError
 from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.pack_file import LoadedPack
 from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.plan import Run, RunKind
+from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.system.worker_events import WorkerEvent
 
+if TYPE_CHECKING:  # imported for a run: a package that fails to import is an error of that run
+    from hpc_xfer.compute.distributed.process_group import World
+    from hpc_xfer.compute.finetuning.cache import FinetuneCache
+    from hpc_xfer.compute.run_context import RunResources
+
 log = logging.getLogger("hpc_xfer.worker")
 Emit = Callable[[WorkerEvent], None]
-_TASKS: dict[RunKind, Callable[[RunContext], None]] = {"pretrain": pretrain, "finetune": finetune}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,13 @@ class PackRunner:
     process: ProcessRank
     stop: StopSignal
     emit: Emit
-    cache: FinetuneCache = field(default_factory=FinetuneCache)
+
+    @cached_property
+    def cache(self) -> "FinetuneCache":
+        """What the fine-tunings of this process share."""
+        from hpc_xfer.compute.finetuning.cache import FinetuneCache
+
+        return FinetuneCache()
 
     def execute(self, pack: LoadedPack) -> None:
         """Execute all runs of a pack. A failed run does not end it; a request to stop does."""
@@ -59,7 +67,7 @@ class PackRunner:
                 return
             self._execute_run(run, pack.resources)
 
-    def _execute_run(self, run: Run, resources: RunResources) -> None:
+    def _execute_run(self, run: Run, resources: "RunResources") -> None:
         rank, folder = self.process.rank, self.store.run(run.id)
         meeting = folder.rendezvous(self.process.attempt)
         claim = self._claim(run, meeting) if rank == 0 else None
@@ -70,10 +78,7 @@ class PackRunner:
                 self.store.write_recipe(run)
             local, size = self.process.local_rank, self.process.size
             with process_group.join(rank, size, local, meeting, self.stop) as world:
-                context = RunContext(
-                    run, self.store, self.site, claim, resources, world, self.stop, self.cache
-                )
-                _TASKS[run.kind](context)
+                self._run_task(run, claim, resources, world)
             self.emit(WorkerEvent("done", run.id))
         except Interrupted:
             self.emit(WorkerEvent("interrupted", run.id))
@@ -91,6 +96,23 @@ class PackRunner:
         finally:
             if claim is not None:
                 _release(claim)
+
+    def _run_task(
+        self, run: Run, claim: Claim | None, resources: "RunResources", world: "World"
+    ) -> None:
+        from hpc_xfer.compute.run_context import RunContext
+
+        context = RunContext(
+            run, self.store, self.site, claim, resources, world, self.stop, self.cache
+        )
+        if run.kind == "pretrain":
+            from hpc_xfer.compute.pretraining.task import pretrain
+
+            pretrain(context)
+        else:
+            from hpc_xfer.compute.finetuning.task import finetune
+
+            finetune(context)
 
     def _claim(self, run: Run, meeting: Path) -> Claim | None:
         """Claim a run. If it is done or claimed by another, tell the other ranks; return None."""

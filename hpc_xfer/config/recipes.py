@@ -227,7 +227,11 @@ class Clip(ImageText):
 
 
 class SigLIP(ImageText):
-    """Image-text learning with a sigmoid per pair (Zhai et al. 2023), else as Clip."""
+    """Image-text learning with a sigmoid per pair (Zhai et al. 2023).
+
+    All else is as in Clip, so that the two differ in their loss alone. For large batches the paper
+    lowers the second of `betas` to 0.95, against spikes of the loss.
+    """
 
     method: Literal["siglip"] = "siglip"
 

@@ -104,8 +104,8 @@ class LocalPool:
                     self._fail(run_id, event.failure, event.message, worker.log)
             case "held":
                 self.packs.hold(str(event.run))
-            case "pack":
-                worker.pack = None if worker.kept else worker.pack
+            case "pack" if worker.kept:
+                self._end_pack(worker)
 
     def _finish(self, run_id: str) -> None:
         if self.packs.finish(run_id):
@@ -114,6 +114,19 @@ class LocalPool:
     def _fail(self, run_id: str, failure: str, message: str, log: Path | None) -> None:
         if self.packs.fail(run_id, f"{failure}: {message}"):
             self.display.failed(run_id, failure, message, log)
+
+    def _end_pack(self, worker: LocalWorker) -> None:
+        """Free a kept worker; one that left runs was told to stop from outside, and ends."""
+        left = self._left(worker)
+        worker.pack = None
+        if left and not self.signals:
+            worker.process.close()
+            self.packs.put_back(left)
+
+    def _left(self, worker: LocalWorker) -> list[Run]:
+        """Return the runs of a worker's pack that have no end yet."""
+        runs = worker.pack.runs if worker.pack else ()
+        return [run for run in runs if run.id in self.packs.open and run.id not in self.packs.held]
 
     def _handle_end(self, worker: LocalWorker) -> None:
         """Record the failure of the current run, if a pack is unfinished; queue the others again.
@@ -127,8 +140,7 @@ class LocalPool:
             self.store.run(run.id).rendezvous(worker.attempt).unlink(missing_ok=True)
         if self.signals:
             return
-        runs = worker.pack.runs
-        left = [run for run in runs if run.id in self.packs.open and run.id not in self.packs.held]
+        left = self._left(worker)
         for run in left:
             if worker.process.current == run.id or not worker.kept:
                 self._record_death(worker, run, codes)

@@ -42,7 +42,7 @@ class LocalWorker:
 
     @property
     def is_idle(self) -> bool:
-        return self.kept and self.pack is None
+        return self.kept and self.pack is None and not self.process.is_closed
 
 
 class LocalWorkers:
@@ -71,6 +71,7 @@ class LocalWorkers:
         self._started = 0
         site = str(launched.site_file) if launched.site_file else None
         self._command = worker_command(str(launched.store.root), launched.study.name, site)
+        self._command += ["--parent", str(os.getpid())]  # it may die while a worker starts
         self._logs = launched.store.study(launched.study.name).logs
 
     def execute(self, pack: Pack, name: str) -> LocalWorker | None:

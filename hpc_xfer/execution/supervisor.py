@@ -96,8 +96,9 @@ class Supervisor:
 
     def _exit_code(self, worker: WorkerProcess) -> int:
         ending = job_ending.decide(self._facts(worker))
-        if ending == "time limit":
-            run = worker.current or self.pack.unfinished()[0]
+        unfinished = self.pack.unfinished()
+        if ending == "time limit" and unfinished:  # another process may have finished it just now
+            run = worker.current or unfinished[0]
             message = "no step further within the time limit; raise `minutes`"
             self._record_failure(run, "time limit", message)
         return self._end(ending)

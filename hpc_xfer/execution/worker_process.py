@@ -33,6 +33,7 @@ class WorkerProcess:
         self.failures: list[WorkerEvent] = []
         self.has_reported = False
         self.pack_done = False
+        self.is_closed = False  # it gets no more packs
         self._aborted: float | None = None  # time of SIGABRT
         self._waiters: list[threading.Thread] = []
         self._on_event: Callable[[WorkerEvent | None], None] = lambda event: None
@@ -86,6 +87,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Send no more packs: the worker ends after the current one."""
+        self.is_closed = True
         for process in self.processes:
             if process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):

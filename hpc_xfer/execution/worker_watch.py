@@ -74,6 +74,8 @@ class WorkerWatch:
 
     def look(self) -> None:
         """Do what signals and time demand."""
+        if self.worker.leader.returncode is not None:
+            return  # it has ended; its last lines are still to come
         now = self.clock()
         if now - self._last_look > _SUSPENDED_SECONDS:  # the worker was suspended with us
             self._last_event = now

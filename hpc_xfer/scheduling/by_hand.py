@@ -57,7 +57,7 @@ def _variables(launched: LaunchedStudy) -> dict[str, str]:
         "STORE": str(launched.store.root.resolve()),
         "STUDY": launched.study.name,
         "PYTHON": sys.executable,
-        "PYTHONPATH": python_path(),
+        "XFER_PATH": python_path(),  # a site may set PYTHONPATH
         "GRID": str(launched.study.path.resolve()),
         **({"SITE": str(launched.site_file)} if launched.site_file else {}),
         "SETUP": "\n".join(setup_lines(launched.site.slurm)),

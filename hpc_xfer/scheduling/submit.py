@@ -88,7 +88,8 @@ def _submit_selected(
         jobs=_jobs_in_queue(statuses),
         room=room,
     )
-    arrays.submit_all(array_parts(launched, selected.plan, statuses, limits.array))
+    parts = list(array_parts(launched, selected.plan, statuses, limits.array))
+    arrays.submit_all(parts)  # after all error files were read, or nothing is submitted
     if report.submitted or report.live or report.deferred:
         report.relay = relay.ensure(report)
     return report

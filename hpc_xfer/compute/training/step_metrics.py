@@ -9,11 +9,11 @@ Call it at logged steps only: to read a value from a GPU, the host waits for it.
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.models import flops
@@ -55,7 +55,8 @@ class StepMetrics:
             "loss": loss,
             "lr": self._lr(step),
             "gradient_norm": _finite(float(result.gradient_norm)),
-            "logit_scale": self._logit_scale(),
+            "logit_scale": self._value("logit_scale", torch.exp),
+            "logit_bias": self._value("logit_bias"),
             "samples_per_second": rate,
             "samples_per_second_per_gpu": per_gpu,
             "data_wait": min((waited - self.waited) / seconds, 1.0),
@@ -78,9 +79,10 @@ class StepMetrics:
         schedule = self.schedule
         return learning_rate(step - 1, schedule.steps, schedule.warmup_steps, schedule.lr)
 
-    def _logit_scale(self) -> float | None:
-        scale = getattr(self.objective, "logit_scale", None)
-        return None if scale is None else float(scale.detach().exp())
+    def _value(self, name: str, of: Callable[[Tensor], Tensor] = torch.clone) -> float | None:
+        """A learned number of the objective; None where it has none."""
+        value = getattr(self.objective, name, None)
+        return None if value is None else float(of(value.detach()))
 
     def _memory(self) -> float | None:
         """Peak memory of tensors since the start of the run, in GiB."""
