@@ -11,10 +11,6 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
-from hpc_xfer.scheduling import job_preview
-from hpc_xfer.scheduling.by_hand import by_hand
-from hpc_xfer.scheduling.runs_to_submit import select_for_this_machine
-from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
@@ -25,7 +21,7 @@ from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
 from hpc_xfer.system import provenance, terminal
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # each way to launch imports its own, so that --help starts at once
     from hpc_xfer.execution.local_pool import PoolResult
 
 
@@ -45,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     done = store.done(launched.plan)
 
     if args.by_hand:
+        from hpc_xfer.scheduling.by_hand import by_hand
+
         prepare_store(study, launched.plan, store)
         print("\n".join(by_hand(launched, done)))
         return 0
@@ -61,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> int:
     """Print the plan and, for Slurm, the jobs that would be submitted."""
+    from hpc_xfer.scheduling import job_preview
+
     jobs = job_preview.jobs_to_come(launched, done) if on == "slurm" else []
     if as_json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
@@ -77,6 +77,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
     """Submit the missing runs and return: the study finishes by itself."""
     from hpc_xfer.execution.local_pool import PoolResult
     from hpc_xfer.results.freshness import is_report_current
+    from hpc_xfer.scheduling.submit import submit_missing
 
     retrier: Retrier = "all" if args.retry_failed else "launch"
     report = submit_missing(launched, retrier, lambda line: print(line, file=sys.stderr))
@@ -103,6 +104,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
 def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> int:
     """Run the missing runs on this machine, then collect and report."""
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
+    from hpc_xfer.scheduling.runs_to_submit import select_for_this_machine
 
     retrier: Retrier = "all" if args.retry_failed else "launch"
     selected = select_for_this_machine(launched, retrier, done)

@@ -13,8 +13,6 @@ from pathlib import Path
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
-from hpc_xfer.reporting import report_page
-from hpc_xfer.results import collect_tables
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store.launched_study import LaunchedStudy, read_launched
@@ -50,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _collect(study: Study, plan: Plan, store: Store) -> None:
+    from hpc_xfer.reporting import report_page
+    from hpc_xfer.results import collect_tables
+
     folder = store.study(study.name)
     collected = collect_tables.collect(plan, store, folder.summary)
     print(f"{collected.finished} of {collected.planned} runs have a result")

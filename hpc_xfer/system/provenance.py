@@ -5,7 +5,6 @@ import socket
 import subprocess
 from datetime import datetime, timezone
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,8 @@ def code() -> dict[str, Any]:
 
 @cache
 def packages() -> dict[str, str]:
+    from importlib import metadata  # takes 5 ms, which --help need not pay
+
     return {name: metadata.version(name) for name in _PACKAGES} | {
         "python": platform.python_version()
     }
