@@ -107,7 +107,8 @@ def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace)
     retrier: Retrier = "all" if args.retry_failed else "launch"
     selected = select_for_this_machine(launched, retrier, done)
     for run_id, message in selected.given_up.items():
-        print(f"left out: {run_id} failed before ({message}); --retry-failed", file=sys.stderr)
+        way = "add --retry-failed to run it again"
+        print(f"left out: {run_id} failed before ({message}); {way}", file=sys.stderr)
     outcome = PoolResult()
     if selected.plan.runs:
         outcome = LocalPool(launched, selected.plan, done, args.jobs).run()
@@ -133,7 +134,7 @@ def _finish(
         findings.show(console, collected)
         console.print(f"report: {page}", soft_wrap=True)
     if outcome.interrupted:
-        print("interrupted; launch again to go on from here", file=sys.stderr)
+        print(cli.INTERRUPTED, file=sys.stderr)
     return 1 if failed or outcome.interrupted else 0
 
 

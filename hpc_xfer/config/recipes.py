@@ -45,7 +45,7 @@ class Crop(StrictModel):
     @model_validator(mode="after")
     def _ordered(self) -> "Crop":
         if not (0 < self.scale[0] <= self.scale[1]) or self.ratio[0] > self.ratio[1]:
-            raise ValueError("scale and ratio are [smallest, largest], and scale is above 0")
+            raise ValueError("scale and ratio must each be [smallest, largest], and scale above 0")
         return self
 
 
@@ -65,10 +65,14 @@ class Caption(StrictModel):
     @model_validator(mode="after")
     def _one_of_them(self) -> "Caption":
         if bool(self.keys) == bool(self.templates):
-            raise ValueError("give either keys (of the json) or templates (sentences)")
+            raise ValueError(
+                "give either keys (of the json) or templates (sentences), not both or neither"
+            )
         for template in self.templates or ():
             if template.count("{}") != 1:
-                raise ValueError(f"{template!r} must hold {{}} once, where the class name goes")
+                raise ValueError(
+                    f"{template!r} must contain {{}} exactly once, where the class name goes"
+                )
         return self
 
 
@@ -169,7 +173,7 @@ class Trained(Pretrain):
     def _even_parts(self) -> "Trained":
         if self.accumulate is not None and self.batch % self.accumulate:
             raise ValueError(
-                f"batch {self.batch} cannot be cut into {self.accumulate} equal parts; "
+                f"batch {self.batch} cannot be split into {self.accumulate} equal parts; "
                 "change accumulate"
             )
         return self
@@ -187,13 +191,13 @@ class Trained(Pretrain):
 def _snapshots_error(counts: list[int], batch: int, end: int) -> str:
     """Say why these are not after different steps before the last one; empty if they are."""
     if not counts:
-        return "is empty; drop it"
+        return "is empty; remove it"
     if counts[0] < batch:
         return f"{counts[0]:,} is less than one step ({batch:,} samples); raise it"
     if counts[-1] // batch >= max(1, end // batch):
         return (
             f"{counts[-1]:,} is not before the end of the run ({end:,} samples seen, in steps of "
-            f"{batch:,}); the final encoder is kept anyway; drop it"
+            f"{batch:,}); the final encoder is kept anyway; remove it"
         )
     for one, next_ in itertools.pairwise(counts):
         if one // batch == next_ // batch:

@@ -139,7 +139,7 @@ def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
     for entry in index.entries:
         if entry.name not in on_disk:
             yield (
-                f"{index.path(entry)}: is listed in {NAME} but absent; bring it back or run "
+                f"{index.path(entry)}: is listed in {NAME} but missing; bring it back or run "
                 f"{index_command(index.folder)}"
             )
         elif on_disk[entry.name] != entry.bytes:

@@ -54,8 +54,11 @@ def explain_run(snapshot: StudySnapshot, start: str) -> list[str]:
 def _find_run(plan: Plan, start: str) -> Run:
     runs = [run for run in plan.runs if run.id.startswith(start)]
     if len(runs) != 1:
-        count = f"{len(runs)} runs" if runs else "no run"
-        raise StudyError(f"--why {start}: {count} of this study begin so; see runs.csv for the ids")
+        count = f"{len(runs)} runs of this study have" if runs else "no run of this study has"
+        raise StudyError(
+            f"--why {start}: {count} an id that begins so; ids are in runs.csv (finished) and "
+            "missing.csv (others)"
+        )
     return runs[0]
 
 
@@ -74,7 +77,9 @@ def explain_job(snapshot: StudySnapshot, job_id: str) -> list[str]:
     for submission in snapshot.ledger.submissions.values():
         if submission.job is not None and job_id.split("_")[0] == submission.job:
             return _of_submission(snapshot, submission, job_id)
-    raise StudyError(f"job {job_id}: this store submitted no such job; see squeue --me")
+    raise StudyError(
+        f"job {job_id}: no study of this store submitted it; check the id with squeue --me"
+    )
 
 
 def _array_id(snapshot: StudySnapshot, raw: str) -> str:

@@ -50,7 +50,7 @@ class SubmitReport:
             f"elements; {self.live:,} runs were in the queue already"
         )
         for run_id, why in self.given_up.items():
-            yield f"left out: {run_id} failed before ({why}); --retry-failed"
+            yield f"left out: {run_id} failed before ({why}); add --retry-failed to run it again"
         yield from self.troubles()
         if self.deferred and jobs_may_submit:
             yield (

@@ -73,7 +73,10 @@ def run_command(command: list[str], text: str | None = None) -> subprocess.Compl
     try:
         return _call(command, text, COMMAND_SECONDS)
     except FileNotFoundError:
-        raise SlurmError(f"{command[0]} not found: not a login node; use --on local") from None
+        raise SlurmError(
+            f"{command[0]} not found: this is not a login node; run the command on one (launch has "
+            "--on local)"
+        ) from None
     except subprocess.TimeoutExpired:
         raise SlurmError(
             f"{command[0]} did not answer within {COMMAND_SECONDS} s; try again when Slurm answers"

@@ -85,7 +85,8 @@ def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str
     gpus, parts = study.resources.pretrain.gpus, recipe.accumulate or 1
     if recipe.batch % (gpus * parts):
         who = f"{gpus} GPUs" if parts == 1 else f"{gpus} GPUs in {parts} parts each (accumulate)"
-        yield "batch", f"{recipe.batch} cannot be shared by {who}; make it a multiple"
+        way = f"make it a multiple of {gpus * parts}"
+        yield "batch", f"{recipe.batch} cannot be split evenly over {who}; {way}"
 
 
 def _json_keys(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
@@ -96,12 +97,14 @@ def _json_keys(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
     keys = set(target.caption_keys)
     if keys and index.json_keys and not keys.intersection(index.json_keys):
         there = ", ".join(index.json_keys)
-        yield "caption", f"the json of {recipe.source!r} has none of these keys, but {there}"
+        what = f"none of these keys is in the json of {recipe.source!r}"
+        yield "caption", f"{what}; name some of: {there}"
     if target.label_key is not None and index.classes and index.label_key != target.label_key:
         yield (
             "label",
-            f"the classes of {recipe.source!r} are not those of {target.label_key!r}; run "
-            f"{index_command(index.folder)} with --label-key {shlex.quote(target.label_key)}",
+            f"the index of {recipe.source!r} does not take its classes from the json key "
+            f"{target.label_key!r}; run {index_command(index.folder)} with --label-key "
+            f"{shlex.quote(target.label_key)}",
         )
 
 
@@ -153,8 +156,8 @@ def _card(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
         return str(error)
     if card.smallest_class < 2:
         return (
-            f"{name} has a class with one training image, and validation needs another; add images "
-            "or remove the class"
+            f"{name} has a class with one training image, but needs one for training and one for "
+            "validation; add an image or remove the class"
         )
     return card
 
@@ -168,7 +171,7 @@ def _shots(block: dict[str, Any], card: downstream_datasets.DatasetInfo) -> Iter
         if shots != "full" and shots > smallest - held:
             yield (
                 ("shots", i),
-                f"{int(shots)} is more than the smallest class of {card.name} can give: "
-                f"{smallest - held} images beside {held} for validation; lower shots or "
-                "val_fraction",
+                f"{int(shots)} shots need {int(shots)} images per class, but the smallest class of "
+                f"{card.name} has {smallest - held} besides {held} held out for validation; lower "
+                "shots or val_fraction",
             )

@@ -35,7 +35,10 @@ def hold_out(labels: Indices, fraction: float, seed: int) -> Split:
     held: list[Indices] = []
     for label, members in _by_class(labels).items():
         if len(members) < 2:
-            raise DataError(f"class {label} has one training image; validation needs another")
+            raise DataError(
+                f"class {label} has one training image, but needs one for training and one for "
+                "validation; add an image or remove the class"
+            )
         count = held_out(len(members), fraction)
         held.append(np.random.default_rng((seed, 0, label)).permutation(members)[:count])
     validation = np.sort(np.concatenate(held))

@@ -167,7 +167,10 @@ def load(path: Path) -> tuple[Arch, Towers]:
     """
     state = weights_file.read(path)
     if state is None:
-        raise DataError(f"{path}: the encoder is absent or damaged; delete its folder and launch")
+        raise DataError(
+            f"{path}: the encoder is missing or damaged; delete the folder of its run (runs/<id>) "
+            "and launch again"
+        )
     arch = state["arch"]
     arch = arch if isinstance(arch, str) else Architecture.model_validate(arch)
     towers = build(arch, seed=0, with_text=state["text"] is not None)

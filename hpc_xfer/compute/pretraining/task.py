@@ -92,8 +92,8 @@ def _train(
     if recipe.batch % (world.size * (recipe.accumulate or 1)):
         parts = f" in {recipe.accumulate} parts each" if recipe.accumulate else ""
         raise AgreedDataError(
-            f"batch {recipe.batch} cannot be shared by {world.size} processes{parts}; change "
-            "resources.pretrain.gpus"
+            f"batch {recipe.batch} cannot be split evenly over {world.size} processes{parts}; "
+            "change resources.pretrain.gpus"
         )
     batches = TrainBatches(
         index=index,
@@ -205,7 +205,8 @@ def _load_index(context: RunContext, recipe: Trained) -> ShardIndex:
         raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")
     index = ShardIndex.load(Path(folder))
     if missing := recipe.missing_from(index.fields, index.classes):
-        raise DataError(f"{folder}: has no {missing}, which {recipe.method} needs; name another")
+        what = f"has no {missing}, which {recipe.method} needs"
+        raise DataError(f"{folder}: {what}; name another source")
     return index
 
 

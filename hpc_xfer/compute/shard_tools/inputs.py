@@ -44,6 +44,7 @@ class FileRow(NamedTuple):
     image: str | None  # path; None in a table with a gap
     caption: str | None
     label: int | None
+    number: int | None = None  # in a table, from 1, without the header
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,10 @@ class FileReader:
         """Make the sample of a row.
 
         Raises:
-            DataError: the file is absent or broken, or its caption or label is empty.
+            DataError: the file is missing or broken, or its caption or label is empty.
         """
         if not row.image:
-            raise DataError("a row has no image; fill in its path or remove the row")
+            raise DataError(f"row {row.number}: has no image; fill in its path or remove the row")
         sample = {}
         if self.labels:
             if row.label is None:

@@ -246,12 +246,12 @@ def test_every_kind_of_tower_serves_every_method_and_begins_alike(method: str, a
 
 def test_an_absent_or_damaged_encoder_is_named(tmp_path: Path) -> None:
     path = tmp_path / "encoder.pt"
-    with pytest.raises(DataError, match=r"encoder\.pt: the encoder is absent or damaged; delete"):
+    with pytest.raises(DataError, match=r"encoder\.pt: the encoder is missing or damaged; delete"):
         encoders.load(path)
     encoders.save(path, tiny.ARCH, encoders.build(tiny.ARCH, 0, with_text=False))
     path.write_bytes(path.read_bytes()[:-100])
     with (
-        pytest.raises(DataError, match="absent or damaged"),
+        pytest.raises(DataError, match="missing or damaged"),
         pytest.warns(UserWarning, match="is damaged"),
     ):
         encoders.load(path)

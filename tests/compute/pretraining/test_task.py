@@ -134,8 +134,8 @@ def unlabelled(folder: Path, fields: str) -> Path:
 def test_a_source_that_lacks_what_the_method_needs_is_named(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"samples": 64, "samples_seen": 64}
     for method, fields, sentence in (
-        ("supervised", "txt", "has no labels (cls), which supervised needs; name another"),
-        ("clip", "cls", "has no captions (txt), which clip needs; name another"),
+        ("supervised", "txt", "has no labels (cls), which supervised needs; name another source"),
+        ("clip", "cls", "has no captions (txt), which clip needs; name another source"),
     ):
         folder = unlabelled(tmp_path / fields, fields)
         told = failure(Store(tmp_path), tiny.pretraining(method, **changes), folder)

@@ -45,7 +45,9 @@ def test_a_call_that_was_killed_continues_where_it_stopped(many: Path, tmp_path:
     assert not (out / "index.json").exists()
     finished = {path.stem for path in out.glob(".making/*.json")}
     for read in (index_folder, ShardIndex.load):  # a part would be taken for the whole
-        with pytest.raises(DataError, match=r"is not finished: `shards make` or .* run the same command again"):
+        with pytest.raises(
+            DataError, match=r"is not finished: `shards make` or .* run the same command again"
+        ):
             read(out)
     before = {name: (out / f"{name}.tar").stat().st_mtime_ns for name in finished}
     assert 3 <= len(finished) < 60
@@ -114,7 +116,9 @@ def test_another_input_into_the_same_folder_is_refused(photos: Path, tmp_path: P
 
 def test_characters_do_not_replace_other_shards(photos: Path, tmp_path: Path) -> None:
     make(photos, tmp_path / "mono")
-    with pytest.raises(StudyError, match="holds shards that were not rendered here; name another"):
+    with pytest.raises(
+        StudyError, match="shards that `shards characters` did not make; name another"
+    ):
         shards.main(["characters", str(tmp_path), "--source", "mono", "--samples", "9"])
     assert len(read_samples(tmp_path / "mono")) == 6
 
