@@ -237,7 +237,7 @@ class SigLIP(ImageText):
 
 
 class SimCLR(Trained):
-    """Image-image contrastive learning (Chen et al. 2020), head and optimiser as in SLIP."""
+    """Image-image contrastive learning (Chen et al. 2020), head and optimizer as in SLIP."""
 
     views = 2
 
@@ -247,7 +247,7 @@ class SimCLR(Trained):
     projection: tuple[PositiveInt, PositiveInt, PositiveInt] = (4096, 4096, 256)
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
-    jitter: float = Field(default=0.4, ge=0)  # strength of the colour jitter, with probability 0.8
+    jitter: float = Field(default=0.4, ge=0)  # strength of the color jitter, with probability 0.8
     gray: Fraction = 0.2  # probability
     blur: Fraction = 0.5  # probability
 
@@ -271,7 +271,7 @@ class Supervised(Trained):
 
 
 class Scratch(Pretrain):
-    """Random initialisation, saved as an encoder: the baseline of transfer."""
+    """Random initialization, saved as an encoder: the baseline of transfer."""
 
     method: Literal["scratch"] = "scratch"
     seed: NonNegativeInt = 0

@@ -1,4 +1,4 @@
-"""Summarise a plan before anything runs: shared settings once, different ones per row."""
+"""Summarize a plan before anything runs: shared settings once, different ones per row."""
 
 from typing import TYPE_CHECKING, Any
 

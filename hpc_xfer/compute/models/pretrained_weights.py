@@ -106,5 +106,5 @@ def _by_tag(arch: str, tag: str) -> Towers:
             f"python -c \"import open_clip; open_clip.create_model('{arch}', pretrained='{tag}')\""
         ) from error
     towers = _from_clip(arch, model.state_dict(), Path(tag))
-    towers.normalisation = (tuple(model.visual.image_mean), tuple(model.visual.image_std))
+    towers.normalization = (tuple(model.visual.image_mean), tuple(model.visual.image_std))
     return towers

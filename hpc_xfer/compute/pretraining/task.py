@@ -102,12 +102,12 @@ def _train(
         size=architectures.image_size(recipe.arch),
         rank=world.rank,
         ranks=world.size,
-        tokenise=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
+        tokenize=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
     )
     steps = recipe.steps_of(recipe.samples_seen)
     habits = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
     objective = make_objective(recipe, towers, len(index.classes or ()), world)
-    # The checkpoint holds what the optimiser updates, so both are made before it is read.
+    # The checkpoint holds what the optimizer updates, so both are made before it is read.
     objective = objective.to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
 

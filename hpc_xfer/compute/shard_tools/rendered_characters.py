@@ -90,7 +90,7 @@ class CharacterSamples:
         return _shuffle(self.classes, self.seed, block)[position]
 
     def pixels(self, i: int) -> NDArray[np.uint8]:
-        """Sample `i` as grey levels, uint8 (size, size)."""
+        """Sample `i` as gray levels, uint8 (size, size)."""
         character = characters(self.source, self.classes)[self.label(i)]
         random = np.random.default_rng([self.seed, i])
         fonts = SOURCES[self.source].fonts
@@ -261,10 +261,10 @@ def _place(glyph: Image.Image, size: int, random: np.random.Generator) -> Image.
     half = np.abs(forward) @ (np.array(glyph.size) / 2)  # half the width and height, once warped
     shrink = min(1.0, (size / 2 - 1) / half.max())
     slack = size / 2 - shrink * half
-    centre = size / 2 + np.clip(u[4:] * 0.12 * size, -slack, slack)
+    center = size / 2 + np.clip(u[4:] * 0.12 * size, -slack, slack)
 
     back = np.linalg.inv(shrink * forward)
-    start = np.array(glyph.size) / 2 - back @ centre
+    start = np.array(glyph.size) / 2 - back @ center
     affine = (*back[0], start[0], *back[1], start[1])
     return glyph.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
 
@@ -276,8 +276,8 @@ def _expose(ink: Image.Image, random: np.random.Generator) -> NDArray[np.uint8]:
     strokes = np.asarray(blur, np.float32) / max(1, blur.getextrema()[1])
     ground = 70 * max(0.0, 2 * u[1] - 1)
     light = 150 + 105 * u[2]
-    grey = ground + (light - ground) * np.minimum(1, strokes * (1 + 0.6 * u[3]))
+    gray = ground + (light - ground) * np.minimum(1, strokes * (1 + 0.6 * u[3]))
     if u[1] > 0.5:
-        grey += random.standard_normal(grey.shape, np.float32) * (20 * u[4])
-    levels: NDArray[np.uint8] = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+        gray += random.standard_normal(gray.shape, np.float32) * (20 * u[4])
+    levels: NDArray[np.uint8] = np.clip(np.rint(gray), 0, 255).astype(np.uint8)
     return levels

@@ -1,6 +1,6 @@
 """Tar shards with random access, in the layout of WebDataset.
 
-A sample is a group of neighbouring members that share a key: `a/000017.png`, `a/000017.txt` and
+A sample is a group of neighboring members that share a key: `a/000017.png`, `a/000017.txt` and
 `a/000017.cls` are the fields png, txt and cls of sample `a/000017`.
 """
 

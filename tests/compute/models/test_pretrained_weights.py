@@ -68,7 +68,7 @@ def test_a_torchvision_file_gives_its_outputs(tmp_path: Path) -> None:
     model.fc = nn.Identity()
     x = images()[:, :, :64, :64]
     assert torch.equal(towers.visual.eval()(x), model.eval()(x))
-    assert towers.normalisation == encoders.IMAGENET_NORMALISATION
+    assert towers.normalization == encoders.IMAGENET_NORMALIZATION
     assert towers.text is None
 
 
