@@ -80,7 +80,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
 
     retrier: Retrier = "all" if args.retry_failed else "launch"
     report = submit_missing(launched, retrier, lambda line: print(line, file=sys.stderr))
-    if report.over and not report.given_up and is_report_current(launched):
+    if report.is_finished and not report.given_up and is_report_current(launched):
         if args.json:
             result = _result(launched, PoolResult(), {}, len(launched.plan.runs))
             print(json.dumps(result, indent=2))
@@ -88,7 +88,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
             print(f"all {len(launched.plan.runs):,} runs have a result")
             print(f"report: {launched.store.study(launched.study.name).report}")
         return 0
-    if report.over:
+    if report.is_finished:
         return _finish(launched, PoolResult(), report.given_up, args.json)
     if args.json:
         content = {"schema": 1, "study": launched.study.name, **report.as_json()}

@@ -137,7 +137,7 @@ def list_images(folder: Path) -> dict[str, list[Path]]:
     return images
 
 
-def held_out(members: int, fraction: float) -> int:
+def held_out_count(members: int, fraction: float) -> int:
     """Count the training images of a class to hold out; at least one image is in each part."""
     return min(max(1, round(fraction * members)), members - 1)
 

@@ -297,7 +297,7 @@ METHODS: dict[str, type[Pretrain]] = {
 }
 
 
-def points(recipe: Pretrain) -> tuple[int | None, ...]:
+def encoder_points(recipe: Pretrain) -> tuple[int | None, ...]:
     """List what fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
     return (*((recipe.snapshots or ()) if isinstance(recipe, Trained) else ()), None)
 

@@ -166,7 +166,7 @@ def _shots(block: dict[str, Any], info: downstream_datasets.DatasetInfo) -> Iter
     """Refuse more shots than the smallest class has images outside of validation."""
     fraction = block.get("val_fraction", Finetune.model_fields["val_fraction"].default)
     smallest = info.smallest_class
-    held = downstream_datasets.held_out(smallest, fraction)
+    held = downstream_datasets.held_out_count(smallest, fraction)
     for i, shots in enumerate(block["shots"]):
         if shots != "full" and shots > smallest - held:
             yield (

@@ -42,7 +42,7 @@ class World:
         """True on rank 0, the only rank that writes files."""
         return self.rank == 0
 
-    def most(self, *values: float) -> list[float]:
+    def max(self, *values: float) -> list[float]:
         """The maximum of each value over all ranks; of a flag, 1 if any rank has set it."""
         if self.size == 1:
             return list(values)

@@ -19,6 +19,7 @@ from hpc_xfer.compute.images import color_jitter, crops, decode
 from hpc_xfer.compute.pretraining import targets
 from hpc_xfer.compute.shards.read_ahead import ReadAhead
 from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
+from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.compute.shards.shard_reader import ShardReader
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSample
@@ -26,7 +27,6 @@ from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex
 from hpc_xfer.errors import DataError
 
-Parts = dict[str, bytes]
 _NEIGHBORS = 100  # broken samples in a row; then the shard counts as broken
 
 
@@ -63,7 +63,7 @@ class TrainBatches:
         chosen = np.array_split(self.share, workers)[worker]
         with contextlib.closing(ReadAhead(self.source, self.order, chosen)) as ahead:
             for step in steps:
-                ahead.reach(step)
+                ahead.request(step)
                 yield self._batch(step, chosen) if len(chosen) else {}
 
     def _batch(self, step: int, chosen: Positions) -> Batch:
@@ -79,7 +79,7 @@ class _Collector:
 
     def __init__(self, batches: TrainBatches, epoch: int) -> None:
         self.batches, self.epoch = batches, epoch
-        self.target = targets.reader(batches.recipe, batches.index.classes or ())
+        self.target = targets.target_reader(batches.recipe, batches.index.classes or ())
         self.fields = (*IMAGE_FIELDS, *targets.fields(batches.recipe))
         self.images: list[Tensor] = []
         self.colors: list[np.ndarray] = []
@@ -112,11 +112,11 @@ class _Collector:
     def _rng(self, number: int, place: int) -> Generator:
         return np.random.default_rng((self.batches.recipe.seed, 3, self.epoch, number, place))
 
-    def _take(self, parts: Parts, rng: Generator) -> None:
+    def _take(self, sample: Sample, rng: Generator) -> None:
         """Add a whole sample; raise before anything is added if a part of it is broken."""
         recipe, size = self.batches.recipe, self.batches.size
-        target = self.target(parts, rng)
-        views = self._views(_image(parts), rng)
+        target = self.target(sample, rng)
+        views = self._views(_image(sample), rng)
         self.images.append(views[0] if recipe.views == 1 else torch.stack(views))
         if recipe.color_jitter is not None:
             self.colors += [color_jitter.draw(rng, *recipe.color_jitter, size) for _ in views]
@@ -151,8 +151,8 @@ class _Collector:
         return batch
 
 
-def _image(parts: Parts) -> bytes:
+def _image(sample: Sample) -> bytes:
     for name in IMAGE_FIELDS:
-        if name in parts:
-            return parts[name]
+        if name in sample:
+            return sample[name]
     raise DataError(f"has no image ({', '.join(IMAGE_FIELDS)})")

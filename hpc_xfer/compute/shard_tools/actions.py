@@ -123,7 +123,7 @@ def _say(args: argparse.Namespace, line: str) -> None:
 
 def _contents(result: "PackResult") -> str:
     broken = f", {result.broken:,} broken ones left out" if result.broken else ""
-    return f"{_count(result.index)}{broken}{'' if result.fresh else ', made before'}"
+    return f"{_count(result.index)}{broken}{'' if result.is_new else ', made before'}"
 
 
 def _count(index: ShardIndex) -> str:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
+from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.errors import DataError
-
-Sample = dict[str, bytes]  # by field, as in a shard
 
 
 class Input(Protocol):

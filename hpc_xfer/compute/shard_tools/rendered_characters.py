@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.errors import DataError, StudyError
 
 LETTERS_FIRST = (  # (first, last) code point; other characters follow in order
@@ -97,7 +98,7 @@ class CharacterSamples:
         glyph = _glyph(fonts[random.integers(len(fonts))], _em(self.size), character)
         return _expose(_place(glyph, self.size, random), random)
 
-    def sample(self, i: int) -> dict[str, bytes]:
+    def sample(self, i: int) -> Sample:
         """Sample `i` as the fields of a shard: png, cls (class number), txt ("digit zero")."""
         label = self.label(i)
         png = io.BytesIO()
@@ -133,7 +134,7 @@ class RenderedInput:
         return {"characters": asdict(self)}
 
     @property
-    def reader(self) -> Callable[[int], dict[str, bytes]]:
+    def reader(self) -> Callable[[int], Sample]:
         return CharacterSamples(self.source, self.names, self.size, self.seed).sample
 
     def __len__(self) -> int:

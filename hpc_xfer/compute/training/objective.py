@@ -1,4 +1,4 @@
-"""Interface of a contrastive objective: features first, then a loss over all features."""
+"""Batches, and the interface of a contrastive objective: features first, then the loss."""
 
 from typing import Any
 

@@ -299,7 +299,7 @@ NO_CAPTION = {
 
 @pytest.mark.parametrize(("content", "why"), NO_CAPTION.items(), ids=range(len(NO_CAPTION)))
 def test_a_json_without_a_caption_is_a_broken_sample(content: bytes, why: str) -> None:
-    caption = targets.reader(recipe_of("clip", caption={"keys": ("title", "tags")}), ())
+    caption = targets.target_reader(recipe_of("clip", caption={"keys": ("title", "tags")}), ())
     with pytest.raises(DataError) as caught:
         caption({"json": content}, np.random.default_rng(0))
     assert str(caught.value).startswith(why)
@@ -309,7 +309,7 @@ def test_half_of_a_character_in_a_json_is_no_end_of_a_run() -> None:
     """Scraped captions are often cut inside of an emoji."""
     recipe = recipe_of("clip", caption={"keys": ("title",)})
     sample = {"json": b'{"title": "cafe \\ud83d"}'}
-    text = targets.reader(recipe, ())(sample, np.random.default_rng(0))
+    text = targets.target_reader(recipe, ())(sample, np.random.default_rng(0))
     assert encoders.tokenizer(tiny.ARCH)([text]).shape == (1, 8)
 
 
