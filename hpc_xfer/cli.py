@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from hpc_xfer.config.site import Site
     from hpc_xfer.store.store import Store
 
+INTERRUPTED = "interrupted; launch again to go on from here"
 Main = Callable[[Sequence[str] | None], int]
 
 
@@ -30,7 +31,7 @@ def exit_with(main: Main) -> None:
         print(error, file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
-        print("interrupted; launching again goes on from here", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         code = 130
     except BrokenPipeError:  # `... | head` closed its end; not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

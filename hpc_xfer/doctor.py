@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_study(args.grid)
     preflight.check(study, site, "slurm")
     if not is_installed():
-        raise SlurmError("sbatch not found: not a login node; run doctor on one")
+        raise SlurmError("sbatch not found: this is not a login node; run doctor on a login node")
     store = cli.store_of(args.store, site)
     launched = LaunchedStudy(
         study, make_plan(study), store, site, site_file and site_file.resolve()

@@ -81,7 +81,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
 
     retrier: Retrier = "all" if args.retry_failed else "launch"
     report = submit_missing(launched, retrier, lambda line: print(line, file=sys.stderr))
-    if report.over and not report.given_up and is_report_current(launched):
+    if report.is_finished and not report.given_up and is_report_current(launched):
         if args.json:
             result = _result(launched, PoolResult(), {}, len(launched.plan.runs))
             print(json.dumps(result, indent=2))
@@ -89,7 +89,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
             print(f"all {len(launched.plan.runs):,} runs have a result")
             print(f"report: {launched.store.study(launched.study.name).report}")
         return 0
-    if report.over:
+    if report.is_finished:
         return _finish(launched, PoolResult(), report.given_up, args.json)
     if args.json:
         content = {"schema": 1, "study": launched.study.name, **report.as_json()}
@@ -109,7 +109,8 @@ def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace)
     retrier: Retrier = "all" if args.retry_failed else "launch"
     selected = select_for_this_machine(launched, retrier, done)
     for run_id, message in selected.given_up.items():
-        print(f"left out: {run_id} failed before ({message}); --retry-failed", file=sys.stderr)
+        way = "add --retry-failed to run it again"
+        print(f"left out: {run_id} failed before ({message}); {way}", file=sys.stderr)
     outcome = PoolResult()
     if selected.plan.runs:
         outcome = LocalPool(launched, selected.plan, done, args.jobs).run()
@@ -135,7 +136,7 @@ def _finish(
         findings.show(console, collected)
         console.print(f"report: {page}", soft_wrap=True)
     if outcome.interrupted:
-        print("interrupted; launch again to go on from here", file=sys.stderr)
+        print(cli.INTERRUPTED, file=sys.stderr)
     return 1 if failed or outcome.interrupted else 0
 
 

@@ -13,8 +13,8 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.monitoring import status_tables
 from hpc_xfer.monitoring.explain import explain_job, explain_run
-from hpc_xfer.monitoring.snapshot import StudySnapshot, snapshots, take_snapshot
 from hpc_xfer.monitoring.status_json import as_json
+from hpc_xfer.monitoring.study_state import StudyState, read_study_state, study_states
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
@@ -29,28 +29,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         study, store = load_last_rehearsal(study, store)
     plan = make_plan(study)
     if args.watch:
-        snapshot = _watch(snapshots(plan, store, study.name, args.every))
-        return 1 if snapshot.counts["failed"] else 0
-    snapshot = take_snapshot(plan, store, study.name)
+        state = _watch(study_states(plan, store, study.name, args.every))
+        return 1 if state.counts["failed"] else 0
+    state = read_study_state(plan, store, study.name)
     if args.why or args.job:
-        lines = explain_run(snapshot, args.why) if args.why else explain_job(snapshot, args.job)
+        lines = explain_run(state, args.why) if args.why else explain_job(state, args.job)
         print("\n".join(lines))
         return 0
     if args.json:
-        print(json.dumps(as_json(snapshot), indent=2))
+        print(json.dumps(as_json(state), indent=2))
     else:
-        terminal.console().print(status_tables.render(snapshot))
-    return 1 if snapshot.counts["failed"] else 0
+        terminal.console().print(status_tables.render(state))
+    return 1 if state.counts["failed"] else 0
 
 
-def _watch(snapshots: Iterator[StudySnapshot]) -> StudySnapshot:
-    """Show each snapshot in place of the one before; return the last."""
+def _watch(states: Iterator[StudyState]) -> StudyState:
+    """Show each state in place of the one before; return the last."""
     from rich.live import Live
 
     with Live(console=terminal.console(), auto_refresh=False) as live:
-        for snapshot in snapshots:
-            live.update(status_tables.render(snapshot), refresh=True)
-    return snapshot
+        for state in states:
+            live.update(status_tables.render(state), refresh=True)
+    return state
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

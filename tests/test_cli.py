@@ -21,7 +21,7 @@ from hpc_xfer.system import machine
     [
         (StudyError("a.yaml:1: no"), 2, "a.yaml:1: no\n"),
         (StoreError("/x: full"), 1, "/x: full\n"),
-        (KeyboardInterrupt(), 130, "interrupted; launching again goes on from here\n"),
+        (KeyboardInterrupt(), 130, "interrupted; launch again to go on from here\n"),
     ],
 )
 def test_errors_of_ours_are_one_sentence_and_a_code(

@@ -372,7 +372,9 @@ def test_a_study_whose_files_changed_can_be_cancelled_and_its_relay_stops(
     arch = tmp_path / "tiny.json"
     arch.write_text(arch.read_text().replace('"width": 8', '"width": 16'))
     done = relay(study)
-    assert done.returncode == 2 and "the same grid gives other runs now" in done.stderr
+    assert (
+        done.returncode == 2 and "the grid now gives other runs than at its launch" in done.stderr
+    )
     assert len(json.loads(study.call("cancel", "--json"))["cancelled"]) == 3
     assert drained.live() == []
 

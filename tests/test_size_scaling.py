@@ -217,7 +217,7 @@ def test_a_class_that_cannot_give_the_shots_is_told(
     where = known.model_copy(update={"datasets": {**known.datasets, "cct20": few}})
     lines = [line.split(": ", 2)[1:] for line in told(study, where)]
     why = (
-        "20 is more than the smallest class of cct20 can give: 19 images beside 5 for validation; "
-        "lower shots or val_fraction"
+        "20 shots need 20 images per class, but the smallest class of cct20 has 19 besides 5 held "
+        "out for validation; lower shots or val_fraction"
     )
     assert lines == [[f"finetune.{block}.shots.3", why] for block in (0, 1)]

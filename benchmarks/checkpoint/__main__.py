@@ -3,7 +3,7 @@
     python -m benchmarks.checkpoint
     python -m benchmarks.checkpoint --arch ViT-B-32 --batch 64      # on a GPU
 
-Weights, optimiser and all else of a CLIP run are saved. The delay is the time that steps took
+Weights, optimizer and all else of a CLIP run are saved. The delay is the time that steps took
 longer than without a checkpoint: the copy to the host, and on a CPU the cores that the writing
 thread uses. Its share is given for the default of one checkpoint in ten minutes.
 """
@@ -89,7 +89,7 @@ def _steps(args: Namespace, world: World) -> _Steps:
         "tokens": encoders.tokenizer(recipe.arch)(["a photo"] * recipe.batch),
     }
     steps = _Steps(Stepper(objective, optimizer, pace, world), batch)
-    steps.seconds(2)  # the optimiser gets its state
+    steps.seconds(2)  # the optimizer gets its state
     return steps
 
 

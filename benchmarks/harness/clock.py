@@ -2,7 +2,7 @@
 
 rate, weights = measured(lambda: main(arguments), batch=64, steps=24)
 
-Any trainer of PyTorch ends a step with its optimiser's, so that is where the clock stands. Between
+Any trainer of PyTorch ends a step with its optimizer's, so that is where the clock stands. Between
 two of them lies all that a step costs: waiting for data, forward, backward, logging.
 """
 
@@ -37,7 +37,7 @@ def steps_noted(path: Path) -> Iterator[None]:
 
 
 def measured(train: Callable[[], object], batch: int, steps: int) -> dict[str, float]:
-    """Return `rate` in samples/s, and `weights`, the count of numbers that the optimiser updates.
+    """Return `rate` in samples/s, and `weights`, the count of numbers that the optimizer updates.
 
     Raises:
         RuntimeError: the training made another number of steps.

@@ -39,7 +39,7 @@ _WORDS = (
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of source; sides in pixels, noise in grey levels."""
+    """A kind of source; sides in pixels, noise in gray levels."""
 
     images: int
     sides: tuple[int, int]

@@ -3,7 +3,7 @@
     python -m benchmarks.loader
     python -m benchmarks.loader --rounds 9 --seconds 10 --json
 
-All read the same tar shards and give 224 px. Ours hands over uint8 and does the colours on the
+All read the same tar shards and give 224 px. Ours hands over uint8 and does the colors on the
 device (measured apart, and with its price on one core added); the peers hand over finished floats.
 """
 
@@ -58,27 +58,27 @@ class Loading:
             least=_CLIP_LEAST[kind], **bound,
         )  # fmt: skip
 
-        ours, peer, bicubic, colour = self._in_turn(
+        ours, peer, bicubic, color = self._in_turn(
             lambda: self.ours.ask(measure="loading", method="simclr", **asked),
             lambda: self.lightly.ask(measure="simclr", bicubic=False, **asked),
             lambda: self.lightly.ask(measure="simclr", bicubic=True, **asked),
-            lambda: self.ours.ask(measure="colour", size=_SIZE, **self._common),
+            lambda: self.ours.ask(measure="color", size=_SIZE, **self._common),
         )
         what = f"SimCLR, {source}"
         yield Row(
-            f"{what}, colour on the device", ours=ours, peer=peer, peer_is="lightly",
+            f"{what}, color on the device", ours=ours, peer=peer, peer_is="lightly",
             least=_SIMCLR_LEAST[kind], **bound,
         )  # fmt: skip
         yield Row(
             f"{what}, both bicubic", ours=ours, peer=bicubic, peer_is="lightly, bicubic", **bound
         )
         yield Row(
-            f"{what}, both bicubic, colour on the same core",
-            ours=1 / (1 / ours + 1 / colour), peer=bicubic, peer_is="lightly, bicubic",
+            f"{what}, both bicubic, color on the same core",
+            ours=1 / (1 / ours + 1 / color), peer=bicubic, peer_is="lightly, bicubic",
             **bound,
         )  # fmt: skip
         if kind == "small":
-            yield Row("SimCLR, the colour pass alone, two views", _UNIT, ours=colour)
+            yield Row("SimCLR, the color pass alone, two views", _UNIT, ours=color)
         for name, value in limits.items():
             yield Row(f"decoding {source} alone", _UNIT, limit=value, limit_is=name)
 

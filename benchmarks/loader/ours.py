@@ -36,9 +36,9 @@ def load(
         batch=batch,
     )
     subset = Subset.draw([entry.samples for entry in index.entries], index.samples, seed=0)
-    tokenise = encoders.tokenizer(_ARCH) if method == "clip" else None
+    tokenize = encoders.tokenizer(_ARCH) if method == "clip" else None
     order = SampleOrder(subset, batch, seed=0)
-    batches = TrainBatches(index, order, recipe, size, tokenise=tokenise)
+    batches = TrainBatches(index, order, recipe, size, tokenize=tokenize)
     return BatchLoader(batches, _ENDLESS[first:], workers=1, device=torch.device("cpu")).loaded()
 
 
@@ -55,8 +55,8 @@ def restart(folder: str, size: int, batch: int, step: int) -> float:
         return time.perf_counter() - begun
 
 
-def colour(size: int, batch: int, seconds: float) -> float:
-    """Images/s of SimCLR's colour pass, two views each: on the GPU, else on one core."""
+def color(size: int, batch: int, seconds: float) -> float:
+    """Images/s of SimCLR's color pass, two views each: on the GPU, else on one core."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
     recipe = SimCLR(arch=_ARCH, source="photos", samples=batch, samples_seen=batch, batch=batch)
@@ -88,4 +88,4 @@ def _sound(
 
 
 if __name__ == "__main__":
-    interleave.serve({"loading": loading, "restart": restart, "colour": colour})
+    interleave.serve({"loading": loading, "restart": restart, "color": color})

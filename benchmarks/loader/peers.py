@@ -40,18 +40,18 @@ def clip_restart(folder: str, size: int, batch: int, step: int) -> float:
 def passing_restart(folder: str, size: int, batch: int, step: int) -> float:
     """Do as `clip_restart`, but read the samples before from the tars without decoding them."""
     begun = time.perf_counter()
-    transform, tokenise = _clip_transforms(size)
+    transform, tokenize = _clip_transforms(size)
     stages = wds.SimpleShardList(interleave.urls(folder)), wds.tarfile_to_samples()
     samples = itertools.islice(wds.DataPipeline(*stages), step * batch, (step + 1) * batch)
     for sample in list(samples):
         transform(Image.open(BytesIO(sample["jpg"])))
-        tokenise([sample["txt"].decode()])
+        tokenize([sample["txt"].decode()])
     return time.perf_counter() - begun
 
 
 def _clip_batches(folder: str, size: int, batch: int) -> Iterator[Any]:
     """open_clip's own pipeline, transform and tokenizer, as its trainer calls them."""
-    transform, tokenise = _clip_transforms(size)
+    transform, tokenize = _clip_transforms(size)
     args = Namespace(
         train_data=interleave.urls(folder),
         train_data_upsampling_factors=None,
@@ -62,7 +62,7 @@ def _clip_batches(folder: str, size: int, batch: int) -> Iterator[Any]:
         world_size=1,
         batch_size=batch,
     )
-    info = get_wds_dataset(args, transform, is_train=True, tokenizer=tokenise)
+    info = get_wds_dataset(args, transform, is_train=True, tokenizer=tokenize)
     return iter(info.dataloader)
 
 

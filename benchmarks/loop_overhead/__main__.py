@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def _seconds(turn: Any, objective: nn.Module, *rest: Any) -> float:
-    """A whole turn, from a started optimiser to an idle device."""
+    """A whole turn, from a started optimizer to an idle device."""
     objective = objective.to(memory_format=torch.channels_last).train()
     recipe, world = rest[1], rest[3]
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)

@@ -38,7 +38,7 @@ finetune:
 
 
 def prepare(folder: Path) -> tuple[Plan, Store]:
-    """A store with an initialised parent and all packs written."""
+    """A store with an initialized parent and all packs written."""
     grid = folder / "packing.yaml"
     grid.write_text(_GRID)
     plan, store = make_plan(load_study(grid)), Store(folder / "store")

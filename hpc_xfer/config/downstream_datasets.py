@@ -1,7 +1,7 @@
 """Facts about a downstream data set, known before a pixel is read: classes, counts, prompts.
 
-The launcher plans with these cards on the login node; compute/downstream/datasets.py checks the
-pixels against them in the job. The card of an image folder is made by listing the folder.
+The launcher plans with this info on the login node; compute/downstream/datasets.py checks the
+pixels against it in the job. The info of an image folder is made by listing the folder.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SPLITS = ("train", "test")
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The card of a data set. `train` includes the images that validation will hold out."""
+    """The info of a data set. `train` includes the images that validation will hold out."""
 
     name: str
     title: str
@@ -35,13 +35,13 @@ _DIGITS = tuple(
 )
 
 PACKAGED = {
-    card.name: card
-    for card in (
+    info.name: info
+    for info in (
         DatasetInfo(
             name="digits",
             title="Scanned digits, 8x8 pixels",
             classes=_DIGITS,
-            # Split in file order: neighbouring images come from one writer, and a shuffled split
+            # Split in file order: neighboring images come from one writer, and a shuffled split
             # would put the same writers on both sides.
             train=898,
             test=899,
@@ -64,7 +64,7 @@ PACKAGED = {
 
 
 def dataset_info(name: str, folder: Path | None) -> DatasetInfo:
-    """Return the card of a data set.
+    """Return the info of a data set.
 
     Args:
         folder: where the site file says that it lies, if it says so.
@@ -89,7 +89,7 @@ def dataset_info(name: str, folder: Path | None) -> DatasetInfo:
 
 
 def image_folder_info(name: str, path: Path) -> DatasetInfo:
-    """Make the card of `path/train/CLASS/*` and `path/test/CLASS/*` by listing them.
+    """Make the info of `path/train/CLASS/*` and `path/test/CLASS/*` by listing them.
 
     Raises:
         DataError: a folder, split, class or image is missing, or a class is in one split only.
@@ -137,7 +137,7 @@ def list_images(folder: Path) -> dict[str, list[Path]]:
     return images
 
 
-def held_out(members: int, fraction: float) -> int:
+def held_out_count(members: int, fraction: float) -> int:
     """Count the training images of a class to hold out; at least one image is in each part."""
     return min(max(1, round(fraction * members)), members - 1)
 

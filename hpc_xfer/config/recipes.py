@@ -45,7 +45,7 @@ class Crop(StrictModel):
     @model_validator(mode="after")
     def _ordered(self) -> "Crop":
         if not (0 < self.scale[0] <= self.scale[1]) or self.ratio[0] > self.ratio[1]:
-            raise ValueError("scale and ratio are [smallest, largest], and scale is above 0")
+            raise ValueError("scale and ratio must each be [smallest, largest], and scale above 0")
         return self
 
 
@@ -65,10 +65,14 @@ class Caption(StrictModel):
     @model_validator(mode="after")
     def _one_of_them(self) -> "Caption":
         if bool(self.keys) == bool(self.templates):
-            raise ValueError("give either keys (of the json) or templates (sentences)")
+            raise ValueError(
+                "give either keys (of the json) or templates (sentences), not both or neither"
+            )
         for template in self.templates or ():
             if template.count("{}") != 1:
-                raise ValueError(f"{template!r} must hold {{}} once, where the class name goes")
+                raise ValueError(
+                    f"{template!r} must contain {{}} exactly once, where the class name goes"
+                )
         return self
 
 
@@ -169,7 +173,7 @@ class Trained(Pretrain):
     def _even_parts(self) -> "Trained":
         if self.accumulate is not None and self.batch % self.accumulate:
             raise ValueError(
-                f"batch {self.batch} cannot be cut into {self.accumulate} equal parts; "
+                f"batch {self.batch} cannot be split into {self.accumulate} equal parts; "
                 "change accumulate"
             )
         return self
@@ -187,13 +191,13 @@ class Trained(Pretrain):
 def _snapshots_error(counts: list[int], batch: int, end: int) -> str:
     """Say why these are not after different steps before the last one; empty if they are."""
     if not counts:
-        return "is empty; drop it"
+        return "is empty; remove it"
     if counts[0] < batch:
         return f"{counts[0]:,} is less than one step ({batch:,} samples); raise it"
     if counts[-1] // batch >= max(1, end // batch):
         return (
             f"{counts[-1]:,} is not before the end of the run ({end:,} samples seen, in steps of "
-            f"{batch:,}); the final encoder is kept anyway; drop it"
+            f"{batch:,}); the final encoder is kept anyway; remove it"
         )
     for one, next_ in itertools.pairwise(counts):
         if one // batch == next_ // batch:
@@ -237,7 +241,7 @@ class SigLIP(ImageText):
 
 
 class SimCLR(Trained):
-    """Image-image contrastive learning (Chen et al. 2020), head and optimiser as in SLIP."""
+    """Image-image contrastive learning (Chen et al. 2020), head and optimizer as in SLIP."""
 
     views = 2
 
@@ -247,7 +251,7 @@ class SimCLR(Trained):
     projection: tuple[PositiveInt, PositiveInt, PositiveInt] = (4096, 4096, 256)
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
-    jitter: float = Field(default=0.4, ge=0)  # strength of the colour jitter, with probability 0.8
+    jitter: float = Field(default=0.4, ge=0)  # strength of the color jitter, with probability 0.8
     gray: Fraction = 0.2  # probability
     blur: Fraction = 0.5  # probability
 
@@ -271,7 +275,7 @@ class Supervised(Trained):
 
 
 class Scratch(Pretrain):
-    """Random initialisation, saved as an encoder: the baseline of transfer."""
+    """Random initialization, saved as an encoder: the baseline of transfer."""
 
     method: Literal["scratch"] = "scratch"
     seed: NonNegativeInt = 0
@@ -297,7 +301,7 @@ METHODS: dict[str, type[Pretrain]] = {
 }
 
 
-def points(recipe: Pretrain) -> tuple[int | None, ...]:
+def encoder_points(recipe: Pretrain) -> tuple[int | None, ...]:
     """List what fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
     return (*((recipe.snapshots or ()) if isinstance(recipe, Trained) else ()), None)
 

@@ -16,7 +16,7 @@ from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
 NAME = "index.json"
-PLACES = ".index"  # beside it: sample_index_cache.py's folder; may be deleted
+SAMPLE_INDEX_FOLDER = ".index"  # beside it: sample_index_cache.py's folder; may be deleted
 MAKING = ".making"  # beside it: progress of `shards make`, until all is done
 SCHEMA = 1
 IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
@@ -139,7 +139,7 @@ def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
     for entry in index.entries:
         if entry.name not in on_disk:
             yield (
-                f"{index.path(entry)}: is listed in {NAME} but absent; bring it back or run "
+                f"{index.path(entry)}: is listed in {NAME} but missing; bring it back or run "
                 f"{index_command(index.folder)}"
             )
         elif on_disk[entry.name] != entry.bytes:
@@ -155,9 +155,9 @@ def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
         )
 
 
-def places_path(folder: Path, name: str) -> Path:
+def sample_index_path(folder: Path, name: str) -> Path:
     """The cache file of where the samples of a shard lie."""
-    return folder / PLACES / f"{name}.places"
+    return folder / SAMPLE_INDEX_FOLDER / f"{name}.places"
 
 
 def index_command(folder: Path) -> str:

@@ -18,7 +18,7 @@ from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, S
 def _plain(text: str) -> str:
     """Refuse text that could begin a line of its own in a batch script."""
     if not re.fullmatch(r"[\w.,:;=@%+*&|!/()\[\]-]+", text):
-        raise ValueError(f"{text!r} contains characters not allowed in an sbatch option")
+        raise ValueError(f"{text!r} has characters not allowed in an sbatch option; remove them")
     return text
 
 
@@ -30,7 +30,10 @@ def _one_line(text: str) -> str:
 
 def _environment_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*", text):
-        raise ValueError(f"{text!r} cannot name an environment variable")
+        raise ValueError(
+            f"{text!r} cannot name an environment variable; use letters, digits and _, not a digit "
+            "first"
+        )
     return text
 
 
@@ -99,9 +102,9 @@ class Slurm(StrictModel):
         least = (self.signal_seconds + 60) // 60 + 1
         if self.max_minutes is not None and self.max_minutes < least:
             raise ValueError(
-                f"max_minutes: {self.max_minutes} leaves jobs no time before the signal to save "
-                f"(signal_seconds: {self.signal_seconds}, or a minute earlier); set {least} or "
-                "more, or fewer signal_seconds"
+                f"max_minutes: {self.max_minutes} is too short: Slurm sends the signal to save "
+                f"{self.signal_seconds} s before the end, or up to a minute earlier; set "
+                f"max_minutes to {least} or more, or lower signal_seconds"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Read from the store how the runs of a job's pack stand, and record their failures."""
+"""Read the state of the runs of a job's pack from the store, and record their failures."""
 
 import math
 import time
@@ -44,7 +44,7 @@ class PackInStore:
     def await_parents(self, signals: Signals) -> list[str]:
         """Return the parents without a record.
 
-        NFS may show a node for a minute that a new file is absent: wait for it where one is due.
+        On NFS a node may not see a new file for a minute, so wait for a record that is expected.
         """
         end, waits = time.monotonic() + _NFS_SECONDS, False
         while missing := self._missing_parents():

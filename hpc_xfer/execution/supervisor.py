@@ -68,8 +68,9 @@ class Supervisor:
         worker = self._run_worker(command)
         while self.is_rank_zero and self._has_died(worker):
             self.skipped.add(self._record_death(worker))
-            # Ranks meet anew in a job that starts anew; alone, a worker can go on with the rest.
-            # One that reported nothing began no run: the next worker would not either.
+            # Several ranks can only meet again in a requeued job. A single rank can start a new
+            # worker for the remaining runs, unless the dead worker had reported nothing: a new
+            # one would die the same way.
             rest = set(self.pack.unfinished()) - self.skipped
             if self.place.size > 1 or not worker.has_reported or not rest:
                 break
@@ -110,7 +111,8 @@ class Supervisor:
             return 0
         run, end = self.pack.runs[0], time.monotonic() + _RANK_ZERO_SECONDS
         while time.monotonic() < end and not self.signals.stop:
-            time.sleep(_TICK_SECONDS)  # the end of rank 0 ends us too; ours would end it
+            # srun ends all ranks when one ends: let rank 0 end first, so that it can report.
+            time.sleep(_TICK_SECONDS)
         if self.signals.stop or not self.pack.unfinished():
             return 0
         failure = next((event for event in worker.failures if event.run == run), None)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hpc_xfer.errors import StudyError
-from hpc_xfer.monitoring.snapshot import StudySnapshot
+from hpc_xfer.monitoring.study_state import StudyState
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.store import failures, retry_policy
 from hpc_xfer.store.submission_ledger import Submission
@@ -13,17 +13,17 @@ from hpc_xfer.study.plan import Plan, Run
 _LOG_LINES = 15
 
 
-def explain_run(snapshot: StudySnapshot, start: str) -> list[str]:
+def explain_run(study: StudyState, start: str) -> list[str]:
     """Return lines that explain the state of the run whose id begins with `start`.
 
     Raises:
         StudyError: no run, or several.
     """
-    run = _find_run(snapshot.plan, start)
-    status = snapshot.status[run.id]
-    folder = snapshot.store.run(run.id)
+    run = _find_run(study.plan, start)
+    status = study.status[run.id]
+    folder = study.store.run(run.id)
     lines = [
-        f"{run.id}  {run_title(run, snapshot.labels)}",
+        f"{run.id}  {run_title(run, study.labels)}",
         f"state: {status.state} {status.why}".rstrip(),
     ]
     if status.message:
@@ -37,7 +37,7 @@ def explain_run(snapshot: StudySnapshot, start: str) -> list[str]:
     lines += [f"node: {node}"] if node else []
     lines.append(f"folder: {folder.path}")
     if job and status.element:
-        log = log_path(snapshot.store.study(status.element.submission.study).logs, job)
+        log = log_path(study.store.study(status.element.submission.study).logs, job)
         lines.append(f"log: {log}")
     if past := error.get("history"):
         lines.append(
@@ -54,8 +54,11 @@ def explain_run(snapshot: StudySnapshot, start: str) -> list[str]:
 def _find_run(plan: Plan, start: str) -> Run:
     runs = [run for run in plan.runs if run.id.startswith(start)]
     if len(runs) != 1:
-        count = f"{len(runs)} runs" if runs else "no run"
-        raise StudyError(f"--why {start}: {count} of this study begin so; see runs.csv for the ids")
+        count = f"{len(runs)} runs of this study have" if runs else "no run of this study has"
+        raise StudyError(
+            f"--why {start}: {count} an id that begins so; ids are in runs.csv (finished) and "
+            "missing.csv (others)"
+        )
     return runs[0]
 
 
@@ -63,40 +66,42 @@ def _tail(log: Path) -> list[str]:
     return log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
 
 
-def explain_job(snapshot: StudySnapshot, job_id: str) -> list[str]:
+def explain_job(study: StudyState, job_id: str) -> list[str]:
     """Return lines on a job of squeue and its runs.
 
     Raises:
         StudyError: no job of this store.
     """
-    if job_id not in {submission.job for submission in snapshot.ledger.submissions.values()}:
-        job_id = _array_id(snapshot, job_id)
-    for submission in snapshot.ledger.submissions.values():
+    if job_id not in {submission.job for submission in study.ledger.submissions.values()}:
+        job_id = _array_id(study, job_id)
+    for submission in study.ledger.submissions.values():
         if submission.job is not None and job_id.split("_")[0] == submission.job:
-            return _of_submission(snapshot, submission, job_id)
-    raise StudyError(f"job {job_id}: this store submitted no such job; see squeue --me")
+            return _of_submission(study, submission, job_id)
+    raise StudyError(
+        f"job {job_id}: no study of this store submitted it; check the id with squeue --me"
+    )
 
 
-def _array_id(snapshot: StudySnapshot, raw: str) -> str:
+def _array_id(study: StudyState, raw: str) -> str:
     """Return ARRAY_INDEX for the SLURM_JOB_ID of a running element; pending ones have none."""
-    lines = snapshot.queue.lines.values() if snapshot.queue else ()
+    lines = study.queue.lines.values() if study.queue else ()
     return next((line.job for line in lines if line.raw == raw and "_" in line.job), raw)
 
 
-def _of_submission(snapshot: StudySnapshot, submission: Submission, job: str) -> list[str]:
+def _of_submission(study: StudyState, submission: Submission, job: str) -> list[str]:
     lines = [f"{job}  {submission.name}"]
     if submission.kind == "relay":
         lines.append(f"relay of study {submission.study}")
-    line = snapshot.queue.lines.get(job) if snapshot.queue else None
+    line = study.queue.lines.get(job) if study.queue else None
     if line is not None:
         lines.append(f"Slurm: {line.state} {line.reason} {line.nodes}".rstrip())
-    for index, pack in enumerate(snapshot.ledger.packs(submission)):
+    for index, pack in enumerate(study.ledger.packs(submission)):
         if job not in (submission.job, f"{submission.job}_{index}"):
             continue
         for run_id in pack:
-            run = snapshot.plan.by_id.get(run_id)
-            what = run_title(run, snapshot.labels) if run else f"of study {submission.study}"
-            state = snapshot.status[run_id].state if run else ""
+            run = study.plan.by_id.get(run_id)
+            what = run_title(run, study.labels) if run else f"of study {submission.study}"
+            state = study.status[run_id].state if run else ""
             lines.append(f"  {run_id}  {state:<8}{what}")
-    log = log_path(snapshot.store.study(submission.study).logs, job)
+    log = log_path(study.store.study(submission.study).logs, job)
     return [*lines, f"log: {log}"]

@@ -3,21 +3,21 @@
 from typing import Any
 
 from hpc_xfer.monitoring.eta import forecast
-from hpc_xfer.monitoring.snapshot import StudySnapshot
+from hpc_xfer.monitoring.study_state import StudyState
 from hpc_xfer.scheduling.run_states import RunStatus
 
 
-def as_json(snapshot: StudySnapshot) -> dict[str, Any]:
+def as_json(study: StudyState) -> dict[str, Any]:
     """Return every run by its id, and the study as a whole."""
-    time_left = forecast(snapshot.plan, snapshot.status)
+    time_left = forecast(study.plan, study.status)
     return {
         "schema": 1,
-        "study": snapshot.name,
-        "counts": snapshot.counts,
+        "study": study.name,
+        "counts": study.counts,
         "seconds_left": None if time_left.study is None else round(time_left.study),
-        "slurm": snapshot.slurm_error or "answers",
-        "relay": snapshot.relay.job if snapshot.relay else None,
-        "runs": {run_id: _run_as_json(status) for run_id, status in snapshot.status.items()},
+        "slurm": study.slurm_error or "answers",
+        "relay": study.relay.job if study.relay else None,
+        "runs": {run_id: _run_as_json(status) for run_id, status in study.status.items()},
     }
 
 

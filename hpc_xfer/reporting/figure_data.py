@@ -1,4 +1,4 @@
-"""Data of the figures: which curves, through which points, in which colour. No drawing here."""
+"""Data of the figures: which curves, through which points, in which color. No drawing here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ Style = dict[str, Any]  # keyword arguments of a line
 Size = Callable[[EncoderInfo], int | None]  # how much an encoder was trained on
 
 # Okabe and Ito, "Color Universal Design" (2008), without black and yellow: told apart by all eyes.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("o", "s", "D", "^", "v", "P")
 _DASHES = ("-", (0, (4, 1.5)), ":", "-.")
 _BLUES = ("#9ecae1", "#6baed6", "#3f8fc5", "#2070b4", "#08519c", "#08306b")  # few shots to many
-GREY = "#6b6b6b"  # training from scratch, and the line at 0
+GRAY = "#6b6b6b"  # training from scratch, and the line at 0
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,20 @@ def shots_text(shots: str) -> str:
 
 
 def curve_styles(averages: Sequence[Average]) -> dict[EncoderInfo, Style]:
-    """The n-th label of the study looks the same in all figures; scratch is grey and dashed."""
+    """The n-th label of the study looks the same in all figures; scratch is gray and dashed."""
     encoders = list(dict.fromkeys(average.encoder for average in averages))
     trained = [encoder for encoder in encoders if encoder.method != "scratch"]
     untrained = [encoder for encoder in encoders if encoder.method == "scratch"]
     styles: dict[EncoderInfo, Style] = {}
     for i, encoder in enumerate(trained):
-        turn = i // len(_COLOURS)
+        turn = i // len(_COLORS)
         styles[encoder] = {
-            "color": _COLOURS[i % len(_COLOURS)],
+            "color": _COLORS[i % len(_COLORS)],
             "marker": _MARKERS[(i + turn) % len(_MARKERS)],
             "linestyle": _DASHES[turn % len(_DASHES)],
         }
     for i, encoder in enumerate(untrained):
-        styles[encoder] = {"color": GREY, "marker": "xp*h"[i % 4], "linestyle": (0, (4, 1.5))}
+        styles[encoder] = {"color": GRAY, "marker": "xp*h"[i % 4], "linestyle": (0, (4, 1.5))}
     return styles
 
 
@@ -136,5 +136,8 @@ def _without_size(encoder: EncoderInfo) -> str:
 
 
 def _aside(i: int, n: int) -> float:
-    """Steps to the side of the i-th of n labels; all n take at most four tenths of a step."""
+    """Horizontal shift of the i-th of n labels, so that their error bars do not overlap.
+
+    All shifts together span at most 0.4 of a step.
+    """
     return 0.0 if n == 1 else (i - (n - 1) / 2) * min(0.06, 0.4 / (n - 1))

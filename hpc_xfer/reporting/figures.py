@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_xfer.reporting import figure_data
-from hpc_xfer.reporting.figure_data import GREY, Curve
+from hpc_xfer.reporting.figure_data import GRAY, Curve
 from hpc_xfer.reporting.figure_specs import FigureSpec, figure_specs
 from hpc_xfer.results import csv_files
 from hpc_xfer.results.averages import MEAN, read_averages
@@ -110,7 +110,7 @@ def _panels(spec: FigureSpec) -> "Figure":
 
 def _panel(axes: "Axes", spec: FigureSpec, name: str) -> None:
     if spec.zero:
-        axes.axhline(0, color=GREY, linewidth=1, linestyle=(0, (4, 1.5)), zorder=1)
+        axes.axhline(0, color=GRAY, linewidth=1, linestyle=(0, (4, 1.5)), zorder=1)
     for curve in spec.curves([a for a in spec.averages if a.dataset == name]):
         _plot(axes, curve)
     axes.set_title("mean of data sets" if name == MEAN else name, loc="left")

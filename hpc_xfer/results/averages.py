@@ -68,10 +68,10 @@ def read_averages(rows: Iterable[Row]) -> list[Average]:
 
 
 def averages(planned: Sequence[Score]) -> list[Average]:
-    """Average per (label, mode, shots): each data set, then the mean over data sets.
+    """Averages per (label, mode, shots): one per data set, and one over all data sets.
 
-    The mean is taken over data sets within each draw first, and only where every data set's cells
-    are complete; with one data set there is none.
+    The latter exists if there are several data sets and no cell is incomplete. It averages over
+    data sets within each draw first.
 
     Args:
         planned: one score per planned cell, complete or not.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from hpc_xfer.config.recipes import Finetune, points
+from hpc_xfer.config.recipes import Finetune, encoder_points
 from hpc_xfer.study.labels import at_snapshot, pretrain_labels
 from hpc_xfer.study.plan import Plan, Run
 
@@ -54,7 +54,7 @@ def encoder_key(run: Run) -> EncoderKey:
 
 def _snapshots(run: Run) -> tuple[int | None, ...]:
     assert not isinstance(run.recipe, Finetune)
-    return points(run.recipe)
+    return encoder_points(run.recipe)
 
 
 def _encoder_info(run: Run, snapshot: int | None, labels: Mapping[str, str]) -> EncoderInfo:

@@ -5,9 +5,9 @@ from hpc_xfer.store.launched_study import LaunchedStudy
 
 
 def is_report_current(launched: LaunchedStudy) -> bool:
-    """Tell whether tables and report miss no run, and no record is younger than they are.
+    """True if tables and report exist, miss no run, and are newer than every record.
 
-    All runs of the study are done.
+    Call it only when all runs of the study are done.
     """
     folder = launched.store.study(launched.study.name)
     tables = [folder.summary / f"{name}.csv" for name in collect_tables.TABLES]

@@ -179,7 +179,7 @@ def _without_result(launched: LaunchedStudy, check: _Check, job: str) -> CheckRe
     error = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
     return CheckResult(
         f"{check.kind} node", False, f"the check ended without a result: {error or 'no output'}",
-        f"see {log}; the site's `setup` lines prepare the environment of jobs",
+        f"see {log}; if something is missing on the node, add `setup` lines to the site file",
     )  # fmt: skip
 
 
@@ -189,7 +189,8 @@ def _judged(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> It
     yield from _gpus(launched, check, found)
     for what, complaint in found["data"].items():
         advice = "make it readable on compute nodes, or correct the site file"
-        yield CheckResult(f"{kind}: {what}", not complaint, complaint or "opens there", advice)
+        message = complaint or f"can be read on {node}"
+        yield CheckResult(f"{kind}: {what}", not complaint, message, advice)
     yield _temporary(launched, f"{kind} TMPDIR", found)
     speed = found["all_reduce_gigabytes_per_second"]
     if speed is not None:
@@ -223,7 +224,8 @@ def _environment(what: str, found: dict[str, Any], node: str) -> CheckResult:
     if found["code"] != here["code"]:
         differences.append("another version of hpc_xfer")
     return CheckResult(
-        what, not differences, f"{node}: " + ("; ".join(differences) or "as on this machine"),
+        what, not differences,
+        f"{node}: " + ("; ".join(differences) or "the same packages and code as here"),
         "use one environment on a shared file system; see `setup` in the site file",
     )  # fmt: skip
 

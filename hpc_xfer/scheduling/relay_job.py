@@ -47,7 +47,7 @@ class RelayJob:
                         "there is no room for the relay job, and without it the study does not "
                         f"go on: {error}; launch again when there is room"
                     ) from error
-                report.full = str(error)
+                report.queue_full_message = str(error)
                 submission, runs = report.submitted.pop()
                 self.submitter.withdraw(submission)
                 report.deferred += runs

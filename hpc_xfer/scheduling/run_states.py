@@ -60,7 +60,7 @@ class RunStatus:
 
     @property
     def held(self) -> bool:
-        """Tell whether a job in the queue may still execute it, even if it failed there before."""
+        """True while a job in the queue may execute this run, even if it failed in that job."""
         return self.live or (self.line is not None and self.line.live)
 
     def is_retried(self, by: Retrier) -> bool:

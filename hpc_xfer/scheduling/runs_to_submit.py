@@ -91,9 +91,9 @@ class RunSelector:
         )
 
     def _has_begun(self, element: Element) -> bool:
-        """Tell whether a job began one of its runs, or could not have.
+        """True if the job started one of its runs, or is still in the queue, or was cancelled.
 
-        A job that ended before that counts as an attempt: its node or environment is broken.
+        A job that ended without starting one is an attempt: its node or environment is broken.
         """
         line = self.queue.lines.get(element.job or "")
         if line is not None and (line.live or line.state == "CANCELLED"):

@@ -133,7 +133,7 @@ class ArraySubmitter:
             SlurmError: Slurm refused all, or gave no clear answer.
         """
         for part in parts:
-            if self.report.full:
+            if self.report.queue_full_message:
                 self.report.deferred += part.run_count
             else:
                 self._submit_what_fits(part)
@@ -178,7 +178,7 @@ class ArraySubmitter:
         try:
             submission = self.submitter.submit(array.kind, request, array.id, lane)
         except SubmitLimit as error:
-            self.report.full = str(error)
+            self.report.queue_full_message = str(error)
             return False
         except SlurmError as error:
             self._record_refusal(array, error)

@@ -18,7 +18,7 @@ class SubmitReport:
     refused: dict[str, str] = field(default_factory=dict)  # run id -> answer of Slurm
     blocked: int = 0  # runs whose parent was given up or refused
     relay: str | None = None  # job id
-    full: str = ""  # answer of Slurm when the queue was full
+    queue_full_message: str = ""  # answer of Slurm when the queue was full
     excluded: tuple[str, ...] = ()  # nodes on which too many jobs failed
 
     @property
@@ -50,7 +50,7 @@ class SubmitReport:
             f"elements; {self.live:,} runs were in the queue already"
         )
         for run_id, why in self.given_up.items():
-            yield f"left out: {run_id} failed before ({why}); --retry-failed"
+            yield f"left out: {run_id} failed before ({why}); add --retry-failed to run it again"
         yield from self.troubles()
         if self.deferred and jobs_may_submit:
             yield (
@@ -76,8 +76,8 @@ class SubmitReport:
         for run_id, why in self.given_up.items():
             yield f"given up: {run_id}: {why}"
         yield from self.troubles()
-        if self.full:
-            yield self.full
+        if self.queue_full_message:
+            yield self.queue_full_message
         if self.relay:
             yield f"next relay: job {self.relay}"
 
@@ -89,6 +89,6 @@ class SubmitReport:
             yield f"nodes excluded because jobs failed there: {', '.join(self.excluded)}"
 
     @property
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Nothing is in the queue, and nothing is left to submit."""
         return not (self.submitted or self.live or self.deferred)

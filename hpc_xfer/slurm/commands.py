@@ -25,7 +25,7 @@ def is_leaking(name: str) -> bool:
     return name.startswith((*_OF_A_JOB, *_OF_THE_USER)) and name not in _OF_THE_CLUSTER
 
 
-def complaint_in(text: str) -> str:
+def error_text(text: str) -> str:
     """The error messages of a command, as one line."""
     lines = (line.strip() for line in text.splitlines())
     messages = (
@@ -35,18 +35,18 @@ def complaint_in(text: str) -> str:
     return "; ".join(dict.fromkeys(line for line in kept if line))
 
 
-def portions(jobs: list[str]) -> Iterable[list[str]]:
+def chunks(jobs: list[str]) -> Iterable[list[str]]:
     """Cut a list of jobs to the length of a command line."""
     return (jobs[start : start + _JOBS_PER_CALL] for start in range(0, len(jobs), _JOBS_PER_CALL))
 
 
-def ask(command: list[str]) -> str:
+def run_with_retries(command: list[str]) -> str:
     """Run a command and return its output; repeat it while a controller restarts."""
     for pause in (*_PAUSES, None):
         done = run_command(command)
         if done.returncode == 0:
             return done.stdout
-        complaint = complaint_in(done.stderr)
+        complaint = error_text(done.stderr)
         if pause is None or not any(sign in complaint for sign in TRANSIENT_SIGNS):
             break
         time.sleep(pause)  # nothing tells us when a controller is back
@@ -73,7 +73,10 @@ def run_command(command: list[str], text: str | None = None) -> subprocess.Compl
     try:
         return _call(command, text, COMMAND_SECONDS)
     except FileNotFoundError:
-        raise SlurmError(f"{command[0]} not found: not a login node; use --on local") from None
+        raise SlurmError(
+            f"{command[0]} not found: this is not a login node; run the command on one (launch has "
+            "--on local)"
+        ) from None
     except subprocess.TimeoutExpired:
         raise SlurmError(
             f"{command[0]} did not answer within {COMMAND_SECONDS} s; try again when Slurm answers"

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from hpc_xfer.slurm.commands import ask, portions
+from hpc_xfer.slurm.commands import chunks, run_with_retries
 
 
 def release_jobs(jobs: Collection[str]) -> None:
@@ -11,8 +11,8 @@ def release_jobs(jobs: Collection[str]) -> None:
     Raises:
         SlurmError: refused.
     """
-    for some in portions(sorted(jobs)):
-        ask(["scontrol", "release", ",".join(some)])
+    for some in chunks(sorted(jobs)):
+        run_with_retries(["scontrol", "release", ",".join(some)])
 
 
 def cancel_jobs(jobs: Collection[str]) -> None:
@@ -21,8 +21,8 @@ def cancel_jobs(jobs: Collection[str]) -> None:
     Raises:
         SlurmError: Slurm does not answer.
     """
-    for some in portions(sorted(jobs)):
-        ask(["scancel", "--quiet", *some])
+    for some in chunks(sorted(jobs)):
+        run_with_retries(["scancel", "--quiet", *some])
 
 
 def requeue_jobs(jobs: Collection[str]) -> None:
@@ -31,5 +31,5 @@ def requeue_jobs(jobs: Collection[str]) -> None:
     Raises:
         SlurmError: refused.
     """
-    for some in portions(sorted(jobs)):
-        ask(["scontrol", "requeue", ",".join(some)])
+    for some in chunks(sorted(jobs)):
+        run_with_retries(["scontrol", "requeue", ",".join(some)])

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Collection
 
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.slurm.commands import ask, ask_optional, portions
+from hpc_xfer.slurm.commands import ask_optional, chunks, run_with_retries
 from hpc_xfer.slurm.parsing import ACCOUNTED, FIELDS, Queue, QueueLine, read_accounting, read_queue
 
 
@@ -22,7 +22,7 @@ def current_queue() -> Queue:
     """
     mark = secrets.token_hex(4)  # names of others may contain line breaks, but not this
     command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{FIELDS}"]
-    return read_queue(ask(command), current_user(), f"{mark}|")
+    return read_queue(run_with_retries(command), current_user(), f"{mark}|")
 
 
 def current_user() -> str:
@@ -48,7 +48,7 @@ def node_names(partition: str | None) -> list[str]:
 def ended_jobs(jobs: Collection[str]) -> dict[str, QueueLine]:
     """Read ended jobs from accounting; empty where there is no accounting."""
     found: dict[str, QueueLine] = {}
-    for some in portions(sorted({job.split("_")[0] for job in jobs})):
+    for some in chunks(sorted({job.split("_")[0] for job in jobs})):
         command = ["sacct", "-n", "-P", "-X", "-j", ",".join(some)]
         text = ask_optional([*command, "-o", ACCOUNTED])
         if text is None:
@@ -60,7 +60,7 @@ def ended_jobs(jobs: Collection[str]) -> dict[str, QueueLine]:
 def slurm_config() -> dict[str, str]:
     """Read Slurm's own settings; empty where users may not see them."""
     try:
-        text = ask(["scontrol", "show", "config"])
+        text = run_with_retries(["scontrol", "show", "config"])
     except SlurmError:
         return {}
     return dict(re.findall(r"^(\w+)\s+= (.*\S)", text, re.M))

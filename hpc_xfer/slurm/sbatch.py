@@ -19,7 +19,13 @@ from pathlib import Path
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.slurm.batch_script import SbatchCall, make_executor, sbatch_parameters, script_text
-from hpc_xfer.slurm.commands import TRANSIENT_SIGNS, ask, complaint_in, is_leaking, run_command
+from hpc_xfer.slurm.commands import (
+    TRANSIENT_SIGNS,
+    error_text,
+    is_leaking,
+    run_command,
+    run_with_retries,
+)
 from hpc_xfer.slurm.parsing import minutes_of
 from hpc_xfer.slurm.request import Request
 
@@ -76,7 +82,7 @@ def refusal_of(request: Request, slurm: Slurm) -> str | None:
     """
     done = run_command(["sbatch", "--test-only"], script_text(request, slurm))
     if done.returncode:
-        return complaint_in(done.stderr)
+        return error_text(done.stderr)
     parameters = sbatch_parameters(request, slurm)
     time, most = parameters["time"], _most_minutes(parameters.get("partition"))
     if most is None or not isinstance(time, int) or time <= most:  # text: from the site's `options`
@@ -87,7 +93,7 @@ def refusal_of(request: Request, slurm: Slurm) -> str | None:
 
 def _most_minutes(partition: str | None) -> float | None:
     """The time limit of a partition, or of the default one; None without a limit."""
-    for row in ask(["sinfo", "-h", "-a", "-o", "%P|%l"]).splitlines():
+    for row in run_with_retries(["sinfo", "-h", "-a", "-o", "%P|%l"]).splitlines():
         name, _, limit = row.partition("|")
         if partition == name.rstrip("*") or (partition is None and name.endswith("*")):
             return minutes_of(limit)
@@ -112,7 +118,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _refusal(error: Exception, call: SbatchCall) -> SlurmError:
-    complaint = complaint_in(str(error)) or type(error).__name__
+    complaint = error_text(str(error)) or type(error).__name__
     if not call.made:
         return SlurmError(f"no job was submitted: {complaint}; check the disk and its quota")
     code = getattr(error.__cause__, "returncode", None)

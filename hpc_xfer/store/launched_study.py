@@ -70,8 +70,8 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
     plan = make_plan(study)
     if [run.id for run in plan.runs] != content["runs"]:
         raise StudyError(
-            f"{folder.plan}: the same grid gives other runs now (another version, or a file that "
-            "it names has changed); launch it again"
+            f"{folder.plan}: the grid now gives other runs than at its launch (another version of "
+            "hpc_xfer, or a file that the grid names has changed); launch the study again"
         )
     return study, plan
 

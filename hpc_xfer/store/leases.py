@@ -1,4 +1,6 @@
-"""Leases: numbered files in a folder. The highest number owns the thing that the folder is about.
+"""Leases: numbered files in a folder, one folder per object (a run, the launch lock).
+
+The process that holds the highest number owns the object.
 
 A lease is created by a hard link, so exactly one of many processes gets a number, on NFS too (no
 fcntl). Only its owner ever rewrites it, and nothing is deleted. So the number is a fencing token:

@@ -24,7 +24,7 @@ _RETRIERS: tuple[Retrier, ...] = ("job", "relay", "launch", "all")
 class RetryRule:
     """One row: who retries a class of failure, with what change, and what users read."""
 
-    first: Retrier  # retries it; so do those after it in the list above
+    first_retrier: Retrier  # retries it; so do those after it in the list above
     meaning: str  # the sentence that users read
     doubles_memory: bool = False  # the next job asks for twice the memory
     counts_against_node: bool = False  # a node with `bad_node_hits` of these is excluded
@@ -70,7 +70,7 @@ def is_retried(kind: str, by: Retrier, lost: bool = False) -> bool:
     Args:
         lost: the job left no word of the failure; `kind` is how Slurm calls its end.
     """
-    first = _LOST if lost else rule_of(kind).first
+    first = _LOST if lost else rule_of(kind).first_retrier
     return _RETRIERS.index(by) >= _RETRIERS.index(first)
 
 

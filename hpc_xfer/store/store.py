@@ -56,7 +56,7 @@ class Store(StoreDir):
             raise StoreError(f"{self.root}: the store cannot be written; choose another --store")
 
     def record(self, run_id: str) -> dict[str, Any] | None:
-        """Read the record of a run; None where it is absent or damaged."""
+        """Read the record of a run; None where it is missing or damaged."""
         record = atomic_files.read_json(self.run(run_id).record)
         if not isinstance(record, dict) or record.get("run") != run_id:
             return None
@@ -94,7 +94,10 @@ class Store(StoreDir):
         if on_disk is None:
             atomic_files.write_json(path, content)
         elif on_disk != content:
-            raise StoreError(f"{path}: is not the recipe of run {run.id}; move its folder away")
+            raise StoreError(
+                f"{path}: holds another recipe than that of run {run.id}; move the folder of the "
+                "run out of the store, then launch again"
+            )
 
     def write_manifest(self, study: str, batch: JobArray, resources: dict[str, Any]) -> Path:
         """Write what workers need to execute the packs of a job array.
@@ -111,10 +114,10 @@ class Store(StoreDir):
         """Read what `write_manifest` wrote.
 
         Raises:
-            StoreError: the file is absent or damaged.
+            StoreError: the file is missing or damaged.
         """
         path = self.study(study).manifest(batch_id)
         content = atomic_files.read_json(path)
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-            raise StoreError(f"{path}: is absent or damaged; launch the study again")
+            raise StoreError(f"{path}: is missing or damaged; launch the study again")
         return content

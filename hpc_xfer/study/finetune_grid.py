@@ -52,7 +52,7 @@ def all_trials(blocks: Any) -> tuple[list[Finetune], tuple[str, ...], list[Confi
         tuned |= dict.fromkeys(keys)
         named = {trial.model_dump_json(): trial for trial in found}
         if trials.keys() & named.keys():
-            wrong.append((place, "makes trials that an earlier block makes too; drop them here"))
+            wrong.append((place, "makes trials that an earlier block makes too; remove them here"))
         trials |= named
     return list(trials.values()), tuple(tuned), wrong
 
@@ -86,7 +86,7 @@ def _unknown_settings(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
     keys = (set(Finetune.model_fields) - spanned) | set(_Axes.model_fields)
     for key in settings:
         if key == "snapshot":
-            yield (key,), "follows from the `snapshots` of each pre-training; drop it here"
+            yield (key,), "follows from the `snapshots` of each pre-training; remove it here"
         elif key not in keys:
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
 
@@ -98,7 +98,8 @@ def _lists_among(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
             way = f"write `tune: {{{key}: ...}}`" if key in TUNABLE else "write two blocks"
             yield (
                 (key,),
-                f"has one value per block, got {format_value(value)}; to compare several, {way}",
+                f"must be one value per block, got {format_value(value)}; to compare several, "
+                f"{way}",
             )
 
 
@@ -124,7 +125,8 @@ def _repeated(axes: _Axes) -> Iterator[ConfigError]:
 def _badly_tuned(axes: _Axes, settings: Mapping[str, Any]) -> Iterator[ConfigError]:
     for key, values in axes.tune.items():
         if key not in TUNABLE:
-            yield ("tune", key), f"cannot be tuned; {nearest(key, TUNABLE, 'what can is')}"
+            hint = nearest(key, TUNABLE, "the keys that can be tuned are")
+            yield ("tune", key), f"cannot be tuned; {hint}"
         elif not values:
             yield ("tune", key), "has no value, which leaves no choice; give two or more"
         elif len(values) == 1:

@@ -4,7 +4,8 @@
         store.write_manifest(study, batch, resources)    # batch.id / index names a pack in it
 
 One `sbatch` submits one of them (an array, or one pre-training), and one file in the store holds it
-with all recipes: 40,000 runs need about 150 files, not 80,000. Stores and options say "batch".
+with all recipes: 40,000 runs need about 150 files, not 80,000. In file names and options a job
+array is called "batch" (so stores of earlier versions can be read); it is not a training batch.
 """
 
 import hashlib

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hpc_xfer.config.recipes import Finetune, points
+from hpc_xfer.config.recipes import Finetune, encoder_points
 from hpc_xfer.study.plan import Run
 
 Settings = Mapping[str, Any]
@@ -79,7 +79,7 @@ def at_snapshot(parent: Run, snapshot: int | None, labels: Mapping[str, str]) ->
     if snapshot is None:
         return labels[parent.id]
     assert not isinstance(parent.recipe, Finetune)
-    short = [short_count(n) for n in points(parent.recipe) if n is not None]
+    short = [short_count(n) for n in encoder_points(parent.recipe) if n is not None]
     said = short_count(snapshot) if len(set(short)) == len(short) else str(snapshot)
     return f"{labels[parent.id]}{_AT}{said}{_SEEN}"
 

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from hpc_xfer.config.recipes import METHODS, Finetune, Pretrain, Trained, arch_name, dump, points
+from hpc_xfer.config.recipes import (
+    METHODS,
+    Finetune,
+    Pretrain,
+    Trained,
+    arch_name,
+    dump,
+    encoder_points,
+)
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.study_file import Study
 
@@ -153,7 +161,7 @@ def make_plan(study: Study) -> Plan:
     children = tuple(
         Run("finetune", _from(point, trial), (parent,))
         for parent, recipe in zip(parents, study.pretrains, strict=True)
-        for point in points(recipe)
+        for point in encoder_points(recipe)
         for trial in trials
     )
     return Plan(parents + children, study.resources, study.tuned)

@@ -1,9 +1,9 @@
-"""Summarise a plan before anything runs: shared settings once, different ones per row."""
+"""Summarize a plan before anything runs: shared settings once, different ones per row."""
 
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config import architectures
-from hpc_xfer.config.recipes import Finetune, Pretrain, Trained, points
+from hpc_xfer.config.recipes import Finetune, Pretrain, Trained, encoder_points
 from hpc_xfer.study.labels import (
     differing_columns,
     label_columns,
@@ -87,7 +87,7 @@ def disk_bytes(plan: Plan) -> int | None:
         if weights is None:
             return None
         trained = isinstance(run.recipe, Trained)
-        snapshots = _BYTES * (len(points(run.recipe)) - 1)
+        snapshots = _BYTES * (len(encoder_points(run.recipe)) - 1)
         total += weights * (_PRODUCT + snapshots + (_CHECKPOINTS if trained else 0))
     return total
 

@@ -85,7 +85,8 @@ def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str
     gpus, parts = study.resources.pretrain.gpus, recipe.accumulate or 1
     if recipe.batch % (gpus * parts):
         who = f"{gpus} GPUs" if parts == 1 else f"{gpus} GPUs in {parts} parts each (accumulate)"
-        yield "batch", f"{recipe.batch} cannot be shared by {who}; make it a multiple"
+        way = f"make it a multiple of {gpus * parts}"
+        yield "batch", f"{recipe.batch} cannot be split evenly over {who}; {way}"
 
 
 def _json_keys(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
@@ -96,12 +97,14 @@ def _json_keys(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
     keys = set(target.caption_keys)
     if keys and index.json_keys and not keys.intersection(index.json_keys):
         there = ", ".join(index.json_keys)
-        yield "caption", f"the json of {recipe.source!r} has none of these keys, but {there}"
+        what = f"none of these keys is in the json of {recipe.source!r}"
+        yield "caption", f"{what}; name some of: {there}"
     if target.label_key is not None and index.classes and index.label_key != target.label_key:
         yield (
             "label",
-            f"the classes of {recipe.source!r} are not those of {target.label_key!r}; run "
-            f"{index_command(index.folder)} with --label-key {shlex.quote(target.label_key)}",
+            f"the index of {recipe.source!r} does not take its classes from the json key "
+            f"{target.label_key!r}; run {index_command(index.folder)} with --label-key "
+            f"{shlex.quote(target.label_key)}",
         )
 
 
@@ -118,22 +121,22 @@ def _released(study: Study, site: Site) -> Iterator[ConfigError]:
 
 
 def _datasets(study: Study, site: Site) -> Iterator[ConfigError]:
-    cards: dict[str, downstream_datasets.DatasetInfo | str] = {}
+    infos: dict[str, downstream_datasets.DatasetInfo | str] = {}
     for here, block in _blocks(study):
         for i, name in enumerate(block["datasets"]):
-            if name not in cards:
-                cards[name] = card = _card(name, site)
-                if isinstance(card, str):  # reported once for all blocks
-                    yield (*here, "datasets", i), card
-            card = cards[name]
-            if not isinstance(card, str):
-                yield from (((*here, *loc), why) for loc, why in _shots(block, card))
+            if name not in infos:
+                infos[name] = info = _info(name, site)
+                if isinstance(info, str):  # reported once for all blocks
+                    yield (*here, "datasets", i), info
+            info = infos[name]
+            if not isinstance(info, str):
+                yield from (((*here, *loc), why) for loc, why in _shots(block, info))
 
 
 def _probe(study: Study, site: Site) -> Iterator[ConfigError]:
     probe = study.resources.pretrain.probe
-    if probe is not None and isinstance(card := _card(probe.dataset, site), str):
-        yield ("resources", "pretrain", "probe", "dataset"), card
+    if probe is not None and isinstance(info := _info(probe.dataset, site), str):
+        yield ("resources", "pretrain", "probe", "dataset"), info
 
 
 def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
@@ -144,31 +147,31 @@ def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
     return [(("finetune", i), block) for i, block in enumerate(blocks or [])]
 
 
-def _card(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
-    """Return the card of a data set, or say what is wrong with it."""
+def _info(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
+    """Return the info of a data set, or say what is wrong with it."""
     folder = site.datasets.get(name)
     try:
-        card = downstream_datasets.dataset_info(name, Path(folder) if folder else None)
+        info = downstream_datasets.dataset_info(name, Path(folder) if folder else None)
     except XferError as error:
         return str(error)
-    if card.smallest_class < 2:
+    if info.smallest_class < 2:
         return (
-            f"{name} has a class with one training image, and validation needs another; add images "
-            "or remove the class"
+            f"{name} has a class with one training image, but needs one for training and one for "
+            "validation; add an image or remove the class"
         )
-    return card
+    return info
 
 
-def _shots(block: dict[str, Any], card: downstream_datasets.DatasetInfo) -> Iterator[ConfigError]:
+def _shots(block: dict[str, Any], info: downstream_datasets.DatasetInfo) -> Iterator[ConfigError]:
     """Refuse more shots than the smallest class has images outside of validation."""
     fraction = block.get("val_fraction", Finetune.model_fields["val_fraction"].default)
-    smallest = card.smallest_class
-    held = downstream_datasets.held_out(smallest, fraction)
+    smallest = info.smallest_class
+    held = downstream_datasets.held_out_count(smallest, fraction)
     for i, shots in enumerate(block["shots"]):
         if shots != "full" and shots > smallest - held:
             yield (
                 ("shots", i),
-                f"{int(shots)} is more than the smallest class of {card.name} can give: "
-                f"{smallest - held} images beside {held} for validation; lower shots or "
-                "val_fraction",
+                f"{int(shots)} shots need {int(shots)} images per class, but the smallest class of "
+                f"{info.name} has {smallest - held} besides {held} held out for validation; lower "
+                "shots or val_fraction",
             )

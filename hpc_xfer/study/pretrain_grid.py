@@ -84,7 +84,7 @@ class PretrainGrid:
         if same in self._from:
             first = self._from[same]
             what = "the same run twice" if first == i else f"a run that pretrain.{first} makes too"
-            self.errors.append((("pretrain", i), f"makes {what}; drop one"))
+            self.errors.append((("pretrain", i), f"makes {what}; remove one"))
             return
         self._from[same] = i
         self.recipes.append(recipe)
@@ -132,12 +132,18 @@ def _settle_samples_seen(model: type[StrictModel], values: dict[str, Any]) -> li
         return [] if "samples_seen" in values else [((), sentence)]
     epochs, samples = values.pop("epochs"), values.get("samples")
     if "samples_seen" in values:
-        return [(("epochs",), "says the same as samples_seen; keep one of the two")]
+        return [
+            (
+                ("epochs",),
+                "sets the length of the training, as samples_seen does; keep one of the two",
+            )
+        ]
     if not _is_number(epochs) or not epochs > 0:
         return [(("epochs",), f"must be a number greater than 0, got {format_value(epochs)}")]
     values["samples_seen"] = round(epochs * samples) if _is_number(samples) else 1
     if values["samples_seen"] == 0 and samples:
-        return [(("epochs",), f"is too small: {epochs} of {samples} samples is none; raise it")]
+        what = f"{epochs} epochs of {samples} samples are less than one sample"
+        return [(("epochs",), f"is too small: {what}; raise it")]
     return []
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from hpc_xfer.config import yaml_document
-from hpc_xfer.config.recipes import Finetune, Pretrain, points
+from hpc_xfer.config.recipes import Finetune, Pretrain, encoder_points
 from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
@@ -76,7 +76,7 @@ def load_study(path: Path, text: str | None = None) -> Study:
     errors += pretrains.errors + wrong
     if head is not None:
         errors += _missing_minutes(head.resources.finetune, trials)
-    encoders = sum(len(points(recipe)) for recipe in pretrains.recipes)
+    encoders = sum(len(encoder_points(recipe)) for recipe in pretrains.recipes)
     errors += too_many(len(pretrains.recipes) + encoders * len(trials), ("finetune",))
     if head is None or errors:
         raise doc.refusal(errors)

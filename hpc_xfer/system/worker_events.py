@@ -21,7 +21,7 @@ class WorkerEvent:
 
     kind: Kind
     run: str | None = None  # None: the pack as a whole failed
-    failure: str = ""  # class of it, a key of store.failures.CLASSES
+    failure: str = ""  # class of it, a key of store.retry_policy.RULES
     message: str = ""
     by: dict[str, Any] | None = None  # the lease of the process that works on a held run
     pack: str | None = None  # BATCH/INDEX

@@ -83,7 +83,7 @@ def nccl_rank(method: str, parts: int, number: int, size: int, folder: Path) -> 
     recipe = steps.recipe(method, accumulate=parts)
     with process_group.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
         assert world.device == torch.device("cuda", number)
-        assert world.most(number == 0, False, number / 8) == [1, 0, 1 / 8]
+        assert world.max(number == 0, False, number / 8) == [1, 0, 1 / 8]
         stepper = steps.stepper(recipe, world, torch.float64)
         loss = world.mean(stepper.backward(steps.part(recipe, world), 0))
         found = {"loss": loss.cpu(), "gradients": steps.gradients(stepper)}

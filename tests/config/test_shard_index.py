@@ -102,13 +102,13 @@ def test_an_index_whose_sum_is_wrong_is_not_believed(index: ShardIndex) -> None:
 
 def test_a_shard_that_is_gone_is_named(index: ShardIndex) -> None:
     (index.folder / "000001.tar").unlink()
-    assert "000001.tar: is listed in index.json but absent; bring it" in refusal(index.folder)
+    assert "000001.tar: is listed in index.json but missing; bring it" in refusal(index.folder)
 
 
 def test_a_link_to_nowhere_is_an_absent_shard(index: ShardIndex) -> None:
     (index.folder / "000001.tar").unlink()
     (index.folder / "000001.tar").symlink_to("/nowhere.tar")
-    assert "000001.tar: is listed in index.json but absent" in refusal(index.folder)
+    assert "000001.tar: is listed in index.json but missing" in refusal(index.folder)
 
 
 def test_a_cut_shard_is_found_by_its_size(index: ShardIndex) -> None:

@@ -98,8 +98,9 @@ def test_jobs_have_time_before_they_are_told_to_save(tmp_path: Path) -> None:
     with pytest.raises(StudyError) as refused:
         load_site(path)
     assert str(refused.value) == (
-        f"{path}:1: slurm: max_minutes: 10 leaves jobs no time before the signal to save "
-        "(signal_seconds: 540, or a minute earlier); set 11 or more, or fewer signal_seconds"
+        f"{path}:1: slurm: max_minutes: 10 is too short: Slurm sends the signal to save 540 s "
+        "before the end, or up to a minute earlier; set max_minutes to 11 or more, or lower "
+        "signal_seconds"
     )
     path.write_text("slurm: {max_minutes: 11, signal_seconds: 540}\n")
     assert load_site(path).slurm.max_minutes == 11
@@ -111,14 +112,18 @@ def test_jobs_have_time_before_they_are_told_to_save(tmp_path: Path) -> None:
         (
             "partition",
             '"gpu\\n#SBATCH --uid=0"',
-            "contains characters not allowed in an sbatch option",
+            "has characters not allowed in an sbatch option; remove them",
         ),
         ("setup", '["module load a\\nrm -r /"]', "must be one line"),
-        ("environment", "{A-B: 1x}", "cannot name an environment variable"),
+        (
+            "environment",
+            "{A-B: 1x}",
+            "cannot name an environment variable; use letters, digits and _",
+        ),
         ("gpu_option", "gpus", "gpus-per-node"),
         ("gpus_per_nod", "4", "did you mean 'gpus_per_node'?"),
         ("max_memory_per_gpu", "4.0", "must be at least memory_per_gpu, which must be given too"),
-        ("max_minutes", "3", "set 4 or more, or fewer signal_seconds"),
+        ("max_minutes", "3", "set max_minutes to 4 or more, or lower signal_seconds"),
     ],
 )
 def test_a_mistake_about_slurm_is_one_sentence(

@@ -9,7 +9,7 @@ import pytest
 
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
 from hpc_xfer.monitoring import status_tables
-from hpc_xfer.monitoring.snapshot import StudySnapshot
+from hpc_xfer.monitoring.study_state import StudyState
 from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.store.store import Store
@@ -41,7 +41,7 @@ def beat(seconds: float, waited: float = 0.0) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def snapshot(folder: Path) -> StudySnapshot:
+def study_state(folder: Path) -> StudyState:
     """One pre-training done, one running; fine-tunings of every kind."""
     store = Store(folder)
     line = QueueLine("12", "12", "pre", "RUNNING", nodes="gpu[a-b]")
@@ -58,7 +58,7 @@ def snapshot(folder: Path) -> StudySnapshot:
         MANY[1].id: RunStatus("pending", "Dependency"),
     }
     labels = pretrain_labels(PLAN.of("pretrain"))
-    return StudySnapshot("s", PLAN, store, read_ledger(store), Queue(), "", status, labels)
+    return StudyState("s", PLAN, store, read_ledger(store), Queue(), "", status, labels)
 
 
 SHOWN = """\
@@ -84,7 +84,7 @@ failed: nan: 1 (the loss was not finite; a lower learning rate helps)
 
 
 def test_a_study_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.console().print(status_tables.render(snapshot(tmp_path)))
+    terminal.console().print(status_tables.render(study_state(tmp_path)))
     shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
     assert shown == SHOWN
 
@@ -92,7 +92,7 @@ def test_a_study_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_study_that_is_over_tells_where_its_report_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    over = replace(snapshot(tmp_path), status={run.id: RunStatus("done") for run in PLAN.runs})
+    over = replace(study_state(tmp_path), status={run.id: RunStatus("done") for run in PLAN.runs})
     report = over.store.study("s").report
     report.parent.mkdir(parents=True)
     report.touch()

@@ -28,8 +28,8 @@ def test_a_ready_cluster_is_called_ready(tmp_path: Path, shards: Path, cluster: 
     found = results(SlurmStudy(tmp_path, shards, gpus=2), 0)
     assert all(well for well, _ in found.values())
     assert found["pretrain all-reduce"][1].startswith("2 ranks, ")
-    assert found["pretrain environment"][1] == "n1: as on this machine"
-    assert found["finetune: source sans"] == (True, "opens there")
+    assert found["pretrain environment"][1] == "n1: the same packages and code as here"
+    assert found["finetune: source sans"] == (True, "can be read on n1")
     assert not cluster.live()
 
 

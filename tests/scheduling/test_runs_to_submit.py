@@ -53,7 +53,7 @@ def test_a_failed_run_is_submitted_again_as_the_table_says(
     selected = select(launched, by, RunStatus("failed", kind, "why"), MISSING, MISSING)
     retriers = {"job": ("relay", "launch", "all"), "relay": ("relay", "launch", "all"),
                 "launch": ("launch", "all"), "all": ("all",)}  # fmt: skip
-    if by in retriers[RULES[kind].first]:
+    if by in retriers[RULES[kind].first_retrier]:
         assert selected == Selection(launched.plan, {}, 0)
     else:
         assert (selected.given_up, selected.blocked) == ({parent.id: f"{kind}: why"}, 2)

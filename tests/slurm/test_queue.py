@@ -66,5 +66,5 @@ def test_a_name_given_by_others_forges_no_job_and_stops_no_launch(cluster: Clust
 def test_without_slurm_it_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not is_installed()
-    with pytest.raises(SlurmError, match="squeue not found: not a login node"):
+    with pytest.raises(SlurmError, match="squeue not found: this is not a login node"):
         current_queue()

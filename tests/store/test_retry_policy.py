@@ -9,7 +9,7 @@ from hpc_xfer.store.retry_policy import RULES, Retrier, is_retried
 
 def test_the_whole_table() -> None:
     rows = [
-        f"{kind:<19}{rule.first:<7}{'memory x 2' if rule.doubles_memory else '':<11}"
+        f"{kind:<19}{rule.first_retrier:<7}{'memory x 2' if rule.doubles_memory else '':<11}"
         f"{'node' if rule.counts_against_node else '':<5}{rule.meaning}"
         for kind, rule in RULES.items()
     ]

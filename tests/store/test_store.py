@@ -104,7 +104,10 @@ def test_a_recipe_is_written_once_and_a_different_one_is_refused(tmp_path: Path)
     path.write_text(path.read_text().replace('"lr": 0.0001', '"lr": 0.5'))
     with pytest.raises(StoreError) as caught:
         store.write_recipe(run)
-    assert str(caught.value) == (f"{path}: is not the recipe of run {run.id}; move its folder away")
+    assert str(caught.value) == (
+        f"{path}: holds another recipe than that of run {run.id}; move the folder of the run out "
+        "of the store, then launch again"
+    )
 
 
 def test_half_a_recipe_is_written_again(tmp_path: Path) -> None:
@@ -137,7 +140,7 @@ def test_half_a_manifest_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:100])
     with pytest.raises(StoreError) as caught:
         store.read_manifest("one", path.stem)
-    assert str(caught.value) == f"{path}: is absent or damaged; launch the study again"
+    assert str(caught.value) == f"{path}: is missing or damaged; launch the study again"
 
 
 def test_a_new_store_is_private_to_its_owner_and_group(tmp_path: Path) -> None:

@@ -98,14 +98,15 @@ def test_keys_that_the_json_of_samples_has_not_are_told(tmp_path: Path) -> None:
     block = CLIP.replace(end, f"caption: {{keys: [title, alt]}}, {end}")
     assert pretrain(tmp_path, site, block) == []
     assert pretrain(tmp_path, site, block.replace("title, alt", "title")) == [
-        "a.yaml:3: pretrain.0.caption: the json of 'sans' has none of these keys, but alt, kind"
+        "a.yaml:3: pretrain.0.caption: none of these keys is in the json of 'sans'; name some of: "
+        "alt, kind"
     ]
     supervised = CLIP.replace("clip", "supervised").replace(end, f"label: kind, {end}")
     quoted = shlex.quote(str(folder)).replace(f"{tmp_path}/", "")
     assert pretrain(tmp_path, site, supervised) == []
     assert pretrain(tmp_path, site, supervised.replace("kind", "breed")) == [
-        "a.yaml:3: pretrain.0.label: the classes of 'sans' are not those of 'breed'; run `python "
-        f"-m hpc_xfer.shards index {quoted}` with --label-key breed"
+        "a.yaml:3: pretrain.0.label: the index of 'sans' does not take its classes from the json "
+        f"key 'breed'; run `python -m hpc_xfer.shards index {quoted}` with --label-key breed"
     ]
 
 
@@ -149,7 +150,8 @@ def test_a_batch_that_the_gpus_cannot_share_is_told(tmp_path: Path) -> None:
     site = Site(sources={"sans": str(source(tmp_path / "sans"))})
     rest = "resources: {pretrain: {gpus: 8}}\n"
     assert pretrain(tmp_path, site, rest=rest) == [
-        "a.yaml:3: pretrain.0.batch: 100 cannot be shared by 8 GPUs; make it a multiple"
+        "a.yaml:3: pretrain.0.batch: 100 cannot be split evenly over 8 GPUs; make it a multiple "
+        "of 8"
     ]
 
 
@@ -173,8 +175,8 @@ def test_an_unknown_data_set_is_told_with_the_place_where_it_stands(tmp_path: Pa
 def test_shots_above_the_smallest_class_are_told(tmp_path: Path) -> None:
     block = "{datasets: [digits], shots: [1, 69, 70], lr: 1}"
     assert finetune(tmp_path, Site(), block) == [
-        "a.yaml:3: finetune.shots.2: 70 is more than the smallest class of digits can give: 69 "
-        "images beside 17 for validation; lower shots or val_fraction"
+        "a.yaml:3: finetune.shots.2: 70 shots need 70 images per class, but the smallest class "
+        "of digits has 69 besides 17 held out for validation; lower shots or val_fraction"
     ]
     assert finetune(tmp_path, Site(), block.replace("lr: 1", "lr: 1, val_fraction: 0.1")) == []
 
@@ -182,16 +184,16 @@ def test_shots_above_the_smallest_class_are_told(tmp_path: Path) -> None:
 def test_the_classes_of_an_image_folder_are_counted(tmp_path: Path) -> None:
     site = Site(datasets={"pets": str(image_folder(tmp_path / "pets", cat=10, dog=5))})
     assert finetune(tmp_path, site, "{datasets: [pets], shots: [4, 5], lr: 1}") == [
-        "a.yaml:3: finetune.shots.1: 5 is more than the smallest class of pets can give: 4 images "
-        "beside 1 for validation; lower shots or val_fraction"
+        "a.yaml:3: finetune.shots.1: 5 shots need 5 images per class, but the smallest class of "
+        "pets has 4 besides 1 held out for validation; lower shots or val_fraction"
     ]
 
 
 def test_a_class_with_one_image_cannot_be_validated(tmp_path: Path) -> None:
     site = Site(datasets={"pets": str(image_folder(tmp_path / "pets", cat=10, dog=1))})
     assert finetune(tmp_path, site, "{datasets: [pets], shots: [full], lr: 1}") == [
-        "a.yaml:3: finetune.datasets.0: pets has a class with one training image, and validation "
-        "needs another; add images or remove the class"
+        "a.yaml:3: finetune.datasets.0: pets has a class with one training image, but needs one "
+        "for training and one for validation; add an image or remove the class"
     ]
 
 
@@ -201,7 +203,7 @@ def test_the_block_that_asks_too_much_is_named_not_the_first_with_that_data_set(
     good = "{datasets: [digits], shots: [1], lr: 1}"
     bad = "{datasets: [digits], shots: [80], lr: 1}"
     [told] = finetune(tmp_path, Site(), f"\n  - {good}\n  - {bad}")
-    assert told.startswith("a.yaml:5: finetune.1.shots.0: 80 is more than")
+    assert told.startswith("a.yaml:5: finetune.1.shots.0: 80 shots need 80 images")
 
 
 def test_a_folder_that_is_no_data_set_is_told(tmp_path: Path) -> None:

@@ -169,11 +169,11 @@ resources:
         ("epochs: 2", "epochs: null", "epochs: must be a number greater than 0, got null"),
         (
             "epochs: 2", "epochs: 1e-9",
-            "epochs: is too small: 1e-09 of 8000 samples is none; raise it",
+            "epochs: is too small: 1e-09 epochs of 8000 samples are less than one sample; raise it",
         ),
         (
             "epochs: 2", "epochs: 2, samples_seen: 5",
-            "epochs: says the same as samples_seen; keep one of the two",
+            "epochs: sets the length of the training, as samples_seen does; keep one of the two",
         ),
         ("epochs", "lr: .inf, epochs", "lr: must be a finite number, got Infinity"),
         ("epochs", "lr: .nan, epochs", "lr: must be a finite number, got NaN"),
@@ -189,7 +189,7 @@ resources:
         ("epochs", "crop: {scael: 1}, epochs", "crop.scael: unknown key; did you mean 'scale'?"),
         (
             "epochs", "crop: {scale: [1, 0.5]}, epochs",
-            "crop: scale and ratio are [smallest, largest], and scale is above 0",
+            "crop: scale and ratio must each be [smallest, largest], and scale above 0",
         ),
         ("8000", ".inf", "samples: must be a whole number, got Infinity"),
         ("8000", ".nan", "samples: must be a whole number, got NaN"),
@@ -217,7 +217,7 @@ def test_a_wrong_value_gets_one_sentence(tmp_path: Path, old: str, new: str, sen
             CLIP.replace("100", "9000"),
             "batch 9000 is larger than samples 8000, which gives zero steps per epoch; lower batch",
         ),
-        (CLIP.replace("8000", "[8000, 8e3]"), "makes the same run twice; drop one"),
+        (CLIP.replace("8000", "[8000, 8e3]"), "makes the same run twice; remove one"),
         (
             "{arch: RN50}",
             "is missing its method; add `method: ...`, one of clip, released, scratch, siglip, "
@@ -236,7 +236,7 @@ def test_a_wrong_block_gets_one_sentence(tmp_path: Path, block: str, sentence: s
 def test_two_blocks_that_make_the_same_run_are_refused(tmp_path: Path) -> None:
     text = f"name: x\npretrain:\n  - {CLIP}\n  - {CLIP.replace('epochs: 2', 'samples_seen: 16e3')}"
     assert refusal(tmp_path, text) == [
-        "a.yaml:4: pretrain.1: makes a run that pretrain.0 makes too; drop one"
+        "a.yaml:4: pretrain.1: makes a run that pretrain.0 makes too; remove one"
     ]
 
 
@@ -278,16 +278,17 @@ def test_two_blocks_that_make_the_same_run_are_refused(tmp_path: Path) -> None:
         ),
         (
             "tune: {lr: [1e-3, 1e-4], batch: [1, 2]}",
-            "tune.batch: cannot be tuned; what can is: epochs, lr, weight_decay",
+            "tune.batch: cannot be tuned; the keys that can be tuned are: epochs, lr, weight_decay",
         ),
         (
             "epochs: [1, 2]",
-            "epochs: has one value per block, got [1, 2]; to compare several, write "
+            "epochs: must be one value per block, got [1, 2]; to compare several, write "
             "`tune: {epochs: ...}`",
         ),
         (
             "batch: [32, 64]",
-            "batch: has one value per block, got [32, 64]; to compare several, write two blocks",
+            "batch: must be one value per block, got [32, 64]; to compare several, write two "
+            "blocks",
         ),
         ("dataset: a", "dataset: unknown key; did you mean 'datasets'?"),
         ("val_fraction: 1", "val_fraction: must be less than 1, got 1"),
@@ -306,7 +307,7 @@ def test_mistakes_in_a_list_of_blocks_name_the_block(tmp_path: Path) -> None:
     good = "{datasets: [a], shots: [1], lr: 1}"
     assert finetune_refusal(tmp_path, f"\n  - {good}\n  - 3\n  - {good}\n  - {{shots: [1]}}") == [
         "a.yaml:5: finetune.1: must be a mapping, got 3",
-        "a.yaml:6: finetune.2: makes trials that an earlier block makes too; drop them here",
+        "a.yaml:6: finetune.2: makes trials that an earlier block makes too; remove them here",
         "a.yaml:7: finetune.3.datasets: is missing; add a line `datasets: ...`",
     ]
 
@@ -361,7 +362,7 @@ def test_an_architecture_file_lies_beside_the_grid_and_its_content_counts(tmp_pa
     assert getattr(arch, "name", None) == "glyph"
     assert refusal(
         tmp_path, "name: x\npretrain: [{method: scratch, arch: [glyph.json, same.json]}]"
-    ) == ["a.yaml:2: pretrain.0: makes the same run twice; drop one"]
+    ) == ["a.yaml:2: pretrain.0: makes the same run twice; remove one"]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class World:
         """True on rank 0, the only rank that writes files."""
         return self.rank == 0
 
-    def most(self, *values: float) -> list[float]:
+    def max(self, *values: float) -> list[float]:
         """The maximum of each value over all ranks; of a flag, 1 if any rank has set it."""
         if self.size == 1:
             return list(values)
@@ -141,7 +141,7 @@ def _connect(meeting: Path, size: int, stop: StopSignal) -> TCPStore:
     end = time.monotonic() + _MEET_SECONDS
     while time.monotonic() < end:
         if stop.requested:
-            raise Interrupted("asked to stop before rank 0 appeared")
+            raise Interrupted("asked to stop while waiting for rank 0")
         address = atomic_files.read_json(meeting)
         if address is not None and "off" in address:
             raise Interrupted("rank 0 has nothing to do")
@@ -152,4 +152,6 @@ def _connect(meeting: Path, size: int, stop: StopSignal) -> TCPStore:
                 store.set_timeout(_TIMEOUT)
                 return store
         time.sleep(0.1)  # both sides know only the file, which gives no event to wait for
-    raise StoreError(f"{meeting}: rank 0 did not appear in {_MEET_SECONDS} s; see its log")
+    raise StoreError(
+        f"{meeting}: rank 0 did not write its address within {_MEET_SECONDS} s; see its log"
+    )

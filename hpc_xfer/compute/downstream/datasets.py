@@ -144,7 +144,10 @@ def _packaged(info: DatasetInfo) -> DownstreamData:
         case "mnist5k":
             train, test = _mnist5k(per_class=info.train // len(info.classes))
         case _:
-            raise DataError(f"data set {info.name!r}: is not built in; name its folder")
+            raise DataError(
+                f"data set {info.name!r}: is not built in; name its folder in the site file under "
+                "`datasets`"
+            )
     digest = hashlib.sha256()
     for part in (train, test):
         digest.update(str(part.pixels.shape).encode())
@@ -175,7 +178,7 @@ def _table(module: str, package: str, file: str) -> Labels:
     """
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
-        raise DataError(f"the package {package} is missing; pip install {package}")
+        raise DataError(f"the package {package} is missing; run: pip install {package}")
     path = Path(found.origin).parent / file
     try:
         lines = gzip.decompress(path.read_bytes()).decode().split()

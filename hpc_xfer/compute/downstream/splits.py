@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpc_xfer.config.downstream_datasets import held_out
+from hpc_xfer.config.downstream_datasets import held_out_count
 from hpc_xfer.errors import DataError
 
 Indices = NDArray[np.int64]
@@ -35,8 +35,11 @@ def hold_out(labels: Indices, fraction: float, seed: int) -> Split:
     held: list[Indices] = []
     for label, members in _by_class(labels).items():
         if len(members) < 2:
-            raise DataError(f"class {label} has one training image; validation needs another")
-        count = held_out(len(members), fraction)
+            raise DataError(
+                f"class {label} has one training image, but needs one for training and one for "
+                "validation; add an image or remove the class"
+            )
+        count = held_out_count(len(members), fraction)
         held.append(np.random.default_rng((seed, 0, label)).permutation(members)[:count])
     validation = np.sort(np.concatenate(held))
     train = np.setdiff1d(np.arange(len(labels)), validation)

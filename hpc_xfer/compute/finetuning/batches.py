@@ -64,7 +64,7 @@ class _BatchesByStep(ABC):
 
 
 @dataclass
-class TuneBatches(_BatchesByStep):
+class ImageBatches(_BatchesByStep):
     """Batches of augmented images: images uint8 (n, 3, S, S) and labels (n,)."""
 
     images: ImageSet

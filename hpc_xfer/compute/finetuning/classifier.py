@@ -144,6 +144,7 @@ def check_class_order(logits: Tensor, labels: Tensor, classes: Sequence[str]) ->
     if as_is < 1.5 / len(classes) and best - as_is > 0.3:
         wrong = int(np.flatnonzero(places[0] != rows)[0])
         raise DataError(
-            f"the zero-shot head is right for {as_is:.0%} of the images, with the class names in "
-            f"another order for {best:.0%}; check the order of the names, first {classes[wrong]!r}"
+            f"with the class names in the given order the zero-shot head is right for {as_is:.0%} "
+            f"of the images, in another order for {best:.0%}; check the order of the names, first "
+            f"{classes[wrong]!r}"
         )

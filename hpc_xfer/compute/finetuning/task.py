@@ -15,7 +15,7 @@ from hpc_xfer.compute.distributed.global_batchnorm import recalibrate
 from hpc_xfer.compute.downstream import splits
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
 from hpc_xfer.compute.downstream.splits import Indices, Split
-from hpc_xfer.compute.finetuning.batches import EpochBatches, FeatureBatches, TuneBatches
+from hpc_xfer.compute.finetuning.batches import EpochBatches, FeatureBatches, ImageBatches
 from hpc_xfer.compute.finetuning.cache import FrozenFeatures, Parent, SplitFeatures
 from hpc_xfer.compute.finetuning.classifier import (
     Classifier,
@@ -139,13 +139,13 @@ class _Finetuning:
         recipe, context = self.recipe, self.context
         epochs = EpochBatches(len(chosen), recipe.batch, recipe.epochs, (recipe.seed, recipe.draw))
         steps = min(epochs.steps, recipe.max_steps or epochs.steps)
-        batches: FeatureBatches | TuneBatches
+        batches: FeatureBatches | ImageBatches
         if recipe.mode == "lp":
             model.visual.requires_grad_(False)
             features = self.features.train.of(model, chosen, self.device, self.liveness)
             batches = FeatureBatches(features, self.labels(chosen), epochs)
         else:
-            batches = TuneBatches(self.data.train, chosen, recipe, self.parent.size, epochs)
+            batches = ImageBatches(self.data.train, chosen, recipe, self.parent.size, epochs)
         result = train(
             model,
             adamw(model, recipe.lr, recipe.weight_decay, (0.9, 0.999), 1e-8),

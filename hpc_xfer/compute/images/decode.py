@@ -101,8 +101,8 @@ def _jpeg(data: bytes, header: Header, shrink: int) -> NDArray[np.uint8]:
 def _check_pixels(header: Header, name: str) -> None:
     if header.width * header.height > _MOST_PIXELS:
         raise DataError(
-            f"{name}: claims {header.width} x {header.height} pixels, which no photograph has; "
-            "replace or remove it"
+            f"{name}: has {header.width} x {header.height} pixels, more than the limit of "
+            f"{_MOST_PIXELS:,}; make it smaller, replace or remove it"
         )
 
 

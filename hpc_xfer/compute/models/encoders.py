@@ -1,6 +1,6 @@
 """Encoders: the visual tower that every method trains and every fine-tuning starts from.
 
-An encoder maps images (N, 3, S, S), normalised, to features (N, dim). Methods that learn from
+An encoder maps images (N, 3, S, S), normalized, to features (N, dim). Methods that learn from
 captions add a text tower. The visual tower is the same module under all methods, so that they can
 be compared.
 """
@@ -22,13 +22,13 @@ from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Arch, Architecture
 from hpc_xfer.errors import DataError
 
-Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]
+Normalization = tuple[tuple[float, float, float], tuple[float, float, float]]
 Tokenizer = Callable[[list[str]], Tensor]
-CLIP_NORMALISATION: Normalisation = (
+CLIP_NORMALIZATION: Normalization = (
     open_clip.OPENAI_DATASET_MEAN,
     open_clip.OPENAI_DATASET_STD,
 )
-IMAGENET_NORMALISATION: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET_NORMALIZATION: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Towers:
     visual: nn.Module
     dim: int  # of the features
     image_size: int
-    normalisation: Normalisation
+    normalization: Normalization
     text: nn.Module | None = None
     projection: nn.Module | None = None  # features -> joint space, if they differ
     logit_scale: Tensor | None = None  # log of the inverse temperature
@@ -139,8 +139,8 @@ def description(arch: Arch, towers: Towers) -> dict[str, Any]:
     return {
         "schema": 1,
         "arch": arch.model_dump(mode="json") if isinstance(arch, Architecture) else arch,
-        "mean": list(towers.normalisation[0]),
-        "std": list(towers.normalisation[1]),
+        "mean": list(towers.normalization[0]),
+        "std": list(towers.normalization[1]),
         "image_size": towers.image_size,
         "logit_scale": None if towers.logit_scale is None else float(towers.logit_scale),
         **({} if towers.logit_bias is None else {"logit_bias": float(towers.logit_bias)}),
@@ -167,12 +167,15 @@ def load(path: Path) -> tuple[Arch, Towers]:
     """
     state = weights_file.read(path)
     if state is None:
-        raise DataError(f"{path}: the encoder is absent or damaged; delete its folder and launch")
+        raise DataError(
+            f"{path}: the encoder is missing or damaged; delete the folder of its run (runs/<id>) "
+            "and launch again"
+        )
     arch = state["arch"]
     arch = arch if isinstance(arch, str) else Architecture.model_validate(arch)
     towers = build(arch, seed=0, with_text=state["text"] is not None)
     towers.visual.load_state_dict(state["visual"])
-    towers.normalisation = (tuple(state["mean"]), tuple(state["std"]))
+    towers.normalization = (tuple(state["mean"]), tuple(state["std"]))
     if towers.text is not None:
         towers.text.load_state_dict(state["text"])
         towers.logit_scale = torch.tensor(state["logit_scale"])
@@ -199,7 +202,7 @@ def _open_clip(config: dict[str, Any], with_text: bool) -> Towers:
         visual=model.visual,
         dim=config["embed_dim"],
         image_size=size if isinstance(size, int) else size[0],
-        normalisation=CLIP_NORMALISATION,
+        normalization=CLIP_NORMALIZATION,
         text=model.text if with_text else None,
         logit_scale=model.logit_scale.detach().clone() if with_text else None,
     )
@@ -210,7 +213,7 @@ def _torchvision(arch: str, config: dict[str, Any], with_text: bool) -> Towers:
     visual = torchvision.models.get_model(arch.removeprefix("torchvision/"), weights=None)
     dim = visual.fc.in_features
     visual.fc = nn.Identity()
-    towers = Towers(visual, dim, 224, IMAGENET_NORMALISATION)
+    towers = Towers(visual, dim, 224, IMAGENET_NORMALIZATION)
     if with_text:
         text_side = _open_clip(architectures.model_config(architectures.TORCHVISION_TEXT), True)
         towers.text, towers.logit_scale = text_side.text, text_side.logit_scale

@@ -1,4 +1,4 @@
-"""FLOPs per sample, and peak FLOP/s of a card, for model FLOP utilisation (MFU).
+"""FLOPs per sample, and peak FLOP/s of a card, for model FLOP utilization (MFU).
 
 As Chowdhery et al. 2022 (PaLM), appendix B: what the model needs, forward and backward; recomputed
 activations do not count.

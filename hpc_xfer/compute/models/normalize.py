@@ -1,4 +1,4 @@
-"""Normalise pixels as an encoder expects them."""
+"""Normalize pixels as an encoder expects them."""
 
 import torch
 from torch import Tensor, nn
@@ -7,14 +7,14 @@ from hpc_xfer.compute.models.encoders import Towers
 
 
 class Normalize(nn.Module):
-    """Map uint8 (..., 3, S, S) to floats, normalised as the encoder expects."""
+    """Map uint8 (..., 3, S, S) to floats, normalized as the encoder expects."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, towers: Towers) -> None:
         super().__init__()
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in towers.normalisation)
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in towers.normalization)
         self.register_buffer("mean", mean * 255, persistent=False)
         self.register_buffer("std", std * 255, persistent=False)
 

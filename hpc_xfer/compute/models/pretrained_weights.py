@@ -38,14 +38,16 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise DataError(f"{file}: no such file; fix `released` in the site file") from None
+        raise DataError(f"{file}: no such file; correct `released` in the site file") from None
     except Exception as error:  # any error of torch, pickle or zipfile: not a file of weights
         reason = f"{error}".splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{file}: is not a file of weights ({reason}); fetch it again") from error
     while isinstance(state, dict) and "state_dict" in state:
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise DataError(f"{file}: holds other things than weights by name; name a state dict")
+        raise DataError(
+            f"{file}: is not a state dict (a mapping from names to tensors); name the file of one"
+        )
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
@@ -57,7 +59,9 @@ def _from_clip(arch: str, state: dict[str, Any], file: Path) -> Towers:
     _fit(towers.visual, _below(state, "visual."), file)
     _fit(towers.text, _below(state, "text."), file)
     if "logit_scale" not in state:
-        raise DataError(f"{file}: has no logit_scale, so it is not of a CLIP model; name another")
+        raise DataError(
+            f"{file}: has no logit_scale, so it is not of a CLIP model; name another file"
+        )
     towers.logit_scale = state["logit_scale"].float().reshape(())
     return towers
 
@@ -71,24 +75,29 @@ def _fit(module: torch.nn.Module, state: dict[str, Any], file: Path) -> None:
     state = {key: value for key, value in state.items() if key.split(".")[-1] not in _CONSTANT}
     if beyond := sorted(state.keys() - own.keys()):  # a deeper network contains a shallower one
         raise DataError(
-            f"{file}: does not fit the architecture (it has no {beyond[0]}); name another"
+            f"{file}: has {beyond[0]}, which the architecture does not have; name another file or "
+            "another arch"
         )
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise DataError(f"{file}: does not fit the architecture ({first}); name another") from None
+        raise DataError(
+            f"{file}: does not fit the architecture ({first}); name another file"
+        ) from None
 
 
 def _by_tag(arch: str, tag: str) -> Towers:
     known = open_clip.list_pretrained_tags_by_model(arch)
     if tag not in known:
         listed = ", ".join(known) or "none"
-        raise DataError(f"{arch} has no released weights {tag!r} (known: {listed}); name one")
+        raise DataError(
+            f"{arch} has no released weights {tag!r} (known: {listed}); name one of these"
+        )
     quick = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu", False))
     if quick != bool(architectures.model_config(arch).get("quick_gelu", False)):
         other = f"{arch}-quickgelu" if quick else arch.removesuffix("-quickgelu")
-        raise DataError(f"{arch} {tag}: was trained with another activation; name {other}")
+        raise DataError(f"{arch} {tag}: was trained with another activation; use arch {other}")
     try:
         model, _, _ = open_clip.create_model_and_transforms(arch, pretrained=tag)
     except Exception as error:  # any error of the hub client without network
@@ -97,5 +106,5 @@ def _by_tag(arch: str, tag: str) -> Towers:
             f"python -c \"import open_clip; open_clip.create_model('{arch}', pretrained='{tag}')\""
         ) from error
     towers = _from_clip(arch, model.state_dict(), Path(tag))
-    towers.normalisation = (tuple(model.visual.image_mean), tuple(model.visual.image_std))
+    towers.normalization = (tuple(model.visual.image_mean), tuple(model.visual.image_std))
     return towers

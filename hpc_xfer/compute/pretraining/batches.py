@@ -1,7 +1,7 @@
 """Batches for pre-training: map a step number to this rank's part of the global batch.
 
 A batch is a function of the step alone: no state to save, any number of workers, exact resume. A
-sample that does not decode or lacks a field is replaced by its neighbour and counted.
+sample that does not decode or lacks a field is replaced by its neighbor and counted.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from hpc_xfer.compute.images import color_jitter, crops, decode
 from hpc_xfer.compute.pretraining import targets
 from hpc_xfer.compute.shards.read_ahead import ReadAhead
 from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
+from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.compute.shards.shard_reader import ShardReader
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSample
@@ -26,15 +27,14 @@ from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex
 from hpc_xfer.errors import DataError
 
-Parts = dict[str, bytes]
-_NEIGHBOURS = 100  # broken samples in a row; then the shard counts as broken
+_NEIGHBORS = 100  # broken samples in a row; then the shard counts as broken
 
 
 @dataclass
 class TrainBatches:
     """This rank's part of each global batch: `self[step]`, or `pieces` for loading processes.
 
-    Keys: images uint8 (n, 3, S, S), of two views (n, 2, 3, S, S) with colour (n, 2, k); tokens
+    Keys: images uint8 (n, 3, S, S), of two views (n, 2, 3, S, S) with color (n, 2, k); tokens
     (n, context) or labels (n,) where the method needs them; broken, a list of skipped samples.
     """
 
@@ -44,7 +44,7 @@ class TrainBatches:
     size: int  # side of the input in pixels
     rank: int = 0
     ranks: int = 1
-    tokenise: Callable[[list[str]], Tensor] | None = None
+    tokenize: Callable[[list[str]], Tensor] | None = None
     source: ShardReader = field(init=False)
     share: Positions = field(init=False)  # of the global batch
 
@@ -63,7 +63,7 @@ class TrainBatches:
         chosen = np.array_split(self.share, workers)[worker]
         with contextlib.closing(ReadAhead(self.source, self.order, chosen)) as ahead:
             for step in steps:
-                ahead.reach(step)
+                ahead.request(step)
                 yield self._batch(step, chosen) if len(chosen) else {}
 
     def _batch(self, step: int, chosen: Positions) -> Batch:
@@ -79,10 +79,10 @@ class _Collector:
 
     def __init__(self, batches: TrainBatches, epoch: int) -> None:
         self.batches, self.epoch = batches, epoch
-        self.target = targets.reader(batches.recipe, batches.index.classes or ())
+        self.target = targets.target_reader(batches.recipe, batches.index.classes or ())
         self.fields = (*IMAGE_FIELDS, *targets.fields(batches.recipe))
         self.images: list[Tensor] = []
-        self.colours: list[np.ndarray] = []
+        self.colors: list[np.ndarray] = []
         self.targets: list[Any] = []
         self.broken: list[BrokenSample] = []
 
@@ -106,20 +106,20 @@ class _Collector:
 
     def _candidates(self, number: int, position: int) -> Iterator[int]:
         yield position
-        neighbours = self.batches.order.subset.following(number, position)
-        yield from neighbours[1:_NEIGHBOURS].tolist()
+        neighbors = self.batches.order.subset.following(number, position)
+        yield from neighbors[1:_NEIGHBORS].tolist()
 
     def _rng(self, number: int, place: int) -> Generator:
         return np.random.default_rng((self.batches.recipe.seed, 3, self.epoch, number, place))
 
-    def _take(self, parts: Parts, rng: Generator) -> None:
+    def _take(self, sample: Sample, rng: Generator) -> None:
         """Add a whole sample; raise before anything is added if a part of it is broken."""
         recipe, size = self.batches.recipe, self.batches.size
-        target = self.target(parts, rng)
-        views = self._views(_image(parts), rng)
+        target = self.target(sample, rng)
+        views = self._views(_image(sample), rng)
         self.images.append(views[0] if recipe.views == 1 else torch.stack(views))
         if recipe.color_jitter is not None:
-            self.colours += [color_jitter.draw(rng, *recipe.color_jitter, size) for _ in views]
+            self.colors += [color_jitter.draw(rng, *recipe.color_jitter, size) for _ in views]
         self.targets.append(target)
 
     def _views(self, data: bytes, rng: Generator) -> list[Tensor]:
@@ -140,19 +140,19 @@ class _Collector:
     def tensors(self) -> Batch:
         batch: Batch = {"images": torch.stack(self.images), "broken": self.broken}
         recipe = self.batches.recipe
-        if self.colours:
-            colours = torch.from_numpy(np.stack(self.colours))
-            batch["colour"] = colours.view(len(self.images), recipe.views, color_jitter.WIDTH)
+        if self.colors:
+            colors = torch.from_numpy(np.stack(self.colors))
+            batch["color"] = colors.view(len(self.images), recipe.views, color_jitter.WIDTH)
         if recipe.uses_text:
-            assert self.batches.tokenise is not None
-            batch["tokens"] = self.batches.tokenise(self.targets)
+            assert self.batches.tokenize is not None
+            batch["tokens"] = self.batches.tokenize(self.targets)
         elif recipe.target is not None:
             batch["labels"] = torch.tensor(self.targets)
         return batch
 
 
-def _image(parts: Parts) -> bytes:
+def _image(sample: Sample) -> bytes:
     for name in IMAGE_FIELDS:
-        if name in parts:
-            return parts[name]
+        if name in sample:
+            return sample[name]
     raise DataError(f"has no image ({', '.join(IMAGE_FIELDS)})")

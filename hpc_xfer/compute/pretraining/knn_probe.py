@@ -25,7 +25,7 @@ from hpc_xfer.compute.pretraining.objectives import PretrainObjective
 from hpc_xfer.compute.training.step import autocast
 from hpc_xfer.store.heartbeat import Liveness
 
-_NEIGHBOURS = 20
+_NEIGHBORS = 20
 _TEMPERATURE = 0.07
 _VALIDATION = 0.2  # of the training images, as fine-tunings hold out
 _SEED = 0
@@ -43,7 +43,7 @@ class ProbeImages:
 
 
 class KnnProbe:
-    """Classifies validation images by neighbours among training images; never test images."""
+    """Classifies validation images by neighbors among training images; never test images."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class KnnProbe:
         share = images.share(self.world)
         for batch in self.pulse.with_liveness(images.views.batches(share)) if len(share) else ():
             with autocast(device, self.precision):
-                yield objective.visual(objective.normalise(batch.to(device)))
+                yield objective.visual(objective.normalize(batch.to(device)))
 
 
 def vote(queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def vote(queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
         queries, bank: unit features (n, dim) and (m, dim).
         labels: classes of the bank (m,).
     """
-    near, which = (queries @ bank.T).topk(min(_NEIGHBOURS, len(bank)), dim=1)
+    near, which = (queries @ bank.T).topk(min(_NEIGHBORS, len(bank)), dim=1)
     votes = torch.zeros(len(queries), int(labels.max()) + 1)
     votes.scatter_add_(1, labels[which], (near / _TEMPERATURE).exp())
     return votes.argmax(dim=1)

@@ -1,10 +1,11 @@
-"""Objectives: one module per method, from a batch on the device to a scalar loss.
+"""Objectives: one nn.Module per method, from a batch on the device to a scalar loss.
 
 Every loss is over the global batch: features of all ranks are gathered with their gradients, so
 that the mean over ranks (which DistributedDataParallel takes) equals the loss of one process. Rows
 are the samples of this rank, columns those of all ranks, so the matrix of logits grows with the
 number of ranks, not with its square (open_clip's local_loss with gather_with_grad). Under autocast
-the towers are in half precision and the losses are not: near 100, bf16 has steps of 0.5.
+the towers are in half precision and the losses are not: logits reach 100, where neighboring bf16
+values differ by 0.5.
 Batches are dicts of tensors; N is the rank's share of the global batch.
 """
 
@@ -33,7 +34,7 @@ class PretrainObjective(nn.Module):
 
     def __init__(self, towers: Towers) -> None:
         super().__init__()
-        self.normalise, self.visual = Normalize(towers), towers.visual
+        self.normalize, self.visual = Normalize(towers), towers.visual
 
     def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
         """Copy heads and scalars that the saved encoder keeps into `towers`; here, none.
@@ -44,7 +45,7 @@ class PretrainObjective(nn.Module):
 
 
 class ImageTextObjective(PretrainObjective, Contrastive):
-    """Two towers with a joint space, and the learnt temperature of their similarities."""
+    """Two towers with a joint space, and the learned temperature of their similarities."""
 
     def __init__(self, towers: Towers, recipe: ImageText, world: World, scale: Tensor) -> None:
         """
@@ -62,7 +63,7 @@ class ImageTextObjective(PretrainObjective, Contrastive):
         """images (N, 3, S, S) uint8, tokens (N, context) -> images, texts, logit scale."""
         with torch.no_grad():  # in the graph, a value beyond the limit would get no gradient
             self.logit_scale.clamp_(0, self.limit)
-        features = self.visual(self.normalise(batch["images"]))
+        features = self.visual(self.normalize(batch["images"]))
         if self.projection is not None:
             features = self.projection(features)
         image = F.normalize(full_precision(features), dim=-1)
@@ -118,11 +119,11 @@ class SimCLRObjective(PretrainObjective, Contrastive):
         self.temperature, self.world = recipe.temperature, world
 
     def features(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """images (N, 2, 3, S, S) uint8, colour (N, 2, k), see color_jitter.py -> two views."""
-        images, colour = batch["images"].transpose(0, 1), batch["colour"].transpose(0, 1)
+        """images (N, 2, 3, S, S) uint8, color (N, 2, k), see color_jitter.py -> two views."""
+        images, color = batch["images"].transpose(0, 1), batch["color"].transpose(0, 1)
         with torch.autocast(images.device.type, enabled=False):  # bf16 has 8 bits, like pixels
-            views = color_jitter.apply(images.flatten(0, 1), colour.flatten(0, 1))
-        z = F.normalize(full_precision(self.head(self.visual(self.normalise(views)))), dim=-1)
+            views = color_jitter.apply(images.flatten(0, 1), color.flatten(0, 1))
+        z = F.normalize(full_precision(self.head(self.visual(self.normalize(views)))), dim=-1)
         first, second = z.chunk(2)
         return first, second
 
@@ -143,7 +144,7 @@ class SupervisedObjective(PretrainObjective):
 
     def forward(self, batch: Batch) -> Tensor:
         """images (N, 3, S, S) uint8, labels (N,) -> ()."""
-        logits = self.head(self.visual(self.normalise(batch["images"])))
+        logits = self.head(self.visual(self.normalize(batch["images"])))
         return F.cross_entropy(
             full_precision(logits), batch["labels"], label_smoothing=self.smoothing
         )
@@ -214,7 +215,7 @@ def _sigmoid_sum(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, first
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World) -> Tensor:
-    """Normalised temperature-scaled cross-entropy, as rows of this rank.
+    """Normalized temperature-scaled cross-entropy, as rows of this rank.
 
     Args:
         first, second: (N, d) unit vectors, two views of the same N images.

@@ -10,11 +10,11 @@ from typing import Any
 
 from numpy.random import Generator
 
+from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.errors import DataError
 
-Parts = dict[str, bytes]
-Reader = Callable[[Parts, Generator], Any]
+Reader = Callable[[Sample, Generator], Any]
 
 
 def fields(recipe: Trained) -> tuple[str, ...]:
@@ -22,49 +22,49 @@ def fields(recipe: Trained) -> tuple[str, ...]:
     return () if recipe.target is None else (recipe.target.field,)
 
 
-def reader(recipe: Trained, classes: Sequence[str]) -> Reader:
+def target_reader(recipe: Trained, classes: Sequence[str]) -> Reader:
     """Make the function that reads a sample's caption or class number.
 
     It raises DataError where the sample is broken.
     """
     target = recipe.target
     if target is None:
-        return lambda parts, rng: None
+        return lambda sample, rng: None
     if target.is_label:
         label = _label_reader(target.label_key, classes)
         if target.templates:
             return _Templates(target.templates, label, classes)
-        return lambda parts, rng: label(parts)
+        return lambda sample, rng: label(sample)
     if target.caption_keys:
-        return lambda parts, rng: _joined(_json(parts), target.caption_keys)
-    return lambda parts, rng: _text(parts)
+        return lambda sample, rng: _joined(_json(sample), target.caption_keys)
+    return lambda sample, rng: _text(sample)
 
 
 class _Templates:
     """Makes a sentence about the class; each epoch draws another template."""
 
     def __init__(
-        self, templates: Sequence[str], label: Callable[[Parts], int], classes: Sequence[str]
+        self, templates: Sequence[str], label: Callable[[Sample], int], classes: Sequence[str]
     ) -> None:
         self.templates, self.label, self.classes = templates, label, classes
 
-    def __call__(self, parts: Parts, rng: Generator) -> str:
-        name = self.classes[self.label(parts)]
+    def __call__(self, sample: Sample, rng: Generator) -> str:
+        name = self.classes[self.label(sample)]
         return self.templates[int(rng.integers(len(self.templates)))].replace("{}", name)
 
 
-def _text(parts: Parts) -> str:
-    caption = parts.get("txt", b"").decode("utf-8", errors="replace").strip()
+def _text(sample: Sample) -> str:
+    caption = sample.get("txt", b"").decode("utf-8", errors="replace").strip()
     if not caption:
         raise DataError("has no caption (txt)")
     return caption
 
 
-def _json(parts: Parts) -> dict[str, Any]:
-    if "json" not in parts:
+def _json(sample: Sample) -> dict[str, Any]:
+    if "json" not in sample:
         raise DataError("has no json")
     try:
-        content = json.loads(parts["json"])
+        content = json.loads(sample["json"])
     except (ValueError, RecursionError) as error:
         raise DataError(f"its json cannot be read ({error})") from None
     if not isinstance(content, dict):
@@ -85,13 +85,13 @@ def _texts(value: Any) -> list[str]:
     return [text.strip() for text in values if isinstance(text, str) and text.strip()]
 
 
-def _label_reader(key: str | None, classes: Sequence[str]) -> Callable[[Parts], int]:
+def _label_reader(key: str | None, classes: Sequence[str]) -> Callable[[Sample], int]:
     numbers = {name: number for number, name in enumerate(classes)}
 
-    def read(parts: Parts) -> int:
-        if key is None and "cls" not in parts:
+    def read(sample: Sample) -> int:
+        if key is None and "cls" not in sample:
             raise DataError("has no label (cls)")
-        value = int(parts["cls"]) if key is None else _json(parts).get(key)
+        value = int(sample["cls"]) if key is None else _json(sample).get(key)
         if value is None:
             raise DataError(f"has no label (json: {key})")
         if isinstance(value, str):

@@ -92,8 +92,8 @@ def _train(
     if recipe.batch % (world.size * (recipe.accumulate or 1)):
         parts = f" in {recipe.accumulate} parts each" if recipe.accumulate else ""
         raise AgreedDataError(
-            f"batch {recipe.batch} cannot be shared by {world.size} processes{parts}; change "
-            "resources.pretrain.gpus"
+            f"batch {recipe.batch} cannot be split evenly over {world.size} processes{parts}; "
+            "change resources.pretrain.gpus"
         )
     batches = TrainBatches(
         index=index,
@@ -102,12 +102,12 @@ def _train(
         size=architectures.image_size(recipe.arch),
         rank=world.rank,
         ranks=world.size,
-        tokenise=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
+        tokenize=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
     )
     steps = recipe.steps_of(recipe.samples_seen)
     habits = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
     objective = make_objective(recipe, towers, len(index.classes or ()), world)
-    # The checkpoint holds what the optimiser updates, so both are made before it is read.
+    # The checkpoint holds what the optimizer updates, so both are made before it is read.
     objective = objective.to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
 
@@ -205,7 +205,8 @@ def _load_index(context: RunContext, recipe: Trained) -> ShardIndex:
         raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")
     index = ShardIndex.load(Path(folder))
     if missing := recipe.missing_from(index.fields, index.classes):
-        raise DataError(f"{folder}: has no {missing}, which {recipe.method} needs; name another")
+        what = f"has no {missing}, which {recipe.method} needs"
+        raise DataError(f"{folder}: {what}; name another source")
     return index
 
 

@@ -93,7 +93,7 @@ def _render(rendered: "Input", folder: Path, workers: int) -> "PackResult":
     if isinstance(made, dict) and made.get("call") != options.call(rendered):
         if "characters" not in made.get("call", {}).get("input", {"characters": None}):
             raise StudyError(
-                f"{folder}: holds shards that were not rendered here; name another folder"
+                f"{folder}: holds shards that `shards characters` did not make; name another folder"
             )
         remove_shards(folder)  # rendered with other options: both can be made again
     with shown(f"rendering {folder.name}") as progress:
@@ -123,7 +123,7 @@ def _say(args: argparse.Namespace, line: str) -> None:
 
 def _contents(result: "PackResult") -> str:
     broken = f", {result.broken:,} broken ones left out" if result.broken else ""
-    return f"{_count(result.index)}{broken}{'' if result.fresh else ', made before'}"
+    return f"{_count(result.index)}{broken}{'' if result.is_new else ', made before'}"
 
 
 def _count(index: ShardIndex) -> str:

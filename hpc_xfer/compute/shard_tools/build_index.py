@@ -198,16 +198,16 @@ def _lacks(shard: Shard, field: str, i: int) -> bool:
 def _labels(folder: Path, scans: Sequence[_ShardScan]) -> int | frozenset[str]:
     """Join the labels of all shards: all names, or the highest number plus one."""
     non_empty = [scan for scan in scans if scan.entry.samples]
-    labelled = [scan for scan in non_empty if scan.labels is not None]
-    if labelled and len(labelled) < len(non_empty):
+    labeled = [scan for scan in non_empty if scan.labels is not None]
+    if labeled and len(labeled) < len(non_empty):
         without = next(scan for scan in non_empty if scan.labels is None)
         raise DataError(
             f"{folder / without.entry.name}: has no cls, unlike other shards; make the shard again"
         )
     names = frozenset[str]().union(
-        *(scan.labels for scan in labelled if isinstance(scan.labels, frozenset))
+        *(scan.labels for scan in labeled if isinstance(scan.labels, frozenset))
     )
-    numbers = [scan.labels for scan in labelled if isinstance(scan.labels, int)]
+    numbers = [scan.labels for scan in labeled if isinstance(scan.labels, int)]
     if names and numbers:
         raise _mixed(folder, "label")
     return names or 1 + max(numbers, default=-1)

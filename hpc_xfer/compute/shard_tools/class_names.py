@@ -24,8 +24,8 @@ def load(folder: Path, found: int | Set[str]) -> tuple[str, ...] | None:
     if not path.exists():
         if isinstance(found, int) and found > _MOST:
             raise DataError(
-                f"{folder}: has a class {found - 1:,}, which is not a class number; number classes "
-                f"0, 1, 2, ... or name them in {path}"
+                f"{folder}: class number {found - 1:,} is too high without names (at most "
+                f"{_MOST - 1:,}); number classes 0, 1, 2, ... or name them in {path}"
             )
         listed = list(map(str, range(found))) if isinstance(found, int) else sorted(found)
         return tuple(listed) or None

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
+from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.errors import DataError
-
-Sample = dict[str, bytes]  # by field, as in a shard
 
 
 class Input(Protocol):
@@ -44,6 +43,7 @@ class FileRow(NamedTuple):
     image: str | None  # path; None in a table with a gap
     caption: str | None
     label: int | None
+    number: int | None = None  # in a table, from 1, without the header
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class FileReader:
         """Make the sample of a row.
 
         Raises:
-            DataError: the file is absent or broken, or its caption or label is empty.
+            DataError: the file is missing or broken, or its caption or label is empty.
         """
         if not row.image:
-            raise DataError("a row has no image; fill in its path or remove the row")
+            raise DataError(f"row {row.number}: has no image; fill in its path or remove the row")
         sample = {}
         if self.labels:
             if row.label is None:

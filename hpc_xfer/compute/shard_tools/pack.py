@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpc_xfer.compute.shard_tools.inputs import Input, Sample
+from hpc_xfer.compute.shard_tools.inputs import Input
 from hpc_xfer.compute.shard_tools.reencode import Reencoding
 from hpc_xfer.compute.shard_tools.shard_writer import (
     TarContents,
@@ -29,6 +29,7 @@ from hpc_xfer.compute.shard_tools.shard_writer import (
     write_tar,
 )
 from hpc_xfer.compute.shards import sample_index_cache
+from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError, StudyError
@@ -65,7 +66,7 @@ class PackResult:
 
     index: ShardIndex
     broken: int  # samples left out
-    fresh: bool  # False: an earlier call had made all shards
+    is_new: bool  # False: an earlier call had made all shards
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def pack(
     made = _read_made(folder, call)
     if made is not None and (folder / shard_index.NAME).exists():
         _remove_results(folder)  # of a call that was killed at its very end
-        return PackResult(ShardIndex.load(folder), made["broken"], fresh=False)
+        return PackResult(ShardIndex.load(folder), made["broken"], is_new=False)
     order = _order(len(source), options.seed)
     if made is None:
         per_shard = _per_shard(folder, source, options, order, workers)
@@ -128,7 +129,7 @@ def remove_shards(folder: Path) -> None:
     """Remove what `pack` wrote, the index first: after a crash no index names absent shards."""
     (folder / shard_index.NAME).unlink(missing_ok=True)
     _remove_results(folder)
-    shutil.rmtree(folder / shard_index.PLACES, ignore_errors=True)
+    shutil.rmtree(folder / shard_index.SAMPLE_INDEX_FOLDER, ignore_errors=True)
     shards = [name for name in shard_index.list_shards(folder) if Path(name).parent == Path()]
     for name in (*shards, BROKEN, MADE):
         (folder / name).unlink(missing_ok=True)
@@ -284,7 +285,7 @@ def _finish(
     shard_index.write(index)
     sample_index_cache.remove_stale(index)
     _remove_results(folder)
-    return PackResult(index, len(broken), fresh=True)
+    return PackResult(index, len(broken), is_new=True)
 
 
 def _result_path(folder: Path, number: int) -> Path:

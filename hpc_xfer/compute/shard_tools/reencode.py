@@ -25,7 +25,7 @@ _DRAFT_FACTOR = 2  # a JPEG is decoded at twice the requested size or more, then
 
 @dataclass(frozen=True)
 class Reencoding:
-    """Turns images into upright RGB or grey JPEGs of limited size. Files that fit stay the same."""
+    """Turns images into upright RGB or gray JPEGs of limited size. Files that fit stay the same."""
 
     short_side: int | None = None  # pixels; smaller images stay small. None: no limit
     quality: int = QUALITY

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.errors import DataError, StudyError
 
 LETTERS_FIRST = (  # (first, last) code point; other characters follow in order
@@ -90,14 +91,14 @@ class CharacterSamples:
         return _shuffle(self.classes, self.seed, block)[position]
 
     def pixels(self, i: int) -> NDArray[np.uint8]:
-        """Sample `i` as grey levels, uint8 (size, size)."""
+        """Sample `i` as gray levels, uint8 (size, size)."""
         character = characters(self.source, self.classes)[self.label(i)]
         random = np.random.default_rng([self.seed, i])
         fonts = SOURCES[self.source].fonts
         glyph = _glyph(fonts[random.integers(len(fonts))], _em(self.size), character)
         return _expose(_place(glyph, self.size, random), random)
 
-    def sample(self, i: int) -> dict[str, bytes]:
+    def sample(self, i: int) -> Sample:
         """Sample `i` as the fields of a shard: png, cls (class number), txt ("digit zero")."""
         label = self.label(i)
         png = io.BytesIO()
@@ -133,7 +134,7 @@ class RenderedInput:
         return {"characters": asdict(self)}
 
     @property
-    def reader(self) -> Callable[[int], dict[str, bytes]]:
+    def reader(self) -> Callable[[int], Sample]:
         return CharacterSamples(self.source, self.names, self.size, self.seed).sample
 
     def __len__(self) -> int:
@@ -261,10 +262,10 @@ def _place(glyph: Image.Image, size: int, random: np.random.Generator) -> Image.
     half = np.abs(forward) @ (np.array(glyph.size) / 2)  # half the width and height, once warped
     shrink = min(1.0, (size / 2 - 1) / half.max())
     slack = size / 2 - shrink * half
-    centre = size / 2 + np.clip(u[4:] * 0.12 * size, -slack, slack)
+    center = size / 2 + np.clip(u[4:] * 0.12 * size, -slack, slack)
 
     back = np.linalg.inv(shrink * forward)
-    start = np.array(glyph.size) / 2 - back @ centre
+    start = np.array(glyph.size) / 2 - back @ center
     affine = (*back[0], start[0], *back[1], start[1])
     return glyph.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
 
@@ -276,8 +277,8 @@ def _expose(ink: Image.Image, random: np.random.Generator) -> NDArray[np.uint8]:
     strokes = np.asarray(blur, np.float32) / max(1, blur.getextrema()[1])
     ground = 70 * max(0.0, 2 * u[1] - 1)
     light = 150 + 105 * u[2]
-    grey = ground + (light - ground) * np.minimum(1, strokes * (1 + 0.6 * u[3]))
+    gray = ground + (light - ground) * np.minimum(1, strokes * (1 + 0.6 * u[3]))
     if u[1] > 0.5:
-        grey += random.standard_normal(grey.shape, np.float32) * (20 * u[4])
-    levels: NDArray[np.uint8] = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+        gray += random.standard_normal(gray.shape, np.float32) * (20 * u[4])
+    levels: NDArray[np.uint8] = np.clip(np.rint(gray), 0, 255).astype(np.uint8)
     return levels

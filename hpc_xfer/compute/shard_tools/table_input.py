@@ -68,8 +68,8 @@ class Table:
 
         columns = (values(self._images), values(self._captions), values(self._labels))
         return [
-            FileRow(str(self._folder / image) if image else None, caption, label)
-            for image, caption, label in zip(*columns, strict=True)
+            FileRow(str(self._folder / image) if image else None, caption, label, position + 1)
+            for image, caption, label, position in zip(*columns, positions, strict=True)
         ]
 
 

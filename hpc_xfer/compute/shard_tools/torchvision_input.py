@@ -11,8 +11,9 @@ from PIL import Image
 from torchvision import datasets
 
 from hpc_xfer.compute.images.decode import pillow_errors_as_data_error
-from hpc_xfer.compute.shard_tools.inputs import FileReader, FileRow, Sample
+from hpc_xfer.compute.shard_tools.inputs import FileReader, FileRow
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, png
+from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.errors import DataError, StudyError
 
 

@@ -31,7 +31,7 @@ class ReadAhead:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def reach(self, step: int) -> None:
+    def request(self, step: int) -> None:
         """Request the window of `step` and the next one, unless they were requested before.
 
         Of the window that a restart falls into, only the samples of later steps are read.

@@ -44,14 +44,14 @@ def write(folder: Path, name: str, shard: Shard) -> None:
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     with suppress(StoreError):
-        path = shard_index.places_path(folder, name)
+        path = shard_index.sample_index_path(folder, name)
         atomic_files.write_bytes(path, json.dumps(head).encode() + b"\n" + data)
 
 
 def remove_stale(index: ShardIndex) -> None:
     """Remove what is cached of absent shards, and temporary files of killed processes."""
-    current = {shard_index.places_path(index.folder, entry.name) for entry in index.entries}
-    for path in (index.folder / shard_index.PLACES).rglob("*"):
+    current = {shard_index.sample_index_path(index.folder, entry.name) for entry in index.entries}
+    for path in (index.folder / shard_index.SAMPLE_INDEX_FOLDER).rglob("*"):
         if path.is_file() and path not in current:
             with suppress(OSError):
                 path.unlink()
@@ -60,7 +60,9 @@ def remove_stale(index: ShardIndex) -> None:
 def open_cached(folder: Path, entry: ShardEntry) -> Shard | None:
     """Open a shard with its cached index; None where its headers have to be read."""
     with suppress(OSError, ValueError, KeyError, TypeError, DataError):
-        line, _, data = shard_index.places_path(folder, entry.name).read_bytes().partition(b"\n")
+        line, _, data = (
+            shard_index.sample_index_path(folder, entry.name).read_bytes().partition(b"\n")
+        )
         head = json.loads(line)
         expected = _expected(entry.bytes, entry.layout)
         if any(head[name] != value for name, value in expected.items()):

@@ -198,7 +198,10 @@ class SampleOrder:
             yield from self._ranges(epoch, int(run[0]), int(run[-1]) + 1)
 
     def _ranges(self, epoch: int, low: int, high: int) -> Iterator[SampleRange]:
-        """Yield the samples of the epoch from `low` to `high`; the order of shards is a ring."""
+        """Yield the sample ranges of the epoch from `low` to `high`.
+
+        After the last shard the order goes on with the first.
+        """
         order, ends, shift = _shard_order(self.subset, self.seed, epoch)
         left, at = high - low, (low + shift) % self.subset.samples
         while left:

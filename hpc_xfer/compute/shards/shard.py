@@ -1,6 +1,6 @@
 """Tar shards with random access, in the layout of WebDataset.
 
-A sample is a group of neighbouring members that share a key: `a/000017.png`, `a/000017.txt` and
+A sample is a group of neighboring members that share a key: `a/000017.png`, `a/000017.txt` and
 `a/000017.cls` are the fields png, txt and cls of sample `a/000017`.
 """
 
@@ -25,6 +25,7 @@ from hpc_xfer.compute.shards.sample_index import (
 from hpc_xfer.compute.shards.tar_headers import CutOff
 from hpc_xfer.errors import DataError
 
+Sample = dict[str, bytes]  # by field
 _SPOTS = 8  # samples of a spot digest; each is one read, about 1 ms on a network file system
 # WebDataset's rules: the key ends at the first dot of the base name; `__meta__` is not a sample.
 _KEY = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
@@ -55,7 +56,7 @@ class Shard:
         """The byte ranges of each sample by field."""
         return LazySequence(len(self), self.sample_index.members)
 
-    def read(self, i: int, fields: Sequence[str] | None = None) -> dict[str, bytes]:
+    def read(self, i: int, fields: Sequence[str] | None = None) -> Sample:
         """Read the fields of sample `i`, or those of `fields` that it has.
 
         Raises:

@@ -192,7 +192,7 @@ def _agree(
     """
     failures = [batch["failure"]] if "failure" in batch else []
     broken = batch.get("broken", [])
-    waited, *flags = world.most(waited, bool(failures), asked, due, bool(broken))
+    waited, *flags = world.max(waited, bool(failures), asked, due, bool(broken))
     any_failed, asked, due, any_broken = map(bool, flags)
     state.waited += waited
     if any_failed:

@@ -1,4 +1,4 @@
-"""Interface of a contrastive objective: features first, then a loss over all features."""
+"""Batches, and the interface of a contrastive objective: features first, then the loss."""
 
 from typing import Any
 
@@ -20,7 +20,11 @@ class Contrastive(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: Batch, gradients: tuple[Tensor, ...] | None = None) -> Tensor:
-        """The loss; with `gradients` at the features, a scalar () whose backward passes them on."""
+        """The loss ().
+
+        If the gradients of the loss with respect to the features are given, return a scalar whose
+        backward sends exactly these gradients through the encoder.
+        """
         features = self.features(batch)
         if gradients is None:
             return self.loss(*features)

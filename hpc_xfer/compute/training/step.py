@@ -172,7 +172,10 @@ class Stepper:
         Diverged: gradients do not fit into fp16 at any scale.
         """
         if self.scaler.is_enabled() and self.scaler.get_scale() < _LEAST_SCALE:
-            raise Diverged(f"gradients overflow fp16 even times {_LEAST_SCALE}; take bf16")
+            raise Diverged(
+                f"gradients overflow fp16 even when the loss is scaled by {_LEAST_SCALE}; set "
+                "precision to bf16"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, buffers, optimizer and scaler: all that the next step needs."""

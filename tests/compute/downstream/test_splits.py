@@ -67,7 +67,9 @@ def test_a_class_with_too_few_images_is_an_error() -> None:
 
 
 def test_a_class_of_one_image_is_an_error() -> None:
-    with pytest.raises(DataError, match="class 7 has one training image; validation needs another"):
+    with pytest.raises(
+        DataError, match="class 7 has one training image, but needs one for training"
+    ):
         hold_out(np.array([1, 1, 7]), 0.2, seed=0)
 
 

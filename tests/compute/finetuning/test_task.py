@@ -251,7 +251,7 @@ def test_a_damaged_parent_is_an_error(store: Store, tmp_path: Path) -> None:
     encoder.write_bytes(encoder.read_bytes()[:1000])
     with pytest.warns(UserWarning, match="is damaged"):
         told = tiny.execute(other, run)[-1]
-    assert told["class"] == "data" and f"{encoder}: the encoder is absent" in told["message"]
+    assert told["class"] == "data" and f"{encoder}: the encoder is missing" in told["message"]
 
 
 def test_a_run_whose_loss_is_not_a_number_writes_no_result(store: Store) -> None:

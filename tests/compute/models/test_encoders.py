@@ -65,14 +65,14 @@ def test_building_leaves_the_random_state_alone() -> None:
 @pytest.mark.parametrize("with_text", [True, False])
 def test_what_is_saved_is_loaded(arch: Arch, with_text: bool, tmp_path: Path) -> None:
     towers = encoders.build(arch, seed=3, with_text=with_text)
-    towers.normalisation = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    towers.normalization = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     if with_text:
         towers.logit_scale = torch.tensor(3.25)
     encoders.save(tmp_path / "encoder.pt", arch, towers)
     found_arch, found = encoders.load(tmp_path / "encoder.pt")
     assert found_arch == arch or dump(found_arch) == dump(arch)  # the name labels tables alone
     assert (found.dim, found.image_size) == (towers.dim, towers.image_size)
-    assert found.normalisation == towers.normalisation
+    assert found.normalization == towers.normalization
     x = images(found.image_size)
     for each in (towers, found):
         each.visual.eval()
@@ -136,8 +136,8 @@ def test_plain_open_clip_makes_our_clip_with_all_its_parts(
     assert_close(model.encode_image(x, normalize=True), towers.image_features(x))
     assert_close(model.encode_text(tokens, normalize=True), towers.text_features(tokens))
     assert towers.logit_scale is not None and torch.equal(model.logit_scale, towers.logit_scale)
-    normalise = preprocess.transforms[-1]
-    assert (tuple(normalise.mean), tuple(normalise.std)) == towers.normalisation
+    normalize = preprocess.transforms[-1]
+    assert (tuple(normalize.mean), tuple(normalize.std)) == towers.normalization
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-vit"])
@@ -184,8 +184,8 @@ def test_the_header_of_an_export_says_how_to_feed_it(tmp_path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         told = file.metadata()
     assert json.loads(told["arch"]) == tiny.ARCH.model_dump()
-    assert json.loads(told["mean"]) == list(encoders.CLIP_NORMALISATION[0])
-    assert json.loads(told["std"]) == list(encoders.CLIP_NORMALISATION[1])
+    assert json.loads(told["mean"]) == list(encoders.CLIP_NORMALIZATION[0])
+    assert json.loads(told["std"]) == list(encoders.CLIP_NORMALIZATION[1])
     assert (told["image_size"], told["context_length"]) == ("32", "8")
     assert (told["tokenizer"], told["format"]) == ("SimpleTokenizer", "pt")
     path, _ = exported_of(tmp_path, RESNET, with_text=True)
@@ -237,7 +237,7 @@ def test_every_kind_of_tower_serves_every_method_and_begins_alike(method: str, a
     batch["images"][0] = 200
     batch["tokens"] = encoders.tokenizer(arch)(["a cat", "a dog"])
     batch["labels"] = torch.tensor([1, 2])
-    batch["colour"] = torch.tensor([1.0, 1, 1, 0, 0, 0]).expand(2, 2, 6)
+    batch["color"] = torch.tensor([1.0, 1, 1, 0, 0, 0]).expand(2, 2, 6)
     loss = objective(batch)
     loss.backward()
     first = next(towers.visual.parameters())
@@ -246,12 +246,12 @@ def test_every_kind_of_tower_serves_every_method_and_begins_alike(method: str, a
 
 def test_an_absent_or_damaged_encoder_is_named(tmp_path: Path) -> None:
     path = tmp_path / "encoder.pt"
-    with pytest.raises(DataError, match=r"encoder\.pt: the encoder is absent or damaged; delete"):
+    with pytest.raises(DataError, match=r"encoder\.pt: the encoder is missing or damaged; delete"):
         encoders.load(path)
     encoders.save(path, tiny.ARCH, encoders.build(tiny.ARCH, 0, with_text=False))
     path.write_bytes(path.read_bytes()[:-100])
     with (
-        pytest.raises(DataError, match="absent or damaged"),
+        pytest.raises(DataError, match="missing or damaged"),
         pytest.warns(UserWarning, match="is damaged"),
     ):
         encoders.load(path)

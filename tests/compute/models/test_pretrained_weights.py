@@ -57,7 +57,7 @@ def test_open_clip_files_give_their_outputs(name: str, clip_files: dict[str, Pat
 
 @pytest.mark.slow
 def test_clip_files_of_another_size_are_refused(clip_files: dict[str, Path]) -> None:
-    with pytest.raises(DataError, match=r"new\.pt: does not fit the architecture \("):
+    with pytest.raises(DataError, match=r"new\.pt: has attnpool\.\S+, which the architecture"):
         pretrained_weights.load("ViT-S-32", "mine", clip_files["new"])
 
 
@@ -68,7 +68,7 @@ def test_a_torchvision_file_gives_its_outputs(tmp_path: Path) -> None:
     model.fc = nn.Identity()
     x = images()[:, :, :64, :64]
     assert torch.equal(towers.visual.eval()(x), model.eval()(x))
-    assert towers.normalisation == encoders.IMAGENET_NORMALISATION
+    assert towers.normalization == encoders.IMAGENET_NORMALIZATION
     assert towers.text is None
 
 
@@ -78,7 +78,8 @@ def test_a_deeper_net_that_holds_a_shallower_one_is_refused(tmp_path: Path) -> N
     with pytest.raises(DataError) as caught:
         pretrained_weights.load(RESNET, "mine", file)
     assert str(caught.value) == (
-        f"{file}: does not fit the architecture (it has no layer1.2.bn1.bias); name another"
+        f"{file}: has layer1.2.bn1.bias, which the architecture does not have; name another "
+        "file or another arch"
     )
     with pytest.raises(DataError, match=r"does not fit the architecture \(Missing key"):
         torch.save(torchvision.models.resnet18().state_dict(), file)
@@ -86,7 +87,9 @@ def test_a_deeper_net_that_holds_a_shallower_one_is_refused(tmp_path: Path) -> N
 
 
 def test_a_file_that_is_absent_or_no_weights_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.pt: no such file; fix `released` in the site file"):
+    with pytest.raises(
+        DataError, match=r"a\.pt: no such file; correct `released` in the site file"
+    ):
         pretrained_weights.load(RESNET, "mine", tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(b"<html>not found</html>")
     torch.save([1, 2], tmp_path / "c.pt")
@@ -101,7 +104,8 @@ def test_an_unknown_tag_lists_the_known() -> None:
     with pytest.raises(DataError) as caught:
         pretrained_weights.load("RN50", "laion5000b", None)
     assert str(caught.value) == (
-        "RN50 has no released weights 'laion5000b' (known: openai, yfcc15m, cc12m); name one"
+        "RN50 has no released weights 'laion5000b' (known: openai, yfcc15m, cc12m); name one of "
+        "these"
     )
     with pytest.raises(DataError, match="known: none"):
         pretrained_weights.load(RESNET, "openai", None)
@@ -111,5 +115,5 @@ def test_a_tag_of_another_activation_is_refused() -> None:
     with pytest.raises(DataError) as caught:
         pretrained_weights.load("RN50", "openai", None)
     assert str(caught.value) == (
-        "RN50 openai: was trained with another activation; name RN50-quickgelu"
+        "RN50 openai: was trained with another activation; use arch RN50-quickgelu"
     )

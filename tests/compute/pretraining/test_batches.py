@@ -40,7 +40,7 @@ def png(level: int) -> bytes:
 
 
 def samples(n: int, broken: Mapping[int, Sample] | None = None) -> list[Sample]:
-    """Plain colours with a caption and one of 16 labels; `broken` replaces fields of some."""
+    """Plain colors with a caption and one of 16 labels; `broken` replaces fields of some."""
     whole = [
         {"png": png(i), "txt": f"level {i}".encode(), "cls": str(i % 16).encode()} for i in range(n)
     ]
@@ -58,8 +58,8 @@ def batches(index: ShardIndex, method: str, rank: int = 0, ranks: int = 1) -> Tr
     recipe = tiny.pretraining(method).recipe
     assert isinstance(recipe, Trained)
     order = SampleOrder(Subset.draw([e.samples for e in index.entries], index.samples, 0), 16, 0)
-    tokenise = encoders.tokenizer(recipe.arch) if recipe.uses_text else None
-    return TrainBatches(index, order, recipe, 32, rank, ranks, tokenise)
+    tokenize = encoders.tokenizer(recipe.arch) if recipe.uses_text else None
+    return TrainBatches(index, order, recipe, 32, rank, ranks, tokenize)
 
 
 def same(one: Batch, two: Batch) -> bool:
@@ -100,7 +100,7 @@ def test_each_method_gets_what_it_needs(tmp_path: Path) -> None:
         "siglip": {"images": ((16, 3, 32, 32), torch.uint8), "tokens": ((16, 8), torch.long)},
         "simclr": {
             "images": ((16, 2, 3, 32, 32), torch.uint8),
-            "colour": ((16, 2, 6), torch.float32),
+            "color": ((16, 2, 6), torch.float32),
         },
         "supervised": {"images": ((16, 3, 32, 32), torch.uint8), "labels": ((16,), torch.long)},
     }
@@ -112,8 +112,8 @@ def test_image_caption_and_label_stay_together(tmp_path: Path) -> None:
     levels = supervised["images"][:, 0, 16, 16]
     assert torch.equal(levels % 16, supervised["labels"])
     assert torch.equal(clip["images"][:, 0, 16, 16], levels)
-    tokenise = encoders.tokenizer(tiny.ARCH)
-    assert torch.equal(clip["tokens"], tokenise([f"level {int(level)}" for level in levels]))
+    tokenize = encoders.tokenizer(tiny.ARCH)
+    assert torch.equal(clip["tokens"], tokenize([f"level {int(level)}" for level in levels]))
 
 
 def test_the_two_views_of_simclr_differ_and_epochs_too(tmp_path: Path) -> None:
@@ -203,11 +203,11 @@ def reading(tmp_path: Path, recipe: Trained, classes: list[str] | None) -> list[
     order = SampleOrder(Subset.draw([24, 8], 32, 0), 16, 0)
     captions: list[str] = []
 
-    def tokenise(texts: list[str]) -> torch.Tensor:
+    def tokenize(texts: list[str]) -> torch.Tensor:
         captions.extend(texts)
         return torch.zeros(len(texts), 8, dtype=torch.long)
 
-    data = TrainBatches(index, order, recipe, 32, tokenise=tokenise)
+    data = TrainBatches(index, order, recipe, 32, tokenize=tokenize)
     epoch = [data[step] for step in range(2)]
     levels = [int(level) for batch in epoch for level in batch["images"][:, 0, 16, 16]]
     told: list[Any] = captions or [int(label) for batch in epoch for label in batch["labels"]]
@@ -268,7 +268,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("method", "fields", "why"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_sample_is_replaced_by_its_neighbour_and_named(
+def test_a_broken_sample_is_replaced_by_its_neighbor_and_named(
     method: str, fields: Sample, why: str, tmp_path: Path
 ) -> None:
     good = batches(shards(tmp_path / "good"), method)
@@ -299,7 +299,7 @@ NO_CAPTION = {
 
 @pytest.mark.parametrize(("content", "why"), NO_CAPTION.items(), ids=range(len(NO_CAPTION)))
 def test_a_json_without_a_caption_is_a_broken_sample(content: bytes, why: str) -> None:
-    caption = targets.reader(recipe_of("clip", caption={"keys": ("title", "tags")}), ())
+    caption = targets.target_reader(recipe_of("clip", caption={"keys": ("title", "tags")}), ())
     with pytest.raises(DataError) as caught:
         caption({"json": content}, np.random.default_rng(0))
     assert str(caught.value).startswith(why)
@@ -309,7 +309,7 @@ def test_half_of_a_character_in_a_json_is_no_end_of_a_run() -> None:
     """Scraped captions are often cut inside of an emoji."""
     recipe = recipe_of("clip", caption={"keys": ("title",)})
     sample = {"json": b'{"title": "cafe \\ud83d"}'}
-    text = targets.reader(recipe, ())(sample, np.random.default_rng(0))
+    text = targets.target_reader(recipe, ())(sample, np.random.default_rng(0))
     assert encoders.tokenizer(tiny.ARCH)([text]).shape == (1, 8)
 
 

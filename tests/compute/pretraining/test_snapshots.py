@@ -167,7 +167,7 @@ def test_their_order_in_the_file_makes_no_other_run(tmp_path: Path) -> None:
     [
         ("[50]", "50 is less than one step (100 samples); raise it"),
         ("[8000]", "8,000 is not before the end of the run (8,000 samples seen, in steps of 100); "
-         "the final encoder is kept anyway; drop it"),
+         "the final encoder is kept anyway; remove it"),
         ("[250, 230]", "230 and 250 are in one step (100 samples); keep one"),
         ("[2000, 2000]", "2,000 and 2,000 are in one step (100 samples); keep one"),
         ("2000", "must be a list, got 2000; write [2000]"),

@@ -125,7 +125,7 @@ def test_weights_that_break_in_the_last_step_are_no_product(tmp_path: Path, shar
     )
 
 
-def unlabelled(folder: Path, fields: str) -> Path:
+def unlabeled(folder: Path, fields: str) -> Path:
     plain = [{k: v for k, v in s.items() if k in ("png", fields)} for s in samples(64)]
     names = [str(i) for i in range(16)] if fields == "cls" else None
     return write_shards(folder, plain, names).folder
@@ -134,10 +134,10 @@ def unlabelled(folder: Path, fields: str) -> Path:
 def test_a_source_that_lacks_what_the_method_needs_is_named(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"samples": 64, "samples_seen": 64}
     for method, fields, sentence in (
-        ("supervised", "txt", "has no labels (cls), which supervised needs; name another"),
-        ("clip", "cls", "has no captions (txt), which clip needs; name another"),
+        ("supervised", "txt", "has no labels (cls), which supervised needs; name another source"),
+        ("clip", "cls", "has no captions (txt), which clip needs; name another source"),
     ):
-        folder = unlabelled(tmp_path / fields, fields)
+        folder = unlabeled(tmp_path / fields, fields)
         told = failure(Store(tmp_path), tiny.pretraining(method, **changes), folder)
         assert (told["class"], told["message"]) == ("data", f"{folder}: {sentence}")
 

@@ -114,7 +114,9 @@ def test_another_input_into_the_same_folder_is_refused(photos: Path, tmp_path: P
 
 def test_characters_do_not_replace_other_shards(photos: Path, tmp_path: Path) -> None:
     make(photos, tmp_path / "mono")
-    with pytest.raises(StudyError, match="holds shards that were not rendered here; name another"):
+    with pytest.raises(
+        StudyError, match="shards that `shards characters` did not make; name another"
+    ):
         shards.main(["characters", str(tmp_path), "--source", "mono", "--samples", "9"])
     assert len(read_samples(tmp_path / "mono")) == 6
 

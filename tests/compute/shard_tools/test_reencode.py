@@ -55,7 +55,7 @@ def test_a_photo_is_rotated_as_its_exif_data_say() -> None:
     assert small.size == (20, 40)
 
 
-def grey16() -> bytes:
+def gray16() -> bytes:
     return encoded(Image.fromarray(np.full((30, 30), 30_000, np.uint16)), "png")
 
 
@@ -66,17 +66,17 @@ def grey16() -> bytes:
         (encoded(noise(30, 30).convert("CMYK")), "RGB"),
         (encoded(noise(30, 30).convert("P"), "png"), "RGB"),
         (encoded(noise(30, 30).convert("RGBA"), "webp"), "RGB"),
-        (grey16(), "RGB"),
+        (gray16(), "RGB"),
     ],
-    ids=["grey", "CMYK", "palette", "alpha", "16 bits"],
+    ids=["gray", "CMYK", "palette", "alpha", "16 bits"],
 )
-def test_unusual_pixels_become_rgb_or_grey(data: bytes, mode: str) -> None:
+def test_unusual_pixels_become_rgb_or_gray(data: bytes, mode: str) -> None:
     field, small = Reencoding(short_side=16).apply(data, "a")
     assert (field, decoded(small).mode, decoded(small).size) == ("jpg", mode, (16, 16))
 
 
 def test_sixteen_bits_become_eight_and_not_white() -> None:
-    assert 110 < np.asarray(decoded(Reencoding(16).apply(grey16(), "a")[1])).mean() < 125
+    assert 110 < np.asarray(decoded(Reencoding(16).apply(gray16(), "a")[1])).mean() < 125
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:

@@ -109,7 +109,7 @@ def test_rows_with_gaps_are_broken_samples(tmp_path: Path, images: Callable[[int
         f"{here}/1.png: its caption is empty; write one or remove the row",
         f"{here}/2.png: its label is empty; write one or remove the row",
         f"{here}/none.png: cannot be read (No such file or directory); check the file",
-        "a row has no image; fill in its path or remove the row",
+        "row 4: has no image; fill in its path or remove the row",
     ]
 
 

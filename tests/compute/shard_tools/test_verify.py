@@ -87,7 +87,7 @@ def test_differences_between_index_and_shards_are_found(tmp_path: Path) -> None:
              check(tmp_path).problems]  # fmt: skip
     folder = shlex.quote(str(index.folder))
     assert found == [
-        ("index.json", f"/000001.tar: is listed in index.json but absent; bring it back or run "
+        ("index.json", f"/000001.tar: is listed in index.json but missing; bring it back or run "
          f"`python -m hpc_xfer.shards index {folder}`"),
         ("index.json", f"/new.tar: is one of 1 shards that index.json does not list; run "
          f"`python -m hpc_xfer.shards index {folder}`"),

@@ -67,7 +67,7 @@ def test_a_rank_reads_its_own_windows_and_no_others(
     order = SampleOrder(Subset.draw([10] * 6, 60, 0), batch=4, seed=0, window=20)
     ahead = ReadAhead(make_reader(tmp_path), order, share(4, 0, 2))
     for step in range(order.steps_per_epoch):
-        ahead.reach(step)
+        ahead.request(step)
     read_all_requested(ahead)
     half = 30 * (3000 + 1)
     assert half < bytes_read(reads) < 2.5 * half
@@ -81,7 +81,7 @@ def test_a_restart_reads_nothing_again(
     reader = make_reader(tmp_path)
     order = SampleOrder(Subset.draw([10] * 6, 60, 0), batch=5, seed=0, window=20)
     ahead = ReadAhead(reader, order, np.arange(5))
-    ahead.reach(step)
+    ahead.request(step)
     read_all_requested(ahead)
     sample = reader.shard(0).data_start(1) - reader.shard(0).data_start(0)
     samples = 5 * (4 - step % 4 + 4)

@@ -25,7 +25,7 @@ def make_index(folder: Path) -> ShardIndex:
 
 
 def cached(index: ShardIndex, number: int = 0) -> Path:
-    return shard_index.places_path(index.folder, index.entries[number].name)
+    return shard_index.sample_index_path(index.folder, index.entries[number].name)
 
 
 def bytes_read() -> int:
@@ -117,7 +117,7 @@ def test_a_shard_that_another_was_partly_copied_over_is_refused(
 
 def test_shards_are_indexed_where_the_cache_cannot_be_written(tmp_path: Path) -> None:
     write_tar(tmp_path / "0.tar", [("0.txt", b"1")])
-    (tmp_path / shard_index.PLACES).write_bytes(b"in the way")
+    (tmp_path / shard_index.SAMPLE_INDEX_FOLDER).write_bytes(b"in the way")
     index = index_folder(tmp_path).index
     assert ShardReader(index).shard(0).read(0) == {"txt": b"1"}
 

@@ -100,7 +100,7 @@ def test_both_forwards_of_a_part_draw_the_same_and_update_statistics_once() -> N
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"accumulate": 3}, "batch 16 cannot be cut into 3 equal parts; change accumulate"),
+        ({"accumulate": 3}, "batch 16 cannot be split into 3 equal parts; change accumulate"),
         ({"accumulate": 0}, "greater than 0"),
     ],
 )
@@ -232,7 +232,7 @@ def test_gradients_that_overflow_at_any_scale_are_a_divergence() -> None:
         stepper.step(x(torch.inf), number)
     stepper.check()
     stepper.step(x(torch.inf), 30)
-    with pytest.raises(Diverged, match=r"gradients overflow fp16 .*; take bf16$"):
+    with pytest.raises(Diverged, match=r"gradients overflow fp16 .*; set precision to bf16$"):
         stepper.check()
 
 

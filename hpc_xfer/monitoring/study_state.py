@@ -17,7 +17,7 @@ from hpc_xfer.study.plan import Plan
 
 
 @dataclass(frozen=True)
-class StudySnapshot:
+class StudyState:
     """State of a study at one moment."""
 
     name: str
@@ -50,7 +50,7 @@ class StudySnapshot:
         return self.relay is not None or any(status.live for status in self.status.values())
 
 
-def take_snapshot(plan: Plan, store: Store, name: str) -> StudySnapshot:
+def read_study_state(plan: Plan, store: Store, name: str) -> StudyState:
     """Read store, ledger and queue; Slurm is asked once."""
     ledger = read_ledger(store)
     queue, slurm_error = _queue(ledger)
@@ -59,15 +59,15 @@ def take_snapshot(plan: Plan, store: Store, name: str) -> StudySnapshot:
     else:
         status, queue = run_states.with_accounting(plan, store, ledger, queue)
     labels = pretrain_labels(plan.of("pretrain"))
-    return StudySnapshot(name, plan, store, ledger, queue, slurm_error, status, labels)
+    return StudyState(name, plan, store, ledger, queue, slurm_error, status, labels)
 
 
-def snapshots(plan: Plan, store: Store, name: str, every: float) -> Iterator[StudySnapshot]:
-    """Yield a snapshot every so many seconds; the last one when nothing is live any more."""
+def study_states(plan: Plan, store: Store, name: str, every: float) -> Iterator[StudyState]:
+    """Yield the state every so many seconds; the last one when nothing is live any more."""
     while True:
-        snapshot = take_snapshot(plan, store, name)
-        yield snapshot
-        if not snapshot.is_live:
+        state = read_study_state(plan, store, name)
+        yield state
+        if not state.is_live:
             return
         time.sleep(every)  # each look is a question to Slurm, which serves others too
 
