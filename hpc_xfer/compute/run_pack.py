@@ -50,7 +50,7 @@ class PackRunner:
 
     @cached_property
     def cache(self) -> "FinetuneCache":
-        """What the fine-tunings of this process share."""
+        """The memory that the fine-tunings of this process share."""
         from hpc_xfer.compute.finetuning.cache import FinetuneCache
 
         return FinetuneCache()

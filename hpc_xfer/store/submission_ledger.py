@@ -59,7 +59,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Element:
-    """Where a run was submitted: one element of a submission."""
+    """One element of a submission, in which a run was submitted."""
 
     submission: Submission
     index: int

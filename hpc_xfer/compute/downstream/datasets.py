@@ -92,7 +92,7 @@ class DownstreamData:
 
 @dataclass(frozen=True)
 class FingerprintCache:
-    """Where fingerprints of folders are kept: to read a million files takes an hour."""
+    """Keeps the fingerprints of folders on disk: to read a million files takes an hour."""
 
     touch: Callable[[], object]  # sign of life, called for each file
     path_of: Callable[[str], Path]  # key of a folder -> file of its fingerprint
