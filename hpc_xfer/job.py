@@ -30,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signals = Signals()
     signals.install()
     store, site = Store(Path(args.store)), load_site(Path(args.site) if args.site else None)
-    place = ProcessRank.from_slurm()
+    process_rank = ProcessRank.from_slurm()
     try:
-        supervisor = Supervisor(store, site, args.study, args.batch, place, signals)
+        supervisor = Supervisor(store, site, args.study, args.batch, process_rank, signals)
         return supervisor.run(worker_command(args.store, args.study, args.site))
     except XferError as error:
         say(str(error))

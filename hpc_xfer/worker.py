@@ -45,16 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     from hpc_xfer.compute.distributed.stop_signal import StopSignal
 
     stop = StopSignal().on(signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
-    place = ProcessRank(args.rank, args.world, args.local_rank, args.attempt)
+    process_rank = ProcessRank(args.rank, args.world, args.local_rank, args.attempt)
     try:
-        return _serve(args, store, site, place, stop)
+        return _serve(args, store, site, process_rank, stop)
     finally:
-        if place.size > 1:
+        if process_rank.size > 1:
             _leave_others()
 
 
 def _serve(
-    args: argparse.Namespace, store: Store, site: Site, place: ProcessRank, stop: "StopSignal"
+    args: argparse.Namespace,
+    store: Store,
+    site: Site,
+    process_rank: ProcessRank,
+    stop: "StopSignal",
 ) -> int:
     packs = (
         iter([args.pack]) if args.pack else _from_stdin(stop, args.parent)
@@ -66,10 +70,10 @@ def _serve(
     def emit(event: WorkerEvent) -> None:
         nonlocal failed
         failed |= event.kind == "failed"
-        if place.rank == 0 or event.kind in ("failed", "pack"):
+        if process_rank.rank == 0 or event.kind in ("failed", "pack"):
             print(event.to_json(), flush=True)
 
-    runner = PackRunner(store, site, place, stop, emit)
+    runner = PackRunner(store, site, process_rank, stop, emit)
     for pack_id in packs:
         try:
             runner.execute(read_pack(store, args.study, pack_id).without(args.skip))

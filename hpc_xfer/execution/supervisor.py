@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import SlurmError
@@ -39,11 +40,11 @@ class Supervisor:
         site: Site,
         study: str,
         batch: str,
-        place: ProcessRank,
+        process_rank: ProcessRank,
         signals: Signals,
     ) -> None:
         self.store, self.site, self.study = store, site, study
-        self.place, self.signals = place, signals
+        self.process_rank, self.signals = process_rank, signals
         self.pack = PackInStore(store, study, batch, array_index())
         self.oom_kills = machine.oom_kills()
         self.starts = 0  # of workers
@@ -51,7 +52,7 @@ class Supervisor:
 
     @property
     def is_rank_zero(self) -> bool:
-        return self.place.rank == 0
+        return self.process_rank.rank == 0
 
     def run(self, command: Sequence[str]) -> int:
         """Execute the pack and return the exit code; `command` starts a worker."""
@@ -72,18 +73,17 @@ class Supervisor:
             # worker for the remaining runs, unless the dead worker had reported nothing: a new
             # one would die the same way.
             rest = set(self.pack.unfinished()) - self.skipped
-            if self.place.size > 1 or not worker.has_reported or not rest:
+            if self.process_rank.size > 1 or not worker.has_reported or not rest:
                 break
             worker = self._run_worker(command)
         return self._exit_code(worker) if self.is_rank_zero else self._exit_code_beside(worker)
 
     def _run_worker(self, command: Sequence[str]) -> WorkerProcess:
         """Start a worker and watch it until it has ended."""
-        place = self.place
-        attempt = f"{place.attempt}-{self.starts}"
+        attempt = f"{self.process_rank.attempt}-{self.starts}"
         arguments = [
             *(f"--skip={run}" for run in sorted(self.skipped)), "--pack", self.pack.name,
-            *rank_arguments(ProcessRank(place.rank, place.size, place.local_rank, attempt)),
+            *rank_arguments(replace(self.process_rank, attempt=attempt)),
         ]  # fmt: skip
         self.starts += 1
         process = start_process([*command, *arguments], worker_environment(machine.gpus()))
@@ -167,7 +167,7 @@ class Supervisor:
         job = current_job()
         if job is None:
             return []
-        path = log_path(self.store.study(self.study).logs, job, self.place.rank)
+        path = log_path(self.store.study(self.study).logs, job, self.process_rank.rank)
         try:
             return path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         except OSError:

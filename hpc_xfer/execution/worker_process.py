@@ -172,11 +172,11 @@ def worker_command(store: str, study: str, site: str | None) -> list[str]:
     return [*command, *(["--site", site] if site else [])]
 
 
-def rank_arguments(place: ProcessRank) -> list[str]:
+def rank_arguments(process_rank: ProcessRank) -> list[str]:
     """Return the arguments that tell a worker its rank."""
     return [
-        "--rank", str(place.rank), "--world", str(place.size),
-        "--local-rank", str(place.local_rank), "--attempt", place.attempt,
+        "--rank", str(process_rank.rank), "--world", str(process_rank.size),
+        "--local-rank", str(process_rank.local_rank), "--attempt", process_rank.attempt,
     ]  # fmt: skip
 
 

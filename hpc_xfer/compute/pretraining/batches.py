@@ -58,7 +58,7 @@ class TrainBatches:
     def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
         """Yield one of `workers` pieces of this rank's batch for each step.
 
-        A worker always loads the same places of the batch, so it reads the shards of these only.
+        A worker always loads the same positions of the batch, so it reads the shards of these only.
         """
         chosen = np.array_split(self.share, workers)[worker]
         with contextlib.closing(ReadAhead(self.source, self.order, chosen)) as ahead:
@@ -67,10 +67,10 @@ class TrainBatches:
                 yield self._batch(step, chosen) if len(chosen) else {}
 
     def _batch(self, step: int, chosen: Positions) -> Batch:
-        epoch, places = self.order.locate(step, chosen)
+        epoch, locations = self.order.locate(step, chosen)
         batch = _Collector(self, epoch)
-        for place in places:
-            batch.add(*place)
+        for location in locations:
+            batch.add(*location)
         return batch.tensors()
 
 
@@ -87,16 +87,16 @@ class _Collector:
         self.broken: list[BrokenSample] = []
 
     def add(self, number: int, position: int) -> None:
-        """Add the sample at a place; if broken, the next good one of its shard's subset."""
+        """Add a sample of a shard; if broken, the next good one of the shard's subset."""
         shard = self.batches.source.shard(number)
         name = self.batches.index.entries[number].name
         tried = 0
-        for place in self._candidates(number, position):
+        for index in self._candidates(number, position):
             try:
-                self._take(shard.read(place, self.fields), self._rng(number, place))
+                self._take(shard.read(index, self.fields), self._rng(number, index))
                 return
             except (DataError, ValueError) as error:
-                self.broken.append(BrokenSample(name, shard.keys[place], str(error)))
+                self.broken.append(BrokenSample(name, shard.keys[index], str(error)))
                 tried += 1
         folder = self.batches.index.folder
         raise DataError(
@@ -109,8 +109,8 @@ class _Collector:
         neighbors = self.batches.order.subset.following(number, position)
         yield from neighbors[1:_NEIGHBORS].tolist()
 
-    def _rng(self, number: int, place: int) -> Generator:
-        return np.random.default_rng((self.batches.recipe.seed, 3, self.epoch, number, place))
+    def _rng(self, number: int, index: int) -> Generator:
+        return np.random.default_rng((self.batches.recipe.seed, 3, self.epoch, number, index))
 
     def _take(self, sample: Sample, rng: Generator) -> None:
         """Add a whole sample; raise before anything is added if a part of it is broken."""

@@ -1,6 +1,6 @@
 """k-NN accuracy of an encoder during training, on images that it is not trained on.
 
-    probe = KnnProbe(objective, images, towers, most, world, precision, pulse)
+    probe = KnnProbe(objective, images, towers, most, world, precision, liveness)
     probe.accuracy()      # all ranks call it; each takes its share of the images
 
 Weighted votes of the 20 nearest by cosine, temperature 0.07 (Wu et al. 2018, section 3.4, with the
@@ -53,7 +53,7 @@ class KnnProbe:
         most: int,
         world: World,
         precision: str,
-        pulse: Liveness,
+        liveness: Liveness,
     ) -> None:
         """
         Args:
@@ -61,7 +61,8 @@ class KnnProbe:
             images: the training images of a data set.
             most: training images to compare with; a quarter as many are classified.
         """
-        self.objective, self.world, self.precision, self.pulse = objective, world, precision, pulse
+        self.objective, self.world = objective, world
+        self.precision, self.liveness = precision, liveness
         self.labels, self.dim = torch.from_numpy(images.labels), towers.dim
         split = hold_out(images.labels, _VALIDATION, _SEED)
         views = EvalImages(images, towers.image_size)
@@ -97,7 +98,7 @@ class KnnProbe:
     def _raw(self, images: ProbeImages) -> Iterator[Tensor]:
         device, objective = self.world.device, self.objective
         share = images.share(self.world)
-        for batch in self.pulse.with_liveness(images.views.batches(share)) if len(share) else ():
+        for batch in self.liveness.with_liveness(images.views.batches(share)) if len(share) else ():
             with autocast(device, self.precision):
                 yield objective.visual(objective.normalize(batch.to(device)))
 

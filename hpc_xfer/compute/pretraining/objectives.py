@@ -222,13 +222,13 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World) -> 
     """
     everything = torch.cat([gather(first, world), gather(second, world)])  # (2 * N * ranks, d)
     n, total = len(first), len(first) * world.size
-    place = torch.arange(n, device=first.device) + world.rank * n
-    own = torch.cat([place, place + total])
+    positions = torch.arange(n, device=first.device) + world.rank * n
+    own = torch.cat([positions, positions + total])
     logits = torch.cat([first, second]) @ everything.T / temperature
     logits[torch.arange(2 * n, device=first.device), own] = float(
         "-inf"
     )  # a view is not its own negative
-    partner = torch.cat([place + total, place])
+    partner = torch.cat([positions + total, positions])
     return F.cross_entropy(logits, partner)
 
 

@@ -105,7 +105,7 @@ def _train(
         tokenize=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
     )
     steps = recipe.steps_of(recipe.samples_seen)
-    habits = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
+    options = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
     objective = make_objective(recipe, towers, len(index.classes or ()), world)
     # The checkpoint holds what the optimizer updates, so both are made before it is read.
     objective = objective.to(world.device)
@@ -130,7 +130,7 @@ def _train(
             broken_allowed=int(recipe.max_broken * recipe.samples_seen),
             accumulate=recipe.accumulate or 1,
         ),
-        habits,
+        options,
         context.dir,
         Checkpoints(context.dir, context.claim),
         world,
@@ -158,9 +158,9 @@ def _probes(
         downstream_datasets.dataset_info(settings.dataset, folder), folder
     )
     check = context.claim.check if context.claim else None
-    pulse = Liveness(context.dir if context.world.is_rank_zero else None, check)
+    liveness = Liveness(context.dir if context.world.is_rank_zero else None, check)
     probe = KnnProbe(
-        objective, images, towers, settings.images, context.world, recipe.precision, pulse
+        objective, images, towers, settings.images, context.world, recipe.precision, liveness
     )
 
     def measure() -> dict[str, float]:
