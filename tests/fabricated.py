@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import shard_index
-from hpc_xfer.config.recipes import Finetune
+from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run, make_plan

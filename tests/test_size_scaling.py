@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from hpc_xfer.config.recipes import Clip, Finetune, Scratch
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import Clip, Scratch
 from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import StudyError
 from hpc_xfer.study import preflight

@@ -17,7 +17,8 @@ import torch
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.run_pack import PackRunner
 from hpc_xfer.compute.shard_tools import rendered_characters
-from hpc_xfer.config.recipes import METHODS, Architecture, Finetune
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import METHODS, Architecture
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.schema import StrictModel
 from hpc_xfer.config.site import Site

@@ -14,7 +14,6 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hpc_xfer.config.schema import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
 
-Shots = PositiveInt | Literal["full"]
 # fp32 never means TF32, on no card (an A100 does 19.5 TFLOP/s in fp32, 312 in bf16). The other two
 # are autocast, with losses in fp32.
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -304,44 +303,6 @@ METHODS: dict[str, type[Pretrain]] = {
 def encoder_points(recipe: Pretrain) -> tuple[int | None, ...]:
     """List what fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
     return (*((recipe.snapshots or ()) if isinstance(recipe, Trained) else ()), None)
-
-
-class Finetune(StrictModel):
-    """One trial: a parent's encoder, adapted to one draw of one data set with one setting."""
-
-    dataset: str
-    shots: Shots
-    draw: NonNegativeInt  # which few-shot subset; the same images for every parent
-    mode: Literal["ft", "lp"]  # fine-tune everything | linear probe on frozen features
-    lr: PositiveFloat
-    weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
-    epochs: PositiveInt = 128
-    batch: PositiveInt = 128
-    warmup_steps: NonNegativeInt = 500  # at most 10% of the steps are used
-    grad_clip: PositiveFloat | None = 1.0
-    label_smoothing: Fraction = 0.0
-    head: Literal["auto", "zero"] = "auto"  # auto: zero-shot text weights if the parent has text
-    crop: Crop = Crop(scale=(0.08, 1.0))
-    flip: bool = True
-    randaugment: bool = True  # two operations of magnitude 9
-    erase: Fraction = 0.25  # probability of random erasing
-    recalibrate: bool = False  # batch norm statistics, see global_batchnorm.py; not in the paper
-    val_fraction: float = Field(default=0.2, gt=0, lt=1)  # of the training set, never trained on
-    val_seed: NonNegativeInt = 0
-    precision: Precision = "fp32"
-    seed: NonNegativeInt = 0  # of order and augmentation
-    max_steps: PositiveInt | None = None  # for rehearsals
-    snapshot: PositiveInt | None = None  # of the parent, by samples seen; None: its final encoder
-
-    @field_validator("dataset")
-    @classmethod
-    def _plain(cls, name: str) -> str:
-        if not name.replace("-", "").replace("_", "").isalnum():
-            raise ValueError(f"{name!r} is not a data set name; use letters, digits, - and _")
-        return name
-
-
-TUNABLE = ("lr", "weight_decay", "epochs")
 
 
 def dump(recipe: StrictModel) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hpc_xfer.config.recipes import Finetune
+from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.study.plan import Plan, Run
 

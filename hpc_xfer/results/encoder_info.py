@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from hpc_xfer.config.recipes import Finetune, encoder_points
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import encoder_points
 from hpc_xfer.study.labels import at_snapshot, pretrain_labels
 from hpc_xfer.study.plan import Plan, Run
 

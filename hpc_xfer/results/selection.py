@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpc_xfer.config.recipes import Finetune
+from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.encoder_info import encoder_key
 from hpc_xfer.study.plan import Plan, Run
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hpc_xfer.config.recipes import Finetune
+from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.study.plan import Pack, Plan, Run, RunKind
 
 

@@ -5,7 +5,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hpc_xfer.config.recipes import Finetune, encoder_points
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import encoder_points
 from hpc_xfer.study.plan import Run
 
 Settings = Mapping[str, Any]

@@ -13,15 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from hpc_xfer.config.recipes import (
-    METHODS,
-    Finetune,
-    Pretrain,
-    Trained,
-    arch_name,
-    dump,
-    encoder_points,
-)
+from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot, dump_finetune, read_finetune
+from hpc_xfer.config.protocols import Choose
+from hpc_xfer.config.recipes import METHODS, Pretrain, Trained, arch_name, dump, encoder_points
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.study_file import Study
 
@@ -46,7 +40,8 @@ class Run:
     @cached_property
     def spec(self) -> dict[str, Any]:
         """The recipe as it is hashed: defaults filled in, None dropped."""
-        return dump(self.recipe)
+        recipe = self.recipe
+        return dump_finetune(recipe) if isinstance(recipe, Finetune) else dump(recipe)
 
     @cached_property
     def columns(self) -> dict[str, Any]:
@@ -99,7 +94,8 @@ class Plan:
 
     runs: tuple[Run, ...]
     resources: Resources
-    tuned: tuple[str, ...] = ()
+    tuned: tuple[str, ...] = ()  # settings that validation chooses
+    choose: Choose = "pooled"
     by_id: dict[str, Run] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -109,7 +105,7 @@ class Plan:
         """Return the plan without the runs that are done."""
         drop = set(done)
         kept = tuple(run for run in self.runs if run.id not in drop)
-        return Plan(kept, self.resources, self.tuned)
+        return Plan(kept, self.resources, self.tuned, self.choose)
 
     def of(self, kind: RunKind) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run.kind == kind)
@@ -154,7 +150,8 @@ def _pack_key(run: Run) -> tuple[str, int | None, str, int | str]:
 def make_plan(study: Study) -> Plan:
     """List every pre-training, then every pre-training x trial, in the order of the grid file.
 
-    Each snapshot of a pre-training gets every trial, and so does its end.
+    Each snapshot of a pre-training gets every trial, and so does its end. Zero-shot needs a text
+    tower, so pre-trainings without one have no such run; plan_summary.py counts them.
     """
     parents = tuple(Run("pretrain", recipe) for recipe in study.pretrains)
     trials = _grouped(study.trials)
@@ -163,8 +160,9 @@ def make_plan(study: Study) -> Plan:
         for parent, recipe in zip(parents, study.pretrains, strict=True)
         for point in encoder_points(recipe)
         for trial in trials
+        if recipe.uses_text or not isinstance(trial, ZeroShot)
     )
-    return Plan(parents + children, study.resources, study.tuned)
+    return Plan(parents + children, study.resources, study.tuned, study.choose)
 
 
 def _from(snapshot: int | None, trial: Finetune) -> Finetune:
@@ -185,5 +183,6 @@ def restore_run(kind: RunKind, spec: dict[str, Any], parents: tuple[Run, ...]) -
     Raises:
         ValueError: the recipe is not one of this version.
     """
-    model = Finetune if kind == "finetune" else METHODS[spec["method"]]
-    return Run(kind, model.model_validate_json(json.dumps(spec)), parents)
+    model: type[Pretrain | Finetune]
+    model, values = read_finetune(spec) if kind == "finetune" else (METHODS[spec["method"]], spec)
+    return Run(kind, model.model_validate_json(json.dumps(values)), parents)

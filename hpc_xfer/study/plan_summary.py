@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config import architectures
-from hpc_xfer.config.recipes import Finetune, Pretrain, Trained, encoder_points
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import Pretrain, Trained, encoder_points
 from hpc_xfer.study.labels import (
     differing_columns,
     label_columns,

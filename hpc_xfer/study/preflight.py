@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.node_layout import spread_over_nodes
-from hpc_xfer.config.recipes import Finetune, Released, Trained
+from hpc_xfer.config.recipes import Released, Trained
 from hpc_xfer.config.schema import ConfigError, nearest
 from hpc_xfer.config.shard_index import ShardIndex, index_command
 from hpc_xfer.config.site import Site

@@ -6,7 +6,8 @@ python -m hpc_xfer.launch grids/size_scaling.yaml --rehearse
 from dataclasses import replace
 from typing import Any
 
-from hpc_xfer.config.recipes import Finetune, Pretrain, Trained
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import Pretrain, Trained
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.study_file import Study
 

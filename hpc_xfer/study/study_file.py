@@ -14,7 +14,9 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from hpc_xfer.config import yaml_document
-from hpc_xfer.config.recipes import Finetune, Pretrain, encoder_points
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.protocols import PROTOCOLS, Choose, ProtocolName
+from hpc_xfer.config.recipes import Pretrain, encoder_points
 from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
@@ -28,7 +30,9 @@ class _Head(StrictModel):
     name: str
     question: str = ""
     pretrain: list[dict[str, Any]] = Field(min_length=1)
-    finetune: Any = []  # a block or a list of blocks; see _Axes and Finetune for their keys
+    finetune: Any = []  # a block or a list of blocks; see finetune_axes.py for their keys
+    protocol: ProtocolName = "standard"
+    choose: Choose | None = None  # None: that of the protocol
     resources: Resources = Resources()
 
     @field_validator("name")
@@ -55,24 +59,28 @@ class Study:
     tuned: tuple[str, ...]
     resources: Resources
     document: Document
+    protocol: ProtocolName = "standard"
+    choose: Choose = "pooled"  # one tuned value for all draws of a cell, or one per draw
     rehearsal: bool = False  # see rehearsal.py
 
 
-def load_study(path: Path, text: str | None = None) -> Study:
+def load_study(path: Path, text: str | None = None, protocol: ProtocolName = "standard") -> Study:
     """Read a grid file.
 
     Args:
         text: the content at launch, instead of reading it now; paths in it are relative to `path`.
+        protocol: that of a grid which names none.
 
     Raises:
         StudyError: one line per error, with file, line, key path and the way out.
     """
     doc = yaml_document.load_yaml(path, text)
-    head, errors = validate(_Head, doc.data)
+    head, errors = validate(_Head, {"protocol": protocol, **doc.data})
     pretrains = PretrainGrid(doc)
     for i, block in _mappings(doc.data.get("pretrain")):
         pretrains.add_block(i, block)
-    trials, tuned, wrong = all_trials(doc.data.get("finetune"))
+    protocol = head.protocol if head is not None else protocol
+    trials, tuned, wrong = all_trials(doc.data.get("finetune"), protocol)
     errors += pretrains.errors + wrong
     if head is not None:
         errors += _missing_minutes(head.resources.finetune, trials)
@@ -91,6 +99,8 @@ def load_study(path: Path, text: str | None = None) -> Study:
         tuned=tuned,
         resources=head.resources,
         document=doc,
+        protocol=protocol,
+        choose=head.choose or PROTOCOLS[protocol].choose,
     )
 
 
@@ -104,6 +114,6 @@ def _mappings(blocks: Any) -> Iterator[tuple[int, dict[str, Any]]]:
 def _missing_minutes(resources: FinetuneResources, trials: list[Finetune]) -> list[ConfigError]:
     if not isinstance(resources.minutes, Mapping):
         return []
-    missing = {str(trial.shots) for trial in trials} - set(resources.minutes)
+    missing = {str(trial.shots) for trial in trials if trial.shots} - set(resources.minutes)
     loc = ("resources", "finetune", "minutes")
     return [(loc, f"has no value for {s} shots; add `{s}: ...`") for s in sorted(missing)]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.config.recipes import Caption, Clip, Crop, Finetune, Scratch
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import Caption, Clip, Crop, Scratch
 from hpc_xfer.study.plan import Plan, Run, make_plan, restore_run
 from hpc_xfer.study.study_file import load_study
 from tests.fabricated import GRID

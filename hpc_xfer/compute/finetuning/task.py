@@ -29,7 +29,7 @@ from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.compute.training.loop import TrainResult, train
 from hpc_xfer.compute.training.optimizer import adamw, warmup
 from hpc_xfer.compute.training.step import Schedule
-from hpc_xfer.config.recipes import Finetune
+from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.errors import DataError
 from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.system import atomic_files, machine, provenance

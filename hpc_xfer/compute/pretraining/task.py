@@ -22,7 +22,8 @@ from hpc_xfer.compute.training.loop import Hook, TrainResult, train
 from hpc_xfer.compute.training.optimizer import adamw, warmup
 from hpc_xfer.compute.training.step import Schedule
 from hpc_xfer.config import architectures, downstream_datasets
-from hpc_xfer.config.recipes import Finetune, Pretrain, Released, Scratch, Trained
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import Pretrain, Released, Scratch, Trained
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import AgreedDataError, DataError
