@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.scheduling.cancellation import cancel
+from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
-from hpc_xfer.study.study_file import load_study
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rehearsal", action="store_true", help="cancel its last rehearsal")
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)
-    study = load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
+    study = load_in_store(args.grid, store)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
     report = cancel(store, study.name)

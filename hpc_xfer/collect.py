@@ -17,8 +17,8 @@ from pathlib import Path
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.results.collect_tables import COUNTS, Collected, collect
+from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.study.plan import make_plan
-from hpc_xfer.study.study_file import load_study
 from hpc_xfer.system import terminal
 
 
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: summary/ of the study")
     parser.add_argument("--json", action="store_true", help="print counts and paths as JSON")
     args = parser.parse_args(argv)
-    study = load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
+    study = load_in_store(args.grid, store)
     out = args.out or store.study(study.name).summary
     collected = collect(make_plan(study), store, out)
     if args.json:

@@ -15,10 +15,9 @@ from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.scheduling.cluster_check import examine, render
 from hpc_xfer.slurm.sbatch import is_installed
-from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store
 from hpc_xfer.study import preflight
 from hpc_xfer.study.plan import make_plan
-from hpc_xfer.study.study_file import load_study
 from hpc_xfer.system import terminal
 
 
@@ -26,11 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     site_file = find_site_file(args.site)
     site = load_site(args.site)
-    study = load_study(args.grid)
+    store = cli.store_of(args.store, site)
+    study = load_in_store(args.grid, store)
     preflight.check(study, site, "slurm")
     if not is_installed():
         raise SlurmError("sbatch not found: this is not a login node; run doctor on a login node")
-    store = cli.store_of(args.store, site)
     launched = LaunchedStudy(
         study, make_plan(study), store, site, site_file and site_file.resolve()
     )

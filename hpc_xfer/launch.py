@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.slurm.sbatch import is_installed
-from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
+from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, preflight, rehearsal
 from hpc_xfer.study.plan import make_plan
-from hpc_xfer.study.study_file import load_study
 from hpc_xfer.system import provenance, terminal
 
 if TYPE_CHECKING:  # each way to launch imports its own, so that --help starts at once
@@ -30,10 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     site_file = find_site_file(args.site)
     site_file = site_file.resolve() if site_file else None
     site = load_site(args.site)
-    study = load_study(args.grid)
+    store = cli.store_of(args.store, site)
+    study = load_in_store(args.grid, store)
     on = args.on or ("slurm" if is_installed() else "local")
     preflight.check(study, site, on)
-    store = cli.store_of(args.store, site)
     if args.rehearse:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
         print(f"rehearsing in {store.root}; remove it when you are done", file=sys.stderr)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.reporting.report_page import write
-from hpc_xfer.study.study_file import load_study
+from hpc_xfer.store.launched_study import load_in_store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,8 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.add_grid_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the paths as JSON")
     args = parser.parse_args(argv)
-    study = load_study(args.grid)
-    folder = cli.store_of(args.store, load_site(args.site)).study(study.name)
+    store = cli.store_of(args.store, load_site(args.site))
+    study = load_in_store(args.grid, store)
+    folder = store.study(study.name)
     written = write(study, folder)
     if args.json:
         paths = {"report": str(written), "figures": str(folder.figures)}

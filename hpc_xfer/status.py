@@ -15,16 +15,16 @@ from hpc_xfer.monitoring import status_tables
 from hpc_xfer.monitoring.explain import explain_job, explain_run
 from hpc_xfer.monitoring.status_json import as_json
 from hpc_xfer.monitoring.study_state import StudyState, read_study_state, study_states
+from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.study.plan import make_plan
-from hpc_xfer.study.study_file import load_study
 from hpc_xfer.system import terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    study = load_study(args.grid)
     store = cli.store_of(args.store, load_site(args.site))
+    study = load_in_store(args.grid, store)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
     plan = make_plan(study)

@@ -26,8 +26,9 @@ from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site, load_site
+from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.study_file import Study, load_study
+from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files, provenance
 from hpc_xfer.system.job_environment import ProcessRank
 
@@ -117,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args: argparse.Namespace = parser.parse_args(argv)
     store, site = Store(args.store), load_site(args.site)
-    study = load_study(args.grid)
+    study = load_in_store(args.grid, store)
     process = ProcessRank.from_slurm()
     meeting = args.out.with_suffix(f".meeting-{process.attempt}.json")
     join = process_group.join(process.rank, process.size, process.local_rank, meeting, StopSignal())

@@ -94,15 +94,6 @@ class AdamWFinetune(Finetune):
     erase: Fraction = 0.25  # probability of random erasing
     batch_norm: Literal["train", "frozen", "recalibrate"] = "train"
 
-    @model_validator(mode="before")
-    @classmethod
-    def _older_key(cls, values: Any) -> Any:
-        """Read `recalibrate: true`, which version 0.1 had for `batch_norm: recalibrate`."""
-        if not isinstance(values, Mapping) or not isinstance(values.get("recalibrate"), bool):
-            return values
-        rest = {key: value for key, value in values.items() if key != "recalibrate"}
-        return rest if not values["recalibrate"] else {"batch_norm": "recalibrate", **rest}
-
 
 class FullFinetune(AdamWFinetune):
     """Train all weights, with a head that starts from text, from zero or (lp-ft) from a probe."""
@@ -232,6 +223,12 @@ _BEFORE: dict[str, Any] = {
     "warmup_cap": True,
 }
 
+_ORDER = (  # of the columns of runs.csv in version 0.1; later settings follow
+    "dataset", "shots", "draw", "mode", "lr", "weight_decay", "epochs", "batch", "warmup_steps",
+    "grad_clip", "label_smoothing", "head", "crop", "flip", "randaugment", "erase", "recalibrate",
+    "val_fraction", "val_seed", "precision", "seed", "max_steps", "snapshot",
+)  # fmt: skip
+
 
 def dump_finetune(recipe: Finetune) -> dict[str, Any]:
     """Return a recipe as it is hashed; one that version 0.1 could write, as it wrote it."""
@@ -242,7 +239,8 @@ def dump_finetune(recipe: Finetune) -> dict[str, Any]:
     spec["recalibrate"] = batch_norm == "recalibrate"
     if batch_norm == "recalibrate":
         del spec["batch_norm"]
-    return {k: v for k, v in spec.items() if k not in _BEFORE or v != _BEFORE[k]}
+    kept = {k: v for k, v in spec.items() if k not in _BEFORE or v != _BEFORE[k]}
+    return {k: kept.pop(k) for k in _ORDER if k in kept} | kept
 
 
 def read_finetune(spec: Mapping[str, Any]) -> tuple[type[Finetune], dict[str, Any]]:
@@ -252,8 +250,8 @@ def read_finetune(spec: Mapping[str, Any]) -> tuple[type[Finetune], dict[str, An
         return cls, dict(spec)
     before = {key: value for key, value in _BEFORE.items() if key in cls.model_fields}
     values = _dropped(cls) | before | dict(spec)
-    if values.get("recalibrate"):
-        values.pop("batch_norm", None)
+    if values.pop("recalibrate", False):
+        values["batch_norm"] = "recalibrate"
     return cls, values
 
 

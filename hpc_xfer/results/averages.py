@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hpc_xfer.results import csv_files
-from hpc_xfer.results.csv_files import Row, fixed, number
+from hpc_xfer.results.csv_files import Row, Table, fixed, number
 from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, EncoderInfo
 from hpc_xfer.results.intervals import Interval
 from hpc_xfer.results.scores import Over, Score, by_dataset, grouped, over_datasets, spread
@@ -15,7 +15,7 @@ from hpc_xfer.results.scores import Over, Score, by_dataset, grouped, over_datas
 MEAN = "mean"  # stands for the data set in the average over all data sets
 COLUMNS = (
     *ENCODER_COLUMNS, "dataset", "shots", "mode",
-    "mean", "std", "n", "ci95_low", "ci95_high", "over", "missing",
+    "mean", "std", "n", "ci95_low", "ci95_high", "over", "missing", "labels",
 )  # fmt: skip
 
 
@@ -30,6 +30,7 @@ class Average:
     interval: Interval | None  # shares; None where no cell is complete
     over: Over  # what the interval is over
     missing: int  # cells that should be in it and are not
+    labels: int | None = None  # used per draw, to train and to choose; None where it is not known
 
     @property
     def label(self) -> str:
@@ -51,7 +52,14 @@ class Average:
             "ci95_high": fixed(found.high if found else None),
             "over": self.over,
             "missing": self.missing,
+            "labels": self.labels,
         }
+
+
+def table(averages: Sequence[Average]) -> Table:
+    """Make averages.csv."""
+    rows = [average.row for average in averages]
+    return csv_files.without_empty(COLUMNS, rows, ("labels",))
 
 
 def read_averages(rows: Iterable[Row]) -> list[Average]:
@@ -96,10 +104,19 @@ def averages(planned: Sequence[Score]) -> list[Average]:
                 interval=spread(values, over),
                 over=over,
                 missing=absent.count(dataset),
+                labels=_labels(group, dataset),
             )
             for dataset, values in repeats.items()
         ]
     return result
+
+
+def _labels(group: Sequence[Score], dataset: str) -> int | None:
+    """Labels used per draw; None where draws differ or a mean is over data sets of many sizes."""
+    found = {
+        score.labels for score in group if dataset == score.dataset and score.labels is not None
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def _interval(row: Row) -> Interval | None:

@@ -1,54 +1,94 @@
-"""cells.csv: one row per complete cell, with the trial that validation chose."""
+"""cells.csv: one row per complete cell, with the value that validation chose."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from hpc_xfer.results.csv_files import Table, fixed
-from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, Encoders, encoder_key
-from hpc_xfer.results.selection import Cell, Choice
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.results.cells import DIVERGED_VALUE, NOT_CONVERGED, Cell, trial_recipe
+from hpc_xfer.results.csv_files import Table, fixed, without_empty
+from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, Encoders
+from hpc_xfer.results.selection import Choice
 
 CELL_COLUMNS = (
-    *ENCODER_COLUMNS, "parent", "pretrain_seed", "dataset", "shots", "draw", "mode",
+    *ENCODER_COLUMNS, "parent", "pretrain_seed", "dataset", "shots", "draw", "mode", "validation",
+    "protocol",
 )  # fmt: skip
-_SHARES = ("val_top1", "test_top1", "test_top5", "test_per_class")
-_COUNTS = ("n_val", "n_test", "train_images")
+SHARES = (
+    "val_top1", "test_top1", "test_top5", "test_per_class", "test_macro_f1", "test_nll", "test_ece",
+    "val_nll",
+)  # fmt: skip
+_COUNTS = ("n_val", "n_test", "train_images", "labels", "classes", "short_classes")
+# Columns that records of version 0.1 have no value for; they are left out where all rows are empty.
+LATER_COLUMNS = frozenset(
+    ("validation", "protocol", "not_converged", "chosen_over_draws", "test_macro_f1", "test_nll",
+     "test_ece", "val_nll", "test_selection_bias", "labels", "classes", "short_classes")
+)  # fmt: skip
 
 
 def cells_table(choices: Sequence[Choice], tuned: Sequence[str], encoders: Encoders) -> Table:
     """Make cells.csv; per tuned setting, the chosen value and the end of the grid it is at."""
+    further = further_tests(choice.measured.record for choice in choices)
     columns = [
-        *CELL_COLUMNS, "trials", "diverged", "trials_planned", "run",
-        *(name for key in tuned for name in (key, f"{key}_edge")),
-        *_SHARES, "test_mean_of_trials", "test_best_of_trials", *_COUNTS,
+        *CELL_COLUMNS, "trials", "diverged", "not_converged", "trials_planned", "run",
+        *(name for key in tuned for name in (key, f"{key}_edge")), "chosen_over_draws",
+        *SHARES, "test_mean_of_trials", "test_best_of_trials", "test_selection_bias", *_COUNTS,
+        *further,
     ]  # fmt: skip
-    return columns, [_row(choice, tuned, encoders) for choice in choices]
+    rows = [_row(choice, tuned, further, encoders) for choice in choices]
+    return without_empty(columns, rows, LATER_COLUMNS)
 
 
 def cell_identity(cell: Cell, encoders: Encoders) -> dict[str, object]:
     """Give the columns that identify a cell."""
     recipe = cell.recipe
     return {
-        **encoders[encoder_key(cell.trials[0])].row,
+        **encoders[cell.encoder].row,
         "parent": cell.parent.id,
         "pretrain_seed": cell.seed,
         "dataset": recipe.dataset,
         "shots": recipe.shots,
         "draw": recipe.draw,
-        "mode": recipe.mode,
+        "mode": cell.label,
+        "validation": recipe.validation if recipe.val_seed is None else "",
+        "protocol": protocol_of(recipe),
     }
 
 
-def _row(choice: Choice, tuned: Sequence[str], encoders: Encoders) -> dict[str, object]:
-    cell, metrics = choice.cell, choice.metrics
+def protocol_of(recipe: Finetune) -> str:
+    """Mark what was chosen on the test set: `paper`, else empty."""
+    return "paper" if getattr(recipe, "select", "validation") == "test" else ""
+
+
+def further_tests(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """List the metrics of further test sets, such as `cifair_top1`."""
+    own = ("val_", "test_", "zeroshot_")
+    names = {
+        name
+        for record in records
+        for name in record.get("path") or record["metrics"]
+        if name.endswith("_top1") and not name.startswith(own)
+    }
+    return sorted(names)
+
+
+def _row(
+    choice: Choice, tuned: Sequence[str], further: Sequence[str], encoders: Encoders
+) -> dict[str, object]:
+    cell, outcome, chosen = choice.cell, choice.outcome, dict(choice.value)
+    recipe, metrics = trial_recipe(choice.run), choice.measured.record["metrics"]
     return {
         **cell_identity(cell, encoders),
-        "trials": len(cell.trials) - choice.diverged,
-        "diverged": choice.diverged,
-        "trials_planned": len(cell.trials),
+        "trials": len(outcome.measured),
+        "diverged": choice.lost(DIVERGED_VALUE),
+        "not_converged": choice.lost(NOT_CONVERGED) if choice.measured.place is not None else "",
+        "trials_planned": len(outcome.measured) + len(outcome.lost),
         "run": choice.run.id,
-        **{key: getattr(choice.run.recipe, key) for key in tuned},
+        **{key: chosen.get(key, getattr(recipe, key, None)) for key in tuned},
         **{f"{key}_edge": end for key, end in choice.edges.items()},
-        **{name: fixed(metrics.get(name)) for name in _SHARES},
-        "test_mean_of_trials": fixed(choice.test_mean_of_trials),
-        "test_best_of_trials": fixed(choice.test_best_of_trials),
+        "chosen_over_draws": choice.draws if choice.draws > 1 else "",
+        **{name: fixed(choice.metric(name)) for name in (*SHARES, *further)},
+        "test_mean_of_trials": fixed(choice.test_mean_of_values),
+        "test_best_of_trials": fixed(choice.test_best_of_values),
+        "test_selection_bias": fixed(choice.bias),
         **{name: metrics.get(name) for name in _COUNTS},
     }

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from hpc_xfer.results import averages, csv_files
 from hpc_xfer.results.averages import Average
+from hpc_xfer.results.cells import Cell, outcome, planned_cells
 from hpc_xfer.results.cells_table import cells_table
-from hpc_xfer.results.encoder_info import Encoders, encoder_key, encoders_of
+from hpc_xfer.results.encoder_info import Encoders, encoders_of
 from hpc_xfer.results.missing_runs import DIVERGED, missing, usable_records
 from hpc_xfer.results.missing_table import missing_table
 from hpc_xfer.results.runs_table import runs_table
 from hpc_xfer.results.scores import Score
-from hpc_xfer.results.selection import Cell, Choice, choose, planned_cells
+from hpc_xfer.results.selection import Choice, choose_all
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 
@@ -58,18 +59,23 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
     records = usable_records(plan, store)
     absent = missing(plan, store, records)
     diverged = {run.run.id for run in absent if (run.state, run.error) == ("failed", DIVERGED)}
-    metrics = {run_id: record["metrics"] for run_id, record in records.items()}
     encoders, cells = encoders_of(plan), planned_cells(plan)
-    choices = [choose(cell, plan.tuned, metrics, diverged) for cell in cells]
+    outcomes = [outcome(cell, plan.tuned, records, diverged) for cell in cells]
+    choices = choose_all(outcomes, plan.choose)
     chosen = [choice for choice in choices if choice is not None]
+    without = [c for c, choice in zip(outcomes, choices, strict=True) if c and choice is None]
     means = averages.averages(
         [_score(cell, choice, encoders) for cell, choice in zip(cells, choices, strict=True)]
     )
     files = {name: out / f"{name}.csv" for name in TABLES}
-    csv_files.write(files["runs"], *runs_table(plan, encoders, records))
+    csv_files.write(
+        files["runs"], *runs_table(plan, encoders, records, {c.run.id: c for c in chosen})
+    )
     csv_files.write(files["cells"], *cells_table(chosen, plan.tuned, encoders))
-    csv_files.write(files["averages"], averages.COLUMNS, [mean.row for mean in means])
-    csv_files.write(files["missing"], *missing_table(plan, encoders, absent, cells, diverged))
+    csv_files.write(files["averages"], *averages.table(means))
+    csv_files.write(
+        files["missing"], *missing_table(plan, encoders, absent, cells, diverged, without)
+    )
     states = Counter(run.state for run in absent)
     return Collected(
         planned=len(plan.runs),
@@ -87,11 +93,12 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
 def _score(cell: Cell, choice: Choice | None, encoders: Encoders) -> Score:
     recipe = cell.recipe
     return Score(
-        encoder=encoders[encoder_key(cell.trials[0])],
+        encoder=encoders[cell.encoder],
         pretrain_seed=csv_files.cell(cell.seed),
         dataset=recipe.dataset,
         shots=str(recipe.shots),
         draw=str(recipe.draw),
-        mode=recipe.mode,
-        test_top1=None if choice is None else choice.metrics["test_top1"],
+        mode=cell.label,
+        test_top1=None if choice is None else choice.test_top1,
+        labels=None if choice is None else choice.measured.record["metrics"].get("labels"),
     )

@@ -6,7 +6,8 @@ An empty cell is a number that was not measured; it is never 0.
 import csv
 import functools
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -57,14 +58,19 @@ def typed(kind: Callable[..., T], row: Row, **known: object) -> T:
         known: fields that are not columns.
 
     Raises:
-        StoreError: the row lacks a column.
+        StoreError: the row lacks a column, and its field has no default.
     """
-    readers = _readers(kind)
+    readers = {n: r for n, r in _readers(kind).items() if n in row or n not in _optional(kind)}
     if lacks := [name for name in readers if name not in known and name not in row]:
         raise StoreError(
             f"the tables have no column {', '.join(lacks)}; run `python -m hpc_xfer.collect` again"
         )
     return kind(**known, **{n: read(row[n]) for n, read in readers.items() if n not in known})
+
+
+@functools.cache
+def _optional(kind: Any) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind) if field.default is not MISSING)
 
 
 @functools.cache
@@ -78,6 +84,16 @@ def _reader(hint: Any) -> Callable[[str], object]:
     options = get_args(hint) or (hint,)
     convert: Callable[[str], object] = next(kind for kind in options if kind is not NoneType)
     return lambda text: None if not text and NoneType in options else convert(text)
+
+
+def without_empty(
+    columns: Sequence[str], rows: Sequence[Mapping[str, object]], optional: Collection[str]
+) -> Table:
+    """Leave out the optional columns that are empty in every row."""
+    filled = {name for row in rows for name in optional if row.get(name) not in ("", None)}
+    empty = set(optional) - filled
+    kept = [name for name in columns if name not in empty]
+    return kept, [{name: row[name] for name in row if name not in empty} for row in rows]
 
 
 def cell(value: object) -> str:

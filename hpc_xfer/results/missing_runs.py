@@ -1,10 +1,12 @@
 """Find the planned runs without a result, and why. Derived from the store, never stored."""
 
 import math
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.system import atomic_files
@@ -13,8 +15,7 @@ MissingState = Literal["failed", "blocked", "not run"]
 Record = Mapping[str, Any]
 DIVERGED = "nan"  # the error class of a run whose loss became NaN or infinite
 _LONGEST = 300  # characters of an error message that a table shows; error.json has all
-_PARTS = ("metrics", "timing", "provenance")  # of a record, that tables show
-_COMPARED = ("val_top1", "test_top1")  # without these a fine-tuning cannot be compared
+_PARTS = ("metrics", "path", "timing", "provenance")  # of a record, that tables show
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def usable_records(plan: Plan, store: Store) -> dict[str, Record]:
     """
     found = ((run, store.record(run.id)) for run in plan.runs)
     return {
-        run.id: {part: record[part] for part in _PARTS if part in record}
+        run.id: {part: _compact(record[part]) for part in _PARTS if part in record}
         for run, record in found
         if record is not None and not _lacks(run, record)
     }
@@ -64,8 +65,33 @@ def _why(run: Run, store: Store, records: Mapping[str, Record]) -> MissingRun:
 
 def _lacks(run: Run, record: Record) -> list[str]:
     """The metrics that a comparison needs and that the record has no number for."""
-    metrics = record["metrics"]
-    return [name for name in _COMPARED if run.kind == "finetune" and not _finite(metrics.get(name))]
+    recipe = run.recipe
+    if not isinstance(recipe, Finetune):
+        return []
+    needed = ["test_top1"] + (["val_top1"] if recipe.validation != "none" else [])
+    path = record.get("path")
+    if path is None:
+        return [name for name in needed if not _finite(record["metrics"].get(name))]
+    if not isinstance(path, dict) or not isinstance(path.get("values"), list):
+        return ["path"]
+    length = len(path["values"])
+    return [name for name in needed if not _all_finite(path.get(name), length)]
+
+
+def _all_finite(values: object, length: int) -> bool:
+    return isinstance(values, list) and len(values) == length and all(map(_finite, values))
+
+
+def _compact(part: Any) -> Any:
+    """Keep lists of numbers as arrays: a path has a dozen lists of 45, a study 40,000 paths."""
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: array("d", value)
+        if isinstance(value, list) and value and all(type(v) is float for v in value)
+        else value
+        for key, value in part.items()
+    }
 
 
 def _finite(value: object) -> bool:

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from hpc_xfer.results.cells_table import CELL_COLUMNS, cell_identity
-from hpc_xfer.results.csv_files import Table
+from hpc_xfer.results.cells import DIVERGED_VALUE, Cell, Outcome
+from hpc_xfer.results.cells_table import CELL_COLUMNS, LATER_COLUMNS, cell_identity
+from hpc_xfer.results.csv_files import Table, without_empty
 from hpc_xfer.results.encoder_info import Encoders
 from hpc_xfer.results.missing_runs import DIVERGED, MissingRun
 from hpc_xfer.results.runs_table import run_identity
-from hpc_xfer.results.selection import Cell, all_diverged, partly_done
+from hpc_xfer.results.selection import partly_done
 from hpc_xfer.study.plan import Plan
 
 
@@ -17,6 +18,7 @@ def missing_table(
     absent: Sequence[MissingRun],
     cells: Sequence[Cell],
     diverged: Collection[str],
+    without_choice: Sequence[Outcome] = (),
 ) -> Table:
     """Make missing.csv: runs first, then cells, both in the order of the plan.
 
@@ -26,13 +28,14 @@ def missing_table(
         absent: the runs without a result.
         cells: all cells of the plan; those with a choice are left out.
         diverged: ids of the absent runs that diverged.
+        without_choice: complete cells without a value to choose.
     """
     columns = ["run", "kind", *CELL_COLUMNS, *plan.tuned, "state", "class", "message"]
     rows = [_run_row(missing, columns, encoders) for missing in absent]
     waited_for = {missing.run.id for missing in absent} - set(diverged)
-    for cell, reason in [*_incomplete(cells, waited_for), *_hopeless(cells, diverged)]:
+    for cell, reason in [*_incomplete(cells, waited_for), *_hopeless(without_choice)]:
         rows.append({**cell_identity(cell, encoders), "run": "", "kind": "cell", **reason})
-    return columns, rows
+    return without_empty(columns, rows, LATER_COLUMNS)
 
 
 def _run_row(missing: MissingRun, columns: Sequence[str], encoders: Encoders) -> dict[str, object]:
@@ -49,12 +52,19 @@ def _incomplete(
         yield cell, _reason("incomplete", "", message)
 
 
-def _hopeless(
-    cells: Sequence[Cell], diverged: Collection[str]
-) -> Iterator[tuple[Cell, dict[str, object]]]:
-    for cell in all_diverged(cells, diverged):
-        message = f"all {len(cell.trials)} trials diverged; tune over smaller learning rates"
-        yield cell, _reason("failed", DIVERGED, message)
+def _hopeless(outcomes: Sequence[Outcome]) -> Iterator[tuple[Cell, dict[str, object]]]:
+    for outcome in outcomes:
+        why = set(outcome.lost.values())
+        if not outcome.measured and why == {DIVERGED_VALUE}:
+            n = len(outcome.cell.trials)
+            message = f"all {n} trials diverged; tune over smaller learning rates"
+            yield outcome.cell, _reason("failed", DIVERGED, message)
+        elif not outcome.measured:
+            message = "no value of the path converged; look at gradient_norm in its record"
+            yield outcome.cell, _reason("failed", "NotConverged", message)
+        else:
+            message = "each value was lost in some draw; set choose: per-draw, or tune other values"
+            yield outcome.cell, _reason("failed", "NoCommonValue", message)
 
 
 def _reason(state: str, error: str, message: str) -> dict[str, object]:

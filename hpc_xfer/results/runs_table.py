@@ -7,6 +7,7 @@ from hpc_xfer.results import csv_files
 from hpc_xfer.results.csv_files import Table
 from hpc_xfer.results.encoder_info import Encoders, encoder_key
 from hpc_xfer.results.missing_runs import Record
+from hpc_xfer.results.selection import Choice
 from hpc_xfer.study.labels import label_columns
 from hpc_xfer.study.plan import Plan, Run
 
@@ -15,21 +16,38 @@ _FIRST = (
     "train_loss", "final_loss", "samples_per_second", "skipped_samples", "steps",
 )  # metrics that all runs of a kind have; other metrics follow, sorted  # fmt: skip
 
+_PATH_KEYS = ("key", "values", "converged")  # of a path; all else in it is measured
 
-def runs_table(plan: Plan, encoders: Encoders, records: Mapping[str, Record]) -> Table:
-    """Make runs.csv; a metric that has the name of a setting becomes `measured_<name>`."""
+
+def runs_table(
+    plan: Plan, encoders: Encoders, records: Mapping[str, Record], chosen: Mapping[str, Choice]
+) -> Table:
+    """Make runs.csv; a metric that has the name of a setting becomes `measured_<name>`.
+
+    Args:
+        plan: all runs of the study.
+        encoders: what `encoders_of` says of the plan.
+        records: run id -> record, of the finished runs.
+        chosen: run id -> choice, of the runs that a cell chose; a path shows its chosen value.
+    """
     settings = label_columns(run.columns for run in plan.runs)
     names = {
         metric: f"measured_{metric}" if metric in settings else metric
         for metric in _measured(records.values())
     }
+    path_keys = [key for key in plan.tuned if key in ("l2", "k")]
+    settings += [key for key in path_keys if key not in settings]
     columns = [*run_identity(plan.runs[0], encoders), *settings, *names.values(), *_provenance({})]
 
     def rows() -> Iterator[dict[str, object]]:  # one at a time: 40,000 with all settings are large
         for run_id, record in records.items():
             run = plan.by_id[run_id]
-            metrics = {names[metric]: _text(value) for metric, value in record["metrics"].items()}
-            yield {**run_identity(run, encoders), **run.columns, **metrics, **_provenance(record)}
+            measured = record["metrics"] | _on_path(record, chosen.get(run_id))
+            values = dict(chosen[run_id].value) if run_id in chosen else {}
+            metrics = {names[metric]: _text(value) for metric, value in measured.items()}
+            at = {key: value for key, value in values.items() if key in path_keys}
+            row = {**run_identity(run, encoders), **run.columns, **at}
+            yield {**row, **metrics, **_provenance(record)}
 
     return columns, rows()
 
@@ -41,8 +59,16 @@ def run_identity(run: Run, encoders: Encoders) -> dict[str, object]:
     return {"run": run.id, "kind": run.kind, "label": label, "parent": parent}
 
 
+def _on_path(record: Record, choice: Choice | None) -> dict[str, object]:
+    """The metrics of a path at the value that was chosen; empty before the choice."""
+    if "path" not in record or choice is None:
+        return {}
+    return {name: choice.metric(name) for name in record["path"] if name not in _PATH_KEYS}
+
+
 def _measured(records: Iterable[Record]) -> list[str]:
     found = {metric for record in records for metric in record["metrics"]}
+    found |= {name for record in records for name in record.get("path", ())} - set(_PATH_KEYS)
     return [*(metric for metric in _FIRST if metric in found), *sorted(found - set(_FIRST))]
 
 

@@ -31,6 +31,7 @@ class Score:
     draw: str
     mode: str
     test_top1: float | None  # share; None while the cell is incomplete
+    labels: int | None = None  # images whose labels were used, to train and to choose
 
 
 def read_scores(rows: Iterable[Row]) -> list[Score]:

@@ -1,119 +1,154 @@
-"""Select one trial per cell by validation accuracy, never by test accuracy.
+"""Choose one value per question by validation accuracy, never by test accuracy.
 
-A cell is the runs that differ only in what is tuned. The paper's tables took the best of all epochs
-and learning rates on the test set; here a trial's test accuracy is not looked at before the choice
-is made. A trial that diverged (its loss became NaN or infinite) counts as the worst trial: it is
-never chosen, and its cell does not wait for it.
+The choice is pooled: one value for all draws of an encoder, data set and shot count, by the mean
+over the draws. With a handful of validation images a choice per draw would mostly follow their
+luck. The paper's tables took the best of all epochs and learning rates on the test set; only a
+study under `protocol: paper` does so here, and its tables say it.
 """
 
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from hpc_xfer.config.finetune_recipes import Finetune
-from hpc_xfer.results.encoder_info import encoder_key
-from hpc_xfer.study.plan import Plan, Run
-
-Metrics = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One encoder, data set, shot count, draw and mode, with all its planned trials."""
-
-    trials: tuple[Run, ...]
-
-    @property
-    def parent(self) -> Run:
-        return self.trials[0].parents[0]
-
-    @property
-    def recipe(self) -> Finetune:
-        """The recipe of any trial: all agree except in what is tuned."""
-        return trial_recipe(self.trials[0])
-
-    @property
-    def seed(self) -> int | None:
-        """The seed of the pre-training; None where it has none (released weights)."""
-        return self.parent.spec.get("seed")
+from hpc_xfer.config.finetune_recipes import KNN
+from hpc_xfer.config.protocols import Choose
+from hpc_xfer.results.cells import Cell, Measured, Outcome, Value
+from hpc_xfer.study.plan import Run
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The trial that validation chose in a complete cell, and how the others did."""
+    """The value that was chosen for a complete cell, and how the others did."""
 
-    cell: Cell
-    run: Run
-    metrics: Metrics  # of the chosen trial
-    edges: Mapping[str, str]  # tuned key -> low | high | "" (see `edge`)
-    diverged: int  # trials without an accuracy; they count in neither of the next two
-    test_mean_of_trials: float
-    test_best_of_trials: float  # what selection on the test set would have reported
+    outcome: Outcome
+    value: Value
+    edges: Mapping[str, str]  # chosen key -> low | high | "" (see `_edge`)
+    draws: int  # that the choice was made over
+    test_mean_of_values: float
+    test_best_of_values: float  # what selection on the test set would have reported
+    bias: float | None = None  # of selection on test against validation; paper protocol alone
+
+    @property
+    def cell(self) -> Cell:
+        return self.outcome.cell
+
+    @property
+    def measured(self) -> Measured:
+        return self.outcome.measured[self.value]
+
+    @property
+    def run(self) -> Run:
+        return self.measured.run
+
+    def metric(self, name: str) -> float | None:
+        return self.measured.metric(name)
+
+    @property
+    def test_top1(self) -> float:
+        accuracy = self.metric("test_top1")
+        assert accuracy is not None, "usable records have it"
+        return accuracy
+
+    def lost(self, why: str) -> int:
+        """Count the values that diverged, or did not converge."""
+        return sum(reason == why for reason in self.outcome.lost.values())
 
 
-def planned_cells(plan: Plan) -> list[Cell]:
-    """Group the fine-tunings of the plan into cells, in its order."""
-    groups: dict[tuple[object, ...], list[Run]] = {}
-    for run in plan.of("finetune"):
-        recipe = trial_recipe(run)
-        key = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
-        groups.setdefault(key, []).append(run)
-    return [Cell(tuple(runs)) for runs in groups.values()]
-
-
-def choose(
-    cell: Cell,
-    tuned: Sequence[str],
-    metrics: Mapping[str, Metrics],
-    diverged: Collection[str] = (),
-) -> Choice | None:
-    """Choose the trial with the best `val_top1`; None while any is missing or if all diverged.
-
-    A choice among fewer trials would compare pre-trainings by unequal grids. Equal validation
-    accuracy goes to the smaller learning rate, then to the smaller id.
+def choose_all(outcomes: Sequence[Outcome | None], choose: Choose) -> list[Choice | None]:
+    """Choose a value for each cell that is complete.
 
     Args:
-        cell: its planned trials.
-        tuned: the recipe keys that tell its trials apart.
-        metrics: run id -> metrics of the finished runs, accuracies as shares (0 to 1).
-        diverged: ids of the runs that diverged.
+        outcomes: one per cell; None for a cell that is not complete.
+        choose: pooled over draws, or each draw on its own.
     """
-    finished = [trial for trial in cell.trials if trial.id in metrics]
-    diverged_here = sum(trial.id not in metrics and trial.id in diverged for trial in cell.trials)
-    if not finished or len(finished) + diverged_here < len(cell.trials):
-        return None
-    best = min(
-        finished,
-        key=lambda run: (-metrics[run.id]["val_top1"], trial_recipe(run).lr, run.id),
-    )
-    test = sorted(metrics[trial.id]["test_top1"] for trial in finished)
+    pools: dict[tuple[object, ...], list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome is not None and outcome.measured:
+            pools.setdefault(_pool(outcome, choose), []).append(outcome)
+    values = {key: _best(pool) for key, pool in pools.items()}
+    return [
+        None
+        if outcome is None
+        or (best := values.get(_pool(outcome, choose))) is None
+        or not outcome.measured
+        else _choice(outcome, best, len(pools[_pool(outcome, choose)]))
+        for outcome in outcomes
+    ]
+
+
+def _pool(outcome: Outcome, choose: Choose) -> tuple[object, ...]:
+    cell = outcome.cell
+    return cell.pool if choose == "pooled" else (*cell.pool, cell.recipe.draw)
+
+
+def _best(pool: Sequence[Outcome]) -> Value | None:
+    """The best value over the draws of a pool; None if none was measured in every draw."""
+    common = set.intersection(*(set(outcome.measured) for outcome in pool))
+    metric = "test_top1" if _chosen_on_test(pool[0]) else "val_top1"
+    return min(common, key=lambda value: _rank(value, pool, metric)) if common else None
+
+
+def _rank(value: Value, pool: Sequence[Outcome], metric: str) -> tuple[object, ...]:
+    """Order values: higher mean accuracy, lower mean loss, then the simpler classifier.
+
+    Simpler is the larger penalty, the larger number of neighbors, the smaller learning rate.
+    """
+    found = [outcome.measured[value] for outcome in pool]
+    accuracy = _mean([each.metric(metric) for each in found])
+    loss = _mean([each.metric("val_nll") for each in found])
+    simpler = [-number if key in ("l2", "k") else number for key, number in value]
+    order = (-accuracy if accuracy is not None else 0.0, 0.0 if loss is None else loss)
+    return (*order, simpler, min(each.run.id for each in found))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Mean of shares, rounded so that sums in another order cannot turn a tie."""
+    known = [value for value in values if value is not None]
+    return round(statistics.fmean(known), 12) if len(known) == len(values) else None
+
+
+def _choice(outcome: Outcome, best: Value, draws: int) -> Choice:
+    tests = [found.metric("test_top1") for found in outcome.measured.values()]
+    test = sorted(value for value in tests if value is not None)
     return Choice(
-        cell=cell,
-        run=best,
-        metrics=metrics[best.id],
-        edges={key: edge(cell, best, key) for key in tuned},
-        diverged=diverged_here,
-        test_mean_of_trials=sum(test) / len(test),
-        test_best_of_trials=test[-1],
+        outcome=outcome,
+        value=best,
+        edges={key: _edge(outcome, key, value) for key, value in best},
+        draws=draws,
+        test_mean_of_values=statistics.fmean(test),
+        test_best_of_values=test[-1],
+        bias=_bias(outcome, best) if _chosen_on_test(outcome) else None,
     )
 
 
-def edge(cell: Cell, chosen: Run, key: str) -> str:
+def _chosen_on_test(outcome: Outcome) -> bool:
+    return getattr(outcome.cell.recipe, "select", "validation") == "test"
+
+
+def _bias(outcome: Outcome, chosen: Value) -> float | None:
+    """Test accuracy as selected on test, minus that of the value and epoch of validation."""
+    rivals = [found for found in outcome.measured.values() if found.metric("val_top1") is not None]
+    if not rivals:
+        return None
+    by_validation = max(rivals, key=lambda found: (found.metric("val_top1") or 0.0, found.run.id))
+    honest = by_validation.metric("test_top1_by_validation")
+    reported = outcome.measured[chosen].metric("test_top1")
+    return None if honest is None or reported is None else reported - honest
+
+
+def _edge(outcome: Outcome, key: str, chosen: float) -> str:
     """Return `low` or `high` where the chosen value is at that end of its grid, else empty.
 
-    At an end, a better value may lie beyond. A grid of two values has only ends, so this is said
-    from three values on.
+    At an end, a better value may lie beyond. A grid of two values has nothing but ends. Fewer than
+    one neighbor there are not, nor more than the training images, at which the path is cut.
     """
-    values = sorted({getattr(trial.recipe, key) for trial in cell.trials})
-    if len(values) < 3:
+    recipe = outcome.cell.recipe
+    if isinstance(recipe, KNN) and chosen != max(recipe.path_values):
         return ""
-    value = getattr(chosen.recipe, key)
-    return {values[0]: "low", values[-1]: "high"}.get(value, "")
-
-
-def trial_recipe(run: Run) -> Finetune:
-    assert isinstance(run.recipe, Finetune), f"run {run.id} is not a fine-tuning"
-    return run.recipe
+    values = {dict(value)[key] for value in (*outcome.measured, *outcome.lost)}
+    if len(values) < (2 if recipe.val_seed is None else 3):  # 3: as tables of version 0.1 have it
+        return ""
+    return {min(values): "low", max(values): "high"}.get(chosen, "")
 
 
 def partly_done(cells: Sequence[Cell], waited_for: Collection[str]) -> list[tuple[Cell, int]]:
@@ -125,8 +160,3 @@ def partly_done(cells: Sequence[Cell], waited_for: Collection[str]) -> list[tupl
     """
     counts = [(cell, sum(trial.id not in waited_for for trial in cell.trials)) for cell in cells]
     return [(cell, n) for cell, n in counts if 0 < n < len(cell.trials)]
-
-
-def all_diverged(cells: Sequence[Cell], diverged: Collection[str]) -> list[Cell]:
-    """Cells without any trial to choose from, now and later."""
-    return [cell for cell in cells if all(trial.id in diverged for trial in cell.trials)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from hpc_xfer.config import yaml_document
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
 from hpc_xfer.store.store import SCHEMA, Store
@@ -49,6 +50,7 @@ def prepare_store(study: Study, plan: Plan, store: Store) -> None:
         "study": study.name,
         "grid": str(study.path.resolve()),
         "rehearsal": study.rehearsal,
+        "protocol": study.protocol,
         "runs": [run.id for run in plan.runs],
     }
     atomic_files.write_json(folder.plan, content)
@@ -64,7 +66,8 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
     check_launched(store, name)
     folder = store.study(name)
     content = atomic_files.read_json(folder.plan)
-    study = load_study(Path(content["grid"]), folder.grid.read_text(encoding="utf-8"))
+    text = folder.grid.read_text(encoding="utf-8")
+    study = load_study(Path(content["grid"]), text, content.get("protocol", "0.1"))
     if content["rehearsal"]:
         study = rehearsal_of(study)
     plan = make_plan(study)
@@ -74,6 +77,30 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
             "hpc_xfer, or a file that the grid names has changed); launch the study again"
         )
     return study, plan
+
+
+def load_in_store(path: Path, store: Store) -> Study:
+    """Read a grid file; a study that version 0.1 launched in this store goes on with its protocol.
+
+    Version 0.1 had other defaults, so the same grid would give other runs. A grid that names its
+    protocol is taken at its word.
+
+    Raises:
+        StudyError: as `load_study`.
+    """
+    data = yaml_document.load_yaml(path).data
+    name = data.get("name")
+    if "protocol" in data or not isinstance(name, str) or "/" in name:
+        return load_study(path)
+    content = atomic_files.read_json(store.study(name).plan)
+    if not isinstance(content, dict) or "protocol" in content:
+        return load_study(path)
+    with contextlib.suppress(StudyError):
+        study = load_study(path, protocol="0.1")
+        children = {run.id for run in make_plan(study).of("finetune")}
+        if not children or children & set(content["runs"]):
+            return study
+    return load_study(path)
 
 
 def check_launched(store: Store, name: str) -> None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune
 from hpc_xfer.config.recipes import encoder_points
 from hpc_xfer.study.plan import Run
 
@@ -99,8 +99,9 @@ def run_title(run: Run, labels: Mapping[str, str]) -> str:
     if not isinstance(run.recipe, Finetune):
         return labels[run.id]
     trial = run.recipe
-    what = f"{trial.dataset} {trial.shots} shots, draw {trial.draw}, {trial.mode}, lr {trial.lr:g}"
-    return f"{run_label(run, labels)} -> {what}"
+    what = f"{trial.dataset} {trial.shots} shots, draw {trial.draw}, {trial.mode}"
+    lr = f", lr {trial.lr:g}" if isinstance(trial, AdamWFinetune) else ""
+    return f"{run_label(run, labels)} -> {what}{lr}"
 
 
 def _labels(rows: Mapping[str, Settings], shorten: Callable[[Any], str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ python -m hpc_xfer.launch grids/size_scaling.yaml --rehearse
 from dataclasses import replace
 from typing import Any
 
-from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune
 from hpc_xfer.config.recipes import Pretrain, Trained
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.study_file import Study
@@ -38,6 +38,9 @@ def _short(recipe: Pretrain) -> Pretrain:
 
 
 def _short_trial(trial: Finetune) -> Finetune:
+    """Two steps of training; a probe takes no longer than that as it is."""
+    if not isinstance(trial, AdamWFinetune):
+        return trial
     return trial.model_copy(update={"max_steps": _STEPS})
 
 

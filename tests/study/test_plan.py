@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.finetune_recipes import Finetune, FullFinetune
 from hpc_xfer.config.recipes import Caption, Clip, Crop, Scratch
 from hpc_xfer.study.plan import Plan, Run, make_plan, restore_run
 from hpc_xfer.study.study_file import load_study
 from tests.fabricated import GRID
 
 CLIP = Clip(arch="RN50", source="laion", samples=8000, samples_seen=16000)
-TRIAL = Finetune(dataset="pets", shots=5, draw=0, mode="ft", lr=1e-3)
+TRIAL = FullFinetune(dataset="pets", shots=5, draw=0, mode="ft", lr=1e-3)
 
 
 def of(folder: Path, text: str) -> Plan:

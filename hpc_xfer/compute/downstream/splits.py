@@ -66,7 +66,9 @@ def few(labels: Indices, shots: int, draw: int) -> Split:
     chosen, held = [_NONE], [_NONE]
     for order in _shuffled(labels, draw).values():
         n = len(order)
-        count = wanted if n >= shots + wanted else max(min(1, n - 1), n * wanted // (shots + wanted))
+        count = (
+            wanted if n >= shots + wanted else max(min(1, n - 1), n * wanted // (shots + wanted))
+        )
         chosen.append(order[: min(shots, n - count)])
         held.append(order[n - count :])
     return _checked(Split(np.sort(np.concatenate(chosen)), np.sort(np.concatenate(held))))
@@ -108,8 +110,8 @@ def _shuffled(labels: Indices, draw: int) -> dict[int, Indices]:
     }
 
 
-def _fixed_validation(recipe: Finetune, labels: Indices, seed: int) -> Split:
-    """Hold out the same images for all draws and shots, as version 0.1 did.
+def hold_out(labels: Indices, fraction: float, seed: int) -> Split:
+    """Hold out a fraction of each class, the same images for all draws and shots.
 
     Raises:
         DataError: a class has a single image, so it cannot be in both.
@@ -121,13 +123,19 @@ def _fixed_validation(recipe: Finetune, labels: Indices, seed: int) -> Split:
                 f"class {label} has one training image, but needs one for training and one for "
                 "validation; add an image or remove the class"
             )
-        count = held_out_count(len(members), recipe.val_fraction)
+        count = held_out_count(len(members), fraction)
         held.append(np.random.default_rng((seed, 0, label)).permutation(members)[:count])
     validation = np.sort(np.concatenate(held))
-    rest = np.setdiff1d(np.arange(len(labels)), validation)
+    return Split(np.setdiff1d(np.arange(len(labels)), validation), validation)
+
+
+def _fixed_validation(recipe: Finetune, labels: Indices, seed: int) -> Split:
+    """Take shots from what is left of the one validation split of version 0.1."""
+    split = hold_out(labels, recipe.val_fraction, seed)
     if recipe.shots == "full":
-        return Split(rest, validation)
-    return Split(rest[_front(labels[rest], recipe.shots, recipe.draw)], validation)
+        return split
+    rest = split.train
+    return Split(rest[_front(labels[rest], recipe.shots, recipe.draw)], split.validation)
 
 
 def _by_class(labels: Indices) -> dict[int, Indices]:
