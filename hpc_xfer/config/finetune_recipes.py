@@ -6,8 +6,7 @@ A run of `ft`, `lp-ft` or `lp` with AdamW has one value of each setting. A run o
 solvers, or of k nearest neighbors, has a path inside: it measures all values of one setting.
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -44,7 +43,11 @@ class Finetune(StrictModel):
     def settings(self) -> dict[str, Any]:
         """Everything but what is measured where: data set, shots, draw, parent and tuned values."""
         left_out = {"dataset", "shots", "draw", "snapshot", *self.tunable}
-        return {key: value for key, value in dump_finetune(self).items() if key not in left_out}
+        return {
+            key: value
+            for key, value in self.model_dump(mode="json", exclude_none=True).items()
+            if key not in left_out
+        }
 
     @property
     def value(self) -> float | int | None:
@@ -211,53 +214,3 @@ _MODES: dict[str, type[Finetune]] = {
     "zeroshot": ZeroShot,
     "knn": KNN,
 }
-
-
-# Fields that came after version 0.1, with the value that its runs had; they are not hashed then.
-_BEFORE: dict[str, Any] = {
-    "solver": "adamw",
-    "validation": "fraction",
-    "batch_norm": "train",
-    "decay_all": False,
-    "select": "validation",
-    "warmup_cap": True,
-}
-
-_ORDER = (  # of the columns of runs.csv in version 0.1; later settings follow
-    "dataset", "shots", "draw", "mode", "lr", "weight_decay", "epochs", "batch", "warmup_steps",
-    "grad_clip", "label_smoothing", "head", "crop", "flip", "randaugment", "erase", "recalibrate",
-    "val_fraction", "val_seed", "precision", "seed", "max_steps", "snapshot",
-)  # fmt: skip
-
-
-def dump_finetune(recipe: Finetune) -> dict[str, Any]:
-    """Return a recipe as it is hashed; one that version 0.1 could write, as it wrote it."""
-    spec = recipe.model_dump(mode="json", exclude_none=True)
-    if not isinstance(recipe, AdamWFinetune):
-        return spec
-    batch_norm = spec["batch_norm"]
-    spec["recalibrate"] = batch_norm == "recalibrate"
-    if batch_norm == "recalibrate":
-        del spec["batch_norm"]
-    kept = {k: v for k, v in spec.items() if k not in _BEFORE or v != _BEFORE[k]}
-    return {k: kept.pop(k) for k in _ORDER if k in kept} | kept
-
-
-def read_finetune(spec: Mapping[str, Any]) -> tuple[type[Finetune], dict[str, Any]]:
-    """Return the class and the values of a recipe as it was hashed."""
-    cls = finetune_class(spec["mode"], spec.get("solver", "adamw"))
-    if not issubclass(cls, AdamWFinetune):
-        return cls, dict(spec)
-    before = {key: value for key, value in _BEFORE.items() if key in cls.model_fields}
-    values = _dropped(cls) | before | dict(spec)
-    if values.pop("recalibrate", False):
-        values["batch_norm"] = "recalibrate"
-    return cls, values
-
-
-def _dropped(cls: type[Finetune]) -> dict[str, None]:
-    """Settings that are None where they are absent, though their default is not."""
-    fields = cls.model_fields.items()
-    return {
-        k: None for k, f in fields if f.default is not None and type(None) in get_args(f.annotation)
-    }

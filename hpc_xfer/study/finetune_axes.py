@@ -109,7 +109,7 @@ def _misplaced(
     for key in settings:
         if (key,) not in unknown and all(key not in cls.model_fields for cls in classes.values()):
             here = " and ".join(classes)
-            yield (key,), f"is no setting of {here}, but of {', '.join(known[key])}; remove it"
+            yield (key,), f"is not a setting of {here}, but of {', '.join(known[key])}; remove it"
 
 
 def _lists_among(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
@@ -158,7 +158,7 @@ def _badly_tuned(
             yield ("tune", key), f"cannot be tuned; {hint}"
         elif not trained:
             modes = " and ".join(axes.mode)
-            yield ("tune", key), f"is no setting of {modes}, which needs no tuning; remove it"
+            yield ("tune", key), f"is not a setting of {modes}, which needs no tuning; remove it"
         elif not values:
             yield ("tune", key), "has no value, which leaves no choice; give two or more"
         elif len(values) == 1:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot, dump_finetune, read_finetune
+from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot
+from hpc_xfer.config.finetune_specs import dump_finetune, read_finetune
 from hpc_xfer.config.protocols import Choose
 from hpc_xfer.config.recipes import METHODS, Pretrain, Trained, arch_name, dump, encoder_points
 from hpc_xfer.config.resources import Resources

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config import architectures
-from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.finetune_recipes import KNN, Finetune, LinearProbe, ZeroShot
 from hpc_xfer.config.recipes import Pretrain, Trained, encoder_points
 from hpc_xfer.study.labels import (
     differing_columns,
@@ -104,6 +104,7 @@ def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
     parts.append(_pretrain_table(plan, todo, done))
     if plan.of("finetune"):
         parts.append(_finetune_table(plan, todo, done))
+    parts += [Text(line) for line in _notes(study, plan)]
     disk = disk_bytes(todo)
     parts.append(
         Text(
@@ -113,6 +114,20 @@ def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
         )
     )
     return Group(*parts)
+
+
+def _notes(study: Study, plan: Plan) -> list[str]:
+    """Say what the plan leaves out, and what is not the standard protocol."""
+    notes = []
+    parents = {run.parents[0].id for run in plan.of("finetune")}
+    with_text = {r.parents[0].id for r in plan.of("finetune") if isinstance(r.recipe, ZeroShot)}
+    if with_text and (without := len(parents - with_text)):
+        notes.append(f"zeroshot is left out for {without:,} pre-trainings without a text tower")
+    if study.protocol == "paper":
+        notes.append("protocol paper: epochs and learning rates are chosen on the test set")
+    if study.protocol == "0.1":
+        notes.append("protocol 0.1: this study goes on as version 0.1 launched it")
+    return notes
 
 
 def size(count: int) -> str:
@@ -184,10 +199,11 @@ def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     """Make one row per data set and shots, over all parents."""
     runs = plan.of("finetune")
     rows = [{k: v for k, v in run.spec.items() if k not in _SPANNED} for run in runs]
-    tuned = ", ".join(f"{k} in {_values(runs, k)}" for k in plan.tuned)
+    tuned = ", ".join(f"{k} {_values(runs, k)}" for k in plan.tuned)
     draws = len({run.spec["draw"] for run in runs})
     modes = "+".join(dict.fromkeys(str(run.spec["mode"]) for run in runs))
-    grid = {"mode": modes, "draws": draws} | ({"tuned": tuned} if tuned else {})
+    how = "over all draws" if plan.choose == "pooled" else "in each draw"
+    grid = {"mode": modes, "draws": draws} | ({f"chosen {how}": tuned} if tuned else {})
     several = [key for key in differing_columns(rows) if key not in plan.tuned]
     varied = {"with several values": ", ".join(several)} if several else {}
     table = _table("fine-tuning", _listed(grid | shared_columns(rows) | varied))
@@ -209,6 +225,7 @@ def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     return table
 
 
+_MOST_VALUES = 10  # that are listed one by one
 _SPANNED = {"dataset", "mode", "shots", "draw", "snapshot"}
 
 
@@ -243,7 +260,17 @@ def _cell(value: Any) -> str:
 
 
 def _values(runs: tuple[Run, ...], key: str) -> str:
-    return "{" + ", ".join(dict.fromkeys(f"{run.spec[key]:g}" for run in runs)) + "}"
+    """Say which values a choice has: `in {0.001, 0.003}`, or how many there are on a path."""
+    found: dict[float, None] = {}
+    for run in runs:
+        recipe = run.recipe
+        if isinstance(recipe, LinearProbe | KNN) and recipe.path_key == key:
+            found |= dict.fromkeys(recipe.path_values)
+        elif isinstance(recipe, Finetune) and key in recipe.tunable:
+            found[getattr(recipe, key)] = None
+    if len(found) > _MOST_VALUES:
+        return f"in {len(found)} values from {min(found):g} to {max(found):g}"
+    return "in {" + ", ".join(f"{value:g}" for value in found) + "}"
 
 
 def _weights(recipe: Pretrain) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from hpc_xfer.config import yaml_document
-from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot
 from hpc_xfer.config.protocols import PROTOCOLS, Choose, ProtocolName
 from hpc_xfer.config.recipes import Pretrain, encoder_points
 from hpc_xfer.config.resources import FinetuneResources, Resources
@@ -84,6 +84,11 @@ def load_study(path: Path, text: str | None = None, protocol: ProtocolName = "st
     errors += pretrains.errors + wrong
     if head is not None:
         errors += _missing_minutes(head.resources.finetune, trials)
+    if any(isinstance(trial, ZeroShot) for trial in trials) and not any(
+        recipe.uses_text for recipe in pretrains.recipes
+    ):
+        why = "no pre-training here has the text tower that zeroshot needs; remove the mode"
+        errors.append((("finetune",), why))
     encoders = sum(len(encoder_points(recipe)) for recipe in pretrains.recipes)
     errors += too_many(len(pretrains.recipes) + encoders * len(trials), ("finetune",))
     if head is None or errors:

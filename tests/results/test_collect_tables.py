@@ -77,11 +77,11 @@ def test_equal_validation_goes_to_the_smaller_learning_rate_and_the_edge_is_flag
     assert (cell["lr"], cell["lr_edge"]) == ("0.0001", "low")
 
 
-def test_a_grid_of_two_values_is_all_edge_and_not_flagged(tmp_path: Path) -> None:
+def test_a_grid_of_two_values_is_all_edge(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL.replace("[1e-4, 1e-3, 1e-2]", "[1e-4, 1e-3]"))
     record_all(store, plan.runs)
     collected(plan, store)
-    assert [cell["lr_edge"] for cell in rows(store, "cells")] == [""]
+    assert [cell["lr_edge"] for cell in rows(store, "cells")] == ["high"]
 
 
 def test_a_cell_that_lacks_a_trial_is_not_chosen_from_and_flags_its_average(tmp_path: Path) -> None:

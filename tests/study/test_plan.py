@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.config.finetune_recipes import Finetune, FullFinetune
+from hpc_xfer.config.finetune_recipes import Finetune, FullFinetune, LogisticProbe
 from hpc_xfer.config.recipes import Caption, Clip, Crop, Scratch
 from hpc_xfer.study.plan import Plan, Run, make_plan, restore_run
 from hpc_xfer.study.study_file import load_study
@@ -31,7 +31,15 @@ def test_ids_are_pinned() -> None:
     """A changed id means that every result on disk loses its name: bring them along, or do not."""
     parent = Run("pretrain", CLIP)
     assert parent.id == "d62371e5c501"
-    assert Run("finetune", TRIAL, (parent,)).id == "ea990aca06b0"
+    assert Run("finetune", TRIAL, (parent,)).id == "216ee4c1505e"
+    probe = LogisticProbe(dataset="pets", shots=5, draw=0)
+    assert Run("finetune", probe, (parent,)).id == "69eb2f1a0865"
+
+
+def test_runs_of_version_0_1_keep_their_ids() -> None:
+    older = {"validation": "fraction", "val_seed": 0, "min_steps": None}
+    trial = TRIAL.model_copy(update=older)
+    assert Run("finetune", trial, (Run("pretrain", CLIP),)).id == "ea990aca06b0"
 
 
 def test_the_same_study_gives_the_same_plan(tmp_path: Path) -> None:
@@ -78,11 +86,13 @@ def changed_clip() -> Iterator[Clip]:
 
 def changed_trial() -> Iterator[Finetune]:
     for key, value in {
-        "dataset": "dtd", "shots": "full", "draw": 1, "mode": "lp", "lr": 1e-4, "weight_decay": 0.0,
-        "epochs": 1, "batch": 64, "warmup_steps": 1, "grad_clip": None, "label_smoothing": 0.1,
+        "dataset": "dtd", "shots": "full", "draw": 1, "mode": "lp-ft", "lr": 1e-4,
+        "weight_decay": 0.0, "epochs": 1, "batch": 64, "warmup_steps": 1, "grad_clip": None, "label_smoothing": 0.1,
         "head": "zero", "crop": Crop(), "flip": False, "randaugment": False, "erase": 0.0,
-        "recalibrate": True, "val_fraction": 0.1, "val_seed": 1, "precision": "bf16", "seed": 1,
-        "max_steps": 2, "snapshot": 8000,
+        "batch_norm": "frozen", "val_fraction": 0.1, "val_seed": 1, "precision": "bf16", "seed": 1,
+        "max_steps": 2, "snapshot": 8000, "validation": "fraction", "min_steps": 3,
+        "warmup_cap": False, "layer_decay": 0.75, "drop_path": 0.1, "decay_all": True,
+        "select": "test", "l2": 0.1,
     }.items():  # fmt: skip
         yield TRIAL.model_copy(update={key: value})
 
@@ -91,8 +101,8 @@ def test_every_setting_of_a_recipe_is_part_of_its_id() -> None:
     assert len({Run("pretrain", recipe).id for recipe in [CLIP, *changed_clip()]}) == 23
     assert len(list(changed_clip())) == len(Clip.model_fields) - 1  # all but `method`
     parent = Run("pretrain", CLIP)
-    assert len({Run("finetune", r, (parent,)).id for r in [TRIAL, *changed_trial()]}) == 24
-    assert len(list(changed_trial())) == len(Finetune.model_fields)
+    assert len({Run("finetune", r, (parent,)).id for r in [TRIAL, *changed_trial()]}) == 32
+    assert len(list(changed_trial())) == len(FullFinetune.model_fields)
 
 
 def test_the_parent_is_part_of_the_id() -> None:
@@ -135,7 +145,7 @@ def test_packs_share_parent_data_set_and_shots_and_last_as_long_as_asked(tmp_pat
 
 def test_modes_of_a_data_set_share_its_packs(tmp_path: Path) -> None:
     text = GRID.replace("[ft]", "[ft, lp]") + "resources: {finetune: {minutes: 1}}\n"
-    assert {len(pack.runs) for pack in of(tmp_path, text).waves[1]} == {12}
+    assert {len(pack.runs) for pack in of(tmp_path, text).waves[1]} == {6 + 3, 6 + 1}
 
 
 def test_only_training_takes_the_gpus_and_minutes_of_the_grid(tmp_path: Path) -> None:

@@ -222,5 +222,5 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_data_set_that_several_blocks_name_is_told_once(tmp_path: Path) -> None:
-    [told] = finetune(tmp_path, Site(), f"\n  - {{{PETS}}}\n  - {{{PETS}, mode: [lp]}}")
+    [told] = finetune(tmp_path, Site(), f"\n  - {{{PETS}}}\n  - {{{PETS}, mode: [lp-ft]}}")
     assert told.startswith("a.yaml:4: finetune.0.datasets.0: data set 'pets' is unknown")

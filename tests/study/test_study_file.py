@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer.config.finetune_recipes import FullFinetune
 from hpc_xfer.config.recipes import Clip, SimCLR
 from hpc_xfer.errors import StudyError
 from hpc_xfer.study.study_file import Study, load_study
@@ -82,9 +83,11 @@ def test_trials_are_data_sets_by_modes_by_shots_by_draws_by_tuned_values(tmp_pat
     text = "{datasets: [a, b], shots: [1, full], draws: {1: 3, full: 1}, mode: [ft, lp], "
     text += "epochs: {1: 30, full: 2}, tune: {lr: [1e-4, 1e-3], weight_decay: [0, 0.1]}}"
     found = finetune(tmp_path, text)
-    assert len(found.trials) == 2 * 2 * (3 + 1) * 4
-    assert {(t.shots, t.epochs) for t in found.trials} == {(1, 30), ("full", 2)}
-    assert found.tuned == ("lr", "weight_decay")
+    trained = [trial for trial in found.trials if isinstance(trial, FullFinetune)]
+    assert len(trained) == 2 * (3 + 1) * 4
+    assert {(t.shots, t.epochs) for t in trained} == {(1, 30), ("full", 2)}
+    assert len(found.trials) - len(trained) == 2 * (3 + 1)  # a probe brings its own path
+    assert found.tuned == ("lr", "weight_decay", "l2")
 
 
 def test_finetune_may_be_a_list_of_blocks(tmp_path: Path) -> None:
@@ -256,7 +259,7 @@ def test_two_blocks_that_make_the_same_run_are_refused(tmp_path: Path) -> None:
             "datasets: ['a b']",
             "datasets.0: 'a b' is not a data set name; use letters, digits, - and _",
         ),
-        ("mode: [ft, lp-ft]", "mode.1: must be 'ft' or 'lp', got 'lp-ft'"),
+        ("mode: [ft, lpft]", "mode.1: unknown mode 'lpft'; did you mean 'lp-ft'?"),
         ("draws: many", "draws: must be a whole number or a mapping, got 'many'"),
         ("draws: {1: 0}", "draws.1: must be greater than 0, got 0"),
         ("draws: {5: 3}", "draws: has no value for 1 shots; add `1: ...`"),

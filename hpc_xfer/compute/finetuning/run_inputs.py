@@ -1,0 +1,144 @@
+"""The inputs of a fine-tuning run: its parent, its data set, and the images of its draw."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpc_xfer.compute.downstream import splits
+from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache, ImageSet
+from hpc_xfer.compute.downstream.splits import Indices, Split
+from hpc_xfer.compute.finetuning.cache import FrozenFeatures, Parent, SplitFeatures
+from hpc_xfer.compute.run_context import RunContext
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.errors import DataError
+from hpc_xfer.store.heartbeat import Liveness
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some images of a split: those that are trained on, validated on or tested on."""
+
+    frozen: FrozenFeatures  # of the whole split
+    images: ImageSet
+    chosen: Indices
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (n,)."""
+        return torch.from_numpy(self.images.labels[self.chosen])
+
+    def batches(self) -> Iterator[Tensor]:
+        """Yield uint8 (n, 3, S, S) without augmentation."""
+        return self.frozen.images.batches(self.chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class RunInputs:
+    """What a run starts from. Nothing is read before it is needed."""
+
+    context: RunContext
+    recipe: Finetune
+    liveness: Liveness
+    parent: Parent
+    data: DownstreamData
+
+    @property
+    def device(self) -> torch.device:
+        return self.context.world.device
+
+    @cached_property
+    def features(self) -> SplitFeatures:
+        return self.context.cache.features(self.parent, self.data)
+
+    @cached_property
+    def split(self) -> Split:
+        official = 0 if self.data.val is None else len(self.data.val)
+        return splits.split_of(self.recipe, self.data.train.labels, official)
+
+    @cached_property
+    def train(self) -> Subset:
+        return Subset(self.features.train, self.data.train, self.split.train)
+
+    @cached_property
+    def validation(self) -> Subset:
+        """The images that choices rest on; empty for `none` and `loo`."""
+        if self.split.official:
+            assert self.features.val is not None and self.data.val is not None
+            return _whole(self.features.val, self.data.val)
+        return Subset(self.features.train, self.data.train, self.split.validation)
+
+    @cached_property
+    def test(self) -> Subset:
+        return _whole(self.features.test, self.data.test)
+
+    @cached_property
+    def further(self) -> dict[str, Subset]:
+        """Further test sets by name; they are measured, and never chosen by."""
+        return {
+            name: _whole(self.features.further[name], images)
+            for name, images in self.data.further.items()
+        }
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers of images and labels, for the record."""
+        recipe, n_val = self.recipe, len(self.validation)
+        chosen = len(self.train) if recipe.trains_on_shots else 0
+        shots = recipe.shots
+        few = shots if isinstance(shots, int) and recipe.trains_on_shots else None
+        labels = self.data.train.labels
+        short = 0 if few is None else self.split.short_classes(labels, few)
+        return {
+            "n_test": len(self.test),
+            "n_val": n_val,
+            "train_images": chosen,
+            "labels": chosen + n_val,
+            "classes": len(self.data.info.classes),
+            **({"short_classes": short} if short else {}),
+        }
+
+    def text_weights(self) -> Tensor:
+        """Zero-shot head (classes, dim) for unit features, on the device."""
+        weights = self.context.cache.text_weights(self.parent, self.data.info, self.liveness)
+        return weights.to(self.device)
+
+
+def prepare(context: RunContext) -> RunInputs:
+    """Read the parent and the data set of a run.
+
+    Raises:
+        DataError: one of them is missing, damaged or another one than planned.
+    """
+    recipe = context.run.recipe
+    assert isinstance(recipe, Finetune)
+    liveness = Liveness(context.dir, context.claim.check if context.claim else None)
+    fingerprints = FingerprintCache(liveness.touch, context.store.fingerprint)
+    parent = _parent(context, recipe)
+    location = context.site.datasets.get(recipe.dataset)
+    data = context.cache.dataset(recipe.dataset, location, fingerprints)
+    return RunInputs(context, recipe, liveness, parent, data)
+
+
+def _parent(context: RunContext, recipe: Finetune) -> Parent:
+    parent = context.run.parents[0]
+    if not context.store.is_done(parent):
+        raise DataError(f"the parent {parent.id} has no record; launch the study again")
+    folder = context.store.run(parent.id)
+    path = folder.product(recipe.snapshot)
+    try:
+        return context.cache.parent(path)
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: is missing; delete {folder.path} and launch again to repeat the pre-training"
+        ) from None
+
+
+def _whole(frozen: FrozenFeatures, images: ImageSet) -> Subset:
+    return Subset(frozen, images, np.arange(len(images)))

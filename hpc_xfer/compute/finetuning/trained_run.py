@@ -1,0 +1,198 @@
+"""Runs that AdamW trains: fine-tuning (ft, lp-ft), and the linear head that is not converged."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpc_xfer.compute.distributed.global_batchnorm import recalibrate
+from hpc_xfer.compute.finetuning.batches import EpochBatches, FeatureBatches, ImageBatches
+from hpc_xfer.compute.finetuning.classifier import Classifier, extract
+from hpc_xfer.compute.finetuning.epoch_selection import EpochSelection
+from hpc_xfer.compute.finetuning.measurement import Measurement, hits_file
+from hpc_xfer.compute.finetuning.probe_run import head_for_finetuning
+from hpc_xfer.compute.finetuning.run_inputs import RunInputs, Subset
+from hpc_xfer.compute.finetuning.scoring import named_scores, packed_hits
+from hpc_xfer.compute.models.drop_path import set_drop_path
+from hpc_xfer.compute.models.frozen_batchnorm import freeze_batchnorm
+from hpc_xfer.compute.training.checkpoint import Checkpoints
+from hpc_xfer.compute.training.loop import TrainResult, train
+from hpc_xfer.compute.training.optimizer import adamw, warmup
+from hpc_xfer.compute.training.step import Schedule
+from hpc_xfer.config.finetune_recipes import AdamWFinetune, FullFinetune
+from hpc_xfer.system import machine
+
+_WORKERS = 2  # loading processes by default: it takes 5 ms to decode and crop a photo
+_RECALIBRATION = 1024  # images; enough for the mean and variance of a channel
+
+
+def measure(inputs: RunInputs, recipe: AdamWFinetune) -> Measurement:
+    """Train a classifier on the images of the draw, and measure it.
+
+    Raises:
+        XferError: see training/loop.py.
+    """
+    run = _TrainedRun(inputs, recipe)
+    return run.measure()
+
+
+class _TrainedRun:
+    """The steps of one run: head, training, logits."""
+
+    def __init__(self, inputs: RunInputs, recipe: AdamWFinetune) -> None:
+        self.inputs, self.recipe, self.context = inputs, recipe, inputs.context
+        self.trains_encoder = recipe.trains_encoder
+
+    def measure(self) -> Measurement:
+        model, start = self._classifier()
+        selection = self._epoch_selection(model)
+        result = self._train(model, selection)
+        test = self._logits(model, self.inputs.test)
+        labels = self.inputs.test.labels
+        metrics = {**self._scores(model, test), **start}
+        if selection is not None:
+            best = selection.best("test")
+            test = best.logits
+            metrics |= selection.summary()
+        metrics |= {"train_loss": result.loss, "steps": result.steps}
+        return Measurement(
+            metrics, hits_file(packed_hits(test, labels)), train_seconds=result.seconds
+        )
+
+    def _scores(self, model: Classifier, test: Tensor) -> dict[str, float]:
+        inputs, found = self.inputs, {}
+        if len(inputs.validation):
+            validation = self._logits(model, inputs.validation)
+            found |= named_scores("val", validation, inputs.validation.labels)
+        found |= named_scores("test", test, inputs.test.labels)
+        for name, subset in inputs.further.items():
+            found |= named_scores(name, self._logits(model, subset), subset.labels)
+        return found
+
+    def _classifier(self) -> tuple[Classifier, dict[str, float]]:
+        """The parent's encoder with a new head, and what the head measured before training."""
+        inputs, recipe, towers = self.inputs, self.recipe, self.inputs.parent.towers
+        classes = len(inputs.data.info.classes)
+        model = Classifier(towers, classes, recipe.label_smoothing).to(inputs.device)
+        model.standardize(self._frozen_features(model, inputs.train).to(inputs.device))
+        if isinstance(recipe, FullFinetune) and recipe.mode == "lp-ft":
+            weights, bias, found = head_for_finetuning(inputs, recipe)
+            model.start_from(weights.to(inputs.device), bias.to(inputs.device))
+            return model, found
+        if recipe.head == "zero" or towers.text is None or not inputs.data.info.meaningful_names:
+            return model, {}
+        model.start_from(inputs.text_weights())
+        if not len(inputs.validation):
+            return model, {}
+        features = self._frozen_features(model, inputs.validation)
+        with torch.no_grad():
+            logits = model.logits(features.to(inputs.device)).cpu()
+        scores = named_scores("zeroshot_val", logits, inputs.validation.labels)
+        return model, {"zeroshot_val_top1": scores["zeroshot_val_top1"]}
+
+    def _frozen_features(self, model: Classifier, subset: Subset) -> Tensor:
+        """Features (n, dim) of the untrained encoder: few are computed alone, many kept on disk."""
+        if self.trains_encoder and self.recipe.shots != "full" and self.recipe.mode != "lp-ft":
+            return subset.frozen.of(model, subset.chosen, self.inputs.device, self.inputs.liveness)
+        return subset.frozen.all(self.inputs.liveness)[subset.chosen]
+
+    def _train(self, model: Classifier, selection: EpochSelection | None) -> TrainResult:
+        recipe, context, n = self.recipe, self.context, len(self.inputs.train)
+        epochs = EpochBatches(n, recipe.batch, recipe.epochs, (recipe.seed, recipe.draw))
+        steps = max(epochs.steps, recipe.min_steps or 0)
+        steps = min(steps, recipe.max_steps or steps)
+        self._prepare_encoder(model)
+        decay = recipe.layer_decay if isinstance(recipe, FullFinetune) else None
+        everywhere = isinstance(recipe, FullFinetune) and recipe.decay_all
+        result = train(
+            model,
+            adamw(
+                model, recipe.lr, recipe.weight_decay, (0.9, 0.999), 1e-8,
+                layer_decay=decay, decay_all=everywhere,
+            ),
+            self._batches(epochs),
+            Schedule(
+                steps=steps,
+                batch=min(recipe.batch, n),
+                lr=recipe.lr,
+                warmup_steps=warmup(recipe.warmup_steps, steps, recipe.warmup_cap),
+                grad_clip=recipe.grad_clip,
+                precision=recipe.precision,
+                seed=recipe.seed,
+            ),
+            replace(context.loop_options, workers=self._workers),
+            context.dir,
+            Checkpoints(context.dir, context.claim),
+            context.world,
+            context.stop,
+            at=self._hooks(epochs, steps, selection),
+        )  # fmt: skip
+        if recipe.batch_norm == "recalibrate" and self.trains_encoder:
+            self._recalibrate(model)
+        return result
+
+    def _prepare_encoder(self, model: Classifier) -> None:
+        recipe = self.recipe
+        if not self.trains_encoder:
+            model.visual.requires_grad_(False)
+            return
+        if isinstance(recipe, FullFinetune) and recipe.drop_path:
+            set_drop_path(model.visual, recipe.drop_path)
+        if recipe.batch_norm == "frozen":
+            freeze_batchnorm(model.visual)
+
+    def _batches(self, epochs: EpochBatches) -> FeatureBatches | ImageBatches:
+        inputs = self.inputs
+        if not self.trains_encoder:
+            features = inputs.train.frozen.all(inputs.liveness)[inputs.train.chosen]
+            return FeatureBatches(features, inputs.train.labels, epochs)
+        size = inputs.parent.size
+        return ImageBatches(inputs.data.train, inputs.train.chosen, self.recipe, size, epochs)
+
+    @property
+    def _workers(self) -> int:
+        """Number of processes that decode and augment ahead; images in memory need none."""
+        wanted = self.context.resources.workers
+        if not self.trains_encoder:
+            return 0
+        if wanted is None:
+            return min(_WORKERS, machine.cores()) if self.inputs.data.train.from_files else 0
+        return wanted
+
+    @torch.no_grad()
+    def _logits(self, model: Classifier, subset: Subset) -> Tensor:
+        """Logits (n, classes) of a subset, on the CPU."""
+        inputs = self.inputs
+        if not self.trains_encoder:
+            features = subset.frozen.all(inputs.liveness)[subset.chosen]
+        else:
+            batches = inputs.liveness.with_liveness(subset.batches())
+            features = extract(model, batches, inputs.device, self.recipe.precision)
+        model.eval()
+        return model.logits(features.to(inputs.device)).cpu()
+
+    def _recalibrate(self, model: Classifier) -> None:
+        # A random choice: image folders are sorted by class.
+        inputs, chosen = self.inputs, self.inputs.train.chosen
+        some = np.random.default_rng((self.recipe.seed, 9)).permutation(chosen)[:_RECALIBRATION]
+        images = replace(inputs.train, chosen=some).batches()
+        batches = inputs.liveness.with_liveness(images)
+        recalibrate(model.visual, (model.normalize(batch.to(inputs.device)) for batch in batches))
+
+    def _epoch_selection(self, model: Classifier) -> EpochSelection | None:
+        """The best epoch on the test set, for `protocol: paper`."""
+        recipe = self.recipe
+        if not isinstance(recipe, FullFinetune) or recipe.select != "test":
+            return None
+        raise NotImplementedError
+
+    def _hooks(
+        self, epochs: EpochBatches, steps: int, selection: EpochSelection | None
+    ) -> Mapping[int, Any] | None:
+        if selection is None:
+            return None
+        ends = [*range(epochs.steps_per_epoch, steps, epochs.steps_per_epoch), steps]
+        return {step: [selection.after_epoch] for step in ends}

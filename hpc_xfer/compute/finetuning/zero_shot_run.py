@@ -1,0 +1,33 @@
+"""Zero-shot: class names, through the parent's text tower, as the classifier."""
+
+import torch
+
+from hpc_xfer.compute.finetuning.measurement import Measurement, hits_file
+from hpc_xfer.compute.finetuning.run_inputs import RunInputs, Subset
+from hpc_xfer.compute.finetuning.scoring import named_scores, packed_hits
+from hpc_xfer.errors import DataError
+
+
+@torch.no_grad()
+def measure(inputs: RunInputs) -> Measurement:
+    """Classify the test images by the text of their class names; no label is used.
+
+    Raises:
+        DataError: the parent has no text tower.
+    """
+    if inputs.parent.towers.text is None:
+        raise DataError(
+            f"the parent {inputs.context.run.parents[0].id} has no text tower, so it has no "
+            "zero-shot classifier; remove mode zeroshot for it"
+        )
+    weights = inputs.text_weights()
+
+    def logits(subset: Subset) -> torch.Tensor:
+        features = subset.frozen.all(inputs.liveness)[subset.chosen]
+        return (features.to(inputs.device) @ weights.T).cpu()
+
+    found = logits(inputs.test)
+    metrics = named_scores("test", found, inputs.test.labels)
+    for name, subset in inputs.further.items():
+        metrics |= named_scores(name, logits(subset), subset.labels)
+    return Measurement(metrics, hits_file(packed_hits(found, inputs.test.labels)))
