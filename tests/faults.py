@@ -36,6 +36,7 @@ finetune:
   shots: [1]
   draws: {draws}
   mode: [lp]
+  solver: adamw
   batch: 32
   epochs: 2
   tune: {{lr: [1e-3, 1e-2]}}

@@ -17,7 +17,7 @@ import torch
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.run_pack import PackRunner
 from hpc_xfer.compute.shard_tools import rendered_characters
-from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.finetune_recipes import AdamWFinetune, finetune_class
 from hpc_xfer.config.recipes import METHODS, Architecture
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.schema import StrictModel
@@ -64,8 +64,10 @@ def pretraining(method: str, **changes: Any) -> Run:
 def finetuning(parent: Run, mode: str = "ft", **changes: Any) -> Run:
     """Six steps on five images of each digit."""
     values: dict[str, Any] = {"dataset": "digits", "shots": 5, "draw": 0, "mode": mode}
-    values |= {"lr": 3e-3, "epochs": 3, "batch": 25, "randaugment": False}
-    return Run("finetune", Finetune(**{**values, **changes}), (parent,))
+    kind = finetune_class(mode, changes.get("solver", "logistic"))
+    if issubclass(kind, AdamWFinetune):
+        values |= {"lr": 3e-3, "epochs": 3, "min_steps": None, "batch": 25, "randaugment": False}
+    return Run("finetune", kind(**{**values, **changes}), (parent,))
 
 
 def execute(

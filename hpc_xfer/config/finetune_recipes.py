@@ -136,7 +136,7 @@ class L2Path(StrictModel):
     def values(self) -> tuple[float, ...]:
         """All values, the largest first: solutions start from that of the larger value."""
         ratio = (self.low / self.high) ** (1 / (self.count - 1))
-        return tuple(self.high * ratio**i for i in range(self.count))
+        return tuple(float(f"{self.high * ratio**i:.6g}") for i in range(self.count))
 
 
 class LinearProbe(Finetune):

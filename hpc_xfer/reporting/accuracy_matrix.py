@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpc_xfer.reporting.figure_data import shot_axis
+from hpc_xfer.reporting.figure_data import shot_axis, shots_text
 from hpc_xfer.results.averages import MEAN, Average
 
 
@@ -31,6 +31,20 @@ class AccuracyMatrix:
         if not self.incomplete:
             return ""
         return "* average of fewer cells than planned; — not complete yet; see missing.csv"
+
+    @property
+    def labels(self) -> str:
+        """Labels behind each column, to train and to choose; empty where records do not say."""
+        found = []
+        for i, shots in enumerate(self.shots):
+            entries = [entry for row in self.rows.values() if (entry := row[i]) is not None]
+            used = {entry.labels for entry in entries if entry.labels is not None}
+            if not used:
+                return ""
+            least, most = min(used), max(used)
+            number = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+            found.append(f"{number} at {shots_text(shots)}")
+        return f"used per draw, to train and to choose: {', '.join(found)}"
 
     def is_best(self, entry: Average | None) -> bool:
         """True if no label has a higher mean at these shots, and none is incomplete."""

@@ -40,7 +40,7 @@ def shot_axis(averages: Sequence[Average]) -> list[str]:
 
 
 def shots_text(shots: str) -> str:
-    return {"full": "full data", "1": "1 shot"}.get(shots, f"{shots} shots")
+    return {"full": "full data", "1": "1 shot", "0": "zero-shot"}.get(shots, f"{shots} shots")
 
 
 def curve_styles(averages: Sequence[Average]) -> dict[EncoderInfo, Style]:

@@ -89,7 +89,9 @@ def _table(matrix: AccuracyMatrix) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    caption = f"± half of the 95% interval {matrix.note}".strip()
+    labels = f"labels {matrix.labels}" if matrix.labels else ""
+    lines = (f"± half of the 95% interval {matrix.note}".strip(), labels)
+    caption = "\n".join(line for line in lines if line)
     title = escape(f"{matrix.title}, {matrix.mode}: test accuracy (%)")
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpc_xfer.config.finetune_recipes import LinearProbe
 from hpc_xfer.reporting.accuracy_matrix import main_matrices, matrices
 from hpc_xfer.reporting.findings import sentences
 from hpc_xfer.results import csv_files
@@ -48,6 +49,7 @@ def page_data(study: Study, summary: Path) -> dict[str, object]:
         "tuned_settings": [_tuned_setting(key, study, cells) for key in study.tuned if cells],
         "bias": _bias(cells),
         "missing": sorted(missing, key=_gravity),
+        "protocol": _protocol_lines(study),
         "draws": len({trial.draw for trial in study.trials}),
         "test_sizes": sizes,
         "unequal_tests": [dataset for dataset, n in datasets.items() if n > 1],
@@ -69,8 +71,8 @@ def _badges(
 
 
 def _tuned_setting(key: str, study: Study, cells: Sequence[Row]) -> TunedSetting:
-    grid = {str(getattr(trial, key)): 0 for trial in study.trials}
-    counts = grid | Counter(row[key] for row in cells)
+    grid = {str(getattr(trial, key)): 0 for trial in study.trials if key in trial.tunable}
+    counts = grid | Counter(row[key] for row in cells if row[key])
     edges = Counter(row[f"{key}_edge"] for row in cells if row[f"{key}_edge"])
     by_value = sorted(counts.items(), key=lambda item: float(item[0]))
     return TunedSetting(key, dict(by_value), dict(sorted(edges.items())))
@@ -80,6 +82,36 @@ def _bias(cells: Sequence[Row]) -> float:
     """Points that selection on the test set would have added, on average over cells."""
     gaps = [float(row["test_best_of_trials"]) - float(row["test_top1"]) for row in cells]
     return 100 * sum(gaps) / max(1, len(gaps))
+
+
+def _protocol_lines(study: Study) -> list[str]:
+    """Say how values were chosen, and on which labels."""
+    lines = []
+    if study.tuned:
+        how = "one value for all draws" if study.choose == "pooled" else "one value in each draw"
+        lines.append(
+            f"Validation accuracy chooses {', '.join(study.tuned)}: {how} of a label, data set and "
+            "shot count. Validation images are never trained on before the choice, and their "
+            "labels count as used."
+        )
+    validations = {trial.validation for trial in study.trials if trial.val_seed is None}
+    if "few" in validations:
+        lines.append(
+            "At k shots validation has min(k, 4) images per class that are not among the shots; at "
+            "full data it is the official validation set, else a fifth of the training set."
+        )
+    if any(isinstance(trial, LinearProbe) for trial in study.trials):
+        lines.append(
+            "A linear probe (lp) is fitted until its gradient vanishes, at every value of its "
+            "path; at full data it is fitted again with the validation images, for the test."
+        )
+    if study.protocol == "paper":
+        lines.append(
+            "PROTOCOL PAPER: the best epoch and learning rate were chosen on the test set, as in "
+            "the paper. These numbers are too high; test_selection_bias in cells.csv says by how "
+            "much where there was a validation set."
+        )
+    return lines
 
 
 def _gravity(missing: Row) -> int:

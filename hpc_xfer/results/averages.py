@@ -112,11 +112,14 @@ def averages(planned: Sequence[Score]) -> list[Average]:
 
 
 def _labels(group: Sequence[Score], dataset: str) -> int | None:
-    """Labels used per draw; None where draws differ or a mean is over data sets of many sizes."""
-    found = {
-        score.labels for score in group if dataset == score.dataset and score.labels is not None
-    }
-    return found.pop() if len(found) == 1 else None
+    """Labels used per draw, summed over data sets for their mean; None where draws differ."""
+    used: dict[str, set[int]] = {}
+    for score in group:
+        if score.labels is not None and dataset in (score.dataset, MEAN):
+            used.setdefault(score.dataset, set()).add(score.labels)
+    if not used or any(len(found) > 1 for found in used.values()):
+        return None
+    return sum(found.pop() for found in used.values())
 
 
 def _interval(row: Row) -> Interval | None:

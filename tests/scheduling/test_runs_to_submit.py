@@ -20,7 +20,7 @@ from hpc_xfer.study.study_file import load_study
 GRID = """\
 name: x
 pretrain: [{method: scratch, arch: RN50}]
-finetune: {datasets: [digits], shots: [1], draws: 2, mode: [lp], lr: 0.01}
+finetune: {datasets: [digits], shots: [1], draws: 2, mode: [lp], solver: adamw, lr: 0.01}
 resources: {finetune: {minutes: 1}}
 """
 MEMORY = Slurm(memory_per_gpu=4, max_memory_per_gpu=16)

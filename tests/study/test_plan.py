@@ -87,7 +87,8 @@ def changed_clip() -> Iterator[Clip]:
 def changed_trial() -> Iterator[Finetune]:
     for key, value in {
         "dataset": "dtd", "shots": "full", "draw": 1, "mode": "lp-ft", "lr": 1e-4,
-        "weight_decay": 0.0, "epochs": 1, "batch": 64, "warmup_steps": 1, "grad_clip": None, "label_smoothing": 0.1,
+        "weight_decay": 0.0, "epochs": 1, "batch": 64, "warmup_steps": 1, "grad_clip": None,
+        "label_smoothing": 0.1,
         "head": "zero", "crop": Crop(), "flip": False, "randaugment": False, "erase": 0.0,
         "batch_norm": "frozen", "val_fraction": 0.1, "val_seed": 1, "precision": "bf16", "seed": 1,
         "max_steps": 2, "snapshot": 8000, "validation": "fraction", "min_steps": 3,

@@ -80,7 +80,7 @@ GRID = """\
 name: two
 pretrain:
   - {method: supervised, arch: tiny.json, source: sans, samples: 256, samples_seen: 256, batch: 32}
-finetune: {datasets: [digits], shots: [1], draws: 1, mode: [lp], epochs: 2, lr: 1e-2}
+finetune: {datasets: [digits], shots: [1], draws: 1, mode: [lp], solver: adamw, epochs: 2, lr: 1e-2}
 resources: {pretrain: {minutes: 1, gpus: 2, workers: 0}, finetune: {minutes: 1}}
 """
 

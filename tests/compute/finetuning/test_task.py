@@ -226,7 +226,7 @@ def test_a_zero_head_ignores_the_text(store: Store) -> None:
 
 
 def test_augmentation_and_recalibration_repeat_bit_for_bit(store: Store, tmp_path: Path) -> None:
-    full: dict[str, Any] = {"randaugment": True, "erase": 0.5, "recalibrate": True}
+    full: dict[str, Any] = {"randaugment": True, "erase": 0.5, "batch_norm": "recalibrate"}
     run = tiny.finetuning(tiny.pretraining("clip"), "ft", **full)
     copied(store, Store(tmp_path), run.parents[0])
     one, two = tiny.finished(store, run), tiny.finished(Store(tmp_path), run)
