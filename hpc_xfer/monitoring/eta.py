@@ -97,7 +97,7 @@ def _seconds_per_unit(plan: Plan, status: Mapping[str, RunStatus]) -> dict[WorkK
 
 def _kind(run: Run) -> WorkKind:
     if run.kind == "finetune":
-        return group_of(run)
+        return (*group_of(run), str(run.spec["mode"]), str(run.spec.get("solver", "")))
     return (run.kind, str(run.spec["method"]), str(run.columns["arch"]))
 
 

@@ -25,8 +25,8 @@ pretrain:
   - {method: clip, arch: tiny.json, source: sans, samples: 256, samples_seen: 256, batch: 32,
      lr: 3e-3, snapshots: [64, 150]}
   - {method: scratch, arch: tiny.json}
-finetune: {datasets: [digits], shots: [1, 5], draws: 2, mode: [lp], solver: adamw, batch: 25, epochs: 3,
-           randaugment: false, lr: 1e-2}
+finetune: {datasets: [digits], shots: [1, 5], draws: 2, mode: [lp], solver: adamw, batch: 25,
+           epochs: 3, randaugment: false, lr: 1e-2}
 """
 FABRICATED = fabricated.GRID.replace("epochs: 1", "epochs: 1, snapshots: [2000, 4000]")
 
