@@ -27,7 +27,8 @@ class EpochSelection:
     """Measures a model after each epoch, and keeps the logits of the best.
 
     An epoch is measured once: what an earlier attempt of the run measured stands. After each epoch
-    all of it is in the file `run.epochs`, which goes with the checkpoints of the run.
+    all of it is in the file `run.epochs`, which is deleted with the checkpoints of the run. Make
+    the object before the training loop reads the checkpoint.
     """
 
     def __init__(
