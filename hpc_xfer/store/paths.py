@@ -37,6 +37,11 @@ class RunDir:
         return self.path / "checkpoint.previous.pt"
 
     @property
+    def epochs(self) -> Path:
+        """What was measured after each epoch so far, where the best epoch is chosen."""
+        return self.path / "epochs.pt"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
@@ -83,7 +88,7 @@ class RunDir:
 
     def remove_checkpoints(self) -> None:
         """Remove the checkpoints of a run that has its record."""
-        for path in (self.checkpoint, self.previous_checkpoint):
+        for path in (self.checkpoint, self.previous_checkpoint, self.epochs):
             path.unlink(missing_ok=True)
 
 

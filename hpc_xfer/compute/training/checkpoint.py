@@ -178,7 +178,7 @@ class Checkpoints:
         """
         run = self.run
         results = (run.encoder, run.safetensors, run.hits, run.record)
-        for own in (run.checkpoint, *results, run.progress, run.metrics):
+        for own in (run.checkpoint, run.epochs, *results, run.progress, run.metrics):
             for left in run.path.glob(f".{own.name}.*.tmp"):
                 left.unlink(missing_ok=True)
         for left in run.snapshots.glob(".*.tmp"):

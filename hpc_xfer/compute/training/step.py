@@ -136,7 +136,7 @@ class Stepper:
         schedule = self.schedule
         lr = learning_rate(number, schedule.steps, schedule.warmup_steps, schedule.lr)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_scale", 1.0)
         before = [value.clone() for value in self._statistics]
 
         loss = self.backward(batch, number)
