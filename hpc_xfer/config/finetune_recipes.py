@@ -104,11 +104,23 @@ class FullFinetune(AdamWFinetune):
     trains_encoder = True
 
     mode: Literal["ft", "lp-ft"] = "ft"
-    layer_decay: float | None = Field(default=None, gt=0, le=1)  # of the lr, per block from the top
-    drop_path: Fraction | None = None  # largest rate of stochastic depth, at the last block of ViT
+    layer_decay: float | None = Field(default=None, gt=0, le=1)  # of the lr, per block or stage
+    drop_path: float | None = Field(
+        default=None, ge=0, lt=1
+    )  # largest rate of stochastic depth, at the last block of ViT
     decay_all: bool = False  # weight decay on biases and norms too, as in the paper's code
     select: Literal["validation", "test"] = "validation"  # test: the paper's best epoch on test
     l2: PositiveFloat | None = None  # of lp-ft's probe; None: validation chooses along its path
+
+    @model_validator(mode="after")
+    def _probe_needs_validation(self) -> "FullFinetune":
+        if self.mode == "lp-ft" and self.validation == "none" and self.l2 is None:
+            raise ValueError(
+                "validation is none, so nothing chooses the probe of lp-ft; give l2: ..."
+            )
+        if self.mode == "ft" and self.l2 is not None:
+            raise ValueError("l2 is a setting of lp-ft and lp, not of ft; write two blocks")
+        return self
 
 
 class AdamWProbe(AdamWFinetune):

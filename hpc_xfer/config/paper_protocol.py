@@ -14,8 +14,9 @@ Left out on purpose, since these are mistakes:
 - Other learning rates for other parents, with most of the best at the edge. All get one list.
 
 Added: validation images, which choose nothing. They tell how much higher the best epoch on the test
-set is than the best one on them. At k shots they are outside of the shots; at `full` they are not
-trained on, and `validation: none` trains on all images as the paper did, without the comparison.
+set is than the best one on them. At k shots they are outside of the shots; at `full` they are the
+official validation set. Without one, all images are for training as in the paper, and there is no
+comparison.
 """
 
 from collections.abc import Mapping

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hpc_xfer.config import paper_protocol
+
 ProtocolName = Literal["standard", "paper", "0.1"]
 Choose = Literal["pooled", "per-draw"]
 
@@ -23,27 +25,9 @@ class Protocol:
 
 
 _VERSION_0_1 = {"validation": "fraction", "val_seed": 0, "min_steps": None, "head": "auto"}
-# The public code of the paper: weight decay on all parameters, 500 warm-up steps even where the
-# training has fewer, RandAugment rand-m9-mstd0.5-inc1, the best epoch on the test set.
-_PAPER = {
-    "batch": 128,
-    "epochs": 128,
-    "min_steps": None,
-    "warmup_steps": 500,
-    "warmup_cap": False,
-    "weight_decay": 0.1,
-    "decay_all": True,
-    "randaugment": "increasing",
-    "erase": 0.25,
-    "flip": True,
-    "label_smoothing": 0.0,
-    "head": "auto",
-    "select": "test",
-    "validation": "few",
-}
 
 PROTOCOLS: dict[str, Protocol] = {
     "standard": Protocol(),
     "0.1": Protocol("adamw", "per-draw", ("ft", "lp"), _VERSION_0_1),
-    "paper": Protocol("logistic", "per-draw", ("ft",), _PAPER),
+    "paper": Protocol("logistic", "per-draw", paper_protocol.MODES, paper_protocol.SETTINGS),
 }

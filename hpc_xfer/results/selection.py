@@ -127,11 +127,12 @@ def _chosen_on_test(outcome: Outcome) -> bool:
 
 def _bias(outcome: Outcome, chosen: Value) -> float | None:
     """Test accuracy as selected on test, minus that of the value and epoch of validation."""
-    rivals = [found for found in outcome.measured.values() if found.metric("val_top1") is not None]
+    by_val = "val_top1_by_val"
+    rivals = [found for found in outcome.measured.values() if found.metric(by_val) is not None]
     if not rivals:
         return None
-    by_validation = max(rivals, key=lambda found: (found.metric("val_top1") or 0.0, found.run.id))
-    honest = by_validation.metric("test_top1_by_validation")
+    by_validation = max(rivals, key=lambda found: (found.metric(by_val) or 0.0, found.run.id))
+    honest = by_validation.metric("test_top1_by_val")
     reported = outcome.measured[chosen].metric("test_top1")
     return None if honest is None or reported is None else reported - honest
 

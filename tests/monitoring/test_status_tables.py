@@ -72,7 +72,7 @@ digits        5     3     1        1                         1                 2
 digits     full     2                       2
 running
 run           fine-tuning                                                           step  samples/s  to go  job   node
-3a55f5241c80  supervised [bold] 256 -> digits 5 shots, draw 0, ft, lr 0.002  1,200/5,000        812  2 min  13_0  n3
+75c210059d6a  supervised [bold] 256 -> digits 5 shots, draw 0, ft, lr 0.002  1,200/5,000        812  2 min  13_0  n3
 7 runs: 2 done, 2 running, 2 pending, 1 failed
 about 2.0 h to go with 2 processes, as now
 waiting: 2 for Dependency

@@ -90,6 +90,7 @@ class EpochSelection:
         if "val" in self.labels:
             highest = max(row["val"] for row in values)
             tied = [row["test"] for row in values if row["val"] == highest]
+            found["val_top1_by_val"] = highest
             found["test_top1_by_val"] = sum(tied) / len(tied)
             found["selection_bias"] = found["test_top1_by_test"] - found["test_top1_by_val"]
         return found

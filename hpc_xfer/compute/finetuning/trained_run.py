@@ -1,7 +1,7 @@
 """Runs that AdamW trains: fine-tuning (ft, lp-ft), and the linear head that is not converged."""
 
-from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -50,27 +50,28 @@ class _TrainedRun:
         model, start = self._classifier()
         selection = self._epoch_selection(model)
         result = self._train(model, selection)
-        test = self._logits(model, self.inputs.test)
-        labels = self.inputs.test.labels
-        metrics = {**self._scores(model, test), **start}
-        if selection is not None:
-            best = selection.best("test")
-            test = best.logits
-            metrics |= selection.summary()
+        found = self._all_logits(model) if selection is None else selection.logits()
+        metrics: dict[str, Any] = {}
+        for name, labels in self._labels.items():
+            metrics |= named_scores(name, found[name], labels)
+        metrics |= start | ({} if selection is None else selection.summary())
         metrics |= {"train_loss": result.loss, "steps": result.steps}
-        return Measurement(
-            metrics, hits_file(packed_hits(test, labels)), train_seconds=result.seconds
-        )
+        hits = hits_file(packed_hits(found["test"], self._labels["test"]))
+        return Measurement(metrics, hits, train_seconds=result.seconds)
 
-    def _scores(self, model: Classifier, test: Tensor) -> dict[str, float]:
-        inputs, found = self.inputs, {}
-        if len(inputs.validation):
-            validation = self._logits(model, inputs.validation)
-            found |= named_scores("val", validation, inputs.validation.labels)
-        found |= named_scores("test", test, inputs.test.labels)
-        for name, subset in inputs.further.items():
-            found |= named_scores(name, self._logits(model, subset), subset.labels)
-        return found
+    @cached_property
+    def _measured_on(self) -> dict[str, Subset]:
+        """Validation, test and further test sets, by the prefix of their scores."""
+        inputs = self.inputs
+        validation = {"val": inputs.validation} if len(inputs.validation) else {}
+        return {**validation, "test": inputs.test, **inputs.further}
+
+    @cached_property
+    def _labels(self) -> dict[str, Tensor]:
+        return {name: subset.labels for name, subset in self._measured_on.items()}
+
+    def _all_logits(self, model: Classifier) -> dict[str, Tensor]:
+        return {name: self._logits(model, subset) for name, subset in self._measured_on.items()}
 
     def _classifier(self) -> tuple[Classifier, dict[str, float]]:
         """The parent's encoder with a new head, and what the head measured before training."""
@@ -128,7 +129,7 @@ class _TrainedRun:
             Checkpoints(context.dir, context.claim),
             context.world,
             context.stop,
-            at=self._hooks(epochs, steps, selection),
+            at=selection.hooks(epochs.steps_per_epoch, steps) if selection is not None else None,
         )  # fmt: skip
         if recipe.batch_norm == "recalibrate" and self.trains_encoder:
             self._recalibrate(model)
@@ -184,15 +185,9 @@ class _TrainedRun:
 
     def _epoch_selection(self, model: Classifier) -> EpochSelection | None:
         """The best epoch on the test set, for `protocol: paper`."""
-        recipe = self.recipe
+        recipe, context = self.recipe, self.context
         if not isinstance(recipe, FullFinetune) or recipe.select != "test":
             return None
-        raise NotImplementedError
-
-    def _hooks(
-        self, epochs: EpochBatches, steps: int, selection: EpochSelection | None
-    ) -> Mapping[int, Any] | None:
-        if selection is None:
-            return None
-        ends = [*range(epochs.steps_per_epoch, steps, epochs.steps_per_epoch), steps]
-        return {step: [selection.after_epoch] for step in ends}
+        assert context.claim is not None
+        measure = partial(self._all_logits, model)
+        return EpochSelection(model, measure, self._labels, context.dir, context.claim.check)

@@ -1,0 +1,154 @@
+"""Multinomial logistic regression with L2 along a path of penalties, converged, in float64.
+
+    minimize  mean cross entropy + l2 / 2 * |W|^2          (the bias has no penalty)
+
+Newton's method with conjugate gradients (Nash 1985), from the solution at the larger penalty and
+the direction in which it moved. The diagonal of the Hessian is the preconditioner. On one thread,
+20 shots of 10 classes in 64 dimensions take 1 ms a value, where L-BFGS takes 15 ms.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# The objective is l2-strongly convex in W, so it is at most |gradient|^2 / (2 l2) above its
+# minimum: below 1e-7 nats.
+_GAP = 1e-7
+_LARGEST_GRADIENT = 1e-5  # also where a large penalty would allow more
+_MOST_STEPS = 60  # of Newton; one to three are usual
+_MOST_PRODUCTS = 250  # with the Hessian, per step
+_AHEAD = 0.8  # of the last move, tried as a start
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The classifier at one penalty, for the features that were given."""
+
+    l2: float
+    weights: Tensor  # (classes, r)
+    bias: Tensor  # (classes,)
+    gradient_norm: float
+    converged: bool
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(n, r) -> (n, classes)."""
+        return features @ self.weights.T + self.bias
+
+
+def tolerance(l2: float) -> float:
+    """The norm of the gradient below which a solution counts as converged."""
+    return min((2 * _GAP * l2) ** 0.5, _LARGEST_GRADIENT)
+
+
+def solve_path(
+    features: Tensor,
+    labels: Tensor,
+    classes: int,
+    penalties: Sequence[float],
+    beat: Callable[[], object] = lambda: None,
+) -> Iterator[Solution]:
+    """Yield the solution at each penalty, in their order: from the largest down is fastest.
+
+    Args:
+        features: float64 (n, r), centered.
+        labels: int64 (n,); a class without an image keeps weights of 0 and the bias of the rarest
+            class less 20 nats, so that it is never chosen and its likelihood stays finite.
+        classes: number of classes.
+        penalties: values of l2.
+        beat: called at every product with the Hessian or so, as a sign of life.
+    """
+    present, own = torch.unique(labels, return_inverse=True)
+    problem = _Problem(features, own, len(present), beat)
+    for l2 in penalties:
+        norm = problem.solve(l2)
+        weights = features.new_zeros(classes, features.shape[1])
+        bias = features.new_full((classes,), float(problem.found[:, -1].min()) - 20.0)
+        weights[present], bias[present] = problem.found[:, :-1], problem.found[:, -1]
+        yield Solution(l2, weights, bias, norm, norm <= tolerance(l2))
+
+
+class _Problem:
+    """The training images with a column of ones for the bias, and the last two solutions."""
+
+    def __init__(
+        self, features: Tensor, labels: Tensor, classes: int, beat: Callable[[], object]
+    ) -> None:
+        self.images = torch.cat([features, features.new_ones(len(features), 1)], dim=1)
+        self.squares = self.images * self.images
+        self.targets = F.one_hot(labels, classes).to(features.dtype)
+        self.found = features.new_zeros(classes, self.images.shape[1])
+        self.before: Tensor | None = None
+        self.penalized = features.new_ones(self.images.shape[1])
+        self.penalized[-1] = 0
+        self.beat = beat
+
+    def solve(self, l2: float) -> float:
+        """Go on from the last solution; return the norm of the gradient."""
+        penalty = l2 * self.penalized
+        here, loss, shares = self._start(penalty)
+        bound, norm = tolerance(l2), float("inf")
+        for _ in range(_MOST_STEPS):
+            gradient = self._gradient(here, shares, penalty)
+            norm = float(gradient.norm())
+            if norm <= bound:
+                break
+            move = self._newton(gradient, norm, shares, penalty, bound)
+            slope, size = float((gradient * move).sum()), 1.0
+            while True:
+                there = here + size * move
+                new, new_shares = self._objective(there, penalty)
+                if new <= loss + 1e-4 * size * slope or size < 1e-6:
+                    break
+                size /= 2
+            here, loss, shares = there, new, new_shares
+        self.before, self.found = self.found, here
+        return norm
+
+    def _start(self, penalty: Tensor) -> tuple[Tensor, float, Tensor]:
+        """Start at the last solution, or further along its last move if that is better."""
+        loss, shares = self._objective(self.found, penalty)
+        if self.before is not None:
+            ahead = self.found + _AHEAD * (self.found - self.before)
+            loss_ahead, shares_ahead = self._objective(ahead, penalty)
+            if loss_ahead < loss:
+                return ahead, loss_ahead, shares_ahead
+        return self.found, loss, shares
+
+    def _objective(self, weights: Tensor, penalty: Tensor) -> tuple[float, Tensor]:
+        """The objective, and the probabilities (n, classes)."""
+        logs = torch.log_softmax(self.images @ weights.T, dim=1)
+        loss = -(logs * self.targets).sum() / len(self.images)
+        return float(loss + 0.5 * (weights * weights * penalty).sum()), logs.exp()
+
+    def _gradient(self, weights: Tensor, shares: Tensor, penalty: Tensor) -> Tensor:
+        return (shares - self.targets).T @ self.images / len(self.images) + penalty * weights
+
+    def _newton(
+        self, gradient: Tensor, norm: float, shares: Tensor, penalty: Tensor, bound: float
+    ) -> Tensor:
+        """Solve Hessian . move = -gradient by conjugate gradients, as far as it pays."""
+        n = len(self.images)
+        diagonal = (shares * (1 - shares)).T @ self.squares / n + penalty
+        diagonal.clamp_(min=1e-12)
+        enough = max(min(0.3, norm**0.5) * norm, 0.1 * bound)
+        move, rest = torch.zeros_like(gradient), -gradient
+        step = rest / diagonal
+        size = float((rest * step).sum())
+        for _ in range(_MOST_PRODUCTS):
+            self.beat()
+            part = shares * (self.images @ step.T)
+            part -= shares * part.sum(dim=1, keepdim=True)
+            product = part.T @ self.images / n + penalty * step
+            along = size / float((step * product).sum())
+            move.add_(step, alpha=along)
+            rest.sub_(product, alpha=along)
+            if float(rest.norm()) <= enough:
+                break
+            scaled = rest / diagonal
+            new = float((rest * scaled).sum())
+            step = scaled + (new / size) * step
+            size = new
+        return move

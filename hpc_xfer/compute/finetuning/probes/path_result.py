@@ -1,0 +1,195 @@
+"""Measure a probe along its path: validation, test and further test sets at every value."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hpc_xfer.compute.finetuning.probes.logistic import Solution, solve_path
+from hpc_xfer.compute.finetuning.probes.neighbors import votes_of_path
+from hpc_xfer.compute.finetuning.probes.ridge import RidgePath, logits_of_path
+from hpc_xfer.compute.finetuning.probes.standardize import Scale, principal_axes, scale_of
+from hpc_xfer.compute.finetuning.scoring import packed_hits, scores_of_each
+
+_AT_ONCE = 1 << 23  # logits; 64 MB in float64
+
+
+@dataclass(frozen=True)
+class Labeled:
+    """Unit features (n, d) of some images, and their labels int64 (n,)."""
+
+    features: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def with_more(self, other: "Labeled") -> "Labeled":
+        return Labeled(
+            torch.cat([self.features, other.features]), torch.cat([self.labels, other.labels])
+        )
+
+
+class FittedPath(Protocol):
+    """A probe fitted at every value of its path."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Unit features (m, d) -> logits (v, m, classes)."""
+        ...
+
+
+Fit = Callable[[Labeled], FittedPath]
+
+
+@dataclass(frozen=True)
+class LogisticFit:
+    """Logistic regressions, by penalty."""
+
+    scale: Scale
+    axes: Tensor
+    solutions: Sequence[Solution]
+
+    def logits(self, features: Tensor) -> Tensor:
+        rotated = self.scale.of(features) @ self.axes.T
+        return torch.stack([solution.logits(rotated) for solution in self.solutions])
+
+    def head(self, place: int) -> tuple[Tensor, Tensor]:
+        """Weights (classes, d) and bias (classes,) for unit features, at one value of the path."""
+        solution = self.solutions[place]
+        return self.scale.undone(solution.weights @ self.axes, solution.bias)
+
+
+def fit_logistic(
+    train: Labeled,
+    classes: int,
+    penalties: Sequence[float],
+    beat: Callable[[], object] = lambda: None,
+) -> LogisticFit:
+    """Fit logistic regression at each penalty."""
+    scale = scale_of(train.features)
+    rotated, axes = principal_axes(scale.of(train.features))
+    solutions = list(solve_path(rotated, train.labels, classes, penalties, beat))
+    return LogisticFit(scale, axes, solutions)
+
+
+@dataclass(frozen=True)
+class RidgeFit:
+    """Ridge regressions, by penalty."""
+
+    scale: Scale
+    axes: Tensor
+    path: RidgePath
+    penalties: Sequence[float]
+
+    def logits(self, features: Tensor) -> Tensor:
+        rotated = self.scale.of(features) @ self.axes.T
+        return logits_of_path(self.path, rotated, self.penalties)
+
+    def left_out(self) -> Tensor:
+        """Logits (v, n, classes) of the training images, each left out of its own fit."""
+        return torch.stack(
+            [self.path.temperature(l2) * self.path.left_out_scores(l2) for l2 in self.penalties]
+        )
+
+
+def fit_ridge(train: Labeled, classes: int, penalties: Sequence[float]) -> RidgeFit:
+    """Fit ridge regression at each penalty."""
+    scale = scale_of(train.features)
+    rotated, axes = principal_axes(scale.of(train.features))
+    return RidgeFit(scale, axes, RidgePath(rotated, train.labels, classes), penalties)
+
+
+@dataclass(frozen=True)
+class NeighborFit:
+    """Nearest neighbors, by their number."""
+
+    train: Labeled
+    classes: int
+    neighbors: Sequence[int]
+    temperature: float
+    beat: Callable[[], object]
+
+    def logits(self, features: Tensor) -> Tensor:
+        known = self.train
+        return votes_of_path(
+            known.features, known.labels, self.classes, features, self.neighbors,
+            self.temperature, self.beat,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PathResult:
+    """Scores at every value of a path; all lists are as long as `values`."""
+
+    values: tuple[float, ...]
+    scores: dict[str, list[float]]  # val_top1, test_top1, ..., gradient_norm
+    converged: list[bool]
+    hits: NDArray[np.uint8] = field(repr=False)  # (values, bytes), one bit per test image
+
+    def as_json(self, key: str) -> dict[str, Any]:
+        """The `path` of a record."""
+        return {
+            "key": key,
+            "values": list(self.values),
+            **{name: _rounded(values) for name, values in self.scores.items()},
+            "converged": self.converged,
+        }
+
+
+def measure_path(
+    fitted: FittedPath,
+    final: FittedPath,
+    values: Sequence[float],
+    validation: Labeled | Tensor | None,
+    validation_labels: Tensor | None,
+    tests: Mapping[str, Labeled],
+) -> PathResult:
+    """Score the fits of a path.
+
+    Args:
+        fitted: on the training images.
+        final: measured on test sets; at `full` it is fitted on validation images too.
+        values: of the path.
+        validation: images that no fit of `fitted` saw, or the logits of left-out images, or None.
+        validation_labels: of the left-out images.
+        tests: test sets by the prefix of their scores; `test` first.
+    """
+    found: dict[str, list[float]] = {}
+    if isinstance(validation, Labeled):
+        found |= _scored("val", fitted, validation)[0]
+    elif validation is not None and validation_labels is not None:
+        found |= _named("val", scores_of_each(validation, validation_labels))
+    hits: NDArray[np.uint8] | None = None
+    for name, images in tests.items():
+        scores, packed = _scored(name, final, images)
+        found |= scores
+        hits = packed if name == "test" else hits
+    assert hits is not None, "tests has the test set"
+    fits = [fitted] if fitted is final else [fitted, final]
+    norms = [[s.gradient_norm for s in f.solutions] for f in fits if isinstance(f, LogisticFit)]
+    converged = [[s.converged for s in f.solutions] for f in fits if isinstance(f, LogisticFit)]
+    if norms:
+        found["gradient_norm"] = [max(each) for each in zip(*norms, strict=True)]
+    told = [all(each) for each in zip(*converged, strict=True)] or [True] * len(values)
+    return PathResult(tuple(values), found, told, hits)
+
+
+def _scored(
+    name: str, fitted: FittedPath, images: Labeled
+) -> tuple[dict[str, list[float]], NDArray[np.uint8]]:
+    logits = fitted.logits(images.features)
+    labels = images.labels.to(logits.device)
+    return _named(name, scores_of_each(logits, labels)), packed_hits(logits, labels)
+
+
+def _named(name: str, scores: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    return {f"{name}_{metric}": values for metric, values in scores.items()}
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    """Seven digits: a share of 10,000 images has four, and a study has 40,000 paths."""
+    return [float(f"{value:.7g}") for value in values]
