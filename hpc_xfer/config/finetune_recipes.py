@@ -99,27 +99,29 @@ class AdamWFinetune(Finetune):
 
 
 class FullFinetune(AdamWFinetune):
-    """Train all weights, with a head that starts from text, from zero or (lp-ft) from a probe."""
+    """Train all weights, with a head that starts from text or from zero."""
 
     trains_encoder = True
 
-    mode: Literal["ft", "lp-ft"] = "ft"
+    mode: Literal["ft"] = "ft"
     layer_decay: float | None = Field(default=None, gt=0, le=1)  # of the lr, per block or stage
     drop_path: float | None = Field(
         default=None, ge=0, lt=1
     )  # largest rate of stochastic depth, at the last block of ViT
     decay_all: bool = False  # weight decay on biases and norms too, as in the paper's code
     select: Literal["validation", "test"] = "validation"  # test: the paper's best epoch on test
-    l2: PositiveFloat | None = None  # of lp-ft's probe; None: validation chooses along its path
+
+
+class ProbeThenFinetune(FullFinetune):
+    """Fine-tuning whose head starts from a converged probe: LP-FT (Kumar et al. 2022)."""
+
+    mode: Literal["lp-ft"] = "lp-ft"  # type: ignore[assignment]  # narrower than that of the base
+    l2: PositiveFloat | None = None  # of the probe; None: the run's validation images choose it
 
     @model_validator(mode="after")
-    def _probe_needs_validation(self) -> "FullFinetune":
-        if self.mode == "lp-ft" and self.validation == "none" and self.l2 is None:
-            raise ValueError(
-                "validation is none, so nothing chooses the probe of lp-ft; give l2: ..."
-            )
-        if self.mode == "ft" and self.l2 is not None:
-            raise ValueError("l2 is a setting of lp-ft and lp, not of ft; write two blocks")
+    def _probe_needs_validation(self) -> "ProbeThenFinetune":
+        if self.validation == "none" and self.l2 is None:
+            raise ValueError("validation is none, so nothing chooses the l2 of lp-ft; give l2: ...")
         return self
 
 
@@ -222,7 +224,7 @@ _PROBES: dict[str, type[Finetune]] = {
 }
 _MODES: dict[str, type[Finetune]] = {
     "ft": FullFinetune,
-    "lp-ft": FullFinetune,
+    "lp-ft": ProbeThenFinetune,
     "zeroshot": ZeroShot,
     "knn": KNN,
 }

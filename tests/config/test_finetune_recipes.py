@@ -14,6 +14,7 @@ from hpc_xfer.config.finetune_recipes import (
     FullFinetune,
     L2Path,
     LogisticProbe,
+    ProbeThenFinetune,
     RidgeProbe,
     ZeroShot,
     finetune_class,
@@ -22,7 +23,7 @@ from hpc_xfer.config.finetune_specs import dump_finetune, read_finetune
 
 RECIPES: list[Finetune] = [
     FullFinetune(dataset="pets", shots=5, draw=1, lr=1e-3, grad_clip=None, min_steps=None),
-    FullFinetune(dataset="pets", shots=5, draw=1, lr=1e-3, mode="lp-ft", randaugment="increasing"),
+    ProbeThenFinetune(dataset="pets", shots=5, draw=1, lr=1e-3, randaugment="increasing"),
     FullFinetune(dataset="pets", shots="full", draw=0, lr=1, batch_norm="frozen", val_seed=0),
     AdamWProbe(dataset="pets", shots=5, draw=1, lr=1e-3, batch_norm="recalibrate"),
     AdamWProbe(dataset="pets", shots=5, draw=1, lr=1e-3, validation="fraction", val_seed=0),

@@ -10,6 +10,7 @@ from hpc_xfer.config.finetune_recipes import (
     AdamWProbe,
     FullFinetune,
     LogisticProbe,
+    ProbeThenFinetune,
     RidgeProbe,
     ZeroShot,
 )
@@ -39,7 +40,7 @@ def test_every_mode_has_its_runs() -> None:
         "knn": 10 + 1,
         "zeroshot": 1,  # no label is used
     }
-    kinds = {FullFinetune, LogisticProbe, ZeroShot, KNN}
+    kinds = {FullFinetune, ProbeThenFinetune, LogisticProbe, ZeroShot, KNN}
     assert {type(trial) for trial in found} == kinds
 
 

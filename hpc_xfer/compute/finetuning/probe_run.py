@@ -21,9 +21,9 @@ from hpc_xfer.compute.finetuning.run_inputs import RunInputs, Subset
 from hpc_xfer.compute.finetuning.scoring import scores_of_each
 from hpc_xfer.config.finetune_recipes import (
     KNN,
-    FullFinetune,
     LinearProbe,
     LogisticProbe,
+    ProbeThenFinetune,
     RidgeProbe,
 )
 
@@ -63,7 +63,7 @@ def measure(inputs: RunInputs, recipe: Recipe) -> Measurement:
 
 
 def head_for_finetuning(
-    inputs: RunInputs, recipe: FullFinetune
+    inputs: RunInputs, recipe: ProbeThenFinetune
 ) -> tuple[Tensor, Tensor, dict[str, float]]:
     """Fit the head from which lp-ft starts, and what the probe measured on validation.
 

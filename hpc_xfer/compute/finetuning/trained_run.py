@@ -22,7 +22,7 @@ from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.compute.training.loop import TrainResult, train
 from hpc_xfer.compute.training.optimizer import adamw, warmup
 from hpc_xfer.compute.training.step import Schedule
-from hpc_xfer.config.finetune_recipes import AdamWFinetune, FullFinetune
+from hpc_xfer.config.finetune_recipes import AdamWFinetune, FullFinetune, ProbeThenFinetune
 from hpc_xfer.system import machine
 
 _WORKERS = 2  # loading processes by default: it takes 5 ms to decode and crop a photo
@@ -79,7 +79,7 @@ class _TrainedRun:
         classes = len(inputs.data.info.classes)
         model = Classifier(towers, classes, recipe.label_smoothing).to(inputs.device)
         model.standardize(self._frozen_features(model, inputs.train).to(inputs.device))
-        if isinstance(recipe, FullFinetune) and recipe.mode == "lp-ft":
+        if isinstance(recipe, ProbeThenFinetune):
             weights, bias, found = head_for_finetuning(inputs, recipe)
             model.start_from(weights.to(inputs.device), bias.to(inputs.device))
             return model, found
@@ -96,7 +96,7 @@ class _TrainedRun:
 
     def _frozen_features(self, model: Classifier, subset: Subset) -> Tensor:
         """Features (n, dim) of the untrained encoder: few are computed alone, many kept on disk."""
-        if self.trains_encoder and self.recipe.shots != "full" and self.recipe.mode != "lp-ft":
+        if self.trains_encoder and self.recipe.shots != "full":
             return subset.frozen.of(model, subset.chosen, self.inputs.device, self.inputs.liveness)
         return subset.frozen.all(self.inputs.liveness)[subset.chosen]
 
