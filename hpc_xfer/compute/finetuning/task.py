@@ -4,7 +4,6 @@ import io
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -194,10 +193,9 @@ class _Finetuning:
 
 def _prepare(context: RunContext, recipe: Finetune) -> _Finetuning:
     liveness = Liveness(context.dir, context.claim.check if context.claim else None)
-    folder = context.site.datasets.get(recipe.dataset)
     fingerprints = FingerprintCache(liveness.touch, context.store.fingerprint)
     parent = _parent(context, recipe)
-    data = context.cache.dataset(recipe.dataset, Path(folder) if folder else None, fingerprints)
+    data = context.cache.dataset(recipe.dataset, context.site.dataset(recipe.dataset), fingerprints)
     return _Finetuning(context, recipe, liveness, parent, data)
 
 
