@@ -36,7 +36,7 @@ MAY_IMPORT_IN_COMPUTE = {
     "distributed": set(),
     "models": {"distributed"},
     "shards": {"images"},
-    "downstream": {"images"},
+    "downstream": {"images", "shards"},
     "shard_tools": {"images", "shards"},
     "training": {"distributed", "models"},
     "pretraining": {"", "distributed", "downstream", "images", "models", "shards", "training"},

@@ -102,9 +102,8 @@ def _open_source(site: Site, name: str) -> None:
 
 
 def _open_dataset(site: Site, name: str) -> None:
-    folder = site.datasets.get(name)
-    path = Path(folder) if folder else None
-    datasets.check_readable(downstream_datasets.dataset_info(name, path), path)
+    place = site.dataset(name)
+    datasets.check_readable(downstream_datasets.dataset_info(name, place), place)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

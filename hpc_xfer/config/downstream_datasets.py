@@ -1,18 +1,22 @@
 """Facts about a downstream data set, known before a pixel is read: classes, counts, prompts.
 
 The launcher plans with this info on the login node; compute/downstream/datasets.py checks the
-pixels against it in the job. The info of an image folder is made by listing the folder.
+pixels against it in the job. It is made from the data set's card and by listing its files.
 """
 
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hpc_xfer.config.dataset_cards import CARDS, DatasetCard, card
+from hpc_xfer.config.dataset_forms import cifar100, image_folder, official, webdataset
+from hpc_xfer.config.dataset_forms.listing import fetch_command
+from hpc_xfer.config.dataset_location import TORCHVISION, Location
 from hpc_xfer.errors import DataError, StudyError
 
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-SPLITS = ("train", "test")
+_PROMPT = "a photo of a {}."
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,16 @@ class DatasetInfo:
     smallest_class: int  # training images of the rarest class
     templates: tuple[str, ...]  # zero-shot prompts; {} is the class
     source: str  # where the pixels come from: a package or a folder
+    class_counts: tuple[int, ...] | None = None  # training images per class, if known
+    official_val: int = 0  # images of the owners' validation set, which are not in `train`
+    test_sets: tuple[str, ...] = ()  # names of further test sets that are there
+    notes: tuple[str, ...] = ()  # sentences: what is left out, what is absent
+    complete: bool = True  # if not, counts (and classes, if empty) are known only when it is read
+
+    @property
+    def meaningful_names(self) -> bool:
+        """Whether class names are words that a text tower can know, not numbers or codes."""
+        return _are_words(self.classes)
 
 
 _DIGITS = tuple(
@@ -63,29 +77,115 @@ PACKAGED = {
 }
 
 
-def dataset_info(name: str, folder: Path | None) -> DatasetInfo:
+def dataset_info(name: str, place: Location | Path | None) -> DatasetInfo:
     """Return the info of a data set.
 
     Args:
-        folder: where the site file says that it lies, if it says so.
+        place: where the site file says that it lies, if it says so; a path is a folder.
 
     Raises:
-        StudyError: the name is unknown, or packaged and in the site file too.
-        DataError: the folder is not a data set; see `image_folder_info`.
+        StudyError: the name is unknown, or the site file says nothing, or what cannot be.
+        DataError: what lies there is not the data set; the sentence names the file.
     """
-    if folder is not None:
-        if name in PACKAGED:
+    if isinstance(place, Path):
+        place = Location("folder", place)
+    if name in PACKAGED:
+        if place is not None:
             raise StudyError(
-                f"data set {name!r} is built in, but the site file names the folder {folder} for "
-                "it; give the folder another name"
+                f"data set {name!r} is built in, but the site file names the folder {place.path} "
+                "for it; give the folder another name"
             )
-        return image_folder_info(name, folder)
-    if name not in PACKAGED:
+        return PACKAGED[name]
+    if name in CARDS:
+        return _official_info(card(name), place)
+    if place is None:
+        raise StudyError(_unknown(name))
+    if place.counts is not None:
         raise StudyError(
-            f"data set {name!r} is unknown; built in are {', '.join(sorted(PACKAGED))}, and any "
-            "image folder can be named in the site file under `datasets`"
+            f"data set {name!r}: `counts` is for a subset of a packaged data set; remove it"
         )
-    return PACKAGED[name]
+    match place.form:
+        case "webdataset":
+            info = _webdataset_info(name, place)
+        case "torchvision":
+            info = _torchvision_info(name, place)
+        case _:
+            info = image_folder_info(name, place.path)
+    return _with_own_words(info, place)
+
+
+def _unknown(name: str) -> str:
+    if name.startswith(TORCHVISION):
+        return (
+            f"data set {name!r}: the site file does not say where it lies; add "
+            f'`datasets: {{"{name}": ROOT}}` there'
+        )
+    return (
+        f"data set {name!r} is unknown; built in are {', '.join(sorted([*PACKAGED, *CARDS]))}, and "
+        "any image folder can be named in the site file under `datasets`"
+    )
+
+
+def _official_info(facts: DatasetCard, place: Location | None) -> DatasetInfo:
+    if place is None:
+        raise StudyError(
+            f"data set {facts.name!r}: the site file does not say where it lies; name its folder "
+            f"under `datasets`, after {fetch_command(facts.name)}"
+        )
+    if place.form != "folder" or place.class_names:
+        raise StudyError(
+            f"data set {facts.name!r} is read in its owners' form and has class names of its own; "
+            "write its folder alone, or give your data set another name"
+        )
+    if official.is_listed(facts.name):
+        info = _listed_info(facts, place)
+    else:
+        info = _pickled_info(facts, place)
+    return _with_own_words(info, place)
+
+
+def _listed_info(facts: DatasetCard, place: Location) -> DatasetInfo:
+    listing = official.list_official(facts, place.path, place.counts)
+    counts = listing.train.counts(len(facts.classes))
+    return DatasetInfo(
+        name=facts.name,
+        title=_title(facts, place),
+        classes=facts.classes,
+        train=len(listing.train),
+        test=len(listing.test),
+        smallest_class=min(counts),
+        templates=facts.templates,
+        source=str(place.path),
+        class_counts=counts,
+        official_val=0 if listing.val is None else len(listing.val),
+        test_sets=tuple(listing.further),
+        notes=listing.notes,
+    )
+
+
+def _pickled_info(facts: DatasetCard, place: Location) -> DatasetInfo:
+    counts = official.check_pickles(facts, place.path, place.counts)
+    files = cifar100.pickle_files(facts, place.path)
+    known = None if place.counts else facts.class_counts
+    train, test = counts.train or 0, counts.test or 0
+    return DatasetInfo(
+        name=facts.name,
+        title=_title(facts, place),
+        classes=facts.classes,
+        train=train,
+        test=test,
+        smallest_class=min(known) if known else train // len(facts.classes),
+        templates=facts.templates,
+        source=str(place.path),
+        class_counts=known,
+        test_sets=tuple(facts.further) if cifar100.FURTHER in files else (),
+        notes=cifar100.notes(files, place.path),
+        complete=bool(train and test),
+    )
+
+
+def _title(facts: DatasetCard, place: Location) -> str:
+    return facts.title if place.counts is None else f"{facts.name} (subset)"
 
 
 def image_folder_info(name: str, path: Path) -> DatasetInfo:
@@ -96,60 +196,84 @@ def image_folder_info(name: str, path: Path) -> DatasetInfo:
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; correct data set {name!r} in the site file")
-    train, test = (list_images(path / split) for split in SPLITS)
+    train, test = (image_folder.list_images(path / split) for split in image_folder.SPLITS)
     if odd := sorted(train.keys() ^ test.keys()):
-        here, there = SPLITS if odd[0] in train else SPLITS[::-1]
+        here, there = image_folder.SPLITS if odd[0] in train else image_folder.SPLITS[::-1]
         raise DataError(
             f"{path}: class {odd[0]!r} is in {here} but not in {there}; add it there or remove it"
         )
+    counts = tuple(map(len, train.values()))
     return DatasetInfo(
         name=name,
         title=name,
-        classes=tuple(class_name(folder) for folder in train),
-        train=sum(map(len, train.values())),
+        classes=tuple(image_folder.class_name(folder) for folder in train),
+        train=sum(counts),
         test=sum(map(len, test.values())),
-        smallest_class=min(map(len, train.values())),
-        templates=("a photo of a {}.",),
+        smallest_class=min(counts),
+        templates=(_PROMPT,),
         source=str(path),
+        class_counts=counts,
     )
 
 
-def list_images(folder: Path) -> dict[str, list[Path]]:
-    """List image files by class folder, both sorted by name: the order of class numbers.
+def _webdataset_info(name: str, place: Location) -> DatasetInfo:
+    tars = webdataset.list_tars(place.path, place.class_names)
+    return DatasetInfo(
+        name=name,
+        title=name,
+        classes=tars.classes,
+        train=0,
+        test=0,
+        smallest_class=0,
+        templates=tars.templates or (_PROMPT,),
+        source=str(place.path),
+        complete=False,
+    )
 
-    Hidden entries are skipped: macOS leaves `._photo.jpg` beside photo.jpg.
+
+def _torchvision_info(name: str, place: Location) -> DatasetInfo:
+    """Only torchvision knows classes and counts, and the login node does without it."""
+    if not place.path.is_dir():
+        raise DataError(f"{place.path}: no such folder; correct data set {name!r} in the site file")
+    return DatasetInfo(
+        name=name,
+        title=f"{place.kind} of torchvision",
+        classes=place.class_names,
+        train=0,
+        test=0,
+        smallest_class=0,
+        templates=(_PROMPT,),
+        source=str(place.path),
+        complete=False,
+    )
+
+
+def _with_own_words(info: DatasetInfo, place: Location) -> DatasetInfo:
+    """Use the class names and prompts of the site file, where it states some.
 
     Raises:
-        DataError: there is no such folder, no class folder, or a class without image files.
+        StudyError: there are not as many names as classes, or one stands twice.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; images go into {folder}/CLASS/")
-    classes = sorted(path for path in _visible(folder) if path.is_dir())
-    if not classes:
-        raise DataError(f"{folder}: has no class folders; images go into {folder}/CLASS/")
-    images = {path.name: sorted(filter(_is_image, _visible(path))) for path in classes}
-    for name, paths in images.items():
-        if not paths:
-            raise DataError(
-                f"{folder / name}: holds no image files ({' '.join(sorted(IMAGE_SUFFIXES))}); add "
-                "some or remove the folder"
-            )
-    return images
+    names = place.class_names
+    if names and info.classes and len(names) != len(info.classes):
+        raise StudyError(
+            f"data set {info.name!r} has {len(info.classes)} classes, but the site file has "
+            f"{len(names)} class_names; write one per class, in the order of labels"
+        )
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise StudyError(
+            f"data set {info.name!r}: class_names has {twice[0]!r} twice; name each class once"
+        )
+    return replace(info, classes=names or info.classes, templates=place.templates or info.templates)
+
+
+def _are_words(classes: Sequence[str]) -> bool:
+    """Return whether most names have two letters in a row and differ in more than digits."""
+    bare = [re.sub(r"[\W\d_]+", " ", name).strip() for name in classes]
+    worded = sum(bool(re.search(r"[^\W\d_]{2}", name)) for name in bare)
+    return 2 * worded > len(classes) and (len(classes) < 2 or len(set(bare)) > 1)
 
 
 def held_out_count(members: int, fraction: float) -> int:
     """Count the training images of a class to hold out; at least one image is in each part."""
     return min(max(1, round(fraction * members)), members - 1)
-
-
-def class_name(folder: str) -> str:
-    """Turn a folder's name into words for prompts: `golden_retriever` is two words."""
-    return folder.replace("_", " ").strip()
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if not path.name.startswith(".")]
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES

@@ -57,7 +57,8 @@ class Finetune(StrictModel):
     @field_validator("dataset")
     @classmethod
     def _plain(cls, name: str) -> str:
-        if not name.replace("-", "").replace("_", "").isalnum():
+        bare = name.removeprefix("torchvision:")
+        if not bare.replace("-", "").replace("_", "").isalnum():
             raise ValueError(f"{name!r} is not a data set name; use letters, digits, - and _")
         return name
 

@@ -6,12 +6,15 @@ contain none of this.
 
 import os
 import re
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from hpc_xfer.config import yaml_document
+from hpc_xfer.config.dataset_location import DatasetEntry, Location, location_of, with_path
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
 
 
@@ -114,9 +117,14 @@ class Site(StrictModel):
 
     store: str | None = None  # unless --store is given
     sources: dict[str, str] = {}  # name -> folder of tar shards with an index.json
-    datasets: dict[str, str] = {}  # name -> image folder with train/<class>/ and test/<class>/
+    datasets: Mapping[str, str | DatasetEntry] = {}  # name -> place, see dataset_location.py
     released: dict[str, str] = {}  # name -> file with weights
     slurm: Slurm = Field(default_factory=Slurm)
+
+    def dataset(self, name: str) -> Location | None:
+        """Return where a data set lies; None if the site file does not say."""
+        entry = self.datasets.get(name)
+        return None if entry is None else location_of(name, entry)
 
 
 def find_site_file(given: Path | None) -> Path | None:
@@ -145,7 +153,10 @@ def load_site(given: Path | None) -> Site:
     paths: dict[str, Any] = {
         "store": site.store and _absolute(path, site.store),
         "sources": {name: _absolute(path, to) for name, to in site.sources.items()},
-        "datasets": {name: _absolute(path, to) for name, to in site.datasets.items()},
+        "datasets": {
+            name: with_path(entry, partial(_absolute, path))
+            for name, entry in site.datasets.items()
+        },
         "released": {name: _absolute(path, to) for name, to in site.released.items()},
     }
     return site.model_copy(update=paths)

@@ -1,4 +1,4 @@
-"""Check sources, data sets, shots and released files before anything runs.
+"""Check sources, data sets and released files before anything runs.
 
 The checks are cheap: they read indexes and compare file sizes, and decode no image.
 """
@@ -122,22 +122,18 @@ def _released(study: Study, site: Site) -> Iterator[ConfigError]:
 
 
 def _datasets(study: Study, site: Site) -> Iterator[ConfigError]:
-    infos: dict[str, downstream_datasets.DatasetInfo | str] = {}
+    seen = set()
     for here, block in _blocks(study):
         for i, name in enumerate(block["datasets"]):
-            if name not in infos:
-                infos[name] = info = _info(name, site)
-                if isinstance(info, str):  # reported once for all blocks
-                    yield (*here, "datasets", i), info
-            info = infos[name]
-            if not isinstance(info, str):
-                yield from (((*here, *loc), why) for loc, why in _shots(block, info))
+            if name not in seen and (error := _error_of(name, site)):
+                yield (*here, "datasets", i), error
+            seen.add(name)  # an error is reported once for all blocks
 
 
 def _probe(study: Study, site: Site) -> Iterator[ConfigError]:
     probe = study.resources.pretrain.probe
-    if probe is not None and isinstance(info := _info(probe.dataset, site), str):
-        yield ("resources", "pretrain", "probe", "dataset"), info
+    if probe is not None and (error := _error_of(probe.dataset, site)):
+        yield ("resources", "pretrain", "probe", "dataset"), error
 
 
 def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
@@ -148,31 +144,12 @@ def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
     return [(("finetune", i), block) for i, block in enumerate(blocks or [])]
 
 
-def _info(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
-    """Return the info of a data set, or say what is wrong with it."""
-    folder = site.datasets.get(name)
+def _error_of(name: str, site: Site) -> str | None:
+    """Say what is wrong with a data set, as far as its lists and folders show it."""
     try:
-        info = downstream_datasets.dataset_info(name, Path(folder) if folder else None)
+        info = downstream_datasets.dataset_info(name, site.dataset(name))
     except XferError as error:
         return str(error)
-    if info.smallest_class < 2:
-        return (
-            f"{name} has a class with one training image, but needs one for training and one for "
-            "validation; add an image or remove the class"
-        )
-    return info
-
-
-def _shots(block: dict[str, Any], info: downstream_datasets.DatasetInfo) -> Iterator[ConfigError]:
-    """Refuse more shots than the smallest class has images outside of validation."""
-    fraction = block.get("val_fraction", Finetune.model_fields["val_fraction"].default)
-    smallest = info.smallest_class
-    held = downstream_datasets.held_out_count(smallest, fraction)
-    for i, shots in enumerate(block["shots"]):
-        if shots != "full" and shots > smallest - held:
-            yield (
-                ("shots", i),
-                f"{int(shots)} shots need {int(shots)} images per class, but the smallest class of "
-                f"{info.name} has {smallest - held} besides {held} held out for validation; lower "
-                "shots or val_fraction",
-            )
+    if len(info.classes) == 1:
+        return f"{name} has one class, {info.classes[0]!r}; add another or name another data set"
+    return None

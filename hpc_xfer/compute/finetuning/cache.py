@@ -18,6 +18,7 @@ from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.finetuning.classifier import Classifier, extract, zero_shot_weights
 from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
 from hpc_xfer.config.recipes import Arch
 from hpc_xfer.store.heartbeat import Liveness
@@ -90,7 +91,9 @@ class FinetuneCache:
 
     def __init__(self) -> None:
         self._parents: MostRecent[tuple[Path, int, int], Parent] = MostRecent(_KEPT)
-        self._datasets: MostRecent[tuple[str, Path | None], DownstreamData] = MostRecent(_KEPT)
+        self._datasets: MostRecent[tuple[str, Location | Path | None], DownstreamData] = MostRecent(
+            _KEPT
+        )
         # Below, keys are the objects above: one that was read again is another key.
         self._images: MostRecent[tuple[ImageSet, int], EvalImages] = MostRecent(2 * _KEPT)
         self._features: MostRecent[tuple[Parent, DownstreamData], SplitFeatures] = MostRecent(_KEPT)
@@ -110,15 +113,15 @@ class FinetuneCache:
         )
 
     def dataset(
-        self, name: str, folder: Path | None, fingerprints: FingerprintCache | None
+        self, name: str, place: Location | Path | None, fingerprints: FingerprintCache | None
     ) -> DownstreamData:
-        """The data set that a site keeps in `folder`, or the built-in one.
+        """The data set that a site keeps in a place, or the built-in one.
 
         Raises:
             DataError: as `load`.
         """
         return self._datasets.get(
-            (name, folder), lambda: load(dataset_info(name, folder), folder, fingerprints)
+            (name, place), lambda: load(dataset_info(name, place), place, fingerprints)
         )
 
     def features(self, parent: Parent, data: DownstreamData) -> SplitFeatures:

@@ -153,10 +153,9 @@ def _probes(
     settings = context.resources.probe
     if settings is None:
         return {}
-    place = context.site.datasets.get(settings.dataset)
-    folder = Path(place) if place else None
+    place = context.site.dataset(settings.dataset)
     images = datasets.training_images(
-        downstream_datasets.dataset_info(settings.dataset, folder), folder
+        downstream_datasets.dataset_info(settings.dataset, place), place
     )
     check = context.claim.check if context.claim else None
     liveness = Liveness(context.dir if context.world.is_rank_zero else None, check)

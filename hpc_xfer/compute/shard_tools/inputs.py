@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
 from hpc_xfer.compute.shards.shard import Sample
-from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.dataset_forms import image_folder
 from hpc_xfer.errors import DataError
 
 
@@ -85,8 +85,8 @@ class ImageFolder:
     """
 
     def __init__(self, folder: Path, reencoding: Reencoding | None = None) -> None:
-        images = downstream_datasets.list_images(folder)
-        self.classes = tuple(map(downstream_datasets.class_name, images))
+        images = image_folder.list_images(folder)
+        self.classes = tuple(map(image_folder.class_name, images))
         self.reader = FileReader(captions=True, labels=True, reencoding=reencoding)
         self._files = [
             (str(path), label) for label, paths in enumerate(images.values()) for path in paths

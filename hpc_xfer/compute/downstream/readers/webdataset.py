@@ -1,0 +1,73 @@
+"""Tar shards in the form of CLIP_benchmark, read in place."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hpc_xfer.compute.downstream import fingerprints
+from hpc_xfer.compute.downstream.fingerprints import FingerprintCache
+from hpc_xfer.compute.downstream.image_sets import DownstreamData, TarImages
+from hpc_xfer.compute.shards.shard import open_shard
+from hpc_xfer.config.dataset_forms import webdataset
+from hpc_xfer.config.dataset_location import Location
+from hpc_xfer.config.downstream_datasets import DatasetInfo
+from hpc_xfer.errors import DataError
+
+_FIELDS = ("webp", "png", "jpg", "jpeg")
+
+
+def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> DownstreamData:
+    tars = webdataset.list_tars(place.path, place.class_names)
+    train, test = (_images(tars.shards[name], len(info.classes)) for name in ("train", "test"))
+    counts = np.bincount(train.labels, minlength=len(info.classes)).tolist()
+    known = replace(
+        info,
+        train=len(train),
+        test=len(test),
+        smallest_class=min(counts),
+        class_counts=tuple(counts),
+        complete=True,
+    )
+    above = place.path if place.path.is_dir() else place.path.parent
+    while "{split}" in str(above):
+        above = above.parent
+    fingerprint = fingerprints.of_files(
+        above,
+        [*tars.shards.values(), tars.lists],
+        cache,
+        splits=fingerprints.digest_of_labels((("train", train), ("test", test))),
+    )
+    return DownstreamData(known, train, test, fingerprint)
+
+
+def split(info: DatasetInfo, place: Location, name: str) -> TarImages:
+    """Read one split alone."""
+    tars = webdataset.list_tars(place.path, place.class_names)
+    return _images(tars.shards[name], len(info.classes))
+
+
+def _images(paths: Sequence[Path], classes: int) -> TarImages:
+    shards = [open_shard(path) for path in paths]
+    labels, fields, places = [], [], []
+    seen: dict[str, str] = {}
+    for number, shard in enumerate(shards):
+        for sample, (key, members) in enumerate(zip(shard.keys, shard.members, strict=True)):
+            name = f"{shard.path}: sample {key}"
+            if seen.setdefault(key, str(shard.path)) != str(shard.path):
+                raise DataError(f"{name} is in {seen[key]} too; make the shards again")
+            found = [field for field in _FIELDS if field in members]
+            if not found:
+                raise DataError(f"{name} has no image ({' '.join(_FIELDS)}); make the shard again")
+            label = shard.label(sample)
+            if label >= classes:
+                raise DataError(
+                    f"{name} has class {label}, but there are {classes} class names; correct "
+                    "classnames.txt or class_names in the site file"
+                )
+            labels.append(label)
+            fields.append(found[0])
+            places.append((number, sample))
+    where = np.array(places, dtype=np.int64).reshape(-1, 2)
+    return TarImages(np.array(labels, dtype=np.int64), shards, fields, where)
