@@ -5,9 +5,9 @@ import gzip
 import hashlib
 import importlib.util
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -82,12 +82,14 @@ class ImageFiles:
 
 @dataclass(frozen=True, eq=False)
 class DownstreamData:
-    """A data set with its two splits."""
+    """A data set with its splits."""
 
     info: DatasetInfo
     train: ImageSet
     test: ImageSet
     fingerprint: str  # SHA-256 of all pixels and labels, or of all files of a folder
+    val: ImageSet | None = None  # official validation set
+    further: Mapping[str, ImageSet] = field(default_factory=dict)  # further test sets
 
 
 @dataclass(frozen=True)
