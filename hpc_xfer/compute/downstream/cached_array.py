@@ -196,6 +196,10 @@ class ArrayFile:
         self._checksums = read_checksums(self._handle, rows, slot.description)
         self._checked = np.zeros(len(self._checksums), dtype=bool)
         self._per_block = int(slot.description["block"])
+        # One buffer for all checks: memory fresh from the system costs more than the checksum.
+        self._buffer = np.empty(
+            (min(self._per_block, slot.shape[0]), *slot.shape[1:]), dtype=slot.dtype
+        )
 
     def rows(self, chosen: NDArray[np.int64]) -> Rows:
         """Read some rows, in the order of `chosen`.
@@ -223,7 +227,7 @@ class ArrayFile:
     def _check(self, block: int) -> None:
         first = block * self._per_block
         last = min(first + self._per_block, self.slot.shape[0])
-        rows = np.empty((last - first, *self.slot.shape[1:]), dtype=self.slot.dtype)
+        rows = self._buffer[: last - first]
         self._read(rows, first)
         if zlib.crc32(bytes_of(rows)) != self._checksums[block]:
             raise DamagedCacheError(f"rows {first} to {last - 1} have another checksum")

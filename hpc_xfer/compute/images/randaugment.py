@@ -18,7 +18,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
-from torchvision.transforms.v2 import functional as image_ops
+from torchvision.transforms.v2.functional import (
+    adjust_contrast,
+    adjust_saturation,
+    affine,
+    rotate,
+)
 
 Pixels = NDArray[np.uint8]
 Values = NDArray[np.float64]
@@ -202,12 +207,12 @@ def _factor(value: float) -> float:
 
 
 def _color(view: Tensor, value: float) -> Tensor:
-    out: Tensor = image_ops.adjust_saturation(view, _factor(value))
+    out: Tensor = adjust_saturation(view, _factor(value))
     return out
 
 
 def _contrast(view: Tensor, value: float) -> Tensor:
-    out: Tensor = image_ops.adjust_contrast(view, _factor(value))
+    out: Tensor = adjust_contrast(view, _factor(value))
     return out
 
 
@@ -269,13 +274,11 @@ def _positions(
     """
     numbers = torch.arange(1, height * width + 1, dtype=torch.float32).view(1, height, width)
     if name == "rotate":
-        moved = image_ops.rotate(numbers, value)
+        moved = rotate(numbers, value)
     else:
         angle = math.degrees(math.atan(value))
         shear = [angle, 0.0] if name == "shear_x" else [0.0, angle]
-        moved = image_ops.affine(
-            numbers, angle=0.0, translate=[0, 0], scale=1.0, shear=shear, center=[0, 0]
-        )
+        moved = affine(numbers, angle=0.0, translate=[0, 0], scale=1.0, shear=shear, center=[0, 0])
     flat = moved.flatten().to(torch.int64).numpy()
     return np.maximum(flat - 1, 0), np.flatnonzero(flat == 0)
 
