@@ -51,9 +51,10 @@ class PackRunner:
     @cached_property
     def cache(self) -> "FinetuneCache":
         """The memory that the fine-tunings of this process share."""
+        from hpc_xfer.compute.downstream.decoded_cache import CachePlaces
         from hpc_xfer.compute.finetuning.cache import FinetuneCache
 
-        return FinetuneCache()
+        return FinetuneCache(CachePlaces.of(self.store, self.site))
 
     def execute(self, pack: LoadedPack) -> None:
         """Execute all runs of a pack. A failed run does not end it; a request to stop does."""

@@ -173,6 +173,10 @@ class StoreDir:
         """The cached fingerprint of an image folder; `key` stands for its files (downstream/)."""
         return self.root / "fingerprints" / f"{key}.json"
 
+    def cache(self, kind: str) -> Path:
+        """Arrays that workers share: `images` or `features`. All may be deleted between runs."""
+        return self.root / "cache" / kind
+
     @property
     def lock(self) -> Path:
         """The folder of the launch lock (see launch_lock.py)."""

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from torchvision.transforms.v2 import RandAugment
 
 from hpc_xfer.compute.downstream.datasets import ImageSet
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.images import crops
+from hpc_xfer.compute.images.randaugment import randaugment
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.config.finetune_recipes import Finetune
 
@@ -85,8 +85,7 @@ class ImageBatches(_BatchesByStep):
         recipe = self.recipe
         rng = np.random.default_rng((recipe.seed, recipe.draw, 5, epoch, i))
         view = crops.random_view(self.images.image(i), rng, self.size, recipe.crop, recipe.flip)
-        if recipe.randaugment:
-            view = _randaugment(view, rng)
+        view = randaugment(view, rng, recipe.randaugment)
         return _erase(view, rng) if rng.random() < recipe.erase else view
 
 
@@ -101,14 +100,6 @@ class FeatureBatches(_BatchesByStep):
     def _samples(self, epoch: int, positions: Indices) -> Batch:
         chosen = torch.from_numpy(positions)
         return {"features": self.features[chosen], "labels": self.labels[chosen]}
-
-
-def _randaugment(view: Tensor, rng: Generator) -> Tensor:
-    """Apply two operations of magnitude 9 (Cubuk et al. 2020); torchvision uses torch's RNG."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**62)))
-        out: Tensor = RandAugment(num_ops=2, magnitude=9)(view)
-    return out
 
 
 def _erase(view: Tensor, rng: Generator) -> Tensor:

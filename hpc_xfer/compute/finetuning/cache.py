@@ -4,8 +4,8 @@ A few-shot run lasts about a second, less than it takes to read all this. Nothin
 here: its liveness and the place of its fingerprints are arguments.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache, ImageSet, load
-from hpc_xfer.compute.downstream.eval_images import EvalImages
+from hpc_xfer.compute.downstream.decoded_cache import CachePlaces, DecodedCache
+from hpc_xfer.compute.downstream.eval_images import EvalImages, fits_memory
+from hpc_xfer.compute.downstream.kept_originals import Originals
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.finetuning.classifier import Classifier, extract, zero_shot_weights
+from hpc_xfer.compute.finetuning.feature_cache import Extraction, FeatureCache
 from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.config.dataset_location import Location
@@ -27,6 +30,7 @@ from hpc_xfer.system import atomic_files
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 _KEPT = 2  # parents, data sets and so on: those of a pack and of the next one
+_KEPT_SPLITS = 8  # of image sets; those of two data sets
 _KEPT_SETS = 4  # sets of images per split: validation, test, and the images of a draw or two
 
 
@@ -52,6 +56,7 @@ class Parent:
     arch: Arch
     towers: Towers
     fingerprint: str  # SHA-256 of its file
+    path: Path
 
     @property
     def size(self) -> int:
@@ -60,43 +65,74 @@ class Parent:
 
 
 class FrozenFeatures:
-    """Features of an untrained copy of a parent for one split of a data set.
+    """Features of an untrained parent for one split of a data set.
 
     Features are kept for a whole set of images, because their last bits depend on the batch that an
     image is in. If they were kept one by one, results would depend on earlier runs.
     """
 
-    def __init__(self, images: EvalImages) -> None:
-        self.images = images
+    def __init__(self, images: EvalImages, cache: FeatureCache | None = None) -> None:
+        self.images, self.cache = images, cache
         self._kept: MostRecent[bytes, Tensor] = MostRecent(_KEPT_SETS)
+        self._all: Tensor | None = None
+
+    def all(self, liveness: Liveness) -> Tensor:
+        """Features (n, dim) of the whole split, on the CPU; extracted once for all processes.
+
+        Raises:
+            DataError: an image cannot be decoded, or a feature is not finite.
+        """
+        assert self.cache is not None
+        if self._all is None:
+            self._all = self.cache.whole(liveness)
+        return self._all
 
     def of(
         self, model: Classifier, chosen: Indices, device: torch.device, liveness: Liveness
     ) -> Tensor:
-        """Features (n, dim) of the chosen images, on the CPU; `model` must still be untrained."""
-        batches = liveness.with_liveness(self.images.batches(chosen))
-        return self._kept.get(chosen.tobytes(), lambda: extract(model, batches, device))
+        """Features (n, dim) of the chosen images, on the CPU; `model` must still be untrained.
+
+        Raises:
+            DataError: as `all`.
+        """
+
+        def extracted() -> Tensor:
+            features = extract(model, self.images.batches(chosen, liveness.touch), device)
+            if self.cache is not None:
+                self.cache.check_finite(features, chosen)
+            return features
+
+        return self._kept.get(chosen.tobytes(), extracted)
 
 
 @dataclass(frozen=True, eq=False)
 class SplitFeatures:
-    """Frozen features of the training and of the test images."""
+    """Frozen features of the splits of a data set."""
 
     train: FrozenFeatures
     test: FrozenFeatures
+    val: FrozenFeatures | None = None  # of an official validation set
+    further: Mapping[str, FrozenFeatures] = field(default_factory=dict)  # further test sets
 
 
 class FinetuneCache:
-    """Read and compute things once per process; keep those used last. A worker owns one."""
+    """Read and compute things once per process; keep those used last. A worker owns one.
 
-    def __init__(self) -> None:
+    With `places`, views and features are kept on disk too, for other processes and later runs.
+    """
+
+    def __init__(self, places: CachePlaces | None = None) -> None:
+        self.places = places
         self._parents: MostRecent[tuple[Path, int, int], Parent] = MostRecent(_KEPT)
         self._datasets: MostRecent[tuple[str, Location | Path | None], DownstreamData] = MostRecent(
             _KEPT
         )
         # Below, keys are the objects above: one that was read again is another key.
-        self._images: MostRecent[tuple[ImageSet, int], EvalImages] = MostRecent(2 * _KEPT)
-        self._features: MostRecent[tuple[Parent, DownstreamData], SplitFeatures] = MostRecent(_KEPT)
+        self._images: MostRecent[tuple[ImageSet, int], EvalImages] = MostRecent(_KEPT_SPLITS)
+        self._originals: MostRecent[ImageSet, Originals] = MostRecent(1)
+        self._features: MostRecent[tuple[Parent, DownstreamData, Extraction], SplitFeatures] = (
+            MostRecent(_KEPT)
+        )
         self._texts: MostRecent[tuple[Parent, DatasetInfo], Tensor] = MostRecent(_KEPT)
 
     def parent(self, path: Path) -> Parent:
@@ -109,7 +145,7 @@ class FinetuneCache:
         stat = path.stat()
         return self._parents.get(
             (path, stat.st_mtime_ns, stat.st_size),
-            lambda: Parent(*encoders.load(path), atomic_files.sha256(path)),
+            lambda: Parent(*encoders.load(path), atomic_files.sha256(path), path),
         )
 
     def dataset(
@@ -124,16 +160,51 @@ class FinetuneCache:
             (name, place), lambda: load(dataset_info(name, place), place, fingerprints)
         )
 
-    def features(self, parent: Parent, data: DownstreamData) -> SplitFeatures:
+    def features(
+        self, parent: Parent, data: DownstreamData, extraction: Extraction | None = None
+    ) -> SplitFeatures:
         """Features that the parent, not trained further, gives for a data set."""
+        how = extraction or Extraction(torch.device("cpu"))
 
-        def split(images: ImageSet) -> FrozenFeatures:
-            key = (images, parent.size)
-            return FrozenFeatures(self._images.get(key, lambda: EvalImages(*key)))
+        def split(name: str, images: ImageSet) -> FrozenFeatures:
+            what = {"data": data.fingerprint, "name": f"{data.info.name} {name}"}
+            views = self._views(images, parent.size, what)
+            return FrozenFeatures(
+                views,
+                FeatureCache(
+                    parent.towers, parent.path, parent.fingerprint, views, what, how, self.places
+                ),
+            )
 
         return self._features.get(
-            (parent, data), lambda: SplitFeatures(split(data.train), split(data.test))
+            (parent, data, how),
+            lambda: SplitFeatures(
+                split("train", data.train),
+                split("test", data.test),
+                None if data.val is None else split("val", data.val),
+                {name: split(f"further {name}", each) for name, each in data.further.items()},
+            ),
         )
+
+    def _views(self, images: ImageSet, size: int, what: Mapping[str, str]) -> EvalImages:
+        def made() -> EvalImages:
+            slow = images.from_files or not fits_memory(len(images), size)
+            if self.places is None or not slow:
+                return EvalImages(images, size)
+            return EvalImages(images, size, DecodedCache(self.places, what, len(images), size))
+
+        return self._images.get((images, size), made)
+
+    def training_images(self, images: ImageSet, chosen: Indices, liveness: Liveness) -> ImageSet:
+        """The images to train on, decoded in memory if there are few; the same bits either way.
+
+        Raises:
+            DataError: an image cannot be decoded.
+        """
+        if not images.from_files:
+            return images
+        originals = self._originals.get(images, lambda: Originals(images))
+        return originals.kept(chosen, liveness.touch) or images
 
     def text_weights(self, parent: Parent, info: DatasetInfo, liveness: Liveness) -> Tensor:
         """Zero-shot head (classes, dim) of a parent with a text tower, on the CPU."""
