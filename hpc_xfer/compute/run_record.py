@@ -16,8 +16,15 @@ def write(
     timing: dict[str, float],
     data: dict[str, Any],
     started: str,
+    path: dict[str, Any] | None = None,
+    hits: bytes | None = None,
 ) -> None:
-    """Write record.json, whose presence means that the run is done; `data` has fingerprints.
+    """Write record.json, whose presence means that the run is done.
+
+    Args:
+        data: fingerprints.
+        path: what a probe measured at each value.
+        hits: content of hits.npy, written before the record.
 
     Raises:
         ClaimLost: another process has taken the run over.
@@ -33,6 +40,7 @@ def write(
         "parents": [parent.id for parent in context.run.parents],
         "recipe": context.run.spec,
         "metrics": metrics,
+        **({} if path is None else {"path": path}),
         "timing": {name: round(value, 3) for name, value in timing.items()},
         "provenance": {
             **provenance.code(),
@@ -47,5 +55,7 @@ def write(
             "ended": provenance.now(),
         },
     }
+    if hits is not None:
+        atomic_files.write_bytes(context.dir.hits, hits)
     atomic_files.write_json(context.dir.record, record)
     context.dir.error.unlink(missing_ok=True)

@@ -170,10 +170,14 @@ def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _label(recipe: Finetune, keys: Sequence[str]) -> str:
     settings = recipe.settings | {"solver": getattr(recipe, "solver", None)}
     words = [
-        str(settings[key]) if key == "solver" else f"{key}={json.dumps(settings[key])}"
+        str(settings[key]) if key == "solver" else f"{key}={_said(settings[key])}"
         for key in sorted(keys, key=lambda key: (key != "solver", key))
         if settings.get(key) is not None
     ]

@@ -108,7 +108,7 @@ def test_settings_that_are_not_tuned_make_other_cells(tmp_path: Path) -> None:
     for run in plan.runs:
         record(store, run)
     found = cells(plan, store, tmp_path)
-    assert [cell["mode"] for cell in found] == ['ft head="auto"', 'ft head="zero"']
+    assert [cell["mode"] for cell in found] == ["ft head=auto", "ft head=zero"]
     assert [cell["trials_planned"] for cell in found] == ["2", "2"]
 
 

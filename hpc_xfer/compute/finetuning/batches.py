@@ -14,7 +14,7 @@ from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.images import crops
 from hpc_xfer.compute.images.randaugment import randaugment
 from hpc_xfer.compute.training.objective import Batch
-from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.finetune_recipes import AdamWFinetune
 
 _ERASED_SHARE = (0.02, 1 / 3)  # of the image area (Zhong et al. 2020)
 
@@ -69,7 +69,7 @@ class ImageBatches(_BatchesByStep):
 
     images: ImageSet
     chosen: Indices
-    recipe: Finetune
+    recipe: AdamWFinetune
     size: int  # S
     epochs: EpochBatches
 

@@ -67,6 +67,7 @@ class Classifier(nn.Module):
     @torch.no_grad()
     def start_from(self, weights: Tensor, bias: Tensor | None = None) -> None:
         """Start as the classifier with weights (classes, dim), bias (classes,) of unit features."""
+        weights = weights.to(self.centre.dtype)
         self.head.weight.copy_(weights * self.spread)
         self.head.bias.copy_(weights @ self.centre)
         if bias is not None:

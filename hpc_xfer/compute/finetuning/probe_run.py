@@ -120,5 +120,5 @@ def _labeled(inputs: RunInputs, subset: Subset) -> Labeled:
     if not len(subset):
         nothing = torch.empty(0, inputs.parent.towers.dim)
         return Labeled(nothing, torch.empty(0, dtype=torch.int64))
-    features = subset.frozen.all(inputs.liveness)[torch.from_numpy(subset.chosen)]
+    features = subset.features(inputs.liveness)
     return Labeled(features.to(inputs.device), subset.labels.to(inputs.device))

@@ -1,6 +1,6 @@
 """The inputs of a fine-tuning run: its parent, its data set, and the images of its draw."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,7 @@ from hpc_xfer.compute.downstream import splits
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache, ImageSet
 from hpc_xfer.compute.downstream.splits import Indices, Split
 from hpc_xfer.compute.finetuning.cache import FrozenFeatures, Parent, SplitFeatures
+from hpc_xfer.compute.finetuning.feature_cache import Extraction
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.errors import DataError
@@ -34,9 +35,13 @@ class Subset:
         """int64 (n,)."""
         return torch.from_numpy(self.images.labels[self.chosen])
 
-    def batches(self) -> Iterator[Tensor]:
-        """Yield uint8 (n, 3, S, S) without augmentation."""
-        return self.frozen.images.batches(self.chosen)
+    def batches(self, touch: Callable[[], object]) -> Iterator[Tensor]:
+        """Yield uint8 (n, 3, S, S) without augmentation; `touch` is a sign of life."""
+        return self.frozen.images.batches(self.chosen, touch)
+
+    def features(self, liveness: Liveness) -> Tensor:
+        """Features (n, dim) of the untrained parent, on the CPU; those of the split are kept."""
+        return self.frozen.all(liveness)[torch.from_numpy(self.chosen)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +60,8 @@ class RunInputs:
 
     @cached_property
     def features(self) -> SplitFeatures:
-        return self.context.cache.features(self.parent, self.data)
+        how = Extraction(self.device, self.recipe.precision)
+        return self.context.cache.features(self.parent, self.data, how)
 
     @cached_property
     def split(self) -> Split:
@@ -121,8 +127,8 @@ def prepare(context: RunContext) -> RunInputs:
     liveness = Liveness(context.dir, context.claim.check if context.claim else None)
     fingerprints = FingerprintCache(liveness.touch, context.store.fingerprint)
     parent = _parent(context, recipe)
-    location = context.site.datasets.get(recipe.dataset)
-    data = context.cache.dataset(recipe.dataset, location, fingerprints)
+    place = context.site.dataset(recipe.dataset)
+    data = context.cache.dataset(recipe.dataset, place, fingerprints)
     return RunInputs(context, recipe, liveness, parent, data)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hpc_xfer.compute.distributed.global_batchnorm import recalibrate
+from hpc_xfer.compute.downstream.datasets import ImageSet
 from hpc_xfer.compute.finetuning.batches import EpochBatches, FeatureBatches, ImageBatches
 from hpc_xfer.compute.finetuning.classifier import Classifier, extract
 from hpc_xfer.compute.finetuning.epoch_selection import EpochSelection
@@ -98,7 +99,7 @@ class _TrainedRun:
         """Features (n, dim) of the untrained encoder: few are computed alone, many kept on disk."""
         if self.trains_encoder and self.recipe.shots != "full":
             return subset.frozen.of(model, subset.chosen, self.inputs.device, self.inputs.liveness)
-        return subset.frozen.all(self.inputs.liveness)[subset.chosen]
+        return subset.features(self.inputs.liveness)
 
     def _train(self, model: Classifier, selection: EpochSelection | None) -> TrainResult:
         recipe, context, n = self.recipe, self.context, len(self.inputs.train)
@@ -148,10 +149,19 @@ class _TrainedRun:
     def _batches(self, epochs: EpochBatches) -> FeatureBatches | ImageBatches:
         inputs = self.inputs
         if not self.trains_encoder:
-            features = inputs.train.frozen.all(inputs.liveness)[inputs.train.chosen]
+            features = inputs.train.features(inputs.liveness)
             return FeatureBatches(features, inputs.train.labels, epochs)
-        size = inputs.parent.size
-        return ImageBatches(inputs.data.train, inputs.train.chosen, self.recipe, size, epochs)
+        return ImageBatches(
+            self._training_images, inputs.train.chosen, self.recipe, inputs.parent.size, epochs
+        )
+
+    @cached_property
+    def _training_images(self) -> ImageSet:
+        """The images to train on; few of them stay decoded in memory."""
+        inputs = self.inputs
+        return self.context.cache.training_images(
+            inputs.data.train, inputs.train.chosen, inputs.liveness
+        )
 
     @property
     def _workers(self) -> int:
@@ -160,7 +170,7 @@ class _TrainedRun:
         if not self.trains_encoder:
             return 0
         if wanted is None:
-            return min(_WORKERS, machine.cores()) if self.inputs.data.train.from_files else 0
+            return min(_WORKERS, machine.cores()) if self._training_images.from_files else 0
         return wanted
 
     @torch.no_grad()
@@ -168,9 +178,9 @@ class _TrainedRun:
         """Logits (n, classes) of a subset, on the CPU."""
         inputs = self.inputs
         if not self.trains_encoder:
-            features = subset.frozen.all(inputs.liveness)[subset.chosen]
+            features = subset.features(inputs.liveness)
         else:
-            batches = inputs.liveness.with_liveness(subset.batches())
+            batches = subset.batches(inputs.liveness.touch)
             features = extract(model, batches, inputs.device, self.recipe.precision)
         model.eval()
         return model.logits(features.to(inputs.device)).cpu()
@@ -179,8 +189,7 @@ class _TrainedRun:
         # A random choice: image folders are sorted by class.
         inputs, chosen = self.inputs, self.inputs.train.chosen
         some = np.random.default_rng((self.recipe.seed, 9)).permutation(chosen)[:_RECALIBRATION]
-        images = replace(inputs.train, chosen=some).batches()
-        batches = inputs.liveness.with_liveness(images)
+        batches = replace(inputs.train, chosen=some).batches(inputs.liveness.touch)
         recalibrate(model.visual, (model.normalize(batch.to(inputs.device)) for batch in batches))
 
     def _epoch_selection(self, model: Classifier) -> EpochSelection | None:

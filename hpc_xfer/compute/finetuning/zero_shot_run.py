@@ -23,8 +23,9 @@ def measure(inputs: RunInputs) -> Measurement:
     weights = inputs.text_weights()
 
     def logits(subset: Subset) -> torch.Tensor:
-        features = subset.frozen.all(inputs.liveness)[subset.chosen]
-        return (features.to(inputs.device) @ weights.T).cpu()
+        features = subset.features(inputs.liveness).to(inputs.device)
+        found: torch.Tensor = (features @ weights.T).cpu()
+        return found
 
     found = logits(inputs.test)
     metrics = named_scores("test", found, inputs.test.labels)
