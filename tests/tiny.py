@@ -70,6 +70,11 @@ def finetuning(parent: Run, mode: str = "ft", **changes: Any) -> Run:
     return Run("finetune", kind(**{**values, **changes}), (parent,))
 
 
+def head(parent: Run, **changes: Any) -> Run:
+    """Six steps of AdamW on the head alone."""
+    return finetuning(parent, "lp", solver="adamw", **changes)
+
+
 def execute(
     store: Store,
     run: Run,

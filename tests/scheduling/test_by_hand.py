@@ -21,7 +21,7 @@ from tests.cluster import Cluster
 from tests.conftest import Command
 
 SCRATCH = {"method": "scratch", "arch": "RN50", "seed": [0, 1]}
-TUNE = {"datasets": ["digits"], "shots": [1], "mode": ["lp"], "lr": 0.01}
+TUNE = {"datasets": ["digits"], "shots": [1], "mode": ["lp"], "solver": "adamw", "lr": 0.01}
 EVERY_OPTION = Slurm.model_validate({
     "partition": "a100", "account": "vision", "qos": "long", "constraint": "nvlink&ib",
     "reservation": "class", "exclude": ("n7", "n8"),

@@ -199,7 +199,8 @@ def test_batches_that_are_only_evaluated_are_signs_of_life_too(
     """Features before the steps of a fine-tuning; recalibration, validation and test after."""
     parent = tiny.pretraining("scratch", seed=1 if mode == "ft" else 2)  # features are kept
     tiny.finished(Store(tmp_path), parent)
-    run = tiny.finetuning(parent, mode, batch_norm="recalibrate" if mode == "ft" else "train")
+    make = tiny.finetuning if mode == "ft" else tiny.head
+    run = make(parent, batch_norm="recalibrate")
     signs: list[RunDir | None] = []
     monkeypatch.setattr(Liveness, "touch", lambda liveness: signs.append(liveness.run))
     metrics = tiny.record(tiny.finished(Store(tmp_path), run))["metrics"]

@@ -125,6 +125,7 @@ def prepare(context: RunContext) -> RunInputs:
     recipe = context.run.recipe
     assert isinstance(recipe, Finetune)
     liveness = Liveness(context.dir, context.claim.check if context.claim else None)
+    liveness.touch()  # all that follows may be in memory already
     fingerprints = FingerprintCache(liveness.touch, context.store.fingerprint)
     parent = _parent(context, recipe)
     place = context.site.dataset(recipe.dataset)

@@ -72,6 +72,7 @@ def test_the_best_epoch_on_the_test_set_is_compared_with_that_on_validation(
         "epochs_measured": 4,
         "best_epoch": 3,  # the first of two
         "test_top1_by_test": 0.8,
+        "val_top1_by_val": 0.9,
         "test_top1_by_val": 0.6,
         "selection_bias": pytest.approx(0.2),
     }

@@ -9,6 +9,7 @@ import torch
 
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.downstream import datasets
+from hpc_xfer.compute.finetuning import scoring
 from hpc_xfer.compute.finetuning.cache import FinetuneCache, MostRecent
 from hpc_xfer.compute.models import encoders, weights_file
 from hpc_xfer.compute.run_pack import PackRunner
@@ -23,8 +24,8 @@ from tests import tiny
 from tests.tars import png
 
 METRICS = {
-    *("val_top1", "val_top5", "val_per_class", "test_top1", "test_top5", "test_per_class"),
-    *("n_test", "n_val", "train_images", "train_loss", "steps"),
+    *(f"{split}_{name}" for split in ("val", "test") for name in scoring.METRICS),
+    *("n_test", "n_val", "train_images", "labels", "classes", "train_loss", "steps"),
 }
 
 
@@ -46,11 +47,13 @@ def metrics(store: Store, run: Run) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", ["ft", "lp"])
 @pytest.mark.parametrize("parent", ["clip", "scratch"])
 def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, store: Store) -> None:
-    run = tiny.finetuning(tiny.pretraining(parent), mode)
+    kind = tiny.head if mode == "lp" else tiny.finetuning
+    run = kind(tiny.pretraining(parent))
     folder = tiny.finished(store, run)
     record = tiny.record(folder)
     found = record["metrics"]
-    assert found.keys() == METRICS | ({"zeroshot_val_top1"} if parent == "clip" else set())
+    from_text = (parent, mode) == ("clip", "ft")  # a probe starts from zero for all
+    assert found.keys() == METRICS | ({"zeroshot_val_top1"} if from_text else set())
     assert record["parents"] == [run.parents[0].id]
     assert found["n_test"] == downstream_datasets.PACKAGED["digits"].test == 899  # whole
     assert found["train_images"] == 50 and found["steps"] == 6
@@ -86,7 +89,7 @@ def image_folder(folder: Path) -> Path:
 def test_the_fingerprint_of_a_folder_is_kept_in_the_store(store: Store, tmp_path: Path) -> None:
     """The file in the store has the fingerprint that is in the record."""
     folder = image_folder(tmp_path / "animals")
-    run = tiny.finetuning(tiny.pretraining("scratch"), "lp", dataset="animals", batch=4)
+    run = tiny.head(tiny.pretraining("scratch"), dataset="animals", batch=4)
     store.write_recipe(run)
     runner(store, Site(datasets={"animals": str(folder)})).execute(packed(run))
     (note,) = (store.root / "fingerprints").iterdir()
@@ -110,18 +113,18 @@ def test_the_number_of_loading_processes_changes_no_result(store: Store, tmp_pat
 
 
 def test_training_beats_chance(store: Store) -> None:
-    run = tiny.finetuning(tiny.pretraining("clip"), "lp", epochs=40, lr=0.03)
+    run = tiny.head(tiny.pretraining("clip"), epochs=40, lr=0.03)
     assert metrics(store, run)["test_top1"] > 0.3
 
 
 def test_full_shots_are_all_images_except_validation(store: Store) -> None:
-    found = metrics(store, tiny.finetuning(tiny.pretraining("clip"), "lp", shots="full", epochs=1))
+    found = metrics(store, tiny.head(tiny.pretraining("clip"), shots="full", epochs=1))
     assert found["train_images"] + found["n_val"] == downstream_datasets.PACKAGED["digits"].train
 
 
 def test_a_linear_probe_trains_the_head_alone(store: Store, tmp_path: Path) -> None:
     """The encoder in its checkpoint equals that of the parent, including batch norm."""
-    run = tiny.finetuning(tiny.pretraining("clip"), "lp")
+    run = tiny.head(tiny.pretraining("clip"))
     other = Store(tmp_path)
     copied(store, other, run.parents[0])
     tiny.execute(other, run, stop=tiny.StopAfter(4))
@@ -142,10 +145,15 @@ def copied(store: Store, other: Store, run: Run) -> None:
 
 def test_runs_of_a_pack_do_not_change_the_parent_they_share(store: Store) -> None:
     """So a run that is repeated later gives the same result."""
-    runs = [tiny.finetuning(tiny.pretraining("scratch"), mode, seed=7) for mode in ("ft", "lp")]
+    scratch = tiny.pretraining("scratch")
+    runs = [
+        tiny.finetuning(scratch, "ft", seed=7),
+        tiny.finetuning(scratch, "lp"),
+        tiny.head(scratch, seed=7),
+    ]
     for run in runs:
         tiny.finished(store, run)
-    again = tiny.finetuning(tiny.pretraining("scratch"), "lp", seed=8)
+    again = tiny.head(tiny.pretraining("scratch"), seed=8)
     first = metrics(store, again)
     store.run(again.id).record.unlink()
     assert metrics(store, again) == first
@@ -175,7 +183,7 @@ def test_each_run_of_a_worker_gives_its_own_signs_of_life_before_its_first_step(
 ) -> None:
     """While it extracts features (digits, in memory) and while it reads a data set (animals)."""
     parent, place = tiny.pretraining("scratch"), Store(tmp_path)
-    runs = [tiny.finetuning(parent, "lp"), tiny.finetuning(parent, "lp", draw=1, dataset=dataset)]
+    runs = [tiny.head(parent), tiny.head(parent, draw=1, dataset=dataset)]
     copied(store, place, parent)
     watching = Watching(place, runs)
     site = Site(datasets={"animals": str(image_folder(tmp_path / "animals"))})
@@ -221,7 +229,7 @@ def test_only_the_values_used_last_are_kept() -> None:
 
 
 def test_a_zero_head_ignores_the_text(store: Store) -> None:
-    found = metrics(store, tiny.finetuning(tiny.pretraining("clip"), "lp", head="zero"))
+    found = metrics(store, tiny.finetuning(tiny.pretraining("clip"), "ft", head="zero"))
     assert "zeroshot_val_top1" not in found
 
 

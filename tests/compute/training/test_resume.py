@@ -48,7 +48,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Store
 
 def a(kind: str) -> Run:
     if kind in ("ft", "lp"):
-        return tiny.finetuning(tiny.pretraining("clip"), kind, epochs=4)
+        make = tiny.finetuning if kind == "ft" else tiny.head
+        return make(tiny.pretraining("clip"), epochs=4)
     return tiny.pretraining(kind)
 
 
