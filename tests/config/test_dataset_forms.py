@@ -74,6 +74,14 @@ def test_the_further_test_sets_that_are_there_are_named(tmp_path: Path) -> None:
     assert dataset_info("real", make("real", tmp_path / "c")).test_sets == ("clipart",)
 
 
+def test_the_folder_of_the_pickles_may_be_named_instead_of_the_one_around_it(
+    tmp_path: Path,
+) -> None:
+    place = make("cifar100", tmp_path)
+    inner = replace(place, path=tmp_path / "cifar-100-python")
+    assert dataset_info("cifar100", inner).test_sets == ("cifair",)
+
+
 def test_a_further_test_set_that_is_absent_is_told_in_the_notes(tmp_path: Path) -> None:
     place = make("clipart", tmp_path)
     info = dataset_info("clipart", place)
