@@ -47,6 +47,8 @@ class FinetuneResources(StrictModel):
     log_steps: PositiveInt = 20
 
     def minutes_of(self, shots: int | str) -> float:
+        if shots == 0 and isinstance(self.minutes, Mapping):  # zero-shot: no more than the fewest
+            return min(self.minutes.values())
         return float(by_shots(self.minutes, shots))
 
 

@@ -91,14 +91,15 @@ def test_a_fraction_is_held_out_at_few_shots_too_where_it_is_asked_for() -> None
 def test_other_classes_do_not_change_the_draw_of_one() -> None:
     """Adding a class at the end does not change the images of the others."""
     more = np.concatenate([LABELS, np.full(20, 5)])
-    for settings in ({"shots": 5}, {"shots": "full"}, {"shots": 5, "val_seed": 0}):
+    cases: list[dict[str, Any]] = [{"shots": 5}, {"shots": "full"}, {"shots": 5, "val_seed": 0}]
+    for settings in cases:
         one, two = split(**settings), split(more, **settings)
         assert set(one.train) == {i for i in two.train if i < 400}
         assert set(one.validation) == {i for i in two.validation if i < 400}
 
 
 def test_version_0_1_held_out_the_same_fifth_for_all_draws() -> None:
-    older = {"validation": "fraction", "val_seed": 0}
+    older: dict[str, Any] = {"validation": "fraction", "val_seed": 0}
     one, two = split(draw=0, **older), split(draw=1, **older)
     assert one.validation.tolist() == two.validation.tolist()
     assert one.validation.tolist() == hold_out(LABELS, 0.2, seed=0).validation.tolist()
@@ -122,7 +123,7 @@ def test_a_class_of_one_image_cannot_be_held_out() -> None:
 def test_draws_are_pinned() -> None:
     """If this fails, new runs use other images than old runs of the same recipe."""
     labels = np.repeat(np.arange(3), 6)
-    older = {"validation": "fraction", "val_seed": 0, "val_fraction": 0.3}
+    older: dict[str, Any] = {"validation": "fraction", "val_seed": 0, "val_fraction": 0.3}
     assert hold_out(labels, 0.3, seed=0).validation.tolist() == [2, 3, 7, 10, 13, 16]
     assert split(labels, shots=1, draw=0, **older).train.tolist() == [5, 6, 14]
     assert split(labels, shots=2, draw=2, **older).train.tolist() == [0, 4, 6, 11, 14, 17]

@@ -3,8 +3,9 @@
     minimize  mean cross entropy + l2 / 2 * |W|^2          (the bias has no penalty)
 
 Newton's method with conjugate gradients (Nash 1985), from the solution at the larger penalty and
-the direction in which it moved. The diagonal of the Hessian is the preconditioner. On one thread,
-20 shots of 10 classes in 64 dimensions take 1 ms a value, where L-BFGS takes 15 ms.
+the direction in which it moved. The preconditioner is the Hessian without the terms between two
+classes, or its diagonal where that is too large. On one thread, 20 shots of 10 classes in 64
+dimensions take 1 ms a value, where L-BFGS takes 15 ms.
 """
 
 import math
@@ -16,12 +17,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # The objective is l2-strongly convex in W, so it is at most |gradient|^2 / (2 l2) above its
-# minimum: below 1e-7 nats.
-_GAP = 1e-7
+# minimum: below 1e-6 nats, where the accuracy of 10,000 images is settled.
+_GAP = 1e-6
 _LARGEST_GRADIENT = 1e-5  # also where a large penalty would allow more
 _MOST_STEPS = 60  # of Newton; one to three are usual
 _MOST_PRODUCTS = 250  # with the Hessian, per step
 _AHEAD = 0.8  # of the last move, tried as a start
+# Up to so many axes the blocks of the Hessian cost no more than 32 products with it, and save half
+# of the products (200 images), or nine tenths (2,000).
+_BLOCK_AXES = 128
 
 
 @dataclass(frozen=True)
@@ -132,11 +136,10 @@ class _Problem:
     ) -> Tensor:
         """Solve Hessian . move = -gradient by conjugate gradients, as far as it pays."""
         n = len(self.images)
-        diagonal = (shares * (1 - shares)).T @ self.squares / n + penalty
-        diagonal.clamp_(min=1e-12)
+        divided = self._preconditioner(shares, penalty)
         enough = max(min(0.3, norm**0.5) * norm, 0.1 * bound)
         move, rest = torch.zeros_like(gradient), -gradient
-        step = rest / diagonal
+        step = divided(rest)
         size = float((rest * step).sum())
         for _ in range(_MOST_PRODUCTS):
             self.beat()
@@ -148,8 +151,21 @@ class _Problem:
             rest.sub_(product, alpha=along)
             if float(rest.norm()) <= enough:
                 break
-            scaled = rest / diagonal
+            scaled = divided(rest)
             new = float((rest * scaled).sum())
             step = scaled + (new / size) * step
             size = new
         return move
+
+    def _preconditioner(self, shares: Tensor, penalty: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the division by the blocks of the Hessian, or by its diagonal."""
+        n, spread = len(self.images), shares * (1 - shares)
+        if self.images.shape[1] > _BLOCK_AXES:
+            diagonal = (spread.T @ self.squares / n + penalty).clamp_(min=1e-12)
+            return lambda vector: vector / diagonal
+        blocks = torch.stack(
+            [(self.images * weight[:, None]).T @ self.images / n for weight in spread.T]
+        )
+        blocks.diagonal(dim1=1, dim2=2).add_(penalty + 1e-10)
+        factors = torch.linalg.cholesky(blocks)
+        return lambda vector: torch.cholesky_solve(vector[..., None], factors)[..., 0]
