@@ -131,6 +131,7 @@ def test_a_class_without_test_images_is_no_fault_of_camera_traps(tmp_path: Path)
     found = listing("cct20", make("cct20", tmp_path))
     badger = card("cct20").classes.index("badger")
     assert badger in found.train.labels and badger not in found.test.labels
+    assert found.notes[-1] == "cis_test has no image of: badger"
 
 
 # Splits of our own.
