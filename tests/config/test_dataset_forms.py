@@ -131,6 +131,7 @@ def test_a_class_without_test_images_is_no_fault_of_camera_traps(tmp_path: Path)
     found = listing("cct20", make("cct20", tmp_path))
     badger = card("cct20").classes.index("badger")
     assert badger in found.train.labels and badger not in found.test.labels
+    assert found.notes[-1] == "cis_test has no image of: badger"
 
 
 # Splits of our own.
@@ -288,6 +289,34 @@ def test_a_missing_or_additional_class_is_named(name: str, folder: str, tmp_path
     shutil.rmtree(tmp_path / folder / gone)
     assert refusal(name, place) == (
         f"{folder}/{gone}: is missing; unpack the data set again into a new folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("caltech101", "caltech101/101_ObjectCategories/ant/image_0001.jpg"),
+        ("eurosat", "eurosat/2750/River/River_1.jpg"),
+    ],
+)
+def test_a_file_that_was_copied_beside_itself_is_counted(
+    name: str, file: str, tmp_path: Path
+) -> None:
+    place = make(name, tmp_path)
+    path = tmp_path / file
+    shutil.copy(path, path.with_name(f"{path.stem} (1).jpg"))
+    assert " images, expected " in refusal(name, place)
+
+
+def test_an_image_that_annotations_list_twice_is_told(tmp_path: Path) -> None:
+    place = make("cct20", tmp_path)
+    path = tmp_path / "eccv_18_annotation_files/train_annotations.json"
+    content = json.loads(path.read_text())
+    content["images"].append(content["images"][0])
+    path.write_text(json.dumps(content))
+    assert refusal("cct20", place) == (
+        "eccv_18_annotation_files/train_annotations.json: lists an image twice; unpack the "
+        "annotations again"
     )
 
 

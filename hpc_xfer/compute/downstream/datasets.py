@@ -122,6 +122,8 @@ def _check(data: DownstreamData, info: DatasetInfo) -> None:
                 f"{expected:,}; restore it, or launch again if the change is intended"
             )
     classes = len(data.info.classes)
+    if classes < 2:
+        raise DataError(f"data set {info.name!r}: has {classes} classes; name another data set")
     for name, images in data.splits.items():
         if not len(images) or not 0 <= images.labels.min() <= images.labels.max() < classes:
             raise DataError(

@@ -46,6 +46,10 @@ def listing(card: DatasetCard, root: Path) -> Listing:
             f"{split}: {found.images.listed:,} images, of which {found.empty:,} without an animal "
             f"or car and {found.mixed:,} with two classes are left out"
         )
+    for split in ("train", "cis_test"):
+        shown = set(splits[split].images.labels)
+        if absent := [name for label, name in enumerate(card.classes) if label not in shown]:
+            notes.append(f"{split} has no image of: {', '.join(absent)}")
     further = {_FURTHER: splits["trans_test"].images} if "trans_test" in splits else {}
     return check_listing(
         Listing(
