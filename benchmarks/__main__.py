@@ -26,6 +26,7 @@ CASES = (
     "loop_overhead",
     "checkpoint",
     "resume",
+    "finetuning_images",
 )
 
 
@@ -67,7 +68,7 @@ def _listed() -> str:
     lines = []
     for name in CASES:
         text = (_ROOT / "benchmarks" / name / "__main__.py").read_text(encoding="utf-8")
-        lines.append(f"    {name:14} {(ast.get_docstring(ast.parse(text)) or '').splitlines()[0]}")
+        lines.append(f"    {name:18} {(ast.get_docstring(ast.parse(text)) or '').splitlines()[0]}")
     return "\n".join(lines)
 
 

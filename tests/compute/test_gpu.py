@@ -10,10 +10,15 @@ import torch
 from hpc_xfer.compute.distributed import process_group
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.downstream.decoded_cache import CachePlaces
+from hpc_xfer.compute.finetuning.cache import FinetuneCache
+from hpc_xfer.compute.finetuning.feature_cache import Extraction
 from hpc_xfer.compute.images import color_jitter
-from hpc_xfer.compute.models import flops
+from hpc_xfer.compute.models import encoders, flops
 from hpc_xfer.compute.training.checkpoint import HostCopy
 from hpc_xfer.compute.training.step_metrics import StepMetrics
+from hpc_xfer.store.heartbeat import Liveness
+from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.store.store import Store
 from tests import steps, tiny
 from tests.compute.distributed import test_failing_ranks
@@ -179,3 +184,19 @@ def test_metrics_include_the_memory_and_the_utilization_of_known_gpus(tmp_path: 
     assert row["gpu_memory_gib"] > 0 and row["model_tflops"] > 0
     known = flops.peak(torch.cuda.get_device_name(), "fp32") is not None
     assert ("mfu" in row) == known
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_features_are_close_to_those_of_the_cpu(precision: str, tmp_path: Path) -> None:
+    towers = encoders.build(tiny.ARCH, seed=0, with_text=False)
+    encoders.save(tmp_path / "encoder.pt", tiny.ARCH, towers)
+    found = []
+    for device in (torch.device("cpu"), torch.device("cuda")):
+        cache = FinetuneCache(CachePlaces(StoreDir(tmp_path)))
+        data = cache.dataset("digits", None, None)
+        features = cache.features(
+            cache.parent(tmp_path / "encoder.pt"), data, Extraction(device, precision)
+        )
+        found.append(features.test.all(Liveness()))
+    assert (found[0] - found[1]).abs().max() < (1e-5 if precision == "fp32" else 0.05)
+    assert len([*tmp_path.glob("cache/features/*/array")]) == 2

@@ -3,8 +3,9 @@
     cache = DecodedCache(places, {"data": fingerprint, "split": "test"}, n=800, size=64)
     rows = cache.rows(part, True, decode, touch)      # None: decode `part` yourself
 
-A gather takes about 1/1,500 of decoding. Where the site has node-local scratch, the file is copied
-there once per node and job, and read there: few network file systems like random reads.
+Small photos are read 800 times as fast as they are decoded for 64 px, 70 to 120 times as fast
+for 224 px. Where the site has node-local scratch, the file is copied there once per node and job,
+and read there: few network file systems like random reads.
 """
 
 import tempfile
