@@ -38,7 +38,8 @@ class FinetuneResources(StrictModel):
     activation_checkpointing: ClassVar[bool] = False
 
     gpus: PositiveInt = Field(default=1, le=1)
-    minutes: PositiveFloat | dict[str, PositiveFloat] = 20.0  # one run; or {shots: minutes}
+    # One run, or {shots: minutes}; null estimates them.
+    minutes: PositiveFloat | dict[str, PositiveFloat] | None = None
     target_minutes: PositiveFloat = 30.0  # length of a pack, about
     max_running: PositiveInt | None = None  # packs at once on Slurm, over all arrays of the study
     workers: NonNegativeInt | None = None  # loading processes; null: 2 for image files, else 0
@@ -46,8 +47,9 @@ class FinetuneResources(StrictModel):
     checkpoint_minutes: PositiveFloat = 10.0
     log_steps: PositiveInt = 20
 
-    def minutes_of(self, shots: int | str) -> float:
-        return float(by_shots(self.minutes, shots))
+    def minutes_of(self, shots: int | str) -> float | None:
+        """Minutes in the grid for a run with these shots; None where they are to be estimated."""
+        return None if self.minutes is None else float(by_shots(self.minutes, shots))
 
 
 class Resources(StrictModel):

@@ -22,7 +22,8 @@ def request_of(launched: LaunchedStudy, array: JobArray, number: int) -> Request
     """
     study = launched.study.name
     parent = array.parents[0] if array.parents else array.packs[0].runs[0]
-    kind = "pre" if array.kind == "pretrain" else f"ft{array.shots}"
+    shots = "" if array.shots is None else array.shots
+    kind = "pre" if array.kind == "pretrain" else f"ft{shots}"
     label, key = brief_label(launched.labels[parent.id]), f"{array.id}-{launched.store.tag}"
     return Request(
         name=job_name(kind, label, study, key, number),
