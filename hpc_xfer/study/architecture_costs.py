@@ -115,7 +115,8 @@ def _vit(vision: dict[str, Any], out: int, side: int) -> tuple[float, float]:
 
 def _text_flops(text: dict[str, Any]) -> float:
     width, context = text.get("width", 512), text.get("context_length", 77)
-    return 2.0 * text.get("layers", 12) * _block_products(context, width, text.get("mlp_ratio", 4))
+    products = _block_products(context, width, text.get("mlp_ratio", 4.0))
+    return float(2 * text.get("layers", 12) * products)
 
 
 def _block_products(tokens: int, width: int, mlp_ratio: float) -> float:

@@ -114,22 +114,22 @@ class RunCosts:
         return [name for name in dict.fromkeys(datasets) if name not in self.images]
 
     def as_json(self) -> dict[str, Any]:
-        """What `costs_from_json` reads; measured seconds are read from records instead."""
+        """What `from_json` reads; measured seconds are read from records instead."""
         images = {name: asdict(counts) for name, counts in self.images.items()}
         return {"images": images, "speed": asdict(self.speed)}
+
+    @staticmethod
+    def from_json(content: Any) -> "RunCosts | None":
+        """Read what `as_json` made; None where an earlier version wrote nothing of this kind."""
+        try:
+            images = {name: ImageCounts(**counts) for name, counts in content["images"].items()}
+            return RunCosts(images, Speed(**content["speed"]))
+        except (AttributeError, KeyError, TypeError):
+            return None
 
     def _work(self, recipe: Finetune, parent: Pretrain) -> "_Work":
         counts = self.images.get(recipe.dataset, ASSUMED)
         return _Work(recipe, tower_costs(parent.arch), counts, self.speed)
-
-
-def costs_from_json(content: Any) -> RunCosts | None:
-    """Read what `as_json` made; None where an earlier version wrote nothing of this kind."""
-    try:
-        images = {name: ImageCounts(**counts) for name, counts in content["images"].items()}
-        return RunCosts(images, Speed(**content["speed"]))
-    except (AttributeError, KeyError, TypeError):
-        return None
 
 
 def cost_kind(recipe: Finetune, parent: Pretrain) -> CostKind:
@@ -208,7 +208,9 @@ class _Work:
         d, flops = self.tower.features, self.speed.flops
         scores = values * 2 * self.measured * self._head / flops
         if isinstance(self.recipe, RidgeProbe):
-            return (2 * self.train * d**2 + 10 * d**3 + values * 2 * d * self._head) / flops + scores
+            return (
+                2 * self.train * d**2 + 10 * d**3 + values * 2 * d * self._head
+            ) / flops + scores
         iteration = 4 * self.train * self._head / flops + _HEAD_STEP_SECONDS
         return values * _ITERATIONS * iteration + scores
 

@@ -139,14 +139,14 @@ class Plan:
         """Seconds of a fine-tuning: as in the grid, else as estimated, else the default."""
         minutes = self.resources.finetune.minutes_of(recipe.shots)
         if minutes is None and self.costs is not None:
-            return self.costs.seconds(recipe, _parent_recipe(run))
+            return self.costs.seconds(recipe, parent_recipe(run))
         return 60 * (_DEFAULT_MINUTES if minutes is None else minutes)
 
     def _shared_seconds(self, run: Run, recipe: Finetune) -> float:
         """Seconds that a pack with this run needs once; the minutes of a grid include them."""
         if self.costs is None or self.resources.finetune.minutes is not None:
             return 0.0
-        return self.costs.shared_seconds(recipe, _parent_recipe(run))
+        return self.costs.shared_seconds(recipe, parent_recipe(run))
 
     def _pretrain_packs(self) -> Iterator[Pack]:
         """Yield a pack per run: a pre-training is long."""
@@ -181,7 +181,8 @@ class Plan:
         return Pack(tuple(runs), minutes, self.resources.finetune.gpus)
 
 
-def _parent_recipe(run: Run) -> Pretrain:
+def parent_recipe(run: Run) -> Pretrain:
+    """The recipe of the pre-training that a fine-tuning starts from."""
     recipe = run.parents[0].recipe
     assert not isinstance(recipe, Finetune)
     return recipe

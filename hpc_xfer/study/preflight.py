@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.downstream_datasets import DatasetInfo
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.node_layout import spread_over_nodes
 from hpc_xfer.config.recipes import Released, Trained
@@ -20,8 +21,8 @@ from hpc_xfer.errors import XferError
 from hpc_xfer.study.study_file import Study
 
 
-def check(study: Study, site: Site, on: str = "local") -> None:
-    """Check a study against the site.
+def check(study: Study, site: Site, on: str = "local") -> dict[str, DatasetInfo]:
+    """Check a study against the site; return the info of its data sets.
 
     Args:
         on: where it will run, local or slurm.
@@ -29,12 +30,14 @@ def check(study: Study, site: Site, on: str = "local") -> None:
     Raises:
         StudyError: one line per error, with file, line, key path and the way out.
     """
-    errors = [*_sources(study, site), *_released(study, site), *_datasets(study, site)]
+    infos: dict[str, DatasetInfo | str] = {}
+    errors = [*_sources(study, site), *_released(study, site), *_datasets(study, site, infos)]
     errors += _probe(study, site)
     if on == "slurm":
         errors += _nodes(study, site)
     if errors:
         raise study.document.refusal(errors)
+    return {name: info for name, info in infos.items() if isinstance(info, DatasetInfo)}
 
 
 def _nodes(study: Study, site: Site) -> Iterator[ConfigError]:
@@ -121,8 +124,10 @@ def _released(study: Study, site: Site) -> Iterator[ConfigError]:
             )
 
 
-def _datasets(study: Study, site: Site) -> Iterator[ConfigError]:
-    infos: dict[str, downstream_datasets.DatasetInfo | str] = {}
+def _datasets(
+    study: Study, site: Site, infos: dict[str, DatasetInfo | str]
+) -> Iterator[ConfigError]:
+    """Check data sets and shots, and fill `infos`: a large folder is listed once."""
     for here, block in _blocks(study):
         for i, name in enumerate(block["datasets"]):
             if name not in infos:
@@ -148,7 +153,7 @@ def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
     return [(("finetune", i), block) for i, block in enumerate(blocks or [])]
 
 
-def _info(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
+def _info(name: str, site: Site) -> DatasetInfo | str:
     """Return the info of a data set, or say what is wrong with it."""
     folder = site.datasets.get(name)
     try:
@@ -163,7 +168,7 @@ def _info(name: str, site: Site) -> downstream_datasets.DatasetInfo | str:
     return info
 
 
-def _shots(block: dict[str, Any], info: downstream_datasets.DatasetInfo) -> Iterator[ConfigError]:
+def _shots(block: dict[str, Any], info: DatasetInfo) -> Iterator[ConfigError]:
     """Refuse more shots than the smallest class has images outside of validation."""
     fraction = block.get("val_fraction", Finetune.model_fields["val_fraction"].default)
     smallest = info.smallest_class
