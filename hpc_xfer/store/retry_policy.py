@@ -40,7 +40,7 @@ RULES: dict[str, RetryRule] = {
         "launch", "the GPU's memory; more GPUs per run help, or a smaller batch"
     ),
     "time limit": RetryRule(
-        "launch", "the time ended before the next step; more minutes help", doubles_minutes=True
+        "relay", "the time ended before the next step; more minutes help", doubles_minutes=True
     ),
     "node failure": RetryRule("relay", "the node went down", counts_against_node=True),
     "preempted": RetryRule("relay", "a job of higher priority took the node"),
