@@ -161,13 +161,15 @@ class Plan:
             yield from self._cut(sorted(group, key=_rank))
 
     def _cut(self, runs: list[Run]) -> Iterator[Pack]:
-        most = 60 * self.resources.finetune.target_minutes + 1e-6
+        """Cut runs into packs of the target, or longer where most of it would be shared work."""
+        target = 60 * self.resources.finetune.target_minutes + 1e-6
         part: list[Run] = []
         shared = own = 0.0
         for run in runs:
             assert isinstance(run.recipe, Finetune)
             once, seconds = self._shared_seconds(run, run.recipe), self._seconds(run, run.recipe)
-            if part and max(shared, once) + own + seconds > most:
+            both = max(shared, once)
+            if part and both + own + seconds > max(target, 2 * both):
                 yield self._pack(part, shared + own)
                 part, shared, own = [], 0.0, 0.0
             part.append(run)

@@ -6,7 +6,7 @@ from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.store.finished_costs import make_plan_with_costs, with_finished_costs
 from hpc_xfer.store.launched_study import plan_in_store, prepare_store, read_launched
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.cost_estimate import RunCosts, Speed
+from hpc_xfer.study.cost_estimate import CostKind, RunCosts, Speed
 from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.study.plan_summary import minutes_from
 from hpc_xfer.system import atomic_files
@@ -28,7 +28,7 @@ def estimated(folder: Path, speed: Speed = GPU) -> tuple[Plan, Store]:
     return plan.with_costs(RunCosts({}, speed)), store
 
 
-def measured(plan: Plan, store: Store) -> dict[tuple[str, ...], float]:
+def measured(plan: Plan, store: Store) -> dict[CostKind, float]:
     costs = with_finished_costs(plan, store).costs
     assert costs is not None
     return dict(costs.measured)

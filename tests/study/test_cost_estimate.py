@@ -48,7 +48,7 @@ def test_a_full_fine_tuning_takes_its_epochs_of_three_passes_and_one_evaluation(
 
 
 def test_cost_grows_with_shots_epochs_and_classes_and_falls_with_speed() -> None:
-    more = [{"shots": 20}, {"epochs": 40}, {"dataset": "many"}]
+    more: list[dict[str, Any]] = [{"shots": 20}, {"epochs": 40}, {"dataset": "many"}]
     costs = replace(COSTS, images={"pets": PETS, "many": replace(PETS, classes=370)})
     for change in more:
         assert seconds(TRAINED.model_copy(update=change), costs) > 1.1 * seconds(TRAINED, costs)

@@ -177,6 +177,15 @@ def test_estimates_cut_packs_of_about_the_length_asked(tmp_path: Path) -> None:
     assert sorted(packed) == sorted(ids(made))
 
 
+def test_runs_share_a_pack_where_most_of_it_is_shared_work(tmp_path: Path) -> None:
+    """Features of a large data set take longer than the target: they are not computed per run."""
+    costs = RunCosts({"digits": ImageCounts(1_000_000, 50_000, 10)}, Speed(10e12, cores=4))
+    text = GRID.replace("[ft]", "[knn]").replace("  tune: {lr: [1e-4, 1e-3]}\n", "")
+    made = of(tmp_path, text.replace("[digits, mnist]", "[digits]")).with_costs(costs)
+    assert [len(pack.runs) for pack in made.waves[1]] == [4] * 3
+    assert all(30 < pack.minutes < 100 for pack in made.waves[1])
+
+
 def test_an_estimated_pack_asks_for_a_minute_at_least(tmp_path: Path) -> None:
     costs = RunCosts(
         {"digits": ImageCounts(10, 10, 2), "mnist": ImageCounts(10, 10, 2)}, Speed(1e18)
