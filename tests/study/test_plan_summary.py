@@ -78,8 +78,6 @@ def test_estimated_minutes_are_said_to_be_estimated(tmp_path: Path) -> None:
     Console(file=text, width=120).print(plan_summary.render(study, priced, set()))
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
     assert "minutes of fine-tunings: estimated for 5 TFLOP/s" in lines
-        " \n", "\n"
-    )
 
 
 def test_rows_share_the_minutes_of_packs_that_hold_runs_of_several(tmp_path: Path) -> None:
