@@ -15,9 +15,9 @@ from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.scheduling.cluster_check import examine, render
 from hpc_xfer.slurm.sbatch import is_installed
+from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store
 from hpc_xfer.study import preflight
-from hpc_xfer.study.plan import make_plan
 from hpc_xfer.system import terminal
 
 
@@ -27,12 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store)
-    preflight.check(study, site, "slurm")
+    infos = preflight.check(study, site, "slurm")
     if not is_installed():
         raise SlurmError("sbatch not found: this is not a login node; run doctor on a login node")
-    launched = LaunchedStudy(
-        study, make_plan(study), store, site, site_file and site_file.resolve()
-    )
+    plan = make_plan_with_costs(study, site, store, "slurm", infos)
+    launched = LaunchedStudy(study, plan, store, site, site_file and site_file.resolve())
     results = []
     for result in examine(launched, args.wait):
         results.append(result)

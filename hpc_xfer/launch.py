@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.slurm.sbatch import is_installed
+from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, preflight, rehearsal
-from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.memory_estimate import memory_warnings
 from hpc_xfer.system import provenance, terminal
 
 if TYPE_CHECKING:  # each way to launch imports its own, so that --help starts at once
+    from rich.console import Console
+
     from hpc_xfer.execution.local_pool import PoolResult
 
 
@@ -32,11 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store)
     on = args.on or ("slurm" if is_installed() else "local")
-    preflight.check(study, site, on)
+    infos = preflight.check(study, site, on)
     if args.rehearse:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
         print(f"rehearsing in {store.root}; remove it when you are done", file=sys.stderr)
-    launched = LaunchedStudy(study, make_plan(study), store, site, site_file)
+    plan = make_plan_with_costs(study, site, store, on, infos)
+    launched = LaunchedStudy(study, plan, store, site, site_file)
     done = store.done(launched.plan)
 
     if args.by_hand:
@@ -48,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.dry_run:
         return _show(launched, done, on, args.json)
     if not args.json:
-        terminal.console(stderr=True).print(plan_summary.render(study, launched.plan, done))
+        _print_plan(launched, done, terminal.console(stderr=True))
     if on == "slurm":
         return _submit(launched, args)
     prepare_store(study, launched.plan, store)
@@ -66,10 +70,16 @@ def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> in
         print(json.dumps({**content, "on": on, "jobs": [job.as_json() for job in jobs]}, indent=2))
         return 0
     console = terminal.console()
-    console.print(plan_summary.render(launched.study, launched.plan, done))
+    _print_plan(launched, done, console)
     if jobs:
         console.print(job_preview.render(jobs))
     return 0
+
+
+def _print_plan(launched: LaunchedStudy, done: set[str], console: "Console") -> None:
+    console.print(plan_summary.render(launched.study, launched.plan, done))
+    for line in memory_warnings(launched.plan.without(done), launched.site.slurm):
+        console.print(f"warning: {line}", soft_wrap=True, highlight=False)
 
 
 def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:

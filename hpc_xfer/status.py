@@ -15,9 +15,8 @@ from hpc_xfer.monitoring import status_tables
 from hpc_xfer.monitoring.explain import explain_job, explain_run
 from hpc_xfer.monitoring.status_json import as_json
 from hpc_xfer.monitoring.study_state import StudyState, read_study_state, study_states
-from hpc_xfer.store.launched_study import load_in_store
+from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
-from hpc_xfer.study.plan import make_plan
 from hpc_xfer.system import terminal
 
 
@@ -27,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_in_store(args.grid, store)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
-    plan = make_plan(study)
+    plan = plan_in_store(study, store)
     if args.watch:
         state = _watch(study_states(plan, store, study.name, args.every))
         return 1 if state.counts["failed"] else 0

@@ -112,15 +112,13 @@ def test_every_encoder_gets_the_same_trials(study: Study, plan: Plan) -> None:
 
 def test_every_data_set_is_tried_at_every_shot_count(plan: Plan) -> None:
     found = Counter((t.dataset, t.shots, t.mode) for t in trials(plan))
-    assert found == {
-        **{
-            (name, shots, mode): 27 * runs
-            for name in DATASETS
-            for mode in RUNS
-            for shots, runs in RUNS[mode].items()
-        },
-        **{(name, 0, "zeroshot"): 24 for name in DATASETS},
+    expected: dict[tuple[str, object, str], int] = {
+        (name, shots, mode): 27 * runs
+        for name in DATASETS
+        for mode in RUNS
+        for shots, runs in RUNS[mode].items()
     }
+    assert found == expected | {(name, 0, "zeroshot"): 24 for name in DATASETS}
 
 
 def test_draws_are_nested_since_they_share_all_that_decides_them(plan: Plan) -> None:
@@ -169,14 +167,16 @@ def test_the_head_of_the_grid_tells_how_many_runs_of_each_kind_there_are(
     assert f"({seen / 1e9:.1f} billion samples seen in all)" in head
 
 
-def test_slurm_would_get_a_job_per_pretraining_and_an_array_per_encoder_and_shots(
+def test_slurm_would_get_a_job_per_pretraining_and_a_few_arrays_per_encoder(
     filled_in: Path,
 ) -> None:
     done = launch("--site", str(filled_in), "--dry-run", "--on", "slurm", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     dry = json.loads(done.stdout)
     kinds = Counter(job["name"].split(".")[0] for job in dry["jobs"])
-    assert kinds == {"pre": 27, "relay": 1, **{f"ft{shots}": 27 for shots in DRAWS}}
+    assert (kinds.pop("pre"), kinds.pop("relay")) == (27, 1)
+    assert all(kind.startswith("ft") for kind in kinds)
+    assert 27 <= sum(kinds.values()) <= 27 * 4
     assert sum(job["runs"] for job in dry["jobs"]) == dry["counts"]["runs"]
 
 

@@ -38,7 +38,8 @@ class FinetuneResources(StrictModel):
     activation_checkpointing: ClassVar[bool] = False
 
     gpus: PositiveInt = Field(default=1, le=1)
-    minutes: PositiveFloat | dict[str, PositiveFloat] = 20.0  # one run; or {shots: minutes}
+    # One run, or {shots: minutes}; null estimates them.
+    minutes: PositiveFloat | dict[str, PositiveFloat] | None = None
     target_minutes: PositiveFloat = 30.0  # length of a pack, about
     max_running: PositiveInt | None = None  # packs at once on Slurm, over all arrays of the study
     workers: NonNegativeInt | None = None  # loading processes; null: 2 for image files, else 0
@@ -46,7 +47,10 @@ class FinetuneResources(StrictModel):
     checkpoint_minutes: PositiveFloat = 10.0
     log_steps: PositiveInt = 20
 
-    def minutes_of(self, shots: int | str) -> float:
+    def minutes_of(self, shots: int | str) -> float | None:
+        """Minutes in the grid for a run with these shots; None where they are to be estimated."""
+        if self.minutes is None:
+            return None
         if shots == 0 and isinstance(self.minutes, Mapping):  # zero-shot: no more than the fewest
             return min(self.minutes.values())
         return float(by_shots(self.minutes, shots))

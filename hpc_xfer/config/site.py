@@ -73,6 +73,8 @@ class Slurm(StrictModel):
     cpus_per_gpu: PositiveInt = 1
     memory_per_gpu: PositiveFloat | None = None  # GB; null leaves it to Slurm
     max_memory_per_gpu: PositiveFloat | None = None  # GB; limit for runs that ran out of memory
+    gpu_memory: PositiveFloat | None = None  # GB of a GPU; a plan that needs more says so
+    teraflops: PositiveFloat | None = None  # effective, per GPU; null: 10, on CPUs 0.02 per core
     memory_option: Literal["mem", "mem-per-cpu"] = "mem"
 
     max_minutes: PositiveInt | None = None  # longer runs are stopped, requeued and continued

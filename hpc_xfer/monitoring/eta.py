@@ -4,7 +4,7 @@
     time_left.study, time_left.groups["digits", "5"]      # seconds; None where nothing runs
 
 A running run reports how long it still needs. A run that has not begun counts as long as the mean
-of the finished runs of its kind, else as the minutes in the grid. The number of running processes
+of the finished runs of its kind, else its minutes in the plan. The number of running processes
 is assumed to stay as it is now.
 """
 
@@ -72,7 +72,7 @@ def reported_seconds(beat: Mapping[str, Any]) -> float | None:
 
 
 def _seconds(run: Run, status: RunStatus, rates: Mapping[WorkKind, float], limit: float) -> float:
-    """Return the seconds that a run still needs; `limit` is its time in the grid."""
+    """Return the seconds that a run still needs; `limit` is its time in the plan."""
     if status.state in ("done", "failed", "blocked"):
         return 0.0
     if status.state == "running" and status.progress:

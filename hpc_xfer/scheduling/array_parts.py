@@ -1,12 +1,11 @@
-"""Cut the runs to submit into job arrays that Slurm takes, each with the memory it needs."""
+"""Cut the runs to submit into job arrays that Slurm takes, each with its memory and time."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hpc_xfer.scheduling.run_states import RunStatus
-from hpc_xfer.scheduling.runs_to_submit import memory_failures
+from hpc_xfer.store import failures, retry_policy
 from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.store.retry_policy import memory_per_gpu
 from hpc_xfer.study.job_arrays import JobArray, cut_into_arrays
 from hpc_xfer.study.plan import Pack, Plan
 
@@ -17,6 +16,7 @@ class ArrayPart:
 
     array: JobArray
     memory_per_gpu: float | None = None  # GB; None: the site's
+    minutes_factor: int = 1
 
     @property
     def run_count(self) -> int:
@@ -33,18 +33,20 @@ def array_parts(
 ) -> Iterator[ArrayPart]:
     """Parts of at most `size` packs, parents first.
 
-    A pack with a run that failed for want of memory gets more than the others of its array.
+    A pack with a run that failed for want of memory or time gets more than the others of its array.
     """
 
-    def memory_of(pack: Pack) -> float | None:
+    def extra_of(pack: Pack) -> tuple[float | None, int]:
         ended = [run for run in pack.runs if statuses[run.id].state in ("failed", "lost")]
-        times = max((memory_failures(launched.store.run(run.id)) for run in ended), default=0)
-        return memory_per_gpu(times, launched.site.slurm)
+        past = [failures.history(failures.read(launched.store.run(run.id))) for run in ended]
+        times = max(map(retry_policy.memory_failures, past), default=0)
+        factor = max(map(retry_policy.minutes_factor, past), default=1)
+        return retry_policy.memory_per_gpu(times, launched.site.slurm), factor
 
     for array in cut_into_arrays(todo):
-        by_memory: dict[float | None, list[Pack]] = {}
+        by_extra: dict[tuple[float | None, int], list[Pack]] = {}
         for pack in array.packs:
-            by_memory.setdefault(memory_of(pack), []).append(pack)
-        for memory, packs in by_memory.items():
+            by_extra.setdefault(extra_of(pack), []).append(pack)
+        for (memory, factor), packs in by_extra.items():
             for part in JobArray(tuple(packs)).parts(size):
-                yield ArrayPart(part, memory)
+                yield ArrayPart(part, memory, factor)

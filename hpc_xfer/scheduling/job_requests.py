@@ -14,21 +14,25 @@ from hpc_xfer.study.labels import brief_label
 _START_MINUTES = 5  # of a job before its first run: imports, data sets
 
 
-def request_of(launched: LaunchedStudy, array: JobArray, number: int) -> Request:
+def request_of(
+    launched: LaunchedStudy, array: JobArray, number: int, minutes_factor: int = 1
+) -> Request:
     """The request for an array; the caller adds dependencies.
 
     Args:
         number: how often the array has been submitted, with this time.
+        minutes_factor: above 1 after a time limit.
     """
     study = launched.study.name
     parent = array.parents[0] if array.parents else array.packs[0].runs[0]
-    kind = "pre" if array.kind == "pretrain" else f"ft{array.shots}"
+    shots = "" if array.shots is None else array.shots
+    kind = "pre" if array.kind == "pretrain" else f"ft{shots}"
     label, key = brief_label(launched.labels[parent.id]), f"{array.id}-{launched.store.tag}"
     return Request(
         name=job_name(kind, label, study, key, number),
         command=command(launched, "job", "--batch", array.id),
         logs=launched.store.study(study).logs,
-        minutes=array.minutes + _START_MINUTES,
+        minutes=array.minutes * minutes_factor + _START_MINUTES,
         tasks=array.gpus,
         array=None if array.kind == "pretrain" else len(array.packs),
     )

@@ -169,7 +169,7 @@ class ArraySubmitter:
         ledger = self.submitter.ledger
         number = ledger.submission_count(launched.study.name, array.id, array.kind) + 1
         request = replace(
-            self.limit.limited(request_of(launched, array, number), array),
+            self.limit.limited(request_of(launched, array, number, part.minutes_factor), array),
             after_ok=after,
             memory_per_gpu=part.memory_per_gpu,
             exclude=self.report.excluded,

@@ -5,11 +5,14 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from hpc_xfer.config import yaml_document
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
+from hpc_xfer.store.finished_costs import with_finished_costs
 from hpc_xfer.store.store import SCHEMA, Store
+from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.labels import brief_label, pretrain_labels
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
@@ -52,6 +55,7 @@ def prepare_store(study: Study, plan: Plan, store: Store) -> None:
         "rehearsal": study.rehearsal,
         "protocol": study.protocol,
         "runs": [run.id for run in plan.runs],
+        **({} if plan.costs is None else {"costs": plan.costs.as_json()}),
     }
     atomic_files.write_json(folder.plan, content)
 
@@ -76,7 +80,20 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
             f"{folder.plan}: the grid now gives other runs than at its launch (another version of "
             "hpc_xfer, or a file that the grid names has changed); launch the study again"
         )
-    return study, plan
+    return study, with_finished_costs(plan.with_costs(_costs(content)), store)
+
+
+def plan_in_store(study: Study, store: Store) -> Plan:
+    """Make the plan of a study, with the estimates of its last launch in this store, if any.
+
+    The runs are those of the grid as it is now.
+    """
+    content = atomic_files.read_json(store.study(study.name).plan)
+    return make_plan(study, _costs(content) if isinstance(content, dict) else None)
+
+
+def _costs(content: dict[str, Any]) -> RunCosts | None:
+    return RunCosts.from_json(content.get("costs"))
 
 
 def load_in_store(path: Path, store: Store) -> Study:

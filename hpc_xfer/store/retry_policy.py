@@ -27,6 +27,7 @@ class RetryRule:
     first_retrier: Retrier  # retries it; so do those after it in the list above
     meaning: str  # the sentence that users read
     doubles_memory: bool = False  # the next job asks for twice the memory
+    doubles_minutes: bool = False  # the next job asks for twice the time
     counts_against_node: bool = False  # a node with `bad_node_hits` of these is excluded
 
 
@@ -38,7 +39,9 @@ RULES: dict[str, RetryRule] = {
     "CUDA out of memory": RetryRule(
         "launch", "the GPU's memory; more GPUs per run help, or a smaller batch"
     ),
-    "time limit": RetryRule("launch", "the time ended before the next step; more minutes help"),
+    "time limit": RetryRule(
+        "relay", "the time ended before the next step; more minutes help", doubles_minutes=True
+    ),
     "node failure": RetryRule("relay", "the node went down", counts_against_node=True),
     "preempted": RetryRule("relay", "a job of higher priority took the node"),
     "hung": RetryRule(
@@ -55,6 +58,7 @@ RULES: dict[str, RetryRule] = {
 }  # fmt: skip
 MEMORY_FAILURES = frozenset(kind for kind, rule in RULES.items() if rule.doubles_memory)
 _UNKNOWN = RetryRule("all", "")  # a class that another version wrote
+_MOST_DOUBLINGS = 5  # of minutes; the site's max_minutes limits them too
 _LOST: Retrier = "relay"  # first retrier of a run whose job ended without a word
 RELAY_RESTARTS = 20  # of a relay that Slurm or the store keeps from its work
 
@@ -82,6 +86,11 @@ def is_exhausted(attempts: int, slurm: Slurm) -> bool:
 def memory_failures(kinds: Iterable[str]) -> int:
     """Count the failures after which the next job asks for more memory."""
     return sum(kind in MEMORY_FAILURES for kind in kinds)
+
+
+def minutes_factor(kinds: Iterable[str]) -> int:
+    """How many times its minutes a job gets after these failures: twice as many after each."""
+    return 1 << min(_MOST_DOUBLINGS, sum(rule_of(kind).doubles_minutes for kind in kinds))
 
 
 def memory_per_gpu(failures: int, slurm: Slurm) -> float | None:

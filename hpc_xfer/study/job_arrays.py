@@ -1,6 +1,6 @@
 """Job arrays: packs that are submitted together. A pure function of the plan.
 
-    for batch in cut_into_arrays(plan):     # one per pre-training, or per parent and shots
+    for batch in cut_into_arrays(plan):     # one per pre-training, or per parent and length
         store.write_manifest(study, batch, resources)    # batch.id / index names a pack in it
 
 One `sbatch` submits one of them (an array, or one pre-training), and one file in the store holds it
@@ -9,6 +9,7 @@ array is called "batch" (so stores of earlier versions can be read); it is not a
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from hpc_xfer.study.plan import Pack, Plan, Run, RunKind
 
 @dataclass(frozen=True)
 class JobArray:
-    """Packs of one kind and, for fine-tunings, of one parent and shot count."""
+    """Packs of one kind and, for fine-tunings, of one parent and about one length."""
 
     packs: tuple[Pack, ...]
 
@@ -47,8 +48,9 @@ class JobArray:
 
     @property
     def shots(self) -> int | str | None:
-        recipe = self.packs[0].runs[0].recipe
-        return recipe.shots if isinstance(recipe, Finetune) else None
+        """The shots of all runs; None where they differ, and for pre-trainings."""
+        found = {run.recipe.shots for run in self.runs if isinstance(run.recipe, Finetune)}
+        return found.pop() if len(found) == 1 else None
 
     @property
     def runs(self) -> Iterator[Run]:
@@ -81,7 +83,7 @@ class JobArray:
 
 
 def cut_into_arrays(plan: Plan) -> list[JobArray]:
-    """Cut into pre-trainings, each alone, then fine-tunings by parent and shots."""
+    """Cut into pre-trainings, each alone, then fine-tunings by parent and length."""
     return [batch for wave in plan.waves for batch in _grouped(wave)]
 
 
@@ -96,7 +98,12 @@ def _key(pack: Pack) -> tuple[str, ...]:
     recipe = pack.runs[0].recipe
     if not isinstance(recipe, Finetune):
         return (pack.id,)
-    return (pack.parents[0].id, str(recipe.shots))
+    return (pack.parents[0].id, str(_length_class(pack.minutes)))
+
+
+def _length_class(minutes: float) -> int:
+    """Round up to a power of two: an array has one time limit, at most twice what a pack needs."""
+    return math.ceil(math.log2(max(1.0, minutes)) - 1e-9)
 
 
 def arrays_of(plan: Plan, runs: Iterable[Run]) -> list[JobArray]:

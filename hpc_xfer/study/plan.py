@@ -1,15 +1,15 @@
-"""The plan: the runs of a study as a DAG. A pure function of the study: no disk, no clock.
+"""The plan: the runs of a study as a DAG. A pure function of its arguments: no disk, no clock.
 
-plan = make_plan(study)
+plan = make_plan(study, costs)
 plan.waves[0]     # packs of pre-trainings
 plan.waves[1]     # packs of fine-tunings, each with one parent
 """
 
 import hashlib
-import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,9 +18,14 @@ from hpc_xfer.config.finetune_specs import dump_finetune, read_finetune
 from hpc_xfer.config.protocols import Choose
 from hpc_xfer.config.recipes import METHODS, Pretrain, Trained, arch_name, dump, encoder_points
 from hpc_xfer.config.resources import Resources
+from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.study_file import Study
 
 RunKind = Literal["pretrain", "finetune"]
+
+_DEFAULT_MINUTES = 20.0  # of a fine-tuning, without an estimate
+_LEAST_MINUTES = 1.0  # of an estimated pack
+_CHEAPEST_FIRST = ("zeroshot", "knn", "lp")  # then what trains the encoder
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def _cell(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Pack:
-    """Runs that an array element executes in turn: same encoder, data set and shots."""
+    """Runs that an array element executes in turn: same encoder and data set, cheap ones first."""
 
     runs: tuple[Run, ...]
     minutes: float  # estimate for all runs
@@ -97,6 +102,7 @@ class Plan:
     resources: Resources
     tuned: tuple[str, ...] = ()  # settings that validation chooses
     choose: Choose = "pooled"
+    costs: RunCosts | None = None  # of fine-tunings, where the grid gives no minutes
     by_id: dict[str, Run] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,7 +112,11 @@ class Plan:
         """Return the plan without the runs that are done."""
         drop = set(done)
         kept = tuple(run for run in self.runs if run.id not in drop)
-        return Plan(kept, self.resources, self.tuned, self.choose)
+        return replace(self, runs=kept)
+
+    def with_costs(self, costs: RunCosts | None) -> "Plan":
+        """Return the same runs, cut into packs by these costs."""
+        return replace(self, costs=costs)
 
     def of(self, kind: RunKind) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run.kind == kind)
@@ -118,38 +128,85 @@ class Plan:
         return tuple(wave for wave in waves if wave)
 
     def needs(self, run: Run) -> tuple[float, int]:
-        """Return minutes (of the grid) and processes; an untrained encoder needs 1 and 1."""
+        """Return minutes (with a margin) and processes; an untrained encoder needs 1 and 1."""
         if isinstance(run.recipe, Finetune):
-            tune = self.resources.finetune
-            return tune.minutes_of(run.recipe.shots), tune.gpus
+            return self._seconds(run, run.recipe) / 60, self.resources.finetune.gpus
         if not isinstance(run.recipe, Trained):
             return 1.0, 1
         return self.resources.pretrain.minutes, self.resources.pretrain.gpus
+
+    def _seconds(self, run: Run, recipe: Finetune) -> float:
+        """Seconds of a fine-tuning: as in the grid, else as estimated, else the default."""
+        minutes = self.resources.finetune.minutes_of(recipe.shots)
+        if minutes is None and self.costs is not None:
+            return self.costs.seconds(recipe, parent_recipe(run))
+        return 60 * (_DEFAULT_MINUTES if minutes is None else minutes)
+
+    def _shared_seconds(self, run: Run, recipe: Finetune) -> float:
+        """Seconds that a pack with this run needs once; the minutes of a grid include them."""
+        if self.costs is None or self.resources.finetune.minutes is not None:
+            return 0.0
+        return self.costs.shared_seconds(recipe, parent_recipe(run))
 
     def _pretrain_packs(self) -> Iterator[Pack]:
         """Yield a pack per run: a pre-training is long."""
         return (Pack((run,), *self.needs(run)) for run in self.of("pretrain"))
 
     def _finetune_packs(self) -> Iterator[Pack]:
-        """Group by parent, snapshot, data set and shots; cut to about `target_minutes` each."""
-        resources = self.resources.finetune
-        for (*_, shots), group in itertools.groupby(self.of("finetune"), key=_pack_key):
-            runs = tuple(group)
-            minutes = resources.minutes_of(shots)
-            size = max(1, int(resources.target_minutes / minutes + 1e-9))
-            for start in range(0, len(runs), size):
-                part = runs[start : start + size]
-                yield Pack(part, minutes * len(part), resources.gpus)
+        """Group by parent, snapshot and data set; cut to about `target_minutes` each."""
+        groups: dict[tuple[str, int | None, str], list[Run]] = {}
+        for run in self.of("finetune"):
+            groups.setdefault(_pack_key(run), []).append(run)
+        for group in groups.values():
+            yield from self._cut(sorted(group, key=_rank))
+
+    def _cut(self, runs: list[Run]) -> Iterator[Pack]:
+        """Cut runs into packs of the target, or longer where most of it would be shared work."""
+        target = 60 * self.resources.finetune.target_minutes + 1e-6
+        part: list[Run] = []
+        shared = own = 0.0
+        for run in runs:
+            assert isinstance(run.recipe, Finetune)
+            once, seconds = self._shared_seconds(run, run.recipe), self._seconds(run, run.recipe)
+            both = max(shared, once)
+            if part and both + own + seconds > max(target, 2 * both):
+                yield self._pack(part, shared + own)
+                part, shared, own = [], 0.0, 0.0
+            part.append(run)
+            shared, own = max(shared, once), own + seconds
+        yield self._pack(part, shared + own)
+
+    def _pack(self, runs: list[Run], seconds: float) -> Pack:
+        minutes = round(seconds / 60, 6)
+        if self.costs is not None and self.resources.finetune.minutes is None:
+            minutes = max(_LEAST_MINUTES, float(math.ceil(minutes)))
+        return Pack(tuple(runs), minutes, self.resources.finetune.gpus)
 
 
-def _pack_key(run: Run) -> tuple[str, int | None, str, int | str]:
+def parent_recipe(run: Run) -> Pretrain:
+    """The recipe of the pre-training that a fine-tuning starts from."""
+    recipe = run.parents[0].recipe
+    assert not isinstance(recipe, Finetune)
+    return recipe
+
+
+def _pack_key(run: Run) -> tuple[str, int | None, str]:
     recipe = run.recipe
     assert isinstance(recipe, Finetune)
-    return run.parents[0].id, recipe.snapshot, recipe.dataset, recipe.shots
+    return run.parents[0].id, recipe.snapshot, recipe.dataset
 
 
-def make_plan(study: Study) -> Plan:
+def _rank(run: Run) -> int:
+    """The place of a mode in a pack; runs of one mode stay in the order of the plan."""
+    assert isinstance(run.recipe, Finetune)
+    mode = run.recipe.mode
+    return _CHEAPEST_FIRST.index(mode) if mode in _CHEAPEST_FIRST else len(_CHEAPEST_FIRST)
+
+
+def make_plan(study: Study, costs: RunCosts | None = None) -> Plan:
     """List every pre-training, then every pre-training x trial, in the order of the grid file.
+
+    Costs decide the packs of fine-tunings, never the runs.
 
     Each snapshot of a pre-training gets every trial, and so does its end. Zero-shot needs a text
     tower, so pre-trainings without one have no such run; plan_summary.py counts them.
@@ -163,7 +220,7 @@ def make_plan(study: Study) -> Plan:
         for trial in trials
         if recipe.uses_text or not isinstance(trial, ZeroShot)
     )
-    return Plan(parents + children, study.resources, study.tuned, study.choose)
+    return Plan(parents + children, study.resources, study.tuned, study.choose, costs)
 
 
 def _from(snapshot: int | None, trial: Finetune) -> Finetune:
@@ -171,7 +228,7 @@ def _from(snapshot: int | None, trial: Finetune) -> Finetune:
 
 
 def _grouped(trials: tuple[Finetune, ...]) -> list[Finetune]:
-    """Sort trials of one data set and shot count together, so that they can share a pack."""
+    """Sort trials of one data set and shot count together: the order of runs in tables."""
     first: dict[tuple[str, int | str], int] = {}
     for i, trial in enumerate(trials):
         first.setdefault((trial.dataset, trial.shots), i)

@@ -34,6 +34,7 @@ def as_json(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
         "study": study.name,
         "counts": counts(plan, done),
         "gpu_hours": gpu_hours(todo),
+        "minutes_from": minutes_from(todo),
         "disk_bytes": disk_bytes(todo),
         "runs": [
             {
@@ -71,8 +72,20 @@ def counts(plan: Plan, done: set[str]) -> dict[str, int]:
     }
 
 
+def minutes_from(plan: Plan) -> str:
+    """Say where the minutes of the fine-tunings come from."""
+    costs, given = plan.costs, plan.resources.finetune.minutes
+    if given is not None or costs is None:
+        return "given" if given is not None else "assumed"
+    if costs.measured_runs:
+        return f"from {costs.measured_runs:,} finished runs, else estimated"
+    missing = costs.uncounted(str(run.spec["dataset"]) for run in plan.of("finetune"))
+    more = f", with the size of {', '.join(missing)} assumed" if missing else ""
+    return f"estimated for {costs.speed.flops / 1e12:g} TFLOP/s{more}"
+
+
 def gpu_hours(plan: Plan) -> float:
-    """Estimate an upper limit from the minutes in the grid's resources."""
+    """Estimate an upper limit from the minutes of the packs."""
     return sum(pack.minutes * pack.gpus for wave in plan.waves for pack in wave) / 60
 
 
@@ -127,6 +140,8 @@ def _notes(study: Study, plan: Plan) -> list[str]:
         notes.append("protocol paper: epochs and learning rates are chosen on the test set")
     if study.protocol == "0.1":
         notes.append("protocol 0.1: this study goes on as version 0.1 launched it")
+    if plan.costs is not None and plan.resources.finetune.minutes is None and parents:
+        notes.append(f"minutes of fine-tunings: {minutes_from(plan)}")
     return notes
 
 
@@ -213,16 +228,33 @@ def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     for run in runs:
         assert isinstance(run.recipe, Finetune)
         groups.setdefault((run.recipe.dataset, run.recipe.shots), []).append(run)
-    packs = _packs(todo)
+    packs = _packs_by_row(todo)
     for (dataset, shots), members in groups.items():
         ids = {run.id for run in members}
-        mine = [pack for pack in packs if any(run.id in ids for run in pack.runs)]
+        number, minutes = packs.get((dataset, shots), (0, 0.0))
         table.add_row(
             dataset, str(shots), str(len({_encoder(run) for run in members})),
-            f"{len(members):,}", f"{len(ids & done):,}", f"{len(mine):,}",
-            f"{sum(pack.minutes for pack in mine):,.0f}",
+            f"{len(members):,}", f"{len(ids & done):,}", f"{number:,}", f"{minutes:,.0f}",
         )  # fmt: skip
     return table
+
+
+_Row = tuple[str, int | str]  # data set and shots
+
+
+def _packs_by_row(plan: Plan) -> dict[_Row, tuple[int, float]]:
+    """Count packs and minutes per data set and shots; rows that share a pack share its minutes."""
+    found: dict[_Row, tuple[int, float]] = {}
+    for pack in _packs(plan):
+        shares: dict[_Row, float] = {}
+        for run in pack.runs:
+            if isinstance(run.recipe, Finetune):
+                row: _Row = (run.recipe.dataset, run.recipe.shots)
+                shares[row] = shares.get(row, 0.0) + plan.needs(run)[0]
+        for each, share in shares.items():
+            number, minutes = found.get(each, (0, 0.0))
+            found[each] = (number + 1, minutes + pack.minutes * share / sum(shares.values()))
+    return found
 
 
 _MOST_VALUES = 10  # that are listed one by one

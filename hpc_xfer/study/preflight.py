@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.downstream_datasets import DatasetInfo
 from hpc_xfer.config.node_layout import spread_over_nodes
 from hpc_xfer.config.recipes import Released, Trained
 from hpc_xfer.config.schema import ConfigError, nearest
@@ -19,8 +20,8 @@ from hpc_xfer.errors import XferError
 from hpc_xfer.study.study_file import Study
 
 
-def check(study: Study, site: Site, on: str = "local") -> None:
-    """Check a study against the site.
+def check(study: Study, site: Site, on: str = "local") -> dict[str, DatasetInfo]:
+    """Check a study against the site; return the info of its data sets.
 
     Args:
         on: where it will run, local or slurm.
@@ -28,12 +29,14 @@ def check(study: Study, site: Site, on: str = "local") -> None:
     Raises:
         StudyError: one line per error, with file, line, key path and the way out.
     """
-    errors = [*_sources(study, site), *_released(study, site), *_datasets(study, site)]
+    infos: dict[str, DatasetInfo | str] = {}
+    errors = [*_sources(study, site), *_released(study, site), *_datasets(study, site, infos)]
     errors += _probe(study, site)
     if on == "slurm":
         errors += _nodes(study, site)
     if errors:
         raise study.document.refusal(errors)
+    return {name: info for name, info in infos.items() if isinstance(info, DatasetInfo)}
 
 
 def _nodes(study: Study, site: Site) -> Iterator[ConfigError]:
@@ -120,18 +123,21 @@ def _released(study: Study, site: Site) -> Iterator[ConfigError]:
             )
 
 
-def _datasets(study: Study, site: Site) -> Iterator[ConfigError]:
-    seen = set()
+def _datasets(
+    study: Study, site: Site, infos: dict[str, DatasetInfo | str]
+) -> Iterator[ConfigError]:
+    """Check data sets and shots, and fill `infos`: a large folder is listed once."""
     for here, block in _blocks(study):
         for i, name in enumerate(block["datasets"]):
-            if name not in seen and (error := _error_of(name, site)):
-                yield (*here, "datasets", i), error
-            seen.add(name)  # an error is reported once for all blocks
+            if name not in infos:
+                infos[name] = info = _info(name, site)
+                if isinstance(info, str):  # reported once for all blocks
+                    yield (*here, "datasets", i), info
 
 
 def _probe(study: Study, site: Site) -> Iterator[ConfigError]:
     probe = study.resources.pretrain.probe
-    if probe is not None and (error := _error_of(probe.dataset, site)):
+    if probe is not None and isinstance(error := _info(probe.dataset, site), str):
         yield ("resources", "pretrain", "probe", "dataset"), error
 
 
@@ -143,12 +149,12 @@ def _blocks(study: Study) -> list[tuple[Loc, dict[str, Any]]]:
     return [(("finetune", i), block) for i, block in enumerate(blocks or [])]
 
 
-def _error_of(name: str, site: Site) -> str | None:
-    """Say what is wrong with a data set, as far as its lists and folders show it."""
+def _info(name: str, site: Site) -> DatasetInfo | str:
+    """Return the info of a data set, or say what is wrong with it."""
     try:
         info = downstream_datasets.dataset_info(name, site.dataset(name))
     except XferError as error:
         return str(error)
     if len(info.classes) == 1:
         return f"{name} has one class, {info.classes[0]!r}; add another or name another data set"
-    return None
+    return info

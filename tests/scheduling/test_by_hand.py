@@ -109,7 +109,7 @@ def test_every_option_of_a_site_is_said_as_in_the_script_of_a_launch(
     first, *_, tables = calls = calls_of(study, command)
     assert set(Slurm.model_fields) - EVERY_OPTION.model_fields_set == {
         "max_memory_per_gpu", "max_jobs", "jobs_may_submit", "retries", "bad_node_hits",
-        "hang_minutes",
+        "hang_minutes", "gpu_memory", "teraflops",
     }  # fmt: skip
     pretraining, _, tuning, _ = cut_into_arrays(study.plan)
     assert first[1:-1] == flags(script_text(request_of(study, pretraining, 0), EVERY_OPTION))

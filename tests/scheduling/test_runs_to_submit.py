@@ -6,6 +6,7 @@ import pytest
 
 from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.scheduling.array_parts import array_parts
+from hpc_xfer.scheduling.job_requests import request_of
 from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.scheduling.runs_to_submit import RunSelector, Selection, select_for_this_machine
 from hpc_xfer.slurm.parsing import Queue
@@ -85,6 +86,23 @@ def test_a_run_lost_behind_one_that_lacked_memory_is_submitted_with_it_and_with_
     statuses = {run.id: lost for run in selected.plan.runs}
     parts = list(array_parts(launched, selected.plan, statuses, 100))
     assert [(part.run_count, part.memory_per_gpu) for part in parts] == [(2, 8)]
+
+
+def test_a_run_that_the_time_limit_stopped_is_submitted_with_twice_the_time(
+    launched: LaunchedStudy,
+) -> None:
+    first = launched.plan.runs[1]
+    lost = RunStatus("lost", "time limit", "job 7 ended without a result of this run")
+    asked = []
+    for job in ("7", "8"):
+        failures.write(launched.store.run(first.id), "time limit", "too short", job=job, node="n1")
+        selected = select(launched, "relay", DONE, lost, lost)
+        statuses = {run.id: lost for run in selected.plan.runs}
+        (part,) = array_parts(launched, selected.plan, statuses, 100)
+        asked.append(request_of(launched, part.array, 2, part.minutes_factor).minutes)
+    usual = request_of(launched, part.array, 1).minutes
+    start = usual - part.array.minutes
+    assert [minutes - start for minutes in asked] == [2 * (usual - start), 4 * (usual - start)]
 
 
 def test_the_relay_gives_up_when_memory_cannot_grow(launched: LaunchedStudy) -> None:

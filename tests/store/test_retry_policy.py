@@ -4,12 +4,16 @@ import pytest
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.store import retry_policy
-from hpc_xfer.store.retry_policy import RULES, Retrier, is_retried
+from hpc_xfer.store.retry_policy import RULES, Retrier, RetryRule, is_retried
+
+
+def change_of(rule: RetryRule) -> str:
+    return "memory x 2" if rule.doubles_memory else "time x 2" if rule.doubles_minutes else ""
 
 
 def test_the_whole_table() -> None:
     rows = [
-        f"{kind:<19}{rule.first_retrier:<7}{'memory x 2' if rule.doubles_memory else '':<11}"
+        f"{kind:<19}{rule.first_retrier:<7}{change_of(rule):<11}"
         f"{'node' if rule.counts_against_node else '':<5}{rule.meaning}"
         for kind, rule in RULES.items()
     ]
@@ -18,7 +22,7 @@ def test_the_whole_table() -> None:
         "the node's memory; more memory_per_gpu helps, or fewer workers\n"
         "CUDA out of memory launch                 "
         "the GPU's memory; more GPUs per run help, or a smaller batch\n"
-        "time limit         launch                 "
+        "time limit         relay  time x 2        "
         "the time ended before the next step; more minutes help\n"
         "node failure       relay             node the node went down\n"
         "preempted          relay                  a job of higher priority took the node\n"
@@ -39,7 +43,7 @@ def test_the_whole_table() -> None:
     [
         ("hung", ["job", "relay", "launch", "all"]),
         ("out of memory", ["relay", "launch", "all"]),
-        ("time limit", ["launch", "all"]),
+        ("time limit", ["relay", "launch", "all"]),
         ("nan", ["all"]),
         ("a class of another version", ["all"]),
     ],
@@ -52,14 +56,20 @@ def test_who_retries_a_failure_is_followed_by_all_who_ask_for_more(
 
 
 def test_the_relay_retries_a_run_whose_job_ended_without_a_word() -> None:
-    assert is_retried("time limit", by="relay", lost=True)
-    assert not is_retried("time limit", by="relay")
+    assert is_retried("cancelled", by="relay", lost=True)
+    assert not is_retried("cancelled", by="relay")
     assert not is_retried("killed", by="job", lost=True)
 
 
 def test_attempts_without_progress_are_limited_by_the_site() -> None:
     slurm = Slurm(retries=2)
     assert [retry_policy.is_exhausted(n, slurm) for n in (1, 2, 3)] == [False, False, True]
+
+
+def test_time_doubles_after_each_time_limit_but_not_without_end() -> None:
+    assert retry_policy.minutes_factor([]) == 1
+    assert retry_policy.minutes_factor(["time limit", "killed", "time limit"]) == 4
+    assert retry_policy.minutes_factor(["time limit"] * 50) == 32
 
 
 def test_memory_doubles_up_to_the_sites_maximum() -> None:

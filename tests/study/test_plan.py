@@ -9,6 +9,8 @@ import pytest
 
 from hpc_xfer.config.finetune_recipes import Finetune, FullFinetune, LogisticProbe
 from hpc_xfer.config.recipes import Caption, Clip, Crop, Scratch
+from hpc_xfer.study.cost_estimate import ImageCounts, RunCosts, Speed
+from hpc_xfer.study.job_arrays import cut_into_arrays
 from hpc_xfer.study.plan import Plan, Run, make_plan, restore_run
 from hpc_xfer.study.study_file import load_study
 from tests.fabricated import GRID
@@ -131,22 +133,81 @@ def test_parents_stand_before_their_children_and_every_id_once(tmp_path: Path) -
     assert all(made.by_id[run.id] is run for run in made.runs)
 
 
-def test_packs_share_parent_data_set_and_shots_and_last_as_long_as_asked(tmp_path: Path) -> None:
+def test_packs_share_parent_and_data_set_and_last_as_long_as_asked(tmp_path: Path) -> None:
     minutes = "resources: {finetune: {minutes: {1: 4, full: 40}, target_minutes: 10}}\n"
     made = of(tmp_path, GRID + minutes)
     first, second = made.waves
     assert [pack.kind for pack in first] == ["pretrain"] * 3
     for pack in second:
-        shared = {(r.parents[0].id, r.spec["dataset"], r.spec["shots"]) for r in pack.runs}
+        shared = {(r.parents[0].id, r.spec["dataset"]) for r in pack.runs}
         assert len(shared) == 1
         assert (len(pack.runs), pack.minutes) in [(2, 8.0), (1, 40.0)]  # never cut below one run
     packed = [run.id for wave in made.waves for pack in wave for run in pack.runs]
     assert sorted(packed) == sorted(ids(made))
 
 
-def test_modes_of_a_data_set_share_its_packs(tmp_path: Path) -> None:
+def test_all_shots_and_modes_of_a_data_set_share_its_packs(tmp_path: Path) -> None:
     text = GRID.replace("[ft]", "[ft, lp]") + "resources: {finetune: {minutes: 1}}\n"
-    assert {len(pack.runs) for pack in of(tmp_path, text).waves[1]} == {6 + 3, 6 + 1}
+    made = of(tmp_path, text)
+    assert {len(pack.runs) for pack in made.waves[1]} == {6 + 6 + 3 + 1}
+    assert {len({run.spec["shots"] for run in pack.runs}) for pack in made.waves[1]} == {2}
+
+
+def test_a_pack_begins_with_its_cheap_runs(tmp_path: Path) -> None:
+    text = GRID.replace("[ft]", "[ft, lp, knn, zeroshot]")
+    text += "resources: {finetune: {minutes: 1, target_minutes: 60}}\n"
+    for pack in of(tmp_path, text).waves[1]:
+        modes = list(dict.fromkeys(run.spec["mode"] for run in pack.runs))
+        assert modes in (["zeroshot", "knn", "lp", "ft"], ["knn", "lp", "ft"])
+
+
+def test_estimates_cut_packs_of_about_the_length_asked(tmp_path: Path) -> None:
+    costs = RunCosts({"digits": ImageCounts(5_000, 1_000, 10)}, Speed(10e12, cores=4))
+    text = GRID + "resources: {finetune: {target_minutes: 20}}\n"
+    plain = of(tmp_path, text)
+    made = plain.with_costs(costs)
+    assert {pack.minutes for pack in plain.waves[1]} == {20}  # the default of a run
+    assert ids(made) == ids(plain)
+    for pack in made.waves[1]:
+        assert pack.minutes >= 1 and pack.minutes == int(pack.minutes)
+        assert pack.minutes <= 20 or len(pack.runs) == 1
+    sizes = {len(pack.runs) for pack in made.waves[1]}
+    assert max(sizes) > 1 == min(sizes)  # few-shot runs share, those on all images are alone
+    packed = [run.id for wave in made.waves for pack in wave for run in pack.runs]
+    assert sorted(packed) == sorted(ids(made))
+
+
+def test_runs_share_a_pack_where_most_of_it_is_shared_work(tmp_path: Path) -> None:
+    """Features of a large data set take longer than the target: they are not computed per run."""
+    costs = RunCosts({"digits": ImageCounts(1_000_000, 50_000, 10)}, Speed(10e12, cores=4))
+    text = GRID.replace("[ft]", "[knn]").replace("  tune: {lr: [1e-4, 1e-3]}\n", "")
+    made = of(tmp_path, text.replace("[digits, mnist]", "[digits]")).with_costs(costs)
+    assert [len(pack.runs) for pack in made.waves[1]] == [4] * 3
+    assert all(30 < pack.minutes < 100 for pack in made.waves[1])
+
+
+def test_an_estimated_pack_asks_for_a_minute_at_least(tmp_path: Path) -> None:
+    costs = RunCosts(
+        {"digits": ImageCounts(10, 10, 2), "mnist": ImageCounts(10, 10, 2)}, Speed(1e18)
+    )
+    made = of(tmp_path, GRID.replace("[ft]", "[knn]").replace("  tune: {lr: [1e-4, 1e-3]}\n", ""))
+    assert {pack.minutes for pack in made.with_costs(costs).waves[1]} == {1.0}
+
+
+def test_an_array_has_one_parent_and_packs_of_about_one_length(tmp_path: Path) -> None:
+    minutes = "resources: {finetune: {minutes: {1: 4, full: 40}, target_minutes: 10}}\n"
+    made = of(tmp_path, GRID + minutes)
+    arrays = [array for array in cut_into_arrays(made) if array.kind == "finetune"]
+    assert [(len(array.packs), array.minutes) for array in arrays] == [(6, 8.0), (12, 40.0)] * 3
+    for array in arrays:
+        assert len({pack.parents[0].id for pack in array.packs}) == 1
+        assert all(2 * pack.minutes > array.minutes for pack in array.packs)
+    assert [array.shots for array in arrays] == [1, "full"] * 3
+
+
+def test_an_array_of_several_shots_says_none(tmp_path: Path) -> None:
+    made = of(tmp_path, GRID + "resources: {finetune: {minutes: 1}}\n")
+    assert {array.shots for array in cut_into_arrays(made)} == {None}
 
 
 def test_only_training_takes_the_gpus_and_minutes_of_the_grid(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from hpc_xfer import launch
 from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan_summary
+from hpc_xfer.study.cost_estimate import ImageCounts, RunCosts, Speed
 from tests.fabricated import GRID, image_folder, make, record, source
 
 COST = """\
@@ -69,6 +70,22 @@ def test_settings_that_blocks_say_differently_are_named(tmp_path: Path) -> None:
     assert text.endswith("3 runs, 0 done, 3 to do in 3 packs; at most 0.7 GPU-hours, disk unknown")
 
 
+def test_estimated_minutes_are_said_to_be_estimated(tmp_path: Path) -> None:
+    study, plan, _ = make(tmp_path, GRID)
+    counts = {name: ImageCounts(900, 900, 10) for name in ("digits", "mnist")}
+    text = io.StringIO()
+    priced = plan.with_costs(RunCosts(counts, Speed(5e12)))
+    Console(file=text, width=120).print(plan_summary.render(study, priced, set()))
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    assert "minutes of fine-tunings: estimated for 5 TFLOP/s" in lines
+
+
+def test_rows_share_the_minutes_of_packs_that_hold_runs_of_several(tmp_path: Path) -> None:
+    text = rendered(tmp_path, GRID + "resources: {finetune: {minutes: 1, target_minutes: 60}}\n")
+    rows = [line.split() for line in text.splitlines() if line.startswith(("digits", "mnist"))]
+    assert [row[-2:] for row in rows] == [["3", "18"]] * 4
+
+
 def test_json_tells_the_same_to_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, plan, store = make(tmp_path, GRID + COST)
     record(store, plan.runs[3])
@@ -82,6 +99,7 @@ def test_json_tells_the_same_to_scripts(tmp_path: Path, capsys: pytest.CaptureFi
     told = json.loads(capsys.readouterr().out)
     assert (told["schema"], told["study"]) == (1, "tiny")
     assert told["counts"] == {"runs": 75, "done": 1, "to_do": 74, "packs": 50}
+    assert told["minutes_from"] == "given"
     assert [run["run"] for run in told["runs"]] == [run.id for run in plan.runs]
     assert [run["run"] for run in told["runs"] if run["done"]] == [plan.runs[3].id]
     first = told["runs"][0]

@@ -9,7 +9,7 @@ import torch
 from hpc_xfer.compute.downstream.datasets import GrayImages, ImageFiles, ImageSet
 from hpc_xfer.compute.finetuning.batches import EpochBatches, ImageBatches, needs_loaders
 from hpc_xfer.compute.finetuning.cache import FinetuneCache
-from hpc_xfer.config.recipes import Finetune
+from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.store.heartbeat import Liveness
 from tests.tars import png
 

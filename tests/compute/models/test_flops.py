@@ -7,6 +7,7 @@ import pytest
 from hpc_xfer.compute.models import encoders, flops
 from hpc_xfer.compute.models.flops import peak
 from hpc_xfer.config.recipes import Clip, SimCLR, Supervised
+from hpc_xfer.study.architecture_costs import tower_costs
 
 COMMON: dict[str, Any] = {"source": "laion", "samples": 10_000, "samples_seen": 10_000}
 
@@ -30,6 +31,27 @@ def test_the_count_is_the_published_one(arch: str, visual: float, text: float) -
     assert one == pytest.approx(3e9 * visual, rel=0.03)
     assert flops.per_sample(SimCLR(arch=arch, **COMMON), towers) == 2 * one
     assert towers.visual.training  # as it was
+
+
+@pytest.mark.parametrize(
+    "arch",
+    ["RN50", "RN101", "ViT-B-32", "ViT-S-16", "torchvision/resnet18", "torchvision/resnet50"],
+)
+def test_the_closed_form_that_plans_use_agrees(arch: str) -> None:
+    towers = encoders.build(arch, 0, with_text=True)
+    one = flops.per_sample(Supervised(arch=arch, **COMMON), towers) / 3
+    both = flops.per_sample(Clip(arch=arch, **COMMON), towers) / 3
+    costs = tower_costs(arch)
+    assert costs.flops == pytest.approx(one, rel=0.25)
+    assert costs.text_flops == pytest.approx(both - one, rel=0.25)
+    assert costs.features == towers.dim
+    assert costs.is_known
+
+
+def test_an_architecture_without_a_closed_form_gets_middling_costs() -> None:
+    costs = tower_costs("convnext_base")
+    assert not costs.is_known
+    assert costs.flops > 1e10
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,229 @@
+"""Estimate how long a fine-tuning takes: a pure function of its recipe, its parent and its data.
+
+    costs = RunCosts(images, Speed(10e12, cores=8))
+    costs.seconds(run)               # with a margin, without what the runs of a pack share
+    costs.pack_seconds(runs)
+
+Seconds of finished runs of the same kind take the place of the estimate. See
+store/finished_costs.py, which reads them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hpc_xfer.config.downstream_datasets import PACKAGED, DatasetInfo, held_out_count
+from hpc_xfer.config.finetune_recipes import (
+    FEW,
+    KNN,
+    AdamWFinetune,
+    Finetune,
+    FullFinetune,
+    LinearProbe,
+    ProbeThenFinetune,
+    RidgeProbe,
+    ZeroShot,
+)
+from hpc_xfer.config.recipes import Pretrain, arch_name
+from hpc_xfer.config.resources import Resources
+from hpc_xfer.config.site import Slurm
+from hpc_xfer.study.architecture_costs import TowerCosts, tower_costs
+
+CostKind = tuple[str, str, str, str, str]  # architecture, data set, shots, mode, solver
+
+_GPU_TERAFLOPS = 10.0  # effective: small batches in fp32 use a fraction of what the card can do
+_CORE_TERAFLOPS = 0.02
+_MARGIN = 2.0  # on an estimate: a pack that is stopped costs another start and the time in between
+_MARGIN_OF_MEASURED = 1.5
+_DECODE_SECONDS = 0.005  # an image file on one core
+_LOADERS = 2  # processes that decode for training, unless `workers` says otherwise
+_START_SECONDS = 10.0  # of a worker: imports, encoder, data set
+_RUN_SECONDS = 0.5  # files of a run
+_STEP_SECONDS = 0.02  # of a training step, however small
+_HEAD_STEP_SECONDS = 0.002  # of a linear head
+_ITERATIONS = 60  # of a converged probe per value on its path; each starts from the one before
+_KEPT_BYTES = 1 << 29  # evaluation images below this are decoded once per pack
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """What costs time in a data set."""
+
+    train: int
+    test: int
+    classes: int
+    templates: int = 1
+    in_files: bool = True  # that must be decoded
+
+
+ASSUMED = ImageCounts(10_000, 5_000, 100)  # for a data set that nobody has counted
+
+
+def counts_of(info: DatasetInfo) -> ImageCounts:
+    """Take the counts out of the info of a data set."""
+    in_files = info.name not in PACKAGED
+    return ImageCounts(info.train, info.test, len(info.classes), len(info.templates), in_files)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a process has to itself."""
+
+    flops: float  # effective, per second
+    cores: int = 1
+    has_gpu: bool = True
+
+
+def speed_on_slurm(slurm: Slurm, resources: Resources) -> Speed:
+    """The speed of a process on the cluster: `teraflops` of the site, else an assumption."""
+    has_gpu = slurm.gpu_option != "none"
+    threads = resources.finetune.threads
+    assumed = _GPU_TERAFLOPS if has_gpu else _CORE_TERAFLOPS * threads
+    return Speed(1e12 * (slurm.teraflops or assumed), slurm.cpus_per_gpu, has_gpu)
+
+
+def speed_here(gpus: int, cores: int, resources: Resources) -> Speed:
+    """The assumed speed of a process on this machine, where every GPU or core has one."""
+    if gpus:
+        return Speed(1e12 * _GPU_TERAFLOPS, max(1, cores // gpus))
+    return Speed(1e12 * _CORE_TERAFLOPS * resources.finetune.threads, 1, has_gpu=False)
+
+
+@dataclass(frozen=True)
+class RunCosts:
+    """Estimates for the fine-tunings of a study."""
+
+    images: Mapping[str, ImageCounts]  # data set -> counts
+    speed: Speed
+    measured: Mapping[CostKind, float] = field(default_factory=dict)  # median seconds
+    measured_runs: int = 0
+
+    def seconds(self, recipe: Finetune, parent: Pretrain) -> float:
+        """Seconds of one run, with a margin; what its pack shares is not included."""
+        measured = self.measured.get(cost_kind(recipe, parent))
+        if measured is not None:
+            return _RUN_SECONDS + _MARGIN_OF_MEASURED * measured
+        return _RUN_SECONDS + _MARGIN * self._work(recipe, parent).own_seconds()
+
+    def shared_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
+        """Seconds for what the runs of a pack share, with a margin: start, images, features."""
+        return _START_SECONDS + _MARGIN * self._work(recipe, parent).shared_seconds()
+
+    def uncounted(self, datasets: Iterable[str]) -> list[str]:
+        """List the data sets whose size is assumed."""
+        return [name for name in dict.fromkeys(datasets) if name not in self.images]
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` reads; measured seconds are read from records instead."""
+        images = {name: asdict(counts) for name, counts in self.images.items()}
+        return {"images": images, "speed": asdict(self.speed)}
+
+    @staticmethod
+    def from_json(content: Any) -> "RunCosts | None":
+        """Read what `as_json` made; None where an earlier version wrote nothing of this kind."""
+        try:
+            images = {name: ImageCounts(**counts) for name, counts in content["images"].items()}
+            return RunCosts(images, Speed(**content["speed"]))
+        except (AttributeError, KeyError, TypeError):
+            return None
+
+    def _work(self, recipe: Finetune, parent: Pretrain) -> "_Work":
+        counts = self.images.get(recipe.dataset, ASSUMED)
+        return _Work(recipe, tower_costs(parent.arch), counts, self.speed)
+
+
+def cost_kind(recipe: Finetune, parent: Pretrain) -> CostKind:
+    """The kind of a run: runs of one kind take about as long."""
+    solver = str(getattr(recipe, "solver", ""))
+    return arch_name(parent.arch), recipe.dataset, str(recipe.shots), recipe.mode, solver
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The work of one run."""
+
+    recipe: Finetune
+    tower: TowerCosts
+    counts: ImageCounts
+    speed: Speed
+
+    @property
+    def train(self) -> int:
+        if self.recipe.shots == "full":
+            return self.counts.train
+        return min(self.counts.train, self.recipe.shots * self.counts.classes)
+
+    @property
+    def measured(self) -> int:
+        """Images that a run is measured on: validation and test."""
+        recipe, counts = self.recipe, self.counts
+        if recipe.validation in ("none", "loo"):
+            return counts.test
+        if recipe.validation == "fraction" or recipe.shots == "full":
+            return counts.test + held_out_count(counts.train, recipe.val_fraction)
+        return counts.test + min(counts.train, min(recipe.shots, FEW) * counts.classes)
+
+    @property
+    def forward(self) -> float:
+        """Seconds to compute the features of an image."""
+        return self.tower.flops / self.speed.flops
+
+    def decode(self, processes: int) -> float:
+        """Seconds to decode an image."""
+        return _DECODE_SECONDS / max(1, processes) if self.counts.in_files else 0.0
+
+    @property
+    def is_kept(self) -> bool:
+        """Tell whether decoded evaluation images stay in memory."""
+        return self.measured * 3 * self.tower.side**2 <= _KEPT_BYTES
+
+    def shared_seconds(self) -> float:
+        recipe, counts = self.recipe, self.counts
+        image = self.forward + self.decode(self.speed.cores)
+        if isinstance(recipe, ZeroShot):
+            texts = counts.classes * counts.templates * self.tower.text_flops / self.speed.flops
+            return counts.test * image + texts
+        if isinstance(recipe, FullFinetune) and recipe.shots != "full":
+            return self.measured * self.decode(self.speed.cores) * self.is_kept
+        return (counts.train + counts.test) * image
+
+    def own_seconds(self) -> float:
+        recipe = self.recipe
+        if isinstance(recipe, AdamWFinetune):
+            probe = self._path_seconds(1) if isinstance(recipe, ProbeThenFinetune) else 0.0
+            return probe + self._training_seconds(recipe)
+        if isinstance(recipe, LinearProbe):
+            return self._path_seconds(len(recipe.path_values))
+        if isinstance(recipe, KNN):
+            return 2 * self.train * self.measured * self.tower.features / self.speed.flops
+        return 2 * self.measured * self._head / self.speed.flops
+
+    @property
+    def _head(self) -> int:
+        """Weights of a linear head."""
+        return self.tower.features * self.counts.classes
+
+    def _path_seconds(self, values: int) -> float:
+        """Seconds of a converged probe with all values on its path."""
+        d, flops = self.tower.features, self.speed.flops
+        scores = values * 2 * self.measured * self._head / flops
+        if isinstance(self.recipe, RidgeProbe):
+            return (
+                2 * self.train * d**2 + 10 * d**3 + values * 2 * d * self._head
+            ) / flops + scores
+        iteration = 4 * self.train * self._head / flops + _HEAD_STEP_SECONDS
+        return values * _ITERATIONS * iteration + scores
+
+    def _training_seconds(self, recipe: AdamWFinetune) -> float:
+        steps = max(recipe.epochs * -(-self.train // recipe.batch), recipe.min_steps or 0)
+        steps = min(steps, recipe.max_steps or steps)
+        batch = min(recipe.batch, self.train)
+        if not isinstance(recipe, FullFinetune):
+            step = 6 * batch * self._head / self.speed.flops + _HEAD_STEP_SECONDS
+            return steps * step + 2 * self.measured * self._head / self.speed.flops
+        loading = self.decode(min(_LOADERS, self.speed.cores))
+        step = max(_STEP_SECONDS, batch * (3 * self.forward + loading))
+        again = 0.0 if self.is_kept else self.decode(self.speed.cores)
+        times = min(recipe.epochs, steps) if recipe.select == "test" else 1
+        measuring = times * self.measured * (self.forward + again)
+        return steps * step + measuring + self.train * self.forward

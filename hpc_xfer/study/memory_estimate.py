@@ -1,0 +1,91 @@
+"""Estimate the memory of fine-tunings, and warn of those that exceed what a process gets.
+
+for line in memory_warnings(plan, site.slurm):
+    print(line)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune, FullFinetune
+from hpc_xfer.config.recipes import Arch, arch_name
+from hpc_xfer.config.site import Slurm
+from hpc_xfer.study.architecture_costs import tower_costs
+from hpc_xfer.study.cost_estimate import ASSUMED, ImageCounts
+from hpc_xfer.study.plan import Plan, parent_recipe
+
+_BYTES = 4  # of a number in fp32
+_HALF = 2  # of an activation in bf16 or fp16
+_STATES = 4  # a weight, its gradient, both moments of AdamW
+_EVALUATION_BATCH = 256
+_EVALUATED_AT_ONCE = 0.15  # of an image's activations: without gradients few layers are kept
+_LIBRARIES = 2.5e9  # of a process: torch, CUDA's context, workspaces
+_LIBRARIES_ON_GPU = 1.0e9
+_KEPT_IMAGES = 4 * (1 << 29)  # decoded images of two data sets, for training and test
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """GB that a fine-tuning needs, about."""
+
+    device: float  # of the GPU, or of the process on a CPU
+    host: float  # without `device`
+
+
+def memory_need(recipe: Finetune, arch: Arch, counts: ImageCounts) -> MemoryNeed:
+    """Estimate the memory of one run.
+
+    Args:
+        arch: of the parent.
+        counts: of the data set.
+    """
+    tower = tower_costs(arch)
+    weights = tower.weights * _BYTES
+    size = _BYTES if recipe.precision == "fp32" else _HALF
+    device = weights + _EVALUATION_BATCH * tower.activations * size * _EVALUATED_AT_ONCE
+    if isinstance(recipe, FullFinetune):
+        device = max(device, _STATES * weights + recipe.batch * tower.activations * size)
+    features = float((counts.train + counts.test) * tower.features * _BYTES)
+    if not isinstance(recipe, AdamWFinetune):
+        device += features  # a probe has them all on the device, and a copy of the training part
+        device += counts.train * tower.features * _BYTES
+    host = _LIBRARIES + 2 * weights + features + _KEPT_IMAGES
+    return MemoryNeed((device + _LIBRARIES_ON_GPU) / 1e9, host / 1e9)
+
+
+def memory_warnings(plan: Plan, slurm: Slurm) -> Iterator[str]:
+    """Name the largest run that exceeds the memory of a GPU or of a process, if any does.
+
+    Nothing is said where the site file gives no limit.
+    """
+    has_gpu = slurm.gpu_option != "none"
+    largest: dict[str, tuple[float, str]] = {}
+    for need, run in _needs(plan):
+        host = need.host if has_gpu else need.host + need.device
+        for what, size in (("gpu", need.device), ("host", host)):
+            largest[what] = max(largest.get(what, (0.0, "")), (size, run))
+    limits = {"gpu": slurm.gpu_memory if has_gpu else None, "host": slurm.memory_per_gpu}
+    for what, (size, run) in largest.items():
+        limit = limits[what]
+        if limit is None or size <= limit:
+            continue
+        key = "gpu_memory" if what == "gpu" else "memory_per_gpu"
+        way = "lower `batch`" if what == "gpu" else "raise it in the site file"
+        yield f"{run} needs about {size:.0f} GB, but {key} is {limit:g}; {way}"
+
+
+def _needs(plan: Plan) -> Iterator[tuple[MemoryNeed, str]]:
+    """The need of every kind of run, and what the run is."""
+    images = {} if plan.costs is None else plan.costs.images
+    seen = set()
+    for run in plan.of("finetune"):
+        recipe, arch = run.recipe, parent_recipe(run).arch
+        assert isinstance(recipe, Finetune)
+        batch = recipe.batch if isinstance(recipe, AdamWFinetune) else 0
+        key = (run.columns["arch"], recipe.dataset, recipe.mode, recipe.precision, batch)
+        if key in seen:
+            continue
+        seen.add(key)
+        how = f"{recipe.mode} of {arch_name(arch)} on {recipe.dataset}"
+        how += f" with batch {batch}" if batch else ""
+        yield memory_need(recipe, arch, images.get(recipe.dataset, ASSUMED)), how
