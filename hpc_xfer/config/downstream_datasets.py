@@ -179,7 +179,7 @@ def _pickled_info(facts: DatasetCard, place: Location) -> DatasetInfo:
         source=str(place.path),
         class_counts=known,
         test_sets=tuple(facts.further) if cifar100.FURTHER in files else (),
-        notes=cifar100.notes(files, place.path),
+        notes=cifar100.notes(files),
         complete=bool(train and test),
     )
 

@@ -163,7 +163,12 @@ def _keys(model: type[StrictModel], loc: Loc) -> Iterable[str]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model class that a field holds, or may hold besides None."""
-    kinds = get_args(annotation) or (annotation,)
+    """Return the model class that a field holds, or may hold besides None or a word.
+
+    Of a mapping it is the model of its values.
+    """
+    kinds = [
+        kind for part in get_args(annotation) or (annotation,) for kind in get_args(part) or (part,)
+    ]
     models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
     return models[0] if len(models) == 1 else None

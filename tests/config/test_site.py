@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer.config.dataset_cards import SplitCounts
+from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.site import Site, Slurm, find_site_file, load_site
 from hpc_xfer.errors import StudyError
 from tests.conftest import ROOT
@@ -34,6 +36,47 @@ released: {mine: w.pt}
         datasets={"dtd": "/home/ann/dtd"},
         released={"mine": str(folder / "w.pt")},
     )
+
+
+def test_paths_of_data_sets_are_relative_to_the_site_file_in_every_form(tmp_path: Path) -> None:
+    text = """
+datasets:
+  pets: sets
+  cats: imagefolder:cats
+  dogs: "webdataset:wds/{split}"
+  flowers: torchvision:Flowers102:tv
+  torchvision:Food101: /data/tv
+  eurosat: {path: sets, counts: {train: 30, test: 10}, templates: ["{} from above"]}
+"""
+    site = load_site(written(tmp_path / "site.yaml", text))
+    assert {name: site.dataset(name) for name in site.datasets} == {
+        "pets": Location("folder", tmp_path / "sets"),
+        "cats": Location("imagefolder", tmp_path / "cats"),
+        "dogs": Location("webdataset", tmp_path / "wds/{split}"),
+        "flowers": Location("torchvision", tmp_path / "tv", "Flowers102"),
+        "torchvision:Food101": Location("torchvision", Path("/data/tv"), "Food101"),
+        "eurosat": Location(
+            "folder",
+            tmp_path / "sets",
+            templates=("{} from above",),
+            counts=SplitCounts(train=30, test=10),
+        ),
+    }
+    assert site.dataset("dtd") is None
+
+
+def test_mistakes_in_the_long_form_of_a_data_set_are_told_with_their_lines(tmp_path: Path) -> None:
+    text = "datasets:\n  a: {pathh: x}\n  b: {path: x, templates: [a photo]}\n  c: 3\n"
+    path = written(tmp_path / "s.yaml", text)
+    with pytest.raises(StudyError) as caught:
+        load_site(path)
+    told = str(caught.value).replace(f"{tmp_path}/", "").splitlines()
+    assert told == [
+        "s.yaml:2: datasets.a.path: is missing; add a line `path: ...`",
+        "s.yaml:2: datasets.a.pathh: unknown key; did you mean 'path'?",
+        "s.yaml:3: datasets.b.templates.0: 'a photo' must have {} once, where the class goes",
+        "s.yaml:4: datasets.c: must be a word or a mapping, got 3",
+    ]
 
 
 def test_a_user_without_a_home_has_no_personal_file_and_other_files_are_read(

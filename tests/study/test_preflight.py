@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.config import shard_index
+from hpc_xfer.config.dataset_location import DatasetEntry
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
 from hpc_xfer.study import preflight
 from hpc_xfer.study.study_file import load_study
 from tests.fabricated import image_folder, source
+from tests.official_copies import make
 
 CLIP = "{method: clip, arch: RN50, source: sans, samples: 500, epochs: 1, batch: 100}"
-PETS = "datasets: [pets], shots: [1], lr: 1"
+ANIMALS = "datasets: [animals], shots: [1], lr: 1"
 
 
 def check(folder: Path, site: Site, text: str) -> list[str]:
@@ -40,9 +42,9 @@ def finetune(folder: Path, site: Site, block: str) -> list[str]:
 
 def test_a_study_whose_data_is_there_passes(tmp_path: Path) -> None:
     sources = {"sans": str(source(tmp_path / "sans"))}
-    datasets = {"pets": str(image_folder(tmp_path / "pets", cat=10, dog=12))}
+    datasets = {"animals": str(image_folder(tmp_path / "animals", cat=10, dog=12))}
     site = Site(sources=sources, datasets=datasets)
-    rest = "finetune: {datasets: [pets, digits], shots: [1, 8, full], lr: 1}\n"
+    rest = "finetune: {datasets: [animals, digits], shots: [1, 8, full], lr: 1}\n"
     assert pretrain(tmp_path, site, rest=rest) == []
 
 
@@ -167,60 +169,65 @@ def test_a_file_of_released_weights_must_be_there(tmp_path: Path) -> None:
 def test_an_unknown_data_set_is_told_with_the_place_where_it_stands(tmp_path: Path) -> None:
     block = "{datasets: [digits, pats], shots: [1], lr: 1}"
     assert finetune(tmp_path, Site(), block) == [
-        "a.yaml:3: finetune.datasets.1: data set 'pats' is unknown; built in are digits, mnist5k, "
-        "and any image folder can be named in the site file under `datasets`"
+        "a.yaml:3: finetune.datasets.1: data set 'pats' is unknown; built in are caltech101, "
+        "cassava, cct20, cifar100, clipart, digits, dtd, eurosat, mnist5k, pets, real, and any "
+        "image folder can be named in the site file under `datasets`"
     ]
 
 
-def test_shots_above_the_smallest_class_are_told(tmp_path: Path) -> None:
-    block = "{datasets: [digits], shots: [1, 69, 70], lr: 1}"
+def test_classes_with_few_images_are_no_fault(tmp_path: Path) -> None:
+    """They give what they have."""
+    site = Site(datasets={"animals": str(image_folder(tmp_path / "animals", cat=10, dog=1))})
+    block = "{datasets: [animals, digits], shots: [1, 200, full], lr: 1}"
+    assert finetune(tmp_path, site, block) == []
+
+
+def test_a_data_set_of_one_class_is_refused(tmp_path: Path) -> None:
+    site = Site(datasets={"animals": str(image_folder(tmp_path / "animals", cat=10))})
+    assert finetune(tmp_path, site, f"{{{ANIMALS}}}") == [
+        "a.yaml:3: finetune.datasets.0: animals has one class, 'cat'; add another or name another "
+        "data set"
+    ]
+
+
+def test_a_packaged_data_set_is_compared_with_its_card(tmp_path: Path) -> None:
+    place = make("pets", tmp_path / "pets")
+    block = "{datasets: [pets], shots: [1], lr: 1}"
+    whole = Site(datasets={"pets": str(place.path)})
+    assert finetune(tmp_path, whole, block) == [
+        "a.yaml:3: finetune.datasets.0: pets: has 111 training images, expected 3,680 of pets; run "
+        "`python -m hpc_xfer.datasets fetch pets`, or state `counts` in the site file if a subset "
+        "is meant"
+    ]
+    subset = DatasetEntry(path=str(place.path), counts=place.counts)
+    assert finetune(tmp_path, Site(datasets={"pets": subset}), block) == []
+
+
+def test_a_data_set_of_torchvision_is_named_in_the_grid(tmp_path: Path) -> None:
+    block = '{datasets: ["torchvision:Flowers102"], shots: [1], lr: 1}'
     assert finetune(tmp_path, Site(), block) == [
-        "a.yaml:3: finetune.shots.2: 70 shots need 70 images per class, but the smallest class "
-        "of digits has 69 besides 17 held out for validation; lower shots or val_fraction"
+        "a.yaml:3: finetune.datasets.0: data set 'torchvision:Flowers102': the site file does not "
+        'say where it lies; add `datasets: {"torchvision:Flowers102": ROOT}` there'
     ]
-    assert finetune(tmp_path, Site(), block.replace("lr: 1", "lr: 1, val_fraction: 0.1")) == []
-
-
-def test_the_classes_of_an_image_folder_are_counted(tmp_path: Path) -> None:
-    site = Site(datasets={"pets": str(image_folder(tmp_path / "pets", cat=10, dog=5))})
-    assert finetune(tmp_path, site, "{datasets: [pets], shots: [4, 5], lr: 1}") == [
-        "a.yaml:3: finetune.shots.1: 5 shots need 5 images per class, but the smallest class of "
-        "pets has 4 besides 1 held out for validation; lower shots or val_fraction"
-    ]
-
-
-def test_a_class_with_one_image_cannot_be_validated(tmp_path: Path) -> None:
-    site = Site(datasets={"pets": str(image_folder(tmp_path / "pets", cat=10, dog=1))})
-    assert finetune(tmp_path, site, "{datasets: [pets], shots: [full], lr: 1}") == [
-        "a.yaml:3: finetune.datasets.0: pets has a class with one training image, but needs one "
-        "for training and one for validation; add an image or remove the class"
-    ]
-
-
-def test_the_block_that_asks_too_much_is_named_not_the_first_with_that_data_set(
-    tmp_path: Path,
-) -> None:
-    good = "{datasets: [digits], shots: [1], lr: 1}"
-    bad = "{datasets: [digits], shots: [80], lr: 1}"
-    [told] = finetune(tmp_path, Site(), f"\n  - {good}\n  - {bad}")
-    assert told.startswith("a.yaml:5: finetune.1.shots.0: 80 shots need 80 images")
+    site = Site(datasets={"torchvision:Flowers102": str(tmp_path)})
+    assert finetune(tmp_path, site, block) == []
 
 
 def test_a_folder_that_is_no_data_set_is_told(tmp_path: Path) -> None:
-    site = Site(datasets={"pets": str(tmp_path / "gone")})
-    assert finetune(tmp_path, site, f"{{{PETS}}}") == [
-        "a.yaml:3: finetune.datasets.0: gone: no such folder; correct data set 'pets' in the site "
-        "file"
+    site = Site(datasets={"animals": str(tmp_path / "gone")})
+    assert finetune(tmp_path, site, f"{{{ANIMALS}}}") == [
+        "a.yaml:3: finetune.datasets.0: gone: no such folder; correct data set 'animals' in the "
+        "site file"
     ]
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    text = f"name: x\npretrain: [{CLIP}]\nfinetune: {{{PETS}}}\n"
+    text = f"name: x\npretrain: [{CLIP}]\nfinetune: {{{ANIMALS}}}\n"
     assert [line.split(": ")[1] for line in check(tmp_path, Site(), text)] == [
         "pretrain.0.source", "finetune.datasets.0",
     ]  # fmt: skip
 
 
 def test_a_data_set_that_several_blocks_name_is_told_once(tmp_path: Path) -> None:
-    [told] = finetune(tmp_path, Site(), f"\n  - {{{PETS}}}\n  - {{{PETS}, mode: [lp-ft]}}")
-    assert told.startswith("a.yaml:4: finetune.0.datasets.0: data set 'pets' is unknown")
+    [told] = finetune(tmp_path, Site(), f"\n  - {{{ANIMALS}}}\n  - {{{ANIMALS}, mode: [lp-ft]}}")
+    assert told.startswith("a.yaml:4: finetune.0.datasets.0: data set 'animals' is unknown")

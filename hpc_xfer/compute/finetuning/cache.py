@@ -24,6 +24,7 @@ from hpc_xfer.config.recipes import Arch
 from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.system import atomic_files
 
+Place = Location | Path | None  # of a data set; None is built in
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 _KEPT = 2  # parents, data sets and so on: those of a pack and of the next one
@@ -91,9 +92,7 @@ class FinetuneCache:
 
     def __init__(self) -> None:
         self._parents: MostRecent[tuple[Path, int, int], Parent] = MostRecent(_KEPT)
-        self._datasets: MostRecent[tuple[str, Location | Path | None], DownstreamData] = MostRecent(
-            _KEPT
-        )
+        self._datasets: MostRecent[tuple[str, Place], DownstreamData] = MostRecent(_KEPT)
         # Below, keys are the objects above: one that was read again is another key.
         self._images: MostRecent[tuple[ImageSet, int], EvalImages] = MostRecent(2 * _KEPT)
         self._features: MostRecent[tuple[Parent, DownstreamData], SplitFeatures] = MostRecent(_KEPT)
@@ -113,7 +112,7 @@ class FinetuneCache:
         )
 
     def dataset(
-        self, name: str, place: Location | Path | None, fingerprints: FingerprintCache | None
+        self, name: str, place: Place, fingerprints: FingerprintCache | None
     ) -> DownstreamData:
         """The data set that a site keeps in a place, or the built-in one.
 

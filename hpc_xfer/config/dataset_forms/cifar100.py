@@ -17,16 +17,21 @@ def pickle_files(card: DatasetCard, root: Path) -> dict[str, Path]:
     """Name the pickle of each split that is there, and of the class names (`meta`)."""
     folder = find_folder(root, card.name, ("cifar-100-python", "."), "train")
     files = {name: folder / name for name in ("meta", "train", "test")}
-    for further in (root / "ciFAIR-100/test", root.parent / "ciFAIR-100/test"):
-        if further.is_file():
-            files.setdefault(FURTHER, further)
+    if (further := _further(folder)).is_file():
+        files[FURTHER] = further
     return files
 
 
-def notes(files: Mapping[str, Path], root: Path) -> tuple[str, ...]:
+def _further(folder: Path) -> Path:
+    """Name the pickle of ciFAIR-100, whose folder lies beside that of CIFAR-100."""
+    return folder.parent / "ciFAIR-100/test"
+
+
+def notes(files: Mapping[str, Path]) -> tuple[str, ...]:
     if FURTHER in files:
         return ()
-    return (f"the further test set {FURTHER} is not used: {root / 'ciFAIR-100/test'} is absent",)
+    absent = _further(files["train"].parent)
+    return (f"the further test set {FURTHER} is not used: {absent} is absent",)
 
 
 def check(card: DatasetCard, root: Path, expected: Mapping[str, int | None]) -> None:

@@ -140,6 +140,7 @@ def test_a_folder_is_described_by_listing(animals: Path) -> None:
         smallest_class=2,
         templates=("a photo of a {}.",),
         source=str(animals),
+        class_counts=(4, 2),
     )
 
 
@@ -309,8 +310,9 @@ def test_an_unknown_data_set_lists_the_known_and_the_way_out() -> None:
     with pytest.raises(StudyError) as caught:
         downstream_datasets.dataset_info("imagenet", None)
     assert str(caught.value) == (
-        "data set 'imagenet' is unknown; built in are digits, mnist5k, and any image folder can "
-        "be named in the site file under `datasets`"
+        "data set 'imagenet' is unknown; built in are caltech101, cassava, cct20, cifar100, "
+        "clipart, digits, dtd, eurosat, mnist5k, pets, real, and any image folder can be named in "
+        "the site file under `datasets`"
     )
 
 

@@ -35,7 +35,7 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
     files = cifar100.pickle_files(card(info.name), place.path)
     _check_names(files["meta"])
     sets = {name: _images(path) for name, path in files.items() if name != "meta"}
-    fingerprint = fingerprints.of_files(place.path.parent, [list(files.values())], cache)
+    fingerprint = fingerprints.of_files(files["train"].parent.parent, [list(files.values())], cache)
     train, test = sets.pop("train"), sets.pop("test")
     return DownstreamData(info, train, test, fingerprint, further=sets)
 

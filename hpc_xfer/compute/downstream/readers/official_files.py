@@ -4,6 +4,7 @@ torchvision's own readers list the same paths and labels (a test compares them);
 here because they decode with Pillow, stop at files that macOS leaves, and need torch.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
     listing = official.list_official(card(info.name), place.path, place.counts)
     sets = {split: _files(listing.folder, images) for split, images in listing.splits.items()}
     fingerprint = fingerprints.of_files(
-        place.path,
+        Path(os.path.commonpath([listing.folder, *listing.lists])),
         [*(images.paths for images in sets.values()), listing.lists],
         cache,
         splits=fingerprints.digest_of_labels(sets.items()),

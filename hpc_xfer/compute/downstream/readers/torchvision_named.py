@@ -93,11 +93,7 @@ def _open(place: Location, name: str) -> Any:
     Raises:
         DataError: torchvision has no such class, or the data set is not there.
     """
-    kind: Any = getattr(datasets, place.kind, None)
-    if not (inspect.isclass(kind) and issubclass(kind, datasets.VisionDataset)):
-        raise DataError(
-            f"torchvision:{place.kind}: torchvision has no such data set; correct its name"
-        )
+    kind = _class(place)
     for choice in _choices(kind, name):
         try:
             return kind(root=place.path, **_options(kind), **choice)
@@ -112,6 +108,16 @@ def _open(place: Location, name: str) -> Any:
     return None
 
 
+def _class(place: Location) -> Callable[..., Any]:
+    kind: Any = getattr(datasets, place.kind, None)
+    if not (inspect.isclass(kind) and issubclass(kind, datasets.VisionDataset)):
+        raise DataError(
+            f"torchvision:{place.kind}: torchvision has no such data set; correct its name"
+        )
+    found: Callable[..., Any] = kind
+    return found
+
+
 def _choices(kind: Callable[..., Any], name: str) -> Iterator[dict[str, Any]]:
     """Yield the arguments that may name the split."""
     known = inspect.signature(kind).parameters
@@ -121,10 +127,10 @@ def _choices(kind: Callable[..., Any], name: str) -> Iterator[dict[str, Any]]:
         yield from ({"split": word} for word in _SPLITS[name])
 
 
-def _options(kind: type) -> dict[str, Any]:
+def _options(kind: Callable[..., Any]) -> dict[str, Any]:
     known = inspect.signature(kind).parameters
     options: dict[str, Any] = {"download": False} if "download" in known else {}
-    if "loader" in known or issubclass(kind, datasets.DatasetFolder):
+    if "loader" in known or (inspect.isclass(kind) and issubclass(kind, datasets.DatasetFolder)):
         options["loader"] = _same_path
     return options
 

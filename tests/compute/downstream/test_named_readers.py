@@ -1,0 +1,244 @@
+"""Data sets of the user's own: tar shards as CLIP_benchmark makes them, torchvision by name."""
+
+import io
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision import datasets as torchvision_datasets
+
+from hpc_xfer.compute.downstream import datasets
+from hpc_xfer.compute.downstream.datasets import DownstreamData
+from hpc_xfer.config.dataset_location import Location
+from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
+from hpc_xfer.errors import DataError, StudyError
+from tests.official_copies import make
+from tests.official_copies.tiny_images import encoded, pixels, write
+
+
+def load(name: str, place: Location) -> DownstreamData:
+    return datasets.load(dataset_info(name, place), place)
+
+
+def refusal(name: str, place: Location) -> str:
+    with pytest.raises(DataError) as caught:
+        load(name, place)
+    return str(caught.value).replace(f"{place.path}/", "")
+
+
+# Tar shards.
+
+
+def shard(path: Path, samples: list[tuple[int, int]]) -> None:
+    """Write samples of (label, image number); images are webp, and labels end with a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for label, i in samples:
+            for field, data in (
+                ("webp", encoded(label, i, "webp")),
+                ("cls", f"{label}\n".encode()),
+            ):
+                member = tarfile.TarInfo(f"s{label:03d}{i:06d}.{field}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+
+
+@pytest.fixture
+def tars(tmp_path: Path) -> Location:
+    """Three classes, two training shards and one test shard."""
+    folder = tmp_path / "wds"
+    shard(folder / "train/0.tar", [(0, 0), (1, 0), (2, 0)])
+    shard(folder / "train/1.tar", [(2, 1), (0, 1)])
+    shard(folder / "test/0.tar", [(1, 5), (2, 5), (0, 5)])
+    (folder / "train/nshards.txt").write_text("2\n")
+    (folder / "test/nshards.txt").write_text("1")
+    (folder / "classnames.txt").write_text("cat\ndog\nred fox")
+    (folder / "zeroshot_classification_templates.txt").write_text("a photo of a {c}.\na {c}!\n")
+    return Location("webdataset", folder)
+
+
+def test_shards_are_described_by_their_text_files_and_counted_when_they_are_read(
+    tars: Location,
+) -> None:
+    info = dataset_info("animals", tars)
+    assert info == DatasetInfo(
+        name="animals",
+        title="animals",
+        classes=("cat", "dog", "red fox"),
+        train=0,
+        test=0,
+        smallest_class=0,
+        templates=("a photo of a {}.", "a {}!"),
+        source=str(tars.path),
+        complete=False,
+    )
+    data = datasets.load(info, tars)
+    assert data.info == replace(
+        info, train=5, test=3, smallest_class=1, class_counts=(2, 1, 2), complete=True
+    )
+    assert data.train.labels.tolist() == [0, 1, 2, 2, 0]
+    expected = pixels(2, 1).mean(axis=(0, 1))
+    found = data.train.image(3).float().mean(dim=(1, 2)).numpy()
+    assert np.abs(found - expected).max() < 10
+    datasets.check_readable(info, tars)
+
+
+def test_the_split_may_stand_anywhere_in_the_path(tars: Location) -> None:
+    pattern = replace(tars, path=tars.path / "{split}")
+    assert load("animals", pattern).fingerprint == load("animals", tars).fingerprint
+
+
+def test_own_class_names_stand_in_for_those_of_the_folder(tars: Location) -> None:
+    (tars.path / "classnames.txt").unlink()
+    assert refusal("animals", tars).startswith("classnames.txt: no such file; write one class name")
+    own = replace(tars, class_names=("a", "b", "c"), templates=("{}",))
+    data = load("animals", own)
+    assert (data.info.classes, data.info.templates) == (("a", "b", "c"), ("{}",))
+
+
+def test_too_few_class_names_are_told(tars: Location) -> None:
+    (tars.path / "classnames.txt").write_text("cat\ndog\n")
+    assert "has class 2, but there are 2 class names; correct classnames.txt" in refusal(
+        "animals", tars
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("train/1.tar", None, "train/1.tar: cannot be read (No such file or directory), but"),
+        ("train/1.tar", b"", "train/1.tar: is cut off after 0 bytes; copy it again"),
+        ("train/1.tar", bytes(700), "train/1.tar: is cut off after 700 bytes; copy it again"),
+        ("test/nshards.txt", b"many", "test/nshards.txt: must be the number of shards, got 'many'"),
+        ("test/nshards.txt", None, "test/nshards.txt: cannot be read"),
+    ],
+)
+def test_a_missing_or_cut_shard_is_told_before_a_run(
+    tars: Location, file: str, content: bytes | None, told: str
+) -> None:
+    path = tars.path / file
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        dataset_info("animals", tars)
+    assert str(caught.value).replace(f"{tars.path}/", "").startswith(told)
+
+
+def test_a_shard_that_is_cut_at_a_block_is_told_when_it_is_read(tars: Location) -> None:
+    path = tars.path / "train/0.tar"
+    path.write_bytes(path.read_bytes()[:1024])
+    assert "train/0.tar: is cut off or damaged" in refusal("animals", tars)
+
+
+def test_a_shard_that_was_copied_twice_is_told(tars: Location) -> None:
+    (tars.path / "train/1.tar").write_bytes((tars.path / "train/0.tar").read_bytes())
+    assert "train/1.tar: sample s000000000 is in" in refusal("animals", tars)
+
+
+# torchvision by name.
+
+
+def test_files_of_a_torchvision_set_are_read_with_its_validation_split(tmp_path: Path) -> None:
+    make("dtd", tmp_path)
+    place = Location("torchvision", tmp_path, "DTD")
+    info = dataset_info("torchvision:DTD", place)
+    assert (info.title, info.classes, info.complete) == ("DTD of torchvision", (), False)
+    data = datasets.load(info, place)
+    assert (data.info.train, data.info.test, data.info.official_val) == (94, 94, 94)
+    assert data.info.classes[:2] == ("banded", "blotchy")
+    assert isinstance(data.train, datasets.ImageFiles)
+    assert data.val is not None and len(data.val) == 94
+    assert len(datasets.training_images(info, place)) == 94
+    datasets.check_readable(info, place)
+
+
+@pytest.fixture
+def usual(tmp_path: Path) -> Location:
+    """FashionMNIST in its four files: 3 training and 2 test images of each of its ten classes."""
+    folder = tmp_path / "FashionMNIST/raw"
+    folder.mkdir(parents=True)
+    for name, n in (("train", 3), ("t10k", 2)):
+        labels = bytes(label for _ in range(n) for label in range(10))
+        head = (8 << 8 | 3).to_bytes(4, "big") + b"".join(
+            side.to_bytes(4, "big") for side in (len(labels), 28, 28)
+        )
+        images = b"".join(bytes([20 * label] * 784) for label in labels)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(head + images)
+        head = (8 << 8 | 1).to_bytes(4, "big") + len(labels).to_bytes(4, "big")
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(head + labels)
+    return Location("torchvision", tmp_path, "FashionMNIST")
+
+
+def test_images_that_torchvision_keeps_in_memory_are_read_from_there(usual: Location) -> None:
+    data = load("fashion", usual)
+    assert isinstance(data.train, datasets.ColorImages)
+    assert (data.info.train, data.info.test, data.info.official_val) == (30, 20, 0)
+    assert data.info.classes[0] == "T-shirt/top"
+    assert data.train.image(4)[:, 3, 3].tolist() == [80, 80, 80]
+    assert data.fingerprint == load("fashion", usual).fingerprint
+
+
+def test_own_class_names_of_a_torchvision_set_must_be_as_many(usual: Location) -> None:
+    few = replace(usual, class_names=("shirt", "shoe"))
+    assert "labels besides 0 to 1" in refusal("fashion", few)
+
+
+def test_a_set_that_is_not_downloaded_is_told(tmp_path: Path) -> None:
+    place = Location("torchvision", tmp_path, "DTD")
+    assert refusal("torchvision:DTD", place).startswith(
+        f"torchvision:DTD: cannot be opened in {tmp_path} (Dataset not found."
+    )
+
+
+@pytest.mark.parametrize("kind", ["DTDD", "Any", "os"])
+def test_a_name_that_torchvision_does_not_have_is_told(kind: str, tmp_path: Path) -> None:
+    place = Location("torchvision", tmp_path, kind)
+    assert refusal("x", place) == (
+        f"torchvision:{kind}: torchvision has no such data set; correct its name"
+    )
+
+
+def test_a_set_without_splits_is_told(tmp_path: Path) -> None:
+    make("eurosat", tmp_path)
+    assert refusal("x", Location("torchvision", tmp_path, "EuroSAT")) == (
+        "torchvision:EuroSAT: has no training and test split; make an image folder of it"
+    )
+    assert hasattr(torchvision_datasets, "EuroSAT")
+
+
+# Image folders with names and prompts of the user's own.
+
+
+def test_an_image_folder_may_have_own_names_and_prompts(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for label, name in enumerate(("n01440764", "n01443537")):
+            write(tmp_path / split / name / "a.png", label, kind="png")
+    bare = Location("imagefolder", tmp_path)
+    assert not dataset_info("fish", bare).meaningful_names
+    own = replace(bare, class_names=("tench", "goldfish"), templates=("a {} swims",))
+    data = load("fish", own)
+    assert data.info.meaningful_names
+    assert (data.info.classes, data.info.templates) == (("tench", "goldfish"), ("a {} swims",))
+    with pytest.raises(StudyError, match="has 2 classes, but the site file has 3 class_names"):
+        dataset_info("fish", replace(own, class_names=("a", "b", "c")))
+    with pytest.raises(StudyError, match="class_names has 'a' twice; name each class once"):
+        dataset_info("fish", replace(own, class_names=("a", "a")))
+
+
+def test_counts_are_for_subsets_of_packaged_data_sets(tmp_path: Path) -> None:
+    place = replace(make("pets", tmp_path), form="imagefolder")
+    with pytest.raises(StudyError, match="`counts` is for a subset of a packaged data set; remove"):
+        dataset_info("cats", place)
+
+
+def test_a_gray_image_file_becomes_color(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            path = tmp_path / split / name / "x.png"
+            path.parent.mkdir(parents=True)
+            Image.new("L", (4, 3), 9).save(path)
+    assert load("gray", Location("folder", tmp_path)).test.image(0).shape == (3, 3, 4)
