@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,10 @@ class StoreDir:
     def fingerprint(self, key: str) -> Path:
         """The cached fingerprint of an image folder; `key` stands for its files (downstream/)."""
         return self.root / "fingerprints" / f"{key}.json"
+
+    def dataset_fingerprint(self, name: str) -> Path:
+        """The fingerprint that a data set had first (see dataset_fingerprints.py)."""
+        return self.root / "fingerprints" / "first" / f"{quote(name, safe='')}.json"
 
     @property
     def lock(self) -> Path:

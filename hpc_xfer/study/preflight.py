@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import downstream_datasets
-from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.node_layout import spread_over_nodes
 from hpc_xfer.config.recipes import Released, Trained
 from hpc_xfer.config.schema import ConfigError, nearest
