@@ -168,10 +168,10 @@ class _Part:
         done = self.size
         progress(done, total)
         try:
-            with open(self.path, "ab", buffering=0) as file:
+            with open(self.path, "ab") as file:
                 while block := _read(response):
-                    if file.write(block) != len(block):
-                        raise OSError("the disk took a part of a block only")
+                    file.write(block)
+                    file.flush()
                     done += len(block)
                     progress(done, total)
         except OSError as error:

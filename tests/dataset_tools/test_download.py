@@ -1,5 +1,6 @@
 import hashlib
 import random
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,17 +198,23 @@ def test_a_process_that_was_killed_before_the_last_step_asks_for_nothing(
     assert (tmp_path / "a.zip").read_bytes() == DATA
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
-def test_a_full_disk_is_one_sentence(server: Server, tmp_path: Path) -> None:
-    server.faults += [breaks_off(0)]
-    with pytest.raises(DataError):
-        get(server, tmp_path / "a.zip", Waits().patience(tries=0))
-    (tmp_path / "a.zip.part").unlink()
-    (tmp_path / "a.zip.part").symlink_to("/dev/full")
-    server.faults += [sends_a_part_from(0, tag='"any"')]
-    with pytest.raises(DataError) as caught:
-        get(server, tmp_path / "a.zip")
-    assert "No space left on device" in str(caught.value)
+def test_a_disk_that_takes_no_more_is_one_sentence_and_a_later_call_goes_on(
+    server: Server, tmp_path: Path
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    try:
+        with pytest.raises(DataError) as caught:
+            get(server, tmp_path / "a.zip")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value) == (
+        f"{tmp_path}/a.zip.part: cannot be written (File too large); free space or fix the "
+        "permissions, then call again to go on"
+    )
+    get(server, tmp_path / "a.zip")
+    assert ranges(server) == [None, "bytes=200000-"]
+    assert (tmp_path / "a.zip").read_bytes() == DATA
 
 
 def test_too_little_space_is_said_before_anything_arrives(server: Server, tmp_path: Path) -> None:
