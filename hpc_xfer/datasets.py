@@ -262,10 +262,15 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _check_one(name: str, site: Site, args: argparse.Namespace) -> "DatasetReport":
-    from hpc_xfer.compute.downstream.check_dataset import check_dataset  # imports torch
+    from hpc_xfer.compute.downstream.check_dataset import (  # imports torch
+        check_dataset,
+        read_dataset,
+    )
 
-    with terminal.shown(f"checking {name}") as progress:
-        report = check_dataset(name, site.dataset(name), args.workers, progress)
+    with terminal.shown(f"{name}: files read") as progress:
+        data = read_dataset(name, site.dataset(name), progress)
+    with terminal.shown(f"{name}: images decoded") as progress:
+        report = check_dataset(data, args.workers, progress)
     if args.accept is not None and not report.problems:
         from hpc_xfer.store.dataset_fingerprints import accept
         from hpc_xfer.store.store import Store

@@ -1,6 +1,7 @@
 """The command `python -m hpc_xfer.datasets`; what it calls is tested in dataset_tools/."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ from hpc_xfer.datasets import main
 from hpc_xfer.store.dataset_fingerprints import check_unchanged
 from hpc_xfer.store.store import Store
 from tests import official_copies
-from tests.dataset_tools.server import Server
+from tests.dataset_tools.server import Server, stalls
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -109,6 +111,20 @@ def test_fetch_of_what_is_there_prints_the_line_of_the_site_file(
     site.write_text("datasets: {cifar100: .}\n")
     assert main(["fetch", "cifar100", "--to", str(tmp_path), "--site", str(site)]) == 0
     assert capsys.readouterr().out == f"cifar100: was there already ({tmp_path})\n"
+
+
+def test_ctrl_c_keeps_what_has_arrived(tmp_path: Path) -> None:
+    with Server({"dtd-r1.0.1.tar.gz": bytes(300_000)}) as server:
+        server.faults += [stalls(100_000)]
+        command = [sys.executable, "-m", "hpc_xfer.datasets", "fetch", "dtd", "--to", str(tmp_path)]
+        fetch = subprocess.Popen([*command, "--mirror", server.url], stderr=subprocess.PIPE)
+        part = tmp_path / "archives/dtd-r1.0.1.tar.gz.part"
+        wait_for(lambda: part.exists() and part.stat().st_size == 100_000, 60)
+        fetch.send_signal(signal.SIGINT)
+        _, said = fetch.communicate(timeout=60)
+    assert fetch.returncode == 130
+    assert said.decode().endswith("interrupted; call again to go on from here\n")
+    assert part.stat().st_size == 100_000
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hpc_xfer.config.dataset_cards import Archive, DatasetCard
 from hpc_xfer.dataset_tools.download import Patience, check_sum, download
@@ -50,7 +51,7 @@ def archives_of(card: DatasetCard) -> list[Archive]:
 
 
 def file_name(archive: Archive) -> str:
-    return archive.url.rpartition("/")[2]
+    return urlsplit(archive.url).path.rpartition("/")[2]
 
 
 def fetch(card: DatasetCard, root: Path, how: HowToFetch) -> Fetched:

@@ -90,6 +90,17 @@ def breaks_off(after: int) -> Fault:
     return lambda handler, data: handler.send_file(data, most=after)
 
 
+def stalls(after: int) -> Fault:
+    """Send a part, and nothing more until the client goes away."""
+
+    def send(handler: Handler, data: bytes) -> None:
+        handler.send_file(data, most=after)
+        handler.wfile.flush()
+        handler.rfile.read(1)
+
+    return send
+
+
 def ignores_range(handler: Handler, data: bytes) -> None:
     handler.send_file(data, ranges=False)
 

@@ -15,6 +15,7 @@ from tests.dataset_tools.server import (
     breaks_off,
     ignores_range,
     sends_a_part_from,
+    stalls,
     status,
 )
 
@@ -61,6 +62,13 @@ def test_a_broken_connection_goes_on_where_it_ended(server: Server, tmp_path: Pa
     get(server, tmp_path / "a.zip")
     assert (tmp_path / "a.zip").read_bytes() == DATA
     assert ranges(server) == [None, "bytes=100000-", "bytes=150000-"]
+
+
+def test_a_server_that_stalls_is_asked_again(server: Server, tmp_path: Path) -> None:
+    server.faults += [stalls(100_000)]
+    get(server, tmp_path / "a.zip", Patience(3, 0.5, lambda seconds: None))
+    assert (tmp_path / "a.zip").read_bytes() == DATA
+    assert ranges(server) == [None, "bytes=100000-"]
 
 
 def test_a_second_call_goes_on_where_the_first_one_ended(server: Server, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Two images are the same if their pixels are: a file that was only packed anew co
 """
 
 import hashlib
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hpc_xfer.compute.downstream.datasets import load
+from hpc_xfer.compute.downstream.fingerprints import FingerprintCache
 from hpc_xfer.compute.downstream.image_sets import DownstreamData, ImageSet
 from hpc_xfer.config.dataset_cards import CARDS
 from hpc_xfer.config.dataset_location import Location
@@ -23,7 +25,7 @@ from hpc_xfer.errors import DataError
 from hpc_xfer.system.terminal import ProgressCallback
 
 _MOST_EXAMPLES = 20
-_AT_ONCE = 4096  # images given to the threads; Ctrl-C waits for these
+_AT_ONCE = 512  # images given to the threads; Ctrl-C waits for these
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,22 @@ class DatasetReport:
     notes: tuple[str, ...]
 
 
-def check_dataset(
-    name: str, place: Location | Path | None, threads: int, progress: ProgressCallback
-) -> DatasetReport:
-    """Read a data set as a run does, and then every image of it.
+def read_dataset(
+    name: str, place: Location | Path | None, progress: ProgressCallback
+) -> DownstreamData:
+    """Load a data set as a run does, with its fingerprint, for which every file is read.
 
     Raises:
         StudyError: the name is unknown, or the site file does not say where it lies.
         DataError: it is not there, or not the data set.
     """
-    data = load(dataset_info(name, place), place)
+    with tempfile.TemporaryDirectory() as folder:
+        files = _CountedFiles(Path(folder), progress)
+        return load(dataset_info(name, place), place, FingerprintCache(files.touch, files.path_of))
+
+
+def check_dataset(data: DownstreamData, threads: int, progress: ProgressCallback) -> DatasetReport:
+    """Decode every image of a data set, and compare all of them."""
     total = sum(len(images) for images in data.splits.values())
     done = 0
     digests: dict[str, list[bytes | str]] = {}
@@ -72,6 +80,30 @@ def check_dataset(
                 done += 1
                 progress(done, total)
     return _report(data, digests)
+
+
+class _CountedFiles:
+    """Shows how far a fingerprint is: files are counted by their state first, and then read.
+
+    The place of the cached fingerprint is asked for in between. It is an empty folder, so that
+    every file is read.
+    """
+
+    def __init__(self, folder: Path, progress: ProgressCallback) -> None:
+        self._folder, self._progress = folder, progress
+        self._done = self._total = 0
+        self._reads = False
+
+    def touch(self) -> None:
+        self._done += 1
+        if self._reads:
+            self._progress(self._done, self._total)
+            if self._done == self._total:  # what comes next is counted first, too
+                self._reads, self._done = False, 0
+
+    def path_of(self, key: str) -> Path:
+        self._reads, self._total, self._done = self._done > 0, self._done, 0
+        return self._folder / f"{key}.json"
 
 
 def _read(pool: ThreadPoolExecutor, images: ImageSet) -> Iterator[bytes | str]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpc_xfer.compute.downstream.check_dataset import DatasetReport, check_dataset
+from hpc_xfer.compute.downstream.check_dataset import DatasetReport, check_dataset, read_dataset
 from hpc_xfer.errors import DataError, StudyError
 from tests import official_copies
 
@@ -27,8 +27,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def ignored(done: int, total: int) -> None:
+    """Take no notice of progress."""
+
+
 def check(folder: Path) -> DatasetReport:
-    return check_dataset("mine", folder, 2, lambda done, total: None)
+    return check_dataset(read_dataset("mine", folder, ignored), 2, ignored)
 
 
 def test_a_sound_data_set_has_counts_and_a_fingerprint(folder: Path) -> None:
@@ -77,7 +81,7 @@ def test_equal_images_in_the_splits_of_the_owners_are_a_note(tmp_path: Path) -> 
     place = official_copies.make("dtd", tmp_path)
     images = tmp_path / "dtd/dtd/images/banded"
     shutil.copy(images / "banded_0001.jpg", images / "banded_0003.jpg")  # train, val
-    report = check_dataset("dtd", place, 2, lambda done, total: None)
+    report = check_dataset(read_dataset("dtd", place, ignored), 2, ignored)
     assert report.shared.keys() == {"train, val"} and report.problems == ()
     assert any("of val are in train too, as its owners hand it out" in n for n in report.notes)
 
@@ -85,9 +89,13 @@ def test_equal_images_in_the_splits_of_the_owners_are_a_note(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", official_copies.WRITERS)
 def test_every_packaged_data_set_can_be_checked(tmp_path: Path, name: str) -> None:
     place = official_copies.make(name, tmp_path)
-    seen: list[tuple[int, int]] = []
-    report = check_dataset(name, place, 2, lambda *progress: seen.append(progress))
-    assert report.problems == () and seen[-1][0] == seen[-1][1]
+    files: list[tuple[int, int]] = []
+    images: list[tuple[int, int]] = []
+    data = read_dataset(name, place, lambda *done: files.append(done))
+    report = check_dataset(data, 2, lambda *done: images.append(done))
+    assert report.problems == ()
+    for seen in (files, images):
+        assert seen == [(i + 1, len(seen)) for i in range(len(seen))] and seen
     assert len(report.classes) == len(report.splits[0].class_counts)
 
 
@@ -101,4 +109,4 @@ def test_a_data_set_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         check(tmp_path / "gone")
     with pytest.raises(StudyError, match="the site file does not say where it lies"):
-        check_dataset("pets", None, 2, lambda done, total: None)
+        read_dataset("pets", None, ignored)
