@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hpc_xfer.cli import exit_with, parser
 from hpc_xfer.config.dataset_cards import CARDS, card
@@ -19,9 +19,13 @@ from hpc_xfer.system import terminal
 from hpc_xfer.system.machine import cores
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
+    from rich.table import Table
+
     from hpc_xfer.compute.downstream.check_dataset import DatasetReport
     from hpc_xfer.dataset_tools.fetch import Fetched, HowToFetch
     from hpc_xfer.dataset_tools.presence import DatasetRow
+
+_MOST_CLASSES = 50  # that `check` shows one by one; --json has all
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,7 +134,8 @@ def _print_rows(rows: Sequence["DatasetRow"]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for column in ("name", "title", "classes", "images", "licence", "archives", "there"):
-        table.add_column(column, justify="right" if column == "classes" else "left")
+        justify: Literal["left", "right"] = "right" if column == "classes" else "left"
+        table.add_column(column, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(
             row.name,
@@ -146,9 +151,10 @@ def _print_rows(rows: Sequence["DatasetRow"]) -> None:
     for row in rows:
         if row.presence.problem:
             console.print(f"{row.name}: {row.presence.problem}", soft_wrap=True)
-        elif row.presence.is_there and row.presence.lacking:
+        elif row.place is not None:
             lacking = ", ".join(row.presence.lacking)
-            console.print(f"{row.name}: without the further test set {lacking}", soft_wrap=True)
+            without = f" (without the further test set {lacking})" if lacking else ""
+            console.print(f"{row.name}: {row.place}{without}", soft_wrap=True)
 
 
 def _images(row: "DatasetRow") -> str:
@@ -170,7 +176,7 @@ def _where(row: "DatasetRow") -> str:
         return "no, see below"
     if row.place is None:
         return "built in" if row.presence.is_there else "not in the site file"
-    return row.place
+    return "yes"
 
 
 def _fetch(args: argparse.Namespace) -> int:
@@ -286,7 +292,7 @@ def _check_one(name: str, site: Site, args: argparse.Namespace) -> "DatasetRepor
 def _print_report(name: str, report: "DatasetReport") -> None:
     from rich.table import Table
 
-    table = Table(title=f"{name}: {report.title}", title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for column in ("split", "images", "classes", "per class", "undecodable", "duplicates"):
         table.add_column(column, justify="left" if column == "split" else "right")
     for split in report.splits:
@@ -300,10 +306,26 @@ def _print_report(name: str, report: "DatasetReport") -> None:
             f"{split.duplicates:,}",
         )
     console = terminal.console()
+    console.print(f"{name}: {report.title}", soft_wrap=True)
     console.print(table)
+    if len(report.classes) <= _MOST_CLASSES:
+        console.print(_class_table(report))
     for line in (*report.problems, *report.examples, *report.notes):
         console.print(line, soft_wrap=True)
     console.print(f"fingerprint: {report.fingerprint}", soft_wrap=True)
+
+
+def _class_table(report: "DatasetReport") -> "Table":
+    """Images of each class by split."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class", overflow="fold")
+    for split in report.splits:
+        table.add_column(split.name, justify="right")
+    for label, name in enumerate(report.classes):
+        table.add_row(name, *(f"{split.class_counts[label]:,}" for split in report.splits))
+    return table
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ def test_list_shows_every_data_set_and_where_it_is(
     shown = capsys.readouterr().out
     for name in (*CARDS, "digits", "mine"):
         assert f"\n{name} " in shown
-    assert "not in the site file" in shown and "built in" in shown and "169 MB" in shown
+    assert "not in the site file" in shown and f"\nmine: {site.parent}/mine\n" in shown
+    assert "built in" in shown and "169 MB" in shown
 
 
 def test_list_as_json_has_the_same_facts(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,6 +157,8 @@ def test_check_reports_each_split(site: Path, capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert "mine: mine" in shown and "pets: pets (subset)" in shown
     assert shown.count("fingerprint: ") == 2
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["cat", "1", "1"] in lines and ["beagle", "3", "1"] in lines
 
 
 def test_check_fails_with_a_sentence_for_each_fault(

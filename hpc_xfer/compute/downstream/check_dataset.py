@@ -141,7 +141,7 @@ def _report(data: DownstreamData, digests: Mapping[str, Sequence[bytes | str]]) 
         first, second = pair.split(", ")
         found = f"data set {name!r}: {count:,} images of {second} are in {first} too"
         if is_theirs:
-            notes.append(f"{found}, as its owners hand it out")
+            notes.append(f"{found}; the splits of a packaged data set stay as they are")
         else:
             problems.append(f"{found}; remove them from one of the two")
     for split in splits:
