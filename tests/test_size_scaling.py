@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hpc_xfer.config.dataset_location import DatasetEntry
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Clip, Scratch
 from hpc_xfer.config.site import Site, load_site
@@ -19,7 +20,8 @@ from hpc_xfer.study import preflight
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.study_file import Study, load_study
 from tests.conftest import ROOT
-from tests.fabricated import image_folder, source
+from tests.fabricated import source
+from tests.official_copies import site_entry
 
 GRID = ROOT / "grids/size_scaling.yaml"
 SITE = ROOT / "grids/size_scaling.site.yaml"
@@ -33,7 +35,6 @@ DATASETS = [
 ]  # fmt: skip
 DRAWS = {1: 5, 5: 5, 10: 3, 20: 3, "full": 1}
 RATES = {"ft": 4, "lp": 3}
-FEWEST = {"clipart": 8}  # training images of the smallest class; 25 leave 20 beside validation
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +59,7 @@ def filled_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stand-ins")
     value: dict[str, Any] = {"store": "store", "slurm": {"gpus_per_node": 8}}
     value["sources"] = {name: str(source(folder / name, "jpg txt", 15_000_000)) for name in SIZES}
-    value["datasets"] = {}
-    for name in DATASETS:
-        images = FEWEST.get(name, 25)
-        value["datasets"][name] = str(image_folder(folder / name, ant=images, bee=images))
+    value["datasets"] = {name: site_entry(name, folder / name) for name in DATASETS}
     path = folder / "site.yaml"
     path.write_text(yaml.safe_dump(value))
     return path
@@ -177,7 +175,9 @@ def test_without_a_site_each_source_and_data_set_is_told_once(study: Study) -> N
     lines = told(study, Site())
     assert lines[0].endswith("no site file says where source 'laion' lies; name one with --site")
     assert lines[1].endswith("no site file says where source 'yfcc' lies; name one with --site")
-    names = [re.findall(r"data set '(\w+)' is unknown", line) for line in lines[2:]]
+    names = [
+        re.findall(r"data set '(\w+)': the site file does not say", line) for line in lines[2:]
+    ]
     assert sorted(names) == sorted([name] for name in DATASETS)
 
 
@@ -188,9 +188,10 @@ def test_a_site_that_is_not_filled_in_is_told_with_its_paths(
         monkeypatch.setenv(name, str(tmp_path / name))
     lines = [line.split(": ", 2)[2] for line in told(study, load_site(SITE))]
     gone = f"{tmp_path}/%s: no such folder; correct %s in the site file"
+    fetch = ", or run `python -m hpc_xfer.datasets fetch %s`"
     assert sorted(lines) == sorted(
         [gone % (name, "the path") for name in ("LAION", "YFCC")]
-        + [gone % (f"DATASETS/{name}", f"data set '{name}'") for name in DATASETS]
+        + [gone % (f"DATASETS/{name}", f"data set '{name}'") + fetch % name for name in DATASETS]
     )
 
 
@@ -210,15 +211,15 @@ def test_a_source_that_is_too_small_or_has_no_index_is_told(
     ]
 
 
-def test_a_class_that_cannot_give_the_shots_is_told(
+def test_a_data_set_that_is_no_longer_whole_is_told(
     study: Study, filled_in: Path, tmp_path: Path
 ) -> None:
     known = load_site(filled_in)
-    few = str(image_folder(tmp_path / "cct20", ant=24, bee=30))
-    where = known.model_copy(update={"datasets": {**known.datasets, "cct20": few}})
-    lines = [line.split(": ", 2)[1:] for line in told(study, where)]
-    why = (
-        "20 shots need 20 images per class, but the smallest class of cct20 has 19 besides 5 held "
-        "out for validation; lower shots or val_fraction"
-    )
-    assert lines == [[f"finetune.{block}.shots.3", why] for block in (0, 1)]
+    entry = DatasetEntry.model_validate_json(json.dumps(site_entry("pets", tmp_path)))
+    (tmp_path / "oxford-iiit-pet/images/pug_2.jpg").unlink()
+    where = known.model_copy(update={"datasets": {**known.datasets, "pets": entry}})
+    lines = [line.split(": ", 1)[1] for line in told(study, where)]
+    assert lines == [
+        f"finetune.0.datasets.3: {tmp_path}/oxford-iiit-pet/images/pug_2.jpg: is listed but "
+        "missing; fetch or unpack the data set again"
+    ]

@@ -7,19 +7,36 @@ In the site file `datasets` maps names to a path, or to `imagefolder:PATH`, `web
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from hpc_xfer.config.dataset_cards import SplitCounts, Template
 from hpc_xfer.config.schema import StrictModel
 
 TORCHVISION = "torchvision:"
+
+
+def _place(text: str) -> str:
+    """Refuse what names no place on disk."""
+    form, kind, path = _parts(text)
+    if form == "torchvision" and not (kind and path):
+        raise ValueError(f"{text!r} lacks a part; write torchvision:CLASS:ROOT")
+    if not path:
+        raise ValueError(f"{text!r} names no path; write one after the colon")
+    if "://" in path:
+        raise ValueError(f"{text!r} is not on a disk; download it and write its path")
+    return text
+
+
+Place = Annotated[str, AfterValidator(_place)]  # a path with or without a form
 Form = Literal["folder", "imagefolder", "webdataset", "torchvision"]
 
 
 class DatasetEntry(StrictModel):
     """The long form of an entry of `datasets` in the site file."""
 
-    path: str  # as in the short form
+    path: Place  # as in the short form
     class_names: tuple[str, ...] = ()  # for prompts, in the order of labels
     templates: tuple[Template, ...] = ()  # prompts; {} is the class
     counts: SplitCounts | None = None  # of a subset of a packaged data set that is used on purpose

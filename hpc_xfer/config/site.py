@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from hpc_xfer.config import yaml_document
-from hpc_xfer.config.dataset_location import DatasetEntry, Location, location_of, with_path
+from hpc_xfer.config.dataset_location import DatasetEntry, Location, Place, location_of, with_path
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
 
 
@@ -117,7 +117,7 @@ class Site(StrictModel):
 
     store: str | None = None  # unless --store is given
     sources: dict[str, str] = {}  # name -> folder of tar shards with an index.json
-    datasets: Mapping[str, str | DatasetEntry] = {}  # name -> place, see dataset_location.py
+    datasets: Mapping[str, Place | DatasetEntry] = {}  # name -> place, see dataset_location.py
     released: dict[str, str] = {}  # name -> file with weights
     slurm: Slurm = Field(default_factory=Slurm)
 

@@ -74,6 +74,14 @@ def test_the_further_test_sets_that_are_there_are_named(tmp_path: Path) -> None:
     assert dataset_info("real", make("real", tmp_path / "c")).test_sets == ("clipart",)
 
 
+def test_the_folder_of_the_pickles_may_be_named_instead_of_the_one_around_it(
+    tmp_path: Path,
+) -> None:
+    place = make("cifar100", tmp_path)
+    inner = replace(place, path=tmp_path / "cifar-100-python")
+    assert dataset_info("cifar100", inner).test_sets == ("cifair",)
+
+
 def test_a_further_test_set_that_is_absent_is_told_in_the_notes(tmp_path: Path) -> None:
     place = make("clipart", tmp_path)
     info = dataset_info("clipart", place)
@@ -280,6 +288,34 @@ def test_a_missing_or_additional_class_is_named(name: str, folder: str, tmp_path
     shutil.rmtree(tmp_path / folder / gone)
     assert refusal(name, place) == (
         f"{folder}/{gone}: is missing; unpack the data set again into a new folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("caltech101", "caltech101/101_ObjectCategories/ant/image_0001.jpg"),
+        ("eurosat", "eurosat/2750/River/River_1.jpg"),
+    ],
+)
+def test_a_file_that_was_copied_beside_itself_is_counted(
+    name: str, file: str, tmp_path: Path
+) -> None:
+    place = make(name, tmp_path)
+    path = tmp_path / file
+    shutil.copy(path, path.with_name(f"{path.stem} (1).jpg"))
+    assert " images, expected " in refusal(name, place)
+
+
+def test_an_image_that_annotations_list_twice_is_told(tmp_path: Path) -> None:
+    place = make("cct20", tmp_path)
+    path = tmp_path / "eccv_18_annotation_files/train_annotations.json"
+    content = json.loads(path.read_text())
+    content["images"].append(content["images"][0])
+    path.write_text(json.dumps(content))
+    assert refusal("cct20", place) == (
+        "eccv_18_annotation_files/train_annotations.json: lists an image twice; unpack the "
+        "annotations again"
     )
 
 

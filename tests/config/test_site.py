@@ -67,6 +67,7 @@ datasets:
 
 def test_mistakes_in_the_long_form_of_a_data_set_are_told_with_their_lines(tmp_path: Path) -> None:
     text = "datasets:\n  a: {pathh: x}\n  b: {path: x, templates: [a photo]}\n  c: 3\n"
+    text += "  d: torchvision:DTD\n  e: 'webdataset:'\n  f: webdataset:https://x.org/wds\n"
     path = written(tmp_path / "s.yaml", text)
     with pytest.raises(StudyError) as caught:
         load_site(path)
@@ -76,6 +77,10 @@ def test_mistakes_in_the_long_form_of_a_data_set_are_told_with_their_lines(tmp_p
         "s.yaml:2: datasets.a.pathh: unknown key; did you mean 'path'?",
         "s.yaml:3: datasets.b.templates.0: 'a photo' must have {} once, where the class goes",
         "s.yaml:4: datasets.c: must be a word or a mapping, got 3",
+        "s.yaml:5: datasets.d: 'torchvision:DTD' lacks a part; write torchvision:CLASS:ROOT",
+        "s.yaml:6: datasets.e: 'webdataset:' names no path; write one after the colon",
+        "s.yaml:7: datasets.f: 'webdataset:https://x.org/wds' is not on a disk; download it and "
+        "write its path",
     ]
 
 

@@ -29,7 +29,8 @@ def dtd(root: Path) -> SplitCounts:
 def pets(root: Path) -> SplitCounts:
     """Write 37 breeds; the last two columns are species and breed within it.
 
-    As in the original one `.jpg` is a GIF, one a PNG, and one has bytes after its end.
+    As in the original one `.jpg` is a GIF, one a PNG, and two are damaged: bytes too many before
+    the end, and bytes too few.
     """
     folder, breeds = root / "oxford-iiit-pet", card("pets").folders
     (folder / "annotations").mkdir(parents=True)
@@ -45,8 +46,10 @@ def pets(root: Path) -> SplitCounts:
                 write(folder / f"images/{name}_{i + 1}.jpg", label, i)
     write(folder / "images/Egyptian_Mau_1.jpg", breeds.index("Egyptian_Mau"), kind="gif")
     write(folder / "images/Abyssinian_1.jpg", 0, kind="png")
-    damaged = folder / "images/beagle_1.jpg"
-    damaged.write_bytes(damaged.read_bytes() + b"\0" * 40)  # extraneous bytes after the end
+    whole = (folder / "images/beagle_1.jpg").read_bytes()
+    (folder / "images/beagle_1.jpg").write_bytes(whole[:-2] + bytes(240) + whole[-2:])
+    whole = (folder / "images/chihuahua_1.jpg").read_bytes()
+    (folder / "images/chihuahua_1.jpg").write_bytes(whole[:-12] + whole[-2:])
     (folder / "images/Abyssinian_100.mat").touch()
     (folder / "annotations/._trainval.txt").write_bytes(b"\0\5\26\7macOS")
     return SplitCounts(train=PETS * len(breeds), test=len(breeds))

@@ -73,7 +73,7 @@ def _shards(folder: Path) -> tuple[Path, ...]:
             size = path.stat().st_size
         except OSError as error:
             raise DataError(
-                f"{path}: cannot be read ({error.strerror}), but {told} tells of {number} shards; "
+                f"{path}: cannot be read ({error.strerror}), but {told} says {number} shards; "
                 "copy it again"
             ) from error
         if size == 0 or size % _BLOCK:

@@ -1,5 +1,6 @@
 """Small fine-tunings on scanned digits: record, hits, shared memory, errors."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from hpc_xfer.compute.finetuning.cache import FinetuneCache, MostRecent
 from hpc_xfer.compute.models import encoders, weights_file
 from hpc_xfer.compute.run_pack import PackRunner
 from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.dataset_cards import card
+from hpc_xfer.config.dataset_location import DatasetEntry
 from hpc_xfer.config.site import Site
 from hpc_xfer.store.pack_file import LoadedPack
 from hpc_xfer.store.store import Store
@@ -20,6 +23,7 @@ from hpc_xfer.study.plan import Run
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
+from tests.official_copies import site_entry
 from tests.tars import png
 
 METRICS = {
@@ -92,6 +96,20 @@ def test_the_fingerprint_of_a_folder_is_kept_in_the_store(store: Store, tmp_path
     (note,) = (store.root / "fingerprints").iterdir()
     told = tiny.record(store.run(run.id))["provenance"]["data"]["dataset"]
     assert atomic_files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
+
+
+@pytest.mark.parametrize("name", ["cifar100", "cassava"])
+def test_a_packaged_data_set_is_trained_on_from_its_owners_form(
+    name: str, store: Store, tmp_path: Path
+) -> None:
+    entry = DatasetEntry.model_validate_json(json.dumps(site_entry(name, tmp_path / name)))
+    run = tiny.finetuning(tiny.pretraining("scratch"), "lp", dataset=name, shots=1, batch=4)
+    store.write_recipe(run)
+    runner(store, Site(datasets={name: entry})).execute(packed(run))
+    found = tiny.record(store.run(run.id))["metrics"]
+    assert entry.counts is not None
+    assert found["n_test"] == entry.counts.test
+    assert found["train_images"] == len(card(name).classes)
 
 
 def test_the_number_of_loading_processes_changes_no_result(store: Store, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def _classes(data: Any, place: Location) -> tuple[str, ...]:
     names = getattr(data, "classes", None)
     if names is None:
         raise DataError(
-            f"torchvision:{place.kind}: tells no class names; state class_names in the site file"
+            f"torchvision:{place.kind}: has no class names; state class_names in the site file"
         )
     return tuple(class_name(str(name[0] if isinstance(name, tuple) else name)) for name in names)
 
