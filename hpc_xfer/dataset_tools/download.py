@@ -154,15 +154,18 @@ class _Part:
 
     def begin(self, url: str, version: _Version) -> None:
         """Forget what has arrived, and note what comes now."""
-        self.path.unlink(missing_ok=True)
+        self.forget()
         atomic_files.write_json(
             self._note,
             {"url": url, "tag": version.tag, "date": version.date, "total": version.total},
         )
 
     def forget(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+        except OSError as error:  # not one of the network
+            raise DataError(_unwritable(self.path, error)) from error
 
     def append(self, response: _Response, total: int, progress: ProgressCallback) -> None:
         done = self.size

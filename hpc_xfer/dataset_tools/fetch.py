@@ -17,7 +17,7 @@ from hpc_xfer.config.dataset_cards import Archive, DatasetCard
 from hpc_xfer.dataset_tools.download import Patience, check_sum, download
 from hpc_xfer.dataset_tools.presence import Presence, look
 from hpc_xfer.dataset_tools.unpack import is_archive, unpack
-from hpc_xfer.errors import DataError, StoreError
+from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.terminal import ProgressCallback, shown_bytes
 
@@ -60,6 +60,7 @@ def fetch(card: DatasetCard, root: Path, how: HowToFetch) -> Fetched:
     Raises:
         DataError: it must be fetched by hand, an archive cannot be had or is another one, the disk
             is full, or what was unpacked is not the data set.
+        StoreError: a note cannot be written.
     """
     before = look(card, root)
     if before.is_there and not before.lacking:
@@ -79,8 +80,8 @@ def fetch(card: DatasetCard, root: Path, how: HowToFetch) -> Fetched:
                 if not _is_unpacked(archive, root):
                     _fetch_archive(archive, root, how)
                     done.append(file_name(archive))
-    except (OSError, StoreError) as error:
-        why = getattr(error, "strerror", None) or error
+    except OSError as error:
+        why = error.strerror or error
         raise DataError(f"{folder}: cannot be written ({why}); choose another --to") from error
     return Fetched(root, tuple(done), look(card, root, must_be_there=True))
 

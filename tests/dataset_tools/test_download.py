@@ -225,6 +225,15 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_a_later_call_goes_on(
     assert (tmp_path / "a.zip").read_bytes() == DATA
 
 
+def test_a_part_that_cannot_be_removed_is_no_fault_of_the_network(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "a.zip.part").mkdir()
+    with pytest.raises(DataError, match=r"a\.zip\.part: cannot be written \(Is a directory\)"):
+        get(server, tmp_path / "a.zip")
+    assert len(server.requests) == 1
+
+
 def test_too_little_space_is_said_before_anything_arrives(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"300 PB|TB are needed for a\.zip and what is in it, but"):
         download(
