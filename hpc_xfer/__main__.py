@@ -7,6 +7,7 @@ COMMANDS = {
     "doctor": "check that the cluster is ready for a study",
     "collect": "turn records into CSV tables",
     "report": "turn tables into figures and one HTML page",
+    "datasets": "list, fetch and check downstream data sets",
     "shards": "make, index and check tar shards",
     "relay": "keep a launched study going; Slurm runs it",
     "job": "run one pack and supervise its worker; Slurm runs it",

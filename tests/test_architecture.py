@@ -20,6 +20,7 @@ MODULES = [path for path in FILES if path.name != "__init__.py"]
 MAY_IMPORT = {
     "system": set(),
     "config": {"system"},
+    "dataset_tools": {"system", "config"},
     "slurm": {"system", "config"},
     "study": {"system", "config"},  # pure: no disk but the files that users write
     "store": {"system", "config", "study"},
@@ -44,7 +45,7 @@ MAY_IMPORT_IN_COMPUTE = {
     "": {"distributed", "downstream", "finetuning", "pretraining", "shards", "training"},
 }
 # The only files outside compute/ that import from it, inside functions.
-DOORS = {"worker.py", "shards.py"}
+DOORS = {"worker.py", "shards.py", "datasets.py"}
 # What every command shares.
 SHARED = {"cli", "errors"}
 # doctor starts this file on a compute node by its name, so it parses arguments as a command does.

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,10 @@ class StoreDir:
     def cache(self, kind: str) -> Path:
         """Arrays that workers share: `images` or `features`. All may be deleted between runs."""
         return self.root / "cache" / kind
+
+    def dataset_fingerprint(self, name: str) -> Path:
+        """The fingerprint that a data set had first (see dataset_fingerprints.py)."""
+        return self.root / "fingerprints" / "first" / f"{quote(name, safe='')}.json"
 
     @property
     def lock(self) -> Path:

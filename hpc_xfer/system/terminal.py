@@ -35,6 +35,37 @@ def shown(what: str) -> Iterator[ProgressCallback]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+@contextmanager
+def shown_bytes(what: str) -> Iterator[ProgressCallback]:
+    """Show progress as `shown` does, but in bytes, with their rate; a total of 0 is unknown."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield _TenthsOfBytes(what, lambda line: screen.print(line, markup=False))
+        return
+    from rich import progress
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def size(number: float) -> str:
+    """Return a number of bytes in words: `169 MB`, `6.5 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 999.5:
+            digits = 1 if number < 9.95 and unit != "bytes" else 0
+            return f"{number:.{digits}f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} TB"
+
+
 class _Tenths:
     """Prints `packing: 3,000 of 10,000, 2 min to go` at each tenth."""
 
@@ -49,7 +80,11 @@ class _Tenths:
         tenth = done * 10 // total
         if tenth > self._tenth:
             self._tenth = tenth
-            self.say(f"{self.what}: {done:,} of {total:,}{self._to_go(done, total, self._began)}")
+            amount = self._amount(done, total, self._began)
+            self.say(f"{self.what}: {amount}{self._to_go(done, total, self._began)}")
+
+    def _amount(self, done: int, total: int, began: float) -> str:
+        return f"{done:,} of {total:,}"
 
     def _to_go(self, done: int, total: int, began: float) -> str:
         made = done - self._first  # in the time since we began
@@ -57,6 +92,18 @@ class _Tenths:
             return ""
         minutes = (time.monotonic() - began) * (total - done) / made / 60
         return f", {minutes:,.0f} min to go" if minutes >= 1 else ", less than a minute to go"
+
+
+class _TenthsOfBytes(_Tenths):
+    """Prints `real.zip: 1.7 GB of 5.6 GB, 35 MB/s, 2 min to go` at each tenth."""
+
+    def __call__(self, done: int, total: int) -> None:
+        if total:
+            super().__call__(done, total)
+
+    def _amount(self, done: int, total: int, began: float) -> str:
+        rate = (done - self._first) / max(time.monotonic() - began, 1e-3)
+        return f"{size(done)} of {size(total)}, {size(rate)}/s"
 
 
 def console(stderr: bool = False) -> "Console":

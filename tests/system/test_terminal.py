@@ -1,8 +1,10 @@
 """A long step says how far it is, in few lines where there is no terminal."""
 
+import re
+
 import pytest
 
-from hpc_xfer.system.terminal import shown
+from hpc_xfer.system.terminal import shown, shown_bytes, size
 
 
 def test_a_log_gets_a_line_per_tenth(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,3 +23,21 @@ def test_what_was_done_before_tells_nothing_about_the_time(
     with shown("packing") as progress:
         progress(1500, 2000)
     assert capsys.readouterr().err == "packing: 1,500 of 2,000\n"
+
+
+def test_bytes_are_shown_with_their_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown_bytes("real.zip") as progress:
+        progress(0, 0)  # the total is not known yet
+        progress(0, 2_000_000)
+        progress(1_000_000, 2_000_000)
+    shown_line = capsys.readouterr().err
+    assert re.fullmatch(r"real\.zip: 1\.0 MB of 2\.0 MB, [\d.]+ \wB/s, less than .*\n", shown_line)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (169_001_437, "169 MB"),
+     (6_492_615_601, "6.5 GB"), (999_600_000, "1.0 GB"), (3.2e15, "3,200.0 TB")],
+)  # fmt: skip
+def test_a_number_of_bytes_in_words(number: float, words: str) -> None:
+    assert size(number) == words
