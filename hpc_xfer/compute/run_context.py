@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.finetuning.cache import FinetuneCache
+from hpc_xfer.compute.group_commit import GroupCommit
 from hpc_xfer.compute.training.loop import LoopOptions
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.site import Site
@@ -28,6 +29,7 @@ class RunContext:
     world: World
     stop: StopSignal
     cache: FinetuneCache  # of the process
+    group: GroupCommit | None = None  # takes the results of small runs; None: each is written alone
 
     @property
     def dir(self) -> RunDir:

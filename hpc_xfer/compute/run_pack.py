@@ -15,6 +15,8 @@ import torch.distributed as dist
 
 from hpc_xfer.compute.distributed import process_group
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.group_commit import GroupCommit
+from hpc_xfer.config.recipes import Finetune
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError
 from hpc_xfer.store import failures, run_claims
@@ -56,17 +58,28 @@ class PackRunner:
 
         return FinetuneCache(CachePlaces.of(self.store, self.site))
 
+    @cached_property
+    def group(self) -> GroupCommit:
+        """The small runs that are computed and not yet on disk."""
+        return GroupCommit()
+
     def execute(self, pack: LoadedPack) -> None:
         """Execute all runs of a pack. A failed run does not end it; a request to stop does."""
         assert self.process.size == 1 or len(pack.runs) <= 1, "a group ends after an error"
         torch.backends.cudnn.allow_tf32 = False  # torch's default rounds fp32 convolutions to TF32
         if not torch.cuda.is_available():
             torch.set_num_threads(pack.resources.threads)
+        before: Run | None = None
         for run in pack.runs:
+            if self.group.is_due or (before and _kind_of_work(run) != _kind_of_work(before)):
+                self._commit()  # the next run may take hours
             if self.stop.requested:
+                self._commit()
                 self.emit(WorkerEvent("interrupted", run.id))
                 return
             self._execute_run(run, pack.resources)
+            before = run
+        self._commit()
 
     def _execute_run(self, run: Run, resources: "RunResources") -> None:
         rank, folder = self.process.rank, self.store.run(run.id)
@@ -80,23 +93,42 @@ class PackRunner:
             local, size = self.process.local_rank, self.process.size
             with process_group.join(rank, size, local, meeting, self.stop) as world:
                 self._run_task(run, claim, resources, world)
-            self.emit(WorkerEvent("done", run.id))
+            if run.id not in self.group:
+                self.emit(WorkerEvent("done", run.id))
         except Interrupted:
             self.emit(WorkerEvent("interrupted", run.id))
         except ClaimLost as error:
-            log.warning("%s", error)
-            self.emit(WorkerEvent("held", run.id, by=run_claims.holder(folder)))
+            self._lose(run.id, error)
         except Exception as error:  # reported with its traceback; the next run is executed
             log.exception("run %s failed", run.id)
+            self.group.drop(run.id)
             if rank == 0:
-                _write_error(self.store, run, error)
+                _write_error(self.store, run.id, error)
             if rank == 0 or self.process.size > 1:
                 self.emit(failed_event(run.id, error))
             if rank > 0:
                 raise
         finally:
-            if claim is not None:
+            if claim is not None and run.id not in self.group:
                 _release(claim)
+
+    def _commit(self) -> None:
+        """Put the results of the group on disk, and report them."""
+        for run_id, claim, outcome in self.group.commit():
+            if outcome is None:
+                self.emit(WorkerEvent("done", run_id))
+            elif isinstance(outcome, ClaimLost):
+                self._lose(run_id, outcome)
+            else:
+                log.error("run %s failed: %s", run_id, outcome)
+                _write_error(self.store, run_id, outcome)
+                self.emit(failed_event(run_id, outcome))
+            _release(claim)
+
+    def _lose(self, run_id: str, error: ClaimLost) -> None:
+        log.warning("%s", error)
+        by = run_claims.holder(self.store.run(run_id))
+        self.emit(WorkerEvent("held", run_id, by=by))
 
     def _run_task(
         self, run: Run, claim: Claim | None, resources: "RunResources", world: "World"
@@ -104,8 +136,9 @@ class PackRunner:
         from hpc_xfer.compute.run_context import RunContext
 
         context = RunContext(
-            run, self.store, self.site, claim, resources, world, self.stop, self.cache
-        )
+            run, self.store, self.site, claim, resources, world, self.stop, self.cache,
+            self.group if world.size == 1 else None,
+        )  # fmt: skip
         if run.kind == "pretrain":
             from hpc_xfer.compute.pretraining.task import pretrain
 
@@ -141,12 +174,18 @@ def _release(claim: Claim) -> None:
         log.warning("%s", error)
 
 
-def _write_error(store: Store, run: Run, error: Exception) -> None:
+def _kind_of_work(run: Run) -> tuple[object, ...]:
+    """Runs of one kind take about as long."""
+    recipe = run.recipe
+    return (recipe.mode, recipe.shots) if isinstance(recipe, Finetune) else ("pretrain",)
+
+
+def _write_error(store: Store, run_id: str, error: Exception) -> None:
     """Write error.json, unless the disk is full."""
     lines = "".join(traceback.format_exception(error)).splitlines()
-    event = failed_event(run.id, error)
+    event = failed_event(run_id, error)
     try:
-        failures.write(store.run(run.id), event.failure, event.message, lines)
+        failures.write(store.run(run_id), event.failure, event.message, lines)
     except StoreError as full:
         log.warning("%s", full)
 

@@ -1,9 +1,11 @@
-"""Write the record of a run: last, on rank 0, under its claim."""
+"""Write the result of a run: last, on rank 0, under its claim."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from hpc_xfer.compute.group_commit import SMALL_SECONDS
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.store import run_claims
 from hpc_xfer.store.store import SCHEMA
@@ -19,12 +21,15 @@ def write(
     path: dict[str, Any] | None = None,
     hits: bytes | None = None,
 ) -> None:
-    """Write record.json, whose presence means that the run is done.
+    """Write hits.npy and record.json, whose presence means that the run is done.
+
+    The files of a small run may appear a little later, with those of other runs (group_commit.py).
 
     Args:
-        data: fingerprints.
-        path: what a probe measured at each value.
-        hits: content of hits.npy, written before the record.
+        timing: "seconds" is the time of the whole run.
+        data: fingerprints of what the run read.
+        path: what was measured for each value of a setting, as lists of equal length.
+        hits: content of hits.npy.
 
     Raises:
         ClaimLost: another process has taken the run over.
@@ -32,15 +37,33 @@ def write(
     """
     assert context.claim is not None, "only rank 0 writes records"
     context.claim.check()
+    record = _record(context, metrics, timing, data, started)
+    content = atomic_files.json_bytes(record if path is None else record | {"path": path})
+    files: dict[Path, bytes] = {} if hits is None else {context.dir.hits: hits}
+    files[context.dir.record] = content
+    if context.group is not None and timing["seconds"] < SMALL_SECONDS:
+        context.group.add(context.claim, context.dir, files)
+        return
+    for file, bytes_ in files.items():
+        atomic_files.write_bytes(file, bytes_)
+    context.dir.error.unlink(missing_ok=True)
+
+
+def _record(
+    context: RunContext,
+    metrics: dict[str, Any],
+    timing: dict[str, float],
+    data: dict[str, Any],
+    started: str,
+) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    record = {
+    return {
         "schema": SCHEMA,
         "run": context.run.id,
         "kind": context.run.kind,
         "parents": [parent.id for parent in context.run.parents],
         "recipe": context.run.spec,
         "metrics": metrics,
-        **({} if path is None else {"path": path}),
         "timing": {name: round(value, 3) for name, value in timing.items()},
         "provenance": {
             **provenance.code(),
@@ -55,7 +78,3 @@ def write(
             "ended": provenance.now(),
         },
     }
-    if hits is not None:
-        atomic_files.write_bytes(context.dir.hits, hits)
-    atomic_files.write_json(context.dir.record, record)
-    context.dir.error.unlink(missing_ok=True)

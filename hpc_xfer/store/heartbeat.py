@@ -45,9 +45,8 @@ class Liveness:
         try:
             os.utime(self.run.progress)
         except FileNotFoundError:
-            atomic_files.write_json(
-                self.run.progress, {"schema": SCHEMA, "step": 0, "time": time.time()}
-            )
+            content = {"schema": SCHEMA, "step": 0, "time": time.time()}
+            atomic_files.write_json(self.run.progress, content, durable=False)
 
 
 @dataclass
@@ -93,7 +92,7 @@ class Heartbeat:
             "loss": loss,
             "time": time.time(),
         }
-        atomic_files.write_json(self.run.progress, content)
+        atomic_files.write_json(self.run.progress, content, durable=False)
 
 
 def read(run: RunDir) -> dict[str, Any] | None:

@@ -5,6 +5,9 @@ The process that holds the highest number owns the object.
 A lease is created by a hard link, so exactly one of many processes gets a number, on NFS too (no
 fcntl). Only its owner ever rewrites it, and nothing is deleted. So the number is a fencing token:
 a late writer checks it and finds that another process has taken over.
+
+Leases are written without fsync: a crash of the host ends their owners too, and a lease that is
+empty afterwards belongs to nobody.
 """
 
 import json
@@ -53,7 +56,7 @@ class Lease:
         """Free it for others at once, before the time runs out."""
         content = atomic_files.read_json(self.path)
         if isinstance(content, dict):
-            atomic_files.write_json(self.path, content | {"released": True})
+            atomic_files.write_json(self.path, content | {"released": True}, durable=False)
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,10 @@ class LeaseFolder:
         return self._create(latest_number(self.folder) + 1, content) is not None
 
     def _create(self, number: int, content: Mapping[str, Any]) -> Lease | None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         lease = Lease(self.folder, number, self.thing)
         text = json.dumps({**content, "attempt": number}, indent=2, sort_keys=True) + "\n"
-        return lease if atomic_files.create_exclusively(lease.path, text.encode()) else None
+        created = atomic_files.create_exclusively(lease.path, text.encode(), durable=False)
+        return lease if created else None
 
     def holder(self) -> dict[str, Any] | None:
         """Read the lease in force, released or not; None where there is none."""
@@ -119,7 +122,12 @@ class LeaseFolder:
 
 def latest_number(folder: Path) -> int:
     """Find the highest number; 0 where there is none."""
-    return max((int(p.stem) for p in folder.glob("[0-9]*.json") if p.stem.isdigit()), default=0)
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return 0
+    stems = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+    return max((int(stem) for stem in stems if stem.isdigit()), default=0)
 
 
 def _path(folder: Path, number: int) -> Path:

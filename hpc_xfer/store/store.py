@@ -82,6 +82,8 @@ class Store(StoreDir):
     def write_recipe(self, run: Run) -> None:
         """Write the recipe of a run, unless it is there already.
 
+        Without fsync: the record holds the recipe too, and the next start writes what is damaged.
+
         Raises:
             StoreError: another recipe is there under this id, or it cannot be written.
         """
@@ -92,7 +94,7 @@ class Store(StoreDir):
         }  # fmt: skip
         on_disk = atomic_files.read_json(path)
         if on_disk is None:
-            atomic_files.write_json(path, content)
+            atomic_files.write_json(path, content, durable=False)
         elif on_disk != content:
             raise StoreError(
                 f"{path}: holds another recipe than that of run {run.id}; move the folder of the "

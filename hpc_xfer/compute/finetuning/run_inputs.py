@@ -16,6 +16,7 @@ from hpc_xfer.compute.finetuning.feature_cache import Extraction
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.errors import DataError
+from hpc_xfer.store.dataset_fingerprints import check_unchanged
 from hpc_xfer.store.heartbeat import Liveness
 
 
@@ -130,6 +131,7 @@ def prepare(context: RunContext) -> RunInputs:
     parent = _parent(context, recipe)
     place = context.site.dataset(recipe.dataset)
     data = context.cache.dataset(recipe.dataset, place, fingerprints)
+    check_unchanged(context.store, recipe.dataset, data.fingerprint)
     return RunInputs(context, recipe, liveness, parent, data)
 
 

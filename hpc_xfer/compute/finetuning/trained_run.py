@@ -10,7 +10,12 @@ from torch import Tensor
 
 from hpc_xfer.compute.distributed.global_batchnorm import recalibrate
 from hpc_xfer.compute.downstream.datasets import ImageSet
-from hpc_xfer.compute.finetuning.batches import EpochBatches, FeatureBatches, ImageBatches
+from hpc_xfer.compute.finetuning.batches import (
+    EpochBatches,
+    FeatureBatches,
+    ImageBatches,
+    needs_loaders,
+)
 from hpc_xfer.compute.finetuning.classifier import Classifier, extract
 from hpc_xfer.compute.finetuning.epoch_selection import EpochSelection
 from hpc_xfer.compute.finetuning.measurement import Measurement, hits_file
@@ -169,9 +174,11 @@ class _TrainedRun:
         wanted = self.context.resources.workers
         if not self.trains_encoder:
             return 0
-        if wanted is None:
-            return min(_WORKERS, machine.cores()) if self._training_images.from_files else 0
-        return wanted
+        if wanted is not None:
+            return wanted
+        if not needs_loaders(self._training_images, self.recipe.batch, self.inputs.device):
+            return 0
+        return min(_WORKERS, machine.cores())
 
     @torch.no_grad()
     def _logits(self, model: Classifier, subset: Subset) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from hpc_xfer.compute.downstream.datasets import GrayImages, ImageFiles, ImageSet
 from hpc_xfer.compute.finetuning.batches import EpochBatches, ImageBatches, needs_loaders
 from hpc_xfer.compute.finetuning.cache import FinetuneCache
-from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.finetune_recipes import FullFinetune
 from hpc_xfer.store.heartbeat import Liveness
 from tests.tars import png
 
@@ -30,8 +30,8 @@ def views(images: ImageSet, recipe: Finetune) -> torch.Tensor:
     return torch.cat([batches[step]["images"] for step in range(5)])
 
 
-def recipe() -> Finetune:
-    return Finetune(dataset="pets", shots=1, draw=0, mode="ft", lr=1e-3, erase=0.5)
+def recipe() -> FullFinetune:
+    return FullFinetune(dataset="pets", shots=1, draw=0, lr=1e-3, erase=0.5)
 
 
 def test_images_kept_in_memory_give_the_bits_of_files(files: ImageFiles) -> None:
