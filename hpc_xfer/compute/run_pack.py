@@ -16,7 +16,7 @@ import torch.distributed as dist
 from hpc_xfer.compute.distributed import process_group
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.group_commit import GroupCommit
-from hpc_xfer.config.recipes import Finetune
+from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError
 from hpc_xfer.store import failures, run_claims

@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> ImageFiles:
     return ImageFiles(np.arange(12) % 3, paths)
 
 
-def views(images: ImageSet, recipe: Finetune) -> torch.Tensor:
+def views(images: ImageSet, recipe: FullFinetune) -> torch.Tensor:
     batches = ImageBatches(images, CHOSEN, recipe, 16, EpochBatches(4, 4, 5, (0, 0)))
     return torch.cat([batches[step]["images"] for step in range(5)])
 
