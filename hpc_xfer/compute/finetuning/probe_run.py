@@ -17,7 +17,7 @@ from hpc_xfer.compute.finetuning.probes.path_result import (
     fit_ridge,
     measure_path,
 )
-from hpc_xfer.compute.finetuning.run_inputs import RunInputs, Subset
+from hpc_xfer.compute.finetuning.run_inputs import ChosenImages, RunInputs
 from hpc_xfer.compute.finetuning.scoring import scores_of_each
 from hpc_xfer.config.finetune_recipes import (
     KNN,
@@ -115,7 +115,7 @@ def _by_loo(recipe: Recipe) -> bool:
     return recipe.validation == "loo"
 
 
-def _labeled(inputs: RunInputs, subset: Subset) -> Labeled:
+def _labeled(inputs: RunInputs, subset: ChosenImages) -> Labeled:
     """Features of a subset on the device, in float64 from there on."""
     if not len(subset):
         nothing = torch.empty(0, inputs.parent.towers.dim)

@@ -21,7 +21,7 @@ from hpc_xfer.store.heartbeat import Liveness
 
 
 @dataclass(frozen=True, eq=False)
-class Subset:
+class ChosenImages:
     """Some images of a split: those that are trained on, validated on or tested on."""
 
     frozen: FrozenFeatures  # of the whole split
@@ -70,23 +70,23 @@ class RunInputs:
         return splits.split_of(self.recipe, self.data.train.labels, official)
 
     @cached_property
-    def train(self) -> Subset:
-        return Subset(self.features.train, self.data.train, self.split.train)
+    def train(self) -> ChosenImages:
+        return ChosenImages(self.features.train, self.data.train, self.split.train)
 
     @cached_property
-    def validation(self) -> Subset:
+    def validation(self) -> ChosenImages:
         """The images that choices rest on; empty for `none` and `loo`."""
         if self.split.official:
             assert self.features.val is not None and self.data.val is not None
             return _whole(self.features.val, self.data.val)
-        return Subset(self.features.train, self.data.train, self.split.validation)
+        return ChosenImages(self.features.train, self.data.train, self.split.validation)
 
     @cached_property
-    def test(self) -> Subset:
+    def test(self) -> ChosenImages:
         return _whole(self.features.test, self.data.test)
 
     @cached_property
-    def further(self) -> dict[str, Subset]:
+    def further(self) -> dict[str, ChosenImages]:
         """Further test sets by name; they are measured, and never chosen by."""
         return {
             name: _whole(self.features.further[name], images)
@@ -149,5 +149,5 @@ def _parent(context: RunContext, recipe: Finetune) -> Parent:
         ) from None
 
 
-def _whole(frozen: FrozenFeatures, images: ImageSet) -> Subset:
-    return Subset(frozen, images, np.arange(len(images)))
+def _whole(frozen: FrozenFeatures, images: ImageSet) -> ChosenImages:
+    return ChosenImages(frozen, images, np.arange(len(images)))

@@ -20,7 +20,7 @@ from hpc_xfer.compute.finetuning.classifier import Classifier, extract
 from hpc_xfer.compute.finetuning.epoch_selection import EpochSelection
 from hpc_xfer.compute.finetuning.measurement import Measurement, hits_file
 from hpc_xfer.compute.finetuning.probe_run import head_for_finetuning
-from hpc_xfer.compute.finetuning.run_inputs import RunInputs, Subset
+from hpc_xfer.compute.finetuning.run_inputs import ChosenImages, RunInputs
 from hpc_xfer.compute.finetuning.scoring import named_scores, packed_hits
 from hpc_xfer.compute.models.drop_path import set_drop_path
 from hpc_xfer.compute.models.frozen_batchnorm import freeze_batchnorm
@@ -53,7 +53,7 @@ class _TrainedRun:
         self.trains_encoder = recipe.trains_encoder
 
     def measure(self) -> Measurement:
-        model, start = self._classifier()
+        model, start = _classifier(self.inputs, self.recipe)
         selection = self._epoch_selection(model)
         result = self._train(model, selection)
         found = self._all_logits(model) if selection is None else selection.logits()
@@ -66,7 +66,7 @@ class _TrainedRun:
         return Measurement(metrics, hits, train_seconds=result.seconds)
 
     @cached_property
-    def _measured_on(self) -> dict[str, Subset]:
+    def _measured_on(self) -> dict[str, ChosenImages]:
         """Validation, test and further test sets, by the prefix of their scores."""
         inputs = self.inputs
         validation = {"val": inputs.validation} if len(inputs.validation) else {}
@@ -78,33 +78,6 @@ class _TrainedRun:
 
     def _all_logits(self, model: Classifier) -> dict[str, Tensor]:
         return {name: self._logits(model, subset) for name, subset in self._measured_on.items()}
-
-    def _classifier(self) -> tuple[Classifier, dict[str, float]]:
-        """The parent's encoder with a new head, and what the head measured before training."""
-        inputs, recipe, towers = self.inputs, self.recipe, self.inputs.parent.towers
-        classes = len(inputs.data.info.classes)
-        model = Classifier(towers, classes, recipe.label_smoothing).to(inputs.device)
-        model.standardize(self._frozen_features(model, inputs.train).to(inputs.device))
-        if isinstance(recipe, ProbeThenFinetune):
-            weights, bias, found = head_for_finetuning(inputs, recipe)
-            model.start_from(weights.to(inputs.device), bias.to(inputs.device))
-            return model, found
-        if recipe.head == "zero" or towers.text is None or not inputs.data.info.meaningful_names:
-            return model, {}
-        model.start_from(inputs.text_weights())
-        if not len(inputs.validation):
-            return model, {}
-        features = self._frozen_features(model, inputs.validation)
-        with torch.no_grad():
-            logits = model.logits(features.to(inputs.device)).cpu()
-        scores = named_scores("zeroshot_val", logits, inputs.validation.labels)
-        return model, {"zeroshot_val_top1": scores["zeroshot_val_top1"]}
-
-    def _frozen_features(self, model: Classifier, subset: Subset) -> Tensor:
-        """Features (n, dim) of the untrained encoder: few are computed alone, many kept on disk."""
-        if self.trains_encoder and self.recipe.shots != "full":
-            return subset.frozen.of(model, subset.chosen, self.inputs.device, self.inputs.liveness)
-        return subset.features(self.inputs.liveness)
 
     def _train(self, model: Classifier, selection: EpochSelection | None) -> TrainResult:
         recipe, context, n = self.recipe, self.context, len(self.inputs.train)
@@ -181,7 +154,7 @@ class _TrainedRun:
         return min(_WORKERS, machine.cores())
 
     @torch.no_grad()
-    def _logits(self, model: Classifier, subset: Subset) -> Tensor:
+    def _logits(self, model: Classifier, subset: ChosenImages) -> Tensor:
         """Logits (n, classes) of a subset, on the CPU."""
         inputs = self.inputs
         if not self.trains_encoder:
@@ -207,3 +180,32 @@ class _TrainedRun:
         assert context.claim is not None
         measure = partial(self._all_logits, model)
         return EpochSelection(model, measure, self._labels, context.dir, context.claim.check)
+
+
+def _classifier(inputs: RunInputs, recipe: AdamWFinetune) -> tuple[Classifier, dict[str, float]]:
+    """The parent's encoder with a new head, and what the head measured before training."""
+    towers = inputs.parent.towers
+    classes = len(inputs.data.info.classes)
+    model = Classifier(towers, classes, recipe.label_smoothing).to(inputs.device)
+    model.standardize(_frozen_features(inputs, model, inputs.train).to(inputs.device))
+    if isinstance(recipe, ProbeThenFinetune):
+        weights, bias, found = head_for_finetuning(inputs, recipe)
+        model.start_from(weights.to(inputs.device), bias.to(inputs.device))
+        return model, found
+    if recipe.head == "zero" or towers.text is None or not inputs.data.info.meaningful_names:
+        return model, {}
+    model.start_from(inputs.text_weights())
+    if not len(inputs.validation):
+        return model, {}
+    features = _frozen_features(inputs, model, inputs.validation)
+    with torch.no_grad():
+        logits = model.logits(features.to(inputs.device)).cpu()
+    scores = named_scores("zeroshot_val", logits, inputs.validation.labels)
+    return model, {"zeroshot_val_top1": scores["zeroshot_val_top1"]}
+
+
+def _frozen_features(inputs: RunInputs, model: Classifier, images: ChosenImages) -> Tensor:
+    """Features (n, dim) of the untrained encoder: few are computed alone, many kept on disk."""
+    if inputs.recipe.trains_encoder and inputs.recipe.shots != "full":
+        return images.frozen.of(model, images.chosen, inputs.device, inputs.liveness)
+    return images.features(inputs.liveness)

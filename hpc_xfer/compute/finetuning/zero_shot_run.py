@@ -3,7 +3,7 @@
 import torch
 
 from hpc_xfer.compute.finetuning.measurement import Measurement, hits_file
-from hpc_xfer.compute.finetuning.run_inputs import RunInputs, Subset
+from hpc_xfer.compute.finetuning.run_inputs import ChosenImages, RunInputs
 from hpc_xfer.compute.finetuning.scoring import named_scores, packed_hits
 from hpc_xfer.errors import DataError
 
@@ -22,7 +22,7 @@ def measure(inputs: RunInputs) -> Measurement:
         )
     weights = inputs.text_weights()
 
-    def logits(subset: Subset) -> torch.Tensor:
+    def logits(subset: ChosenImages) -> torch.Tensor:
         features = subset.features(inputs.liveness).to(inputs.device)
         found: torch.Tensor = (features @ weights.T).cpu()
         return found
