@@ -27,10 +27,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     for split, n in (("train", 12), ("test", 15)):
         for name in ("big_cat", "dog"):
-            (folder / "my pets" / split / name).mkdir(parents=True)
+            (folder / "my animals" / split / name).mkdir(parents=True)
             for i in range(n):
                 pixels = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
-                path = folder / "my pets" / split / name / f"{i}.jpg"
+                path = folder / "my animals" / split / name / f"{i}.jpg"
                 Image.fromarray(pixels).save(path)
     return folder
 
@@ -40,7 +40,7 @@ def result(place: Path, run: Run) -> tuple[dict[str, Any], bytes]:
     store = Store(place / "a store")
     shutil.rmtree(store.run(run.id).path, ignore_errors=True)
     store.write_recipe(run)
-    site = Site(datasets={"pets": str(place / "my pets")})
+    site = Site(datasets={"animals": str(place / "my animals")})
     runner = PackRunner(store, site, ProcessRank(), StopSignal(), lambda event: None)
     runner.execute(LoadedPack("test", (run,), tiny.FINETUNE))
     return tiny.result(store.run(run.id)), store.run(run.id).hits.read_bytes()
@@ -48,9 +48,9 @@ def result(place: Path, run: Run) -> tuple[dict[str, Any], bytes]:
 
 @pytest.mark.parametrize("mode", ["ft", "lp"])
 def test_cold_warm_and_damaged_caches_give_the_same_record(mode: str, place: Path) -> None:
-    run = tiny.finetuning(
-        tiny.pretraining("scratch"), mode, dataset="pets", shots=2, batch=4, randaugment=True
-    )
+    trained: dict[str, Any] = {"batch": 4, "randaugment": True} if mode == "ft" else {}
+    parent = tiny.pretraining("scratch")
+    run = tiny.finetuning(parent, mode, dataset="animals", shots=2, **trained)
     cache = place / "a store/cache"
     shutil.rmtree(cache, ignore_errors=True)
     cold = result(place, run)

@@ -106,7 +106,7 @@ def test_a_packaged_data_set_is_trained_on_from_its_owners_form(
     name: str, store: Store, tmp_path: Path
 ) -> None:
     entry = DatasetEntry.model_validate_json(json.dumps(site_entry(name, tmp_path / name)))
-    run = tiny.finetuning(tiny.pretraining("scratch"), "lp", dataset=name, shots=1, batch=4)
+    run = tiny.finetuning(tiny.pretraining("scratch"), "lp", dataset=name, shots=1)
     store.write_recipe(run)
     runner(store, Site(datasets={name: entry})).execute(packed(run))
     found = tiny.record(store.run(run.id))["metrics"]
