@@ -76,7 +76,8 @@ def _serve(
     runner = PackRunner(store, site, process_rank, stop, emit)
     for pack_id in packs:
         try:
-            runner.execute(read_pack(store, args.study, pack_id).without(args.skip))
+            pack = read_pack(store, args.study, pack_id).without(args.skip)
+            runner.execute(pack.share(*args.share))
         except XferError as error:
             log.error("%s", error)
             emit(failed_event(None, error))
@@ -134,6 +135,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--skip", metavar="RUN", action="append", default=[], help="leave out this run"
     )
     parser.add_argument(
+        "--share", type=_share, default=(0, 1), metavar="I/N",
+        help="the part of worker I of the N that execute this pack together (default: 0/1)",
+    )  # fmt: skip
+    parser.add_argument(
         "--parent", type=int, default=os.getppid(), help="process that sends packs (default: ours)"
     )
     parser.add_argument("--rank", type=int, default=0, help="rank of this process (default: 0)")
@@ -141,6 +146,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--local-rank", type=int, default=0, help="rank on this node (default: 0)")
     parser.add_argument("--attempt", default="0", help="the same for all ranks of one start")
     return parser.parse_args(argv)
+
+
+def _share(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    return int(number), int(count)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,7 +70,7 @@ class PackRunner:
         if not torch.cuda.is_available():
             torch.set_num_threads(pack.resources.threads)
         before: Run | None = None
-        for run in pack.runs:
+        for run in self._in_turn(pack):
             if self.group.is_due or (before and _kind_of_work(run) != _kind_of_work(before)):
                 self._commit()  # the next run may take hours
             if self.stop.requested:
@@ -80,6 +80,12 @@ class PackRunner:
             self._execute_run(run, pack.resources)
             before = run
         self._commit()
+
+    def _in_turn(self, pack: LoadedPack) -> Iterator[Run]:
+        yield from pack.runs
+        for run in pack.spare:
+            if failures.read(self.store.run(run.id)) is None:  # else it would fail here too
+                yield run
 
     def _execute_run(self, run: Run, resources: "RunResources") -> None:
         rank, folder = self.process.rank, self.store.run(run.id)

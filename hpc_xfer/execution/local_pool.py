@@ -46,9 +46,9 @@ class LocalPool:
             jobs: processes at once; None for one per GPU, else per core.
         """
         self.store = launched.store
-        self.packs = PackQueue(launched, todo)
         self.events: queue.Queue[tuple[LocalWorker, WorkerEvent | None]] = queue.Queue()
         self.workers = LocalWorkers(launched, jobs, lambda *event: self.events.put(event))
+        self.packs = PackQueue(launched, todo.cut_for(self.workers.slots))
         self.display = Display(launched.plan, launched.store, done)
         self.signals = 0  # received so far
 

@@ -1,5 +1,6 @@
 """Start workers on this machine while there is room, and share its GPUs among them."""
 
+import math
 import os
 import signal
 import subprocess
@@ -59,7 +60,8 @@ class LocalWorkers:
     ) -> None:
         """
         Args:
-            jobs: processes at once; None for one per GPU, without GPUs one per `threads` cores.
+            jobs: processes at once; None for one per GPU (`per_gpu` fine-tunings), without GPUs
+                one per `threads` cores.
             on_event: called from a thread with each event, with None at the end of a worker.
         """
         resources = launched.plan.resources
@@ -67,7 +69,9 @@ class LocalWorkers:
         self.all: list[LocalWorker] = []
         self._on_event = on_event
         self._gpus = Counter(dict.fromkeys(machine.gpus(), 0))  # GPU -> processes on it
-        self._slots = jobs or len(self._gpus) or max(1, machine.cores() // threads)
+        per_gpu = resources.finetune.per_gpu if self._gpus else 1
+        self.slots = jobs or len(self._gpus) * per_gpu or max(1, machine.cores() // threads)
+        self._pretrain_slots = min(per_gpu, self.slots)  # of one process: it has its GPU alone
         self._started = 0
         site = str(launched.site_file) if launched.site_file else None
         self._command = worker_command(str(launched.store.root), launched.study.name, site)
@@ -76,20 +80,41 @@ class LocalWorkers:
 
     def execute(self, pack: Pack, name: str) -> LocalWorker | None:
         """Give a pack, BATCH/INDEX, to an idle worker or a new one; None while there is no room."""
-        free = self._slots - sum(each.ranks for each in self.all if each.pack is not None)
+        free = self.slots - sum(map(self._slots_of, self.all))
         if pack.gpus > 1:
             # More ranks than slots share what is there, once nothing else runs.
-            if free < min(pack.gpus, self._slots):
+            if free < min(pack.gpus * self._pretrain_slots, self.slots):
                 return None
             self._retire_idle()
             worker = self._start_ranks(rank_count(pack, len(self._gpus)), name)
-        elif free < 1:
-            return None
         else:
-            worker = next((each for each in self.all if each.is_idle), None) or self._start_kept()
+            needed = self._pretrain_slots if pack.kind == "pretrain" else 1
+            gpu = self._gpu_with_room(needed)
+            if free < needed or (self._gpus and gpu is None):
+                return None
+            gpus = [gpu] if gpu else []
+            idle = (each for each in self.all if each.is_idle and each.gpus == gpus)
+            worker = next(idle, None) or self._start([[]], gpus, kept=True)
             worker.process.send_pack(name)
         worker.pack = pack
         return worker
+
+    def _slots_of(self, worker: LocalWorker) -> int:
+        """Count the slots that a worker takes now."""
+        if worker.pack is None:
+            return 0
+        return worker.ranks * (self._pretrain_slots if worker.pack.kind == "pretrain" else 1)
+
+    def _gpu_with_room(self, slots: int) -> str | None:
+        """Return the GPU with the least work, if it has room for more."""
+        if not self._gpus:
+            return None
+        work = Counter(dict.fromkeys(self._gpus, 0))
+        for worker in self.all:
+            for gpu in worker.gpus:
+                work[gpu] += self._slots_of(worker) // worker.ranks
+        gpu = min(work, key=lambda gpu: work[gpu])
+        return gpu if work[gpu] + slots <= math.ceil(self.slots / len(self._gpus)) else None
 
     def remove(self, worker: LocalWorker) -> list[int]:
         """Take out a worker whose leader has ended, and return the exit codes of its ranks."""
@@ -113,17 +138,15 @@ class LocalWorkers:
             if worker.is_idle:
                 worker.process.close()
 
-    def _start_kept(self) -> LocalWorker:
-        return self._start([[]], kept=True)
-
     def _start_ranks(self, size: int, name: str) -> LocalWorker:
         attempt = self._attempt()
         ranks = [ProcessRank(rank, size, rank, attempt) for rank in range(size)]
-        return self._start([[*rank_arguments(rank), "--pack", name] for rank in ranks], kept=False)
+        gpus = sorted(self._gpus, key=lambda gpu: self._gpus[gpu])[:size]  # the least used
+        arguments = [[*rank_arguments(rank), "--pack", name] for rank in ranks]
+        return self._start(arguments, gpus, kept=False)
 
-    def _start(self, arguments: list[list[str]], kept: bool) -> LocalWorker:
-        """Start a process for each list of arguments, on the least used GPUs."""
-        gpus = sorted(self._gpus, key=lambda gpu: self._gpus[gpu])[: len(arguments)]
+    def _start(self, arguments: list[list[str]], gpus: list[str], kept: bool) -> LocalWorker:
+        """Start a process for each list of arguments."""
         self._gpus.update(gpus)
         environment = worker_environment(gpus)
         if gpus:

@@ -28,6 +28,11 @@ class PackInStore:
         self._saved_before = self._saved()
         self._failures: dict[str, str] = {}  # run id -> class; error.json may not be writable
 
+    @property
+    def workers(self) -> int:
+        """How many workers execute the pack together, on the same GPU."""
+        return min(int(self.manifest["resources"].get("per_gpu", 1)), len(self.runs))
+
     def unfinished(self) -> list[str]:
         """Return the runs without a record."""
         return [run for run in self.runs if not self.store.is_finished(run, self.manifest["kind"])]

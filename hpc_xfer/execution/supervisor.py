@@ -1,8 +1,10 @@
-"""Supervise the worker of one pack on one rank, and decide how the job ends."""
+"""Supervise the workers of one pack on one rank, and decide how the job ends."""
 
+import itertools
 import signal
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from hpc_xfer.config.site import Site
@@ -29,10 +31,11 @@ from hpc_xfer.system.job_environment import ProcessRank, array_index, current_jo
 _TICK_SECONDS = 0.5
 _RANK_ZERO_SECONDS = 10  # for rank 0 to record the failure, before another rank ends the job
 _LOG_LINES = 30  # of the log, for error.json
+Share = tuple[int, int]  # number of a worker, and of all that execute the pack together
 
 
 class Supervisor:
-    """Executes one pack on one rank, in a worker process that it supervises."""
+    """Executes one pack on one rank, in worker processes that it supervises."""
 
     def __init__(
         self,
@@ -47,7 +50,7 @@ class Supervisor:
         self.process_rank, self.signals = process_rank, signals
         self.pack = PackInStore(store, study, batch, array_index())
         self.oom_kills = machine.oom_kills()
-        self.starts = 0  # of workers
+        self.starts = itertools.count()  # of workers
         self.skipped: set[str] = set()  # runs that this job does not begin again
 
     @property
@@ -66,26 +69,52 @@ class Supervisor:
             say(f"{missing[0]}, the parent, has no record; launch the study again")
             return EXIT_CODES["failed"]
         self.skipped = self.pack.hopeless()
-        worker = self._run_worker(command)
+        workers = self._run_workers(command)
+        return self._exit_code(workers) if self.is_rank_zero else self._exit_code_beside(workers[0])
+
+    def _run_workers(self, command: Sequence[str]) -> list[WorkerProcess]:
+        """Execute the pack in one worker, or in several that share the GPU; return the last ones.
+
+        A thread watches each; the main thread waits, so that signals reach it.
+        """
+        shares = [(number, self.pack.workers) for number in range(self.pack.workers)]
+        if len(shares) == 1:
+            return [self._run_share(command, shares[0])]
+        with ThreadPoolExecutor(len(shares)) as pool:
+            return list(pool.map(lambda share: self._run_share(command, share), shares))
+
+    def _run_share(self, command: Sequence[str], share: Share) -> WorkerProcess:
+        worker = self._run_worker(command, share)
         while self.is_rank_zero and self._has_died(worker):
-            self.skipped.add(self._record_death(worker))
+            run = worker.current or self._next_of(share)
+            if run is None:
+                break
+            self._record_death(worker, run)
+            self.skipped.add(run)
             # Several ranks can only meet again in a requeued job. A single rank can start a new
             # worker for the remaining runs, unless the dead worker had reported nothing: a new
             # one would die the same way.
             rest = set(self.pack.unfinished()) - self.skipped
             if self.process_rank.size > 1 or not worker.has_reported or not rest:
                 break
-            worker = self._run_worker(command)
-        return self._exit_code(worker) if self.is_rank_zero else self._exit_code_beside(worker)
+            worker = self._run_worker(command, share)
+        return worker
 
-    def _run_worker(self, command: Sequence[str]) -> WorkerProcess:
+    def _next_of(self, share: Share) -> str | None:
+        """Return the first run of a worker's share that is not done."""
+        number, count = share
+        own = self.pack.runs[number::count]
+        return next((run for run in self.pack.unfinished() if run in own), None)
+
+    def _run_worker(self, command: Sequence[str], share: Share) -> WorkerProcess:
         """Start a worker and watch it until it has ended."""
-        attempt = f"{self.process_rank.attempt}-{self.starts}"
+        attempt = f"{self.process_rank.attempt}-{next(self.starts)}"
+        number, count = share
         arguments = [
             *(f"--skip={run}" for run in sorted(self.skipped)), "--pack", self.pack.name,
+            *([f"--share={number}/{count}"] if count > 1 else []),
             *rank_arguments(replace(self.process_rank, attempt=attempt)),
         ]  # fmt: skip
-        self.starts += 1
         process = start_process([*command, *arguments], worker_environment(machine.gpus()))
         worker = WorkerProcess([process])
         WorkerWatch(worker, self.store, self.site, self.signals, self.is_rank_zero).until_end()
@@ -95,11 +124,12 @@ class Supervisor:
         """Tell whether it ended before it went through its runs, and was not asked to."""
         return not (self.signals.stop or worker.pack_done) and bool(self.pack.unfinished())
 
-    def _exit_code(self, worker: WorkerProcess) -> int:
-        ending = job_ending.decide(self._facts(worker))
+    def _exit_code(self, workers: Sequence[WorkerProcess]) -> int:
+        ending = job_ending.decide(self._facts(workers))
         unfinished = self.pack.unfinished()
         if ending == "time limit" and unfinished:  # another process may have finished it just now
-            run = worker.current or unfinished[0]
+            current = (worker.current for worker in workers)
+            run = next((run for run in current if run in unfinished), unfinished[0])
             message = "no step further within the time limit; raise `minutes`"
             self._record_failure(run, "time limit", message)
         return self._end(ending)
@@ -119,10 +149,10 @@ class Supervisor:
         if failure is not None and failure.failure != "killed":
             self._record_failure(run, failure.failure, failure.message)
         elif self.pack.failure_of(run) is None:
-            self._record_death(worker)
-        return self._end(job_ending.after_failure(self._facts(worker)))
+            self._record_death(worker, worker.current or run)
+        return self._end(job_ending.after_failure(self._facts([worker])))
 
-    def _facts(self, worker: WorkerProcess) -> JobFacts:
+    def _facts(self, workers: Sequence[WorkerProcess]) -> JobFacts:
         unfinished = self.pack.unfinished()
         recorded = {failure for run in unfinished if (failure := self.pack.failure_of(run))}
         return JobFacts(
@@ -130,7 +160,9 @@ class Supervisor:
             time_is_up=self.signals.usr2,
             told_to_stop=self.signals.term,
             progressed=self.pack.progressed(),
-            failures=frozenset(recorded | {event.failure for event in worker.failures}),
+            failures=frozenset(
+                recorded | {event.failure for worker in workers for event in worker.failures}
+            ),
             exhausted=is_exhausted(restart_count() + 1, self.site.slurm),
         )
 
@@ -148,9 +180,9 @@ class Supervisor:
                     say(f"{error}")
         return EXIT_CODES[ending]
 
-    def _record_death(self, worker: WorkerProcess) -> str:
-        """Write error.json for the run during which a worker died; return its id."""
-        run, code = worker.current or self.pack.unfinished()[0], worker.leader.returncode
+    def _record_death(self, worker: WorkerProcess, run: str) -> None:
+        """Write error.json for the run during which a worker died."""
+        code = worker.leader.returncode
         failure, message = "killed", exit_message(code)
         if worker.hung:
             minutes = self.site.slurm.hang_minutes
@@ -158,7 +190,6 @@ class Supervisor:
         elif code == -signal.SIGKILL and machine.oom_kills() > self.oom_kills:
             failure, message = "out of memory", "the node's memory ran out; the worker was killed"
         self._record_failure(run, failure, message)
-        return run
 
     def _record_failure(self, run: str, failure: str, message: str) -> None:
         self.pack.record_failure(run, failure, message, self._log_tail())

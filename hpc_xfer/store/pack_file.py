@@ -18,10 +18,19 @@ class LoadedPack:
     id: str
     runs: tuple[Run, ...]
     resources: PretrainResources | FinetuneResources
+    spare: tuple[Run, ...] = ()  # of other workers of this pack: executed if they are left over
 
     def without(self, skipped: Sequence[str]) -> "LoadedPack":
         """Leave out the runs with these ids."""
         return replace(self, runs=tuple(run for run in self.runs if run.id not in skipped))
+
+    def share(self, number: int, count: int) -> "LoadedPack":
+        """Return the runs of one of `count` workers that execute the pack together.
+
+        Those of the others are spare, the last first, so that two workers meet late.
+        """
+        others = [run for i, run in enumerate(self.runs) if i % count != number]
+        return replace(self, runs=self.runs[number::count], spare=tuple(reversed(others)))
 
 
 def read_pack(store: Store, study: str, name: str) -> LoadedPack:

@@ -22,6 +22,7 @@ from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.study_file import Study
 
 RunKind = Literal["pretrain", "finetune"]
+_PACKS_PER_WORKER = 4  # on one machine: the last ones end at about the same time
 
 _DEFAULT_MINUTES = 20.0  # of a fine-tuning, without an estimate
 _LEAST_MINUTES = 1.0  # of an estimated pack
@@ -117,6 +118,16 @@ class Plan:
     def with_costs(self, costs: RunCosts | None) -> "Plan":
         """Return the same runs, cut into packs by these costs."""
         return replace(self, costs=costs)
+
+    def cut_for(self, workers: int) -> "Plan":
+        """Return the same runs in packs small enough to keep so many workers busy to the end."""
+        minutes = sum(pack.minutes for pack in self._finetune_packs())
+        target = minutes / (_PACKS_PER_WORKER * workers)
+        tune = self.resources.finetune
+        if not 0 < target < tune.target_minutes:
+            return self
+        tune = tune.model_copy(update={"target_minutes": target})
+        return replace(self, resources=self.resources.model_copy(update={"finetune": tune}))
 
     def of(self, kind: RunKind) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run.kind == kind)

@@ -5,6 +5,7 @@ Supervisor, worker and signals are real; `scontrol` is a script, as there is no 
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -276,3 +277,53 @@ def test_a_job_that_was_cancelled_does_nothing_when_it_is_requeued(jobs: Jobs) -
     book.record_cancelled(book.record_submitted(one, "812"), [0])
     assert code(jobs.start(batch, restarts=1)) == STOPPED_EXIT_CODE
     assert jobs.output() == "this job was cancelled; launch the study again to go on\n"
+
+
+def sharing(jobs: Jobs, **settings: Any) -> tuple[Run, ...]:
+    """Eight fine-tunings of a finished parent."""
+    parent = tiny.pretraining("scratch")
+    tiny.finished(jobs.store, parent)
+    modes = ("lp", "lp", "lp", "lp", "ft", "ft", "ft", "ft")
+    return tuple(
+        tiny.finetuning(parent, mode, draw=draw, **settings) for draw, mode in enumerate(modes)
+    )
+
+
+def results(jobs: Jobs, runs: tuple[Run, ...]) -> list[tuple[dict[str, Any], bytes]]:
+    folders = [jobs.dir(run) for run in runs]
+    return [(tiny.result(folder), folder.hits.read_bytes()) for folder in folders]
+
+
+def test_workers_that_share_a_gpu_change_no_number(jobs: Jobs) -> None:
+    runs = sharing(jobs)
+    assert code(jobs.start(jobs.batch(*runs))) == 0
+    one_by_one = results(jobs, runs)
+    for run in runs:
+        shutil.rmtree(jobs.dir(run).path)
+    assert code(jobs.start(jobs.batch(*runs, per_gpu=3))) == 0, jobs.output()
+    assert results(jobs, runs) == one_by_one
+    assert len({run_claims.holder(jobs.dir(run))["pid"] for run in runs}) == 3  # type: ignore[index]
+
+
+def test_a_killed_worker_does_not_harm_the_one_beside_it(jobs: Jobs) -> None:
+    runs = sharing(jobs)[4:]
+    endless_one = tiny.finetuning(runs[0].parents[0], "ft", draw=9, epochs=ENDLESS)
+    supervisor = jobs.start(jobs.batch(endless_one, *runs, per_gpu=2))
+    wait_for(lambda: jobs.step(endless_one) >= 5 or supervisor.poll() is not None)
+    owner = run_claims.holder(jobs.dir(endless_one))
+    assert owner is not None, jobs.output()
+    kill(owner["pid"])
+    assert code(supervisor) == REQUEUE_EXIT_CODE
+    assert jobs.error(endless_one)["class"] == "killed"
+    assert all(jobs.dir(run).record.exists() and not jobs.dir(run).error.exists() for run in runs)
+
+
+def test_a_signal_reaches_all_workers_that_share_a_gpu(jobs: Jobs) -> None:
+    parent = sharing(jobs)[0].parents[0]
+    runs = [tiny.finetuning(parent, "ft", draw=draw, epochs=ENDLESS) for draw in range(2)]
+    supervisor = jobs.start(jobs.batch(*runs, per_gpu=2))
+    wait_for(lambda: all(jobs.step(run) >= 5 for run in runs) or supervisor.poll() is not None)
+    supervisor.send_signal(signal.SIGTERM)
+    assert code(supervisor) == STOPPED_EXIT_CODE, jobs.output()
+    assert all(jobs.dir(run).checkpoint.exists() for run in runs)
+    assert not any(jobs.dir(run).error.exists() for run in runs)
