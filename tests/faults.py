@@ -42,7 +42,7 @@ finetune:
   tune: {{lr: [1e-3, 1e-2]}}
 resources:
   pretrain: {{minutes: 1, gpus: {gpus}, workers: 0, log_steps: 5, checkpoint_minutes: 0.02}}
-  finetune: {{minutes: 1, target_minutes: {target}, log_steps: 5}}
+  finetune: {{minutes: 1, target_minutes: {target}, log_steps: 5, per_gpu: {per_gpu}}}
 """
 TRAINED = ", source: sans, samples: 512, samples_seen: {seen}, batch: 32, lr: 3e-3, warmup_steps: 9"
 STEPS = 320
@@ -60,6 +60,7 @@ class SlurmStudy:
     steps: int = STEPS
     draws: int = 1
     target: float = 30
+    per_gpu: int = 1
     slurm: dict[str, Any] = field(default_factory=dict)
     store: Store = field(init=False)
 
@@ -68,8 +69,9 @@ class SlurmStudy:
         (self.folder / "tiny.json").write_text(json.dumps(ARCH))
         more = TRAINED.format(seen=32 * self.steps) if self.method != "scratch" else ""
         text = GRID.format(
-            method=self.method, more=more, gpus=self.gpus, draws=self.draws, target=self.target
-        )
+            method=self.method, more=more, gpus=self.gpus, draws=self.draws, target=self.target,
+            per_gpu=self.per_gpu,
+        )  # fmt: skip
         self.grid.write_text(text)
         site = {"sources": {"sans": str(self.shards / "sans")}, "slurm": {**SLURM, **self.slurm}}
         self.site.write_text(json.dumps(site))

@@ -29,7 +29,7 @@ from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import Study
-from hpc_xfer.system import atomic_files, provenance
+from hpc_xfer.system import atomic_files, machine, provenance
 from hpc_xfer.system.job_environment import ProcessRank
 
 _MEGABYTES = 64  # all-reduced; a ResNet-50 has 100 MB of gradients
@@ -46,6 +46,7 @@ def look(study: Study, site: Site, store: Store, world: World) -> dict[str, Any]
         "packages": provenance.packages(),
         "code": provenance.code(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "mps": machine.has_mps(),
         "store_free": shutil.disk_usage(store.root).free,
         "temporary": os.environ.get("TMPDIR", "/tmp"),
         "temporary_free": _free(os.environ.get("TMPDIR", "/tmp")),

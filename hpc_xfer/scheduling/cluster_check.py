@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _MINUTES = 10.0  # time limit of a check
+_MPS = {
+    True: "runs on the node: fine-tunings that share a GPU work at the same moment",
+    False: "does not run on the node: fine-tunings that share a GPU (per_gpu) take turns",
+}
 _POLL_SECONDS = 2.0
 _SLOW = 1.0  # GB/s of an all-reduce; below, gradients delay every step of a large model
 _COMPARED_PACKAGES = ("torch", "open_clip_torch", "numpy", "python")
@@ -239,6 +243,8 @@ def _gpus(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iter
     visible = f"{len(names)} visible to a process" + (f": {names[0]}" if names else "")
     advice = "choose another `gpu_option` in the site file, or a torch that fits the driver"
     yield CheckResult(f"{check.kind} GPUs", enough, visible, advice)
+    if check.kind == "finetune" and launched.study.resources.finetune.per_gpu > 1:
+        yield CheckResult("finetune MPS", True, _MPS[found["mps"]], "")
 
 
 def render(results: Sequence[CheckResult]) -> "RenderableType":

@@ -27,6 +27,17 @@ def gpus() -> list[str]:
     return [str(i) for i in range(len(lines))]
 
 
+def has_mps() -> bool:
+    """Tell whether NVIDIA's MPS runs here, which lets processes use one GPU at the same moment."""
+    for name in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if name.read_text(errors="replace").startswith("nvidia-cuda-mps"):
+                return True
+        except OSError:
+            continue  # it has ended
+    return False
+
+
 def cores() -> int:
     """Count the cores that this process may use: on a shared node not all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,6 +22,7 @@ from hpc_xfer.config.site import load_site
 from hpc_xfer.scheduling.job_requests import request_of
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.sbatch import submit_job
+from hpc_xfer.store import run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays
 from tests import faults
@@ -54,6 +55,17 @@ def test_a_study_finishes_by_itself_after_one_launch(
     for path in made:
         path.unlink()
     assert study.launch()["done"] == 3 and all(path.exists() for path in made)
+
+
+def test_fine_tunings_that_share_a_gpu_come_to_the_same_numbers(
+    tmp_path: Path, shards: Path, cluster: Cluster, expected: dict[str, Any]
+) -> None:
+    study = SlurmStudy(tmp_path, shards, per_gpu=2)
+    assert study.launch()["submitted"]["elements"] == 1 + 1
+    study.ends(cluster)
+    assert study.results() == expected
+    holders = [run_claims.holder(study.store.run(run.id)) for run in study.plan.of("finetune")]
+    assert len({holder["pid"] for holder in holders if holder}) == 2
 
 
 def test_a_job_whose_time_is_up_goes_on_in_the_same_job(
