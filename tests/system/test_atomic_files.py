@@ -198,3 +198,26 @@ def test_lines_are_appended_in_order(tmp_path: Path) -> None:
 def test_a_digest_is_that_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc" * 1_000_000)
     assert atomic_files.sha256(tmp_path / "a").startswith("f4096a131e7e6ebf")
+
+
+def test_a_prepared_file_appears_when_it_is_renamed(tmp_path: Path) -> None:
+    path = tmp_path / "new folder/a"
+    temporary = atomic_files.prepare(path, b"whole")
+    assert not path.exists()
+    atomic_files.sync_all([temporary])
+    atomic_files.rename(temporary, path)
+    assert (path.read_bytes(), names(path.parent)) == (b"whole", ["a"])
+
+
+def test_a_prepared_file_on_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    call = "atomic_files.prepare(Path(sys.argv[1]), bytes(100_000))"
+    assert "cannot be written (File too large)" in on_a_small_disk(call, tmp_path / "a")
+    assert names(tmp_path) == []
+
+
+def test_many_files_are_synced_together_and_a_missing_one_is_told(tmp_path: Path) -> None:
+    files = [atomic_files.prepare(tmp_path / str(i), b"x") for i in range(3)]
+    atomic_files.sync_all(files)
+    files[0].unlink()
+    with pytest.raises(StoreError, match="cannot be written"):
+        atomic_files.sync_all(files)
