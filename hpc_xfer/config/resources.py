@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
 
@@ -38,6 +38,7 @@ class FinetuneResources(StrictModel):
     activation_checkpointing: ClassVar[bool] = False
 
     gpus: PositiveInt = Field(default=1, le=1)
+    per_gpu: PositiveInt = 1  # runs at once on each GPU, by processes of their own; see MPS
     # One run, or {shots: minutes}; null estimates them.
     minutes: PositiveFloat | dict[str, PositiveFloat] | None = None
     target_minutes: PositiveFloat = 30.0  # length of a pack, about
@@ -46,6 +47,11 @@ class FinetuneResources(StrictModel):
     threads: PositiveInt = 1
     checkpoint_minutes: PositiveFloat = 10.0
     log_steps: PositiveInt = 20
+
+    @field_validator("minutes", mode="before")
+    @classmethod
+    def _auto(cls, minutes: Any) -> Any:
+        return None if minutes == "auto" else minutes
 
     def minutes_of(self, shots: int | str) -> float | None:
         """Minutes in the grid for a run with these shots; None where they are to be estimated."""
