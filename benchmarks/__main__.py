@@ -26,6 +26,7 @@ CASES = (
     "loop_overhead",
     "checkpoint",
     "resume",
+    "finetuning",
     "finetuning_images",
 )
 

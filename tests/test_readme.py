@@ -28,8 +28,8 @@ def test_the_study_in_the_readme_is_one(tmp_path: Path) -> None:
     grid = tmp_path / "size_scaling.yaml"
     grid.write_text(fences("yaml", "name:")[0])
     plan = make_plan(load_study(grid))
-    # 2 sizes x 3 seeds and scratch; 3 data sets x 2 modes x (5 + 5 + 3 + 3 + 1) draws x 4 rates
-    assert (len(plan.of("pretrain")), len(plan.of("finetune"))) == (7, 7 * 3 * 2 * 17 * 4)
+    # 2 sizes x 3 seeds and scratch; 3 data sets x 17 draws x 4 rates, and the probe of each draw
+    assert (len(plan.of("pretrain")), len(plan.of("finetune"))) == (7, 7 * 3 * 17 * (4 + 1))
 
 
 def test_the_site_in_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
