@@ -172,14 +172,14 @@ class LogisticProbe(LinearProbe):
     """Multinomial logistic regression with L2."""
 
     solver: Literal["logistic"] = "logistic"
-    path: L2Path = L2Path(low=1e-8, high=1e1)
+    path: L2Path = L2Path(low=1e-8, high=1e2)
 
 
 class RidgeProbe(LinearProbe):
     """Least squares with L2, one class against the others, in closed form."""
 
     solver: Literal["ridge"] = "ridge"
-    path: L2Path = L2Path(low=1e-8, high=1e1)
+    path: L2Path = L2Path(low=1e-8, high=1e2)
 
 
 class KNN(Finetune):

@@ -80,7 +80,7 @@ def _seconds(run: Run, status: RunStatus, rates: Mapping[WorkKind, float], limit
         if seconds is not None:
             return seconds
     rate = rates.get(_kind(run))
-    return limit if rate is None else min(limit, rate * _units(run))
+    return limit if rate is None else rate * _units(run)
 
 
 def _seconds_per_unit(plan: Plan, status: Mapping[str, RunStatus]) -> dict[WorkKind, float]:

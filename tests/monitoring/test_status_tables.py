@@ -80,7 +80,7 @@ supervised [bold] 256 waits for data 20% of its time: more resources.pretrain.wo
 up
 failed: nan: 1 (the loss was not finite; a lower learning rate helps)
   the loss is nan at step 7
-  08fd3b0d0e68; more with --why RUN"""  # noqa: E501
+  a78d14cc65e3; more with --why RUN"""  # noqa: E501
 
 
 def test_a_study_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ def test_ids_are_pinned() -> None:
     assert parent.id == "d62371e5c501"
     assert Run("finetune", TRIAL, (parent,)).id == "216ee4c1505e"
     probe = LogisticProbe(dataset="pets", shots=5, draw=0)
-    assert Run("finetune", probe, (parent,)).id == "3fe18497240c"
+    assert Run("finetune", probe, (parent,)).id == "30db7972f026"
 
 
 def test_runs_of_version_0_1_keep_their_ids() -> None:
