@@ -1,7 +1,6 @@
 """Supervise the workers of one pack on one rank, and decide how the job ends."""
 
 import itertools
-import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,17 +10,16 @@ from hpc_xfer.config.site import Site
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.execution import job_ending
 from hpc_xfer.execution.job_ending import EXIT_CODES, Ending, JobFacts
+from hpc_xfer.execution.job_failures import JobFailures
 from hpc_xfer.execution.pack_in_store import PackInStore
 from hpc_xfer.execution.worker_process import (
     WorkerProcess,
-    exit_message,
     rank_arguments,
     say,
     start_process,
     worker_environment,
 )
 from hpc_xfer.execution.worker_watch import Signals, WorkerWatch
-from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.control import requeue_jobs
 from hpc_xfer.store.retry_policy import is_exhausted
 from hpc_xfer.store.store import Store
@@ -30,7 +28,6 @@ from hpc_xfer.system.job_environment import ProcessRank, array_index, current_jo
 
 _TICK_SECONDS = 0.5
 _RANK_ZERO_SECONDS = 10  # for rank 0 to record the failure, before another rank ends the job
-_LOG_LINES = 30  # of the log, for error.json
 Share = tuple[int, int]  # number of a worker, and of all that execute the pack together
 
 
@@ -49,7 +46,7 @@ class Supervisor:
         self.store, self.site, self.study = store, site, study
         self.process_rank, self.signals = process_rank, signals
         self.pack = PackInStore(store, study, batch, array_index())
-        self.oom_kills = machine.oom_kills()
+        self.failures = JobFailures(self.pack, store, site, study, process_rank)
         self.starts = itertools.count()  # of workers
         self.skipped: set[str] = set()  # runs that this job does not begin again
 
@@ -89,7 +86,7 @@ class Supervisor:
             run = worker.current or self._next_of(share)
             if run is None:
                 break
-            self._record_death(worker, run)
+            self.failures.record_death(worker, run)
             self.skipped.add(run)
             # Several ranks can only meet again in a requeued job. A single rank can start a new
             # worker for the remaining runs, unless the dead worker had reported nothing: a new
@@ -131,7 +128,7 @@ class Supervisor:
             current = (worker.current for worker in workers)
             run = next((run for run in current if run in unfinished), unfinished[0])
             message = "no step further within the time limit; raise `minutes`"
-            self._record_failure(run, "time limit", message)
+            self.failures.record(run, "time limit", message)
         return self._end(ending)
 
     def _exit_code_beside(self, worker: WorkerProcess) -> int:
@@ -147,9 +144,9 @@ class Supervisor:
             return 0
         failure = next((event for event in worker.failures if event.run == run), None)
         if failure is not None and failure.failure != "killed":
-            self._record_failure(run, failure.failure, failure.message)
+            self.failures.record(run, failure.failure, failure.message)
         elif self.pack.failure_of(run) is None:
-            self._record_death(worker, worker.current or run)
+            self.failures.record_death(worker, worker.current or run)
         return self._end(job_ending.after_failure(self._facts([worker])))
 
     def _facts(self, workers: Sequence[WorkerProcess]) -> JobFacts:
@@ -179,27 +176,3 @@ class Supervisor:
                 except SlurmError as error:
                     say(f"{error}")
         return EXIT_CODES[ending]
-
-    def _record_death(self, worker: WorkerProcess, run: str) -> None:
-        """Write error.json for the run during which a worker died."""
-        code = worker.leader.returncode
-        failure, message = "killed", exit_message(code)
-        if worker.hung:
-            minutes = self.site.slurm.hang_minutes
-            failure, message = "hung", f"no sign of life for {minutes:g} min; the worker was killed"
-        elif code == -signal.SIGKILL and machine.oom_kills() > self.oom_kills:
-            failure, message = "out of memory", "the node's memory ran out; the worker was killed"
-        self._record_failure(run, failure, message)
-
-    def _record_failure(self, run: str, failure: str, message: str) -> None:
-        self.pack.record_failure(run, failure, message, self._log_tail())
-
-    def _log_tail(self) -> list[str]:
-        job = current_job()
-        if job is None:
-            return []
-        path = log_path(self.store.study(self.study).logs, job, self.process_rank.rank)
-        try:
-            return path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        except OSError:
-            return []
