@@ -33,13 +33,15 @@ digits        1        3    18     1      5       34
 digits     full        3    18     0     18      360
 mnist         1        3    18     0      6       36
 mnist      full        3    18     0     18      360
-shared: mode ft, draws 3, tuned lr in {0.0001,
-0.001}, weight_decay 0.1, epochs 128, batch 128,
-warmup_steps 500, grad_clip 1.0, label_smoothing
-0.0, head auto, crop scale=[0.08, 1.0] ratio=[0.75,
-1.3333333333333333], flip True, randaugment True,
-erase 0.25, recalibrate False, val_fraction 0.2,
-val_seed 0, precision fp32, seed 0
+shared: mode ft, draws 3, chosen over all draws lr
+in {0.0001, 0.001}, validation few, val_fraction
+0.2, precision fp32, weight_decay 0.1, epochs 128,
+min_steps 50, batch 128, warmup_steps 500,
+warmup_cap True, grad_clip 1.0, label_smoothing 0.0,
+head auto, seed 0, crop scale=[0.08, 1.0]
+ratio=[0.75, 1.3333333333333333], flip True,
+randaugment True, erase 0.25, batch_norm train,
+decay_all False, select validation
 75 runs, 3 done, 72 to do in 48 packs; at most 19.2 GPU-hours, 3.26 GB of disk"""
 
 ONE_RELEASED = """
