@@ -28,6 +28,7 @@ from hpc_xfer.config.finetune_recipes import (
 )
 
 Recipe = LinearProbe | KNN
+_LARGE = 1 << 24  # multiplications of one product with the Hessian: some 5 ms on a core
 
 
 @torch.no_grad()
@@ -120,5 +121,12 @@ def _labeled(inputs: RunInputs, subset: ChosenImages) -> Labeled:
     if not len(subset):
         nothing = torch.empty(0, inputs.parent.towers.dim)
         return Labeled(nothing, torch.empty(0, dtype=torch.int64))
+    device = _device(inputs)
     features = subset.features(inputs.liveness)
-    return Labeled(features.to(inputs.device), subset.labels.to(inputs.device))
+    return Labeled(features.to(device), subset.labels.to(device))
+
+
+def _device(inputs: RunInputs) -> torch.device:
+    """Choose where to solve: small problems wait longer for a GPU's kernels than they compute."""
+    work = len(inputs.train) * inputs.parent.towers.dim * len(inputs.data.info.classes)
+    return inputs.device if work >= _LARGE else torch.device("cpu")
