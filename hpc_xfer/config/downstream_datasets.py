@@ -4,6 +4,7 @@ The launcher plans with this info on the login node; compute/downstream/datasets
 pixels against it in the job. It is made from the data set's card and by listing its files.
 """
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -120,9 +121,12 @@ def _unknown(name: str) -> str:
             f"data set {name!r}: the site file does not say where it lies; add "
             f'`datasets: {{"{name}": ROOT}}` there'
         )
+    known = sorted([*PACKAGED, *CARDS])
+    if close := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
+        return f"data set {name!r} is unknown; did you mean {close[0]!r}?"
     return (
-        f"data set {name!r} is unknown; built in are {', '.join(sorted([*PACKAGED, *CARDS]))}, and "
-        "any image folder can be named in the site file under `datasets`"
+        f"data set {name!r} is unknown; built in are {', '.join(known)}, and any image folder can be "
+        "named in the site file under `datasets`"
     )
 
 

@@ -52,9 +52,10 @@ def test_a_probe_on_a_data_set_that_nobody_knows_is_told(tmp_path: Path) -> None
     site = Site(sources={"sans": str(source(tmp_path / "sans"))})
     asked = "resources: {{pretrain: {{probe: {{dataset: {}}}}}}}\n".format
     assert pretrain(tmp_path, site, rest=asked("digits")) == []
-    assert pretrain(tmp_path, site, rest=asked("digit"))[0].startswith(
-        "a.yaml:4: resources.pretrain.probe.dataset: data set 'digit' is unknown; built in are "
-    )
+    assert pretrain(tmp_path, site, rest=asked("digit")) == [
+        "a.yaml:4: resources.pretrain.probe.dataset: data set 'digit' is unknown; did you mean "
+        "'digits'?"
+    ]
 
 
 def test_a_source_that_the_site_does_not_know_is_told_with_the_nearest(tmp_path: Path) -> None:
@@ -167,11 +168,12 @@ def test_a_file_of_released_weights_must_be_there(tmp_path: Path) -> None:
 
 
 def test_an_unknown_data_set_is_told_with_the_place_where_it_stands(tmp_path: Path) -> None:
-    block = "{datasets: [digits, pats], shots: [1], lr: 1}"
+    block = "{datasets: [digits, pats, birds], shots: [1], lr: 1}"
     assert finetune(tmp_path, Site(), block) == [
-        "a.yaml:3: finetune.datasets.1: data set 'pats' is unknown; built in are caltech101, "
+        "a.yaml:3: finetune.datasets.1: data set 'pats' is unknown; did you mean 'pets'?",
+        "a.yaml:3: finetune.datasets.2: data set 'birds' is unknown; built in are caltech101, "
         "cassava, cct20, cifar100, clipart, digits, dtd, eurosat, mnist5k, pets, real, and any "
-        "image folder can be named in the site file under `datasets`"
+        "image folder can be named in the site file under `datasets`",
     ]
 
 
