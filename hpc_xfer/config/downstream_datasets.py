@@ -125,8 +125,8 @@ def _unknown(name: str) -> str:
     if close := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
         return f"data set {name!r} is unknown; did you mean {close[0]!r}?"
     return (
-        f"data set {name!r} is unknown; built in are {', '.join(known)}, and any image folder can be "
-        "named in the site file under `datasets`"
+        f"data set {name!r} is unknown; built in are {', '.join(known)}, and any image folder can "
+        "be named in the site file under `datasets`"
     )
 
 
