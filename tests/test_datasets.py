@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,12 @@ def test_ctrl_c_keeps_what_has_arrived(tmp_path: Path) -> None:
     with Server({"dtd-r1.0.1.tar.gz": bytes(300_000)}) as server:
         server.faults += [stalls(100_000)]
         command = [sys.executable, "-m", "hpc_xfer.datasets", "fetch", "dtd", "--to", str(tmp_path)]
-        fetch = subprocess.Popen([*command, "--mirror", server.url], stderr=subprocess.PIPE)
+        fetch = subprocess.Popen(
+            [*command, "--mirror", server.url],
+            stderr=subprocess.PIPE,
+            # A job in the background of a shell ignores Ctrl-C, and so would its children.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
         part = tmp_path / "archives/dtd-r1.0.1.tar.gz.part"
         wait_for(lambda: part.exists() and part.stat().st_size == 100_000, 60)
         fetch.send_signal(signal.SIGINT)

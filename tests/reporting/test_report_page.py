@@ -168,3 +168,12 @@ def test_a_study_without_scratch_has_no_sentence_about_it(tmp_path: Path) -> Non
     study, plan, store = make(tmp_path, ONE_CELL)
     record_all(store, plan.runs)
     assert "scratch" not in shown(collected(study, plan, store))
+
+
+def test_a_page_of_a_study_without_any_choice_is_written(tmp_path: Path) -> None:
+    """Stopped before a probe was done: no penalty was chosen, so its histogram is empty."""
+    study, plan, store = make(
+        tmp_path, ONE_CELL.replace("tune: {lr:", "mode: [ft, lp], tune: {lr:")
+    )
+    record(store, plan.runs[0])
+    assert "l2" in written(study, plan, store)
