@@ -40,7 +40,7 @@ class DatasetInfo:
 
     @property
     def meaningful_names(self) -> bool:
-        """Whether class names are words that a text tower can know, not numbers or codes."""
+        """True where class names are words that a text tower can know, not numbers or codes."""
         return _are_words(self.classes)
 
 

@@ -154,6 +154,9 @@ class L2Path(StrictModel):
         return tuple(float(f"{self.high * ratio**i:.6g}") for i in range(self.count))
 
 
+PENALTIES = L2Path(low=1e-8, high=1e2)  # unit: the mean squared norm of centered features
+
+
 class LinearProbe(Finetune):
     """A converged linear classifier on frozen features: what the features hold."""
 
@@ -172,14 +175,14 @@ class LogisticProbe(LinearProbe):
     """Multinomial logistic regression with L2."""
 
     solver: Literal["logistic"] = "logistic"
-    path: L2Path = L2Path(low=1e-8, high=1e2)
+    path: L2Path = PENALTIES
 
 
 class RidgeProbe(LinearProbe):
     """Least squares with L2, one class against the others, in closed form."""
 
     solver: Literal["ridge"] = "ridge"
-    path: L2Path = L2Path(low=1e-8, high=1e2)
+    path: L2Path = PENALTIES
 
 
 class KNN(Finetune):

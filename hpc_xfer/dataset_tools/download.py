@@ -31,7 +31,7 @@ _LONGEST_WAIT = 60.0  # seconds
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try. A try that brings new bytes does not count."""
+    """Limits of trying again. A try that brings new bytes does not count."""
 
     tries: int = 6  # in a row
     timeout: float = 60.0  # seconds without a byte
@@ -51,7 +51,7 @@ class _TryAgain(Exception):
 
 @dataclass(frozen=True)
 class _Version:
-    """What tells one version of a file from another, and its size; None where not stated."""
+    """Marks of one version of a file, and its size; None where not stated."""
 
     tag: str | None
     date: str | None
@@ -134,7 +134,7 @@ def _digest(kind: str, path: Path, progress: ProgressCallback) -> str:
 
 
 class _Part:
-    """What has arrived of a file, and of which version."""
+    """The part of a file that has arrived, and its version."""
 
     def __init__(self, to: Path) -> None:
         self.to = to

@@ -27,7 +27,7 @@ _NO_LOCKS_HERE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # Lustre withou
 
 @dataclass(frozen=True)
 class HowToFetch:
-    """What a caller may choose."""
+    """Options of a fetch."""
 
     mirror: str | None = None  # archives are looked up as MIRROR/<file name>
     keep_archives: bool = False
@@ -37,7 +37,7 @@ class HowToFetch:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a fetch did."""
+    """Result of a fetch."""
 
     root: Path
     archives: tuple[str, ...]  # that were unpacked now; none if all was there

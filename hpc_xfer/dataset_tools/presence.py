@@ -14,7 +14,7 @@ from hpc_xfer.errors import XferError
 
 @dataclass(frozen=True)
 class Presence:
-    """Whether a data set is there; if not, why, in a sentence."""
+    """Presence of a data set; if it is absent, why, in a sentence."""
 
     is_there: bool
     problem: str | None = None
@@ -24,7 +24,7 @@ class Presence:
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """What is known about a data set."""
+    """One data set in the list: its card, its place, its presence."""
 
     name: str
     title: str

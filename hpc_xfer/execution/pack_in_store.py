@@ -30,7 +30,7 @@ class PackInStore:
 
     @property
     def workers(self) -> int:
-        """How many workers execute the pack together, on the same GPU."""
+        """Number of workers that execute the pack together, on the same GPU."""
         return min(int(self.manifest["resources"].get("per_gpu", 1)), len(self.runs))
 
     def unfinished(self) -> list[str]:

@@ -39,7 +39,7 @@ class AccuracyMatrix:
 
     @property
     def coverage(self) -> str:
-        """What the intervals of the matrix hold for, and what they do not."""
+        """Scope of the intervals of the matrix; empty where there are none."""
         entries = [a for row in self.rows.values() for a in row if a and a.interval]
         found = dict.fromkeys(a.over for a in entries if a.interval and a.interval.n > 1)
         return "; ".join(_COVERAGE.get(over, f"is over {over}") for over in found)

@@ -52,7 +52,7 @@ class Cell:
 
     @property
     def pool(self) -> tuple[object, ...]:
-        """What it shares with the other draws of the same question."""
+        """Key that the draws of one question share."""
         return (self.encoder, self.recipe.dataset, self.recipe.shots, self.label)
 
 

@@ -39,7 +39,7 @@ class RunDir:
 
     @property
     def epochs(self) -> Path:
-        """What was measured after each epoch so far, where the best epoch is chosen."""
+        """Measurements after each epoch so far, where the best epoch is chosen."""
         return self.path / "epochs.pt"
 
     @property

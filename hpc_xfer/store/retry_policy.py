@@ -89,7 +89,7 @@ def memory_failures(kinds: Iterable[str]) -> int:
 
 
 def minutes_factor(kinds: Iterable[str]) -> int:
-    """How many times its minutes a job gets after these failures: twice as many after each."""
+    """Factor on the minutes of a job after these failures: twice as many after each."""
     return 1 << min(_MOST_DOUBLINGS, sum(rule_of(kind).doubles_minutes for kind in kinds))
 
 

@@ -47,7 +47,7 @@ _KEPT_BYTES = 1 << 29  # evaluation images below this are decoded once per pack
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """What costs time in a data set."""
+    """Counts of a data set that decide how long its runs take."""
 
     train: int
     test: int
@@ -67,7 +67,7 @@ def counts_of(info: DatasetInfo) -> ImageCounts:
 
 @dataclass(frozen=True)
 class Speed:
-    """What a process has to itself."""
+    """Speed and cores that a process has to itself."""
 
     flops: float  # effective, per second
     cores: int = 1
@@ -114,7 +114,7 @@ class RunCosts:
         return [name for name in dict.fromkeys(datasets) if name not in self.images]
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` reads; measured seconds are read from records instead."""
+        """The content that `from_json` reads; measured seconds are read from records instead."""
         images = {name: asdict(counts) for name, counts in self.images.items()}
         return {"images": images, "speed": asdict(self.speed)}
 

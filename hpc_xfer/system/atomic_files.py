@@ -107,7 +107,7 @@ def prepare(path: Path, data: bytes) -> Path:
         try:
             with _created(temporary) as file:
                 _write_all(file, data)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nothing half done stays
             temporary.unlink(missing_ok=True)
             raise
     return temporary

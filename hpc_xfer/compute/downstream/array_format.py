@@ -66,7 +66,7 @@ def bytes_of(rows: Rows) -> memoryview:
 
 
 def ending(description: Mapping[str, Any], checksums: Checksums) -> bytes:
-    """What follows the rows of an array."""
+    """Make the bytes that follow the rows: the description of the array and its checksums."""
     line = json.dumps({**description, "crc32": checksums.text()}).encode()
     return line + f"{hashlib.sha256(line).hexdigest()} {len(line):016}".encode()
 

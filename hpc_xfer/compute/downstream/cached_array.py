@@ -93,7 +93,7 @@ class CachedArray:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What the file must say of itself, apart from its checksums."""
+        """The JSON that the file must hold, apart from its checksums."""
         return {
             "schema": _SCHEMA,
             "what": dict(self.what),
@@ -164,7 +164,7 @@ class CachedArray:
             elif time.monotonic() - since > self.patience:
                 return False
             touch()
-            time.sleep(pause)
+            time.sleep(pause)  # another process writes: no event reaches us, on any host
             pause = min(2 * pause, _POLL[1])
         return True
 

@@ -41,7 +41,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What was found in a data set."""
+    """Findings of a check: counts, undecodable images, duplicates."""
 
     title: str
     classes: tuple[str, ...]

@@ -34,14 +34,14 @@ Decode = Callable[[Indices], Rows]  # numbers of images -> uint8 (n, 3, size, si
 
 @dataclass(frozen=True)
 class CachePlaces:
-    """Where arrays are kept: in the store, and in scratch on this node where there is some."""
+    """Folders for arrays: the store, and scratch of this node where there is some."""
 
     store: StoreDir
     scratch: Path | None = None
 
     @classmethod
     def of(cls, store: StoreDir, site: Site) -> "CachePlaces":
-        """Those of a job: `scratch` of the site file is its TMPDIR (see slurm/batch_script.py)."""
+        """Find those of a job: the site's `scratch` is its TMPDIR, see slurm/batch_script.py."""
         scratch = None
         if site.slurm.scratch is not None and current_job() is not None:
             scratch = Path(tempfile.gettempdir()) / f"hpc_xfer-{store.tag}"
@@ -119,7 +119,7 @@ def _parts(n: int) -> Iterator[NDArray[np.int64]]:
 
 
 def software() -> dict[str, str]:
-    """What the last bit of a pixel may depend on: a resize has other kernels on other CPUs."""
+    """List what may change the last bit of a pixel: a resize has other kernels on other CPUs."""
     return {
         "torch": torch.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),

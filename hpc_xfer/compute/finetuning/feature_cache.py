@@ -30,7 +30,7 @@ from hpc_xfer.store.heartbeat import Liveness
 
 @dataclass(frozen=True)
 class Extraction:
-    """How features are computed. On a CPU it is always fp32."""
+    """Device and precision of an extraction. On a CPU it is always fp32."""
 
     device: torch.device
     precision: str = "fp32"  # of autocast on a GPU
@@ -41,7 +41,7 @@ class Extraction:
 
     @property
     def where(self) -> str:
-        """What may change last bits: the kind of GPU, or instructions and threads of a CPU."""
+        """Hardware that may change last bits: kind of GPU, or instructions and threads of a CPU."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
         capability = torch.backends.cpu.get_cpu_capability()
@@ -100,7 +100,7 @@ class FeatureCache:
     def _written(self, claim: WriteClaim, liveness: Liveness) -> Tensor:
         try:
             features = self._extracted(liveness, claim)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: others would wait for a writer that is gone
             claim.release()
             raise
         claim.made = True

@@ -1,7 +1,6 @@
 """Runs with a path inside: linear probes by logistic or ridge regression, nearest neighbors."""
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,7 +9,6 @@ from hpc_xfer.compute.finetuning.measurement import Measurement, hits_file
 from hpc_xfer.compute.finetuning.probes.path_result import (
     FittedPath,
     Labeled,
-    LogisticFit,
     NeighborFit,
     RidgeFit,
     fit_logistic,
@@ -21,11 +19,12 @@ from hpc_xfer.compute.finetuning.run_inputs import ChosenImages, RunInputs
 from hpc_xfer.compute.finetuning.scoring import scores_of_each
 from hpc_xfer.config.finetune_recipes import (
     KNN,
+    PENALTIES,
     LinearProbe,
-    LogisticProbe,
     ProbeThenFinetune,
     RidgeProbe,
 )
+from hpc_xfer.errors import DataError
 
 Recipe = LinearProbe | KNN
 _LARGE = 1 << 24  # multiplications of one product with the Hessian: some 5 ms on a core
@@ -47,7 +46,8 @@ def measure(inputs: RunInputs, recipe: Recipe) -> Measurement:
     fitted = final = fit(train)
     if recipe.shots == "full" and len(validation):
         final = fit(train.with_more(validation))
-    left_out = fitted.left_out() if isinstance(fitted, RidgeFit) and _by_loo(recipe) else None
+    loo = recipe.validation == "loo"
+    left_out = fitted.left_out() if loo and isinstance(fitted, RidgeFit) else None
     result = measure_path(
         fitted,
         final,
@@ -73,17 +73,22 @@ def head_for_finetuning(
 
     Returns:
         Weights (classes, dim) and bias (classes,) for unit features.
+
+    Raises:
+        DataError: the probe does not converge at any penalty.
     """
-    probe = LogisticProbe(dataset=recipe.dataset, shots=recipe.shots, draw=recipe.draw)
     train, validation = _labeled(inputs, inputs.train), _labeled(inputs, inputs.validation)
-    penalties = (recipe.l2,) if recipe.l2 is not None else probe.path_values
+    penalties = (recipe.l2,) if recipe.l2 is not None else PENALTIES.values
     classes = len(inputs.data.info.classes)
     fitted = fit_logistic(train, classes, penalties, inputs.liveness.touch)
+    converged = [i for i, solution in enumerate(fitted.solutions) if solution.converged]
+    if not converged:
+        raise DataError("the probe of lp-ft does not converge at any l2; give a larger l2: ...")
     if not len(validation):
         return *fitted.head(0), {"probe_l2": penalties[0]}
     found = scores_of_each(fitted.logits(validation.features), validation.labels)
     ranks = list(zip(found["top1"], found["nll"], strict=True))
-    best = min(range(len(penalties)), key=lambda i: (-ranks[i][0], ranks[i][1]))
+    best = min(converged, key=lambda i: (-ranks[i][0], ranks[i][1]))
     return *fitted.head(best), {"probe_l2": penalties[best], "probe_val_top1": ranks[best][0]}
 
 
@@ -96,13 +101,7 @@ def _fit(
         return lambda train: NeighborFit(train, classes, numbers, recipe.temperature, beat)
     if isinstance(recipe, RidgeProbe):
         return lambda train: fit_ridge(train, classes, values)
-    return partial(_logistic, classes=classes, values=values, beat=beat)
-
-
-def _logistic(
-    train: Labeled, classes: int, values: tuple[float, ...], beat: Callable[[], object]
-) -> LogisticFit:
-    return fit_logistic(train, classes, values, beat)
+    return lambda train: fit_logistic(train, classes, values, beat)
 
 
 def _values(recipe: Recipe, images: int) -> tuple[float, ...]:
@@ -110,10 +109,6 @@ def _values(recipe: Recipe, images: int) -> tuple[float, ...]:
     if isinstance(recipe, KNN):
         return tuple(k for k in recipe.path_values if k <= images) or (images,)
     return recipe.path_values
-
-
-def _by_loo(recipe: Recipe) -> bool:
-    return recipe.validation == "loo"
 
 
 def _labeled(inputs: RunInputs, subset: ChosenImages) -> Labeled:

@@ -47,7 +47,7 @@ class ChosenImages:
 
 @dataclass(frozen=True, eq=False)
 class RunInputs:
-    """What a run starts from. Nothing is read before it is needed."""
+    """Parent, data and images of a run. Nothing is read before it is needed."""
 
     context: RunContext
     recipe: Finetune

@@ -15,7 +15,7 @@ _BLOCK = 512  # bytes; a tar is made of such blocks
 
 @dataclass(frozen=True)
 class TarFolder:
-    """What the text files of a folder say."""
+    """Classes, prompts and shards, as the text files of a folder state them."""
 
     classes: tuple[str, ...]
     templates: tuple[str, ...]
