@@ -44,7 +44,6 @@ class Protocol:
 
 
 PAPER_MODES = ("ft",)
-PAPER_LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3)  # as stated; runs of some groups had others
 
 PAPER_SETTINGS: Mapping[str, Any] = MappingProxyType(
     {

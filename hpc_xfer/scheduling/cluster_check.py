@@ -17,7 +17,7 @@ from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import refusal_of, submit_job
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays, plan_summary
-from hpc_xfer.system import atomic_files, provenance
+from hpc_xfer.system import atomic_files, provenance, terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -91,9 +91,9 @@ def _disk(launched: LaunchedStudy) -> CheckResult:
     launched.store.open()
     need = plan_summary.disk_bytes(launched.plan.without(launched.store.done(launched.plan)))
     free = shutil.disk_usage(launched.store.root).free
-    found = f"{plan_summary.size(free)} free"
+    found = f"{terminal.size(free)} free"
     if need is not None:
-        found += f", {plan_summary.size(need)} needed"
+        found += f", {terminal.size(need)} needed"
     well = need is None or free > need
     return CheckResult("disk of the store", well, found, "free space, or choose another --store")
 
@@ -213,7 +213,7 @@ def _temporary(launched: LaunchedStudy, what: str, found: dict[str, Any]) -> Che
     elif free is None:
         message, well = f"{actual} does not exist", False
     else:
-        message, well = f"{actual}: {plan_summary.size(free)} free", True
+        message, well = f"{actual}: {terminal.size(free)} free", True
     return CheckResult(what, well, message, "correct `scratch` in the site file")
 
 

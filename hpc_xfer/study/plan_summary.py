@@ -14,6 +14,7 @@ from hpc_xfer.study.labels import (
 )
 from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.study.study_file import Study
+from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
     from rich.console import RenderableType
@@ -123,7 +124,7 @@ def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
         Text(
             f"{number['runs']:,} runs, {number['done']:,} done, {number['to_do']:,} to do in "
             f"{number['packs']:,} packs; at most {gpu_hours(todo):,.1f} GPU-hours, "
-            f"{'disk unknown' if disk is None else size(disk) + ' of disk'}"
+            f"{'disk unknown' if disk is None else terminal.size(disk) + ' of disk'}"
         )
     )
     return Group(*parts)
@@ -143,16 +144,6 @@ def _notes(study: Study, plan: Plan) -> list[str]:
     if plan.costs is not None and plan.resources.finetune.minutes is None and parents:
         notes.append(f"minutes of fine-tunings: {minutes_from(plan)}")
     return notes
-
-
-def size(count: int) -> str:
-    """Format bytes for people."""
-    value, unit = float(f"{count:.3g}"), "B"  # rounded first, since 999,999 B is 1 MB
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:g} {unit}"
 
 
 def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":

@@ -6,8 +6,8 @@ with shown("packing") as progress:
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from rich.console import Console
@@ -15,40 +15,33 @@ if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
 ProgressCallback = Callable[[int, int], None]  # done, total; the first call: done before
 
 
-@contextmanager
-def shown(what: str) -> Iterator[ProgressCallback]:
+def shown(what: str) -> AbstractContextManager[ProgressCallback]:
     """Show progress on stderr: a bar in a terminal, ten lines in a log, which keeps them all."""
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        yield _Tenths(what, lambda line: screen.print(line, markup=False))
-        return
-    from rich import progress
+    return _shown(what, _Tenths, lambda rich: (rich.MofNCompleteColumn(),))
 
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(),
+
+def shown_bytes(what: str) -> AbstractContextManager[ProgressCallback]:
+    """Show progress as `shown` does, but in bytes, with their rate; a total of 0 is unknown."""
+    return _shown(
+        what, _TenthsOfBytes, lambda rich: (rich.DownloadColumn(), rich.TransferSpeedColumn())
     )
-    with progress.Progress(*columns, console=screen, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
-def shown_bytes(what: str) -> Iterator[ProgressCallback]:
-    """Show progress as `shown` does, but in bytes, with their rate; a total of 0 is unknown."""
+def _shown(
+    what: str, log: "type[_Tenths]", counts: Callable[[Any], tuple[Any, ...]]
+) -> Iterator[ProgressCallback]:
+    """Show progress with the given columns of rich.progress between the bar and the time left."""
     screen = console(stderr=True)
     if not screen.is_terminal:
-        yield _TenthsOfBytes(what, lambda line: screen.print(line, markup=False))
+        yield log(what, lambda line: screen.print(line, markup=False))
         return
     from rich import progress
 
     columns = (
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
+        *counts(progress),
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=screen, transient=True) as bar:
@@ -56,14 +49,14 @@ def shown_bytes(what: str) -> Iterator[ProgressCallback]:
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
-def size(number: float) -> str:
-    """Return a number of bytes in words: `169 MB`, `6.5 GB`."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 999.5:
-            digits = 1 if number < 9.95 and unit != "bytes" else 0
-            return f"{number:.{digits}f} {unit}"
-        number /= 1000
-    return f"{number:,.1f} TB"
+def size(count: float) -> str:
+    """Return a number of bytes in words: `169 MB`, `6.49 GB`."""
+    value, unit = float(f"{count:.3g}"), "B"  # rounded first, since 999,999 B is 1 MB
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:g} {unit}"
 
 
 class _Tenths:

@@ -173,7 +173,7 @@ def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             download(url, tmp_path / "a.zip", lambda done, total: None, Waits().patience())
     assert str(caught.value) == (
-        f"{url}: cannot be reached (Connection refused), 3 times in a row; 0 bytes are kept, so "
+        f"{url}: cannot be reached (Connection refused), 3 times in a row; 0 B are kept, so "
         "call again later to go on, or name a --mirror"
     )
 

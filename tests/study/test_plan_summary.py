@@ -112,12 +112,3 @@ def test_json_tells_the_same_to_scripts(tmp_path: Path, capsys: pytest.CaptureFi
     assert packed == sorted({run.id for run in plan.runs} - {plan.runs[3].id})
     assert {(pack["wave"], pack["gpus"]) for pack in told["packs"]} == {(0, 4), (0, 1), (1, 1)}
     assert not Store(store.root).study("tiny").path.exists()  # a dry run writes nothing
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (999_999, "1 MB"), (2_860_000_000, "2.86 GB"),
-     (5e15, "5000 TB")],
-)  # fmt: skip
-def test_sizes_are_for_people(count: int, text: str) -> None:
-    assert plan_summary.size(int(count)) == text
