@@ -36,7 +36,8 @@ def probe(path: str, shots: int, draws: int, solver: str) -> dict[str, Any]:
             else fit_ridge(train, CLASSES, values)
         )
         tests = {"test": _labeled(cells.test)}
-        results.append(measure_path(fitted, fitted, values, val, None, tests))
+        held = fitted.logits(val.features), val.labels
+        results.append(measure_path(fitted, fitted, values, held, tests))
     seconds = time.process_time() - begun
     if not all(all(result.converged) for result in results):
         raise RuntimeError("a value did not converge")

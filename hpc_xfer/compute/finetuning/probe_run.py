@@ -46,14 +46,11 @@ def measure(inputs: RunInputs, recipe: Recipe) -> Measurement:
     fitted = final = fit(train)
     if recipe.shots == "full" and len(validation):
         final = fit(train.with_more(validation))
-    loo = recipe.validation == "loo"
-    left_out = fitted.left_out() if loo and isinstance(fitted, RidgeFit) else None
     result = measure_path(
         fitted,
         final,
         values,
-        validation if len(validation) else left_out,
-        train.labels if left_out is not None else None,
+        _validated(recipe, fitted, train, validation),
         {
             "test": _labeled(inputs, inputs.test),
             **{name: _labeled(inputs, subset) for name, subset in inputs.further.items()},
@@ -61,6 +58,17 @@ def measure(inputs: RunInputs, recipe: Recipe) -> Measurement:
     )
     assert recipe.path_key is not None
     return Measurement({}, hits_file(result.hits), path=result.as_json(recipe.path_key))
+
+
+def _validated(
+    recipe: Recipe, fitted: FittedPath, train: Labeled, validation: Labeled
+) -> tuple[Tensor, Tensor] | None:
+    """Logits (v, n, classes) and labels (n,) that the choice rests on; None without validation."""
+    if len(validation):
+        return fitted.logits(validation.features), validation.labels
+    if recipe.validation == "loo" and isinstance(fitted, RidgeFit):
+        return fitted.left_out(), train.labels
+    return None
 
 
 def head_for_finetuning(

@@ -15,8 +15,6 @@ from hpc_xfer.compute.finetuning.probes.ridge import RidgePath, logits_of_path
 from hpc_xfer.compute.finetuning.probes.standardize import Scale, principal_axes, scale_of
 from hpc_xfer.compute.finetuning.scoring import packed_hits, scores_of_each
 
-_AT_ONCE = 1 << 23  # logits; 64 MB in float64
-
 
 @dataclass(frozen=True)
 class Labeled:
@@ -144,8 +142,7 @@ def measure_path(
     fitted: FittedPath,
     final: FittedPath,
     values: Sequence[float],
-    validation: Labeled | Tensor | None,
-    validation_labels: Tensor | None,
+    validation: tuple[Tensor, Tensor] | None,
     tests: Mapping[str, Labeled],
 ) -> PathResult:
     """Score the fits of a path.
@@ -154,15 +151,12 @@ def measure_path(
         fitted: on the training images.
         final: measured on test sets; at `full` it is fitted on validation images too.
         values: of the path.
-        validation: images that no fit of `fitted` saw, or the logits of left-out images, or None.
-        validation_labels: of the left-out images.
+        validation: logits (v, n, classes) of images that no fit saw, and their labels (n,).
         tests: test sets by the prefix of their scores; `test` first.
     """
     found: dict[str, list[float]] = {}
-    if isinstance(validation, Labeled):
-        found |= _scored("val", fitted, validation)[0]
-    elif validation is not None and validation_labels is not None:
-        found |= _named("val", scores_of_each(validation, validation_labels))
+    if validation is not None:
+        found |= _named("val", scores_of_each(*validation))
     hits: NDArray[np.uint8] | None = None
     for name, images in tests.items():
         scores, packed = _scored(name, final, images)

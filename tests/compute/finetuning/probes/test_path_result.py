@@ -21,7 +21,13 @@ TRAIN, VAL, TEST, FURTHER = (Labeled(*labeled(n, seed=n)) for n in (5, 4, 30, 10
 
 def test_a_path_has_every_score_at_every_value() -> None:
     fitted = fit_logistic(TRAIN, CLASSES, L2)
-    result = measure_path(fitted, fitted, L2, VAL, None, {"test": TEST, "cifair": FURTHER})
+    result = measure_path(
+        fitted,
+        fitted,
+        L2,
+        (fitted.logits(VAL.features), VAL.labels),
+        {"test": TEST, "cifair": FURTHER},
+    )
     path = json.loads(json.dumps(result.as_json("l2")))
     assert (path["key"], path["values"], path["converged"]) == ("l2", list(L2), [True] * 3)
     for name in ("val_top1", "val_nll", "test_top1", "test_ece", "cifair_top1", "gradient_norm"):
@@ -33,22 +39,26 @@ def test_a_path_has_every_score_at_every_value() -> None:
 def test_what_is_tested_may_be_fitted_again_with_the_validation_images() -> None:
     fitted = fit_logistic(TRAIN, CLASSES, L2)
     final = fit_logistic(TRAIN.with_more(VAL), CLASSES, L2)
-    once = measure_path(fitted, fitted, L2, VAL, None, {"test": TEST}).scores
-    again = measure_path(fitted, final, L2, VAL, None, {"test": TEST}).scores
+    once = measure_path(
+        fitted, fitted, L2, (fitted.logits(VAL.features), VAL.labels), {"test": TEST}
+    ).scores
+    again = measure_path(
+        fitted, final, L2, (fitted.logits(VAL.features), VAL.labels), {"test": TEST}
+    ).scores
     assert once["val_top1"] == again["val_top1"]
     assert sum(again["test_nll"]) < sum(once["test_nll"])  # more images
 
 
 def test_left_out_images_stand_for_validation() -> None:
     fitted = fit_ridge(TRAIN, CLASSES, L2)
-    result = measure_path(fitted, fitted, L2, fitted.left_out(), TRAIN.labels, {"test": TEST})
+    result = measure_path(fitted, fitted, L2, (fitted.left_out(), TRAIN.labels), {"test": TEST})
     assert len(result.scores["val_top1"]) == 3
     assert "gradient_norm" not in result.scores and all(result.converged)
 
 
 def test_without_validation_there_are_test_scores_alone() -> None:
     fitted = fit_logistic(TRAIN, CLASSES, L2[:1])
-    result = measure_path(fitted, fitted, L2[:1], None, None, {"test": TEST})
+    result = measure_path(fitted, fitted, L2[:1], None, {"test": TEST})
     assert not any(name.startswith("val_") for name in result.scores)
 
 
