@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hpc_xfer.results import csv_files
 from hpc_xfer.results.csv_files import Row, Table, fixed, number
 from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, EncoderInfo
+from hpc_xfer.results.estimators.estimate import Target
 from hpc_xfer.results.intervals import Interval
 from hpc_xfer.results.scores import Over, Score, by_dataset, grouped, over_datasets, spread
 
@@ -31,6 +32,15 @@ class Average:
     over: Over  # what the interval is over
     missing: int  # cells that should be in it and are not
     labels: int | None = None  # used per draw, to train and to choose; None where it is not known
+    target: Target = ""  # what the interval covers: E1 | E2, see estimators/estimate.py
+    images_low: float | None = None  # ends of the E3 interval, over other test images too
+    images_high: float | None = None
+    seeds: int = 1  # of the pre-training
+    draws: int = 1
+    n_test: int | None = None  # test images; the sum over data sets for their mean
+    datasets: int = 1  # that the mean is over
+    left_out: str = ""  # data sets that the mean leaves out, with the reason
+    why: str = ""  # there is no interval
 
     @property
     def label(self) -> str:

@@ -8,6 +8,8 @@ from hpc_xfer.config.recipes import encoder_points
 from hpc_xfer.study.labels import at_snapshot, pretrain_labels
 from hpc_xfer.study.plan import Plan, Run
 
+Settings = tuple[tuple[str, str], ...]  # (("pretrain_lr", "0.001"),)
+_WHERE_GIVEN = ("curation", "settings")
 EncoderKey = tuple[str, int | None]  # id of a pre-training; its snapshot, or None for its end
 
 
@@ -25,13 +27,17 @@ class EncoderInfo:
     samples: int | None
     samples_seen: int | None  # when it was saved; None where it was not trained here
     snapshot: int | None  # the same number, where it was saved before the end
+    curation: str = ""  # level that the study gives to the source, such as `curated` or `web`
+    settings: Settings = ()  # others of the pre-training that vary in the study, without the seed
 
     @property
     def row(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in ENCODER_COLUMNS}
+        named = {name: getattr(self, name) for name in ENCODER_COLUMNS}
+        return named | ({"curation": self.curation} if self.curation else {})
 
 
-ENCODER_COLUMNS = tuple(field.name for field in fields(EncoderInfo))
+# `curation` and `settings` are columns only where the study has them.
+ENCODER_COLUMNS = tuple(f.name for f in fields(EncoderInfo) if f.name not in _WHERE_GIVEN)
 Encoders = Mapping[EncoderKey, EncoderInfo]
 
 
