@@ -18,7 +18,7 @@ from hpc_xfer.results.encoder_info import (
     setting_columns,
 )
 from hpc_xfer.results.estimators.crossed import Values, crossed
-from hpc_xfer.results.estimators.estimate import Estimate, Target
+from hpc_xfer.results.estimators.estimate import Estimate, Target, hull
 from hpc_xfer.results.estimators.family import mean_over_sets, over_sets
 from hpc_xfer.results.intervals import Interval
 from hpc_xfer.results.panels import Panel, Panels, draws_matter
@@ -68,7 +68,7 @@ class Average:
         """A row of averages.csv."""
         found = self.interval
         return {
-            **self.encoder.row,
+            **self.encoder.whole_row,
             "dataset": self.dataset,
             "shots": self.shots,
             "mode": self.mode,
@@ -175,8 +175,8 @@ def _of_set(place: _Place, dataset: str, panel: Panel, images: TestImages) -> Av
     found = crossed(values, draws_matter(place.shots)) if values else None
     if found is not None:
         by_image = images.variance(place.mode, [dataset], place.shots, label)
-        if by_image is None and panel.n_test:
-            by_image = found.value * (1 - found.value) / panel.n_test  # binomial
+        if panel.n_test and (by_image is None or len(values) == 1):
+            by_image = binomial(found.value, panel.n_test)
         found = replace(found, image_variance=by_image)
     return _average(
         place,
@@ -187,6 +187,12 @@ def _of_set(place: _Place, dataset: str, panel: Panel, images: TestImages) -> Av
         labels=next(iter(used)) if len(used) == 1 else None,
         n_test=panel.n_test,
     )
+
+
+def binomial(share: float, n: int) -> float:
+    """Variance of one accuracy over test images (Agresti and Coull 1998: never 0)."""
+    p = (n * share + 2) / (n + 4)
+    return p * (1 - p) / (n + 4)
 
 
 def _over_sets(
@@ -225,8 +231,9 @@ def _average(
     datasets: int = 1,
     left_out: str = "",
 ) -> Average:
-    images = None if found is None or found.image_variance is None else found.with_images()
-    both = None if images is None else images.interval()
+    both = None
+    if found is not None and found.image_variance is not None:
+        both = hull(found.interval(), found.with_images().interval())
     return Average(
         encoder=place.encoder,
         dataset=dataset,
