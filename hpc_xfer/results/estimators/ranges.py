@@ -1,10 +1,10 @@
 """Best minus worst, and the spread between labels: how much a choice matters at all.
 
 The best of several labels was lucky and the worst unlucky, so their observed difference is too
-large, most of all where draws are noisy: with no effect at all, seven labels and three draws of
-3 points' noise show a range of 3 points. Hence an interval that knows of the choice (Tukey 1953), a
-range that is chosen on some draws and measured on others, and the spread with its noise taken out,
-which alone compares few shots with full data.
+large, most of all where draws are noisy: with no effect at all, seven labels with three draws and a
+noise of 3 points each show a range of 4.7 points. Hence an interval that knows of the choice (Tukey
+1953), a range that is chosen on some draws and measured on others, and the spread with its noise
+taken out, which alone compares few shots with full data.
 """
 
 import math
@@ -87,7 +87,7 @@ def spread(family: Family | OverSets) -> Spread:
 
 
 def best_minus_worst(family: Family | OverSets) -> tuple[str, str, Estimate]:
-    """Best, worst and their difference, with the largest noise of any pair of labels.
+    """Best, worst and their difference.
 
     Its interval needs Tukey's critical value for the number of labels: multiplicity.tukey.
     """
