@@ -32,6 +32,7 @@ class Score:
     mode: str
     test_top1: float | None  # share; None while the cell is incomplete
     labels: int | None = None  # images whose labels were used, to train and to choose
+    n_test: int | None = None  # test images
 
 
 def read_scores(rows: Iterable[Row]) -> list[Score]:

@@ -176,7 +176,7 @@ def _mean_squares(by_label: Mapping[str, list[list[float]]], draws: int, used: s
         draw=_mean_square(harmonic * labels * _squares(by_draw), draws - 1),
         seed=_mean_square(draws * math.fsum(between), repeats),
         label_draw=_mean_square(
-            harmonic * math.fsum(_deviations(means)), (labels - 1) * (draws - 1)
+            harmonic * math.fsum(_deviations(means)), max(0, labels - 1) * (draws - 1)
         ),
         run=_mean_square(math.fsum(within), repeats * (draws - 1)),
         seeds=seeds,
