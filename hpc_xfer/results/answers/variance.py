@@ -1,17 +1,14 @@
 """variance.csv: where the luck in an accuracy comes from, and what one more of each would bring."""
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
 from hpc_xfer.results.answers.rows import Variance
 from hpc_xfer.results.estimators.components import Component, Components, components
-from hpc_xfer.results.scores import Score, Values
-
-Place = tuple[str, str, str]  # mode, data set, shots
-FULL = "full"
+from hpc_xfer.results.estimators.crossed import Values
+from hpc_xfer.results.panels import PanelKey, Panels, draws_matter
 
 
 @dataclass(frozen=True)
@@ -19,7 +16,7 @@ class Costs:
     """Hours that one more repetition takes, for all encoders; None where no record says it."""
 
     seed_hours: float | None = None  # all pre-trainings once more, with all their fine-tunings
-    draw_hours: Mapping[Place, float | None] = field(default_factory=dict)  # all its trials
+    draw_hours: Mapping[PanelKey, float | None] = field(default_factory=dict)  # all its trials
     unit: str = "GPU-hours"  # CPU-hours where nothing ran on a GPU
 
 
@@ -33,25 +30,26 @@ class _Widths:
     alone: bool  # for these pre-trainings alone: each has one seed
 
 
-def variance_rows(scores: Sequence[Score], costs: Costs) -> list[Variance]:
+def variance_rows(panels: Panels, costs: Costs) -> list[Variance]:
     """Split the luck of each (mode, data set, shots) into draw, seed, label x draw, run, image.
 
     Snapshots take no part: they share the luck of the encoder that they lead to.
     """
-    places: dict[Place, list[Score]] = {}
-    for score in scores:
-        if score.test_top1 is not None and score.encoder.snapshot is None:
-            places.setdefault((score.mode, score.dataset, score.shots), []).append(score)
-    return [row for place, group in places.items() for row in _rows(place, group, costs)]
+    rows: list[Variance] = []
+    for place, panel in panels.panels.items():
+        tables = {
+            label: values
+            for label, values in panel.found().items()
+            if panels.encoders[label].snapshot is None
+        }
+        if tables:
+            rows += _rows(place, tables, costs)
+            rows.append(_image(place, tables, panel.n_test))
+    return rows
 
 
-def _rows(place: Place, group: Sequence[Score], costs: Costs) -> list[Variance]:
-    tables: dict[str, Values] = {}
-    for score in group:
-        if score.test_top1 is not None:
-            values = tables.setdefault(score.encoder.label, {})
-            values[score.pretrain_seed, score.draw] = score.test_top1
-    found = components(tables, draws_matter=place[2] != FULL)
+def _rows(place: PanelKey, tables: Mapping[str, Values], costs: Costs) -> list[Variance]:
+    found = components(tables, draws_matter(place[2]))
     widths = _Widths(
         now=found.half_width(found.seeds, found.draws),
         more_draws=found.half_width(found.seeds, found.draws + 1),
@@ -61,7 +59,7 @@ def _rows(place: Place, group: Sequence[Score], costs: Costs) -> list[Variance]:
     draw_hours = costs.draw_hours.get(place)
     by_draw = _Step(widths.more_draws, draw_hours, _draw_text(widths, draw_hours, costs.unit))
     by_seed = _Step()  # released weights have no other seed
-    if any(score.pretrain_seed for score in group):
+    if any(seed for values in tables.values() for seed, _ in values):
         text = _seed_text(widths, draw_hours, costs)
         by_seed = _Step(widths.more_seeds, costs.seed_hours, text)
     parts = (  # with the number of repeats, and what one more brings
@@ -70,8 +68,7 @@ def _rows(place: Place, group: Sequence[Score], costs: Costs) -> list[Variance]:
         (found.label_draw, found.draws, _Step(text=_LABEL_DRAW if found.label_draw.sd else "")),
         (found.run, found.draws * found.seeds, _Step(text=_RUN if found.run.sd else "")),
     )
-    rows = [_row(place, found, part, n, widths.now, step) for part, n, step in parts]
-    return [*rows, _image(place, group)]
+    return [_row(place, found, part, n, widths.now, step) for part, n, step in parts]
 
 
 @dataclass(frozen=True)
@@ -90,9 +87,15 @@ _RUN = "what is left with the same draw and seed of an encoder; more of either a
 
 
 def _row(
-    place: Place, found: Components, part: Component, repeats: int, now: float | None, step: _Step
+    place: PanelKey,
+    found: Components,
+    part: Component,
+    repeats: int,
+    now: float | None,
+    step: _Step,
 ) -> Variance:
     mode, dataset, shots = place
+    left_out = f"without {found.left_out}: seeds and draws do not overlap" if found.left_out else ""
     return Variance(
         mode=mode,
         dataset=dataset,
@@ -105,18 +108,16 @@ def _row(
         half_width_more=step.half_width,
         cost_hours=step.hours,
         text=step.text,
-        why="; ".join(note for note in (part.why, found.used) if note),
+        why="; ".join(note for note in (part.why, left_out) if note),
     )
 
 
-def _image(place: Place, group: Sequence[Score]) -> Variance:
+def _image(place: PanelKey, tables: Mapping[str, Values], images: int | None) -> Variance:
     """The luck of the test images: binomial, at the mean accuracy of all encoders."""
     mode, dataset, shots = place
-    mean = fmean(sorted(score.test_top1 for score in group if score.test_top1 is not None))
-    sizes = Counter(score.n_test for score in group if score.n_test)
-    images = min(sizes, key=lambda size: (-sizes[size], size)) if sizes else 0
+    mean = fmean(sorted(value for values in tables.values() for value in values.values()))
     sd = math.sqrt(mean * (1 - mean) / images) if images else None
-    text = "" if sd is None else _image_text(images, sd)
+    text = "" if sd is None or images is None else _image_text(images, sd)
     return Variance(
         mode=mode,
         dataset=dataset,
@@ -124,7 +125,7 @@ def _image(place: Place, group: Sequence[Score]) -> Variance:
         component="image",
         sd=sd,
         freedom=None,
-        repeats=images,
+        repeats=images or 0,
         half_width=None,
         half_width_more=None,
         cost_hours=None,

@@ -6,24 +6,22 @@ share their draws. An accuracy is the sum of
     label + draw + (label x draw) + seed of the label + run,
 
 and the method of moments reads the variance of each from mean squares. Labels may have unequal
-numbers of seeds; the estimates are unbiased all the same. An estimate below 0 counts as 0.
+numbers of seeds and cells may be missing; an estimate below 0 counts as 0.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, multimode
 from typing import Literal
 
-from hpc_xfer.results.estimators.crossed import satterthwaite
+from hpc_xfer.results.estimators.crossed import Values, satterthwaite, two_way
 from hpc_xfer.results.estimators.estimate import student
 
 LEAST_FREEDOM = 1.2  # below, t is above 8 (two repetitions: 12.7), and no half-width is of use
 Source = Literal["draw", "seed", "label x draw", "run"]
-LabelTable = Mapping[str, Mapping[tuple[str, str], float]]  # label -> (seed, draw) -> share
-Unit = tuple[str, str]  # (label, seed): one pre-training
-Line = tuple[int, str | Unit]  # 0, a draw; or 1, a pre-training
-Units = Mapping[Unit, Mapping[str, float]]  # one pre-training -> draw -> share
+LabelTable = Mapping[str, Values]  # label -> (seed, draw) -> share
 
 
 @dataclass(frozen=True)
@@ -36,16 +34,17 @@ class MeanSquare:
 
 @dataclass(frozen=True)
 class MeanSquares:
-    """Mean squares of the part of a table that is complete.
+    """Mean squares of a table, with what a component counts in them.
 
-    With S seeds in every label and K draws their expected values are
+    With S seeds in every label, L labels and K draws their expected values are
 
         draw:         run + S (label x draw) + S L draw
         seed:         run + K seed
         label x draw: run + S (label x draw)
         run:          run
 
-    and with unequal seeds S is their harmonic mean.
+    With unequal seeds S is their harmonic mean; with missing cells K and L are what a seed and a
+    draw stand for on average.
     """
 
     draw: MeanSquare
@@ -54,11 +53,10 @@ class MeanSquares:
     run: MeanSquare
     seeds: Mapping[str, int]  # of each label
     draws: int
-    used: str  # which part of the table, where it is not all of it
-
-    @property
-    def harmonic(self) -> float:
-        return 1 / fmean([1 / count for count in self.seeds.values()])
+    per_label_draw: float  # S
+    per_seed: float  # K
+    per_draw: float  # L
+    left_out: str  # labels whose seeds and draws do not overlap
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,8 @@ class Components:
     labels: int
     seeds: int  # that most labels have
     draws: int
-    repeats: int = 0  # seeds beyond the first, over all labels: degrees of freedom of the seeds
-    used: str = ""  # which part of the table, where it is not all of it
+    repeats: int  # seeds beyond the first, over all labels: degrees of freedom of the seeds
+    left_out: str = ""  # labels that could not take part
     draws_matter: bool = True
 
     def half_width(self, seeds: int, draws: int) -> float | None:
@@ -138,111 +136,49 @@ def components(table: LabelTable, draws_matter: bool = True) -> Components:
         seeds=common[0] if common else 0,
         draws=squares.draws,
         repeats=squares.seed.freedom,
-        used=squares.used,
+        left_out=squares.left_out,
         draws_matter=draws_matter,
     )
 
 
 def mean_squares(table: LabelTable) -> MeanSquares:
-    """Compute the mean squares of the draws that all pre-trainings have.
+    """Compute the mean squares of a table, which may have missing cells.
 
-    Where cells are missing, lines (a draw, or a pre-training) are left out one by one, first the
-    one that lacks most, until the rest is complete.
+    Seed and run are read within the labels, draw and label x draw from the means of each label over
+    its seeds. Missing cells are fitted by Henderson's third method; the noise of a fitted mean is
+    taken as that of the seeds it has.
     """
-    everything: dict[Unit, dict[str, float]] = {}
-    for label, values in table.items():
-        for (seed, draw), value in values.items():
-            everything.setdefault((label, seed), {})[draw] = value
-    units = {unit: everything[unit] for unit in sorted(everything)}
-    draws = sorted({draw for found in units.values() for draw in found})
-    kept, common = _complete_part(units, draws)
-    by_label: dict[str, list[list[float]]] = {}
-    for unit in kept:
-        by_label.setdefault(unit[0], []).append([units[unit][draw] for draw in common])
-    used = _used((len(kept), len(units)), (len(common), len(draws)))
-    return _mean_squares(by_label, len(common), used)
-
-
-def _mean_squares(by_label: Mapping[str, list[list[float]]], draws: int, used: str) -> MeanSquares:
-    """Compute the mean squares of label -> seed -> draw, complete."""
-    means = [_columns(rows) for rows in by_label.values()]  # label -> draw, over seeds
-    seeds = {label: len(rows) for label, rows in by_label.items()}
-    labels, repeats = len(seeds), sum(seeds.values()) - len(seeds)
-    harmonic = 1 / fmean([1 / n for n in seeds.values()]) if seeds else 0.0
-    by_draw = _columns(means)
-    within = [math.fsum(_deviations(rows)) for rows in by_label.values()]
-    between = [_squares([fmean(row) for row in rows]) for rows in by_label.values()]
+    fits = {label: two_way(table[label]) for label in sorted(table) if table[label]}
+    within = {label: fit for label, fit in fits.items() if fit is not None}
+    means = {(label, d): mean for label, fit in within.items() for d, mean in fit.columns.items()}
+    counts = Counter((label, draw) for label in within for _, draw in table[label])
+    between = two_way(means) if means else None
+    rows = [fit for fit in within.values() if len(fit.rows) > 1]
+    repeats = sum(len(fit.rows) - 1 for fit in rows)
+    harmonic = 1 / fmean([1 / n for _, n in sorted(counts.items())]) if counts else 1.0
+    seeds_by_draws = math.fsum((len(fit.rows) - 1) * fit.per_row for fit in rows)
+    draws = len({draw for _, draw in means})
+    unrelated = MeanSquare(None, 0)
     return MeanSquares(
-        draw=_mean_square(harmonic * labels * _squares(by_draw), draws - 1),
-        seed=_mean_square(draws * math.fsum(between), repeats),
-        label_draw=_mean_square(
-            harmonic * math.fsum(_deviations(means)), max(0, labels - 1) * (draws - 1)
+        draw=_mean_square(harmonic * between.ss_columns, draws - 1) if between else unrelated,
+        seed=_mean_square(math.fsum(fit.ss_rows for fit in rows), repeats),
+        label_draw=_mean_square(harmonic * between.ss_rest, between.freedom_rest)
+        if between
+        else unrelated,
+        run=_mean_square(
+            math.fsum(fit.ss_rest for fit in rows), sum(fit.freedom_rest for fit in rows)
         ),
-        run=_mean_square(math.fsum(within), repeats * (draws - 1)),
-        seeds=seeds,
+        seeds={label: len(fit.rows) for label, fit in within.items()},
         draws=draws,
-        used=used,
+        per_label_draw=harmonic,
+        per_seed=seeds_by_draws / repeats if repeats else 1.0,
+        per_draw=between.per_column if between else 1.0,
+        left_out="; ".join(label for label, fit in fits.items() if fit is None),
     )
 
 
 def _mean_square(total: float, freedom: int) -> MeanSquare:
     return MeanSquare(total / freedom if freedom > 0 else None, max(0, freedom))
-
-
-def _columns(rows: Sequence[Sequence[float]]) -> list[float]:
-    return [fmean(column) for column in zip(*rows, strict=True)]
-
-
-def _squares(values: Sequence[float]) -> float:
-    mean = fmean(values) if values else 0.0
-    return math.fsum((value - mean) ** 2 for value in values)
-
-
-def _deviations(rows: Sequence[Sequence[float]]) -> list[float]:
-    """Squares of what is left of each value without the mean of its row and of its column."""
-    columns = _columns(rows)
-    mean = fmean(columns) if columns else 0.0
-    return [
-        (value - own - column + mean) ** 2
-        for row in rows
-        for own in [fmean(row)]
-        for value, column in zip(row, columns, strict=True)
-    ]
-
-
-def _complete_part(units: Units, draws: Sequence[str]) -> tuple[list[Unit], list[str]]:
-    """Leave out the line that lacks the largest share until nothing is missing.
-
-    Of two such lines the one with fewer values goes first, then the last in order.
-    """
-    kept, common = list(units), list(draws)
-    while kept and common:
-        lines: list[tuple[float, int, Line]] = [
-            *((1 - _share(units, [unit], common), -len(common), (1, unit)) for unit in kept),
-            *((1 - _share(units, kept, [draw]), -len(kept), (0, draw)) for draw in common),
-        ]
-        lacks, _, (kind, line) = max(lines)
-        if lacks == 0:
-            break
-        if kind:
-            kept = [unit for unit in kept if unit != line]
-        else:
-            common = [draw for draw in common if draw != line]
-    return kept, common
-
-
-def _share(units: Units, kept: Sequence[Unit], common: Sequence[str]) -> float:
-    there = sum(draw in units[unit] for unit in kept for draw in common)
-    return there / (len(kept) * len(common))
-
-
-def _used(units: tuple[int, int], draws: tuple[int, int]) -> str:
-    parts = [
-        f"{kept} of {n} {name}"
-        for (kept, n), name in ((units, "pre-trainings"), (draws, "draws"))
-        if kept < n
-    ]
-    return f"from {' and '.join(parts)}, the rest has gaps" if parts else ""
 
 
 def _run(squares: MeanSquares) -> Component:
@@ -258,7 +194,7 @@ def _label_draw(squares: MeanSquares) -> Component:
         return Component("label x draw", None, None, _few(squares))
     if run is None:
         return Component("label x draw", found.value, found.freedom, "includes run: one seed")
-    variance = max(0.0, found.value - run) / squares.harmonic
+    variance = max(0.0, found.value - run) / squares.per_label_draw
     return Component("label x draw", variance, found.freedom)
 
 
@@ -267,7 +203,7 @@ def _seed(squares: MeanSquares) -> Component:
         return Component("seed", None, None, "one seed")
     if squares.run.value is None:
         return Component("seed", squares.seed.value, squares.seed.freedom, "includes run: one draw")
-    variance = max(0.0, squares.seed.value - squares.run.value) / squares.draws
+    variance = max(0.0, squares.seed.value - squares.run.value) / squares.per_seed
     return Component("seed", variance, squares.seed.freedom)
 
 
@@ -275,21 +211,22 @@ def _draw(squares: MeanSquares) -> Component:
     found = squares.draw
     if found.value is None:
         return Component("draw", None, None, _few(squares))
-    labels = len(squares.seeds)
-    if labels > 1:
+    if len(squares.seeds) > 1:
         noise, why = squares.label_draw.value, ""
     elif squares.run.value is None:
         noise, why = 0.0, "includes label x draw and run: one label, one seed"
     else:
         noise, why = squares.run.value, "includes label x draw: one label"
-    variance = max(0.0, found.value - (noise or 0.0)) / (squares.harmonic * labels)
+    variance = max(0.0, found.value - (noise or 0.0)) / (squares.per_label_draw * squares.per_draw)
     return Component("draw", variance, found.freedom, why)
 
 
 def _few(squares: MeanSquares) -> str:
-    if not squares.seeds or not squares.draws:
+    if not squares.seeds:
         return "no result"
-    return "one draw" if squares.draws < 2 else "one label"
+    if squares.draws < 2:
+        return "one draw"
+    return "one label" if len(squares.seeds) < 2 else "the labels share too few draws"
 
 
 def _half(variance: float, freedom: float) -> float | None:

@@ -9,6 +9,7 @@ from hpc_xfer.results.answers.rows import Variance, as_row
 from hpc_xfer.results.answers.variance import Costs, variance_rows
 from hpc_xfer.results.csv_files import cell, typed
 from hpc_xfer.results.encoder_info import EncoderInfo
+from hpc_xfer.results.panels import panels_of
 from hpc_xfer.results.scores import Score
 
 Rows = dict[str, Variance]
@@ -42,13 +43,13 @@ def scores(
 
 
 def told(given: list[Score], costs: Costs | None = None) -> Rows:
-    found = variance_rows(given, costs or Costs())
+    found = variance_rows(panels_of(given), costs or Costs())
     assert len({(row.mode, row.dataset, row.shots) for row in found}) == 1
     return {row.component: row for row in found}
 
 
 def test_each_place_has_five_rows_in_this_order() -> None:
-    found = variance_rows([*scores(), *scores(shots="20")], Costs())
+    found = variance_rows(panels_of([*scores(), *scores(shots="20")]), Costs())
     kinds = ["draw", "seed", "label x draw", "run", "image"]
     assert [(row.shots, row.component) for row in found] == [
         (shots, kind) for shots in ("5", "20") for kind in kinds
@@ -156,19 +157,29 @@ def test_snapshots_take_no_part() -> None:
     assert told([*scores(), *snapshots]) == told(scores())
 
 
-def test_incomplete_cells_are_left_out_and_counted() -> None:
-    absent = [replace(s, test_top1=None) if s.encoder == CLIP else s for s in scores()]
-    assert told(absent)["draw"].why == ""  # a label without any result is not part of the table
+def test_a_missing_cell_leaves_the_others_in_place() -> None:
     one = [replace(s, test_top1=None) if n == 0 else s for n, s in enumerate(scores())]
-    assert told(one)["draw"].why == "from 8 of 9 pre-trainings, the rest has gaps"
+    found, whole = told(one), told(scores())
+    assert [row.repeats for row in found.values()] == [row.repeats for row in whole.values()]
+    assert found["run"].freedom == 11
+    assert found["draw"].sd == pytest.approx(whole["draw"].sd, rel=0.3)
+
+
+def test_a_label_whose_seeds_share_no_draw_is_named() -> None:
+    apart = [
+        replace(s, test_top1=None) if s.encoder == CLIP and s.pretrain_seed != s.draw else s
+        for s in scores()
+    ]
+    assert told(apart)["seed"].why == "without clip: seeds and draws do not overlap"
 
 
 def test_without_a_complete_cell_there_are_no_rows() -> None:
-    assert variance_rows([replace(score, test_top1=None) for score in scores()], Costs()) == []
+    absent = panels_of(replace(score, test_top1=None) for score in scores())
+    assert variance_rows(absent, Costs()) == []
 
 
 def test_a_row_is_read_back_from_its_table() -> None:
-    for row in variance_rows(scores(seeds=1), Costs()):
+    for row in variance_rows(panels_of(scores(seeds=1)), Costs()):
         back = typed(Variance, {name: cell(value) for name, value in as_row(row).items()})
         assert (back.component, back.text, back.why) == (row.component, row.text, row.why)
         assert back.sd == (None if row.sd is None else pytest.approx(row.sd, abs=1e-6))

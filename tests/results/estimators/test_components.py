@@ -62,7 +62,6 @@ def test_unequal_numbers_of_seeds_give_back_what_was_planted() -> None:
     many = simulated(PLANTED, labels=60, seeds=[1, 3, 8], draws=200)
     found = components(many)
     assert estimated(found) == {name: pytest.approx(sd, rel=0.1) for name, sd in PLANTED.items()}
-    assert found.used == ""
 
 
 @pytest.mark.parametrize("seeds", [[3], [1, 2, 4]], ids=["equal", "unequal"])
@@ -73,7 +72,7 @@ def test_estimates_of_small_tables_are_right_on_average(seeds: list[int]) -> Non
         name: numpy.mean([getattr(squares, name).value for squares in drawn])
         for name in ("draw", "seed", "label_draw", "run")
     }
-    harmonic = drawn[0].harmonic
+    harmonic = drawn[0].per_label_draw
     assert mean["run"] == pytest.approx(1, rel=0.1)
     assert mean["label_draw"] == pytest.approx(1 + harmonic, rel=0.1)
     assert mean["draw"] == pytest.approx(1 + harmonic + 6 * harmonic, rel=0.1)
@@ -136,23 +135,42 @@ def test_no_values_have_no_components() -> None:
     assert found.draw.why == "no result"
 
 
-def test_what_has_gaps_is_left_out_and_counted() -> None:
-    planted = simulated(PLANTED, labels=5, seeds=[2], draws=6)
-    whole = components({label: planted[label] for label in list(planted)[:4]})
-    last = planted["label 04"]
-    planted["label 04"] = {key: last[key] for key in list(last)[4:8]}  # 2 draws of either seed
-    found = components(planted)
-    assert found.used == "from 8 of 10 pre-trainings, the rest has gaps"
-    assert estimated(found) == pytest.approx(estimated(whole))
-
-
-def test_a_draw_that_most_lack_is_left_out() -> None:
-    planted = simulated(PLANTED, labels=5, seeds=[2], draws=6)
-    short = {
-        label: {key: v for key, v in cells.items() if key[1] != "005" or label == "label 00"}
+@pytest.mark.parametrize("share", [0.05, 0.25, 0.5])
+def test_missing_cells_give_back_what_was_planted(share: float) -> None:
+    planted = simulated(PLANTED, labels=30, seeds=[1, 3, 6], draws=60)
+    rng = numpy.random.default_rng(0)
+    gaps = {
+        label: {key: value for key, value in cells.items() if rng.random() >= share}
         for label, cells in planted.items()
     }
-    assert components(short).used == "from 5 of 6 draws, the rest has gaps"
+    found = estimated(components(gaps))
+    assert found == {name: pytest.approx(sd, rel=0.25) for name, sd in PLANTED.items()}
+
+
+def test_a_label_with_few_draws_holds_up_no_other() -> None:
+    planted = simulated(PLANTED, labels=20, seeds=[4], draws=40)
+    short = {key: value for key, value in planted["label 03"].items() if key[1] in ("000", "001")}
+    found = components(planted | {"label 03": short})
+    assert (found.labels, found.seeds, found.draws) == (20, 4, 40)
+    assert estimated(found) == {
+        name: pytest.approx(sd, rel=0.1) for name, sd in estimated(components(planted)).items()
+    }
+
+
+def test_a_label_whose_seeds_share_no_draw_is_left_out_and_named() -> None:
+    planted = simulated(PLANTED, labels=3, seeds=[2], draws=4)
+    apart = {("0", "000"): 1.0, ("1", "001"): 2.0}
+    found = components(planted | {"other": apart})
+    assert found.left_out == "other"
+    assert estimated(found) == estimated(components(planted))
+
+
+def test_labels_that_share_no_draw_have_seeds_and_runs_alone() -> None:
+    first, second = simulated(PLANTED, labels=2, seeds=[2], draws=4).values()
+    late = {(seed, f"1{draw}"): value for (seed, draw), value in second.items()}
+    found = components({"a": first, "b": late})
+    assert found.seed.variance is not None and found.run.variance is not None
+    assert found.draw.why == found.label_draw.why == "the labels share too few draws"
 
 
 def test_the_order_of_the_values_changes_no_bit() -> None:
