@@ -7,6 +7,7 @@ from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import encoder_points
 from hpc_xfer.study.labels import at_snapshot, pretrain_labels
 from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.study_facts import StudyFacts
 
 Settings = tuple[tuple[str, str], ...]  # (("pretrain_lr", "0.001"),)
 _WHERE_GIVEN = ("curation", "settings")
@@ -46,7 +47,7 @@ def encoders_of(plan: Plan) -> dict[EncoderKey, EncoderInfo]:
     parents = plan.of("pretrain")
     labels = pretrain_labels(parents)
     return {
-        (run.id, snapshot): _encoder_info(run, snapshot, labels)
+        (run.id, snapshot): _encoder_info(run, snapshot, labels, plan.facts)
         for run in parents
         for snapshot in _snapshots(run)
     }
@@ -64,14 +65,22 @@ def _snapshots(run: Run) -> tuple[int | None, ...]:
     return encoder_points(run.recipe)
 
 
-def _encoder_info(run: Run, snapshot: int | None, labels: Mapping[str, str]) -> EncoderInfo:
+def _encoder_info(
+    run: Run, snapshot: int | None, labels: Mapping[str, str], facts: StudyFacts
+) -> EncoderInfo:
+    """Describe an encoder; what a recipe cannot know of released weights, the facts may state."""
     columns = run.columns
+    stated = facts.of_weights(columns.get("weights"))
+    source = columns.get("source") or stated.source or ""
     return EncoderInfo(
         label=at_snapshot(run, snapshot, labels),
-        method=columns["method"],
+        method=stated.method or columns["method"],
         arch=columns["arch"],
-        source=columns.get("source", ""),
-        samples=columns.get("samples"),
-        samples_seen=columns.get("samples_seen") if snapshot is None else snapshot,
+        source=source,
+        samples=columns.get("samples", stated.samples),
+        samples_seen=columns.get("samples_seen", stated.samples_seen)
+        if snapshot is None
+        else snapshot,
         snapshot=snapshot,
+        curation=facts.curation_of(source),
     )
