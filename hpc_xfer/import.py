@@ -88,13 +88,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "nothing is taken then. Importing a file again replaces it.",
         "python -m hpc_xfer.import results.csv grids/size_scaling.yaml",
     )
-    parser.usage = (parser.usage or "").replace("[options]", "[options] RESULTS", 1)
     parser.add_argument("results", type=Path, metavar="RESULTS", help="a CSV, one row per result")
     cli.add_grid_arguments(parser)
+    parser.usage = (parser.usage or "").replace("GRID", "RESULTS GRID", 1)
     parser.add_argument("--percent", action="store_true", help="accuracies are percent, not shares")
     parser.add_argument(
-        "--tuned", nargs="+", action="extend", default=[], metavar="COLUMN",
-        help="further columns of tuned values, after GRID",
+        "--tuned", action="append", default=[], metavar="COLUMN",
+        help="a further column of tuned values; may be given several times",
     )  # fmt: skip
     parser.add_argument(
         "--remove", action="store_true", help="remove what was imported under this name"

@@ -15,7 +15,7 @@ from hpc_xfer.results.estimators.estimate import Target
 
 GapKind = Literal["pair", "best-worst", "spread"]
 ScalingKind = Literal["slope", "crossing", "labels"]
-Verdict = Literal["a", "b", "equal", "not told apart", ""]
+Verdict = Literal["a", "b", "not told apart", ""]
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def own_study(
             encoders[cell.encoder].label,
             (
                 "" if cell.seed is None else str(cell.seed),
-                cell.recipe.dataset,
+                cell.dataset,
                 str(cell.recipe.shots),
                 str(cell.recipe.draw),
                 cell.label,

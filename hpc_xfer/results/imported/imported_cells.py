@@ -49,6 +49,7 @@ class ImportedCell:
             mode=self.mode,
             test_top1=self.chosen.test_top1,
             labels=self.chosen.labels,
+            n_test=self.chosen.n_test,
         )
 
     @property
