@@ -79,7 +79,7 @@ def results(rows: Iterable[Mapping[str, str]], whole_only: bool) -> Iterator[Res
         if (row["arch"], row["us"]) in COPIES:
             continue
         for shots in SHOTS:
-            if (row[shots] or "").strip() in ("", "nan"):
+            if (row[shots] or "").strip().lower() in ("", "nan"):
                 continue
             result = _result(row, shots, line)
             if whole_only and str(result["dataset"]).endswith(SUBSET):
