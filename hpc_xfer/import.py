@@ -58,27 +58,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _own(study: Study, store: Store) -> OwnStudy:
     plan = make_plan(study)
     records = usable_records(plan, store)
-    return own_study(study.facts, encoders_of(plan), planned_cells(plan), records.values())
+    return own_study(study.facts, encoders_of(plan), planned_cells(plan), records)
 
 
 def _print(report: ImportReport, args: argparse.Namespace) -> None:
     print(
-        f"{report.results:,} results in {report.cells:,} cells, of "
-        f"{len(report.encoders):,} pre-trainings on {len(report.datasets):,} data sets"
+        f"results: {report.results:,} in {report.cells:,} cells (pre-trainings: "
+        f"{len(report.encoders):,}, data sets: {len(report.datasets):,})"
     )
     if report.equal:
-        print(f"{report.equal:,} rows repeat another one and were taken once")
+        print(f"rows that repeat another one, taken once: {report.equal:,}")
     if report.on_test:
-        print(f"{report.on_test:,} cells have no val_top1; their mode says `selected on test`")
+        print(f"cells without val_top1, whose mode says `selected on test`: {report.on_test:,}")
     for name, new in report.renamed.items():
         print(f"{name} has other test images than the study's own; its name here is `{new}`")
     for name, values in report.unused.items():
-        print(f"column {name}: kept, but no table uses its {values:,} values (see --tuned)")
-    if args.dry_run:
-        print(f"nothing was written; without --dry-run: {report.file} ({report.change})")
-        return
+        print(f"column {name}: kept, but no table uses its values ({values:,}); see --tuned")
     print(f"{report.file} ({report.change})")
-    print(f"next: python -m hpc_xfer.collect {cli.again(args)}")
+    if args.dry_run:
+        print("nothing was written, since this is a dry run")
+    else:
+        print(f"next: python -m hpc_xfer.collect {cli.again(args)}")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

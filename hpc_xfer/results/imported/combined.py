@@ -33,31 +33,27 @@ class Combined:
 
 
 def own_study(
-    facts: StudyFacts, encoders: Encoders, cells: Iterable[Cell], records: Iterable[Record]
+    facts: StudyFacts,
+    encoders: Encoders,
+    cells: Iterable[Cell],
+    records: Mapping[str, Record],
 ) -> OwnStudy:
     """Gather what `combine` compares to.
 
     Args:
-        records: of fine-tunings; others are skipped.
+        cells: all planned ones.
+        records: run id -> record, of the finished runs.
     """
-    planned = [
-        (
-            encoders[cell.encoder].label,
-            (
-                "" if cell.seed is None else str(cell.seed),
-                cell.dataset,
-                str(cell.recipe.shots),
-                str(cell.recipe.draw),
-                cell.label,
-            ),
-        )
-        for cell in cells
-    ]
+    planned = set()
     tests: dict[str, set[int]] = {}
-    for record in records:
-        n_test, dataset = record["metrics"].get("n_test"), record["recipe"].get("dataset")
-        if n_test is not None and dataset is not None:
-            tests.setdefault(dataset, set()).add(n_test)
+    for cell in cells:
+        recipe, seed = cell.recipe, "" if cell.seed is None else str(cell.seed)
+        place = (seed, cell.dataset, str(recipe.shots), str(recipe.draw), cell.label)
+        planned.add((encoders[cell.encoder].label, place))
+        for run in cell.trials:
+            n_test = records[run.id]["metrics"].get("n_test") if run.id in records else None
+            if n_test is not None:
+                tests.setdefault(cell.dataset, set()).add(n_test)
     return OwnStudy(
         encoders=tuple(dict.fromkeys(encoders.values())),
         facts=facts,

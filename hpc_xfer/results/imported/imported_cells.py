@@ -66,7 +66,7 @@ class ImportedCell:
             "trials": len(self.values),
             "trials_planned": len(self.values),
             "run": RUN,
-            **dict(chosen.tuned),
+            **chosen.tuned_columns,
             **self._edges,
             "chosen_over_draws": self.draws if self.draws > 1 else "",
             "val_top1": fixed(chosen.val_top1),

@@ -64,7 +64,12 @@ class ImportedResult:
         """The row in the store; numbers keep every digit."""
         names = (*ENCODER, *CELL, *SHARES, *COUNTS)
         notes = {f"{NOTE}{name}": value for name, value in self.notes}
-        return {name: getattr(self, name) for name in names} | dict(self.tuned) | notes
+        return {name: getattr(self, name) for name in names} | self.tuned_columns | notes
+
+    @property
+    def tuned_columns(self) -> dict[str, float]:
+        """The tuned values; a whole number is written as one."""
+        return {key: int(value) if value.is_integer() else value for key, value in self.tuned}
 
 
 def stored_columns(results: Iterable[ImportedResult]) -> list[str]:

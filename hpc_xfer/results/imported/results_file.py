@@ -202,7 +202,8 @@ class _Fields:
         return self.text(name)
 
     def number(self, name: str) -> float | None:
-        return self._read(name, _number, "a number; a setting in words belongs in the mode")
+        way = "; a setting in words belongs in the mode"
+        return self._read(name, _number, "a number", way)
 
     def count(self, name: str) -> int | None:
         return self._read(name, _positive, "a whole number above 0, in digits")
@@ -223,7 +224,7 @@ class _Fields:
         """Read an accuracy; `whole` is 1 for shares and 100 for percent."""
         if needed:
             self.needed(name)
-        value = self._read(name, _number, "a number")
+        value = self._read(name, _number, "a number", "; leave out a row without a result")
         if value is None:
             return None
         if 1 < value <= 100 and whole == 1:
@@ -232,14 +233,14 @@ class _Fields:
             self._fail(name, f"{value:g} is not an accuracy from 0 to {whole:g}")
         return float(f"{value / whole:.12g}")
 
-    def _read(self, name: str, convert: Callable[[str], T], wanted: str) -> T | None:
+    def _read(self, name: str, convert: Callable[[str], T], wanted: str, way: str = "") -> T | None:
         text = self.text(name)
         if not text:
             return None
         try:
             return convert(text)
         except ValueError:
-            self._fail(name, f"must be {wanted}, got {text!r}")
+            self._fail(name, f"must be {wanted}, got {text!r}{way}")
             return None
 
     def _fail(self, name: str, why: str) -> None:
