@@ -127,7 +127,7 @@ class Variance:
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectionBias:
     """What validation chose against what a choice on the test set would have reported."""
 
     mode: str
