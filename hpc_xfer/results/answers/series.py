@@ -21,13 +21,17 @@ class Series:
 def series_label(encoder: EncoderInfo) -> str:
     """Return the label without its size, and without the words for settings tied to it."""
     tied = tuple(f"{name.removeprefix('pretrain_')}=" for name in _TIED)
-    words = [word for word in encoder.label.split(" ") if not word.startswith(tied)]
+    return " ".join(word for word in _without_size(encoder) if not word.startswith(tied))
+
+
+def _without_size(encoder: EncoderInfo) -> list[str]:
+    words = encoder.label.split(" ")
     if encoder.samples is not None:
         sizes = (short_count(encoder.samples), str(encoder.samples))
         found = [i for i, word in enumerate(words) if i > 0 and word in sizes]
         if found:
             del words[found[-1]]  # a source may have the name of a size; the size comes after it
-    return " ".join(words)
+    return words
 
 
 def fixed_settings(encoder: EncoderInfo) -> Settings:
@@ -41,11 +45,17 @@ def all_series(encoders: Iterable[EncoderInfo]) -> list[Series]:
     Encoders of one size that differ in settings tied to the size, or in their label, go apart.
     """
     kept = [e for e in dict.fromkeys(encoders) if e.snapshot is None and e.method != "scratch"]
-    series = []
-    for group in _split(kept, _fixed):
-        for part in _apart(group, _tied):
-            series += _apart(part, series_label)
-    return [Series(_label(group), tuple(sorted(group, key=_size))) for group in series]
+    groups = [
+        sorted(group, key=_size)
+        for same in _split(kept, _fixed)
+        for part in _apart(same, _tied)
+        for group in _apart(part, series_label)
+    ]
+    short = [_label(group) for group in groups]
+    return [
+        Series(" ".join(_without_size(group[0])) if short.count(name) > 1 else name, tuple(group))
+        for group, name in zip(groups, short, strict=True)
+    ]
 
 
 def _fixed(encoder: EncoderInfo) -> object:
@@ -89,6 +99,4 @@ def _size(encoder: EncoderInfo) -> int:
 
 def _label(group: list[EncoderInfo]) -> str:
     """The longest name: one size may name a setting that the others need no word for."""
-    if len(group) == 1 and group[0].samples is None:
-        return group[0].label
-    return max((series_label(encoder) for encoder in sorted(group, key=_size)), key=len)
+    return max((series_label(encoder) for encoder in group), key=len)
