@@ -161,25 +161,6 @@ def test_settings_tied_to_the_size_do_not_break_a_series_and_others_do() -> None
     assert scaling_rows(rates) == []
 
 
-def test_one_size_seen_twice_as_long_makes_two_series() -> None:
-    def seen(epochs: int) -> list[Average]:
-        return [
-            replace(
-                average,
-                encoder=replace(
-                    average.encoder,
-                    label=f"{average.label} epochs={epochs}",
-                    settings=(("pretrain_epochs", str(epochs)),),
-                ),
-            )
-            for average in LAION
-        ]
-
-    slopes = [row for row in scaling_rows([*seen(16), *seen(32)]) if row.kind == "slope"]
-    assert [row.sizes for row in slopes] == [3, 3]
-    assert [row.series for row in slopes] == ["clip laion epochs=16", "clip laion epochs=32"]
-
-
 def test_means_over_different_data_sets_are_not_put_on_one_line() -> None:
     odd = replace(LAION[1], datasets=8, left_out="dtd: not complete")
     slope, crossing = scaling_rows([LAION[0], odd, LAION[2], measured(IMAGENET, 0.45)])
