@@ -7,10 +7,11 @@ E2 also other seeds of the pre-training; `images_low` and `images_high` are E3, 
 images.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from hpc_xfer.results.csv_files import fixed
+from hpc_xfer.results.csv_files import Table, fixed
 from hpc_xfer.results.estimators.estimate import Target
 
 GapKind = Literal["pair", "best-worst", "spread"]
@@ -67,7 +68,9 @@ class Scaling:
     slope: accuracy per decade of samples (share), over the sizes of one series. crossing: `value`
     times more samples of the series reach the accuracy of `reference`, relative to the samples of
     the reference, or to the smallest size of the series where it has none. labels: the shots at
-    which `series` reaches what `reference` has at `shots`.
+    which `series` reaches what `reference` has at `shots`; `sizes`, `smallest` and `largest` are
+    shots then. An end of an interval that lies beyond what was measured is empty, and `text` says
+    "at least" or "at most".
     """
 
     kind: ScalingKind
@@ -126,7 +129,7 @@ class Variance:
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectionBias:
     """What validation chose against what a choice on the test set would have reported."""
 
     mode: str
@@ -141,6 +144,11 @@ class Selection:
     high: int
     trials: int  # values per cell
     differs: str  # labels whose grids differ from the others', if any
+
+
+def table_of(kind: type[Any], rows: Iterable[Any]) -> Table:
+    """Make a table of rows of one class; numbers have fixed decimals, None is empty."""
+    return columns(kind), [as_row(row) for row in rows]
 
 
 def as_row(row: Any) -> dict[str, object]:
