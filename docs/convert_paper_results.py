@@ -10,7 +10,6 @@ docs/paper_results.md says what to know about these numbers.
 import argparse
 import csv
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -72,7 +71,7 @@ SUBSET = "-subset"  # ends the name of a data set whose test set was cut
 Result = dict[str, object]
 
 
-def results(rows: Iterable[Mapping[str, str]], whole_only: bool) -> Iterator[Result]:
+def results(rows: Iterable[Mapping[str, str]]) -> Iterator[Result]:
     """Yield a result for each accuracy of the authors' rows, whose first line is 2."""
     tried: dict[tuple[object, ...], list[object]] = {}
     for line, row in enumerate(rows, start=2):
@@ -82,8 +81,6 @@ def results(rows: Iterable[Mapping[str, str]], whole_only: bool) -> Iterator[Res
             if (row[shots] or "").strip().lower() in ("", "nan"):
                 continue
             result = _result(row, shots, line)
-            if whole_only and str(result["dataset"]).endswith(SUBSET):
-                continue
             # A second, different accuracy of one setting is another attempt at it.
             key = tuple(
                 value for name, value in result.items() if name not in ("test_top1", "line")
@@ -123,25 +120,28 @@ def main() -> int:
     parser.add_argument("published", type=Path, help="Hyperparameters_results.csv")
     parser.add_argument("out", type=Path, help="the CSV to write")
     parser.add_argument(
-        "--whole-test-sets", action="store_true", help="leave out results on a cut test set"
+        "--cut-test-sets", action="store_true", help="keep the results on a cut test set too"
     )
     args = parser.parse_args()
     with open(args.published, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     try:
-        found = list(results(rows, args.whole_test_sets))
+        found = list(results(rows))
     except (KeyError, ValueError) as error:
         print(f"{args.published}: is not the published file: {error!r}", file=sys.stderr)
         return 2
+    whole = [result for result in found if not str(result["dataset"]).endswith(SUBSET)]
+    kept = found if args.cut_test_sets else whole
     with open(args.out, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found)
+        writer.writerows(kept)
     copies = sum((row["arch"], row["us"]) in COPIES for row in rows)
-    cut = sum(str(result["dataset"]).endswith(SUBSET) for result in found)
-    again = Counter(result["attempt"] == 1 for result in found)[False]
-    print(f"{len(found):,} results of {len(rows):,} rows; {copies} rows that copy others left out")
-    print(f"{cut:,} results on a cut test set; {again} second attempts at the same setting")
+    again = sum(result["attempt"] != 1 for result in kept)
+    print(f"results: {len(kept):,} (second attempts at the same setting: {again})")
+    print(f"results on a cut test set: {len(found) - len(whole):,}, ", end="")
+    print("kept" if args.cut_test_sets else "left out; --cut-test-sets keeps them")
+    print(f"rows left out, which copy others: {copies}")
     return 0
 
 

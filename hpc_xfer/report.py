@@ -54,7 +54,7 @@ def _collect_again(study: Study, store: Store, summary: Path) -> None:
             "run `python -m hpc_xfer.collect` where the runs are, then copy the tables"
         )
     print("report: the tables are of an older version; collecting again", file=sys.stderr)
-    collect(plan, store, summary)
+    collect(plan, store, summary, store.study(study.name))
 
 
 if __name__ == "__main__":

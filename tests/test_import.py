@@ -226,17 +226,23 @@ PUBLISHED = """\
 """
 
 
+def converted(published: Path, out: Path, *more: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, DOCS / "convert_paper_results.py", published, out, *more],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
 def test_the_published_results_of_the_paper_become_a_study(place: Place) -> None:
     published = place.folder / "Hyperparameters_results.csv"
     published.write_text(PUBLISHED.replace(",", "\t"))
-    done = subprocess.run(
-        [sys.executable, DOCS / "convert_paper_results.py", published, place.results],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.splitlines() == [
-        "8 results of 6 rows; 1 rows that copy others left out",
-        "1 results on a cut test set; 1 second attempts at the same setting",
+    assert converted(published, place.results) == [
+        "results: 7 (second attempts at the same setting: 1)",
+        "results on a cut test set: 1, left out; --cut-test-sets keeps them",
+        "rows left out, which copy others: 1",
     ]
+    converted(published, place.results, "--cut-test-sets")
     place.grid.write_text((DOCS / "paper_results.yaml").read_text())
     assert load_study(place.grid).facts.curation_of("laion") == "web"
     assert place.run("--tuned", "attempt") == 0

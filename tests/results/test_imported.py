@@ -1,17 +1,22 @@
 """Imported results are named, chosen among and scored as the study's own are."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
 from hpc_xfer.results import csv_files
 from hpc_xfer.results.cells import planned_cells
+from hpc_xfer.results.collect_tables import collect
 from hpc_xfer.results.encoder_info import encoders_of
+from hpc_xfer.results.freshness import is_report_current
 from hpc_xfer.results.imported.combined import OwnStudy, own_study
 from hpc_xfer.results.imported.import_file import ImportReport, take_in
 from hpc_xfer.results.imported.imported_cells import Imported, read_imported
 from hpc_xfer.results.missing_runs import usable_records
+from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_facts import StudyFacts
@@ -229,3 +234,56 @@ def test_a_study_of_imported_results_alone_has_nothing_of_its_own(tmp_path: Path
     plan = make_plan(load_study(path))
     own = own_study(StudyFacts(), encoders_of(plan), planned_cells(plan), {})
     assert own == NOTHING
+
+
+def test_imported_results_take_part_in_every_table(tmp_path: Path) -> None:
+    study, plan, store = fabricated.make(tmp_path)
+    fabricated.record_all(store, plan.runs)
+    folder = store.study(study.name)
+    records = usable_records(plan, store)
+    own = own_study(plan.facts, encoders_of(plan), planned_cells(plan), records)
+    path = tmp_path / "a.csv"
+    draws = "".join(
+        f"clip,RN50,serif,8000,8000,digits,1,{draw},ft,{lr},0.5{draw},0.6{draw}\n"
+        for draw in range(3)
+        for lr in ("1e-4", "1e-2")
+    )
+    path.write_text(f"{HEADER}\n{draws}")
+    take_in(path, folder, own)
+    found = collect(plan, store, folder.summary, folder)
+    tables = {name: csv_files.read(path) for name, path in found.files.items()}
+    assert (found.cells, found.cells_complete, found.imported) == (36, 36, 3)
+    cells = [row for row in tables["cells"] if row["label"] == "clip serif 8k"]
+    assert [(row["run"], row["lr"], row["test_top1"]) for row in cells] == [
+        ("imported", "0.0001", f"0.6{draw}0000") for draw in range(3)
+    ]
+    (mean,) = (row for row in tables["averages"] if row["label"] == "clip serif 8k")
+    assert (mean["mean"], mean["n"], mean["target"]) == ("0.610000", "3", "E1")
+    between = [
+        row for row in tables["gaps"] if {row["a"], row["b"]} == {"clip sans 8k", "clip serif 8k"}
+    ]
+    assert {(row["axis"], row["dataset"], row["draws"]) for row in between} >= {
+        ("source", "digits", "3")
+    }
+
+
+def test_a_report_is_not_current_after_an_import_or_its_removal(tmp_path: Path) -> None:
+    study, plan, store = fabricated.make(tmp_path)
+    fabricated.record_all(store, plan.runs)
+    folder = store.study(study.name)
+    collect(plan, store, folder.summary, folder)
+    folder.report.touch()
+    launched = LaunchedStudy(study, plan, store, Site(), None)
+    assert is_report_current(launched)
+    imported_now = folder.imported / "a.csv"
+    imported_now.parent.mkdir()
+    imported_now.touch()
+    for path in (folder.report, *folder.summary.iterdir()):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    for path in (store.run(run.id).record for run in plan.runs):
+        os.utime(path, (900_000_000, 900_000_000))
+    assert not is_report_current(launched)
+    imported_now.unlink()
+    assert not is_report_current(launched)
+    os.utime(folder.imported, (900_000_000, 900_000_000))
+    assert is_report_current(launched)

@@ -103,6 +103,12 @@ class Imported:
     def cell_rows(self) -> tuple[dict[str, object], ...]:
         return tuple(cell.row for cell in self.cells)
 
+    @property
+    def tuned(self) -> list[str]:
+        """The settings that were chosen, in order of first appearance."""
+        chosen = (name for cell in self.cells for name, _ in cell.chosen.tuned)
+        return list(dict.fromkeys(chosen))
+
     def added_to(self, table: Table) -> Table:
         """Return cells.csv with these rows at its end; columns that it lacks come last."""
         columns, rows = table
