@@ -22,6 +22,7 @@ from hpc_xfer.reporting.sentences.lines import (
     at_ends,
     chosen,
     grouped_by,
+    main_rows,
 )
 from hpc_xfer.reporting.sentences.luck_sentences import rank_sentence, variance_sentence
 from hpc_xfer.reporting.sentences.scratch_sentences import scratch_sentence
