@@ -49,7 +49,7 @@ def headline(gaps: Sequence[Gap], at: str = "") -> str:
         of_what = "" if parts else f" of {axis_noun(first.axis)}"
         reasons = "; ".join(dict.fromkeys(refusal(gap.why) for gap in silent))
         places = at_shots([gap.shots for gap in silent])
-        parts.append(f"with {places} nothing can be said{of_what} ({reasons})")
+        parts.append(f"with {places} nothing can be said{of_what}: {reasons}")
     here = place(first.mode, first.dataset, max(gap.datasets for gap in gaps), at)
     return f"{here}: {'; '.join(parts)}{_scope_of_all(gaps)}."
 
@@ -65,8 +65,8 @@ def spread_sentence(gaps: Sequence[Gap], at: str = "") -> str:
     """
     first, last = gaps[0], gaps[-1]
     here = place(first.mode, first.dataset, max(first.datasets, last.datasets), at)
-    levels = f"{first.levels} {levels_noun(first.axis)}"
-    start = f"{here}: the spread between {levels}, noise taken out, is {_spread(first)}"
+    what = f"the spread between {first.levels} {levels_noun(first.axis)}"
+    start = f"{here}: {what} (standard deviation, noise taken out) is {_spread(first)}"
     tail = [repeats(last), scope(last.target, each=True), *gap_caveats(last)]
     if len(gaps) == 1:
         return f"{start}{bracket(tail)}."
@@ -76,14 +76,12 @@ def spread_sentence(gaps: Sequence[Gap], at: str = "") -> str:
 def _spread(gap: Gap) -> str:
     sure = ""
     if gap.ci95_low is not None and gap.ci95_high is not None:
-        sure = f", {interval_text(gap.ci95_low, gap.ci95_high)}"
+        sure = interval_text(gap.ci95_low, gap.ci95_high)
     elif gap.p is not None:
-        sure = f", p = {gap.p:.2g}"
+        sure = f"p = {gap.p:.2g}"
     elif gap.why:
-        sure = f", {refusal(gap.why)}"
-    return (
-        f"{points(gap.difference)} points with {shots_text(gap.shots)} (standard deviation{sure})"
-    )
+        sure = refusal(gap.why)
+    return f"{points(gap.difference)} points with {shots_text(gap.shots)}{bracket([sure])}"
 
 
 def _trend(first: Gap, last: Gap) -> str:

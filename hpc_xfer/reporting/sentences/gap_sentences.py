@@ -68,7 +68,7 @@ def pair_sentence(gap: Gap, at: str = "", names: tuple[str, str] | None = None) 
     tail = [repeats(gap), scope(gap.target, each=True), *gap_caveats(gap)]
     if not is_known(gap):
         difference = f"difference {points(gap.difference, sign=True)} points"
-        said = bracket([difference, _images_alone(gap), *tail])
+        said = bracket([difference, _images_alone(gap), repeats(gap), *gap_caveats(gap)])
         return f"{start}nothing can be said of {a} against {b}: {refusal(gap.why)}{said}."
     if winner(gap) == "b":
         gap, a, b = turned(gap), b, a
@@ -99,8 +99,8 @@ def range_sentence(gap: Gap, at: str = "") -> str:
             f"points{said}."
         )
     found = (
-        f"best minus worst {difference} points, {range_interval}; noise alone makes such a "
-        "difference"
+        f"best minus worst {difference} points, {range_interval}; noise alone can make "
+        "such a difference"
     )
     return f"{start}the {levels} cannot be told apart{bracket([found, *tail])}."
 
@@ -130,7 +130,7 @@ def _images(gap: Gap) -> str:
     if gap.images_low > 0 or gap.images_high < 0:
         return ""
     ends = f"{points(gap.images_low)} to {points(gap.images_high)}"
-    return f"over other test images too {ends}, which includes 0"
+    return f"with other test images too {ends}, which includes 0"
 
 
 def _images_alone(gap: Gap) -> str:
@@ -142,7 +142,7 @@ def _images_alone(gap: Gap) -> str:
 def _unbiased(gap: Gap) -> str:
     if gap.unbiased is None:
         return ""
-    return f"chosen on some draws and scored on another {points(gap.unbiased, sign=True)}"
+    return f"{points(gap.unbiased)} points where best and worst are chosen on other draws"
 
 
 def _minus(value: float | None) -> float | None:

@@ -36,7 +36,7 @@ def chosen(groups: Sequence[Sequence[Line]], most: int = MOST_LINES) -> list[Lin
 
 
 def at_ends(
-    rows: Sequence[AnswerRow], say: Callable[[AnswerRow], str], first: int = 0
+    rows: Sequence[AnswerRow], say: Callable[[AnswerRow], str], first: int = 0, stated: int = 1
 ) -> list[Line]:
     """One line for the fewest shots, the middle and the most, in this order.
 
@@ -44,10 +44,11 @@ def at_ends(
         rows: one per shots, in order.
         say: makes the sentence.
         first: priority of the fewest shots; then come the most, and the middle.
+        stated: see `Line`.
     """
     last = len(rows) - 1
     places = {last // 2: first + 2, last: first + 1, 0: first} if rows else {}
-    return [Line(say(rows[place]), places[place]) for place in sorted(places)]
+    return [Line(say(rows[place]), places[place], stated) for place in sorted(places)]
 
 
 def grouped_by(

@@ -10,8 +10,8 @@ from hpc_xfer.results.estimators.estimate import Target
 PAPER = "paper protocol"  # in the label of a mode whose settings were chosen on the test set
 _SCOPES: dict[Target, str] = {
     "": "",
-    "E1": "over draws of the images, for this one pre-training",
-    "E2": "over seeds of the pre-training and draws of the images",
+    "E1": "for this one pre-training",
+    "E2": "over seeds of the pre-training",
 }
 
 
@@ -38,7 +38,8 @@ def scope(target: Target, each: bool = False) -> str:
 
 def where(shots: str, mode: str, dataset: str, datasets: int = 0, at: str = "") -> str:
     """Begin a sentence: `With 1 shot (ft, mean of 6 data sets), `."""
-    return f"With {shots_text(shots)} ({place(mode, dataset, datasets, at)}), "
+    start = "Zero-shot" if shots == "0" else f"With {shots_text(shots)}"
+    return f"{start} ({place(mode, dataset, datasets, at)}), "
 
 
 def place(mode: str, dataset: str, datasets: int = 0, at: str = "") -> str:
@@ -100,11 +101,11 @@ def few(words: Sequence[str], most: int = 3) -> str:
 
 def at_shots(shots: Sequence[str]) -> str:
     """Join shot counts: `1 and 5 shots and full data`."""
-    plain = [name for name in shots if name not in ("0", "full")]
-    words = [shots_text(name) for name in shots if name == "0"]
-    if plain:
-        words.append(f"{listed(plain)} {'shot' if plain == ['1'] else 'shots'}")
-    return listed([*words, *(shots_text(name) for name in shots if name == "full")])
+    few_shot = [name for name in shots if name != "full"]
+    full = [shots_text(name) for name in shots if name == "full"]
+    if not few_shot:
+        return listed(full)
+    return listed([f"{listed(few_shot)} {'shot' if few_shot == ['1'] else 'shots'}", *full])
 
 
 def refusal(why: str) -> str:

@@ -116,11 +116,11 @@ def _range_lines(
     lines = []
     if len(ranges) >= _LEAST_FOR_HEADLINE:
         lines.append(Line(headline(ranges, at), 0, stated=0))
-    lines += at_ends(ranges, lambda gap: range_sentence(gap, at), first=1)
+    lines += at_ends(ranges, lambda gap: range_sentence(gap, at), first=1, stated=0)
     if spreads:
-        lines.append(Line(spread_sentence(spreads, at), 3, stated=0))
+        lines.append(Line(spread_sentence(spreads, at), 2, stated=0))
     if second := _closest(ranges[-1], pairs):
-        lines.append(Line(pair_sentence(second, at), 5))
+        lines.append(Line(pair_sentence(second, at), 4))
     return lines
 
 
@@ -214,7 +214,7 @@ def _ranks(ranks: Sequence[Rank]) -> tuple[str, ...]:
         groups.append(
             [Line(rank_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
         )
-    return _with_count(chosen(groups), len(ranks), "ranks.csv", "rows")
+    return _with_count(chosen(groups), len(ranks), "ranks.csv", "row")
 
 
 def _luck(variance: Sequence[Variance]) -> tuple[str, ...]:
@@ -226,15 +226,15 @@ def _luck(variance: Sequence[Variance]) -> tuple[str, ...]:
         groups.append(
             [Line(variance_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
         )
-    return _with_count(chosen(groups), len(variance), "variance.csv", "rows")
+    return _with_count(chosen(groups), len(variance), "variance.csv", "row")
 
 
 def _with_count(
-    lines: Sequence[Line], total: int, file: str, things: str = "comparisons"
+    lines: Sequence[Line], total: int, file: str, thing: str = "comparison"
 ) -> tuple[str, ...]:
     """Add how many rows of the table the lines do not say."""
     more = total - sum(line.stated for line in lines)
-    tail = [f"{more:,} more {things} in {file}."] if lines and more > 0 else []
+    tail = [f"{more:,} more {thing}{'' if more == 1 else 's'} in {file}."] if lines and more > 0 else []
     return (*(line.text for line in lines), *tail)
 
 

@@ -40,9 +40,11 @@ def scratch_sentence(gaps: Sequence[Gap], at: str = "") -> str:
     if known:
         clauses.append(_winners([gap for gap in known if winner(gap) == "a"], len(gaps), scratch))
     if unclear:
-        clauses.append(f"{_each(unclear)} cannot be told apart from it")
+        them = few([f"{gap.a} ({_by(gap, sign=True)})" for gap in unclear])
+        clauses.append(f"{them} cannot be told apart from it")
     if below:
-        clauses.append(f"it beats {_each([turned(gap) for gap in reversed(below)])}")
+        them = few([f"{gap.a} by {_by(turned(gap))}" for gap in reversed(below)])
+        clauses.append(f"it beats {them}")
     if silent:
         reasons = "; ".join(dict.fromkeys(refusal(gap.why) for gap in silent))
         names = few([gap.a for gap in silent])
@@ -60,17 +62,14 @@ def _winners(above: Sequence[Gap], total: int, scratch: str) -> str:
     most, least = above[0], above[-1]
     if most is least:
         return f"{beat}: {most.a} by {_by(most)}"
-    return f"{beat}, from {least.a} by {_by(least)} to {most.a} by {_by(most)}"
-
-
-def _each(gaps: Sequence[Gap]) -> str:
-    return few([f"{gap.a} ({_by(gap, sign=True)})" for gap in gaps])
+    return f"{beat}, most of all {most.a} by {_by(most)}, least {least.a} by {_by(least)}"
 
 
 def _by(gap: Gap, sign: bool = False) -> str:
     assert gap.ci95_low is not None and gap.ci95_high is not None, "callers leave these out"
     ends = f"{points(gap.ci95_low)} to {points(gap.ci95_high)}"
-    return f"{points(gap.difference, sign)} points, interval {ends}"
+    size = points(gap.difference, sign)
+    return f"{size} points, {ends}" if sign else f"{size} points ({ends})"
 
 
 def _tail(gaps: Sequence[Gap], known: Sequence[Gap]) -> str:

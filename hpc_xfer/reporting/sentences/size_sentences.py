@@ -54,7 +54,7 @@ def _told(row: Scaling, tail: list[str]) -> str:
 
 def _level(row: Scaling) -> str:
     known = row.ci95_low is not None or row.ci95_high is not None
-    return "95% interval" if known else ""
+    return "95% interval in brackets" if known else ""
 
 
 def _sizes(row: Scaling) -> str:
