@@ -198,6 +198,15 @@ def welch(sets: Sequence[Estimate]) -> Estimate:
     )
 
 
+def mean_over_sets(sets: Sequence[Values], draws_matter: bool = True) -> Estimate:
+    """Mean of one label over data sets, each counting the same; see OverSets."""
+    several = any(len({seed for seed, _ in values}) > 1 for values in sets)
+    averaged = over_sets(sets)
+    if several and averaged:
+        return crossed(averaged, draws_matter)
+    return welch([crossed(values, draws_matter) for values in sets])
+
+
 def over_sets(sets: Sequence[Values]) -> Values:
     """Average over data sets, for every seed and draw that all of them have."""
     common = set.intersection(*(set(values) for values in sets))
