@@ -24,7 +24,15 @@ def points(share: float, sign: bool = False) -> str:
 def interval_text(low: float, high: float, comparisons: int = 1) -> str:
     """Say both ends, in points, and how many comparisons the 95% are for at once."""
     at_once = f" for all {comparisons} comparisons at once" if comparisons > 1 else ""
-    return f"95% interval {points(low)} to {points(high)}{at_once}"
+    return f"95% interval {both_ends(low, high)}{at_once}"
+
+
+def both_ends(low: float, high: float) -> str:
+    """Write an end that is not 0 never as 0.0: an interval from 0.03 on leaves 0 out."""
+    ends = [
+        points(end) if abs(end) >= 5e-4 or not end else f"{100 * end:.2g}" for end in (low, high)
+    ]
+    return " to ".join(ends)
 
 
 def scope(target: Target, each: bool = False) -> str:

@@ -7,7 +7,7 @@ and the most shots. All comparisons are in gaps.csv and scaling.csv.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpc_xfer.reporting.sentences.axis_sentences import headline, spread_sentence
 from hpc_xfer.reporting.sentences.gap_sentences import (
@@ -103,6 +103,8 @@ def _axis_groups(gaps: Sequence[Gap]) -> list[list[Line]]:
         pairs = [gap for gap in group if gap.kind == "pair"]
         if ranges:
             spreads = [gap for gap in group if gap.kind == "spread"]
+            differs = _differing(pairs)
+            ranges = [replace(gap, differs=differs) for gap in ranges]
             groups.append(_range_lines(ranges, spreads, pairs, at))
         else:
             by_labels = grouped_by(pairs, lambda gap: (gap.a, gap.b))
@@ -122,6 +124,12 @@ def _range_lines(
     if second := _closest(ranges[-1], pairs):
         lines.append(Line(pair_sentence(second, at), 4))
     return lines
+
+
+def _differing(pairs: Sequence[Gap]) -> str:
+    """Name the settings, besides the axis, in which any two of the levels differ."""
+    names = dict.fromkeys(name for pair in pairs for name in pair.differs.split(", ") if name)
+    return ", ".join(names)
 
 
 def _closest(best: Gap, pairs: Sequence[Gap]) -> Gap | None:
@@ -161,8 +169,9 @@ def _on_size(gaps: Sequence[Gap], scaling: Sequence[Scaling]) -> Question:
     ]
     second = chosen(reached, MOST_LINES // 2)
     lines = [*chosen(groups, MOST_LINES - len(second)), *second]
-    total = _pairs(gaps) + sum(row.kind != "labels" for row in scaling)
-    return Question(_TITLES["samples"], _with_count(lines, total, "gaps.csv and scaling.csv"))
+    own = sum(row.kind != "labels" for row in scaling)
+    file = "gaps.csv and scaling.csv" if own else "gaps.csv"
+    return Question(_TITLES["samples"], _with_count(lines, _pairs(gaps) + own, file))
 
 
 def _asks_for_more(row: Scaling) -> bool:
@@ -187,8 +196,8 @@ def _on_scratch(gaps: Sequence[Gap], saved: Sequence[Scaling]) -> Question:
         )
     lines = chosen(groups, MOST_LINES - min(len(saved), 2))
     lines += chosen(_labels_groups(saved), MOST_LINES - len(lines))
-    total = _pairs(gaps) + len(saved)
-    return Question(_SCRATCH, _with_count(lines, total, "gaps.csv and scaling.csv"))
+    file = "gaps.csv and scaling.csv" if saved else "gaps.csv"
+    return Question(_SCRATCH, _with_count(lines, _pairs(gaps) + len(saved), file))
 
 
 def _from_scratch(gap: Gap, scratch: set[str]) -> Gap:
@@ -234,7 +243,11 @@ def _with_count(
 ) -> tuple[str, ...]:
     """Add how many rows of the table the lines do not say."""
     more = total - sum(line.stated for line in lines)
-    tail = [f"{more:,} more {thing}{'' if more == 1 else 's'} in {file}."] if lines and more > 0 else []
+    tail = (
+        [f"{more:,} more {thing}{'' if more == 1 else 's'} in {file}."]
+        if lines and more > 0
+        else []
+    )
     return (*(line.text for line in lines), *tail)
 
 
