@@ -29,10 +29,11 @@ def interval_text(low: float, high: float, comparisons: int = 1) -> str:
 
 def both_ends(low: float, high: float) -> str:
     """Write an end that is not 0 never as 0.0: an interval from 0.03 on leaves 0 out."""
-    ends = [
-        points(end) if abs(end) >= 5e-4 or not end else f"{100 * end:.2g}" for end in (low, high)
-    ]
-    return " to ".join(ends)
+    return f"{_end(low)} to {_end(high)}"
+
+
+def _end(share: float) -> str:
+    return f"{100 * share:.1g}" if 0 < abs(share) < 0.0005 else points(share)
 
 
 def scope(target: Target, each: bool = False) -> str:

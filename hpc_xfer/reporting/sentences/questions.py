@@ -170,7 +170,7 @@ def _on_size(gaps: Sequence[Gap], scaling: Sequence[Scaling]) -> Question:
     second = chosen(reached, MOST_LINES // 2)
     lines = [*chosen(groups, MOST_LINES - len(second)), *second]
     own = sum(row.kind != "labels" for row in scaling)
-    file = "gaps.csv and scaling.csv" if own else "gaps.csv"
+    file = " and ".join(n for n, rows in (("gaps.csv", gaps), ("scaling.csv", own)) if rows)
     return Question(_TITLES["samples"], _with_count(lines, _pairs(gaps) + own, file))
 
 
@@ -243,11 +243,8 @@ def _with_count(
 ) -> tuple[str, ...]:
     """Add how many rows of the table the lines do not say."""
     more = total - sum(line.stated for line in lines)
-    tail = (
-        [f"{more:,} more {thing}{'' if more == 1 else 's'} in {file}."]
-        if lines and more > 0
-        else []
-    )
+    things = thing if more == 1 else f"{thing}s"
+    tail = [f"{more:,} more {things} in {file}."] if lines and more > 0 else []
     return (*(line.text for line in lines), *tail)
 
 
