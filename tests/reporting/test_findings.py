@@ -32,12 +32,11 @@ def test_the_answer_in_the_terminal_reads_like_this(tmp_path: Path) -> None:
     text = shown(with_gaps(tmp_path, gap("clip", "scratch", 10.3, 8.9, 11.8, axis="scratch")))
     assert "digits, ft: test accuracy (%)" in text
     assert "clip    │ 50.0 ±3.2 │" in text and "scratch │      40.0 │" in text
-    *_, title, first, second, third = text.rstrip().split("\n")
-    assert title == "Does pre-training help at all, and how many labels does it save?"
-    assert " ".join((first, second, third)).split() == (
-        "- With 5 shots (ft, digits), clip beats training from scratch by 10.3 points (95% "
-        "interval 8.9 to 11.8; 3 draws, 1 seed; for this one pre-training of each)."
-    ).split()
+    assert " ".join(text[text.index("Does") :].split()) == (
+        "Does pre-training help at all, and how many labels does it save? - With 5 shots (ft, "
+        "digits), clip beats training from scratch by 10.3 points (95% interval 8.9 to 11.8; 3 "
+        "draws, 1 seed; for this one pre-training of each)."
+    )
 
 
 def test_rows_read_back_from_their_file_say_what_was_written(tmp_path: Path) -> None:

@@ -288,8 +288,8 @@ def test_luck_is_said_with_what_more_of_it_would_bring() -> None:
     rows = [variance("draw", 3.0), variance("seed", 1.0, text="one more seed takes off 0.8 points")]
     [question] = sentences(STUDY, [], [], (), rows)
     assert question.lines == (
-        "With 5 shots (ft, digits), standard deviation in points by draw 3.0, seed 1.0; one more "
-        "seed takes off 0.8 points.",
+        "With 5 shots (ft, digits), an accuracy varies, in points of standard deviation, by "
+        "draw 3.0, seed 1.0; one more seed takes off 0.8 points.",
     )
 
 

@@ -18,7 +18,7 @@ from hpc_xfer.reporting.sentences.gap_sentences import (
 )
 from hpc_xfer.reporting.sentences.lines import (
     MOST_LINES,
-    Line,
+    Sentence,
     at_ends,
     chosen,
     grouped_by,
@@ -93,7 +93,7 @@ def _on_axis(axis: str, gaps: Sequence[Gap]) -> Question:
     return Question(title, _with_count(chosen(_axis_groups(gaps)), _pairs(gaps), "gaps.csv"))
 
 
-def _axis_groups(gaps: Sequence[Gap]) -> list[list[Line]]:
+def _axis_groups(gaps: Sequence[Gap]) -> list[list[Sentence]]:
     """Lines per mode and `at` (and data set without a mean): of the range, else of each pair."""
     several = len({gap.at for gap in gaps}) > 1
     groups = []
@@ -114,15 +114,15 @@ def _axis_groups(gaps: Sequence[Gap]) -> list[list[Line]]:
 
 def _range_lines(
     ranges: Sequence[Gap], spreads: Sequence[Gap], pairs: Sequence[Gap], at: str
-) -> list[Line]:
+) -> list[Sentence]:
     lines = []
     if len(ranges) >= _LEAST_FOR_HEADLINE:
-        lines.append(Line(headline(ranges, at), 0, stated=0))
+        lines.append(Sentence(headline(ranges, at), 0, stated=0))
     lines += at_ends(ranges, lambda gap: range_sentence(gap, at), first=1, stated=0)
     if spreads:
-        lines.append(Line(spread_sentence(spreads, at), 2, stated=0))
+        lines.append(Sentence(spread_sentence(spreads, at), 2, stated=0))
     if second := _closest(ranges[-1], pairs):
-        lines.append(Line(pair_sentence(second, at), 4))
+        lines.append(Sentence(pair_sentence(second, at), 4))
     return lines
 
 
@@ -142,10 +142,10 @@ def _closest(best: Gap, pairs: Sequence[Gap]) -> Gap | None:
     return min(own, key=lambda pair: pair.difference, default=None)
 
 
-def _pair_lines(pairs: Sequence[Gap], at: str) -> list[Line]:
+def _pair_lines(pairs: Sequence[Gap], at: str) -> list[Sentence]:
     lines = []
     if len(pairs) >= _LEAST_FOR_HEADLINE:
-        lines.append(Line(headline(pairs, at), 3, stated=0))
+        lines.append(Sentence(headline(pairs, at), 3, stated=0))
     return lines + at_ends(pairs, lambda gap: pair_sentence(gap, at))
 
 
@@ -190,7 +190,7 @@ def _on_scratch(gaps: Sequence[Gap], saved: Sequence[Scaling]) -> Question:
         places = {last // 2: 2, last: 1, 0: 0}
         groups.append(
             [
-                Line(scratch_sentence(families[i], at), places[i], stated=len(families[i]))
+                Sentence(scratch_sentence(families[i], at), places[i], stated=len(families[i]))
                 for i in sorted(places)
             ]
         )
@@ -209,7 +209,7 @@ def _labels(rows: Sequence[Scaling]) -> tuple[str, ...]:
     return _with_count(chosen(_labels_groups(rows)), len(rows), "scaling.csv")
 
 
-def _labels_groups(rows: Sequence[Scaling]) -> list[list[Line]]:
+def _labels_groups(rows: Sequence[Scaling]) -> list[list[Sentence]]:
     rows = _main_scaling(rows)
     groups = grouped_by(rows, lambda row: (row.mode, row.dataset, row.series, row.reference))
     return [at_ends(group, labels_sentence) for group in groups]
@@ -219,9 +219,10 @@ def _ranks(ranks: Sequence[Rank]) -> tuple[str, ...]:
     groups = []
     for group in grouped_by(ranks, lambda rank: rank.mode):
         per_shots = grouped_by(group, lambda rank: rank.shots)
-        ends = dict.fromkeys((0, len(per_shots) - 1))
+        known = any(rank.friedman_p is not None for rank in group)
+        ends = dict.fromkeys((0, len(per_shots) - 1 if known else 0))  # one refusal is enough
         groups.append(
-            [Line(rank_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
+            [Sentence(rank_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
         )
     return _with_count(chosen(groups), len(ranks), "ranks.csv", "row")
 
@@ -233,13 +234,13 @@ def _luck(variance: Sequence[Variance]) -> tuple[str, ...]:
         per_shots = grouped_by(group, lambda row: row.shots)
         ends = dict.fromkeys((0, len(per_shots) - 1))
         groups.append(
-            [Line(variance_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
+            [Sentence(variance_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
         )
     return _with_count(chosen(groups), len(variance), "variance.csv", "row")
 
 
 def _with_count(
-    lines: Sequence[Line], total: int, file: str, thing: str = "comparison"
+    lines: Sequence[Sentence], total: int, file: str, thing: str = "comparison"
 ) -> tuple[str, ...]:
     """Add how many rows of the table the lines do not say."""
     more = total - sum(line.stated for line in lines)
