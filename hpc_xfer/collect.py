@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store)
     out = args.out or store.study(study.name).summary
-    collected = collect(make_plan(study), store, out)
+    collected = collect(make_plan(study), store, out, store.study(study.name))
     if args.json:
         print(json.dumps({"study": study.name, **collected.summary}, indent=2, sort_keys=True))
     else:
@@ -50,6 +50,8 @@ def _print(name: str, collected: Collected) -> None:
     for what in COUNTS:
         table.add_row(f"runs {what.replace('_', ' ')}", f"{getattr(collected, what):,}")
     table.add_row("cells complete", f"{collected.cells_complete:,} of {collected.cells:,}")
+    if collected.imported:
+        table.add_row("cells imported", f"{collected.imported:,}")
     console = terminal.console()
     console.print(table)
     for path in collected.files.values():

@@ -134,7 +134,7 @@ def _finish(
     from hpc_xfer.results import collect_tables
 
     folder = launched.store.study(launched.study.name)
-    collected = collect_tables.collect(launched.plan, launched.store, folder.summary)
+    collected = collect_tables.collect(launched.plan, launched.store, folder.summary, folder)
     page = report_page.write(launched.study, folder)
     failed = {**left_out, **outcome.failed}
     if as_json:

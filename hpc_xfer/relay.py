@@ -52,7 +52,7 @@ def _collect(study: Study, plan: Plan, store: Store) -> None:
     from hpc_xfer.results import collect_tables
 
     folder = store.study(study.name)
-    collected = collect_tables.collect(plan, store, folder.summary)
+    collected = collect_tables.collect(plan, store, folder.summary, folder)
     print(f"{collected.finished} of {collected.planned} runs have a result")
     print(f"report: {report_page.write(study, folder)}")
 
