@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
-from hpc_xfer.reporting.report_page import write
+from hpc_xfer.reporting.report_study import report_study
 from hpc_xfer.store.launched_study import load_in_store
 
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store)
     folder = store.study(study.name)
-    written = write(study, folder)
+    written = report_study(study, folder)
     if args.json:
         paths = {"report": str(written), "figures": str(folder.figures)}
         print(json.dumps({"schema": 1, "study": study.name, **paths}, indent=2, sort_keys=True))
