@@ -1,6 +1,7 @@
 """A run as TensorBoard shows it: the content of one folder, before it is written."""
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ class Point:
     tag: str  # name of the curve
     step: int
     value: float
-    about: str = ""  # what the steps are; TensorBoard shows it beside the curve
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,16 @@ class BoardRun:
     settings: Mapping[str, Setting] = field(default_factory=dict)  # none: it is no row of HParams
     is_complete: bool = True
     images: Mapping[str, bytes] = field(default_factory=dict)  # tag -> PNG
+    text: str = ""  # Markdown
 
 
 def setting(text: str) -> Setting:
     """Read a setting of a table as a number if it is one, so that TensorBoard draws an axis."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return text
+    return number if math.isfinite(number) else text
 
 
 def settings_of(row: Mapping[str, object]) -> dict[str, Setting]:

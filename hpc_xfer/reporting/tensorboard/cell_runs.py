@@ -16,7 +16,7 @@ from hpc_xfer.reporting.tensorboard.board_run import (
     setting,
     settings_of,
 )
-from hpc_xfer.reporting.tensorboard.shot_steps import FULL, ShotSteps
+from hpc_xfer.reporting.tensorboard.shot_steps import ShotSteps
 from hpc_xfer.results.averages import MEAN, Average
 from hpc_xfer.results.csv_files import Row
 
@@ -28,8 +28,8 @@ def curve_runs(averages: Sequence[Average], steps: ShotSteps) -> Iterator[BoardR
     points: dict[str, list[Point]] = {}
     for a in averages:
         if a.interval is not None:
-            step, about = steps.of(a.dataset, a.shots), steps.describe(a.dataset)
-            point = Point(f"{a.mode}/{a.dataset}", step, a.interval.mean, about)
+            step = steps.of(a.dataset, a.shots)
+            point = Point(f"{a.mode}/{a.dataset}", step, a.interval.mean)
             points.setdefault(a.label, []).append(point)
     names = file_names(points)
     for label, found in points.items():

@@ -33,23 +33,31 @@ def encode(run: BoardRun) -> bytes:
 
 def _events(run: BoardRun) -> "Iterator[Event]":
     from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
     if run.settings:
         yield Event(summary=Summary(value=_session(run.settings, run.is_complete)))
+    if run.text:
+        yield Event(summary=Summary(value=[_text(run.name, run.text)]))
     for tag, png in sorted(run.images.items()):
         yield Event(summary=Summary(value=[_image(tag, png)]))
     points = sorted(run.points, key=lambda point: (point.step, point.tag))
     for step, group in groupby(points, key=lambda point: point.step):
-        values = [
-            Summary.Value(
-                tag=point.tag,
-                simple_value=point.value,
-                metadata=SummaryMetadata(summary_description=point.about),
-            )
-            for point in group
-        ]
+        values = [Summary.Value(tag=point.tag, simple_value=point.value) for point in group]
         yield Event(step=step, summary=Summary(value=values))
+
+
+def _text(tag: str, text: str) -> "Summary.Value":
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.types_pb2 import DT_STRING
+    from tensorboard.plugins.text import metadata
+
+    return Summary.Value(
+        tag=tag,
+        metadata=metadata.create_summary_metadata(None, None),
+        tensor=TensorProto(dtype=DT_STRING, string_val=[text.encode()]),
+    )
 
 
 def _image(tag: str, png: bytes) -> "Summary.Value":

@@ -1,11 +1,13 @@
 """Pre-trainings as rows of HParams: settings, final loss and speed."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 from hpc_xfer.reporting.tensorboard.board_run import BoardRun, Point, file_names, settings_of
 from hpc_xfer.results.csv_files import Row
 from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, SETTING
 
+_SHOWN = (*ENCODER_COLUMNS, "curation")
 _METRICS = ("final_loss", "samples_per_second")
 
 
@@ -18,7 +20,7 @@ def pretraining_runs(runs: Iterable[Row]) -> Iterator[BoardRun]:
         points = tuple(
             Point(f"pre-training/{name.replace('_', ' ')}", step, float(row[name]))
             for name in _METRICS
-            if row.get(name)
+            if row.get(name) and math.isfinite(float(row[name]))
         )
         if points:
             name = names[f"{row['label']} {row['run']}"]
@@ -26,6 +28,3 @@ def pretraining_runs(runs: Iterable[Row]) -> Iterator[BoardRun]:
             yield BoardRun(
                 f"pretraining/{name}", points, {"kind": "pre-training", **settings_of(own)}
             )
-
-
-_SHOWN = (*ENCODER_COLUMNS, "curation")

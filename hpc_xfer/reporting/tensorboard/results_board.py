@@ -19,6 +19,7 @@ from hpc_xfer.reporting.tensorboard.cell_runs import curve_runs, session_runs
 from hpc_xfer.reporting.tensorboard.event_file import encode
 from hpc_xfer.reporting.tensorboard.pretraining_runs import pretraining_runs
 from hpc_xfer.reporting.tensorboard.shot_steps import shot_steps
+from hpc_xfer.reporting.tensorboard.words import about
 from hpc_xfer.results import csv_files
 from hpc_xfer.results.averages import read_averages
 from hpc_xfer.store.paths import StudyDir
@@ -33,14 +34,14 @@ def write_tensorboard(study: StudyDir, figures: Sequence[Path]) -> Path:
     Raises:
         StoreError: the CSVs are not there (collect first), or the folder cannot be written.
     """
-    runs = csv_files.read(study.summary / "runs.csv")
+    runs = [*_board_runs(study, figures)]
     folder = study.tensorboard / "results"
     unfinished = study.path / f".tb.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     try:
         try:
             unfinished.mkdir(parents=True)
-            for run in _board_runs(study, runs, figures):
-                _write(run, unfinished / run.name, len(runs))
+            for run in runs:
+                _write(run, unfinished / run.name)
             study.tensorboard.mkdir(exist_ok=True)
             _replace(folder, unfinished)
         finally:
@@ -53,12 +54,12 @@ def write_tensorboard(study: StudyDir, figures: Sequence[Path]) -> Path:
     return folder
 
 
-def _board_runs(
-    study: StudyDir, runs: Sequence[csv_files.Row], figures: Sequence[Path]
-) -> Iterator[BoardRun]:
+def _board_runs(study: StudyDir, figures: Sequence[Path]) -> Iterator[BoardRun]:
+    runs = csv_files.read(study.summary / "runs.csv")
     averages = read_averages(csv_files.read(study.summary / "averages.csv"))
     cells = csv_files.read(study.summary / "cells.csv")
     steps = shot_steps(averages, cells)
+    yield BoardRun("about", text=about(steps))
     yield from curve_runs(averages, steps)
     yield from session_runs(averages, cells, steps)
     yield from pretraining_runs(runs)
@@ -66,15 +67,16 @@ def _board_runs(
         yield BoardRun("figures", images={path.stem: path.read_bytes() for path in figures})
 
 
-def _write(run: BoardRun, folder: Path, finished: int) -> None:
-    """Write the event file; a TensorBoard that is running reads a file of a later name.
+def _write(run: BoardRun, folder: Path) -> None:
+    """Write the event file; its name changes with its content, so that TensorBoard reads it again.
 
-    So its name begins with the number of finished runs, which grows, and ends with a digest.
+    TensorBoard's own data server does so while it runs; the slower loader, which it has on machines
+    without that, must be started again.
     """
     data = encode(run)
-    digest = hashlib.sha256(data).hexdigest()[:8]
+    digest = hashlib.sha256(data).hexdigest()[:12]
     folder.mkdir(parents=True)
-    (folder / f"events.out.tfevents.{finished:010d}.{digest}.hpc_xfer").write_bytes(data)
+    (folder / f"events.out.tfevents.{digest}").write_bytes(data)
 
 
 def _replace(folder: Path, made: Path) -> None:

@@ -25,11 +25,6 @@ class ShotSteps:
         width = len(str(self.largest))
         return f"shots {shots if shots == _FULL else shots.zfill(width)}"
 
-    def describe(self, dataset: str) -> str:
-        """Say what the steps of a curve are."""
-        words = "step: shots, the labeled images per class"
-        return f"{words}; full data are at {self.full[dataset]}" if dataset in self.full else words
-
 
 def shot_steps(averages: Sequence[Average], cells: Iterable[Row]) -> ShotSteps:
     """Choose the steps.
