@@ -18,7 +18,7 @@ from hpc_xfer.results.encoder_info import (
     setting_columns,
 )
 from hpc_xfer.results.estimators.crossed import Values, crossed
-from hpc_xfer.results.estimators.estimate import Estimate, Target
+from hpc_xfer.results.estimators.estimate import Estimate, Target, hull
 from hpc_xfer.results.estimators.family import mean_over_sets, over_sets
 from hpc_xfer.results.intervals import Interval
 from hpc_xfer.results.panels import Panel, Panels, draws_matter
@@ -68,7 +68,7 @@ class Average:
         """A row of averages.csv."""
         found = self.interval
         return {
-            **self.encoder.row,
+            **self.encoder.whole_row,
             "dataset": self.dataset,
             "shots": self.shots,
             "mode": self.mode,
@@ -131,7 +131,7 @@ def averages(panels: Panels, images: TestImages | None = None) -> list[Average]:
         at = {
             name: panel for name, panel in panels.at(mode, shots).items() if label in panel.tables
         }
-        place = _Place(panels.encoders[label], mode, shots)
+        place = _Row(panels.encoders[label], mode, shots)
         for dataset, panel in at.items():
             result.append(_of_set(place, dataset, panel, images))
         if len(over.datasets) > 1 and label in over.labels and shots in over.shots:
@@ -153,7 +153,7 @@ def mean_sets(panels: Panels, mode: str, labels: Collection[str] | None = None) 
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Row:
     encoder: EncoderInfo
     mode: str
     shots: str
@@ -168,15 +168,15 @@ def _groups(panels: Panels) -> list[tuple[str, str, str]]:
     return [(mode, shots, label) for label, at in found.items() for mode, shots in at]
 
 
-def _of_set(place: _Place, dataset: str, panel: Panel, images: TestImages) -> Average:
+def _of_set(place: _Row, dataset: str, panel: Panel, images: TestImages) -> Average:
     label = place.encoder.label
     values = panel.tables[label]
     used = panel.labels_used.get(label, set())
     found = crossed(values, draws_matter(place.shots)) if values else None
     if found is not None:
         by_image = images.variance(place.mode, [dataset], place.shots, label)
-        if by_image is None and panel.n_test:
-            by_image = found.value * (1 - found.value) / panel.n_test  # binomial
+        if panel.n_test and (by_image is None or len(values) == 1):
+            by_image = binomial(found.value, panel.n_test)
         found = replace(found, image_variance=by_image)
     return _average(
         place,
@@ -189,8 +189,14 @@ def _of_set(place: _Place, dataset: str, panel: Panel, images: TestImages) -> Av
     )
 
 
+def binomial(share: float, n: int) -> float:
+    """Variance of one accuracy over test images (Agresti and Coull 1998: never 0)."""
+    p = (n * share + 2) / (n + 4)
+    return p * (1 - p) / (n + 4)
+
+
 def _over_sets(
-    place: _Place, over: CommonSets, at: Mapping[str, Panel], images: TestImages
+    place: _Row, over: CommonSets, at: Mapping[str, Panel], images: TestImages
 ) -> Average:
     label = place.encoder.label
     panels = [at[name] for name in over.datasets]
@@ -214,7 +220,7 @@ def _over_sets(
 
 
 def _average(
-    place: _Place,
+    place: _Row,
     *,
     dataset: str,
     found: Estimate | None,
@@ -225,8 +231,9 @@ def _average(
     datasets: int = 1,
     left_out: str = "",
 ) -> Average:
-    images = None if found is None or found.image_variance is None else found.with_images()
-    both = None if images is None else images.interval()
+    both = None
+    if found is not None and found.image_variance is not None:
+        both = hull(found.interval(), found.with_images().interval())
     return Average(
         encoder=place.encoder,
         dataset=dataset,

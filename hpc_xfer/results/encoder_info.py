@@ -34,8 +34,13 @@ class EncoderInfo:
 
     @property
     def row(self) -> dict[str, object]:
-        named = {name: getattr(self, name) for name in ENCODER_COLUMNS}
-        return named | ({"curation": self.curation} if self.curation else {}) | dict(self.settings)
+        return {name: getattr(self, name) for name in ENCODER_COLUMNS}
+
+    @property
+    def whole_row(self) -> dict[str, object]:
+        """The columns with those that only some studies have, see setting_columns."""
+        curation = {"curation": self.curation} if self.curation else {}
+        return self.row | curation | dict(self.settings)
 
 
 # `curation` and `settings` are columns only where the study has them.

@@ -13,7 +13,7 @@ from hpc_xfer.results.answers.axes import Comparison, comparisons
 from hpc_xfer.results.answers.rows import Gap, Verdict
 from hpc_xfer.results.averages import MEAN, mean_sets
 from hpc_xfer.results.encoder_info import EncoderInfo
-from hpc_xfer.results.estimators.estimate import Estimate
+from hpc_xfer.results.estimators.estimate import Estimate, hull
 from hpc_xfer.results.estimators.family import Family, OverSets
 from hpc_xfer.results.estimators.multiplicity import dunnett, holm, tukey
 from hpc_xfer.results.estimators.ranges import best_minus_worst, spread, unbiased_range
@@ -125,14 +125,13 @@ def _pair_row(
 
 
 def _ranges(place: _Place) -> list[Gap]:
-    """The two rows on all levels at once."""
+    """The rows on all levels at once: their range and, where there is an error, their spread."""
     labels = place.family.labels
     level = {encoder.label: name for encoder, name in place.comparison.levels}
     best, worst, difference = best_minus_worst(place.family)
     found = place.with_images(difference, best, worst)
     range_row = _row(place, best, worst, found, len(labels) * (len(labels) - 1) // 2)
-    between = spread(place.family)
-    return [
+    rows = [
         replace(
             range_row,
             kind="best-worst",
@@ -141,23 +140,32 @@ def _ranges(place: _Place) -> list[Gap]:
             unbiased=unbiased_range(place.family),
             missing=place.missing(labels),
             verdict=_verdict(range_row),
-        ),
-        replace(
-            range_row,
-            kind="spread",
-            a="",
-            b="",
-            difference=between.sd if between.sd is not None else difference.value,
-            ci95_low=None,
-            ci95_high=None,
-            images_low=None,
-            images_high=None,
-            p=between.p,
-            freedom=between.freedom,
-            missing=place.missing(labels),
-            why=between.why,
-        ),
+        )
     ]
+    between = spread(place.family)
+    if between.sd is not None:
+        rows.append(_spread_row(rows[0], between.sd, between.p, between.freedom))
+    return rows
+
+
+def _spread_row(range_row: Gap, sd: float, p: float | None, freedom: float | None) -> Gap:
+    return replace(
+        range_row,
+        kind="spread",
+        a="",
+        b="",
+        level_a="",
+        level_b="",
+        difference=sd,
+        ci95_low=None,
+        ci95_high=None,
+        images_low=None,
+        images_high=None,
+        p=p,
+        unbiased=None,
+        freedom=freedom,
+        verdict="",
+    )
 
 
 def _row(place: _Place, a: str, b: str, found: Estimate, pairs: int) -> Gap:
@@ -168,7 +176,7 @@ def _row(place: _Place, a: str, b: str, found: Estimate, pairs: int) -> Gap:
     wider = _critical(place, both.freedom)
     images = None
     if found.image_variance is not None and wider is not None:
-        images = both.interval(wider)
+        images = hull(ends, both.interval(wider))
     return Gap(
         axis=place.comparison.axis,
         kind="pair",

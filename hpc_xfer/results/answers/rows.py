@@ -7,10 +7,11 @@ E2 also other seeds of the pre-training; `images_low` and `images_high` are E3, 
 images.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from hpc_xfer.results.csv_files import fixed
+from hpc_xfer.results.csv_files import Table, fixed
 from hpc_xfer.results.estimators.estimate import Target
 
 GapKind = Literal["pair", "best-worst", "spread"]
@@ -126,7 +127,7 @@ class Variance:
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectionBias:
     """What validation chose against what a choice on the test set would have reported."""
 
     mode: str
@@ -141,6 +142,11 @@ class Selection:
     high: int
     trials: int  # values per cell
     differs: str  # labels whose grids differ from the others', if any
+
+
+def table_of(kind: type[Any], rows: Iterable[Any]) -> Table:
+    """Make a table of rows of one class; numbers have fixed decimals, None is empty."""
+    return columns(kind), [as_row(row) for row in rows]
 
 
 def as_row(row: Any) -> dict[str, object]:

@@ -66,6 +66,20 @@ class Estimate:
         return 2 * tail(abs(self.value) / self.se, self.freedom)
 
 
+Ends = tuple[float, float]
+
+
+def hull(first: Ends | None, second: Ends | None) -> Ends | None:
+    """Smallest interval that contains both; the one that is there, if only one is.
+
+    An interval that covers test images too is never shown narrower than the one that does not:
+    with more degrees of freedom its factor t is smaller, by more than a small variance adds.
+    """
+    if first is None or second is None:
+        return first or second
+    return min(first[0], second[0]), max(first[1], second[1])
+
+
 @functools.lru_cache(maxsize=65536)
 def student(freedom: float, level: float = LEVEL) -> float:
     """The factor t of a two-sided interval for so many degrees of freedom."""
