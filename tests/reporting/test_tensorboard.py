@@ -109,7 +109,7 @@ def test_full_data_are_above_all_shots_where_no_table_says_how_many_images_they_
     cells = [cell("digits", "full", 0, 0.001, classes="")]
     results = write_tensorboard(study(tmp_path, cells=cells), [])
     assert points(results / "curves/scratch", "ft/digits")[-1] == (100, 0.875)
-    text = board(results / "about").Tensors("about/text_summary")[0].tensor_proto.string_val[0]
+    text = board(results / "about").Tensors("about")[0].tensor_proto.string_val[0]
     assert "- `digits`: 100" in text.decode()
 
 
@@ -247,11 +247,13 @@ def test_tensorboard_lists_the_runs_and_the_rows_of_hparams(tmp_path: Path) -> N
         )
         curve = "run=results%2Fcurves%2Fscratch&tag=ft%2Fdigits"
         shown = asked(f"{address}/data/plugin/scalars/scalars?{curve}")
+        (text,) = asked(f"{address}/data/plugin/text/text?run=results%2Fabout&tag=about")
     assert sorted(group["name"] for group in found["sessionGroups"]) == [
         "results/finetuning/clip-sans-8k-ft-digits",
         "results/finetuning/scratch-ft-digits",
         "results/pretraining/clip-sans-8k-7bdda2b4fc17",
     ]
+    assert "<code>digits</code>: 500" in text["text"]
     assert [(step, value) for _, step, value in shown] == [
         (1, 0.25), (5, 0.5), (10, 0.625), (500, 0.875)
     ]  # fmt: skip

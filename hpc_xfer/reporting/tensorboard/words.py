@@ -13,6 +13,10 @@ shots, and the values that most cells chose. Filter `kind` to see them alone.
 
 **results/pretraining**: HParams, one row per pre-training. The step is the samples seen.
 """
+_FULL = """\
+Full data are at the training images per class; where these are not known, or not above all shots,
+at the next power of ten:
+"""
 
 
 def about(steps: ShotSteps) -> str:
@@ -23,4 +27,4 @@ def about(steps: ShotSteps) -> str:
     ]
     if not lines:
         return _ABOUT
-    return "\n".join([_ABOUT, "Full data are at the training images per class:", "", *lines, ""])
+    return "\n".join([_ABOUT, _FULL, *lines, ""])
