@@ -49,7 +49,7 @@ def session_runs(
     for a in averages:
         groups.setdefault((a.label, a.mode, a.dataset), []).append(a)
     names = file_names(" ".join(key) for key in groups)
-    found = _by_place(cells)
+    found = _by_cell_group(cells)
     for key, group in groups.items():
         points: list[Point] = []
         chosen: dict[str, Setting] = {}
@@ -75,35 +75,36 @@ def session_runs(
 
 
 @dataclass(frozen=True)
-class _Place:
+class _CellGroup:
     """The cells of an encoder, a mode, a number of shots and a data set, taken together."""
 
     validation: float | None
     chosen: Mapping[str, Setting]  # tuned setting -> value that most cells chose, or the first
 
 
-def _by_place(cells: Iterable[Row]) -> dict[tuple[str, str, str], dict[str, _Place]]:
+def _by_cell_group(cells: Iterable[Row]) -> dict[tuple[str, str, str], dict[str, _CellGroup]]:
     """(label, shots, mode) -> data set -> place."""
     groups: dict[tuple[str, str, str], dict[str, list[Row]]] = {}
     for row in cells:
         sets = groups.setdefault((row["label"], row["shots"], row["mode"]), {})
         sets.setdefault(row["dataset"], []).append(row)
     return {
-        key: {name: _place(rows) for name, rows in sets.items()} for key, sets in groups.items()
+        key: {name: _cell_group(rows) for name, rows in sets.items()}
+        for key, sets in groups.items()
     }
 
 
-def _place(rows: Sequence[Row]) -> _Place:
+def _cell_group(rows: Sequence[Row]) -> _CellGroup:
     validation = [float(row["val_top1"]) for row in rows if row.get("val_top1")]
     tuned = [name.removesuffix(_EDGE) for name in rows[0] if name.endswith(_EDGE)]
     values = {name: [row[name] for row in rows if row[name]] for name in tuned}
-    return _Place(
+    return _CellGroup(
         statistics.fmean(validation) if validation else None,
         {name: setting(statistics.mode(found)) for name, found in values.items() if found},
     )
 
 
-def _validation(places: Mapping[str, _Place], average: Average) -> float | None:
+def _validation(places: Mapping[str, _CellGroup], average: Average) -> float | None:
     """Average the validation accuracy of the cells, for the mean within each data set first.
 
     None where the mean leaves out some data sets: the tables do not name those that it is over.
