@@ -21,5 +21,5 @@ def test_a_report_is_the_page_with_its_figures_and_the_results_for_tensorboard(
     assert parts == {"about", "curves", "figures", "finetuning", "pretraining"}
     board = EventAccumulator(str(results / "figures"))
     board.Reload()
-    drawn = {path.stem for path in folder.figures.glob("*.png")}
+    drawn = {f"figures/{path.stem}" for path in folder.figures.glob("*.png")}
     assert drawn and set(board.Tags()["images"]) == drawn

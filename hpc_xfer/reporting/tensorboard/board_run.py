@@ -43,9 +43,12 @@ def setting(text: str) -> Setting:
 
 
 def settings_of(row: Mapping[str, object]) -> dict[str, Setting]:
-    """Name the filled columns of an encoder, or of a pre-training, as HParams shows them."""
+    """Name the filled columns of an encoder, or of a pre-training, as HParams shows them.
+
+    HParams sorts by name and shows five: settings of pre-trainings come after `label` and `mode`.
+    """
     return {
-        name.removeprefix(SETTING).replace("_", " "): setting(str(value))
+        name.replace(SETTING, "pre-training ").replace("_", " "): setting(str(value))
         for name, value in row.items()
         if value not in ("", None)
     }

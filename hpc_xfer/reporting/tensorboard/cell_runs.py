@@ -29,7 +29,7 @@ def curve_runs(averages: Sequence[Average], steps: ShotSteps) -> Iterator[BoardR
     for a in averages:
         if a.interval is not None:
             step = steps.of(a.dataset, a.shots)
-            point = Point(f"{a.mode}/{a.dataset}", step, a.interval.mean)
+            point = Point(f"accuracy, {a.mode}/{a.dataset}", step, a.interval.mean)
             points.setdefault(a.label, []).append(point)
     names = file_names(points)
     for label, found in points.items():
@@ -65,7 +65,9 @@ def session_runs(
                 if value is not None
             ]
             at = here.get(a.dataset)
-            chosen |= {f"{name}, {shots}": v for name, v in (at.chosen if at else {}).items()}
+            chosen |= {
+                f"value chosen: {name}, {shots}": v for name, v in (at.chosen if at else {}).items()
+            }
         if points:
             first = group[0]
             settings = {"kind": "fine-tuning", **settings_of(first.encoder.row)}

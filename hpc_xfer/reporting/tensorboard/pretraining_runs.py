@@ -18,7 +18,7 @@ def pretraining_runs(runs: Iterable[Row]) -> Iterator[BoardRun]:
     for row in trained:
         step = int(row.get("measured_samples_seen") or row.get("samples_seen") or 0)
         points = tuple(
-            Point(f"pre-training/{name.replace('_', ' ')}", step, float(row[name]))
+            Point(f"training/{name.replace('_', ' ')}", step, float(row[name]))
             for name in _METRICS
             if row.get(name) and math.isfinite(float(row[name]))
         )

@@ -64,7 +64,9 @@ def _board_runs(study: StudyDir, figures: Sequence[Path]) -> Iterator[BoardRun]:
     yield from session_runs(averages, cells, steps)
     yield from pretraining_runs(runs)
     if figures:
-        yield BoardRun("figures", images={path.stem: path.read_bytes() for path in figures})
+        yield BoardRun(
+            "figures", images={f"figures/{path.stem}": path.read_bytes() for path in figures}
+        )
 
 
 def _write(run: BoardRun, folder: Path) -> None:

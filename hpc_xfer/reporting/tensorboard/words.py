@@ -6,7 +6,7 @@ from hpc_xfer.results.averages import MEAN
 _ABOUT = """\
 **results/curves**: mean test accuracy over draws and seeds against shots, as in averages.csv. One
 run per encoder; one chart per mode and data set. The step is the number of shots, the labeled
-images per class.
+images per class. Set *Smoothing* to 0: otherwise few points are drawn too low.
 
 **results/finetuning**: HParams, one row per encoder, data set and mode; accuracy at each number of
 shots, and the values that most cells chose. Filter `kind` to see them alone.
