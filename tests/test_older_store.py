@@ -154,7 +154,7 @@ def test_collect_writes_the_same_tables_byte_for_byte(
 @pytest.mark.usefixtures("no_slurm")
 @pytest.mark.parametrize("study", COLLECTED)
 def test_means_of_old_results_are_what_they_were(old: OldStore, study: str, tmp_path: Path) -> None:
-    """Intervals are not: those of version 0.1.0 over several seeds left out the luck of the draw."""
+    """Intervals are not: over several seeds, 0.1.0 left out the luck of the draw."""
     old.call("collect", study, "--out", str(tmp_path / "again"))
     same = ("label", "dataset", "shots", "mode", "mean", "missing")
     tables = [old.study(study) / "summary/averages.csv", tmp_path / "again/averages.csv"]

@@ -47,6 +47,13 @@ class Analysis:
     def panels(self) -> Panels:
         return panels_of(self.scores)
 
+    @property
+    def panel_settings(self) -> dict[PanelKey, tuple[tuple[str, str], ...]]:
+        """Settings of fine-tunings that vary in the study, for each panel."""
+        return {
+            (cell.label, cell.dataset, str(cell.recipe.shots)): cell.varying for cell in self.cells
+        }
+
     def hits_files(self, store: Store) -> dict[PanelKey, dict[str, list[HitsFile]]]:
         """Panel -> label -> the hits of the chosen values."""
         found: dict[PanelKey, dict[str, list[HitsFile]]] = {}

@@ -72,7 +72,7 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
     tables: dict[str, Table] = {
         "runs": runs_table(plan, found.encoders, records, chosen),
         "cells": cells,
-        "averages": averages.table(means, {cell.label: dict(cell.varying) for cell in found.cells}),
+        "averages": averages.table(means, found.panel_settings),
         **answers,
         "missing": missing_table(plan, absent, found),
     }

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from hpc_xfer.results.answers.gaps import gaps
+from hpc_xfer.results.answers.labels_saved import labels_saved_rows
 from hpc_xfer.results.answers.ranks import rank_rows
-from hpc_xfer.results.answers.rows import Gap, Rank, SelectionBias, Variance, table_of
+from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, SelectionBias, Variance, table_of
+from hpc_xfer.results.answers.scaling import scaling_rows
 from hpc_xfer.results.answers.selection import selection_rows
 from hpc_xfer.results.answers.variance import Costs, variance_rows
 from hpc_xfer.results.averages import Average
@@ -33,7 +35,17 @@ def answer_tables(
     """
     return {
         "gaps": table_of(Gap, gaps(panels, images)),
+        "scaling": table_of(Scaling, _scaling(averages, cells)),
         "ranks": table_of(Rank, rank_rows(averages)),
         "variance": table_of(Variance, variance_rows(panels, costs)),
         "selection": table_of(SelectionBias, selection_rows(cells, tuned)),
     }
+
+
+def _scaling(averages: Sequence[Average], cells: Sequence[Row]) -> list[Scaling]:
+    per_class = {
+        row["dataset"]: float(row["train_images"]) / float(row["classes"])
+        for row in cells
+        if row["shots"] == "full" and row["train_images"] and row.get("classes")
+    }
+    return [*scaling_rows(averages), *labels_saved_rows(averages, per_class)]
