@@ -5,7 +5,12 @@ python -m hpc_xfer.collect grids/size_scaling.yaml
 runs.csv       every finished run: recipe, metrics, seconds, host
 cells.csv      every complete cell: the trial that validation chose, and its test accuracy; a trial
                that diverged counts as the worst, and `trials` + `diverged` = `trials_planned`
-averages.csv   mean, spread, n and 95% interval per label, data set, shots and mode
+averages.csv   mean and 95% interval per label, data set (or their mean), shots and mode
+gaps.csv       differences between the levels of each axis, with simultaneous intervals
+scaling.csv    slopes per decade of samples, crossings, labels saved
+ranks.csv      average ranks over data sets
+variance.csv   where the luck in an accuracy comes from, and what one more draw or seed would bring
+selection.csv  what a choice on the test set would have reported
 missing.csv    every planned run without a result, and why; every cell that waits for trials, or
                whose trials all diverged
 """
