@@ -4,18 +4,20 @@ A cell is one encoder, data set, shot count and draw under one set of settings. 
 of what is tuned: one run each (learning rates), or all in one run (the path of a probe).
 """
 
+import functools
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.encoder_info import EncoderKey, encoder_key
-from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.plan import Run
 
 Value = tuple[tuple[str, float], ...]  # (("lr", 0.001),): what one could choose
 Metrics = Mapping[str, Any]
 Record = Mapping[str, Any]
+Settings = Mapping[str, Any]
 DIVERGED_VALUE = "diverged"
 NOT_CONVERGED = "not converged"
 
@@ -58,53 +60,54 @@ class Cell:
         return (self.encoder, self.dataset, self.recipe.shots, self.label)
 
 
-def planned_cells(plan: Plan) -> list[Cell]:
-    """Group the fine-tunings of the plan into cells, in its order.
+def cells_of(runs: Iterable[Run], differing: Mapping[str, Sequence[str]]) -> list[Cell]:
+    """Group fine-tunings into cells, in their order.
 
     Every setting that is not tuned is part of the key, so two values of it make two cells.
+
+    Args:
+        runs: all of one encoder, data set and shot count, or of several.
+        differing: what `differing_settings` says of the whole study.
     """
     groups: dict[tuple[object, ...], list[Run]] = {}
-    for run in plan.of("finetune"):
+    for run in runs:
         recipe = trial_recipe(run)
         place = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw)
-        groups.setdefault((*place, _frozen(recipe.settings)), []).append(run)
-    labels = _labels(runs[0] for runs in groups.values())
-    varying = _varying_settings([trial_recipe(runs[0]) for runs in groups.values()])
-    return [
-        Cell(
-            trials=tuple(runs),
-            label=labels[runs[0].id],
-            dataset=trial_recipe(runs[0]).dataset,
-            varying=_values_of(varying, trial_recipe(runs[0])),
-        )
-        for runs in groups.values()
-    ]
+        groups.setdefault((*place, _settings(recipe)[1]), []).append(run)
+    return [_cell(tuple(trials), differing) for trials in groups.values()]
 
 
-def _varying_settings(recipes: Sequence[Finetune]) -> dict[str, list[str]]:
-    """List per mode the settings of which its cells have several values."""
-    values: dict[str, dict[str, set[str]]] = {}
-    for recipe in recipes:
-        for key, value in recipe.settings.items():
-            values.setdefault(recipe.mode, {}).setdefault(key, set()).add(_said(value))
-    return {
-        mode: [key for key, found in settings.items() if len(found) > 1]
-        for mode, settings in values.items()
-    }
+def _cell(trials: tuple[Run, ...], differing: Mapping[str, Sequence[str]]) -> Cell:
+    recipe = trial_recipe(trials[0])
+    label, varying = _said_of(recipe, tuple(differing.get(recipe.mode, ())))
+    return Cell(trials, label, recipe.dataset, varying)
 
 
-def _values_of(
-    varying: Mapping[str, Sequence[str]], recipe: Finetune
-) -> tuple[tuple[str, str], ...]:
-    keys = varying[recipe.mode]
-    if not keys:
-        return ()
+def differing_settings(runs: Iterable[Run]) -> dict[str, list[str]]:
+    """Name, per mode, the settings that tell apart cells of one encoder, data set, shots and draw.
+
+    All encoders get the same trials, so each trial is looked at once.
+    """
+    groups: dict[tuple[object, ...], dict[str, Settings]] = {}
+    for recipe in {id(run.recipe): trial_recipe(run) for run in runs}.values():
+        place = (recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
+        settings, text = _settings(recipe)
+        groups.setdefault(place, {})[text] = settings
+    differ: dict[str, dict[str, None]] = {}
+    for (*_, mode), alike in groups.items():
+        keys = _differing(list(alike.values()))
+        differ.setdefault(str(mode), {}).update(dict.fromkeys(keys))
+    return {mode: list(keys) for mode, keys in differ.items()}
+
+
+@functools.cache
+def _settings(recipe: Finetune) -> tuple[Settings, str]:
+    """The settings of a trial, and their text; encoders share trials."""
     settings = recipe.settings
-    return tuple((key, _said(settings[key])) for key in keys if key in settings)
+    return settings, _frozen(settings)
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):  # a study has a million: a dataclass takes three times as long to make
     """One value of a cell, as its run measured it."""
 
     run: Run
@@ -160,11 +163,17 @@ def _values(run: Run, tuned: Sequence[str], record: Record) -> list[tuple[Value,
     path = record.get("path")
     if path is None:
         return [(_value_of(run, tuned), Measured(run, None, record))]
-    converged = path.get("converged") or [True] * len(path["values"])
+    values = _path_values(str(path["key"]), tuple(path["values"]))
+    converged = path.get("converged") or [True] * len(values)
     return [
-        (((str(path["key"]), float(value)),), Measured(run, i, record) if converged[i] else None)
-        for i, value in enumerate(path["values"])
+        (value, Measured(run, i, record) if converged[i] else None)
+        for i, value in enumerate(values)
     ]
+
+
+@functools.lru_cache(maxsize=64)
+def _path_values(key: str, values: tuple[float, ...]) -> list[Value]:
+    return [((key, float(value)),) for value in values]
 
 
 def _value_of(run: Run, tuned: Sequence[str]) -> Value:
@@ -176,25 +185,7 @@ def _frozen(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _labels(runs: Iterable[Run]) -> dict[str, str]:
-    """Run id -> mode, with the settings that tell cells of one mode, data set and shots apart."""
-    groups: dict[tuple[object, ...], list[Run]] = {}
-    for run in runs:
-        recipe = trial_recipe(run)
-        place = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
-        groups.setdefault(place, []).append(run)
-    differ: dict[str, dict[str, None]] = {}
-    for (*_, mode), alike in groups.items():
-        keys = _differing([trial_recipe(run).settings for run in alike])
-        differ.setdefault(str(mode), {}).update(dict.fromkeys(keys))
-    return {
-        run.id: _label(trial_recipe(run), list(differ[str(mode)]))
-        for (*_, mode), alike in groups.items()
-        for run in alike
-    }
-
-
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def _differing(settings: Sequence[Settings]) -> list[str]:
     """List the settings that tell them apart: those that all have, if these are enough."""
     common = set.intersection(*(set(each) for each in settings))
     everything = {key for each in settings for key in each}
@@ -210,12 +201,15 @@ def _said(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _label(recipe: Finetune, keys: Sequence[str]) -> str:
-    settings = recipe.settings | {"solver": getattr(recipe, "solver", None)}
+@functools.cache
+def _said_of(recipe: Finetune, keys: tuple[str, ...]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The mode with the values of these settings, and these values."""
+    settings = _settings(recipe)[0] | {"solver": getattr(recipe, "solver", None)}
     words = [
         str(settings[key]) if key == "solver" else f"{key}={_said(settings[key])}"
         for key in sorted(keys, key=lambda key: (key != "solver", key))
         if settings.get(key) is not None
     ]
     paper = ["(paper protocol: chosen on test)"] if settings.get("select") == "test" else []
-    return " ".join([recipe.mode, *words, *paper])
+    varying = tuple((key, _said(settings[key])) for key in keys if key in _settings(recipe)[0])
+    return " ".join([recipe.mode, *words, *paper]), varying

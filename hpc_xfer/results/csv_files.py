@@ -7,7 +7,7 @@ import csv
 import functools
 import io
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -20,6 +20,42 @@ Table = tuple[Sequence[str], Iterable[Mapping[str, object]]]  # columns and rows
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Rows of a table as text, without its header."""
+
+    columns: tuple[str, ...]
+    text: str = ""
+
+    @classmethod
+    def of(cls, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> "Lines":
+        """Format rows; a column that a row lacks is an empty cell.
+
+        Raises:
+            ValueError: a row has a column that the table does not have.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        known = set(columns)
+        for row in rows:
+            if extra := row.keys() - known:
+                raise ValueError(f"the table has no column {', '.join(sorted(extra))}")
+            writer.writerow([cell(row.get(name)) for name in columns])
+        return cls(tuple(columns), text.getvalue())
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The rows as `read` gives them."""
+        lines = csv.reader(io.StringIO(self.text, newline=""))
+        return [dict(zip(self.columns, line, strict=True)) for line in lines]
+
+    def laid_out(self, columns: Sequence[str]) -> "Lines":
+        """Return the rows with these columns; those that they lack are empty."""
+        if self.columns == tuple(columns):
+            return self
+        return Lines.of(columns, ({n: row.get(n, "") for n in columns} for row in self.rows))
+
+
 def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
     """Write a table, whole or not at all; a column that a row lacks is an empty cell.
 
@@ -27,22 +63,19 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object
         StoreError: the folder cannot be written.
         ValueError: a row has a column that the table does not have.
     """
-    atomic_files.write_text(path, as_text(columns, rows))
+    write_lines(path, columns, [Lines.of(columns, rows)])
 
 
-def as_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """Format a table as `write` writes it."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
+def write_lines(path: Path, columns: Sequence[str], lines: Iterable[Lines]) -> None:
+    """Write a table from its rows as text, whole or not at all.
 
-
-def as_read(table: Table) -> list[dict[str, str]]:
-    """Give the rows as `read` would after `write`, without the file."""
-    columns, rows = table
-    return [{name: cell(row.get(name)) for name in columns} for row in rows]
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    header = io.StringIO()
+    csv.writer(header, lineterminator="\n").writerow(columns)
+    texts = (each.laid_out(columns).text for each in lines)
+    atomic_files.write_text(path, "".join([header.getvalue(), *texts]))
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -147,6 +147,11 @@ class StudyDir:
         return self.path / "summary"
 
     @property
+    def record_cache(self) -> Path:
+        """What `collect` keeps of records (see results/parts/); it may be deleted."""
+        return self.path / "cache" / "records"
+
+    @property
     def figures(self) -> Path:
         return self.path / "figures"
 

@@ -158,7 +158,8 @@ def read_json(path: Path) -> Any:
         StoreError: it exists but cannot be read.
     """
     try:
-        return json.loads(path.read_bytes())
+        with open(path, "rb", buffering=0) as file:
+            return json.loads(file.read())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:

@@ -1,0 +1,79 @@
+"""Read the record of a planned run, or say why it is set aside."""
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.store.store import SCHEMA, Store
+from hpc_xfer.study.plan import Run
+from hpc_xfer.system import atomic_files
+
+Record = Mapping[str, Any]
+_COPY = re.compile(r"\.?record\b.*", re.IGNORECASE)  # "record (1).json", ".record.json.123.tmp"
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """The record.json of a run: its content if it can be used, else the reason."""
+
+    record: Record | None = None
+    why: str = ""  # it is set aside; empty where there is none
+    is_done: bool = False  # launches take the run for finished all the same
+
+
+def read_record(run: Run, store: Store) -> RecordFile:
+    """Read and check a record. A half-written one counts as none: the run starts again."""
+    path = store.run(run.id).record
+    record = atomic_files.read_json(path)
+    if record is None:
+        return RecordFile(why="is not whole JSON" if path.exists() else "")
+    if not isinstance(record, dict) or not isinstance(record.get("metrics"), dict):
+        return RecordFile(why="holds no metrics")
+    if record.get("run") != run.id:
+        return RecordFile(why=f"is the record of another run ({record.get('run')})")
+    schema = record.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        return RecordFile(
+            why=f"has schema {schema}, and this version reads {SCHEMA}", is_done=True
+        )
+    if record.get("recipe", run.spec) != run.spec:
+        return RecordFile(why=f"holds another recipe than run {run.id} has", is_done=True)
+    if lacks := _lacks(run, record):
+        return RecordFile(why=f"lacks {', '.join(lacks)}", is_done=True)
+    return RecordFile(record)
+
+
+def copies(run: Run, store: Store) -> list[str]:
+    """Name the files beside a record that copying, or a crash while writing, left there."""
+    try:
+        names = os.listdir(store.run(run.id).path)
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if name != "record.json" and _COPY.fullmatch(name))
+
+
+def _lacks(run: Run, record: Record) -> list[str]:
+    """The metrics that a comparison needs and that the record has no number for."""
+    recipe = run.recipe
+    if not isinstance(recipe, Finetune):
+        return []
+    needed = ["test_top1"] + (["val_top1"] if recipe.validation != "none" else [])
+    path = record.get("path")
+    if path is None:
+        return [name for name in needed if not _finite(record["metrics"].get(name))]
+    if not isinstance(path, dict) or not isinstance(path.get("values"), list):
+        return ["path"]
+    length = len(path["values"])
+    return [name for name in needed if not _all_finite(path.get(name), length)]
+
+
+def _all_finite(values: object, length: int) -> bool:
+    return isinstance(values, list) and len(values) == length and all(map(_finite, values))
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
