@@ -3,20 +3,37 @@
 Missing cells are counted beside every average, never left out in silence.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from hpc_xfer.results import csv_files
+from hpc_xfer.results.common_sets import CommonSets, common_sets
 from hpc_xfer.results.csv_files import Row, Table, fixed, number
-from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, EncoderInfo
-from hpc_xfer.results.estimators.estimate import Target
+from hpc_xfer.results.encoder_info import (
+    ENCODER_COLUMNS,
+    EncoderInfo,
+    read_encoder,
+    setting_columns,
+)
+from hpc_xfer.results.estimators.crossed import Values, crossed
+from hpc_xfer.results.estimators.estimate import Estimate, Target, hull
+from hpc_xfer.results.estimators.family import mean_over_sets, over_sets
 from hpc_xfer.results.intervals import Interval
-from hpc_xfer.results.scores import Over, Score, by_dataset, grouped, over_datasets, spread
+from hpc_xfer.results.panels import Panel, Panels, draws_matter
+from hpc_xfer.results.test_images import TestImages
 
-MEAN = "mean"  # stands for the data set in the average over all data sets
+MEAN = "mean"  # stands for the data set in the average over data sets
+NOTHING = "no complete cell"
+Over = Literal["draws", "seeds", "seeds and draws"]
+_SINCE_11 = (
+    "target", "images_low", "images_high", "seeds", "draws", "n_test", "datasets", "left_out",
+    "why",
+)  # fmt: skip
 COLUMNS = (
     *ENCODER_COLUMNS, "dataset", "shots", "mode",
-    "mean", "std", "n", "ci95_low", "ci95_high", "over", "missing", "labels",
+    "mean", "std", "n", "ci95_low", "ci95_high", "over", "missing", "labels", *_SINCE_11,
 )  # fmt: skip
 
 
@@ -51,7 +68,7 @@ class Average:
         """A row of averages.csv."""
         found = self.interval
         return {
-            **self.encoder.row,
+            **self.encoder.whole_row,
             "dataset": self.dataset,
             "shots": self.shots,
             "mode": self.mode,
@@ -63,73 +80,196 @@ class Average:
             "over": self.over,
             "missing": self.missing,
             "labels": self.labels,
+            **{name: _cell(getattr(self, name)) for name in _SINCE_11},
         }
 
 
-def table(averages: Sequence[Average]) -> Table:
-    """Make averages.csv."""
-    rows = [average.row for average in averages]
-    return csv_files.without_empty(COLUMNS, rows, ("labels",))
+def table(
+    averages: Sequence[Average], settings: Mapping[str, Mapping[str, object]] | None = None
+) -> Table:
+    """Make averages.csv; settings that vary in the study are columns too.
+
+    Args:
+        averages: one per row.
+        settings: mode -> settings of its fine-tunings that vary.
+    """
+    settings = settings or {}
+    rows = [{**settings.get(each.mode, {}), **each.row} for each in averages]
+    of_encoders = setting_columns(average.encoder for average in averages)
+    of_modes = dict.fromkeys(name for each in settings.values() for name in each)
+    columns = (*COLUMNS, *of_encoders, *of_modes)
+    return csv_files.without_empty(columns, rows, ("labels",))
 
 
 def read_averages(rows: Iterable[Row]) -> list[Average]:
     """Read the rows of averages.csv."""
     return [
-        csv_files.typed(
-            Average,
-            row,
-            encoder=csv_files.typed(EncoderInfo, row),
-            interval=_interval(row),
-        )
+        csv_files.typed(Average, row, encoder=read_encoder(row), interval=_interval(row))
         for row in rows
     ]
 
 
-def averages(planned: Sequence[Score]) -> list[Average]:
-    """Averages per (label, mode, shots): one per data set, and one over all data sets.
+def _cell(value: object) -> object:
+    return fixed(value) if isinstance(value, float) else value
 
-    The latter exists if there are several data sets and no cell is incomplete. It averages over
-    data sets within each draw first.
+
+def averages(panels: Panels, images: TestImages | None = None) -> list[Average]:
+    """Averages per (label, mode, shots): one per data set, and one over data sets.
+
+    The latter is over the same data sets for all labels and shots of a mode, see common_sets.py;
+    it is absent where these are fewer than two.
 
     Args:
-        planned: one score per planned cell, complete or not.
+        panels: the scores of all planned cells, complete or not.
+        images: how accuracies vary over test images; by default nothing is known of it.
     """
-    seeds: dict[EncoderInfo, set[str]] = {}
-    for score in planned:
-        seeds.setdefault(score.encoder, set()).add(score.pretrain_seed)
+    images = images or TestImages()
+    rows = {mode: mean_sets(panels, mode) for mode in panels.modes}
     result = []
-    for (encoder, mode, shots), group in grouped(planned).items():
-        over: Over = "seeds" if len(seeds[encoder]) > 1 else "draws"
-        absent = [score.dataset for score in group if score.test_top1 is None]
-        datasets = by_dataset(group)
-        repeats = dict(datasets)
-        if len(datasets) > 1 and not absent:
-            repeats[MEAN] = over_datasets(datasets)
-        result += [
-            Average(
-                encoder=encoder,
-                dataset=dataset,
-                shots=shots,
-                mode=mode,
-                interval=spread(values, over),
-                over=over,
-                missing=absent.count(dataset),
-                labels=_labels(group, dataset),
-            )
-            for dataset, values in repeats.items()
-        ]
+    for mode, shots, label in _groups(panels):
+        over = rows[mode]
+        at = {
+            name: panel for name, panel in panels.at(mode, shots).items() if label in panel.tables
+        }
+        place = _Place(panels.encoders[label], mode, shots)
+        for dataset, panel in at.items():
+            result.append(_of_set(place, dataset, panel, images))
+        if len(over.datasets) > 1 and label in over.labels and shots in over.shots:
+            result.append(_over_sets(place, over, at, images))
     return result
 
 
-def _labels(group: Sequence[Score], dataset: str) -> int | None:
-    """Labels used per draw, summed over data sets for their mean; None where draws differ."""
-    used: dict[str, set[int]] = {}
-    for score in group:
-        if score.labels is not None and dataset in (score.dataset, MEAN):
-            used.setdefault(score.dataset, set()).add(score.labels)
-    if not used or any(len(found) > 1 for found in used.values()):
-        return None
-    return sum(found.pop() for found in used.values())
+def mean_sets(panels: Panels, mode: str, labels: Collection[str] | None = None) -> CommonSets:
+    """Choose the data sets that means of a mode are over, for these labels (all by default)."""
+    found: dict[str, dict[str, list[str]]] = {}
+    names: dict[str, None] = {}
+    for (own, dataset, shots), panel in panels.panels.items():
+        if own == mode:
+            mine = [name for name in panel.tables if labels is None or name in labels]
+            names |= dict.fromkeys(mine)
+            filled = [name for name in mine if panel.tables[name]]
+            found.setdefault(dataset, {})[shots] = filled
+    return common_sets(found, list(names))
+
+
+@dataclass(frozen=True)
+class _Place:
+    encoder: EncoderInfo
+    mode: str
+    shots: str
+
+
+def _groups(panels: Panels) -> list[tuple[str, str, str]]:
+    """(mode, shots, label), encoder after encoder, in the order of the plan."""
+    found: dict[str, dict[tuple[str, str], None]] = {}
+    for (mode, _, shots), panel in panels.panels.items():
+        for label in panel.tables:
+            found.setdefault(label, {})[mode, shots] = None
+    return [(mode, shots, label) for label, at in found.items() for mode, shots in at]
+
+
+def _of_set(place: _Place, dataset: str, panel: Panel, images: TestImages) -> Average:
+    label = place.encoder.label
+    values = panel.tables[label]
+    used = panel.labels_used.get(label, set())
+    found = crossed(values, draws_matter(place.shots)) if values else None
+    if found is not None:
+        by_image = images.variance(place.mode, [dataset], place.shots, label)
+        if panel.n_test and (by_image is None or len(values) == 1):
+            by_image = binomial(found.value, panel.n_test)
+        found = replace(found, image_variance=by_image)
+    return _average(
+        place,
+        dataset=dataset,
+        found=found,
+        values=values,
+        missing=panel.missing[label],
+        labels=next(iter(used)) if len(used) == 1 else None,
+        n_test=panel.n_test,
+    )
+
+
+def binomial(share: float, n: int) -> float:
+    """Variance of one accuracy over test images (Agresti and Coull 1998: never 0)."""
+    p = (n * share + 2) / (n + 4)
+    return p * (1 - p) / (n + 4)
+
+
+def _over_sets(
+    place: _Place, over: CommonSets, at: Mapping[str, Panel], images: TestImages
+) -> Average:
+    label = place.encoder.label
+    panels = [at[name] for name in over.datasets]
+    tables = [panel.tables[label] for panel in panels]
+    found = mean_over_sets(tables, draws_matter(place.shots))
+    by_image = images.variance(place.mode, over.datasets, place.shots, label)
+    sizes = [panel.n_test for panel in panels]
+    used = [panel.labels_used.get(label, set()) for panel in panels]
+    known = all(len(each) == 1 for each in used)
+    return _average(
+        place,
+        dataset=MEAN,
+        found=replace(found, image_variance=by_image),
+        values=over_sets(tables),
+        missing=sum(panel.missing[label] for panel in panels),
+        labels=sum(next(iter(each)) for each in used) if known else None,
+        n_test=sum(size or 0 for size in sizes) if all(sizes) else None,
+        datasets=len(panels),
+        left_out=over.left_out,
+    )
+
+
+def _average(
+    place: _Place,
+    *,
+    dataset: str,
+    found: Estimate | None,
+    values: Values,
+    missing: int,
+    labels: int | None,
+    n_test: int | None,
+    datasets: int = 1,
+    left_out: str = "",
+) -> Average:
+    both = None
+    if found is not None and found.image_variance is not None:
+        both = hull(found.interval(), found.with_images().interval())
+    return Average(
+        encoder=place.encoder,
+        dataset=dataset,
+        shots=place.shots,
+        mode=place.mode,
+        interval=None if found is None else _as_interval(found, values),
+        over=_over(found),
+        missing=missing,
+        labels=labels,
+        target="" if found is None or found.why else found.target,
+        images_low=None if both is None else both[0],
+        images_high=None if both is None else both[1],
+        seeds=0 if found is None else found.seeds,
+        draws=0 if found is None else found.draws,
+        n_test=n_test,
+        datasets=datasets,
+        left_out=left_out,
+        why=NOTHING if found is None else found.why,
+    )
+
+
+def _as_interval(found: Estimate, values: Values) -> Interval:
+    ends = found.interval()
+    return Interval(
+        mean=found.value,
+        n=max(1, len(values)),
+        std=statistics.stdev(values.values()) if len(values) > 1 else None,
+        low=None if ends is None else ends[0],
+        high=None if ends is None else ends[1],
+    )
+
+
+def _over(found: Estimate | None) -> Over:
+    if found is None or found.seeds < 2:
+        return "draws"
+    return "seeds and draws" if found.draws > 1 else "seeds"
 
 
 def _interval(row: Row) -> Interval | None:

@@ -31,6 +31,8 @@ class Cell:
 
     trials: tuple[Run, ...]
     label: str  # mode, and settings that tell it from other cells of the mode
+    dataset: str  # its name in tables, see test_sets.py
+    varying: tuple[tuple[str, str], ...] = ()  # those settings, of which the study has several
 
     @property
     def parent(self) -> Run:
@@ -53,18 +55,36 @@ class Cell:
     @property
     def pool(self) -> tuple[object, ...]:
         """Key that the draws of one question share."""
-        return (self.encoder, self.recipe.dataset, self.recipe.shots, self.label)
+        return (self.encoder, self.dataset, self.recipe.shots, self.label)
 
 
 def planned_cells(plan: Plan) -> list[Cell]:
-    """Group the fine-tunings of the plan into cells, in its order."""
+    """Group the fine-tunings of the plan into cells, in its order.
+
+    Every setting that is not tuned is part of the key, so two values of it make two cells.
+    """
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in plan.of("finetune"):
         recipe = trial_recipe(run)
         place = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw)
         groups.setdefault((*place, _frozen(recipe.settings)), []).append(run)
-    labels = _labels(runs[0] for runs in groups.values())
-    return [Cell(tuple(runs), labels[runs[0].id]) for runs in groups.values()]
+    labels, differ = _labels(runs[0] for runs in groups.values())
+    return [
+        Cell(
+            trials=tuple(runs),
+            label=labels[runs[0].id],
+            dataset=trial_recipe(runs[0]).dataset,
+            varying=_varying(trial_recipe(runs[0]), differ),
+        )
+        for runs in groups.values()
+    ]
+
+
+def _varying(recipe: Finetune, differ: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    settings = recipe.settings
+    return tuple(
+        (key, _said(settings[key])) for key in differ.get(recipe.mode, ()) if key in settings
+    )
 
 
 @dataclass(frozen=True)
@@ -140,8 +160,11 @@ def _frozen(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _labels(runs: Iterable[Run]) -> dict[str, str]:
-    """Run id -> mode, with the settings that tell cells of one mode, data set and shots apart."""
+def _labels(runs: Iterable[Run]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Tell apart the cells of one mode, data set and shots by the settings that differ.
+
+    Returns: run id -> mode with these settings; mode -> names of these settings.
+    """
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         recipe = trial_recipe(run)
@@ -151,11 +174,12 @@ def _labels(runs: Iterable[Run]) -> dict[str, str]:
     for (*_, mode), alike in groups.items():
         keys = _differing([trial_recipe(run).settings for run in alike])
         differ.setdefault(str(mode), {}).update(dict.fromkeys(keys))
-    return {
+    labels = {
         run.id: _label(trial_recipe(run), list(differ[str(mode)]))
         for (*_, mode), alike in groups.items()
         for run in alike
     }
+    return labels, {mode: list(keys) for mode, keys in differ.items()}
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:

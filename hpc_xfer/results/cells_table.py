@@ -28,8 +28,10 @@ LATER_COLUMNS = frozenset(
 def cells_table(choices: Sequence[Choice], tuned: Sequence[str], encoders: Encoders) -> Table:
     """Make cells.csv; per tuned setting, the chosen value and the end of the grid it is at."""
     further = further_tests(choice.measured.record for choice in choices)
+    settings = dict.fromkeys(name for choice in choices for name, _ in choice.cell.varying)
     columns = [
-        *CELL_COLUMNS, "trials", "diverged", "not_converged", "trials_planned", "run",
+        *CELL_COLUMNS, *(name for name in settings if name not in CELL_COLUMNS),
+        "trials", "diverged", "not_converged", "trials_planned", "run",
         *(name for key in tuned for name in (key, f"{key}_edge")), "chosen_over_draws",
         *SHARES, "test_mean_of_trials", "test_best_of_trials", "test_selection_bias", *_COUNTS,
         *further,
@@ -45,7 +47,7 @@ def cell_identity(cell: Cell, encoders: Encoders) -> dict[str, object]:
         **encoders[cell.encoder].row,
         "parent": cell.parent.id,
         "pretrain_seed": cell.seed,
-        "dataset": recipe.dataset,
+        "dataset": cell.dataset,
         "shots": recipe.shots,
         "draw": recipe.draw,
         "mode": cell.label,
@@ -77,6 +79,7 @@ def _row(
     cell, outcome, chosen = choice.cell, choice.outcome, dict(choice.value)
     recipe, metrics = trial_recipe(choice.run), choice.measured.record["metrics"]
     return {
+        **dict(cell.varying),
         **cell_identity(cell, encoders),
         "trials": len(outcome.measured),
         "diverged": choice.lost(DIVERGED_VALUE),

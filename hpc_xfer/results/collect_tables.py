@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc_xfer.results import averages, csv_files
+from hpc_xfer.results.analysis import analyse
+from hpc_xfer.results.answers.all_answers import answer_tables
 from hpc_xfer.results.averages import Average
-from hpc_xfer.results.cells import Cell, outcome, planned_cells
 from hpc_xfer.results.cells_table import cells_table
-from hpc_xfer.results.encoder_info import Encoders, encoders_of
-from hpc_xfer.results.missing_runs import DIVERGED, missing, usable_records
+from hpc_xfer.results.csv_files import Table
+from hpc_xfer.results.missing_runs import missing, usable_records
 from hpc_xfer.results.missing_table import missing_table
 from hpc_xfer.results.runs_table import runs_table
-from hpc_xfer.results.scores import Score
-from hpc_xfer.results.selection import Choice, choose_all
+from hpc_xfer.results.test_images import read_test_images
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 
-TABLES = ("runs", "cells", "averages", "missing")
+TABLES = (
+    "runs", "cells", "averages", "gaps", "scaling", "ranks", "variance", "selection", "missing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,24 +60,21 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
     """
     records = usable_records(plan, store)
     absent = missing(plan, store, records)
-    diverged = {run.run.id for run in absent if (run.state, run.error) == ("failed", DIVERGED)}
-    encoders, cells = encoders_of(plan), planned_cells(plan)
-    outcomes = [outcome(cell, plan.tuned, records, diverged) for cell in cells]
-    choices = choose_all(outcomes, plan.choose)
-    chosen = [choice for choice in choices if choice is not None]
-    without = [c for c, choice in zip(outcomes, choices, strict=True) if c and choice is None]
-    means = averages.averages(
-        [_score(cell, choice, encoders) for cell, choice in zip(cells, choices, strict=True)]
-    )
-    files = {name: out / f"{name}.csv" for name in TABLES}
-    csv_files.write(
-        files["runs"], *runs_table(plan, encoders, records, {c.run.id: c for c in chosen})
-    )
-    csv_files.write(files["cells"], *cells_table(chosen, plan.tuned, encoders))
-    csv_files.write(files["averages"], *averages.table(means))
-    csv_files.write(
-        files["missing"], *missing_table(plan, encoders, absent, cells, diverged, without)
-    )
+    found = analyse(plan, records, absent)
+    panels = found.panels
+    images = read_test_images(found.hits_files(store))
+    means = averages.averages(panels, images)
+    chosen = {choice.run.id: choice for choice in found.chosen}
+    tables: dict[str, Table] = {
+        "runs": runs_table(plan, found.encoders, records, chosen),
+        "cells": cells_table(found.chosen, plan.tuned, found.encoders),
+        "averages": averages.table(means, {cell.label: dict(cell.varying) for cell in found.cells}),
+        **answer_tables(panels, images, means),
+        "missing": missing_table(plan, absent, found),
+    }
+    files = {name: out / f"{name}.csv" for name in tables}
+    for name, table in tables.items():
+        csv_files.write(files[name], *table)
     states = Counter(run.state for run in absent)
     return Collected(
         planned=len(plan.runs),
@@ -83,22 +82,8 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
         failed=states["failed"],
         blocked=states["blocked"],
         not_run=states["not run"],
-        cells=len(cells),
-        cells_complete=len(chosen),
+        cells=len(found.cells),
+        cells_complete=len(found.chosen),
         averages=tuple(means),
         files=files,
-    )
-
-
-def _score(cell: Cell, choice: Choice | None, encoders: Encoders) -> Score:
-    recipe = cell.recipe
-    return Score(
-        encoder=encoders[cell.encoder],
-        pretrain_seed=csv_files.cell(cell.seed),
-        dataset=recipe.dataset,
-        shots=str(recipe.shots),
-        draw=str(recipe.draw),
-        mode=cell.label,
-        test_top1=None if choice is None else choice.test_top1,
-        labels=None if choice is None else choice.measured.record["metrics"].get("labels"),
     )

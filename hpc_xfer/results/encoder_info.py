@@ -1,10 +1,12 @@
 """The encoders of a study: the columns by which every table names them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import encoder_points
+from hpc_xfer.results import csv_files
+from hpc_xfer.results.csv_files import Row
 from hpc_xfer.study.labels import at_snapshot, pretrain_labels
 from hpc_xfer.study.plan import Plan, Run
 
@@ -32,21 +34,46 @@ class EncoderInfo:
 
     @property
     def row(self) -> dict[str, object]:
-        named = {name: getattr(self, name) for name in ENCODER_COLUMNS}
-        return named | ({"curation": self.curation} if self.curation else {})
+        return {name: getattr(self, name) for name in ENCODER_COLUMNS}
+
+    @property
+    def whole_row(self) -> dict[str, object]:
+        """The columns with those that only some studies have, see setting_columns."""
+        curation = {"curation": self.curation} if self.curation else {}
+        return self.row | curation | dict(self.settings)
 
 
 # `curation` and `settings` are columns only where the study has them.
 ENCODER_COLUMNS = tuple(f.name for f in fields(EncoderInfo) if f.name not in _WHERE_GIVEN)
 Encoders = Mapping[EncoderKey, EncoderInfo]
+SETTING = "pretrain_"  # how the names of settings begin
+
+
+def setting_columns(encoders: Iterable[EncoderInfo]) -> list[str]:
+    """List the columns that tables of these encoders have besides ENCODER_COLUMNS."""
+    found = dict.fromkeys(encoders)
+    curation = ["curation"] if any(encoder.curation for encoder in found) else []
+    names = dict.fromkeys(name for encoder in found for name, _ in encoder.settings)
+    return [*curation, *names]
+
+
+def read_encoder(row: Row) -> EncoderInfo:
+    """Read the columns of an encoder back from a table."""
+    settings = tuple(
+        (name, value)
+        for name, value in row.items()
+        if name.startswith(SETTING) and name != f"{SETTING}seed" and value
+    )
+    return csv_files.typed(EncoderInfo, row, settings=settings)
 
 
 def encoders_of(plan: Plan) -> dict[EncoderKey, EncoderInfo]:
     """Describe the end and every snapshot of each pre-training."""
     parents = plan.of("pretrain")
     labels = pretrain_labels(parents)
+    varying = _varying_settings(parents)
     return {
-        (run.id, snapshot): _encoder_info(run, snapshot, labels)
+        (run.id, snapshot): _encoder_info(run, snapshot, labels, varying)
         for run in parents
         for snapshot in _snapshots(run)
     }
@@ -64,7 +91,19 @@ def _snapshots(run: Run) -> tuple[int | None, ...]:
     return encoder_points(run.recipe)
 
 
-def _encoder_info(run: Run, snapshot: int | None, labels: Mapping[str, str]) -> EncoderInfo:
+def _varying_settings(parents: Sequence[Run]) -> list[str]:
+    """List the settings, besides the seed, of which the study has two values or more."""
+    values: dict[str, set[str]] = {}
+    for run in parents:
+        for name, value in run.columns.items():
+            if name.startswith(SETTING) and name != f"{SETTING}seed":
+                values.setdefault(name, set()).add(csv_files.cell(value))
+    return [name for name, found in values.items() if len(found) > 1]
+
+
+def _encoder_info(
+    run: Run, snapshot: int | None, labels: Mapping[str, str], varying: Sequence[str]
+) -> EncoderInfo:
     columns = run.columns
     return EncoderInfo(
         label=at_snapshot(run, snapshot, labels),
@@ -74,4 +113,7 @@ def _encoder_info(run: Run, snapshot: int | None, labels: Mapping[str, str]) -> 
         samples=columns.get("samples"),
         samples_seen=columns.get("samples_seen") if snapshot is None else snapshot,
         snapshot=snapshot,
+        settings=tuple(
+            (name, csv_files.cell(columns[name])) for name in varying if name in columns
+        ),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
+from hpc_xfer.results.analysis import Analysis
 from hpc_xfer.results.cells import DIVERGED_VALUE, Cell, Outcome
 from hpc_xfer.results.cells_table import CELL_COLUMNS, LATER_COLUMNS, cell_identity
 from hpc_xfer.results.csv_files import Table, without_empty
@@ -12,29 +13,24 @@ from hpc_xfer.results.selection import partly_done
 from hpc_xfer.study.plan import Plan
 
 
-def missing_table(
-    plan: Plan,
-    encoders: Encoders,
-    absent: Sequence[MissingRun],
-    cells: Sequence[Cell],
-    diverged: Collection[str],
-    without_choice: Sequence[Outcome] = (),
-) -> Table:
+def missing_table(plan: Plan, absent: Sequence[MissingRun], found: Analysis) -> Table:
     """Make missing.csv: runs first, then cells, both in the order of the plan.
 
     Args:
         plan: all runs of the study.
-        encoders: what `encoders_of` says of the plan.
         absent: the runs without a result.
-        cells: all cells of the plan; those with a choice are left out.
-        diverged: ids of the absent runs that diverged.
-        without_choice: complete cells without a value to choose.
+        found: what became of the cells.
     """
     columns = ["run", "kind", *CELL_COLUMNS, *plan.tuned, "state", "class", "message"]
-    rows = [_run_row(missing, columns, encoders) for missing in absent]
-    waited_for = {missing.run.id for missing in absent} - set(diverged)
-    for cell, reason in [*_incomplete(cells, waited_for), *_hopeless(without_choice)]:
-        rows.append({**cell_identity(cell, encoders), "run": "", "kind": "cell", **reason})
+    rows = [_run_row(missing, columns, found.encoders) for missing in absent]
+    waited_for = {missing.run.id for missing in absent} - found.diverged
+    cells = [
+        *_incomplete(found.cells, waited_for),
+        *_hopeless(found.without_choice),
+        *_mixed(found.mixed),
+    ]
+    for cell, reason in cells:
+        rows.append({**cell_identity(cell, found.encoders), "run": "", "kind": "cell", **reason})
     return without_empty(columns, rows, LATER_COLUMNS)
 
 
@@ -65,6 +61,12 @@ def _hopeless(outcomes: Sequence[Outcome]) -> Iterator[tuple[Cell, dict[str, obj
         else:
             message = "each value was lost in some draw; set choose: per-draw, or tune other values"
             yield outcome.cell, _reason("failed", "NoCommonValue", message)
+
+
+def _mixed(cells: Sequence[Cell]) -> Iterator[tuple[Cell, dict[str, object]]]:
+    for cell in cells:
+        message = "its trials were tested on different images; run `datasets check`, launch again"
+        yield cell, _reason("failed", "TestSetChanged", message)
 
 
 def _reason(state: str, error: str, message: str) -> dict[str, object]:

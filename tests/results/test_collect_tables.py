@@ -49,7 +49,7 @@ def test_records_written_in_any_order_give_the_same_bytes(tmp_path: Path) -> Non
         collected(plan, store)
         results.append(bytes_of(store.root / "summary"))
     assert results[0] == results[1]
-    assert sorted(results[0]) == ["averages.csv", "cells.csv", "missing.csv", "runs.csv"]
+    assert sorted(results[0]) == sorted(f"{name}.csv" for name in collect_tables.TABLES)
 
 
 def test_validation_chooses_though_another_trial_is_better_on_the_test_set(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_a_cell_that_lacks_a_trial_is_not_chosen_from_and_flags_its_average(tmp_
         r for r in rows(store, "averages") if (r["label"], r["shots"]) == (absent["label"], "full")
     ]
     assert [(r["dataset"], r["n"], r["missing"]) for r in at] == [
-        ("digits", "2", "1"), ("mnist", "3", "0"),
-    ]  # and no mean of data sets  # fmt: skip
+        ("digits", "2", "1"), ("mnist", "3", "0"), ("mean", "2", "1"),
+    ]  # fmt: skip
 
 
 def test_half_a_record_counts_as_none(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_the_mean_of_data_sets_is_taken_within_each_draw_first(tmp_path: Path) -
     assert row["over"] == "draws"
 
 
-def test_with_several_seeds_the_interval_is_over_seeds(tmp_path: Path) -> None:
+def test_with_several_seeds_the_interval_is_over_seeds_and_draws(tmp_path: Path) -> None:
     grid = ONE_CELL.replace("epochs: 1,", "epochs: 1, seed: [0, 1],").replace(
         "draws: 1", "draws: 3"
     )
@@ -158,8 +158,9 @@ def test_with_several_seeds_the_interval_is_over_seeds(tmp_path: Path) -> None:
         record(store, run, test_top1=top1, val_top1=0.5)
     collected(plan, store)
     [row] = rows(store, "averages")
-    assert (row["mean"], row["std"], row["n"]) == ("0.600000", "0.141421", "2")
-    assert row["over"] == "seeds"
+    assert (row["mean"], row["std"], row["n"]) == ("0.600000", "0.141421", "6")
+    assert (row["over"], row["target"]) == ("seeds and draws", "E2")
+    assert (row["seeds"], row["draws"]) == ("2", "3")
 
 
 def test_one_draw_has_no_spread_and_no_zero(tmp_path: Path) -> None:

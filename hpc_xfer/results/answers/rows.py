@@ -7,15 +7,16 @@ E2 also other seeds of the pre-training; `images_low` and `images_high` are E3, 
 images.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from hpc_xfer.results.csv_files import fixed
+from hpc_xfer.results.csv_files import Table, fixed
 from hpc_xfer.results.estimators.estimate import Target
 
 GapKind = Literal["pair", "best-worst", "spread"]
 ScalingKind = Literal["slope", "crossing", "labels"]
-Verdict = Literal["a", "b", "equal", "not told apart", ""]
+Verdict = Literal["a", "b", "not told apart", ""]
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,11 @@ class Selection:
     high: int
     trials: int  # values per cell
     differs: str  # labels whose grids differ from the others', if any
+
+
+def table_of(kind: type[Any], rows: Iterable[Any]) -> Table:
+    """Make a table of rows of one class; numbers have fixed decimals, None is empty."""
+    return columns(kind), [as_row(row) for row in rows]
 
 
 def as_row(row: Any) -> dict[str, object]:

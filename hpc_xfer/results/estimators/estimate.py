@@ -12,12 +12,15 @@ from typing import Literal
 
 LEVEL = 0.95
 Target = Literal["", "E1", "E2"]  # "": no interval; E3 stands beside either, in `with_images`
-LEAST_FREEDOM = 1.2  # below, t is above 8 (two repetitions: 12.7), and no interval is of use
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or a difference of shares; `why` says why it has no standard error."""
+    """A mean or a difference of shares; `why` says why it has no interval.
+
+    Two repetitions have a standard error but no interval: t is 12.7. Averaged over data sets, such
+    errors are of use again.
+    """
 
     value: float
     se: float | None = None
@@ -34,7 +37,7 @@ class Estimate:
         Args:
             critical: multiple of the standard error; by default Student's t for one statement.
         """
-        if self.se is None or self.freedom is None:
+        if self.se is None or self.freedom is None or self.why:
             return None
         factor = student(self.freedom) if critical is None else critical
         return self.value - factor * self.se, self.value + factor * self.se
@@ -42,12 +45,12 @@ class Estimate:
     def with_images(self) -> "Estimate":
         """Widen to E3; the degrees of freedom grow by the squared ratio of the variances.
 
-        An estimate without a standard error gets that of the images alone, at large freedom.
+        An estimate without an interval gets that of the images alone.
         """
         if self.image_variance is None:
             return self
-        if self.se is None or self.freedom is None:
-            return replace(self, se=math.sqrt(self.image_variance), freedom=math.inf)
+        if self.se is None or self.freedom is None or self.why:
+            return replace(self, se=math.sqrt(self.image_variance), freedom=math.inf, why="")
         own = self.se**2
         total = own + self.image_variance
         freedom = self.freedom * (total / own) ** 2 if own > 0 else math.inf
@@ -55,12 +58,26 @@ class Estimate:
 
     @property
     def p(self) -> float | None:
-        """Two-sided p-value of "the value is 0"; None without a standard error."""
-        if self.se is None or self.freedom is None:
+        """Two-sided p-value of "the value is 0"; None without an interval."""
+        if self.se is None or self.freedom is None or self.why:
             return None
         if self.se == 0:
             return 0.0 if self.value else 1.0
         return 2 * tail(abs(self.value) / self.se, self.freedom)
+
+
+Ends = tuple[float, float]
+
+
+def hull(first: Ends | None, second: Ends | None) -> Ends | None:
+    """Smallest interval that contains both; the one that is there, if only one is.
+
+    An interval that covers test images too is never shown narrower than the one that does not:
+    with more degrees of freedom its factor t is smaller, by more than a small variance adds.
+    """
+    if first is None or second is None:
+        return first or second
+    return min(first[0], second[0]), max(first[1], second[1])
 
 
 @functools.lru_cache(maxsize=65536)

@@ -1,0 +1,230 @@
+"""gaps.csv: differences between the levels of each axis, with simultaneous intervals.
+
+Comparisons that share an axis, settings, mode, data set and shot count are one family: their
+intervals hold together (Tukey 1953, Kramer 1956; Dunnett 1955 against scratch), and their p-values
+are corrected together (Holm 1979). So of 20 families without any effect, one shows a false
+difference.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hpc_xfer.results.answers.axes import Comparison, comparisons
+from hpc_xfer.results.answers.rows import Gap, Verdict
+from hpc_xfer.results.averages import MEAN, mean_sets
+from hpc_xfer.results.encoder_info import EncoderInfo
+from hpc_xfer.results.estimators.estimate import Estimate, hull
+from hpc_xfer.results.estimators.family import Family, OverSets
+from hpc_xfer.results.estimators.multiplicity import dunnett, holm, tukey
+from hpc_xfer.results.estimators.ranges import best_minus_worst, spread, unbiased_range
+from hpc_xfer.results.panels import Panel, Panels, draws_matter
+from hpc_xfer.results.test_images import TestImages
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a family of comparisons is made, and on what."""
+
+    comparison: Comparison
+    mode: str
+    dataset: str  # or MEAN
+    shots: str
+    family: Family | OverSets
+    panels: Mapping[str, Panel]  # data set -> panel
+    left_out: str
+    images: TestImages
+
+    @property
+    def name(self) -> str:
+        each = self.comparison
+        return " | ".join([each.axis, each.at, self.mode, self.dataset, self.shots])
+
+    def missing(self, labels: Sequence[str]) -> int:
+        return sum(panel.missing.get(name, 0) for panel in self.panels.values() for name in labels)
+
+    def with_images(self, found: Estimate, a: str, b: str) -> Estimate:
+        variance = self.images.variance(self.mode, self.panels, self.shots, a, b)
+        return replace(found, image_variance=variance)
+
+
+def gaps(panels: Panels, images: TestImages) -> list[Gap]:
+    """Compare the levels of every axis, per mode, data set and shot count, and over data sets."""
+    rows: list[Gap] = []
+    for comparison in comparisons(list(panels.encoders.values())):
+        for place in _places(panels, comparison, images):
+            rows += _pairs(place)
+            if comparison.reference is None and len(place.family.labels) > 2:
+                rows += _ranges(place)
+    return rows
+
+
+def _places(panels: Panels, comparison: Comparison, images: TestImages) -> Iterator[_Place]:
+    names = {encoder.label for encoder in comparison.encoders}
+    for mode in panels.modes:
+        over = mean_sets(panels, mode, names)
+        for shots in panels.shots(mode):
+            at = panels.at(mode, shots)
+            found = {
+                dataset: {n: v for n, v in panel.found().items() if n in names}
+                for dataset, panel in at.items()
+            }
+            for dataset, tables in found.items():
+                if _enough(comparison, tables):
+                    family = Family.of(tables, draws_matter(shots))
+                    own = {dataset: at[dataset]}
+                    yield _Place(comparison, mode, dataset, shots, family, own, "", images)
+            if len(over.datasets) < 2 or shots not in over.shots:
+                continue
+            sets = [{n: found[name][n] for n in over.labels} for name in over.datasets]
+            if _enough(comparison, dict.fromkeys(over.labels)):
+                averaged = OverSets.of(sets, draws_matter(shots))
+                own = {name: at[name] for name in over.datasets}
+                yield _Place(comparison, mode, MEAN, shots, averaged, own, over.left_out, images)
+
+
+def _enough(comparison: Comparison, labels: Mapping[str, object]) -> bool:
+    """True where there is something to compare, and the reference where there must be one."""
+    reference = comparison.reference
+    return len(labels) > 1 and (reference is None or reference.label in labels)
+
+
+def _pairs(place: _Place) -> list[Gap]:
+    pairs = [
+        (a, b)
+        for a, b in place.comparison.pairs()
+        if a.label in place.family.labels and b.label in place.family.labels
+    ]
+    found = [
+        place.with_images(place.family.difference(a.label, b.label), a.label, b.label)
+        for a, b in pairs
+    ]
+    known = [each.p for each in found if each.p is not None]
+    corrected = iter(holm(known))
+    return [
+        _pair_row(place, a, b, each, len(pairs), None if each.p is None else next(corrected))
+        for (a, b), each in zip(pairs, found, strict=True)
+    ]
+
+
+def _pair_row(
+    place: _Place, a: EncoderInfo, b: EncoderInfo, found: Estimate, pairs: int, p_holm: float | None
+) -> Gap:
+    level = dict(place.comparison.levels)
+    row = _row(place, a.label, b.label, found, pairs)
+    return replace(
+        row,
+        kind="pair",
+        level_a=level[a],
+        level_b=level[b],
+        p=found.p,
+        p_holm=p_holm,
+        missing=place.missing([a.label, b.label]),
+        differs=place.comparison.differs(a, b),
+        verdict=_verdict(row),
+    )
+
+
+def _ranges(place: _Place) -> list[Gap]:
+    """The rows on all levels at once: their range and, where there is an error, their spread."""
+    labels = place.family.labels
+    level = {encoder.label: name for encoder, name in place.comparison.levels}
+    best, worst, difference = best_minus_worst(place.family)
+    found = place.with_images(difference, best, worst)
+    range_row = _row(place, best, worst, found, len(labels) * (len(labels) - 1) // 2)
+    rows = [
+        replace(
+            range_row,
+            kind="best-worst",
+            level_a=level[best],
+            level_b=level[worst],
+            unbiased=unbiased_range(place.family),
+            missing=place.missing(labels),
+            verdict=_verdict(range_row),
+        )
+    ]
+    between = spread(place.family)
+    if between.sd is not None:
+        rows.append(_spread_row(rows[0], between.sd, between.p, between.freedom))
+    return rows
+
+
+def _spread_row(range_row: Gap, sd: float, p: float | None, freedom: float | None) -> Gap:
+    return replace(
+        range_row,
+        kind="spread",
+        a="",
+        b="",
+        level_a="",
+        level_b="",
+        difference=sd,
+        ci95_low=None,
+        ci95_high=None,
+        images_low=None,
+        images_high=None,
+        p=p,
+        unbiased=None,
+        freedom=freedom,
+        verdict="",
+    )
+
+
+def _row(place: _Place, a: str, b: str, found: Estimate, pairs: int) -> Gap:
+    """Fill what all kinds of rows have; the interval is simultaneous in the family."""
+    critical = _critical(place, found.freedom)
+    ends = found.interval(critical) if critical is not None else None
+    both = found.with_images()
+    wider = _critical(place, both.freedom)
+    images = None
+    if found.image_variance is not None and wider is not None:
+        images = hull(ends, both.interval(wider))
+    return Gap(
+        axis=place.comparison.axis,
+        kind="pair",
+        family=place.name,
+        at=place.comparison.at,
+        a=a,
+        b=b,
+        level_a="",
+        level_b="",
+        mode=place.mode,
+        dataset=place.dataset,
+        shots=place.shots,
+        difference=found.value,
+        ci95_low=None if ends is None else ends[0],
+        ci95_high=None if ends is None else ends[1],
+        images_low=None if images is None else images[0],
+        images_high=None if images is None else images[1],
+        p=None,
+        p_holm=None,
+        comparisons=pairs,
+        levels=len(place.family.labels),
+        unbiased=None,
+        freedom=found.freedom if not found.why else None,
+        target=found.target if not found.why else "",
+        seeds_a=place.family.seeds(a),
+        seeds_b=place.family.seeds(b),
+        draws=found.draws,
+        datasets=len(place.panels),
+        left_out=place.left_out,
+        missing=0,
+        differs="",
+        verdict="",
+        why=found.why,
+    )
+
+
+def _critical(place: _Place, freedom: float | None) -> float | None:
+    if freedom is None:
+        return None
+    labels = len(place.family.labels)
+    if place.comparison.reference is not None:
+        return dunnett(labels - 1, freedom)
+    return tukey(labels, freedom)
+
+
+def _verdict(row: Gap) -> Verdict:
+    if row.ci95_low is None or row.ci95_high is None:
+        return ""
+    if row.ci95_low > 0:
+        return "a"
+    return "b" if row.ci95_high < 0 else "not told apart"
