@@ -28,13 +28,8 @@ from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 
 
-def page_data(study: Study, folder: StudyDir, with_figures: bool) -> dict[str, object]:
-    """Work out the variables of the template.
-
-    Args:
-        study: as launched.
-        folder: of the study; its tables are read.
-        with_figures: the page has figures, and so a link to them.
+def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
+    """Work out the variables of the template, from the tables in `folder`.
 
     Raises:
         StoreError: the CSVs are not there; collect first.
@@ -45,7 +40,7 @@ def page_data(study: Study, folder: StudyDir, with_figures: bool) -> dict[str, o
     averages, answers = read_averages(means), answer_rows(summary)
     sizes = sorted({(row["dataset"], row["n_test"]) for row in cells})
     datasets = Counter(dataset for dataset, _ in sizes)
-    values: dict[str, object] = {
+    return {
         "study": study,
         "badges": _badges(runs, cells, averages, missing),
         "cells": len(cells),
@@ -67,7 +62,6 @@ def page_data(study: Study, folder: StudyDir, with_figures: bool) -> dict[str, o
         "hours": sum(float(row["seconds"]) for row in runs if row["seconds"]) / 3600,
         "files": sorted(path.name for path in summary.glob("*.csv")),
     }
-    return values | {"contents": _contents(values, with_figures)}
 
 
 def _answers(averages: Sequence[Average], cells: Sequence[Row]) -> list[tuple[str, list[str]]]:
@@ -85,7 +79,7 @@ def _accuracies(averages: Sequence[Average], gaps: Sequence[Gap]) -> dict[str, o
     }
 
 
-def _contents(values: Mapping[str, Any], with_figures: bool) -> list[tuple[str, str]]:
+def contents(values: Mapping[str, Any], with_figures: bool) -> list[tuple[str, str]]:
     """List the sections that the page has: (anchor, title)."""
     parts = [part for part in values["sections"] if part.absent or part.tables]
     chosen = values["selection"]

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from hpc_xfer.reporting import figures
 from hpc_xfer.reporting.figures import FigureFile
-from hpc_xfer.reporting.page_data import page_data
+from hpc_xfer.reporting.page_data import contents, page_data
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files
@@ -40,10 +40,13 @@ def write(study: Study, folder: StudyDir) -> Path:
     Raises:
         StoreError: the CSVs are not there (collect first), or the folder cannot be written.
     """
+    values = page_data(study, folder)
     drawn = figures.draw(folder.summary, folder.figures)
-    values = page_data(study, folder, with_figures=bool(drawn))
     html = _template().render(
-        values, figures=_page_figures(drawn, folder.path), script_digest=_digest(_SCRIPT)
+        values,
+        contents=contents(values, with_figures=bool(drawn)),
+        figures=_page_figures(drawn, folder.path),
+        script_digest=_digest(_SCRIPT),
     )
     atomic_files.write_text(folder.report, html)
     return folder.report

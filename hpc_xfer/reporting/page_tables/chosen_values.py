@@ -66,7 +66,7 @@ class _Grids:
         self._known: dict[tuple[str, str, str, str], list[Grid]] = {}
 
     def of(self, key: str, row: Row) -> Grid:
-        """The grid of this setting; empty where the study has none that holds the value."""
+        """The grid of this setting; empty where no grid of the study holds the value."""
         place = (key, row["mode"], row["dataset"], row["shots"])
         if place not in self._known:
             self._known[place] = list(self._possible(key, row))
@@ -75,10 +75,11 @@ class _Grids:
 
     def _possible(self, key: str, row: Row) -> Iterator[Grid]:
         label = row["mode"]
-        groups = self._trials.get((label.split(" ")[0], row["dataset"], row["shots"]), {})
-        for trials in groups.values():
-            if _agrees(trials[0], label):
-                yield tuple(sorted({value for trial in trials for value in _values(trial, key)}))
+        known = self._trials.get((label.split(" ")[0], row["dataset"], row["shots"]))
+        for settings in [known] if known else self._trials.values():
+            for trials in settings.values():
+                if not known or _agrees(trials[0], label):
+                    yield tuple(sorted({value for t in trials for value in _values(t, key)}))
 
 
 def _agrees(trial: Finetune, label: str) -> bool:
