@@ -7,23 +7,21 @@ from typing import Any
 
 from hpc_xfer.config.finetune_recipes import LinearProbe
 from hpc_xfer.reporting.accuracy_matrix import main_matrices, matrices
-from hpc_xfer.reporting.findings import sentences
-from hpc_xfer.reporting.page_tables.accuracy_tables import accuracy_table, verdicts_of
+from hpc_xfer.reporting.page_tables.accuracy_tables import accuracy_table
 from hpc_xfer.reporting.page_tables.chosen_values import chosen_values
 from hpc_xfer.reporting.page_tables.missing_runs_table import missing_runs_table
 from hpc_xfer.reporting.page_tables.pretraining_table import pretraining_table
 from hpc_xfer.reporting.page_tables.sections import (
-    answer_rows,
+    read_page_rows,
     sections,
     selection_section,
     set_aside_table,
 )
+from hpc_xfer.reporting.sentences.questions import sentences
 from hpc_xfer.results import csv_files
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import Average, read_averages
 from hpc_xfer.results.csv_files import Row
-from hpc_xfer.results.paired_differences import paired_differences
-from hpc_xfer.results.scores import read_scores
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 
@@ -37,17 +35,19 @@ def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
     summary = folder.summary
     names = ("runs", "cells", "averages", "missing")
     runs, cells, means, missing = (csv_files.read(summary / f"{name}.csv") for name in names)
-    averages, answers = read_averages(means), answer_rows(summary)
+    averages, tables = read_averages(means), read_page_rows(summary)
     sizes = sorted({(row["dataset"], row["n_test"]) for row in cells})
     datasets = Counter(dataset for dataset, _ in sizes)
     return {
         "study": study,
         "badges": _badges(runs, cells, averages, missing),
         "cells": len(cells),
-        "answers": _answers(averages, cells),
-        **_accuracies(averages, answers["gaps"] or []),
-        "sections": sections(answers),
-        "selection": selection_section(answers),
+        "answers": sentences(
+            averages, tables.gaps, tables.scaling, tables.ranks, tables.variance
+        ),
+        **_accuracies(averages, tables.gaps),
+        "sections": sections(tables),
+        "selection": selection_section(tables),
         "histograms": chosen_values(study, cells),
         "bias": _bias(cells),
         "pretrainings": pretraining_table(runs),
@@ -64,18 +64,12 @@ def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
     }
 
 
-def _answers(averages: Sequence[Average], cells: Sequence[Row]) -> list[tuple[str, list[str]]]:
-    """List questions with their sentences; an empty question has no heading."""
-    return [("", sentences(averages, paired_differences(read_scores(cells), averages)))]
-
-
 def _accuracies(averages: Sequence[Average], gaps: Sequence[Gap]) -> dict[str, object]:
-    main, verdicts = main_matrices(averages), verdicts_of(gaps)
-    measured = [matrix for matrix in main if any(any(row) for row in matrix.rows.values())]
-    others = [matrix for matrix in matrices(averages) if matrix not in main]
+    main = main_matrices(averages, gaps)
+    others = [matrix for matrix in matrices(averages, gaps) if matrix not in main]
     return {
-        "main_tables": [accuracy_table(matrix, verdicts) for matrix in measured],
-        "other_tables": [accuracy_table(matrix, verdicts) for matrix in others],
+        "main_tables": [accuracy_table(matrix) for matrix in main if any(map(any, matrix.rows.values()))],
+        "other_tables": [accuracy_table(matrix) for matrix in others],
     }
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hpc_xfer.reporting.page_tables.answer_tables import (
     rank_table,
@@ -13,11 +12,13 @@ from hpc_xfer.reporting.page_tables.answer_tables import (
 )
 from hpc_xfer.reporting.page_tables.gap_tables import pair_table, range_table
 from hpc_xfer.reporting.page_tables.page_table import PageTable, page_table, text
+from hpc_xfer.reporting.sentences.answer_tables import read_answers
 from hpc_xfer.results import csv_files
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, Selection, Variance
 from hpc_xfer.results.csv_files import Row
 
 MOST_SET_ASIDE = 200
+_TABLES = ("gaps", "scaling", "ranks", "variance", "selection")
 
 
 @dataclass(frozen=True)
@@ -31,42 +32,55 @@ class Section:
     absent: bool = False
 
 
-def answer_rows(summary: Path) -> dict[str, list[Any] | None]:
-    """Read the answer tables; None for one that an older study folder lacks.
+@dataclass(frozen=True)
+class PageRows:
+    """The rows of the answer tables, and the tables that an older study folder lacks."""
+
+    gaps: tuple[Gap, ...]
+    scaling: tuple[Scaling, ...]
+    ranks: tuple[Rank, ...]
+    variance: tuple[Variance, ...]
+    selection: tuple[Selection, ...]
+    absent: frozenset[str]
+
+
+def read_page_rows(summary: Path) -> PageRows:
+    """Read the answer tables of a study.
 
     Raises:
         StoreError: a table lacks a column.
     """
-    kinds = {
-        "gaps": Gap, "scaling": Scaling, "ranks": Rank, "variance": Variance,
-        "selection": Selection,
-    }  # fmt: skip
-    found: dict[str, list[Any] | None] = {}
-    for name, kind in kinds.items():
-        path = summary / f"{name}.csv"
-        rows = csv_files.read(path) if path.exists() else None
-        found[name] = None if rows is None else [csv_files.typed(kind, row) for row in rows]
-    return found
+    files = {name: summary / f"{name}.csv" for name in _TABLES}
+    known = read_answers(files)
+    chosen = csv_files.read(files["selection"]) if files["selection"].exists() else []
+    return PageRows(
+        gaps=known.gaps,
+        scaling=known.scaling,
+        ranks=known.ranks,
+        variance=known.variance,
+        selection=tuple(csv_files.typed(Selection, row) for row in chosen),
+        absent=frozenset(name for name, path in files.items() if not path.exists()),
+    )
 
 
-def sections(answers: dict[str, list[Any] | None]) -> list[Section]:
-    """List the sections between the figures and the pre-trainings."""
-    makers: tuple[tuple[str, str, str, Callable[[Any], Sequence[PageTable]]], ...] = (
-        ("ranges", "Best minus worst, and spread", "gaps", lambda rows: [range_table(rows)]),
-        ("gaps", "Gaps between pairs", "gaps", lambda rows: [pair_table(rows)]),
-        ("scaling", "Scaling with samples and labels", "scaling", scaling_tables),
-        ("ranks", "Ranks over data sets", "ranks", lambda rows: [rank_table(rows)]),
-        ("variance", "More draws or more seeds?", "variance", lambda rows: [variance_table(rows)]),
-    )  # fmt: skip
-    return [_section(*maker, answers[maker[2]]) for maker in makers]
+def sections(rows: PageRows) -> list[Section]:
+    """List the sections between the figures and the choices of validation."""
+    absent = rows.absent
+    return [
+        _section("ranges", "Best minus worst, and spread", "gaps", [range_table(rows.gaps)], absent),
+        _section("gaps", "Gaps between pairs", "gaps", [pair_table(rows.gaps)], absent),
+        _section("scaling", "Scaling with samples and labels", "scaling",
+                 scaling_tables(rows.scaling), absent),
+        _section("ranks", "Ranks over data sets", "ranks", [rank_table(rows.ranks)], absent),
+        _section("variance", "More draws or more seeds?", "variance",
+                 [variance_table(rows.variance)], absent),
+    ]  # fmt: skip
 
 
-def selection_section(answers: dict[str, list[Any] | None]) -> Section:
+def selection_section(rows: PageRows) -> Section:
     """Make the table beside the histograms."""
-    return _section(
-        "chosen", "What validation chose", "selection",
-        lambda rows: [selection_table(rows)], answers["selection"],
-    )  # fmt: skip
+    tables = [selection_table(rows.selection)]
+    return _section("chosen", "What validation chose", "selection", tables, rows.absent)
 
 
 def set_aside_table(summary: Path) -> PageTable | None:
@@ -85,11 +99,8 @@ def _reader(name: str) -> Callable[[Row], str]:
 
 
 def _section(
-    anchor: str,
-    title: str,
-    csv: str,
-    make: Callable[[Any], Sequence[PageTable]],
-    rows: list[Any] | None,
+    anchor: str, title: str, csv: str, tables: Sequence[PageTable], absent: frozenset[str]
 ) -> Section:
-    tables = tuple(table for table in make(rows) if table.rows) if rows else ()
-    return Section(anchor, title, f"{csv}.csv", tables, absent=rows is None)
+    """Keep the tables that have rows."""
+    filled = tuple(table for table in tables if table.rows)
+    return Section(anchor, title, f"{csv}.csv", filled, absent=csv in absent)
