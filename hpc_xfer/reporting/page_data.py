@@ -42,9 +42,7 @@ def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
         "study": study,
         "badges": _badges(runs, cells, averages, missing),
         "cells": len(cells),
-        "answers": sentences(
-            averages, tables.gaps, tables.scaling, tables.ranks, tables.variance
-        ),
+        "answers": sentences(averages, tables.gaps, tables.scaling, tables.ranks, tables.variance),
         **_accuracies(averages, tables.gaps),
         "sections": sections(tables),
         "selection": selection_section(tables),
@@ -68,7 +66,9 @@ def _accuracies(averages: Sequence[Average], gaps: Sequence[Gap]) -> dict[str, o
     main = main_matrices(averages, gaps)
     others = [matrix for matrix in matrices(averages, gaps) if matrix not in main]
     return {
-        "main_tables": [accuracy_table(matrix) for matrix in main if any(map(any, matrix.rows.values()))],
+        "main_tables": [
+            accuracy_table(matrix) for matrix in main if any(map(any, matrix.rows.values()))
+        ],
         "other_tables": [accuracy_table(matrix) for matrix in others],
     }
 

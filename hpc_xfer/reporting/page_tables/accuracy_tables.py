@@ -21,7 +21,8 @@ def accuracy_table(matrix: AccuracyMatrix) -> PageTable:
     columns = [text("label", lambda row: row[0])]
     columns += [_column(matrix, at) for at in range(len(matrix.shots))]
     title = f"{matrix.title} ({matrix.mode})"
-    note = f"Test accuracy in percent. {'. '.join(matrix.caption)}."
+    lines = (line[0].upper() + line[1:] for line in matrix.caption)
+    note = f"Test accuracy in percent. {'. '.join(lines)}."
     return page_table(title, columns, list(matrix.rows.items()), note)
 
 
@@ -31,4 +32,4 @@ def _column(matrix: AccuracyMatrix, at: int) -> PageColumn:
         mean = entry.interval.mean if entry and entry.interval else None
         return PageCell(percent(entry), mean, matrix.sign(entry))
 
-    return PageColumn(shots_text(matrix.shots[at]), cell, numeric=True)
+    return PageColumn(shots_text(matrix.shots[at]), cell, numeric=True, always=True)

@@ -28,7 +28,7 @@ _NOTES: dict[ScalingKind, str] = {
     "slope": "Points of accuracy for ten times the samples, by a straight line over the logarithm "
     "of the sizes, within the sizes that were trained.",
     "crossing": "How many times more samples of the series reach the accuracy of the reference. "
-    "Nothing is said beyond the largest size: there it is `more than`.",
+    'Nothing is said beyond the largest size: there it is "beyond the largest".',
     "labels": "The shots per class at which the series reaches what the reference has.",
 }
 _TITLES: dict[ScalingKind, str] = {
@@ -88,7 +88,7 @@ def variance_table(rows: Sequence[Variance]) -> PageTable:
         text("in words", lambda row: joined(row.text, row.why)),
     )
     note = (
-        "Points of accuracy: `sd` is the standard deviation by one source of luck alone, ± half of "
+        'Points of accuracy: "sd" is the standard deviation by one source of luck alone, ± half of '
         "the 95% interval of a difference of two labels. Hours are those of GPUs, or of processes "
         "where there was no GPU, of one more repeat for all labels."
     )

@@ -33,9 +33,9 @@ class ChosenValues:
         return f"{self.key} ({self.mode}): {self.values} values, {names[0]} to {names[-1]}"
 
     @property
-    def shortened(self) -> bool:
-        """True if values that no cell chose are not listed."""
-        return len(self.cells) < self.values
+    def long(self) -> bool:
+        """True if the values that no cell chose are not listed."""
+        return self.values > _LONG
 
 
 def chosen_values(study: Study, cells: Sequence[Row]) -> list[ChosenValues]:
@@ -111,7 +111,9 @@ def _counted(key: str, mode: str, grid: Grid, rows: Sequence[Row]) -> ChosenValu
         key=key,
         mode=mode,
         values=len(grid),
-        cells={f"{value:g}": chosen[value] for value in listed},
+        cells={
+            f"{value:.3g}" if len(grid) > _LONG else f"{value:g}": chosen[value] for value in listed
+        },
         edges=_edges(key, grid, chosen, rows),
     )
 

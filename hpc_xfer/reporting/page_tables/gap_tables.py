@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from hpc_xfer.reporting.figure_data import shot_order
 from hpc_xfer.reporting.page_tables.page_table import (
+    PageCell,
+    PageColumn,
     PageTable,
     choice,
     covers,
@@ -31,8 +33,8 @@ _PAIRS = (
 )
 _RANGES = (
     "Points of accuracy. The interval is that of the true range: it allows for the luck by which "
-    "the best and the worst were picked. `free of that luck` picks them on all draws but one, and "
-    "scores them on that one. `spread` is the standard deviation between the levels with the noise "
+    'the best and the worst were picked. "free of that luck" picks them on all draws but one, and '
+    'scores them on that one. "spread" is the standard deviation between the levels with the noise '
     "taken out; it is what compares few shots with full data, where the noise differs."
 )
 
@@ -64,11 +66,11 @@ def pair_table(gaps: Sequence[Gap]) -> PageTable:
         signed("a minus b", lambda gap: gap.difference),
         ends("95% interval", lambda gap: gap.ci95_low, lambda gap: gap.ci95_high),
         covers(lambda gap: gap.target),
-        ends("over test images too", lambda gap: gap.images_low, lambda gap: gap.images_high),
-        probability("p", lambda gap: gap.p_holm),
         choice("higher", lambda gap: gap.verdict or "cannot be said"),
+        probability("p", lambda gap: gap.p_holm),
+        ends("over test images too", lambda gap: gap.images_low, lambda gap: gap.images_high),
         number("comparisons", lambda gap: gap.comparisons),
-        text("seeds", _seeds),
+        PageColumn("seeds", _seeds, numeric=True),
         number("draws", lambda gap: gap.draws),
         number("data sets", lambda gap: gap.datasets),
         text("both", lambda gap: gap.at),
@@ -122,16 +124,15 @@ def _place(row: LevelRange) -> tuple[object, ...]:
     return (*where, shot_order(gap.shots))
 
 
-def _seeds(gap: Gap) -> str:
-    if gap.seeds_a == gap.seeds_b:
-        return str(gap.seeds_a)
-    return f"{gap.seeds_a} and {gap.seeds_b}"
+def _seeds(gap: Gap) -> PageCell:
+    both = sorted({gap.seeds_a, gap.seeds_b})
+    return PageCell(" and ".join(map(str, both)), both[0])
 
 
 def _note(gap: Gap) -> str:
     return joined(
         gap.why,
-        f"they differ in {gap.differs} too" if gap.differs else "",
+        f"{gap.differs} differ too" if gap.differs else "",
         f"left out: {gap.left_out}" if gap.left_out else "",
         f"{gap.missing:,} cells missing" if gap.missing else "",
     )

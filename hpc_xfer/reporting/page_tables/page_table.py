@@ -11,9 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpc_xfer.reporting.figure_data import shots_text
-from hpc_xfer.results.averages import MEAN
-
 NOTHING = "—"  # was not measured, or cannot be said
 _COVERS = {"E1": "draws", "E2": "seeds, draws"}  # target of an interval -> column `covers`
 
@@ -44,6 +41,7 @@ class PageColumn:
     cell: Callable[[Any], PageCell]
     numeric: bool = False
     choice: bool = False  # the page offers its values to filter by
+    always: bool = False  # shown even where no row has a value
 
 
 @dataclass(frozen=True)
@@ -64,13 +62,13 @@ def page_table(
     note: str = "",
     most: int | None = None,
 ) -> PageTable:
-    """Show the first `most` rows; a text column that is empty in all of them is left out."""
+    """Show the first `most` rows; a column without a value in any of them is left out."""
     shown = rows[:most]
     cells = [[column.cell(row) for row in shown] for column in columns]
     kept = [
         i
         for i, column in enumerate(columns)
-        if i == 0 or any(cell.text not in ("", NOTHING) for cell in cells[i]) or column.numeric
+        if column.always or any(cell.text not in ("", NOTHING) for cell in cells[i])
     ]
     return PageTable(
         title=title,
@@ -92,15 +90,13 @@ def choice(title: str, read: Callable[[Any], str]) -> PageColumn:
 
 
 def dataset(read: Callable[[Any], str]) -> PageColumn:
-    """Make the column of the data set."""
-    return choice("data set", lambda row: dataset_text(read(row)))
+    """Make the column of the data set, which `mean` stands for too."""
+    return choice("data set", read)
 
 
 def shots(read: Callable[[Any], str], title: str = "shots") -> PageColumn:
     """Make a column of shots, in the order 1, 5, ..., full."""
-    return PageColumn(
-        title, lambda row: PageCell(shots_text(read(row)), _shots_number(read(row))), choice=True
-    )
+    return PageColumn(title, lambda row: PageCell(read(row), _shots_number(read(row))), choice=True)
 
 
 def covers(read: Callable[[Any], str]) -> PageColumn:
@@ -156,10 +152,6 @@ def number_cell(value: float | None, form: str) -> PageCell:
     shown = f"{value:{form}}"
     return PageCell(shown.replace("-", "+" if "+" in form else "") if _is_zero(shown) else shown,
                     value)  # fmt: skip
-
-
-def dataset_text(name: str) -> str:
-    return "mean of data sets" if name == MEAN else name
 
 
 def joined(*parts: str) -> str:

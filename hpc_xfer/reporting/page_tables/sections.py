@@ -18,6 +18,7 @@ from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, Selection, Varianc
 from hpc_xfer.results.csv_files import Row
 
 MOST_SET_ASIDE = 200
+_UPRIGHT = 12  # columns
 _TABLES = ("gaps", "scaling", "ranks", "variance", "selection")
 
 
@@ -30,6 +31,11 @@ class Section:
     csv: str  # name of the file
     tables: tuple[PageTable, ...]
     absent: bool = False
+
+    @property
+    def broad(self) -> bool:
+        """True if a table has more columns than fit on upright paper."""
+        return any(len(table.columns) > _UPRIGHT for table in self.tables)
 
 
 @dataclass(frozen=True)
@@ -65,16 +71,14 @@ def read_page_rows(summary: Path) -> PageRows:
 
 def sections(rows: PageRows) -> list[Section]:
     """List the sections between the figures and the choices of validation."""
-    absent = rows.absent
-    return [
-        _section("ranges", "Best minus worst, and spread", "gaps", [range_table(rows.gaps)], absent),
-        _section("gaps", "Gaps between pairs", "gaps", [pair_table(rows.gaps)], absent),
-        _section("scaling", "Scaling with samples and labels", "scaling",
-                 scaling_tables(rows.scaling), absent),
-        _section("ranks", "Ranks over data sets", "ranks", [rank_table(rows.ranks)], absent),
-        _section("variance", "More draws or more seeds?", "variance",
-                 [variance_table(rows.variance)], absent),
-    ]  # fmt: skip
+    parts: tuple[tuple[str, str, str, Sequence[PageTable]], ...] = (
+        ("ranges", "Best minus worst, and spread", "gaps", [range_table(rows.gaps)]),
+        ("gaps", "Gaps between pairs", "gaps", [pair_table(rows.gaps)]),
+        ("scaling", "Scaling with samples and labels", "scaling", scaling_tables(rows.scaling)),
+        ("ranks", "Ranks over data sets", "ranks", [rank_table(rows.ranks)]),
+        ("variance", "More draws or more seeds?", "variance", [variance_table(rows.variance)]),
+    )
+    return [_section(*part, rows.absent) for part in parts]
 
 
 def selection_section(rows: PageRows) -> Section:

@@ -18,14 +18,15 @@ function compare(first, second, column, direction) {
   return direction * collator.compare(text(a), text(b));
 }
 
-/* A button in each header: ascending, descending, as it was. */
+/* A button over each header: ascending, descending, as it was. The title stays outside of it: headers
+   that Chromium repeats on each printed page lack what is inside of buttons. */
 function makeSortable(table) {
   const body = table.tBodies[0], original = [...body.rows];
   const headers = [...table.tHead.rows[0].cells];
   headers.forEach((header, column) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.append(...header.childNodes);
+    button.setAttribute("aria-label", "sort by " + (text(header) || "this column"));
     header.append(button);
     header.setAttribute("aria-sort", "none");
     button.addEventListener("click", () => {
