@@ -69,7 +69,7 @@ def pair_table(gaps: Sequence[Gap]) -> PageTable:
         choice("higher", lambda gap: gap.verdict or "cannot be said"),
         probability("p", lambda gap: gap.p_holm),
         ends("over test images too", lambda gap: gap.images_low, lambda gap: gap.images_high),
-        number("comparisons", lambda gap: gap.comparisons),
+        number("at once", lambda gap: gap.comparisons),
         PageColumn("seeds", _seeds, numeric=True),
         number("draws", lambda gap: gap.draws),
         number("data sets", lambda gap: gap.datasets),
