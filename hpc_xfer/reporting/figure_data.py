@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpc_xfer.results.answers.series import all_series
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.encoder_info import EncoderInfo
-from hpc_xfer.study.labels import short_count, without_snapshot
+from hpc_xfer.study.labels import without_snapshot
 
 Style = dict[str, Any]  # keyword arguments of a line
 Size = Callable[[EncoderInfo], int | None]  # how much an encoder was trained on
@@ -106,10 +107,11 @@ def sizes(averages: Sequence[Average], size: Size) -> list[int]:
 
 def size_series(averages: Sequence[Average]) -> dict[str, list[Average]]:
     """Groups of labels that differ in the number of samples alone, of two sizes or more."""
-    found: dict[str, list[Average]] = {}
-    for average in at_end(averages):
-        if average.encoder.samples is not None:
-            found.setdefault(_without_size(average.encoder), []).append(average)
+    ended = at_end(averages)
+    found = {
+        series.label: [average for average in ended if average.encoder in series.encoders]
+        for series in all_series(average.encoder for average in ended)
+    }
     return {name: group for name, group in found.items() if len(sizes(group, samples)) > 1}
 
 
@@ -128,11 +130,6 @@ def snapshot_series(averages: Sequence[Average]) -> dict[str, list[Average]]:
 def at_end(averages: Sequence[Average]) -> list[Average]:
     """Averages of finished pre-trainings, without those of snapshots."""
     return [average for average in averages if average.encoder.snapshot is None]
-
-
-def _without_size(encoder: EncoderInfo) -> str:
-    assert encoder.samples is not None
-    return encoder.label.replace(f" {short_count(encoder.samples)}", "", 1)
 
 
 def _aside(i: int, n: int) -> float:

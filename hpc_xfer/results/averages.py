@@ -131,7 +131,7 @@ def averages(panels: Panels, images: TestImages | None = None) -> list[Average]:
         at = {
             name: panel for name, panel in panels.at(mode, shots).items() if label in panel.tables
         }
-        place = _Place(panels.encoders[label], mode, shots)
+        place = _Row(panels.encoders[label], mode, shots)
         for dataset, panel in at.items():
             result.append(_of_set(place, dataset, panel, images))
         if len(over.datasets) > 1 and label in over.labels and shots in over.shots:
@@ -153,7 +153,7 @@ def mean_sets(panels: Panels, mode: str, labels: Collection[str] | None = None) 
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Row:
     encoder: EncoderInfo
     mode: str
     shots: str
@@ -168,7 +168,7 @@ def _groups(panels: Panels) -> list[tuple[str, str, str]]:
     return [(mode, shots, label) for label, at in found.items() for mode, shots in at]
 
 
-def _of_set(place: _Place, dataset: str, panel: Panel, images: TestImages) -> Average:
+def _of_set(place: _Row, dataset: str, panel: Panel, images: TestImages) -> Average:
     label = place.encoder.label
     values = panel.tables[label]
     used = panel.labels_used.get(label, set())
@@ -196,7 +196,7 @@ def binomial(share: float, n: int) -> float:
 
 
 def _over_sets(
-    place: _Place, over: CommonSets, at: Mapping[str, Panel], images: TestImages
+    place: _Row, over: CommonSets, at: Mapping[str, Panel], images: TestImages
 ) -> Average:
     label = place.encoder.label
     panels = [at[name] for name in over.datasets]
@@ -220,7 +220,7 @@ def _over_sets(
 
 
 def _average(
-    place: _Place,
+    place: _Row,
     *,
     dataset: str,
     found: Estimate | None,

@@ -10,6 +10,7 @@ from hpc_xfer.results.analysis import analyse
 from hpc_xfer.results.answers.all_answers import answer_tables
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.cells_table import cells_table
+from hpc_xfer.results.costs import repetition_costs
 from hpc_xfer.results.csv_files import Table
 from hpc_xfer.results.missing_runs import missing, usable_records
 from hpc_xfer.results.missing_table import missing_table
@@ -65,11 +66,14 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
     images = read_test_images(found.hits_files(store))
     means = averages.averages(panels, images)
     chosen = {choice.run.id: choice for choice in found.chosen}
+    costs = repetition_costs(found.cells, found.encoders, records)
+    cells = cells_table(found.chosen, plan.tuned, found.encoders)
+    answers = answer_tables(panels, images, means, costs, csv_files.as_read(cells), plan.tuned)
     tables: dict[str, Table] = {
         "runs": runs_table(plan, found.encoders, records, chosen),
-        "cells": cells_table(found.chosen, plan.tuned, found.encoders),
+        "cells": cells,
         "averages": averages.table(means, {cell.label: dict(cell.varying) for cell in found.cells}),
-        **answer_tables(panels, images, means),
+        **answers,
         "missing": missing_table(plan, absent, found),
     }
     files = {name: out / f"{name}.csv" for name in tables}

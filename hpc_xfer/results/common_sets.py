@@ -33,6 +33,8 @@ def common_sets(found: Found, labels: Sequence[str]) -> CommonSets:
     """
     with_values = {label for at in found.values() for each in at.values() for label in each}
     present = [name for name in labels if name in with_values]
+    if not present:
+        return CommonSets((), (), (), "")
     everywhere = list(dict.fromkeys(shots for at in found.values() for shots in at))
     enough = min(2, len(found))
     best = _sets(found, everywhere, present)
@@ -62,14 +64,18 @@ def _sets(found: Found, shots: Sequence[str], labels: Sequence[str]) -> list[str
 def _fewer_shots(
     found: Found, shots: Sequence[str], labels: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """The shots of one data set that most sets share; of equals the longer list."""
+    """The shots that most data sets share: at least two sets, then as much as possible."""
     lists = [[s for s in shots if set(labels) <= set(at.get(s, ()))] for at in found.values()]
     both = [[s for s in mine if s in theirs] for mine in lists for theirs in lists]
     options = [list(each) for each in dict.fromkeys(map(tuple, both)) if each]
     if not options:
         return list(shots), []
-    best = max(options, key=lambda each: (len(_sets(found, each, labels)) * len(each), len(each)))
+    best = max(options, key=lambda each: _worth(len(_sets(found, each, labels)), len(each)))
     return best, _sets(found, best, labels)
+
+
+def _worth(sets: int, shots: int) -> tuple[bool, int, int]:
+    return sets > 1, sets * shots, shots
 
 
 def _reason(

@@ -34,6 +34,12 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object
     atomic_files.write_text(path, text.getvalue())
 
 
+def as_read(table: Table) -> list[dict[str, str]]:
+    """Give the rows as `read` would after `write`, without the file."""
+    columns, rows = table
+    return [{name: cell(row.get(name)) for name in columns} for row in rows]
+
+
 def read(path: Path) -> list[dict[str, str]]:
     """Read the rows of a table, in its order.
 

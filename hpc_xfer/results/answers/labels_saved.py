@@ -26,7 +26,7 @@ from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.estimators.interpolated import Knot, reach
 from hpc_xfer.results.estimators.slope import Crossing
 
-FULL = "full"
+FULL, FULL_DATA = "full", "full data"
 NO_SHOTS = "0"  # zero-shot: no place on a logarithmic axis
 _PROBES = ("lp", "knn")  # modes that train no encoder
 Where = tuple[str, str]  # mode, data set
@@ -162,42 +162,55 @@ def _shots_at(curve: ShotCurve, place: float | None) -> float | None:
     if place is None:
         return None
     before, after = curve.shots[math.floor(place)], curve.shots[math.ceil(place)]
-    if before is None or after is None:
-        return None
+    if before is None or after is None or before == after:
+        return after
     part = place - math.floor(place)
     return math.exp((1 - part) * math.log(before) + part * math.log(after))
 
 
 def _low(curve: ShotCurve, found: Crossing) -> float | None:
-    """The lower end; between the most shots and full data of unknown size, the most shots."""
-    if found.low is None:
-        return None
+    """The lower end; beyond the last place that is known, the shots there."""
     known = _shots_at(curve, found.low)
-    return curve.shots[math.floor(found.low)] if known is None else known
+    if found.low is None or known is not None:
+        return known
+    return curve.shots[-2] if len(curve.shots) > 1 else None
 
 
 def _text(curve: ShotCurve, goal: Average, found: Crossing) -> str:
     name = _said(curve.encoder, goal.mode)
-    what = f"to reach what {goal.label} has with {_shots_text(goal.shots)}"
-    last = curve.averages[-1].shots
+    has = f"what {goal.label} has with {_shots_text(goal.shots)}"
+    ends = _ends(curve, found)
+    first, last = (_shots_text(curve.averages[i].shots) for i in (0, -1))
     if found.censored == "below":
-        fewest = _shots_text(curve.averages[0].shots)
-        return f"{name} needs no more than {fewest} {what}"
-    low, high = _low(curve, found), _shots_at(curve, found.high)
-    until = "full data" if found.high is not None and high is None else rounded(high or 0)
-    ends = around(found, rounded(low or 0), until)
-    if found.censored == "above":
-        if last == FULL:
-            return f"{name} needs more than full data{ends} {what}"
-        return f"{name} needs more than {_shots_text(last)}{ends} {what}"
-    assert found.value is not None
+        return f"{name} needs no more than {first}{ends} to reach {has}"
+    if found.censored == "above" and curve.averages[-1].shots == FULL:
+        if found.low == len(curve.shots) - 1:
+            ends = ""  # surely more than full data
+        return f"{name} does not reach {has}, not even with full data{ends}"
+    if found.value is None:
+        return f"{name} needs more than {last}{ends} to reach {has}"
     value = _shots_at(curve, found.value)
     if value is not None:
-        return f"{name} needs {_shots_text(rounded(value))}{ends} {what}"
-    if len(curve.averages) > 1 and found.value < len(curve.averages) - 1:
-        most = _shots_text(curve.averages[-2].shots)
-        return f"{name} needs more than {most}{ends}, and less than full data, {what}"
-    return f"{name} needs full data{ends} {what}"
+        needs = _shots_text(rounded(value))
+    elif found.value == math.ceil(found.value):
+        needs = last
+    else:
+        needs = f"between {_shots_text(curve.averages[-2].shots)} and full data"
+    return f"{name} needs {needs}{ends} to reach {has}"
+
+
+def _ends(curve: ShotCurve, found: Crossing) -> str:
+    """Say the interval; on the way to full data of unknown size, rounded outwards."""
+    words = []
+    for place, outwards in ((found.low, math.floor), (found.high, math.ceil)):
+        known = _shots_at(curve, place)
+        if place is not None and known is None:
+            words.append(curve.averages[outwards(place)].shots)
+        else:
+            words.append(rounded(known or 0))
+    low, high = words
+    both = found.low is not None and found.high is not None  # the unit once is enough
+    return around(found, low if both and low != FULL else _shots_text(low), _shots_text(high))
 
 
 def _why(curve: ShotCurve, goal: Average, found: Crossing) -> str:
@@ -215,4 +228,4 @@ def _said(encoder: EncoderInfo, mode: str) -> str:
 
 
 def _shots_text(shots: str) -> str:
-    return {FULL: "full data", "1": "1 shot"}.get(shots, f"{shots} shots")
+    return {FULL: FULL_DATA, "1": "1 shot"}.get(shots, f"{shots} shots")

@@ -17,6 +17,7 @@ from hpc_xfer.study.labels import short_count
 Place = tuple[str, str, str]  # mode, data set, shots
 Table = Mapping[Place, Mapping[EncoderInfo, Average]]
 OTHER_SETS = "the means are over different data sets"
+SCATTER = "the interval is from the scatter of the sizes about their line alone"
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def _slope(found: FittedSeries) -> Scaling:
         return _blank(found)
     slope = found.line.slope
     ends = slope.interval()
+    target = weakest(found.averages) if ends else ""
     return replace(
         _blank(found),
         value=slope.value,
@@ -165,9 +167,9 @@ def _slope(found: FittedSeries) -> Scaling:
         ci95_high=ends[1] if ends else None,
         fit=found.line.fit,
         freedom=slope.freedom,
-        target=weakest(found.averages) if ends else "",
+        target=target,
         text=_slope_text(found.series.label, slope),
-        why=joined(found.lacks, slope.why),
+        why=joined(found.lacks, slope.why, SCATTER if ends and not target else ""),
     )
 
 
@@ -193,6 +195,7 @@ def _crossing(fitted: FittedSeries, reference: Average) -> Scaling:
     found = crossing(fitted.line, mean_of(reference), half or 0.0)
     base = reference.encoder.samples or fitted.smallest
     exact = found.certain and half is None
+    target = weakest([*fitted.averages, reference]) if found.certain else ""
     other = reference.encoder.arch != fitted.series.encoders[0].arch
     return replace(
         blank,
@@ -202,12 +205,13 @@ def _crossing(fitted: FittedSeries, reference: Average) -> Scaling:
         base=base,
         censored=found.censored,
         freedom=fitted.line.slope.freedom,
-        target=weakest([*fitted.averages, reference]) if found.certain else "",
+        target=target,
         text=_crossing_text(fitted, reference, found, base),
         why=joined(
             fitted.lacks,
             found.why,
             f"{reference.label} has no interval and is taken as exact" if exact else "",
+            SCATTER if found.certain and not target else "",
             "the architectures differ" if other else "",
         ),
     )
@@ -217,14 +221,17 @@ def _crossing_text(fitted: FittedSeries, reference: Average, found: Crossing, ba
     series, smallest = fitted.series.label, short_count(fitted.smallest)
     goal = f"reach the accuracy of {reference.label}"
     low, high = (rounded(end / base) if end else "" for end in (found.low, found.high))
-    ends = around(found, low, high)
+    stated = reference.encoder.samples is not None
     if found.censored == "below":
-        return f"the smallest size of {series}, {smallest}, is enough to {goal}"
+        unit = f"as many samples as {reference.label}" if stated else "that size"
+        ends = around(found, low, f"{high} times {unit}")
+        return f"the smallest size of {series}, {smallest}, is enough to {goal}{ends}"
+    ends = around(found, low, high)
     if found.value is None:
         times = f"more than {rounded(fitted.largest / base)} times{ends}"
     else:
         times = f"{rounded(found.value / base)} times{ends}"
-    if reference.encoder.samples is None:
+    if not stated:
         return f"{series} takes {times} its smallest size, {smallest}, to {goal}"
     return f"{series} takes {times} as many samples as {reference.label} to reach its accuracy"
 

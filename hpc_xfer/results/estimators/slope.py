@@ -152,22 +152,23 @@ def bounded(
     Args:
         pieces: ascending, within low and high.
     """
+    gap = "the interval spans a gap" if len(pieces) > 1 else ""
     if censored == "above":
         start = pieces[0][0] if pieces else high
-        return Crossing(None, None if pieces and start <= low else start, None, censored, True)
+        return Crossing(None, None if pieces and start <= low else start, None, censored, True, gap)
     if censored == "below":
         end = pieces[-1][1] if pieces else low
-        return Crossing(None, None, None if pieces and end >= high else end, censored, True)
+        return Crossing(None, None, None if pieces and end >= high else end, censored, True, gap)
     assert value is not None
     start = min([value, *(piece[0] for piece in pieces)])  # rounding may leave an exact value out
     end = max([value, *(piece[1] for piece in pieces)])
     return Crossing(
-        value=value,
-        low=None if start <= low else start,
-        high=None if end >= high else end,
-        censored=censored,
-        certain=True,
-        why="the interval spans a gap" if len(pieces) > 1 else "",
+        value,
+        None if start <= low else start,
+        None if end >= high else end,
+        censored,
+        True,
+        gap,
     )
 
 

@@ -1,0 +1,145 @@
+"""selection.csv: what validation chose, and what a choice on the test set would have reported."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from hpc_xfer.results.answers.rows import SelectionBias
+from hpc_xfer.results.csv_files import Row
+
+FEW = 6  # values of a grid that are listed one by one
+Place = tuple[str, str, str]  # mode, data set, shots
+
+
+@dataclass(frozen=True)
+class ChosenValues:
+    """How often each value of one grid was chosen; two grids are never added up."""
+
+    mode: str
+    tuned: str  # lr, l2, ...
+    grid: str  # its values, see `grid_text`; else how many there were to choose from
+    counts: tuple[tuple[float, int], ...]  # (value, cells), in the order of the values
+    low: int  # cells at the low end
+    high: int
+
+    @property
+    def cells(self) -> int:
+        return sum(count for _, count in self.counts)
+
+
+def selection_rows(rows: Iterable[Row], tuned: Sequence[str]) -> list[SelectionBias]:
+    """Compare the choice of validation with that of the test set, per tuned setting.
+
+    Args:
+        rows: of cells.csv. A column `<setting>_grid`, where there is one, tells grids apart by
+            their values; without it they are told apart by the number of values.
+        tuned: the settings that the study tunes.
+    """
+    groups: dict[tuple[Place, str], list[Row]] = {}
+    for row in rows:
+        for key in _chosen_keys(row, tuned):
+            place = (row["mode"], row["dataset"], row["shots"])
+            groups.setdefault((place, key), []).append(row)
+    found = [_selection(place, key, group) for (place, key), group in groups.items()]
+    return [row for row in found if row is not None]
+
+
+def chosen_values(rows: Iterable[Row], tuned: Sequence[str]) -> list[ChosenValues]:
+    """Count the cells that chose each value, for each mode, setting and grid on its own.
+
+    Args:
+        rows: of cells.csv.
+        tuned: the settings that the study tunes.
+    """
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        for key in _chosen_keys(row, tuned):
+            groups.setdefault((row["mode"], key, _grid(row, key)), []).append(row)
+    return [
+        ChosenValues(
+            mode=mode,
+            tuned=key,
+            grid=grid,
+            counts=tuple(sorted(Counter(float(row[key]) for row in group).items())),
+            low=_at(group, key, "low"),
+            high=_at(group, key, "high"),
+        )
+        for (mode, key, grid), group in groups.items()
+    ]
+
+
+def grid_text(values: Iterable[float]) -> str:
+    """Name a grid by its values, or by its ends and their number where it has many."""
+    found = sorted(set(values))
+    if not found:
+        return ""
+    if len(found) > FEW:
+        return f"{found[0]:g} to {found[-1]:g} ({len(found)} values)"
+    return ", ".join(f"{value:g}" for value in found)
+
+
+def _chosen_keys(row: Row, tuned: Sequence[str]) -> list[str]:
+    """List the settings that were chosen in a cell; with one trial there was no choice."""
+    if int(row["trials_planned"]) < 2:
+        return []
+    return [key for key in tuned if row.get(key) and row.get(f"{key}_grid") != ""]
+
+
+def _grid(row: Row, key: str) -> str:
+    return row.get(f"{key}_grid") or f"{row['trials_planned']} values"
+
+
+def _at(group: Sequence[Row], key: str, end: str) -> int:
+    return sum(row.get(f"{key}_edge") == end for row in group)
+
+
+def _selection(place: Place, key: str, group: Sequence[Row]) -> SelectionBias | None:
+    """One row; None where the accuracy of what validation would choose was not measured."""
+    group = [row for row in group if _chosen_and_best(row) is not None]
+    if not group:
+        return None
+    pairs = [pair for row in group if (pair := _chosen_and_best(row)) is not None]
+    chosen, best = (fmean(sorted(values)) for values in zip(*pairs, strict=True))
+    trials = Counter(int(row["trials_planned"]) for row in group)
+    mode, dataset, shots = place
+    return SelectionBias(
+        mode=mode,
+        dataset=dataset,
+        shots=shots,
+        cells=len(group),
+        chosen=chosen,
+        best=best,
+        bias=best - chosen,
+        tuned=key,
+        low=_at(group, key, "low"),
+        high=_at(group, key, "high"),
+        trials=min(trials, key=lambda number: (-trials[number], number)),
+        differs=_differs(group, key),
+    )
+
+
+def _chosen_and_best(row: Row) -> tuple[float, float] | None:
+    """Test accuracy of what validation chose, and of the best on test.
+
+    Under the paper protocol the cell reports the latter, and its bias where validation ran too.
+    """
+    reported = float(row["test_top1"])
+    if row.get("protocol") != "paper":
+        return reported, float(row["test_best_of_trials"])
+    bias = row.get("test_selection_bias")
+    return (reported - float(bias), reported) if bias else None
+
+
+def _differs(group: Sequence[Row], key: str) -> str:
+    """Name the labels whose grids are not the one that most labels have."""
+    grids: dict[str, set[str]] = {}
+    for row in group:
+        grids.setdefault(row["label"], set()).add(_grid(row, key))
+    common = Counter(grid for found in grids.values() for grid in found)
+    usual = min(common, key=lambda grid: (-common[grid], grid))
+    return "; ".join(
+        f"{label} ({' and '.join(sorted(found))})"
+        for label, found in grids.items()
+        if found != {usual}
+    )
