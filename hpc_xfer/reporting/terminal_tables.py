@@ -6,22 +6,21 @@ from hpc_xfer.reporting.accuracy_matrix import AccuracyMatrix, percent
 from hpc_xfer.reporting.figure_data import shots_text
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 
-def accuracy_table(matrix: AccuracyMatrix) -> "Table":
-    """Lay out one matrix; its caption says what the intervals cover and what the signs mean."""
-    from rich.markup import escape
+def accuracy_table(matrix: AccuracyMatrix) -> "Group":
+    """Lay out one matrix between its title and what its intervals and signs mean."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    title = escape(f"{matrix.title}, {matrix.mode}: test accuracy (%)")
-    caption = escape("\n".join(matrix.caption))
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    table.add_column("")
+    table = Table("")
     for shots in matrix.shots:
         table.add_column(shots_text(shots), justify="right")
     for label, row in matrix.rows.items():
         cells = [Text(f"{percent(entry)}{matrix.sign(entry)}") for entry in row]
         table.add_row(Text(label), *cells)
-    return table
+    title = Text(f"{matrix.title}, {matrix.mode}: test accuracy (%)", style="italic")
+    # Beside the table, not in it: a narrow table would wrap them at every other word.
+    return Group(title, table, *(Text(line, style="dim") for line in matrix.caption))

@@ -16,6 +16,7 @@ from hpc_xfer.reporting.sentences.phrases import (
     bracket,
     caveats,
     interval_text,
+    listed,
     place,
     points,
     refusal,
@@ -66,22 +67,22 @@ def spread_sentence(gaps: Sequence[Gap], at: str = "") -> str:
     first, last = gaps[0], gaps[-1]
     here = place(first.mode, first.dataset, max(first.datasets, last.datasets), at)
     what = f"the spread between {first.levels} {levels_noun(first.axis)}"
-    start = f"{here}: {what} (standard deviation, noise taken out) is {_spread(first)}"
+    start = f"{here}: {what} (standard deviation, noise taken out) is"
     tail = [repeats(last), scope(last.target, each=True), *gap_caveats(last)]
     if len(gaps) == 1:
-        return f"{start}{bracket(tail)}."
-    return f"{start} and {_spread(last)}; {_trend(first, last)}{bracket(tail)}."
+        return f"{start} {_size(first)}{bracket([_sure(first), *tail])}."
+    sizes = [f"{_size(gap)}{bracket([_sure(gap)])}" for gap in (first, last)]
+    return f"{start} {listed(sizes)}; {_trend(first, last)}{bracket(tail)}."
 
 
-def _spread(gap: Gap) -> str:
-    sure = ""
+def _size(gap: Gap) -> str:
+    return f"{points(gap.difference)} points with {shots_text(gap.shots)}"
+
+
+def _sure(gap: Gap) -> str:
     if gap.ci95_low is not None and gap.ci95_high is not None:
-        sure = interval_text(gap.ci95_low, gap.ci95_high)
-    elif gap.p is not None:
-        sure = f"p = {gap.p:.2g}"
-    elif gap.why:
-        sure = refusal(gap.why)
-    return f"{points(gap.difference)} points with {shots_text(gap.shots)}{bracket([sure])}"
+        return interval_text(gap.ci95_low, gap.ci95_high)
+    return f"p = {gap.p:.2g}" if gap.p is not None else gap.why and refusal(gap.why)
 
 
 def _trend(first: Gap, last: Gap) -> str:

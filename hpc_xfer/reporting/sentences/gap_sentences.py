@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from hpc_xfer.reporting.sentences.phrases import (
+    both_ends,
     bracket,
     caveats,
     counted,
@@ -129,7 +130,7 @@ def _images(gap: Gap) -> str:
         return ""
     if gap.images_low > 0 or gap.images_high < 0:
         return ""
-    ends = f"{points(gap.images_low)} to {points(gap.images_high)}"
+    ends = both_ends(gap.images_low, gap.images_high)
     return f"with other test images too {ends}, which includes 0"
 
 

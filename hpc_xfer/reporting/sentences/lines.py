@@ -14,7 +14,7 @@ AnswerRow = TypeVar("AnswerRow", Gap, Scaling, Rank, Variance)
 
 
 @dataclass(frozen=True)
-class Line:
+class Sentence:
     """A sentence; of a group, those with the lowest `priority` are shown."""
 
     text: str
@@ -22,7 +22,7 @@ class Line:
     stated: int = 1  # rows of the table whose numbers it has
 
 
-def chosen(groups: Sequence[Sequence[Line]], most: int = MOST_LINES) -> list[Line]:
+def chosen(groups: Sequence[Sequence[Sentence]], most: int = MOST_LINES) -> list[Sentence]:
     """Take the most important line of each group, then the second, up to `most`; keep their order.
 
     Args:
@@ -37,18 +37,18 @@ def chosen(groups: Sequence[Sequence[Line]], most: int = MOST_LINES) -> list[Lin
 
 def at_ends(
     rows: Sequence[AnswerRow], say: Callable[[AnswerRow], str], first: int = 0, stated: int = 1
-) -> list[Line]:
+) -> list[Sentence]:
     """One line for the fewest shots, the middle and the most, in this order.
 
     Args:
         rows: one per shots, in order.
         say: makes the sentence.
         first: priority of the fewest shots; then come the most, and the middle.
-        stated: see `Line`.
+        stated: see `Sentence`.
     """
     last = len(rows) - 1
     places = {last // 2: first + 2, last: first + 1, 0: first} if rows else {}
-    return [Line(say(rows[place]), places[place], stated) for place in sorted(places)]
+    return [Sentence(say(rows[place]), places[place], stated) for place in sorted(places)]
 
 
 def grouped_by(

@@ -11,6 +11,7 @@ from hpc_xfer.reporting.sentences.phrases import (
 )
 from hpc_xfer.results.answers.rows import Rank, Variance
 
+_ADVICE = ("draw", "seed", "image")  # what one can have more of; the others follow from them
 _CLAIMED = 0.05  # below this p, Friedman's test says that the labels are not all alike
 
 
@@ -46,8 +47,8 @@ def variance_sentence(rows: Sequence[Variance]) -> str:
     known = [f"{row.component} {points(row.sd)}" for row in rows if row.sd is not None]
     parts = []
     if known:
-        parts.append(f"standard deviation in points by {', '.join(known)}")
-    parts += dict.fromkeys(row.text for row in rows if row.text)
+        parts.append(f"an accuracy varies, in points of standard deviation, by {', '.join(known)}")
+    parts += dict.fromkeys(row.text for row in rows if row.text and row.component in _ADVICE)
     if not parts:
         reasons = "; ".join(dict.fromkeys(row.why for row in rows if row.why))
         parts.append(f"nothing can be said of the luck in a number{bracket([reasons])}")

@@ -24,7 +24,16 @@ def points(share: float, sign: bool = False) -> str:
 def interval_text(low: float, high: float, comparisons: int = 1) -> str:
     """Say both ends, in points, and how many comparisons the 95% are for at once."""
     at_once = f" for all {comparisons} comparisons at once" if comparisons > 1 else ""
-    return f"95% interval {points(low)} to {points(high)}{at_once}"
+    return f"95% interval {both_ends(low, high)}{at_once}"
+
+
+def both_ends(low: float, high: float) -> str:
+    """Write an end that is not 0 never as 0.0: an interval from 0.03 on leaves 0 out."""
+    return f"{_end(low)} to {_end(high)}"
+
+
+def _end(share: float) -> str:
+    return f"{100 * share:.1g}" if 0 < abs(share) < 0.0005 else points(share)
 
 
 def scope(target: Target, each: bool = False) -> str:

@@ -7,7 +7,7 @@ and the most shots. All comparisons are in gaps.csv and scaling.csv.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpc_xfer.reporting.sentences.axis_sentences import headline, spread_sentence
 from hpc_xfer.reporting.sentences.gap_sentences import (
@@ -18,7 +18,7 @@ from hpc_xfer.reporting.sentences.gap_sentences import (
 )
 from hpc_xfer.reporting.sentences.lines import (
     MOST_LINES,
-    Line,
+    Sentence,
     at_ends,
     chosen,
     grouped_by,
@@ -93,7 +93,7 @@ def _on_axis(axis: str, gaps: Sequence[Gap]) -> Question:
     return Question(title, _with_count(chosen(_axis_groups(gaps)), _pairs(gaps), "gaps.csv"))
 
 
-def _axis_groups(gaps: Sequence[Gap]) -> list[list[Line]]:
+def _axis_groups(gaps: Sequence[Gap]) -> list[list[Sentence]]:
     """Lines per mode and `at` (and data set without a mean): of the range, else of each pair."""
     several = len({gap.at for gap in gaps}) > 1
     groups = []
@@ -103,6 +103,8 @@ def _axis_groups(gaps: Sequence[Gap]) -> list[list[Line]]:
         pairs = [gap for gap in group if gap.kind == "pair"]
         if ranges:
             spreads = [gap for gap in group if gap.kind == "spread"]
+            differs = _differing(pairs)
+            ranges = [replace(gap, differs=differs) for gap in ranges]
             groups.append(_range_lines(ranges, spreads, pairs, at))
         else:
             by_labels = grouped_by(pairs, lambda gap: (gap.a, gap.b))
@@ -112,16 +114,22 @@ def _axis_groups(gaps: Sequence[Gap]) -> list[list[Line]]:
 
 def _range_lines(
     ranges: Sequence[Gap], spreads: Sequence[Gap], pairs: Sequence[Gap], at: str
-) -> list[Line]:
+) -> list[Sentence]:
     lines = []
     if len(ranges) >= _LEAST_FOR_HEADLINE:
-        lines.append(Line(headline(ranges, at), 0, stated=0))
+        lines.append(Sentence(headline(ranges, at), 0, stated=0))
     lines += at_ends(ranges, lambda gap: range_sentence(gap, at), first=1, stated=0)
     if spreads:
-        lines.append(Line(spread_sentence(spreads, at), 2, stated=0))
+        lines.append(Sentence(spread_sentence(spreads, at), 2, stated=0))
     if second := _closest(ranges[-1], pairs):
-        lines.append(Line(pair_sentence(second, at), 4))
+        lines.append(Sentence(pair_sentence(second, at), 4))
     return lines
+
+
+def _differing(pairs: Sequence[Gap]) -> str:
+    """Name the settings, besides the axis, in which any two of the levels differ."""
+    names = dict.fromkeys(name for pair in pairs for name in pair.differs.split(", ") if name)
+    return ", ".join(names)
 
 
 def _closest(best: Gap, pairs: Sequence[Gap]) -> Gap | None:
@@ -134,10 +142,10 @@ def _closest(best: Gap, pairs: Sequence[Gap]) -> Gap | None:
     return min(own, key=lambda pair: pair.difference, default=None)
 
 
-def _pair_lines(pairs: Sequence[Gap], at: str) -> list[Line]:
+def _pair_lines(pairs: Sequence[Gap], at: str) -> list[Sentence]:
     lines = []
     if len(pairs) >= _LEAST_FOR_HEADLINE:
-        lines.append(Line(headline(pairs, at), 3, stated=0))
+        lines.append(Sentence(headline(pairs, at), 3, stated=0))
     return lines + at_ends(pairs, lambda gap: pair_sentence(gap, at))
 
 
@@ -161,8 +169,9 @@ def _on_size(gaps: Sequence[Gap], scaling: Sequence[Scaling]) -> Question:
     ]
     second = chosen(reached, MOST_LINES // 2)
     lines = [*chosen(groups, MOST_LINES - len(second)), *second]
-    total = _pairs(gaps) + sum(row.kind != "labels" for row in scaling)
-    return Question(_TITLES["samples"], _with_count(lines, total, "gaps.csv and scaling.csv"))
+    own = sum(row.kind != "labels" for row in scaling)
+    file = " and ".join(n for n, rows in (("gaps.csv", gaps), ("scaling.csv", own)) if rows)
+    return Question(_TITLES["samples"], _with_count(lines, _pairs(gaps) + own, file))
 
 
 def _asks_for_more(row: Scaling) -> bool:
@@ -181,14 +190,14 @@ def _on_scratch(gaps: Sequence[Gap], saved: Sequence[Scaling]) -> Question:
         places = {last // 2: 2, last: 1, 0: 0}
         groups.append(
             [
-                Line(scratch_sentence(families[i], at), places[i], stated=len(families[i]))
+                Sentence(scratch_sentence(families[i], at), places[i], stated=len(families[i]))
                 for i in sorted(places)
             ]
         )
     lines = chosen(groups, MOST_LINES - min(len(saved), 2))
     lines += chosen(_labels_groups(saved), MOST_LINES - len(lines))
-    total = _pairs(gaps) + len(saved)
-    return Question(_SCRATCH, _with_count(lines, total, "gaps.csv and scaling.csv"))
+    file = "gaps.csv and scaling.csv" if saved else "gaps.csv"
+    return Question(_SCRATCH, _with_count(lines, _pairs(gaps) + len(saved), file))
 
 
 def _from_scratch(gap: Gap, scratch: set[str]) -> Gap:
@@ -200,7 +209,7 @@ def _labels(rows: Sequence[Scaling]) -> tuple[str, ...]:
     return _with_count(chosen(_labels_groups(rows)), len(rows), "scaling.csv")
 
 
-def _labels_groups(rows: Sequence[Scaling]) -> list[list[Line]]:
+def _labels_groups(rows: Sequence[Scaling]) -> list[list[Sentence]]:
     rows = _main_scaling(rows)
     groups = grouped_by(rows, lambda row: (row.mode, row.dataset, row.series, row.reference))
     return [at_ends(group, labels_sentence) for group in groups]
@@ -210,9 +219,10 @@ def _ranks(ranks: Sequence[Rank]) -> tuple[str, ...]:
     groups = []
     for group in grouped_by(ranks, lambda rank: rank.mode):
         per_shots = grouped_by(group, lambda rank: rank.shots)
-        ends = dict.fromkeys((0, len(per_shots) - 1))
+        known = any(rank.friedman_p is not None for rank in group)
+        ends = dict.fromkeys((0, len(per_shots) - 1 if known else 0))  # one refusal is enough
         groups.append(
-            [Line(rank_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
+            [Sentence(rank_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
         )
     return _with_count(chosen(groups), len(ranks), "ranks.csv", "row")
 
@@ -224,17 +234,18 @@ def _luck(variance: Sequence[Variance]) -> tuple[str, ...]:
         per_shots = grouped_by(group, lambda row: row.shots)
         ends = dict.fromkeys((0, len(per_shots) - 1))
         groups.append(
-            [Line(variance_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
+            [Sentence(variance_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
         )
     return _with_count(chosen(groups), len(variance), "variance.csv", "row")
 
 
 def _with_count(
-    lines: Sequence[Line], total: int, file: str, thing: str = "comparison"
+    lines: Sequence[Sentence], total: int, file: str, thing: str = "comparison"
 ) -> tuple[str, ...]:
     """Add how many rows of the table the lines do not say."""
     more = total - sum(line.stated for line in lines)
-    tail = [f"{more:,} more {thing}{'' if more == 1 else 's'} in {file}."] if lines and more > 0 else []
+    things = thing if more == 1 else f"{thing}s"
+    tail = [f"{more:,} more {things} in {file}."] if lines and more > 0 else []
     return (*(line.text for line in lines), *tail)
 
 

@@ -10,7 +10,15 @@ from hpc_xfer.reporting.sentences.gap_sentences import (
     turned,
     winner,
 )
-from hpc_xfer.reporting.sentences.phrases import bracket, few, points, refusal, scope, where
+from hpc_xfer.reporting.sentences.phrases import (
+    both_ends,
+    bracket,
+    few,
+    points,
+    refusal,
+    scope,
+    where,
+)
 from hpc_xfer.results.answers.rows import Gap
 
 
@@ -67,7 +75,7 @@ def _winners(above: Sequence[Gap], total: int, scratch: str) -> str:
 
 def _by(gap: Gap, sign: bool = False) -> str:
     assert gap.ci95_low is not None and gap.ci95_high is not None, "callers leave these out"
-    ends = f"{points(gap.ci95_low)} to {points(gap.ci95_high)}"
+    ends = both_ends(gap.ci95_low, gap.ci95_high)
     size = points(gap.difference, sign)
     return f"{size} points, {ends}" if sign else f"{size} points ({ends})"
 
