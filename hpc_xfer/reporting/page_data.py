@@ -37,7 +37,6 @@ def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
     runs, cells, means, missing = (csv_files.read(summary / f"{name}.csv") for name in names)
     averages, tables = read_averages(means), read_page_rows(summary)
     sizes = sorted({(row["dataset"], row["n_test"]) for row in cells})
-    datasets = Counter(dataset for dataset, _ in sizes)
     return {
         "study": study,
         "badges": _badges(runs, cells, averages, missing),
@@ -55,7 +54,7 @@ def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
         "protocol": _protocol_lines(study),
         "draws": len({trial.draw for trial in study.trials}),
         "test_sizes": sizes,
-        "unequal_tests": [dataset for dataset, n in datasets.items() if n > 1],
+        "unequal_tests": _unequal_tests(study, sizes),
         "provenance": _provenance(runs),
         "hours": sum(float(row["seconds"]) for row in runs if row["seconds"]) / 3600,
         "files": sorted(path.name for path in summary.glob("*.csv")),
@@ -71,6 +70,22 @@ def _accuracies(averages: Sequence[Average], gaps: Sequence[Gap]) -> dict[str, o
         ],
         "other_tables": [accuracy_table(matrix) for matrix in others],
     }
+
+
+def _unequal_tests(study: Study, sizes: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Data set -> its versions, where its runs were not all tested on the same images.
+
+    Args:
+        study: for the names of the data sets; a version has more words (see results/test_sets.py).
+        sizes: data set in the tables, test images.
+    """
+    found = {}
+    for dataset in dict.fromkeys(trial.dataset for trial in study.trials):
+        own = [(name, n) for name, n in sizes if f"{name} (".startswith(f"{dataset} (")]
+        if len(own) > 1:
+            several = len({name for name, _ in own}) < len(own)
+            found[dataset] = [f"{name} with {n} images" if several else name for name, n in own]
+    return found
 
 
 def contents(values: Mapping[str, Any], with_figures: bool) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from hpc_xfer.reporting.page_tables.page_table import (
     signed,
     text,
 )
-from hpc_xfer.results.answers.rows import Rank, Scaling, ScalingKind, Selection, Variance
+from hpc_xfer.results.answers.rows import Rank, Scaling, ScalingKind, SelectionBias, Variance
 from hpc_xfer.study.labels import short_count
 
 MOST_ROWS = 500  # of one table in the page; its CSV has all
@@ -84,7 +84,7 @@ def variance_table(rows: Sequence[Variance]) -> PageTable:
         number("repeats", lambda row: row.repeats),
         percent("± now", lambda row: row.half_width),
         percent("± with one more", lambda row: row.half_width_more),
-        number("hours for one more", lambda row: row.cost_hours, ",.2f"),
+        number("hours for one more", lambda row: row.cost_hours, ",.2g"),
         text("in words", lambda row: joined(row.text, row.why)),
     )
     note = (
@@ -95,7 +95,7 @@ def variance_table(rows: Sequence[Variance]) -> PageTable:
     return page_table("Luck, and what more repeats would cost", columns, rows, note, MOST_ROWS)
 
 
-def selection_table(rows: Sequence[Selection]) -> PageTable:
+def selection_table(rows: Sequence[SelectionBias]) -> PageTable:
     """Show what a choice on the test set would have reported."""
     columns = (
         choice("tuned", lambda row: row.tuned),
@@ -177,11 +177,12 @@ def _multiple(title: str, unit: str) -> PageColumn:
 
 
 def _multiple_ends(row: Scaling, unit: str) -> str:
-    if row.ci95_low is None and row.ci95_high is None:
-        return ""
-    low = "less" if row.ci95_low is None else f"{row.ci95_low:,.3g}{unit}"
-    high = "more" if row.ci95_high is None else f"{row.ci95_high:,.3g}{unit}"
-    return f"{low} to {high}"
+    """Name both ends; one that lies beyond what was measured is empty in the table."""
+    low = "" if row.ci95_low is None else f"{row.ci95_low:,.3g}{unit}"
+    high = "" if row.ci95_high is None else f"{row.ci95_high:,.3g}{unit}"
+    if low and high:
+        return f"{low} to {high}"
+    return f"at least {low}" if low else f"at most {high}" if high else ""
 
 
 def _size_range(row: Scaling) -> str:

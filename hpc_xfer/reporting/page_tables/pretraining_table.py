@@ -3,7 +3,15 @@
 import json
 from collections.abc import Sequence
 
-from hpc_xfer.reporting.page_tables.page_table import PageTable, number, page_table, text
+from hpc_xfer.reporting.page_tables.page_table import (
+    NOTHING,
+    PageCell,
+    PageColumn,
+    PageTable,
+    number,
+    page_table,
+    text,
+)
 from hpc_xfer.results import csv_files
 from hpc_xfer.results.csv_files import Row
 
@@ -17,7 +25,7 @@ def pretraining_table(runs: Sequence[Row]) -> PageTable:
     """Show the finished pre-trainings, from the rows of runs.csv."""
     columns = (
         text("label", lambda run: run["label"]),
-        number("seed", lambda run: _of(run, "pretrain_seed")),
+        PageColumn("seed", _seed, numeric=True),
         number("final loss", lambda run: _of(run, "final_loss"), ".3f"),
         number("samples seen", lambda run: _of(run, "measured_samples_seen", "samples_seen")),
         number("samples/s", lambda run: _of(run, "samples_per_second")),
@@ -41,6 +49,12 @@ def gpu_hours(run: Row) -> float | None:
     ends = [*(start for start, _ in found[1:]), steps]
     done = [(end - start) * ranks for (start, ranks), end in zip(found, ends, strict=True)]
     return hours * sum(done) / (steps - found[0][0])
+
+
+def _seed(run: Row) -> PageCell:
+    """A seed is a number, but for results of elsewhere, which may name it as they like."""
+    seed = run.get("pretrain_seed") or ""
+    return PageCell(seed or NOTHING, float(seed) if seed.isdecimal() else None)
 
 
 def _hours(run: Row) -> float | None:

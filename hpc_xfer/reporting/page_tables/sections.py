@@ -14,7 +14,7 @@ from hpc_xfer.reporting.page_tables.gap_tables import pair_table, range_table
 from hpc_xfer.reporting.page_tables.page_table import PageTable, page_table, text
 from hpc_xfer.reporting.sentences.answer_tables import read_answers
 from hpc_xfer.results import csv_files
-from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, Selection, Variance
+from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, SelectionBias, Variance
 from hpc_xfer.results.csv_files import Row
 
 MOST_SET_ASIDE = 200
@@ -46,7 +46,7 @@ class PageRows:
     scaling: tuple[Scaling, ...]
     ranks: tuple[Rank, ...]
     variance: tuple[Variance, ...]
-    selection: tuple[Selection, ...]
+    selection: tuple[SelectionBias, ...]
     absent: frozenset[str]
 
 
@@ -64,7 +64,7 @@ def read_page_rows(summary: Path) -> PageRows:
         scaling=known.scaling,
         ranks=known.ranks,
         variance=known.variance,
-        selection=tuple(csv_files.typed(Selection, row) for row in chosen),
+        selection=tuple(csv_files.typed(SelectionBias, row) for row in chosen),
         absent=frozenset(name for name, path in files.items() if not path.exists()),
     )
 

@@ -48,9 +48,11 @@ function control(label, element) {
   return wrapper;
 }
 
-/* A select with the values of one column, where it has several. */
+/* A select with the values of one column, where it has several; numbers are in order. */
 function chooser(header, column, rows) {
-  const values = [...new Set(rows.map((row) => text(row.cells[column])))];
+  const numeric = rows.some((row) => row.cells[column].dataset.value !== undefined);
+  const ordered = numeric ? [...rows].sort((a, b) => compare(a, b, column, 1)) : rows;
+  const values = [...new Set(ordered.map((row) => text(row.cells[column])))];
   if (values.length < 2 || values.length > 40) return null;
   const select = document.createElement("select");
   select.append(new Option("all", ""), ...values.map((value) => new Option(value || "—", "=" + value)));
