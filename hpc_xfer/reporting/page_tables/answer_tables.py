@@ -11,6 +11,7 @@ from hpc_xfer.reporting.page_tables.page_table import (
     covers,
     dataset,
     ends,
+    hours,
     joined,
     number,
     page_table,
@@ -84,7 +85,7 @@ def variance_table(rows: Sequence[Variance]) -> PageTable:
         number("repeats", lambda row: row.repeats),
         percent("± now", lambda row: row.half_width),
         percent("± with one more", lambda row: row.half_width_more),
-        number("hours for one more", lambda row: row.cost_hours, ",.2g"),
+        hours("hours for one more", lambda row: row.cost_hours),
         text("in words", lambda row: joined(row.text, row.why)),
     )
     note = (

@@ -119,6 +119,16 @@ def signed(title: str, read: Callable[[Any], float | None]) -> PageColumn:
     return PageColumn(title, lambda row: _scaled(read(row), "+.1f"), numeric=True)
 
 
+def hours(title: str, read: Callable[[Any], float | None]) -> PageColumn:
+    """Make a column of hours: two decimals, below one hour two digits."""
+
+    def cell(row: Any) -> PageCell:
+        value = read(row)
+        return number_cell(value, ".2g" if value is not None and value < 1 else ",.2f")
+
+    return PageColumn(title, cell, numeric=True)
+
+
 def ends(
     title: str, low: Callable[[Any], float | None], high: Callable[[Any], float | None]
 ) -> PageColumn:

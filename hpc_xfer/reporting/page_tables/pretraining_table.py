@@ -8,6 +8,7 @@ from hpc_xfer.reporting.page_tables.page_table import (
     PageCell,
     PageColumn,
     PageTable,
+    hours,
     number,
     page_table,
     text,
@@ -29,8 +30,8 @@ def pretraining_table(runs: Sequence[Row]) -> PageTable:
         number("final loss", lambda run: _of(run, "final_loss"), ".3f"),
         number("samples seen", lambda run: _of(run, "measured_samples_seen", "samples_seen")),
         number("samples/s", lambda run: _of(run, "samples_per_second")),
-        number("hours", _hours, ",.2f"),
-        number("GPU-hours", gpu_hours, ",.2f"),
+        hours("hours", _hours),
+        hours("GPU-hours", _gpu_hours),
         text("on", lambda run: run["gpu"] or "CPU"),
         text("run", lambda run: run["run"]),
     )
@@ -38,17 +39,17 @@ def pretraining_table(runs: Sequence[Row]) -> PageTable:
     return page_table("Finished pre-trainings", columns, rows, _NOTE)
 
 
-def gpu_hours(run: Row) -> float | None:
+def _gpu_hours(run: Row) -> float | None:
     """Hours times ranks; a run that went on with other ranks counts each part with its own."""
-    hours, parts, steps = _hours(run), run.get("ranks", ""), _of(run, "steps")
-    if hours is None or not parts:
+    taken, parts, steps = _hours(run), run.get("ranks", ""), _of(run, "steps")
+    if taken is None or not parts:
         return None
     found = [(int(part["from_step"]), int(part["ranks"])) for part in json.loads(parts)]
     if len(found) == 1 or not steps:
-        return hours * found[-1][1]
+        return taken * found[-1][1]
     ends = [*(start for start, _ in found[1:]), steps]
     done = [(end - start) * ranks for (start, ranks), end in zip(found, ends, strict=True)]
-    return hours * sum(done) / (steps - found[0][0])
+    return taken * sum(done) / (steps - found[0][0])
 
 
 def _seed(run: Row) -> PageCell:
