@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPT = _TEMPLATES / "tables.js"
-_FORMATS = (".png", ".svg", ".pdf", ".csv", ".tex")  # of a figure, linked where they are there
-_MOST_SVG = 8_000_000  # bytes of all figures; a page with more is slow to open on a phone
+_FORMATS = (".png", ".svg", ".pdf", ".csv")  # of a figure, linked where they are there
+MOST_SVG = 8 * 1024**2  # bytes of all figures; a page with more is slow to open on a phone
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class PageFigure:
 
     title: str
     caption: str
+    question: str
     image: str  # data URI
     links: dict[str, str]  # PNG, SVG, ... -> address relative to the page
 
@@ -45,7 +46,8 @@ def write(study: Study, folder: StudyDir) -> Path:
     html = _template().render(
         values,
         contents=contents(values, with_figures=bool(drawn)),
-        figures=_page_figures(drawn, folder.path),
+        figures=_by_question(page_figures(drawn, folder.path)),
+        latex={path.name: _address(path, folder.path) for path in _latex(folder.figures)},
         script_digest=_digest(_SCRIPT),
     )
     atomic_files.write_text(folder.report, html)
@@ -67,27 +69,41 @@ def _template() -> "Template":
     return environment.get_template("report.html.j2")
 
 
-def _page_figures(drawn: Sequence[FigureFile], home: Path) -> list[PageFigure]:
+def page_figures(drawn: Sequence[FigureFile], home: Path) -> list[PageFigure]:
     """Put each figure into the page: as SVG, or as PNG where all SVGs together are too large."""
     size = sum(figure.svg.stat().st_size for figure in drawn)
     return [
         PageFigure(
             title=figure.title,
             caption=figure.caption,
-            image=_data_uri(figure.svg if size <= _MOST_SVG else figure.png),
+            question=figure.question,
+            image=_data_uri(figure.svg if size <= MOST_SVG else figure.png),
             links=_links(figure.png, home),
         )
         for figure in drawn
     ]
 
 
+def _by_question(found: Sequence[PageFigure]) -> dict[str, list[PageFigure]]:
+    """Question -> its figures, in their order."""
+    groups: dict[str, list[PageFigure]] = {}
+    for figure in found:
+        groups.setdefault(figure.question, []).append(figure)
+    return groups
+
+
+def _latex(figures: Path) -> list[Path]:
+    """List the tables of a study in LaTeX, which `draw` wrote."""
+    return sorted(figures.glob("*.tex"))
+
+
+def _address(file: Path, home: Path) -> str:
+    return quote(file.relative_to(home).as_posix())
+
+
 def _links(png: Path, home: Path) -> dict[str, str]:
     files = (png.with_suffix(suffix) for suffix in _FORMATS)
-    return {
-        file.suffix[1:].upper(): quote(file.relative_to(home).as_posix())
-        for file in files
-        if file.exists()
-    }
+    return {file.suffix[1:].upper(): _address(file, home) for file in files if file.exists()}
 
 
 def _data_uri(image: Path) -> str:

@@ -7,6 +7,8 @@ import pytest
 from hpc_xfer import report
 from hpc_xfer.errors import StoreError
 from hpc_xfer.reporting import report_page
+from hpc_xfer.reporting.figures import FigureFile
+from hpc_xfer.reporting.report_page import MOST_SVG, page_figures
 from hpc_xfer.results import collect_tables
 from hpc_xfer.results.averages import read_averages
 from hpc_xfer.results.collect_tables import Collected
@@ -119,3 +121,29 @@ def test_a_page_of_a_study_without_any_choice_is_written(tmp_path: Path) -> None
     )
     record(store, plan.runs[0])
     assert "l2" in written(study, plan, store)
+
+
+def figure(folder: Path, svg_bytes: int) -> FigureFile:
+    """A figure on disk, without its PDF; a space and a # are in its name."""
+    paths = {kind: folder / "figures" / f"a #1.{kind}" for kind in ("png", "svg", "pdf", "csv")}
+    paths["png"].parent.mkdir(exist_ok=True)
+    paths["svg"].write_bytes(b" " * svg_bytes)
+    paths["png"].write_bytes(b"png")
+    paths["csv"].write_bytes(b"csv")
+    return FigureFile(
+        title="a", caption="", group="accuracy", question="Which is the best?", **paths
+    )
+
+
+def test_figures_that_are_too_large_as_svg_are_shown_as_png(tmp_path: Path) -> None:
+    (small,) = page_figures([figure(tmp_path, svg_bytes=3)], tmp_path)
+    assert small.image == "data:image/svg+xml;base64,ICAg"
+    (large,) = page_figures([figure(tmp_path, svg_bytes=MOST_SVG + 1)], tmp_path)
+    assert large.image == "data:image/png;base64,cG5n"
+
+
+def test_a_figure_links_to_the_files_that_are_there(tmp_path: Path) -> None:
+    (found,) = page_figures([figure(tmp_path, svg_bytes=3)], tmp_path)
+    assert found.links == {
+        "PNG": "figures/a%20%231.png", "SVG": "figures/a%20%231.svg", "CSV": "figures/a%20%231.csv"
+    }  # fmt: skip
