@@ -69,9 +69,9 @@ SMALL = Answers(
 LARGE = Answers(
     encoders=(
         *(encoder("clip", name, 2_700_000, CURATION.get(name, "")) for name in SOURCES),
-        *(encoder("clip", name, n) for name in SOURCES[:2] for n in SIZES),
-        *(encoder("simclr", name, 2_700_000) for name in SOURCES),
-        *(encoder("supervised", name, 2_700_000) for name in SOURCES[:3]),
+        *(encoder("clip", name, n, CURATION[name]) for name in SOURCES[:2] for n in SIZES),
+        *(encoder("simclr", name, 2_700_000, CURATION.get(name, "")) for name in SOURCES),
+        *(encoder("supervised", name, 2_700_000, CURATION[name]) for name in SOURCES[:3]),
         encoder("scratch"),
     ),
     datasets={
@@ -185,7 +185,9 @@ def _family(
     if each.reference is None and len(at) > 2:
         best, worst = max(at, key=lambda e: at[e]), min(at, key=lambda e: at[e])
         range_ = row(best, worst)
-        yield replace(range_, kind="best-worst", unbiased=max(-0.01, range_.difference - 0.4 * half))
+        yield replace(
+            range_, kind="best-worst", unbiased=max(-0.01, range_.difference - 0.4 * half)
+        )
         mean = sum(at.values()) / len(at)
         sd = (sum((v - mean) ** 2 for v in at.values()) / (len(at) - 1)) ** 0.5
         yield replace(range_, kind="spread", a="", b="", difference=sd, ci95_low=None,

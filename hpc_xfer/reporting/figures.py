@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc_xfer.reporting import latex_tables
-from hpc_xfer.reporting.charts import canvas
+from hpc_xfer.reporting.charts import canvas, page
 from hpc_xfer.reporting.charts.accuracy import accuracy_charts, gain_charts, snapshot_charts
 from hpc_xfer.reporting.charts.chart import Chart
 from hpc_xfer.reporting.charts.cost import cost_charts
@@ -67,7 +67,7 @@ def _named(tables: FigureTables) -> Iterator[tuple[str, Chart]]:
 
 
 def _save(name: str, chart: Chart, folder: Path) -> FigureFile:
-    for kind, data in canvas.rendered(chart).items():
+    for kind, data in page.drawn(chart).items():
         atomic_files.write_bytes(folder / f"{name}.{kind}", data)
     csv_files.write(folder / f"{name}.csv", *chart.table)
     paths = {kind: folder / f"{name}.{kind}" for kind in (*canvas.FORMATS, "csv")}

@@ -69,7 +69,9 @@ def gain_charts(tables: FigureTables) -> Iterator[Chart]:
         for group, encoders in groups(list(dict.fromkeys(info[r.a] for r in rows))).items():
             looks = tables.looks.apart(encoders)
             here = [row for row in rows if info[row.a] in looks]
-            base = "a probe of the untrained encoder" if mode in _PROBES else "training from scratch"
+            base = (
+                "a probe of the untrained encoder" if mode in _PROBES else "training from scratch"
+            )
             frames = [
                 shots_frame(
                     dataset,
@@ -184,9 +186,7 @@ def _seen_frame(dataset: str, averages: Sequence[Average]) -> Frame:
             shots_text(name),
             shot_look(i, len(shots)),
             tuple(
-                sorted(
-                    (_seen_mark(a) for a in here if a.shots == name), key=lambda mark: mark.x
-                )
+                sorted((_seen_mark(a) for a in here if a.shots == name), key=lambda mark: mark.x)
             ),
         )
         for i, name in enumerate(shots)

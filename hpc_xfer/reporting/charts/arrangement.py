@@ -1,6 +1,9 @@
 """Where things go on a figure: widths of words, wrapped titles, labels that do not overlap."""
 
+import math
 from collections.abc import Callable, Sequence
+
+from hpc_xfer.reporting.charts.chart import Ticks
 
 Width = Callable[[str], float]  # of a text, in inches
 
@@ -71,8 +74,14 @@ def apart(places: Sequence[float], widths: Sequence[float], gap: float) -> list[
     return kept
 
 
-def in_columns(widths: Sequence[float], most: float) -> int:
-    """Number of equal columns of a legend that fit, with rows as even as can be."""
-    fit = max(1, int(most // max(widths)))
-    rows = -(-len(widths) // fit)
-    return -(-len(widths) // rows)
+def round_ticks(low: float, high: float, most: int) -> Ticks:
+    """Return at most so many multiples of 1, 2 or 5 between two ends, at least two if they fit."""
+    raw = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    ticks = (
+        (i * step, f"{i * step:.{decimals}f}".replace("-", "−")) for i in range(first, last + 1)
+    )
+    return tuple(ticks)

@@ -80,6 +80,7 @@ class Frame:
     x: Scale
     y: Scale
     guides: tuple[Guide, ...] = ()
+    panel: str = ""  # in the CSV; empty: the title
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def x_ends(frame: Frame, row: Sequence[Frame]) -> tuple[float, float]:
 
 
 def _ends(frames: Sequence[Frame], along_x: bool) -> tuple[float, float]:
-    """Ends that show all marks, and intervals up to once the range of the marks beyond them.
+    """Ends that show all marks, and intervals up to 1.5 times the range of the marks beyond them.
 
     With two repetitions an interval can be twenty times as wide as all differences, and would
     press these into a line.
@@ -169,7 +170,7 @@ def _ends(frames: Sequence[Frame], along_x: bool) -> tuple[float, float]:
         reach = max((high / low) ** 0.06, 1.15)
         return low / reach, high * reach
     low, high = min(values), max(values)
-    room = max(high - low, 4.0)
+    room = max(1.5 * (high - low), 10.0)
     low, high = max(min([low, *bars]), low - room), min(max([high, *bars]), high + room)
     margin = 0.05 * max(high - low, 1.0)
     floor = max(scale.most[0] for scale in scales)
@@ -192,14 +193,15 @@ def _is_cut(frames: Sequence[Frame]) -> bool:
 
 
 def _rows(frame: Frame) -> Iterator[dict[str, object]]:
+    panel = frame.panel or frame.title
     for trace in frame.traces:
         for mark in trace.marks:
             yield {
-                "panel": frame.title, "kind": trace.kind, "line": trace.name, "at": mark.at,
+                "panel": panel, "kind": trace.kind, "line": trace.name, "at": mark.at,
                 "x": f"{mark.x:.6g}", "y": fixed(mark.y, 4), "low": fixed(mark.low, 4),
                 "high": fixed(mark.high, 4), "missing": "yes" if mark.hollow else "",
             }  # fmt: skip
     for guide in frame.guides:
         if guide.name:
             place = {"x" if guide.upright else "y": fixed(guide.at, 4)}
-            yield {"panel": frame.title, "kind": "reference", "line": guide.name, **place}
+            yield {"panel": panel, "kind": "reference", "line": guide.name, **place}

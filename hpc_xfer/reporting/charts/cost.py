@@ -17,7 +17,7 @@ _FEW = 7
 
 
 def cost_charts(tables: FigureTables) -> Iterator[Chart]:
-    """Make one figure per mode: above, hours of pre-training; below, samples seen."""
+    """Make one figure per mode: left, hours of pre-training; right, samples seen."""
     hours = {label: found for label, found in _hours(tables.pretrainings).items() if found > 0}
     unit = "GPU-hours" if any(row.get("gpu") for row in tables.pretrainings) else "CPU-hours"
     for mode in tables.modes:
@@ -33,8 +33,8 @@ def cost_charts(tables: FigureTables) -> Iterator[Chart]:
             looks = _Points(tables, averages)
             frames = [
                 looks.frame(name, axis, cost)
-                for axis, cost in costs
                 for name in shots
+                for axis, cost in costs
                 if len({cost[a.label] for a in averages if a.label in cost}) > 1
             ]
             if frames:
@@ -115,7 +115,8 @@ def _chart(
         f"fine-tuning) and against samples seen.{many} "
         + covers((a.target for a in averages), bars),
         frames=tuple(frames),
-        columns=len({frame.title for frame in frames}),
+        columns=len({frame.x.label for frame in frames}),
+        height=1.05,
         keys=points.keys,
     )
 

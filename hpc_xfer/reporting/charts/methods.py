@@ -1,6 +1,7 @@
 """Methods paired per source: above, the accuracy of each; below, the differences."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from hpc_xfer.reporting.charts.chart import Chart, Frame, Guide, Look, Mark, Scale, Ticks, Trace
 from hpc_xfer.reporting.charts.looks import GRAY, MARKERS, Looks
@@ -11,8 +12,9 @@ from hpc_xfer.reporting.charts.words import (
     dataset_words,
     file_name,
     mode_words,
+    told_apart,
 )
-from hpc_xfer.reporting.figure_data import shot_axis
+from hpc_xfer.reporting.figure_data import shot_axis, shots_text
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import MEAN, Average
 from hpc_xfer.results.encoder_info import EncoderInfo
@@ -34,9 +36,7 @@ def method_charts(tables: FigureTables) -> Iterator[Chart]:
         for dataset in [MEAN] if MEAN in datasets else datasets:
             rows = [row for row in here if row.dataset == dataset]
             names = {name for row in rows for name in (row.a, row.b)}
-            averages = [
-                a for a in tables.ended(mode) if a.dataset == dataset and a.label in names
-            ]
+            averages = [a for a in tables.ended(mode) if a.dataset == dataset and a.label in names]
             if averages:
                 part = "" if dataset == MEAN else dataset
                 yield _chart(mode, dataset, part, rows, averages, tables.looks)
@@ -55,10 +55,14 @@ def _chart(
     rows = [row for row in rows if row.shots in shots and row.a in info and row.b in info]
     ats = list(dict.fromkeys(row.at for row in rows))
     kinds = list(dict.fromkeys((info[row.a].method, info[row.b].method) for row in rows))
-    frames = [_accuracy_frame(name, ats, rows, averages, looks) for name in shots]
+    common, short = told_apart(ats)
+    names = [short[at] for at in ats]
+    rows = [replace(row, at=short[row.at]) for row in rows]
+    frames = [_accuracy_frame(name, names, rows, averages, looks) for name in shots]
     for a, b in kinds:
         cut = [row for row in rows if (info[row.a].method, info[row.b].method) == (a, b)]
-        frames += [_difference_frame(name, (a, b), ats, cut, info, looks) for name in shots]
+        frames += [_difference_frame(name, (a, b), names, cut, info, looks) for name in shots]
+        frames[-len(shots)] = replace(frames[-len(shots)], title=f"{a} − {b}")
     bars = any(row.ci95_low is not None for row in rows)
     differs = dict.fromkeys(row.differs for row in rows if row.differs)
     also = f" They differ in {'; '.join(differs)} too." if differs else ""
@@ -67,7 +71,9 @@ def _chart(
         name=file_name("methods", mode, part),
         group="methods",
         question=question,
-        title=f"{question} {dataset_words(dataset)}, {mode_words(mode)}",
+        title=", ".join(
+            w for w in (f"{question} {dataset_words(dataset)}", common, mode_words(mode)) if w
+        ),
         text="Above: test accuracy of the methods per source; a column is a number of shots per "
         f"class. Below: their difference.{also} "
         + covers((row.target for row in rows), bars, "simultaneous")
@@ -104,9 +110,8 @@ def _accuracy_frame(
         for encoder, mark in zip(found, marks, strict=True):
             look = Look(looks.of(encoder).color, looks.of(encoder).marker, "")
             traces.append(Trace(encoder.label, look, (mark,), joined=False))
-    title = "full data" if shots == "full" else f"{shots} shots"
     x = Scale("accuracy (%)", most=(0.0, 100.0))
-    return Frame(title, tuple(traces), x, _places(ats))
+    return Frame(shots_text(shots), tuple(traces), x, _places(ats))
 
 
 def _difference_frame(
@@ -126,8 +131,9 @@ def _difference_frame(
         look = Look(looks.of(info[row.a]).color, MARKERS[0], "")
         name = f"{row.a} − {row.b}"
         traces.append(Trace(name, look, (mark,), False, across=True, kind="difference"))
-    x = Scale(f"{kind[0]} − {kind[1]} (points)", most=(-100.0, 100.0), shared=True)
-    return Frame("", tuple(traces), x, _places(ats), (_ZERO,))
+    x = Scale("points", most=(-100.0, 100.0), shared=True)
+    panel = f"{shots_text(shots)}, {kind[0]} − {kind[1]}"
+    return Frame("", tuple(traces), x, _places(ats), (_ZERO,), panel)
 
 
 def _dot(x: float, y: float, at: str, hollow: bool) -> Mark:

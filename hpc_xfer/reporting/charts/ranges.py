@@ -6,7 +6,14 @@ from hpc_xfer.reporting.charts.chart import DASHED, Chart, Frame, Look
 from hpc_xfer.reporting.charts.looks import plain_look
 from hpc_xfer.reporting.charts.over_shots import ZERO, Reading, ShotLine, shots_frame
 from hpc_xfer.reporting.charts.tables import FigureTables, percent
-from hpc_xfer.reporting.charts.words import NO_DIFFERENCE, covers, file_name, mode_words
+from hpc_xfer.reporting.charts.words import (
+    NO_DIFFERENCE,
+    covers,
+    dataset_words,
+    file_name,
+    mode_words,
+    told_apart,
+)
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import MEAN
 from hpc_xfer.results.encoder_info import EncoderInfo
@@ -22,7 +29,7 @@ def range_charts(tables: FigureTables) -> Iterator[Chart]:
     """Make one figure per axis with a panel per data set, or per group where an axis has several.
 
     An axis such as `samples` has a range for each source; these are shown side by side for the
-    mean over data sets, and the group with the most levels also for every data set.
+    mean over data sets. Of sources, the group with the most levels is shown for every data set too.
     """
     rows = [row for row in tables.gaps if row.kind != "pair" and row.axis != "scratch"]
     for mode in dict.fromkeys(row.mode for row in rows):
@@ -40,12 +47,15 @@ def _axis_charts(axis: str, mode: str, rows: Sequence[Gap]) -> Iterator[Chart]:
         datasets = list(dict.fromkeys(row.dataset for row in rows))
         dataset = MEAN if MEAN in datasets else datasets[0]
         together = [row for row in rows if row.dataset == dataset]
+        common, short = told_apart(list(dict.fromkeys(row.at for row in together)))
         frames = [
-            _range_frame(at, [row for row in together if row.at == at])
-            for at in dict.fromkeys(row.at for row in together)
+            _range_frame(name, [row for row in together if row.at == at])
+            for at, name in short.items()
         ]
-        fixed = "mean of data sets" if dataset == MEAN else dataset
+        fixed = ", ".join(word for word in (dataset_words(dataset), common) if word)
         yield _range_chart(axis, mode, ("groups",), fixed, together, frames)
+        if axis != "source":
+            return
     here = [row for row in rows if row.at == main]
     names = sorted({row.dataset: 0 for row in here}, key=lambda name: name != MEAN)
     frames = [_range_frame(n, [row for row in here if row.dataset == n]) for n in names]
@@ -151,9 +161,7 @@ def _reading(row: Gap) -> Reading:
 
 
 def _pair_readings(rows: Sequence[Gap], a: str, b: str, dataset: str) -> dict[str, Reading]:
-    return {
-        r.shots: _reading(r) for r in rows if (r.a, r.b) == (a, b) and r.dataset == dataset
-    }
+    return {r.shots: _reading(r) for r in rows if (r.a, r.b) == (a, b) and r.dataset == dataset}
 
 
 def _same_size(a: EncoderInfo, b: EncoderInfo) -> bool:

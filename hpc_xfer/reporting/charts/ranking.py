@@ -6,7 +6,7 @@ from hpc_xfer.reporting.charts.chart import Chart, Frame, Look, Mark, Scale, Tic
 from hpc_xfer.reporting.charts.looks import GRAY
 from hpc_xfer.reporting.charts.tables import FigureTables
 from hpc_xfer.reporting.charts.words import file_name, mode_words
-from hpc_xfer.reporting.figure_data import shot_order
+from hpc_xfer.reporting.figure_data import shot_order, shots_text
 from hpc_xfer.results.answers.rows import Rank
 
 
@@ -31,8 +31,8 @@ def rank_charts(tables: FigureTables) -> Iterator[Chart]:
             "right join neighbors that are not told apart. The test takes data sets as the "
             f"repetitions, and knows neither seeds nor draws.{also}",
             frames=tuple(frames),
-            columns=min(2, len(frames)),
-            height=0.25 + 0.125 * most,
+            columns=min(3 if len(frames) > 4 else 2, len(frames)),
+            height=0.2 + 0.118 * most,
         )
 
 
@@ -69,7 +69,7 @@ def _frame(shots: str, rows: Sequence[Rank], tables: FigureTables) -> Frame:
 
 
 def _frame_title(shots: str, row: Rank) -> str:
-    words = ["full data" if shots == "full" else f"{shots} shots", f"{row.datasets} sets"]
+    words = [shots_text(shots), f"{row.datasets} sets"]
     if row.critical_difference is not None:
         words.append(f"CD {row.critical_difference:.2f}")
     if row.friedman_p is not None:

@@ -23,7 +23,7 @@ _MOST_REFERENCES = 3
 
 
 def size_charts(tables: FigureTables) -> Iterator[Chart]:
-    """Make one figure per mode for the mean over data sets, and one per shot count for all sets."""
+    """Make one figure per mode for the mean over data sets, and three with all sets."""
     for mode in tables.modes:
         averages = tables.ended(mode)
         series = [s for s in all_series(encoders_of(averages)) if len(s.encoders) > 1]
@@ -34,9 +34,9 @@ def size_charts(tables: FigureTables) -> Iterator[Chart]:
         shots = shot_axis(averages)
         if len(datasets_of(averages)) == 1 or main == MEAN:
             frames = [picture.frame(main, name, shots_text(name)) for name in shots]
-            yield picture.chart(file_name("size", mode), dataset_words(main), frames)
+            yield picture.chart(file_name("size", mode), dataset_words(main), frames, columns=2)
         if len(datasets_of(averages)) > 1:
-            for name in shots:
+            for name in _few(shots):
                 found = [a for a in averages if a.shots == name]
                 frames = [picture.frame(d, name, dataset_words(d)) for d in datasets_of(found)]
                 yield picture.chart(file_name("size", mode, name), shots_text(name), frames)
@@ -60,9 +60,7 @@ class _Picture:
         self.references = _references(series, averages, tables.looks)
 
     def frame(self, dataset: str, shots: str, title: str) -> Frame:
-        here = {
-            a.encoder: a for a in self.averages if a.dataset == dataset and a.shots == shots
-        }
+        here = {a.encoder: a for a in self.averages if a.dataset == dataset and a.shots == shots}
         rows = [row for row in self.rows if row.dataset == dataset and row.shots == shots]
         traces: list[Trace] = []
         for each in self.series:
@@ -81,7 +79,7 @@ class _Picture:
             title, tuple(traces), x, Scale("test accuracy (%)", most=(0.0, 100.0)), tuple(guides)
         )
 
-    def chart(self, name: str, fixed: str, frames: Sequence[Frame]) -> Chart:
+    def chart(self, name: str, fixed: str, frames: Sequence[Frame], columns: int = 0) -> Chart:
         question = "How does accuracy grow with the pre-training size?"
         here = [a for a in self.averages if any(a.encoder in s.encoders for s in self.series)]
         bars = any(a.interval and a.interval.half is not None for a in here)
@@ -94,7 +92,7 @@ class _Picture:
             words.append("Horizontal lines are other encoders, whatever their size.")
         if "crossing" in kinds:
             words.append(
-                "A cross is the size at which a series reaches such a line, with its 95% interval; "
+                "A tick on such a line is the size at which a series reaches it, with its 95% interval; "
                 "nothing is extrapolated beyond the largest size."
             )
         return Chart(
@@ -104,7 +102,13 @@ class _Picture:
             title=f"{question} {fixed}, {mode_words(self.mode)}",
             text=" ".join(words),
             frames=tuple(frames),
+            columns=min(columns, len(frames)),
         )
+
+
+def _few(shots: Sequence[str]) -> list[str]:
+    """The fewest shots, the middle and the most: nine data sets are a page for each."""
+    return list(dict.fromkeys((shots[0], shots[len(shots) // 2], shots[-1])))
 
 
 def _series_looks(series: Sequence[Series], looks: Looks) -> dict[str, Look]:
@@ -153,7 +157,10 @@ def _series_traces(
     measured = Trace(series.label, look, tuple(marks), joined=not slopes)
     if not slopes or len(marks) < 2:
         return [measured]
-    return [measured, Trace("", Look(look.color, "", look.dash), _line(marks, 100 * slopes[0]), kind="fit")]
+    return [
+        measured,
+        Trace("", Look(look.color, "", look.dash), _line(marks, 100 * slopes[0]), kind="fit"),
+    ]
 
 
 def _line(marks: Sequence[Mark], slope: float) -> tuple[Mark, ...]:
@@ -182,6 +189,6 @@ def _crossings(
         if low is None:
             low = row.smallest
         mark = Mark(x, y, low, high, at=f"{row.series} reaches {reference.label}")
-        look = Look(looks[row.series].color, "X", "")
+        look = Look(looks[row.series].color, "|", "")
         found.append(Trace("", look, (mark,), False, across=True, kind="crossing"))
     return found

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hpc_xfer.results.averages import MEAN
 
@@ -26,6 +26,14 @@ def mode_words(mode: str) -> str:
 
 def dataset_words(dataset: str) -> str:
     return "mean of data sets" if dataset == MEAN else dataset
+
+
+def told_apart(names: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return what all `a, b, c` have in common, and each name without that."""
+    parts = {name: name.split(", ") for name in names}
+    common = [p for p in next(iter(parts.values()), []) if all(p in o for o in parts.values())]
+    short = {n: ", ".join(p for p in own if p not in common) or n for n, own in parts.items()}
+    return ", ".join(common), short
 
 
 def covers(targets: Iterable[str], bars: bool, simultaneous: str = "") -> str:
