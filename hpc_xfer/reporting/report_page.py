@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from hpc_xfer.reporting import figures
+from hpc_xfer.reporting import figures, latex_tables
 from hpc_xfer.reporting.figures import FigureFile
 from hpc_xfer.reporting.page_data import contents, page_data
+from hpc_xfer.results import csv_files
+from hpc_xfer.results.averages import read_averages
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files
@@ -36,18 +38,22 @@ class PageFigure:
 
 
 def write(study: Study, folder: StudyDir) -> Path:
-    """Draw all figures and write report.html; it says what is missing in an unfinished study.
+    """Draw all figures, write the tables in LaTeX, and report.html.
+
+    The page of an unfinished study says what is missing.
 
     Raises:
         StoreError: the CSVs are not there (collect first), or the folder cannot be written.
     """
     values = page_data(study, folder)
     drawn = figures.draw(folder.summary, folder.figures)
+    averages = read_averages(csv_files.read(folder.summary / "averages.csv"))
+    latex = latex_tables.write(averages, folder.figures)
     html = _template().render(
         values,
         contents=contents(values, with_figures=bool(drawn)),
         figures=_by_question(page_figures(drawn, folder.path)),
-        latex={path.name: _address(path, folder.path) for path in _latex(folder.figures)},
+        latex={path.name: _address(path, folder.path) for path in latex},
         script_digest=_digest(_SCRIPT),
     )
     atomic_files.write_text(folder.report, html)
@@ -90,11 +96,6 @@ def _by_question(found: Sequence[PageFigure]) -> dict[str, list[PageFigure]]:
     for figure in found:
         groups.setdefault(figure.question, []).append(figure)
     return groups
-
-
-def _latex(figures: Path) -> list[Path]:
-    """List the tables of a study in LaTeX, which `draw` wrote."""
-    return sorted(figures.glob("*.tex"))
 
 
 def _address(file: Path, home: Path) -> str:

@@ -14,7 +14,7 @@ Grid = tuple[float, ...]  # ascending
 
 
 @dataclass(frozen=True)
-class ChosenValues:
+class ChosenHistogram:
     """The values that cells chose from one grid, and how many are at an end of it."""
 
     key: str
@@ -38,7 +38,7 @@ class ChosenValues:
         return self.values > _LONG
 
 
-def chosen_values(study: Study, cells: Sequence[Row]) -> list[ChosenValues]:
+def chosen_values(study: Study, cells: Sequence[Row]) -> list[ChosenHistogram]:
     """Count what cells chose, per setting, mode and grid.
 
     Args:
@@ -103,11 +103,11 @@ def _values(trial: Finetune, key: str) -> tuple[float, ...]:
     return (float(getattr(trial, key)),) if key in trial.tunable else ()
 
 
-def _counted(key: str, mode: str, grid: Grid, rows: Sequence[Row]) -> ChosenValues:
+def _counted(key: str, mode: str, grid: Grid, rows: Sequence[Row]) -> ChosenHistogram:
     chosen = Counter(float(row[key]) for row in rows)
     ends = (grid[0], grid[-1])
     listed = [value for value in grid if len(grid) <= _LONG or chosen[value] or value in ends]
-    return ChosenValues(
+    return ChosenHistogram(
         key=key,
         mode=mode,
         values=len(grid),
