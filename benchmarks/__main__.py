@@ -28,7 +28,11 @@ CASES = (
     "resume",
     "finetuning",
     "finetuning_images",
+<<<<<<< HEAD
     "coverage",
+=======
+    "tensorboard",
+>>>>>>> main
 )
 
 

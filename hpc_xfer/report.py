@@ -14,7 +14,7 @@ from pathlib import Path
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import StoreError
-from hpc_xfer.reporting.report_page import write
+from hpc_xfer.reporting.report_study import report_study
 from hpc_xfer.results.collect_tables import collect
 from hpc_xfer.results.freshness import of_older_version
 from hpc_xfer.store.launched_study import load_in_store
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = store.study(study.name)
     if of_older_version(folder.summary):
         _collect_again(study, store, folder.summary)
-    written = write(study, folder)
+    written = report_study(study, folder)
     if args.json:
         paths = {"report": str(written), "figures": str(folder.figures)}
         print(json.dumps({"schema": 1, "study": study.name, **paths}, indent=2, sort_keys=True))
@@ -54,7 +54,7 @@ def _collect_again(study: Study, store: Store, summary: Path) -> None:
             "run `python -m hpc_xfer.collect` where the runs are, then copy the tables"
         )
     print("report: the tables are of an older version; collecting again", file=sys.stderr)
-    collect(plan, store, summary)
+    collect(plan, store, summary, store.study(study.name))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
 
 A design is seeds x draws; designs.py says how accuracies come about. The peer ("naive") is what
 tables often show: Student's t over seeds, or over draws where there is one seed, for each
-comparison alone. Of 3,000 studies (1,000 with nine data sets), a coverage of 95% is known to 0.8
-points (1.4), a share of false claims of 2.5% to 0.6 (1.0).
+comparison alone. Of 2,000 studies (800 with nine data sets), a coverage of 95% is known to 1
+point (1.5), a share of false claims of 2.5% to 0.7 (1.1). "For E2" with one seed: what an interval
+for this one pre-training covers where it is read as if it were for others.
 """
 
 from collections.abc import Iterator
@@ -19,34 +20,42 @@ from benchmarks.coverage.statements import (
     Tally,
     judge_effects,
     judge_null,
+    judge_null_chosen_anew,
     judge_null_on_other_images,
 )
 from benchmarks.harness import table
 from benchmarks.harness.table import Row
 
-_STUDIES, _STUDIES_OF_SETS = 3000, 1000
+_STUDIES, _STUDIES_OF_SETS = 2000, 800
 _EFFECTS = [0.5 * i for i in range(len(LABELS))]  # points; the true range is 3
 _GOAL = (93.0, 97.0)
-_AT_LEAST = (93.0, 100.0)  # the interval of a range is wide by design where labels differ
+_AT_LEAST = (
+    93.0,
+    100.0,
+)  # where labels differ, ranges and spreads are covered more often by design
 _MOST_CLAIMS = 3.5  # nominal 2.5; with the luck of the simulation
 _MOST_BIAS = 0.15  # points
 # Statement, its name in the table, its goal.
 _SHARES = (
     ("mean", "mean", _GOAL),
-    ("mean, as chosen", "mean, values as chosen", _GOAL),
-    ("mean, E3", "mean, other test images too", _GOAL),
+    ("mean, E3", "mean, for E3", _GOAL),
     ("gain", "gain", _GOAL),
-    ("gain, as chosen", "gain, values as chosen", _GOAL),
-    ("gain, E3", "gain, other test images too", _GOAL),
+    ("gain, E3", "gain, for E3", _GOAL),
     ("all pairs", "all 21 pairs at once", _GOAL),
-    ("all pairs, as chosen", "all 21 pairs at once, values as chosen", _GOAL),
     ("range", "best minus worst", _AT_LEAST),
     ("range of equals", "best minus worst of equals", _GOAL),
+    ("spread", "spread between labels", _AT_LEAST),
+    ("spread of equals", "spread between equals", _AT_LEAST),
+    *(
+        (f"{what} for {target}", f"{name}, for {target}", None)
+        for target in ("E1, chosen anew", "E2")
+        for what, name in (("mean", "mean"), ("gain", "gain"), ("all pairs", "all 21 pairs"))
+    ),
 )
 _CLAIMS = (
-    ("false claims", "some label beats scratch, of equals"),
-    ("false claims, as chosen", "the same, values as chosen"),
-    ("false claims, E3", "the same, other test images too"),
+    ("false claims", "some label beats scratch, of equals", _MOST_CLAIMS),
+    ("false claims, E3", "the same, for E3", _MOST_CLAIMS),
+    ("false claims, chosen anew", "the same, for E1, chosen anew", None),
 )
 
 
@@ -73,31 +82,33 @@ def tally(design: Design, studies: int, random: np.random.Generator) -> Tally:
     none = [0.0] * len(LABELS)
     for study in simulate(design, _EFFECTS, studies, random):
         judge_effects(study, found)
-    alike = simulate(
-        design, none, studies, random, seeds_differ=design.seeds > 1, images_differ=False
-    )
-    for study in alike:
+    several = design.seeds > 1
+    alike = {"seeds_differ": several, "images_differ": False, "tuned": several}
+    for study in simulate(design, none, studies, random, **alike):
         judge_null(study, found)
-    if design.seeds > 1:
+    if several:
         for study in simulate(design, none, studies, random):
             judge_null_on_other_images(study, found)
+    else:
+        for study in simulate(design, none, studies, random, **alike | {"tuned": True}):
+            judge_null_chosen_anew(study, found)
     return found
 
 
 def _rows(design: Design, found: Tally) -> Iterator[Row]:
-    target = "E1" if design.seeds == 1 else "E2"
+    own = "E1" if design.seeds == 1 else "E2"
     for statement, name, goal in _SHARES:
         if (share := found.mean(statement)) is not None:
             naive = found.mean(f"{statement}, naive")
             yield Row(
-                f"{design.name}: {name}, {'E3' if statement.endswith('E3') else target}",
+                f"{design.name}: {name}{'' if ' for ' in name else f', for {own}'}",
                 "% hold",
                 100 * share,
                 None if naive is None else 100 * naive,
                 peer_is="" if naive is None else "naive",
                 between=goal,
             )
-    for statement, name in _CLAIMS:
+    for statement, name, most in _CLAIMS:
         if (share := found.mean(statement)) is not None:
             naive = found.mean(f"{statement}, naive")
             yield Row(
@@ -107,7 +118,7 @@ def _rows(design: Design, found: Tally) -> Iterator[Row]:
                 None if naive is None else 100 * naive,
                 peer_is="" if naive is None else "naive",
                 less_is_better=True,
-                most=_MOST_CLAIMS,
+                most=most,
             )
     if (bias := found.mean("unbiased range")) is not None:
         yield Row(
@@ -133,7 +144,9 @@ def _crossing_rows(name: str, found: Tally) -> Iterator[Row]:
 
 def main() -> None:
     parser = table.arguments("coverage", __doc__ or "")
-    parser.add_argument("--few", action="store_true", help="a tenth of the studies")
+    parser.add_argument(
+        "--few", action="store_true", help="a tenth of the studies; goals say little then"
+    )
     args = parser.parse_args()
     table.show(rows(0.1 if args.few else 1), args.json)
 

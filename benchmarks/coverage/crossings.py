@@ -52,4 +52,4 @@ def crossings(
 
 
 def _truth(study: Study) -> Mapping[str, float]:
-    return study.truths["E1 as chosen" if study.design.seeds == 1 else "E2"]
+    return study.truths["E1" if study.design.seeds == 1 else "E2"]

@@ -93,16 +93,18 @@ def simulate(
     *,
     seeds_differ: bool = True,
     images_differ: bool = True,
+    tuned: bool = True,
 ) -> Iterator[Study]:
     """Yield so many studies.
 
-    The targets are E1, E2 and E3. "E1 as chosen" is E1 with the learning rates that this study
-    chose; in E1 itself, other draws may choose others.
+    The targets are E1, E2 and E3. E1 takes the learning rate of each pre-training as this study
+    chose it. "E1, chosen anew" does not: with other draws, another one may be chosen.
 
     Args:
         effects: points by which each label is above the first.
         seeds_differ: False for pre-trainings that are all as good as their label.
         images_differ: False where no label is better on just these test images.
+        tuned: False for one learning rate, so that there is no luck of the choice.
     """
     luck, labels = design.luck, len(effects)
     per_set = (repetitions, design.sets, labels, design.seeds)
@@ -112,13 +114,14 @@ def simulate(
     draw = random.normal(0, luck.draw, (repetitions, design.sets, 1, 1, design.draws))
     shape = (repetitions, design.sets, labels, 1, design.draws)
     label_draw = random.normal(0, luck.label_draw, shape)
-    picked, rate = pick(luck, (*per_set, design.draws), random)
+    rates = np.asarray(RATES if tuned else (0.0,))
+    picked, rate = pick(luck, rates, (*per_set, design.draws), random)
     images = luck_of_images(luck, (repetitions, design.sets, labels), random, images_differ)
     level = 40 + np.asarray(effects)
     accuracy = (level + images)[..., None, None] + seed[..., None] + draw + label_draw
     accuracy += picked
     measured = random.chisquare(luck.images - 1, repetitions) / (luck.images - 1)
-    lucky, of_rate = expected_pick(luck, design.draws)
+    lucky, of_rate = expected_pick(luck, rates, design.draws)
     for i in range(repetitions):
         wide = level + lucky + of_rate
         narrow = wide + images[i].mean(axis=0)
@@ -128,8 +131,8 @@ def simulate(
             design,
             [_tables(of_set, counts) for of_set in accuracy[i]],
             {
-                "E1": _named(own),
-                "E1 as chosen": _named(own + _over_seeds(rate[i], counts) - of_rate),
+                "E1": _named(own + _over_seeds(rate[i], counts) - of_rate),
+                "E1, chosen anew": _named(own),
                 "E2": _named(narrow),
                 "E3": _named(wide),
             },
@@ -138,18 +141,19 @@ def simulate(
         )
 
 
-def pick(luck: Luck, shape: tuple[int, ...], random: np.random.Generator) -> tuple[Array, Array]:
+def pick(
+    luck: Luck, rates: Array, shape: tuple[int, ...], random: np.random.Generator
+) -> tuple[Array, Array]:
     """Luck of the run and offset of the learning rate chosen, (..., draws), and this offset."""
-    rates = np.asarray(RATES)
-    runs = rates + random.normal(0, luck.run, (*shape, len(RATES)))
+    runs = rates + random.normal(0, luck.run, (*shape, len(rates)))
     validation = runs + random.normal(0, luck.validation, runs.shape)
     chosen = validation.mean(axis=-2, keepdims=True).argmax(axis=-1, keepdims=True)
     return np.take_along_axis(runs, chosen, axis=-1)[..., 0], rates[chosen[..., 0, 0]]
 
 
-def expected_pick(luck: Luck, draws: int) -> tuple[float, float]:
+def expected_pick(luck: Luck, rates: Array, draws: int) -> tuple[float, float]:
     """Mean luck of the runs chosen, and mean offset of the learning rates; to 0.002 points."""
-    picked, rate = pick(luck, (100_000, draws), np.random.default_rng(99))
+    picked, rate = pick(luck, rates, (100_000, draws), np.random.default_rng(99))
     return float(picked.mean() - rate.mean()), float(rate.mean())
 
 

@@ -113,4 +113,5 @@ def _score(cell: Cell, choice: Choice | None, encoders: Encoders) -> Score:
         test_top1=None if choice is None else choice.test_top1,
         labels=metrics.get("labels"),
         n_test=metrics.get("n_test"),
+        version_of="" if cell.dataset == cell.recipe.dataset else cell.recipe.dataset,
     )

@@ -151,7 +151,12 @@ def averages(panels: Panels, images: TestImages | None = None) -> list[Average]:
     return result
 
 
-def mean_sets(panels: Panels, mode: str, labels: Collection[str] | None = None) -> CommonSets:
+def mean_sets(
+    panels: Panels,
+    mode: str,
+    labels: Collection[str] | None = None,
+    needed: Collection[str] = (),
+) -> CommonSets:
     """Choose the data sets that means of a mode are over, for these labels (all by default)."""
     found: dict[str, dict[str, list[str]]] = {}
     names: dict[str, None] = {}
@@ -161,7 +166,25 @@ def mean_sets(panels: Panels, mode: str, labels: Collection[str] | None = None) 
             names |= dict.fromkeys(mine)
             filled = [name for name in mine if panel.tables[name]]
             found.setdefault(dataset, {})[shots] = filled
-    return common_sets(found, list(names))
+    others = _other_versions(panels, mode, found)
+    over = common_sets(
+        {name: at for name, at in found.items() if name not in others}, list(names), needed
+    )
+    reasons = [*filter(None, [over.left_out]), *(f"{name} (another version)" for name in others)]
+    return replace(over, left_out="; ".join(reasons))
+
+
+def _other_versions(
+    panels: Panels, mode: str, found: Mapping[str, Mapping[str, Collection[str]]]
+) -> list[str]:
+    """List the versions of a data set but the one with most values: a mean takes one of them."""
+    versions: dict[str, dict[str, int]] = {}
+    for (own, dataset, _), panel in panels.panels.items():
+        if own == mode and panel.version_of:
+            filled = sum(len(labels) for labels in found[dataset].values())
+            versions.setdefault(panel.version_of, {})[dataset] = filled
+    kept = {max(counts, key=lambda name: counts[name]) for counts in versions.values()}
+    return [name for counts in versions.values() for name in counts if name not in kept]
 
 
 @dataclass(frozen=True)

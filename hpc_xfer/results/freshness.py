@@ -18,7 +18,7 @@ def of_older_version(summary: Path) -> bool:
 
 
 def is_report_current(launched: LaunchedStudy) -> bool:
-    """True if tables and report exist, miss no run, and are newer than every record.
+    """True if tables and report exist, miss no run, and are newer than every record and import.
 
     Call it only when all runs of the study are done.
     """
@@ -28,6 +28,8 @@ def is_report_current(launched: LaunchedStudy) -> bool:
         return False
     if of_older_version(folder.summary) or csv_files.read(folder.summary / "missing.csv"):
         return False
-    records = (launched.store.run(run.id).record for run in launched.plan.runs)
+    inputs = [launched.store.run(run.id).record for run in launched.plan.runs]
+    if folder.imported.exists():  # the folder itself changes when a file is removed
+        inputs += [folder.imported, *folder.imported.glob("*.csv")]
     oldest = min(path.stat().st_mtime for path in (*tables, folder.report))
-    return all(record.stat().st_mtime <= oldest for record in records)
+    return all(path.stat().st_mtime <= oldest for path in inputs)

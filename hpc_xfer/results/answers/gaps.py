@@ -60,8 +60,9 @@ def gaps(panels: Panels, images: TestImages) -> list[Gap]:
 
 def _places(panels: Panels, comparison: Comparison, images: TestImages) -> Iterator[_Place]:
     names = {encoder.label for encoder in comparison.encoders}
+    needed = [] if comparison.reference is None else [comparison.reference.label]
     for mode in panels.modes:
-        over = mean_sets(panels, mode, names)
+        over = mean_sets(panels, mode, names, needed)
         for shots in panels.shots(mode):
             at = panels.at(mode, shots)
             found = {
