@@ -28,11 +28,8 @@ CASES = (
     "resume",
     "finetuning",
     "finetuning_images",
-<<<<<<< HEAD
     "coverage",
-=======
     "tensorboard",
->>>>>>> main
 )
 
 
