@@ -1,4 +1,4 @@
-"""How often intervals hold and claims are false, in simulated studies with known values.
+"""Count how often intervals hold and claims are false, in simulated studies with known values.
 
     python -m benchmarks.coverage               # two minutes on one core
     python -m benchmarks.coverage --few         # a tenth of the studies, to see that it works
