@@ -1,0 +1,95 @@
+"""The tables that figures are made of, read from the CSVs of a study alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from hpc_xfer.reporting.charts.looks import Looks
+from hpc_xfer.results import csv_files
+from hpc_xfer.results.answers.rows import Gap, Rank, Scaling
+from hpc_xfer.results.averages import MEAN, Average, read_averages
+from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.encoder_info import EncoderInfo
+from hpc_xfer.results.intervals import Interval
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FigureTables:
+    """All rows, and the looks that the encoders have in every figure."""
+
+    averages: Sequence[Average]
+    gaps: Sequence[Gap]
+    scaling: Sequence[Scaling]
+    ranks: Sequence[Rank]
+    pretrainings: Sequence[Row]  # of runs.csv
+    looks: Looks
+
+    @property
+    def modes(self) -> list[str]:
+        return list(dict.fromkeys(a.mode for a in self.averages))
+
+    def ended(self, mode: str) -> list[Average]:
+        """Measured averages of finished pre-trainings."""
+        return [
+            a
+            for a in self.averages
+            if a.mode == mode and a.interval is not None and a.encoder.snapshot is None
+        ]
+
+    def main_datasets(self, mode: str) -> list[str]:
+        """The mean over data sets where there is one, else every data set."""
+        found = list(dict.fromkeys(a.dataset for a in self.ended(mode)))
+        return [MEAN] if MEAN in found else found
+
+
+def read_tables(summary: Path) -> FigureTables:
+    """Read the CSVs of a study; a table of answers that is not there has no rows.
+
+    Raises:
+        StoreError: averages.csv is not there; collect first.
+    """
+    averages = read_averages(csv_files.read(summary / "averages.csv"))
+    encoders = [a.encoder for a in averages if a.encoder.snapshot is None]
+    return FigureTables(
+        averages=averages,
+        gaps=_rows(summary / "gaps.csv", Gap),
+        scaling=_rows(summary / "scaling.csv", Scaling),
+        ranks=_rows(summary / "ranks.csv", Rank),
+        pretrainings=_pretrainings(summary / "runs.csv"),
+        looks=Looks(encoders),
+    )
+
+
+def datasets_of(averages: Sequence[Average]) -> list[str]:
+    """Data sets in their order, the mean first."""
+    return sorted(dict.fromkeys(a.dataset for a in averages), key=lambda name: name != MEAN)
+
+
+def encoders_of(averages: Sequence[Average]) -> list[EncoderInfo]:
+    """Encoders in their order; scratch last."""
+    found = dict.fromkeys(a.encoder for a in averages)
+    return sorted(found, key=lambda encoder: encoder.method == "scratch")
+
+
+def percent_ends(found: Interval) -> tuple[float | None, float | None]:
+    """Ends of an interval in percent."""
+    return percent(found.low), percent(found.high)
+
+
+def percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _rows(path: Path, kind: Callable[..., T]) -> list[T]:
+    if not path.exists():
+        return []
+    return [csv_files.typed(kind, row) for row in csv_files.read(path)]
+
+
+def _pretrainings(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    return [row for row in csv_files.read(path) if row["kind"] == "pretrain"]
