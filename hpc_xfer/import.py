@@ -22,6 +22,8 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.results.imported.combined import OwnStudy, own_study
 from hpc_xfer.results.imported.import_file import ImportReport, remove, take_in
+from hpc_xfer.results.parts.all_parts import read_parts
+from hpc_xfer.results.parts.record_cache import RecordCache
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan

@@ -204,7 +204,7 @@ def _said(value: object) -> str:
 @functools.cache
 def _said_of(recipe: Finetune, keys: tuple[str, ...]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The mode with the values of these settings, and these values."""
-    settings = _settings(recipe)[0] | {"solver": getattr(recipe, "solver", None)}
+    settings = {**_settings(recipe)[0], "solver": getattr(recipe, "solver", None)}
     words = [
         str(settings[key]) if key == "solver" else f"{key}={_said(settings[key])}"
         for key in sorted(keys, key=lambda key: (key != "solver", key))

@@ -49,6 +49,10 @@ class Lines:
         lines = csv.reader(io.StringIO(self.text, newline=""))
         return [dict(zip(self.columns, line, strict=True)) for line in lines]
 
+    def __add__(self, other: "Lines") -> "Lines":
+        """Append rows; the columns are those of the first."""
+        return Lines(self.columns, self.text + other.laid_out(self.columns).text)
+
     def laid_out(self, columns: Sequence[str]) -> "Lines":
         """Return the rows with these columns; those that they lack are empty."""
         if self.columns == tuple(columns):
@@ -63,19 +67,18 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object
         StoreError: the folder cannot be written.
         ValueError: a row has a column that the table does not have.
     """
-    write_lines(path, columns, [Lines.of(columns, rows)])
+    write_lines(path, Lines.of(columns, rows))
 
 
-def write_lines(path: Path, columns: Sequence[str], lines: Iterable[Lines]) -> None:
+def write_lines(path: Path, lines: Lines) -> None:
     """Write a table from its rows as text, whole or not at all.
 
     Raises:
         StoreError: the folder cannot be written.
     """
     header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(columns)
-    texts = (each.laid_out(columns).text for each in lines)
-    atomic_files.write_text(path, "".join([header.getvalue(), *texts]))
+    csv.writer(header, lineterminator="\n").writerow(lines.columns)
+    atomic_files.write_text(path, header.getvalue() + lines.text)
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -11,9 +11,8 @@ from hpc_xfer.results.parts.names import Names
 from hpc_xfer.results.runs_table import run_identity
 from hpc_xfer.results.selection import partly_done
 
-
 COLUMNS_AFTER = ("state", "class", "message")
-ROWS = ("absent", "incomplete", "hopeless", "mixed")  # the kinds of rows, in their order
+MISSING_ROWS = ("absent", "incomplete", "hopeless", "mixed")  # the kinds of rows, in their order
 
 
 def missing_columns(tuned: Sequence[str]) -> list[str]:

@@ -10,14 +10,17 @@ from pathlib import Path
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.cells_table import LATER_COLUMNS, cells_columns
+from hpc_xfer.results.csv_files import Lines
 from hpc_xfer.results.encoder_info import EncoderInfo, encoder_key
-from hpc_xfer.results.missing_table import ROWS, missing_columns
+from hpc_xfer.results.missing_table import MISSING_ROWS, missing_columns
+from hpc_xfer.results.panels import PanelKey
 from hpc_xfer.results.parts.names import Names
 from hpc_xfer.results.parts.part import Facts, Part
 from hpc_xfer.results.parts.read_part import PartReader
 from hpc_xfer.results.parts.record_cache import RecordCache, key_of
 from hpc_xfer.results.runs_table import runs_columns
 from hpc_xfer.results.scores import Score
+from hpc_xfer.results.test_images import HitsFile
 from hpc_xfer.results.test_sets import TestKey, version_names
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
@@ -53,9 +56,35 @@ class Parts:
     columns: Columns
     all: Sequence[PlacedPart]
 
-    @property
+    @cached_property
     def scores(self) -> list[Score]:
         return [score for each in self.all for score in each.scores]
+
+    @property
+    def panel_settings(self) -> dict[PanelKey, tuple[tuple[str, str], ...]]:
+        """Settings of fine-tunings that vary in the study, for each panel."""
+        return {
+            (score.mode, score.dataset, score.shots): tuple(each.part.varying[score.mode])
+            for each in self.all
+            for score in each.scores
+        }
+
+    def hits_files(self, store: Store) -> dict[PanelKey, dict[str, list[HitsFile]]]:
+        """Panel -> label -> the hits of the chosen values."""
+        found: dict[PanelKey, dict[str, list[HitsFile]]] = {}
+        for each in self.all:
+            for score, hits in zip(each.scores, each.part.hits, strict=True):
+                if hits is not None and score.n_test and score.test_top1 is not None:
+                    run_id, row = hits
+                    key = (score.mode, score.dataset, score.shots)
+                    file = HitsFile(store.run(run_id).hits, row, score.n_test, score.test_top1)
+                    found.setdefault(key, {}).setdefault(score.encoder.label, []).append(file)
+        return found
+
+    def table(self, *names: str) -> Lines:
+        """Join a table of all parts, or several of the same columns."""
+        texts = [each.part.tables[name].text for name in names for each in self.all]
+        return Lines(tuple(self.columns[names[0]]), "".join(texts))
 
     @property
     def states(self) -> Counter[str]:
@@ -194,9 +223,11 @@ def _columns(names: Names, facts: Sequence[Facts]) -> dict[str, list[str]]:
         varying=dict.fromkeys(name for each in facts for name in each.varying),
         further=sorted({name for each in facts for name in each.further}),
     )
-    kept = [c for c in cells if c not in one_grid and (c not in LATER_COLUMNS or c in filled["cells"])]
+    kept = [
+        c for c in cells if c not in one_grid and (c not in LATER_COLUMNS or c in filled["cells"])
+    ]
     missing = [
         c for c in missing_columns(names.tuned) if c not in LATER_COLUMNS or c in filled["missing"]
     ]
     runs = runs_columns(names, {name for each in facts for name in each.metrics})
-    return {"runs": runs, "cells": kept, **dict.fromkeys(ROWS, missing)}
+    return {"runs": runs, "cells": kept, **dict.fromkeys(MISSING_ROWS, missing)}

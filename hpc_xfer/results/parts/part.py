@@ -52,9 +52,7 @@ class Part:
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> "Part":
-        tables = {
-            name: Lines(tuple(columns[name]), text) for name, text in told["tables"].items()
-        }
+        tables = {name: Lines(tuple(columns[name]), text) for name, text in told["tables"].items()}
         return cls(
             **{
                 **told,

@@ -82,8 +82,8 @@ def _read(path: Path) -> dict[str, str]:
     with contextlib.suppress(OSError, ValueError):
         head, _, lines = path.read_bytes().partition(b"\n")
         if head + b"\n" == _head(lines):
-            pairs = (line.split(" ", 1) for line in lines.decode().split("\n") if line)
-            return {key: text for key, text in pairs}
+            pairs = (line.partition(" ") for line in lines.decode().split("\n") if line)
+            return {key: text for key, _, text in pairs}
     return {}
 
 

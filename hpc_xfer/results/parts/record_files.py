@@ -37,9 +37,7 @@ def read_record(run: Run, store: Store) -> RecordFile:
         return RecordFile(why=f"is the record of another run ({record.get('run')})")
     schema = record.get("schema", SCHEMA)
     if schema != SCHEMA:
-        return RecordFile(
-            why=f"has schema {schema}, and this version reads {SCHEMA}", is_done=True
-        )
+        return RecordFile(why=f"has schema {schema}, and this version reads {SCHEMA}", is_done=True)
     if record.get("recipe", run.spec) != run.spec:
         return RecordFile(why=f"holds another recipe than run {run.id} has", is_done=True)
     if lacks := _lacks(run, record):
