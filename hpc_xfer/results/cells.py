@@ -130,6 +130,15 @@ class Outcome:
     measured: Mapping[Value, Measured]
     lost: Mapping[Value, str] = field(default_factory=dict)  # diverged | not converged
 
+    def metric(self, name: str) -> dict[Value, float | None]:
+        """A metric of all values."""
+        record = next(iter(self.measured.values())).record if self.measured else {}
+        column = record.get("path", {}).get(name)
+        if column is None:
+            return {value: found.metric(name) for value, found in self.measured.items()}
+        # A path is of one run, whose record has all values of the cell.
+        return {value: column[found.place] for value, found in self.measured.items()}
+
 
 def outcome(
     cell: Cell,

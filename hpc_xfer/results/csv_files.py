@@ -6,6 +6,7 @@ An empty cell is a number that was not measured; it is never 0.
 import csv
 import functools
 import io
+import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -40,7 +41,9 @@ class Lines:
         for row in rows:
             if extra := row.keys() - known:
                 raise ValueError(f"the table has no column {', '.join(sorted(extra))}")
-            writer.writerow([cell(row.get(name)) for name in columns])
+            # csv writes None as nothing, and numbers as str does.
+            cells = map(row.get, columns)
+            writer.writerow([cell(v) if v is True or v is False else v for v in cells])
         return cls(tuple(columns), text.getvalue())
 
     @property
@@ -55,9 +58,16 @@ class Lines:
 
     def laid_out(self, columns: Sequence[str]) -> "Lines":
         """Return the rows with these columns; those that they lack are empty."""
-        if self.columns == tuple(columns):
-            return self
-        return Lines.of(columns, ({n: row.get(n, "") for n in columns} for row in self.rows))
+        if self.columns == tuple(columns) or not self.text:
+            return Lines(tuple(columns), self.text)
+        text = io.StringIO()
+        lines = csv.reader(io.StringIO(self.text, newline=""))
+        place = {name: i for i, name in enumerate(self.columns)}
+        picked = operator.itemgetter(*(place.get(name, -1) for name in columns), -1)
+        # Each line gets an empty cell at its end: the place of columns that it lacks.
+        rows = (picked([*line, ""])[:-1] for line in lines)
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        return Lines(tuple(columns), text.getvalue())
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

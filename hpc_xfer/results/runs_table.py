@@ -42,6 +42,7 @@ def run_rows(
         chosen: run id -> choice, of the runs that a cell chose; a path shows its chosen value.
     """
     tuned = _tuned_on_paths(names)
+    columns = {metric: _column(metric, names) for metric in measured_in(records.values())}
     for run in runs:
         record, choice = records.get(run.id), chosen.get(run.id)
         if record is None:
@@ -49,7 +50,7 @@ def run_rows(
         measured = record["metrics"] | _on_path(record, choice)
         values = dict(choice.value) if choice is not None else {}
         at = {key: value for key, value in values.items() if key in tuned}
-        metrics = {_column(metric, names): _text(value) for metric, value in measured.items()}
+        metrics = {columns[metric]: _text(value) for metric, value in measured.items()}
         row = {**run_identity(run, names.encoders), **run.columns, **at}
         yield {**row, **metrics, **_provenance(record)}
 

@@ -85,20 +85,29 @@ def _best(pool: Sequence[Outcome]) -> Value | None:
     """The best value over the draws of a pool; None if none was measured in every draw."""
     common = set.intersection(*(set(outcome.measured) for outcome in pool))
     metric = "test_top1" if _chosen_on_test(pool[0]) else "val_top1"
-    return min(common, key=lambda value: _rank(value, pool, metric)) if common else None
+    accuracies = [outcome.metric(metric) for outcome in pool]
+    losses = [outcome.metric("val_nll") for outcome in pool]
+    ranks = {
+        value: _rank(value, [each[value] for each in accuracies], [each[value] for each in losses])
+        for value in common
+    }
+    return min(common, key=lambda value: (*ranks[value], _first_run(value, pool)), default=None)
 
 
-def _rank(value: Value, pool: Sequence[Outcome], metric: str) -> tuple[object, ...]:
+def _rank(
+    value: Value, accuracies: Sequence[float | None], losses: Sequence[float | None]
+) -> tuple[object, ...]:
     """Order values: higher mean accuracy, lower mean loss, then the simpler classifier.
 
     Simpler is the larger penalty, the larger number of neighbors, the smaller learning rate.
     """
-    found = [outcome.measured[value] for outcome in pool]
-    accuracy = _mean([each.metric(metric) for each in found])
-    loss = _mean([each.metric("val_nll") for each in found])
+    accuracy, loss = _mean(accuracies), _mean(losses)
     simpler = [-number if key in ("l2", "k") else number for key, number in value]
-    order = (-accuracy if accuracy is not None else 0.0, 0.0 if loss is None else loss)
-    return (*order, simpler, min(each.run.id for each in found))
+    return -accuracy if accuracy is not None else 0.0, 0.0 if loss is None else loss, simpler
+
+
+def _first_run(value: Value, pool: Sequence[Outcome]) -> str:
+    return min(outcome.measured[value].run.id for outcome in pool)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -108,7 +117,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _choice(outcome: Outcome, best: Value, draws: int) -> Choice:
-    tests = [found.metric("test_top1") for found in outcome.measured.values()]
+    tests = outcome.metric("test_top1").values()
     test = sorted(value for value in tests if value is not None)
     return Choice(
         outcome=outcome,

@@ -64,6 +64,11 @@ class Run:
         """
         if isinstance(self.recipe, Finetune):
             return self.parents[0].columns | self._dumped.columns
+        return dict(self._pretrain_columns)
+
+    @cached_property
+    def _pretrain_columns(self) -> dict[str, Any]:
+        assert not isinstance(self.recipe, Finetune)
         spec = dict(self.spec) | ({"arch": arch_name(self.recipe.arch)})
         return {
             key if key in _PLAIN else f"pretrain_{key}": _cell(value) for key, value in spec.items()

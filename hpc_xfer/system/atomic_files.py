@@ -151,7 +151,7 @@ def _sync_file_system(path: Path) -> bool:
         os.close(handle)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path | str) -> Any:
     """Read a file; None where it is absent or not whole JSON, such as one cut by a full disk.
 
     Raises:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.cells_table import LATER_COLUMNS, cells_columns
@@ -22,7 +21,7 @@ from hpc_xfer.results.runs_table import runs_columns
 from hpc_xfer.results.scores import Score
 from hpc_xfer.results.test_images import HitsFile
 from hpc_xfer.results.test_sets import TestKey, version_names
-from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.paths import ERROR, HITS, RECORD
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run
 
@@ -139,7 +138,8 @@ class _Reading:
         """Take a part from the cache, or read it."""
         first = runs[0]
         parent = first.parents[0] if first.parents else first
-        files = [_state_of(self.store.run(run.id)) for run in runs]
+        folder = os.fspath(self.store.runs)
+        files = [_state_of(f"{folder}/{run.id}") for run in runs]
         key = key_of("part", self.names.digest, parent.id in finished, files)
         told = None if columns is None else self.cache.get(key)
         if told is None or columns is None:
@@ -182,20 +182,19 @@ def _place(run: Run) -> tuple[object, ...]:
     return (run.id,)
 
 
-def _state_of(folder: RunDir) -> tuple[object, ...]:
+def _state_of(folder: str) -> tuple[object, ...]:
     """Everything about the files of a run that changes with their content.
 
     The time of the folder changes with the names in it.
     """
-    record = _stat(folder.record)
-    others = (folder.path, folder.hits) if record else (folder.path, folder.error)
-    return (folder.id, record, *(_stat(path) for path in others))
+    record = _stat(f"{folder}/{RECORD}")
+    return folder, _stat(folder), record, _stat(f"{folder}/{HITS if record else ERROR}")
 
 
-def _stat(path: Path) -> tuple[int, int, int] | None:
+def _stat(path: str) -> tuple[int, int, int] | None:
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
 

@@ -1,8 +1,10 @@
 """Read the records of a part, and make of them all that tables need."""
 
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from hpc_xfer.results.analysis import Analysis, analyse
 from hpc_xfer.results.cells import Cell
@@ -35,6 +37,10 @@ class PartReader:
     names: Names
     store: Store
 
+    @cached_property
+    def _runs(self) -> str:
+        return os.fspath(self.store.runs)
+
     def read(
         self,
         runs: Sequence[Run],
@@ -48,7 +54,7 @@ class PartReader:
             finished_parents: ids of the pre-trainings with a usable record.
             versions: names of the data set's versions, where it has several.
         """
-        files = [(run, read_record(run, self.store)) for run in runs]
+        files = [(run, read_record(run, f"{self._runs}/{run.id}")) for run in runs]
         records = {run.id: file.record for run, file in files if file.record is not None}
         absent = [
             missing_run(run, file, self.store, finished_parents)
@@ -115,7 +121,7 @@ class PartReader:
         for run, file in files:
             if file.why:
                 found.append((f"runs/{run.id}/record.json", file.why))
-            for name in copies(run, self.store):
+            for name in copies(f"{self._runs}/{run.id}"):
                 found.append((f"runs/{run.id}/{name}", "is a copy beside record.json"))
         return found
 

@@ -2,18 +2,18 @@
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hpc_xfer.config.finetune_recipes import Finetune
-from hpc_xfer.store.store import SCHEMA, Store
+from hpc_xfer.store.paths import RECORD
+from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system import atomic_files
 
 Record = Mapping[str, Any]
-_COPY = re.compile(r"\.?record\b.*", re.IGNORECASE)  # "record (1).json", ".record.json.123.tmp"
+_COPIES = ("record", ".record", "Record", "Copy of record")
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,17 @@ class RecordFile:
     is_done: bool = False  # launches take the run for finished all the same
 
 
-def read_record(run: Run, store: Store) -> RecordFile:
-    """Read and check a record. A half-written one counts as none: the run starts again."""
-    path = store.run(run.id).record
+def read_record(run: Run, folder: str) -> RecordFile:
+    """Read and check a record. A half-written one counts as none: the run starts again.
+
+    Args:
+        run: as planned.
+        folder: of the run.
+    """
+    path = f"{folder}/{RECORD}"
     record = atomic_files.read_json(path)
     if record is None:
-        return RecordFile(why="is not whole JSON" if path.exists() else "")
+        return RecordFile(why="is not whole JSON" if os.path.exists(path) else "")
     if not isinstance(record, dict) or not isinstance(record.get("metrics"), dict):
         return RecordFile(why="holds no metrics")
     if record.get("run") != run.id:
@@ -45,13 +50,16 @@ def read_record(run: Run, store: Store) -> RecordFile:
     return RecordFile(record)
 
 
-def copies(run: Run, store: Store) -> list[str]:
-    """Name the files beside a record that copying, or a crash while writing, left there."""
+def copies(folder: str) -> list[str]:
+    """Name the files beside a record that copying, or a crash while writing, left there.
+
+    They are called `record (1).json`, `record.json.bak` or `.record.json.4711.tmp`.
+    """
     try:
-        names = os.listdir(store.run(run.id).path)
-    except FileNotFoundError:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(name for name in names if name != "record.json" and _COPY.fullmatch(name))
+    return sorted(name for name in names if name.startswith(_COPIES) and name != RECORD)
 
 
 def _lacks(run: Run, record: Record) -> list[str]:
@@ -70,7 +78,12 @@ def _lacks(run: Run, record: Record) -> list[str]:
 
 
 def _all_finite(values: object, length: int) -> bool:
-    return isinstance(values, list) and len(values) == length and all(map(_finite, values))
+    return (
+        isinstance(values, list)
+        and len(values) == length
+        and all(issubclass(kind, int | float) for kind in set(map(type, values)))
+        and math.isfinite(sum(values))  # NaN and infinity stay in a sum
+    )
 
 
 def _finite(value: object) -> bool:
