@@ -8,7 +8,7 @@ import functools
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.encoder_info import EncoderKey, encoder_key
@@ -107,7 +107,8 @@ def _settings(recipe: Finetune) -> tuple[Settings, str]:
     return settings, _frozen(settings)
 
 
-class Measured(NamedTuple):  # a study has a million: a dataclass takes three times as long to make
+@dataclass(frozen=True)
+class Measured:
     """One value of a cell, as its run measured it."""
 
     run: Run
@@ -127,17 +128,28 @@ class Outcome:
     """A cell whose runs are all finished or lost, with what each value measured."""
 
     cell: Cell
-    measured: Mapping[Value, Measured]
+    finished: Sequence[tuple[Run, Record]]
+    measured: Mapping[Value, int]  # place on the path of its one run, or place in `finished`
     lost: Mapping[Value, str] = field(default_factory=dict)  # diverged | not converged
+    has_path: bool = False
+
+    def at(self, value: Value) -> Measured:
+        """What was measured with a value."""
+        place = self.measured[value]
+        run, record = self.finished[0 if self.has_path else place]
+        return Measured(run, place if self.has_path else None, record)
 
     def metric(self, name: str) -> dict[Value, float | None]:
         """A metric of all values."""
-        record = next(iter(self.measured.values())).record if self.measured else {}
-        column = record.get("path", {}).get(name)
-        if column is None:
-            return {value: found.metric(name) for value, found in self.measured.items()}
-        # A path is of one run, whose record has all values of the cell.
-        return {value: column[found.place] for value, found in self.measured.items()}
+        if self.has_path:
+            column = self.finished[0][1]["path"].get(name)
+            if column is not None:
+                return {value: column[place] for value, place in self.measured.items()}
+        return {value: self.at(value).metric(name) for value in self.measured}
+
+    def tried(self, key: str) -> tuple[float, ...]:
+        """List the values of a setting that the cell could choose from; empty without a choice."""
+        return _numbers((*self.measured, *self.lost), key)
 
 
 def outcome(
@@ -151,38 +163,35 @@ def outcome(
     A choice among fewer values would compare pre-trainings by unequal grids. A run that diverged
     and a probe that did not converge have no accuracy to compare.
     """
-    measured: dict[Value, Measured] = {}
-    lost: dict[Value, str] = {}
-    for run in cell.trials:
-        if run.id in records:
-            for value, found in _values(run, tuned, records[run.id]):
-                if found is None:
-                    lost[value] = NOT_CONVERGED
-                else:
-                    measured[value] = found
-        elif run.id in diverged:
-            lost[_value_of(run, tuned)] = DIVERGED_VALUE
-        else:
-            return None
-    return Outcome(cell, measured, lost)
+    waited_for = [run for run in cell.trials if run.id not in records]
+    if any(run.id not in diverged for run in waited_for):
+        return None
+    finished = [(run, records[run.id]) for run in cell.trials if run.id in records]
+    lost = {_value_of(run, tuned): DIVERGED_VALUE for run in waited_for}
+    if finished and "path" in finished[0][1]:
+        return _along_path(cell, finished)
+    measured = {_value_of(run, tuned): i for i, (run, _) in enumerate(finished)}
+    return Outcome(cell, finished, measured, lost)
 
 
-def _values(run: Run, tuned: Sequence[str], record: Record) -> list[tuple[Value, Measured | None]]:
-    """List the values of a run; None for one that did not converge."""
-    path = record.get("path")
-    if path is None:
-        return [(_value_of(run, tuned), Measured(run, None, record))]
+def _along_path(cell: Cell, finished: Sequence[tuple[Run, Record]]) -> Outcome:
+    """All values of a cell are on the path of its one run."""
+    path = finished[0][1]["path"]
     values = _path_values(str(path["key"]), tuple(path["values"]))
     converged = path.get("converged") or [True] * len(values)
-    return [
-        (value, Measured(run, i, record) if converged[i] else None)
-        for i, value in enumerate(values)
-    ]
+    measured = {value: i for i, value in enumerate(values) if converged[i]}
+    lost = {values[i]: NOT_CONVERGED for i in range(len(values)) if not converged[i]}
+    return Outcome(cell, finished, measured, lost, has_path=True)
 
 
 @functools.lru_cache(maxsize=64)
 def _path_values(key: str, values: tuple[float, ...]) -> list[Value]:
     return [((key, float(value)),) for value in values]
+
+
+@functools.lru_cache(maxsize=256)
+def _numbers(values: tuple[Value, ...], key: str) -> tuple[float, ...]:
+    return tuple(number for value in values for name, number in value if name == key)
 
 
 def _value_of(run: Run, tuned: Sequence[str]) -> Value:

@@ -1,5 +1,6 @@
 """cells.csv: one row per complete cell, with the value that validation chose."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -64,6 +65,11 @@ def cell_rows(choices: Sequence[Choice], names: Names) -> list[dict[str, object]
     return [_row(choice, names.tuned, further, names.encoders) for choice in choices]
 
 
+@functools.lru_cache(maxsize=256)
+def _grid_text(values: tuple[float, ...]) -> str:
+    return grid_text(values)
+
+
 def _grid_column(key: str) -> str:
     return f"{key}_grid"
 
@@ -116,7 +122,7 @@ def _row(
         "run": choice.run.id,
         **{key: chosen.get(key, getattr(recipe, key, None)) for key in tuned},
         **{f"{key}_edge": end for key, end in choice.edges.items()},
-        **{_grid_column(key): grid_text(_grid(choice, key)) for key in tuned},
+        **{_grid_column(key): _grid_text(outcome.tried(key)) for key in tuned},
         "chosen_over_draws": choice.draws if choice.draws > 1 else "",
         **{name: fixed(choice.metric(name)) for name in (*SHARES, *further)},
         "test_mean_of_trials": fixed(choice.test_mean_of_values),
@@ -124,9 +130,3 @@ def _row(
         "test_selection_bias": fixed(choice.bias),
         **{name: metrics.get(name) for name in _COUNTS},
     }
-
-
-def _grid(choice: Choice, key: str) -> list[float]:
-    """List the values of a setting that the cell could choose from; empty without a choice."""
-    values = (dict(value) for value in (*choice.outcome.measured, *choice.outcome.lost))
-    return [value[key] for value in values if key in value]

@@ -47,6 +47,13 @@ class Lines:
         return cls(tuple(columns), text.getvalue())
 
     @property
+    def whole(self) -> str:
+        """The text with its header."""
+        header = io.StringIO()
+        csv.writer(header, lineterminator="\n").writerow(self.columns)
+        return header.getvalue() + self.text
+
+    @property
     def rows(self) -> list[dict[str, str]]:
         """The rows as `read` gives them."""
         lines = csv.reader(io.StringIO(self.text, newline=""))
@@ -77,7 +84,12 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object
         StoreError: the folder cannot be written.
         ValueError: a row has a column that the table does not have.
     """
-    write_lines(path, Lines.of(columns, rows))
+    atomic_files.write_text(path, as_text(columns, rows))
+
+
+def as_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Format a table as `write` writes it."""
+    return Lines.of(columns, rows).whole
 
 
 def write_lines(path: Path, lines: Lines) -> None:
@@ -86,9 +98,7 @@ def write_lines(path: Path, lines: Lines) -> None:
     Raises:
         StoreError: the folder cannot be written.
     """
-    header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(lines.columns)
-    atomic_files.write_text(path, header.getvalue() + lines.text)
+    atomic_files.write_text(path, lines.whole)
 
 
 def read(path: Path) -> list[dict[str, str]]:

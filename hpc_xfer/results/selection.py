@@ -9,6 +9,7 @@ study under `protocol: paper` does so here, and its tables say it.
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from hpc_xfer.config.finetune_recipes import KNN
 from hpc_xfer.config.protocols import Choose
@@ -32,9 +33,9 @@ class Choice:
     def cell(self) -> Cell:
         return self.outcome.cell
 
-    @property
+    @cached_property
     def measured(self) -> Measured:
-        return self.outcome.measured[self.value]
+        return self.outcome.at(self.value)
 
     @property
     def run(self) -> Run:
@@ -91,7 +92,9 @@ def _best(pool: Sequence[Outcome]) -> Value | None:
         value: _rank(value, [each[value] for each in accuracies], [each[value] for each in losses])
         for value in common
     }
-    return min(common, key=lambda value: (*ranks[value], _first_run(value, pool)), default=None)
+    least = min(ranks.values(), default=None)
+    best = [value for value in common if ranks[value] == least]
+    return min(best, key=lambda value: _first_run(value, pool), default=None)
 
 
 def _rank(
@@ -107,7 +110,7 @@ def _rank(
 
 
 def _first_run(value: Value, pool: Sequence[Outcome]) -> str:
-    return min(outcome.measured[value].run.id for outcome in pool)
+    return min(outcome.at(value).run.id for outcome in pool)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -137,12 +140,14 @@ def _chosen_on_test(outcome: Outcome) -> bool:
 def _bias(outcome: Outcome, chosen: Value) -> float | None:
     """Test accuracy as selected on test, minus that of the value and epoch of validation."""
     by_val = "val_top1_by_val"
-    rivals = [found for found in outcome.measured.values() if found.metric(by_val) is not None]
+    rivals = [
+        found for found in map(outcome.at, outcome.measured) if found.metric(by_val) is not None
+    ]
     if not rivals:
         return None
     by_validation = max(rivals, key=lambda found: (found.metric(by_val) or 0.0, found.run.id))
     honest = by_validation.metric("test_top1_by_val")
-    reported = outcome.measured[chosen].metric("test_top1")
+    reported = outcome.at(chosen).metric("test_top1")
     return None if honest is None or reported is None else reported - honest
 
 
@@ -155,7 +160,7 @@ def _edge(outcome: Outcome, key: str, chosen: float) -> str:
     recipe = outcome.cell.recipe
     if isinstance(recipe, KNN) and chosen != max(recipe.path_values):
         return ""
-    values = {dict(value)[key] for value in (*outcome.measured, *outcome.lost)}
+    values = set(outcome.tried(key))
     if len(values) < (2 if recipe.val_seed is None else 3):  # 3: as tables of version 0.1 have it
         return ""
     return {min(values): "low", max(values): "high"}.get(chosen, "")

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from hpc_xfer.results.analysis import Analysis, analyse
@@ -36,6 +36,7 @@ class PartReader:
 
     names: Names
     store: Store
+    _metrics: set[str] = field(default_factory=set)  # of parts so far: most have the same ones
 
     @cached_property
     def _runs(self) -> str:
@@ -106,10 +107,10 @@ class PartReader:
         )
         of_cells = cells_columns(names.tuned, facts.varying, facts.further)
         of_missing = missing_columns(names.tuned)
+        self._metrics.update(facts.metrics)
+        of_runs = runs_columns(names, self._metrics)
         tables = {
-            "runs": Lines.of(
-                runs_columns(names, facts.metrics), run_rows(runs, names, records, chosen)
-            ),
+            "runs": Lines.of(of_runs, run_rows(runs, names, records, chosen)),
             "cells": Lines.of(of_cells, cells),
             **{kind: Lines.of(of_missing, rows) for kind, rows in missing.items()},
         }

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 import hpc_xfer
 from hpc_xfer.errors import StoreError
 from hpc_xfer.store.paths import StudyDir
@@ -50,7 +52,7 @@ class RecordCache:
         if text is None:
             return None
         self._used[key] = text
-        return json.loads(text)
+        return from_json(text)
 
     def put(self, key: str, value: Any) -> None:
         self._used[key] = json.dumps(value, separators=(",", ":"))
@@ -61,7 +63,7 @@ class RecordCache:
         found = self.get(key)
         if found is None:
             self.put(key, make())
-            found = json.loads(self._used[key])
+            found = from_json(self._used[key])
         return found
 
     def save(self) -> None:

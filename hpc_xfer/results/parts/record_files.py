@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
+
 from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.errors import StoreError
 from hpc_xfer.store.paths import RECORD
 from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.study.plan import Run
-from hpc_xfer.system import atomic_files
 
 Record = Mapping[str, Any]
 _COPIES = ("record", ".record", "Record", "Copy of record")
@@ -32,10 +34,17 @@ def read_record(run: Run, folder: str) -> RecordFile:
         run: as planned.
         folder: of the run.
     """
-    path = f"{folder}/{RECORD}"
-    record = atomic_files.read_json(path)
-    if record is None:
-        return RecordFile(why="is not whole JSON" if os.path.exists(path) else "")
+    try:
+        with open(f"{folder}/{RECORD}", "rb", buffering=0) as file:
+            record = from_json(file.read())  # a quarter of the time that json takes
+    except (FileNotFoundError, NotADirectoryError):
+        return RecordFile()
+    except ValueError:
+        return RecordFile(why="is not whole JSON")
+    except OSError as error:
+        raise StoreError(
+            f"{folder}/{RECORD}: cannot be read ({error.strerror}); fix the permissions"
+        ) from error
     if not isinstance(record, dict) or not isinstance(record.get("metrics"), dict):
         return RecordFile(why="holds no metrics")
     if record.get("run") != run.id:
