@@ -13,6 +13,7 @@ _MODES = {
     "zs": "zero-shot",
 }
 COVERS = {
+    "sets": "other data sets like these, with these pre-trainings and draws",
     "E1": "other draws of the images, for this one pre-training",
     "E2": "other seeds of the pre-training and other draws of the images",
 }

@@ -10,6 +10,7 @@ from hpc_xfer.results.estimators.estimate import Target
 PAPER = "paper protocol"  # in the label of a mode whose settings were chosen on the test set
 _SCOPES: dict[Target, str] = {
     "": "",
+    "sets": "over data sets like these, with one value on each",
     "E1": "for this one pre-training",
     "E2": "over seeds of the pre-training",
 }
