@@ -84,7 +84,9 @@ def caveats(mode: str, missing: int = 0, left_out: str = "", differs: str = "") 
     if missing:
         found.append(f"{counted(missing, 'cell')} missing")
     if left_out:
-        found.append(f"without {left_out}")
+        first, *more = left_out.split("; ")
+        others = f" and {len(more)} more, see the column left_out" if more else ""
+        found.append(f"without {first}{others}")
     if PAPER in mode:
         found.append("chosen on test")
     return found
