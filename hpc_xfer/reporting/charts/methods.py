@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from hpc_xfer.reporting.charts.arrangement import MINUS
 from hpc_xfer.reporting.charts.chart import Chart, Frame, Guide, Look, Mark, Scale, Ticks, Trace
 from hpc_xfer.reporting.charts.looks import GRAY, MARKERS, Looks
 from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent
@@ -62,7 +63,7 @@ def _chart(
     for a, b in kinds:
         cut = [row for row in rows if (info[row.a].method, info[row.b].method) == (a, b)]
         frames += [_difference_frame(name, (a, b), names, cut, info, looks) for name in shots]
-        frames[-len(shots)] = replace(frames[-len(shots)], title=f"{a} − {b}")
+        frames[-len(shots)] = replace(frames[-len(shots)], title=f"{a} {MINUS} {b}")
     bars = any(row.ci95_low is not None for row in rows)
     differs = dict.fromkeys(row.differs for row in rows if row.differs)
     also = f" They differ in {'; '.join(differs)} too." if differs else ""
@@ -129,10 +130,10 @@ def _difference_frame(
         ends = percent(row.ci95_low), percent(row.ci95_high)
         mark = Mark(100 * row.difference, -ats.index(row.at), *ends, row.missing > 0, row.at)
         look = Look(looks.of(info[row.a]).color, MARKERS[0], "")
-        name = f"{row.a} − {row.b}"
+        name = f"{row.a} {MINUS} {row.b}"
         traces.append(Trace(name, look, (mark,), False, across=True, kind="difference"))
     x = Scale("points", most=(-100.0, 100.0), shared=True)
-    panel = f"{shots_text(shots)}, {kind[0]} − {kind[1]}"
+    panel = f"{shots_text(shots)}, {kind[0]} {MINUS} {kind[1]}"
     return Frame("", tuple(traces), x, _places(ats), (_ZERO,), panel)
 
 

@@ -94,6 +94,7 @@ class _Page:
             names=c == 0 or _own_names(row),
             y_label=c == 0,
             x_label=below is None or below.x.label != frame.x.label,
+            indent=_room_left(frame) - 0.1 if _own_names(row) else 0.0,
         )
         if self.direct:
             found.draw_names_at_ends()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from hpc_xfer.reporting.charts.arrangement import MINUS
 from hpc_xfer.reporting.charts.chart import DASHED, Chart, Frame, Look
 from hpc_xfer.reporting.charts.looks import plain_look
 from hpc_xfer.reporting.charts.over_shots import ZERO, Reading, ShotLine, shots_frame
@@ -101,7 +102,10 @@ def _range_frame(title: str, rows: Sequence[Gap]) -> Frame:
 
 
 def curation_charts(tables: FigureTables) -> Iterator[Chart]:
-    """Make curated against others: at equal samples, and at equal samples seen."""
+    """Make curated against others: at equal samples, and at equal samples seen.
+
+    Pairs of two methods are drawn only where there are no others.
+    """
     info = {a.label: a.encoder for a in tables.averages}
     pairs = [
         row
@@ -117,8 +121,9 @@ def curation_charts(tables: FigureTables) -> Iterator[Chart]:
         if cut["equal samples"] == cut["equal samples seen"]:
             cut = {"equal samples and samples seen": cut["equal samples"]}
         for what, rows in cut.items():
+            alike = [row for row in rows if "method" not in row.differs]
             if rows:
-                yield from _curation(mode, what, rows)
+                yield from _curation(mode, what, alike or rows)
 
 
 def _curation(mode: str, what: str, rows: Sequence[Gap]) -> Iterator[Chart]:
@@ -131,7 +136,7 @@ def _curation(mode: str, what: str, rows: Sequence[Gap]) -> Iterator[Chart]:
             shots_frame(
                 dataset,
                 [
-                    ShotLine(f"{a} − {b}", plain_look(i), _pair_readings(here, a, b, dataset))
+                    ShotLine(f"{a} {MINUS} {b}", plain_look(i), _pair_readings(here, a, b, dataset))
                     for i, (a, b) in enumerate(part)
                 ],
                 "difference (points)",

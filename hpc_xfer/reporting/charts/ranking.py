@@ -50,12 +50,13 @@ def _frame(shots: str, rows: Sequence[Rank], tables: FigureTables) -> Frame:
             Trace(row.label, Look(look.color, look.marker, ""), (mark,), False, True, "rank")
         )
     widest = max([len(rows) + 0.5, *(row.rank + (half or 0) for row in rows)])
-    for step, (first, last) in enumerate(_cliques(rows)):
-        x = widest + 0.03 * len(rows) * (1 + step)
-        marks = tuple(Mark(x, -y, at=rows[y].label) for y in (first, last))
-        traces.append(Trace("not told apart", Look(GRAY, "", "-", 1.6), marks, kind="group"))
-    end = widest + 0.03 * len(rows) * (2 + len(_cliques(rows)))
     start = min([0.5, *(row.rank - (half or 0) for row in rows)]) - 0.02 * len(rows)
+    gap = 0.04 * (widest - start)
+    for step, (first, last) in enumerate(_cliques(rows)):
+        x = widest + gap * (1 + step)
+        marks = tuple(Mark(x, -y, at=rows[y].label) for y in (first, last))
+        traces.append(Trace("not told apart", Look(GRAY, "", "-", 1.0), marks, kind="group"))
+    end = widest + gap * (1.5 + len(_cliques(rows)))
     ticks: Ticks = tuple((float(-i), row.label) for i, row in enumerate(rows))
     step = 1 if len(rows) <= 10 else 5
     numbers = [n for n in range(1, len(rows) + 1) if step == 1 or n == 1 or n % step == 0]

@@ -92,7 +92,8 @@ class _Picture:
             words.append("Horizontal lines are other encoders, whatever their size.")
         if "crossing" in kinds:
             words.append(
-                "A tick on such a line is the size at which a series reaches it, with its 95% interval; "
+                "A tick on such a line is the size at which a series reaches it, with its 95% "
+                "interval; "
                 "nothing is extrapolated beyond the largest size."
             )
         return Chart(
@@ -157,10 +158,8 @@ def _series_traces(
     measured = Trace(series.label, look, tuple(marks), joined=not slopes)
     if not slopes or len(marks) < 2:
         return [measured]
-    return [
-        measured,
-        Trace("", Look(look.color, "", look.dash), _line(marks, 100 * slopes[0]), kind="fit"),
-    ]
+    line = _line(marks, 100 * slopes[0])
+    return [measured, Trace("", Look(look.color, "", look.dash), line, kind="fit")]
 
 
 def _line(marks: Sequence[Mark], slope: float) -> tuple[Mark, ...]:
@@ -189,6 +188,6 @@ def _crossings(
         if low is None:
             low = row.smallest
         mark = Mark(x, y, low, high, at=f"{row.series} reaches {reference.label}")
-        look = Look(looks[row.series].color, "|", "")
+        look = Look(looks[row.series].color, "", "")
         found.append(Trace("", look, (mark,), False, across=True, kind="crossing"))
     return found
