@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
-from hpc_xfer.scheduling.cancellation import cancel
+from hpc_xfer.scheduling.cancellation import CancelReport, cancel
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 
@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_in_store(args.grid, store)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
-    report = cancel(store, study.name)
+    # A study of imported results alone is never launched.
+    report = cancel(store, study.name) if study.pretrains else CancelReport()
     if args.json:
         print(json.dumps({"study": study.name, **report.as_json()}, indent=2))
     else:

@@ -5,7 +5,12 @@ python -m hpc_xfer.collect grids/size_scaling.yaml
 runs.csv       every finished run: recipe, metrics, seconds, host
 cells.csv      every complete cell: the trial that validation chose, and its test accuracy; a trial
                that diverged counts as the worst, and `trials` + `diverged` = `trials_planned`
-averages.csv   mean, spread, n and 95% interval per label, data set, shots and mode
+averages.csv   mean and 95% interval per label, data set (or their mean), shots and mode
+gaps.csv       differences between the levels of each axis, with simultaneous intervals
+scaling.csv    slopes per decade of samples, crossings, labels saved
+ranks.csv      average ranks over data sets
+variance.csv   where the luck in an accuracy comes from, and what one more draw or seed would bring
+selection.csv  what a choice on the test set would have reported
 missing.csv    every planned run without a result, and why; every cell that waits for trials, or
                whose trials all diverged
 """
@@ -35,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store)
     out = args.out or store.study(study.name).summary
-    collected = collect(make_plan(study), store, out)
+    collected = collect(make_plan(study), store, out, store.study(study.name))
     if args.json:
         print(json.dumps({"study": study.name, **collected.summary}, indent=2, sort_keys=True))
     else:
@@ -50,6 +55,8 @@ def _print(name: str, collected: Collected) -> None:
     for what in COUNTS:
         table.add_row(f"runs {what.replace('_', ' ')}", f"{getattr(collected, what):,}")
     table.add_row("cells complete", f"{collected.cells_complete:,} of {collected.cells:,}")
+    if collected.imported:
+        table.add_row("cells imported", f"{collected.imported:,}")
     console = terminal.console()
     console.print(table)
     for path in collected.files.values():

@@ -130,12 +130,13 @@ def _finish(
     launched: LaunchedStudy, outcome: "PoolResult", left_out: dict[str, str], as_json: bool
 ) -> int:
     """Collect and report the results so far, also after failures."""
-    from hpc_xfer.reporting import findings, report_page
+    from hpc_xfer.reporting import findings
+    from hpc_xfer.reporting.report_study import report_study
     from hpc_xfer.results import collect_tables
 
     folder = launched.store.study(launched.study.name)
-    collected = collect_tables.collect(launched.plan, launched.store, folder.summary)
-    page = report_page.write(launched.study, folder)
+    collected = collect_tables.collect(launched.plan, launched.store, folder.summary, folder)
+    page = report_study(launched.study, folder)
     failed = {**left_out, **outcome.failed}
     if as_json:
         done = len(launched.store.done(launched.plan))

@@ -48,13 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _collect(study: Study, plan: Plan, store: Store) -> None:
-    from hpc_xfer.reporting import report_page
+    from hpc_xfer.reporting.report_study import report_study
     from hpc_xfer.results import collect_tables
 
     folder = store.study(study.name)
-    collected = collect_tables.collect(plan, store, folder.summary)
+    collected = collect_tables.collect(plan, store, folder.summary, folder)
     print(f"{collected.finished} of {collected.planned} runs have a result")
-    print(f"report: {report_page.write(study, folder)}")
+    print(f"report: {report_study(study, folder)}")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

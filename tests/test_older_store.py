@@ -3,6 +3,7 @@
 The tests call commands only, as a user of an old store does, so no module inside may break them.
 """
 
+import csv
 import hashlib
 import importlib
 import json
@@ -145,9 +146,22 @@ def test_collect_writes_the_same_tables_byte_for_byte(
 ) -> None:
     """Host, seconds and versions come from the records, so no column depends on this machine."""
     old.call("collect", study, "--out", str(tmp_path / "again"))
-    kept = {path.name: path.read_bytes() for path in (old.study(study) / "summary").iterdir()}
-    again = {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()}
-    assert sorted(kept) == ["averages.csv", "cells.csv", "missing.csv", "runs.csv"]
+    for name in ("cells.csv", "missing.csv", "runs.csv"):
+        kept = old.study(study) / "summary" / name
+        assert (tmp_path / "again" / name).read_bytes() == kept.read_bytes(), name
+
+
+@pytest.mark.usefixtures("no_slurm")
+@pytest.mark.parametrize("study", COLLECTED)
+def test_means_of_old_results_are_what_they_were(old: OldStore, study: str, tmp_path: Path) -> None:
+    """Intervals are not: over several seeds, 0.1.0 left out the luck of the draw."""
+    old.call("collect", study, "--out", str(tmp_path / "again"))
+    same = ("label", "dataset", "shots", "mode", "mean", "missing")
+    tables = [old.study(study) / "summary/averages.csv", tmp_path / "again/averages.csv"]
+    kept, again = (
+        [[row[name] for name in same] for row in csv.DictReader(path.read_text().splitlines())]
+        for path in tables
+    )
     assert again == kept
 
 

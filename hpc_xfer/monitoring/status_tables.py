@@ -120,7 +120,7 @@ def _table(
 def _sentences(study: StudyState, time_left: TimeLeft) -> list[str]:
     counts = study.counts
     states = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
-    lines = [f"{len(study.plan.runs):,} runs: {states}"]
+    lines = [f"{len(study.plan.runs):,} runs{states and ': '}{states}"]
     if time_left.study:
         many = time_left.processes
         processes = "one process" if many == 1 else f"{many:,} processes"

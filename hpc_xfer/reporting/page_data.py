@@ -7,12 +7,11 @@ from pathlib import Path
 
 from hpc_xfer.config.finetune_recipes import LinearProbe
 from hpc_xfer.reporting.accuracy_matrix import main_matrices, matrices
-from hpc_xfer.reporting.findings import sentences
+from hpc_xfer.reporting.sentences.answer_tables import read_answers
+from hpc_xfer.reporting.sentences.questions import sentences
 from hpc_xfer.results import csv_files
 from hpc_xfer.results.averages import Average, read_averages
 from hpc_xfer.results.csv_files import Row
-from hpc_xfer.results.paired_differences import paired_differences
-from hpc_xfer.results.scores import read_scores
 from hpc_xfer.study.study_file import Study
 
 _STATES = ("failed", "incomplete", "blocked", "not run")  # of missing runs, in the page's order
@@ -36,16 +35,20 @@ def page_data(study: Study, summary: Path) -> dict[str, object]:
     names = ("runs", "cells", "averages", "missing")
     runs, cells, means, missing = (csv_files.read(summary / f"{name}.csv") for name in names)
     averages = read_averages(means)
-    main = main_matrices(averages)
+    tables = ("gaps", "scaling", "ranks", "variance")
+    found = read_answers({name: summary / f"{name}.csv" for name in tables})
+    main = main_matrices(averages, found.gaps)
     sizes = sorted({(row["dataset"], row["n_test"]) for row in cells})
     datasets = Counter(dataset for dataset, _ in sizes)
     return {
         "study": study,
         "badges": _badges(runs, cells, averages, missing),
         "cells": len(cells),
-        "sentences": sentences(averages, paired_differences(read_scores(cells), averages)),
+        "sentences": sentences(averages, found.gaps, found.scaling, found.ranks, found.variance),
         "main_matrices": main,
-        "other_matrices": [matrix for matrix in matrices(averages) if matrix not in main],
+        "other_matrices": [
+            matrix for matrix in matrices(averages, found.gaps) if matrix not in main
+        ],
         "tuned_settings": [_tuned_setting(key, study, cells) for key in study.tuned if cells],
         "bias": _bias(cells),
         "missing": sorted(missing, key=_gravity),

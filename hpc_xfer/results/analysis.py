@@ -47,6 +47,13 @@ class Analysis:
     def panels(self) -> Panels:
         return panels_of(self.scores)
 
+    @property
+    def panel_settings(self) -> dict[PanelKey, tuple[tuple[str, str], ...]]:
+        """Settings of fine-tunings that vary in the study, for each panel."""
+        return {
+            (cell.label, cell.dataset, str(cell.recipe.shots)): cell.varying for cell in self.cells
+        }
+
     def hits_files(self, store: Store) -> dict[PanelKey, dict[str, list[HitsFile]]]:
         """Panel -> label -> the hits of the chosen values."""
         found: dict[PanelKey, dict[str, list[HitsFile]]] = {}
@@ -106,4 +113,5 @@ def _score(cell: Cell, choice: Choice | None, encoders: Encoders) -> Score:
         test_top1=None if choice is None else choice.test_top1,
         labels=metrics.get("labels"),
         n_test=metrics.get("n_test"),
+        version_of="" if cell.dataset == cell.recipe.dataset else cell.recipe.dataset,
     )

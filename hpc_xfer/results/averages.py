@@ -21,12 +21,13 @@ from hpc_xfer.results.estimators.crossed import Values, crossed
 from hpc_xfer.results.estimators.estimate import Estimate, Target, hull
 from hpc_xfer.results.estimators.family import mean_over_sets, over_sets
 from hpc_xfer.results.intervals import Interval
-from hpc_xfer.results.panels import Panel, Panels, draws_matter
+from hpc_xfer.results.panels import Panel, PanelKey, Panels, draws_matter
 from hpc_xfer.results.test_images import TestImages
 
 MEAN = "mean"  # stands for the data set in the average over data sets
 NOTHING = "no complete cell"
 Over = Literal["draws", "seeds", "seeds and draws"]
+PanelSettings = Mapping[PanelKey, tuple[tuple[str, str], ...]]
 _SINCE_11 = (
     "target", "images_low", "images_high", "seeds", "draws", "n_test", "datasets", "left_out",
     "why",
@@ -84,21 +85,32 @@ class Average:
         }
 
 
-def table(
-    averages: Sequence[Average], settings: Mapping[str, Mapping[str, object]] | None = None
-) -> Table:
+def table(averages: Sequence[Average], settings: PanelSettings | None = None) -> Table:
     """Make averages.csv; settings that vary in the study are columns too.
 
     Args:
         averages: one per row.
-        settings: mode -> settings of its fine-tunings that vary.
+        settings: of the fine-tunings in a panel; a mean over data sets has those that all share.
     """
-    settings = settings or {}
-    rows = [{**settings.get(each.mode, {}), **each.row} for each in averages]
+    found = [_settings(each, settings or {}) for each in averages]
+    rows = [{**own, **each.row} for own, each in zip(found, averages, strict=True)]
     of_encoders = setting_columns(average.encoder for average in averages)
-    of_modes = dict.fromkeys(name for each in settings.values() for name in each)
-    columns = (*COLUMNS, *of_encoders, *of_modes)
-    return csv_files.without_empty(columns, rows, ("labels",))
+    of_modes = dict.fromkeys(name for own in found for name in own if name not in COLUMNS)
+    return csv_files.without_empty((*COLUMNS, *of_encoders, *of_modes), rows, ("labels",))
+
+
+def _settings(average: Average, settings: PanelSettings) -> dict[str, str]:
+    own = settings.get((average.mode, average.dataset, average.shots))
+    if own is not None:
+        return dict(own)
+    if average.dataset != MEAN:
+        return {}
+    alike = [
+        set(found)
+        for (mode, _, shots), found in settings.items()
+        if (mode, shots) == (average.mode, average.shots)
+    ]
+    return dict(sorted(set.intersection(*alike))) if alike else {}
 
 
 def read_averages(rows: Iterable[Row]) -> list[Average]:
@@ -131,7 +143,7 @@ def averages(panels: Panels, images: TestImages | None = None) -> list[Average]:
         at = {
             name: panel for name, panel in panels.at(mode, shots).items() if label in panel.tables
         }
-        place = _Place(panels.encoders[label], mode, shots)
+        place = _Row(panels.encoders[label], mode, shots)
         for dataset, panel in at.items():
             result.append(_of_set(place, dataset, panel, images))
         if len(over.datasets) > 1 and label in over.labels and shots in over.shots:
@@ -139,7 +151,12 @@ def averages(panels: Panels, images: TestImages | None = None) -> list[Average]:
     return result
 
 
-def mean_sets(panels: Panels, mode: str, labels: Collection[str] | None = None) -> CommonSets:
+def mean_sets(
+    panels: Panels,
+    mode: str,
+    labels: Collection[str] | None = None,
+    needed: Collection[str] = (),
+) -> CommonSets:
     """Choose the data sets that means of a mode are over, for these labels (all by default)."""
     found: dict[str, dict[str, list[str]]] = {}
     names: dict[str, None] = {}
@@ -149,11 +166,29 @@ def mean_sets(panels: Panels, mode: str, labels: Collection[str] | None = None) 
             names |= dict.fromkeys(mine)
             filled = [name for name in mine if panel.tables[name]]
             found.setdefault(dataset, {})[shots] = filled
-    return common_sets(found, list(names))
+    others = _other_versions(panels, mode, found)
+    over = common_sets(
+        {name: at for name, at in found.items() if name not in others}, list(names), needed
+    )
+    reasons = [*filter(None, [over.left_out]), *(f"{name} (another version)" for name in others)]
+    return replace(over, left_out="; ".join(reasons))
+
+
+def _other_versions(
+    panels: Panels, mode: str, found: Mapping[str, Mapping[str, Collection[str]]]
+) -> list[str]:
+    """List the versions of a data set but the one with most values: a mean takes one of them."""
+    versions: dict[str, dict[str, int]] = {}
+    for (own, dataset, _), panel in panels.panels.items():
+        if own == mode and panel.version_of:
+            filled = sum(len(labels) for labels in found[dataset].values())
+            versions.setdefault(panel.version_of, {})[dataset] = filled
+    kept = {max(counts, key=lambda name: counts[name]) for counts in versions.values()}
+    return [name for counts in versions.values() for name in counts if name not in kept]
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Row:
     encoder: EncoderInfo
     mode: str
     shots: str
@@ -168,7 +203,7 @@ def _groups(panels: Panels) -> list[tuple[str, str, str]]:
     return [(mode, shots, label) for label, at in found.items() for mode, shots in at]
 
 
-def _of_set(place: _Place, dataset: str, panel: Panel, images: TestImages) -> Average:
+def _of_set(place: _Row, dataset: str, panel: Panel, images: TestImages) -> Average:
     label = place.encoder.label
     values = panel.tables[label]
     used = panel.labels_used.get(label, set())
@@ -196,7 +231,7 @@ def binomial(share: float, n: int) -> float:
 
 
 def _over_sets(
-    place: _Place, over: CommonSets, at: Mapping[str, Panel], images: TestImages
+    place: _Row, over: CommonSets, at: Mapping[str, Panel], images: TestImages
 ) -> Average:
     label = place.encoder.label
     panels = [at[name] for name in over.datasets]
@@ -220,7 +255,7 @@ def _over_sets(
 
 
 def _average(
-    place: _Place,
+    place: _Row,
     *,
     dataset: str,
     found: Estimate | None,

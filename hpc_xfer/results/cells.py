@@ -32,7 +32,7 @@ class Cell:
     trials: tuple[Run, ...]
     label: str  # mode, and settings that tell it from other cells of the mode
     dataset: str  # its name in tables, see test_sets.py
-    varying: tuple[tuple[str, str], ...] = ()  # those settings, of which the study has several
+    varying: tuple[tuple[str, str], ...] = ()  # settings of which the study has several values
 
     @property
     def parent(self) -> Run:
@@ -68,23 +68,39 @@ def planned_cells(plan: Plan) -> list[Cell]:
         recipe = trial_recipe(run)
         place = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw)
         groups.setdefault((*place, _frozen(recipe.settings)), []).append(run)
-    labels, differ = _labels(runs[0] for runs in groups.values())
+    labels = _labels(runs[0] for runs in groups.values())
+    varying = _varying_settings([trial_recipe(runs[0]) for runs in groups.values()])
     return [
         Cell(
             trials=tuple(runs),
             label=labels[runs[0].id],
             dataset=trial_recipe(runs[0]).dataset,
-            varying=_varying(trial_recipe(runs[0]), differ),
+            varying=_values_of(varying, trial_recipe(runs[0])),
         )
         for runs in groups.values()
     ]
 
 
-def _varying(recipe: Finetune, differ: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
+def _varying_settings(recipes: Sequence[Finetune]) -> dict[str, list[str]]:
+    """List per mode the settings of which its cells have several values."""
+    values: dict[str, dict[str, set[str]]] = {}
+    for recipe in recipes:
+        for key, value in recipe.settings.items():
+            values.setdefault(recipe.mode, {}).setdefault(key, set()).add(_said(value))
+    return {
+        mode: [key for key, found in settings.items() if len(found) > 1]
+        for mode, settings in values.items()
+    }
+
+
+def _values_of(
+    varying: Mapping[str, Sequence[str]], recipe: Finetune
+) -> tuple[tuple[str, str], ...]:
+    keys = varying[recipe.mode]
+    if not keys:
+        return ()
     settings = recipe.settings
-    return tuple(
-        (key, _said(settings[key])) for key in differ.get(recipe.mode, ()) if key in settings
-    )
+    return tuple((key, _said(settings[key])) for key in keys if key in settings)
 
 
 @dataclass(frozen=True)
@@ -160,11 +176,8 @@ def _frozen(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _labels(runs: Iterable[Run]) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Tell apart the cells of one mode, data set and shots by the settings that differ.
-
-    Returns: run id -> mode with these settings; mode -> names of these settings.
-    """
+def _labels(runs: Iterable[Run]) -> dict[str, str]:
+    """Run id -> mode, with the settings that tell cells of one mode, data set and shots apart."""
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         recipe = trial_recipe(run)
@@ -174,12 +187,11 @@ def _labels(runs: Iterable[Run]) -> tuple[dict[str, str], dict[str, list[str]]]:
     for (*_, mode), alike in groups.items():
         keys = _differing([trial_recipe(run).settings for run in alike])
         differ.setdefault(str(mode), {}).update(dict.fromkeys(keys))
-    labels = {
+    return {
         run.id: _label(trial_recipe(run), list(differ[str(mode)]))
         for (*_, mode), alike in groups.items()
         for run in alike
     }
-    return labels, {mode: list(keys) for mode, keys in differ.items()}
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.results.answers.selection import grid_text
 from hpc_xfer.results.cells import DIVERGED_VALUE, NOT_CONVERGED, Cell, trial_recipe
 from hpc_xfer.results.csv_files import Table, fixed, without_empty
 from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, Encoders
@@ -32,12 +33,16 @@ def cells_table(choices: Sequence[Choice], tuned: Sequence[str], encoders: Encod
     columns = [
         *CELL_COLUMNS, *(name for name in settings if name not in CELL_COLUMNS),
         "trials", "diverged", "not_converged", "trials_planned", "run",
-        *(name for key in tuned for name in (key, f"{key}_edge")), "chosen_over_draws",
+        *(name for key in tuned for name in (key, f"{key}_edge", f"{key}_grid")),
+        "chosen_over_draws",
         *SHARES, "test_mean_of_trials", "test_best_of_trials", "test_selection_bias", *_COUNTS,
         *further,
     ]  # fmt: skip
     rows = [_row(choice, tuned, further, encoders) for choice in choices]
-    return without_empty(columns, rows, LATER_COLUMNS)
+    for name in (f"{key}_grid" for key in tuned):
+        if len({row[name] for row in rows} - {""}) < 2:  # one grid: no need to tell it apart
+            rows = [{**row, name: ""} for row in rows]
+    return without_empty(columns, rows, LATER_COLUMNS | {f"{key}_grid" for key in tuned})
 
 
 def cell_identity(cell: Cell, encoders: Encoders) -> dict[str, object]:
@@ -88,6 +93,7 @@ def _row(
         "run": choice.run.id,
         **{key: chosen.get(key, getattr(recipe, key, None)) for key in tuned},
         **{f"{key}_edge": end for key, end in choice.edges.items()},
+        **{f"{key}_grid": grid_text(_grid(choice, key)) for key in tuned},
         "chosen_over_draws": choice.draws if choice.draws > 1 else "",
         **{name: fixed(choice.metric(name)) for name in (*SHARES, *further)},
         "test_mean_of_trials": fixed(choice.test_mean_of_values),
@@ -95,3 +101,9 @@ def _row(
         "test_selection_bias": fixed(choice.bias),
         **{name: metrics.get(name) for name in _COUNTS},
     }
+
+
+def _grid(choice: Choice, key: str) -> list[float]:
+    """List the values of a setting that the cell could choose from; empty without a choice."""
+    values = (dict(value) for value in (*choice.outcome.measured, *choice.outcome.lost))
+    return [value[key] for value in values if key in value]

@@ -10,11 +10,16 @@ from hpc_xfer.results.analysis import analyse
 from hpc_xfer.results.answers.all_answers import answer_tables
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.cells_table import cells_table
+from hpc_xfer.results.costs import repetition_costs
 from hpc_xfer.results.csv_files import Table
+from hpc_xfer.results.imported.combined import own_study
+from hpc_xfer.results.imported.imported_cells import Imported, read_imported
 from hpc_xfer.results.missing_runs import missing, usable_records
 from hpc_xfer.results.missing_table import missing_table
+from hpc_xfer.results.panels import panels_of
 from hpc_xfer.results.runs_table import runs_table
 from hpc_xfer.results.test_images import read_test_images
+from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 
@@ -36,6 +41,7 @@ class Collected:
     cells_complete: int
     averages: tuple[Average, ...]
     files: Mapping[str, Path]  # by name, see TABLES
+    imported: int = 0  # cells of elsewhere, not among the others
 
     @property
     def summary(self) -> dict[str, object]:
@@ -44,7 +50,11 @@ class Collected:
         return {
             "schema": 1,
             "runs": runs,
-            "cells": {"planned": self.cells, "complete": self.cells_complete},
+            "cells": {
+                "planned": self.cells,
+                "complete": self.cells_complete,
+                "imported": self.imported,
+            },
             "files": {name: str(path) for name, path in self.files.items()},
         }
 
@@ -52,24 +62,35 @@ class Collected:
 COUNTS = ("planned", "finished", "failed", "blocked", "not_run")
 
 
-def collect(plan: Plan, store: Store, out: Path) -> Collected:
+def collect(plan: Plan, store: Store, out: Path, folder: StudyDir | None = None) -> Collected:
     """Read every record of the plan and write the CSVs to `out`.
 
+    Args:
+        folder: of the study, for what was imported into it.
+
     Raises:
-        StoreError: `out` cannot be written.
+        StoreError: `out` cannot be written, or the study contradicts what was imported.
     """
     records = usable_records(plan, store)
     absent = missing(plan, store, records)
     found = analyse(plan, records, absent)
-    panels = found.panels
+    imported = Imported()
+    if folder is not None and folder.imported.exists():
+        own = own_study(plan.facts, found.encoders, found.cells, records)
+        imported = read_imported(folder, own)
+    panels = panels_of([*found.scores, *imported.scores])
     images = read_test_images(found.hits_files(store))
     means = averages.averages(panels, images)
     chosen = {choice.run.id: choice for choice in found.chosen}
+    costs = repetition_costs(found.cells, found.encoders, records)
+    cells = imported.added_to(cells_table(found.chosen, plan.tuned, found.encoders))
+    tuned = list(dict.fromkeys((*plan.tuned, *imported.tuned)))
+    answers = answer_tables(panels, images, means, costs, csv_files.as_read(cells), tuned)
     tables: dict[str, Table] = {
         "runs": runs_table(plan, found.encoders, records, chosen),
-        "cells": cells_table(found.chosen, plan.tuned, found.encoders),
-        "averages": averages.table(means, {cell.label: dict(cell.varying) for cell in found.cells}),
-        **answer_tables(panels, images, means),
+        "cells": cells,
+        "averages": averages.table(means, found.panel_settings),
+        **answers,
         "missing": missing_table(plan, absent, found),
     }
     files = {name: out / f"{name}.csv" for name in tables}
@@ -86,4 +107,5 @@ def collect(plan: Plan, store: Store, out: Path) -> Collected:
         cells_complete=len(found.chosen),
         averages=tuple(means),
         files=files,
+        imported=len(imported.cells),
     )

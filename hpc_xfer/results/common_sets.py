@@ -1,7 +1,7 @@
 """The data sets that a mean is over: the same along a row, whatever the shots.
 
-A mean over other data sets at other shots would compare sets, not shots. So a mean is over the sets
-that all labels have at all shots; those left out are named with the reason.
+A mean over other data sets at other shots would compare sets, not shots. So means are over the
+largest complete block of labels, data sets and shots: what is not in it is named with the reason.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,67 +20,86 @@ class CommonSets:
     left_out: str  # "clipart (no 10, 20 shots)"; empty if nothing is
 
 
-def common_sets(found: Found, labels: Sequence[str]) -> CommonSets:
-    """Choose the data sets of a row of means.
+@dataclass(frozen=True)
+class _Block:
+    datasets: tuple[str, ...]
+    shots: tuple[str, ...]
+    labels: tuple[str, ...]
 
-    Shots that only some data sets have are in the row if at least two sets have all of them;
-    otherwise the row has the shots that most sets share. A label that has too little is left out
-    before it empties the row for the others.
+    @property
+    def size(self) -> tuple[bool, bool, int, int]:
+        """Larger is better: two data sets and two labels at least, then as many means as may be."""
+        means = len(self.datasets) * len(self.shots) * len(self.labels)
+        return len(self.datasets) > 1, len(self.labels) > 1, means, len(self.datasets)
+
+
+def common_sets(found: Found, labels: Sequence[str], needed: Collection[str] = ()) -> CommonSets:
+    """Choose the data sets, shots and labels of a row of means.
 
     Args:
         found: data set -> shots -> labels that have a value there.
         labels: in order; those without any value are left out.
+        needed: labels that are never left out for the others.
     """
     with_values = {label for at in found.values() for each in at.values() for label in each}
     present = [name for name in labels if name in with_values]
+    if not present:
+        return CommonSets((), (), (), "")
     everywhere = list(dict.fromkeys(shots for at in found.values() for shots in at))
-    enough = min(2, len(found))
-    best = _sets(found, everywhere, present)
-    while len(best) < enough and len(present) > 2:
-        counts = {name: len(_sets(found, everywhere, [name])) for name in present}
-        if max(counts.values()) < enough:
-            break  # no label has all shots on enough sets: the shots differ
-        present.remove(min(reversed(present), key=lambda name: counts[name]))
-        best = _sets(found, everywhere, present)
-    shots = everywhere
-    if len(best) < enough:
-        shots, best = _fewer_shots(found, everywhere, present)
-    reasons = [_reason(name, sets, everywhere, shots, present) for name, sets in found.items()]
-    out = [reason for name, reason in zip(found, reasons, strict=True) if name not in best]
-    return CommonSets(tuple(best), tuple(shots), tuple(present), "; ".join(out))
+    best = block = _block(found, everywhere, present)
+    # A label that is hardly begun must not empty the row of the others.
+    while optional := [name for name in reversed(present) if name not in needed]:
+        present.remove(min(optional, key=lambda name: _filled(found, name)))
+        if not present:
+            break
+        block = _block(found, everywhere, present)
+        if block.size > best.size:
+            best = block
+    return CommonSets(
+        best.datasets, best.shots, best.labels, _left_out(found, everywhere, labels, best)
+    )
 
 
-def _sets(found: Found, shots: Sequence[str], labels: Sequence[str]) -> list[str]:
-    """List the data sets where all labels have values at all shots."""
-    return [
-        name
+def _block(found: Found, shots: Sequence[str], labels: Sequence[str]) -> _Block:
+    """The data sets and shots, as many as possible, where all labels have values."""
+    complete = {
+        name: [each for each in shots if set(labels) <= set(at.get(each, ()))]
         for name, at in found.items()
-        if all(set(labels) <= set(at.get(each, ())) for each in shots)
+    }
+    lists = list(dict.fromkeys(map(tuple, complete.values())))
+    options = dict.fromkeys(
+        tuple(each for each in mine if each in theirs) for mine in lists for theirs in lists
+    )
+    blocks = [
+        _Block(
+            tuple(name for name, has in complete.items() if set(option) <= set(has)),
+            option,
+            tuple(labels),
+        )
+        for option in options
+        if option
     ]
+    return max(blocks, key=lambda block: block.size, default=_Block((), (), tuple(labels)))
 
 
-def _fewer_shots(
-    found: Found, shots: Sequence[str], labels: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """The shots of one data set that most sets share; of equals the longer list."""
-    lists = [[s for s in shots if set(labels) <= set(at.get(s, ()))] for at in found.values()]
-    both = [[s for s in mine if s in theirs] for mine in lists for theirs in lists]
-    options = [list(each) for each in dict.fromkeys(map(tuple, both)) if each]
-    if not options:
-        return list(shots), []
-    best = max(options, key=lambda each: (len(_sets(found, each, labels)) * len(each), len(each)))
-    return best, _sets(found, best, labels)
+def _filled(found: Found, label: str) -> int:
+    return sum(label in at for shots in found.values() for at in shots.values())
 
 
-def _reason(
-    dataset: str,
-    at: Mapping[str, Collection[str]],
-    everywhere: Sequence[str],
-    shots: Sequence[str],
-    labels: Sequence[str],
-) -> str:
-    absent = [each for each in everywhere if each not in at]
+def _left_out(found: Found, shots: Sequence[str], labels: Sequence[str], block: _Block) -> str:
+    reasons = [_reason(name, at, block) for name, at in found.items() if name not in block.datasets]
+    reasons += [f"{name} (incomplete)" for name in labels if name not in block.labels]
+    if block.datasets:
+        for each in shots:
+            if each not in block.shots:
+                number = sum(each in found[name] for name in block.datasets)
+                reasons.append(f"{each} shots ({number} of {len(block.datasets)} data sets)")
+    return "; ".join(reasons)
+
+
+def _reason(dataset: str, at: Mapping[str, Collection[str]], block: _Block) -> str:
+    absent = [each for each in block.shots if each not in at]
     if absent:
         return f"{dataset} (no {', '.join(absent)} shots)"
-    lacking = [name for name in labels if any(name not in at[each] for each in shots)]
-    return f"{dataset} (incomplete: {', '.join(lacking)})"
+    lacking = [name for name in block.labels if any(name not in at[each] for each in block.shots)]
+    return f"{dataset} (incomplete: {', '.join(lacking)})" if lacking else f"{dataset} (incomplete)"

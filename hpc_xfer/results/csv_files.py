@@ -27,11 +27,22 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object
         StoreError: the folder cannot be written.
         ValueError: a row has a column that the table does not have.
     """
+    atomic_files.write_text(path, as_text(columns, rows))
+
+
+def as_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Format a table as `write` writes it."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
-    atomic_files.write_text(path, text.getvalue())
+    return text.getvalue()
+
+
+def as_read(table: Table) -> list[dict[str, str]]:
+    """Give the rows as `read` would after `write`, without the file."""
+    columns, rows = table
+    return [{name: cell(row.get(name)) for name in columns} for row in rows]
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """The encoders of a study: the columns by which every table names them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import encoder_points
@@ -9,6 +9,7 @@ from hpc_xfer.results import csv_files
 from hpc_xfer.results.csv_files import Row
 from hpc_xfer.study.labels import at_snapshot, pretrain_labels
 from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.study_facts import StudyFacts
 
 Settings = tuple[tuple[str, str], ...]  # (("pretrain_lr", "0.001"),)
 _WHERE_GIVEN = ("curation", "settings")
@@ -73,7 +74,11 @@ def encoders_of(plan: Plan) -> dict[EncoderKey, EncoderInfo]:
     labels = pretrain_labels(parents)
     varying = _varying_settings(parents)
     return {
-        (run.id, snapshot): _encoder_info(run, snapshot, labels, varying)
+        (run.id, snapshot): replace(
+            _encoder_info(run, snapshot, plan.facts),
+            label=at_snapshot(run, snapshot, labels),
+            settings=_settings(run, varying),
+        )
         for run in parents
         for snapshot in _snapshots(run)
     }
@@ -101,19 +106,24 @@ def _varying_settings(parents: Sequence[Run]) -> list[str]:
     return [name for name, found in values.items() if len(found) > 1]
 
 
-def _encoder_info(
-    run: Run, snapshot: int | None, labels: Mapping[str, str], varying: Sequence[str]
-) -> EncoderInfo:
+def _settings(run: Run, varying: Sequence[str]) -> Settings:
     columns = run.columns
+    return tuple((name, csv_files.cell(columns[name])) for name in varying if name in columns)
+
+
+def _encoder_info(run: Run, snapshot: int | None, facts: StudyFacts) -> EncoderInfo:
+    """Describe an encoder; what a recipe cannot know of released weights, the facts may state."""
+    columns = run.columns
+    stated = facts.of_weights(columns.get("weights"))
+    source = columns.get("source") or stated.source or ""
+    seen = columns.get("samples_seen", stated.samples_seen)
     return EncoderInfo(
-        label=at_snapshot(run, snapshot, labels),
-        method=columns["method"],
+        label="",
+        method=stated.method or columns["method"],
         arch=columns["arch"],
-        source=columns.get("source", ""),
-        samples=columns.get("samples"),
-        samples_seen=columns.get("samples_seen") if snapshot is None else snapshot,
+        source=source,
+        samples=columns.get("samples", stated.samples),
+        samples_seen=seen if snapshot is None else snapshot,
         snapshot=snapshot,
-        settings=tuple(
-            (name, csv_files.cell(columns[name])) for name in varying if name in columns
-        ),
+        curation=facts.curation_of(source),
     )

@@ -1,11 +1,24 @@
 """Tell whether the tables and the report of a study contain all of its results."""
 
+from pathlib import Path
+
 from hpc_xfer.results import collect_tables, csv_files
 from hpc_xfer.store.launched_study import LaunchedStudy
 
 
+def of_older_version(summary: Path) -> bool:
+    """True where an older version wrote the tables: some are not there, or lack columns."""
+    averages = summary / "averages.csv"
+    if not averages.exists():
+        return False
+    if not all((summary / f"{name}.csv").exists() for name in collect_tables.TABLES):
+        return True
+    with open(averages, encoding="utf-8") as file:
+        return not {"target", "images_low"} <= set(file.readline().strip().split(","))
+
+
 def is_report_current(launched: LaunchedStudy) -> bool:
-    """True if tables and report exist, miss no run, and are newer than every record.
+    """True if tables and report exist, miss no run, and are newer than every record and import.
 
     Call it only when all runs of the study are done.
     """
@@ -13,8 +26,10 @@ def is_report_current(launched: LaunchedStudy) -> bool:
     tables = [folder.summary / f"{name}.csv" for name in collect_tables.TABLES]
     if not all(path.exists() for path in (*tables, folder.report)):
         return False
-    if csv_files.read(folder.summary / "missing.csv"):
+    if of_older_version(folder.summary) or csv_files.read(folder.summary / "missing.csv"):
         return False
-    records = (launched.store.run(run.id).record for run in launched.plan.runs)
+    inputs = [launched.store.run(run.id).record for run in launched.plan.runs]
+    if folder.imported.exists():  # the folder itself changes when a file is removed
+        inputs += [folder.imported, *folder.imported.glob("*.csv")]
     oldest = min(path.stat().st_mtime for path in (*tables, folder.report))
-    return all(record.stat().st_mtime <= oldest for record in records)
+    return all(path.stat().st_mtime <= oldest for path in inputs)

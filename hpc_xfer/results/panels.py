@@ -21,6 +21,7 @@ class Panel:
     missing: dict[str, int] = field(default_factory=dict)  # label -> cells without a result
     labels_used: dict[str, set[int]] = field(default_factory=dict)  # images with labels, per draw
     n_test: int | None = None
+    version_of: str = ""  # the data set that this is a version of
 
     def found(self) -> dict[str, Values]:
         """The labels that have values."""
@@ -61,6 +62,7 @@ def panels_of(scores: Iterable[Score]) -> Panels:
         label = score.encoder.label
         encoders.setdefault(label, score.encoder)
         panel = panels.setdefault((score.mode, score.dataset, score.shots), Panel())
+        panel.version_of = score.version_of
         values = panel.tables.setdefault(label, {})
         panel.missing.setdefault(label, 0)
         if score.test_top1 is None:

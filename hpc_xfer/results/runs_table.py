@@ -11,6 +11,7 @@ from hpc_xfer.results.selection import Choice
 from hpc_xfer.study.labels import label_columns
 from hpc_xfer.study.plan import Plan, Run
 
+IDENTITY = ("run", "kind", "label", "parent")
 _FIRST = (
     "val_top1", "test_top1", "test_top5", "test_per_class", "n_test", "n_val", "train_images",
     "train_loss", "final_loss", "samples_per_second", "skipped_samples", "steps",
@@ -37,7 +38,7 @@ def runs_table(
     }
     path_keys = [key for key in plan.tuned if key in ("l2", "k")]
     settings += [key for key in path_keys if key not in settings]
-    columns = [*run_identity(plan.runs[0], encoders), *settings, *names.values(), *_provenance({})]
+    columns = [*IDENTITY, *settings, *names.values(), *_provenance({})]
 
     def rows() -> Iterator[dict[str, object]]:  # one at a time: 40,000 with all settings are large
         for run_id, record in records.items():
@@ -53,10 +54,10 @@ def runs_table(
 
 
 def run_identity(run: Run, encoders: Encoders) -> dict[str, object]:
-    """Give the columns that identify a run."""
+    """Give the columns of IDENTITY."""
     parent = run.parents[0].id if run.parents else ""
     label = encoders[encoder_key(run)].label
-    return {"run": run.id, "kind": run.kind, "label": label, "parent": parent}
+    return dict(zip(IDENTITY, (run.id, run.kind, label, parent), strict=True))
 
 
 def _on_path(record: Record, choice: Choice | None) -> dict[str, object]:

@@ -18,3 +18,4 @@ class Score:
     test_top1: float | None  # share; None while the cell is incomplete
     labels: int | None = None  # images whose labels were used, to train and to choose
     n_test: int | None = None  # test images
+    version_of: str = ""  # the data set, where tables tell its versions apart (test_sets.py)

@@ -95,7 +95,7 @@ class RunDir:
 
 @dataclass(frozen=True)
 class StudyDir:
-    """The folder of one study. Everything in it can be made again from the runs."""
+    """The folder of one study. All but `imported` can be made again from the runs."""
 
     path: Path
 
@@ -136,6 +136,11 @@ class StudyDir:
     @property
     def tensorboard(self) -> Path:
         return self.path / "tb"
+
+    @property
+    def imported(self) -> Path:
+        """Results of elsewhere: one CSV per file that `import` took in."""
+        return self.path / "imported"
 
     @property
     def summary(self) -> Path:

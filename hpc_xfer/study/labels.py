@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune
 from hpc_xfer.config.recipes import encoder_points
 from hpc_xfer.study.plan import Run
 
 Settings = Mapping[str, Any]
+Key = TypeVar("Key")
 
 
 def label_columns(rows: Iterable[Settings]) -> list[str]:
@@ -55,6 +56,12 @@ def pretrain_labels(parents: Sequence[Run]) -> dict[str, str]:
         if not (unclear := _unclear(parents, labels)):
             return labels
     return labels | {run_id: f"{labels[run_id]} #{tag}" for run_id, tag in unclear.items()}
+
+
+def name_settings(rows: Mapping[Key, Settings]) -> dict[Key, str]:
+    """Name encoders by their columns as `pretrain_labels` does; different columns, other names."""
+    labels = _labels(rows, _short_value)
+    return labels if len(set(labels.values())) == len(labels) else _labels(rows, str)
 
 
 def brief_label(label: str) -> str:
@@ -104,14 +111,14 @@ def run_title(run: Run, labels: Mapping[str, str]) -> str:
     return f"{run_label(run, labels)} -> {what}{lr}"
 
 
-def _labels(rows: Mapping[str, Settings], shorten: Callable[[Any], str]) -> dict[str, str]:
-    short = {run_id: _short(row) for run_id, row in rows.items()}
+def _labels(rows: Mapping[Key, Settings], shorten: Callable[[Any], str]) -> dict[Key, str]:
+    short = {key: _short(row) for key, row in rows.items()}
     labels = {}
-    for run_id, row in rows.items():
-        alike = [rows[other] for other in rows if short[other] == short[run_id]]
+    for key, row in rows.items():
+        alike = [rows[other] for other in rows if short[other] == short[key]]
         extra = differing_columns(alike)
         words = [f"{name.removeprefix('pretrain_')}={shorten(row.get(name))}" for name in extra]
-        labels[run_id] = " ".join([short[run_id], *words])
+        labels[key] = " ".join([short[key], *words])
     return labels
 
 

@@ -19,6 +19,7 @@ from hpc_xfer.config.protocols import Choose
 from hpc_xfer.config.recipes import METHODS, Pretrain, Trained, arch_name, dump, encoder_points
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.cost_estimate import RunCosts
+from hpc_xfer.study.study_facts import StudyFacts
 from hpc_xfer.study.study_file import Study
 
 RunKind = Literal["pretrain", "finetune"]
@@ -104,6 +105,9 @@ class Plan:
     tuned: tuple[str, ...] = ()  # settings that validation chooses
     choose: Choose = "pooled"
     costs: RunCosts | None = None  # of fine-tunings, where the grid gives no minutes
+    facts: StudyFacts = field(
+        default_factory=StudyFacts
+    )  # of the encoders, for tables; they decide no run
     by_id: dict[str, Run] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -231,7 +235,9 @@ def make_plan(study: Study, costs: RunCosts | None = None) -> Plan:
         for trial in trials
         if recipe.uses_text or not isinstance(trial, ZeroShot)
     )
-    return Plan(parents + children, study.resources, study.tuned, study.choose, costs)
+    return Plan(
+        parents + children, study.resources, study.tuned, study.choose, costs, facts=study.facts
+    )
 
 
 def _from(snapshot: int | None, trial: Finetune) -> Finetune:

@@ -16,7 +16,7 @@ from hpc_xfer.config.schema import ConfigError, nearest
 from hpc_xfer.config.shard_index import ShardIndex, index_command
 from hpc_xfer.config.site import Site
 from hpc_xfer.config.yaml_document import Loc
-from hpc_xfer.errors import XferError
+from hpc_xfer.errors import StudyError, XferError
 from hpc_xfer.study.study_file import Study
 
 
@@ -29,6 +29,11 @@ def check(study: Study, site: Site, on: str = "local") -> dict[str, DatasetInfo]
     Raises:
         StudyError: one line per error, with file, line, key path and the way out.
     """
+    if not study.pretrains:
+        raise StudyError(
+            f"{study.path}: has no pretrain block, so there is nothing to launch; bring results in "
+            f"with `python -m hpc_xfer.import RESULTS.csv {shlex.quote(str(study.path))}`"
+        )
     infos: dict[str, DatasetInfo | str] = {}
     errors = [*_sources(study, site), *_released(study, site), *_datasets(study, site, infos)]
     errors += _probe(study, site)

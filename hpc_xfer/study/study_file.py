@@ -7,7 +7,7 @@ pretrain_grid.py and finetune_grid.py expand its blocks.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
 from hpc_xfer.study.finetune_grid import all_trials
 from hpc_xfer.study.pretrain_grid import PretrainGrid, too_many
+from hpc_xfer.study.study_facts import StudyFacts, wrong_facts
 
 
 class _Head(StrictModel):
@@ -29,11 +30,12 @@ class _Head(StrictModel):
 
     name: str
     question: str = ""
-    pretrain: list[dict[str, Any]] = Field(min_length=1)
+    pretrain: list[dict[str, Any]] = Field(default=[], min_length=1)
     finetune: Any = []  # a block or a list of blocks; see finetune_axes.py for their keys
     protocol: ProtocolName = "standard"
     choose: Choose | None = None  # None: that of the protocol
     resources: Resources = Resources()
+    facts: StudyFacts = Field(default_factory=StudyFacts)
 
     @field_validator("name")
     @classmethod
@@ -47,7 +49,10 @@ class _Head(StrictModel):
 
 @dataclass(frozen=True)
 class Study:
-    """A grid file, expanded and checked. The plan crosses pre-trainings with trials."""
+    """A grid file, expanded and checked. The plan crosses pre-trainings with trials.
+
+    A study of imported results alone has no pre-trainings and no trials.
+    """
 
     path: Path
     text: str
@@ -62,6 +67,7 @@ class Study:
     protocol: ProtocolName = "standard"
     choose: Choose = "pooled"  # one tuned value for all draws of a cell, or one per draw
     rehearsal: bool = False  # see rehearsal.py
+    facts: StudyFacts = field(default_factory=StudyFacts)  # of its encoders, for tables and figures
 
 
 def load_study(path: Path, text: str | None = None, protocol: ProtocolName = "standard") -> Study:
@@ -82,8 +88,11 @@ def load_study(path: Path, text: str | None = None, protocol: ProtocolName = "st
     protocol = head.protocol if head is not None else protocol
     trials, tuned, wrong = all_trials(doc.data.get("finetune"), protocol)
     errors += pretrains.errors + wrong
+    if "finetune" in doc.data and "pretrain" not in doc.data:
+        errors.append((("pretrain",), "is missing; add a line `pretrain: ...`"))
     if head is not None:
         errors += _missing_minutes(head.resources.finetune, trials)
+        errors += wrong_facts(head.facts, pretrains.recipes)
     if any(isinstance(trial, ZeroShot) for trial in trials) and not any(
         recipe.uses_text for recipe in pretrains.recipes
     ):
@@ -106,6 +115,7 @@ def load_study(path: Path, text: str | None = None, protocol: ProtocolName = "st
         document=doc,
         protocol=protocol,
         choose=head.choose or PROTOCOLS[protocol].choose,
+        facts=head.facts,
     )
 
 

@@ -1,4 +1,7 @@
-"""Log of metrics: per logged step one JSON line and one point of each TensorBoard curve."""
+"""Log of metrics: per logged step one JSON line and one point of each TensorBoard curve.
+
+The curves are drawn against samples seen, which compares runs of different batches.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -26,7 +29,7 @@ class MetricsLog:
             kept = [row for row in _lines(self.path) if row["step"] <= first]
             atomic_files.write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         if tensorboard:
-            self.board = SummaryWriter(str(run.tensorboard), purge_step=first + 1)
+            self.board = SummaryWriter(str(run.tensorboard), purge_step=first * batch + 1)
             if first == 0:
                 self.board.add_text("recipe", _block(atomic_files.read_json(run.recipe)), 0)
 
@@ -41,11 +44,13 @@ class MetricsLog:
         known = {name: value for name, value in values.items() if value is not None}
         if not known:
             return
-        row = {"step": step, "samples": step * self.batch, **known}
+        samples = step * self.batch
+        row = {"step": step, "samples": samples, **known}
         atomic_files.append_line(self.path, json.dumps(row))
         if self.board is not None:
             for name, value in known.items():
-                self.board.add_scalar(f"{group}/{name}", value, step)
+                # Older runs have curves against steps, named f"{group}/{name}".
+                self.board.add_scalar(f"{group}, by samples/{name}", value, samples)
 
     def close(self) -> None:
         if self.board is not None:

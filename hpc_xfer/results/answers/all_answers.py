@@ -3,15 +3,49 @@
 from collections.abc import Sequence
 
 from hpc_xfer.results.answers.gaps import gaps
-from hpc_xfer.results.answers.rows import Gap, table_of
+from hpc_xfer.results.answers.labels_saved import labels_saved_rows
+from hpc_xfer.results.answers.ranks import rank_rows
+from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, SelectionBias, Variance, table_of
+from hpc_xfer.results.answers.scaling import scaling_rows
+from hpc_xfer.results.answers.selection import selection_rows
+from hpc_xfer.results.answers.variance import Costs, variance_rows
 from hpc_xfer.results.averages import Average
-from hpc_xfer.results.csv_files import Table
+from hpc_xfer.results.csv_files import Row, Table
 from hpc_xfer.results.panels import Panels
 from hpc_xfer.results.test_images import TestImages
 
 
 def answer_tables(
-    panels: Panels, images: TestImages, averages: Sequence[Average]
+    panels: Panels,
+    images: TestImages,
+    averages: Sequence[Average],
+    costs: Costs,
+    cells: Sequence[Row],
+    tuned: Sequence[str],
 ) -> dict[str, Table]:
-    """Work out all answer tables, by name."""
-    return {"gaps": table_of(Gap, gaps(panels, images))}
+    """Work out all answer tables, by name.
+
+    Args:
+        panels: the scores of all planned cells.
+        images: how accuracies vary over test images.
+        averages: the rows of averages.csv.
+        costs: of one more seed or draw.
+        cells: the rows of cells.csv.
+        tuned: settings that were chosen.
+    """
+    return {
+        "gaps": table_of(Gap, gaps(panels, images)),
+        "scaling": table_of(Scaling, _scaling(averages, cells)),
+        "ranks": table_of(Rank, rank_rows(averages)),
+        "variance": table_of(Variance, variance_rows(panels, costs)),
+        "selection": table_of(SelectionBias, selection_rows(cells, tuned)),
+    }
+
+
+def _scaling(averages: Sequence[Average], cells: Sequence[Row]) -> list[Scaling]:
+    per_class = {
+        row["dataset"]: float(row["train_images"]) / float(row["classes"])
+        for row in cells
+        if row["shots"] == "full" and row["train_images"] and row.get("classes")
+    }
+    return [*scaling_rows(averages), *labels_saved_rows(averages, per_class)]

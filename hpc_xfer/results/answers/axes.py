@@ -9,11 +9,11 @@ import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
+from hpc_xfer.results.answers.series import TIED_TO_SIZE, fixed_settings
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.study.labels import short_count
 
 Key = Callable[[EncoderInfo], Hashable]
-_TIED_TO_SIZE = ("pretrain_epochs", "pretrain_warmup_steps")
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,12 @@ class Comparison:
 # What differs by itself where an axis differs.
 _IMPLIED: dict[str, tuple[str, ...]] = {
     "source": ("source",),
-    "samples": ("samples", "samples_seen", *_TIED_TO_SIZE),
+    "samples": ("samples", "samples_seen", *TIED_TO_SIZE),
     "method": ("method",),
     "curation": ("source",),
     "arch": ("arch",),
-    "scratch": (
-        "method", "source", "samples", "samples_seen", "pretrain_epochs", "pretrain_warmup_steps",
-    ),
-    "samples seen": ("samples_seen", *_TIED_TO_SIZE),
+    "scratch": ("method", "source", "samples", "samples_seen", *TIED_TO_SIZE),
+    "samples seen": ("samples_seen", *TIED_TO_SIZE),
 }  # fmt: skip
 
 
@@ -90,7 +88,7 @@ def comparisons(encoders: Sequence[EncoderInfo]) -> list[Comparison]:
         *_along("samples seen", known, _samples_seen, _SEEN_KEYS),
     ]
     for name in dict.fromkeys(name for encoder in known for name, _ in encoder.settings):
-        if name not in _TIED_TO_SIZE:
+        if name not in TIED_TO_SIZE:
             found += _along_setting(name, known)
     return [*found, *_against_scratch(final)]
 
@@ -125,19 +123,14 @@ def _epochs(encoder: EncoderInfo) -> float | None:
     return round(encoder.samples_seen / encoder.samples, 3)
 
 
-def _others(encoder: EncoderInfo) -> Hashable:
-    """Settings that are not tied to the size."""
-    return tuple(setting for setting in encoder.settings if setting[0] not in _TIED_TO_SIZE)
-
-
 # Per axis, what must be equal: strictly first, then with less.
 _SOURCE_KEYS: tuple[Key, ...] = (
     lambda e: (e.method, e.arch, e.samples, e.samples_seen, e.settings),
     lambda e: (e.method, e.arch, e.samples),
 )
 _SAMPLES_KEYS: tuple[Key, ...] = (
-    lambda e: (e.method, e.arch, e.source, _epochs(e), _others(e)),
-    lambda e: (e.method, e.arch, e.source, e.samples_seen, _others(e)),
+    lambda e: (e.method, e.arch, e.source, _epochs(e), fixed_settings(e)),
+    lambda e: (e.method, e.arch, e.source, e.samples_seen, fixed_settings(e)),
     lambda e: (e.method, e.arch, e.source),
 )
 _CURATION_KEYS: tuple[Key, ...] = (
@@ -155,7 +148,9 @@ _ARCH_KEYS: tuple[Key, ...] = (
     lambda e: (e.method, e.source, e.samples, e.samples_seen, e.settings),
     lambda e: (e.method, e.source, e.samples),
 )
-_SEEN_KEYS: tuple[Key, ...] = (lambda e: (e.method, e.arch, e.source, e.samples, _others(e)),)
+_SEEN_KEYS: tuple[Key, ...] = (
+    lambda e: (e.method, e.arch, e.source, e.samples, fixed_settings(e)),
+)
 
 
 def _along(

@@ -16,7 +16,7 @@ from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.estimators.estimate import Estimate, hull
 from hpc_xfer.results.estimators.family import Family, OverSets
 from hpc_xfer.results.estimators.multiplicity import dunnett, holm, tukey
-from hpc_xfer.results.estimators.ranges import best_minus_worst, spread, unbiased_range
+from hpc_xfer.results.estimators.ranges import Spread, best_minus_worst, spread, unbiased_range
 from hpc_xfer.results.panels import Panel, Panels, draws_matter
 from hpc_xfer.results.test_images import TestImages
 
@@ -60,8 +60,9 @@ def gaps(panels: Panels, images: TestImages) -> list[Gap]:
 
 def _places(panels: Panels, comparison: Comparison, images: TestImages) -> Iterator[_Place]:
     names = {encoder.label for encoder in comparison.encoders}
+    needed = [] if comparison.reference is None else [comparison.reference.label]
     for mode in panels.modes:
-        over = mean_sets(panels, mode, names)
+        over = mean_sets(panels, mode, names, needed)
         for shots in panels.shots(mode):
             at = panels.at(mode, shots)
             found = {
@@ -144,11 +145,11 @@ def _ranges(place: _Place) -> list[Gap]:
     ]
     between = spread(place.family)
     if between.sd is not None:
-        rows.append(_spread_row(rows[0], between.sd, between.p, between.freedom))
+        rows.append(_spread_row(rows[0], between.sd, between))
     return rows
 
 
-def _spread_row(range_row: Gap, sd: float, p: float | None, freedom: float | None) -> Gap:
+def _spread_row(range_row: Gap, sd: float, between: Spread) -> Gap:
     return replace(
         range_row,
         kind="spread",
@@ -157,13 +158,13 @@ def _spread_row(range_row: Gap, sd: float, p: float | None, freedom: float | Non
         level_a="",
         level_b="",
         difference=sd,
-        ci95_low=None,
-        ci95_high=None,
+        ci95_low=between.low,
+        ci95_high=between.high,
         images_low=None,
         images_high=None,
-        p=p,
+        p=between.p,
         unbiased=None,
-        freedom=freedom,
+        freedom=between.freedom,
         verdict="",
     )
 

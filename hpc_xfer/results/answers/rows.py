@@ -68,7 +68,9 @@ class Scaling:
     slope: accuracy per decade of samples (share), over the sizes of one series. crossing: `value`
     times more samples of the series reach the accuracy of `reference`, relative to the samples of
     the reference, or to the smallest size of the series where it has none. labels: the shots at
-    which `series` reaches what `reference` has at `shots`.
+    which `series` reaches what `reference` has at `shots`; `sizes`, `smallest` and `largest` are
+    shots then. An end of an interval that lies beyond what was measured is empty, and `text` says
+    "at least" or "at most".
     """
 
     kind: ScalingKind
@@ -127,7 +129,7 @@ class Variance:
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectionBias:
     """What validation chose against what a choice on the test set would have reported."""
 
     mode: str

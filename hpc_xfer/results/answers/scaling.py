@@ -228,7 +228,8 @@ def _crossing_text(fitted: FittedSeries, reference: Average, found: Crossing, ba
         return f"the smallest size of {series}, {smallest}, is enough to {goal}{ends}"
     ends = around(found, low, high)
     if found.value is None:
-        times = f"more than {rounded(fitted.largest / base)} times{ends}"
+        sure = found.low is not None and found.low < 0.95 * fitted.largest
+        times = f"more than {rounded(fitted.largest / base)} times{ends if sure else ''}"
     else:
         times = f"{rounded(found.value / base)} times{ends}"
     if not stated:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from hpc_xfer.results.answers.rows import Selection
+from hpc_xfer.results.answers.rows import SelectionBias
 from hpc_xfer.results.csv_files import Row
 
 FEW = 6  # values of a grid that are listed one by one
@@ -28,7 +28,7 @@ class ChosenValues:
         return sum(count for _, count in self.counts)
 
 
-def selection_rows(rows: Iterable[Row], tuned: Sequence[str]) -> list[Selection]:
+def selection_rows(rows: Iterable[Row], tuned: Sequence[str]) -> list[SelectionBias]:
     """Compare the choice of validation with that of the test set, per tuned setting.
 
     Args:
@@ -72,6 +72,8 @@ def chosen_values(rows: Iterable[Row], tuned: Sequence[str]) -> list[ChosenValue
 def grid_text(values: Iterable[float]) -> str:
     """Name a grid by its values, or by its ends and their number where it has many."""
     found = sorted(set(values))
+    if not found:
+        return ""
     if len(found) > FEW:
         return f"{found[0]:g} to {found[-1]:g} ({len(found)} values)"
     return ", ".join(f"{value:g}" for value in found)
@@ -92,7 +94,7 @@ def _at(group: Sequence[Row], key: str, end: str) -> int:
     return sum(row.get(f"{key}_edge") == end for row in group)
 
 
-def _selection(place: Place, key: str, group: Sequence[Row]) -> Selection | None:
+def _selection(place: Place, key: str, group: Sequence[Row]) -> SelectionBias | None:
     """One row; None where the accuracy of what validation would choose was not measured."""
     group = [row for row in group if _chosen_and_best(row) is not None]
     if not group:
@@ -101,7 +103,7 @@ def _selection(place: Place, key: str, group: Sequence[Row]) -> Selection | None
     chosen, best = (fmean(sorted(values)) for values in zip(*pairs, strict=True))
     trials = Counter(int(row["trials_planned"]) for row in group)
     mode, dataset, shots = place
-    return Selection(
+    return SelectionBias(
         mode=mode,
         dataset=dataset,
         shots=shots,

@@ -7,7 +7,7 @@ from hpc_xfer.results.encoder_info import EncoderInfo, Settings
 from hpc_xfer.study.labels import short_count
 
 # Settings that follow the size: equal epochs see more samples of a larger source.
-_TIED = ("pretrain_epochs", "pretrain_samples_seen", "pretrain_warmup_steps")
+TIED_TO_SIZE = ("pretrain_epochs", "pretrain_samples_seen", "pretrain_warmup_steps")
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Series:
 
 def series_label(encoder: EncoderInfo) -> str:
     """Return the label without its size, and without the words for settings tied to it."""
-    tied = tuple(f"{name.removeprefix('pretrain_')}=" for name in _TIED)
+    tied = tuple(f"{name.removeprefix('pretrain_')}=" for name in TIED_TO_SIZE)
     return " ".join(word for word in _without_size(encoder) if not word.startswith(tied))
 
 
@@ -36,7 +36,7 @@ def _without_size(encoder: EncoderInfo) -> list[str]:
 
 def fixed_settings(encoder: EncoderInfo) -> Settings:
     """Return the settings that do not follow the size."""
-    return tuple(pair for pair in encoder.settings if pair[0] not in _TIED)
+    return tuple(pair for pair in encoder.settings if pair[0] not in TIED_TO_SIZE)
 
 
 def all_series(encoders: Iterable[EncoderInfo]) -> list[Series]:
@@ -78,7 +78,7 @@ def _size_twice(group: Collection[EncoderInfo]) -> bool:
 
 
 def _tied(encoder: EncoderInfo) -> object:
-    return tuple(pair for pair in encoder.settings if pair[0] in _TIED)
+    return tuple(pair for pair in encoder.settings if pair[0] in TIED_TO_SIZE)
 
 
 def _samples_seen(encoder: EncoderInfo) -> int | None:

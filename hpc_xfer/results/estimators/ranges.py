@@ -12,15 +12,21 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from hpc_xfer.results.estimators.estimate import Estimate
+from hpc_xfer.results.estimators.estimate import LEVEL, Estimate
 from hpc_xfer.results.estimators.family import Family, OverSets
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Standard deviation between labels without the noise, and the F test of "there is none"."""
+    """Standard deviation between labels without the noise, and the F test of "there is none".
+
+    The interval inverts the F test: for a variance V between labels and N of the noise of their
+    means, (observed variance of the means) / (N + V) has the F distribution. N is the estimate.
+    """
 
     sd: float | None
+    low: float | None
+    high: float | None
     p: float | None
     freedom: float | None
     why: str = ""
@@ -72,18 +78,22 @@ def spread(family: Family | OverSets) -> Spread:
     labels, means = family.labels, family.means
     noise = [family.difference(a, b) for i, a in enumerate(labels) for b in labels[i + 1 :]]
     if why := next((each.why for each in noise if each.se is None or each.why), ""):
-        return Spread(None, None, None, why)
+        return Spread(None, None, None, None, None, why)
     squares = [each.se**2 / 2 for each in noise if each.se is not None]
     of_noise = statistics.fmean(squares)
     freedom = statistics.fmean([each.freedom or 0.0 for each in noise])
     between = statistics.variance(means[label] for label in labels)
     sd = math.sqrt(max(0.0, between - of_noise))
     if of_noise == 0:
-        return Spread(sd, 0.0 if between else 1.0, freedom)
-    from scipy.special import fdtrc
+        return Spread(sd, None, None, 0.0 if between else 1.0, freedom)
+    from scipy.special import fdtrc, fdtri
 
-    p = float(fdtrc(len(labels) - 1, freedom, between / of_noise))
-    return Spread(sd, p, freedom)
+    numerator, ratio = len(labels) - 1, between / of_noise
+    low, high = (
+        math.sqrt(max(0.0, of_noise * (ratio / float(fdtri(numerator, freedom, at)) - 1)))
+        for at in ((1 + LEVEL) / 2, (1 - LEVEL) / 2)
+    )
+    return Spread(sd, low, high, float(fdtrc(numerator, freedom, ratio)), freedom)
 
 
 def best_minus_worst(family: Family | OverSets) -> tuple[str, str, Estimate]:

@@ -262,8 +262,9 @@ def test_the_curves_of_a_resumed_run_have_each_step_once(tmp_path: Path, shards:
 
     board = EventAccumulator(str(folder.tensorboard))
     board.Reload()
-    assert [event.step for event in board.Scalars("train/loss")] == [2, 4, 6, 8]
-    shown = [event.value for event in board.Scalars("train/loss")]
+    points = board.Scalars("train, by samples/loss")
+    assert [point.step for point in points] == [64, 128, 192, 256]  # batches of 32
+    shown = [point.value for point in points]
     assert shown == pytest.approx([loss for _, loss in tiny.losses(folder)])
 
 

@@ -60,7 +60,7 @@ def test_a_planted_difference_between_sources_comes_back() -> None:
     better = {"laion": 0.60, "yfcc": 0.55, "wit": 0.55}
     scores = study(lambda e, *_: better[e.source], [clip(source) for source in better])
     rows = table(scores)
-    found = only(rows, axis="source", a="clip laion 1000", b="clip yfcc 1000")
+    found = only(rows, kind="pair", a="clip laion 1000", b="clip yfcc 1000")
     assert found.difference == pytest.approx(0.05, abs=0.01)
     assert (found.verdict, found.target, found.comparisons) == ("a", "E1", 3)
     assert (found.level_a, found.level_b) == ("laion", "yfcc")

@@ -94,7 +94,7 @@ def test_what_the_largest_size_does_not_reach_is_censored_never_extrapolated() -
     assert (row.value, row.ci95_high, row.censored) == (None, None, "above")
     assert row.ci95_low == pytest.approx(10)
     assert row.text == (
-        "clip laion takes more than 10 times (at least 10) as many samples as"
+        "clip laion takes more than 10 times as many samples as"
         " supervised imagenet 1M to reach its accuracy"
     )
 

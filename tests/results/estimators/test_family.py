@@ -119,6 +119,20 @@ def test_the_spread_between_labels_does_not_depend_on_the_noise(noise: float) ->
     assert statistics.fmean(squares) ** 0.5 == pytest.approx(0.0108, abs=0.0025)
 
 
+def test_the_interval_of_a_spread_covers_the_true_one() -> None:
+    covered = 0
+    for seed in range(400):
+        luck = random.Random(seed)
+        tables = {}
+        for name in range(7):
+            own = luck.gauss(0.5, 0.02)
+            tables[str(name)] = table([[own + luck.gauss(0, 0.02) for _ in range(5)]])
+        found = spread(Family.of(tables))
+        assert found.low is not None and found.high is not None
+        covered += found.low <= 0.02 <= found.high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
 def test_the_test_of_a_spread_is_that_of_one_way_blocks() -> None:
     from scipy.stats import f as f_distribution
 

@@ -1,0 +1,70 @@
+"""The few sentences that a question shows: each group of comparisons has its turn."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TypeVar
+
+from hpc_xfer.reporting.figure_data import shot_order
+from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, Variance
+from hpc_xfer.results.averages import MEAN
+
+MOST_LINES = 6  # of one question
+AnswerRow = TypeVar("AnswerRow", Gap, Scaling, Rank, Variance)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence; of a group, those with the lowest `priority` are shown."""
+
+    text: str
+    priority: int
+    stated: int = 1  # rows of the table whose numbers it has
+
+
+def chosen(groups: Sequence[Sequence[Sentence]], most: int = MOST_LINES) -> list[Sentence]:
+    """Take the most important line of each group, then the second, up to `most`; keep their order.
+
+    Args:
+        groups: lines in the order in which they read well.
+        most: lines.
+    """
+    ranked = [sorted(group, key=lambda line: line.priority) for group in groups]
+    turns = (line for turn in zip_longest(*ranked) for line in turn if line is not None)
+    taken = {id(line) for line, _ in zip(turns, range(most), strict=False)}
+    return [line for group in groups for line in group if id(line) in taken]
+
+
+def at_ends(
+    rows: Sequence[AnswerRow], say: Callable[[AnswerRow], str], first: int = 0, stated: int = 1
+) -> list[Sentence]:
+    """One line for the fewest shots, the middle and the most, in this order.
+
+    Args:
+        rows: one per shots, in order.
+        say: makes the sentence.
+        first: priority of the fewest shots; then come the most, and the middle.
+        stated: see `Sentence`.
+    """
+    last = len(rows) - 1
+    places = {last // 2: first + 2, last: first + 1, 0: first} if rows else {}
+    return [Sentence(say(rows[place]), places[place], stated) for place in sorted(places)]
+
+
+def grouped_by(
+    rows: Iterable[AnswerRow], key: Callable[[AnswerRow], object]
+) -> list[list[AnswerRow]]:
+    """Group rows, each group from few shots to many."""
+    groups: dict[object, list[AnswerRow]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return [sorted(group, key=lambda row: shot_order(row.shots)) for group in groups.values()]
+
+
+Placed = TypeVar("Placed", Gap, Scaling, Variance)
+
+
+def main_rows(rows: Sequence[Placed], key: Callable[[Placed], object]) -> list[Placed]:
+    """Keep the mean of data sets where a group has it, else every data set."""
+    with_mean = {key(row) for row in rows if row.dataset == MEAN}
+    return [row for row in rows if row.dataset == MEAN or key(row) not in with_mean]

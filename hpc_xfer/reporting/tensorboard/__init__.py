@@ -1,0 +1,1 @@
+"""Results of a study for TensorBoard, written without torch."""

@@ -1,0 +1,51 @@
+"""Steps of curves of accuracy against shots: the shots; full data are at their images per class."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hpc_xfer.results.averages import MEAN, Average
+from hpc_xfer.results.csv_files import Row
+
+_FULL = "full"
+
+
+@dataclass(frozen=True)
+class ShotSteps:
+    """The step at which each number of shots is drawn."""
+
+    largest: int  # number of shots
+    full: Mapping[str, int]  # data set -> step of full data, where it has them
+
+    def of(self, dataset: str, shots: str) -> int:
+        return self.full[dataset] if shots == _FULL else int(shots)
+
+    def name(self, shots: str) -> str:
+        """Name shots so that 5 sorts before 10: `shots 05`, `shots 10`, `shots full`."""
+        width = len(str(self.largest))
+        return f"shots {shots if shots == _FULL else shots.zfill(width)}"
+
+
+def shot_steps(averages: Sequence[Average], cells: Iterable[Row]) -> ShotSteps:
+    """Choose the steps.
+
+    `full` is at the training images per class, rounded; for the mean of data sets, at the mean of
+    theirs. Where the tables do not say it, or where it is not above the largest number of shots,
+    `full` is at the next power of ten.
+    """
+    largest = max((int(a.shots) for a in averages if a.shots != _FULL), default=0)
+    known = _images_per_class(cells)
+    if known:
+        known[MEAN] = statistics.fmean(known.values())
+    full = {a.dataset: round(known.get(a.dataset, 0)) for a in averages if a.shots == _FULL}
+    above = 10 ** len(str(largest))
+    return ShotSteps(largest, {n: step if step > largest else above for n, step in full.items()})
+
+
+def _images_per_class(cells: Iterable[Row]) -> dict[str, float]:
+    """Data set -> training images per class with full data."""
+    return {
+        row["dataset"]: int(row["train_images"]) / int(row["classes"])
+        for row in cells
+        if row["shots"] == _FULL and row.get("train_images") and row.get("classes")
+    }

@@ -1,0 +1,26 @@
+"""Accuracy tables for the terminal."""
+
+from typing import TYPE_CHECKING
+
+from hpc_xfer.reporting.accuracy_matrix import AccuracyMatrix, percent
+from hpc_xfer.reporting.figure_data import shots_text
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+
+def accuracy_table(matrix: AccuracyMatrix) -> "Group":
+    """Lay out one matrix between its title and what its intervals and signs mean."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("")
+    for shots in matrix.shots:
+        table.add_column(shots_text(shots), justify="right")
+    for label, row in matrix.rows.items():
+        cells = [Text(f"{percent(entry)}{matrix.sign(entry)}") for entry in row]
+        table.add_row(Text(label), *cells)
+    title = Text(f"{matrix.title}, {matrix.mode}: test accuracy (%)", style="italic")
+    # Beside the table, not in it: a narrow table would wrap them at every other word.
+    return Group(title, table, *(Text(line, style="dim") for line in matrix.caption))

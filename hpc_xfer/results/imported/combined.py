@@ -1,0 +1,138 @@
+"""Bring the imported results of a study together with what the study itself measures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hpc_xfer.results.cells import Cell, Record
+from hpc_xfer.results.encoder_info import EncoderInfo, Encoders
+from hpc_xfer.results.imported.imported_encoders import IMPORTED, name_encoders
+from hpc_xfer.results.imported.imported_result import COUNTS, SHARES, ImportedResult
+from hpc_xfer.study.study_facts import StudyFacts
+
+CellKey = tuple[str, tuple[str, str, str, str, str]]  # label; then the fields of CELL
+
+
+@dataclass(frozen=True)
+class OwnStudy:
+    """What the study itself has, and imported results must agree with."""
+
+    encoders: tuple[EncoderInfo, ...]
+    facts: StudyFacts
+    cells: frozenset[CellKey]  # planned
+    n_test: Mapping[str, frozenset[int]]  # of each data set, by its records
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Imported results with their encoders, each once, and a sentence per error."""
+
+    results: tuple[tuple[EncoderInfo, ImportedResult], ...]
+    datasets: Mapping[str, str]  # name in the file -> name in the tables
+    equal: int  # results left out, since they repeat another one
+    wrong: tuple[str, ...]
+
+
+def own_study(
+    facts: StudyFacts,
+    encoders: Encoders,
+    cells: Iterable[Cell],
+    records: Mapping[str, Record],
+) -> OwnStudy:
+    """Gather what `combine` compares to.
+
+    Args:
+        cells: all planned ones.
+        records: run id -> record, of the finished runs.
+    """
+    planned = set()
+    tests: dict[str, set[int]] = {}
+    for cell in cells:
+        recipe, seed = cell.recipe, "" if cell.seed is None else str(cell.seed)
+        place = (seed, cell.dataset, str(recipe.shots), str(recipe.draw), cell.label)
+        planned.add((encoders[cell.encoder].label, place))
+        for run in cell.trials:
+            n_test = records[run.id]["metrics"].get("n_test") if run.id in records else None
+            if n_test is not None:
+                tests.setdefault(cell.dataset, set()).add(n_test)
+    return OwnStudy(
+        encoders=tuple(dict.fromkeys(encoders.values())),
+        facts=facts,
+        cells=frozenset(planned),
+        n_test={dataset: frozenset(found) for dataset, found in tests.items()},
+    )
+
+
+def combine(results: Sequence[ImportedResult], own: OwnStudy) -> Combined:
+    """Name encoders and data sets, take equal results once, and find what contradicts."""
+    encoders, wrong = name_encoders(results, own.encoders, own.facts)
+    kept, equal, contradictions = _once([(encoders[r.named], r) for r in results])
+    measured = [
+        f"{result.place}: the study itself measures this cell ({encoder.label} on "
+        f"{result.dataset}, {result.shots} shots, {result.mode}); remove the row, or use another "
+        "label"
+        for encoder, result in kept
+        if (encoder.label, result.cell) in own.cells
+    ]
+    return Combined(
+        results=tuple(kept),
+        datasets=_datasets(results, own.n_test),
+        equal=equal,
+        wrong=(*wrong, *contradictions, *measured, *_unequal_tests(results)),
+    )
+
+
+def _once(
+    pairs: Iterable[tuple[EncoderInfo, ImportedResult]],
+) -> tuple[list[tuple[EncoderInfo, ImportedResult]], int, list[str]]:
+    """Take equal results once; also count those left out, and describe contradictions."""
+    first: dict[tuple[object, ...], tuple[EncoderInfo, ImportedResult]] = {}
+    equal, wrong = 0, []
+    for encoder, result in pairs:
+        _, other = first.setdefault((encoder, result.cell, result.tuned), (encoder, result))
+        if other is result:
+            continue
+        differ = [n for n in (*SHARES, *COUNTS) if getattr(other, n) != getattr(result, n)]
+        if not differ:
+            equal += 1
+            continue
+        wrong.append(
+            f"{result.place}: {differ[0]}: {_said(result, differ[0])} contradicts "
+            f"{_said(other, differ[0])} of {other.place} for the same encoder, cell and tuned "
+            "values; remove one, or tell them apart by a column that --tuned names"
+        )
+    return list(first.values()), equal, wrong
+
+
+def _said(result: ImportedResult, name: str) -> str:
+    value = getattr(result, name)
+    return "nothing" if value is None else f"{value:g}"
+
+
+def _datasets(
+    results: Iterable[ImportedResult], own: Mapping[str, frozenset[int]]
+) -> dict[str, str]:
+    """Rename a data set whose number of test images is not that of the study's own."""
+    counts: dict[str, set[int]] = {}
+    for result in results:
+        found = counts.setdefault(result.dataset, set())
+        if result.n_test is not None:
+            found.add(result.n_test)
+    return {
+        dataset: dataset if dataset not in own or found <= own[dataset] else dataset + IMPORTED
+        for dataset, found in counts.items()
+    }
+
+
+def _unequal_tests(results: Iterable[ImportedResult]) -> Iterable[str]:
+    """Refuse two numbers of test images for one data set and shot count."""
+    first: dict[tuple[str, str], ImportedResult] = {}
+    for result in results:
+        if result.n_test is None:
+            continue
+        other = first.setdefault((result.dataset, result.shots), result)
+        if other.n_test != result.n_test:
+            yield (
+                f"{result.place}: n_test: {result.n_test:,} differs from {other.n_test:,} of "
+                f"{other.place} for {result.dataset} at {result.shots} shots; different test sets "
+                "need different names"
+            )
