@@ -90,7 +90,7 @@ def write(folder: Path, study: Answers) -> None:
     means = _means(study)
     rows = [_average(study, key, value) for key, value in means.items()]
     csv_files.write(folder / "averages.csv", *averages.table(rows))
-    answers = {
+    answers: dict[type, tuple[str, Sequence[object]]] = {
         Gap: ("gaps", list(_gaps(study, means))),
         Scaling: ("scaling", list(_scaling(study, means))),
         Rank: ("ranks", list(_ranks(study, means))),

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from hpc_xfer.reporting.charts.chart import Chart, Frame, Mark, Scale, Ticks, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Mark, Ticks, Trace
 from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent_ends
 from hpc_xfer.reporting.charts.words import covers, dataset_words, file_name, mode_words
 from hpc_xfer.reporting.figure_data import shot_axis, shots_text
@@ -88,8 +88,10 @@ class _Points:
             for a in here
         )
         ticks = log_ticks(list(cost.values()), axis == "samples seen")
-        x = Scale(axis, ticks, log=True, ends=_around(list(cost.values())))
-        return Frame(shots_text(shots), traces, x, Scale("test accuracy (%)", most=(0.0, 100.0)))
+        x = AxisScale(axis, ticks, log=True, ends=_around(list(cost.values())))
+        return Frame(
+            shots_text(shots), traces, x, AxisScale("test accuracy (%)", most=(0.0, 100.0))
+        )
 
     def encoders(self) -> list[EncoderInfo]:
         return list(self.looks)
@@ -132,7 +134,7 @@ def log_ticks(values: Sequence[float], counts: bool) -> Ticks:
     """Round numbers that span the values: decades, with 3 between them where these are few."""
     low, high = min(values), max(values)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1, 3) if last - first <= 2 else (1,)
+    steps: tuple[int, ...] = (1, 3) if last - first <= 2 else (1,)
     if high / low < 10:
         steps = (1, 2, 3, 5)
     found = [s * 10.0**e for e in range(first, last + 1) for s in steps]

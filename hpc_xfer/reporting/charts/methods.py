@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from hpc_xfer.reporting.charts.arrangement import MINUS
-from hpc_xfer.reporting.charts.chart import Chart, Frame, Guide, Look, Mark, Scale, Ticks, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Guide, Look, Mark, Ticks, Trace
 from hpc_xfer.reporting.charts.looks import GRAY, MARKERS, Looks
 from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent
 from hpc_xfer.reporting.charts.words import (
@@ -15,6 +14,7 @@ from hpc_xfer.reporting.charts.words import (
     mode_words,
     told_apart,
 )
+from hpc_xfer.reporting.drawing.arrangement import MINUS
 from hpc_xfer.reporting.figure_data import shot_axis, shots_text
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import MEAN, Average
@@ -82,7 +82,7 @@ def _chart(
         frames=tuple(frames),
         columns=len(shots),
         height=0.35 + 0.15 * len(ats),
-        keys=looks.keys(encoders_of(averages)),
+        keys=tuple(key for key in looks.keys(encoders_of(averages)) if key.look.marker),
     )
 
 
@@ -110,8 +110,8 @@ def _accuracy_frame(
         traces.append(Trace(at, Look(color, "", "-", 0.8), line, kind="joined"))
         for encoder, mark in zip(found, marks, strict=True):
             look = Look(looks.of(encoder).color, looks.of(encoder).marker, "")
-            traces.append(Trace(encoder.label, look, (mark,), joined=False))
-    x = Scale("accuracy (%)", most=(0.0, 100.0))
+            traces.append(Trace(encoder.label, look, (mark,), joined=False, kind="accuracy"))
+    x = AxisScale("accuracy (%)", most=(0.0, 100.0))
     return Frame(shots_text(shots), tuple(traces), x, _places(ats))
 
 
@@ -132,7 +132,7 @@ def _difference_frame(
         look = Look(looks.of(info[row.a]).color, MARKERS[0], "")
         name = f"{row.a} {MINUS} {row.b}"
         traces.append(Trace(name, look, (mark,), False, across=True, kind="difference"))
-    x = Scale("points", most=(-100.0, 100.0), shared=True)
+    x = AxisScale("points", most=(-100.0, 100.0), shared=True)
     panel = f"{shots_text(shots)}, {kind[0]} {MINUS} {kind[1]}"
     return Frame("", tuple(traces), x, _places(ats), (_ZERO,), panel)
 
@@ -141,6 +141,6 @@ def _dot(x: float, y: float, at: str, hollow: bool) -> Mark:
     return Mark(x, y, hollow=hollow, at=at)
 
 
-def _places(ats: Sequence[str]) -> Scale:
+def _places(ats: Sequence[str]) -> AxisScale:
     ticks: Ticks = tuple((float(-i), at) for i, at in enumerate(ats))
-    return Scale("", ticks, ends=(-len(ats) + 0.4, 0.6))
+    return AxisScale("", ticks, ends=(-len(ats) + 0.4, 0.6))

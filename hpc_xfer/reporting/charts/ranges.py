@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from hpc_xfer.reporting.charts.arrangement import MINUS
 from hpc_xfer.reporting.charts.chart import DASHED, Chart, Frame, Look
 from hpc_xfer.reporting.charts.looks import plain_look
 from hpc_xfer.reporting.charts.over_shots import ZERO, Reading, ShotLine, shots_frame
@@ -15,6 +14,7 @@ from hpc_xfer.reporting.charts.words import (
     mode_words,
     told_apart,
 )
+from hpc_xfer.reporting.drawing.arrangement import MINUS
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import MEAN
 from hpc_xfer.results.encoder_info import EncoderInfo

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from hpc_xfer.reporting.charts.chart import Chart, Frame, Guide, Look, Mark, Scale, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Guide, Look, Mark, Trace
 from hpc_xfer.reporting.charts.looks import DASHES, Looks
 from hpc_xfer.reporting.charts.tables import (
     FigureTables,
@@ -74,9 +74,13 @@ class _Picture:
         sizes = sorted({e.samples for s in self.series for e in s.encoders if e.samples})
         ticks = tuple((float(n), short_count(n)) for n in sizes)
         ends = (sizes[0] / 1.25, sizes[-1] * 1.25)
-        x = Scale("pre-training samples", ticks, log=True, ends=ends)
+        x = AxisScale("pre-training samples", ticks, log=True, ends=ends)
         return Frame(
-            title, tuple(traces), x, Scale("test accuracy (%)", most=(0.0, 100.0)), tuple(guides)
+            title,
+            tuple(traces),
+            x,
+            AxisScale("test accuracy (%)", most=(0.0, 100.0)),
+            tuple(guides),
         )
 
     def chart(self, name: str, fixed: str, frames: Sequence[Frame], columns: int = 0) -> Chart:

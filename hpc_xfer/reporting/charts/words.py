@@ -37,14 +37,13 @@ def told_apart(names: Sequence[str]) -> tuple[str, dict[str, str]]:
 
 
 def covers(targets: Iterable[str], bars: bool, simultaneous: str = "") -> str:
-    """Say what the intervals of a figure cover, and what a mark without one means."""
+    """Say what the intervals of a figure cover."""
     found = sorted({target for target in targets if target})
     if not bars:
         return "No interval can be given."
     kind = f"{simultaneous} 95% intervals".strip()
     words = "; ".join(COVERS[target] for target in found if target in COVERS)
-    said = f"Bars are {kind}" + (f": they cover {words}." if words else " (Student's t).")
-    return f"{said} A point without a bar has no interval."
+    return f"Bars are {kind}" + (f": they cover {words}." if words else " (Student's t).")
 
 
 def file_name(*parts: str) -> str:

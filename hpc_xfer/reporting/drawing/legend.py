@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hpc_xfer.reporting.charts.arrangement import fitting
-from hpc_xfer.reporting.charts.canvas import SMALL, Canvas, small_width
 from hpc_xfer.reporting.charts.chart import Chart, Trace
+from hpc_xfer.reporting.drawing.arrangement import fitting
+from hpc_xfer.reporting.drawing.canvas import SMALL, Canvas, small_width
 
 _LINE = 0.135  # inches from one entry to the next
 _SAMPLE = 0.24  # inches of line before a name

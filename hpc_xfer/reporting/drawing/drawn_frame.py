@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpc_xfer.reporting.charts.arrangement import apart, fitting, round_ticks, spread_out
-from hpc_xfer.reporting.charts.canvas import SMALL, Canvas, Segment, small_width, text_width
-from hpc_xfer.reporting.charts.chart import Frame, Look, Mark, Scale, Ticks, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Frame, Look, Mark, Ticks, Trace
 from hpc_xfer.reporting.charts.looks import darker
+from hpc_xfer.reporting.drawing.arrangement import apart, fitting, round_ticks, spread_out
+from hpc_xfer.reporting.drawing.canvas import SMALL, Canvas, Segment, small_width, text_width
 
 MOST_NAME = 1.5  # inches of a name along y
 _AXIS, _GRID, _WORDS = "#444444", "#e6e6e6", "#444444"
@@ -119,7 +119,7 @@ class DrawnFrame:
                 self.canvas.text(x, box.bottom - 0.135, number, SMALL, _WORDS, across="center")
 
     def _ticks(
-        self, scale: Scale, ends: tuple[float, float], length: float, least: float
+        self, scale: AxisScale, ends: tuple[float, float], length: float, least: float
     ) -> tuple[list[float], list[str]]:
         ticks: Ticks = scale.ticks or round_ticks(*ends, max(2, int(length / least)))
         inside = [(at, name) for at, name in ticks if ends[0] <= at <= ends[1]]
