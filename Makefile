@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv-peers/.installed
 
-.PHONY: help demo test lint bench slurm
+.PHONY: help demo test lint bench slurm chromium
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -31,6 +31,14 @@ slurm:  ## install Slurm for the tests that need one (Debian and Ubuntu, as root
 	$$sudo apt-get -qq update && $$sudo env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq \
 	  install -y --no-install-recommends slurmctld slurmd slurm-client munge slurmdbd mariadb-server \
 	  >/dev/null
+
+chromium:  ## install Chromium for the tests of report.html (Debian, as root or with sudo)
+	@for program in chromium chromium-browser google-chrome; do \
+	  if command -v $$program >/dev/null; then echo "$$program is installed"; exit 0; fi; done; \
+	command -v apt-get >/dev/null || { echo "no apt-get here; install: chromium" >&2; exit 1; }; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	$$sudo apt-get -qq update && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq \
+	  install -y --no-install-recommends chromium >/dev/null
 
 bench: $(PEERS)  ## measured claims, side by side with what they are compared to: half an hour
 	$(BIN)/python -m benchmarks

@@ -28,6 +28,7 @@ CASES = (
     "resume",
     "finetuning",
     "finetuning_images",
+    "coverage",
     "tensorboard",
 )
 

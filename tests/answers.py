@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Answers:
     """What a made-up study has."""
 
     encoders: tuple[EncoderInfo, ...]
-    datasets: dict[str, tuple[str, ...]]  # name -> shots
+    datasets: Mapping[str, tuple[str, ...]]  # name -> shots
     modes: tuple[str, ...]
     seeds: int = 1
 

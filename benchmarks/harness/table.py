@@ -7,7 +7,7 @@ them all and puts the rows together.
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
@@ -19,7 +19,7 @@ from hpc_xfer.system import terminal
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement; None is absent. Either `least` or `most` is the target, or neither."""
+    """One measurement; None is absent. At most one of `least`, `most`, `between` is the target."""
 
     what: str
     unit: str  # of ours, peer and limit: "images/s", "s", "%"
@@ -31,6 +31,7 @@ class Row:
     less_is_better: bool = False
     least: float | None = None  # of the ratio
     most: float | None = None  # of ours
+    between: Sequence[float] | None = None  # least and most of ours
 
     @property
     def ratio(self) -> float | None:
@@ -44,12 +45,16 @@ class Row:
         """True if the target is met; None where there is none."""
         if self.least is not None and self.ratio is not None:
             return self.ratio >= self.least
+        if self.between is not None and self.ours is not None:
+            return self.between[0] <= self.ours <= self.between[1]
         return None if self.most is None or self.ours is None else self.ours <= self.most
 
     @property
     def target(self) -> str:
         if self.least is not None:
             return f"≥ {self.least:g}x"
+        if self.between is not None:
+            return f"{self.between[0]:g} to {self.between[1]:g} {self.unit}"
         return "" if self.most is None else f"≤ {self.most:g} {self.unit}"
 
 

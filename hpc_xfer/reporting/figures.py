@@ -1,4 +1,4 @@
-"""Make the figures of a study from its CSVs alone, and LaTeX of its main tables.
+"""Make the figures of a study from its CSVs alone.
 
     draw(study_dir.summary, study_dir.figures)
 
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc_xfer.reporting import latex_tables
 from hpc_xfer.reporting.charts.accuracy import accuracy_charts, gain_charts, snapshot_charts
 from hpc_xfer.reporting.charts.chart import Chart
 from hpc_xfer.reporting.charts.cost import cost_charts
@@ -51,7 +50,6 @@ def draw(summary: Path, figures: Path) -> list[FigureFile]:
         StoreError: averages.csv is not there, or `figures` cannot be written.
     """
     tables = read_tables(summary)
-    latex_tables.write(tables.averages, figures)
     with canvas.style():
         return [_save(name, chart, figures) for name, chart in _named(tables)]
 

@@ -1,64 +1,109 @@
 """Values of report.html, worked out from the CSVs; the template puts them into words."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from hpc_xfer.config.finetune_recipes import LinearProbe
 from hpc_xfer.reporting.accuracy_matrix import main_matrices, matrices
-from hpc_xfer.reporting.sentences.answer_tables import read_answers
+from hpc_xfer.reporting.page_tables.accuracy_tables import accuracy_table
+from hpc_xfer.reporting.page_tables.chosen_values import chosen_values
+from hpc_xfer.reporting.page_tables.missing_runs_table import missing_runs_table
+from hpc_xfer.reporting.page_tables.pretraining_table import pretraining_table
+from hpc_xfer.reporting.page_tables.sections import (
+    read_page_rows,
+    sections,
+    selection_section,
+    set_aside_table,
+)
 from hpc_xfer.reporting.sentences.questions import sentences
 from hpc_xfer.results import csv_files
+from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import Average, read_averages
 from hpc_xfer.results.csv_files import Row
+from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 
-_STATES = ("failed", "incomplete", "blocked", "not run")  # of missing runs, in the page's order
 
-
-@dataclass(frozen=True)
-class TunedSetting:
-    """The values that cells chose for one setting, and how many are at an end of its grid."""
-
-    key: str
-    cells: Mapping[str, int]  # value -> cells that chose it
-    edges: Mapping[str, int]  # low | high -> cells that chose that end of the grid
-
-
-def page_data(study: Study, summary: Path) -> dict[str, object]:
-    """Work out the variables of the template.
+def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
+    """Work out the variables of the template, from the tables in `folder`.
 
     Raises:
         StoreError: the CSVs are not there; collect first.
     """
+    summary = folder.summary
     names = ("runs", "cells", "averages", "missing")
     runs, cells, means, missing = (csv_files.read(summary / f"{name}.csv") for name in names)
-    averages = read_averages(means)
-    tables = ("gaps", "scaling", "ranks", "variance")
-    found = read_answers({name: summary / f"{name}.csv" for name in tables})
-    main = main_matrices(averages, found.gaps)
+    averages, tables = read_averages(means), read_page_rows(summary)
     sizes = sorted({(row["dataset"], row["n_test"]) for row in cells})
-    datasets = Counter(dataset for dataset, _ in sizes)
     return {
         "study": study,
         "badges": _badges(runs, cells, averages, missing),
         "cells": len(cells),
-        "sentences": sentences(averages, found.gaps, found.scaling, found.ranks, found.variance),
-        "main_matrices": main,
-        "other_matrices": [
-            matrix for matrix in matrices(averages, found.gaps) if matrix not in main
-        ],
-        "tuned_settings": [_tuned_setting(key, study, cells) for key in study.tuned if cells],
+        "answers": sentences(averages, tables.gaps, tables.scaling, tables.ranks, tables.variance),
+        **_accuracies(averages, tables.gaps),
+        "sections": sections(tables),
+        "selection": selection_section(tables),
+        "histograms": chosen_values(study, cells),
         "bias": _bias(cells),
-        "missing": sorted(missing, key=_gravity),
+        "pretrainings": pretraining_table(runs),
+        "tensorboard": shlex.quote(str(folder.tensorboard)),
+        "missing": missing_runs_table(missing),
+        "set_aside": set_aside_table(summary),
         "protocol": _protocol_lines(study),
         "draws": len({trial.draw for trial in study.trials}),
         "test_sizes": sizes,
-        "unequal_tests": [dataset for dataset, n in datasets.items() if n > 1],
+        "unequal_tests": _unequal_tests(study, sizes),
         "provenance": _provenance(runs),
         "hours": sum(float(row["seconds"]) for row in runs if row["seconds"]) / 3600,
+        "files": sorted(path.name for path in summary.glob("*.csv")),
     }
+
+
+def _accuracies(averages: Sequence[Average], gaps: Sequence[Gap]) -> dict[str, object]:
+    main = main_matrices(averages, gaps)
+    others = [matrix for matrix in matrices(averages, gaps) if matrix not in main]
+    return {
+        "main_tables": [
+            accuracy_table(matrix) for matrix in main if any(map(any, matrix.rows.values()))
+        ],
+        "other_tables": [accuracy_table(matrix) for matrix in others],
+    }
+
+
+def _unequal_tests(study: Study, sizes: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Data set -> its versions, where its runs were not all tested on the same images.
+
+    Args:
+        study: for the names of the data sets; a version has more words (see results/test_sets.py).
+        sizes: data set in the tables, test images.
+    """
+    found = {}
+    for dataset in dict.fromkeys(trial.dataset for trial in study.trials):
+        own = [(name, n) for name, n in sizes if f"{name} (".startswith(f"{dataset} (")]
+        if len(own) > 1:
+            several = len({name for name, _ in own}) < len(own)
+            found[dataset] = [f"{name} with {n} images" if several else name for name, n in own]
+    return found
+
+
+def contents(values: Mapping[str, Any], with_figures: bool) -> list[tuple[str, str]]:
+    """List the sections that the page has: (anchor, title)."""
+    parts = [part for part in values["sections"] if part.absent or part.tables]
+    chosen = values["selection"]
+    possible = (
+        ("accuracy", "Accuracy", values["main_tables"]),
+        ("figures", "Figures", with_figures),
+        *((part.anchor, part.title, True) for part in parts),
+        (chosen.anchor, chosen.title, values["histograms"] or chosen.absent or chosen.tables),
+        ("pretrainings", "Pre-trainings", values["pretrainings"].rows),
+        ("missing", "Missing", values["missing"].rows),
+        ("set-aside", "Records set aside", values["set_aside"]),
+        ("protocol", "Protocol", True),
+        ("provenance", "Provenance", values["provenance"]),
+    )
+    return [(anchor, title) for anchor, title, there in possible if there]
 
 
 def _badges(
@@ -71,14 +116,6 @@ def _badges(
     if absent := sum(average.missing for average in averages):
         badges.append((f"{absent:,} cells missing", "bad"))
     return badges + [(f"{n:,} {state}", "bad") for state, n in sorted(states.items())]
-
-
-def _tuned_setting(key: str, study: Study, cells: Sequence[Row]) -> TunedSetting:
-    grid = {str(getattr(trial, key)): 0 for trial in study.trials if key in trial.tunable}
-    counts = grid | Counter(row[key] for row in cells if row[key])
-    edges = Counter(row[f"{key}_edge"] for row in cells if row[f"{key}_edge"])
-    by_value = sorted(counts.items(), key=lambda item: float(item[0]))
-    return TunedSetting(key, dict(by_value), dict(sorted(edges.items())))
 
 
 def _bias(cells: Sequence[Row]) -> float:
@@ -115,11 +152,6 @@ def _protocol_lines(study: Study) -> list[str]:
             "much where there was a validation set."
         )
     return lines
-
-
-def _gravity(missing: Row) -> int:
-    state = missing["state"]
-    return _STATES.index(state) if state in _STATES else len(_STATES)
 
 
 def _provenance(runs: Sequence[Row]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.reporting import figures
+from hpc_xfer.reporting import figures, latex_tables
 from hpc_xfer.reporting.charts.accuracy import MOST_LINES, groups
 from hpc_xfer.reporting.charts.cost import gpu_hours, log_ticks
 from hpc_xfer.reporting.charts.looks import COLORS, GRAY, Looks
@@ -17,7 +17,8 @@ from hpc_xfer.reporting.charts.words import file_name, told_apart
 from hpc_xfer.reporting.drawing.arrangement import fitting, round_ticks, spread_out, wrapped
 from hpc_xfer.reporting.figure_data import shot_order
 from hpc_xfer.reporting.figures import FigureFile
-from hpc_xfer.results import collect_tables
+from hpc_xfer.results import collect_tables, csv_files
+from hpc_xfer.results.averages import read_averages
 from tests import answers
 from tests.answers import LARGE, SMALL, Answers, encoder
 from tests.fabricated import GRID, ONE_CELL, make, record_all
@@ -53,8 +54,6 @@ def test_every_figure_is_there_in_all_forms(tmp_path: Path) -> None:
         assert figure.svg.read_bytes().startswith(b"<?xml")
         assert figure.pdf.read_bytes().startswith(b"%PDF")
         assert rows(figure)
-    tables = {path.name for path in (tmp_path / "figures").glob("*.tex")}
-    assert tables == {"table_lp.tex", "table_lp_digits.tex", "table_lp_mnist.tex"}
 
 
 def test_the_same_tables_give_the_same_bytes_in_any_process(tmp_path: Path) -> None:
@@ -191,9 +190,23 @@ def test_hostile_names_are_drawn_and_are_escaped_in_latex(tmp_path: Path) -> Non
     datasets = {HOSTILE: ("1", "full"), HOSTILE + "$": ("1", "full")}
     found = drawn(tmp_path, Answers((*hostile, encoder("scratch")), datasets, ("lp",)))
     assert {row["line"] for row in rows(found[0])} == {e.label for e in hostile} | {"scratch"}
-    text = (tmp_path / "figures" / "table_lp.tex").read_text(encoding="utf-8")
+    averages = read_averages(csv_files.read(tmp_path / "summary" / "averages.csv"))
+    paths = latex_tables.write(averages, tmp_path)
+    text = paths[0].read_text(encoding="utf-8")
     assert r"\$\textbackslash{}frac\$ \textless{}b\textgreater{}\&amp;\_\%\#" in text
-    assert len(list((tmp_path / "figures").glob("table_lp*.tex"))) == 3
+    assert len(set(paths)) == 3
+
+
+def test_latex_has_a_table_per_mode_and_data_set_with_intervals(tmp_path: Path) -> None:
+    answers.write(tmp_path, SMALL)
+    averages = read_averages(csv_files.read(tmp_path / "averages.csv"))
+    paths = latex_tables.write(averages, tmp_path)
+    assert [path.name for path in paths] == [
+        "table_lp.tex", "table_lp_digits.tex", "table_lp_mnist.tex",
+    ]  # fmt: skip
+    text = paths[0].read_text(encoding="utf-8")
+    assert r"Pre-training & 1 shot & 5 shots & full data \\" in text
+    assert re.search(r"scratch & \d+\.\d \$\\pm\$ \d+\.\d & ", text)
 
 
 def test_a_figure_of_what_is_partly_there_says_so(tmp_path: Path) -> None:
@@ -245,7 +258,7 @@ def test_a_long_name_is_cut_in_the_middle_and_a_long_title_is_wrapped() -> None:
 
 def test_ticks_are_round_numbers() -> None:
     assert [name for _, name in round_ticks(0, 100, 5)] == ["0", "25", "50", "75", "100"]
-    assert [name for _, name in round_ticks(-6, 6, 5)] == ["\N{MINUS SIGN}5", "0", "5"]
+    assert [name for _, name in round_ticks(-9, 9, 4)] == ["\N{MINUS SIGN}5", "0", "5"]
     assert [name for _, name in log_ticks([2e6, 9e8], counts=True)] == ["10M", "100M", "1B"]
 
 

@@ -19,18 +19,25 @@ HOSTILE = (
 # Every column that holds text; the others are read as numbers.
 TEXT = (
     "run", "kind", "label", "parent", "method", "arch", "source", "dataset", "mode", "draw",
-    "pretrain_seed", "n_test", "lr_edge", "state", "class", "message", "over", "commit", "dirty",
-    "torch", "gpu", "host", "restarts",
+    "pretrain_seed", "lr_edge", "state", "class", "message", "over", "commit", "dirty",
+    "torch", "gpu", "host", "restarts", "family", "at", "a", "b", "level_a", "level_b", "differs",
+    "left_out", "why", "text", "series", "reference", "not_told_apart", "component", "tuned",
 )  # fmt: skip
-WITH_A_MEANING = ("", "mean", "scratch", "cell")  # all other values are only shown
+WITH_A_MEANING = (  # all other values are only shown
+    "", "mean", "scratch", "cell", "pretrain", "finetune", "pair", "best-worst", "spread", "slope",
+    "crossing", "labels",
+)  # fmt: skip
 SHOWN = (
-    "one", "Why", "clip sans 8k", "digits", "ft", "failed", "nan", "at step 3", "high", "899",
+    "one", "Why", "clip sans 8k", "digits", "ft", "failed", "nan", "at step 3", "high",
     "3f2c9aa", "false", "2.9.1", "A100", "node1",
 )  # fmt: skip
 
 
 class Page(HTMLParser):
-    """The tags of a page with the names of their attributes, and its text."""
+    """The tags of a page with the names of their attributes, and its text.
+
+    Two things follow from a name: `long`, from its length, and the number that it is sorted by.
+    """
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -41,7 +48,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = dict(attributes)
-        self.tags.append((tag, values.get("class") or "", *values))
+        float(values.pop("data-value", None) or 0)
+        self.tags.append((tag, (values.get("class") or "").removesuffix(" long"), *values))
         if tag == "img":
             self.titles.append(values["alt"])
 
@@ -71,7 +79,8 @@ def add_to_every_text(home: StudyDir, words: str) -> None:
             for column in row.keys() & set(TEXT):
                 if row[column] not in WITH_A_MEANING:
                     row[column] += words
-        csv_files.write(path, list(rows[0]), rows)
+        if rows:
+            csv_files.write(path, list(rows[0]), rows)
 
 
 @pytest.mark.parametrize("words", HOSTILE)

@@ -5,14 +5,13 @@ repetitions: two average ranks further apart than the critical difference are to
 sets like these. It knows nothing of seeds, draws and test images.
 """
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from hpc_xfer.results.estimators.estimate import LEVEL
+from hpc_xfer.results.estimators.multiplicity import tukey
 
 LEAST = 3  # labels, and data sets, for the test
 _DECIMALS = 9  # sums in another order differ beyond; they are ties
@@ -64,7 +63,7 @@ def ranking(table: Mapping[str, Sequence[float]]) -> Ranking:
 
 def critical_difference(labels: int, datasets: int) -> float:
     """Nemenyi's: q / sqrt(2) times the standard error of a difference of two average ranks."""
-    return _studentized(labels) / math.sqrt(2) * math.sqrt(labels * (labels + 1) / (6 * datasets))
+    return tukey(labels, math.inf) * math.sqrt(labels * (labels + 1) / (6 * datasets))
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
@@ -93,11 +92,3 @@ def _above(square: float, freedom: int) -> float:
     from scipy.special import chdtrc
 
     return float(chdtrc(freedom, max(0.0, square)))
-
-
-@functools.cache
-def _studentized(labels: int) -> float:
-    """The 95% point of the range of so many standard normal values."""
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.ppf(LEVEL, labels, math.inf))
