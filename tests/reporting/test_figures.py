@@ -132,6 +132,12 @@ def test_methods_differ_in_their_marker_and_sizes_in_their_lightness() -> None:
     assert len({(look.color, look.marker) for look in found.values()}) == len(many)
 
 
+def test_in_a_study_of_one_source_the_method_is_the_color() -> None:
+    encoders = [encoder(name, "sans", 4000) for name in ("clip", "simclr")]
+    looks = Looks(encoders)
+    assert [looks.of(each).color for each in encoders] == [*COLORS[:2]]
+
+
 def test_a_source_is_drawn_in_its_color_in_figures_of_every_kind(tmp_path: Path) -> None:
     for figure in drawn(tmp_path, ONE_SET):
         assert COLORS[0].lower() in colors_in(figure), figure.title  # sans

@@ -104,7 +104,7 @@ def _accuracy_frame(
         found = [by_label[name] for name in names if name in by_label]
         if not found:
             continue
-        color = looks.of(found[0]).color
+        color = looks.of_pair(found[0])
         marks = [_dot(100 * means[e], -place, at, e in hollow) for e in found]
         line = tuple(sorted(marks, key=lambda mark: mark.x))
         traces.append(Trace(at, Look(color, "", "-", 0.8), line, kind="joined"))
@@ -129,7 +129,7 @@ def _difference_frame(
             continue
         ends = percent(row.ci95_low), percent(row.ci95_high)
         mark = Mark(100 * row.difference, -ats.index(row.at), *ends, row.missing > 0, row.at)
-        look = Look(looks.of(info[row.a]).color, MARKERS[0], "")
+        look = Look(looks.of_pair(info[row.a]), MARKERS[0], "")
         name = f"{row.a} {MINUS} {row.b}"
         traces.append(Trace(name, look, (mark,), False, across=True, kind="difference"))
     x = AxisScale("points", most=(-100.0, 100.0), shared=True)

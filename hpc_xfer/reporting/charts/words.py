@@ -30,6 +30,8 @@ def dataset_words(dataset: str) -> str:
 
 def told_apart(names: Sequence[str]) -> tuple[str, dict[str, str]]:
     """Return what all `a, b, c` have in common, and each name without that."""
+    if len(names) == 1:
+        return names[0], {names[0]: ""}
     parts = {name: name.split(", ") for name in names}
     common = [p for p in next(iter(parts.values()), []) if all(p in o for o in parts.values())]
     short = {n: ", ".join(p for p in own if p not in common) or n for n, own in parts.items()}
