@@ -42,6 +42,10 @@ class FigureFile:
     group: str  # accuracy | range | size | curation | methods | scratch | ranks | cost | snapshots
     question: str
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.png, self.svg, self.pdf, self.csv
+
 
 def draw(summary: Path, figures: Path) -> list[FigureFile]:
     """Draw every figure that the CSVs in `summary` allow; a table that is not there gives none.
