@@ -13,6 +13,7 @@ both sides, also for a side with a single seed, which cannot show its own:
 Two labels with the same several seeds are paired by seed and draw instead.
 """
 
+import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -128,6 +129,9 @@ class Family:
 class OverSets:
     """Families of the same labels on several data sets, each set counting the same.
 
+    Where each set has one value of a label, the sets are the repetitions: label x set blocks, as
+    label x draw blocks within a set.
+
     With several seeds, the sets are averaged within each seed and draw first, since a seed is the
     same encoder on all of them. With one seed, the draws of different sets have nothing in common:
     variances add, with the degrees of freedom of Welch (1947).
@@ -173,8 +177,22 @@ class OverSets:
     def difference(self, a: str, b: str) -> Estimate:
         """Estimate a minus b, on average over the sets."""
         if self.averaged.seed_variance is not None:
-            return self.averaged.difference(a, b)
-        return welch([family.difference(a, b) for family in self.sets])
+            found = self.averaged.difference(a, b)
+        else:
+            found = welch([family.difference(a, b) for family in self.sets])
+        if found.why in (ONE_VALUE, ONE_DRAW) and len(self.sets) > 2:
+            over = self.as_blocks.difference(a, b)
+            return replace(over, seeds=found.seeds, draws=found.draws, target="sets")
+        return found
+
+    @functools.cached_property
+    def as_blocks(self) -> Family:
+        """The same labels with one value per data set, their mean."""
+        tables: dict[str, dict[tuple[str, str], float]] = {name: {} for name in self.labels}
+        for number, family in enumerate(self.sets):
+            for name, mean in family.means.items():
+                tables[name]["", str(number)] = mean
+        return Family.of(tables)
 
 
 def welch(sets: Sequence[Estimate]) -> Estimate:
@@ -193,7 +211,7 @@ def welch(sets: Sequence[Estimate]) -> Estimate:
         found,
         se=math.sqrt(math.fsum(part for part, _ in parts)),
         freedom=freedom,
-        target=min((each.target for each in sets), key=("", "E1", "E2").index),
+        target=min((each.target for each in sets), key=("", "sets", "E1", "E2").index),
         why=TWO if freedom < 1.5 else "",
     )
 
