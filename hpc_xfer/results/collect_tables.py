@@ -14,9 +14,9 @@ from hpc_xfer.results.imported.imported_cells import Imported, read_imported
 from hpc_xfer.results.missing_table import MISSING_ROWS
 from hpc_xfer.results.panels import panels_of
 from hpc_xfer.results.parts.all_parts import Parts, read_parts
-from hpc_xfer.results.parts.record_cache import RecordCache
+from hpc_xfer.results.parts.panel_images import panel_images
+from hpc_xfer.results.parts.record_cache import RecordCache, key_of
 from hpc_xfer.results.set_aside import set_aside, write_set_aside
-from hpc_xfer.results.test_images import read_test_images
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
@@ -76,12 +76,14 @@ def collect(plan: Plan, store: Store, out: Path, folder: StudyDir | None = None)
     imported = Imported()
     if folder is not None and folder.imported.exists():
         imported = read_imported(folder, own_study(plan.facts, parts))
-    panels = panels_of([*parts.scores, *imported.scores])
-    images = read_test_images(parts.hits_files(store))
+    found = panel_images(parts, store, cache)
+    states = {key: key_of(state, imported.scores) for key, state in found.states.items()}
+    panels, images = panels_of([*parts.scores, *imported.scores], states), found.images
     means = averages.averages(panels, images)
     cells = _cells(parts, imported)
     tuned = list(dict.fromkeys((*plan.tuned, *imported.tuned)))
-    answers = answer_tables(panels, images, means, repetition_costs(parts.all), cells.rows, tuned)
+    costs = repetition_costs(parts.all)
+    answers = answer_tables(panels, images, means, costs, cells.rows, tuned, cache)
     derived = {"averages": averages.table(means, parts.panel_settings), **answers}
     tables: dict[str, Lines] = {
         "runs": parts.table("runs"),
@@ -95,13 +97,13 @@ def collect(plan: Plan, store: Store, out: Path, folder: StudyDir | None = None)
     aside = set_aside(parts, images, store)
     files |= write_set_aside(aside, out)
     cache.save()
-    states = parts.states
+    runs = parts.states
     return Collected(
         planned=len(plan.runs),
-        finished=states["finished"],
-        failed=states["failed"],
-        blocked=states["blocked"],
-        not_run=states["not run"],
+        finished=runs["finished"],
+        failed=runs["failed"],
+        blocked=runs["blocked"],
+        not_run=runs["not run"],
         cells=sum(len(each.part.scores) for each in parts.all),
         cells_complete=sum(score.test_top1 is not None for score in parts.scores),
         averages=tuple(means),

@@ -34,6 +34,7 @@ class Panels:
 
     panels: Mapping[PanelKey, Panel]
     encoders: Mapping[str, EncoderInfo]  # label -> encoder
+    states: Mapping[PanelKey, str] = field(default_factory=dict)  # each stands for a whole panel
 
     @property
     def modes(self) -> list[str]:
@@ -54,8 +55,13 @@ class Panels:
         }
 
 
-def panels_of(scores: Iterable[Score]) -> Panels:
-    """Sort scores into panels; a cell without a result counts as missing."""
+def panels_of(scores: Iterable[Score], states: Mapping[PanelKey, str] | None = None) -> Panels:
+    """Sort scores into panels; a cell without a result counts as missing.
+
+    Args:
+        scores: one per cell.
+        states: stand for panels, with what is known of their test images, in keys of the cache.
+    """
     panels: dict[PanelKey, Panel] = {}
     encoders: dict[str, EncoderInfo] = {}
     for score in scores:
@@ -72,7 +78,7 @@ def panels_of(scores: Iterable[Score]) -> Panels:
         panel.n_test = score.n_test if panel.n_test is None else panel.n_test
         if score.labels is not None:
             panel.labels_used.setdefault(label, set()).add(score.labels)
-    return Panels(panels, encoders)
+    return Panels(panels, encoders, states or {})
 
 
 def draws_matter(shots: str) -> bool:

@@ -139,10 +139,10 @@ class Plan:
     facts: StudyFacts = field(
         default_factory=StudyFacts
     )  # of the encoders, for tables; they decide no run
-    by_id: dict[str, Run] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by_id", {run.id: run for run in self.runs})
+    @cached_property
+    def by_id(self) -> dict[str, Run]:
+        return {run.id: run for run in self.runs}
 
     def without(self, done: Iterable[str]) -> "Plan":
         """Return the plan without the runs that are done."""

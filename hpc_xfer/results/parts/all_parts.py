@@ -13,19 +13,19 @@ from hpc_xfer.results.csv_files import Lines
 from hpc_xfer.results.encoder_info import EncoderInfo, encoder_key
 from hpc_xfer.results.missing_table import MISSING_ROWS, missing_columns
 from hpc_xfer.results.panels import PanelKey
-from hpc_xfer.results.parts.names import Names
+from hpc_xfer.results.parts.names import Names, run_ids
 from hpc_xfer.results.parts.part import Facts, Part
 from hpc_xfer.results.parts.read_part import PartReader
-from hpc_xfer.results.parts.record_cache import RecordCache, key_of
+from hpc_xfer.results.parts.record_cache import RecordCache, key_of, stat_of
 from hpc_xfer.results.runs_table import runs_columns
 from hpc_xfer.results.scores import Score
-from hpc_xfer.results.test_images import HitsFile
 from hpc_xfer.results.test_sets import TestKey, version_names
-from hpc_xfer.store.paths import ERROR, HITS, RECORD
+from hpc_xfer.store.paths import ERROR, RECORD
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run
 
 Columns = Mapping[str, Sequence[str]]  # table -> its columns
+FileState = tuple[object, ...]
 Versions = Mapping[str, Mapping[TestKey, str]]  # data set -> names of its versions, if several
 
 
@@ -41,6 +41,11 @@ class PlacedPart:
     encoder: EncoderInfo
     dataset: str  # empty for a pre-training
     shots: str
+
+    @property
+    def state(self) -> str:
+        """Stands for everything in the part."""
+        return key_of(self.key, self.part.versions)
 
     @cached_property
     def scores(self) -> list[Score]:
@@ -68,16 +73,13 @@ class Parts:
             for score in each.scores
         }
 
-    def hits_files(self, store: Store) -> dict[PanelKey, dict[str, list[HitsFile]]]:
-        """Panel -> label -> the hits of the chosen values."""
-        found: dict[PanelKey, dict[str, list[HitsFile]]] = {}
+    @property
+    def of_panels(self) -> dict[PanelKey, list[PlacedPart]]:
+        """Panel -> the parts in it."""
+        found: dict[PanelKey, list[PlacedPart]] = {}
         for each in self.all:
-            for score, hits in zip(each.scores, each.part.hits, strict=True):
-                if hits is not None and score.n_test and score.test_top1 is not None:
-                    run_id, row = hits
-                    key = (score.mode, score.dataset, score.shots)
-                    file = HitsFile(store.run(run_id).hits, row, score.n_test, score.test_top1)
-                    found.setdefault(key, {}).setdefault(score.encoder.label, []).append(file)
+            for mode, dataset, _ in each.part.hours if each.dataset else ():
+                found.setdefault((mode, dataset, each.shots), []).append(each)
         return found
 
     def table(self, *names: str) -> Lines:
@@ -114,10 +116,13 @@ class _Reading:
         (a first record has another metric), all parts are read again.
         """
         columns: Columns | None = self.cache.get("columns")
+        folder = os.fspath(self.store.runs)
         placed: list[PlacedPart] = []
         finished: set[str] = set()
+        ids = iter(run_ids(plan, self.cache))
         for runs in _grouped(plan.runs):
-            placed.append(self._placed(runs, finished, columns))
+            files = [_state_of(f"{folder}/{run_id}") for run_id in itertools.islice(ids, len(runs))]
+            placed.append(self._placed(runs, files, finished, columns))
             if runs[0].kind == "pretrain" and placed[-1].part.states["finished"]:
                 finished.add(runs[0].id)
         versions = _versions(placed)
@@ -133,13 +138,15 @@ class _Reading:
         return Parts(self.names, wanted, [self._kept(each, wanted) for each in placed])
 
     def _placed(
-        self, runs: Sequence[Run], finished: Collection[str], columns: Columns | None
+        self,
+        runs: Sequence[Run],
+        files: Sequence[FileState],
+        finished: Collection[str],
+        columns: Columns | None,
     ) -> PlacedPart:
         """Take a part from the cache, or read it."""
         first = runs[0]
         parent = first.parents[0] if first.parents else first
-        folder = os.fspath(self.store.runs)
-        files = [_state_of(f"{folder}/{run.id}") for run in runs]
         key = key_of("part", self.names.digest, parent.id in finished, files)
         told = None if columns is None else self.cache.get(key)
         if told is None or columns is None:
@@ -182,21 +189,13 @@ def _place(run: Run) -> tuple[object, ...]:
     return (run.id,)
 
 
-def _state_of(folder: str) -> tuple[object, ...]:
-    """Everything about the files of a run that changes with their content.
+def _state_of(folder: str) -> FileState:
+    """Everything about a run's folder that changes with its names and its record.
 
-    The time of the folder changes with the names in it.
+    A new name, or a file that is replaced, changes the time of the folder.
     """
-    record = _stat(f"{folder}/{RECORD}")
-    return folder, _stat(folder), record, _stat(f"{folder}/{HITS if record else ERROR}")
-
-
-def _stat(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    record = stat_of(f"{folder}/{RECORD}")
+    return folder, stat_of(folder), record or stat_of(f"{folder}/{ERROR}")
 
 
 def _versions(placed: Iterable[PlacedPart]) -> Versions:

@@ -15,8 +15,8 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class RecordCache:
         return cls(study.record_cache, _read(study.record_cache))
 
     def get(self, key: str) -> Any | None:
-        text = self._found.get(key)
+        text = self._used.get(key) or self._found.get(key)
         if text is None:
             return None
         self._used[key] = text
@@ -57,14 +57,6 @@ class RecordCache:
     def put(self, key: str, value: Any) -> None:
         self._used[key] = json.dumps(value, separators=(",", ":"))
         self._changed = True
-
-    def made(self, key: str, make: Callable[[], Any]) -> Any:
-        """Return the value of a key, made now if it is not there; it went through JSON."""
-        found = self.get(key)
-        if found is None:
-            self.put(key, make())
-            found = from_json(self._used[key])
-        return found
 
     def save(self) -> None:
         """Write what was used; a store that cannot be written stays without."""
@@ -78,6 +70,15 @@ class RecordCache:
 def key_of(*parts: object) -> str:
     """A key from all that a value depends on; these are strings, numbers, or tuples of them."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def stat_of(path: str) -> tuple[int, int, int] | None:
+    """What changes with the content of a file; None where there is none."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _read(path: Path) -> dict[str, str]:
