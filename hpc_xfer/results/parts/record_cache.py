@@ -36,8 +36,8 @@ class RecordCache:
     """Values by key, one JSON text each; those that nobody asked for are dropped at the end."""
 
     path: Path | None = None  # None: nothing is kept
-    _found: dict[str, str] = field(default_factory=dict)
-    _used: dict[str, str] = field(default_factory=dict)
+    _found: dict[str, bytes] = field(default_factory=dict)
+    _used: dict[str, bytes] = field(default_factory=dict)
     _changed: bool = False
 
     @classmethod
@@ -55,14 +55,14 @@ class RecordCache:
         return from_json(text)
 
     def put(self, key: str, value: Any) -> None:
-        self._used[key] = json.dumps(value, separators=(",", ":"))
-        self._changed = True
+        self._used[key] = json.dumps(value, separators=(",", ":")).encode()
+        self._changed |= self._used[key] != self._found.get(key)
 
     def save(self) -> None:
         """Write what was used; a store that cannot be written stays without."""
         if self.path is None or not (self._changed or len(self._used) < len(self._found)):
             return
-        lines = "".join(f"{key} {text}\n" for key, text in self._used.items()).encode()
+        lines = b"".join(b"%b %b\n" % (key.encode(), text) for key, text in self._used.items())
         with contextlib.suppress(StoreError):
             atomic_files.write_bytes(self.path, _head(lines) + lines, durable=False)
 
@@ -81,12 +81,12 @@ def stat_of(path: str) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read(path: Path) -> dict[str, bytes]:
     with contextlib.suppress(OSError, ValueError):
         head, _, lines = path.read_bytes().partition(b"\n")
         if head + b"\n" == _head(lines):
-            pairs = (line.partition(" ") for line in lines.decode().split("\n") if line)
-            return {key: text for key, _, text in pairs}
+            pairs = (line.partition(b" ") for line in lines.split(b"\n") if line)
+            return {key.decode(): text for key, _, text in pairs}
     return {}
 
 
