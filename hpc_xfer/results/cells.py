@@ -67,26 +67,34 @@ def planned_cells(plan: Plan) -> list[Cell]:
     for run in plan.of("finetune"):
         recipe = trial_recipe(run)
         place = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw)
-        groups.setdefault((*place, _frozen(recipe.settings)), []).append(run)
-    labels = _labels(runs[0] for runs in groups.values())
-    varying = _varying_settings([trial_recipe(runs[0]) for runs in groups.values()])
+        groups.setdefault((*place, _frozen(_fixed(recipe, plan.tuned))), []).append(run)
+    labels = _labels((runs[0] for runs in groups.values()), plan.tuned)
+    varying = _varying_settings(
+        [_fixed(trial_recipe(runs[0]), plan.tuned) for runs in groups.values()]
+    )
     return [
         Cell(
             trials=tuple(runs),
             label=labels[runs[0].id],
             dataset=trial_recipe(runs[0]).dataset,
-            varying=_values_of(varying, trial_recipe(runs[0])),
+            varying=_values_of(varying, _fixed(trial_recipe(runs[0]), plan.tuned)),
         )
         for runs in groups.values()
     ]
 
 
-def _varying_settings(recipes: Sequence[Finetune]) -> dict[str, list[str]]:
+def _fixed(recipe: Finetune, tuned: Collection[str]) -> dict[str, Any]:
+    """All settings that the study does not tune, those that it could have tuned too."""
+    could = {key: getattr(recipe, key) for key in recipe.tunable if key not in tuned}
+    return recipe.settings | could
+
+
+def _varying_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """List per mode the settings of which its cells have several values."""
     values: dict[str, dict[str, set[str]]] = {}
-    for recipe in recipes:
-        for key, value in recipe.settings.items():
-            values.setdefault(recipe.mode, {}).setdefault(key, set()).add(_said(value))
+    for each in settings:
+        for key, value in each.items():
+            values.setdefault(str(each["mode"]), {}).setdefault(key, set()).add(_said(value))
     return {
         mode: [key for key, found in settings.items() if len(found) > 1]
         for mode, settings in values.items()
@@ -94,12 +102,9 @@ def _varying_settings(recipes: Sequence[Finetune]) -> dict[str, list[str]]:
 
 
 def _values_of(
-    varying: Mapping[str, Sequence[str]], recipe: Finetune
+    varying: Mapping[str, Sequence[str]], settings: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
-    keys = varying[recipe.mode]
-    if not keys:
-        return ()
-    settings = recipe.settings
+    keys = varying[str(settings["mode"])]
     return tuple((key, _said(settings[key])) for key in keys if key in settings)
 
 
@@ -176,7 +181,7 @@ def _frozen(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _labels(runs: Iterable[Run]) -> dict[str, str]:
+def _labels(runs: Iterable[Run], tuned: Collection[str]) -> dict[str, str]:
     """Run id -> mode, with the settings that tell cells of one mode, data set and shots apart."""
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
@@ -185,10 +190,10 @@ def _labels(runs: Iterable[Run]) -> dict[str, str]:
         groups.setdefault(place, []).append(run)
     differ: dict[str, dict[str, None]] = {}
     for (*_, mode), alike in groups.items():
-        keys = _differing([trial_recipe(run).settings for run in alike])
+        keys = _differing([_fixed(trial_recipe(run), tuned) for run in alike])
         differ.setdefault(str(mode), {}).update(dict.fromkeys(keys))
     return {
-        run.id: _label(trial_recipe(run), list(differ[str(mode)]))
+        run.id: _label(_fixed(trial_recipe(run), tuned), list(differ[str(mode)]))
         for (*_, mode), alike in groups.items()
         for run in alike
     }
@@ -210,12 +215,11 @@ def _said(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _label(recipe: Finetune, keys: Sequence[str]) -> str:
-    settings = recipe.settings | {"solver": getattr(recipe, "solver", None)}
+def _label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
     words = [
         str(settings[key]) if key == "solver" else f"{key}={_said(settings[key])}"
         for key in sorted(keys, key=lambda key: (key != "solver", key))
         if settings.get(key) is not None
     ]
     paper = ["(paper protocol: chosen on test)"] if settings.get("select") == "test" else []
-    return " ".join([recipe.mode, *words, *paper])
+    return " ".join([str(settings["mode"]), *words, *paper])

@@ -1,7 +1,7 @@
 """An estimate: a number, its standard error, and what its interval covers.
 
-The three targets of an interval (docs/statistics.md): E1, this checkpoint on this test set, with the
-values chosen for it and other draws of the training images; E2, also other seeds of the
+The three targets of an interval (docs/statistics.md): E1, this checkpoint on this test set, with
+the values chosen for it and other draws of the training images; E2, also other seeds of the
 pre-training; E3, also other test images.
 """
 
