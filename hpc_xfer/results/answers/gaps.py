@@ -53,7 +53,7 @@ def gaps(panels: Panels, images: TestImages) -> list[Gap]:
     for comparison in comparisons(list(panels.encoders.values())):
         for place in _places(panels, comparison, images):
             rows += _pairs(place)
-            if comparison.reference is None and len(place.family.labels) > 2:
+            if comparison.has_range and len(place.family.labels) > 2:
                 rows += _ranges(place)
     return rows
 
