@@ -14,8 +14,9 @@ from hpc_xfer.results.answers.rows import Gap, Verdict
 from hpc_xfer.results.averages import MEAN, mean_sets
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.estimators.estimate import Estimate, hull
-from hpc_xfer.results.estimators.family import Family, OverSets
+from hpc_xfer.results.estimators.family import Family
 from hpc_xfer.results.estimators.multiplicity import dunnett, holm, tukey
+from hpc_xfer.results.estimators.over_sets import OverSets
 from hpc_xfer.results.estimators.ranges import Spread, best_minus_worst, spread, unbiased_range
 from hpc_xfer.results.panels import Panel, Panels, draws_matter
 from hpc_xfer.results.test_images import TestImages
@@ -53,7 +54,7 @@ def gaps(panels: Panels, images: TestImages) -> list[Gap]:
     for comparison in comparisons(list(panels.encoders.values())):
         for place in _places(panels, comparison, images):
             rows += _pairs(place)
-            if comparison.has_range and len(place.family.labels) > 2:
+            if comparison.has_range and len(place.family.comparable) > 2:
                 rows += _ranges(place)
     return rows
 

@@ -6,8 +6,9 @@ import statistics
 import pytest
 
 from hpc_xfer.results.estimators.crossed import TWO, crossed
-from hpc_xfer.results.estimators.family import Family, OverSets, mean_over_sets, welch
+from hpc_xfer.results.estimators.family import Family
 from hpc_xfer.results.estimators.multiplicity import tukey
+from hpc_xfer.results.estimators.over_sets import OverSets, mean_over_sets, welch
 from hpc_xfer.results.estimators.ranges import best_minus_worst, spread, unbiased_range
 from tests.results.estimators.test_crossed import half, table
 
