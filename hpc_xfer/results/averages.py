@@ -167,7 +167,7 @@ def mean_sets(
             names |= dict.fromkeys(mine)
             filled = [name for name in mine if panel.tables[name]]
             found.setdefault(dataset, {})[shots] = filled
-    others = _other_versions(panels, mode, found)
+    others = _other_versions(panels, mode)
     over = common_sets(
         {name: at for name, at in found.items() if name not in others}, list(names), needed
     )
@@ -175,15 +175,13 @@ def mean_sets(
     return replace(over, left_out="; ".join(reasons))
 
 
-def _other_versions(
-    panels: Panels, mode: str, found: Mapping[str, Mapping[str, Collection[str]]]
-) -> list[str]:
+def _other_versions(panels: Panels, mode: str) -> list[str]:
     """List the versions of a data set but the one with most values: a mean takes one of them."""
     versions: dict[str, dict[str, int]] = {}
     for (own, dataset, _), panel in panels.panels.items():
         if own == mode and panel.version_of:
-            filled = sum(len(labels) for labels in found[dataset].values())
-            versions.setdefault(panel.version_of, {})[dataset] = filled
+            counts = versions.setdefault(panel.version_of, {})
+            counts[dataset] = counts.get(dataset, 0) + sum(map(len, panel.tables.values()))
     kept = {max(counts, key=lambda name: counts[name]) for counts in versions.values()}
     return [name for counts in versions.values() for name in counts if name not in kept]
 

@@ -65,15 +65,17 @@ class Panels:
 def panels_of(scores: Iterable[Score]) -> Panels:
     """Sort scores into panels; a cell without a result counts as missing."""
     panels: dict[PanelKey, Panel] = {}
+    draws: dict[PanelKey, dict[str, set[str]]] = {}  # planned, whatever version they were tested on
     encoders: dict[str, EncoderInfo] = {}
     for score in scores:
         label = score.encoder.label
         encoders.setdefault(label, score.encoder)
-        panel = panels.setdefault((score.mode, score.dataset, score.shots), Panel())
+        planned = draws.setdefault((score.mode, score.version_of or score.dataset, score.shots), {})
+        planned.setdefault(label, set()).add(score.draw)
+        panel = panels.setdefault((score.mode, score.dataset, score.shots), Panel(draws=planned))
         panel.version_of = score.version_of
         values = panel.tables.setdefault(label, {})
         panel.missing.setdefault(label, 0)
-        panel.draws.setdefault(label, set()).add(score.draw)
         if score.test_top1 is None:
             panel.missing[label] += 1
             continue
@@ -121,5 +123,5 @@ class PanelMeans:
 
 
 def draws_matter(shots: str) -> bool:
-    """False at full data: every draw trains on the same images."""
-    return shots != "full"
+    """False at full data, where every draw trains on the same images, and at zero shots."""
+    return shots not in ("full", "0")

@@ -303,4 +303,5 @@ def _shared(each: Comparison, of_method: Collection[str]) -> str:
     if len({encoder.method for encoder in group}) == 1:
         settings = {pair for pair in settings if pair[0] not in of_method}
     words += [f"{name.removeprefix('pretrain_')}={value}" for name, value in sorted(settings)]
+    words += ["unequal settings"] if each.elsewhere else []
     return ", ".join(words)

@@ -178,11 +178,10 @@ class Family:
 
 
 def _paired(mine: Values, theirs: Values) -> bool:
-    """True where both have the same several seeds and cells in common to pair."""
+    """True where both have the same several seeds, with cells of each seed in common."""
     seeds = {seed for seed, _ in mine}
-    return (
-        len(seeds) > 1 and seeds == {seed for seed, _ in theirs} and bool(set(mine) & set(theirs))
-    )
+    common = {seed for seed, _ in set(mine) & set(theirs)}
+    return len(seeds) > 1 and seeds == {seed for seed, _ in theirs} == common
 
 
 def _seeds_by_draws(values: Values) -> TwoWay:

@@ -207,7 +207,7 @@ def test_levels_without_a_strict_pair_are_compared_with_all_and_the_strict_pairs
         clip(name, label=f"{name} {lr}", settings=(("pretrain_lr", lr),)) for name, lr in rates
     ]
     found = named(encoders, "source")
-    assert found["clip, RN50, 1k samples, 16k samples seen"] == [
+    assert found["clip, RN50, 1k samples, 16k samples seen, unequal settings"] == [
         ("a 0.1", "c 0.3"), ("b 0.1", "c 0.3"), ("a 0.2", "c 0.3"), ("b 0.2", "c 0.3"),
     ]  # fmt: skip
     assert found["clip, RN50, 1k samples, 16k samples seen, lr=0.2"] == [("a 0.2", "b 0.2")]
@@ -251,3 +251,10 @@ def test_two_sources_of_one_level_are_no_best_and_worst_of_an_axis() -> None:
     rows = table(study(lambda e, *_: 0.5 + 0.1 * (e.source == "laion"), encoders))
     assert {row.kind for row in rows if row.axis == "curation"} == {"pair"}
     assert only(rows, axis="source", kind="best-worst").level_a == "laion"
+
+
+def test_zero_shot_accuracies_of_several_seeds_have_an_interval_without_draws() -> None:
+    """There is no training image to draw, so the seeds are all the luck there is."""
+    scores = study(lambda *_: 0.5, [clip("a"), clip("b")], shots=("0",), seeds=3, draws=1)
+    found = only(table(scores), kind="pair")
+    assert (found.target, found.why) == ("E2", "")
