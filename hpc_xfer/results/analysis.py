@@ -57,7 +57,7 @@ def analyse(
     """
     keys = {run.id: tested_on(records[run.id]) for run in trials if run.id in records}
     test_sets = TestSets(keys, versions)
-    cells = [_named(cell, test_sets) for cell in cells_of(trials, names.differing)]
+    cells = [_named(cell, test_sets) for cell in cells_of(trials, names.finetune_settings)]
     outcomes = [
         outcome(cell, names.tuned, records, diverged) if test_sets.agree(cell.trials) else None
         for cell in cells

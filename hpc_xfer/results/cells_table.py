@@ -121,7 +121,7 @@ def _row(
         "trials_planned": len(outcome.measured) + len(outcome.lost),
         "run": choice.run.id,
         **{key: chosen.get(key, getattr(recipe, key, None)) for key in tuned},
-        **{f"{key}_edge": end for key, end in choice.edges.items()},
+        **{f"{key}_edge": choice.edges.get(key, "") for key in tuned},
         **{_grid_column(key): _grid_text(outcome.tried(key)) for key in tuned},
         "chosen_over_draws": choice.draws if choice.draws > 1 else "",
         **{name: fixed(choice.metric(name)) for name in (*SHARES, *further)},

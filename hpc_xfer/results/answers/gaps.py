@@ -16,8 +16,9 @@ from hpc_xfer.results.averages import MEAN, mean_sets
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.estimators.crossed import Values
 from hpc_xfer.results.estimators.estimate import Estimate, hull
-from hpc_xfer.results.estimators.family import Family, OverSets
+from hpc_xfer.results.estimators.family import Family
 from hpc_xfer.results.estimators.multiplicity import dunnett, holm, tukey
+from hpc_xfer.results.estimators.over_sets import OverSets
 from hpc_xfer.results.estimators.ranges import Spread, best_minus_worst, spread, unbiased_range
 from hpc_xfer.results.panels import Panel, Panels, draws_matter
 from hpc_xfer.results.parts.record_cache import RecordCache, key_of
@@ -84,7 +85,7 @@ def gaps(panels: Panels, images: TestImages, cache: RecordCache | None = None) -
 
 def _rows(place: _Place) -> list[Gap]:
     rows = _pairs(place)
-    if place.comparison.reference is None and len(place.family.labels) > 2:
+    if place.comparison.has_range and len(place.family.comparable) > 2:
         rows += _ranges(place)
     return rows
 
