@@ -116,7 +116,7 @@ def test_every_wrong_row_is_named_at_once_and_nothing_is_written(place: Place) -
         "r.csv:3: dataset: is empty; give it a value",
         "r.csv:3: shots: must be a number of images per class, or full, got 'five'",
         "r.csv:3: lr: must be a number, got 'fast'; a setting in words belongs in the mode",
-        "r.csv:4: has 8 values for 9 columns; write one per column, empty where there is none",
+        "r.csv:4: has 8 values for 9 columns; write one for each, empty where there is none",
         "r.csv:5: test_top1: is empty; give it a value",
         "r.csv:6: test_top1: -0.1 is not an accuracy from 0 to 1",
         "r.csv:7: method: is empty; give it a value",

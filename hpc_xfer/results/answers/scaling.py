@@ -3,6 +3,7 @@
 A released encoder with stated samples, and any other pre-training, takes part as a reference.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -118,8 +119,10 @@ def is_open(found: Crossing) -> bool:
 
 
 def rounded(value: float) -> str:
-    """Two digits, or whole numbers: 0.42, 2.4, 24, 2,400."""
-    return f"{value:.2g}" if value < 9.95 else f"{value:,.0f}"
+    """Two digits, or whole numbers: 0.42, 1.0, 2.4, 24, 2,400; 1 only if it is exactly that."""
+    if value >= 9.95 or math.isclose(value, round(value)):
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value < 0.95 else f"{value:.1f}"
 
 
 def _fit(series: Series, place: Place, at: Mapping[EncoderInfo, Average]) -> FittedSeries | None:
