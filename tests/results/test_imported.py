@@ -58,6 +58,22 @@ def test_a_study_without_imports_has_none(tmp_path: Path) -> None:
     assert (found.scores, found.cell_rows) == ((), ())
 
 
+def test_names_that_the_study_itself_does_not_have_are_told(tmp_path: Path) -> None:
+    own = own_of_tiny(tmp_path)
+    rows = f"{CLIP},digit,5,0,probe,,0.5,0.5\n{CLIP},digits,5,0,ft,,0.5,0.5"
+    assert imported(tmp_path, rows, own).new == (
+        "the study itself has no data set digit; did you mean 'digits'?",
+        "the study itself has no mode probe; its modes are: ft",
+    )
+    assert imported(tmp_path, rows).new == ()  # a study without runs has no names of its own
+
+
+def test_a_label_that_is_nearly_one_of_the_study_is_named(tmp_path: Path) -> None:
+    header = "label,dataset,shots,mode,test_top1"
+    with pytest.raises(StudyError, match="did you mean 'clip sans 16k'"):
+        imported(tmp_path, "clip sans 15k,digits,3,lp,0.5", own_of_tiny(tmp_path), header)
+
+
 def test_the_value_is_chosen_by_the_mean_of_validation_over_draws(tmp_path: Path) -> None:
     found = taken(
         tmp_path,

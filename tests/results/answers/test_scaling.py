@@ -70,7 +70,7 @@ def test_a_planted_crossing_is_given_back() -> None:
     assert row.ci95_high == pytest.approx(10**0.6)
     assert (row.base, row.censored, row.target) == (1_000_000, "", "E2")
     assert row.text == (
-        "clip laion takes 3.2 times (2.5 to 4) as many samples as supervised imagenet 1M"
+        "clip laion takes 3.2 times (2.5 to 4.0) as many samples as supervised imagenet 1M"
         " to reach its accuracy"
     )
 
@@ -104,7 +104,7 @@ def test_a_released_encoder_of_unknown_size_is_a_multiple_of_the_smallest() -> N
     row = crossing_of(scaling_rows([*LAION, released]), "clip laion", "released openai")
     assert told(row, "base", "value") == (1_000_000, pytest.approx(10**0.5))
     assert row.text == (
-        "clip laion takes 3.2 times (2.5 to 4) its smallest size, 1M,"
+        "clip laion takes 3.2 times (2.5 to 4.0) its smallest size, 1M,"
         " to reach the accuracy of released openai"
     )
 
