@@ -324,7 +324,8 @@ def test_luck_is_said_with_what_more_of_it_would_bring() -> None:
     [question] = sentences(STUDY, [], [], (), rows)
     assert question.lines == (
         "With 5 shots (ft, digits), luck moves an accuracy by (standard deviation in "
-        "points): draw of the images 3.0, seed of the pre-training 1.0; one more seed takes off 0.8 points.",
+        "points): draw of the images 3.0, seed of the pre-training 1.0; one more seed takes off "
+        "0.8 points.",
     )
 
 

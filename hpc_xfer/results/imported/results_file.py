@@ -149,8 +149,8 @@ def _rows(
         place = f"{path}:{line}"
         if len(values) != len(columns.names):
             wrong.append(
-                f"{place}: has {len(values)} values for {len(columns.names)} columns; write one for "
-                "each, empty where there is none"
+                f"{place}: has {len(values)} values for {len(columns.names)} columns; write one "
+                "for each, empty where there is none"
             )
             continue
         fields = _Fields(place, dict(zip(columns.names, map(str.strip, values), strict=True)))
