@@ -5,6 +5,7 @@ import pytest
 
 from hpc_xfer.reporting.sentences.questions import Question, sentences
 from hpc_xfer.results.answers.rows import Gap, Scaling
+from hpc_xfer.results.answers.scaling import OPEN
 from hpc_xfer.results.estimators.estimate import Estimate
 from hpc_xfer.results.estimators.family import Family
 from tests.reporting.answer_rows import (
@@ -276,6 +277,13 @@ def test_a_crossing_beyond_the_largest_size_is_told_first() -> None:
     assert "enough" in second
 
 
+def test_a_crossing_of_which_nothing_is_known_is_left_to_the_table() -> None:
+    wide = scaling("crossing", "clip", "a", value=2.0, shots="1", text=f"2 times ({OPEN})")
+    known = scaling("crossing", "clip", "a", value=2.0, ci95_low=1.5, text="2 times (at least 1.5)")
+    assert ["at least 1.5" in line for line in answers([], [wide, known])[:-1]] == [True]
+    assert OPEN in answers([], [wide])[0]
+
+
 def test_labels_saved_against_scratch_are_said_under_its_question() -> None:
     rows = [
         scaling("labels", "clip laion", "scratch", text="clip laion needs 4 shots"),
@@ -323,9 +331,8 @@ def test_luck_is_said_with_what_more_of_it_would_bring() -> None:
     rows = [variance("draw", 3.0), variance("seed", 1.0, text="one more seed takes off 0.8 points")]
     [question] = sentences(STUDY, [], [], (), rows)
     assert question.lines == (
-        "With 5 shots (ft, digits), luck moves an accuracy by (standard deviation in "
-        "points): draw of the images 3.0, seed of the pre-training 1.0; one more seed takes off "
-        "0.8 points.",
+        "With 5 shots (ft, digits), luck moves an accuracy by (standard deviation in points): draw "
+        "of the images 3.0, seed of the pre-training 1.0; one more seed takes off 0.8 points.",
     )
 
 

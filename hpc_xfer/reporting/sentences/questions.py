@@ -28,9 +28,9 @@ from hpc_xfer.reporting.sentences.luck_sentences import rank_sentence, variance_
 from hpc_xfer.reporting.sentences.scratch_sentences import scratch_sentence
 from hpc_xfer.reporting.sentences.size_sentences import (
     crossing_sentence,
-    importance,
     labels_sentence,
     slope_sentence,
+    telling_crossings,
     telling_labels,
 )
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, Variance
@@ -162,7 +162,7 @@ def _on_size(gaps: Sequence[Gap], scaling: Sequence[Scaling]) -> Question:
     """Slopes where they have an interval, else pairs of sizes; then how much data is enough."""
     rows = _main_scaling(scaling)
     slopes = [row for row in rows if row.kind == "slope"]
-    crossings = [row for row in rows if row.kind == "crossing"]
+    crossings = telling_crossings([row for row in rows if row.kind == "crossing"])
     groups = [
         at_ends(group, slope_sentence)
         for group in grouped_by(slopes, lambda row: (row.mode, row.dataset, row.series))
@@ -172,7 +172,7 @@ def _on_size(gaps: Sequence[Gap], scaling: Sequence[Scaling]) -> Question:
     reached = [
         at_ends(group, crossing_sentence)
         for group in grouped_by(
-            sorted(crossings, key=importance),
+            crossings,
             lambda row: (row.mode, row.dataset, row.series, row.reference),
         )
     ]

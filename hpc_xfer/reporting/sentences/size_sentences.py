@@ -14,6 +14,7 @@ from hpc_xfer.reporting.sentences.phrases import (
 )
 from hpc_xfer.results.answers.labels_saved import FULL
 from hpc_xfer.results.answers.rows import Scaling
+from hpc_xfer.results.answers.scaling import OPEN
 from hpc_xfer.results.averages import MEAN
 from hpc_xfer.study.labels import short_count
 
@@ -50,11 +51,18 @@ def labels_sentence(row: Scaling) -> str:
     return f"{mode_text(row.mode)}, {dataset}: {_told(row, tail)}."
 
 
-def importance(row: Scaling) -> tuple[bool, bool, bool, bool]:
-    """Order crossings: of one architecture, with an end known, within the sizes, for more data."""
+def telling_crossings(rows: Sequence[Scaling]) -> list[Scaling]:
+    """Leave out those whose interval is wider than what was measured, unless all are.
+
+    First come those of one architecture, within the sizes, and for more data.
+    """
+    closed = [row for row in rows if OPEN not in row.text]
+    return sorted(closed or rows, key=_importance)
+
+
+def _importance(row: Scaling) -> tuple[bool, bool, bool]:
     asks = row.censored == "above" or (row.value is not None and row.value > 1)
-    open_set = row.target != "" and not _has_end(row)
-    return "architectures differ" in row.why, open_set, row.value is None, not asks
+    return "architectures differ" in row.why, row.value is None, not asks
 
 
 def telling_labels(rows: Sequence[Scaling]) -> list[Scaling]:

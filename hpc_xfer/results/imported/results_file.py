@@ -148,10 +148,8 @@ def _rows(
     for line, values in rows:
         place = f"{path}:{line}"
         if len(values) != len(columns.names):
-            wrong.append(
-                f"{place}: has {len(values)} values for {len(columns.names)} columns; write one "
-                "for each, empty where there is none"
-            )
+            found = f"has {len(values)} values for {len(columns.names)} columns"
+            wrong.append(f"{place}: {found}; write one for each, empty where there is none")
             continue
         fields = _Fields(place, dict(zip(columns.names, map(str.strip, values), strict=True)))
         result = _result(fields, columns, 100.0 if percent else 1.0)
