@@ -16,7 +16,7 @@ from hpc_xfer.results.averages import MEAN, mean_sets
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.estimators.crossed import Values
 from hpc_xfer.results.estimators.estimate import Estimate, hull
-from hpc_xfer.results.estimators.family import Family, OverSets
+from hpc_xfer.results.estimators.family import Family, OverSets, over_sets
 from hpc_xfer.results.estimators.multiplicity import dunnett, holm, tukey
 from hpc_xfer.results.estimators.ranges import Spread, best_minus_worst, spread, unbiased_range
 from hpc_xfer.results.panels import Panel, Panels, draws_matter
@@ -107,9 +107,13 @@ def _places(panels: Panels, comparison: Comparison, images: TestImages) -> Itera
             if len(over.datasets) < 2 or shots not in over.shots:
                 continue
             sets = [{n: found[name][n] for n in over.labels} for name in over.datasets]
-            if _enough(comparison, dict.fromkeys(over.labels)):
+            apart = [n for n in over.labels if not over_sets([tables[n] for tables in sets])]
+            sets = [{n: v for n, v in tables.items() if n not in apart} for tables in sets]
+            if _enough(comparison, sets[0]):
                 own = {name: at[name] for name in over.datasets}
-                yield _Place(comparison, mode, MEAN, shots, sets, own, over.left_out, images)
+                reasons = [f"{name} (no draw in all data sets)" for name in apart]
+                left_out = "; ".join(filter(None, [over.left_out, *reasons]))
+                yield _Place(comparison, mode, MEAN, shots, sets, own, left_out, images)
 
 
 def _enough(comparison: Comparison, labels: Mapping[str, object]) -> bool:
