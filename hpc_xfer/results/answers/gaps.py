@@ -108,7 +108,7 @@ def _places(panels: Panels, comparison: Comparison, images: TestImages) -> Itera
             if len(over.datasets) < 2 or shots not in over.shots:
                 continue
             sets = [{n: found[name][n] for n in over.labels} for name in over.datasets]
-            if _enough(comparison, dict.fromkeys(over.labels)):
+            if _enough(comparison, sets[0]):
                 own = {name: at[name] for name in over.datasets}
                 yield _Place(comparison, mode, MEAN, shots, sets, own, over.left_out, images)
 

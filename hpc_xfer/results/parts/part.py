@@ -63,6 +63,7 @@ class Part:
                     for mode, settings in told["varying"].items()
                 },
                 "tests": [(digest, n_test) for digest, n_test in told["tests"]],
+                "set_aside": [(path, why) for path, why in told["set_aside"]],
                 "versions": [((digest, n), name) for (digest, n), name in told["versions"]],
             }
         )

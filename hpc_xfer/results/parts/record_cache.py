@@ -60,8 +60,9 @@ class RecordCache:
 
     def save(self) -> None:
         """Write what was used; a store that cannot be written stays without."""
-        if self.path is None or not (self._changed or len(self._used) < len(self._found)):
-            return
+        is_new = self._changed or len(self._used) < len(self._found)
+        if self.path is None or not is_new or not self.path.parent.parent.is_dir():
+            return  # a study without a folder was not launched, and must not look as if it were
         lines = b"".join(b"%b %b\n" % (key.encode(), text) for key, text in self._used.items())
         with contextlib.suppress(StoreError):
             atomic_files.write_bytes(self.path, _head(lines) + lines, durable=False)
