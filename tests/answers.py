@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Answers:
     """What a made-up study has."""
 
     encoders: tuple[EncoderInfo, ...]
-    datasets: dict[str, tuple[str, ...]]  # name -> shots
+    datasets: Mapping[str, tuple[str, ...]]  # name -> shots
     modes: tuple[str, ...]
     seeds: int = 1
 
@@ -90,7 +90,7 @@ def write(folder: Path, study: Answers) -> None:
     means = _means(study)
     rows = [_average(study, key, value) for key, value in means.items()]
     csv_files.write(folder / "averages.csv", *averages.table(rows))
-    answers = {
+    answers: dict[type, tuple[str, Sequence[object]]] = {
         Gap: ("gaps", list(_gaps(study, means))),
         Scaling: ("scaling", list(_scaling(study, means))),
         Rank: ("ranks", list(_ranks(study, means))),

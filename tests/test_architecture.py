@@ -188,7 +188,7 @@ def test_one_file_draws() -> None:
         for path in MODULES
         if any(dotted.startswith("matplotlib") for dotted in imported(path))
     }
-    assert users == {"reporting/figures.py"}
+    assert users == {"reporting/drawing/canvas.py"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

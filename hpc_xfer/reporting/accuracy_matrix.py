@@ -12,6 +12,7 @@ from hpc_xfer.results.estimators.estimate import Target
 
 NOT_APART = "≈"  # behind an accuracy that is not told apart from the best of its column
 _COVERAGE: dict[Target, str] = {
+    "sets": "other data sets like these, with these pre-trainings and draws",
     "E1": "other draws of the images, for this one pre-training",
     "E2": "other seeds of the pre-training and other draws of the images",
 }

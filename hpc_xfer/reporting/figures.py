@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc_xfer.reporting.charts import canvas, page
 from hpc_xfer.reporting.charts.accuracy import accuracy_charts, gain_charts, snapshot_charts
 from hpc_xfer.reporting.charts.chart import Chart
 from hpc_xfer.reporting.charts.cost import cost_charts
@@ -19,6 +18,7 @@ from hpc_xfer.reporting.charts.ranges import curation_charts, range_charts
 from hpc_xfer.reporting.charts.ranking import rank_charts
 from hpc_xfer.reporting.charts.size import size_charts
 from hpc_xfer.reporting.charts.tables import FigureTables, read_tables
+from hpc_xfer.reporting.drawing import canvas, page
 from hpc_xfer.results import csv_files
 from hpc_xfer.system import atomic_files
 
@@ -41,6 +41,10 @@ class FigureFile:
     csv: Path
     group: str  # accuracy | range | size | curation | methods | scratch | ranks | cost | snapshots
     question: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.png, self.svg, self.pdf, self.csv
 
 
 def draw(summary: Path, figures: Path) -> list[FigureFile]:

@@ -17,7 +17,7 @@ _ESCAPED = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "_": r"\_", "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "\"": r"\textquotedbl{}",
-    "−": r"$-$", "±": r"$\pm$", "→": r"$\to$", "…": r"\dots{}",
+    "\N{MINUS SIGN}": r"$-$", "±": r"$\pm$", "→": r"$\to$", "…": r"\dots{}",
 }  # fmt: skip
 
 

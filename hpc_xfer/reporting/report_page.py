@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hpc_xfer.reporting import figures, latex_tables
+from hpc_xfer.reporting.earlier_files import replace_list
 from hpc_xfer.reporting.figures import FigureFile
 from hpc_xfer.reporting.page_data import contents, page_data
 from hpc_xfer.results import csv_files
@@ -49,6 +50,7 @@ def write(study: Study, folder: StudyDir) -> Path:
     drawn = figures.draw(folder.summary, folder.figures)
     averages = read_averages(csv_files.read(folder.summary / "averages.csv"))
     latex = latex_tables.write(averages, folder.figures)
+    replace_list(folder.figures, [*latex, *(path for each in drawn for path in each.files)])
     html = _template().render(
         values,
         contents=contents(values, with_figures=bool(drawn)),

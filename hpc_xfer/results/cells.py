@@ -4,6 +4,7 @@ A cell is one encoder, data set, shot count and draw under one set of settings. 
 of what is tuned: one run each (learning rates), or all in one run (the path of a probe).
 """
 
+import functools
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,12 @@ from typing import Any
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.encoder_info import EncoderKey, encoder_key
-from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.plan import Run
 
 Value = tuple[tuple[str, float], ...]  # (("lr", 0.001),): what one could choose
 Metrics = Mapping[str, Any]
 Record = Mapping[str, Any]
+Settings = Mapping[str, Any]
 DIVERGED_VALUE = "diverged"
 NOT_CONVERGED = "not converged"
 
@@ -58,54 +60,60 @@ class Cell:
         return (self.encoder, self.dataset, self.recipe.shots, self.label)
 
 
-def planned_cells(plan: Plan) -> list[Cell]:
-    """Group the fine-tunings of the plan into cells, in its order.
+def cells_of(
+    runs: Iterable[Run], differing: Mapping[str, Sequence[str]], tuned: Sequence[str]
+) -> list[Cell]:
+    """Group fine-tunings into cells, in their order.
 
     Every setting that is not tuned is part of the key, so two values of it make two cells.
+
+    Args:
+        runs: all of one encoder, data set and shot count, or of several.
+        differing: what `differing_settings` says of the whole study.
+        tuned: settings that validation chooses.
     """
     groups: dict[tuple[object, ...], list[Run]] = {}
-    for run in plan.of("finetune"):
+    for run in runs:
         recipe = trial_recipe(run)
         place = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw)
-        groups.setdefault((*place, _frozen(_fixed(recipe, plan.tuned))), []).append(run)
-    labels = _labels((runs[0] for runs in groups.values()), plan.tuned)
-    varying = _varying_settings(
-        [_fixed(trial_recipe(runs[0]), plan.tuned) for runs in groups.values()]
-    )
-    return [
-        Cell(
-            trials=tuple(runs),
-            label=labels[runs[0].id],
-            dataset=trial_recipe(runs[0]).dataset,
-            varying=_values_of(varying, _fixed(trial_recipe(runs[0]), plan.tuned)),
-        )
-        for runs in groups.values()
-    ]
+        groups.setdefault((*place, _settings(recipe, tuple(tuned))[1]), []).append(run)
+    return [_cell(tuple(trials), differing, tuple(tuned)) for trials in groups.values()]
 
 
-def _fixed(recipe: Finetune, tuned: Collection[str]) -> dict[str, Any]:
-    """All settings that the study does not tune, those that it could have tuned too."""
+def _cell(
+    trials: tuple[Run, ...], differing: Mapping[str, Sequence[str]], tuned: tuple[str, ...]
+) -> Cell:
+    recipe = trial_recipe(trials[0])
+    label, varying = _said_of(recipe, tuple(differing.get(recipe.mode, ())), tuned)
+    return Cell(trials, label, recipe.dataset, varying)
+
+
+def differing_settings(runs: Iterable[Run], tuned: Sequence[str]) -> dict[str, list[str]]:
+    """Name, per mode, the settings that tell apart cells of one encoder, data set, shots and draw.
+
+    All encoders get the same trials, so each trial is looked at once.
+    """
+    groups: dict[tuple[object, ...], dict[str, Settings]] = {}
+    for recipe in {id(run.recipe): trial_recipe(run) for run in runs}.values():
+        place = (recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
+        settings, text = _settings(recipe, tuple(tuned))
+        groups.setdefault(place, {})[text] = settings
+    differ: dict[str, dict[str, None]] = {}
+    for (*_, mode), alike in groups.items():
+        keys = _differing(list(alike.values()))
+        differ.setdefault(str(mode), {}).update(dict.fromkeys(keys))
+    return {mode: list(keys) for mode, keys in differ.items()}
+
+
+@functools.cache
+def _settings(recipe: Finetune, tuned: tuple[str, ...]) -> tuple[Settings, str]:
+    """All settings of a trial that the study does not tune, and their text; encoders share trials.
+
+    Those that it could have tuned, such as epochs, are among them.
+    """
     could = {key: getattr(recipe, key) for key in recipe.tunable if key not in tuned}
-    return recipe.settings | could
-
-
-def _varying_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """List per mode the settings of which its cells have several values."""
-    values: dict[str, dict[str, set[str]]] = {}
-    for each in settings:
-        for key, value in each.items():
-            values.setdefault(str(each["mode"]), {}).setdefault(key, set()).add(_said(value))
-    return {
-        mode: [key for key, found in settings.items() if len(found) > 1]
-        for mode, settings in values.items()
-    }
-
-
-def _values_of(
-    varying: Mapping[str, Sequence[str]], settings: Mapping[str, Any]
-) -> tuple[tuple[str, str], ...]:
-    keys = varying[str(settings["mode"])]
-    return tuple((key, _said(settings[key])) for key in keys if key in settings)
+    settings = recipe.settings | could
+    return settings, _frozen(settings)
 
 
 @dataclass(frozen=True)
@@ -129,8 +137,28 @@ class Outcome:
     """A cell whose runs are all finished or lost, with what each value measured."""
 
     cell: Cell
-    measured: Mapping[Value, Measured]
+    finished: Sequence[tuple[Run, Record]]
+    measured: Mapping[Value, int]  # place on the path of its one run, or place in `finished`
     lost: Mapping[Value, str] = field(default_factory=dict)  # diverged | not converged
+    has_path: bool = False
+
+    def at(self, value: Value) -> Measured:
+        """What was measured with a value."""
+        place = self.measured[value]
+        run, record = self.finished[0 if self.has_path else place]
+        return Measured(run, place if self.has_path else None, record)
+
+    def metric(self, name: str) -> dict[Value, float | None]:
+        """A metric of all values."""
+        if self.has_path:
+            column = self.finished[0][1]["path"].get(name)
+            if column is not None:
+                return {value: column[place] for value, place in self.measured.items()}
+        return {value: self.at(value).metric(name) for value in self.measured}
+
+    def tried(self, key: str) -> tuple[float, ...]:
+        """List the values of a setting that the cell could choose from; empty without a choice."""
+        return _numbers((*self.measured, *self.lost), key)
 
 
 def outcome(
@@ -144,32 +172,35 @@ def outcome(
     A choice among fewer values would compare pre-trainings by unequal grids. A run that diverged
     and a probe that did not converge have no accuracy to compare.
     """
-    measured: dict[Value, Measured] = {}
-    lost: dict[Value, str] = {}
-    for run in cell.trials:
-        if run.id in records:
-            for value, found in _values(run, tuned, records[run.id]):
-                if found is None:
-                    lost[value] = NOT_CONVERGED
-                else:
-                    measured[value] = found
-        elif run.id in diverged:
-            lost[_value_of(run, tuned)] = DIVERGED_VALUE
-        else:
-            return None
-    return Outcome(cell, measured, lost)
+    waited_for = [run for run in cell.trials if run.id not in records]
+    if any(run.id not in diverged for run in waited_for):
+        return None
+    finished = [(run, records[run.id]) for run in cell.trials if run.id in records]
+    lost = {_value_of(run, tuned): DIVERGED_VALUE for run in waited_for}
+    if finished and "path" in finished[0][1]:
+        return _along_path(cell, finished)
+    measured = {_value_of(run, tuned): i for i, (run, _) in enumerate(finished)}
+    return Outcome(cell, finished, measured, lost)
 
 
-def _values(run: Run, tuned: Sequence[str], record: Record) -> list[tuple[Value, Measured | None]]:
-    """List the values of a run; None for one that did not converge."""
-    path = record.get("path")
-    if path is None:
-        return [(_value_of(run, tuned), Measured(run, None, record))]
-    converged = path.get("converged") or [True] * len(path["values"])
-    return [
-        (((str(path["key"]), float(value)),), Measured(run, i, record) if converged[i] else None)
-        for i, value in enumerate(path["values"])
-    ]
+def _along_path(cell: Cell, finished: Sequence[tuple[Run, Record]]) -> Outcome:
+    """All values of a cell are on the path of its one run."""
+    path = finished[0][1]["path"]
+    values = _path_values(str(path["key"]), tuple(path["values"]))
+    converged = path.get("converged") or [True] * len(values)
+    measured = {value: i for i, value in enumerate(values) if converged[i]}
+    lost = {values[i]: NOT_CONVERGED for i in range(len(values)) if not converged[i]}
+    return Outcome(cell, finished, measured, lost, has_path=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _path_values(key: str, values: tuple[float, ...]) -> list[Value]:
+    return [((key, float(value)),) for value in values]
+
+
+@functools.lru_cache(maxsize=256)
+def _numbers(values: tuple[Value, ...], key: str) -> tuple[float, ...]:
+    return tuple(number for value in values for name, number in value if name == key)
 
 
 def _value_of(run: Run, tuned: Sequence[str]) -> Value:
@@ -181,25 +212,7 @@ def _frozen(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _labels(runs: Iterable[Run], tuned: Collection[str]) -> dict[str, str]:
-    """Run id -> mode, with the settings that tell cells of one mode, data set and shots apart."""
-    groups: dict[tuple[object, ...], list[Run]] = {}
-    for run in runs:
-        recipe = trial_recipe(run)
-        place = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
-        groups.setdefault(place, []).append(run)
-    differ: dict[str, dict[str, None]] = {}
-    for (*_, mode), alike in groups.items():
-        keys = _differing([_fixed(trial_recipe(run), tuned) for run in alike])
-        differ.setdefault(str(mode), {}).update(dict.fromkeys(keys))
-    return {
-        run.id: _label(_fixed(trial_recipe(run), tuned), list(differ[str(mode)]))
-        for (*_, mode), alike in groups.items()
-        for run in alike
-    }
-
-
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def _differing(settings: Sequence[Settings]) -> list[str]:
     """List the settings that tell them apart: those that all have, if these are enough."""
     common = set.intersection(*(set(each) for each in settings))
     everything = {key for each in settings for key in each}
@@ -215,11 +228,18 @@ def _said(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
+@functools.cache
+def _said_of(
+    recipe: Finetune, keys: tuple[str, ...], tuned: tuple[str, ...]
+) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The mode with the values of these settings, and these values."""
+    own, _ = _settings(recipe, tuned)
+    settings = {**own, "solver": getattr(recipe, "solver", None)}
     words = [
         str(settings[key]) if key == "solver" else f"{key}={_said(settings[key])}"
         for key in sorted(keys, key=lambda key: (key != "solver", key))
         if settings.get(key) is not None
     ]
     paper = ["(paper protocol: chosen on test)"] if settings.get("select") == "test" else []
-    return " ".join([str(settings["mode"]), *words, *paper])
+    varying = tuple((key, _said(settings[key])) for key in keys if key in own)
+    return " ".join([recipe.mode, *words, *paper]), varying

@@ -93,13 +93,20 @@ def _left_out(found: Found, shots: Sequence[str], labels: Sequence[str], block: 
         for each in shots:
             if each not in block.shots:
                 number = sum(each in found[name] for name in block.datasets)
-                reasons.append(f"{each} shots ({number} of {len(block.datasets)} data sets)")
+                reasons.append(f"{_said([each])} ({number} of {len(block.datasets)} data sets)")
     return "; ".join(reasons)
 
 
 def _reason(dataset: str, at: Mapping[str, Collection[str]], block: _Block) -> str:
     absent = [each for each in block.shots if each not in at]
     if absent:
-        return f"{dataset} (no {', '.join(absent)} shots)"
+        return f"{dataset} (no {_said(absent)})"
     lacking = [name for name in block.labels if any(name not in at[each] for each in block.shots)]
     return f"{dataset} (incomplete: {', '.join(lacking)})" if lacking else f"{dataset} (incomplete)"
+
+
+def _said(shots: Sequence[str]) -> str:
+    """`1, 5 shots`, `full data`, or `20 shots and full data`."""
+    few = [each for each in shots if each != "full"]
+    words = [f"{', '.join(few)} shots"] if few else []
+    return " and ".join([*words, *(["full data"] if "full" in shots else [])])

@@ -42,6 +42,7 @@ class Panels:
 
     panels: Mapping[PanelKey, Panel]
     encoders: Mapping[str, EncoderInfo]  # label -> encoder
+    states: Mapping[PanelKey, str] = field(default_factory=dict)  # each stands for a whole panel
 
     @property
     def modes(self) -> list[str]:
@@ -62,8 +63,13 @@ class Panels:
         }
 
 
-def panels_of(scores: Iterable[Score]) -> Panels:
-    """Sort scores into panels; a cell without a result counts as missing."""
+def panels_of(scores: Iterable[Score], states: Mapping[PanelKey, str] | None = None) -> Panels:
+    """Sort scores into panels; a cell without a result counts as missing.
+
+    Args:
+        scores: one per cell.
+        states: stand for panels, with what is known of their test images, in keys of the cache.
+    """
     panels: dict[PanelKey, Panel] = {}
     draws: dict[PanelKey, dict[str, set[str]]] = {}  # planned, whatever version they were tested on
     encoders: dict[str, EncoderInfo] = {}
@@ -83,7 +89,7 @@ def panels_of(scores: Iterable[Score]) -> Panels:
         panel.n_test = score.n_test if panel.n_test is None else panel.n_test
         if score.labels is not None:
             panel.labels_used.setdefault(label, set()).add(score.labels)
-    return Panels(panels, encoders)
+    return Panels(panels, encoders, states or {})
 
 
 @dataclass

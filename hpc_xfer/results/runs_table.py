@@ -1,15 +1,14 @@
 """runs.csv: one row per finished run, with recipe, metrics, seconds and host."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from hpc_xfer.results import csv_files
-from hpc_xfer.results.csv_files import Table
 from hpc_xfer.results.encoder_info import Encoders, encoder_key
-from hpc_xfer.results.missing_runs import Record
+from hpc_xfer.results.parts.names import Names
+from hpc_xfer.results.parts.record_files import Record
 from hpc_xfer.results.selection import Choice
-from hpc_xfer.study.labels import label_columns
-from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.plan import Run
 
 IDENTITY = ("run", "kind", "label", "parent")
 _FIRST = (
@@ -20,37 +19,59 @@ _FIRST = (
 _PATH_KEYS = ("key", "values", "converged")  # of a path; all else in it is measured
 
 
-def runs_table(
-    plan: Plan, encoders: Encoders, records: Mapping[str, Record], chosen: Mapping[str, Choice]
-) -> Table:
-    """Make runs.csv; a metric that has the name of a setting becomes `measured_<name>`.
+def runs_columns(names: Names, metrics: Collection[str]) -> list[str]:
+    """List the columns of runs.csv, given the metrics that any run measured."""
+    measured = [*(m for m in _FIRST if m in metrics), *sorted(set(metrics) - set(_FIRST))]
+    return [
+        *IDENTITY,
+        *_settings(names),
+        *(_column(metric, names) for metric in measured),
+        *_provenance({}),
+    ]
+
+
+def run_rows(
+    runs: Sequence[Run], names: Names, records: Mapping[str, Record], chosen: Mapping[str, Choice]
+) -> Iterator[dict[str, object]]:
+    """Make rows of runs.csv.
 
     Args:
-        plan: all runs of the study.
-        encoders: what `encoders_of` says of the plan.
-        records: run id -> record, of the finished runs.
+        runs: the finished ones are shown.
+        names: what tables call them.
+        records: run id -> record, of the finished ones.
         chosen: run id -> choice, of the runs that a cell chose; a path shows its chosen value.
     """
-    settings = label_columns(run.columns for run in plan.runs)
-    names = {
-        metric: f"measured_{metric}" if metric in settings else metric
-        for metric in _measured(records.values())
-    }
-    path_keys = [key for key in plan.tuned if key in ("l2", "k")]
-    settings += [key for key in path_keys if key not in settings]
-    columns = [*IDENTITY, *settings, *names.values(), *_provenance({})]
+    tuned = _tuned_on_paths(names)
+    columns = {metric: _column(metric, names) for metric in measured_in(records.values())}
+    for run in runs:
+        record, choice = records.get(run.id), chosen.get(run.id)
+        if record is None:
+            continue
+        measured = record["metrics"] | _on_path(record, choice)
+        values = dict(choice.value) if choice is not None else {}
+        at = {key: value for key, value in values.items() if key in tuned}
+        metrics = {columns[metric]: _text(value) for metric, value in measured.items()}
+        row = {**run_identity(run, names.encoders), **run.columns, **at}
+        yield {**row, **metrics, **_provenance(record)}
 
-    def rows() -> Iterator[dict[str, object]]:  # one at a time: 40,000 with all settings are large
-        for run_id, record in records.items():
-            run = plan.by_id[run_id]
-            measured = record["metrics"] | _on_path(record, chosen.get(run_id))
-            values = dict(chosen[run_id].value) if run_id in chosen else {}
-            metrics = {names[metric]: _text(value) for metric, value in measured.items()}
-            at = {key: value for key, value in values.items() if key in path_keys}
-            row = {**run_identity(run, encoders), **run.columns, **at}
-            yield {**row, **metrics, **_provenance(record)}
 
-    return columns, rows()
+def measured_in(records: Iterable[Record]) -> set[str]:
+    """Name all metrics of these records."""
+    found = {metric for record in records for metric in record["metrics"]}
+    return found | {name for r in records for name in r.get("path", ())} - set(_PATH_KEYS)
+
+
+def _settings(names: Names) -> list[str]:
+    return list(dict.fromkeys((*names.settings, *_tuned_on_paths(names))))
+
+
+def _tuned_on_paths(names: Names) -> list[str]:
+    return [key for key in names.tuned if key in ("l2", "k")]
+
+
+def _column(metric: str, names: Names) -> str:
+    """Name the column of a metric; one that has the name of a setting is `measured_<name>`."""
+    return f"measured_{metric}" if metric in names.settings else metric
 
 
 def run_identity(run: Run, encoders: Encoders) -> dict[str, object]:
@@ -65,12 +86,6 @@ def _on_path(record: Record, choice: Choice | None) -> dict[str, object]:
     if "path" not in record or choice is None:
         return {}
     return {name: choice.metric(name) for name in record["path"] if name not in _PATH_KEYS}
-
-
-def _measured(records: Iterable[Record]) -> list[str]:
-    found = {metric for record in records for metric in record["metrics"]}
-    found |= {name for record in records for name in record.get("path", ())} - set(_PATH_KEYS)
-    return [*(metric for metric in _FIRST if metric in found), *sorted(found - set(_FIRST))]
 
 
 def _text(value: object) -> object:

@@ -147,3 +147,20 @@ def test_a_figure_links_to_the_files_that_are_there(tmp_path: Path) -> None:
     assert found.links == {
         "PNG": "figures/a%20%231.png", "SVG": "figures/a%20%231.svg", "CSV": "figures/a%20%231.csv"
     }  # fmt: skip
+
+
+def test_figures_of_an_earlier_report_do_not_stay_beside_the_new_ones(tmp_path: Path) -> None:
+    study, plan, store = make(tmp_path)
+    record_all(store, plan.runs)
+    written(study, plan, store)
+    figures = store.study(study.name).figures
+    (figures / "my_notes.png").write_bytes(b"of the user")
+    before = sorted(path.name for path in figures.iterdir())
+    for run in plan.of("finetune"):
+        if run.columns["method"] == "scratch":
+            store.run(run.id).record.unlink()
+    written(study, plan, store)
+    after = sorted(path.name for path in figures.iterdir())
+    assert "gain_ft.png" in before
+    assert "gain_ft.png" not in after
+    assert "my_notes.png" in after

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from hpc_xfer.reporting.charts.chart import Chart, Frame, Mark, Scale, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Mark, Trace
 from hpc_xfer.reporting.charts.looks import shot_look
 from hpc_xfer.reporting.charts.over_shots import ZERO, Reading, ShotLine, shots_frame
 from hpc_xfer.reporting.charts.tables import (
@@ -191,8 +191,8 @@ def _seen_frame(dataset: str, averages: Sequence[Average]) -> Frame:
         )
         for i, name in enumerate(shots)
     ]
-    x = Scale("samples seen", tuple((float(n), short_count(n)) for n in places), log=True)
-    y = Scale("test accuracy (%)", most=(0.0, 100.0))
+    x = AxisScale("samples seen", tuple((float(n), short_count(n)) for n in places), log=True)
+    y = AxisScale("test accuracy (%)", most=(0.0, 100.0))
     return Frame(dataset_words(dataset), tuple(t for t in traces if t.marks), x, y)
 
 

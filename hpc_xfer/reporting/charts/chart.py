@@ -60,7 +60,7 @@ class Guide:
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """One axis of a frame."""
 
     label: str
@@ -77,8 +77,8 @@ class Frame:
 
     title: str
     traces: tuple[Trace, ...]
-    x: Scale
-    y: Scale
+    x: AxisScale
+    y: AxisScale
     guides: tuple[Guide, ...] = ()
     panel: str = ""  # in the CSV; empty: the title
 
@@ -99,8 +99,17 @@ class Chart:
 
     @property
     def caption(self) -> str:
-        """The text, and the meaning of hollow marks and cut intervals where there are any."""
+        """The text, and the meaning of hollow marks and missing or cut intervals, if any."""
         words = [self.text]
+        known = [
+            mark.low is not None
+            for frame in self.frames
+            for trace in frame.traces
+            if trace.kind == "measured"
+            for mark in trace.marks
+        ]
+        if any(known) and not all(known):
+            words.append("A point without a bar has no interval.")
         if any(mark.hollow for mark in self.marks):
             words.append("A hollow point averages fewer cells than planned (see missing.csv).")
         if any(_is_cut(frames) for frames in rows_of(self)):

@@ -4,13 +4,12 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from hpc_xfer.reporting.charts.chart import Chart, Frame, Mark, Scale, Ticks, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Mark, Ticks, Trace
 from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent_ends
 from hpc_xfer.reporting.charts.words import covers, dataset_words, file_name, mode_words
 from hpc_xfer.reporting.figure_data import shot_axis, shots_text
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.csv_files import Row, number
-from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.study.labels import short_count
 
 _FEW = 7
@@ -28,7 +27,8 @@ def cost_charts(tables: FigureTables) -> Iterator[Chart]:
                 if a.dataset == dataset and a.encoder.method != "scratch"
             ]
             seen = {a.label: float(a.encoder.samples_seen or 0) for a in averages}
-            costs = [(unit, hours), ("samples seen", {k: v for k, v in seen.items() if v > 0})]
+            known = {a.label: hours[a.label] for a in averages if a.label in hours}
+            costs = [(unit, known), ("samples seen", {k: v for k, v in seen.items() if v > 0})]
             shots = shot_axis(averages)
             looks = _Points(tables, averages)
             frames = [
@@ -88,11 +88,10 @@ class _Points:
             for a in here
         )
         ticks = log_ticks(list(cost.values()), axis == "samples seen")
-        x = Scale(axis, ticks, log=True, ends=_around(list(cost.values())))
-        return Frame(shots_text(shots), traces, x, Scale("test accuracy (%)", most=(0.0, 100.0)))
-
-    def encoders(self) -> list[EncoderInfo]:
-        return list(self.looks)
+        x = AxisScale(axis, ticks, log=True, ends=_around(list(cost.values())))
+        return Frame(
+            shots_text(shots), traces, x, AxisScale("test accuracy (%)", most=(0.0, 100.0))
+        )
 
 
 def _chart(
@@ -132,11 +131,13 @@ def log_ticks(values: Sequence[float], counts: bool) -> Ticks:
     """Round numbers that span the values: decades, with 3 between them where these are few."""
     low, high = min(values), max(values)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1, 3) if last - first <= 2 else (1,)
+    steps: tuple[int, ...] = (1, 3) if last - first <= 2 else (1,)
     if high / low < 10:
         steps = (1, 2, 3, 5)
     found = [s * 10.0**e for e in range(first, last + 1) for s in steps]
     inside = [n for n in found if low / 1.3 <= n <= high * 1.3]
+    if len(inside) < 2:
+        inside = [float(f"{n:.2g}") for n in (low, high)]
     return tuple((n, short_count(round(n)) if counts else f"{n:g}") for n in inside)
 
 

@@ -1,11 +1,12 @@
 """Colors and markers: the source is the color, the method the marker, the size the lightness.
 
 A source has the same color in all figures of a study. Training from scratch is gray and dashed.
+In a study of one source the method is the color.
 """
 
 from collections.abc import Iterable, Sequence
 
-from hpc_xfer.reporting.charts.chart import DASHED, Dash, Look, Mark, Trace
+from hpc_xfer.reporting.charts.chart import DASHED, Dash, Look, Trace
 from hpc_xfer.results.encoder_info import EncoderInfo
 
 # The first six: Okabe and Ito, "Color Universal Design" (2008), without black and yellow. The
@@ -18,6 +19,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
 DASHES: tuple[Dash, ...] = ("-", (0, (5, 1)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 BLUES = ("#9ecae1", "#6baed6", "#3f8fc5", "#2070b4", "#08519c", "#08306b")  # few shots to many
 GRAY = "#6b6b6b"
+_DARK = "#222222"
 LIGHTEST = 0.55  # of the smallest size: this much white is mixed in
 
 
@@ -26,13 +28,14 @@ class Looks:
 
     def __init__(self, encoders: Iterable[EncoderInfo]) -> None:
         trained = [e for e in dict.fromkeys(encoders) if e.method != "scratch"]
-        sources = dict.fromkeys(_source(e) for e in trained)
+        self.one_source = len({_source(e) for e in trained}) == 1
+        sources = dict.fromkeys(self._hue(e) for e in trained)
         methods = dict.fromkeys(e.method for e in trained)
         self.colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(sources)}
         self.markers = {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(methods)}
         self.dashes = {name: DASHES[i % len(DASHES)] for i, name in enumerate(methods)}
         self.sizes = {
-            name: sorted({e.samples for e in trained if e.samples and _source(e) == name})
+            name: sorted({e.samples for e in trained if e.samples and self._hue(e) == name})
             for name in sources
         }
 
@@ -40,7 +43,7 @@ class Looks:
         """Return the look of an encoder; with `shades` smaller sizes of a source are lighter."""
         if encoder.method == "scratch":
             return Look(GRAY, "x", DASHED)
-        color = self.colors.get(_source(encoder), COLORS[0])
+        color = self.colors.get(self._hue(encoder), COLORS[0])
         if shades:
             color = _lighter(color, self._smallness(encoder))
         marker = self.markers.get(encoder.method, MARKERS[0])
@@ -48,7 +51,7 @@ class Looks:
 
     def apart(self, encoders: Sequence[EncoderInfo]) -> dict[EncoderInfo, Look]:
         """Return looks that all differ: lightness where sizes do, other markers where need be."""
-        sources = [(_source(e), e.method) for e in encoders]
+        sources = [(self._hue(e), e.method) for e in encoders]
         shades = len(set(sources)) < len(sources)
         found: dict[EncoderInfo, Look] = {}
         for encoder in encoders:
@@ -60,20 +63,31 @@ class Looks:
             found[encoder] = look
         return found
 
+    def of_pair(self, encoder: EncoderInfo) -> str:
+        """Return the color of what two methods of one source share."""
+        return _DARK if self.one_source else self.of(encoder).color
+
     def keys(self, encoders: Sequence[EncoderInfo]) -> tuple[Trace, ...]:
         """Entries of a legend that explains colors and markers apart: few for many encoders."""
         trained = [e for e in encoders if e.method != "scratch"]
-        sources = dict.fromkeys(_source(e) for e in trained)
+        sources = dict.fromkeys(self._hue(e) for e in trained)
         methods = dict.fromkeys(e.method for e in trained)
+        if self.one_source:
+            first = {e.method: e for e in reversed(trained)}
+            return tuple(Trace(n, self.of(first[n]), (), joined=False) for n in methods)
         keys = [Trace(name, Look(self.colors[name], ""), ()) for name in sources]
         if len(methods) > 1:
-            keys += [Trace(n, Look("#222222", self.markers[n], ""), ()) for n in methods]
+            keys += [Trace(n, Look(_DARK, self.markers[n], ""), ()) for n in methods]
         if any(e.method == "scratch" for e in encoders):
             keys.append(Trace("scratch", Look(GRAY, "x", ""), ()))
         return tuple(keys)
 
+    def _hue(self, encoder: EncoderInfo) -> str:
+        """Name what the color stands for."""
+        return encoder.method if self.one_source else _source(encoder)
+
     def _smallness(self, encoder: EncoderInfo) -> float:
-        sizes = self.sizes.get(_source(encoder), [])
+        sizes = self.sizes.get(self._hue(encoder), [])
         if encoder.samples not in sizes or len(sizes) < 2:
             return 0.0
         return LIGHTEST * (1 - sizes.index(encoder.samples) / (len(sizes) - 1))
@@ -93,11 +107,6 @@ def darker(color: str) -> str:
 def plain_look(i: int) -> Look:
     """Look of the i-th line of a figure whose lines are no encoders."""
     return Look(COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], DASHES[i // len(COLORS) % 4])
-
-
-def blank(name: str, look: Look) -> Trace:
-    """Make an entry of a legend."""
-    return Trace(name, look, (Mark(0, 0),))
 
 
 def _source(encoder: EncoderInfo) -> str:

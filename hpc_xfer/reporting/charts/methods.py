@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from hpc_xfer.reporting.charts.chart import Chart, Frame, Guide, Look, Mark, Scale, Ticks, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Guide, Look, Mark, Ticks, Trace
 from hpc_xfer.reporting.charts.looks import GRAY, MARKERS, Looks
 from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent
 from hpc_xfer.reporting.charts.words import (
@@ -14,6 +14,7 @@ from hpc_xfer.reporting.charts.words import (
     mode_words,
     told_apart,
 )
+from hpc_xfer.reporting.drawing.arrangement import MINUS
 from hpc_xfer.reporting.figure_data import shot_axis, shots_text
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import MEAN, Average
@@ -62,7 +63,7 @@ def _chart(
     for a, b in kinds:
         cut = [row for row in rows if (info[row.a].method, info[row.b].method) == (a, b)]
         frames += [_difference_frame(name, (a, b), names, cut, info, looks) for name in shots]
-        frames[-len(shots)] = replace(frames[-len(shots)], title=f"{a} − {b}")
+        frames[-len(shots)] = replace(frames[-len(shots)], title=f"{a} {MINUS} {b}")
     bars = any(row.ci95_low is not None for row in rows)
     differs = dict.fromkeys(row.differs for row in rows if row.differs)
     also = f" They differ in {'; '.join(differs)} too." if differs else ""
@@ -81,7 +82,7 @@ def _chart(
         frames=tuple(frames),
         columns=len(shots),
         height=0.35 + 0.15 * len(ats),
-        keys=looks.keys(encoders_of(averages)),
+        keys=tuple(key for key in looks.keys(encoders_of(averages)) if key.look.marker),
     )
 
 
@@ -103,14 +104,14 @@ def _accuracy_frame(
         found = [by_label[name] for name in names if name in by_label]
         if not found:
             continue
-        color = looks.of(found[0]).color
+        color = looks.of_pair(found[0])
         marks = [_dot(100 * means[e], -place, at, e in hollow) for e in found]
         line = tuple(sorted(marks, key=lambda mark: mark.x))
         traces.append(Trace(at, Look(color, "", "-", 0.8), line, kind="joined"))
         for encoder, mark in zip(found, marks, strict=True):
             look = Look(looks.of(encoder).color, looks.of(encoder).marker, "")
-            traces.append(Trace(encoder.label, look, (mark,), joined=False))
-    x = Scale("accuracy (%)", most=(0.0, 100.0))
+            traces.append(Trace(encoder.label, look, (mark,), joined=False, kind="accuracy"))
+    x = AxisScale("accuracy (%)", most=(0.0, 100.0))
     return Frame(shots_text(shots), tuple(traces), x, _places(ats))
 
 
@@ -128,11 +129,11 @@ def _difference_frame(
             continue
         ends = percent(row.ci95_low), percent(row.ci95_high)
         mark = Mark(100 * row.difference, -ats.index(row.at), *ends, row.missing > 0, row.at)
-        look = Look(looks.of(info[row.a]).color, MARKERS[0], "")
-        name = f"{row.a} − {row.b}"
+        look = Look(looks.of_pair(info[row.a]), MARKERS[0], "")
+        name = f"{row.a} {MINUS} {row.b}"
         traces.append(Trace(name, look, (mark,), False, across=True, kind="difference"))
-    x = Scale("points", most=(-100.0, 100.0), shared=True)
-    panel = f"{shots_text(shots)}, {kind[0]} − {kind[1]}"
+    x = AxisScale("points", most=(-100.0, 100.0), shared=True)
+    panel = f"{shots_text(shots)}, {kind[0]} {MINUS} {kind[1]}"
     return Frame("", tuple(traces), x, _places(ats), (_ZERO,), panel)
 
 
@@ -140,6 +141,6 @@ def _dot(x: float, y: float, at: str, hollow: bool) -> Mark:
     return Mark(x, y, hollow=hollow, at=at)
 
 
-def _places(ats: Sequence[str]) -> Scale:
+def _places(ats: Sequence[str]) -> AxisScale:
     ticks: Ticks = tuple((float(-i), at) for i, at in enumerate(ats))
-    return Scale("", ticks, ends=(-len(ats) + 0.4, 0.6))
+    return AxisScale("", ticks, ends=(-len(ats) + 0.4, 0.6))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hpc_xfer.reporting.charts.chart import Frame, Guide, Look, Mark, Scale, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Frame, Guide, Look, Mark, Trace
 from hpc_xfer.reporting.charts.looks import GRAY
 from hpc_xfer.reporting.charts.words import dataset_words
 from hpc_xfer.reporting.figure_data import shot_order
@@ -60,8 +60,10 @@ def shots_frame(
         for i, line in enumerate(present)
     )
     ends = (-0.4, len(shots) - 0.6)
-    x = Scale("shots per class", tuple((float(i), name) for name, i in steps.items()), ends=ends)
-    return Frame(dataset_words(dataset), traces, x, Scale(label, most=most), guides)
+    x = AxisScale(
+        "shots per class", tuple((float(i), name) for name, i in steps.items()), ends=ends
+    )
+    return Frame(dataset_words(dataset), traces, x, AxisScale(label, most=most), guides)
 
 
 def _aside(i: int, n: int) -> float:

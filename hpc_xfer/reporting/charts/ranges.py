@@ -14,6 +14,7 @@ from hpc_xfer.reporting.charts.words import (
     mode_words,
     told_apart,
 )
+from hpc_xfer.reporting.drawing.arrangement import MINUS
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import MEAN
 from hpc_xfer.results.encoder_info import EncoderInfo
@@ -101,7 +102,10 @@ def _range_frame(title: str, rows: Sequence[Gap]) -> Frame:
 
 
 def curation_charts(tables: FigureTables) -> Iterator[Chart]:
-    """Make curated against others: at equal samples, and at equal samples seen."""
+    """Make curated against others: at equal samples, and at equal samples seen.
+
+    Pairs of two methods are drawn only where there are no others.
+    """
     info = {a.label: a.encoder for a in tables.averages}
     pairs = [
         row
@@ -117,8 +121,9 @@ def curation_charts(tables: FigureTables) -> Iterator[Chart]:
         if cut["equal samples"] == cut["equal samples seen"]:
             cut = {"equal samples and samples seen": cut["equal samples"]}
         for what, rows in cut.items():
+            alike = [row for row in rows if "method" not in row.differs]
             if rows:
-                yield from _curation(mode, what, rows)
+                yield from _curation(mode, what, alike or rows)
 
 
 def _curation(mode: str, what: str, rows: Sequence[Gap]) -> Iterator[Chart]:
@@ -131,7 +136,7 @@ def _curation(mode: str, what: str, rows: Sequence[Gap]) -> Iterator[Chart]:
             shots_frame(
                 dataset,
                 [
-                    ShotLine(f"{a} − {b}", plain_look(i), _pair_readings(here, a, b, dataset))
+                    ShotLine(f"{a} {MINUS} {b}", plain_look(i), _pair_readings(here, a, b, dataset))
                     for i, (a, b) in enumerate(part)
                 ],
                 "difference (points)",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from hpc_xfer.reporting.charts.chart import Chart, Frame, Look, Mark, Scale, Ticks, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Look, Mark, Ticks, Trace
 from hpc_xfer.reporting.charts.looks import GRAY
 from hpc_xfer.reporting.charts.tables import FigureTables
 from hpc_xfer.reporting.charts.words import file_name, mode_words
@@ -44,27 +44,30 @@ def _frame(shots: str, rows: Sequence[Rank], tables: FigureTables) -> Frame:
     traces = []
     for i, row in enumerate(rows):
         look = tables.looks.of(info[row.label], shades=True) if row.label in info else Look(GRAY)
-        ends = (None, None) if half is None else (row.rank - half, row.rank + half)
-        mark = Mark(row.rank, -i, *ends, at=row.label)
+        low, high = (None, None) if half is None else (row.rank - half, row.rank + half)
+        mark = Mark(row.rank, -i, low, high, at=row.label)
         traces.append(
             Trace(row.label, Look(look.color, look.marker, ""), (mark,), False, True, "rank")
         )
     widest = max([len(rows) + 0.5, *(row.rank + (half or 0) for row in rows)])
-    for step, (first, last) in enumerate(_cliques(rows)):
-        x = widest + 0.03 * len(rows) * (1 + step)
-        marks = tuple(Mark(x, -y, at=rows[y].label) for y in (first, last))
-        traces.append(Trace("not told apart", Look(GRAY, "", "-", 1.6), marks, kind="group"))
-    end = widest + 0.03 * len(rows) * (2 + len(_cliques(rows)))
     start = min([0.5, *(row.rank - (half or 0) for row in rows)]) - 0.02 * len(rows)
+    gap = 0.04 * (widest - start)
+    for step, (first, last) in enumerate(_cliques(rows)):
+        x = widest + gap * (1 + step)
+        marks = tuple(Mark(x, -y, at=rows[y].label) for y in (first, last))
+        traces.append(Trace("not told apart", Look(GRAY, "", "-", 1.0), marks, kind="group"))
+    end = widest + gap * (1.5 + len(_cliques(rows)))
     ticks: Ticks = tuple((float(-i), row.label) for i, row in enumerate(rows))
     step = 1 if len(rows) <= 10 else 5
     numbers = [n for n in range(1, len(rows) + 1) if step == 1 or n == 1 or n % step == 0]
-    x_axis = Scale("average rank", tuple((float(n), str(n)) for n in numbers), ends=(start, end))
+    x_axis = AxisScale(
+        "average rank", tuple((float(n), str(n)) for n in numbers), ends=(start, end)
+    )
     return Frame(
         _frame_title(shots, rows[0]),
         tuple(traces),
         x_axis,
-        Scale("", ticks, ends=(-len(rows) + 0.4, 0.6)),
+        AxisScale("", ticks, ends=(-len(rows) + 0.4, 0.6)),
     )
 
 

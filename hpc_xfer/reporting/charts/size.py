@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from hpc_xfer.reporting.charts.chart import Chart, Frame, Guide, Look, Mark, Scale, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Guide, Look, Mark, Trace
 from hpc_xfer.reporting.charts.looks import DASHES, Looks
 from hpc_xfer.reporting.charts.tables import (
     FigureTables,
@@ -74,9 +74,13 @@ class _Picture:
         sizes = sorted({e.samples for s in self.series for e in s.encoders if e.samples})
         ticks = tuple((float(n), short_count(n)) for n in sizes)
         ends = (sizes[0] / 1.25, sizes[-1] * 1.25)
-        x = Scale("pre-training samples", ticks, log=True, ends=ends)
+        x = AxisScale("pre-training samples", ticks, log=True, ends=ends)
         return Frame(
-            title, tuple(traces), x, Scale("test accuracy (%)", most=(0.0, 100.0)), tuple(guides)
+            title,
+            tuple(traces),
+            x,
+            AxisScale("test accuracy (%)", most=(0.0, 100.0)),
+            tuple(guides),
         )
 
     def chart(self, name: str, fixed: str, frames: Sequence[Frame], columns: int = 0) -> Chart:
@@ -92,7 +96,8 @@ class _Picture:
             words.append("Horizontal lines are other encoders, whatever their size.")
         if "crossing" in kinds:
             words.append(
-                "A tick on such a line is the size at which a series reaches it, with its 95% interval; "
+                "A tick on such a line is the size at which a series reaches it, with its 95% "
+                "interval; "
                 "nothing is extrapolated beyond the largest size."
             )
         return Chart(
@@ -157,10 +162,8 @@ def _series_traces(
     measured = Trace(series.label, look, tuple(marks), joined=not slopes)
     if not slopes or len(marks) < 2:
         return [measured]
-    return [
-        measured,
-        Trace("", Look(look.color, "", look.dash), _line(marks, 100 * slopes[0]), kind="fit"),
-    ]
+    line = _line(marks, 100 * slopes[0])
+    return [measured, Trace("", Look(look.color, "", look.dash), line, kind="fit")]
 
 
 def _line(marks: Sequence[Mark], slope: float) -> tuple[Mark, ...]:
@@ -189,6 +192,6 @@ def _crossings(
         if low is None:
             low = row.smallest
         mark = Mark(x, y, low, high, at=f"{row.series} reaches {reference.label}")
-        look = Look(looks[row.series].color, "|", "")
+        look = Look(looks[row.series].color, "", "")
         found.append(Trace("", look, (mark,), False, across=True, kind="crossing"))
     return found

@@ -13,6 +13,7 @@ _MODES = {
     "zs": "zero-shot",
 }
 COVERS = {
+    "sets": "other data sets like these, with these pre-trainings and draws",
     "E1": "other draws of the images, for this one pre-training",
     "E2": "other seeds of the pre-training and other draws of the images",
 }
@@ -30,6 +31,8 @@ def dataset_words(dataset: str) -> str:
 
 def told_apart(names: Sequence[str]) -> tuple[str, dict[str, str]]:
     """Return what all `a, b, c` have in common, and each name without that."""
+    if len(names) == 1:
+        return names[0], {names[0]: ""}
     parts = {name: name.split(", ") for name in names}
     common = [p for p in next(iter(parts.values()), []) if all(p in o for o in parts.values())]
     short = {n: ", ".join(p for p in own if p not in common) or n for n, own in parts.items()}
@@ -37,14 +40,13 @@ def told_apart(names: Sequence[str]) -> tuple[str, dict[str, str]]:
 
 
 def covers(targets: Iterable[str], bars: bool, simultaneous: str = "") -> str:
-    """Say what the intervals of a figure cover, and what a mark without one means."""
+    """Say what the intervals of a figure cover."""
     found = sorted({target for target in targets if target})
     if not bars:
         return "No interval can be given."
     kind = f"{simultaneous} 95% intervals".strip()
     words = "; ".join(COVERS[target] for target in found if target in COVERS)
-    said = f"Bars are {kind}" + (f": they cover {words}." if words else " (Student's t).")
-    return f"{said} A point without a bar has no interval."
+    return f"Bars are {kind}" + (f": they cover {words}." if words else " (Student's t).")
 
 
 def file_name(*parts: str) -> str:

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 NOTHING = "—"  # was not measured, or cannot be said
-_COVERS = {"E1": "draws", "E2": "seeds, draws"}  # target of an interval -> column `covers`
+_COVERS = {
+    "sets": "data sets",
+    "E1": "draws",
+    "E2": "seeds, draws",
+}  # target of an interval -> column `covers`
 
 
 @dataclass(frozen=True)

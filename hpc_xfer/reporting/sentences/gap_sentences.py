@@ -143,7 +143,8 @@ def _images_alone(gap: Gap) -> str:
 def _unbiased(gap: Gap) -> str:
     if gap.unbiased is None:
         return ""
-    return f"{points(gap.unbiased)} points where best and worst are chosen on other draws"
+    others = "data sets" if gap.target == "sets" else "draws"
+    return f"{points(gap.unbiased)} points where best and worst are chosen on other {others}"
 
 
 def _minus(value: float | None) -> float | None:

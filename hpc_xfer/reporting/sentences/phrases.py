@@ -10,6 +10,7 @@ from hpc_xfer.results.estimators.estimate import Target
 PAPER = "paper protocol"  # in the label of a mode whose settings were chosen on the test set
 _SCOPES: dict[Target, str] = {
     "": "",
+    "sets": "over data sets like these, with one value on each",
     "E1": "for this one pre-training",
     "E2": "over seeds of the pre-training",
 }
@@ -83,7 +84,9 @@ def caveats(mode: str, missing: int = 0, left_out: str = "", differs: str = "") 
     if missing:
         found.append(f"{counted(missing, 'cell')} missing")
     if left_out:
-        found.append(f"without {left_out}")
+        first, *more = left_out.split("; ")
+        others = f" and {len(more)} more, see the column left_out" if more else ""
+        found.append(f"without {first}{others}")
     if PAPER in mode:
         found.append("chosen on test")
     return found

@@ -163,7 +163,7 @@ def _on_size(gaps: Sequence[Gap], scaling: Sequence[Scaling]) -> Question:
     reached = [
         at_ends(group, crossing_sentence)
         for group in grouped_by(
-            sorted(crossings, key=lambda row: not _asks_for_more(row)),
+            sorted(crossings, key=_importance),
             lambda row: (row.mode, row.dataset, row.series, row.reference),
         )
     ]
@@ -174,9 +174,10 @@ def _on_size(gaps: Sequence[Gap], scaling: Sequence[Scaling]) -> Question:
     return Question(_TITLES["samples"], _with_count(lines, _pairs(gaps) + own, file))
 
 
-def _asks_for_more(row: Scaling) -> bool:
-    """True if the series needs more data than the reference: such crossings are told first."""
-    return row.censored == "above" or (row.value is not None and row.value > 1)
+def _importance(row: Scaling) -> tuple[bool, bool, bool]:
+    """Order crossings: of one architecture, found within the sizes, asking for more data."""
+    asks = row.censored == "above" or (row.value is not None and row.value > 1)
+    return "architectures differ" in row.why, row.value is None, not asks
 
 
 def _on_scratch(gaps: Sequence[Gap], saved: Sequence[Scaling]) -> Question:

@@ -216,7 +216,10 @@ def _ends(curve: ShotCurve, found: Crossing) -> str:
 def _why(curve: ShotCurve, goal: Average, found: Crossing) -> str:
     if found.certain:
         return found.why
-    without = [a for a in (goal, *curve.averages) if half_of(a) is None]
+    used = (goal, *curve.averages)
+    without = [a for a in used if half_of(a) is None]
+    if len(without) == len(used):
+        return "values without intervals"
     return joined(*(f"{a.label} has no interval at {_shots_text(a.shots)}" for a in without))
 
 

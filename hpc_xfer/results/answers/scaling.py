@@ -227,6 +227,8 @@ def _crossing_text(fitted: FittedSeries, reference: Average, found: Crossing, ba
         ends = around(found, low, f"{high} times {unit}")
         return f"the smallest size of {series}, {smallest}, is enough to {goal}{ends}"
     ends = around(found, low, high)
+    if found.value is None and fitted.largest < base:
+        return f"{series} does not {goal} with up to {short_count(fitted.largest)} samples"
     if found.value is None:
         sure = found.low is not None and found.low < 0.95 * fitted.largest
         times = f"more than {rounded(fitted.largest / base)} times{ends if sure else ''}"

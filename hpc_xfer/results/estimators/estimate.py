@@ -2,7 +2,9 @@
 
 The three targets of an interval (docs/statistics.md): E1, this checkpoint on this test set, with
 the values chosen for it and other draws of the training images; E2, also other seeds of the
-pre-training; E3, also other test images.
+pre-training; E3, also other test images. A difference that was measured once on each of several
+data sets has an interval over them instead: other data sets like these, with these pre-trainings
+and draws.
 """
 
 import functools
@@ -11,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 LEVEL = 0.95
-Target = Literal["", "E1", "E2"]  # "": no interval; E3 stands beside either, in `with_images`
+# "": no interval; "sets": other data sets; E3 stands beside E1 and E2, in `with_images`
+Target = Literal["", "sets", "E1", "E2"]
 
 
 @dataclass(frozen=True)

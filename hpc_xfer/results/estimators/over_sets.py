@@ -3,8 +3,12 @@
 With several seeds, the sets are averaged within each seed and draw first, since a seed is the same
 encoder on all of them. With one seed, the draws of different sets have nothing in common: variances
 add, with the degrees of freedom of Welch (1947).
+
+Where each set has one value of a label, the sets are the repetitions: label x set blocks, as
+label x draw blocks within a set.
 """
 
+import functools
 import math
 import statistics
 from collections.abc import Collection, Sequence
@@ -12,6 +16,8 @@ from dataclasses import dataclass, replace
 
 from hpc_xfer.results.estimators.crossed import (
     NO_OVERLAP,
+    ONE_DRAW,
+    ONE_VALUE,
     TWO,
     Values,
     crossed,
@@ -69,10 +75,24 @@ class OverSets:
     def difference(self, a: str, b: str) -> Estimate:
         """Estimate a minus b, on average over the sets."""
         if not self.several:
-            return welch([family.difference(a, b) for family in self.sets])
-        if self.averaged is None or not {a, b} <= set(self.averaged.tables):
+            found = welch([family.difference(a, b) for family in self.sets])
+        elif self.averaged is None or not {a, b} <= set(self.averaged.tables):
             return Estimate(self.means[a] - self.means[b], why=NO_OVERLAP)
-        return self.averaged.difference(a, b)
+        else:
+            found = self.averaged.difference(a, b)
+        if found.why in (ONE_VALUE, ONE_DRAW) and len(self.sets) > 2:
+            over = self.as_blocks.difference(a, b)
+            return replace(over, seeds=found.seeds, draws=found.draws, target="sets")
+        return found
+
+    @functools.cached_property
+    def as_blocks(self) -> Family:
+        """The same labels with one value per data set, their mean."""
+        tables: dict[str, dict[tuple[str, str], float]] = {name: {} for name in self.labels}
+        for number, family in enumerate(self.sets):
+            for name, mean in family.means.items():
+                tables[name]["", str(number)] = mean
+        return Family.of(tables)
 
     def mean(self, label: str, draws: Sequence[Collection[str]]) -> Estimate:
         """Mean of a label over these draws of each set; see Family.mean."""
@@ -97,7 +117,7 @@ def welch(sets: Sequence[Estimate]) -> Estimate:
         found,
         se=math.sqrt(math.fsum(part for part, _ in parts)),
         freedom=freedom,
-        target=min((each.target for each in sets), key=("", "E1", "E2").index),
+        target=min((each.target for each in sets), key=("", "sets", "E1", "E2").index),
         why=TWO if freedom < 1.5 else "",
     )
 

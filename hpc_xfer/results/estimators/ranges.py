@@ -49,9 +49,10 @@ def unbiased_range(family: Family | OverSets) -> float | None:
     """Best minus worst, chosen on the other repetitions, measured on the one left out; averaged.
 
     The one left out is a draw and, where all labels have the same number of several seeds, one
-    seed of each too. Without effect its expectation is 0. None with one draw or holes.
+    seed of each too; where data sets are the repetitions, one of them. Without effect its
+    expectation is 0. None with a single repetition or holes.
     """
-    whole = family if isinstance(family, Family) else family.averaged
+    whole = _repeated(family)
     if whole is None or len(whole.comparable) < len(family.labels):
         return None
     cells = {label: _by_position(values) for label, values in whole.tables.items()}
@@ -77,6 +78,15 @@ def unbiased_range(family: Family | OverSets) -> float | None:
         worst = min(reversed(list(means)), key=lambda label: means[label])
         found.append(cells[best][seed, draw] - cells[worst][seed, draw])
     return statistics.fmean(found)
+
+
+def _repeated(family: Family | OverSets) -> Family | None:
+    """The family whose repetitions its differences rest on."""
+    if isinstance(family, Family):
+        return family
+    first, second = family.comparable[:2]
+    over_sets = family.difference(first, second).target == "sets"
+    return family.as_blocks if over_sets else family.averaged
 
 
 def spread(family: Family | OverSets) -> Spread:

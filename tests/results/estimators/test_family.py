@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from hpc_xfer.results.estimators.crossed import TWO, crossed
+from hpc_xfer.results.estimators.crossed import ONE_VALUE, TWO, crossed, two_way
 from hpc_xfer.results.estimators.family import Family
 from hpc_xfer.results.estimators.multiplicity import tukey
 from hpc_xfer.results.estimators.over_sets import OverSets, mean_over_sets, welch
@@ -76,6 +76,27 @@ def test_the_mean_of_two_data_sets_adds_their_variances() -> None:
     found = mean_over_sets(sets)
     assert (found.value, half(found)) == pytest.approx((0.635, 0.046938), abs=1e-6)
     assert found == welch([crossed(values) for values in sets])
+
+
+def test_one_value_on_each_of_several_data_sets_has_an_interval_over_the_sets() -> None:
+    """Seven labels on four sets: best minus worst has (7 - 1) (4 - 1) degrees of freedom."""
+    luck = random.Random(4)
+    sets = [
+        {str(n): table([[0.5 + 0.01 * n + luck.gauss(0, 0.02)]]) for n in range(7)}
+        for _ in range(4)
+    ]
+    found = best_minus_worst(OverSets.of(sets))[2]
+    assert (found.target, found.freedom) == ("sets", 18)
+    values = {(n, str(i)): tables[n]["0", "0"] for i, tables in enumerate(sets) for n in tables}
+    blocks = two_way(values)
+    assert blocks is not None and found.se is not None
+    assert found.se == pytest.approx((2 * blocks.ss_rest / 18 / 4) ** 0.5)
+    assert unbiased_range(OverSets.of(sets)) is not None
+
+
+def test_one_value_on_each_of_two_data_sets_has_no_interval() -> None:
+    sets = [{"a": table([[0.5]]), "b": table([[0.4]])} for _ in range(2)]
+    assert OverSets.of(sets).difference("a", "b").why == ONE_VALUE
 
 
 def test_with_seeds_data_sets_are_averaged_within_each_seed_and_draw_first() -> None:

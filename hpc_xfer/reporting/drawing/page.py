@@ -6,16 +6,16 @@ Sizes are those of a paper: one column is 3.25 inches wide, two are 6.75.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpc_xfer.reporting.charts import arrangement
-from hpc_xfer.reporting.charts.canvas import (
+from hpc_xfer.reporting.charts.chart import Chart, Frame, columns_of, rows_of, x_ends, y_ends
+from hpc_xfer.reporting.drawing import arrangement
+from hpc_xfer.reporting.drawing.canvas import (
     TITLE,
     Canvas,
     small_width,
     title_width,
 )
-from hpc_xfer.reporting.charts.chart import Chart, Frame, columns_of, rows_of, x_ends, y_ends
-from hpc_xfer.reporting.charts.drawn_frame import MOST_NAME, Box, DrawnFrame, named
-from hpc_xfer.reporting.charts.legend import Legend, entries_of
+from hpc_xfer.reporting.drawing.drawn_frame import MOST_NAME, Box, DrawnFrame, named
+from hpc_xfer.reporting.drawing.legend import Legend, entries_of
 
 ONE_COLUMN, TWO_COLUMNS = 3.25, 6.75  # inches
 _EDGE, _BETWEEN = 0.08, 0.12
@@ -28,7 +28,7 @@ _LEAST_WIDTH = 1.4  # inches of a frame beside the names
 
 
 @dataclass(frozen=True)
-class _Widths:
+class _Across:
     """Horizontal measures, in inches."""
 
     left: float
@@ -94,11 +94,12 @@ class _Page:
             names=c == 0 or _own_names(row),
             y_label=c == 0,
             x_label=below is None or below.x.label != frame.x.label,
+            indent=_room_left(frame) - 0.1 if _own_names(row) else 0.0,
         )
         if self.direct:
             found.draw_names_at_ends()
 
-    def _across(self, chart: Chart) -> tuple[_Widths, bool]:
+    def _across(self, chart: Chart) -> tuple[_Across, bool]:
         """Share the width out; True if names fit at the ends of lines."""
         left = max(_room_left(row[0]) for row in self.rows)
         own = [_room_left(f) for row in self.rows if _own_names(row) for f in row]
@@ -110,7 +111,7 @@ class _Page:
             each = free / self.columns
             if not direct or each >= _LEAST_WIDTH:
                 break
-        return _Widths(left, each, between, right), direct
+        return _Across(left, each, between, right), direct
 
     def _fits_beside(self, empty: int) -> bool:
         """True if the legend fits where the last row has no frames."""

@@ -1,10 +1,11 @@
 """Legends: a line and a name per entry, in columns as wide as their names."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from hpc_xfer.reporting.charts.arrangement import fitting
-from hpc_xfer.reporting.charts.canvas import SMALL, Canvas, small_width
 from hpc_xfer.reporting.charts.chart import Chart, Trace
+from hpc_xfer.reporting.drawing.arrangement import fitting
+from hpc_xfer.reporting.drawing.canvas import SMALL, Canvas, small_width
 
 _LINE = 0.135  # inches from one entry to the next
 _SAMPLE = 0.24  # inches of line before a name
@@ -27,8 +28,8 @@ class Legend:
         for column in self._columns(width):
             for i, entry in enumerate(column):
                 y = top - _LINE * (i + 0.5)
-                ends = (x, x + _SAMPLE) if entry.joined and entry.look.dash else (x + _SAMPLE / 2,)
-                canvas.line(ends, [y] * len(ends), entry.look, entry.joined)
+                canvas.line((x, x + _SAMPLE), (y, y), replace(entry.look, marker=""), entry.joined)
+                canvas.line((x + _SAMPLE / 2,), (y,), entry.look, joined=False)
                 name = fitting(entry.name, width - _SAMPLE - _GAP, small_width)
                 canvas.text(x + _SAMPLE + _GAP, y, name, SMALL, up="center")
             x += _width(column)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from hpc_xfer.reporting.charts.chart import Ticks
 
+MINUS = "\N{MINUS SIGN}"
 Width = Callable[[str], float]  # of a text, in inches
 
 
@@ -75,13 +76,17 @@ def apart(places: Sequence[float], widths: Sequence[float], gap: float) -> list[
 
 
 def round_ticks(low: float, high: float, most: int) -> Ticks:
-    """Return at most so many multiples of 1, 2 or 5 between two ends, at least two if they fit."""
-    raw = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    ticks = (
-        (i * step, f"{i * step:.{decimals}f}".replace("-", "−")) for i in range(first, last + 1)
-    )
-    return tuple(ticks)
+    """Return at most so many round numbers between two ends."""
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    for factor in (1, 2, 2.5, 5, 10, 20, 25, 50):
+        step = factor * power
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first < most:
+            break
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9) + (factor in (2.5, 25)))
+    return tuple((i * step, signed(i * step, decimals)) for i in range(first, last + 1))
+
+
+def signed(value: float, decimals: int) -> str:
+    """Format a number with a minus sign, which is as wide as a plus."""
+    return f"{value:.{decimals}f}".replace("-", MINUS)

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpc_xfer.reporting.charts.arrangement import apart, fitting, round_ticks, spread_out
-from hpc_xfer.reporting.charts.canvas import SMALL, Canvas, Segment, small_width, text_width
-from hpc_xfer.reporting.charts.chart import Frame, Look, Mark, Scale, Ticks, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Frame, Look, Mark, Ticks, Trace
 from hpc_xfer.reporting.charts.looks import darker
+from hpc_xfer.reporting.drawing.arrangement import apart, fitting, round_ticks, spread_out
+from hpc_xfer.reporting.drawing.canvas import SMALL, Canvas, Segment, small_width, text_width
 
 MOST_NAME = 1.5  # inches of a name along y
 _AXIS, _GRID, _WORDS = "#444444", "#e6e6e6", "#444444"
@@ -50,17 +50,18 @@ class DrawnFrame:
         self.along = along
         self.up = up
 
-    def draw(self, names: bool, y_label: bool, x_label: bool) -> None:
+    def draw(self, names: bool, y_label: bool, x_label: bool, indent: float = 0.0) -> None:
         """Draw all but the names at the ends of lines.
 
         Args:
             names: of the ticks along y.
             y_label: name of the y axis.
             x_label: name of the x axis.
+            indent: inches by which the title begins left of the frame, over names along y.
         """
         box, frame = self.box, self.frame
-        title = fitting(frame.title, box.width + 0.1, text_width)
-        self.canvas.text(box.left, box.top + 0.05, title)
+        title = fitting(frame.title, box.width + indent + 0.1, text_width)
+        self.canvas.text(box.left - indent, box.top + 0.05, title)
         self._axes(names)
         for guide in frame.guides:
             if guide.upright:
@@ -96,10 +97,10 @@ class DrawnFrame:
 
     def _axes(self, names: bool) -> None:
         box = self.box
-        places, words = self._ticks(self.frame.y, self.up, box.height, 0.28)
+        places, words = self._ticks(self.frame.y, self.up, box.height, 0.22)
         heights = [self._y(at) for at in places]
         self.canvas.segments([((box.left, y), (box.right, y)) for y in heights], _GRID, 0.5, 1.0)
-        steps, numbers = self._ticks(self.frame.x, self.along, box.width, 0.38)
+        steps, numbers = self._ticks(self.frame.x, self.along, box.width, 0.3)
         across = [self._x(at) for at in steps]
         edges: list[Segment] = [((box.left, box.top), (box.left, box.bottom))]
         edges.append(((box.left, box.bottom), (box.right, box.bottom)))
@@ -118,7 +119,7 @@ class DrawnFrame:
                 self.canvas.text(x, box.bottom - 0.135, number, SMALL, _WORDS, across="center")
 
     def _ticks(
-        self, scale: Scale, ends: tuple[float, float], length: float, least: float
+        self, scale: AxisScale, ends: tuple[float, float], length: float, least: float
     ) -> tuple[list[float], list[str]]:
         ticks: Ticks = scale.ticks or round_ticks(*ends, max(2, int(length / least)))
         inside = [(at, name) for at, name in ticks if ends[0] <= at <= ends[1]]
@@ -132,6 +133,9 @@ class DrawnFrame:
         self.canvas.segments(bars, look.color, width)
         x, y = [self._x(mark.x) for mark in marks], [self._y(mark.y) for mark in marks]
         self.canvas.line(x, y, look, trace.joined)
+        if trace.kind == "crossing":
+            ends = [((a, b - 0.04), (a, b + 0.04)) for a, b in zip(x, y, strict=True)]
+            self.canvas.segments(ends, look.color, 1.2, 2.6)
         hollow = [i for i, mark in enumerate(marks) if mark.hollow]
         if hollow and look.marker:
             self.canvas.hollow([x[i] for i in hollow], [y[i] for i in hollow], look)

@@ -7,15 +7,16 @@ give the same bytes.
 import functools
 import io
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Literal
+from math import nan
+from typing import TYPE_CHECKING, Any, Literal
 
 from hpc_xfer.reporting.charts.chart import Look
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
-    from matplotlib.backends.backend_agg import RendererAgg
 
 Segment = tuple[tuple[float, float], tuple[float, float]]
 TEXT, TITLE, SMALL = 7.0, 8.0, 6.5  # points
@@ -71,7 +72,7 @@ class Canvas:
         from matplotlib.text import Text
 
         text = Text(
-            x, y, words, color=color, fontsize=size, ha=across,
+            x, y, printable(words), color=color, fontsize=size, ha=across,
             va="center_baseline" if up == "center" and not turned else up,
             rotation=90 if turned else 0, transform=self._inches, zorder=4,
         )  # fmt: skip
@@ -85,7 +86,7 @@ class Canvas:
         """Draw a line with markers, or markers alone."""
         from matplotlib.lines import Line2D
 
-        dash = look.dash if joined and look.dash else "none"
+        dash: Any = look.dash if joined and look.dash else "none"
         self._add(
             Line2D(
                 x, y, color=look.color, linestyle=dash, linewidth=look.width,
@@ -110,14 +111,19 @@ class Canvas:
         self, segments: Sequence[Segment], color: str, width: float, level: float = 2.0
     ) -> None:
         """Draw straight lines of one look."""
-        from matplotlib.collections import LineCollection
+        from matplotlib.lines import Line2D
 
-        if segments:
-            self._add(
-                LineCollection(
-                    segments, colors=color, linewidths=width, transform=self._inches, zorder=level
-                )
+        if not segments:
+            return
+        # One line with breaks is drawn in a third of the time of a collection of lines.
+        x = [at for (start, _), (end, _) in segments for at in (start, end, nan)]
+        y = [at for (_, start), (_, end) in segments for at in (start, end, nan)]
+        self._add(
+            Line2D(
+                x, y, color=color, linewidth=width, solid_capstyle="butt",
+                transform=self._inches, zorder=level,
             )
+        )  # fmt: skip
 
     def files(self) -> dict[str, bytes]:
         """Return the figure in every format."""
@@ -134,12 +140,28 @@ class Canvas:
 
 
 @functools.cache
+def printable(text: str) -> str:
+    """Return text in one line, with a sign for each letter that the font does not have."""
+    known = _letters()
+    plain = "".join(c for c in " ".join(text.split()) if unicodedata.category(c)[0] != "C")
+    return "".join(c if ord(c) in known else "\N{REPLACEMENT CHARACTER}" for c in plain)
+
+
+@functools.cache
+def _letters() -> frozenset[int]:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return frozenset(get_font(findfont(FontProperties(family=_FONT))).get_charmap())
+
+
+@functools.cache
 def text_width(text: str, size: float = TEXT) -> float:
     """Width in inches, as it will be drawn."""
     from matplotlib.font_manager import FontProperties
 
     font = FontProperties(family=_FONT, size=size)
-    width, _, _ = _renderer().get_text_width_height_descent(text, font, False)
+    ruler: Any = _renderer()  # of no types
+    width, _, _ = ruler.get_text_width_height_descent(printable(text), font, False)
     return float(width) / _RULER
 
 
@@ -155,7 +177,8 @@ _RULER = 600  # dots per inch of what measures text: with few, letters are round
 
 
 @functools.cache
-def _renderer() -> "RendererAgg":
-    from matplotlib.backends.backend_agg import RendererAgg
+def _renderer() -> object:
+    from matplotlib.backends import backend_agg
 
-    return RendererAgg(10, 10, _RULER)
+    agg: Any = backend_agg
+    return agg.RendererAgg(10, 10, _RULER)
