@@ -8,9 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.common_sets import CommonSets, common_sets
-from hpc_xfer.results.csv_files import Row, Table, fixed, number
 from hpc_xfer.results.encoder_info import (
     ENCODER_COLUMNS,
     EncoderInfo,
@@ -22,6 +20,8 @@ from hpc_xfer.results.estimators.estimate import Estimate, Target, hull
 from hpc_xfer.results.estimators.over_sets import over_sets
 from hpc_xfer.results.intervals import Interval
 from hpc_xfer.results.panels import Panel, PanelKey, PanelMeans, Panels
+from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.csv_files import Row, Table, fixed, number
 from hpc_xfer.results.test_images import TestImages
 
 MEAN = "mean"  # stands for the data set in the average over data sets

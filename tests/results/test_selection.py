@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.collect_tables import collect
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from tests.fabricated import make, record

@@ -2,10 +2,8 @@
 
 With several seeds, the sets are averaged within each seed and draw first, since a seed is the same
 encoder on all of them. With one seed, the draws of different sets have nothing in common: variances
-add, with the degrees of freedom of Welch (1947).
-
-Where each set has one value of a label, the sets are the repetitions: label x set blocks, as
-label x draw blocks within a set.
+add, with the degrees of freedom of Welch (1947). Where each set has one value of a label, the sets
+are the repetitions: label x set blocks, as label x draw blocks within a set.
 """
 
 import functools
@@ -25,6 +23,8 @@ from hpc_xfer.results.estimators.crossed import (
 )
 from hpc_xfer.results.estimators.estimate import Estimate
 from hpc_xfer.results.estimators.family import Family, Tables
+
+LEAST_SETS = 3  # that can be repetitions
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,17 @@ class OverSets:
 
     def difference(self, a: str, b: str) -> Estimate:
         """Estimate a minus b, on average over the sets."""
-        if not self.several:
-            found = welch([family.difference(a, b) for family in self.sets])
-        elif self.averaged is None or not {a, b} <= set(self.averaged.tables):
-            return Estimate(self.means[a] - self.means[b], why=NO_OVERLAP)
-        else:
-            found = self.averaged.difference(a, b)
-        if found.why in (ONE_VALUE, ONE_DRAW) and len(self.sets) > 2:
-            over = self.as_blocks.difference(a, b)
-            return replace(over, seeds=found.seeds, draws=found.draws, target="sets")
-        return found
+        found = self._difference(a, b)
+        if found.why not in (ONE_VALUE, ONE_DRAW) or len(self.sets) < LEAST_SETS:
+            return found
+        over = self.as_blocks.difference(a, b)
+        return replace(over, seeds=found.seeds, draws=found.draws, target="sets")
+
+    @property
+    def once_per_set(self) -> bool:
+        """True where the sets are the only repetitions."""
+        first, second = self.labels[:2]
+        return self.difference(first, second).target == "sets"
 
     @functools.cached_property
     def as_blocks(self) -> Family:
@@ -93,6 +94,13 @@ class OverSets:
             for name, mean in family.means.items():
                 tables[name]["", str(number)] = mean
         return Family.of(tables)
+
+    def _difference(self, a: str, b: str) -> Estimate:
+        if not self.several:
+            return welch([family.difference(a, b) for family in self.sets])
+        if self.averaged is None or not {a, b} <= set(self.averaged.tables):
+            return Estimate(self.means[a] - self.means[b], why=NO_OVERLAP)
+        return self.averaged.difference(a, b)
 
     def mean(self, label: str, draws: Sequence[Collection[str]]) -> Estimate:
         """Mean of a label over these draws of each set; see Family.mean."""

@@ -81,12 +81,10 @@ def unbiased_range(family: Family | OverSets) -> float | None:
 
 
 def _repeated(family: Family | OverSets) -> Family | None:
-    """The family whose repetitions its differences rest on."""
+    """The family whose repetitions its differences rest on; None where there is none."""
     if isinstance(family, Family):
         return family
-    first, second = family.comparable[:2]
-    over_sets = family.difference(first, second).target == "sets"
-    return family.as_blocks if over_sets else family.averaged
+    return family.as_blocks if family.once_per_set else family.averaged
 
 
 def spread(family: Family | OverSets) -> Spread:

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.collect_tables import collect
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.system import atomic_files

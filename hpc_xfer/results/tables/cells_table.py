@@ -7,10 +7,10 @@ from typing import Any
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.answers.selection import grid_text
 from hpc_xfer.results.cells import DIVERGED_VALUE, NOT_CONVERGED, Cell, trial_recipe
-from hpc_xfer.results.csv_files import fixed
 from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, Encoders
 from hpc_xfer.results.parts.names import Names
 from hpc_xfer.results.selection import Choice
+from hpc_xfer.results.tables.csv_files import fixed
 
 CELL_COLUMNS = (
     *ENCODER_COLUMNS, "parent", "pretrain_seed", "dataset", "shots", "draw", "mode", "validation",
