@@ -16,7 +16,7 @@ from hpc_xfer.study.labels import short_count
 
 Key = Callable[[EncoderInfo], Hashable]
 Level = Callable[[EncoderInfo], str]
-LevelPairs = frozenset[frozenset[str]]
+LevelPairs = tuple[tuple[str, str], ...]  # each in order
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Comparison:
     at: str  # the settings they share
     levels: tuple[tuple[EncoderInfo, str], ...]  # level: what the axis is at this encoder
     reference: EncoderInfo | None = None  # scratch: all others are compared with this one alone
-    elsewhere: LevelPairs = frozenset()  # levels that are compared more strictly elsewhere
+    elsewhere: LevelPairs = ()  # levels that are compared more strictly elsewhere
 
     @property
     def encoders(self) -> list[EncoderInfo]:
@@ -46,7 +46,7 @@ class Comparison:
             return
         level = dict(self.levels)
         for a, b in itertools.combinations(self.encoders, 2):
-            if level[a] != level[b] and {level[a], level[b]} not in self.elsewhere:
+            if level[a] != level[b] and _ordered(level[a], level[b]) not in self.elsewhere:
                 yield a, b
 
     def differs(self, a: EncoderInfo, b: EncoderInfo) -> str:
@@ -202,16 +202,16 @@ def _loose(
     for key in keys:
         for levels in _groups(encoders, level, key):
             names = [name for _, name in levels]
-            wanted = {frozenset(pair) for pair in itertools.combinations(sorted(set(names)), 2)}
+            wanted = set(itertools.combinations(sorted(set(names)), 2))
             at = dict(levels)
             pairs = (pair for each in found for pair in each.pairs())
-            done = {frozenset((at[a], at[b])) for a, b in pairs if a in at and b in at}
+            done = {_ordered(at[a], at[b]) for a, b in pairs if a in at and b in at}
             if wanted <= done:
                 continue
             once = len(set(names)) == len(names)
             if once:
                 found = _without_parts(found, levels)
-            elsewhere = frozenset() if once else frozenset(done)
+            elsewhere = () if once else tuple(sorted(done))
             found.append(Comparison(axis, "", levels, elsewhere=elsewhere))
     return found
 
@@ -231,6 +231,10 @@ def _loose_keys(axis: str, encoders: Sequence[EncoderInfo]) -> tuple[Key, ...]:
         return (e.arch, e.source, e.samples, e.samples_seen, settings)
 
     return could_be_equal, *_LOOSE[axis]
+
+
+def _ordered(a: str, b: str) -> tuple[str, str]:
+    return (a, b) if a < b else (b, a)
 
 
 def _groups(

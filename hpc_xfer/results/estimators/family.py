@@ -71,11 +71,9 @@ class Family:
             tables: label -> (seed, draw) -> share.
             draws_matter: False at full data, where every draw trains on the same images.
         """
-        fits = {label: _seeds_by_draws(values) for label, values in sorted(tables.items())}
+        fits = {label: _largest_part(values)[1] for label, values in sorted(tables.items())}
         means = {(label, d): v for label, fit in fits.items() for d, v in fit.columns.items()}
-        by_draw, *_ = parts(means)
-        block = two_way(by_draw)
-        assert block is not None, "one part is connected"
+        by_draw, block = _largest_part(means)
         return Family(
             tables=tables,
             fits=fits,
@@ -184,12 +182,14 @@ def _paired(mine: Values, theirs: Values) -> bool:
     return len(seeds) > 1 and seeds == {seed for seed, _ in theirs} == common
 
 
-def _seeds_by_draws(values: Values) -> TwoWay:
-    """Fit one label; where its seeds and draws do not overlap, its largest connected part."""
+def _largest_part(values: Values) -> tuple[Values, TwoWay]:
+    """Fit a table; where its rows and columns do not overlap, its largest connected part."""
+    if (fit := two_way(values)) is not None:
+        return values, fit
     part, *_ = parts(values)
     fit = two_way(part)
     assert fit is not None, "one part is connected"
-    return fit
+    return part, fit
 
 
 def _seed_variance(fits: Mapping[str, TwoWay]) -> SeedVariance | None:
