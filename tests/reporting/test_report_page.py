@@ -76,7 +76,7 @@ def test_missing_cells_are_listed_and_starred(tmp_path: Path) -> None:
     html = written(study, plan, store)
     assert "1 cells missing" in html
     assert "1 of 2 trials finished" in html
-    assert re.search(r"<td[^>]*>\d+\.\d\*<", html)
+    assert re.search(r"<td[^>]*>\d+\.\d( ±\d+\.\d)?\*", html)
 
 
 def test_test_sets_of_different_sizes_are_reported(tmp_path: Path) -> None:

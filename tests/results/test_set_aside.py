@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from hpc_xfer import collect as command
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.collect_tables import collect
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run
 from tests.fabricated import GRID, ONE_CELL, make, record, record_all
