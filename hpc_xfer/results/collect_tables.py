@@ -11,7 +11,6 @@ from hpc_xfer.results.costs import repetition_costs
 from hpc_xfer.results.csv_files import Lines
 from hpc_xfer.results.imported.combined import own_study
 from hpc_xfer.results.imported.imported_cells import Imported, read_imported
-from hpc_xfer.results.missing_table import MISSING_ROWS
 from hpc_xfer.results.panels import panels_of
 from hpc_xfer.results.parts.all_parts import Parts, read_parts
 from hpc_xfer.results.parts.panel_images import panel_images
@@ -89,7 +88,7 @@ def collect(plan: Plan, store: Store, out: Path, folder: StudyDir | None = None)
         "runs": parts.table("runs"),
         "cells": cells,
         **{name: Lines.of(*table) for name, table in derived.items()},
-        "missing": parts.table(*MISSING_ROWS),
+        "missing": parts.missing,
     }
     files = {name: out / f"{name}.csv" for name in tables}
     for name, table in tables.items():
