@@ -64,12 +64,15 @@ def _print(report: ImportReport, args: argparse.Namespace) -> None:
         f"results: {report.results:,} in {report.cells:,} cells (pre-trainings: "
         f"{len(report.encoders):,}, data sets: {len(report.datasets):,})"
     )
+    print(f"pre-trainings: {', '.join(report.encoders)}")
     if report.equal:
         print(f"rows that repeat another one, taken once: {report.equal:,}")
     if report.on_test:
         print(f"cells without val_top1, whose mode says `selected on test`: {report.on_test:,}")
     for name, new in report.renamed.items():
         print(f"{name} has other test images than the study's own; its name here is `{new}`")
+    for sentence in report.new:
+        print(sentence)
     for name, values in report.unused.items():
         print(f"column {name}: kept, but no table uses its values ({values:,}); see --tuned")
     print(f"{report.file} ({report.change})")

@@ -116,7 +116,7 @@ def test_every_wrong_row_is_named_at_once_and_nothing_is_written(place: Place) -
         "r.csv:3: dataset: is empty; give it a value",
         "r.csv:3: shots: must be a number of images per class, or full, got 'five'",
         "r.csv:3: lr: must be a number, got 'fast'; a setting in words belongs in the mode",
-        "r.csv:4: has 8 values for 9 columns",
+        "r.csv:4: has 8 values for 9 columns; write one for each, empty where there is none",
         "r.csv:5: test_top1: is empty; give it a value",
         "r.csv:6: test_top1: -0.1 is not an accuracy from 0 to 1",
         "r.csv:7: method: is empty; give it a value",
@@ -144,6 +144,17 @@ def test_percent_must_be_said_and_shares_must_not_be_called_percent(place: Place
     assert place.errors("--percent")[0] == (
         "r.csv: no accuracy is above 1, so these are shares; leave --percent out"
     )
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "way"), [("0,4", "write a decimal point"), ("40%", "give --percent")]
+)
+def test_an_accuracy_that_is_no_number_gets_its_own_way_out(
+    place: Place, accuracy: str, way: str
+) -> None:
+    header = HEADER.replace(",", ";")
+    place.write(f"clip;RN50;laion;2700000;pets;5;ft;1e-4;{accuracy}\n", header)
+    assert way in place.errors()[0]
 
 
 def test_equal_rows_are_counted_and_taken_once(

@@ -3,13 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.cells import Cell, Outcome, Record, cells_of, outcome
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.parts.names import Names
+from hpc_xfer.results.parts.test_sets import TestKey, TestSets, tested_on
 from hpc_xfer.results.scores import Score
 from hpc_xfer.results.selection import Choice, choose_all
-from hpc_xfer.results.test_sets import TestKey, TestSets, tested_on
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.study.plan import Run
 
 
@@ -57,7 +57,7 @@ def analyse(
     """
     keys = {run.id: tested_on(records[run.id]) for run in trials if run.id in records}
     test_sets = TestSets(keys, versions)
-    cells = [_named(cell, test_sets) for cell in cells_of(trials, names.differing)]
+    cells = [_named(cell, test_sets) for cell in cells_of(trials, names.finetune_settings)]
     outcomes = [
         outcome(cell, names.tuned, records, diverged) if test_sets.agree(cell.trials) else None
         for cell in cells

@@ -60,50 +60,75 @@ class Cell:
         return (self.encoder, self.dataset, self.recipe.shots, self.label)
 
 
-def cells_of(runs: Iterable[Run], differing: Mapping[str, Sequence[str]]) -> list[Cell]:
+@dataclass(frozen=True)
+class SettingNames:
+    """The settings of fine-tunings that a study varies, by mode."""
+
+    tuned: tuple[str, ...]
+    differing: Mapping[str, Sequence[str]]  # tell apart cells of one encoder, data set and draw
+    varying: Mapping[str, Sequence[str]]  # have several values anywhere in the study
+
+
+def cells_of(runs: Iterable[Run], names: SettingNames) -> list[Cell]:
     """Group fine-tunings into cells, in their order.
 
     Every setting that is not tuned is part of the key, so two values of it make two cells.
 
     Args:
         runs: all of one encoder, data set and shot count, or of several.
-        differing: what `differing_settings` says of the whole study.
+        names: what `setting_names` says of the whole study.
     """
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         recipe = trial_recipe(run)
         place = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw)
-        groups.setdefault((*place, _settings(recipe)[1]), []).append(run)
-    return [_cell(tuple(trials), differing) for trials in groups.values()]
+        groups.setdefault((*place, _settings(recipe, names.tuned)[1]), []).append(run)
+    return [_cell(tuple(trials), names) for trials in groups.values()]
 
 
-def _cell(trials: tuple[Run, ...], differing: Mapping[str, Sequence[str]]) -> Cell:
+def _cell(trials: tuple[Run, ...], names: SettingNames) -> Cell:
     recipe = trial_recipe(trials[0])
-    label, varying = _said_of(recipe, tuple(differing.get(recipe.mode, ())))
-    return Cell(trials, label, recipe.dataset, varying)
+    settings = _settings(recipe, names.tuned)[0]
+    varying = names.varying.get(recipe.mode, ())
+    return Cell(
+        trials=trials,
+        label=_label(recipe, names.tuned, tuple(names.differing.get(recipe.mode, ()))),
+        dataset=recipe.dataset,
+        varying=tuple((key, _said(settings[key])) for key in varying if key in settings),
+    )
 
 
-def differing_settings(runs: Iterable[Run]) -> dict[str, list[str]]:
-    """Name, per mode, the settings that tell apart cells of one encoder, data set, shots and draw.
-
-    All encoders get the same trials, so each trial is looked at once.
-    """
+def setting_names(runs: Iterable[Run], tuned: Sequence[str]) -> SettingNames:
+    """Name the settings that vary. All encoders get the same trials, so each is looked at once."""
+    own = tuple(tuned)
     groups: dict[tuple[object, ...], dict[str, Settings]] = {}
     for recipe in {id(run.recipe): trial_recipe(run) for run in runs}.values():
         place = (recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
-        settings, text = _settings(recipe)
+        settings, text = _settings(recipe, own)
         groups.setdefault(place, {})[text] = settings
     differ: dict[str, dict[str, None]] = {}
+    values: dict[str, dict[str, set[str]]] = {}
     for (*_, mode), alike in groups.items():
         keys = _differing(list(alike.values()))
         differ.setdefault(str(mode), {}).update(dict.fromkeys(keys))
-    return {mode: list(keys) for mode, keys in differ.items()}
+        for settings in alike.values():
+            for key, value in settings.items():
+                values.setdefault(str(mode), {}).setdefault(key, set()).add(_said(value))
+    return SettingNames(
+        tuned=own,
+        differing={mode: list(keys) for mode, keys in differ.items()},
+        varying={
+            mode: [key for key, found in settings.items() if len(found) > 1]
+            for mode, settings in values.items()
+        },
+    )
 
 
 @functools.cache
-def _settings(recipe: Finetune) -> tuple[Settings, str]:
-    """The settings of a trial, and their text; encoders share trials."""
-    settings = recipe.settings
+def _settings(recipe: Finetune, tuned: tuple[str, ...]) -> tuple[Settings, str]:
+    """All settings that the study does not tune, and their text; encoders share trials."""
+    could = {key: getattr(recipe, key) for key in recipe.tunable if key not in tuned}
+    settings = recipe.settings | could
     return settings, _frozen(settings)
 
 
@@ -220,14 +245,13 @@ def _said(value: object) -> str:
 
 
 @functools.cache
-def _said_of(recipe: Finetune, keys: tuple[str, ...]) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The mode with the values of these settings, and these values."""
-    settings = {**_settings(recipe)[0], "solver": getattr(recipe, "solver", None)}
+def _label(recipe: Finetune, tuned: tuple[str, ...], keys: tuple[str, ...]) -> str:
+    """The mode with the values of these settings."""
+    settings = {"solver": getattr(recipe, "solver", None), **_settings(recipe, tuned)[0]}
     words = [
         str(settings[key]) if key == "solver" else f"{key}={_said(settings[key])}"
         for key in sorted(keys, key=lambda key: (key != "solver", key))
         if settings.get(key) is not None
     ]
     paper = ["(paper protocol: chosen on test)"] if settings.get("select") == "test" else []
-    varying = tuple((key, _said(settings[key])) for key in keys if key in _settings(recipe)[0])
-    return " ".join([recipe.mode, *words, *paper]), varying
+    return " ".join([recipe.mode, *words, *paper])

@@ -4,18 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc_xfer.results import averages, csv_files
+from hpc_xfer.results import averages
 from hpc_xfer.results.answers.all_answers import answer_tables
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.costs import repetition_costs
-from hpc_xfer.results.csv_files import Lines
 from hpc_xfer.results.imported.combined import own_study
 from hpc_xfer.results.imported.imported_cells import Imported, read_imported
 from hpc_xfer.results.panels import panels_of
 from hpc_xfer.results.parts.all_parts import Parts, read_parts
 from hpc_xfer.results.parts.panel_images import panel_images
 from hpc_xfer.results.parts.record_cache import RecordCache, key_of
-from hpc_xfer.results.set_aside import set_aside, write_set_aside
+from hpc_xfer.results.parts.set_aside import set_aside, write_set_aside
+from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.csv_files import Lines
+from hpc_xfer.results.tables.missing_table import MISSING_ROWS
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan

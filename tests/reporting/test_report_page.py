@@ -12,7 +12,7 @@ from hpc_xfer.reporting.report_page import MOST_SVG, page_figures
 from hpc_xfer.results import collect_tables
 from hpc_xfer.results.averages import read_averages
 from hpc_xfer.results.collect_tables import Collected
-from hpc_xfer.results.csv_files import read
+from hpc_xfer.results.tables.csv_files import read
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study

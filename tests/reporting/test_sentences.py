@@ -5,6 +5,7 @@ import pytest
 
 from hpc_xfer.reporting.sentences.questions import Question, sentences
 from hpc_xfer.results.answers.rows import Gap, Scaling
+from hpc_xfer.results.answers.scaling import OPEN
 from hpc_xfer.results.estimators.estimate import Estimate
 from hpc_xfer.results.estimators.family import Family
 from tests.reporting.answer_rows import (
@@ -17,6 +18,7 @@ from tests.reporting.answer_rows import (
     variance,
 )
 
+SHOTS = ("1", "5", "full")
 STUDY = [average("clip laion", 45.0), average("scratch", 40.0)]
 
 
@@ -144,6 +146,16 @@ def test_a_range_comes_with_what_it_is_when_noise_does_not_choose_it() -> None:
     assert "6.9 points where best and worst are chosen on other draws" in line
 
 
+def test_of_many_sources_both_ends_and_the_spread_are_said_before_any_pair() -> None:
+    rows = [sources(9, 3, shots, mode=mode) for mode in ("ft", "lp-ft") for shots in SHOTS]
+    rows += [spread(5.0, 3.5, 7.0, shots) for shots in SHOTS]
+    rows += [gap("a", "b", 3, 1, 5, axis="source", at="15M samples", shots=name) for name in SHOTS]
+    starts = [line.partition("(")[0] for line in answers(rows)][:4]
+    assert starts[0].startswith("ft, mean of 6 data sets, clip, RN50")
+    assert [start[:14] for start in starts[1:3]] == ["With 1 shot ", "With full data"]
+    assert "the spread between 7 sources" in starts[3]
+
+
 def test_the_role_of_the_source_shrinks_only_if_the_spread_does() -> None:
     clear = [spread(5.0, 3.5, 7.0, "1"), spread(0.6, 0.3, 1.2, "full")]
     unclear = [spread(1.5, 0.0, 4.0, "1"), spread(0.6, 0.3, 1.2, "full")]
@@ -173,6 +185,11 @@ def test_missing_cells_and_data_sets_left_out_are_counted() -> None:
     assert "2 cells missing; without clipart (no 10, 20 shots)" in line
 
 
+def test_a_long_list_of_labels_that_a_data_set_lacks_is_counted() -> None:
+    line = only(sources(9, 3, "10", left_out="cassava (incomplete: a, b, c, d)"))
+    assert "without cassava (incomplete: 4 labels)" in line
+
+
 def test_a_claim_that_other_test_images_would_take_back_says_so() -> None:
     row = gap("clip", "simclr", 3, 1, 5, images_low=-0.01, images_high=0.07)
     assert "with other test images too -1.0 to 7.0, which includes 0" in only(row)
@@ -196,6 +213,7 @@ def test_an_end_of_an_interval_is_not_rounded_to_0() -> None:
 def test_choice_on_the_test_set_is_said_in_each_sentence() -> None:
     line = only(gap("clip", "simclr", 3, 1, 5, mode="ft (paper protocol: chosen on test)"))
     assert line.startswith("With 5 shots (ft, digits), clip beats") and "; chosen on test)" in line
+    assert only(gap("clip", "simclr", 3, 1, 5, mode="ft (selected on test)")) == line
 
 
 def test_the_mean_of_data_sets_speaks_where_there_is_one() -> None:
@@ -259,6 +277,13 @@ def test_a_crossing_beyond_the_largest_size_is_told_first() -> None:
     assert "enough" in second
 
 
+def test_a_crossing_of_which_nothing_is_known_is_left_to_the_table() -> None:
+    wide = scaling("crossing", "clip", "a", value=2.0, shots="1", text=f"2 times ({OPEN})")
+    known = scaling("crossing", "clip", "a", value=2.0, ci95_low=1.5, text="2 times (at least 1.5)")
+    assert ["at least 1.5" in line for line in answers([], [wide, known])[:-1]] == [True]
+    assert OPEN in answers([], [wide])[0]
+
+
 def test_labels_saved_against_scratch_are_said_under_its_question() -> None:
     rows = [
         scaling("labels", "clip laion", "scratch", text="clip laion needs 4 shots"),
@@ -270,6 +295,18 @@ def test_labels_saved_against_scratch_are_said_under_its_question() -> None:
     assert other.lines == ("ft, digits: clip laion needs 3 shots.",)
 
 
+def test_labels_saved_say_nothing_that_a_difference_says_already() -> None:
+    common: dict[str, Any] = {"sizes": 3, "smallest": 1, "largest": 20}
+    trivial = scaling("labels", "b", "a", censored="below", shots="1", text="TRIVIAL", **common)
+    late = scaling("labels", "b", "a", censored="above", shots="full", text="TRIVIAL", **common)
+    single = scaling("labels", "b", "a", value=5.0, text="TRIVIAL", sizes=1)
+    vague = scaling("labels", "b", "a", value=2.0, text="vague", **common)
+    sure = scaling("labels", "c", "a", value=2.0, ci95_low=1.5, text="sure", **common)
+    lines = answers([], [trivial, late, single, vague, sure])
+    assert [line.split()[2] for line in lines[:2]] == ["sure", "vague."]
+    assert not any("TRIVIAL" in line for line in lines)
+
+
 def test_ranks_name_the_first_and_those_not_told_apart_from_it() -> None:
     rows = [rank("A", 1.7, not_told_apart="B; C"), rank("B", 2.2), rank("C", 3.0)]
     [question] = sentences(STUDY, [], [], rows)
@@ -277,6 +314,12 @@ def test_ranks_name_the_first_and_those_not_told_apart_from_it() -> None:
         "With 10 shots (ft, ranks over 9 data sets), A is first of 7 with rank 1.7, not told apart "
         "from B and C (Friedman p = 0.017; critical difference 3.0).",
     )
+
+
+def test_a_first_rank_that_no_other_is_told_apart_from_says_so() -> None:
+    rows = [rank("A", 1.7, labels=3, not_told_apart="B; C", friedman_p=0.0), rank("B", 2.2)]
+    [question] = sentences(STUDY, [], [], rows)
+    assert "rank 1.7, not told apart from any other (Friedman p < 0.001;" in question.lines[0]
 
 
 def test_ranks_that_chance_can_make_have_no_first() -> None:
@@ -288,8 +331,21 @@ def test_luck_is_said_with_what_more_of_it_would_bring() -> None:
     rows = [variance("draw", 3.0), variance("seed", 1.0, text="one more seed takes off 0.8 points")]
     [question] = sentences(STUDY, [], [], (), rows)
     assert question.lines == (
-        "With 5 shots (ft, digits), an accuracy varies, in points of standard deviation, by "
-        "draw 3.0, seed 1.0; one more seed takes off 0.8 points.",
+        "With 5 shots (ft, digits), luck moves an accuracy by (standard deviation in points): draw "
+        "of the images 3.0, seed of the pre-training 1.0; one more seed takes off 0.8 points.",
+    )
+
+
+def test_where_only_the_test_images_are_known_the_luck_of_draws_is_refused_once() -> None:
+    rows = [
+        variance(component, sd, dataset=name, why="" if sd else "one draw")
+        for name in ("digits", "mnist")
+        for component, sd in (("draw", None), ("image", 0.8))
+    ]
+    [question] = sentences(STUDY, [], [], (), rows)
+    assert question.lines == (
+        "With 5 shots (ft, digits), nothing can be said of the luck of draws and seeds (one draw).",
+        "2 more rows in variance.csv.",
     )
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.collect_tables import collect
 from hpc_xfer.results.freshness import is_report_current
 from hpc_xfer.results.imported.combined import OwnStudy, own_study
@@ -15,6 +14,7 @@ from hpc_xfer.results.imported.import_file import ImportReport, take_in
 from hpc_xfer.results.imported.imported_cells import Imported, read_imported
 from hpc_xfer.results.parts.all_parts import read_parts
 from hpc_xfer.results.parts.record_cache import RecordCache
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.store.store import Store
@@ -55,6 +55,22 @@ def own_of_tiny(folder: Path) -> OwnStudy:
 def test_a_study_without_imports_has_none(tmp_path: Path) -> None:
     found = read_imported(StudyDir(tmp_path), NOTHING)
     assert (found.scores, found.cell_rows) == ((), ())
+
+
+def test_names_that_the_study_itself_does_not_have_are_told(tmp_path: Path) -> None:
+    own = own_of_tiny(tmp_path)
+    rows = f"{CLIP},digit,5,0,probe,,0.5,0.5\n{CLIP},digits,5,0,ft,,0.5,0.5"
+    assert imported(tmp_path, rows, own).new == (
+        "the study itself has no data set digit; did you mean 'digits'?",
+        "the study itself has no mode probe; its modes are: ft",
+    )
+    assert imported(tmp_path, rows).new == ()  # a study without runs has no names of its own
+
+
+def test_a_label_that_is_nearly_one_of_the_study_is_named(tmp_path: Path) -> None:
+    header = "label,dataset,shots,mode,test_top1"
+    with pytest.raises(StudyError, match="did you mean 'clip sans 16k'"):
+        imported(tmp_path, "clip sans 15k,digits,3,lp,0.5", own_of_tiny(tmp_path), header)
 
 
 def test_the_value_is_chosen_by_the_mean_of_validation_over_draws(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TypeVar
 
 from hpc_xfer.reporting.figure_data import shot_order
@@ -15,7 +14,7 @@ AnswerRow = TypeVar("AnswerRow", Gap, Scaling, Rank, Variance)
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence; of a group, those with the lowest `priority` are shown."""
+    """A sentence; those with the lowest `priority` are shown, 0 from each group first."""
 
     text: str
     priority: int
@@ -23,15 +22,14 @@ class Sentence:
 
 
 def chosen(groups: Sequence[Sequence[Sentence]], most: int = MOST_LINES) -> list[Sentence]:
-    """Take the most important line of each group, then the second, up to `most`; keep their order.
+    """Take the most important lines, of equal ones those of the first group; keep their order.
 
     Args:
         groups: lines in the order in which they read well.
         most: lines.
     """
-    ranked = [sorted(group, key=lambda line: line.priority) for group in groups]
-    turns = (line for turn in zip_longest(*ranked) for line in turn if line is not None)
-    taken = {id(line) for line, _ in zip(turns, range(most), strict=False)}
+    turns = sorted((line for group in groups for line in group), key=lambda line: line.priority)
+    taken = {id(line) for line in turns[:most]}
     return [line for group in groups for line in group if id(line) in taken]
 
 

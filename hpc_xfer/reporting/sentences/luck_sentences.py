@@ -12,6 +12,13 @@ from hpc_xfer.reporting.sentences.phrases import (
 from hpc_xfer.results.answers.rows import Rank, Variance
 
 _ADVICE = ("draw", "seed", "image")  # what one can have more of; the others follow from them
+_NAMES = {
+    "draw": "draw of the images",
+    "seed": "seed of the pre-training",
+    "label x draw": "fit of an encoder to a draw",
+    "run": "rest of a run",
+    "image": "test images",
+}
 _CLAIMED = 0.05  # below this p, Friedman's test says that the labels are not all alike
 
 
@@ -27,14 +34,20 @@ def rank_sentence(ranks: Sequence[Rank]) -> str:
     tail = caveats(best.mode, left_out=best.left_out)
     if best.friedman_p is None or best.critical_difference is None:
         return f"{start}nothing can be said of the ranks: too few data sets{bracket(tail)}."
-    test = f"Friedman p = {best.friedman_p:.2g}"
+    test = f"Friedman {_p(best.friedman_p)}"
     if best.friedman_p >= _CLAIMED:
         return f"{start}the {best.labels} labels cannot be told apart{bracket([test, *tail])}."
     near = best.not_told_apart.split("; ") if best.not_told_apart else []
     apart = f", not told apart from {few(near)}" if near else ", told apart from all others"
+    if len(near) == best.labels - 1:
+        apart = ", not told apart from any other"
     critical = f"critical difference {best.critical_difference:.1f}"
     said = bracket([test, critical, *tail])
     return f"{start}{best.label} is first of {best.labels} with rank {best.rank:.1f}{apart}{said}."
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.2g}" if value >= 0.001 else "p < 0.001"
 
 
 def variance_sentence(rows: Sequence[Variance]) -> str:
@@ -44,10 +57,14 @@ def variance_sentence(rows: Sequence[Variance]) -> str:
         rows: of one mode, data set and number of shots.
     """
     first = rows[0]
-    known = [f"{row.component} {points(row.sd)}" for row in rows if row.sd is not None]
+    known = {row.component: points(row.sd) for row in rows if row.sd is not None}
     parts = []
-    if known:
-        parts.append(f"an accuracy varies, in points of standard deviation, by {', '.join(known)}")
+    if known.keys() - {"image"}:
+        said = ", ".join(f"{_NAMES.get(name, name)} {sd}" for name, sd in known.items())
+        parts.append(f"luck moves an accuracy by (standard deviation in points): {said}")
+    elif known:
+        reasons = ", ".join(dict.fromkeys(row.why for row in rows if row.why))
+        parts.append(f"nothing can be said of the luck of draws and seeds{bracket([reasons])}")
     parts += dict.fromkeys(row.text for row in rows if row.text and row.component in _ADVICE)
     if not parts:
         reasons = "; ".join(dict.fromkeys(row.why for row in rows if row.why))

@@ -7,7 +7,9 @@ from hpc_xfer.reporting.figure_data import shots_text
 from hpc_xfer.results.averages import MEAN
 from hpc_xfer.results.estimators.estimate import Target
 
-PAPER = "paper protocol"  # in the label of a mode whose settings were chosen on the test set
+# In the label of a mode whose settings were chosen on the test set, here or elsewhere.
+_ON_TEST = re.compile(r" \((paper protocol|selected on test)[^)]*\)")
+_MOST_NAMES = 3
 _SCOPES: dict[Target, str] = {
     "": "",
     "sets": "over data sets like these, with one value on each",
@@ -59,8 +61,8 @@ def place(mode: str, dataset: str, datasets: int = 0, at: str = "") -> str:
 
 
 def mode_text(mode: str) -> str:
-    """Return the label of a mode without its protocol, which `caveats` says."""
-    return re.sub(rf" \({PAPER}[^)]*\)", "", mode)
+    """Return the label of a mode without a choice on the test set, which `caveats` says."""
+    return _ON_TEST.sub("", mode)
 
 
 def dataset_text(dataset: str, datasets: int = 0) -> str:
@@ -86,10 +88,18 @@ def caveats(mode: str, missing: int = 0, left_out: str = "", differs: str = "") 
     if left_out:
         first, *more = left_out.split("; ")
         others = f" and {len(more)} more, see the column left_out" if more else ""
-        found.append(f"without {first}{others}")
-    if PAPER in mode:
+        found.append(f"without {_shortened(first)}{others}")
+    if _ON_TEST.search(mode):
         found.append("chosen on test")
     return found
+
+
+def _shortened(left_out: str) -> str:
+    """Count the labels that a data set lacks, where they are many."""
+    start, lacks, names = left_out.partition("(incomplete: ")
+    if names.count(", ") < _MOST_NAMES:
+        return left_out
+    return f"{start}{lacks}{names.count(', ') + 1} labels)"
 
 
 def bracket(parts: Sequence[str]) -> str:

@@ -30,6 +30,8 @@ from hpc_xfer.reporting.sentences.size_sentences import (
     crossing_sentence,
     labels_sentence,
     slope_sentence,
+    telling_crossings,
+    telling_labels,
 )
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, Variance
 from hpc_xfer.results.averages import Average
@@ -96,7 +98,8 @@ def _on_axis(axis: str, gaps: Sequence[Gap]) -> Question:
 def _axis_groups(gaps: Sequence[Gap]) -> list[list[Sentence]]:
     """Lines per mode and `at` (and data set without a mean): of the range, else of each pair."""
     several = len({gap.at for gap in gaps}) > 1
-    groups = []
+    groups: list[list[Sentence]] = []
+    pair_groups: list[list[Sentence]] = []
     for group in grouped_by(_main_gaps(gaps), lambda gap: (gap.mode, gap.at, gap.dataset)):
         at = group[0].at if several else ""
         ranges = [gap for gap in group if gap.kind == "best-worst" and gap.levels > 2]
@@ -108,8 +111,11 @@ def _axis_groups(gaps: Sequence[Gap]) -> list[list[Sentence]]:
             groups.append(_range_lines(ranges, spreads, pairs, at))
         else:
             by_labels = grouped_by(pairs, lambda gap: (gap.a, gap.b))
-            groups += [_pair_lines(pair, at) for pair in by_labels]
-    return groups
+            pair_groups += [_pair_lines(pair, at) for pair in by_labels]
+    if not groups:
+        return pair_groups
+    later = [[replace(line, priority=line.priority + 2) for line in own] for own in pair_groups]
+    return groups + later
 
 
 def _range_lines(
@@ -118,9 +124,12 @@ def _range_lines(
     lines = []
     if len(ranges) >= _LEAST_FOR_HEADLINE:
         lines.append(Sentence(headline(ranges, at), 0, stated=0))
-    lines += at_ends(ranges, lambda gap: range_sentence(gap, at), first=1, stated=0)
+    ends = at_ends(ranges, lambda gap: range_sentence(gap, at), stated=0)
+    # The first group gets both ends and its spread, which alone says if the axis matters less.
+    both = len(lines)
+    lines += [replace(end, priority=both if end.priority < 2 else both + 2) for end in ends]
     if spreads:
-        lines.append(Sentence(spread_sentence(spreads, at), 2, stated=0))
+        lines.append(Sentence(spread_sentence(spreads, at), both, stated=0))
     if second := _closest(ranges[-1], pairs):
         lines.append(Sentence(pair_sentence(second, at), 4))
     return lines
@@ -153,7 +162,7 @@ def _on_size(gaps: Sequence[Gap], scaling: Sequence[Scaling]) -> Question:
     """Slopes where they have an interval, else pairs of sizes; then how much data is enough."""
     rows = _main_scaling(scaling)
     slopes = [row for row in rows if row.kind == "slope"]
-    crossings = [row for row in rows if row.kind == "crossing"]
+    crossings = telling_crossings([row for row in rows if row.kind == "crossing"])
     groups = [
         at_ends(group, slope_sentence)
         for group in grouped_by(slopes, lambda row: (row.mode, row.dataset, row.series))
@@ -163,7 +172,7 @@ def _on_size(gaps: Sequence[Gap], scaling: Sequence[Scaling]) -> Question:
     reached = [
         at_ends(group, crossing_sentence)
         for group in grouped_by(
-            sorted(crossings, key=_importance),
+            crossings,
             lambda row: (row.mode, row.dataset, row.series, row.reference),
         )
     ]
@@ -172,12 +181,6 @@ def _on_size(gaps: Sequence[Gap], scaling: Sequence[Scaling]) -> Question:
     own = sum(row.kind != "labels" for row in scaling)
     file = " and ".join(n for n, rows in (("gaps.csv", gaps), ("scaling.csv", own)) if rows)
     return Question(_TITLES["samples"], _with_count(lines, _pairs(gaps) + own, file))
-
-
-def _importance(row: Scaling) -> tuple[bool, bool, bool]:
-    """Order crossings: of one architecture, found within the sizes, asking for more data."""
-    asks = row.censored == "above" or (row.value is not None and row.value > 1)
-    return "architectures differ" in row.why, row.value is None, not asks
 
 
 def _on_scratch(gaps: Sequence[Gap], saved: Sequence[Scaling]) -> Question:
@@ -211,7 +214,7 @@ def _labels(rows: Sequence[Scaling]) -> tuple[str, ...]:
 
 
 def _labels_groups(rows: Sequence[Scaling]) -> list[list[Sentence]]:
-    rows = _main_scaling(rows)
+    rows = telling_labels(_main_scaling(rows))
     groups = grouped_by(rows, lambda row: (row.mode, row.dataset, row.series, row.reference))
     return [at_ends(group, labels_sentence) for group in groups]
 
@@ -237,7 +240,9 @@ def _luck(variance: Sequence[Variance]) -> tuple[str, ...]:
         groups.append(
             [Sentence(variance_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
         )
-    return _with_count(chosen(groups), len(variance), "variance.csv", "row")
+    known = any(row.sd is not None for row in rows if row.component != "image")
+    lines = chosen(groups) if known else chosen(groups, 1)  # one refusal is enough
+    return _with_count(lines, len(variance), "variance.csv", "row")
 
 
 def _with_count(

@@ -1,5 +1,7 @@
 """Sentences on scaling.csv: what more samples add, how many more are enough, labels saved."""
 
+from collections.abc import Sequence
+
 from hpc_xfer.reporting.sentences.phrases import (
     bracket,
     caveats,
@@ -10,7 +12,9 @@ from hpc_xfer.reporting.sentences.phrases import (
     scope,
     where,
 )
+from hpc_xfer.results.answers.labels_saved import FULL
 from hpc_xfer.results.answers.rows import Scaling
+from hpc_xfer.results.answers.scaling import OPEN
 from hpc_xfer.results.averages import MEAN
 from hpc_xfer.study.labels import short_count
 
@@ -47,14 +51,48 @@ def labels_sentence(row: Scaling) -> str:
     return f"{mode_text(row.mode)}, {dataset}: {_told(row, tail)}."
 
 
+def telling_crossings(rows: Sequence[Scaling]) -> list[Scaling]:
+    """Leave out those whose interval is wider than what was measured, unless all are.
+
+    First come those of one architecture, within the sizes, and for more data.
+    """
+    closed = [row for row in rows if OPEN not in row.text]
+    return sorted(closed or rows, key=_importance)
+
+
+def _importance(row: Scaling) -> tuple[bool, bool, bool]:
+    asks = row.censored == "above" or (row.value is not None and row.value > 1)
+    return "architectures differ" in row.why, row.value is None, not asks
+
+
+def telling_labels(rows: Sequence[Scaling]) -> list[Scaling]:
+    """Keep what labels saved say beyond a difference in accuracy; those with a known end first.
+
+    At the fewest shots of both, "no more than these" says only which is higher; at the most shots,
+    "more than these" does.
+    """
+    told = [row for row in rows if row.sizes > 1 and not _is_at_end(row)]
+    return sorted(told, key=lambda row: not _has_end(row))
+
+
+def _is_at_end(row: Scaling) -> bool:
+    first, last = str(row.smallest), (str(row.largest), FULL)
+    if row.censored == "below":
+        return row.shots == first
+    return row.censored == "above" and row.shots in last
+
+
+def _has_end(row: Scaling) -> bool:
+    return row.ci95_low is not None or row.ci95_high is not None
+
+
 def _told(row: Scaling, tail: list[str]) -> str:
     """Take the statement of the table; a reason that it says already is not said again."""
     return f"{row.text}{bracket([part for part in tail if part not in row.text])}"
 
 
 def _level(row: Scaling) -> str:
-    known = row.ci95_low is not None or row.ci95_high is not None
-    return "95% interval in brackets" if known else ""
+    return "95% interval in brackets" if _has_end(row) else ""
 
 
 def _sizes(row: Scaling) -> str:

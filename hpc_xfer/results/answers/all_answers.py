@@ -10,9 +10,9 @@ from hpc_xfer.results.answers.scaling import scaling_rows
 from hpc_xfer.results.answers.selection import selection_rows
 from hpc_xfer.results.answers.variance import Costs, variance_rows
 from hpc_xfer.results.averages import Average
-from hpc_xfer.results.csv_files import Row, Table
 from hpc_xfer.results.panels import Panels
 from hpc_xfer.results.parts.record_cache import RecordCache
+from hpc_xfer.results.tables.csv_files import Row, Table
 from hpc_xfer.results.test_images import TestImages
 
 

@@ -16,8 +16,9 @@ from hpc_xfer.results.averages import MEAN, mean_sets
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.estimators.crossed import Values
 from hpc_xfer.results.estimators.estimate import Estimate, hull
-from hpc_xfer.results.estimators.family import Family, OverSets, over_sets
+from hpc_xfer.results.estimators.family import Family
 from hpc_xfer.results.estimators.multiplicity import dunnett, holm, tukey
+from hpc_xfer.results.estimators.over_sets import OverSets
 from hpc_xfer.results.estimators.ranges import Spread, best_minus_worst, spread, unbiased_range
 from hpc_xfer.results.panels import Panel, Panels, draws_matter
 from hpc_xfer.results.parts.record_cache import RecordCache, key_of
@@ -84,7 +85,7 @@ def gaps(panels: Panels, images: TestImages, cache: RecordCache | None = None) -
 
 def _rows(place: _Place) -> list[Gap]:
     rows = _pairs(place)
-    if place.comparison.reference is None and len(place.family.labels) > 2:
+    if place.comparison.has_range and len(place.family.comparable) > 2:
         rows += _ranges(place)
     return rows
 
@@ -107,13 +108,9 @@ def _places(panels: Panels, comparison: Comparison, images: TestImages) -> Itera
             if len(over.datasets) < 2 or shots not in over.shots:
                 continue
             sets = [{n: found[name][n] for n in over.labels} for name in over.datasets]
-            apart = [n for n in over.labels if not over_sets([tables[n] for tables in sets])]
-            sets = [{n: v for n, v in tables.items() if n not in apart} for tables in sets]
             if _enough(comparison, sets[0]):
                 own = {name: at[name] for name in over.datasets}
-                reasons = [f"{name} (no draw in all data sets)" for name in apart]
-                left_out = "; ".join(filter(None, [over.left_out, *reasons]))
-                yield _Place(comparison, mode, MEAN, shots, sets, own, left_out, images)
+                yield _Place(comparison, mode, MEAN, shots, sets, own, over.left_out, images)
 
 
 def _enough(comparison: Comparison, labels: Mapping[str, object]) -> bool:

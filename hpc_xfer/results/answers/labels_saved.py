@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from hpc_xfer.results.answers.rows import Scaling
 from hpc_xfer.results.answers.scaling import (
+    OPEN,
     OTHER_SETS,
     around,
     by_place,
     half_of,
+    is_open,
     joined,
     mean_of,
     rounded,
@@ -181,6 +183,8 @@ def _text(curve: ShotCurve, goal: Average, found: Crossing) -> str:
     has = f"what {goal.label} has with {_shots_text(goal.shots)}"
     ends = _ends(curve, found)
     first, last = (_shots_text(curve.averages[i].shots) for i in (0, -1))
+    if is_open(found):
+        return f"it cannot be said how many shots {name} needs to reach {has}: {OPEN}"
     if found.censored == "below":
         return f"{name} needs no more than {first}{ends} to reach {has}"
     if found.censored == "above" and curve.averages[-1].shots == FULL:
@@ -214,6 +218,11 @@ def _ends(curve: ShotCurve, found: Crossing) -> str:
 
 
 def _why(curve: ShotCurve, goal: Average, found: Crossing) -> str:
+    other = "the architectures differ" if curve.encoder.arch != goal.encoder.arch else ""
+    return joined(_unsure(curve, goal, found), other)
+
+
+def _unsure(curve: ShotCurve, goal: Average, found: Crossing) -> str:
     if found.certain:
         return found.why
     used = (goal, *curve.averages)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hpc_xfer.results.answers.rows import Rank
 from hpc_xfer.results.averages import MEAN, Average
+from hpc_xfer.results.common_sets import common_sets
 from hpc_xfer.results.estimators.ranks import Ranking, ranking
 
 LEAST_SETS = 2
@@ -27,7 +28,12 @@ def rank_rows(averages: Sequence[Average]) -> list[Rank]:
 
 def _rows(place: tuple[str, str], sets: Table) -> list[Rank]:
     planned = {label: None for found in sets.values() for label in found}
-    labels = [label for label in planned if any(_whole(sets[name], label) for name in sets)]
+    whole = {
+        name: {place[1]: [label for label in found if _whole(found, label)]}
+        for name, found in sets.items()
+    }
+    # A label with few of the sets, as a baseline of elsewhere, must not cost the others theirs.
+    labels = list(common_sets(whole, list(planned)).labels)
     absent = [label for label in planned if label not in labels]
     lacking = {
         dataset: [label for label in labels if not _whole(found, label)]
@@ -37,7 +43,7 @@ def _rows(place: tuple[str, str], sets: Table) -> list[Rank]:
     if len(labels) < 2 or len(common) < LEAST_SETS:
         return []
     found = ranking({label: [_mean(sets[name], label) for name in common] for label in labels})
-    left_out = [f"{label} (no whole data set)" for label in absent]
+    left_out = [f"{label} ({_part(sets, label)})" for label in absent]
     left_out += [f"{name} ({_reason(sets[name], lack)})" for name, lack in lacking.items() if lack]
     return [_row(place, label, found, "; ".join(left_out)) for label in labels]
 
@@ -56,6 +62,11 @@ def _row(place: tuple[str, str], label: str, found: Ranking, left_out: str) -> R
         not_told_apart="; ".join(found.not_told_apart(label)),
         left_out=left_out,
     )
+
+
+def _part(sets: Table, label: str) -> str:
+    number = sum(_whole(found, label) for found in sets.values())
+    return f"{number} of {len(sets)} data sets" if number else "no whole data set"
 
 
 def _whole(found: Mapping[str, Average], label: str) -> bool:

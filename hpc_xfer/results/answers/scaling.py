@@ -3,6 +3,7 @@
 A released encoder with stated samples, and any other pre-training, takes part as a reference.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from hpc_xfer.study.labels import short_count
 Place = tuple[str, str, str]  # mode, data set, shots
 Table = Mapping[Place, Mapping[EncoderInfo, Average]]
 OTHER_SETS = "the means are over different data sets"
+OPEN = "the interval is wider than what was measured"
 SCATTER = "the interval is from the scatter of the sizes about their line alone"
 
 
@@ -108,12 +110,19 @@ def around(found: Crossing, low: str, high: str) -> str:
         return f" (at least {low})"
     if found.high is not None:
         return f" (at most {high})"
-    return " (the interval is wider than what was measured)"
+    return f" ({OPEN})"
+
+
+def is_open(found: Crossing) -> bool:
+    """Whether nothing is known: neither a value nor an end of the interval was measured."""
+    return found.certain and found.value is None and found.low is None and found.high is None
 
 
 def rounded(value: float) -> str:
-    """Two digits, or whole numbers: 0.42, 2.4, 24, 2,400."""
-    return f"{value:.2g}" if value < 9.95 else f"{value:,.0f}"
+    """Two digits, or whole numbers: 0.42, 1.0, 2.4, 24, 2,400; 1 only if it is exactly that."""
+    if value >= 9.95 or math.isclose(value, round(value)):
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value < 0.95 else f"{value:.1f}"
 
 
 def _fit(series: Series, place: Place, at: Mapping[EncoderInfo, Average]) -> FittedSeries | None:
@@ -222,6 +231,8 @@ def _crossing_text(fitted: FittedSeries, reference: Average, found: Crossing, ba
     goal = f"reach the accuracy of {reference.label}"
     low, high = (rounded(end / base) if end else "" for end in (found.low, found.high))
     stated = reference.encoder.samples is not None
+    if is_open(found):
+        return f"it cannot be said how many samples of {series} {goal}: {OPEN}"
     if found.censored == "below":
         unit = f"as many samples as {reference.label}" if stated else "that size"
         ends = around(found, low, f"{high} times {unit}")

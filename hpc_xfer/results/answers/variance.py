@@ -60,7 +60,7 @@ def _rows(place: PanelKey, tables: Mapping[str, Values], costs: Costs) -> list[V
     by_draw = _Step(widths.more_draws, draw_hours, _draw_text(widths, draw_hours, costs.unit))
     by_seed = _Step()  # released weights have no other seed
     if any(seed for values in tables.values() for seed, _ in values):
-        text = _seed_text(widths, draw_hours, costs)
+        text = _seed_text(widths, costs)
         by_seed = _Step(widths.more_seeds, costs.seed_hours, text)
     parts = (  # with the number of repeats, and what one more brings
         (found.draw, found.draws, by_draw),
@@ -147,18 +147,14 @@ def _draw_text(widths: _Widths, hours: float | None, unit: str) -> str:
     return _change("one more draw", widths, widths.more_draws) + _price(hours, unit)
 
 
-def _seed_text(widths: _Widths, draw_hours: float | None, costs: Costs) -> str:
+def _seed_text(widths: _Widths, costs: Costs) -> str:
     if widths.alone:
         price = "" if costs.seed_hours is None else f", {_hours(costs.seed_hours)} {costs.unit},"
         return f"a second seed of each pre-training{price} lets differences hold for other seeds"
     if widths.more_seeds is None:
         return ""
     text = _change("one more seed of each pre-training", widths, widths.more_seeds)
-    text += _price(costs.seed_hours, costs.unit)
-    if widths.more_draws is None:
-        return text
-    other = f" for {_hours(draw_hours)}" if draw_hours is not None else ""
-    return f"{text}; one more draw to {_points(widths.more_draws)}{other}"
+    return text + _price(costs.seed_hours, costs.unit)
 
 
 def _change(what: str, widths: _Widths, more: float) -> str:

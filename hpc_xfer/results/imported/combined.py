@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hpc_xfer.config.schema import nearest
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.imported.imported_encoders import IMPORTED, name_encoders
 from hpc_xfer.results.imported.imported_result import COUNTS, SHARES, ImportedResult
@@ -73,6 +74,22 @@ def combine(results: Sequence[ImportedResult], own: OwnStudy) -> Combined:
         equal=equal,
         wrong=(*wrong, *contradictions, *measured, *_unequal_tests(results)),
     )
+
+
+def names_new_to(own: OwnStudy, results: Iterable[ImportedResult]) -> list[str]:
+    """Say which data sets and modes the study itself does not have: one may be a slip."""
+    results = list(results)
+    ours = [place for _, place in own.cells]
+    names = {
+        "data set": ({place[1] for place in ours}, [result.dataset for result in results]),
+        "mode": ({place[4] for place in ours}, [result.mode for result in results]),
+    }
+    return [
+        f"the study itself has no {thing} {name}; {nearest(name, known, f'its {thing}s are')}"
+        for thing, (known, used) in names.items()
+        for name in dict.fromkeys(used)
+        if known and name not in known
+    ]
 
 
 def _once(

@@ -1,16 +1,16 @@
 """Take a file of results into a study, whole or not at all."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from hpc_xfer.errors import StudyError
-from hpc_xfer.results import csv_files
-from hpc_xfer.results.imported.combined import Combined, OwnStudy, combine
+from hpc_xfer.results.imported.combined import Combined, OwnStudy, combine, names_new_to
 from hpc_xfer.results.imported.imported_cells import ON_TEST, imported_cells
 from hpc_xfer.results.imported.imported_result import stored_columns
 from hpc_xfer.results.imported.results_file import read_results, read_stored, refuse
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.system import atomic_files
 
@@ -31,6 +31,7 @@ class ImportReport:
     renamed: Mapping[str, str]  # data sets whose test images are not the study's own
     on_test: int  # cells that no validation chose
     unused: Mapping[str, int]  # column that no table uses -> its values
+    new: tuple[str, ...]  # a sentence per data set and mode that the study itself does not have
 
     @property
     def as_json(self) -> dict[str, object]:
@@ -75,7 +76,8 @@ def take_in(
         change = "unchanged"
     elif not dry_run:
         atomic_files.write_text(target, text)
-    return _report(target, change, together, alone, read.unused)
+    new = names_new_to(own, read.results)
+    return _report(target, change, together, alone, read.unused, new)
 
 
 def stored_file(folder: StudyDir, path: Path) -> Path:
@@ -102,7 +104,12 @@ def remove(path: Path, folder: StudyDir) -> Path:
 
 
 def _report(
-    target: Path, change: Change, together: Combined, alone: Combined, unused: Mapping[str, int]
+    target: Path,
+    change: Change,
+    together: Combined,
+    alone: Combined,
+    unused: Mapping[str, int],
+    new: Sequence[str],
 ) -> ImportReport:
     """Describe the results of the file as the tables will show them, with those of other files."""
     mine = {(encoder.label, result.cell) for encoder, result in alone.results}
@@ -121,4 +128,5 @@ def _report(
         renamed={name: new for name, new in names.items() if name != new},
         on_test=sum(cell.mode.endswith(ON_TEST) for cell in cells),
         unused=unused,
+        new=tuple(new),
     )

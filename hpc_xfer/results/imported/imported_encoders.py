@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from hpc_xfer.config.schema import nearest
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.imported.imported_result import ENCODER, ImportedResult, Settings
 from hpc_xfer.study.labels import name_settings
@@ -43,8 +44,13 @@ def _without_settings(
     for result in results:
         lacks = [name for name in ("method", "arch") if not getattr(result, name)]
         if lacks and result.label not in mine:
-            whose = f"the study has no encoder {result.label!r}, so " if result.label else ""
-            yield f"{result.place}: {lacks[0]}: is empty; {whose}give it a value"
+            way = "give it a value"
+            if result.label and mine:
+                hint = nearest(result.label, mine, "it has")
+                way = f"the study has no encoder {result.label!r} ({hint}), so {way}"
+            elif result.label:
+                way = f"the study has no encoder {result.label!r}, so {way}"
+            yield f"{result.place}: {lacks[0]}: is empty; {way}"
 
 
 def _clashes(results: Iterable[ImportedResult], mine: Mapping[str, EncoderInfo]) -> Iterable[str]:

@@ -6,6 +6,7 @@ One row per result, columns by name, separated by commas, semicolons or tabs.
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -114,7 +115,8 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
         lines = [(reader.line_num, row) for row in reader if any(field.strip() for field in row)]
     except csv.Error as error:
-        raise StudyError(f"{path}:{reader.line_num}: is not CSV ({error}); fix that line") from None
+        way = "fix that line, or a quote before it that is not closed"
+        raise StudyError(f"{path}:{reader.line_num}: is not CSV ({error}); {way}") from None
     if len(lines) < 2:
         raise StudyError(f"{path}: has no rows; write a line of column names, then one per result")
     return lines[0][1], lines[1:]
@@ -146,7 +148,8 @@ def _rows(
     for line, values in rows:
         place = f"{path}:{line}"
         if len(values) != len(columns.names):
-            wrong.append(f"{place}: has {len(values)} values for {len(columns.names)} columns")
+            found = f"has {len(values)} values for {len(columns.names)} columns"
+            wrong.append(f"{place}: {found}; write one for each, empty where there is none")
             continue
         fields = _Fields(place, dict(zip(columns.names, map(str.strip, values), strict=True)))
         result = _result(fields, columns, 100.0 if percent else 1.0)
@@ -224,7 +227,7 @@ class _Fields:
         """Read an accuracy; `whole` is 1 for shares and 100 for percent."""
         if needed:
             self.needed(name)
-        value = self._read(name, _number, "a number", "; leave out a row without a result")
+        value = self._read(name, _number, "a number", _way_to_a_number(self.text(name)))
         if value is None:
             return None
         if 1 < value <= 100 and whole == 1:
@@ -245,6 +248,15 @@ class _Fields:
 
     def _fail(self, name: str, why: str) -> None:
         self.wrong.append(f"{self.place}: {name}: {why}")
+
+
+def _way_to_a_number(text: str) -> str:
+    """Say what is to be done about an accuracy that is no number."""
+    if re.fullmatch(r"\d*,\d+", text):
+        return "; write a decimal point"
+    if re.fullmatch(r"[\d.]+ *%", text):
+        return "; write numbers alone, and give --percent"
+    return "; leave out a row without a result"
 
 
 def _number(text: str) -> float:

@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hpc_xfer.config.finetune_recipes import Finetune
-from hpc_xfer.results.cells_table import LATER_COLUMNS, cells_columns
-from hpc_xfer.results.csv_files import Lines
 from hpc_xfer.results.encoder_info import EncoderInfo, encoder_key
-from hpc_xfer.results.missing_table import MISSING_ROWS, missing_columns
 from hpc_xfer.results.panels import PanelKey
 from hpc_xfer.results.parts.names import Names, run_ids
 from hpc_xfer.results.parts.part import Facts, Part
 from hpc_xfer.results.parts.read_part import PartReader
 from hpc_xfer.results.parts.record_cache import RecordCache, key_of, stat_of
-from hpc_xfer.results.runs_table import runs_columns
+from hpc_xfer.results.parts.test_sets import TestKey, version_names
 from hpc_xfer.results.scores import Score
-from hpc_xfer.results.test_sets import TestKey, version_names
+from hpc_xfer.results.tables.cells_table import LATER_COLUMNS, cells_columns
+from hpc_xfer.results.tables.csv_files import Lines
+from hpc_xfer.results.tables.missing_table import MISSING_ROWS, missing_columns
+from hpc_xfer.results.tables.runs_table import runs_columns
 from hpc_xfer.store.paths import ERROR, RECORD
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from hpc_xfer.config.protocols import Choose
-from hpc_xfer.results.cells import differing_settings
+from hpc_xfer.results.cells import SettingNames, setting_names
 from hpc_xfer.results.encoder_info import EncoderInfo, EncoderKey, encoders_of
 from hpc_xfer.results.parts.record_cache import RecordCache, key_of
 from hpc_xfer.study.labels import label_columns
@@ -21,7 +21,7 @@ class Names:
     """The encoders and settings of a plan; every part of it is read with them."""
 
     encoders: Mapping[EncoderKey, EncoderInfo]
-    differing: Mapping[str, Sequence[str]]  # mode -> settings that tell its cells apart
+    finetune_settings: SettingNames
     settings: Sequence[str]  # all settings that a run has, in their order in runs.csv
     tuned: Sequence[str]
     choose: Choose
@@ -31,7 +31,7 @@ class Names:
         first = {id(run.recipe): run for run in plan.runs}  # parents share trials
         return cls(
             encoders=encoders_of(plan),
-            differing=differing_settings(plan.of("finetune")),
+            finetune_settings=setting_names(plan.of("finetune"), plan.tuned),
             settings=label_columns(run.columns for run in first.values()),
             tuned=plan.tuned,
             choose=plan.choose,
@@ -41,7 +41,7 @@ class Names:
     def digest(self) -> str:
         """Stands for all of it."""
         encoders = [(key, asdict(encoder)) for key, encoder in self.encoders.items()]
-        rest = (self.differing, self.settings, self.tuned, self.choose)
+        rest = (asdict(self.finetune_settings), self.settings, self.tuned, self.choose)
         return hashlib.sha256(json.dumps([encoders, rest], sort_keys=True).encode()).hexdigest()
 
 

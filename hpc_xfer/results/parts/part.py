@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from hpc_xfer.results.csv_files import Lines
 from hpc_xfer.results.encoder_info import EncoderInfo
+from hpc_xfer.results.parts.test_sets import TestKey
 from hpc_xfer.results.scores import Score
-from hpc_xfer.results.test_sets import TestKey
+from hpc_xfer.results.tables.csv_files import Lines
 
 TABLES = ("runs", "cells", "absent", "incomplete", "hopeless", "mixed")
 _SCORED = tuple(each.name for each in fields(Score) if each.name != "encoder")

@@ -8,7 +8,12 @@ from functools import cached_property
 
 from hpc_xfer.results.analysis import Analysis, analyse
 from hpc_xfer.results.cells import Cell
-from hpc_xfer.results.cells_table import (
+from hpc_xfer.results.parts.missing_runs import MissingRun, missing_run
+from hpc_xfer.results.parts.names import Names
+from hpc_xfer.results.parts.part import Facts, Part, values_of
+from hpc_xfer.results.parts.record_files import Record, RecordFile, copies, read_record
+from hpc_xfer.results.parts.test_sets import TestKey, tested_on
+from hpc_xfer.results.tables.cells_table import (
     LATER_COLUMNS,
     cell_rows,
     cells_columns,
@@ -16,14 +21,9 @@ from hpc_xfer.results.cells_table import (
     grids_of,
     varying_settings,
 )
-from hpc_xfer.results.csv_files import Lines
-from hpc_xfer.results.missing_runs import MissingRun, missing_run
-from hpc_xfer.results.missing_table import missing_columns, missing_rows
-from hpc_xfer.results.parts.names import Names
-from hpc_xfer.results.parts.part import Facts, Part, values_of
-from hpc_xfer.results.parts.record_files import Record, RecordFile, copies, read_record
-from hpc_xfer.results.runs_table import measured_in, run_rows, runs_columns
-from hpc_xfer.results.test_sets import TestKey, tested_on
+from hpc_xfer.results.tables.csv_files import Lines
+from hpc_xfer.results.tables.missing_table import missing_columns, missing_rows
+from hpc_xfer.results.tables.runs_table import measured_in, run_rows, runs_columns
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 

@@ -127,6 +127,20 @@ def test_without_intervals_there_is_a_value_and_a_reason() -> None:
     assert row.why == "clip laion 1M has no interval at 1 shot"
 
 
+def test_nothing_is_said_where_the_interval_covers_all_that_was_measured() -> None:
+    (row,) = labels_saved_rows([measured(SCRATCH, "1", 0.2, 0.3), measured(CLIP, "1", 0.25, 0.3)])
+    assert row.text == (
+        "it cannot be said how many shots training from scratch needs to reach what"
+        " clip laion 1M has with 1 shot: the interval is wider than what was measured"
+    )
+
+
+def test_scratch_of_another_architecture_is_named_as_such() -> None:
+    clip = replace(CLIP, arch="ViT-B/32")
+    (row,) = labels_saved_rows([*curve(SCRATCH, 0.20), measured(clip, "1", 0.25)])
+    assert row.why == "the architectures differ"
+
+
 def other(label: str, **change: object) -> EncoderInfo:
     return replace(CLIP, label=label, **change)  # type: ignore[arg-type]
 

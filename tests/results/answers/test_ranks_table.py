@@ -93,6 +93,13 @@ def test_a_label_without_a_result_does_not_hold_up_the_others() -> None:
     assert {row.left_out for row in found} == {"moco (no whole data set)"}
 
 
+def test_a_label_with_one_of_the_sets_does_not_cost_the_others_theirs() -> None:
+    found = rank_rows([*averages(), average("released", "cars", 0.9)])
+    assert [row.label for row in found] == list(TABLE)
+    assert {row.datasets for row in found} == {3}
+    assert {row.left_out for row in found} == {"released (1 of 3 data sets)"}
+
+
 def test_two_sets_or_two_labels_have_ranks_without_a_test() -> None:
     two_sets = rank_rows([each for each in averages() if each.dataset != "pets"])
     two_labels = rank_rows([each for each in averages() if each.label != "scratch"])

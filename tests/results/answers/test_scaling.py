@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.answers.rows import Scaling, as_row
 from hpc_xfer.results.answers.scaling import scaling_rows
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.estimators.estimate import Target
 from hpc_xfer.results.intervals import Interval
+from hpc_xfer.results.tables import csv_files
 
 SIZES = {1_000_000: "1M", 3_000_000: "3M", 10_000_000: "10M"}
 
@@ -70,7 +70,7 @@ def test_a_planted_crossing_is_given_back() -> None:
     assert row.ci95_high == pytest.approx(10**0.6)
     assert (row.base, row.censored, row.target) == (1_000_000, "", "E2")
     assert row.text == (
-        "clip laion takes 3.2 times (2.5 to 4) as many samples as supervised imagenet 1M"
+        "clip laion takes 3.2 times (2.5 to 4.0) as many samples as supervised imagenet 1M"
         " to reach its accuracy"
     )
 
@@ -104,7 +104,7 @@ def test_a_released_encoder_of_unknown_size_is_a_multiple_of_the_smallest() -> N
     row = crossing_of(scaling_rows([*LAION, released]), "clip laion", "released openai")
     assert told(row, "base", "value") == (1_000_000, pytest.approx(10**0.5))
     assert row.text == (
-        "clip laion takes 3.2 times (2.5 to 4) its smallest size, 1M,"
+        "clip laion takes 3.2 times (2.5 to 4.0) its smallest size, 1M,"
         " to reach the accuracy of released openai"
     )
 

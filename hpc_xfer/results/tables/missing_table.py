@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterator, Sequence
 
 from hpc_xfer.results.analysis import Analysis
 from hpc_xfer.results.cells import DIVERGED_VALUE, Cell, Outcome
-from hpc_xfer.results.cells_table import CELL_COLUMNS, cell_identity
 from hpc_xfer.results.encoder_info import Encoders
-from hpc_xfer.results.missing_runs import DIVERGED, MissingRun
+from hpc_xfer.results.parts.missing_runs import DIVERGED, MissingRun
 from hpc_xfer.results.parts.names import Names
-from hpc_xfer.results.runs_table import run_identity
 from hpc_xfer.results.selection import partly_done
+from hpc_xfer.results.tables.cells_table import CELL_COLUMNS, cell_identity
+from hpc_xfer.results.tables.runs_table import run_identity
 
 COLUMNS_AFTER = ("state", "class", "message")
 MISSING_ROWS = ("absent", "incomplete", "hopeless", "mixed")  # the kinds of rows, in their order

@@ -6,8 +6,8 @@ file exists only where there is something to list.
 
 from pathlib import Path
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.parts.all_parts import Parts
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.test_images import TestImages
 from hpc_xfer.store.store import Store
 

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.encoder_info import Encoders, encoder_key
 from hpc_xfer.results.parts.names import Names
 from hpc_xfer.results.parts.record_files import Record
 from hpc_xfer.results.selection import Choice
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.study.plan import Run
 
 IDENTITY = ("run", "kind", "label", "parent")

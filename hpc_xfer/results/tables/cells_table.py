@@ -7,10 +7,10 @@ from typing import Any
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.answers.selection import grid_text
 from hpc_xfer.results.cells import DIVERGED_VALUE, NOT_CONVERGED, Cell, trial_recipe
-from hpc_xfer.results.csv_files import fixed
 from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, Encoders
 from hpc_xfer.results.parts.names import Names
 from hpc_xfer.results.selection import Choice
+from hpc_xfer.results.tables.csv_files import fixed
 
 CELL_COLUMNS = (
     *ENCODER_COLUMNS, "parent", "pretrain_seed", "dataset", "shots", "draw", "mode", "validation",
@@ -121,7 +121,7 @@ def _row(
         "trials_planned": len(outcome.measured) + len(outcome.lost),
         "run": choice.run.id,
         **{key: chosen.get(key, getattr(recipe, key, None)) for key in tuned},
-        **{f"{key}_edge": end for key, end in choice.edges.items()},
+        **{f"{key}_edge": choice.edges.get(key, "") for key in tuned},
         **{_grid_column(key): _grid_text(outcome.tried(key)) for key in tuned},
         "chosen_over_draws": choice.draws if choice.draws > 1 else "",
         **{name: fixed(choice.metric(name)) for name in (*SHARES, *further)},
