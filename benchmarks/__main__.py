@@ -21,6 +21,7 @@ CASES = (
     "packing",
     "sharding",
     "launch_scale",
+    "collect",
     "loader",
     "step",
     "loop_overhead",

@@ -90,7 +90,7 @@ def collect(plan: Plan, store: Store, out: Path, folder: StudyDir | None = None)
         "runs": parts.table("runs"),
         "cells": cells,
         **{name: Lines.of(*table) for name, table in derived.items()},
-        "missing": parts.table(*MISSING_ROWS),
+        "missing": parts.missing,
     }
     files = {name: out / f"{name}.csv" for name in tables}
     for name, table in tables.items():

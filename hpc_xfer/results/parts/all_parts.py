@@ -82,10 +82,16 @@ class Parts:
                 found.setdefault((mode, dataset, each.shots), []).append(each)
         return found
 
-    def table(self, *names: str) -> Lines:
-        """Join a table of all parts, or several of the same columns."""
-        texts = [each.part.tables[name].text for name in names for each in self.all]
-        return Lines(tuple(self.columns[names[0]]), "".join(texts))
+    def table(self, name: str) -> Lines:
+        """Join a table of all parts."""
+        texts = [each.part.tables[name].text for each in self.all]
+        return Lines(tuple(self.columns[name]), "".join(texts))
+
+    @property
+    def missing(self) -> Lines:
+        """The rows of missing.csv."""
+        first, *others = (self.table(kind) for kind in MISSING_ROWS)
+        return sum(others, first).without_empty(LATER_COLUMNS)
 
     @property
     def states(self) -> Counter[str]:
@@ -132,8 +138,9 @@ class _Reading:
             if dict(each.part.versions) != found:
                 placed[i] = self._again(each, finished, found)
         wanted = _columns(self.names, [each.part.facts for each in placed])
-        if columns is not None and wanted != columns:
-            placed = [self._again(each, finished, dict(each.part.versions)) for each in placed]
+        for i, each in enumerate(placed):
+            if columns is not None and _lacks(each, set(wanted["cells"]) - set(columns["cells"])):
+                placed[i] = self._again(each, finished, dict(each.part.versions))
         self.cache.put("columns", wanted)
         return Parts(self.names, wanted, [self._kept(each, wanted) for each in placed])
 
@@ -167,8 +174,9 @@ class _Reading:
         return replace(placed, part=part, is_new=True)
 
     def _kept(self, placed: PlacedPart, columns: Columns) -> PlacedPart:
-        """Lay out the tables of a new part, and put it into the cache."""
-        if not placed.is_new:
+        """Lay out the tables of a part; put it into the cache if it is not there like this."""
+        as_wanted = all(t.columns == tuple(columns[name]) for name, t in placed.part.tables.items())
+        if as_wanted and not placed.is_new:
             return placed
         tables = {name: t.laid_out(columns[name]) for name, t in placed.part.tables.items()}
         part = replace(placed.part, tables=tables)
@@ -198,6 +206,14 @@ def _state_of(folder: str) -> FileState:
     return folder, stat_of(folder), record or stat_of(f"{folder}/{ERROR}")
 
 
+def _lacks(placed: PlacedPart, columns: Collection[str]) -> bool:
+    """True where a part in the cache was laid out without columns that it has values for.
+
+    A column of grids is left out while there is one grid; no other is left out with values in it.
+    """
+    return not placed.is_new and any(placed.part.facts.grids.get(name) for name in columns)
+
+
 def _versions(placed: Iterable[PlacedPart]) -> Versions:
     tests: dict[str, dict[TestKey, None]] = {}
     for each in placed:
@@ -206,11 +222,11 @@ def _versions(placed: Iterable[PlacedPart]) -> Versions:
 
 
 def _columns(names: Names, facts: Sequence[Facts]) -> dict[str, list[str]]:
-    """The columns of all tables, without those that would be empty."""
-    filled = {
-        table: {name for each in facts for name in each.filled.get(table, ())}
-        for table in ("cells", "missing")
-    }
+    """The columns of the tables of parts.
+
+    Those of missing runs and cells are whole, as they are few: `Parts.missing` leaves some out.
+    """
+    filled = {name for each in facts for name in each.filled}
     grids: dict[str, set[str]] = {}
     for each in facts:
         for name, found in each.grids.items():
@@ -221,11 +237,9 @@ def _columns(names: Names, facts: Sequence[Facts]) -> dict[str, list[str]]:
         varying=dict.fromkeys(name for each in facts for name in each.varying),
         further=sorted({name for each in facts for name in each.further}),
     )
-    kept = [
-        c for c in cells if c not in one_grid and (c not in LATER_COLUMNS or c in filled["cells"])
-    ]
-    missing = [
-        c for c in missing_columns(names.tuned) if c not in LATER_COLUMNS or c in filled["missing"]
-    ]
-    runs = runs_columns(names, {name for each in facts for name in each.metrics})
-    return {"runs": runs, "cells": kept, **dict.fromkeys(MISSING_ROWS, missing)}
+    empty = one_grid | (LATER_COLUMNS - filled)
+    return {
+        "runs": runs_columns(names, {name for each in facts for name in each.metrics}),
+        "cells": [name for name in cells if name not in empty],
+        **dict.fromkeys(MISSING_ROWS, missing_columns(names.tuned)),
+    }

@@ -20,7 +20,7 @@ class Facts:
     metrics: Sequence[str] = ()  # that a run measured
     varying: Sequence[str] = ()  # settings of fine-tunings, in chosen cells
     further: Sequence[str] = ()  # metrics of further test sets
-    filled: Mapping[str, Sequence[str]] = field(default_factory=dict)  # optional, with a value
+    filled: Sequence[str] = ()  # optional columns of cells.csv that have a value
     grids: Mapping[str, Sequence[str]] = field(default_factory=dict)  # column -> grids in it
 
 

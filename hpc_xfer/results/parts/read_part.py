@@ -99,10 +99,7 @@ class PartReader:
             metrics=sorted(measured_in(records.values())),
             varying=varying_settings(found.chosen),
             further=further_tests(choice.measured.record for choice in found.chosen),
-            filled={
-                "cells": _filled(cells),
-                "missing": _filled([row for rows in missing.values() for row in rows]),
-            },
+            filled=_filled(cells),
             grids=grids_of(cells, names.tuned),
         )
         of_cells = cells_columns(names.tuned, facts.varying, facts.further)

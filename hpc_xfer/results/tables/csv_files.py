@@ -63,6 +63,11 @@ class Lines:
         """Append rows; the columns are those of the first."""
         return Lines(self.columns, self.text + other.laid_out(self.columns).text)
 
+    def without_empty(self, optional: Collection[str]) -> "Lines":
+        """Leave out the optional columns that are empty in every row."""
+        filled = {name for row in self.rows for name in optional if row.get(name)}
+        return self.laid_out([c for c in self.columns if c in filled or c not in optional])
+
     def laid_out(self, columns: Sequence[str]) -> "Lines":
         """Return the rows with these columns; those that they lack are empty."""
         if self.columns == tuple(columns) or not self.text:
