@@ -13,6 +13,11 @@ variance.csv   where the luck in an accuracy comes from, and what one more draw 
 selection.csv  what a choice on the test set would have reported
 missing.csv    every planned run without a result, and why; every cell that waits for trials, or
                whose trials all diverged
+set_aside.csv  files in the folders of runs that are not used, and why: broken or foreign records,
+               copies; absent where there are none
+
+What was made of records is kept in the store, in cache/ of the study, so that the next call reads
+what is new. To delete it changes no table.
 """
 
 import json
@@ -57,6 +62,8 @@ def _print(name: str, collected: Collected) -> None:
     table.add_row("cells complete", f"{collected.cells_complete:,} of {collected.cells:,}")
     if collected.imported:
         table.add_row("cells imported", f"{collected.imported:,}")
+    if collected.set_aside:
+        table.add_row("files set aside", f"{collected.set_aside:,}, listed in set_aside.csv")
     console = terminal.console()
     console.print(table)
     for path in collected.files.values():

@@ -20,11 +20,10 @@ from pathlib import Path
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
-from hpc_xfer.results.cells import planned_cells
-from hpc_xfer.results.encoder_info import encoders_of
 from hpc_xfer.results.imported.combined import OwnStudy, own_study
 from hpc_xfer.results.imported.import_file import ImportReport, remove, take_in
-from hpc_xfer.results.missing_runs import usable_records
+from hpc_xfer.results.parts.all_parts import read_parts
+from hpc_xfer.results.parts.record_cache import RecordCache
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
@@ -56,9 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _own(study: Study, store: Store) -> OwnStudy:
-    plan = make_plan(study)
-    records = usable_records(plan, store)
-    return own_study(study.facts, encoders_of(plan), planned_cells(plan), records)
+    cache = RecordCache.open(store.study(study.name))
+    return own_study(study.facts, read_parts(make_plan(study), store, cache))
 
 
 def _print(report: ImportReport, args: argparse.Namespace) -> None:

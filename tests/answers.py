@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hpc_xfer.results import averages, csv_files
+from hpc_xfer.results import averages
 from hpc_xfer.results.answers.axes import Comparison, comparisons
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, as_row, columns
 from hpc_xfer.results.answers.series import Series, all_series
 from hpc_xfer.results.averages import MEAN, Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.intervals import Interval
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.study.labels import short_count
 
 Key = tuple[EncoderInfo, str, str, str]  # encoder, mode, data set, shots

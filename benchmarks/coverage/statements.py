@@ -9,8 +9,9 @@ from statistics import fmean, stdev
 from benchmarks.coverage.designs import LABELS, Study
 from hpc_xfer.results.estimators.crossed import Values, crossed
 from hpc_xfer.results.estimators.estimate import Estimate, hull
-from hpc_xfer.results.estimators.family import Family, OverSets, mean_over_sets, over_sets
+from hpc_xfer.results.estimators.family import Family
 from hpc_xfer.results.estimators.multiplicity import dunnett, tukey
+from hpc_xfer.results.estimators.over_sets import OverSets, mean_over_sets, over_sets
 from hpc_xfer.results.estimators.ranges import best_minus_worst, spread, unbiased_range
 from hpc_xfer.results.intervals import interval
 

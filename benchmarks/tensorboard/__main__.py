@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.harness import table
 from benchmarks.harness.table import Row
 from hpc_xfer.reporting.tensorboard.results_board import write_tensorboard
-from hpc_xfer.results import csv_files
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
 
 _ENCODERS = [(f"source{i % 5}", 8000 * (1 + i // 5)) for i in range(20)]

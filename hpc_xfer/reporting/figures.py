@@ -19,7 +19,7 @@ from hpc_xfer.reporting.charts.ranking import rank_charts
 from hpc_xfer.reporting.charts.size import size_charts
 from hpc_xfer.reporting.charts.tables import FigureTables, read_tables
 from hpc_xfer.reporting.drawing import canvas, page
-from hpc_xfer.results import csv_files
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.system import atomic_files
 
 # In the order of the questions of a study; a new kind of figure is one more of these.

@@ -18,10 +18,10 @@ from hpc_xfer.reporting.page_tables.sections import (
     set_aside_table,
 )
 from hpc_xfer.reporting.sentences.questions import sentences
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import Average, read_averages
-from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.csv_files import Row
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 
@@ -76,7 +76,7 @@ def _unequal_tests(study: Study, sizes: Sequence[tuple[str, str]]) -> dict[str, 
     """Data set -> its versions, where its runs were not all tested on the same images.
 
     Args:
-        study: for the names of the data sets; a version has more words (see results/test_sets.py).
+        study: for the names of the data sets; a version has more words (parts/test_sets.py).
         sizes: data set in the tables, test images.
     """
     found = {}

@@ -12,8 +12,8 @@ from hpc_xfer.reporting import figures, latex_tables
 from hpc_xfer.reporting.earlier_files import replace_list
 from hpc_xfer.reporting.figures import FigureFile
 from hpc_xfer.reporting.page_data import contents, page_data
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.averages import read_averages
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files

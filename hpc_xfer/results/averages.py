@@ -8,20 +8,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.common_sets import CommonSets, common_sets
-from hpc_xfer.results.csv_files import Row, Table, fixed, number
 from hpc_xfer.results.encoder_info import (
     ENCODER_COLUMNS,
     EncoderInfo,
     read_encoder,
     setting_columns,
 )
-from hpc_xfer.results.estimators.crossed import Values, crossed
+from hpc_xfer.results.estimators.crossed import Values
 from hpc_xfer.results.estimators.estimate import Estimate, Target, hull
-from hpc_xfer.results.estimators.family import mean_over_sets, over_sets
+from hpc_xfer.results.estimators.over_sets import over_sets
 from hpc_xfer.results.intervals import Interval
-from hpc_xfer.results.panels import Panel, PanelKey, Panels, draws_matter
+from hpc_xfer.results.panels import Panel, PanelKey, PanelMeans, Panels
+from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.csv_files import Row, Table, fixed, number
 from hpc_xfer.results.test_images import TestImages
 
 MEAN = "mean"  # stands for the data set in the average over data sets
@@ -137,6 +137,7 @@ def averages(panels: Panels, images: TestImages | None = None) -> list[Average]:
     """
     images = images or TestImages()
     rows = {mode: mean_sets(panels, mode) for mode in panels.modes}
+    means = PanelMeans(panels)
     result = []
     for mode, shots, label in _groups(panels):
         over = rows[mode]
@@ -145,9 +146,9 @@ def averages(panels: Panels, images: TestImages | None = None) -> list[Average]:
         }
         place = _Row(panels.encoders[label], mode, shots)
         for dataset, panel in at.items():
-            result.append(_of_set(place, dataset, panel, images))
+            result.append(_of_set(place, dataset, panel, means, images))
         if len(over.datasets) > 1 and label in over.labels and shots in over.shots:
-            result.append(_over_sets(place, over, at, images))
+            result.append(_over_sets(place, over, at, means, images))
     return result
 
 
@@ -166,7 +167,7 @@ def mean_sets(
             names |= dict.fromkeys(mine)
             filled = [name for name in mine if panel.tables[name]]
             found.setdefault(dataset, {})[shots] = filled
-    others = _other_versions(panels, mode, found)
+    others = _other_versions(panels, mode)
     over = common_sets(
         {name: at for name, at in found.items() if name not in others}, list(names), needed
     )
@@ -174,15 +175,13 @@ def mean_sets(
     return replace(over, left_out="; ".join(reasons))
 
 
-def _other_versions(
-    panels: Panels, mode: str, found: Mapping[str, Mapping[str, Collection[str]]]
-) -> list[str]:
+def _other_versions(panels: Panels, mode: str) -> list[str]:
     """List the versions of a data set but the one with most values: a mean takes one of them."""
     versions: dict[str, dict[str, int]] = {}
     for (own, dataset, _), panel in panels.panels.items():
         if own == mode and panel.version_of:
-            filled = sum(len(labels) for labels in found[dataset].values())
-            versions.setdefault(panel.version_of, {})[dataset] = filled
+            counts = versions.setdefault(panel.version_of, {})
+            counts[dataset] = counts.get(dataset, 0) + sum(map(len, panel.tables.values()))
     kept = {max(counts, key=lambda name: counts[name]) for counts in versions.values()}
     return [name for counts in versions.values() for name in counts if name not in kept]
 
@@ -203,11 +202,13 @@ def _groups(panels: Panels) -> list[tuple[str, str, str]]:
     return [(mode, shots, label) for label, at in found.items() for mode, shots in at]
 
 
-def _of_set(place: _Row, dataset: str, panel: Panel, images: TestImages) -> Average:
+def _of_set(
+    place: _Row, dataset: str, panel: Panel, means: PanelMeans, images: TestImages
+) -> Average:
     label = place.encoder.label
     values = panel.tables[label]
     used = panel.labels_used.get(label, set())
-    found = crossed(values, draws_matter(place.shots)) if values else None
+    found = means.of_set((place.mode, dataset, place.shots), label) if values else None
     if found is not None:
         by_image = images.variance(place.mode, [dataset], place.shots, label)
         if panel.n_test and (by_image is None or len(values) == 1):
@@ -231,12 +232,13 @@ def binomial(share: float, n: int) -> float:
 
 
 def _over_sets(
-    place: _Row, over: CommonSets, at: Mapping[str, Panel], images: TestImages
+    place: _Row, over: CommonSets, at: Mapping[str, Panel], means: PanelMeans, images: TestImages
 ) -> Average:
     label = place.encoder.label
     panels = [at[name] for name in over.datasets]
     tables = [panel.tables[label] for panel in panels]
-    found = mean_over_sets(tables, draws_matter(place.shots))
+    keys = [(place.mode, name, place.shots) for name in over.datasets]
+    found = means.over_sets(keys, label, over.labels)
     by_image = images.variance(place.mode, over.datasets, place.shots, label)
     sizes = [panel.n_test for panel in panels]
     used = [panel.labels_used.get(label, set()) for panel in panels]

@@ -4,6 +4,7 @@ A cell is one encoder, data set, shot count and draw under one set of settings. 
 of what is tuned: one run each (learning rates), or all in one run (the path of a probe).
 """
 
+import functools
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,12 @@ from typing import Any
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.encoder_info import EncoderKey, encoder_key
-from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.plan import Run
 
 Value = tuple[tuple[str, float], ...]  # (("lr", 0.001),): what one could choose
 Metrics = Mapping[str, Any]
 Record = Mapping[str, Any]
+Settings = Mapping[str, Any]
 DIVERGED_VALUE = "diverged"
 NOT_CONVERGED = "not converged"
 
@@ -58,49 +60,76 @@ class Cell:
         return (self.encoder, self.dataset, self.recipe.shots, self.label)
 
 
-def planned_cells(plan: Plan) -> list[Cell]:
-    """Group the fine-tunings of the plan into cells, in its order.
+@dataclass(frozen=True)
+class SettingNames:
+    """The settings of fine-tunings that a study varies, by mode."""
+
+    tuned: tuple[str, ...]
+    differing: Mapping[str, Sequence[str]]  # tell apart cells of one encoder, data set and draw
+    varying: Mapping[str, Sequence[str]]  # have several values anywhere in the study
+
+
+def cells_of(runs: Iterable[Run], names: SettingNames) -> list[Cell]:
+    """Group fine-tunings into cells, in their order.
 
     Every setting that is not tuned is part of the key, so two values of it make two cells.
+
+    Args:
+        runs: all of one encoder, data set and shot count, or of several.
+        names: what `setting_names` says of the whole study.
     """
     groups: dict[tuple[object, ...], list[Run]] = {}
-    for run in plan.of("finetune"):
+    for run in runs:
         recipe = trial_recipe(run)
         place = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw)
-        groups.setdefault((*place, _frozen(recipe.settings)), []).append(run)
-    labels = _labels(runs[0] for runs in groups.values())
-    varying = _varying_settings([trial_recipe(runs[0]) for runs in groups.values()])
-    return [
-        Cell(
-            trials=tuple(runs),
-            label=labels[runs[0].id],
-            dataset=trial_recipe(runs[0]).dataset,
-            varying=_values_of(varying, trial_recipe(runs[0])),
-        )
-        for runs in groups.values()
-    ]
+        groups.setdefault((*place, _settings(recipe, names.tuned)[1]), []).append(run)
+    return [_cell(tuple(trials), names) for trials in groups.values()]
 
 
-def _varying_settings(recipes: Sequence[Finetune]) -> dict[str, list[str]]:
-    """List per mode the settings of which its cells have several values."""
+def _cell(trials: tuple[Run, ...], names: SettingNames) -> Cell:
+    recipe = trial_recipe(trials[0])
+    settings = _settings(recipe, names.tuned)[0]
+    varying = names.varying.get(recipe.mode, ())
+    return Cell(
+        trials=trials,
+        label=_label(recipe, names.tuned, tuple(names.differing.get(recipe.mode, ()))),
+        dataset=recipe.dataset,
+        varying=tuple((key, _said(settings[key])) for key in varying if key in settings),
+    )
+
+
+def setting_names(runs: Iterable[Run], tuned: Sequence[str]) -> SettingNames:
+    """Name the settings that vary. All encoders get the same trials, so each is looked at once."""
+    own = tuple(tuned)
+    groups: dict[tuple[object, ...], dict[str, Settings]] = {}
+    for recipe in {id(run.recipe): trial_recipe(run) for run in runs}.values():
+        place = (recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
+        settings, text = _settings(recipe, own)
+        groups.setdefault(place, {})[text] = settings
+    differ: dict[str, dict[str, None]] = {}
     values: dict[str, dict[str, set[str]]] = {}
-    for recipe in recipes:
-        for key, value in recipe.settings.items():
-            values.setdefault(recipe.mode, {}).setdefault(key, set()).add(_said(value))
-    return {
-        mode: [key for key, found in settings.items() if len(found) > 1]
-        for mode, settings in values.items()
-    }
+    for (*_, mode), alike in groups.items():
+        keys = _differing(list(alike.values()))
+        differ.setdefault(str(mode), {}).update(dict.fromkeys(keys))
+        for settings in alike.values():
+            for key, value in settings.items():
+                values.setdefault(str(mode), {}).setdefault(key, set()).add(_said(value))
+    return SettingNames(
+        tuned=own,
+        differing={mode: list(keys) for mode, keys in differ.items()},
+        varying={
+            mode: [key for key, found in settings.items() if len(found) > 1]
+            for mode, settings in values.items()
+        },
+    )
 
 
-def _values_of(
-    varying: Mapping[str, Sequence[str]], recipe: Finetune
-) -> tuple[tuple[str, str], ...]:
-    keys = varying[recipe.mode]
-    if not keys:
-        return ()
-    settings = recipe.settings
-    return tuple((key, _said(settings[key])) for key in keys if key in settings)
+@functools.cache
+def _settings(recipe: Finetune, tuned: tuple[str, ...]) -> tuple[Settings, str]:
+    """All settings that the study does not tune, and their text; encoders share trials."""
+    could = {key: getattr(recipe, key) for key in recipe.tunable if key not in tuned}
+    settings = recipe.settings | could
+    return settings, _frozen(settings)
 
 
 @dataclass(frozen=True)
@@ -124,8 +153,28 @@ class Outcome:
     """A cell whose runs are all finished or lost, with what each value measured."""
 
     cell: Cell
-    measured: Mapping[Value, Measured]
+    finished: Sequence[tuple[Run, Record]]
+    measured: Mapping[Value, int]  # place on the path of its one run, or place in `finished`
     lost: Mapping[Value, str] = field(default_factory=dict)  # diverged | not converged
+    has_path: bool = False
+
+    def at(self, value: Value) -> Measured:
+        """What was measured with a value."""
+        place = self.measured[value]
+        run, record = self.finished[0 if self.has_path else place]
+        return Measured(run, place if self.has_path else None, record)
+
+    def metric(self, name: str) -> dict[Value, float | None]:
+        """A metric of all values."""
+        if self.has_path:
+            column = self.finished[0][1]["path"].get(name)
+            if column is not None:
+                return {value: column[place] for value, place in self.measured.items()}
+        return {value: self.at(value).metric(name) for value in self.measured}
+
+    def tried(self, key: str) -> tuple[float, ...]:
+        """List the values of a setting that the cell could choose from; empty without a choice."""
+        return _numbers((*self.measured, *self.lost), key)
 
 
 def outcome(
@@ -139,32 +188,35 @@ def outcome(
     A choice among fewer values would compare pre-trainings by unequal grids. A run that diverged
     and a probe that did not converge have no accuracy to compare.
     """
-    measured: dict[Value, Measured] = {}
-    lost: dict[Value, str] = {}
-    for run in cell.trials:
-        if run.id in records:
-            for value, found in _values(run, tuned, records[run.id]):
-                if found is None:
-                    lost[value] = NOT_CONVERGED
-                else:
-                    measured[value] = found
-        elif run.id in diverged:
-            lost[_value_of(run, tuned)] = DIVERGED_VALUE
-        else:
-            return None
-    return Outcome(cell, measured, lost)
+    waited_for = [run for run in cell.trials if run.id not in records]
+    if any(run.id not in diverged for run in waited_for):
+        return None
+    finished = [(run, records[run.id]) for run in cell.trials if run.id in records]
+    lost = {_value_of(run, tuned): DIVERGED_VALUE for run in waited_for}
+    if finished and "path" in finished[0][1]:
+        return _along_path(cell, finished)
+    measured = {_value_of(run, tuned): i for i, (run, _) in enumerate(finished)}
+    return Outcome(cell, finished, measured, lost)
 
 
-def _values(run: Run, tuned: Sequence[str], record: Record) -> list[tuple[Value, Measured | None]]:
-    """List the values of a run; None for one that did not converge."""
-    path = record.get("path")
-    if path is None:
-        return [(_value_of(run, tuned), Measured(run, None, record))]
-    converged = path.get("converged") or [True] * len(path["values"])
-    return [
-        (((str(path["key"]), float(value)),), Measured(run, i, record) if converged[i] else None)
-        for i, value in enumerate(path["values"])
-    ]
+def _along_path(cell: Cell, finished: Sequence[tuple[Run, Record]]) -> Outcome:
+    """All values of a cell are on the path of its one run."""
+    path = finished[0][1]["path"]
+    values = _path_values(str(path["key"]), tuple(path["values"]))
+    converged = path.get("converged") or [True] * len(values)
+    measured = {value: i for i, value in enumerate(values) if converged[i]}
+    lost = {values[i]: NOT_CONVERGED for i in range(len(values)) if not converged[i]}
+    return Outcome(cell, finished, measured, lost, has_path=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _path_values(key: str, values: tuple[float, ...]) -> list[Value]:
+    return [((key, float(value)),) for value in values]
+
+
+@functools.lru_cache(maxsize=256)
+def _numbers(values: tuple[Value, ...], key: str) -> tuple[float, ...]:
+    return tuple(number for value in values for name, number in value if name == key)
 
 
 def _value_of(run: Run, tuned: Sequence[str]) -> Value:
@@ -176,25 +228,7 @@ def _frozen(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _labels(runs: Iterable[Run]) -> dict[str, str]:
-    """Run id -> mode, with the settings that tell cells of one mode, data set and shots apart."""
-    groups: dict[tuple[object, ...], list[Run]] = {}
-    for run in runs:
-        recipe = trial_recipe(run)
-        place = (encoder_key(run), recipe.dataset, recipe.shots, recipe.draw, recipe.mode)
-        groups.setdefault(place, []).append(run)
-    differ: dict[str, dict[str, None]] = {}
-    for (*_, mode), alike in groups.items():
-        keys = _differing([trial_recipe(run).settings for run in alike])
-        differ.setdefault(str(mode), {}).update(dict.fromkeys(keys))
-    return {
-        run.id: _label(trial_recipe(run), list(differ[str(mode)]))
-        for (*_, mode), alike in groups.items()
-        for run in alike
-    }
-
-
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def _differing(settings: Sequence[Settings]) -> list[str]:
     """List the settings that tell them apart: those that all have, if these are enough."""
     common = set.intersection(*(set(each) for each in settings))
     everything = {key for each in settings for key in each}
@@ -210,8 +244,10 @@ def _said(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _label(recipe: Finetune, keys: Sequence[str]) -> str:
-    settings = recipe.settings | {"solver": getattr(recipe, "solver", None)}
+@functools.cache
+def _label(recipe: Finetune, tuned: tuple[str, ...], keys: tuple[str, ...]) -> str:
+    """The mode with the values of these settings."""
+    settings = {"solver": getattr(recipe, "solver", None), **_settings(recipe, tuned)[0]}
     words = [
         str(settings[key]) if key == "solver" else f"{key}={_said(settings[key])}"
         for key in sorted(keys, key=lambda key: (key != "solver", key))

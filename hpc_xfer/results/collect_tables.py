@@ -1,24 +1,23 @@
 """Turn the records of a study into CSVs; the same records give the same bytes."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc_xfer.results import averages, csv_files
-from hpc_xfer.results.analysis import analyse
+from hpc_xfer.results import averages
 from hpc_xfer.results.answers.all_answers import answer_tables
 from hpc_xfer.results.averages import Average
-from hpc_xfer.results.cells_table import cells_table
 from hpc_xfer.results.costs import repetition_costs
-from hpc_xfer.results.csv_files import Table
 from hpc_xfer.results.imported.combined import own_study
 from hpc_xfer.results.imported.imported_cells import Imported, read_imported
-from hpc_xfer.results.missing_runs import missing, usable_records
-from hpc_xfer.results.missing_table import missing_table
 from hpc_xfer.results.panels import panels_of
-from hpc_xfer.results.runs_table import runs_table
-from hpc_xfer.results.test_images import read_test_images
+from hpc_xfer.results.parts.all_parts import Parts, read_parts
+from hpc_xfer.results.parts.panel_images import panel_images
+from hpc_xfer.results.parts.record_cache import RecordCache, key_of
+from hpc_xfer.results.parts.set_aside import set_aside, write_set_aside
+from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.csv_files import Lines
+from hpc_xfer.results.tables.missing_table import MISSING_ROWS
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
@@ -42,6 +41,7 @@ class Collected:
     averages: tuple[Average, ...]
     files: Mapping[str, Path]  # by name, see TABLES
     imported: int = 0  # cells of elsewhere, not among the others
+    set_aside: int = 0  # files in the folders of runs that are not used
 
     @property
     def summary(self) -> dict[str, object]:
@@ -55,6 +55,7 @@ class Collected:
                 "complete": self.cells_complete,
                 "imported": self.imported,
             },
+            "set_aside": self.set_aside,
             "files": {name: str(path) for name, path in self.files.items()},
         }
 
@@ -71,41 +72,49 @@ def collect(plan: Plan, store: Store, out: Path, folder: StudyDir | None = None)
     Raises:
         StoreError: `out` cannot be written, or the study contradicts what was imported.
     """
-    records = usable_records(plan, store)
-    absent = missing(plan, store, records)
-    found = analyse(plan, records, absent)
+    cache = RecordCache.open(folder)
+    parts = read_parts(plan, store, cache)
     imported = Imported()
     if folder is not None and folder.imported.exists():
-        own = own_study(plan.facts, found.encoders, found.cells, records)
-        imported = read_imported(folder, own)
-    panels = panels_of([*found.scores, *imported.scores])
-    images = read_test_images(found.hits_files(store))
+        imported = read_imported(folder, own_study(plan.facts, parts))
+    found = panel_images(parts, store, cache)
+    states = {key: key_of(state, imported.scores) for key, state in found.states.items()}
+    panels, images = panels_of([*parts.scores, *imported.scores], states), found.images
     means = averages.averages(panels, images)
-    chosen = {choice.run.id: choice for choice in found.chosen}
-    costs = repetition_costs(found.cells, found.encoders, records)
-    cells = imported.added_to(cells_table(found.chosen, plan.tuned, found.encoders))
+    cells = _cells(parts, imported)
     tuned = list(dict.fromkeys((*plan.tuned, *imported.tuned)))
-    answers = answer_tables(panels, images, means, costs, csv_files.as_read(cells), tuned)
-    tables: dict[str, Table] = {
-        "runs": runs_table(plan, found.encoders, records, chosen),
+    costs = repetition_costs(parts.all)
+    answers = answer_tables(panels, images, means, costs, cells.rows, tuned, cache)
+    derived = {"averages": averages.table(means, parts.panel_settings), **answers}
+    tables: dict[str, Lines] = {
+        "runs": parts.table("runs"),
         "cells": cells,
-        "averages": averages.table(means, found.panel_settings),
-        **answers,
-        "missing": missing_table(plan, absent, found),
+        **{name: Lines.of(*table) for name, table in derived.items()},
+        "missing": parts.table(*MISSING_ROWS),
     }
     files = {name: out / f"{name}.csv" for name in tables}
     for name, table in tables.items():
-        csv_files.write(files[name], *table)
-    states = Counter(run.state for run in absent)
+        csv_files.write_lines(files[name], table)
+    aside = set_aside(parts, images, store)
+    files |= write_set_aside(aside, out)
+    cache.save()
+    runs = parts.states
     return Collected(
         planned=len(plan.runs),
-        finished=len(records),
-        failed=states["failed"],
-        blocked=states["blocked"],
-        not_run=states["not run"],
-        cells=len(found.cells),
-        cells_complete=len(found.chosen),
+        finished=runs["finished"],
+        failed=runs["failed"],
+        blocked=runs["blocked"],
+        not_run=runs["not run"],
+        cells=sum(len(each.part.scores) for each in parts.all),
+        cells_complete=sum(score.test_top1 is not None for score in parts.scores),
         averages=tuple(means),
         files=files,
         imported=len(imported.cells),
+        set_aside=len(aside),
     )
+
+
+def _cells(parts: Parts, imported: Imported) -> Lines:
+    own = parts.table("cells")
+    columns, rows = imported.added_to((own.columns, []))
+    return own.laid_out(columns) + Lines.of(columns, rows)

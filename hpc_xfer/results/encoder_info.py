@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields, replace
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import encoder_points
-from hpc_xfer.results import csv_files
-from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.csv_files import Row
 from hpc_xfer.study.labels import at_snapshot, pretrain_labels
 from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.study.study_facts import StudyFacts

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from hpc_xfer.results import collect_tables, csv_files
+from hpc_xfer.results import collect_tables
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.launched_study import LaunchedStudy
 
 

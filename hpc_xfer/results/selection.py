@@ -9,6 +9,7 @@ study under `protocol: paper` does so here, and its tables say it.
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from hpc_xfer.config.finetune_recipes import KNN
 from hpc_xfer.config.protocols import Choose
@@ -32,9 +33,9 @@ class Choice:
     def cell(self) -> Cell:
         return self.outcome.cell
 
-    @property
+    @cached_property
     def measured(self) -> Measured:
-        return self.outcome.measured[self.value]
+        return self.outcome.at(self.value)
 
     @property
     def run(self) -> Run:
@@ -85,20 +86,31 @@ def _best(pool: Sequence[Outcome]) -> Value | None:
     """The best value over the draws of a pool; None if none was measured in every draw."""
     common = set.intersection(*(set(outcome.measured) for outcome in pool))
     metric = "test_top1" if _chosen_on_test(pool[0]) else "val_top1"
-    return min(common, key=lambda value: _rank(value, pool, metric)) if common else None
+    accuracies = [outcome.metric(metric) for outcome in pool]
+    losses = [outcome.metric("val_nll") for outcome in pool]
+    ranks = {
+        value: _rank(value, [each[value] for each in accuracies], [each[value] for each in losses])
+        for value in common
+    }
+    least = min(ranks.values(), default=None)
+    best = [value for value in common if ranks[value] == least]
+    return min(best, key=lambda value: _first_run(value, pool), default=None)
 
 
-def _rank(value: Value, pool: Sequence[Outcome], metric: str) -> tuple[object, ...]:
+def _rank(
+    value: Value, accuracies: Sequence[float | None], losses: Sequence[float | None]
+) -> tuple[object, ...]:
     """Order values: higher mean accuracy, lower mean loss, then the simpler classifier.
 
     Simpler is the larger penalty, the larger number of neighbors, the smaller learning rate.
     """
-    found = [outcome.measured[value] for outcome in pool]
-    accuracy = _mean([each.metric(metric) for each in found])
-    loss = _mean([each.metric("val_nll") for each in found])
+    accuracy, loss = _mean(accuracies), _mean(losses)
     simpler = [-number if key in ("l2", "k") else number for key, number in value]
-    order = (-accuracy if accuracy is not None else 0.0, 0.0 if loss is None else loss)
-    return (*order, simpler, min(each.run.id for each in found))
+    return -accuracy if accuracy is not None else 0.0, 0.0 if loss is None else loss, simpler
+
+
+def _first_run(value: Value, pool: Sequence[Outcome]) -> str:
+    return min(outcome.at(value).run.id for outcome in pool)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -108,7 +120,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _choice(outcome: Outcome, best: Value, draws: int) -> Choice:
-    tests = [found.metric("test_top1") for found in outcome.measured.values()]
+    tests = outcome.metric("test_top1").values()
     test = sorted(value for value in tests if value is not None)
     return Choice(
         outcome=outcome,
@@ -128,12 +140,14 @@ def _chosen_on_test(outcome: Outcome) -> bool:
 def _bias(outcome: Outcome, chosen: Value) -> float | None:
     """Test accuracy as selected on test, minus that of the value and epoch of validation."""
     by_val = "val_top1_by_val"
-    rivals = [found for found in outcome.measured.values() if found.metric(by_val) is not None]
+    rivals = [
+        found for found in map(outcome.at, outcome.measured) if found.metric(by_val) is not None
+    ]
     if not rivals:
         return None
     by_validation = max(rivals, key=lambda found: (found.metric(by_val) or 0.0, found.run.id))
     honest = by_validation.metric("test_top1_by_val")
-    reported = outcome.measured[chosen].metric("test_top1")
+    reported = outcome.at(chosen).metric("test_top1")
     return None if honest is None or reported is None else reported - honest
 
 
@@ -146,7 +160,7 @@ def _edge(outcome: Outcome, key: str, chosen: float) -> str:
     recipe = outcome.cell.recipe
     if isinstance(recipe, KNN) and chosen != max(recipe.path_values):
         return ""
-    values = {dict(value)[key] for value in (*outcome.measured, *outcome.lost)}
+    values = set(outcome.tried(key))
     if len(values) < (2 if recipe.val_seed is None else 3):  # 3: as tables of version 0.1 have it
         return ""
     return {min(values): "low", max(values): "high"}.get(chosen, "")

@@ -24,7 +24,7 @@ _HEADER = 128  # bytes, of the .npy files that runs write
 class HitsFile:
     """Where the bits of one chosen value are, and what they must add up to."""
 
-    path: Path
+    path: str
     row: int | None  # of a path; None where the file has one value
     n_test: int
     top1: float
@@ -107,22 +107,27 @@ def _hit_rates(
     import numpy
 
     total: NDArray[float64] | None = None
-    wrong = []
+    wrong: list[tuple[Path, str]] = []
     for file in files:
         bits = _read(file)
+        if bits is None:
+            return None, wrong
         if isinstance(bits, str):
-            wrong.append((file.path, bits))
+            wrong.append((Path(file.path), bits))
         elif total is None:
             total = bits.astype(numpy.float64)
         elif len(total) == len(bits):
             total += bits
         else:
-            wrong.append((file.path, "has another number of test images than its neighbors"))
+            wrong.append((Path(file.path), "has another number of test images than its neighbors"))
     return (None if total is None else total / (len(files) - len(wrong))), wrong
 
 
-def _read(file: HitsFile) -> "NDArray[uint8] | str":
-    """Read the bits of one value; a sentence where they are not those of the record."""
+def _read(file: HitsFile) -> "NDArray[uint8] | str | None":
+    """Read the bits of one value; a sentence where they are not those of the record.
+
+    None where there is no file: version 0.1 wrote none.
+    """
     import numpy
 
     width = (file.n_test + 7) // 8
@@ -133,6 +138,8 @@ def _read(file: HitsFile) -> "NDArray[uint8] | str":
                 return "is not an array of bits"
             stream.seek(_HEADER + width * (file.row or 0))
             packed = stream.read(width)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if len(packed) < width:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+# Names for code that looks at 40,000 folders: a Path takes longer to make than a file to find.
+RECORD, HITS, ERROR = "record.json", "hits.npy", "error.json"
+
 
 @dataclass(frozen=True)
 class RunDir:
@@ -73,15 +76,15 @@ class RunDir:
 
     @property
     def hits(self) -> Path:
-        return self.path / "hits.npy"
+        return self.path / HITS
 
     @property
     def error(self) -> Path:
-        return self.path / "error.json"
+        return self.path / ERROR
 
     @property
     def record(self) -> Path:
-        return self.path / "record.json"
+        return self.path / RECORD
 
     def rendezvous(self, attempt: str) -> Path:
         """The file in which rank 0 of an attempt publishes its address."""
@@ -145,6 +148,11 @@ class StudyDir:
     @property
     def summary(self) -> Path:
         return self.path / "summary"
+
+    @property
+    def record_cache(self) -> Path:
+        """What `collect` keeps of records (see results/parts/); it may be deleted."""
+        return self.path / "cache" / "records"
 
     @property
     def figures(self) -> Path:

@@ -5,6 +5,7 @@ plan.waves[0]     # packs of pre-trainings
 plan.waves[1]     # packs of fine-tunings, each with one parent
 """
 
+import functools
 import hashlib
 import json
 import math
@@ -41,31 +42,61 @@ class Run:
     @cached_property
     def id(self) -> str:
         """12 hex digits of sha256. Defaults are hashed too: a new default changes new runs only."""
-        what = {"kind": self.kind, "parents": [run.id for run in self.parents], "recipe": self.spec}
-        text = json.dumps(what, sort_keys=True, separators=(",", ":"))
+        parents = ",".join(f'"{run.id}"' for run in self.parents)
+        text = f'{{"kind":"{self.kind}","parents":[{parents}],"recipe":{self._dumped.text}}}'
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    @cached_property
+    @property
     def spec(self) -> dict[str, Any]:
-        """The recipe as it is hashed: defaults filled in, None dropped."""
-        recipe = self.recipe
-        return dump_finetune(recipe) if isinstance(recipe, Finetune) else dump(recipe)
+        """The recipe as it is hashed: defaults filled in, None dropped. Runs share it."""
+        return self._dumped.spec
 
     @cached_property
+    def _dumped(self) -> "_Dumped":
+        recipe = self.recipe
+        return _dumped_trial(recipe) if isinstance(recipe, Finetune) else _Dumped(dump(recipe))
+
+    @property
     def columns(self) -> dict[str, Any]:
         """The recipe as table columns; the parent's settings that clash get the prefix `pretrain_`.
 
         A fine-tuning from a snapshot has the `samples_seen` of the snapshot.
         """
         if isinstance(self.recipe, Finetune):
-            own = {key: _cell(value) for key, value in self.spec.items()}
-            if self.recipe.snapshot is not None:
-                own["samples_seen"] = self.recipe.snapshot
-            return {**self.parents[0].columns, **own}
+            return self.parents[0].columns | self._dumped.columns
+        return dict(self._pretrain_columns)
+
+    @cached_property
+    def _pretrain_columns(self) -> dict[str, Any]:
+        assert not isinstance(self.recipe, Finetune)
         spec = dict(self.spec) | ({"arch": arch_name(self.recipe.arch)})
         return {
             key if key in _PLAIN else f"pretrain_{key}": _cell(value) for key, value in spec.items()
         }
+
+
+@dataclass(frozen=True)
+class _Dumped:
+    """A recipe as it is hashed; the fine-tunings of all parents share one per trial."""
+
+    spec: dict[str, Any]
+
+    @cached_property
+    def text(self) -> str:
+        return json.dumps(self.spec, sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def columns(self) -> dict[str, Any]:
+        """The table columns of a fine-tuning without those of its parent."""
+        own = {key: _cell(value) for key, value in self.spec.items()}
+        if "snapshot" in own:
+            own["samples_seen"] = own["snapshot"]
+        return own
+
+
+@functools.cache
+def _dumped_trial(recipe: Finetune) -> _Dumped:
+    return _Dumped(dump_finetune(recipe))
 
 
 _PLAIN = ("method", "arch", "source", "samples", "samples_seen", "weights")
@@ -108,10 +139,10 @@ class Plan:
     facts: StudyFacts = field(
         default_factory=StudyFacts
     )  # of the encoders, for tables; they decide no run
-    by_id: dict[str, Run] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by_id", {run.id: run for run in self.runs})
+    @cached_property
+    def by_id(self) -> dict[str, Run]:
+        return {run.id: run for run in self.runs}
 
     def without(self, done: Iterable[str]) -> "Plan":
         """Return the plan without the runs that are done."""

@@ -151,14 +151,15 @@ def _sync_file_system(path: Path) -> bool:
         os.close(handle)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path | str) -> Any:
     """Read a file; None where it is absent or not whole JSON, such as one cut by a full disk.
 
     Raises:
         StoreError: it exists but cannot be read.
     """
     try:
-        return json.loads(path.read_bytes())
+        with open(path, "rb", buffering=0) as file:
+            return json.loads(file.read())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:

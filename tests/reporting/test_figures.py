@@ -17,8 +17,9 @@ from hpc_xfer.reporting.charts.words import file_name, told_apart
 from hpc_xfer.reporting.drawing.arrangement import fitting, round_ticks, spread_out, wrapped
 from hpc_xfer.reporting.figure_data import shot_order
 from hpc_xfer.reporting.figures import FigureFile
-from hpc_xfer.results import collect_tables, csv_files
+from hpc_xfer.results import collect_tables
 from hpc_xfer.results.averages import read_averages
+from hpc_xfer.results.tables import csv_files
 from tests import answers
 from tests.answers import LARGE, SMALL, Answers, encoder
 from tests.fabricated import GRID, ONE_CELL, make, record_all

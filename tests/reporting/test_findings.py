@@ -5,9 +5,9 @@ from pathlib import Path
 from rich.console import Console
 
 from hpc_xfer.reporting import findings
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.answers.rows import Gap, as_row, columns
 from hpc_xfer.results.collect_tables import Collected
+from hpc_xfer.results.tables import csv_files
 from tests.reporting.answer_rows import average, gap
 
 STUDY = Collected(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.reporting import report_page
-from hpc_xfer.results import collect_tables, csv_files
+from hpc_xfer.results import collect_tables
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 from tests.fabricated import GRID, failure, make, record_all

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.reporting import report_page
-from hpc_xfer.results import collect_tables, csv_files
+from hpc_xfer.results import collect_tables
 from hpc_xfer.results.answers.rows import Gap, as_row, columns
+from hpc_xfer.results.tables import csv_files
 from tests.fabricated import GRID, make, record_all
 from tests.reporting.answer_rows import gap
 from tests.reporting.chromium import Chromium, chromium

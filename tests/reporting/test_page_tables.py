@@ -8,7 +8,7 @@ from hpc_xfer.reporting.page_tables.gap_tables import MOST_PAIRS, pair_table, ra
 from hpc_xfer.reporting.page_tables.page_table import PageTable
 from hpc_xfer.reporting.page_tables.pretraining_table import pretraining_table
 from hpc_xfer.reporting.page_tables.sections import read_page_rows, sections, set_aside_table
-from hpc_xfer.results import csv_files
+from hpc_xfer.results.tables import csv_files
 from tests.fabricated import GRID, make
 from tests.reporting.answer_rows import gap, scaling, sources, spread
 

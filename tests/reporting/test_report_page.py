@@ -12,7 +12,7 @@ from hpc_xfer.reporting.report_page import MOST_SVG, page_figures
 from hpc_xfer.results import collect_tables
 from hpc_xfer.results.averages import read_averages
 from hpc_xfer.results.collect_tables import Collected
-from hpc_xfer.results.csv_files import read
+from hpc_xfer.results.tables.csv_files import read
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
@@ -76,7 +76,7 @@ def test_missing_cells_are_listed_and_starred(tmp_path: Path) -> None:
     html = written(study, plan, store)
     assert "1 cells missing" in html
     assert "1 of 2 trials finished" in html
-    assert re.search(r"<td[^>]*>\d+\.\d\*<", html)
+    assert re.search(r"<td[^>]*>\d+\.\d( ±\d+\.\d)?\*", html)
 
 
 def test_test_sets_of_different_sizes_are_reported(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams import metadata
 
 from hpc_xfer.errors import StoreError
 from hpc_xfer.reporting.tensorboard.results_board import write_tensorboard
-from hpc_xfer.results import csv_files
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
 from tests.waiting import wait_for
 

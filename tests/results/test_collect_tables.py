@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer import collect
-from hpc_xfer.results import collect_tables, csv_files
+from hpc_xfer.results import collect_tables
 from hpc_xfer.results.collect_tables import Collected
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from tests.fabricated import GRID, ONE_CELL, failure, make, record, record_all, trials

@@ -7,17 +7,17 @@ import pytest
 
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
-from hpc_xfer.results import csv_files
-from hpc_xfer.results.cells import planned_cells
 from hpc_xfer.results.collect_tables import collect
-from hpc_xfer.results.encoder_info import encoders_of
 from hpc_xfer.results.freshness import is_report_current
 from hpc_xfer.results.imported.combined import OwnStudy, own_study
 from hpc_xfer.results.imported.import_file import ImportReport, take_in
 from hpc_xfer.results.imported.imported_cells import Imported, read_imported
-from hpc_xfer.results.missing_runs import usable_records
+from hpc_xfer.results.parts.all_parts import read_parts
+from hpc_xfer.results.parts.record_cache import RecordCache
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.paths import StudyDir
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_facts import StudyFacts
 from hpc_xfer.study.study_file import load_study
@@ -49,8 +49,7 @@ def own_of_tiny(folder: Path) -> OwnStudy:
     """`clip sans 8k`, `clip sans 16k` and `scratch` on digits and mnist, all finished."""
     _, plan, store = fabricated.make(folder)
     fabricated.record_all(store, plan.runs)
-    records = usable_records(plan, store)
-    return own_study(StudyFacts(), encoders_of(plan), planned_cells(plan), records)
+    return own_study(StudyFacts(), read_parts(plan, store, RecordCache()))
 
 
 def test_a_study_without_imports_has_none(tmp_path: Path) -> None:
@@ -248,7 +247,7 @@ def test_a_study_of_imported_results_alone_has_nothing_of_its_own(tmp_path: Path
     path = tmp_path / "a.yaml"
     path.write_text("name: elsewhere\n")
     plan = make_plan(load_study(path))
-    own = own_study(StudyFacts(), encoders_of(plan), planned_cells(plan), {})
+    own = own_study(StudyFacts(), read_parts(plan, Store(tmp_path), RecordCache()))
     assert own == NOTHING
 
 
@@ -256,8 +255,7 @@ def test_imported_results_take_part_in_every_table(tmp_path: Path) -> None:
     study, plan, store = fabricated.make(tmp_path)
     fabricated.record_all(store, plan.runs)
     folder = store.study(study.name)
-    records = usable_records(plan, store)
-    own = own_study(plan.facts, encoders_of(plan), planned_cells(plan), records)
+    own = own_study(plan.facts, read_parts(plan, store, RecordCache()))
     path = tmp_path / "a.csv"
     draws = "".join(
         f"clip,RN50,serif,8000,8000,digits,1,{draw},ft,{lr},0.5{draw},0.6{draw}\n"

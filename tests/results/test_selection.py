@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.collect_tables import collect
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from tests.fabricated import make, record
@@ -110,6 +110,33 @@ def test_settings_that_are_not_tuned_make_other_cells(tmp_path: Path) -> None:
     found = cells(plan, store, tmp_path)
     assert [cell["mode"] for cell in found] == ["ft head=auto", "ft head=zero"]
     assert [cell["trials_planned"] for cell in found] == ["2", "2"]
+
+
+@pytest.mark.parametrize("setting", ["epochs: {}0", "weight_decay: 0.{}"])
+def test_a_setting_that_could_be_tuned_but_is_not_makes_other_cells(
+    tmp_path: Path, setting: str
+) -> None:
+    block = "{{datasets: [digits], shots: [1], draws: 2, tune: {{lr: [1e-3, 1e-2]}}, {}}}"
+    text = HEAD + "finetune:\n" + "".join(f"  - {block.format(setting.format(n))}\n" for n in "12")
+    _, plan, store = make(tmp_path, text)
+    for run in plan.runs:
+        record(store, run)
+    name, first = setting.format(1).split(": ")
+    found = cells(plan, store, tmp_path)
+    assert [cell["trials_planned"] for cell in found] == ["2"] * 4  # not 4, nor 2 of them lost
+    assert [(cell["mode"], cell[name]) for cell in found[:2]] == [(f"ft {name}={first}", first)] * 2
+    means = csv_files.read(tmp_path / "averages.csv")
+    assert [(row["n"], name in row) for row in means] == [("2", True)] * 2
+
+
+@pytest.mark.parametrize("fixed", ["mode: [lp], l2: 0.1", "mode: [knn], k: 5"])
+def test_a_probe_of_one_value_has_no_grid_to_be_at_the_edge_of(tmp_path: Path, fixed: str) -> None:
+    text = HEAD + f"finetune: {{datasets: [digits], shots: [1], draws: 1, {fixed}}}\n"
+    _, plan, store = make(tmp_path, text)
+    for run in plan.runs:
+        record(store, run)
+    [cell] = cells(plan, store, tmp_path)
+    assert not any(name.endswith("_edge") for name in cell)
 
 
 @pytest.mark.parametrize("solvers", [("logistic", "ridge")])

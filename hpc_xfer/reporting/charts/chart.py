@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hpc_xfer.results.csv_files import Table, fixed
+from hpc_xfer.results.tables.csv_files import Table, fixed
 
 Dash = str | tuple[float, tuple[float, ...]]
 Ticks = tuple[tuple[float, str], ...]

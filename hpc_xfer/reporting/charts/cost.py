@@ -9,7 +9,7 @@ from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent_
 from hpc_xfer.reporting.charts.words import covers, dataset_words, file_name, mode_words
 from hpc_xfer.reporting.figure_data import shot_axis, shots_text
 from hpc_xfer.results.averages import Average
-from hpc_xfer.results.csv_files import Row, number
+from hpc_xfer.results.tables.csv_files import Row, number
 from hpc_xfer.study.labels import short_count
 
 _FEW = 7

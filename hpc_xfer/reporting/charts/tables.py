@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from hpc_xfer.reporting.charts.looks import Looks
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling
 from hpc_xfer.results.averages import MEAN, Average, read_averages
-from hpc_xfer.results.csv_files import Row
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.intervals import Interval
+from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.csv_files import Row
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpc_xfer.config.finetune_recipes import KNN, SOLVERS, Finetune, LinearProbe
-from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.tables.csv_files import Row
 from hpc_xfer.study.study_file import Study
 
 _LONG = 12  # values; of a longer grid those that no cell chose are left out

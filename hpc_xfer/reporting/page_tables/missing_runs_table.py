@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hpc_xfer.reporting.page_tables.page_table import PageTable, choice, page_table, text
-from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.tables.csv_files import Row
 
 MOST_MISSING = 200  # in the page; missing.csv has all
 _STATES = ("failed", "incomplete", "blocked", "not run")  # in the page's order

@@ -13,8 +13,8 @@ from hpc_xfer.reporting.page_tables.page_table import (
     page_table,
     text,
 )
-from hpc_xfer.results import csv_files
-from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.csv_files import Row
 
 _NOTE = (
     "GPU-hours are hours times ranks; without a GPU they are hours times processes. A loss is "

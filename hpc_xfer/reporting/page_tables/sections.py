@@ -13,9 +13,9 @@ from hpc_xfer.reporting.page_tables.answer_tables import (
 from hpc_xfer.reporting.page_tables.gap_tables import pair_table, range_table
 from hpc_xfer.reporting.page_tables.page_table import PageTable, page_table, text
 from hpc_xfer.reporting.sentences.answer_tables import read_answers
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, SelectionBias, Variance
-from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.csv_files import Row
 
 MOST_SET_ASIDE = 200
 _UPRIGHT = 12  # columns

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, Variance
+from hpc_xfer.results.tables import csv_files
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from hpc_xfer.reporting.tensorboard.board_run import (
 )
 from hpc_xfer.reporting.tensorboard.shot_steps import ShotSteps
 from hpc_xfer.results.averages import MEAN, Average
-from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.tables.csv_files import Row
 
 _EDGE = "_edge"  # ends the name of a column that every tuned setting has
 

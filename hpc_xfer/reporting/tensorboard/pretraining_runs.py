@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Iterator
 
 from hpc_xfer.reporting.tensorboard.board_run import BoardRun, Point, file_names, settings_of
-from hpc_xfer.results.csv_files import Row
 from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, SETTING
+from hpc_xfer.results.tables.csv_files import Row
 
 _SHOWN = (*ENCODER_COLUMNS, "curation")
 _METRICS = ("final_loss", "samples_per_second")

@@ -20,8 +20,8 @@ from hpc_xfer.reporting.tensorboard.event_file import encode
 from hpc_xfer.reporting.tensorboard.pretraining_runs import pretraining_runs
 from hpc_xfer.reporting.tensorboard.shot_steps import shot_steps
 from hpc_xfer.reporting.tensorboard.words import about
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.averages import read_averages
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpc_xfer.results.averages import MEAN, Average
-from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.tables.csv_files import Row
 
 _FULL = "full"
 

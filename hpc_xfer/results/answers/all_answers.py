@@ -10,8 +10,9 @@ from hpc_xfer.results.answers.scaling import scaling_rows
 from hpc_xfer.results.answers.selection import selection_rows
 from hpc_xfer.results.answers.variance import Costs, variance_rows
 from hpc_xfer.results.averages import Average
-from hpc_xfer.results.csv_files import Row, Table
 from hpc_xfer.results.panels import Panels
+from hpc_xfer.results.parts.record_cache import RecordCache
+from hpc_xfer.results.tables.csv_files import Row, Table
 from hpc_xfer.results.test_images import TestImages
 
 
@@ -22,6 +23,7 @@ def answer_tables(
     costs: Costs,
     cells: Sequence[Row],
     tuned: Sequence[str],
+    cache: RecordCache | None = None,
 ) -> dict[str, Table]:
     """Work out all answer tables, by name.
 
@@ -32,9 +34,10 @@ def answer_tables(
         costs: of one more seed or draw.
         cells: the rows of cells.csv.
         tuned: settings that were chosen.
+        cache: has answers that are as before.
     """
     return {
-        "gaps": table_of(Gap, gaps(panels, images)),
+        "gaps": table_of(Gap, gaps(panels, images, cache)),
         "scaling": table_of(Scaling, _scaling(averages, cells)),
         "ranks": table_of(Rank, rank_rows(averages)),
         "variance": table_of(Variance, variance_rows(panels, costs)),

@@ -2,18 +2,21 @@
 
 Two encoders are compared if they differ in the axis alone. Where no such pair exists for two
 levels, those that differ in further settings are compared, and the row names these settings: a
-method has its own augmentations, and a released encoder its own recipe.
+method has its own augmentations, and a released encoder its own recipe. Levels that are compared
+strictly already are not compared once more in this way: a at one learning rate with b at another.
 """
 
 import itertools
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from hpc_xfer.results.answers.series import TIED_TO_SIZE, fixed_settings
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.study.labels import short_count
 
 Key = Callable[[EncoderInfo], Hashable]
+Level = Callable[[EncoderInfo], str]
+LevelPairs = tuple[tuple[str, str], ...]  # each in order
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,17 @@ class Comparison:
     at: str  # the settings they share
     levels: tuple[tuple[EncoderInfo, str], ...]  # level: what the axis is at this encoder
     reference: EncoderInfo | None = None  # scratch: all others are compared with this one alone
+    elsewhere: LevelPairs = ()  # levels that are compared more strictly elsewhere
 
     @property
     def encoders(self) -> list[EncoderInfo]:
         return [encoder for encoder, _ in self.levels]
+
+    @property
+    def has_range(self) -> bool:
+        """True where best and worst are two levels: three or more of one encoder each."""
+        levels = {level for _, level in self.levels}
+        return self.reference is None and not self.elsewhere and len(levels) == len(self.levels) > 2
 
     def pairs(self) -> Iterator[tuple[EncoderInfo, EncoderInfo]]:
         """Yield what is compared: different levels, or everything with the reference."""
@@ -36,7 +46,7 @@ class Comparison:
             return
         level = dict(self.levels)
         for a, b in itertools.combinations(self.encoders, 2):
-            if level[a] != level[b]:
+            if level[a] != level[b] and _ordered(level[a], level[b]) not in self.elsewhere:
                 yield a, b
 
     def differs(self, a: EncoderInfo, b: EncoderInfo) -> str:
@@ -80,16 +90,17 @@ def comparisons(encoders: Sequence[EncoderInfo]) -> list[Comparison]:
     trained = [encoder for encoder in final if encoder.method != "scratch"]
     known = [encoder for encoder in trained if encoder.method != "released"]
     found = [
-        *_along("source", [e for e in trained if e.source], _source, _SOURCE_KEYS),
-        *_along("samples", [e for e in trained if e.samples], _samples, _SAMPLES_KEYS),
-        *_along("curation", [e for e in trained if e.curation], _curation, _CURATION_KEYS),
-        *_along("method", known, _method, _METHOD_KEYS),
-        *_along("arch", final, _arch, _ARCH_KEYS),
-        *_along("samples seen", known, _samples_seen, _SEEN_KEYS),
+        *_along("source", [e for e in trained if e.source], _source),
+        *_along("samples", [e for e in trained if e.samples], _samples),
+        *_along("curation", [e for e in trained if e.curation], _curation),
+        *_along("method", known, _method),
+        *_along("arch", final, _arch),
+        *_along("samples seen", known, _samples_seen),
     ]
     for name in dict.fromkeys(name for encoder in known for name, _ in encoder.settings):
         if name not in TIED_TO_SIZE:
             found += _along_setting(name, known)
+    found = [replace(each, at=_shared(each, _of_method(known))) for each in found]
     return [*found, *_against_scratch(final)]
 
 
@@ -123,60 +134,126 @@ def _epochs(encoder: EncoderInfo) -> float | None:
     return round(encoder.samples_seen / encoder.samples, 3)
 
 
-# Per axis, what must be equal: strictly first, then with less.
-_SOURCE_KEYS: tuple[Key, ...] = (
-    lambda e: (e.method, e.arch, e.samples, e.samples_seen, e.settings),
-    lambda e: (e.method, e.arch, e.samples),
-)
-_SAMPLES_KEYS: tuple[Key, ...] = (
-    lambda e: (e.method, e.arch, e.source, _epochs(e), fixed_settings(e)),
-    lambda e: (e.method, e.arch, e.source, e.samples_seen, fixed_settings(e)),
-    lambda e: (e.method, e.arch, e.source),
-)
-_CURATION_KEYS: tuple[Key, ...] = (
-    lambda e: (e.method, e.arch, e.samples, e.settings),
-    lambda e: (e.method, e.arch, e.samples_seen, e.settings),
-    lambda e: (e.method, e.arch, e.samples),
-    lambda e: (e.arch, e.samples),
-)
-_METHOD_KEYS: tuple[Key, ...] = (
-    lambda e: (e.arch, e.source, e.samples, e.samples_seen, e.settings),
-    lambda e: (e.arch, e.source, e.samples, e.samples_seen),
-    lambda e: (e.arch, e.source, e.samples),
-)
-_ARCH_KEYS: tuple[Key, ...] = (
-    lambda e: (e.method, e.source, e.samples, e.samples_seen, e.settings),
-    lambda e: (e.method, e.source, e.samples),
-)
-_SEEN_KEYS: tuple[Key, ...] = (
-    lambda e: (e.method, e.arch, e.source, e.samples, fixed_settings(e)),
-)
+# Per axis, what must be equal. Strictly: each key makes comparisons of its own.
+_STRICT: dict[str, tuple[Key, ...]] = {
+    "source": (lambda e: (e.method, e.arch, e.samples, e.samples_seen, e.settings),),
+    "samples": (
+        lambda e: (e.method, e.arch, e.source, _epochs(e), fixed_settings(e)),
+        lambda e: (e.method, e.arch, e.source, e.samples_seen, fixed_settings(e)),
+    ),
+    "curation": (
+        lambda e: (e.method, e.arch, e.samples, e.settings),
+        lambda e: (e.method, e.arch, e.samples_seen, e.settings),
+    ),
+    "method": (lambda e: (e.arch, e.source, e.samples, e.samples_seen, e.settings),),
+    "arch": (lambda e: (e.method, e.source, e.samples, e.samples_seen, e.settings),),
+    "samples seen": (lambda e: (e.method, e.arch, e.source, e.samples, fixed_settings(e)),),
+}
+# With less, for levels that have no strict comparison; the first that makes one is taken.
+_LOOSE: dict[str, tuple[Key, ...]] = {
+    "source": (lambda e: (e.method, e.arch, e.samples),),
+    "samples": (lambda e: (e.method, e.arch, e.source),),
+    "curation": (lambda e: (e.method, e.arch, e.samples), lambda e: (e.arch, e.samples)),
+    "method": (
+        lambda e: (e.arch, e.source, e.samples, e.samples_seen),
+        lambda e: (e.arch, e.source, e.samples),
+    ),
+    "arch": (lambda e: (e.method, e.source, e.samples),),
+}
 
 
-def _along(
-    axis: str,
-    encoders: Sequence[EncoderInfo],
-    level: Callable[[EncoderInfo], str],
-    keys: Sequence[Key],
+def _along(axis: str, encoders: Sequence[EncoderInfo], level: Level) -> list[Comparison]:
+    """Compare strictly, then loosely what no strict comparison has."""
+    having = [encoder for encoder in encoders if level(encoder)]
+    found = _strict(axis, having, level, _STRICT[axis])
+    return _loose(axis, having, level, _loose_keys(axis, having), found)
+
+
+def _strict(
+    axis: str, encoders: Sequence[EncoderInfo], level: Level, keys: Sequence[Key]
 ) -> list[Comparison]:
-    """Group by each key in turn; a looser group is used where it has a pair not compared yet."""
+    """Group by each key in turn; a group that holds an earlier one takes its place."""
     found: list[Comparison] = []
     compared: set[tuple[EncoderInfo, str]] = set()  # with the level of the other one
     for key in keys:
-        groups: dict[Hashable, list[EncoderInfo]] = {}
-        for encoder in encoders:
-            groups.setdefault(key(encoder), []).append(encoder)
         new: set[tuple[EncoderInfo, str]] = set()
-        for group in groups.values():
-            levels = tuple((encoder, level(encoder)) for encoder in group if level(encoder))
+        for levels in _groups(encoders, level, key):
             wanted = {(a, other) for a, own in levels for _, other in levels if own != other}
             if wanted - compared:
                 new |= wanted
-                members = {encoder for encoder, _ in levels}
-                found = [each for each in found if not members.issuperset(each.encoders)]
-                found.append(Comparison(axis, _shared([e for e, _ in levels], axis), levels))
+                found = _without_parts(found, levels)
+                found.append(Comparison(axis, "", levels))
         compared |= new
     return found
+
+
+def _loose(
+    axis: str,
+    encoders: Sequence[EncoderInfo],
+    level: Level,
+    keys: Sequence[Key],
+    found: list[Comparison],
+) -> list[Comparison]:
+    """Add groups with a pair of levels that no comparison within the group has.
+
+    With one encoder per level the group takes the place of those within it. Otherwise these stay,
+    and the group has the other pairs of levels alone.
+    """
+    for key in keys:
+        for levels in _groups(encoders, level, key):
+            names = [name for _, name in levels]
+            wanted = set(itertools.combinations(sorted(set(names)), 2))
+            at = dict(levels)
+            pairs = (pair for each in found for pair in each.pairs())
+            done = {_ordered(at[a], at[b]) for a, b in pairs if a in at and b in at}
+            if wanted <= done:
+                continue
+            once = len(set(names)) == len(names)
+            if once:
+                found = _without_parts(found, levels)
+            elsewhere = () if once else tuple(sorted(done))
+            found.append(Comparison(axis, "", levels, elsewhere=elsewhere))
+    return found
+
+
+def _loose_keys(axis: str, encoders: Sequence[EncoderInfo]) -> tuple[Key, ...]:
+    """List what must be equal at least; of methods first the settings that they could share."""
+    if axis != "method":
+        return _LOOSE.get(axis, ())
+    values: dict[str, dict[str, set[str]]] = {}  # setting -> value -> methods
+    for encoder in encoders:
+        for name, value in encoder.settings:
+            values.setdefault(name, {}).setdefault(value, set()).add(encoder.method)
+    shared = {name for name, by in values.items() if any(len(m) > 1 for m in by.values())}
+
+    def could_be_equal(e: EncoderInfo) -> Hashable:
+        settings = tuple(pair for pair in e.settings if pair[0] in shared)
+        return (e.arch, e.source, e.samples, e.samples_seen, settings)
+
+    return could_be_equal, *_LOOSE[axis]
+
+
+def _ordered(a: str, b: str) -> tuple[str, str]:
+    return (a, b) if a < b else (b, a)
+
+
+def _groups(
+    encoders: Sequence[EncoderInfo], level: Level, key: Key
+) -> Iterator[tuple[tuple[EncoderInfo, str], ...]]:
+    groups: dict[Hashable, list[tuple[EncoderInfo, str]]] = {}
+    for encoder in encoders:
+        groups.setdefault(key(encoder), []).append((encoder, level(encoder)))
+    yield from map(tuple, groups.values())
+
+
+def _is_part(each: Comparison, levels: Sequence[tuple[EncoderInfo, str]]) -> bool:
+    return {encoder for encoder, _ in levels}.issuperset(each.encoders)
+
+
+def _without_parts(
+    found: Sequence[Comparison], levels: Sequence[tuple[EncoderInfo, str]]
+) -> list[Comparison]:
+    return [each for each in found if not _is_part(each, levels)]
 
 
 def _along_setting(name: str, encoders: Sequence[EncoderInfo]) -> Iterator[Comparison]:
@@ -188,7 +265,7 @@ def _along_setting(name: str, encoders: Sequence[EncoderInfo]) -> Iterator[Compa
         return (e.method, e.arch, e.source, e.samples, e.samples_seen, others)
 
     having = [encoder for encoder in encoders if level(encoder)]
-    yield from _along(name.removeprefix("pretrain_"), having, level, (rest,))
+    yield from _strict(name.removeprefix("pretrain_"), having, level, (rest,))
 
 
 def _against_scratch(encoders: Sequence[EncoderInfo]) -> Iterator[Comparison]:
@@ -202,19 +279,33 @@ def _against_scratch(encoders: Sequence[EncoderInfo]) -> Iterator[Comparison]:
             yield Comparison("scratch", scratch.arch, levels, scratch)
 
 
-def _shared(group: Sequence[EncoderInfo], axis: str) -> str:
+def _of_method(encoders: Sequence[EncoderInfo]) -> set[str]:
+    """Name the settings that follow from the method: it has one value of each in this study."""
+    values: dict[tuple[str, str], set[str]] = {}
+    for encoder in encoders:
+        for name, value in encoder.settings:
+            values.setdefault((name, encoder.method), set()).add(value)
+    return {name for name, _ in values} - {
+        name for (name, _), found in values.items() if len(found) > 1
+    }
+
+
+def _shared(each: Comparison, of_method: Collection[str]) -> str:
     """Describe what the encoders of a comparison have in common."""
-    words = []
+    group, words = each.encoders, []
     for name in ("method", "arch", "source", "samples", "samples_seen"):
         values = {getattr(encoder, name) for encoder in group}
-        if name == axis or len(values) > 1 or values <= {None, ""}:
+        if name == each.axis or len(values) > 1 or values <= {None, ""}:
             continue
         [value] = values
         number = isinstance(value, int)
         words.append(f"{short_count(value)} {name.replace('_', ' ')}" if number else str(value))
     epochs = {_epochs(encoder) for encoder in group}
-    if axis == "samples" and len(epochs) == 1 and None not in epochs:
+    if each.axis == "samples" and len(epochs) == 1 and None not in epochs:
         words.append(f"{epochs.pop():g} epochs")
     settings = set.intersection(*(set(encoder.settings) for encoder in group))
+    if len({encoder.method for encoder in group}) == 1:
+        settings = {pair for pair in settings if pair[0] not in of_method}
     words += [f"{name.removeprefix('pretrain_')}={value}" for name, value in sorted(settings)]
+    words += ["unequal settings"] if each.elsewhere else []
     return ", ".join(words)

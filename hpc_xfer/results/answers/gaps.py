@@ -8,16 +8,20 @@ difference.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from hpc_xfer.results.answers.axes import Comparison, comparisons
 from hpc_xfer.results.answers.rows import Gap, Verdict
 from hpc_xfer.results.averages import MEAN, mean_sets
 from hpc_xfer.results.encoder_info import EncoderInfo
+from hpc_xfer.results.estimators.crossed import Values
 from hpc_xfer.results.estimators.estimate import Estimate, hull
-from hpc_xfer.results.estimators.family import Family, OverSets
+from hpc_xfer.results.estimators.family import Family
 from hpc_xfer.results.estimators.multiplicity import dunnett, holm, tukey
+from hpc_xfer.results.estimators.over_sets import OverSets
 from hpc_xfer.results.estimators.ranges import Spread, best_minus_worst, spread, unbiased_range
 from hpc_xfer.results.panels import Panel, Panels, draws_matter
+from hpc_xfer.results.parts.record_cache import RecordCache, key_of
 from hpc_xfer.results.test_images import TestImages
 
 
@@ -29,10 +33,16 @@ class _Place:
     mode: str
     dataset: str  # or MEAN
     shots: str
-    family: Family | OverSets
+    tables: Sequence[Mapping[str, Values]]  # of each data set: label -> values
     panels: Mapping[str, Panel]  # data set -> panel
     left_out: str
     images: TestImages
+
+    @cached_property
+    def family(self) -> Family | OverSets:
+        if self.dataset == MEAN:
+            return OverSets.of(self.tables, draws_matter(self.shots))
+        return Family.of(self.tables[0], draws_matter(self.shots))
 
     @property
     def name(self) -> str:
@@ -47,14 +57,36 @@ class _Place:
         return replace(found, image_variance=variance)
 
 
-def gaps(panels: Panels, images: TestImages) -> list[Gap]:
-    """Compare the levels of every axis, per mode, data set and shot count, and over data sets."""
+def gaps(panels: Panels, images: TestImages, cache: RecordCache | None = None) -> list[Gap]:
+    """Compare the levels of every axis, per mode, data set and shot count, and over data sets.
+
+    Args:
+        panels: all scores.
+        images: how accuracies vary over test images.
+        cache: has the rows of panels that are as before.
+    """
     rows: list[Gap] = []
     for comparison in comparisons(list(panels.encoders.values())):
+        digest = key_of(comparison)
         for place in _places(panels, comparison, images):
-            rows += _pairs(place)
-            if comparison.reference is None and len(place.family.labels) > 2:
-                rows += _ranges(place)
+            states = [panels.states.get((place.mode, name, place.shots)) for name in place.panels]
+            if cache is None or None in states:
+                rows += _rows(place)
+                continue
+            labels = list(place.tables[0])
+            key = key_of("gaps", digest, place.dataset, place.left_out, labels, states)
+            told = cache.get(key)
+            found = _rows(place) if told is None else [Gap(*values) for values in told]
+            if told is None:
+                cache.put(key, [list(vars(row).values()) for row in found])
+            rows += found
+    return rows
+
+
+def _rows(place: _Place) -> list[Gap]:
+    rows = _pairs(place)
+    if place.comparison.has_range and len(place.family.comparable) > 2:
+        rows += _ranges(place)
     return rows
 
 
@@ -71,16 +103,14 @@ def _places(panels: Panels, comparison: Comparison, images: TestImages) -> Itera
             }
             for dataset, tables in found.items():
                 if _enough(comparison, tables):
-                    family = Family.of(tables, draws_matter(shots))
                     own = {dataset: at[dataset]}
-                    yield _Place(comparison, mode, dataset, shots, family, own, "", images)
+                    yield _Place(comparison, mode, dataset, shots, [tables], own, "", images)
             if len(over.datasets) < 2 or shots not in over.shots:
                 continue
             sets = [{n: found[name][n] for n in over.labels} for name in over.datasets]
-            if _enough(comparison, dict.fromkeys(over.labels)):
-                averaged = OverSets.of(sets, draws_matter(shots))
+            if _enough(comparison, sets[0]):
                 own = {name: at[name] for name in over.datasets}
-                yield _Place(comparison, mode, MEAN, shots, averaged, own, over.left_out, images)
+                yield _Place(comparison, mode, MEAN, shots, sets, own, over.left_out, images)
 
 
 def _enough(comparison: Comparison, labels: Mapping[str, object]) -> bool:

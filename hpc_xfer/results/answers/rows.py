@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from hpc_xfer.results.csv_files import Table, fixed
 from hpc_xfer.results.estimators.estimate import Target
+from hpc_xfer.results.tables.csv_files import Table, fixed
 
 GapKind = Literal["pair", "best-worst", "spread"]
 ScalingKind = Literal["slope", "crossing", "labels"]

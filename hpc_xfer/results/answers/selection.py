@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from hpc_xfer.results.answers.rows import SelectionBias
-from hpc_xfer.results.csv_files import Row
+from hpc_xfer.results.tables.csv_files import Row
 
 FEW = 6  # values of a grid that are listed one by one
 Place = tuple[str, str, str]  # mode, data set, shots

@@ -30,6 +30,7 @@ NO_OVERLAP = "seeds and draws do not overlap: no interval"
 ONE_VALUE = "one value"
 TWO = "2 repetitions: no useful interval"
 ONE_DRAW = "one draw: no interval"
+FEW = "too few draws in common: no interval"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def two_way(values: Values) -> TwoWay | None:
     columns = sorted({column for _, column in values})
     if len(values) == len(rows) * len(columns):
         return _complete(values, rows, columns)
-    return _with_holes(values, rows, columns) if _connected(values) else None
+    return _with_holes(values, rows, columns) if len(parts(values)) == 1 else None
 
 
 def _complete(values: Values, rows: Sequence[str], columns: Sequence[str]) -> TwoWay:
@@ -130,17 +131,20 @@ def _complete(values: Values, rows: Sequence[str], columns: Sequence[str]) -> Tw
     )
 
 
-def _connected(values: Values) -> bool:
-    """True where each row can be reached from each other one over shared columns."""
+def parts(values: Values) -> list[Values]:
+    """Split a table into parts without a row or a column in common, the largest first."""
     rows: dict[str, set[str]] = {}
     for row, column in values:
         rows.setdefault(row, set()).add(column)
-    first, *left = rows.values()
-    reached = set(first)
-    while near := [columns for columns in left if columns & reached]:
-        reached = reached.union(*near)
-        left = [columns for columns in left if not columns & reached]
-    return not left
+    found: list[Values] = []
+    while rows:
+        reached = set(next(iter(rows.values())))
+        while near := [c for c in rows.values() if c & reached and not c <= reached]:
+            reached = reached.union(*near)
+        members = {row for row, columns in rows.items() if columns & reached}
+        found.append({key: value for key, value in values.items() if key[0] in members})
+        rows = {row: columns for row, columns in rows.items() if row not in members}
+    return sorted(found, key=len, reverse=True)
 
 
 def _with_holes(values: Values, rows: Sequence[str], columns: Sequence[str]) -> TwoWay:
@@ -171,25 +175,6 @@ def _with_holes(values: Values, rows: Sequence[str], columns: Sequence[str]) -> 
         per_column=(count - n) / (m - 1),
         weights=float(numpy.sum((each_the_same @ inverse) ** 2)),
     )
-
-
-def row_contrast(values: Values, a: str, b: str) -> float:
-    """Variance of the fitted difference of two rows, as a multiple of that of one value.
-
-    2 / K where both rows have all K columns.
-    """
-    rows = sorted({row for row, _ in values})
-    columns = sorted({column for _, column in values})
-    if len(values) == len(rows) * len(columns):
-        return 2 / len(columns)
-    import numpy
-
-    keys = sorted(values)
-    is_row = numpy.array([[row == name for name in rows] for row, _ in keys], dtype=float)
-    is_column = numpy.array([[c == name for name in columns] for _, c in keys], dtype=float)
-    contrast = numpy.zeros(len(rows) + len(columns))
-    contrast[rows.index(a)], contrast[rows.index(b)] = 1.0, -1.0
-    return float(numpy.sum((contrast @ numpy.linalg.pinv(numpy.hstack([is_row, is_column]))) ** 2))
 
 
 def _within(y: "NDArray[float64]", groups: "NDArray[float64]") -> float:

@@ -11,15 +11,21 @@ both sides, also for a side with a single seed, which cannot show its own:
     variance of a - b = Vs (1 / Sa + 1 / Sb) + 2 MSe / K
 
 Two labels with the same several seeds are paired by seed and draw instead.
+
+Labels may lack draws: effects of labels and draws are fitted, so a label without a lucky draw is
+no worse for it. Labels that share no draw with the others, not even over further labels, cannot be
+compared with them.
 """
 
 import functools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from hpc_xfer.results.estimators.contrasts import Contrasts
 from hpc_xfer.results.estimators.crossed import (
+    FEW,
     NO_OVERLAP,
     ONE_DRAW,
     ONE_VALUE,
@@ -27,7 +33,7 @@ from hpc_xfer.results.estimators.crossed import (
     TwoWay,
     Values,
     crossed,
-    row_contrast,
+    parts,
     satterthwaite,
     two_way,
 )
@@ -50,9 +56,10 @@ class Family:
     """Labels with what they share: the noise of draws and the variance of seeds."""
 
     tables: Tables
-    by_draw: Values  # (label, draw) -> mean over seeds
+    fits: Mapping[str, TwoWay]  # label -> its seeds by draws
+    by_draw: Values  # (label, draw) -> mean over seeds, of the labels that share draws
     draws: int
-    block: TwoWay | None  # of `by_draw`; None where labels and draws do not overlap
+    block: TwoWay  # of `by_draw`
     seed_variance: SeedVariance | None
     draws_matter: bool
 
@@ -64,13 +71,15 @@ class Family:
             tables: label -> (seed, draw) -> share.
             draws_matter: False at full data, where every draw trains on the same images.
         """
-        fits = {label: _seeds_by_draws(values) for label, values in sorted(tables.items())}
-        by_draw = {(label, d): v for label, fit in fits.items() for d, v in fit.columns.items()}
+        fits = {label: _largest_part(values)[1] for label, values in sorted(tables.items())}
+        means = {(label, d): v for label, fit in fits.items() for d, v in fit.columns.items()}
+        by_draw, block = _largest_part(means)
         return Family(
             tables=tables,
+            fits=fits,
             by_draw=by_draw,
             draws=len({draw for _, draw in by_draw}),
-            block=two_way(by_draw),
+            block=block,
             seed_variance=_seed_variance({n: fit for n, fit in fits.items() if len(fit.rows) > 1}),
             draws_matter=draws_matter,
         )
@@ -79,17 +88,58 @@ class Family:
     def labels(self) -> list[str]:
         return sorted(self.tables)
 
+    @property
+    def comparable(self) -> list[str]:
+        """The labels that share draws, if only over others."""
+        return sorted(self.block.rows)
+
     def seeds(self, label: str) -> int:
-        return len({seed for seed, _ in self.tables[label]})
+        return len(self.fits[label].rows)
 
     @property
     def means(self) -> dict[str, float]:
         """Label -> mean over the same draws for all, holes filled by the fit."""
-        if self.block is None:
-            return {
-                label: statistics.fmean(values.values()) for label, values in self.tables.items()
-            }
-        return dict(self.block.rows)
+        return {label: self.block.rows.get(label, fit.mean) for label, fit in self.fits.items()}
+
+    def mean(self, label: str, draws: Collection[str]) -> Estimate:
+        """Mean of a label over these draws; those that it lacks are filled from the other labels.
+
+        What a label lacks adds noise of label x draw, by the mean square of the rest.
+        """
+        values = self.tables[label]
+        own = self.fits[label]
+        have = {draw for _, draw in values}
+        lacks = sorted(draw for draw in draws if draw in self.block.columns and draw not in have)
+        if not lacks or label not in self.block.rows or len(own.columns) < len(have):
+            return crossed(values, self.draws_matter)
+        lead = self.block.rows[label] - self.block.mean - own.mean
+        filled = {
+            (seed, draw): lead + at_seed + self.block.columns[draw]
+            for seed, at_seed in own.rows.items()
+            for draw in lacks
+        }
+        found = replace(crossed({**values, **filled}, self.draws_matter), draws=len(have))
+        freedom = self.block.freedom_rest
+        if found.se is None or found.freedom is None or found.why:
+            return found
+        if not freedom:
+            return Estimate(found.value, seeds=found.seeds, draws=found.draws, why=FEW)
+        all_draws = have | set(lacks)
+        # Filled values vary like the draws alone, so the spread of all has label x draw in part.
+        counted = (len(have) - 1) / (len(all_draws) - 1) / len(all_draws)
+        more = self._contrasts.mean(label, all_draws) - counted
+        extra = max(0.0, more) * self.block.ss_rest / freedom
+        return replace(found, se=math.sqrt(found.se**2 + extra))
+
+    @functools.cached_property
+    def _contrasts(self) -> Contrasts:
+        return Contrasts.of(self.by_draw)
+
+    def _contrast(self, a: str, b: str) -> float:
+        block = self.block
+        if len(self.by_draw) == len(block.rows) * len(block.columns):
+            return 2 / len(block.columns)
+        return self._contrasts.difference(a, b)
 
     def difference(self, a: str, b: str) -> Estimate:
         """Estimate a minus b; see the module for its variance."""
@@ -104,7 +154,7 @@ class Family:
 
     def _noise(self, value: float, a: str, b: str) -> Estimate:
         seeds = self.seed_variance
-        if self.block is None:
+        if a not in self.block.rows or b not in self.block.rows:
             return Estimate(value, why=NO_OVERLAP)
         if self.draws == 1 and seeds is None:
             return Estimate(value, why=ONE_VALUE)
@@ -112,8 +162,8 @@ class Family:
             return Estimate(value, why=ONE_DRAW)
         freedom = self.block.freedom_rest
         if self.draws > 1 and not freedom:
-            return Estimate(value, why=NO_OVERLAP)
-        rest = self.block.ss_rest / freedom * row_contrast(self.by_draw, a, b) if freedom else 0.0
+            return Estimate(value, why=FEW)
+        rest = self.block.ss_rest / freedom * self._contrast(a, b) if freedom else 0.0
         if seeds is None:
             found = Estimate(value, math.sqrt(rest), float(freedom), "E1")
             return replace(found, why=TWO) if freedom == 1 else found
@@ -125,130 +175,21 @@ class Family:
         return replace(found, why=TWO) if seeds.freedom + freedom < 2 else found
 
 
-@dataclass(frozen=True)
-class OverSets:
-    """Families of the same labels on several data sets, each set counting the same.
-
-    Where each set has one value of a label, the sets are the repetitions: label x set blocks, as
-    label x draw blocks within a set.
-
-    With several seeds, the sets are averaged within each seed and draw first, since a seed is the
-    same encoder on all of them. With one seed, the draws of different sets have nothing in common:
-    variances add, with the degrees of freedom of Welch (1947).
-    """
-
-    sets: Sequence[Family]
-    averaged: Family  # of the averages within each seed and draw
-
-    @staticmethod
-    def of(sets: Sequence[Tables], draws_matter: bool = True) -> "OverSets":
-        """Take the labels that all sets have.
-
-        Raises:
-            ValueError: a label has no seed and draw in common between sets.
-        """
-        labels = sorted(set.intersection(*(set(tables) for tables in sets)))
-        averaged = {label: over_sets([tables[label] for tables in sets]) for label in labels}
-        if apart := [label for label, values in averaged.items() if not values]:
-            raise ValueError(f"no seed and draw in common between data sets: {apart}")
-        return OverSets(
-            [Family.of({name: t[name] for name in labels}, draws_matter) for t in sets],
-            Family.of(averaged, draws_matter),
-        )
-
-    @property
-    def labels(self) -> list[str]:
-        return self.averaged.labels
-
-    @property
-    def by_draw(self) -> Values:
-        return self.averaged.by_draw
-
-    def seeds(self, label: str) -> int:
-        return self.averaged.seeds(label)
-
-    @property
-    def means(self) -> dict[str, float]:
-        if self.averaged.seed_variance is not None:
-            return self.averaged.means
-        each = [family.means for family in self.sets]
-        return {name: statistics.fmean([means[name] for means in each]) for name in self.labels}
-
-    def difference(self, a: str, b: str) -> Estimate:
-        """Estimate a minus b, on average over the sets."""
-        if self.averaged.seed_variance is not None:
-            found = self.averaged.difference(a, b)
-        else:
-            found = welch([family.difference(a, b) for family in self.sets])
-        if found.why in (ONE_VALUE, ONE_DRAW) and len(self.sets) > 2:
-            over = self.as_blocks.difference(a, b)
-            return replace(over, seeds=found.seeds, draws=found.draws, target="sets")
-        return found
-
-    @functools.cached_property
-    def as_blocks(self) -> Family:
-        """The same labels with one value per data set, their mean."""
-        tables: dict[str, dict[tuple[str, str], float]] = {name: {} for name in self.labels}
-        for number, family in enumerate(self.sets):
-            for name, mean in family.means.items():
-                tables[name]["", str(number)] = mean
-        return Family.of(tables)
-
-
-def welch(sets: Sequence[Estimate]) -> Estimate:
-    """Average estimates of unrelated sets: variances add, degrees of freedom by Satterthwaite."""
-    found = Estimate(
-        statistics.fmean([each.value for each in sets]),
-        seeds=min(each.seeds for each in sets),
-        draws=min(each.draws for each in sets),
-        why=next((each.why for each in sets if each.se is None), ""),
-    )
-    if found.why:
-        return found
-    parts = [(e.se**2 / len(sets) ** 2, e.freedom) for e in sets if e.se is not None and e.freedom]
-    freedom = satterthwaite(*parts)
-    return replace(
-        found,
-        se=math.sqrt(math.fsum(part for part, _ in parts)),
-        freedom=freedom,
-        target=min((each.target for each in sets), key=("", "sets", "E1", "E2").index),
-        why=TWO if freedom < 1.5 else "",
-    )
-
-
-def mean_over_sets(sets: Sequence[Values], draws_matter: bool = True) -> Estimate:
-    """Mean of one label over data sets, each counting the same; see OverSets."""
-    several = any(len({seed for seed, _ in values}) > 1 for values in sets)
-    averaged = over_sets(sets)
-    if several and averaged:
-        return crossed(averaged, draws_matter)
-    return welch([crossed(values, draws_matter) for values in sets])
-
-
-def over_sets(sets: Sequence[Values]) -> Values:
-    """Average over data sets, for every seed and draw that all of them have."""
-    common = set.intersection(*(set(values) for values in sets))
-    return {key: statistics.fmean([values[key] for values in sets]) for key in sorted(common)}
-
-
 def _paired(mine: Values, theirs: Values) -> bool:
-    """True where both have the same several seeds and cells in common to pair."""
+    """True where both have the same several seeds, with cells of each seed in common."""
     seeds = {seed for seed, _ in mine}
-    return (
-        len(seeds) > 1 and seeds == {seed for seed, _ in theirs} and bool(set(mine) & set(theirs))
-    )
+    common = {seed for seed, _ in set(mine) & set(theirs)}
+    return len(seeds) > 1 and seeds == {seed for seed, _ in theirs} == common
 
 
-def _seeds_by_draws(values: Values) -> TwoWay:
-    """Fit one label; where its seeds and draws do not overlap, its largest connected part."""
-    fit = two_way(values)
-    if fit is not None:
-        return fit
-    seeds = sorted({seed for seed, _ in values})
-    most = max(seeds, key=lambda name: sum(seed == name for seed, _ in values))
-    part = two_way({key: value for key, value in values.items() if key[0] == most})
-    assert part is not None, "one seed is connected"
-    return part
+def _largest_part(values: Values) -> tuple[Values, TwoWay]:
+    """Fit a table; where its rows and columns do not overlap, its largest connected part."""
+    if (fit := two_way(values)) is not None:
+        return values, fit
+    part, *_ = parts(values)
+    fit = two_way(part)
+    assert fit is not None, "one part is connected"
+    return part, fit
 
 
 def _seed_variance(fits: Mapping[str, TwoWay]) -> SeedVariance | None:

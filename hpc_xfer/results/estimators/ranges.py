@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hpc_xfer.results.estimators.estimate import LEVEL, Estimate
-from hpc_xfer.results.estimators.family import Family, OverSets
+from hpc_xfer.results.estimators.family import Family
+from hpc_xfer.results.estimators.over_sets import OverSets
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,14 @@ class Spread:
 
 
 def best_and_worst(family: Family | OverSets) -> tuple[str, str]:
-    """Labels with the highest and the lowest mean; of equals the first by name."""
+    """Labels with the highest and the lowest mean; of equals the first by name.
+
+    Labels that share no draws with the others take no part.
+    """
     means = family.means
     return (
-        max(family.labels, key=lambda label: means[label]),
-        min(reversed(family.labels), key=lambda label: means[label]),
+        max(family.comparable, key=lambda label: means[label]),
+        min(reversed(family.comparable), key=lambda label: means[label]),
     )
 
 
@@ -48,8 +52,10 @@ def unbiased_range(family: Family | OverSets) -> float | None:
     seed of each too; where data sets are the repetitions, one of them. Without effect its
     expectation is 0. None with a single repetition or holes.
     """
-    tables = _repeated(family).tables
-    cells = {label: _by_position(values) for label, values in tables.items()}
+    whole = _repeated(family)
+    if whole is None or len(whole.comparable) < len(family.labels):
+        return None
+    cells = {label: _by_position(values) for label, values in whole.tables.items()}
     shapes = {tuple(sorted(values)) for values in cells.values()}
     if len(shapes) > 1 or len(cells) < 2:
         return None
@@ -74,18 +80,16 @@ def unbiased_range(family: Family | OverSets) -> float | None:
     return statistics.fmean(found)
 
 
-def _repeated(family: Family | OverSets) -> Family:
-    """The family whose repetitions its differences rest on."""
+def _repeated(family: Family | OverSets) -> Family | None:
+    """The family whose repetitions its differences rest on; None where there is none."""
     if isinstance(family, Family):
         return family
-    first, second = family.labels[:2]
-    over_sets = family.difference(first, second).target == "sets"
-    return family.as_blocks if over_sets else family.averaged
+    return family.as_blocks if family.once_per_set else family.averaged
 
 
 def spread(family: Family | OverSets) -> Spread:
     """Variance of the label means minus that of their noise: (MSlabel - MSe) / K."""
-    labels, means = family.labels, family.means
+    labels, means = family.comparable, family.means
     noise = [family.difference(a, b) for i, a in enumerate(labels) for b in labels[i + 1 :]]
     if why := next((each.why for each in noise if each.se is None or each.why), ""):
         return Spread(None, None, None, None, None, why)

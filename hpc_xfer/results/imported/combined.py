@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpc_xfer.config.schema import nearest
-from hpc_xfer.results.cells import Cell, Record
-from hpc_xfer.results.encoder_info import EncoderInfo, Encoders
+from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.imported.imported_encoders import IMPORTED, name_encoders
 from hpc_xfer.results.imported.imported_result import COUNTS, SHARES, ImportedResult
+from hpc_xfer.results.parts.all_parts import Parts
 from hpc_xfer.study.study_facts import StudyFacts
 
 CellKey = tuple[str, tuple[str, str, str, str, str]]  # label; then the fields of CELL
@@ -33,32 +33,26 @@ class Combined:
     wrong: tuple[str, ...]
 
 
-def own_study(
-    facts: StudyFacts,
-    encoders: Encoders,
-    cells: Iterable[Cell],
-    records: Mapping[str, Record],
-) -> OwnStudy:
+def own_study(facts: StudyFacts, parts: Parts) -> OwnStudy:
     """Gather what `combine` compares to.
 
     Args:
-        cells: all planned ones.
-        records: run id -> record, of the finished runs.
+        facts: of the study.
+        parts: all it has planned, with its finished runs.
     """
-    planned = set()
     tests: dict[str, set[int]] = {}
-    for cell in cells:
-        recipe, seed = cell.recipe, "" if cell.seed is None else str(cell.seed)
-        place = (seed, cell.dataset, str(recipe.shots), str(recipe.draw), cell.label)
-        planned.add((encoders[cell.encoder].label, place))
-        for run in cell.trials:
-            n_test = records[run.id]["metrics"].get("n_test") if run.id in records else None
-            if n_test is not None:
-                tests.setdefault(cell.dataset, set()).add(n_test)
+    for each in parts.all:
+        names = dict(each.part.versions)
+        for key in each.part.tests:
+            if key[1] is not None:
+                tests.setdefault(names.get(key, each.dataset), set()).add(key[1])
     return OwnStudy(
-        encoders=tuple(dict.fromkeys(encoders.values())),
+        encoders=tuple(dict.fromkeys(parts.names.encoders.values())),
         facts=facts,
-        cells=frozenset(planned),
+        cells=frozenset(
+            (s.encoder.label, (s.pretrain_seed, s.dataset, s.shots, s.draw, s.mode))
+            for s in parts.scores
+        ),
         n_test={dataset: frozenset(found) for dataset, found in tests.items()},
     )
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from hpc_xfer.errors import StudyError
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.imported.combined import Combined, OwnStudy, combine, names_new_to
 from hpc_xfer.results.imported.imported_cells import ON_TEST, imported_cells
 from hpc_xfer.results.imported.imported_result import stored_columns
 from hpc_xfer.results.imported.results_file import read_results, read_stored, refuse
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.system import atomic_files
 

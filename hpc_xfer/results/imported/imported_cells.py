@@ -12,12 +12,12 @@ from functools import cached_property
 
 from hpc_xfer.errors import StoreError
 from hpc_xfer.results.cells import Value
-from hpc_xfer.results.csv_files import Table, fixed
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.imported.combined import Combined, OwnStudy, combine
 from hpc_xfer.results.imported.imported_result import ImportedResult
 from hpc_xfer.results.imported.results_file import read_stored
 from hpc_xfer.results.scores import Score
+from hpc_xfer.results.tables.csv_files import Table, fixed
 from hpc_xfer.store.paths import StudyDir
 
 ON_TEST = " (selected on test)"  # ends the mode of results that no validation chose

@@ -11,8 +11,9 @@ from hpc_xfer.config.recipes import Trained
 from hpc_xfer.errors import StudyError
 from hpc_xfer.reporting import figures, report_page
 from hpc_xfer.reporting.figure_data import snapshot_series
-from hpc_xfer.results import collect_tables, csv_files
+from hpc_xfer.results import collect_tables
 from hpc_xfer.results.averages import read_averages
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan_summary, rehearsal
 from hpc_xfer.study.plan import Plan, make_plan

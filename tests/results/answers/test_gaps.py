@@ -176,3 +176,85 @@ def test_curated_data_are_compared_at_equal_samples_and_at_equal_samples_seen() 
     ]
     found = [each.at for each in comparisons(encoders) if each.axis == "curation"]
     assert found == ["clip, RN50, 16k samples seen"]
+
+
+def named(encoders: Sequence[EncoderInfo], axis: str) -> dict[str, list[tuple[str, str]]]:
+    """The pairs of each comparison along an axis, by what its encoders share."""
+    return {
+        each.at: [(a.label, b.label) for a, b in each.pairs()]
+        for each in comparisons(encoders)
+        if each.axis == axis
+    }
+
+
+def test_a_source_at_one_learning_rate_is_not_compared_with_another_at_another() -> None:
+    """c has one learning rate alone; it has strict partners in a and b there."""
+    rates = (("a", "0.1"), ("b", "0.1"), ("c", "0.1"), ("a", "0.2"), ("b", "0.2"))
+    encoders = [
+        clip(name, label=f"{name} {lr}", settings=(("pretrain_lr", lr),)) for name, lr in rates
+    ]
+    assert named(encoders, "source") == {
+        "clip, RN50, 1k samples, 16k samples seen, lr=0.1": [
+            ("a 0.1", "b 0.1"), ("a 0.1", "c 0.1"), ("b 0.1", "c 0.1"),
+        ],
+        "clip, RN50, 1k samples, 16k samples seen, lr=0.2": [("a 0.2", "b 0.2")],
+    }  # fmt: skip
+
+
+def test_levels_without_a_strict_pair_are_compared_with_all_and_the_strict_pairs_stay() -> None:
+    rates = (("a", "0.1"), ("b", "0.1"), ("a", "0.2"), ("b", "0.2"), ("c", "0.3"))
+    encoders = [
+        clip(name, label=f"{name} {lr}", settings=(("pretrain_lr", lr),)) for name, lr in rates
+    ]
+    found = named(encoders, "source")
+    assert found["clip, RN50, 1k samples, 16k samples seen, unequal settings"] == [
+        ("a 0.1", "c 0.3"), ("b 0.1", "c 0.3"), ("a 0.2", "c 0.3"), ("b 0.2", "c 0.3"),
+    ]  # fmt: skip
+    assert found["clip, RN50, 1k samples, 16k samples seen, lr=0.2"] == [("a 0.2", "b 0.2")]
+
+
+def test_methods_are_compared_at_the_settings_that_they_could_share() -> None:
+    encoders = [
+        clip("s", label=f"{method} {lr}", method=method,
+             settings=(("pretrain_crop", crop), ("pretrain_lr", lr)))
+        for method, crop in (("clip", "0.9"), ("simclr", "0.1"))
+        for lr in ("0.1", "0.2")
+    ]  # fmt: skip
+    assert named(encoders, "method") == {
+        "RN50, s, 1k samples, 16k samples seen, lr=0.1": [("clip 0.1", "simclr 0.1")],
+        "RN50, s, 1k samples, 16k samples seen, lr=0.2": [("clip 0.2", "simclr 0.2")],
+    }
+
+
+def test_curation_is_compared_within_a_method() -> None:
+    crop = {"clip": "0.9", "simclr": "0.1"}
+    encoders = [
+        clip(source, label=f"{method} {source}", method=method, curation=level,
+             settings=(("pretrain_crop", crop[method]),))
+        for method in crop
+        for source, level in (("imagenet", "curated"), ("laion", "web"), ("yfcc", "web"))
+    ]  # fmt: skip
+    assert named(encoders, "curation") == {
+        f"{method}, RN50, 1k samples, 16k samples seen": [
+            (f"{method} imagenet", f"{method} laion"), (f"{method} imagenet", f"{method} yfcc"),
+        ]
+        for method in crop
+    }  # fmt: skip
+
+
+def test_two_sources_of_one_level_are_no_best_and_worst_of_an_axis() -> None:
+    """laion minus yfcc, both web, says nothing on curation."""
+    encoders = [
+        clip("imagenet", curation="curated"), clip("laion", curation="web"),
+        clip("yfcc", curation="web"),
+    ]  # fmt: skip
+    rows = table(study(lambda e, *_: 0.5 + 0.1 * (e.source == "laion"), encoders))
+    assert {row.kind for row in rows if row.axis == "curation"} == {"pair"}
+    assert only(rows, axis="source", kind="best-worst").level_a == "laion"
+
+
+def test_zero_shot_accuracies_of_several_seeds_have_an_interval_without_draws() -> None:
+    """There is no training image to draw, so the seeds are all the luck there is."""
+    scores = study(lambda *_: 0.5, [clip("a"), clip("b")], shots=("0",), seeds=3, draws=1)
+    found = only(table(scores), kind="pair")
+    assert (found.target, found.why) == ("E2", "")

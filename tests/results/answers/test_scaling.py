@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.answers.rows import Scaling, as_row
 from hpc_xfer.results.answers.scaling import scaling_rows
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.estimators.estimate import Target
 from hpc_xfer.results.intervals import Interval
+from hpc_xfer.results.tables import csv_files
 
 SIZES = {1_000_000: "1M", 3_000_000: "3M", 10_000_000: "10M"}
 

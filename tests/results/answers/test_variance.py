@@ -7,10 +7,10 @@ import pytest
 
 from hpc_xfer.results.answers.rows import Variance, as_row
 from hpc_xfer.results.answers.variance import Costs, variance_rows
-from hpc_xfer.results.csv_files import cell, typed
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.panels import panels_of
 from hpc_xfer.results.scores import Score
+from hpc_xfer.results.tables.csv_files import cell, typed
 
 Rows = dict[str, Variance]
 CLIP = EncoderInfo("clip", "clip", "RN50", "web", 8000, 8000, None)

@@ -6,8 +6,9 @@ import statistics
 import pytest
 
 from hpc_xfer.results.estimators.crossed import ONE_VALUE, TWO, crossed, two_way
-from hpc_xfer.results.estimators.family import Family, OverSets, mean_over_sets, welch
+from hpc_xfer.results.estimators.family import Family
 from hpc_xfer.results.estimators.multiplicity import tukey
+from hpc_xfer.results.estimators.over_sets import OverSets, mean_over_sets, welch
 from hpc_xfer.results.estimators.ranges import best_minus_worst, spread, unbiased_range
 from tests.results.estimators.test_crossed import half, table
 
@@ -163,3 +164,12 @@ def test_the_test_of_a_spread_is_that_of_one_way_blocks() -> None:
     square = family.block.ss_rest / 12
     ratio = family.block.ss_rows / 3 / square
     assert found.p == pytest.approx(f_distribution.sf(ratio, 3, 12))
+
+
+def test_seeds_are_not_paired_where_the_cells_of_one_seed_are_never_common() -> None:
+    """Of two seeds, the second was measured on other draws of each label so far."""
+    a = table([[0.50, 0.60, 0.55, 0.52], [0.53, 0.62, None, None]])
+    b = table([[0.45, 0.56, 0.50, 0.47], [None, None, 0.49, 0.46]])
+    found = Family.of({"a": a, "b": b}).difference("a", "b")
+    assert (found.target, found.seeds) == ("E2", 2)
+    assert found.value == pytest.approx(0.055, abs=0.02)

@@ -4,34 +4,47 @@ from collections.abc import Collection, Iterator, Sequence
 
 from hpc_xfer.results.analysis import Analysis
 from hpc_xfer.results.cells import DIVERGED_VALUE, Cell, Outcome
-from hpc_xfer.results.cells_table import CELL_COLUMNS, LATER_COLUMNS, cell_identity
-from hpc_xfer.results.csv_files import Table, without_empty
 from hpc_xfer.results.encoder_info import Encoders
-from hpc_xfer.results.missing_runs import DIVERGED, MissingRun
-from hpc_xfer.results.runs_table import run_identity
+from hpc_xfer.results.parts.missing_runs import DIVERGED, MissingRun
+from hpc_xfer.results.parts.names import Names
 from hpc_xfer.results.selection import partly_done
-from hpc_xfer.study.plan import Plan
+from hpc_xfer.results.tables.cells_table import CELL_COLUMNS, cell_identity
+from hpc_xfer.results.tables.runs_table import run_identity
+
+COLUMNS_AFTER = ("state", "class", "message")
+MISSING_ROWS = ("absent", "incomplete", "hopeless", "mixed")  # the kinds of rows, in their order
 
 
-def missing_table(plan: Plan, absent: Sequence[MissingRun], found: Analysis) -> Table:
-    """Make missing.csv: runs first, then cells, both in the order of the plan.
+def missing_columns(tuned: Sequence[str]) -> list[str]:
+    """List the columns of missing.csv."""
+    return ["run", "kind", *CELL_COLUMNS, *tuned, *COLUMNS_AFTER]
+
+
+def missing_rows(
+    absent: Sequence[MissingRun], found: Analysis, names: Names
+) -> dict[str, list[dict[str, object]]]:
+    """Make the rows of missing.csv of each kind, in the order of the plan.
 
     Args:
-        plan: all runs of the study.
         absent: the runs without a result.
         found: what became of the cells.
+        names: of all of them.
     """
-    columns = ["run", "kind", *CELL_COLUMNS, *plan.tuned, "state", "class", "message"]
-    rows = [_run_row(missing, columns, found.encoders) for missing in absent]
-    waited_for = {missing.run.id for missing in absent} - found.diverged
-    cells = [
-        *_incomplete(found.cells, waited_for),
-        *_hopeless(found.without_choice),
-        *_mixed(found.mixed),
-    ]
-    for cell, reason in cells:
-        rows.append({**cell_identity(cell, found.encoders), "run": "", "kind": "cell", **reason})
-    return without_empty(columns, rows, LATER_COLUMNS)
+    columns = missing_columns(names.tuned)
+    waited_for = {missing.run.id for missing in absent if not missing.diverged}
+    cells = {
+        "incomplete": _incomplete(found.cells, waited_for),
+        "hopeless": _hopeless(found.without_choice),
+        "mixed": _mixed(found.mixed),
+    }
+    rows = {
+        kind: [
+            {**cell_identity(cell, names.encoders), "run": "", "kind": "cell", **reason}
+            for cell, reason in each
+        ]
+        for kind, each in cells.items()
+    }
+    return {"absent": [_run_row(each, columns, names.encoders) for each in absent], **rows}
 
 
 def _run_row(missing: MissingRun, columns: Sequence[str], encoders: Encoders) -> dict[str, object]:

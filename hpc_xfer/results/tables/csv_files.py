@@ -6,8 +6,9 @@ An empty cell is a number that was not measured; it is never 0.
 import csv
 import functools
 import io
+import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -18,6 +19,62 @@ from hpc_xfer.system import atomic_files
 Row = Mapping[str, str]
 Table = tuple[Sequence[str], Iterable[Mapping[str, object]]]  # columns and rows
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Rows of a table as text, without its header."""
+
+    columns: tuple[str, ...]
+    text: str = ""
+
+    @classmethod
+    def of(cls, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> "Lines":
+        """Format rows; a column that a row lacks is an empty cell.
+
+        Raises:
+            ValueError: a row has a column that the table does not have.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        known = set(columns)
+        for row in rows:
+            if extra := row.keys() - known:
+                raise ValueError(f"the table has no column {', '.join(sorted(extra))}")
+            # csv writes None as nothing, and numbers as str does.
+            cells = map(row.get, columns)
+            writer.writerow([cell(v) if v is True or v is False else v for v in cells])
+        return cls(tuple(columns), text.getvalue())
+
+    @property
+    def whole(self) -> str:
+        """The text with its header."""
+        header = io.StringIO()
+        csv.writer(header, lineterminator="\n").writerow(self.columns)
+        return header.getvalue() + self.text
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The rows as `read` gives them."""
+        lines = csv.reader(io.StringIO(self.text, newline=""))
+        return [dict(zip(self.columns, line, strict=True)) for line in lines]
+
+    def __add__(self, other: "Lines") -> "Lines":
+        """Append rows; the columns are those of the first."""
+        return Lines(self.columns, self.text + other.laid_out(self.columns).text)
+
+    def laid_out(self, columns: Sequence[str]) -> "Lines":
+        """Return the rows with these columns; those that they lack are empty."""
+        if self.columns == tuple(columns) or not self.text:
+            return Lines(tuple(columns), self.text)
+        text = io.StringIO()
+        lines = csv.reader(io.StringIO(self.text, newline=""))
+        place = {name: i for i, name in enumerate(self.columns)}
+        picked = operator.itemgetter(*(place.get(name, -1) for name in columns), -1)
+        # Each line gets an empty cell at its end: the place of columns that it lacks.
+        rows = (picked([*line, ""])[:-1] for line in lines)
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        return Lines(tuple(columns), text.getvalue())
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -32,17 +89,16 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object
 
 def as_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     """Format a table as `write` writes it."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
+    return Lines.of(columns, rows).whole
 
 
-def as_read(table: Table) -> list[dict[str, str]]:
-    """Give the rows as `read` would after `write`, without the file."""
-    columns, rows = table
-    return [{name: cell(row.get(name)) for name in columns} for row in rows]
+def write_lines(path: Path, lines: Lines) -> None:
+    """Write a table from its rows as text, whole or not at all.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    atomic_files.write_text(path, lines.whole)
 
 
 def read(path: Path) -> list[dict[str, str]]:

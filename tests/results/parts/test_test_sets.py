@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from hpc_xfer.results import csv_files
 from hpc_xfer.results.collect_tables import collect
+from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.system import atomic_files
-from tests.fabricated import make, record_all, trials
+from tests.fabricated import make, record, record_all, trials
 
 GRID = """
 name: one
@@ -81,3 +81,34 @@ def test_a_cell_whose_trials_saw_different_images_is_not_chosen_from(tmp_path: P
     [missing] = csv_files.read(tmp_path / "missing.csv")
     assert (missing["class"], missing["draw"]) == ("TestSetChanged", "0")
     assert len(csv_files.read(tmp_path / "cells.csv")) == 5
+
+
+def test_a_mean_takes_the_version_that_most_cells_were_tested_on(tmp_path: Path) -> None:
+    grid = GRID.replace("[digits]", "[digits, mnist]")
+    _, plan, store = make(tmp_path, grid)
+    record_all(store, plan.runs)
+    for run in trials(plan):
+        on(store, run, ("a" if run.columns["draw"] == 0 else "b") * 64)
+        if run.columns["dataset"] == "mnist":
+            on(store, run, "c" * 64)
+    collect(plan, store, tmp_path)
+    rows = csv_files.read(tmp_path / "averages.csv")
+    assert {row["left_out"] for row in rows if row["dataset"] == "mean"} == {
+        "digits (data aaaaaaaa) (another version)"
+    }
+
+
+def test_a_draw_that_was_tested_on_another_version_is_filled_from_the_other_encoders(
+    tmp_path: Path,
+) -> None:
+    _, plan, store = make(tmp_path, GRID)
+    for run in plan.runs:
+        top1 = 0.4 + 0.2 * (run.columns.get("draw") == 0)
+        record(store, run, **({"test_top1": top1} if run.kind == "finetune" else {}))
+    for run in trials(plan):
+        lucky = run.columns["draw"] == 0 and run.columns["method"] == "clip"
+        on(store, run, ("b" if lucky else "a") * 64)
+    collect(plan, store, tmp_path)
+    rows = csv_files.read(tmp_path / "averages.csv")
+    found = {(row["label"], row["mean"]) for row in rows if "aaaa" in row["dataset"]}
+    assert found == {("clip sans 8k", "0.466667"), ("scratch", "0.466667")}

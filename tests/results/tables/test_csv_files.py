@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.results import csv_files
+from hpc_xfer.results.tables import csv_files
 
 
 @dataclass(frozen=True)

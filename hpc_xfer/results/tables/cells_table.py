@@ -1,14 +1,16 @@
 """cells.csv: one row per complete cell, with the value that validation chose."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.answers.selection import grid_text
 from hpc_xfer.results.cells import DIVERGED_VALUE, NOT_CONVERGED, Cell, trial_recipe
-from hpc_xfer.results.csv_files import Table, fixed, without_empty
 from hpc_xfer.results.encoder_info import ENCODER_COLUMNS, Encoders
+from hpc_xfer.results.parts.names import Names
 from hpc_xfer.results.selection import Choice
+from hpc_xfer.results.tables.csv_files import fixed
 
 CELL_COLUMNS = (
     *ENCODER_COLUMNS, "parent", "pretrain_seed", "dataset", "shots", "draw", "mode", "validation",
@@ -26,23 +28,50 @@ LATER_COLUMNS = frozenset(
 )  # fmt: skip
 
 
-def cells_table(choices: Sequence[Choice], tuned: Sequence[str], encoders: Encoders) -> Table:
-    """Make cells.csv; per tuned setting, the chosen value and the end of the grid it is at."""
-    further = further_tests(choice.measured.record for choice in choices)
-    settings = dict.fromkeys(name for choice in choices for name, _ in choice.cell.varying)
-    columns = [
-        *CELL_COLUMNS, *(name for name in settings if name not in CELL_COLUMNS),
+def cells_columns(
+    tuned: Sequence[str], varying: Iterable[str], further: Iterable[str]
+) -> list[str]:
+    """List the columns of cells.csv, with those that are left out where all rows are empty.
+
+    Args:
+        tuned: settings that validation chooses; each has the end of the grid it is at, too.
+        varying: other settings of fine-tunings, of which the study has several.
+        further: metrics of further test sets.
+    """
+    return [
+        *CELL_COLUMNS, *(name for name in varying if name not in CELL_COLUMNS),
         "trials", "diverged", "not_converged", "trials_planned", "run",
-        *(name for key in tuned for name in (key, f"{key}_edge", f"{key}_grid")),
+        *(name for key in tuned for name in (key, f"{key}_edge", _grid_column(key))),
         "chosen_over_draws",
         *SHARES, "test_mean_of_trials", "test_best_of_trials", "test_selection_bias", *_COUNTS,
         *further,
     ]  # fmt: skip
-    rows = [_row(choice, tuned, further, encoders) for choice in choices]
-    for name in (f"{key}_grid" for key in tuned):
-        if len({row[name] for row in rows} - {""}) < 2:  # one grid: no need to tell it apart
-            rows = [{**row, name: ""} for row in rows]
-    return without_empty(columns, rows, LATER_COLUMNS | {f"{key}_grid" for key in tuned})
+
+
+def varying_settings(choices: Iterable[Choice]) -> list[str]:
+    """List the settings of fine-tunings that vary, in order of first appearance."""
+    return list(dict.fromkeys(name for choice in choices for name, _ in choice.cell.varying))
+
+
+def grids_of(rows: Sequence[Mapping[str, object]], tuned: Sequence[str]) -> dict[str, list[str]]:
+    """Column -> the grids in it. One grid need not be told apart, so its column is left out."""
+    columns = [_grid_column(key) for key in tuned]
+    return {name: sorted({str(row[name]) for row in rows} - {""}) for name in columns}
+
+
+def cell_rows(choices: Sequence[Choice], names: Names) -> list[dict[str, object]]:
+    """Make rows of cells.csv; per tuned setting, the chosen value and the end of its grid."""
+    further = further_tests(choice.measured.record for choice in choices)
+    return [_row(choice, names.tuned, further, names.encoders) for choice in choices]
+
+
+@functools.lru_cache(maxsize=256)
+def _grid_text(values: tuple[float, ...]) -> str:
+    return grid_text(values)
+
+
+def _grid_column(key: str) -> str:
+    return f"{key}_grid"
 
 
 def cell_identity(cell: Cell, encoders: Encoders) -> dict[str, object]:
@@ -92,8 +121,8 @@ def _row(
         "trials_planned": len(outcome.measured) + len(outcome.lost),
         "run": choice.run.id,
         **{key: chosen.get(key, getattr(recipe, key, None)) for key in tuned},
-        **{f"{key}_edge": end for key, end in choice.edges.items()},
-        **{f"{key}_grid": grid_text(_grid(choice, key)) for key in tuned},
+        **{f"{key}_edge": choice.edges.get(key, "") for key in tuned},
+        **{_grid_column(key): _grid_text(outcome.tried(key)) for key in tuned},
         "chosen_over_draws": choice.draws if choice.draws > 1 else "",
         **{name: fixed(choice.metric(name)) for name in (*SHARES, *further)},
         "test_mean_of_trials": fixed(choice.test_mean_of_values),
@@ -101,9 +130,3 @@ def _row(
         "test_selection_bias": fixed(choice.bias),
         **{name: metrics.get(name) for name in _COUNTS},
     }
-
-
-def _grid(choice: Choice, key: str) -> list[float]:
-    """List the values of a setting that the cell could choose from; empty without a choice."""
-    values = (dict(value) for value in (*choice.outcome.measured, *choice.outcome.lost))
-    return [value[key] for value in values if key in value]

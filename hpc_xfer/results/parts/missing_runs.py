@@ -1,0 +1,53 @@
+"""Say why a planned run has no result. Derived from the store, never stored."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from hpc_xfer.results.parts.record_files import RecordFile
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Run
+from hpc_xfer.system import atomic_files
+
+MissingState = Literal["failed", "blocked", "not run"]
+DIVERGED = "nan"  # the error class of a run whose loss became NaN or infinite
+_LONGEST = 300  # characters of an error message that a table shows; error.json has all
+
+
+@dataclass(frozen=True)
+class MissingRun:
+    """One planned run without a result."""
+
+    run: Run
+    state: MissingState
+    error: str = ""  # class
+    message: str = ""  # one line
+
+    @property
+    def diverged(self) -> bool:
+        return (self.state, self.error) == ("failed", DIVERGED)
+
+
+def missing_run(
+    run: Run, file: RecordFile, store: Store, finished_parents: Collection[str]
+) -> MissingRun:
+    """Find the reason, given the record that cannot be used.
+
+    Args:
+        finished_parents: ids of the pre-trainings with a usable record.
+    """
+    if file.is_done:
+        message = f"{store.run(run.id).record} {file.why}; remove it and launch again"
+        return MissingRun(run, "failed", "BadRecord", message)
+    for parent in run.parents:
+        if parent.id not in finished_parents:
+            return MissingRun(run, "blocked", message=f"its parent {parent.id} has no result")
+    error = atomic_files.read_json(store.run(run.id).error)
+    if isinstance(error, dict):
+        return MissingRun(run, "failed", _line(error.get("class")), _line(error.get("message")))
+    return MissingRun(run, "not run")
+
+
+def _line(text: object) -> str:
+    line = " ".join(str(text or "").split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
