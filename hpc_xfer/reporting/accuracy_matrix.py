@@ -57,9 +57,11 @@ class AccuracyMatrix:
             signs = f"{NOT_APART} not told apart from the highest of its column"
             where = "" if self.compared == self.shots else f" (compared: {at_shots(self.compared)})"
             parts.append(f"{signs}{where}")
-        if self.incomplete:
+        if any(entry.missing for entry in self._planned):
             parts.append("* average of fewer cells than planned; — not complete yet")
             parts.append("see missing.csv")
+        elif self.incomplete:
+            parts.append("— no result" if self.dataset != MEAN else "— not in the mean")
         return "; ".join(parts)
 
     @property
@@ -125,7 +127,11 @@ class AccuracyMatrix:
     @property
     def _entries(self) -> list[Average]:
         """All entries that have a value."""
-        return [a for row in self.rows.values() for a in row if a and a.interval]
+        return [entry for entry in self._planned if entry.interval]
+
+    @property
+    def _planned(self) -> list[Average]:
+        return [entry for row in self.rows.values() for entry in row if entry]
 
 
 def matrices(averages: Sequence[Average], gaps: Sequence[Gap] = ()) -> list[AccuracyMatrix]:
@@ -169,9 +175,11 @@ def half_interval(entry: Average) -> float | None:
 def _matrix(
     mode: str, dataset: str, averages: Sequence[Average], gaps: Sequence[Gap]
 ) -> AccuracyMatrix:
-    shots = shot_axis(averages)
     entries = {(a.label, a.shots): a for a in averages if a.dataset == dataset}
-    labels = dict.fromkeys(a.label for a in averages)
+    # What was never planned here has no row or column; what is only missing yet keeps its own.
+    kept = [*entries.values(), *(a for a in averages if a.missing and dataset == MEAN)]
+    shots = shot_axis(kept)
+    labels = dict.fromkeys(a.label for a in averages if a.label in {each.label for each in kept})
     rows = {label: tuple(entries.get((label, name)) for name in shots) for label in labels}
     pairs = [g for g in gaps if (g.kind, g.mode, g.dataset) == ("pair", mode, dataset)]
     columns = {

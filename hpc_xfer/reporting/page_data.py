@@ -111,8 +111,11 @@ def _badges(
 ) -> list[tuple[str, str]]:
     """Short facts for the top of the page: (text, good | bad | nothing)."""
     states = Counter(row["state"] for row in missing if row["kind"] != "cell")
-    done = f"{len(runs):,} of {len(runs) + states.total():,} runs finished"
-    badges = [(done, "" if states else "good"), (f"{len(cells):,} cells complete", "")]
+    planned = len(runs) + states.total()
+    badges = [(f"{len(cells):,} cells complete", "")]
+    if planned:  # none if all results are imported
+        done = f"{len(runs):,} of {planned:,} runs finished"
+        badges.insert(0, (done, "" if states else "good"))
     if absent := sum(average.missing for average in averages):
         badges.append((f"{absent:,} cells missing", "bad"))
     return badges + [(f"{n:,} {state}", "bad") for state, n in sorted(states.items())]

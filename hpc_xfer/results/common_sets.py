@@ -93,7 +93,9 @@ def _left_out(found: Found, shots: Sequence[str], labels: Sequence[str], block: 
         for each in shots:
             if each not in block.shots:
                 number = sum(each in found[name] for name in block.datasets)
-                reasons.append(f"{_said([each])} ({number} of {len(block.datasets)} data sets)")
+                whole = len(block.datasets)
+                why = f"{number} of {whole} data sets" if number < whole else "incomplete"
+                reasons.append(f"{_said([each])} ({why})")
     return "; ".join(reasons)
 
 

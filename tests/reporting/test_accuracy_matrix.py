@@ -83,3 +83,20 @@ def test_a_mean_says_how_many_data_sets_it_is_over_and_which_it_leaves_out() -> 
     titles = [found.title for found in matrices(averages)]
     assert titles[0] == "mean of 8 data sets, without clipart (no 10, 20 shots)"
     assert titles[1:] == ["digits", "mnist", "clipart"]
+
+
+def test_what_was_never_planned_on_a_data_set_has_no_row_and_no_column_there() -> None:
+    there = average("clip", 50.0, 3.0)
+    elsewhere = [average("released", 60.0, dataset="pets", shots=name) for name in ("5", "full")]
+    digits = next(found for found in matrices([there, *elsewhere]) if found.dataset == "digits")
+    assert (list(digits.rows), digits.shots) == (["clip"], ("5",))
+    assert digits.note == ""
+
+
+def test_a_label_that_is_not_complete_yet_keeps_its_row_in_the_mean() -> None:
+    done = [average("clip", 50.0, 3.0, dataset=name) for name in ("digits", "pets", "mean")]
+    begun = [average("late", None, dataset="digits", missing=3)]
+    alone = [average("released", 60.0, dataset="pets")]
+    found = matrix([*done, *begun, *alone])
+    assert list(found.rows) == ["clip", "late"]
+    assert found.note == "— not in the mean"

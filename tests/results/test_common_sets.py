@@ -47,6 +47,12 @@ def test_shots_of_one_data_set_alone_leave_the_row_and_are_named() -> None:
     assert over.left_out == "100 shots (1 of 3 data sets); 200 shots (1 of 3 data sets)"
 
 
+def test_shots_that_some_labels_lack_everywhere_are_incomplete() -> None:
+    few = {"1": BOTH, "5": BOTH, "full": BOTH[:1]}
+    over = common_sets({"pets": few, "dtd": few}, BOTH)
+    assert over.left_out == "full data (incomplete)"
+
+
 def test_two_data_sets_are_needed_for_a_mean() -> None:
     found = {"pets": {"1": BOTH, "5": BOTH, "20": BOTH}, "dtd": {"1": BOTH, "10": BOTH}}
     over = common_sets(found, BOTH)

@@ -74,6 +74,7 @@ def _range_chart(
     word = _WORDS.get(axis, axis)
     bars = any(row.ci95_low is not None for row in rows)
     question = f"How much does the {word} matter, at how many shots?"
+    others = "data sets" if {r.target for r in rows if r.target} == {"sets"} else "draws"
     return Chart(
         name=file_name("range", axis, mode, *part),
         group="range",
@@ -81,10 +82,9 @@ def _range_chart(
         title=f"{question} {fixed}, {mode_words(mode)}",
         text=f"Best minus worst {word} against shots. {covers((r.target for r in rows), bars)} "
         "The interval allows for the choice of the best and the worst among all (studentized "
-        "range). Unbiased: chosen on other draws than those it is measured on, near 0 without "
-        "an effect. Spread: standard deviation between all, with the noise of the draws taken "
-        "out; this one can be compared between shot counts."
-        + (f" {NO_DIFFERENCE}" if bars else ""),
+        f"range). Unbiased: chosen on other {others} than those it is measured on, near 0 without "
+        "an effect. Spread: standard deviation between all, with the noise taken out; this one "
+        "can be compared between shot counts." + (f" {NO_DIFFERENCE}" if bars else ""),
         frames=tuple(frames),
     )
 

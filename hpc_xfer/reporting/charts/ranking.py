@@ -7,6 +7,7 @@ from hpc_xfer.reporting.charts.looks import GRAY
 from hpc_xfer.reporting.charts.tables import FigureTables
 from hpc_xfer.reporting.charts.words import file_name, mode_words
 from hpc_xfer.reporting.figure_data import shot_order, shots_text
+from hpc_xfer.reporting.sentences.phrases import p_text
 from hpc_xfer.results.answers.rows import Rank
 
 
@@ -76,7 +77,7 @@ def _frame_title(shots: str, row: Rank) -> str:
     if row.critical_difference is not None:
         words.append(f"CD {row.critical_difference:.2f}")
     if row.friedman_p is not None:
-        words.append(f"p {row.friedman_p:.2g}")
+        words.append(p_text(row.friedman_p))
     return ", ".join(words)
 
 

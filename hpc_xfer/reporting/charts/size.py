@@ -84,6 +84,7 @@ class _Picture:
         )
 
     def chart(self, name: str, fixed: str, frames: Sequence[Frame], columns: int = 0) -> Chart:
+        frames = [frame for frame in frames if frame.traces] or frames[:1]
         question = "How does accuracy grow with the pre-training size?"
         here = [a for a in self.averages if any(a.encoder in s.encoders for s in self.series)]
         bars = any(a.interval and a.interval.half is not None for a in here)

@@ -6,6 +6,7 @@ from hpc_xfer.reporting.sentences.phrases import (
     bracket,
     caveats,
     few,
+    p_text,
     points,
     where,
 )
@@ -34,7 +35,7 @@ def rank_sentence(ranks: Sequence[Rank]) -> str:
     tail = caveats(best.mode, left_out=best.left_out)
     if best.friedman_p is None or best.critical_difference is None:
         return f"{start}nothing can be said of the ranks: too few data sets{bracket(tail)}."
-    test = f"Friedman {_p(best.friedman_p)}"
+    test = f"Friedman {p_text(best.friedman_p)}"
     if best.friedman_p >= _CLAIMED:
         return f"{start}the {best.labels} labels cannot be told apart{bracket([test, *tail])}."
     near = best.not_told_apart.split("; ") if best.not_told_apart else []
@@ -44,10 +45,6 @@ def rank_sentence(ranks: Sequence[Rank]) -> str:
     critical = f"critical difference {best.critical_difference:.1f}"
     said = bracket([test, critical, *tail])
     return f"{start}{best.label} is first of {best.labels} with rank {best.rank:.1f}{apart}{said}."
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.2g}" if value >= 0.001 else "p < 0.001"
 
 
 def variance_sentence(rows: Sequence[Variance]) -> str:

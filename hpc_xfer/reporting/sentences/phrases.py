@@ -24,6 +24,11 @@ def points(share: float, sign: bool = False) -> str:
     return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
 
 
+def p_text(p: float) -> str:
+    """Write a p-value: p = 0.017, p < 0.001; never p = 0."""
+    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
+
+
 def interval_text(low: float, high: float, comparisons: int = 1) -> str:
     """Say both ends, in points, and how many comparisons the 95% are for at once."""
     at_once = f" for all {comparisons} comparisons at once" if comparisons > 1 else ""
