@@ -17,7 +17,6 @@ from hpc_xfer.results.parts.record_cache import RecordCache, key_of
 from hpc_xfer.results.parts.set_aside import set_aside, write_set_aside
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.tables.csv_files import Lines
-from hpc_xfer.results.tables.missing_table import MISSING_ROWS
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
