@@ -327,9 +327,15 @@ def test_ranks_that_chance_can_make_have_no_first() -> None:
     assert "the 7 labels cannot be told apart (Friedman p = 0.24)" in question.lines[0]
 
 
+def test_a_study_with_nothing_to_compare_says_so_before_it_speaks_of_luck() -> None:
+    first, second = sentences([average("clip", 40.0)], [], [], (), [variance("draw", 3.0)])
+    assert "clip is the only encoder with results" in first.lines[0]
+    assert "luck" in second.title
+
+
 def test_luck_is_said_with_what_more_of_it_would_bring() -> None:
     rows = [variance("draw", 3.0), variance("seed", 1.0, text="one more seed takes off 0.8 points")]
-    [question] = sentences(STUDY, [], [], (), rows)
+    [_, question] = sentences(STUDY, [], [], (), rows)
     assert question.lines == (
         "With 5 shots (ft, digits), luck moves an accuracy by (standard deviation in points): draw "
         "of the images 3.0, seed of the pre-training 1.0; one more seed takes off 0.8 points.",
@@ -342,7 +348,7 @@ def test_where_only_the_test_images_are_known_the_luck_of_draws_is_refused_once(
         for name in ("digits", "mnist")
         for component, sd in (("draw", None), ("image", 0.8))
     ]
-    [question] = sentences(STUDY, [], [], (), rows)
+    [_, question] = sentences(STUDY, [], [], (), rows)
     assert question.lines == (
         "With 5 shots (ft, digits), nothing can be said of the luck of draws and seeds (one draw).",
         "2 more rows in variance.csv.",
