@@ -122,6 +122,14 @@ def test_all_pre_trainings_are_held_against_scratch_in_one_sentence() -> None:
     )
 
 
+def test_draws_seeds_and_missing_cells_that_differ_are_said_as_a_range() -> None:
+    line = only(
+        gap("clip", "scratch", 20, 15, 25, axis="scratch", draws=2, seeds_a=3, missing=4),
+        gap("simclr", "scratch", 10, 5, 15, axis="scratch", draws=5, seeds_a=3, missing=7),
+    )
+    assert "; 2 to 5 draws, 3 seeds; " in line and line.endswith("; up to 7 cells missing).")
+
+
 def test_none_of_many_is_not_said_to_be_worse_or_alike() -> None:
     labels = ("clip", "simclr")
     line = only(*(gap(name, "scratch", 2, -1, 5, axis="scratch") for name in labels))
