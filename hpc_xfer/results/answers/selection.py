@@ -2,30 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 from hpc_xfer.results.answers.rows import SelectionBias
 from hpc_xfer.results.tables.csv_files import Row
 
-FEW = 6  # values of a grid that are listed one by one
+_FEW = 6  # values of a grid that are listed one by one
 Place = tuple[str, str, str]  # mode, data set, shots
-
-
-@dataclass(frozen=True)
-class ChosenValues:
-    """How often each value of one grid was chosen; two grids are never added up."""
-
-    mode: str
-    tuned: str  # lr, l2, ...
-    grid: str  # its values, see `grid_text`; else how many there were to choose from
-    counts: tuple[tuple[float, int], ...]  # (value, cells), in the order of the values
-    low: int  # cells at the low end
-    high: int
-
-    @property
-    def cells(self) -> int:
-        return sum(count for _, count in self.counts)
 
 
 def selection_rows(rows: Iterable[Row], tuned: Sequence[str]) -> list[SelectionBias]:
@@ -45,36 +28,12 @@ def selection_rows(rows: Iterable[Row], tuned: Sequence[str]) -> list[SelectionB
     return [row for row in found if row is not None]
 
 
-def chosen_values(rows: Iterable[Row], tuned: Sequence[str]) -> list[ChosenValues]:
-    """Count the cells that chose each value, for each mode, setting and grid on its own.
-
-    Args:
-        rows: of cells.csv.
-        tuned: the settings that the study tunes.
-    """
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        for key in _chosen_keys(row, tuned):
-            groups.setdefault((row["mode"], key, _grid(row, key)), []).append(row)
-    return [
-        ChosenValues(
-            mode=mode,
-            tuned=key,
-            grid=grid,
-            counts=tuple(sorted(Counter(float(row[key]) for row in group).items())),
-            low=_at(group, key, "low"),
-            high=_at(group, key, "high"),
-        )
-        for (mode, key, grid), group in groups.items()
-    ]
-
-
 def grid_text(values: Iterable[float]) -> str:
     """Name a grid by its values, or by its ends and their number where it has many."""
     found = sorted(set(values))
     if not found:
         return ""
-    if len(found) > FEW:
+    if len(found) > _FEW:
         return f"{found[0]:g} to {found[-1]:g} ({len(found)} values)"
     return ", ".join(f"{value:g}" for value in found)
 
@@ -95,12 +54,14 @@ def _at(group: Sequence[Row], key: str, end: str) -> int:
 
 
 def _selection(place: Place, key: str, group: Sequence[Row]) -> SelectionBias | None:
-    """One row; None where the accuracy of what validation would choose was not measured."""
-    group = [row for row in group if _chosen_and_best(row) is not None]
-    if not group:
+    """Make one row; None where the accuracy of what validation would choose was not measured."""
+    known = [(row, pair) for row in group if (pair := _chosen_and_best(row)) is not None]
+    if not known:
         return None
-    pairs = [pair for row in group if (pair := _chosen_and_best(row)) is not None]
-    chosen, best = (fmean(sorted(values)) for values in zip(*pairs, strict=True))
+    group = [row for row, _ in known]
+    chosen, best = (
+        fmean(sorted(values)) for values in zip(*(pair for _, pair in known), strict=True)
+    )
     trials = Counter(int(row["trials_planned"]) for row in group)
     mode, dataset, shots = place
     return SelectionBias(

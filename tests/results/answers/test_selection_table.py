@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer.results.answers.selection import chosen_values, grid_text, selection_rows
+from hpc_xfer.results.answers.selection import grid_text, selection_rows
 
 Cells = list[dict[str, str]]
 
@@ -51,7 +51,6 @@ def test_each_mode_shots_and_setting_has_its_row() -> None:
 
 def test_one_trial_is_no_choice() -> None:
     assert selection_rows([cell(trials_planned=1)], ["lr"]) == []
-    assert chosen_values([cell(trials_planned=1)], ["lr"]) == []
 
 
 def test_a_label_with_another_number_of_values_is_named() -> None:
@@ -77,32 +76,6 @@ def test_under_the_paper_protocol_the_reported_value_is_the_best() -> None:
     (row,) = selection_rows([paper], ["lr"])
     assert (row.chosen, row.best, row.bias) == pytest.approx((0.46, 0.5, 0.04))
     assert selection_rows([paper | {"test_selection_bias": ""}], ["lr"]) == []
-
-
-def test_chosen_values_are_counted_in_their_order() -> None:
-    cells = [cell(lr="0.1", lr_edge="high"), cell(lr="0.001", lr_edge="low"), cell(), cell()]
-    (found,) = chosen_values(cells, ["lr"])
-    assert found.counts == ((0.001, 1), (0.01, 2), (0.1, 1))
-    assert (found.mode, found.tuned, found.grid) == ("ft", "lr", "4 values")
-    assert (found.cells, found.low, found.high) == (4, 1, 1)
-
-
-def test_two_grids_are_never_added_up() -> None:
-    cells = [
-        cell(),
-        cell(trials_planned=6),
-        cell(mode="lp"),
-        cell(lr_grid="0.001, 0.01"),
-        cell(lr_grid="0.01, 0.1"),
-    ]
-    found = chosen_values(cells, ["lr"])
-    assert [(each.mode, each.grid, each.cells) for each in found] == [
-        ("ft", "4 values", 1),
-        ("ft", "6 values", 1),
-        ("lp", "4 values", 1),
-        ("ft", "0.001, 0.01", 1),
-        ("ft", "0.01, 0.1", 1),
-    ]
 
 
 def test_a_grid_is_named_by_its_values_or_its_ends() -> None:
