@@ -4,18 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpc_xfer.reporting.figure_data import shot_axis, shots_text
+from hpc_xfer.reporting.charts.tables import shot_axis
+from hpc_xfer.reporting.charts.words import COVERS
 from hpc_xfer.reporting.sentences.phrases import at_shots, few
 from hpc_xfer.results.answers.rows import Gap
+from hpc_xfer.results.answers.terms import shots_text
 from hpc_xfer.results.averages import MEAN, Average
 from hpc_xfer.results.estimators.estimate import Target
 
 NOT_APART = "≈"  # behind an accuracy that is not told apart from the best of its column
-_COVERAGE: dict[Target, str] = {
-    "sets": "other data sets like these, with these pre-trainings and draws",
-    "E1": "other draws of the images, for this one pre-training",
-    "E2": "other seeds of the pre-training and other draws of the images",
-}
 
 
 @dataclass(frozen=True)
@@ -80,13 +77,13 @@ class AccuracyMatrix:
                     columns.setdefault(entry.target, []).append(shots)
                     labels.setdefault(entry.target, {})[label] = None
         if len(columns) == 1:
-            return f"covers {_COVERAGE[next(iter(columns))]}"
+            return f"covers {COVERS[next(iter(columns))]}"
         per_column = {t: [s for s in self.shots if s in found] for t, found in columns.items()}
         apart = len({s for found in per_column.values() for s in found}) == sum(
             map(len, per_column.values())
         )
         return "; ".join(
-            f"covers {_COVERAGE[target]}"
+            f"covers {COVERS[target]}"
             + (f" (with {at_shots(shots)})" if apart else f" (of {few(list(labels[target]))})")
             for target, shots in sorted(per_column.items())
         )

@@ -6,9 +6,9 @@ One file per mode: `table_lp.tex` has the mean over data sets, `table_lp_DATASET
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpc_xfer.reporting.charts.tables import datasets_of, encoders_of
-from hpc_xfer.reporting.charts.words import COVERS, dataset_words, file_name, mode_words
-from hpc_xfer.reporting.figure_data import shot_axis, shots_text
+from hpc_xfer.reporting.charts.tables import datasets_of, encoders_of, shot_axis
+from hpc_xfer.reporting.charts.words import COVERS, file_name
+from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.system import atomic_files

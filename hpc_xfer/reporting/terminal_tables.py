@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from hpc_xfer.reporting.accuracy_matrix import AccuracyMatrix, percent
-from hpc_xfer.reporting.figure_data import shots_text
+from hpc_xfer.results.answers.terms import shots_text
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -15,7 +15,6 @@ from hpc_xfer.reporting.charts.cost import gpu_hours, log_ticks
 from hpc_xfer.reporting.charts.looks import COLORS, GRAY, Looks
 from hpc_xfer.reporting.charts.words import file_name, told_apart
 from hpc_xfer.reporting.drawing.arrangement import fitting, round_ticks, spread_out, wrapped
-from hpc_xfer.reporting.figure_data import shot_order
 from hpc_xfer.reporting.figures import FigureFile
 from hpc_xfer.results import collect_tables
 from hpc_xfer.results.averages import read_averages
@@ -233,10 +232,6 @@ def test_one_encoder_at_one_shot_count_is_drawn(tmp_path: Path) -> None:
     found = figures.draw(folder.summary, folder.figures)
     assert [figure.png.name for figure in found] == ["accuracy_ft.png"]
     assert "No interval can be given." in found[0].caption
-
-
-def test_shots_are_in_the_order_of_their_number_and_full_is_last() -> None:
-    assert sorted(["full", "10", "5", "1"], key=shot_order) == ["1", "5", "10", "full"]
 
 
 def test_encoders_are_shared_out_by_method_and_size() -> None:

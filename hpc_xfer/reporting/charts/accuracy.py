@@ -11,22 +11,17 @@ from hpc_xfer.reporting.charts.tables import (
     encoders_of,
     percent,
     percent_ends,
+    shot_axis,
+    snapshot_series,
 )
-from hpc_xfer.reporting.charts.words import (
-    NO_DIFFERENCE,
-    covers,
-    dataset_words,
-    file_name,
-    mode_words,
-)
-from hpc_xfer.reporting.figure_data import shot_axis, shots_text, snapshot_series
+from hpc_xfer.reporting.charts.words import NO_DIFFERENCE, covers, file_name
 from hpc_xfer.results.answers.rows import Gap
+from hpc_xfer.results.answers.terms import dataset_words, mode_words, scratch_words, shots_text
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.study.labels import short_count
 
 MOST_LINES = 7  # a frame, scratch not counted; more cannot be told apart
-_PROBES = ("lp", "knn")
 
 
 def accuracy_charts(tables: FigureTables) -> Iterator[Chart]:
@@ -69,9 +64,7 @@ def gain_charts(tables: FigureTables) -> Iterator[Chart]:
         for group, encoders in groups(list(dict.fromkeys(info[r.a] for r in rows))).items():
             looks = tables.looks.apart(encoders)
             here = [row for row in rows if info[row.a] in looks]
-            base = (
-                "a probe of the untrained encoder" if mode in _PROBES else "training from scratch"
-            )
+            base = scratch_words(mode)
             frames = [
                 shots_frame(
                     dataset,

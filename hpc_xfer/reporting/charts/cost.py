@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Mark, Ticks, Trace
-from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent_ends
-from hpc_xfer.reporting.charts.words import covers, dataset_words, file_name, mode_words
-from hpc_xfer.reporting.figure_data import shot_axis, shots_text
+from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent_ends, shot_axis
+from hpc_xfer.reporting.charts.words import covers, file_name
+from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.tables.csv_files import Row, number
 from hpc_xfer.study.labels import short_count

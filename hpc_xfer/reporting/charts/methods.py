@@ -5,18 +5,11 @@ from dataclasses import replace
 
 from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Guide, Look, Mark, Ticks, Trace
 from hpc_xfer.reporting.charts.looks import GRAY, MARKERS, Looks
-from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent
-from hpc_xfer.reporting.charts.words import (
-    NO_DIFFERENCE,
-    covers,
-    dataset_words,
-    file_name,
-    mode_words,
-    told_apart,
-)
+from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent, shot_axis
+from hpc_xfer.reporting.charts.words import NO_DIFFERENCE, covers, file_name, told_apart
 from hpc_xfer.reporting.drawing.arrangement import MINUS
-from hpc_xfer.reporting.figure_data import shot_axis, shots_text
 from hpc_xfer.results.answers.rows import Gap
+from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
 from hpc_xfer.results.averages import MEAN, Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 

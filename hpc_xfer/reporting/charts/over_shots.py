@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from hpc_xfer.reporting.charts.chart import AxisScale, Frame, Guide, Look, Mark, Trace
 from hpc_xfer.reporting.charts.looks import GRAY
-from hpc_xfer.reporting.charts.words import dataset_words
-from hpc_xfer.reporting.figure_data import shot_order
+from hpc_xfer.results.answers.terms import dataset_words, shot_order
 
 ZERO = Guide(0.0, Look(GRAY, "", "-", 0.8))
 

@@ -6,16 +6,10 @@ from hpc_xfer.reporting.charts.chart import DASHED, Chart, Frame, Look
 from hpc_xfer.reporting.charts.looks import plain_look
 from hpc_xfer.reporting.charts.over_shots import ZERO, Reading, ShotLine, shots_frame
 from hpc_xfer.reporting.charts.tables import FigureTables, percent
-from hpc_xfer.reporting.charts.words import (
-    NO_DIFFERENCE,
-    covers,
-    dataset_words,
-    file_name,
-    mode_words,
-    told_apart,
-)
+from hpc_xfer.reporting.charts.words import NO_DIFFERENCE, covers, file_name, told_apart
 from hpc_xfer.reporting.drawing.arrangement import MINUS
 from hpc_xfer.results.answers.rows import Gap
+from hpc_xfer.results.answers.terms import dataset_words, mode_words
 from hpc_xfer.results.averages import MEAN
 from hpc_xfer.results.encoder_info import EncoderInfo
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Look, Mark, Ticks, Trace
 from hpc_xfer.reporting.charts.looks import GRAY
 from hpc_xfer.reporting.charts.tables import FigureTables
-from hpc_xfer.reporting.charts.words import file_name, mode_words
-from hpc_xfer.reporting.figure_data import shot_order, shots_text
+from hpc_xfer.reporting.charts.words import file_name
 from hpc_xfer.reporting.sentences.phrases import p_text
 from hpc_xfer.results.answers.rows import Rank
+from hpc_xfer.results.answers.terms import mode_words, shot_order, shots_text
 
 
 def rank_charts(tables: FigureTables) -> Iterator[Chart]:

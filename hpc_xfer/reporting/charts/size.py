@@ -10,11 +10,12 @@ from hpc_xfer.reporting.charts.tables import (
     datasets_of,
     encoders_of,
     percent_ends,
+    shot_axis,
 )
-from hpc_xfer.reporting.charts.words import covers, dataset_words, file_name, mode_words
-from hpc_xfer.reporting.figure_data import shot_axis, shots_text
+from hpc_xfer.reporting.charts.words import covers, file_name
 from hpc_xfer.results.answers.rows import Scaling
 from hpc_xfer.results.answers.series import Series, all_series
+from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
 from hpc_xfer.results.averages import MEAN, Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.study.labels import short_count

@@ -7,11 +7,13 @@ from typing import TypeVar
 
 from hpc_xfer.reporting.charts.looks import Looks
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling
+from hpc_xfer.results.answers.terms import shot_order
 from hpc_xfer.results.averages import MEAN, Average, read_averages
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.intervals import Interval
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.tables.csv_files import Row
+from hpc_xfer.study.labels import without_snapshot
 
 T = TypeVar("T")
 
@@ -72,6 +74,23 @@ def encoders_of(averages: Sequence[Average]) -> list[EncoderInfo]:
     """Encoders in their order; scratch last."""
     found = dict.fromkeys(a.encoder for a in averages)
     return sorted(found, key=lambda encoder: encoder.method == "scratch")
+
+
+def shot_axis(averages: Sequence[Average]) -> list[str]:
+    """List the shots of these averages, in order."""
+    return sorted({average.shots for average in averages}, key=shot_order)
+
+
+def snapshot_series(averages: Sequence[Average]) -> dict[str, list[Average]]:
+    """Map each pre-training with snapshots, by label, to averages of its snapshots and its end."""
+    found: dict[str, list[Average]] = {}
+    for average in averages:
+        found.setdefault(without_snapshot(average.label), []).append(average)
+    return {
+        name: group
+        for name, group in found.items()
+        if any(average.encoder.snapshot is not None for average in group)
+    }
 
 
 def percent_ends(found: Interval) -> tuple[float | None, float | None]:

@@ -1,32 +1,17 @@
-"""Words that figures share: modes, targets of intervals, names of files."""
+"""Words that figures share: targets of intervals, names of files."""
 
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
-from hpc_xfer.results.averages import MEAN
+from hpc_xfer.results.estimators.estimate import Target
 
-_MODES = {
-    "ft": "fine-tuning",
-    "lp": "linear probe",
-    "knn": "nearest neighbors",
-    "zs": "zero-shot",
-}
-COVERS = {
+COVERS: dict[Target, str] = {
     "sets": "other data sets like these, with these pre-trainings and draws",
     "E1": "other draws of the images, for this one pre-training",
     "E2": "other seeds of the pre-training and other draws of the images",
 }
 NO_DIFFERENCE = "An interval that contains 0 shows no difference at this precision."
-
-
-def mode_words(mode: str) -> str:
-    """Return `fine-tuning (ft)`."""
-    return f"{_MODES[mode]} ({mode})" if mode in _MODES else mode
-
-
-def dataset_words(dataset: str) -> str:
-    return "mean of data sets" if dataset == MEAN else dataset
 
 
 def told_apart(names: Sequence[str]) -> tuple[str, dict[str, str]]:
@@ -39,7 +24,7 @@ def told_apart(names: Sequence[str]) -> tuple[str, dict[str, str]]:
     return ", ".join(common), short
 
 
-def covers(targets: Iterable[str], bars: bool, simultaneous: str = "") -> str:
+def covers(targets: Iterable[Target], bars: bool, simultaneous: str = "") -> str:
     """Say what the intervals of a figure cover."""
     found = sorted({target for target in targets if target})
     if not bars:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from hpc_xfer.reporting.accuracy_matrix import AccuracyMatrix, percent
-from hpc_xfer.reporting.figure_data import shots_text
 from hpc_xfer.reporting.page_tables.page_table import (
     PageCell,
     PageColumn,
@@ -11,6 +10,7 @@ from hpc_xfer.reporting.page_tables.page_table import (
     page_table,
     text,
 )
+from hpc_xfer.results.answers.terms import shots_text
 from hpc_xfer.results.averages import Average
 
 LabelRow = tuple[str, Sequence[Average | None]]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpc_xfer.reporting.figure_data import shot_order
 from hpc_xfer.reporting.page_tables.page_table import (
     PageCell,
     PageColumn,
@@ -22,6 +21,7 @@ from hpc_xfer.reporting.page_tables.page_table import (
     text,
 )
 from hpc_xfer.results.answers.rows import Gap
+from hpc_xfer.results.answers.terms import shot_order
 from hpc_xfer.results.averages import MEAN
 
 MOST_PAIRS = 500  # in the page: more take seconds to lay out on a phone; gaps.csv has all

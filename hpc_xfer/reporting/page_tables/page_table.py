@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpc_xfer.results.answers.terms import FULL
+
 NOTHING = "—"  # was not measured, or cannot be said
 _COVERS = {
     "sets": "data sets",
@@ -182,6 +184,6 @@ def _is_zero(shown: str) -> bool:
 
 
 def _shots_number(shots: str) -> float | None:
-    if shots == "full":
+    if shots == FULL:
         return math.inf
     return float(shots) if shots.isdecimal() else None

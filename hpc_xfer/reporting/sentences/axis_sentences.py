@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from hpc_xfer.reporting.figure_data import shots_text
 from hpc_xfer.reporting.sentences.gap_sentences import (
     axis_noun,
     gap_caveats,
@@ -23,6 +22,7 @@ from hpc_xfer.reporting.sentences.phrases import (
     scope,
 )
 from hpc_xfer.results.answers.rows import Gap
+from hpc_xfer.results.answers.terms import shots_text
 
 
 def headline(gaps: Sequence[Gap], at: str = "") -> str:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hpc_xfer.reporting.figure_data import shot_order
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, Variance
+from hpc_xfer.results.answers.terms import shot_order
 from hpc_xfer.results.averages import MEAN
 
 MOST_LINES = 6  # of one question

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from hpc_xfer.reporting.figure_data import shots_text
-from hpc_xfer.results.averages import MEAN
+from hpc_xfer.results.answers.terms import FULL, dataset_words, shots_text
 from hpc_xfer.results.estimators.estimate import Target
 
 # In the label of a mode whose settings were chosen on the test set, here or elsewhere.
@@ -61,19 +60,13 @@ def where(shots: str, mode: str, dataset: str, datasets: int = 0, at: str = "") 
 
 def place(mode: str, dataset: str, datasets: int = 0, at: str = "") -> str:
     """Name mode, data set, and the settings that all levels share."""
-    parts = [mode_text(mode), dataset_text(dataset, datasets), at]
+    parts = [mode_text(mode), dataset_words(dataset, datasets), at]
     return ", ".join(part for part in parts if part)
 
 
 def mode_text(mode: str) -> str:
     """Return the label of a mode without a choice on the test set, which `caveats` says."""
     return _ON_TEST.sub("", mode)
-
-
-def dataset_text(dataset: str, datasets: int = 0) -> str:
-    if dataset != MEAN:
-        return dataset
-    return f"mean of {datasets} data sets" if datasets > 1 else "mean of data sets"
 
 
 def counted(number: int, thing: str) -> str:
@@ -128,8 +121,8 @@ def few(words: Sequence[str], most: int = 3) -> str:
 
 def at_shots(shots: Sequence[str]) -> str:
     """Join shot counts: `1 and 5 shots and full data`."""
-    few_shot = [name for name in shots if name != "full"]
-    full = [shots_text(name) for name in shots if name == "full"]
+    few_shot = [name for name in shots if name != FULL]
+    full = [shots_text(name) for name in shots if name == FULL]
     if not few_shot:
         return listed(full)
     return listed([f"{listed(few_shot)} {'shot' if few_shot == ['1'] else 'shots'}", *full])

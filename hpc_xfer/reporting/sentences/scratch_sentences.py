@@ -22,14 +22,7 @@ from hpc_xfer.reporting.sentences.phrases import (
     where,
 )
 from hpc_xfer.results.answers.rows import Gap
-
-
-def scratch_words(mode: str) -> str:
-    """Say what scratch is in a mode: a probe has no training from scratch."""
-    kind = mode.split()[0]
-    if kind in ("lp", "knn"):
-        return "a probe of the untrained encoder"
-    return "the untrained encoder" if kind == "zeroshot" else "training from scratch"
+from hpc_xfer.results.answers.terms import scratch_words
 
 
 def scratch_sentence(gaps: Sequence[Gap], at: str = "") -> str:

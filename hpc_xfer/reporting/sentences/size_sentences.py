@@ -12,10 +12,9 @@ from hpc_xfer.reporting.sentences.phrases import (
     scope,
     where,
 )
-from hpc_xfer.results.answers.labels_saved import FULL
 from hpc_xfer.results.answers.rows import Scaling
 from hpc_xfer.results.answers.scaling import OPEN
-from hpc_xfer.results.averages import MEAN
+from hpc_xfer.results.answers.terms import FULL, dataset_words
 from hpc_xfer.study.labels import short_count
 
 
@@ -46,9 +45,8 @@ def crossing_sentence(row: Scaling) -> str:
 
 def labels_sentence(row: Scaling) -> str:
     """Say at how many shots a label reaches what another has at the shots of the row."""
-    dataset = "mean of data sets" if row.dataset == MEAN else row.dataset
     tail = [_level(row), scope(row.target, each=True), row.why, *caveats(row.mode)]
-    return f"{mode_text(row.mode)}, {dataset}: {_told(row, tail)}."
+    return f"{mode_text(row.mode)}, {dataset_words(row.dataset)}: {_told(row, tail)}."
 
 
 def telling_crossings(rows: Sequence[Scaling]) -> list[Scaling]:

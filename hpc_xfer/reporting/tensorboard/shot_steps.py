@@ -4,10 +4,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hpc_xfer.results.answers.terms import FULL
 from hpc_xfer.results.averages import MEAN, Average
 from hpc_xfer.results.tables.csv_files import Row
-
-_FULL = "full"
 
 
 @dataclass(frozen=True)
@@ -18,12 +17,12 @@ class ShotSteps:
     full: Mapping[str, int]  # data set -> step of full data, where it has them
 
     def of(self, dataset: str, shots: str) -> int:
-        return self.full[dataset] if shots == _FULL else int(shots)
+        return self.full[dataset] if shots == FULL else int(shots)
 
     def name(self, shots: str) -> str:
         """Name shots so that 5 sorts before 10: `shots 05`, `shots 10`, `shots full`."""
         width = len(str(self.largest))
-        return f"shots {shots if shots == _FULL else shots.zfill(width)}"
+        return f"shots {shots if shots == FULL else shots.zfill(width)}"
 
 
 def shot_steps(averages: Sequence[Average], cells: Iterable[Row]) -> ShotSteps:
@@ -33,11 +32,11 @@ def shot_steps(averages: Sequence[Average], cells: Iterable[Row]) -> ShotSteps:
     theirs. Where the tables do not say it, or where it is not above the largest number of shots,
     `full` is at the next power of ten.
     """
-    largest = max((int(a.shots) for a in averages if a.shots != _FULL), default=0)
+    largest = max((int(a.shots) for a in averages if a.shots != FULL), default=0)
     known = _images_per_class(cells)
     if known:
         known[MEAN] = statistics.fmean(known.values())
-    full = {a.dataset: round(known.get(a.dataset, 0)) for a in averages if a.shots == _FULL}
+    full = {a.dataset: round(known.get(a.dataset, 0)) for a in averages if a.shots == FULL}
     above = 10 ** len(str(largest))
     return ShotSteps(largest, {n: step if step > largest else above for n, step in full.items()})
 
@@ -47,5 +46,5 @@ def _images_per_class(cells: Iterable[Row]) -> dict[str, float]:
     return {
         row["dataset"]: int(row["train_images"]) / int(row["classes"])
         for row in cells
-        if row["shots"] == _FULL and row.get("train_images") and row.get("classes")
+        if row["shots"] == FULL and row.get("train_images") and row.get("classes")
     }

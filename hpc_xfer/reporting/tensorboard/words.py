@@ -1,6 +1,7 @@
 """Words about the results in TensorBoard, which has no place for them beside a curve."""
 
 from hpc_xfer.reporting.tensorboard.shot_steps import ShotSteps
+from hpc_xfer.results.answers.terms import dataset_words
 from hpc_xfer.results.averages import MEAN
 
 _ABOUT = """\
@@ -22,7 +23,7 @@ at the next power of ten:
 def about(steps: ShotSteps) -> str:
     """Explain the results, and say at which step full data are."""
     lines = [
-        f"- {'mean of data sets' if name == MEAN else f'`{name}`'}: {step}"
+        f"- {dataset_words(name) if name == MEAN else f'`{name}`'}: {step}"
         for name, step in steps.full.items()
     ]
     if not lines:

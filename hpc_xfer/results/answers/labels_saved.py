@@ -23,14 +23,13 @@ from hpc_xfer.results.answers.scaling import (
     weakest,
 )
 from hpc_xfer.results.answers.series import all_series, fixed_settings
+from hpc_xfer.results.answers.terms import FULL, scratch_words, shot_order, shots_text
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.estimators.interpolated import Knot, reach
 from hpc_xfer.results.estimators.slope import Crossing
 
-FULL, FULL_DATA = "full", "full data"
 NO_SHOTS = "0"  # zero-shot: no place on a logarithmic axis
-_PROBES = ("lp", "knn")  # modes that train no encoder
 Where = tuple[str, str]  # mode, data set
 
 
@@ -86,7 +85,7 @@ def _curves(
             measured.setdefault((mode, dataset), []).append(shots)
     curves: dict[Where, dict[EncoderInfo, ShotCurve]] = {}
     for (mode, dataset), found in measured.items():
-        order = sorted(found, key=lambda name: math.inf if name == FULL else int(name))
+        order = sorted(found, key=shot_order)
         for encoder in encoders:
             at = [table[(mode, dataset, name)].get(encoder) for name in order]
             if points := tuple(average for average in at if average):
@@ -179,10 +178,12 @@ def _low(curve: ShotCurve, found: Crossing) -> float | None:
 
 
 def _text(curve: ShotCurve, goal: Average, found: Crossing) -> str:
-    name = _said(curve.encoder, goal.mode)
-    has = f"what {goal.label} has with {_shots_text(goal.shots)}"
+    # What scratch is depends on the mode, so its label would say too little.
+    from_scratch = curve.encoder.method == "scratch"
+    name = scratch_words(goal.mode) if from_scratch else curve.encoder.label
+    has = f"what {goal.label} has with {shots_text(goal.shots)}"
     ends = _ends(curve, found)
-    first, last = (_shots_text(curve.averages[i].shots) for i in (0, -1))
+    first, last = (shots_text(curve.averages[i].shots) for i in (0, -1))
     if is_open(found):
         return f"it cannot be said how many shots {name} needs to reach {has}: {OPEN}"
     if found.censored == "below":
@@ -195,11 +196,11 @@ def _text(curve: ShotCurve, goal: Average, found: Crossing) -> str:
         return f"{name} needs more than {last}{ends} to reach {has}"
     value = _shots_at(curve, found.value)
     if value is not None:
-        needs = _shots_text(rounded(value))
+        needs = shots_text(rounded(value))
     elif found.value == math.ceil(found.value):
         needs = last
     else:
-        needs = f"between {_shots_text(curve.averages[-2].shots)} and full data"
+        needs = f"between {shots_text(curve.averages[-2].shots)} and full data"
     return f"{name} needs {needs}{ends} to reach {has}"
 
 
@@ -214,7 +215,7 @@ def _ends(curve: ShotCurve, found: Crossing) -> str:
             words.append(rounded(known or 0))
     low, high = words
     both = found.low is not None and found.high is not None  # the unit once is enough
-    return around(found, low if both and low != FULL else _shots_text(low), _shots_text(high))
+    return around(found, low if both and low != FULL else shots_text(low), shots_text(high))
 
 
 def _why(curve: ShotCurve, goal: Average, found: Crossing) -> str:
@@ -229,15 +230,4 @@ def _unsure(curve: ShotCurve, goal: Average, found: Crossing) -> str:
     without = [a for a in used if half_of(a) is None]
     if len(without) == len(used):
         return "values without intervals"
-    return joined(*(f"{a.label} has no interval at {_shots_text(a.shots)}" for a in without))
-
-
-def _said(encoder: EncoderInfo, mode: str) -> str:
-    """Name an encoder; what scratch is depends on whether the encoder is trained."""
-    if encoder.method != "scratch":
-        return encoder.label
-    return "a probe of the untrained encoder" if mode in _PROBES else "training from scratch"
-
-
-def _shots_text(shots: str) -> str:
-    return {FULL: FULL_DATA, "1": "1 shot"}.get(shots, f"{shots} shots")
+    return joined(*(f"{a.label} has no interval at {shots_text(a.shots)}" for a in without))

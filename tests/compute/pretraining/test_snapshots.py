@@ -10,7 +10,7 @@ from hpc_xfer.compute.models import encoders, weights_file
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.errors import StudyError
 from hpc_xfer.reporting import figures, report_page
-from hpc_xfer.reporting.figure_data import snapshot_series
+from hpc_xfer.reporting.charts.tables import snapshot_series
 from hpc_xfer.results import collect_tables
 from hpc_xfer.results.averages import read_averages
 from hpc_xfer.results.tables import csv_files
