@@ -8,7 +8,7 @@ report_page.py shows the same sentences and tables as a page.
 from typing import TYPE_CHECKING
 
 from hpc_xfer.reporting.accuracy_matrix import main_matrices
-from hpc_xfer.reporting.sentences.answer_tables import read_answers
+from hpc_xfer.reporting.answer_tables import read_answers
 from hpc_xfer.reporting.sentences.questions import sentences
 from hpc_xfer.reporting.terminal_tables import accuracy_table
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from hpc_xfer.config.finetune_recipes import LinearProbe
 from hpc_xfer.reporting.accuracy_matrix import main_matrices, matrices
+from hpc_xfer.reporting.answer_tables import answer_files, read_answers
 from hpc_xfer.reporting.page_tables.accuracy_tables import accuracy_table
 from hpc_xfer.reporting.page_tables.chosen_values import chosen_values
 from hpc_xfer.reporting.page_tables.missing_runs_table import missing_runs_table
 from hpc_xfer.reporting.page_tables.pretraining_table import pretraining_table
 from hpc_xfer.reporting.page_tables.sections import (
-    read_page_rows,
     sections,
     selection_section,
     set_aside_table,
@@ -35,7 +35,7 @@ def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
     summary = folder.summary
     names = ("runs", "cells", "averages", "missing")
     runs, cells, means, missing = (csv_files.read(summary / f"{name}.csv") for name in names)
-    averages, tables = read_averages(means), read_page_rows(summary)
+    averages, tables = read_averages(means), read_answers(answer_files(summary))
     sizes = sorted({(row["dataset"], row["n_test"]) for row in cells})
     return {
         "study": study,

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from hpc_xfer.reporting.answer_tables import answer_files, read_answers
 from hpc_xfer.reporting.page_tables.answer_tables import scaling_tables
 from hpc_xfer.reporting.page_tables.chosen_values import chosen_values
 from hpc_xfer.reporting.page_tables.gap_tables import MOST_PAIRS, pair_table, range_table
 from hpc_xfer.reporting.page_tables.page_table import PageTable
 from hpc_xfer.reporting.page_tables.pretraining_table import pretraining_table
-from hpc_xfer.reporting.page_tables.sections import read_page_rows, sections, set_aside_table
+from hpc_xfer.reporting.page_tables.sections import sections, set_aside_table
 from hpc_xfer.results.tables import csv_files
 from tests.fabricated import GRID, make
 from tests.reporting.answer_rows import gap, scaling, sources, spread
@@ -116,7 +117,7 @@ def test_a_long_grid_lists_what_was_chosen_and_its_ends(tmp_path: Path) -> None:
 
 
 def test_an_older_study_folder_lacks_sections_and_says_so(tmp_path: Path) -> None:
-    found = sections(read_page_rows(tmp_path))
+    found = sections(read_answers(answer_files(tmp_path)))
     assert [part.csv for part in found if part.absent] == [
         "gaps.csv", "gaps.csv", "scaling.csv", "ranks.csv", "variance.csv",
     ]  # fmt: skip

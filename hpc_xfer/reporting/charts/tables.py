@@ -1,10 +1,10 @@
 """The tables that figures are made of, read from the CSVs of a study alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
+from hpc_xfer.reporting.answer_tables import answer_files, read_answers
 from hpc_xfer.reporting.charts.looks import Looks
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling
 from hpc_xfer.results.answers.terms import shot_order
@@ -14,8 +14,6 @@ from hpc_xfer.results.intervals import Interval
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.tables.csv_files import Row
 from hpc_xfer.study.labels import without_snapshot
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,13 @@ def read_tables(summary: Path) -> FigureTables:
         StoreError: averages.csv is not there; collect first.
     """
     averages = read_averages(csv_files.read(summary / "averages.csv"))
+    answers = read_answers(answer_files(summary))
     encoders = [a.encoder for a in averages if a.encoder.snapshot is None]
     return FigureTables(
         averages=averages,
-        gaps=_rows(summary / "gaps.csv", Gap),
-        scaling=_rows(summary / "scaling.csv", Scaling),
-        ranks=_rows(summary / "ranks.csv", Rank),
+        gaps=answers.gaps,
+        scaling=answers.scaling,
+        ranks=answers.ranks,
         pretrainings=_pretrainings(summary / "runs.csv"),
         looks=Looks(encoders),
     )
@@ -100,12 +99,6 @@ def percent_ends(found: Interval) -> tuple[float | None, float | None]:
 
 def percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
-
-
-def _rows(path: Path, kind: Callable[..., T]) -> list[T]:
-    if not path.exists():
-        return []
-    return [csv_files.typed(kind, row) for row in csv_files.read(path)]
 
 
 def _pretrainings(path: Path) -> list[Row]:

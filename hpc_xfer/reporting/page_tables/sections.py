@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpc_xfer.reporting.answer_tables import AnswerTables
 from hpc_xfer.reporting.page_tables.answer_tables import (
     rank_table,
     scaling_tables,
@@ -12,14 +13,11 @@ from hpc_xfer.reporting.page_tables.answer_tables import (
 )
 from hpc_xfer.reporting.page_tables.gap_tables import pair_table, range_table
 from hpc_xfer.reporting.page_tables.page_table import PageTable, page_table, text
-from hpc_xfer.reporting.sentences.answer_tables import read_answers
-from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, SelectionBias, Variance
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.tables.csv_files import Row
 
 MOST_SET_ASIDE = 200
 _UPRIGHT = 12  # columns
-_TABLES = ("gaps", "scaling", "ranks", "variance", "selection")
 
 
 @dataclass(frozen=True)
@@ -38,38 +36,7 @@ class Section:
         return any(len(table.columns) > _UPRIGHT for table in self.tables)
 
 
-@dataclass(frozen=True)
-class PageRows:
-    """The rows of the answer tables, and the tables that an older study folder lacks."""
-
-    gaps: tuple[Gap, ...]
-    scaling: tuple[Scaling, ...]
-    ranks: tuple[Rank, ...]
-    variance: tuple[Variance, ...]
-    selection: tuple[SelectionBias, ...]
-    absent: frozenset[str]
-
-
-def read_page_rows(summary: Path) -> PageRows:
-    """Read the answer tables of a study.
-
-    Raises:
-        StoreError: a table lacks a column.
-    """
-    files = {name: summary / f"{name}.csv" for name in _TABLES}
-    known = read_answers(files)
-    chosen = csv_files.read(files["selection"]) if files["selection"].exists() else []
-    return PageRows(
-        gaps=known.gaps,
-        scaling=known.scaling,
-        ranks=known.ranks,
-        variance=known.variance,
-        selection=tuple(csv_files.typed(SelectionBias, row) for row in chosen),
-        absent=frozenset(name for name, path in files.items() if not path.exists()),
-    )
-
-
-def sections(rows: PageRows) -> list[Section]:
+def sections(rows: AnswerTables) -> list[Section]:
     """List the sections between the figures and the choices of validation."""
     parts: tuple[tuple[str, str, str, Sequence[PageTable]], ...] = (
         ("ranges", "Best minus worst, and spread", "gaps", [range_table(rows.gaps)]),
@@ -81,7 +48,7 @@ def sections(rows: PageRows) -> list[Section]:
     return [_section(*part, rows.absent) for part in parts]
 
 
-def selection_section(rows: PageRows) -> Section:
+def selection_section(rows: AnswerTables) -> Section:
     """Make the table beside the histograms."""
     tables = [selection_table(rows.selection)]
     return _section("chosen", "What validation chose", "selection", tables, rows.absent)

@@ -1,4 +1,4 @@
-"""Words that tables, sentences and figures share: shots, modes, data sets, training from scratch."""
+"""Words that tables, sentences and figures share: shots, modes, data sets, scratch."""
 
 from hpc_xfer.results.averages import MEAN
 
