@@ -11,9 +11,9 @@ import pytest
 from hpc_xfer.errors import StoreError
 from hpc_xfer.reporting import figures, latex_tables
 from hpc_xfer.reporting.charts.accuracy import MOST_LINES, groups
-from hpc_xfer.reporting.charts.cost import gpu_hours, log_ticks
+from hpc_xfer.reporting.charts.cost import log_ticks
 from hpc_xfer.reporting.charts.looks import COLORS, GRAY, Looks
-from hpc_xfer.reporting.charts.words import file_name, told_apart
+from hpc_xfer.reporting.charts.words import file_name, without_common
 from hpc_xfer.reporting.drawing.arrangement import fitting, round_ticks, spread_out, wrapped
 from hpc_xfer.reporting.figures import FigureFile
 from hpc_xfer.results import collect_tables
@@ -265,17 +265,9 @@ def test_ticks_are_round_numbers() -> None:
 
 
 def test_what_groups_have_in_common_is_said_once() -> None:
-    common, short = told_apart(["RN50, laion, 2.7M samples", "RN50, yfcc, 2.7M samples"])
+    common, short = without_common(["RN50, laion, 2.7M samples", "RN50, yfcc, 2.7M samples"])
     assert common == "RN50, 2.7M samples"
     assert [*short.values()] == ["laion", "yfcc"]
-
-
-def test_hours_of_a_pretraining_count_the_ranks_it_had_while_it_had_them() -> None:
-    row = {"seconds": "7200", "steps": "100"}
-    assert gpu_hours(row) == 2
-    assert gpu_hours({**row, "ranks": '[{"from_step": 0, "ranks": 4}]'}) == 8
-    halves = '[{"from_step": 0, "ranks": 4}, {"from_step": 50, "ranks": 2}]'
-    assert gpu_hours({**row, "ranks": halves}) == 6
 
 
 def test_names_of_files_hold_no_letter_that_a_file_system_may_refuse() -> None:

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 
-from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Mark, Trace
+from hpc_xfer.reporting.charts.chart import ACCURACY, POINTS, AxisScale, Chart, Frame, Mark, Trace
 from hpc_xfer.reporting.charts.looks import shot_look
 from hpc_xfer.reporting.charts.over_shots import ZERO, Reading, ShotLine, shots_frame
 from hpc_xfer.reporting.charts.tables import (
     FigureTables,
     datasets_of,
     encoders_of,
-    percent,
+    gap_ends,
     percent_ends,
     shot_axis,
     snapshot_series,
 )
-from hpc_xfer.reporting.charts.words import NO_DIFFERENCE, covers, file_name
+from hpc_xfer.reporting.charts.words import covers_averages, covers_gaps, file_name
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.answers.terms import dataset_words, mode_words, scratch_words, shots_text
 from hpc_xfer.results.averages import Average
@@ -35,18 +35,17 @@ def accuracy_charts(tables: FigureTables) -> Iterator[Chart]:
                 shots_frame(
                     dataset,
                     [ShotLine(e.label, looks[e], _readings(here, e, dataset)) for e in looks],
-                    "test accuracy (%)",
+                    ACCURACY,
                 )
                 for dataset in datasets_of(here)
             ]
-            bars = any(a.interval and a.interval.half is not None for a in here)
             yield Chart(
                 name=file_name("accuracy", mode, group),
                 group="accuracy",
                 question="Which pre-training transfers best, at how many shots?",
                 title=_title("How accurate is each pre-training at each shot count?", group, mode),
                 text="Test accuracy against shots per class. "
-                + covers((a.target for a in here), bars)
+                + covers_averages(here)
                 + _left_out(here),
                 frames=tuple(frames),
             )
@@ -54,13 +53,9 @@ def accuracy_charts(tables: FigureTables) -> Iterator[Chart]:
 
 def gain_charts(tables: FigureTables) -> Iterator[Chart]:
     """Make the gain over scratch against shots, in the same groups as the accuracy."""
-    info = {a.label: a.encoder for a in tables.averages}
+    info, pairs = tables.encoders, tables.pairs("scratch")
     for mode in tables.modes:
-        rows = [
-            gap
-            for gap in tables.gaps
-            if gap.axis == "scratch" and gap.kind == "pair" and gap.mode == mode and gap.a in info
-        ]
+        rows = [row for row in pairs if row.mode == mode]
         for group, encoders in groups(list(dict.fromkeys(info[r.a] for r in rows))).items():
             looks = tables.looks.apart(encoders)
             here = [row for row in rows if info[row.a] in looks]
@@ -69,21 +64,18 @@ def gain_charts(tables: FigureTables) -> Iterator[Chart]:
                 shots_frame(
                     dataset,
                     [ShotLine(e.label, looks[e], _gains(here, e.label, dataset)) for e in looks],
-                    "gain (points)",
+                    AxisScale("gain (points)", most=POINTS),
                     guides=(ZERO,),
-                    most=(-100.0, 100.0),
                 )
-                for dataset in sorted({r.dataset: 0 for r in here}, key=lambda n: n != "mean")
+                for dataset in datasets_of(here)
             ]
-            bars = any(row.ci95_low is not None for row in here)
             yield Chart(
                 name=file_name("gain", mode, group),
                 group="scratch",
                 question=f"What does pre-training gain over {base}?",
                 title=_title(f"What does pre-training gain over {base}?", group, mode),
                 text=f"Test accuracy minus that of {base}, on the same images. "
-                + covers((row.target for row in here), bars, "simultaneous (Dunnett)")
-                + (f" {NO_DIFFERENCE}" if bars else ""),
+                + covers_gaps(here, "simultaneous (Dunnett)"),
                 frames=tuple(frames),
             )
 
@@ -93,7 +85,6 @@ def snapshot_charts(tables: FigureTables) -> Iterator[Chart]:
     for mode in tables.modes:
         measured = [a for a in tables.averages if a.mode == mode and a.interval]
         for label, group in snapshot_series(measured).items():
-            bars = any(a.interval and a.interval.half is not None for a in group)
             yield Chart(
                 name=file_name("seen", mode, label),
                 group="snapshots",
@@ -102,7 +93,7 @@ def snapshot_charts(tables: FigureTables) -> Iterator[Chart]:
                 text="Test accuracy from snapshots of one pre-training against the samples it had "
                 "seen; the last point is its end. A snapshot is taken before the learning rate "
                 "has come down, so a run that was meant to end there may be better. "
-                + covers((a.target for a in group), bars),
+                + covers_averages(group),
                 frames=tuple(_seen_frame(d, group) for d in datasets_of(group)),
             )
 
@@ -162,9 +153,7 @@ def _readings(averages: Sequence[Average], encoder: EncoderInfo, name: str) -> d
 
 def _gains(rows: Sequence[Gap], label: str, dataset: str) -> dict[str, Reading]:
     return {
-        r.shots: Reading(
-            100 * r.difference, percent(r.ci95_low), percent(r.ci95_high), r.missing > 0
-        )
+        r.shots: Reading(100 * r.difference, *gap_ends(r), r.missing > 0)
         for r in rows
         if r.a == label and r.dataset == dataset
     }
@@ -185,8 +174,8 @@ def _seen_frame(dataset: str, averages: Sequence[Average]) -> Frame:
         for i, name in enumerate(shots)
     ]
     x = AxisScale("samples seen", tuple((float(n), short_count(n)) for n in places), log=True)
-    y = AxisScale("test accuracy (%)", most=(0.0, 100.0))
-    return Frame(dataset_words(dataset), tuple(t for t in traces if t.marks), x, y)
+    shown = tuple(trace for trace in traces if trace.marks)
+    return Frame(dataset_words(dataset), shown, x, ACCURACY)
 
 
 def _seen_mark(average: Average) -> Mark:

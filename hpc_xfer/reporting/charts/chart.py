@@ -71,6 +71,10 @@ class AxisScale:
     shared: bool = False  # of x: with the other frames of its row, as y always is
 
 
+ACCURACY = AxisScale("test accuracy (%)", most=(0.0, 100.0))
+POINTS = (-100.0, 100.0)  # ends of any difference of two accuracies
+
+
 @dataclass(frozen=True)
 class Frame:
     """One panel."""

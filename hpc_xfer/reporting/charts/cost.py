@@ -1,15 +1,15 @@
 """Accuracy against what a pre-training cost: GPU-hours, and samples seen."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Mark, Ticks, Trace
+from hpc_xfer.reporting.charts.chart import ACCURACY, AxisScale, Chart, Frame, Mark, Ticks, Trace
 from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent_ends, shot_axis
-from hpc_xfer.reporting.charts.words import covers, file_name
+from hpc_xfer.reporting.charts.words import covers_averages, file_name
+from hpc_xfer.reporting.gpu_hours import gpu_hours
 from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
 from hpc_xfer.results.averages import Average
-from hpc_xfer.results.tables.csv_files import Row, number
+from hpc_xfer.results.tables.csv_files import Row
 from hpc_xfer.study.labels import short_count
 
 _FEW = 7
@@ -41,30 +41,12 @@ def cost_charts(tables: FigureTables) -> Iterator[Chart]:
                 yield _chart(mode, dataset, unit, averages, frames, looks)
 
 
-def gpu_hours(row: Row) -> float:
-    """Hours of one pre-training times its ranks; a run that was continued may have had several."""
-    seconds = number(row.get("seconds", "")) or 0.0
-    parts = json.loads(row["ranks"]) if row.get("ranks") else []
-    if not parts:
-        return seconds / 3600
-    if not isinstance(parts, list):
-        return seconds / 3600 * float(parts)
-    steps = number(row.get("steps", "")) or 0.0
-    starts = [float(part["from_step"]) for part in parts]
-    ends = [*starts[1:], max(steps, starts[-1])]
-    total = ends[-1] - starts[0]
-    if total <= 0:
-        return seconds / 3600 * float(parts[-1]["ranks"])
-    shares = [(end - start) / total for start, end in zip(starts, ends, strict=True)]
-    ranks = sum(s * float(part["ranks"]) for s, part in zip(shares, parts, strict=True))
-    return seconds / 3600 * ranks
-
-
 def _hours(rows: Sequence[Row]) -> dict[str, float]:
-    """Mean over the seeds of each label."""
+    """Average over the seeds of each label, those whose hours are known."""
     found: dict[str, list[float]] = {}
     for row in rows:
-        found.setdefault(row["label"], []).append(gpu_hours(row))
+        if (hours := gpu_hours(row)) is not None:
+            found.setdefault(row["label"], []).append(hours)
     return {label: sum(each) / len(each) for label, each in found.items()}
 
 
@@ -89,9 +71,7 @@ class _Points:
         )
         ticks = log_ticks(list(cost.values()), axis == "samples seen")
         x = AxisScale(axis, ticks, log=True, ends=_around(list(cost.values())))
-        return Frame(
-            shots_text(shots), traces, x, AxisScale("test accuracy (%)", most=(0.0, 100.0))
-        )
+        return Frame(shots_text(shots), traces, x, ACCURACY)
 
 
 def _chart(
@@ -102,7 +82,6 @@ def _chart(
     frames: Sequence[Frame],
     points: _Points,
 ) -> Chart:
-    bars = any(a.interval and a.interval.half is not None for a in averages)
     question = "What does accuracy cost in pre-training?"
     many = " Larger sizes are darker." if points.keys else ""
     return Chart(
@@ -111,8 +90,7 @@ def _chart(
         question=question,
         title=f"{question} {dataset_words(dataset)}, {mode_words(mode)}",
         text=f"Test accuracy against {unit} of one pre-training (time times ranks, without "
-        f"fine-tuning) and against samples seen.{many} "
-        + covers((a.target for a in averages), bars),
+        f"fine-tuning) and against samples seen.{many} " + covers_averages(averages),
         frames=tuple(frames),
         columns=len({frame.x.label for frame in frames}),
         height=1.05,

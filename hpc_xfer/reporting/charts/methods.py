@@ -3,10 +3,20 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Guide, Look, Mark, Ticks, Trace
+from hpc_xfer.reporting.charts.chart import (
+    POINTS,
+    AxisScale,
+    Chart,
+    Frame,
+    Guide,
+    Look,
+    Mark,
+    Ticks,
+    Trace,
+)
 from hpc_xfer.reporting.charts.looks import GRAY, MARKERS, Looks
-from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, percent, shot_axis
-from hpc_xfer.reporting.charts.words import NO_DIFFERENCE, covers, file_name, told_apart
+from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, gap_ends, shot_axis
+from hpc_xfer.reporting.charts.words import covers_gaps, file_name, without_common
 from hpc_xfer.reporting.drawing.arrangement import MINUS
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
@@ -18,12 +28,7 @@ _ZERO = Guide(0.0, Look(GRAY, "", "-", 0.8), upright=True)
 
 def method_charts(tables: FigureTables) -> Iterator[Chart]:
     """Make one figure per mode; for the mean over data sets where there is one, else per set."""
-    info = {a.label: a.encoder for a in tables.averages}
-    pairs = [
-        row
-        for row in tables.gaps
-        if row.axis == "method" and row.kind == "pair" and row.a in info and row.b in info
-    ]
+    pairs = tables.pairs("method")
     for mode in dict.fromkeys(row.mode for row in pairs):
         here = [row for row in pairs if row.mode == mode]
         datasets = list(dict.fromkeys(row.dataset for row in here))
@@ -49,7 +54,7 @@ def _chart(
     rows = [row for row in rows if row.shots in shots and row.a in info and row.b in info]
     ats = list(dict.fromkeys(row.at for row in rows))
     kinds = list(dict.fromkeys((info[row.a].method, info[row.b].method) for row in rows))
-    common, short = told_apart(ats)
+    common, short = without_common(ats)
     names = [short[at] for at in ats]
     rows = [replace(row, at=short[row.at]) for row in rows]
     frames = [_accuracy_frame(name, names, rows, averages, looks) for name in shots]
@@ -57,7 +62,6 @@ def _chart(
         cut = [row for row in rows if (info[row.a].method, info[row.b].method) == (a, b)]
         frames += [_difference_frame(name, (a, b), names, cut, info, looks) for name in shots]
         frames[-len(shots)] = replace(frames[-len(shots)], title=f"{a} {MINUS} {b}")
-    bars = any(row.ci95_low is not None for row in rows)
     differs = dict.fromkeys(row.differs for row in rows if row.differs)
     also = f" They differ in {'; '.join(differs)} too." if differs else ""
     question = "Which method transfers better from the same source?"
@@ -69,9 +73,7 @@ def _chart(
             w for w in (f"{question} {dataset_words(dataset)}", common, mode_words(mode)) if w
         ),
         text="Above: test accuracy of the methods per source; a column is a number of shots per "
-        f"class. Below: their difference.{also} "
-        + covers((row.target for row in rows), bars, "simultaneous")
-        + (f" {NO_DIFFERENCE}" if bars else ""),
+        f"class. Below: their difference.{also} " + covers_gaps(rows, "simultaneous"),
         frames=tuple(frames),
         columns=len(shots),
         height=0.35 + 0.15 * len(ats),
@@ -98,7 +100,7 @@ def _accuracy_frame(
         if not found:
             continue
         color = looks.of_pair(found[0])
-        marks = [_dot(100 * means[e], -place, at, e in hollow) for e in found]
+        marks = [Mark(100 * means[e], -place, hollow=e in hollow, at=at) for e in found]
         line = tuple(sorted(marks, key=lambda mark: mark.x))
         traces.append(Trace(at, Look(color, "", "-", 0.8), line, kind="joined"))
         for encoder, mark in zip(found, marks, strict=True):
@@ -120,18 +122,14 @@ def _difference_frame(
     for row in rows:
         if row.shots != shots:
             continue
-        ends = percent(row.ci95_low), percent(row.ci95_high)
-        mark = Mark(100 * row.difference, -ats.index(row.at), *ends, row.missing > 0, row.at)
+        place = -ats.index(row.at)
+        mark = Mark(100 * row.difference, place, *gap_ends(row), row.missing > 0, row.at)
         look = Look(looks.of_pair(info[row.a]), MARKERS[0], "")
         name = f"{row.a} {MINUS} {row.b}"
         traces.append(Trace(name, look, (mark,), False, across=True, kind="difference"))
-    x = AxisScale("points", most=(-100.0, 100.0), shared=True)
+    x = AxisScale("points", most=POINTS, shared=True)
     panel = f"{shots_text(shots)}, {kind[0]} {MINUS} {kind[1]}"
     return Frame("", tuple(traces), x, _places(ats), (_ZERO,), panel)
-
-
-def _dot(x: float, y: float, at: str, hollow: bool) -> Mark:
-    return Mark(x, y, hollow=hollow, at=at)
 
 
 def _places(ats: Sequence[str]) -> AxisScale:

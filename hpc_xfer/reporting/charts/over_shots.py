@@ -34,9 +34,8 @@ class ShotLine:
 def shots_frame(
     dataset: str,
     lines: Sequence[ShotLine],
-    label: str,
+    y: AxisScale,
     guides: tuple[Guide, ...] = (),
-    most: tuple[float, float] = (0.0, 100.0),
 ) -> Frame:
     """Make a frame with shots at equal steps: on a true scale `full` would hide 1 to 20.
 
@@ -62,7 +61,7 @@ def shots_frame(
     x = AxisScale(
         "shots per class", tuple((float(i), name) for name, i in steps.items()), ends=ends
     )
-    return Frame(dataset_words(dataset), traces, x, AxisScale(label, most=most), guides)
+    return Frame(dataset_words(dataset), traces, x, y, guides)
 
 
 def _aside(i: int, n: int) -> float:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from hpc_xfer.reporting.charts.chart import DASHED, Chart, Frame, Look
+from hpc_xfer.reporting.charts.chart import DASHED, POINTS, AxisScale, Chart, Frame, Look
 from hpc_xfer.reporting.charts.looks import plain_look
 from hpc_xfer.reporting.charts.over_shots import ZERO, Reading, ShotLine, shots_frame
-from hpc_xfer.reporting.charts.tables import FigureTables, percent
-from hpc_xfer.reporting.charts.words import NO_DIFFERENCE, covers, file_name, told_apart
+from hpc_xfer.reporting.charts.tables import FigureTables, datasets_of, gap_ends
+from hpc_xfer.reporting.charts.words import covers_gaps, file_name, without_common
 from hpc_xfer.reporting.drawing.arrangement import MINUS
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.answers.terms import dataset_words, mode_words
@@ -42,7 +42,7 @@ def _axis_charts(axis: str, mode: str, rows: Sequence[Gap]) -> Iterator[Chart]:
         datasets = list(dict.fromkeys(row.dataset for row in rows))
         dataset = MEAN if MEAN in datasets else datasets[0]
         together = [row for row in rows if row.dataset == dataset]
-        common, short = told_apart(list(dict.fromkeys(row.at for row in together)))
+        common, short = without_common(list(dict.fromkeys(row.at for row in together)))
         frames = [
             _range_frame(name, [row for row in together if row.at == at])
             for at, name in short.items()
@@ -52,7 +52,7 @@ def _axis_charts(axis: str, mode: str, rows: Sequence[Gap]) -> Iterator[Chart]:
         if axis != "source":
             return
     here = [row for row in rows if row.at == main]
-    names = sorted({row.dataset: 0 for row in here}, key=lambda name: name != MEAN)
+    names = datasets_of(here)
     frames = [_range_frame(n, [row for row in here if row.dataset == n]) for n in names]
     yield _range_chart(axis, mode, (), main, here, frames)
 
@@ -66,7 +66,6 @@ def _range_chart(
     frames: Sequence[Frame],
 ) -> Chart:
     word = _WORDS.get(axis, axis)
-    bars = any(row.ci95_low is not None for row in rows)
     question = f"How much does the {word} matter, at how many shots?"
     others = "data sets" if {r.target for r in rows if r.target} == {"sets"} else "draws"
     return Chart(
@@ -74,11 +73,11 @@ def _range_chart(
         group="range",
         question=question,
         title=f"{question} {fixed}, {mode_words(mode)}",
-        text=f"Best minus worst {word} against shots. {covers((r.target for r in rows), bars)} "
+        text=f"Best minus worst {word} against shots. {covers_gaps(rows, '')} "
         "The interval allows for the choice of the best and the worst among all (studentized "
         f"range). Unbiased: chosen on other {others} than those it is measured on, near 0 without "
         "an effect. Spread: standard deviation between all, with the noise taken out; this one "
-        "can be compared between shot counts." + (f" {NO_DIFFERENCE}" if bars else ""),
+        "can be compared between shot counts.",
         frames=tuple(frames),
     )
 
@@ -92,7 +91,7 @@ def _range_frame(title: str, rows: Sequence[Gap]) -> Frame:
         ShotLine("unbiased", _UNBIASED, unbiased, kind="unbiased", joined=False),
         ShotLine("spread", _SPREAD, spread, kind="spread"),
     )
-    return shots_frame(title, lines, "points", guides=(ZERO,), most=(-100.0, 100.0))
+    return shots_frame(title, lines, AxisScale("points", most=POINTS), guides=(ZERO,))
 
 
 def curation_charts(tables: FigureTables) -> Iterator[Chart]:
@@ -100,12 +99,7 @@ def curation_charts(tables: FigureTables) -> Iterator[Chart]:
 
     Pairs of two methods are drawn only where there are no others.
     """
-    info = {a.label: a.encoder for a in tables.averages}
-    pairs = [
-        row
-        for row in tables.gaps
-        if row.axis == "curation" and row.kind == "pair" and row.a in info and row.b in info
-    ]
+    info, pairs = tables.encoders, tables.pairs("curation")
     for mode in dict.fromkeys(row.mode for row in pairs):
         here = [row for row in pairs if row.mode == mode]
         cut = {
@@ -122,10 +116,10 @@ def curation_charts(tables: FigureTables) -> Iterator[Chart]:
 
 def _curation(mode: str, what: str, rows: Sequence[Gap]) -> Iterator[Chart]:
     names = list(dict.fromkeys((row.a, row.b) for row in rows))
+    question = f"What does curation change at {what}?"
     parts = [names[i : i + _MOST_PAIRS] for i in range(0, len(names), _MOST_PAIRS)]
     for number, part in enumerate(parts, 1):
         here = [row for row in rows if (row.a, row.b) in part]
-        bars = any(row.ci95_low is not None for row in here)
         frames = [
             shots_frame(
                 dataset,
@@ -133,11 +127,10 @@ def _curation(mode: str, what: str, rows: Sequence[Gap]) -> Iterator[Chart]:
                     ShotLine(f"{a} {MINUS} {b}", plain_look(i), _pair_readings(here, a, b, dataset))
                     for i, (a, b) in enumerate(part)
                 ],
-                "difference (points)",
+                AxisScale("difference (points)", most=POINTS),
                 guides=(ZERO,),
-                most=(-100.0, 100.0),
             )
-            for dataset in sorted({row.dataset: 0 for row in here}, key=lambda n: n != MEAN)
+            for dataset in datasets_of(here)
         ]
         levels = dict.fromkeys(f"{row.level_a} minus {row.level_b}" for row in here)
         differs = dict.fromkeys(row.differs for row in here if row.differs)
@@ -148,15 +141,13 @@ def _curation(mode: str, what: str, rows: Sequence[Gap]) -> Iterator[Chart]:
             question=f"What does curation change at {what}?",
             title=f"What does curation change at {what}? {mode_words(mode)}",
             text=f"Difference in test accuracy, {', '.join(levels)}.{also} "
-            + covers((row.target for row in here), bars, "simultaneous")
-            + (f" {NO_DIFFERENCE}" if bars else ""),
+            + covers_gaps(here, "simultaneous"),
             frames=tuple(frames),
         )
 
 
 def _reading(row: Gap) -> Reading:
-    low, high = percent(row.ci95_low), percent(row.ci95_high)
-    return Reading(100 * row.difference, low, high, row.missing > 0)
+    return Reading(100 * row.difference, *gap_ends(row), row.missing > 0)
 
 
 def _pair_readings(rows: Sequence[Gap], a: str, b: str, dataset: str) -> dict[str, Reading]:

@@ -39,7 +39,7 @@ def rank_charts(tables: FigureTables) -> Iterator[Chart]:
 
 def _frame(shots: str, rows: Sequence[Rank], tables: FigureTables) -> Frame:
     rows = sorted(rows, key=lambda row: (row.rank, row.label))
-    info = {a.label: a.encoder for a in tables.averages}
+    info = tables.encoders
     critical = rows[0].critical_difference
     half = None if critical is None else critical / 2
     traces = []

@@ -3,7 +3,16 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from hpc_xfer.reporting.charts.chart import AxisScale, Chart, Frame, Guide, Look, Mark, Trace
+from hpc_xfer.reporting.charts.chart import (
+    ACCURACY,
+    AxisScale,
+    Chart,
+    Frame,
+    Guide,
+    Look,
+    Mark,
+    Trace,
+)
 from hpc_xfer.reporting.charts.looks import DASHES, Looks
 from hpc_xfer.reporting.charts.tables import (
     FigureTables,
@@ -12,7 +21,7 @@ from hpc_xfer.reporting.charts.tables import (
     percent_ends,
     shot_axis,
 )
-from hpc_xfer.reporting.charts.words import covers, file_name
+from hpc_xfer.reporting.charts.words import covers_averages, file_name
 from hpc_xfer.results.answers.rows import Scaling
 from hpc_xfer.results.answers.series import Series, all_series
 from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
@@ -80,7 +89,7 @@ class _Picture:
             title,
             tuple(traces),
             x,
-            AxisScale("test accuracy (%)", most=(0.0, 100.0)),
+            ACCURACY,
             tuple(guides),
         )
 
@@ -88,10 +97,9 @@ class _Picture:
         frames = [frame for frame in frames if frame.traces] or frames[:1]
         question = "How does accuracy grow with the pre-training size?"
         here = [a for a in self.averages if any(a.encoder in s.encoders for s in self.series)]
-        bars = any(a.interval and a.interval.half is not None for a in here)
         kinds = {trace.kind for frame in frames for trace in frame.traces}
         words = ["Test accuracy against the number of pre-training samples."]
-        words.append(covers((a.target for a in here), bars))
+        words.append(covers_averages(here))
         if "fit" in kinds:
             words.append("Lines are least-squares fits of accuracy on the logarithm of the size.")
         if any(frame.guides for frame in frames):

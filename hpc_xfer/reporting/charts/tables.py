@@ -1,6 +1,6 @@
 """The tables that figures are made of, read from the CSVs of a study alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,19 +28,33 @@ class FigureTables:
     looks: Looks
 
     @property
+    def encoders(self) -> dict[str, EncoderInfo]:
+        """Each encoder by its label."""
+        return {a.label: a.encoder for a in self.averages}
+
+    @property
     def modes(self) -> list[str]:
         return list(dict.fromkeys(a.mode for a in self.averages))
 
     def ended(self, mode: str) -> list[Average]:
-        """Measured averages of finished pre-trainings."""
+        """List the measured averages of finished pre-trainings."""
         return [
             a
             for a in self.averages
             if a.mode == mode and a.interval is not None and a.encoder.snapshot is None
         ]
 
+    def pairs(self, axis: str) -> list[Gap]:
+        """List the differences between two encoders on an axis, if both have an average."""
+        known = self.encoders
+        return [
+            gap
+            for gap in self.gaps
+            if gap.axis == axis and gap.kind == "pair" and gap.a in known and gap.b in known
+        ]
+
     def main_datasets(self, mode: str) -> list[str]:
-        """The mean over data sets where there is one, else every data set."""
+        """List the mean over data sets alone where there is one, else every data set."""
         found = list(dict.fromkeys(a.dataset for a in self.ended(mode)))
         return [MEAN] if MEAN in found else found
 
@@ -64,13 +78,13 @@ def read_tables(summary: Path) -> FigureTables:
     )
 
 
-def datasets_of(averages: Sequence[Average]) -> list[str]:
-    """Data sets in their order, the mean first."""
-    return sorted(dict.fromkeys(a.dataset for a in averages), key=lambda name: name != MEAN)
+def datasets_of(rows: Iterable[Average | Gap]) -> list[str]:
+    """List data sets in their order, the mean first."""
+    return sorted(dict.fromkeys(row.dataset for row in rows), key=lambda name: name != MEAN)
 
 
 def encoders_of(averages: Sequence[Average]) -> list[EncoderInfo]:
-    """Encoders in their order; scratch last."""
+    """List encoders in their order, scratch last."""
     found = dict.fromkeys(a.encoder for a in averages)
     return sorted(found, key=lambda encoder: encoder.method == "scratch")
 
@@ -93,8 +107,13 @@ def snapshot_series(averages: Sequence[Average]) -> dict[str, list[Average]]:
 
 
 def percent_ends(found: Interval) -> tuple[float | None, float | None]:
-    """Ends of an interval in percent."""
+    """Return both ends of an interval in percent."""
     return percent(found.low), percent(found.high)
+
+
+def gap_ends(row: Gap) -> tuple[float | None, float | None]:
+    """Return both ends of the interval of a difference, in points."""
+    return percent(row.ci95_low), percent(row.ci95_high)
 
 
 def percent(share: float | None) -> float | None:

@@ -2,8 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from hpc_xfer.results.answers.rows import Gap
+from hpc_xfer.results.averages import Average
 from hpc_xfer.results.estimators.estimate import Target
 
 COVERS: dict[Target, str] = {
@@ -11,11 +13,12 @@ COVERS: dict[Target, str] = {
     "E1": "other draws of the images, for this one pre-training",
     "E2": "other seeds of the pre-training and other draws of the images",
 }
-NO_DIFFERENCE = "An interval that contains 0 shows no difference at this precision."
+_NO_DIFFERENCE = "An interval that contains 0 shows no difference at this precision."
+_LONGEST = 80  # letters of a file name; paths of Windows end at 260
 
 
-def told_apart(names: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Return what all `a, b, c` have in common, and each name without that."""
+def without_common(names: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return the parts that all names `a, b, c` share, and each name without them."""
     if len(names) == 1:
         return names[0], {names[0]: ""}
     parts = {name: name.split(", ") for name in names}
@@ -24,13 +27,31 @@ def told_apart(names: Sequence[str]) -> tuple[str, dict[str, str]]:
     return ", ".join(common), short
 
 
+def covers_averages(averages: Collection[Average]) -> str:
+    """Say what the intervals of a figure of accuracies cover."""
+    bars = any(a.interval is not None and a.interval.half is not None for a in averages)
+    return covers((a.target for a in averages), bars)
+
+
+def covers_gaps(gaps: Collection[Gap], simultaneous: str = "") -> str:
+    """Say what the intervals of a figure of differences cover, and how to read one around 0."""
+    bars = any(gap.ci95_low is not None for gap in gaps)
+    words = covers((gap.target for gap in gaps), bars, simultaneous)
+    return f"{words} {_NO_DIFFERENCE}" if bars else words
+
+
 def covers(targets: Iterable[Target], bars: bool, simultaneous: str = "") -> str:
-    """Say what the intervals of a figure cover."""
-    found = sorted({target for target in targets if target})
+    """Say what the intervals of a figure cover.
+
+    Args:
+        targets: of the intervals.
+        bars: False if there is no interval at all.
+        simultaneous: the kind of intervals that hold together.
+    """
     if not bars:
         return "No interval can be given."
     kind = f"{simultaneous} 95% intervals".strip()
-    words = "; ".join(COVERS[target] for target in found if target in COVERS)
+    words = "; ".join(COVERS[target] for target in sorted({*targets}) if target in COVERS)
     return f"Bars are {kind}" + (f": they cover {words}." if words else " (Student's t).")
 
 
@@ -39,9 +60,6 @@ def file_name(*parts: str) -> str:
     kept = [part for part in parts if part]
     name = "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", p).strip("-.") or _digest(p) for p in kept)
     return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}-{_digest(name)}"
-
-
-_LONGEST = 80
 
 
 def _digest(text: str) -> str:
