@@ -14,7 +14,8 @@ from hpc_xfer.reporting.charts.accuracy import MOST_LINES, groups
 from hpc_xfer.reporting.charts.cost import log_ticks
 from hpc_xfer.reporting.charts.looks import COLORS, GRAY, Looks
 from hpc_xfer.reporting.charts.words import file_name, without_common
-from hpc_xfer.reporting.drawing.arrangement import fitting, round_ticks, spread_out, wrapped
+from hpc_xfer.reporting.drawing.arrangement import fitting, spread_out, wrapped
+from hpc_xfer.reporting.drawing.canvas import round_ticks
 from hpc_xfer.reporting.figures import FigureFile
 from hpc_xfer.results import collect_tables
 from hpc_xfer.results.averages import read_averages
@@ -259,8 +260,9 @@ def test_a_long_name_is_cut_in_the_middle_and_a_long_title_is_wrapped() -> None:
 
 
 def test_ticks_are_round_numbers() -> None:
-    assert [name for _, name in round_ticks(0, 100, 5)] == ["0", "25", "50", "75", "100"]
+    assert [name for _, name in round_ticks(0, 100, 4)] == ["0", "20", "40", "60", "80", "100"]
     assert [name for _, name in round_ticks(-9, 9, 4)] == ["\N{MINUS SIGN}5", "0", "5"]
+    assert [name for _, name in round_ticks(0, 0.31, 4)] == ["0.0", "0.1", "0.2", "0.3"]
     assert [name for _, name in log_ticks([2e6, 9e8], counts=True)] == ["10M", "100M", "1B"]
 
 

@@ -211,7 +211,7 @@ def _rows(frame: Frame) -> Iterator[dict[str, object]]:
         for mark in trace.marks:
             yield {
                 "panel": panel, "kind": trace.kind, "line": trace.name, "at": mark.at,
-                "x": f"{mark.x:.6g}", "y": fixed(mark.y, 4), "low": fixed(mark.low, 4),
+                "x": f"{mark.x:.10g}", "y": fixed(mark.y, 4), "low": fixed(mark.low, 4),
                 "high": fixed(mark.high, 4), "missing": "yes" if mark.hollow else "",
             }  # fmt: skip
     for guide in frame.guides:

@@ -12,7 +12,7 @@ from hpc_xfer.results.averages import Average
 from hpc_xfer.results.tables.csv_files import Row
 from hpc_xfer.study.labels import short_count
 
-_FEW = 7
+_MOST_NAMED = 7  # encoders with an entry each in the legend
 
 
 def cost_charts(tables: FigureTables) -> Iterator[Chart]:
@@ -58,7 +58,7 @@ class _Points:
         self.averages = averages
         self.looks = {e: tables.looks.of(e, shades=True) for e in encoders}
         self.keys: tuple[Trace, ...] = ()
-        if len(encoders) <= _FEW:
+        if len(encoders) <= _MOST_NAMED:
             self.looks = tables.looks.apart(encoders)
         else:
             self.keys = tables.looks.keys(encoders)
@@ -106,11 +106,14 @@ def _mark(average: Average, x: float, axis: str) -> Mark:
 
 
 def log_ticks(values: Sequence[float], counts: bool) -> Ticks:
-    """Round numbers that span the values: decades, with 3 between them where these are few."""
+    """Choose round numbers that span the values: decades, with 3 between them where these are few.
+
+    A chart is data, and matplotlib draws it later, so its LogLocator is not at hand here.
+    """
     low, high = min(values), max(values)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps: tuple[int, ...] = (1, 3) if last - first <= 2 else (1,)
-    if high / low < 10:
+    if high / low < 10:  # decades alone would be one tick
         steps = (1, 2, 3, 5)
     found = [s * 10.0**e for e in range(first, last + 1) for s in steps]
     inside = [n for n in found if low / 1.3 <= n <= high * 1.3]

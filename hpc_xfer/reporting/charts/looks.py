@@ -106,7 +106,9 @@ def darker(color: str) -> str:
 
 def plain_look(i: int) -> Look:
     """Look of the i-th line of a figure whose lines are no encoders."""
-    return Look(COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], DASHES[i // len(COLORS) % 4])
+    return Look(
+        COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], DASHES[i // len(COLORS) % len(DASHES)]
+    )
 
 
 def _source(encoder: EncoderInfo) -> str:

@@ -16,8 +16,7 @@ from hpc_xfer.reporting.charts.chart import (
 )
 from hpc_xfer.reporting.charts.looks import GRAY, MARKERS, Looks
 from hpc_xfer.reporting.charts.tables import FigureTables, encoders_of, gap_ends, shot_axis
-from hpc_xfer.reporting.charts.words import covers_gaps, file_name, without_common
-from hpc_xfer.reporting.drawing.arrangement import MINUS
+from hpc_xfer.reporting.charts.words import MINUS, covers_gaps, file_name, without_common
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
 from hpc_xfer.results.averages import MEAN, Average

@@ -6,8 +6,7 @@ from hpc_xfer.reporting.charts.chart import DASHED, POINTS, AxisScale, Chart, Fr
 from hpc_xfer.reporting.charts.looks import plain_look
 from hpc_xfer.reporting.charts.over_shots import ZERO, Reading, ShotLine, shots_frame
 from hpc_xfer.reporting.charts.tables import FigureTables, datasets_of, gap_ends
-from hpc_xfer.reporting.charts.words import covers_gaps, file_name, without_common
-from hpc_xfer.reporting.drawing.arrangement import MINUS
+from hpc_xfer.reporting.charts.words import MINUS, covers_gaps, file_name, without_common
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.answers.terms import dataset_words, mode_words
 from hpc_xfer.results.averages import MEAN
@@ -138,8 +137,8 @@ def _curation(mode: str, what: str, rows: Sequence[Gap]) -> Iterator[Chart]:
         yield Chart(
             name=file_name("curation", mode, what, str(number) if len(parts) > 1 else ""),
             group="curation",
-            question=f"What does curation change at {what}?",
-            title=f"What does curation change at {what}? {mode_words(mode)}",
+            question=question,
+            title=f"{question} {mode_words(mode)}",
             text=f"Difference in test accuracy, {', '.join(levels)}.{also} "
             + covers_gaps(here, "simultaneous"),
             frames=tuple(frames),

@@ -8,6 +8,7 @@ from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.estimators.estimate import Target
 
+MINUS = "\N{MINUS SIGN}"  # as wide as a plus
 COVERS: dict[Target, str] = {
     "sets": "other data sets like these, with these pre-trainings and draws",
     "E1": "other draws of the images, for this one pre-training",

@@ -1,11 +1,7 @@
 """Where things go on a figure: widths of words, wrapped titles, labels that do not overlap."""
 
-import math
 from collections.abc import Callable, Sequence
 
-from hpc_xfer.reporting.charts.chart import Ticks
-
-MINUS = "\N{MINUS SIGN}"
 Width = Callable[[str], float]  # of a text, in inches
 
 
@@ -73,20 +69,3 @@ def apart(places: Sequence[float], widths: Sequence[float], gap: float) -> list[
             end = places[i] + widths[i] / 2 + gap
     kept[last] = last == 0 or places[last] - widths[last] / 2 >= end
     return kept
-
-
-def round_ticks(low: float, high: float, most: int) -> Ticks:
-    """Return at most so many round numbers between two ends."""
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
-    for factor in (1, 2, 2.5, 5, 10, 20, 25, 50):
-        step = factor * power
-        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        if last - first < most:
-            break
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9) + (factor in (2.5, 25)))
-    return tuple((i * step, signed(i * step, decimals)) for i in range(first, last + 1))
-
-
-def signed(value: float, decimals: int) -> str:
-    """Format a number with a minus sign, which is as wide as a plus."""
-    return f"{value:.{decimals}f}".replace("-", MINUS)

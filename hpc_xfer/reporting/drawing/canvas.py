@@ -1,7 +1,7 @@
 """A sheet to draw on, in inches from its lower left corner; the one file that imports matplotlib.
 
-There are no axes of matplotlib: with 10 panels these take two thirds of the time. The same calls
-give the same bytes.
+Charts have no matplotlib.axes.Axes: in a figure with 10 panels these took two thirds of the time.
+Its artists, text and ticks are used. The same calls give the same bytes.
 """
 
 import functools
@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager
 from math import nan
 from typing import TYPE_CHECKING, Any, Literal
 
-from hpc_xfer.reporting.charts.chart import Look
+from hpc_xfer.reporting.charts.chart import Look, Ticks
+from hpc_xfer.reporting.charts.words import MINUS
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -137,6 +138,18 @@ class Canvas:
 
     def _add(self, artist: "Artist") -> None:
         self._figure.add_artist(artist)
+
+
+def round_ticks(low: float, high: float, most: int) -> Ticks:
+    """Choose about `most` round numbers from low to high; their words have equal decimals."""
+    from matplotlib.ticker import MaxNLocator
+
+    # One more, since the outermost two may lie outside. Steps of 2.5 would need a decimal more.
+    found = MaxNLocator(most + 1, steps=[1, 2, 5, 10]).tick_values(low, high)
+    rounded = [float(f"{place:.6g}") for place in found]  # 0.3, not 0.30000000000000004
+    inside = [place for place in rounded if low <= place <= high]
+    decimals = max(len(f"{place:.6g}".partition(".")[2]) for place in inside)
+    return tuple((place, f"{place:.{decimals}f}".replace("-", MINUS)) for place in inside)
 
 
 @functools.cache

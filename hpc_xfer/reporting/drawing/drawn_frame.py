@@ -4,14 +4,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpc_xfer.reporting.charts.chart import AxisScale, Frame, Look, Mark, Ticks, Trace
+from hpc_xfer.reporting.charts.chart import AxisScale, Frame, Look, Mark, Trace
 from hpc_xfer.reporting.charts.looks import darker
-from hpc_xfer.reporting.drawing.arrangement import apart, fitting, round_ticks, spread_out
-from hpc_xfer.reporting.drawing.canvas import SMALL, Canvas, Segment, small_width, text_width
+from hpc_xfer.reporting.drawing.arrangement import apart, fitting, spread_out
+from hpc_xfer.reporting.drawing.canvas import (
+    SMALL,
+    Canvas,
+    Segment,
+    round_ticks,
+    small_width,
+    text_width,
+)
 
 MOST_NAME = 1.5  # inches of a name along y
 _AXIS, _GRID, _WORDS = "#444444", "#e6e6e6", "#444444"
 _TICK = 0.03
+_TICK_STEP_X, _TICK_STEP_Y = 0.3, 0.22  # least inches from one tick to the next
 _NAME_GAP = 0.115  # inches between names at the ends of lines
 
 
@@ -97,10 +105,10 @@ class DrawnFrame:
 
     def _axes(self, names: bool) -> None:
         box = self.box
-        places, words = self._ticks(self.frame.y, self.up, box.height, 0.22)
+        places, words = self._ticks(self.frame.y, self.up, box.height, _TICK_STEP_Y)
         heights = [self._y(at) for at in places]
         self.canvas.segments([((box.left, y), (box.right, y)) for y in heights], _GRID, 0.5, 1.0)
-        steps, numbers = self._ticks(self.frame.x, self.along, box.width, 0.3)
+        steps, numbers = self._ticks(self.frame.x, self.along, box.width, _TICK_STEP_X)
         across = [self._x(at) for at in steps]
         edges: list[Segment] = [((box.left, box.top), (box.left, box.bottom))]
         edges.append(((box.left, box.bottom), (box.right, box.bottom)))
@@ -121,7 +129,14 @@ class DrawnFrame:
     def _ticks(
         self, scale: AxisScale, ends: tuple[float, float], length: float, least: float
     ) -> tuple[list[float], list[str]]:
-        ticks: Ticks = scale.ticks or round_ticks(*ends, max(2, int(length / least)))
+        """Return the places and names of the ticks on an axis.
+
+        Args:
+            ends: of the axis.
+            length: of the axis, in inches.
+            least: inches from one tick to the next, where they are not given.
+        """
+        ticks = scale.ticks or round_ticks(*ends, max(2, int(length / least)))
         inside = [(at, name) for at, name in ticks if ends[0] <= at <= ends[1]]
         return [at for at, _ in inside], [name for _, name in inside]
 

@@ -89,11 +89,10 @@ class _Page:
         row = self.rows[r]
         box = Box(self.widths.x(c), bottom, self.widths.each, self.frame_height)
         found = DrawnFrame(self.canvas, box, frame, x_ends(frame, row), y_ends(row))
-        below = self._below(r, c)
         found.draw(
             names=c == 0 or _own_names(row),
             y_label=c == 0,
-            x_label=below is None or below.x.label != frame.x.label,
+            x_label=self._has_x_label(r, c),
             indent=_room_left(frame) - 0.1 if _own_names(row) else 0.0,
         )
         if self.direct:
@@ -121,15 +120,13 @@ class _Page:
         return self.legend.height(room) <= self.frame_height + _ABOVE
 
     def _row_height(self, r: int) -> float:
-        labelled = any(
-            below is None or below.x.label != frame.x.label
-            for c, frame in enumerate(self.rows[r])
-            if (below := self._below(r, c)) is None or below.x.label != frame.x.label
-        )
+        labelled = any(self._has_x_label(r, c) for c in range(len(self.rows[r])))
         return _ABOVE + self.frame_height + _BELOW + (_LABEL if labelled else 0.0)
 
-    def _below(self, r: int, c: int) -> Frame | None:
-        return self.rows[r + 1][c] if r + 1 < len(self.rows) and c < len(self.rows[r + 1]) else None
+    def _has_x_label(self, r: int, c: int) -> bool:
+        """True unless the frame below has the same label."""
+        below = self.rows[r + 1][c : c + 1] if r + 1 < len(self.rows) else ()
+        return all(frame.x.label != self.rows[r][c].x.label for frame in below)
 
 
 def _own_names(row: Sequence[Frame]) -> bool:
