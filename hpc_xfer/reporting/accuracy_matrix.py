@@ -28,7 +28,7 @@ class AccuracyMatrix:
 
     @property
     def title(self) -> str:
-        """The data set; of a mean, the number of data sets and those that are left out."""
+        """Name the data set; of a mean, the number of data sets and those that are left out."""
         if self.dataset != MEAN:
             return self.dataset
         numbers = sorted({entry.datasets for entry in self._entries})
@@ -40,7 +40,7 @@ class AccuracyMatrix:
 
     @property
     def caption(self) -> list[str]:
-        """One line each for the intervals, the signs, and the labels used, where there are any."""
+        """Explain intervals, signs and labels used, where there are any; a line for each."""
         covers = f", which {self.coverage}" if self.coverage else ""
         labels = f"labels {self.labels}" if self.labels else ""
         lines = [f"± half of the 95% interval{covers}", self.without_interval, self.note, labels]
@@ -48,7 +48,7 @@ class AccuracyMatrix:
 
     @property
     def note(self) -> str:
-        """Meaning of the signs in the matrix; empty where there are none."""
+        """Explain the signs in the matrix; empty where there are none."""
         parts = []
         if self.not_apart:
             signs = f"{NOT_APART} not told apart from the highest of its column"
@@ -68,7 +68,7 @@ class AccuracyMatrix:
 
     @property
     def coverage(self) -> str:
-        """Scope of the intervals; where there are several, per column, else per label."""
+        """Say what the intervals cover; where they differ, by column, else by label."""
         columns: dict[Target, list[str]] = {}
         labels: dict[Target, dict[str, None]] = {}
         for label, row in self.rows.items():
@@ -104,7 +104,7 @@ class AccuracyMatrix:
 
     @property
     def labels(self) -> str:
-        """Labels behind each column, to train and to choose; empty where records do not say."""
+        """Count the labels behind each column, to train and to choose; empty where not recorded."""
         found = []
         for i, shots in enumerate(self.shots):
             entries = [entry for row in self.rows.values() if (entry := row[i]) is not None]
@@ -123,7 +123,7 @@ class AccuracyMatrix:
 
     @property
     def _entries(self) -> list[Average]:
-        """All entries that have a value."""
+        """List the entries that have a value."""
         return [entry for entry in self._planned if entry.interval]
 
     @property
@@ -155,7 +155,7 @@ def main_matrices(averages: Sequence[Average], gaps: Sequence[Gap] = ()) -> list
     return list(first.values())
 
 
-def percent(entry: Average | None) -> str:
+def accuracy_text(entry: Average | None) -> str:
     """Format as `56.1 ±3.2`: mean and half the 95% interval in percent; * if cells are missing."""
     if entry is None or entry.interval is None:
         return "—"
@@ -165,7 +165,7 @@ def percent(entry: Average | None) -> str:
 
 
 def half_interval(entry: Average) -> float | None:
-    """Half the width of the interval; None where it is of no use, as with two repetitions."""
+    """Return half the width of the interval; None where it is of no use: with two repetitions."""
     return None if entry.interval is None or entry.why else entry.interval.half
 
 
@@ -189,7 +189,7 @@ def _matrix(
 
 
 def _not_apart(column: Sequence[Average | None], pairs: Sequence[Gap]) -> set[str] | None:
-    """Labels not told apart from the best; None unless all are compared with it.
+    """List the labels not told apart from the best; None unless all are compared with it.
 
     Two labels can be compared on several axes; one comparison that tells them apart is enough.
     """

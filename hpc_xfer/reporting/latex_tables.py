@@ -6,6 +6,7 @@ One file per mode: `table_lp.tex` has the mean over data sets, `table_lp_DATASET
 from collections.abc import Sequence
 from pathlib import Path
 
+from hpc_xfer.reporting.accuracy_matrix import half_interval
 from hpc_xfer.reporting.charts.tables import datasets_of, encoders_of, shot_axis
 from hpc_xfer.reporting.charts.words import COVERS, file_name
 from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
@@ -79,14 +80,14 @@ def _row(
 def _cell(average: Average | None) -> str:
     if average is None or average.interval is None:
         return "--"
-    half = average.interval.half
+    half = half_interval(average)
     spread = "" if half is None else rf" $\pm$ {100 * half:.1f}"
     return f"{100 * average.interval.mean:.1f}{spread}{'*' if average.missing else ''}"
 
 
 def _caption(mode: str, dataset: str, averages: Sequence[Average]) -> str:
     words = [f"Test accuracy (%), {dataset_words(dataset)}, {mode_words(mode)}."]
-    measured = [a for a in averages if a.interval is not None and a.interval.half is not None]
+    measured = [a for a in averages if half_interval(a) is not None]
     if measured:
         targets = [COVERS[t] for t in sorted({a.target for a in measured}) if t in COVERS]
         over = f" over {'; '.join(targets)}" if targets else ""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from hpc_xfer.reporting.accuracy_matrix import AccuracyMatrix, percent
+from hpc_xfer.reporting.accuracy_matrix import AccuracyMatrix, accuracy_text
 from hpc_xfer.results.answers.terms import shots_text
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def accuracy_table(matrix: AccuracyMatrix) -> "Group":
     for shots in matrix.shots:
         table.add_column(shots_text(shots), justify="right")
     for label, row in matrix.rows.items():
-        cells = [Text(f"{percent(entry)}{matrix.sign(entry)}") for entry in row]
+        cells = [Text(f"{accuracy_text(entry)}{matrix.sign(entry)}") for entry in row]
         table.add_row(Text(label), *cells)
     title = Text(f"{matrix.title}, {matrix.mode}: test accuracy (%)", style="italic")
     # Beside the table, not in it: a narrow table would wrap them at every other word.

@@ -1,4 +1,9 @@
-from hpc_xfer.reporting.accuracy_matrix import AccuracyMatrix, main_matrices, matrices, percent
+from hpc_xfer.reporting.accuracy_matrix import (
+    AccuracyMatrix,
+    accuracy_text,
+    main_matrices,
+    matrices,
+)
 from hpc_xfer.results.answers.rows import Gap
 from hpc_xfer.results.averages import Average
 from tests.reporting.answer_rows import average, gap
@@ -41,10 +46,10 @@ def test_the_note_names_the_columns_that_are_compared_where_some_are_not() -> No
 
 def test_two_repetitions_have_a_mean_and_no_interval() -> None:
     two = average("clip", 50.0, 40.0, why="2 repetitions: no useful interval")
-    assert percent(two) == "50.0"
-    assert percent(THREE[0]) == "50.0 ±3.2"
-    assert percent(average("clip", 50.0, missing=1)) == "50.0*"
-    assert percent(None) == "—"
+    assert accuracy_text(two) == "50.0"
+    assert accuracy_text(THREE[0]) == "50.0 ±3.2"
+    assert accuracy_text(average("clip", 50.0, missing=1)) == "50.0*"
+    assert accuracy_text(None) == "—"
 
 
 def test_the_caption_counts_the_entries_without_an_interval_by_reason() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hpc_xfer.reporting.accuracy_matrix import AccuracyMatrix, percent
+from hpc_xfer.reporting.accuracy_matrix import AccuracyMatrix, accuracy_text
 from hpc_xfer.reporting.page_tables.page_table import (
     PageCell,
     PageColumn,
@@ -30,6 +30,6 @@ def _column(matrix: AccuracyMatrix, at: int) -> PageColumn:
     def cell(row: LabelRow) -> PageCell:
         entry = row[1][at]
         mean = entry.interval.mean if entry and entry.interval else None
-        return PageCell(percent(entry), mean, matrix.sign(entry))
+        return PageCell(accuracy_text(entry), mean, matrix.sign(entry))
 
     return PageColumn(shots_text(matrix.shots[at]), cell, numeric=True, always=True)

@@ -16,6 +16,7 @@ from hpc_xfer.reporting.sentences.phrases import (
     caveats,
     interval_text,
     listed,
+    p_text,
     place,
     points,
     refusal,
@@ -82,7 +83,9 @@ def _size(gap: Gap) -> str:
 def _sure(gap: Gap) -> str:
     if gap.ci95_low is not None and gap.ci95_high is not None:
         return interval_text(gap.ci95_low, gap.ci95_high)
-    return f"p = {gap.p:.2g}" if gap.p is not None else gap.why and refusal(gap.why)
+    if gap.p is not None:
+        return p_text(gap.p)
+    return refusal(gap.why) if gap.why else ""
 
 
 def _trend(first: Gap, last: Gap) -> str:

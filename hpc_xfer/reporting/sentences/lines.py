@@ -10,6 +10,8 @@ from hpc_xfer.results.averages import MEAN
 
 MOST_LINES = 6  # of one question
 AnswerRow = TypeVar("AnswerRow", Gap, Scaling, Rank, Variance)
+Placed = TypeVar("Placed", Gap, Scaling, Variance)
+Stated = TypeVar("Stated")
 
 
 @dataclass(frozen=True)
@@ -33,20 +35,39 @@ def chosen(groups: Sequence[Sequence[Sentence]], most: int = MOST_LINES) -> list
     return [line for group in groups for line in group if id(line) in taken]
 
 
+def _one(row: object) -> int:
+    return 1
+
+
 def at_ends(
-    rows: Sequence[AnswerRow], say: Callable[[AnswerRow], str], first: int = 0, stated: int = 1
+    rows: Sequence[Stated], say: Callable[[Stated], str], stated: Callable[[Stated], int] = _one
 ) -> list[Sentence]:
-    """One line for the fewest shots, the middle and the most, in this order.
+    """Make a line for the fewest shots, the middle and the most; the middle is the least important.
 
     Args:
-        rows: one per shots, in order.
+        rows: one per shots, in order; a row may be a group of rows.
         say: makes the sentence.
-        first: priority of the fewest shots; then come the most, and the middle.
         stated: see `Sentence`.
     """
     last = len(rows) - 1
-    places = {last // 2: first + 2, last: first + 1, 0: first} if rows else {}
-    return [Sentence(say(rows[place]), places[place], stated) for place in sorted(places)]
+    places = {last // 2: 2, last: 1, 0: 0} if rows else {}
+    return [Sentence(say(rows[i]), places[i], stated(rows[i])) for i in sorted(places)]
+
+
+def at_first_and_last(
+    groups: Sequence[Sequence[AnswerRow]],
+    say: Callable[[Sequence[AnswerRow]], str],
+    first_alone: bool = False,
+) -> list[Sentence]:
+    """Make a line for the fewest shots and for the most.
+
+    Args:
+        groups: the rows of each number of shots, in order.
+        say: makes the sentence.
+        first_alone: leave out the most shots, where one refusal is enough.
+    """
+    ends = dict.fromkeys((0, 0 if first_alone else len(groups) - 1))
+    return [Sentence(say(groups[i]), i, stated=len(groups[i])) for i in ends]
 
 
 def grouped_by(
@@ -57,9 +78,6 @@ def grouped_by(
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return [sorted(group, key=lambda row: shot_order(row.shots)) for group in groups.values()]
-
-
-Placed = TypeVar("Placed", Gap, Scaling, Variance)
 
 
 def main_rows(rows: Sequence[Placed], key: Callable[[Placed], object]) -> list[Placed]:

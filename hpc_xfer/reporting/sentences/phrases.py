@@ -112,7 +112,7 @@ def listed(words: Sequence[str]) -> str:
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
-def few(words: Sequence[str], most: int = 3) -> str:
+def few(words: Sequence[str], most: int = _MOST_NAMES) -> str:
     """List up to `most` words, then count the others: a, b and 4 more."""
     if len(words) <= most:
         return listed(words)

@@ -20,6 +20,7 @@ from hpc_xfer.reporting.sentences.lines import (
     MOST_LINES,
     Sentence,
     at_ends,
+    at_first_and_last,
     chosen,
     grouped_by,
     main_rows,
@@ -125,7 +126,7 @@ def _range_lines(
     lines = []
     if len(ranges) >= _LEAST_FOR_HEADLINE:
         lines.append(Sentence(headline(ranges, at), 0, stated=0))
-    ends = at_ends(ranges, lambda gap: range_sentence(gap, at), stated=0)
+    ends = at_ends(ranges, lambda gap: range_sentence(gap, at), stated=lambda _: 0)
     # The first group gets both ends and its spread, which alone says if the axis matters less.
     both = len(lines)
     lines += [replace(end, priority=both if end.priority < 2 else both + 2) for end in ends]
@@ -190,19 +191,16 @@ def _on_scratch(gaps: Sequence[Gap], saved: Sequence[Scaling]) -> Question:
     pairs = [gap for gap in _main_gaps(gaps) if gap.kind == "pair"]
     for group in grouped_by(pairs, lambda gap: (gap.mode, gap.at, gap.dataset)):
         at = group[0].at if several else ""
-        families = [tuple(own) for own in grouped_by(group, lambda gap: gap.shots)]
-        last = len(families) - 1
-        places = {last // 2: 2, last: 1, 0: 0}
-        groups.append(
-            [
-                Sentence(scratch_sentence(families[i], at), places[i], stated=len(families[i]))
-                for i in sorted(places)
-            ]
-        )
+        groups.append(_scratch_lines(group, at))
     lines = chosen(groups, MOST_LINES - min(len(saved), 2))
     lines += chosen(_labels_groups(saved), MOST_LINES - len(lines))
     file = "gaps.csv and scaling.csv" if saved else "gaps.csv"
     return Question(_SCRATCH, _with_count(lines, _pairs(gaps) + len(saved), file))
+
+
+def _scratch_lines(pairs: Sequence[Gap], at: str) -> list[Sentence]:
+    families = grouped_by(pairs, lambda gap: gap.shots)
+    return at_ends(families, lambda family: scratch_sentence(family, at), stated=len)
 
 
 def _from_scratch(gap: Gap, scratch: set[str]) -> Gap:
@@ -223,12 +221,9 @@ def _labels_groups(rows: Sequence[Scaling]) -> list[list[Sentence]]:
 def _ranks(ranks: Sequence[Rank]) -> tuple[str, ...]:
     groups = []
     for group in grouped_by(ranks, lambda rank: rank.mode):
-        per_shots = grouped_by(group, lambda rank: rank.shots)
         known = any(rank.friedman_p is not None for rank in group)
-        ends = dict.fromkeys((0, len(per_shots) - 1 if known else 0))  # one refusal is enough
-        groups.append(
-            [Sentence(rank_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
-        )
+        per_shots = grouped_by(group, lambda rank: rank.shots)
+        groups.append(at_first_and_last(per_shots, rank_sentence, first_alone=not known))
     return _with_count(chosen(groups), len(ranks), "ranks.csv", "row")
 
 
@@ -237,10 +232,7 @@ def _luck(variance: Sequence[Variance]) -> tuple[str, ...]:
     rows = main_rows(variance, lambda row: row.mode)
     for group in grouped_by(rows, lambda row: (row.mode, row.dataset)):
         per_shots = grouped_by(group, lambda row: row.shots)
-        ends = dict.fromkeys((0, len(per_shots) - 1))
-        groups.append(
-            [Sentence(variance_sentence(per_shots[i]), i, stated=len(per_shots[i])) for i in ends]
-        )
+        groups.append(at_first_and_last(per_shots, variance_sentence))
     known = any(row.sd is not None for row in rows if row.component != "image")
     lines = chosen(groups) if known else chosen(groups, 1)  # one refusal is enough
     return _with_count(lines, len(variance), "variance.csv", "row")
