@@ -34,6 +34,13 @@ class EncoderInfo:
     settings: Settings = ()  # others of the pre-training that vary in the study, without the seed
 
     @property
+    def epochs(self) -> float | None:
+        """Passes over its samples; None where it has none, or samples seen are not known."""
+        if self.samples is None or self.samples_seen is None:
+            return None
+        return round(self.samples_seen / self.samples, 3)  # whole steps cut the last few samples
+
+    @property
     def row(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in ENCODER_COLUMNS}
 

@@ -90,12 +90,12 @@ def comparisons(encoders: Sequence[EncoderInfo]) -> list[Comparison]:
     trained = [encoder for encoder in final if encoder.method != "scratch"]
     known = [encoder for encoder in trained if encoder.method != "released"]
     found = [
-        *_along("source", [e for e in trained if e.source], _source),
-        *_along("samples", [e for e in trained if e.samples], _samples),
-        *_along("curation", [e for e in trained if e.curation], _curation),
-        *_along("method", known, _method),
-        *_along("arch", final, _arch),
-        *_along("samples seen", known, _samples_seen),
+        *_along("source", trained, lambda e: e.source),
+        *_along("samples", trained, lambda e: _count(e.samples)),
+        *_along("curation", trained, lambda e: e.curation),
+        *_along("method", known, lambda e: e.method),
+        *_along("arch", final, lambda e: e.arch),
+        *_along("samples seen", known, lambda e: _count(e.samples_seen)),
     ]
     for name in dict.fromkeys(name for encoder in known for name, _ in encoder.settings):
         if name not in TIED_TO_SIZE:
@@ -104,41 +104,15 @@ def comparisons(encoders: Sequence[EncoderInfo]) -> list[Comparison]:
     return [*found, *_against_scratch(final)]
 
 
-def _source(encoder: EncoderInfo) -> str:
-    return encoder.source
-
-
-def _samples(encoder: EncoderInfo) -> str:
-    return short_count(encoder.samples or 0)
-
-
-def _curation(encoder: EncoderInfo) -> str:
-    return encoder.curation
-
-
-def _method(encoder: EncoderInfo) -> str:
-    return encoder.method
-
-
-def _arch(encoder: EncoderInfo) -> str:
-    return encoder.arch
-
-
-def _samples_seen(encoder: EncoderInfo) -> str:
-    return "" if encoder.samples_seen is None else short_count(encoder.samples_seen)
-
-
-def _epochs(encoder: EncoderInfo) -> float | None:
-    if not encoder.samples or encoder.samples_seen is None:
-        return None
-    return round(encoder.samples_seen / encoder.samples, 3)
+def _count(number: int | None) -> str:
+    return "" if number is None else short_count(number)
 
 
 # Per axis, what must be equal. Strictly: each key makes comparisons of its own.
 _STRICT: dict[str, tuple[Key, ...]] = {
     "source": (lambda e: (e.method, e.arch, e.samples, e.samples_seen, e.settings),),
     "samples": (
-        lambda e: (e.method, e.arch, e.source, _epochs(e), fixed_settings(e)),
+        lambda e: (e.method, e.arch, e.source, e.epochs, fixed_settings(e)),
         lambda e: (e.method, e.arch, e.source, e.samples_seen, fixed_settings(e)),
     ),
     "curation": (
@@ -163,7 +137,13 @@ _LOOSE: dict[str, tuple[Key, ...]] = {
 
 
 def _along(axis: str, encoders: Sequence[EncoderInfo], level: Level) -> list[Comparison]:
-    """Compare strictly, then loosely what no strict comparison has."""
+    """Compare strictly, then loosely what no strict comparison has.
+
+    Args:
+        axis: its name.
+        encoders: those without a level take no part.
+        level: of an encoder on the axis; empty where it has none.
+    """
     having = [encoder for encoder in encoders if level(encoder)]
     found = _strict(axis, having, level, _STRICT[axis])
     return _loose(axis, having, level, _loose_keys(axis, having), found)
@@ -269,7 +249,7 @@ def _along_setting(name: str, encoders: Sequence[EncoderInfo]) -> Iterator[Compa
 
 
 def _against_scratch(encoders: Sequence[EncoderInfo]) -> Iterator[Comparison]:
-    """Everything with the encoder of its architecture that was left at random."""
+    """Compare everything with the encoder of its architecture that was left at random."""
     for scratch in encoders:
         if scratch.method != "scratch":
             continue
@@ -300,7 +280,7 @@ def _shared(each: Comparison, of_method: Collection[str]) -> str:
         [value] = values
         number = isinstance(value, int)
         words.append(f"{short_count(value)} {name.replace('_', ' ')}" if number else str(value))
-    epochs = {_epochs(encoder) for encoder in group}
+    epochs = {encoder.epochs for encoder in group}
     if each.axis == "samples" and len(epochs) == 1 and None not in epochs:
         words.append(f"{epochs.pop():g} epochs")
     settings = set.intersection(*(set(encoder.settings) for encoder in group))

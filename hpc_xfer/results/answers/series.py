@@ -68,7 +68,9 @@ def _fixed(encoder: EncoderInfo) -> object:
 
 
 def _one_per_size(group: list[EncoderInfo]) -> list[list[EncoderInfo]]:
-    ways = [_split(group, key) for key in (lambda _: 0, _tied, _epochs, _samples_seen)]
+    """Split encoders so that none has two of one size, into as few series as can be."""
+    keys = (lambda _: None, _tied, lambda e: e.epochs, lambda e: e.samples_seen)
+    ways = [_split(group, key) for key in keys]
     clear = [way for way in ways if not any(map(_size_twice, way))]
     return min(clear, key=len, default=_split(group, lambda encoder: encoder.label))
 
@@ -81,18 +83,8 @@ def _tied(encoder: EncoderInfo) -> object:
     return tuple(pair for pair in encoder.settings if pair[0] in TIED_TO_SIZE)
 
 
-def _samples_seen(encoder: EncoderInfo) -> int | None:
-    return encoder.samples_seen
-
-
-def _epochs(encoder: EncoderInfo) -> float | None:
-    if encoder.samples is None or encoder.samples_seen is None:
-        return None
-    return round(encoder.samples_seen / encoder.samples, 3)  # whole steps cut the last few samples
-
-
 def _shared_label(group: Sequence[EncoderInfo]) -> str:
-    """The longest name if it says all that the others say, else the words that all share.
+    """Return the longest name if it has all words of the others, else the words that all share.
 
     One size may name a setting that the others need no word for.
     """
@@ -107,7 +99,7 @@ def _shared_label(group: Sequence[EncoderInfo]) -> str:
 def _longer(name: str, group: Sequence[EncoderInfo]) -> str:
     """Tell apart series of one short name, by what all encoders of each share."""
     words = {" ".join(_without_size(encoder)) for encoder in group}
-    epochs = {_epochs(encoder) for encoder in group}
+    epochs = {encoder.epochs for encoder in group}
     if len(words) > 1 and len(epochs) == 1:
         return f"{name} epochs={epochs.pop():g}"
     return min(words)
