@@ -6,7 +6,7 @@ COMMANDS = {
     "cancel": "remove the jobs of a study from the queue",
     "doctor": "check that the cluster is ready for a study",
     "collect": "turn records into CSV tables",
-    "import": "take results of elsewhere into a study",
+    "import": "take results from elsewhere into a study",
     "report": "turn tables into figures and one HTML page",
     "datasets": "list, fetch and check downstream data sets",
     "shards": "make, index and check tar shards",

@@ -1,4 +1,4 @@
-"""Take results of elsewhere into a study: they take part in its tables, figures and sentences.
+"""Take results from elsewhere into a study: they take part in its tables, figures and sentences.
 
 python -m hpc_xfer.import results.csv grids/size_scaling.yaml
 
@@ -85,8 +85,8 @@ def _print(report: ImportReport, args: argparse.Namespace) -> None:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(
         "import",
-        "Take results of elsewhere, one per row of a CSV, into a study. Wrong rows are named, and "
-        "nothing is taken then. Importing a file again replaces it.",
+        "Take results from elsewhere, one per row of a CSV, into a study. If a row is wrong, "
+        "nothing is taken and every error is named. Importing a file again replaces it.",
         "python -m hpc_xfer.import results.csv grids/size_scaling.yaml",
     )
     parser.add_argument("results", type=Path, metavar="RESULTS", help="a CSV, one row per result")

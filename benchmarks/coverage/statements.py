@@ -126,7 +126,7 @@ def _covers(tally: Tally, name: str, found: Estimate, truth: Mapping[str, float]
 
 
 def _all_pairs(study: Study, tally: Tally) -> None:
-    """Whether the intervals of all pairs of labels hold together."""
+    """Count whether the intervals of all pairs of labels hold together."""
     family = _family(study, LABELS)
     pairs = list(itertools.combinations(family.labels, 2))
     found = [family.difference(a, b) for a, b in pairs]

@@ -39,7 +39,7 @@ class Collected:
     cells_complete: int
     averages: tuple[Average, ...]
     files: Mapping[str, Path]  # by name, see TABLES
-    imported: int = 0  # cells of elsewhere, not among the others
+    imported: int = 0  # cells from elsewhere, not among the others
     set_aside: int = 0  # files in the folders of runs that are not used
 
     @property

@@ -142,7 +142,7 @@ class StudyDir:
 
     @property
     def imported(self) -> Path:
-        """Results of elsewhere: one CSV per file that `import` took in."""
+        """Results from elsewhere: one CSV per file that `import` took in."""
         return self.path / "imported"
 
     @property

@@ -1,4 +1,4 @@
-"""Facts that a study states of its encoders: where released weights come from, what is curated.
+"""Facts that a study states about its encoders: origin of released weights, curation of sources.
 
     facts:
       weights:
@@ -17,7 +17,7 @@ from hpc_xfer.config.schema import ConfigError, PositiveInt, StrictModel, format
 
 
 class WeightsFacts(StrictModel):
-    """What is known of the pre-training of released weights; None where it is not."""
+    """The known facts of the pre-training of released weights; None for an unknown one."""
 
     method: str | None = Field(default=None, min_length=1)
     source: str | None = Field(default=None, min_length=1)
@@ -46,11 +46,11 @@ class StudyFacts(StrictModel):
         return levels
 
     def of_weights(self, weights: str | None) -> WeightsFacts:
-        """The facts of released weights; empty ones where nothing is stated."""
+        """Return the facts of released weights; empty ones where nothing is stated."""
         return self.weights.get(weights or "", WeightsFacts())
 
     def curation_of(self, source: str) -> str:
-        """The level that lists a source, or an empty word."""
+        """Return the level that lists a source, or an empty text."""
         found = (level for level, sources in self.curation.items() if source in sources)
         return next(found, "")
 

@@ -103,7 +103,7 @@ class Chart:
 
     @property
     def caption(self) -> str:
-        """The text, and the meaning of hollow marks and missing or cut intervals, if any."""
+        """Return the text, and explain hollow marks and missing or cut intervals, if any."""
         words = [self.text]
         known = [
             mark.low is not None
@@ -131,7 +131,7 @@ class Chart:
 
 
 def columns_of(chart: Chart) -> int:
-    """Number of frames in a row: at most four, of which two fit into a column of a paper."""
+    """Choose the number of frames in a row: at most four; two fill a column of a paper."""
     if chart.columns:
         return chart.columns
     n = len(chart.frames)
@@ -139,13 +139,13 @@ def columns_of(chart: Chart) -> int:
 
 
 def rows_of(chart: Chart) -> list[tuple[Frame, ...]]:
-    """Frames row by row."""
+    """List the frames row by row."""
     n = columns_of(chart)
     return [chart.frames[i : i + n] for i in range(0, len(chart.frames), n)]
 
 
 def y_ends(frames: Sequence[Frame]) -> tuple[float, float]:
-    """The y axis that frames of a row share."""
+    """Return the ends of the y axis that frames of a row share."""
     fixed_ends = [frame.y.ends for frame in frames if frame.y.ends]
     if fixed_ends:
         return min(low for low, _ in fixed_ends), max(high for _, high in fixed_ends)
@@ -153,12 +153,12 @@ def y_ends(frames: Sequence[Frame]) -> tuple[float, float]:
 
 
 def x_ends(frame: Frame, row: Sequence[Frame]) -> tuple[float, float]:
-    """The x axis of a frame, which its row may share."""
+    """Return the ends of the x axis of a frame, which its row may share."""
     return frame.x.ends or _ends(row if frame.x.shared else (frame,), along_x=True)
 
 
 def _ends(frames: Sequence[Frame], along_x: bool) -> tuple[float, float]:
-    """Ends that show all marks, and intervals up to 1.5 times the range of the marks beyond them.
+    """Choose ends that show all marks, and intervals up to 1.5 times the range of the marks.
 
     With two repetitions an interval can be twenty times as wide as all differences, and would
     press these into a line.

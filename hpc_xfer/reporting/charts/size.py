@@ -53,7 +53,7 @@ def size_charts(tables: FigureTables) -> Iterator[Chart]:
 
 
 class _Picture:
-    """What the frames of one mode share."""
+    """The data that all frames of one mode share."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class _Picture:
 
 
 def _few(shots: Sequence[str]) -> list[str]:
-    """The fewest shots, the middle and the most: nine data sets are a page for each."""
+    """Take the fewest shots, the middle and the most: with nine data sets each is a page."""
     return list(dict.fromkeys((shots[0], shots[len(shots) // 2], shots[-1])))
 
 
@@ -134,7 +134,7 @@ def _series_looks(series: Sequence[Series], looks: Looks) -> dict[str, Look]:
 def _references(
     series: Sequence[Series], averages: Sequence[Average], looks: Looks
 ) -> dict[EncoderInfo, Look]:
-    """The best encoder of each method that is in no series, at most three in all."""
+    """Choose the best encoder of each method that is in no series, at most three in all."""
     within = {encoder for each in series for encoder in each.encoders}
     totals: dict[EncoderInfo, list[float]] = {}
     for a in averages:
@@ -177,7 +177,7 @@ def _series_traces(
 
 
 def _line(marks: Sequence[Mark], slope: float) -> tuple[Mark, ...]:
-    """The fitted line goes through the mean of the points."""
+    """Return both ends of the fitted line, which goes through the mean of the points."""
     x = sum(math.log10(mark.x) for mark in marks) / len(marks)
     y = sum(mark.y for mark in marks) / len(marks)
     return tuple(

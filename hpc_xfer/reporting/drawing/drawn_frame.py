@@ -173,7 +173,7 @@ class DrawnFrame:
 
 
 def named(frame: Frame) -> list[tuple[str, str, float]]:
-    """Name, color and last height of each line, and of each guide."""
+    """List name, color and last y of each line and each guide that has a name."""
     lines = [(t.name, t.look.color, t.marks[-1].y) for t in frame.traces if t.name and t.marks]
     return lines + [(g.name, g.look.color, g.at) for g in frame.guides if g.name]
 
@@ -183,7 +183,7 @@ def _within(value: float, ends: Sequence[float]) -> float:
 
 
 def _share(value: float, ends: tuple[float, float], log: bool) -> float:
-    """Place along an axis, from 0 to 1."""
+    """Return the place along an axis, from 0 to 1."""
     low, high = ends
     if log:
         value, low, high = math.log(value), math.log(low), math.log(high)

@@ -35,7 +35,7 @@ class Legend:
             x += _width(column)
 
     def _columns(self, width: float) -> list[Sequence[Trace]]:
-        """The fewest lines whose columns fit side by side."""
+        """Put the entries into the fewest lines whose columns fit side by side."""
         for lines in range(1, len(self.entries)):
             columns = [self.entries[i : i + lines] for i in range(0, len(self.entries), lines)]
             if sum(map(_width, columns)) - _AFTER <= width:

@@ -66,7 +66,7 @@ class _Grids:
         self._known: dict[tuple[str, str, str, str], list[Grid]] = {}
 
     def of(self, key: str, row: Row) -> Grid:
-        """The grid of this setting; empty where no grid of the study holds the value."""
+        """Return the grid of this setting; empty where no grid of the study holds the value."""
         place = (key, row["mode"], row["dataset"], row["shots"])
         if place not in self._known:
             self._known[place] = list(self._possible(key, row))

@@ -31,7 +31,7 @@ class PageCell:
 
     @property
     def sort_value(self) -> str:
-        """The number as JavaScript reads it; empty without one."""
+        """Return the number as JavaScript reads it; empty without one."""
         if self.number is None or math.isnan(self.number):
             return ""
         if math.isinf(self.number):

@@ -88,7 +88,7 @@ def sentences(
 
 
 def _axes(gaps: Sequence[Gap]) -> dict[str, None]:
-    """All axes in order; that of size too where no pair differs in it, for released weights."""
+    """List the axes in order; size too where no pair differs in it, for released weights."""
     return dict.fromkeys([*_TITLES, *(gap.axis for gap in gaps)])
 
 
@@ -98,7 +98,7 @@ def _on_axis(axis: str, gaps: Sequence[Gap]) -> Question:
 
 
 def _axis_groups(gaps: Sequence[Gap]) -> list[list[Sentence]]:
-    """Lines per mode and `at` (and data set without a mean): of the range, else of each pair."""
+    """Make lines per mode and `at` (and data set without a mean): of the range, else each pair."""
     several = len({gap.at for gap in gaps}) > 1
     groups: list[list[Sentence]] = []
     pair_groups: list[list[Sentence]] = []

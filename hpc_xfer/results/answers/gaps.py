@@ -156,7 +156,7 @@ def _pair_row(
 
 
 def _ranges(place: _Place) -> list[Gap]:
-    """The rows on all levels at once: their range and, where there is an error, their spread."""
+    """Make the rows on all levels: their range and, where there is an error, their spread."""
     labels = place.family.labels
     level = {encoder.label: name for encoder, name in place.comparison.levels}
     best, worst, difference = best_minus_worst(place.family)

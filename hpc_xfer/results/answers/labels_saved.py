@@ -170,7 +170,7 @@ def _shots_at(curve: ShotCurve, place: float | None) -> float | None:
 
 
 def _low(curve: ShotCurve, found: Crossing) -> float | None:
-    """The lower end; beyond the last place that is known, the shots there."""
+    """Return the lower end; beyond the last place that is known, the shots there."""
     known = _shots_at(curve, found.low)
     if found.low is None or known is not None:
         return known

@@ -32,7 +32,7 @@ def _rows(place: tuple[str, str], sets: Table) -> list[Rank]:
         name: {place[1]: [label for label in found if _whole(found, label)]}
         for name, found in sets.items()
     }
-    # A label with few of the sets, as a baseline of elsewhere, must not cost the others theirs.
+    # A label with few of the sets, such as an imported baseline, must not cost the others theirs.
     labels = list(common_sets(whole, list(planned)).labels)
     absent = [label for label in planned if label not in labels]
     lacking = {

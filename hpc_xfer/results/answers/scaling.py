@@ -64,7 +64,7 @@ def scaling_rows(averages: Sequence[Average]) -> list[Scaling]:
 
 
 def by_place(averages: Iterable[Average]) -> dict[Place, dict[EncoderInfo, Average]]:
-    """Averages of finished encoders, those that have a mean, by where they were measured."""
+    """Group the averages of finished encoders that have a mean by where they were measured."""
     table: dict[Place, dict[EncoderInfo, Average]] = {}
     for average in averages:
         if average.interval is not None and average.encoder.snapshot is None:
@@ -74,7 +74,7 @@ def by_place(averages: Iterable[Average]) -> dict[Place, dict[EncoderInfo, Avera
 
 
 def weakest(averages: Iterable[Average]) -> Target:
-    """What an interval from several averages covers at most: E2 only if each of them does."""
+    """Name what an interval from several averages covers at most: E2 only if each of them does."""
     targets = {average.target for average in averages}
     if targets == {"E2"}:
         return "E2"
@@ -82,17 +82,17 @@ def weakest(averages: Iterable[Average]) -> Target:
 
 
 def same_sets(averages: Sequence[Average]) -> bool:
-    """Whether all are of the same data sets."""
+    """True if all are means of the same data sets."""
     return len({(average.datasets, average.left_out) for average in averages}) == 1
 
 
 def half_of(average: Average) -> float | None:
-    """Half the width of its interval."""
+    """Return half the width of its interval, as a share; None without one."""
     return average.interval.half if average.interval else None
 
 
 def mean_of(average: Average) -> float:
-    assert average.interval is not None  # by_place keeps no other
+    assert average.interval is not None, "by_place keeps no other"
     return average.interval.mean
 
 
@@ -114,19 +114,19 @@ def around(found: Crossing, low: str, high: str) -> str:
 
 
 def is_open(found: Crossing) -> bool:
-    """Whether nothing is known: neither a value nor an end of the interval was measured."""
+    """True if nothing is known: neither a value nor an end of the interval was measured."""
     return found.certain and found.value is None and found.low is None and found.high is None
 
 
 def rounded(value: float) -> str:
-    """Two digits, or whole numbers: 0.42, 1.0, 2.4, 24, 2,400; 1 only if it is exactly that."""
+    """Round to two digits or a whole number: 0.42, 1.0, 2.4, 24, 2,400; `1` is exactly 1."""
     if value >= 9.95 or math.isclose(value, round(value)):
         return f"{value:,.0f}"
     return f"{value:.2g}" if value < 0.95 else f"{value:.1f}"
 
 
 def _fit(series: Series, place: Place, at: Mapping[EncoderInfo, Average]) -> FittedSeries | None:
-    """The line of a series at one place; None with fewer than two sizes."""
+    """Fit the line of a series at one place; None with fewer than two sizes."""
     found = tuple(at[encoder] for encoder in series.encoders if encoder in at)
     if len(found) < 2:
         return None
@@ -196,7 +196,7 @@ def _slope_text(series: str, slope: Estimate) -> str:
 
 
 def _crossing(fitted: FittedSeries, reference: Average) -> Scaling:
-    """How many times more samples of the series reach the accuracy of the reference."""
+    """Find how many times more samples of the series reach the accuracy of the reference."""
     blank = replace(_blank(fitted), kind="crossing", reference=reference.label)
     if fitted.line is None or not same_sets([*fitted.averages, reference]):
         return blank
@@ -255,4 +255,5 @@ def _times(samples: float | None, base: int) -> float | None:
 
 
 def joined(*notes: str) -> str:
+    """Join the notes that are not empty, each once."""
     return "; ".join(dict.fromkeys(note for note in notes if note))

@@ -10,6 +10,12 @@ from hpc_xfer.results.estimators.components import Component, Components, compon
 from hpc_xfer.results.estimators.crossed import Values
 from hpc_xfer.results.panels import PanelKey, Panels, draws_matter
 
+_NORMAL_95 = 1.96  # standard deviations: half of a 95% interval of a normal distribution
+_LABEL_DRAW = (
+    "how much the lead of one encoder changes from draw to draw; more draws average it out"
+)
+_RUN = "what is left with the same draw and seed of an encoder; more of either averages it out"
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -28,6 +34,15 @@ class _Widths:
     more_draws: float | None
     more_seeds: float | None
     alone: bool  # for these pre-trainings alone: each has one seed
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What one more of a component brings; nothing for those that one cannot buy by themselves."""
+
+    half_width: float | None = None
+    hours: float | None = None
+    text: str = ""
 
 
 def variance_rows(panels: Panels, costs: Costs) -> list[Variance]:
@@ -71,21 +86,6 @@ def _rows(place: PanelKey, tables: Mapping[str, Values], costs: Costs) -> list[V
     return [_row(place, found, part, n, widths.now, step) for part, n, step in parts]
 
 
-@dataclass(frozen=True)
-class _Step:
-    """What one more of a component brings; nothing for those that one cannot buy by themselves."""
-
-    half_width: float | None = None
-    hours: float | None = None
-    text: str = ""
-
-
-_LABEL_DRAW = (
-    "how much the lead of one encoder changes from draw to draw; more draws average it out"
-)
-_RUN = "what is left with the same draw and seed of an encoder; more of either averages it out"
-
-
 def _row(
     place: PanelKey,
     found: Components,
@@ -113,7 +113,7 @@ def _row(
 
 
 def _image(place: PanelKey, tables: Mapping[str, Values], images: int | None) -> Variance:
-    """The luck of the test images: binomial, at the mean accuracy of all encoders."""
+    """Make the row of the test images: binomial luck, at the mean accuracy of all encoders."""
     mode, dataset, shots = place
     mean = fmean(sorted(value for values in tables.values() for value in values.values()))
     sd = math.sqrt(mean * (1 - mean) / images) if images else None
@@ -135,9 +135,10 @@ def _image(place: PanelKey, tables: Mapping[str, Values], images: int | None) ->
 
 
 def _image_text(images: int, sd: float) -> str:
+    half = _points(_NORMAL_95 * sd)
     return (
-        f"{images:,} test images leave {_points(1.96 * sd)} points on one accuracy; more draws and "
-        "seeds do not narrow this"
+        f"{images:,} test images leave {half} points on one accuracy; more draws and seeds do not "
+        "narrow this"
     )
 
 

@@ -1,7 +1,7 @@
 """Take a file of results into a study, whole or not at all."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,7 @@ Change = Literal["new", "replaced", "unchanged"]
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import took, and what it did not take as it stands."""
+    """Result of one import: what was taken, and what was renamed, unused or new."""
 
     file: Path  # in the store
     change: Change
@@ -35,8 +35,7 @@ class ImportReport:
 
     @property
     def as_json(self) -> dict[str, object]:
-        named = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {"schema": 1, **named, "file": str(self.file)}
+        return {"schema": 1, **asdict(self), "file": str(self.file)}
 
 
 def take_in(

@@ -54,7 +54,7 @@ class ImportedCell:
 
     @property
     def row(self) -> dict[str, object]:
-        """A row of cells.csv."""
+        """Make the row of cells.csv."""
         chosen, tests = self.chosen, [result.test_top1 for result in self.values]
         return {
             **self.encoder.row,
@@ -105,7 +105,7 @@ class Imported:
 
     @property
     def tuned(self) -> list[str]:
-        """The settings that were chosen, in order of first appearance."""
+        """List the settings that were chosen, in order of first appearance."""
         chosen = (name for cell in self.cells for name, _ in cell.chosen.tuned)
         return list(dict.fromkeys(chosen))
 
@@ -168,7 +168,7 @@ def imported_cells(combined: Combined) -> Iterable[ImportedCell]:
 
 
 def _best(draws: Sequence[Mapping[Value, ImportedResult]], on_test: bool) -> Value | None:
-    """The best value over draws; None if no value was measured in each of them."""
+    """Find the best value over draws; None if no value was measured in each of them."""
     common = [value for value in draws[0] if all(value in values for values in draws)]
     return min(common, key=lambda value: _rank(value, draws, on_test)) if common else None
 

@@ -1,4 +1,4 @@
-"""One result of elsewhere: a row of the CSV that a user imports, and of the copy in the store."""
+"""One result from elsewhere: a row of the CSV that a user imports, and of the copy in the store."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -46,29 +46,29 @@ class ImportedResult:
 
     @property
     def settings(self) -> Settings:
-        """The encoder, without its label."""
+        """Return what describes the encoder, without its label."""
         return self.method, self.arch, self.source, self.samples, self.samples_seen
 
     @property
     def named(self) -> tuple[str, Settings]:
-        """The encoder, as the file gives it."""
+        """Return what describes the encoder, as the file gives it."""
         return self.label, self.settings
 
     @property
     def cell(self) -> tuple[str, str, str, str, str]:
-        """The cell, without its encoder: the fields of CELL."""
+        """Return the cell, without its encoder: the fields of CELL."""
         return self.seed, self.dataset, self.shots, self.draw, self.mode
 
     @property
     def as_row(self) -> dict[str, object]:
-        """The row in the store; numbers keep every digit."""
+        """Return the row in the store; numbers keep every digit."""
         names = (*ENCODER, *CELL, *SHARES, *COUNTS)
         notes = {f"{NOTE}{name}": value for name, value in self.notes}
         return {name: getattr(self, name) for name in names} | self.tuned_columns | notes
 
     @property
     def tuned_columns(self) -> dict[str, float]:
-        """The tuned values; a whole number is written as one."""
+        """Return the tuned values; a whole number is written as one."""
         return {key: int(value) if value.is_integer() else value for key, value in self.tuned}
 
 
