@@ -18,7 +18,7 @@ LabelRow = tuple[str, Sequence[Average | None]]
 
 def accuracy_table(matrix: AccuracyMatrix) -> PageTable:
     """Show one matrix, with its signs and what its numbers mean."""
-    columns = [text("label", lambda row: row[0])]
+    columns: list[PageColumn[LabelRow]] = [text("label", lambda row: row[0])]
     columns += [_column(matrix, at) for at in range(len(matrix.shots))]
     title = f"{matrix.title} ({matrix.mode})"
     lines = (line[0].upper() + line[1:] for line in matrix.caption)
@@ -26,7 +26,7 @@ def accuracy_table(matrix: AccuracyMatrix) -> PageTable:
     return page_table(title, columns, list(matrix.rows.items()), note)
 
 
-def _column(matrix: AccuracyMatrix, at: int) -> PageColumn:
+def _column(matrix: AccuracyMatrix, at: int) -> PageColumn[LabelRow]:
     def cell(row: LabelRow) -> PageCell:
         entry = row[1][at]
         mean = entry.interval.mean if entry and entry.interval else None

@@ -55,7 +55,7 @@ def scaling_tables(rows: Sequence[Scaling]) -> list[PageTable]:
 
 def rank_table(rows: Sequence[Rank]) -> PageTable:
     """Show average ranks; the critical difference says which are told apart."""
-    columns = (
+    columns: tuple[PageColumn[Rank], ...] = (
         text("label", lambda row: row.label),
         choice("mode", lambda row: row.mode),
         shots(lambda row: row.shots),
@@ -76,7 +76,7 @@ def rank_table(rows: Sequence[Rank]) -> PageTable:
 
 def variance_table(rows: Sequence[Variance]) -> PageTable:
     """Show how much each source of luck moves an accuracy, and what more of it would cost."""
-    columns = (
+    columns: tuple[PageColumn[Variance], ...] = (
         choice("varies by", lambda row: row.component),
         choice("mode", lambda row: row.mode),
         dataset(lambda row: row.dataset),
@@ -98,7 +98,7 @@ def variance_table(rows: Sequence[Variance]) -> PageTable:
 
 def selection_table(rows: Sequence[SelectionBias]) -> PageTable:
     """Show what a choice on the test set would have reported."""
-    columns = (
+    columns: tuple[PageColumn[SelectionBias], ...] = (
         choice("tuned", lambda row: row.tuned),
         choice("mode", lambda row: row.mode),
         dataset(lambda row: row.dataset),
@@ -116,7 +116,7 @@ def selection_table(rows: Sequence[SelectionBias]) -> PageTable:
     return page_table("Chosen on validation against chosen on test", columns, rows, note, MOST_ROWS)
 
 
-def _slope_columns() -> tuple[PageColumn, ...]:
+def _slope_columns() -> tuple[PageColumn[Scaling], ...]:
     return (
         text("series", lambda row: row.series),
         *_places(),
@@ -130,7 +130,7 @@ def _slope_columns() -> tuple[PageColumn, ...]:
     )
 
 
-def _crossing_columns() -> tuple[PageColumn, ...]:
+def _crossing_columns() -> tuple[PageColumn[Scaling], ...]:
     return (
         text("series", lambda row: row.series),
         text("reference", lambda row: row.reference),
@@ -144,7 +144,7 @@ def _crossing_columns() -> tuple[PageColumn, ...]:
     )
 
 
-def _label_columns() -> tuple[PageColumn, ...]:
+def _label_columns() -> tuple[PageColumn[Scaling], ...]:
     return (
         text("series", lambda row: row.series),
         text("reference", lambda row: row.reference),
@@ -156,7 +156,7 @@ def _label_columns() -> tuple[PageColumn, ...]:
     )
 
 
-def _places(title: str = "shots") -> tuple[PageColumn, ...]:
+def _places(title: str = "shots") -> tuple[PageColumn[Scaling], ...]:
     return (
         choice("mode", lambda row: row.mode),
         dataset(lambda row: row.dataset),
@@ -164,7 +164,7 @@ def _places(title: str = "shots") -> tuple[PageColumn, ...]:
     )
 
 
-def _multiple(title: str, unit: str) -> PageColumn:
+def _multiple(title: str, unit: str) -> PageColumn[Scaling]:
     """Make the column of a factor or of shots; a censored one says on which side."""
 
     def cell(row: Scaling) -> PageCell:

@@ -1,6 +1,6 @@
 """Tables of gaps.csv: all pairs of an axis, and the range and spread of its levels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hpc_xfer.reporting.page_tables.page_table import (
@@ -56,7 +56,7 @@ class LevelRange:
 def pair_table(gaps: Sequence[Gap]) -> PageTable:
     """Show the pairs, those of the mean over data sets first."""
     pairs = sorted((gap for gap in gaps if gap.kind == "pair"), key=lambda g: g.dataset != MEAN)
-    columns = (
+    columns: tuple[PageColumn[Gap], ...] = (
         choice("axis", lambda gap: gap.axis),
         text("a", lambda gap: gap.a),
         text("b", lambda gap: gap.b),
@@ -87,7 +87,7 @@ def range_table(gaps: Sequence[Gap]) -> PageTable:
             place = (gap.axis, gap.at, gap.mode, gap.dataset, gap.shots)
             found.setdefault(place, {})[gap.kind] = gap
     rows = [LevelRange(kinds.get("best-worst"), kinds.get("spread")) for kinds in found.values()]
-    columns = (
+    columns: tuple[PageColumn[LevelRange], ...] = (
         choice("axis", lambda row: row.either.axis),
         choice("mode", lambda row: row.either.mode),
         dataset(lambda row: row.either.dataset),
@@ -95,20 +95,20 @@ def range_table(gaps: Sequence[Gap]) -> PageTable:
         number("levels", lambda row: row.either.levels),
         text("best", lambda row: row.range.a if row.range else ""),
         text("worst", lambda row: row.range.b if row.range else ""),
-        percent("best minus worst", lambda row: row.range and row.range.difference),
+        percent("best minus worst", _of_range(lambda gap: gap.difference)),
         ends(
             "95% interval",
-            lambda row: row.range and row.range.ci95_low,
-            lambda row: row.range and row.range.ci95_high,
+            _of_range(lambda gap: gap.ci95_low),
+            _of_range(lambda gap: gap.ci95_high),
         ),
-        signed("free of that luck", lambda row: row.range and row.range.unbiased),
-        percent("spread", lambda row: row.spread and row.spread.difference),
+        signed("free of that luck", _of_range(lambda gap: gap.unbiased)),
+        percent("spread", _of_spread(lambda gap: gap.difference)),
         ends(
             "of the spread",
-            lambda row: row.spread and row.spread.ci95_low,
-            lambda row: row.spread and row.spread.ci95_high,
+            _of_spread(lambda gap: gap.ci95_low),
+            _of_spread(lambda gap: gap.ci95_high),
         ),
-        probability("p of any difference", lambda row: row.spread and row.spread.p),
+        probability("p of any difference", _of_spread(lambda gap: gap.p)),
         covers(lambda row: row.either.target),
         number("draws", lambda row: row.either.draws),
         number("data sets", lambda row: row.either.datasets),
@@ -116,6 +116,14 @@ def range_table(gaps: Sequence[Gap]) -> PageTable:
         text("note", lambda row: _note(row.either)),
     )
     return page_table("Best minus worst, and spread", columns, sorted(rows, key=_place), _RANGES)
+
+
+def _of_range(read: Callable[[Gap], float | None]) -> Callable[[LevelRange], float | None]:
+    return lambda row: None if row.range is None else read(row.range)
+
+
+def _of_spread(read: Callable[[Gap], float | None]) -> Callable[[LevelRange], float | None]:
+    return lambda row: None if row.spread is None else read(row.spread)
 
 
 def _place(row: LevelRange) -> tuple[object, ...]:

@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-from hpc_xfer.reporting.page_tables.page_table import PageTable, choice, page_table, text
+from hpc_xfer.reporting.page_tables.page_table import (
+    PageColumn,
+    PageTable,
+    choice,
+    page_table,
+    text,
+)
 from hpc_xfer.results.tables.csv_files import Row
 
 MOST_MISSING = 200  # in the page; missing.csv has all
@@ -11,7 +17,7 @@ _STATES = ("failed", "incomplete", "blocked", "not run")  # in the page's order
 
 def missing_runs_table(rows: Sequence[Row]) -> PageTable:
     """Show the rows of missing.csv."""
-    columns = (
+    columns: tuple[PageColumn[Row], ...] = (
         text("run", lambda row: row["run"] or "cell"),
         choice("state", lambda row: row["state"]),
         text("label", lambda row: row["label"]),

@@ -9,10 +9,11 @@ The template and its script know nothing else of a table.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from hpc_xfer.results.answers.terms import FULL
 
+T = TypeVar("T")  # a row of a CSV
 NOTHING = "—"  # was not measured, or cannot be said
 _COVERS = {
     "sets": "data sets",
@@ -40,11 +41,11 @@ class PageCell:
 
 
 @dataclass(frozen=True)
-class PageColumn:
+class PageColumn(Generic[T]):
     """One column: its title, and how a row is shown in it."""
 
     title: str
-    cell: Callable[[Any], PageCell]
+    cell: Callable[[T], PageCell]
     numeric: bool = False
     choice: bool = False  # the page offers its values to filter by
     always: bool = False  # shown even where no row has a value
@@ -55,7 +56,7 @@ class PageTable:
     """One table, ready to be written."""
 
     title: str
-    columns: tuple[PageColumn, ...]
+    columns: tuple[PageColumn[Any], ...]  # of one kind of row; the rows below are cells
     rows: tuple[tuple[PageCell, ...], ...]
     note: str = ""
     more: int = 0  # rows that only the CSV has
@@ -63,8 +64,8 @@ class PageTable:
 
 def page_table(
     title: str,
-    columns: Sequence[PageColumn],
-    rows: Sequence[Any],
+    columns: Sequence[PageColumn[T]],
+    rows: Sequence[T],
     note: str = "",
     most: int | None = None,
 ) -> PageTable:
@@ -85,50 +86,50 @@ def page_table(
     )
 
 
-def text(title: str, read: Callable[[Any], str]) -> PageColumn:
+def text(title: str, read: Callable[[T], str]) -> PageColumn[T]:
     """Make a column of words."""
     return PageColumn(title, lambda row: PageCell(read(row)))
 
 
-def choice(title: str, read: Callable[[Any], str]) -> PageColumn:
+def choice(title: str, read: Callable[[T], str]) -> PageColumn[T]:
     """Make a column of a few words, such as the mode, which the page offers to filter by."""
     return PageColumn(title, lambda row: PageCell(read(row)), choice=True)
 
 
-def dataset(read: Callable[[Any], str]) -> PageColumn:
+def dataset(read: Callable[[T], str]) -> PageColumn[T]:
     """Make the column of the data set, which `mean` stands for too."""
     return choice("data set", read)
 
 
-def shots(read: Callable[[Any], str], title: str = "shots") -> PageColumn:
+def shots(read: Callable[[T], str], title: str = "shots") -> PageColumn[T]:
     """Make a column of shots, in the order 1, 5, ..., full."""
     return PageColumn(title, lambda row: PageCell(read(row), _shots_number(read(row))), choice=True)
 
 
-def covers(read: Callable[[Any], str]) -> PageColumn:
+def covers(read: Callable[[T], str]) -> PageColumn[T]:
     """Make the column that says what the interval of a row covers."""
     return text("interval covers", lambda row: _COVERS.get(read(row), ""))
 
 
-def number(title: str, read: Callable[[Any], float | None], form: str = ",.0f") -> PageColumn:
+def number(title: str, read: Callable[[T], float | None], form: str = ",.0f") -> PageColumn[T]:
     """Make a column of numbers, shown by `form`."""
     return PageColumn(title, lambda row: number_cell(read(row), form), numeric=True)
 
 
-def percent(title: str, read: Callable[[Any], float | None]) -> PageColumn:
+def percent(title: str, read: Callable[[T], float | None]) -> PageColumn[T]:
     """Make a column of shares, shown in percent or points."""
     return PageColumn(title, lambda row: _scaled(read(row), ".1f"), numeric=True)
 
 
-def signed(title: str, read: Callable[[Any], float | None]) -> PageColumn:
+def signed(title: str, read: Callable[[T], float | None]) -> PageColumn[T]:
     """Make a column of differences of shares, shown in points with their sign."""
     return PageColumn(title, lambda row: _scaled(read(row), "+.1f"), numeric=True)
 
 
-def hours(title: str, read: Callable[[Any], float | None]) -> PageColumn:
+def hours(title: str, read: Callable[[T], float | None]) -> PageColumn[T]:
     """Make a column of hours: two decimals, below one hour two digits."""
 
-    def cell(row: Any) -> PageCell:
+    def cell(row: T) -> PageCell:
         value = read(row)
         return number_cell(value, ".2g" if value is not None and value < 1 else ",.2f")
 
@@ -136,11 +137,11 @@ def hours(title: str, read: Callable[[Any], float | None]) -> PageColumn:
 
 
 def ends(
-    title: str, low: Callable[[Any], float | None], high: Callable[[Any], float | None]
-) -> PageColumn:
+    title: str, low: Callable[[T], float | None], high: Callable[[T], float | None]
+) -> PageColumn[T]:
     """Make a column of intervals of shares in points, sorted by their low end."""
 
-    def cell(row: Any) -> PageCell:
+    def cell(row: T) -> PageCell:
         first, last = low(row), high(row)
         if first is None or last is None:
             return PageCell(NOTHING)
@@ -149,10 +150,10 @@ def ends(
     return PageColumn(title, cell, numeric=True)
 
 
-def probability(title: str, read: Callable[[Any], float | None]) -> PageColumn:
+def probability(title: str, read: Callable[[T], float | None]) -> PageColumn[T]:
     """Make a column of p-values; one that rounds to 0 is `< 0.001`."""
 
-    def cell(row: Any) -> PageCell:
+    def cell(row: T) -> PageCell:
         p = read(row)
         if p is None:
             return PageCell(NOTHING)

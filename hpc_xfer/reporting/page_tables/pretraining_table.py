@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hpc_xfer.reporting.gpu_hours import gpu_hours
 from hpc_xfer.reporting.page_tables.page_table import (
+    PageColumn,
     PageTable,
     hours,
     number,
@@ -21,7 +22,7 @@ _NOTE = (
 
 def pretraining_table(runs: Sequence[Row]) -> PageTable:
     """Show the finished pre-trainings, from the rows of runs.csv."""
-    columns = (
+    columns: tuple[PageColumn[Row], ...] = (
         text("label", lambda run: run["label"]),
         number("seed", lambda run: _of(run, "pretrain_seed"), ".0f"),
         number("final loss", lambda run: _of(run, "final_loss"), ".3f"),
