@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hpc_xfer.results import averages
 from hpc_xfer.results.answers.axes import Comparison, comparisons
-from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, as_row, columns
+from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, table_of
 from hpc_xfer.results.answers.series import Series, all_series
 from hpc_xfer.results.averages import MEAN, Average
 from hpc_xfer.results.encoder_info import EncoderInfo
@@ -34,7 +34,7 @@ _HELP = {"clip": 0.10, "simclr": 0.06, "supervised": 0.13, "scratch": 0.0}
 
 @dataclass(frozen=True)
 class Answers:
-    """What a made-up study has."""
+    """Encoders, data sets and repetitions of a made-up study."""
 
     encoders: tuple[EncoderInfo, ...]
     datasets: Mapping[str, tuple[str, ...]]  # name -> shots
@@ -91,13 +91,9 @@ def write(folder: Path, study: Answers) -> None:
     means = _means(study)
     rows = [_average(study, key, value) for key, value in means.items()]
     csv_files.write(folder / "averages.csv", *averages.table(rows))
-    answers: dict[type, tuple[str, Sequence[object]]] = {
-        Gap: ("gaps", list(_gaps(study, means))),
-        Scaling: ("scaling", list(_scaling(study, means))),
-        Rank: ("ranks", list(_ranks(study, means))),
-    }
-    for kind, (name, found) in answers.items():
-        csv_files.write(folder / f"{name}.csv", columns(kind), map(as_row, found))
+    csv_files.write(folder / "gaps.csv", *table_of(Gap, _gaps(study, means)))
+    csv_files.write(folder / "scaling.csv", *table_of(Scaling, _scaling(study, means)))
+    csv_files.write(folder / "ranks.csv", *table_of(Rank, _ranks(study, means)))
     csv_files.write(folder / "cells.csv", *_cells(study, means))
     csv_files.write(folder / "runs.csv", *_runs(study))
 

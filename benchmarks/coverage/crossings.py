@@ -1,4 +1,4 @@
-"""How many times more samples reach another encoder: is Fieller's set right, is it of use?
+"""Judge Fieller's set for how many times more samples reach another encoder: right, of use?
 
 Five sizes on a true line of 8 points per decade, and a reference that the line reaches at a known
 multiple of the smallest size. All share their draws, as in a study.

@@ -13,15 +13,15 @@ Half of the variance of a seed is the same on all data sets: a good pre-training
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpc_xfer.results.estimators.crossed import Values
 
 LABELS = tuple("abcdefg")
 RATES = (-3.0, -0.5, 0.0, -1.5)  # points that each learning rate is worse than the best
-Array = Any
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ FULL = Luck(0.0, 0.0, 0.5, 0.3, 0.3, 5000, 0.09, 0.03)
 
 @dataclass(frozen=True)
 class Design:
-    """How often a study repeats what."""
+    """Numbers of seeds, draws and data sets of a study, and how much luck is in them."""
 
     name: str
     luck: Luck

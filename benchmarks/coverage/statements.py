@@ -1,4 +1,4 @@
-"""What a study says of known values, and whether it is right: counts over many studies."""
+"""Count over many studies how often statements on known values are right."""
 
 import itertools
 from collections import defaultdict

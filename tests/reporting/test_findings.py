@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from hpc_xfer.reporting import findings
-from hpc_xfer.results.answers.rows import Gap, as_row, columns
+from hpc_xfer.results.answers.rows import Gap, table_of
 from hpc_xfer.results.collect_tables import Collected
 from hpc_xfer.results.tables import csv_files
 from tests.reporting.answer_rows import average, gap
@@ -24,7 +24,7 @@ def shown(found: Collected) -> str:
 
 def with_gaps(folder: Path, *gaps: Gap) -> Collected:
     path = folder / "gaps.csv"
-    csv_files.write(path, columns(Gap), [as_row(row) for row in gaps])
+    csv_files.write(path, *table_of(Gap, gaps))
     return replace(STUDY, files={"gaps": path})
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from hpc_xfer.reporting import report_page
 from hpc_xfer.results import collect_tables
-from hpc_xfer.results.answers.rows import Gap, as_row, columns
+from hpc_xfer.results.answers.rows import Gap, table_of
 from hpc_xfer.results.tables import csv_files
 from tests.fabricated import GRID, make, record_all
 from tests.reporting.answer_rows import gap
@@ -42,7 +42,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n, shots in enumerate(SHOTS * 3, start=4)
     ]
     pairs[3] = gap("clip wit", HOSTILE, 100.0, None, None, shots="5", axis="source")
-    csv_files.write(home.summary / "gaps.csv", columns(Gap), map(as_row, pairs))
+    csv_files.write(home.summary / "gaps.csv", *table_of(Gap, pairs))
     return report_page.write(study, home)
 
 

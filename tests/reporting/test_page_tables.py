@@ -1,4 +1,4 @@
-"""What the tables of the page say: one row per line, in the words of the page."""
+"""The tables of the page: one row per line, in the words of the page."""
 
 from pathlib import Path
 

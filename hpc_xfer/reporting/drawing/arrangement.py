@@ -1,4 +1,4 @@
-"""Where things go on a figure: widths of words, wrapped titles, labels that do not overlap."""
+"""Arrange things on a figure: widths of words, wrapped titles, labels that do not overlap."""
 
 from collections.abc import Callable, Sequence
 

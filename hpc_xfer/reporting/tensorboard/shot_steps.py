@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hpc_xfer.results.answers.labels_saved import images_per_class
 from hpc_xfer.results.answers.terms import FULL
 from hpc_xfer.results.averages import MEAN, Average
 from hpc_xfer.results.tables.csv_files import Row
@@ -33,18 +34,9 @@ def shot_steps(averages: Sequence[Average], cells: Iterable[Row]) -> ShotSteps:
     `full` is at the next power of ten.
     """
     largest = max((int(a.shots) for a in averages if a.shots != FULL), default=0)
-    known = _images_per_class(cells)
+    known = images_per_class(cells)
     if known:
         known[MEAN] = statistics.fmean(known.values())
     full = {a.dataset: round(known.get(a.dataset, 0)) for a in averages if a.shots == FULL}
     above = 10 ** len(str(largest))
     return ShotSteps(largest, {n: step if step > largest else above for n, step in full.items()})
-
-
-def _images_per_class(cells: Iterable[Row]) -> dict[str, float]:
-    """Data set -> training images per class with full data."""
-    return {
-        row["dataset"]: int(row["train_images"]) / int(row["classes"])
-        for row in cells
-        if row["shots"] == FULL and row.get("train_images") and row.get("classes")
-    }

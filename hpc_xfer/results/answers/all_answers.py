@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 from hpc_xfer.results.answers.gaps import gaps
-from hpc_xfer.results.answers.labels_saved import labels_saved_rows
+from hpc_xfer.results.answers.labels_saved import images_per_class, labels_saved_rows
 from hpc_xfer.results.answers.ranks import rank_rows
 from hpc_xfer.results.answers.rows import Gap, Rank, Scaling, SelectionBias, Variance, table_of
 from hpc_xfer.results.answers.scaling import scaling_rows
 from hpc_xfer.results.answers.selection import selection_rows
-from hpc_xfer.results.answers.terms import FULL
 from hpc_xfer.results.answers.variance import Costs, variance_rows
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.panels import Panels
@@ -47,9 +46,4 @@ def answer_tables(
 
 
 def _scaling(averages: Sequence[Average], cells: Sequence[Row]) -> list[Scaling]:
-    per_class = {
-        row["dataset"]: float(row["train_images"]) / float(row["classes"])
-        for row in cells
-        if row["shots"] == FULL and row["train_images"] and row.get("classes")
-    }
-    return [*scaling_rows(averages), *labels_saved_rows(averages, per_class)]
+    return [*scaling_rows(averages), *labels_saved_rows(averages, images_per_class(cells))]

@@ -27,7 +27,7 @@ from hpc_xfer.results.test_images import TestImages
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a family of comparisons is made, and on what."""
+    """One family of comparisons: mode, data set, shots, and the scores compared."""
 
     comparison: Comparison
     mode: str

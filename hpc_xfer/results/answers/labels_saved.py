@@ -5,7 +5,7 @@ class where these are known; else it is a last point at an unknown distance.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpc_xfer.results.answers.rows import Scaling
@@ -28,6 +28,7 @@ from hpc_xfer.results.averages import Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.results.estimators.interpolated import Knot, reach
 from hpc_xfer.results.estimators.slope import Crossing
+from hpc_xfer.results.tables.csv_files import Row
 
 NO_SHOTS = "0"  # zero-shot: no place on a logarithmic axis
 Where = tuple[str, str]  # mode, data set
@@ -72,6 +73,19 @@ def labels_saved_rows(
         for other in others
         if (curve := curves.get((mode, dataset), {}).get(other))
     ]
+
+
+def images_per_class(cells: Iterable[Row]) -> dict[str, float]:
+    """Divide the training images of each data set at full data by its classes.
+
+    Args:
+        cells: rows of cells.csv; a data set whose rows lack the numbers is left out.
+    """
+    return {
+        row["dataset"]: int(row["train_images"]) / int(row["classes"])
+        for row in cells
+        if row["shots"] == FULL and row.get("train_images") and row.get("classes")
+    }
 
 
 def _curves(

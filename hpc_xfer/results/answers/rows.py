@@ -1,4 +1,4 @@
-"""What a row of each answer table says: gaps, scaling, ranks, variance, selection.
+"""Rows of the answer tables: gaps, scaling, ranks, variance, selection.
 
 The fields are the columns, in this order; csv_files.typed reads them back. Accuracies and their
 differences are shares (0.05 is 5 points). An empty cell was not measured or cannot be said, and
@@ -9,7 +9,7 @@ images.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Literal
 
 from hpc_xfer.results.estimators.estimate import Target
 from hpc_xfer.results.tables.csv_files import Table, fixed
@@ -130,7 +130,7 @@ class Variance:
 
 @dataclass(frozen=True)
 class SelectionBias:
-    """What validation chose against what a choice on the test set would have reported."""
+    """The choice of validation against what a choice on the test set would have reported."""
 
     mode: str
     dataset: str
@@ -146,17 +146,20 @@ class SelectionBias:
     differs: str  # labels whose grids differ from the others', if any
 
 
-def table_of(kind: type[Any], rows: Iterable[Any]) -> Table:
+AnswerRow = Gap | Scaling | Rank | Variance | SelectionBias
+
+
+def table_of(kind: type[AnswerRow], rows: Iterable[AnswerRow]) -> Table:
     """Make a table of rows of one class; numbers have fixed decimals, None is empty."""
-    return columns(kind), [as_row(row) for row in rows]
+    return _columns(kind), [as_row(row) for row in rows]
 
 
-def as_row(row: Any) -> dict[str, object]:
+def as_row(row: AnswerRow) -> dict[str, object]:
     """Format a row for its CSV: numbers with fixed decimals, None empty."""
     values = ((field.name, getattr(row, field.name)) for field in fields(row))
     return {n: fixed(value) if isinstance(value, float) else value for n, value in values}
 
 
-def columns(kind: type[Any]) -> tuple[str, ...]:
+def _columns(kind: type[AnswerRow]) -> tuple[str, ...]:
     """List the columns of a table by the class of its rows."""
     return tuple(field.name for field in fields(kind))

@@ -38,7 +38,7 @@ class _Widths:
 
 @dataclass(frozen=True)
 class _Step:
-    """What one more of a component brings; nothing for those that one cannot buy by themselves."""
+    """The gain and price of one more of a component; empty for those one cannot buy alone."""
 
     half_width: float | None = None
     hours: float | None = None

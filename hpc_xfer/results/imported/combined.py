@@ -15,7 +15,7 @@ CellKey = tuple[str, tuple[str, str, str, str, str]]  # label; then the fields o
 
 @dataclass(frozen=True)
 class OwnStudy:
-    """What the study itself has, and imported results must agree with."""
+    """The encoders, cells and test images of the study, with which imported results must agree."""
 
     encoders: tuple[EncoderInfo, ...]
     facts: StudyFacts
