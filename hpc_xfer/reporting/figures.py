@@ -39,7 +39,6 @@ class FigureFile:
     svg: Path
     pdf: Path
     csv: Path
-    group: str  # accuracy | range | size | curation | methods | scratch | ranks | cost | snapshots
     question: str
 
     @property
@@ -73,6 +72,4 @@ def _save(name: str, chart: Chart, folder: Path) -> FigureFile:
         atomic_files.write_bytes(folder / f"{name}.{kind}", data)
     csv_files.write(folder / f"{name}.csv", *chart.table)
     paths = {kind: folder / f"{name}.{kind}" for kind in (*canvas.FORMATS, "csv")}
-    return FigureFile(
-        chart.title, chart.caption, group=chart.group, question=chart.question, **paths
-    )
+    return FigureFile(chart.title, chart.caption, question=chart.question, **paths)

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPT = _TEMPLATES / "tables.js"
-_FORMATS = (".png", ".svg", ".pdf", ".csv")  # of a figure, linked where they are there
 MOST_SVG = 8 * 1024**2  # bytes of all figures; a page with more is slow to open on a phone
 
 
@@ -86,7 +85,7 @@ def page_figures(drawn: Sequence[FigureFile], home: Path) -> list[PageFigure]:
             caption=figure.caption,
             question=figure.question,
             image=_data_uri(figure.svg if size <= MOST_SVG else figure.png),
-            links=_links(figure.png, home),
+            links=_links(figure.files, home),
         )
         for figure in drawn
     ]
@@ -104,8 +103,8 @@ def _address(file: Path, home: Path) -> str:
     return quote(file.relative_to(home).as_posix())
 
 
-def _links(png: Path, home: Path) -> dict[str, str]:
-    files = (png.with_suffix(suffix) for suffix in _FORMATS)
+def _links(files: Iterable[Path], home: Path) -> dict[str, str]:
+    """Name each file that exists by its kind: PNG, SVG, PDF, CSV."""
     return {file.suffix[1:].upper(): _address(file, home) for file in files if file.exists()}
 
 

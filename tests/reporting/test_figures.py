@@ -43,13 +43,17 @@ def named(found: list[FigureFile], name: str) -> FigureFile:
     return figure
 
 
+def kind(figure: FigureFile) -> str:
+    return figure.png.stem.partition("_")[0]
+
+
 def colors_in(figure: FigureFile) -> set[str]:
     return set(re.findall(r"stroke: (#[0-9a-f]{6})", figure.svg.read_text(encoding="utf-8")))
 
 
 def test_every_figure_is_there_in_all_forms(tmp_path: Path) -> None:
     found = drawn(tmp_path, SMALL)
-    assert {figure.group for figure in found} == {"accuracy", "size", "scratch", "ranks", "cost"}
+    assert {*map(kind, found)} == {"accuracy", "size", "gain", "ranks", "cost"}
     for figure in found:
         assert figure.png.read_bytes().startswith(b"\x89PNG")
         assert figure.svg.read_bytes().startswith(b"<?xml")
@@ -148,17 +152,16 @@ def test_a_source_is_drawn_in_its_color_in_figures_of_every_kind(tmp_path: Path)
 def test_twenty_pretrainings_and_nine_data_sets_are_drawn_with_few_lines(tmp_path: Path) -> None:
     study = Answers(encoders=LARGE.encoders, datasets=LARGE.datasets, modes=("ft",))
     found = drawn(tmp_path, study)
-    kinds = {figure.group for figure in found}
-    assert kinds == {
-        "accuracy", "range", "size", "curation", "methods", "scratch", "ranks", "cost",
+    assert {*map(kind, found)} == {
+        "accuracy", "range", "size", "curation", "methods", "gain", "ranks", "cost",
     }  # fmt: skip
     assert len(found) < 25
     for figure in found:
-        if figure.group in ("accuracy", "scratch", "curation"):
+        if kind(figure) in ("accuracy", "gain", "curation"):
             for panel in {row["panel"] for row in rows(figure)}:
                 lines = {row["line"] for row in rows(figure) if row["panel"] == panel}
                 assert len(lines) <= MOST_LINES + 1
-    lines = {r["line"] for f in found if f.group == "accuracy" for r in rows(f)}
+    lines = {r["line"] for f in found if kind(f) == "accuracy" for r in rows(f)}
     assert lines == {each.label for each in LARGE.encoders}
 
 
@@ -186,7 +189,7 @@ def test_without_a_table_its_figures_are_missing_and_the_others_are_drawn(tmp_pa
     for name in ("gaps", "scaling", "ranks", "runs", "cells"):
         (tmp_path / f"{name}.csv").unlink()
     found = figures.draw(tmp_path, tmp_path / "figures")
-    assert {figure.group for figure in found} == {"accuracy", "size", "cost"}
+    assert {*map(kind, found)} == {"accuracy", "size", "cost"}
     assert {row["kind"] for row in rows(found[1])} == {"measured", "reference"}
     with pytest.raises(StoreError, match=r"averages\.csv: not found"):
         figures.draw(tmp_path / "nothing", tmp_path / "figures")

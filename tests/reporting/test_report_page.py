@@ -130,9 +130,7 @@ def figure(folder: Path, svg_bytes: int) -> FigureFile:
     paths["svg"].write_bytes(b" " * svg_bytes)
     paths["png"].write_bytes(b"png")
     paths["csv"].write_bytes(b"csv")
-    return FigureFile(
-        title="a", caption="", group="accuracy", question="Which is the best?", **paths
-    )
+    return FigureFile(title="a", caption="", question="Which is the best?", **paths)
 
 
 def test_figures_that_are_too_large_as_svg_are_shown_as_png(tmp_path: Path) -> None:

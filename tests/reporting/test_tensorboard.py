@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """Serve a folder with TensorBoard; give the address once it has read all runs."""
+    """Serve a folder with TensorBoard; it answers at the address after some seconds."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

@@ -41,7 +41,6 @@ def accuracy_charts(tables: FigureTables) -> Iterator[Chart]:
             ]
             yield Chart(
                 name=file_name("accuracy", mode, group),
-                group="accuracy",
                 question="Which pre-training transfers best, at how many shots?",
                 title=_title("How accurate is each pre-training at each shot count?", group, mode),
                 text="Test accuracy against shots per class. "
@@ -71,7 +70,6 @@ def gain_charts(tables: FigureTables) -> Iterator[Chart]:
             ]
             yield Chart(
                 name=file_name("gain", mode, group),
-                group="scratch",
                 question=f"What does pre-training gain over {base}?",
                 title=_title(f"What does pre-training gain over {base}?", group, mode),
                 text=f"Test accuracy minus that of {base}, on the same images. "
@@ -87,7 +85,6 @@ def snapshot_charts(tables: FigureTables) -> Iterator[Chart]:
         for label, group in snapshot_series(measured).items():
             yield Chart(
                 name=file_name("seen", mode, label),
-                group="snapshots",
                 question="How does accuracy grow during one pre-training?",
                 title=_title("How does accuracy grow during pre-training?", label, mode),
                 text="Test accuracy from snapshots of one pre-training against the samples it had "

@@ -92,8 +92,7 @@ class Chart:
     """One figure: frames row by row; those of a row share their y axis."""
 
     name: str  # of its files
-    group: str  # figures of one kind
-    question: str
+    question: str  # figures of one question stand together on the page
     title: str  # the question, with the mode and what is fixed
     text: str
     frames: tuple[Frame, ...]

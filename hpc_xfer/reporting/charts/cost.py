@@ -86,7 +86,6 @@ def _chart(
     many = " Larger sizes are darker." if points.keys else ""
     return Chart(
         name=file_name("cost", mode),
-        group="cost",
         question=question,
         title=f"{question} {dataset_words(dataset)}, {mode_words(mode)}",
         text=f"Test accuracy against {unit} of one pre-training (time times ranks, without "

@@ -66,7 +66,6 @@ def _chart(
     question = "Which method transfers better from the same source?"
     return Chart(
         name=file_name("methods", mode, part),
-        group="methods",
         question=question,
         title=", ".join(
             w for w in (f"{question} {dataset_words(dataset)}", common, mode_words(mode)) if w

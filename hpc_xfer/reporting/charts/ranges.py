@@ -69,7 +69,6 @@ def _range_chart(
     others = "data sets" if {r.target for r in rows if r.target} == {"sets"} else "draws"
     return Chart(
         name=file_name("range", axis, mode, *part),
-        group="range",
         question=question,
         title=f"{question} {fixed}, {mode_words(mode)}",
         text=f"Best minus worst {word} against shots. {covers_gaps(rows, '')} "
@@ -136,7 +135,6 @@ def _curation(mode: str, what: str, rows: Sequence[Gap]) -> Iterator[Chart]:
         also = f" They differ in {'; '.join(differs)} too." if differs else ""
         yield Chart(
             name=file_name("curation", mode, what, str(number) if len(parts) > 1 else ""),
-            group="curation",
             question=question,
             title=f"{question} {mode_words(mode)}",
             text=f"Difference in test accuracy, {', '.join(levels)}.{also} "

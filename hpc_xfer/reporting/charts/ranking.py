@@ -23,7 +23,6 @@ def rank_charts(tables: FigureTables) -> Iterator[Chart]:
         also = f" Left out: {'; '.join(left_out)}." if left_out else ""
         yield Chart(
             name=file_name("ranks", mode),
-            group="ranks",
             question=question,
             title=f"{question} {mode_words(mode)}",
             text="Average rank over data sets; 1 is the best. CD is the critical difference "

@@ -112,7 +112,6 @@ class _Picture:
             )
         return Chart(
             name=name,
-            group="size",
             question=question,
             title=f"{question} {fixed}, {mode_words(self.mode)}",
             text=" ".join(words),

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from hpc_xfer.reporting.gpu_hours import gpu_hours
 from hpc_xfer.reporting.page_tables.page_table import (
+    NOTHING,
+    PageCell,
     PageColumn,
     PageTable,
     hours,
@@ -24,7 +26,7 @@ def pretraining_table(runs: Sequence[Row]) -> PageTable:
     """Show the finished pre-trainings, from the rows of runs.csv."""
     columns: tuple[PageColumn[Row], ...] = (
         text("label", lambda run: run["label"]),
-        number("seed", lambda run: _of(run, "pretrain_seed"), ".0f"),
+        PageColumn("seed", _seed, numeric=True),
         number("final loss", lambda run: _of(run, "final_loss"), ".3f"),
         number("samples seen", lambda run: _of(run, "measured_samples_seen", "samples_seen")),
         number("samples/s", lambda run: _of(run, "samples_per_second")),
@@ -35,6 +37,12 @@ def pretraining_table(runs: Sequence[Row]) -> PageTable:
     )
     rows = [run for run in runs if run["kind"] == "pretrain"]
     return page_table("Finished pre-trainings", columns, rows, _NOTE)
+
+
+def _seed(run: Row) -> PageCell:
+    """Show the seed as the table has it; sort by it where it is a number."""
+    seed = run.get("pretrain_seed") or ""
+    return PageCell(seed or NOTHING, float(seed) if seed.isdecimal() else None)
 
 
 def _hours(run: Row) -> float | None:

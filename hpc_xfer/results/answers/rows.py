@@ -3,8 +3,8 @@
 The fields are the columns, in this order; csv_files.typed reads them back. Accuracies and their
 differences are shares (0.05 is 5 points). An empty cell was not measured or cannot be said, and
 `why` says why. `target` names what the interval covers: E1 other draws, for this one pre-training;
-E2 also other seeds of the pre-training; `images_low` and `images_high` are E3, also other test
-images.
+E2 also other seeds of the pre-training; `sets` other data sets. `images_low` and `images_high` are
+E3, also other test images.
 """
 
 from collections.abc import Iterable
