@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hpc_xfer.results.collect_tables import Collected
 
 
+MOST_LINES = 2  # per question: a terminal has 50 lines, the page has all
+
+
 def show(console: "Console", collected: "Collected") -> None:
     """Print one table per mode, then questions and answers, then how much is missing.
 
@@ -30,7 +33,9 @@ def show(console: "Console", collected: "Collected") -> None:
     answers = sentences(collected.averages, found.gaps, found.scaling, found.ranks, found.variance)
     for question in answers:
         console.print(f"\n{question.title}", style="bold", markup=False)
-        for line in question.lines:
+        for line in question.lines[:MOST_LINES]:
             console.print(f"- {line}", markup=False)
+        if (more := len(question.lines) - MOST_LINES) > 0:
+            console.print(f"- {more} more in report.html", markup=False)
     if missing := collected.cells - collected.cells_complete:
         console.print(f"\n{missing:,} of {collected.cells:,} cells are missing; see missing.csv")
