@@ -27,7 +27,9 @@ def render(study: StudyState) -> "RenderableType":
     from rich.text import Text
 
     time_left = eta.forecast(study.plan, study.status)
-    parts: list[RenderableType] = [_pretrain_table(study)]
+    parts: list[RenderableType] = []
+    if study.plan.of("pretrain"):  # a study of imported results alone has none
+        parts.append(_pretrain_table(study))
     if study.plan.of("finetune"):
         parts.append(_finetune_table(study, time_left))
     if running := _running(study, "finetune"):

@@ -122,6 +122,14 @@ def test_all_pre_trainings_are_held_against_scratch_in_one_sentence() -> None:
     )
 
 
+def test_draws_seeds_and_missing_cells_that_differ_are_said_as_a_range() -> None:
+    line = only(
+        gap("clip", "scratch", 20, 15, 25, axis="scratch", draws=2, seeds_a=3, missing=4),
+        gap("simclr", "scratch", 10, 5, 15, axis="scratch", draws=5, seeds_a=3, missing=7),
+    )
+    assert "; 2 to 5 draws, 3 seeds; " in line and line.endswith("; up to 7 cells missing).")
+
+
 def test_none_of_many_is_not_said_to_be_worse_or_alike() -> None:
     labels = ("clip", "simclr")
     line = only(*(gap(name, "scratch", 2, -1, 5, axis="scratch") for name in labels))
@@ -327,9 +335,15 @@ def test_ranks_that_chance_can_make_have_no_first() -> None:
     assert "the 7 labels cannot be told apart (Friedman p = 0.24)" in question.lines[0]
 
 
+def test_a_study_with_nothing_to_compare_says_so_before_it_speaks_of_luck() -> None:
+    first, second = sentences([average("clip", 40.0)], [], [], (), [variance("draw", 3.0)])
+    assert "clip is the only encoder with results" in first.lines[0]
+    assert "luck" in second.title
+
+
 def test_luck_is_said_with_what_more_of_it_would_bring() -> None:
     rows = [variance("draw", 3.0), variance("seed", 1.0, text="one more seed takes off 0.8 points")]
-    [question] = sentences(STUDY, [], [], (), rows)
+    [_, question] = sentences(STUDY, [], [], (), rows)
     assert question.lines == (
         "With 5 shots (ft, digits), luck moves an accuracy by (standard deviation in points): draw "
         "of the images 3.0, seed of the pre-training 1.0; one more seed takes off 0.8 points.",
@@ -342,7 +356,7 @@ def test_where_only_the_test_images_are_known_the_luck_of_draws_is_refused_once(
         for name in ("digits", "mnist")
         for component, sd in (("draw", None), ("image", 0.8))
     ]
-    [question] = sentences(STUDY, [], [], (), rows)
+    [_, question] = sentences(STUDY, [], [], (), rows)
     assert question.lines == (
         "With 5 shots (ft, digits), nothing can be said of the luck of draws and seeds (one draw).",
         "2 more rows in variance.csv.",

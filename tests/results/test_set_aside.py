@@ -54,6 +54,11 @@ def without_metrics(store: Store, run: Run, other: Run) -> None:
     store.run(run.id).record.write_text("[]")
 
 
+def in_percent(store: Store, run: Run, other: Run) -> None:
+    metrics = json.loads(store.run(run.id).record.read_text())["metrics"]
+    rewritten(store, run, metrics=metrics | {"test_top1": 65.2})
+
+
 @pytest.mark.parametrize(
     ("damage", "why", "state"),
     [
@@ -62,6 +67,7 @@ def without_metrics(store: Store, run: Run, other: Run) -> None:
         (with_another_recipe, "holds another recipe", "failed"),
         (of_a_later_version, "has schema 2, and this version reads 1", "failed"),
         (without_metrics, "holds no metrics", "not run"),
+        (in_percent, "has test_top1 outside 0 to 1", "failed"),
     ],
 )
 def test_a_record_that_cannot_be_used_is_set_aside(

@@ -79,10 +79,11 @@ def sentences(
         _on_scratch(against, theirs),
         Question(_LABELS, _labels([row for row in saved if row not in theirs])),
         Question(_RANKS, _ranks(ranks)),
-        Question(_LUCK, _luck(variance)),
     ]
     answered = [question for question in found if question.lines]
-    return answered or [Question("What can be said?", (_nothing(averages),))]
+    answered = answered or [Question("What can be said?", (_nothing(averages),))]
+    luck = _luck(variance)
+    return [*answered, Question(_LUCK, luck)] if luck else answered
 
 
 def _axes(gaps: Sequence[Gap]) -> dict[str, None]:

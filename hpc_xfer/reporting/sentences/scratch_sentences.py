@@ -1,6 +1,7 @@
 """Sentences on training from scratch: how many pre-trainings beat it, and by how much."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hpc_xfer.reporting.sentences.gap_sentences import (
     gap_caveats,
@@ -13,6 +14,7 @@ from hpc_xfer.reporting.sentences.gap_sentences import (
 from hpc_xfer.reporting.sentences.phrases import (
     both_ends,
     bracket,
+    counted,
     few,
     points,
     refusal,
@@ -84,9 +86,28 @@ def _tail(gaps: Sequence[Gap], known: Sequence[Gap]) -> str:
     number = gaps[0].comparisons
     level = f"95% intervals for all {number} comparisons at once" if known else ""
     scopes = dict.fromkeys(scope(gap.target, each=True) for gap in known)
-    counts = dict.fromkeys(repeats(gap) for gap in gaps)
+    most = max(gap.missing for gap in gaps)
+    absent = ""
+    if len({gap.missing for gap in gaps}) > 1:
+        absent = f"up to {counted(most, 'cell')} missing"
+        gaps = [replace(gap, missing=0) for gap in gaps]
     weak = dict.fromkeys(text for gap in gaps for text in gap_caveats(gap))
-    return bracket([level, *counts, *scopes, *weak])
+    return bracket([level, _repeats(gaps), *scopes, absent, *weak])
+
+
+def _repeats(gaps: Sequence[Gap]) -> str:
+    """Count draws and seeds once; where comparisons differ in them, from the fewest to the most."""
+    counts = list(dict.fromkeys(repeats(gap) for gap in gaps))
+    if len(counts) == 1:
+        return counts[0]
+    draws = sorted(gap.draws for gap in gaps)
+    seeds = sorted(gap.seeds_a for gap in gaps)
+    return f"{_ends(draws, 'draw')}, {_ends(seeds, 'seed')}"
+
+
+def _ends(numbers: Sequence[int], thing: str) -> str:
+    least, most = numbers[0], numbers[-1]
+    return counted(most, thing) if least == most else f"{least} to {counted(most, thing)}"
 
 
 def _by_difference(gap: Gap) -> float:

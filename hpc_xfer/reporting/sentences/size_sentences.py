@@ -72,7 +72,8 @@ def telling_labels(rows: Sequence[Scaling]) -> list[Scaling]:
     "more than these" does.
     """
     told = [row for row in rows if row.sizes > 1 and not _is_at_end(row)]
-    return sorted(told, key=lambda row: not _has_end(row))
+    closed = [row for row in told if OPEN not in row.text]
+    return sorted(closed or told, key=lambda row: not _has_end(row))
 
 
 def _is_at_end(row: Scaling) -> bool:

@@ -56,6 +56,8 @@ def read_record(run: Run, folder: str) -> RecordFile:
         return RecordFile(why=f"holds another recipe than run {run.id} has", is_done=True)
     if lacks := _lacks(run, record):
         return RecordFile(why=f"lacks {', '.join(lacks)}", is_done=True)
+    if wrong := _beyond_shares(run, record):
+        return RecordFile(why=f"has {wrong} outside 0 to 1", is_done=True)
     return RecordFile(record)
 
 
@@ -73,17 +75,32 @@ def copies(folder: str) -> list[str]:
 
 def _lacks(run: Run, record: Record) -> list[str]:
     """The metrics that a comparison needs and that the record has no number for."""
-    recipe = run.recipe
-    if not isinstance(recipe, Finetune):
+    needed, path = _needed(run), record.get("path")
+    if not needed:
         return []
-    needed = ["test_top1"] + (["val_top1"] if recipe.validation != "none" else [])
-    path = record.get("path")
     if path is None:
         return [name for name in needed if not _finite(record["metrics"].get(name))]
     if not isinstance(path, dict) or not isinstance(path.get("values"), list):
         return ["path"]
     length = len(path["values"])
     return [name for name in needed if not _all_finite(path.get(name), length)]
+
+
+def _beyond_shares(run: Run, record: Record) -> str:
+    """Name an accuracy, of those that nothing lacks, that is no share; empty if all are."""
+    path = record.get("path")
+    for name in _needed(run):
+        values = path[name] if path is not None else [record["metrics"][name]]
+        if values and not 0 <= min(values) <= max(values) <= 1:
+            return name
+    return ""
+
+
+def _needed(run: Run) -> list[str]:
+    recipe = run.recipe
+    if not isinstance(recipe, Finetune):
+        return []
+    return ["test_top1"] + (["val_top1"] if recipe.validation != "none" else [])
 
 
 def _all_finite(values: object, length: int) -> bool:

@@ -44,11 +44,13 @@ def tested_on(record: Record) -> TestKey:
 
 
 def version_names(dataset: str, found: Collection[TestKey]) -> dict[TestKey, str]:
-    """Name the versions of a data set; a record without a fingerprint belongs to the only one of
-    its size. Empty where there is one version.
+    """Name the versions of a data set; empty where there is one.
+
+    A record without a fingerprint belongs to the only version of its size, and one without a
+    number of test images to the only version of its fingerprint.
     """
-    known = [key for key in found if key[0]]
-    joined = {key: _only_of_size(key, known) if not key[0] else key for key in found}
+    known = [key for key in found if key[0] and key[1] is not None]
+    joined = {key: key if key in known else _completed(key, known) for key in found}
     versions = sorted(set(joined.values()), key=str)
     if len(versions) < 2:
         return {}
@@ -57,8 +59,12 @@ def version_names(dataset: str, found: Collection[TestKey]) -> dict[TestKey, str
     return {key: f"{dataset} ({_version(joined[key], by_size)})" for key in found}
 
 
-def _only_of_size(key: TestKey, known: list[TestKey]) -> TestKey:
-    alike = [other for other in known if other[1] == key[1]]
+def _completed(key: TestKey, known: list[TestKey]) -> TestKey:
+    fingerprint, n_test = key
+    if fingerprint:
+        alike = [other for other in known if other[0] == fingerprint]
+    else:
+        alike = [other for other in known if other[1] == n_test]
     return alike[0] if len(alike) == 1 else key
 
 

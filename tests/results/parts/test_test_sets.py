@@ -19,7 +19,7 @@ finetune: {datasets: [digits], shots: [1], draws: 3, lr: 1e-3}
 """
 
 
-def on(store: Store, run: Run, fingerprint: str, n_test: int = 899) -> None:
+def on(store: Store, run: Run, fingerprint: str, n_test: int | None = 899) -> None:
     """Let the record of a run say on which data it was tested."""
     path = store.run(run.id).record
     content = json.loads(path.read_text())
@@ -68,6 +68,18 @@ def test_a_record_without_a_fingerprint_is_told_apart_by_the_number_of_images(
     assert found == {
         "digits (unknown data, 899 test images)", "digits (unknown data, 100 test images)",
     }  # fmt: skip
+
+
+def test_a_record_that_lost_its_number_of_images_belongs_to_the_only_version(
+    tmp_path: Path,
+) -> None:
+    _, plan, store = make(tmp_path, GRID)
+    record_all(store, plan.runs)
+    first, *others = trials(plan)
+    on(store, first, "a" * 64, n_test=None)
+    for run in others:
+        on(store, run, "a" * 64)
+    assert {dataset for _, dataset, _ in averages(plan, store, tmp_path)} == {"digits"}
 
 
 def test_a_cell_whose_trials_saw_different_images_is_not_chosen_from(tmp_path: Path) -> None:
