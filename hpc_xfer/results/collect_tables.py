@@ -1,11 +1,13 @@
 """Turn the records of a study into CSVs; the same records give the same bytes."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpc_xfer.results import averages
 from hpc_xfer.results.answers.all_answers import answer_tables
+from hpc_xfer.results.answers.selection import CellRows
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.costs import repetition_costs
 from hpc_xfer.results.imported.combined import own_study
@@ -83,7 +85,8 @@ def collect(plan: Plan, store: Store, out: Path, folder: StudyDir | None = None)
     cells = _cells(parts, imported)
     tuned = list(dict.fromkeys((*plan.tuned, *imported.tuned)))
     costs = repetition_costs(parts.all)
-    answers = answer_tables(panels, images, means, costs, cells.rows, tuned, cache)
+    by_place = _by_place(cells) if imported.cells else parts.cell_rows
+    answers = answer_tables(panels, images, means, costs, by_place, tuned, cache)
     derived = {"averages": averages.table(means, parts.panel_settings), **answers}
     tables: dict[str, Lines] = {
         "runs": parts.table("runs"),
@@ -117,3 +120,14 @@ def _cells(parts: Parts, imported: Imported) -> Lines:
     own = parts.table("cells")
     columns, rows = imported.added_to((own.columns, []))
     return own.laid_out(columns) + Lines.of(columns, rows)
+
+
+def _by_place(cells: Lines) -> list[CellRows]:
+    """Sort rows by data set and shot count."""
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in cells.rows:
+        found.setdefault((row["dataset"], row["shots"]), []).append(row)
+    return [
+        CellRows(shots, key_of(rows), functools.partial(list, rows))
+        for (_, shots), rows in found.items()
+    ]

@@ -6,6 +6,7 @@ luck. The paper's tables took the best of all epochs and learning rates on the t
 study under `protocol: paper` does so here, and its tables say it.
 """
 
+import math
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def _first_run(value: Value, pool: Sequence[Outcome]) -> str:
 def _mean(values: Sequence[float | None]) -> float | None:
     """Mean of shares, rounded so that sums in another order cannot turn a tie."""
     known = [value for value in values if value is not None]
-    return round(statistics.fmean(known), 12) if len(known) == len(values) else None
+    return round(math.fsum(known) / len(known), 12) if len(known) == len(values) else None
 
 
 def _choice(outcome: Outcome, best: Value, draws: int) -> Choice:

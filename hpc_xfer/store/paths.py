@@ -152,7 +152,7 @@ class StudyDir:
     @property
     def record_cache(self) -> Path:
         """What `collect` keeps of records (see results/parts/); it may be deleted."""
-        return self.path / "cache" / "records"
+        return self.path / "cache"
 
     @property
     def figures(self) -> Path:

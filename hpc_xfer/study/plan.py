@@ -63,7 +63,7 @@ class Run:
         A fine-tuning from a snapshot has the `samples_seen` of the snapshot.
         """
         if isinstance(self.recipe, Finetune):
-            return self.parents[0].columns | self._dumped.columns
+            return self.parents[0]._pretrain_columns | self._dumped.columns
         return dict(self._pretrain_columns)
 
     @cached_property

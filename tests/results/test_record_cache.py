@@ -21,7 +21,7 @@ PROBES = GRID.replace("mode: [ft]", "mode: [ft, lp, knn]")
 
 
 def started(folder: Path, grid: str = GRID) -> tuple[Plan, Store, Path]:
-    """A plan, its store, and the file in which its cache will be."""
+    """A plan, its store, and the folder in which its cache will be."""
     study, plan, store = make(folder, grid)
     store.open()
     place = store.study(study.name)
@@ -37,7 +37,11 @@ def tables(plan: Plan, store: Store, cached: bool = True) -> dict[str, bytes]:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     collect(plan, store, out, folder if cached else None)
-    return {path.name: path.read_bytes() for path in out.iterdir()}
+    return contents(out)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def hits(store: Store, run: Run, right: int, n_test: int = 64) -> None:
@@ -109,6 +113,23 @@ def test_probes_come_back_from_the_cache_as_they_were(tmp_path: Path) -> None:
     assert first == tables(plan, store) == tables(plan, store, cached=False)
 
 
+def test_a_second_grid_of_one_run_gets_its_column_in_all_rows(tmp_path: Path) -> None:
+    """The column is left out while there is one grid, from what is in the cache too."""
+    plan, store, _ = started(tmp_path, PROBES)
+    record_all(store, plan.runs)
+    assert b"l2_grid" not in tables(plan, store)["cells.csv"]
+    path = store.run(next(run.id for run in plan.runs if run.spec.get("mode") == "lp")).record
+    content = json.loads(path.read_text())
+    content["path"] = {
+        name: values[:-1] if isinstance(values, list) else values
+        for name, values in content["path"].items()
+    }
+    path.write_text(json.dumps(content))
+    found = tables(plan, store)
+    assert b"l2_grid" in found["cells.csv"]
+    assert found == tables(plan, store, cached=False)
+
+
 def test_a_study_that_grows_keeps_its_cache(tmp_path: Path) -> None:
     plan, store, _ = started(tmp_path)
     record_all(store, plan.runs)
@@ -128,7 +149,7 @@ def test_a_record_whose_file_is_as_before_is_not_read_again(tmp_path: Path) -> N
     path.write_text(text.replace('"node1"', '"node2"'))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert tables(plan, store) == before
-    cache.unlink()
+    shutil.rmtree(cache)
     assert tables(plan, store) != before
 
 
@@ -168,10 +189,31 @@ def test_a_cache_that_is_damaged_or_foreign_is_made_anew(
 ) -> None:
     plan, store, cache = started(tmp_path)
     record_all(store, plan.runs)
-    before, whole = tables(plan, store), cache.read_bytes()
-    cache.write_bytes(damage(whole))
+    before, whole = tables(plan, store), contents(cache)
+    for path in cache.iterdir():
+        path.write_bytes(damage(path.read_bytes()))
     assert tables(plan, store) == before
-    assert cache.read_bytes() == whole
+    assert contents(cache) == whole
+
+
+def test_one_damaged_file_of_a_cache_leaves_the_others_in_use(tmp_path: Path) -> None:
+    plan, store, cache = started(tmp_path)
+    record_all(store, plan.runs)
+    before = tables(plan, store)
+    for name in contents(cache):
+        (cache / name).write_bytes(b"")
+        assert tables(plan, store) == before
+
+
+def test_one_new_record_writes_no_file_of_another_pre_training_anew(tmp_path: Path) -> None:
+    plan, store, cache = started(tmp_path)
+    record_all(store, plan.runs)
+    tables(plan, store)
+    inodes = {path.name: path.stat().st_ino for path in cache.iterdir()}
+    record(store, plan.runs[-1], val_top1=0.9)
+    tables(plan, store)
+    same = {path.name for path in cache.iterdir() if path.stat().st_ino == inodes[path.name]}
+    assert same >= {run.id for run in plan.of("pretrain")} - {plan.runs[-1].parents[0].id}
 
 
 def test_two_at_once_write_the_same_tables(tmp_path: Path) -> None:
@@ -180,9 +222,8 @@ def test_two_at_once_write_the_same_tables(tmp_path: Path) -> None:
     outs = [tmp_path / "a", tmp_path / "b"]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda out: collect(plan, store, out, store.study("tiny")), outs))
-    first, second = ({p.name: p.read_bytes() for p in out.iterdir()} for out in outs)
-    assert first == second
-    assert [path.name for path in cache.parent.iterdir()] == [cache.name]
+    assert contents(outs[0]) == contents(outs[1])
+    assert not [name for name in contents(cache) if name.startswith(".")]
 
 
 def test_a_study_that_was_not_launched_gets_no_folder(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ are corrected together (Holm 1979). So of 20 families without any effect, one sh
 difference.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -75,11 +76,7 @@ def gaps(panels: Panels, images: TestImages, cache: RecordCache | None = None) -
                 continue
             labels = list(place.tables[0])
             key = key_of("gaps", digest, place.dataset, place.left_out, labels, states)
-            told = cache.get(key)
-            found = _rows(place) if told is None else [Gap(*values) for values in told]
-            if told is None:
-                cache.put(key, [list(vars(row).values()) for row in found])
-            rows += found
+            rows += cache.rows("answers", key, Gap, functools.partial(_rows, place))
     return rows
 
 

@@ -1,7 +1,9 @@
 """selection.csv: what validation chose, and what a choice on the test set would have reported."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
 from hpc_xfer.results.answers.rows import SelectionBias
@@ -9,6 +11,22 @@ from hpc_xfer.results.tables.csv_files import Row
 
 _FEW = 6  # values of a grid that are listed one by one
 Place = tuple[str, str, str]  # mode, data set, shots
+
+
+@dataclass(frozen=True)
+class CellRows:
+    """The rows of cells.csv of one data set and shot count, read when they are asked for."""
+
+    shots: str
+    state: str  # digest of what the rows are made of
+    read: Callable[[], list[dict[str, str]]]
+
+    @cached_property
+    def rows(self) -> list[dict[str, str]]:
+        return self.read()
+
+    def selection(self, tuned: Sequence[str]) -> list[SelectionBias]:
+        return selection_rows(self.rows, tuned)
 
 
 def selection_rows(rows: Iterable[Row], tuned: Sequence[str]) -> list[SelectionBias]:

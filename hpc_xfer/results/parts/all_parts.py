@@ -1,5 +1,6 @@
 """All parts of a study, from the cache where their files are as they were."""
 
+import functools
 import itertools
 import os
 from collections import Counter
@@ -8,9 +9,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.results.answers.selection import CellRows
 from hpc_xfer.results.encoder_info import EncoderInfo, encoder_key
 from hpc_xfer.results.panels import PanelKey
-from hpc_xfer.results.parts.names import Names, run_ids
+from hpc_xfer.results.parts.names import NamedPlan, Names
 from hpc_xfer.results.parts.part import Facts, Part
 from hpc_xfer.results.parts.read_part import PartReader
 from hpc_xfer.results.parts.record_cache import RecordCache, key_of, stat_of
@@ -74,6 +76,22 @@ class Parts:
         }
 
     @property
+    def cell_rows(self) -> list[CellRows]:
+        """The rows of cells.csv, those of one data set and shot count together."""
+        placed: dict[tuple[str, str], list[PlacedPart]] = {}
+        for each in self.all:
+            if each.dataset:
+                placed.setdefault((each.dataset, each.shots), []).append(each)
+        return [
+            CellRows(
+                shots=shots,
+                state=key_of([each.state for each in found], self.columns["cells"]),
+                read=functools.partial(_rows, [each.part.tables["cells"] for each in found]),
+            )
+            for (_, shots), found in placed.items()
+        ]
+
+    @property
     def of_panels(self) -> dict[PanelKey, list[PlacedPart]]:
         """Panel -> the parts in it."""
         found: dict[PanelKey, list[PlacedPart]] = {}
@@ -102,10 +120,14 @@ class Parts:
         return [found for each in self.all for found in each.part.set_aside]
 
 
+def _rows(tables: Sequence[Lines]) -> list[dict[str, str]]:
+    return [row for lines in tables for row in lines.rows]
+
+
 def read_parts(plan: Plan, store: Store, cache: RecordCache) -> Parts:
     """Read all parts of a plan."""
-    names = Names.of(plan)
-    return _Reading(names, store, cache, PartReader(names, store)).read(plan)
+    named = NamedPlan.of(plan, cache)
+    return _Reading(named.names, store, cache, PartReader(named.names, store)).read(named)
 
 
 @dataclass(frozen=True)
@@ -115,17 +137,16 @@ class _Reading:
     cache: RecordCache
     reader: PartReader
 
-    def read(self, plan: Plan) -> Parts:
+    def read(self, plan: NamedPlan) -> Parts:
         """Read parts as if data sets had one version; read those again that turn out to have more.
 
-        Texts in the cache are laid out in the columns of the last time. Where these are others now
-        (a first record has another metric), all parts are read again.
+        Texts in the cache are laid out in the columns of the last time.
         """
-        columns: Columns | None = self.cache.get("columns")
+        columns: Columns | None = self.cache.get("plan", "columns")
         folder = os.fspath(self.store.runs)
         placed: list[PlacedPart] = []
         finished: set[str] = set()
-        ids = iter(run_ids(plan, self.cache))
+        ids = iter(plan.ids)
         for runs in _grouped(plan.runs):
             files = [_state_of(f"{folder}/{run_id}") for run_id in itertools.islice(ids, len(runs))]
             placed.append(self._placed(runs, files, finished, columns))
@@ -141,7 +162,7 @@ class _Reading:
         for i, each in enumerate(placed):
             if columns is not None and _lacks(each, set(wanted["cells"]) - set(columns["cells"])):
                 placed[i] = self._again(each, finished, dict(each.part.versions))
-        self.cache.put("columns", wanted)
+        self.cache.put("plan", "columns", wanted)
         return Parts(self.names, wanted, [self._kept(each, wanted) for each in placed])
 
     def _placed(
@@ -155,17 +176,17 @@ class _Reading:
         first = runs[0]
         parent = first.parents[0] if first.parents else first
         key = key_of("part", self.names.digest, parent.id in finished, files)
-        told = None if columns is None else self.cache.get(key)
-        if told is None or columns is None:
+        told = self.cache.get(parent.id, key)
+        part = None if told is None or columns is None else Part.from_json(told, columns)
+        is_new = part is None
+        if part is None:
             part = self.reader.read(runs, finished, {})
-        else:
-            part = Part.from_json(told, columns)
         recipe = first.recipe
         dataset, shots = "", ""
         if isinstance(recipe, Finetune):
             dataset, shots = recipe.dataset, str(recipe.shots)
         encoder = self.names.encoders[encoder_key(first)]
-        return PlacedPart(part, key, told is None, runs, parent, encoder, dataset, shots)
+        return PlacedPart(part, key, is_new, runs, parent, encoder, dataset, shots)
 
     def _again(
         self, placed: PlacedPart, finished: Collection[str], versions: Mapping[TestKey, str]
@@ -180,7 +201,7 @@ class _Reading:
             return placed
         tables = {name: t.laid_out(columns[name]) for name, t in placed.part.tables.items()}
         part = replace(placed.part, tables=tables)
-        self.cache.put(placed.key, part.as_json)
+        self.cache.put(placed.parent.id, placed.key, part.as_json)
         return replace(placed, part=part)
 
 

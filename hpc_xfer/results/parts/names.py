@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 from hpc_xfer.config.protocols import Choose
 from hpc_xfer.results.cells import SettingNames, setting_names
@@ -26,17 +27,6 @@ class Names:
     tuned: Sequence[str]
     choose: Choose
 
-    @classmethod
-    def of(cls, plan: Plan) -> "Names":
-        first = {id(run.recipe): run for run in plan.runs}  # parents share trials
-        return cls(
-            encoders=encoders_of(plan),
-            finetune_settings=setting_names(plan.of("finetune"), plan.tuned),
-            settings=label_columns(run.columns for run in first.values()),
-            tuned=plan.tuned,
-            choose=plan.choose,
-        )
-
     @cached_property
     def digest(self) -> str:
         """Stands for all of it."""
@@ -45,12 +35,49 @@ class Names:
         return hashlib.sha256(json.dumps([encoders, rest], sort_keys=True).encode()).hexdigest()
 
 
-def run_ids(plan: Plan, cache: RecordCache) -> list[str]:
-    """List the ids of all runs, in the order of the plan.
+@dataclass(frozen=True)
+class NamedPlan:
+    """A plan with the ids of its runs and what tables call them."""
 
-    The recipes of 40,000 runs are 1,500 trials on 27 parents. To look at each once and to remember
-    the ids takes a tenth of the time that hashing every run takes.
-    """
+    runs: Sequence[Run]
+    ids: Sequence[str]
+    names: Names
+
+    @classmethod
+    def of(cls, plan: Plan, cache: RecordCache) -> "NamedPlan":
+        """Name a plan.
+
+        The recipes of 40,000 runs are 1,500 trials on 27 parents. To look at each once, and to
+        remember the rest, takes a tenth of the time that hashing every run takes.
+        """
+        key = _digest(plan)
+        told = cache.get("plan", key)
+        if told is None:
+            told = _told(plan)
+            cache.put("plan", key, told)
+        names = Names(
+            encoders=encoders_of(plan),
+            finetune_settings=SettingNames(plan.tuned, told["differing"], told["varying"]),
+            settings=told["settings"],
+            tuned=plan.tuned,
+            choose=plan.choose,
+        )
+        return cls(plan.runs, told["ids"], names)
+
+
+def _told(plan: Plan) -> dict[str, Any]:
+    first = {id(run.recipe): run for run in plan.runs}
+    found = setting_names(plan.of("finetune"), plan.tuned)
+    return {
+        "ids": [run.id for run in plan.runs],
+        "differing": found.differing,
+        "varying": found.varying,
+        "settings": label_columns(run.columns for run in first.values()),
+    }
+
+
+def _digest(plan: Plan) -> str:
+    """Stands for all runs of a plan, and for what it tunes."""
     seen: dict[int, int] = {}
     texts: list[str] = []
     places = array("l")
@@ -60,14 +87,5 @@ def run_ids(plan: Plan, cache: RecordCache) -> list[str]:
             texts.append(f"{type(run.recipe).__name__} {run.recipe.model_dump_json()}")
         places.append(place)
     parents = [run.id for run in plan.of("pretrain")]
-    children = Counter(map(_parent, plan.runs))
-    key = key_of("ids", texts, parents, list(children.values()), places.tobytes())
-    found: list[str] | None = cache.get(key)
-    if found is None:
-        found = [run.id for run in plan.runs]
-        cache.put(key, found)
-    return found
-
-
-def _parent(run: Run) -> int:
-    return id(run.parents[0]) if run.parents else 0
+    children = Counter(id(run.parents[0]) for run in plan.runs if run.parents)
+    return key_of(texts, parents, list(children.values()), places.tobytes(), plan.tuned)

@@ -36,10 +36,10 @@ def panel_images(parts: Parts, store: Store, cache: RecordCache) -> PanelImages:
         stats = [stat_of(file.path) for own in files.values() for file in own]
         states[key] = key_of("panel", key, [each.state for each in placed], stats)
 
-        told = cache.get(states[key])
+        told = cache.get("panels", states[key])
         if told is None:
             told = _as_json(read_test_images({key: files}), key)
-            cache.put(states[key], told)
+            cache.put("panels", states[key], told)
         unusable += [(Path(path), why) for path, why in told["unusable"]]
         if told["labels"]:
             panels[key] = _covariance(told)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hpc_xfer.results.encoder_info import EncoderInfo
+from hpc_xfer.results.parts.record_cache import key_of
 from hpc_xfer.results.parts.test_sets import TestKey
 from hpc_xfer.results.scores import Score
 from hpc_xfer.results.tables.csv_files import Lines
@@ -45,13 +46,17 @@ class Part:
 
     @property
     def as_json(self) -> dict[str, Any]:
-        """All but the columns of its tables, which all parts share."""
+        """All but the columns of its tables, which all parts share: a digest stands for them."""
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         texts = {name: lines.text for name, lines in self.tables.items()}
-        return own | {"facts": vars(self.facts), "tables": texts}
+        layout = _layout({name: lines.columns for name, lines in self.tables.items()})
+        return own | {"facts": vars(self.facts), "tables": texts, "layout": layout}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> "Part":
+    def from_json(cls, told: dict[str, Any], columns: Mapping[str, Sequence[str]]) -> "Part | None":
+        """Restore a part; None where its tables have other columns."""
+        if told.pop("layout") != _layout(columns):
+            return None
         tables = {name: Lines(tuple(columns[name]), text) for name, text in told["tables"].items()}
         return cls(
             **{
@@ -67,6 +72,10 @@ class Part:
                 "versions": [((digest, n), name) for (digest, n), name in told["versions"]],
             }
         )
+
+
+def _layout(columns: Mapping[str, Sequence[str]]) -> str:
+    return key_of([(name, tuple(columns[name])) for name in TABLES])
 
 
 def values_of(score: Score) -> list[Any]:

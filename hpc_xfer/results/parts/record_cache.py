@@ -1,14 +1,15 @@
 """Keep what was made of records until a file that it came from changes.
 
     cache = RecordCache.open(store.study("tiny"))
-    part = cache.get(key)          # None: make it, then cache.put(key, part)
+    part = cache.get("parts", key)          # None: make it, then cache.put("parts", key, part)
     cache.save()
 
 A key stands for all that its value depends on: names, sizes, times and inodes of files (records are
 written once, by os.replace, so another content is another inode), names of the plan, other values.
-The code of this package is part of every key. So nothing in the cache is ever out of date, and
-deleting it changes no table. The file is replaced as a whole: two commands at once each leave a
-whole one, and a damaged, foreign or older one is ignored.
+The code of this package is part of every file. So nothing in the cache is ever out of date, and
+deleting it changes no table. Values are spread over files, so that one new record rewrites one of
+them. Each is replaced as a whole: two commands at once each leave whole ones, and a damaged,
+foreign or older one is ignored.
 """
 
 import contextlib
@@ -17,9 +18,10 @@ import hashlib
 import json
 import os
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
@@ -29,43 +31,76 @@ from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.system import atomic_files
 
 _CODE = ("config", "results", "store", "study")  # folders whose code makes what is kept
+_CUT = b"\x00"  # between the values of a file; JSON has none
+T = TypeVar("T")
+
+
+@dataclass
+class _CacheFile:
+    """The values of one file by key, as JSON; those that nobody asks for are dropped at the end."""
+
+    found: Mapping[str, bytes] = field(default_factory=dict)
+    used: dict[str, bytes] = field(default_factory=dict)
+    changed: bool = False
 
 
 @dataclass
 class RecordCache:
-    """Values by key, one JSON text each; those that nobody asked for are dropped at the end."""
+    """Values by file and key."""
 
-    path: Path | None = None  # None: nothing is kept
-    _found: dict[str, bytes] = field(default_factory=dict)
-    _used: dict[str, bytes] = field(default_factory=dict)
-    _changed: bool = False
+    folder: Path | None = None  # None: nothing is kept
+    _files: dict[str, _CacheFile] = field(default_factory=dict)
 
     @classmethod
     def open(cls, study: StudyDir | None) -> "RecordCache":
-        """Read the cache of a study; it is empty where it is absent or cannot be used."""
-        if study is None:
-            return cls()
-        return cls(study.record_cache, _read(study.record_cache))
+        """Open the cache of a study; nothing is read yet."""
+        return cls(None if study is None else study.record_cache)
 
-    def get(self, key: str) -> Any | None:
-        text = self._used.get(key) or self._found.get(key)
+    def get(self, name: str, key: str) -> Any | None:
+        """Take a value from the file of that name; None where it is not there."""
+        file = self._file(name)
+        text = file.used.get(key) or file.found.get(key)
         if text is None:
             return None
-        self._used[key] = text
+        file.used[key] = text
         return from_json(text)
 
-    def put(self, key: str, value: Any) -> None:
-        self._used[key] = json.dumps(value, separators=(",", ":")).encode()
-        self._changed |= self._used[key] != self._found.get(key)
+    def put(self, name: str, key: str, value: Any) -> None:
+        file = self._file(name)
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        file.used[key] = text
+        file.changed |= text != file.found.get(key)
+
+    def rows(
+        self, name: str, key: str, kind: Callable[..., T], make: Callable[[], list[T]]
+    ) -> list[T]:
+        """Take rows, which are dataclasses of plain values; make them where they are not there."""
+        told = self.get(name, key)
+        if told is not None:
+            return [kind(*values) for values in told]
+        made = make()
+        self.put(name, key, [list(vars(row).values()) for row in made])
+        return made
 
     def save(self) -> None:
-        """Write what was used; a store that cannot be written stays without."""
-        is_new = self._changed or len(self._used) < len(self._found)
-        if self.path is None or not is_new or not self.path.parent.parent.is_dir():
+        """Write the files with new values; a store that cannot be written stays without."""
+        if self.folder is None or not self.folder.parent.is_dir():
             return  # a study without a folder was not launched, and must not look as if it were
-        lines = b"".join(b"%b %b\n" % (key.encode(), text) for key, text in self._used.items())
-        with contextlib.suppress(StoreError):
-            atomic_files.write_bytes(self.path, _head(lines) + lines, durable=False)
+        with contextlib.suppress(StoreError, OSError):
+            for name, file in self._files.items():
+                if file.changed or len(file.used) < len(file.found):
+                    pairs = (key.encode() + b" " + text for key, text in file.used.items())
+                    data = _CUT.join(pairs)
+                    atomic_files.write_bytes(self.folder / name, _head(data) + data, durable=False)
+            for path in self.folder.iterdir():
+                if path.name not in self._files and not path.name.startswith("."):
+                    path.unlink(missing_ok=True)
+
+    def _file(self, name: str) -> _CacheFile:
+        if name not in self._files:
+            found = {} if self.folder is None else _read(self.folder / name)
+            self._files[name] = _CacheFile(found)
+        return self._files[name]
 
 
 def key_of(*parts: object) -> str:
@@ -84,15 +119,15 @@ def stat_of(path: str) -> tuple[int, int, int] | None:
 
 def _read(path: Path) -> dict[str, bytes]:
     with contextlib.suppress(OSError, ValueError):
-        head, _, lines = path.read_bytes().partition(b"\n")
-        if head + b"\n" == _head(lines):
-            pairs = (line.partition(b" ") for line in lines.split(b"\n") if line)
+        head, _, data = path.read_bytes().partition(b"\n")
+        if head + b"\n" == _head(data):
+            pairs = (each.partition(b" ") for each in data.split(_CUT) if each)
             return {key.decode(): text for key, _, text in pairs}
     return {}
 
 
-def _head(lines: bytes) -> bytes:
-    return f"{_code()} {len(lines)} {zlib.crc32(lines)}\n".encode()
+def _head(data: bytes) -> bytes:
+    return f"{_code()} {len(data)} {zlib.crc32(data)}\n".encode()
 
 
 @functools.cache

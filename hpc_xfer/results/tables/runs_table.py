@@ -50,9 +50,13 @@ def run_rows(
         measured = record["metrics"] | _on_path(record, choice)
         values = dict(choice.value) if choice is not None else {}
         at = {key: value for key, value in values.items() if key in tuned}
-        metrics = {columns[metric]: _text(value) for metric, value in measured.items()}
-        row = {**run_identity(run, names.encoders), **run.columns, **at}
-        yield {**row, **metrics, **_provenance(record)}
+        yield {
+            **run_identity(run, names.encoders),
+            **run.columns,
+            **at,
+            **{columns[metric]: _text(value) for metric, value in measured.items()},
+            **_provenance(record),
+        }
 
 
 def measured_in(records: Iterable[Record]) -> set[str]:
@@ -89,9 +93,9 @@ def _on_path(record: Record, choice: Choice | None) -> dict[str, object]:
 
 
 def _text(value: object) -> object:
-    if isinstance(value, dict | list):
-        return json.dumps(value, sort_keys=True)
-    return csv_files.fixed(value) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return csv_files.fixed(value)
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
 
 
 def _provenance(record: Record) -> dict[str, object]:

@@ -259,7 +259,7 @@ def test_curves_over_samples_seen_end_at_the_product(tmp_path: Path) -> None:
     assert list(found) == ["clip sans 8k", "clip sans 16k"]
     assert {a.encoder.samples_seen for a in found["clip sans 16k"]} == {2000, 4000, 16000}
     drawn = figures.draw(folder.summary, folder.figures)
-    assert [figure.title for figure in drawn if figure.group == "snapshots"] == [
+    assert [figure.title for figure in drawn if figure.png.name.startswith("seen_")] == [
         "How does accuracy grow during pre-training? clip sans 8k, fine-tuning (ft)",
         "How does accuracy grow during pre-training? clip sans 16k, fine-tuning (ft)",
     ]
