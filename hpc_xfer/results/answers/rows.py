@@ -153,7 +153,7 @@ def table_of(kind: type[Any], rows: Iterable[Any]) -> Table:
 
 def as_row(row: Any) -> dict[str, object]:
     """Format a row for its CSV: numbers with fixed decimals, None empty."""
-    values = ((field.name, getattr(row, field.name)) for field in fields(row))
+    values = vars(row).items()  # in the order of the fields
     return {n: fixed(value) if isinstance(value, float) else value for n, value in values}
 
 
