@@ -58,7 +58,9 @@ class AccuracyMatrix:
             where = "" if self.compared == self.shots else f" (compared: {at_shots(self.compared)})"
             parts.append(f"{signs}{where}")
         if any(entry.missing for entry in self._planned):
-            parts.append("* average of fewer cells than planned; — not complete yet")
+            parts.append("* average of fewer cells than planned")
+            if len(self._entries) < sum(map(len, self.rows.values())):
+                parts.append("— not complete yet")
             parts.append("see missing.csv")
         elif self.incomplete:
             parts.append("— no result" if self.dataset != MEAN else "— not in the mean")

@@ -36,7 +36,7 @@ def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
     names = ("runs", "cells", "averages", "missing")
     runs, cells, means, missing = (csv_files.read(summary / f"{name}.csv") for name in names)
     averages, tables = read_averages(means), read_page_rows(summary)
-    sizes = sorted({(row["dataset"], row["n_test"]) for row in cells})
+    sizes = sorted({(row["dataset"], row["n_test"]) for row in cells if row["n_test"]})
     return {
         "study": study,
         "badges": _badges(runs, cells, averages, missing),

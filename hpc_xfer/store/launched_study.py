@@ -16,7 +16,7 @@ from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.labels import brief_label, pretrain_labels
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
-from hpc_xfer.study.study_file import Study, load_study
+from hpc_xfer.study.study_file import Study, load_study, names_a_folder
 from hpc_xfer.system import atomic_files
 
 
@@ -107,7 +107,7 @@ def load_in_store(path: Path, store: Store) -> Study:
     """
     data = yaml_document.load_yaml(path).data
     name = data.get("name")
-    if "protocol" in data or not isinstance(name, str) or "/" in name:
+    if "protocol" in data or not isinstance(name, str) or not names_a_folder(name):
         return load_study(path)
     content = atomic_files.read_json(store.study(name).plan)
     if not isinstance(content, dict) or "protocol" in content:

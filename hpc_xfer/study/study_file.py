@@ -40,11 +40,16 @@ class _Head(StrictModel):
     @field_validator("name")
     @classmethod
     def _safe(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        if not names_a_folder(name):
             raise ValueError(
                 f"{name!r} cannot name a folder; use letters, digits, _, - and ., at most 64"
             )
         return name
+
+
+def names_a_folder(name: str) -> bool:
+    """True for the names that a study may have: that of a folder on any file system."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name) is not None
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,7 @@ def _as_store_error(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be written ({error.strerror or error}); free space or fix the "
-            "permissions, then launch again"
+            "permissions, then try again"
         ) from error
 
 

@@ -100,3 +100,10 @@ def test_a_label_that_is_not_complete_yet_keeps_its_row_in_the_mean() -> None:
     found = matrix([*done, *begun, *alone])
     assert list(found.rows) == ["clip", "late"]
     assert found.note == "— not in the mean"
+
+
+def test_the_signs_of_the_note_are_those_of_the_table() -> None:
+    partly = average("clip", 50.0, 3.0, missing=1)
+    assert matrix([partly]).note == "* average of fewer cells than planned; see missing.csv"
+    note = matrix([partly, average("late", None, missing=3)]).note
+    assert "— not complete yet" in note

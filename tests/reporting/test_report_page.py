@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -86,6 +87,17 @@ def test_test_sets_of_different_sizes_are_reported(tmp_path: Path) -> None:
     for run in plan.runs[-2:]:  # the trials of one cell
         record(store, run, n_test=10)
     assert "digits: the runs were tested on different sets of images" in written(study, plan, store)
+
+
+def test_a_record_that_lost_its_number_of_test_images_is_no_other_test_set(tmp_path: Path) -> None:
+    study, plan, store = make(tmp_path, SMALL)
+    record_all(store, plan.runs)
+    path = store.run(plan.runs[-1].id).record
+    content = json.loads(path.read_text())
+    del content["metrics"]["n_test"]
+    path.write_text(json.dumps(content))
+    html = written(study, plan, store)
+    assert "different sets of images" not in html and "(digits 899 images)" in html
 
 
 def test_a_report_before_collect_names_the_way_out(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hpc_xfer.config.site import Site
+from hpc_xfer.errors import StudyError
 from hpc_xfer.scheduling import job_preview
-from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
+from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
@@ -56,3 +59,12 @@ def test_a_launched_study_reads_the_same_where_the_locale_is_not_utf_8(tmp_path:
         env={**os.environ, **ascii_locale}, cwd=ROOT, check=True, capture_output=True,
     )  # fmt: skip
     assert done.stdout.decode() == f"{question!a}\n"
+
+
+def test_a_name_that_no_folder_may_have_is_refused_before_the_store_is_asked(
+    tmp_path: Path,
+) -> None:
+    grid = tmp_path / "a.yaml"
+    grid.write_text(f"name: {'x' * 300}\nquestion: How long?\n")
+    with pytest.raises(StudyError, match="cannot name a folder; use letters"):
+        load_in_store(grid, Store(tmp_path / "store"))

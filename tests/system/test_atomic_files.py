@@ -94,7 +94,7 @@ def test_a_full_disk_is_one_sentence_and_the_old_file_stays(tmp_path: Path) -> N
     told = on_a_small_disk("atomic_files.write_bytes(Path(sys.argv[1]), bytes(100_000))", path)
     assert told == (
         f"{path}: cannot be written (File too large); free space or fix the permissions, then "
-        "launch again"
+        "try again"
     )
     assert (path.read_text(), names(tmp_path)) == ("old", ["a"])
 

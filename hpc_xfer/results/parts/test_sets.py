@@ -47,10 +47,12 @@ def version_names(dataset: str, found: Collection[TestKey]) -> dict[TestKey, str
     """Name the versions of a data set; empty where there is one.
 
     A record without a fingerprint belongs to the only version of its size, and one without a
-    number of test images to the only version of its fingerprint.
+    number of test images to the only version of its fingerprint, or the only one at all.
     """
-    known = [key for key in found if key[0] and key[1] is not None]
-    joined = {key: key if key in known else _completed(key, known) for key in found}
+    whole = [key for key in found if all(key)]
+    known = {key: key if all(key) else _only(whole, key) for key in found if key[1] is not None}
+    others = list(dict.fromkeys(known.values()))
+    joined = {key: known.get(key) or _only(others, key) for key in found}
     versions = sorted(set(joined.values()), key=str)
     if len(versions) < 2:
         return {}
@@ -59,12 +61,13 @@ def version_names(dataset: str, found: Collection[TestKey]) -> dict[TestKey, str
     return {key: f"{dataset} ({_version(joined[key], by_size)})" for key in found}
 
 
-def _completed(key: TestKey, known: list[TestKey]) -> TestKey:
-    fingerprint, n_test = key
-    if fingerprint:
-        alike = [other for other in known if other[0] == fingerprint]
-    else:
-        alike = [other for other in known if other[1] == n_test]
+def _only(versions: list[TestKey], key: TestKey) -> TestKey:
+    """The only version that agrees with a key in what the key says, else the key."""
+    alike = [
+        version
+        for version in versions
+        if key[0] in ("", version[0]) and key[1] in (None, version[1])
+    ]
     return alike[0] if len(alike) == 1 else key
 
 
