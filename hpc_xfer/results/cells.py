@@ -168,6 +168,8 @@ class Outcome:
         """A metric of all values."""
         if self.has_path:
             column = self.finished[0][1]["path"].get(name)
+            if column is not None and len(column) == len(self.measured):
+                return dict(zip(self.measured, column, strict=True))
             if column is not None:
                 return {value: column[place] for value, place in self.measured.items()}
         return {value: self.at(value).metric(name) for value in self.measured}

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 from hpc_xfer.config.finetune_recipes import KNN
 from hpc_xfer.config.protocols import Choose
@@ -116,8 +117,9 @@ def _first_run(value: Value, pool: Sequence[Outcome]) -> str:
 
 def _mean(values: Sequence[float | None]) -> float | None:
     """Mean of shares, rounded so that sums in another order cannot turn a tie."""
-    known = [value for value in values if value is not None]
-    return round(math.fsum(known) / len(known), 12) if len(known) == len(values) else None
+    if None in values:
+        return None
+    return round(math.fsum(cast("Sequence[float]", values)) / len(values), 12)
 
 
 def _choice(outcome: Outcome, best: Value, draws: int) -> Choice:

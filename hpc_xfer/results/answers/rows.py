@@ -156,7 +156,7 @@ def table_of(kind: type[AnswerRow], rows: Iterable[AnswerRow]) -> Table:
 
 def as_row(row: AnswerRow) -> dict[str, object]:
     """Format a row for its CSV: numbers with fixed decimals, None empty."""
-    values = ((field.name, getattr(row, field.name)) for field in fields(row))
+    values = vars(row).items()  # in the order of the fields
     return {n: fixed(value) if isinstance(value, float) else value for n, value in values}
 
 

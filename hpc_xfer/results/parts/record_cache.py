@@ -15,7 +15,6 @@ foreign or older one is ignored.
 import contextlib
 import functools
 import hashlib
-import json
 import os
 import zlib
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 import hpc_xfer
 from hpc_xfer.errors import StoreError
@@ -67,7 +66,7 @@ class RecordCache:
 
     def put(self, name: str, key: str, value: Any) -> None:
         file = self._file(name)
-        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        text = to_json(value)
         file.used[key] = text
         file.changed |= text != file.found.get(key)
 

@@ -177,7 +177,10 @@ def cell(value: object) -> str:
 
 def fixed(value: float | None, decimals: int = 6) -> str:
     """Format a measured number with fixed decimals; None is empty."""
-    return "" if value is None else f"{value:.{decimals}f}"
+    if value is None:
+        return ""
+    # A constant format takes half the time, and a study of 40,000 runs has 900,000 such numbers.
+    return f"{value:.6f}" if decimals == 6 else f"{value:.{decimals}f}"
 
 
 def number(text: str) -> float | None:
