@@ -172,7 +172,7 @@ def _family(
             at=each.at, a=a.label, b=b.label, level_a=level[a], level_b=level[b], mode=mode,
             dataset=dataset, shots=shots, difference=gap, ci95_low=gap - half,
             ci95_high=gap + half, images_low=None, images_high=None, p=0.04, p_holm=0.1,
-            comparisons=1, levels=len(at), unbiased=None, freedom=8.0, target=target,  # type: ignore[arg-type]
+            comparisons=1, levels=len(at), unbiased=None, freedom=8.0, target=target,  # type: ignore[arg-type]  # a str
             seeds_a=study.seeds, seeds_b=study.seeds, draws=3, datasets=sets, left_out="",
             missing=0, differs=each.differs(a, b), verdict="not told apart", why="",
         )  # fmt: skip

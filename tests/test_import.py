@@ -97,7 +97,7 @@ def test_remove_takes_the_results_out_again(place: Place) -> None:
     place.results.unlink()  # it need not be there any more
     assert place.run("--remove") == 0
     assert not place.stored.exists()
-    assert "nothing was imported" in place.errors("--remove")[0]
+    assert "was not imported; this study has no imported results" in place.errors("--remove")[0]
 
 
 def test_every_wrong_row_is_named_at_once_and_nothing_is_written(place: Place) -> None:

@@ -71,7 +71,7 @@ def seconds_to_open(folder: Path, runs: int) -> float:
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         while len(_answer(port, "runs") or ()) < runs:
-            time.sleep(0.05)
+            time.sleep(0.05)  # the server tells nobody when it has read its files
         body = {"allowedStatuses": _STATUSES, "startIndex": 0, "sliceSize": runs}
         assert _answer(port, "plugin/hparams/session_groups", body)
         return time.perf_counter() - begun
@@ -81,7 +81,7 @@ def seconds_to_open(folder: Path, runs: int) -> float:
 
 
 def _answer(port: int, name: str, body: Line | None = None) -> list[object] | None:
-    """What the server answers; None while it does not."""
+    """Answer of the server; None while there is none."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/data/{name}", data, headers)

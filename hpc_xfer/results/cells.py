@@ -159,7 +159,7 @@ class Outcome:
     has_path: bool = False
 
     def at(self, value: Value) -> Measured:
-        """What was measured with a value."""
+        """The value with the record that measured it."""
         place = self.measured[value]
         run, record = self.finished[0 if self.has_path else place]
         return Measured(run, place if self.has_path else None, record)

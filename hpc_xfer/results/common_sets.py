@@ -12,7 +12,7 @@ Found = Mapping[str, Mapping[str, Collection[str]]]  # data set -> shots -> labe
 
 @dataclass(frozen=True)
 class CommonSets:
-    """Which data sets, shots and labels a row of means is over, and what is not in it."""
+    """Data sets, shots and labels of a row of means, and what is not in it."""
 
     datasets: tuple[str, ...]
     shots: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What one more seed or one more draw would cost, from the seconds that records name."""
+"""Costs of one more seed or draw, from the seconds that records name."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How much accuracies depend on which images were tested: the E3 part of an interval.
+"""Variance of accuracies over the images that were tested: the E3 part of an interval.
 
 A run leaves one bit per test image, right or wrong. The mean of an image's bits over the seeds and
 draws of a label is its hit rate; the variance of hit rates over images, divided by their number, is
@@ -22,7 +22,7 @@ _HEADER = 128  # bytes, of the .npy files that runs write
 
 @dataclass(frozen=True)
 class HitsFile:
-    """Where the bits of one chosen value are, and what they must add up to."""
+    """Place of the bits of one chosen value, and the accuracy that they must add up to."""
 
     path: str
     row: int | None  # of a path; None where the file has one value

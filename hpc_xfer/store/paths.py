@@ -151,7 +151,7 @@ class StudyDir:
 
     @property
     def record_cache(self) -> Path:
-        """What `collect` keeps of records (see results/parts/); it may be deleted."""
+        """Folder in which `collect` keeps what it read of records; it may be deleted."""
         return self.path / "cache"
 
     @property

@@ -30,7 +30,7 @@ def told(plan: Plan, store: Store, val: dict[float, list[float]], **more: Any) -
     record(store, plan.runs[0])
     for run in plan.of("finetune"):
         recipe = run.recipe
-        top1 = val[recipe.lr][recipe.draw]  # type: ignore[union-attr]
+        top1 = val[recipe.lr][recipe.draw]  # type: ignore[union-attr]  # of ft
         record(store, run, val_top1=top1, **more)
 
 
@@ -54,7 +54,7 @@ def test_no_test_column_changes_the_choice(tmp_path: Path) -> None:
     told(plan, store, val, test_top1=0.1)
     before = [cell["run"] for cell in cells(plan, store, tmp_path)]
     for run in plan.of("finetune"):
-        if run.recipe.lr == 1e-2:  # type: ignore[union-attr]
+        if run.recipe.lr == 1e-2:  # type: ignore[union-attr]  # of ft
             record(store, run, val_top1=0.4, test_top1=0.99)
     assert [cell["run"] for cell in cells(plan, store, tmp_path)] == before
 

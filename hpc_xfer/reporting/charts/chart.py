@@ -17,7 +17,7 @@ COLUMNS = ("panel", "kind", "line", "at", "x", "y", "low", "high", "missing")
 
 @dataclass(frozen=True)
 class Look:
-    """How a trace looks."""
+    """Color, line and marker of a trace."""
 
     color: str
     marker: str = "o"  # empty: no marker

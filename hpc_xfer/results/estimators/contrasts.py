@@ -1,4 +1,4 @@
-"""How much noise sums of fitted row and column effects have in a table with holes."""
+"""Noise of sums of fitted row and column effects, in a table with holes."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -38,11 +38,11 @@ class Contrasts:
         return Contrasts(rows, columns, inverse.astype(numpy.float64))
 
     def difference(self, a: str, b: str) -> float:
-        """Of two rows; 2 / K where both have all K columns."""
+        """Noise of the difference of two rows; 2 / K where both have all K columns."""
         return self._of({self.rows[a]: 1.0, self.rows[b]: -1.0})
 
     def mean(self, row: str, columns: Collection[str]) -> float:
-        """Of the mean of a row over these columns; 1 / K where it has all K of them."""
+        """Noise of the mean of a row over these columns; 1 / K where it has all K of them."""
         share = 1 / len(columns)
         return self._of({self.rows[row]: 1.0} | {self.columns[name]: share for name in columns})
 

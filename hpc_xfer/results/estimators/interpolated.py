@@ -1,4 +1,4 @@
-"""Where a curve through a few measured means reaches a value, with the set of possible places."""
+"""The place where a curve through a few measured means reaches a value, with its interval."""
 
 import math
 from collections.abc import Sequence

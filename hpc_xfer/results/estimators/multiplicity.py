@@ -61,18 +61,6 @@ def dunnett(
     )
 
 
-def dunnett_p(t: float, comparisons: int, freedom: float, correlation: float = 0.5) -> float:
-    """The adjusted two-sided p-value of one of several differences from a shared label.
-
-    Args:
-        t: the difference over its standard error; its sign does not count.
-        comparisons: labels without the one that all are compared with.
-        freedom: degrees of freedom of the shared error.
-        correlation: of two differences, below 1.
-    """
-    return min(1.0, max(0.0, _largest_beyond(abs(t), comparisons, freedom, correlation)))
-
-
 def holm(ps: Sequence[float]) -> list[float]:
     """Adjust p-values for their number; they come back in the order given.
 

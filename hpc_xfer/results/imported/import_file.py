@@ -88,15 +88,15 @@ def remove(path: Path, folder: StudyDir) -> Path:
     """Remove what was imported under the name of a file.
 
     Raises:
-        StudyError: nothing was.
+        StudyError: nothing was imported under it.
     """
     target = stored_file(folder, path)
     if not target.exists():
         known = ", ".join(sorted(other.stem for other in folder.imported.glob("*.csv")))
         raise StudyError(
-            f"{target}: no such file; imported are: {known}"
+            f"{target}: was not imported; choose one of: {known}"
             if known
-            else f"{target}: no such file; nothing was imported into this study"
+            else f"{target}: was not imported; this study has no imported results"
         )
     target.unlink()
     return target

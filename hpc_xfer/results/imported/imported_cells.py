@@ -138,8 +138,8 @@ def read_imported(folder: StudyDir, own: OwnStudy) -> Imported:
     combined = combine(results, own)
     if combined.wrong:
         raise StoreError(
-            f"{combined.wrong[0]} (the imported results no longer fit the study; import a mended "
-            "file of the same name, or remove it with --remove)"
+            f"{combined.wrong[0]}; the study has changed since: import a corrected file under the "
+            "same name, or remove it with `python -m hpc_xfer.import --remove`"
         )
     return Imported(tuple(imported_cells(combined)))
 

@@ -81,7 +81,7 @@ def read_stored(path: Path) -> tuple[ImportedResult, ...]:
     wrong = [f"{path}:1: {sentence}" for sentence in _wrong_header(header, ())]
     read = ResultsFile((), (), {}) if wrong else _rows(path, columns, rows, percent=False)
     if errors := [*wrong, *read.wrong]:
-        raise StudyError(f"{errors[0]}; import the file again")
+        raise StudyError(f"{errors[0]}; the stored copy is damaged: import the original again")
     return read.results
 
 

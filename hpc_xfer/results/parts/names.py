@@ -1,4 +1,4 @@
-"""What tables call the runs of a plan, whatever their records say."""
+"""Names that tables give to the runs of a plan, whatever their records say."""
 
 import hashlib
 import json

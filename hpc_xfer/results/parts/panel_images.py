@@ -1,4 +1,4 @@
-"""How accuracies of each panel vary over test images, from the cache where its files are as before.
+"""Image covariances of each panel, from the cache where its files are as before.
 
 A panel's state stands for its parts and for the hits of its chosen runs, so for every number in it.
 """
@@ -20,7 +20,7 @@ from hpc_xfer.store.store import Store
 
 @dataclass(frozen=True)
 class PanelImages:
-    """What is known of all panels."""
+    """Image covariances of all panels."""
 
     images: TestImages
     states: Mapping[PanelKey, str]

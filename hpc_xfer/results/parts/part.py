@@ -1,4 +1,4 @@
-"""What tables take from one part of a study; it can be kept as JSON."""
+"""One part of a study as tables take it; it can be kept as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -16,7 +16,7 @@ _SCORED = tuple(each.name for each in fields(Score) if each.name != "encoder")
 
 @dataclass(frozen=True)
 class Facts:
-    """What decides the columns of tables; all fields are sorted, or in order of appearance."""
+    """Facts that decide the columns of tables; fields are sorted, or in order of appearance."""
 
     metrics: Sequence[str] = ()  # that a run measured
     varying: Sequence[str] = ()  # settings of fine-tunings, in chosen cells

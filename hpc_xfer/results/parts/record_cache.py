@@ -108,7 +108,7 @@ def key_of(*parts: object) -> str:
 
 
 def stat_of(path: str) -> tuple[int, int, int] | None:
-    """What changes with the content of a file; None where there is none."""
+    """Signature of a file, which changes with its content; None where there is no file."""
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -19,7 +19,7 @@ SCRATCH = EncoderInfo("scratch", "scratch", "RN50", "", None, None, None)
 
 def clip(source: str, samples: int = 1000, **other: object) -> EncoderInfo:
     info = EncoderInfo(f"clip {source} {samples}", "clip", "RN50", source, samples, 16000, None)
-    return replace(info, **other)  # type: ignore[arg-type]
+    return replace(info, **other)  # type: ignore[arg-type]  # any field
 
 
 def study(

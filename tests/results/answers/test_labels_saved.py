@@ -142,7 +142,7 @@ def test_scratch_of_another_architecture_is_named_as_such() -> None:
 
 
 def other(label: str, **change: object) -> EncoderInfo:
-    return replace(CLIP, label=label, **change)  # type: ignore[arg-type]
+    return replace(CLIP, label=label, **change)  # type: ignore[arg-type]  # any field
 
 
 def test_rivals_are_the_largest_of_each_series_that_differs_in_one_axis() -> None:

@@ -167,7 +167,7 @@ def test_the_test_of_a_spread_is_that_of_one_way_blocks() -> None:
 
 
 def test_seeds_are_not_paired_where_the_cells_of_one_seed_are_never_common() -> None:
-    """Of two seeds, the second was measured on other draws of each label so far."""
+    """The second of two seeds was measured on other draws of each label so far."""
     a = table([[0.50, 0.60, 0.55, 0.52], [0.53, 0.62, None, None]])
     b = table([[0.45, 0.56, 0.50, 0.47], [None, None, 0.49, 0.46]])
     found = Family.of({"a": a, "b": b}).difference("a", "b")
