@@ -28,13 +28,13 @@ MEAN = "mean"  # stands for the data set in the average over data sets
 NOTHING = "no complete cell"
 Over = Literal["draws", "seeds", "seeds and draws"]
 PanelSettings = Mapping[PanelKey, tuple[tuple[str, str], ...]]
-_SINCE_11 = (
+_SCOPE = (
     "target", "images_low", "images_high", "seeds", "draws", "n_test", "datasets", "left_out",
     "why",
 )  # fmt: skip
 COLUMNS = (
     *ENCODER_COLUMNS, "dataset", "shots", "mode",
-    "mean", "std", "n", "ci95_low", "ci95_high", "over", "missing", "labels", *_SINCE_11,
+    "mean", "std", "n", "ci95_low", "ci95_high", "over", "missing", "labels", *_SCOPE,
 )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ class Average:
             "over": self.over,
             "missing": self.missing,
             "labels": self.labels,
-            **{name: _cell(getattr(self, name)) for name in _SINCE_11},
+            **{name: _cell(getattr(self, name)) for name in _SCOPE},
         }
 
 

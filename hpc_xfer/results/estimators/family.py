@@ -170,8 +170,8 @@ class Family:
         each = 1 / self.seeds(a) + 1 / self.seeds(b)
         own = seeds.of_one * each
         variance = max(own + rest - seeds.rest * each, own, rest)
-        parts = [(own, seeds.freedom), *([(rest, freedom)] if freedom else [])]
-        found = Estimate(value, math.sqrt(variance), satterthwaite(*parts), "E2")
+        variances = [(own, seeds.freedom), *([(rest, freedom)] if freedom else [])]
+        found = Estimate(value, math.sqrt(variance), satterthwaite(*variances), "E2")
         return replace(found, why=TWO) if seeds.freedom + freedom < 2 else found
 
 

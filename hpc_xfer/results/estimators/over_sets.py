@@ -83,7 +83,7 @@ class OverSets:
     @property
     def once_per_set(self) -> bool:
         """True where the sets are the only repetitions."""
-        first, second = self.labels[:2]
+        first, second = (self.comparable if len(self.comparable) > 1 else self.labels)[:2]
         return self.difference(first, second).target == "sets"
 
     @functools.cached_property
