@@ -57,10 +57,10 @@ def ended_jobs(jobs: Collection[str]) -> dict[str, QueueLine]:
     return {job: line for job, line in found.items() if not line.live}
 
 
-def slurm_config() -> dict[str, str]:
+def slurm_config(cluster: str | None = None) -> dict[str, str]:
     """Read Slurm's own settings; empty where users may not see them."""
     try:
-        text = run_with_retries(["scontrol", "show", "config"])
+        text = run_with_retries(["scontrol", "show", "config"], cluster)
     except SlurmError:
         return {}
     return dict(re.findall(r"^(\w+)\s+= (.*\S)", text, re.M))
