@@ -19,8 +19,8 @@ def cluster_of(slurm: Slurm) -> str | None:
     names = os.environ.get("SLURM_CLUSTERS", "").strip()
     if "," in names or names == "all":
         raise SlurmError(
-            f"SLURM_CLUSTERS={names} names several clusters, but a study runs on one; set `cluster` "
-            "under `slurm` in the site file"
+            f"SLURM_CLUSTERS={names} names several clusters, but a study runs on one; set "
+            "slurm.cluster in the site file"
         )
     return names or os.environ.get(CARRIED) or None
 
