@@ -21,9 +21,9 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger
 from hpc_xfer.study.plan import Plan, Run
 
-State = Literal["done", "running", "pending", "blocked", "failed", "lost", "missing"]
+State = Literal["done", "running", "starting", "pending", "blocked", "failed", "lost", "missing"]
 STATES: tuple[State, ...] = (
-    "done", "running", "pending", "blocked", "failed", "lost", "missing",
+    "done", "running", "starting", "pending", "blocked", "failed", "lost", "missing",
 )  # fmt: skip
 
 # Slurm's state of an ended job -> our class of failure; the rest is `killed`.

@@ -40,10 +40,10 @@ def chunks(jobs: list[str]) -> Iterable[list[str]]:
     return (jobs[start : start + _JOBS_PER_CALL] for start in range(0, len(jobs), _JOBS_PER_CALL))
 
 
-def run_with_retries(command: list[str]) -> str:
+def run_with_retries(command: list[str], cluster: str | None = None) -> str:
     """Run a command and return its output; repeat it while a controller restarts."""
     for pause in (*_PAUSES, None):
-        done = run_command(command)
+        done = run_command(command, cluster=cluster)
         if done.returncode == 0:
             return done.stdout
         complaint = error_text(done.stderr)
@@ -55,23 +55,25 @@ def run_with_retries(command: list[str]) -> str:
     )
 
 
-def ask_optional(command: list[str]) -> str | None:
+def ask_optional(command: list[str], cluster: str | None = None) -> str | None:
     """Run a command of accounting; None where there is no accounting, or it does not answer."""
     try:
-        done = _call(command, None, _SACCT_SECONDS)
+        done = _call(_on(command, cluster), None, _SACCT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return None if done.returncode else done.stdout
 
 
-def run_command(command: list[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_command(
+    command: list[str], text: str | None = None, cluster: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command once, with `text` as its input.
 
     Raises:
         SlurmError: there is no such command, or it does not answer.
     """
     try:
-        return _call(command, text, COMMAND_SECONDS)
+        return _call(_on(command, cluster), text, COMMAND_SECONDS)
     except FileNotFoundError:
         raise SlurmError(
             f"{command[0]} not found: this is not a login node; run the command on one (launch has "
@@ -81,6 +83,11 @@ def run_command(command: list[str], text: str | None = None) -> subprocess.Compl
         raise SlurmError(
             f"{command[0]} did not answer within {COMMAND_SECONDS} s; try again when Slurm answers"
         ) from None
+
+
+def _on(command: list[str], cluster: str | None) -> list[str]:
+    """A command that is sent to a cluster, if one is named."""
+    return command if cluster is None else [command[0], "-M", cluster, *command[1:]]
 
 
 def _call(command: list[str], text: str | None, seconds: float) -> subprocess.CompletedProcess[str]:
