@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 _ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
@@ -11,7 +12,7 @@ _ENDED = {
 }  # fmt: skip
 FIELDS = "%F|%K|%A|%T|%u|%q|%N|%M|%r|%j"  # the name last: it may contain anything
 NEVER_SATISFIED = "DependencyNeverSatisfied"  # reason of a job cancelled since its parent failed
-ACCOUNTED = "JobID,JobIDRaw,State,NodeList,Elapsed,JobName"
+ACCOUNTED = "JobID,JobIDRaw,User,State,NodeList,Elapsed,JobName"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class QueueLine:
     elapsed: str = ""
     reason: str = ""
     qos: str = ""
+    cluster: str | None = None  # None: the only one, or the one that commands ask anyway
 
     @property
     def live(self) -> bool:
@@ -36,27 +38,52 @@ class QueueLine:
 
 @dataclass(frozen=True)
 class Queue:
-    """A snapshot of the queue. `lines` are our jobs, also those that ended lately."""
+    """A snapshot of the queue: our jobs, also those that ended lately.
 
-    lines: Mapping[str, QueueLine] = field(default_factory=dict)
+    Numbers are given again after a controller was reinstalled, and clusters share them. So a job of
+    ours is looked up by number, name and user together, with `find`.
+    """
+
+    lines: Mapping[str, QueueLine] = field(default_factory=dict)  # by number, as squeue shows them
+    more: tuple[QueueLine, ...] = ()  # from accounting, from scontrol, of other clusters
+    cluster: str | None = None  # that was asked by its name
+    unanswered: frozenset[str | None] = frozenset()  # other clusters with jobs of ours
     mine: int = 0  # live elements of this user
     everybodys: int = 0  # elements of all users; ended ones count in MaxJobCount too
     mine_by_qos: Mapping[str, int] = field(default_factory=dict)
 
-    def with_ended(self, lines: Mapping[str, QueueLine]) -> "Queue":
-        """Add ended jobs that the queue has forgotten, from accounting."""
-        return replace(self, lines={**lines, **self.lines})
+    def with_more(self, lines: Iterable[QueueLine]) -> "Queue":
+        """Add jobs that squeue did not show; of a job that is there already its line stays."""
+        return replace(self, more=(*self.more, *lines))
+
+    def find(self, job: str | None, name: str, user: str) -> QueueLine | None:
+        """The job of this number, name and user; None where there is none."""
+        return self._by_identity.get((job or "", name, user))
 
     def named(self, name: str, user: str) -> list[QueueLine]:
         """Jobs of this name and user: anybody may give a job any name."""
-        return [line for line in self.lines.values() if (line.name, line.user) == (name, user)]
+        return self._by_name.get((name, user), [])
+
+    @cached_property
+    def _by_identity(self) -> dict[tuple[str, str, str], QueueLine]:
+        # Later lines replace earlier ones: squeue is more recent than what was asked because of it.
+        lines = (*self.more, *self.lines.values())
+        return {(line.job, line.name, line.user): line for line in lines}
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], list[QueueLine]]:
+        found: dict[tuple[str, str], list[QueueLine]] = {}
+        for line in self._by_identity.values():
+            found.setdefault((line.name, line.user), []).append(line)
+        return found
 
 
-def read_queue(text: str, me: str, mark: str = "") -> Queue:
+def read_queue(text: str, me: str, mark: str = "", cluster: str | None = None) -> Queue:
     """Read the text of squeue: our jobs, and jobs of others with names like ours.
 
     Args:
         mark: begins each row; a job name cannot contain it.
+        cluster: that was asked by its name.
     """
     lines: dict[str, QueueLine] = {}
     mine: Counter[str] = Counter()
@@ -67,12 +94,14 @@ def read_queue(text: str, me: str, mark: str = "") -> Queue:
             continue
         main, index, raw, state, user, qos, nodes, elapsed, reason, name = parts
         job = main if index == "N/A" else f"{main}_{index}"
-        line = QueueLine(job, raw, name, state, user, nodes, elapsed, reason, qos)
+        line = QueueLine(job, raw, name, state, user, nodes, elapsed, reason, qos, cluster)
         everybodys += 1
         mine[qos] += line.live and user == me
         if user == me or _OURS.fullmatch(name):
             lines[job] = line
-    return Queue(lines, mine.total(), everybodys, mine)
+    return Queue(
+        lines, cluster=cluster, mine=mine.total(), everybodys=everybodys, mine_by_qos=mine
+    )
 
 
 _OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")
@@ -88,21 +117,23 @@ def minutes_of(text: str) -> float | None:
     return int(days or 0) * 1440 + hours * 60 + minutes + seconds / 60
 
 
-def read_accounting(text: str) -> dict[str, QueueLine]:
+def read_accounting(text: str, cluster: str | None = None) -> dict[str, QueueLine]:
     """Read the text of sacct; a row for many elements that never began gives a line for each."""
     alone: dict[str, QueueLine] = {}
     condensed: dict[str, QueueLine] = {}
     for row in text.splitlines():
-        parts = row.split("|", 5)
-        if len(parts) < 6:
+        parts = row.split("|", 6)
+        if len(parts) < 7:
             continue
-        job, raw, state, nodes, elapsed, name = parts
+        job, raw, user, state, nodes, elapsed, name = parts
         nodes = "" if nodes == "None assigned" else nodes
         # "by USER" is missing where Slurm itself cancelled a job whose parent failed.
         reason = NEVER_SATISFIED if state == "CANCELLED" and not nodes else ""
         word = state.split(" ")[0]  # CANCELLED by 1000
         for element in _expanded(job):
-            line = QueueLine(element, raw, name, word, nodes=nodes, elapsed=elapsed, reason=reason)
+            line = QueueLine(
+                element, raw, name, word, user, nodes, elapsed, reason, cluster=cluster
+            )
             (condensed if "[" in job else alone)[element] = line
     return condensed | alone
 

@@ -14,7 +14,7 @@ from hpc_xfer.slurm.commands import ask_optional, chunks, run_with_retries
 from hpc_xfer.slurm.parsing import ACCOUNTED, FIELDS, Queue, QueueLine, read_accounting, read_queue
 
 
-def current_queue() -> Queue:
+def current_queue(cluster: str | None = None) -> Queue:
     """Read the whole queue in one call.
 
     Raises:
@@ -22,7 +22,10 @@ def current_queue() -> Queue:
     """
     mark = secrets.token_hex(4)  # names of others may contain line breaks, but not this
     command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{FIELDS}"]
-    return read_queue(run_with_retries(command), current_user(), f"{mark}|")
+    text = run_with_retries(command, cluster)
+    if cluster is not None:  # squeue says which cluster a table is of, even without headers
+        text = text.removeprefix(f"CLUSTER: {cluster}\n")
+    return read_queue(text, current_user(), f"{mark}|", cluster)
 
 
 def current_user() -> str:
@@ -33,27 +36,29 @@ def current_user() -> str:
         return str(os.geteuid())
 
 
-def jobs_are_private() -> bool:
+def jobs_are_private(cluster: str | None = None) -> bool:
     """Tell whether squeue may hide the jobs of other users."""
-    return bool({"jobs", "all"} & set(slurm_config().get("PrivateData", "").split(",")))
+    return bool({"jobs", "all"} & set(slurm_config(cluster).get("PrivateData", "").split(",")))
 
 
-def node_names(partition: str | None) -> list[str]:
+def node_names(partition: str | None, cluster: str | None = None) -> list[str]:
     """List the nodes of a partition, or of the cluster."""
     where = ["-p", partition] if partition else []
-    text = ask_optional(["sinfo", "-h", "-a", "-N", "-o", "%N", *where]) or ""
+    text = ask_optional(["sinfo", "-h", "-a", "-N", "-o", "%N", *where], cluster) or ""
+    if cluster is not None:
+        text = text.removeprefix(f"CLUSTER: {cluster}\n")
     return sorted(set(text.split()))
 
 
-def ended_jobs(jobs: Collection[str]) -> dict[str, QueueLine]:
+def ended_jobs(jobs: Collection[str], cluster: str | None = None) -> dict[str, QueueLine]:
     """Read ended jobs from accounting; empty where there is no accounting."""
     found: dict[str, QueueLine] = {}
     for some in chunks(sorted({job.split("_")[0] for job in jobs})):
         command = ["sacct", "-n", "-P", "-X", "-j", ",".join(some)]
-        text = ask_optional([*command, "-o", ACCOUNTED])
+        text = ask_optional([*command, "-o", ACCOUNTED], cluster)
         if text is None:
             break
-        found |= read_accounting(text)
+        found |= read_accounting(text, cluster)
     return {job: line for job, line in found.items() if not line.live}
 
 

@@ -37,11 +37,11 @@ def test_a_job_of_our_name_is_ours_only_if_we_submitted_it() -> None:
 
 def test_accounting_is_read_with_the_elements_that_never_began() -> None:
     text = (
-        "12|12|CANCELLED by 1000|n1|00:00:05|pre.a\n"
-        "13_4|19|OUT_OF_MEMORY|n2|00:01:00|ft5.a\n"
-        "13_[3-5%2]|13|CANCELLED by 0|None assigned|00:00:00|ft5.a\n"
-        "14_[1,11-15:2]|14|CANCELLED|None assigned|00:00:00|ft5.a\n"
-        "15|15|CANCELLED|None assigned|00:00:00|ft5.a\n"
+        "12|12|ada|CANCELLED by 1000|n1|00:00:05|pre.a\n"
+        "13_4|19|ada|OUT_OF_MEMORY|n2|00:01:00|ft5.a\n"
+        "13_[3-5%2]|13|ada|CANCELLED by 0|None assigned|00:00:00|ft5.a\n"
+        "14_[1,11-15:2]|14|ada|CANCELLED|None assigned|00:00:00|ft5.a\n"
+        "15|15|ada|CANCELLED|None assigned|00:00:00|ft5.a\n"
     )
     found = parsing.read_accounting(text)
     assert {job: how_it_ended(line) for job, line in found.items()} == {
@@ -66,6 +66,14 @@ def test_times_are_read_as_slurm_writes_them(text: str, minutes: float | None) -
 
 
 def test_what_accounting_knows_does_not_hide_what_the_queue_shows() -> None:
-    live = QueueLine("12", "12", "pre.a", "PENDING")
-    old = QueueLine("12", "12", "pre.a", "PREEMPTED")
-    assert Queue({"12": live}).with_ended({"12": old}).lines["12"] == live
+    live = QueueLine("12", "12", "pre.a", "PENDING", "ada")
+    old = QueueLine("12", "12", "pre.a", "PREEMPTED", "ada")
+    assert Queue({"12": live}).with_more([old]).find("12", "pre.a", "ada") == live
+
+
+def test_a_number_that_was_given_again_is_another_job() -> None:
+    other = QueueLine("12", "12", "sleep", "RUNNING", "ada")
+    old = QueueLine("12", "12", "pre.a", "COMPLETED", "ada")
+    queue = Queue({"12": other}).with_more([old])
+    assert queue.find("12", "pre.a", "ada") == old
+    assert queue.find("12", "pre.a", "eve") is None
