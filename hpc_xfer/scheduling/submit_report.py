@@ -18,6 +18,8 @@ class SubmitReport:
     refused: dict[str, str] = field(default_factory=dict)  # run id -> answer of Slurm
     blocked: int = 0  # runs whose parent was given up or refused
     relay: str | None = None  # job id
+    relay_error: str = ""  # why there is no relay
+    notes: list[str] = field(default_factory=list)  # on jobs of earlier launches
     queue_full_message: str = ""  # answer of Slurm when the queue was full
     excluded: tuple[str, ...] = ()  # nodes on which too many jobs failed
 
@@ -36,7 +38,7 @@ class SubmitReport:
             },
             "in_queue": self.live, "waiting_for_room": self.deferred, "given_up": self.given_up,
             "refused": self.refused, "blocked": self.blocked, "relay": self.relay,
-            "excluded_nodes": self.excluded,
+            "relay_error": self.relay_error, "excluded_nodes": self.excluded, "notes": self.notes,
         }  # fmt: skip
 
     def sentences(self, study: str, jobs_may_submit: bool) -> Iterator[str]:
@@ -62,9 +64,20 @@ class SubmitReport:
                 "jobs may not submit jobs here: when these have ended, launch again for what "
                 "is left; the relay only collects"
             )
+        yield from self.notes
         if self.relay:
             yield f"relay: job {self.relay}"
         yield f"next: python -m hpc_xfer.status {study}"
+        yield from self.without_relay()
+
+    def without_relay(self) -> Iterator[str]:
+        """The last line where jobs are in the queue and no relay is."""
+        if self.relay_error:
+            yield (
+                f"no relay is in the queue ({self.relay_error}): the jobs run, but nothing retries "
+                "what fails, submits what is left, or collects; correct slurm.relay in the site "
+                "file and launch again"
+            )
 
     def sentences_of_relay(self) -> Iterator[str]:
         """Lines for the log of the relay job."""
@@ -76,6 +89,7 @@ class SubmitReport:
         for run_id, why in self.given_up.items():
             yield f"given up: {run_id}: {why}"
         yield from self.troubles()
+        yield from self.notes
         if self.queue_full_message:
             yield self.queue_full_message
         if self.relay:
