@@ -49,7 +49,7 @@ def cancel(store: Store, name: str, slurm: Slurm) -> CancelReport:
         ledger, queue = _read(store, name, slurm)
         wanted = runs_of_other_studies(store, name)
         atomic_files.write_text(store.study(name).cancelled, "launch the study again to go on\n")
-        report = CancelReport(silent=sorted(map(str, queue.unanswered)))
+        report = CancelReport(silent=sorted(each or "default" for each in queue.unanswered))
         submissions = sorted(ledger.submissions_of(name), key=lambda s: s.kind != "relay")
         for submission in submissions:
             jobs = _live_elements(submission, queue)
@@ -67,7 +67,7 @@ def cancel_removed(store: Store, name: str, slurm: Slurm, plan: Plan) -> CancelR
     check_launched(store, name)
     with launch_lock.held(store, _waiting):
         ledger, queue = _read(store, name, slurm)
-        report = CancelReport(silent=sorted(map(str, queue.unanswered)))
+        report = CancelReport(silent=sorted(each or "default" for each in queue.unanswered))
         by_submission: dict[str, list[Job]] = {}
         for job in removed_jobs(plan, store, name, ledger, queue).jobs:
             by_submission.setdefault(job[0].name, []).append(job)

@@ -33,8 +33,8 @@ class RemovedJobs:
             )
         if self.mixed:
             yield (
-                f"{self.mixed:,} jobs or elements hold runs that the grid no longer has beside "
-                "runs that it has; they go on"
+                f"{self.mixed:,} jobs or elements of arrays hold runs that the grid no longer has "
+                "beside runs that it has; they go on"
             )
 
 

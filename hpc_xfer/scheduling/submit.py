@@ -123,6 +123,7 @@ def _submit_selected(
         report,
         done={run_id for run_id, status in statuses.items() if status.state == "done"},
         jobs=_jobs_in_queue(statuses),
+        elsewhere={run_id for run_id, status in statuses.items() if status.live and not status.line},
         room=room,
     )
     parts = list(array_parts(launched, selected.plan, statuses, limits.array))
@@ -131,7 +132,7 @@ def _submit_selected(
         arrays.submit_all(parts)  # after all error files were read, or nothing is submitted
     except SlurmError as error:
         failure = error  # what was submitted before needs its relay all the same
-    if report.submitted or report.live or report.deferred:
+    if not report.is_finished:
         try:
             report.relay = relay.ensure(report)
         except SlurmError as error:
@@ -172,6 +173,7 @@ class ArraySubmitter:
     report: SubmitReport
     done: set[str]  # runs
     jobs: dict[str, str]  # run that is in the queue -> its job
+    elsewhere: set[str]  # runs at work in a process that is in no job of ours
     room: int | None  # elements that still fit into the queue; None: not known
     names: dict[str, str] = field(default_factory=dict)  # run submitted now -> job name
     refusals: list[SlurmError] = field(default_factory=list)
@@ -199,6 +201,9 @@ class ArraySubmitter:
         parents = [run.id for run in part.array.parents if run.id not in self.done]
         if any(parent in self.report.refused for parent in parents):
             self.report.blocked += part.run_count  # its parent was refused just now
+            return
+        if any(parent in self.elsewhere for parent in parents):
+            self.report.behind_others += part.run_count
             return
         if any(parent not in self.jobs for parent in parents):
             self.report.deferred += part.run_count  # its parent did not fit
