@@ -121,7 +121,8 @@ def _free(folder: RunDir, queue: Queue) -> None:
         return
     line = queue.lines.get(claim["slurm_job"])
     if line is None or not line.live:
-        run_claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
+        why = f"job {claim['slurm_job']} is not in the queue any more"
+        run_claims.revoke(folder, claim["attempt"], why)
 
 
 def _record_node_failures(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
