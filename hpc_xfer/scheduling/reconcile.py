@@ -150,7 +150,7 @@ def _job_that_began(status: RunStatus, folder: RunDir) -> str | None:
     element = status.element
     if element is None or element.job is None:
         return None
-    began = run_claims.was_started_by(folder, element.job, element.submission.name)
+    began = element.job in run_claims.jobs(folder, element.submission.name)
     return element.job if began else None
 
 
@@ -161,7 +161,7 @@ def _free(folder: RunDir, elements: list[Element], queue: Queue) -> None:
         return
     if is_owner_dead(claim, folder, elements, queue):
         why = f"{run_claims.owner_text(claim)} has ended"
-        run_claims.revoke(folder, why, claim["attempt"])
+        run_claims.revoke(folder, claim["attempt"], why)
 
 
 def _record_node_failures(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:

@@ -101,10 +101,10 @@ class RunSelector:
             return True
         if element.index in element.submission.cancelled or element.job is None:
             return True
-        job, name = element.job, element.submission.name
+        name = element.submission.name
         folders = map(self.launched.store.run, self.ledger.packs(element.submission)[element.index])
         return any(
-            run_claims.was_started_by(folder, job, name) or job in run_claims.found_held(folder)
+            element.job in run_claims.jobs(folder, name) | run_claims.found_held(folder, name)
             for folder in folders
         )
 
