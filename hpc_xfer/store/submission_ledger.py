@@ -92,11 +92,11 @@ class Ledger:
 
     def submissions_of(self, study: str) -> list[Submission]:
         """All submissions of a study whose jobs write to this store."""
-        return [
-            submission
-            for submission in self.submissions.values()
-            if submission.study == study and submission.name not in self.set_aside
-        ]
+        return [submission for submission in self.own() if submission.study == study]
+
+    def own(self) -> list[Submission]:
+        """The submissions of all studies whose jobs write to this store."""
+        return [s for name, s in self.submissions.items() if name not in self.set_aside]
 
     def put_aside(self, names: Iterable[str]) -> None:
         """Leave out submissions whose jobs do not write to this store."""
