@@ -59,7 +59,7 @@ def submit_job(request: Request, slurm: Slurm) -> str:
 
 def is_submitting(logs: Path) -> bool:
     """Tell whether an sbatch of ours runs on this host; it may outlive its launcher."""
-    mark = f"{logs.resolve()}/.submission_file_".encode()
+    mark = f"{logs.absolute()}/.submission_file_".encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes()
