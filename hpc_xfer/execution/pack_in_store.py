@@ -55,7 +55,7 @@ class PackInStore:
             self._held.add(event.run)
             if event.run not in self._told:
                 owner = run_claims.owner_text(event.by or {})
-                say(f"{event.run}: {owner} works on it; this job leaves it to that process")
+                say(f"{event.run}: held by {owner}; this job leaves it to that process")
                 self._told.add(event.run)
                 self._record_found_held(event.run, event.by)
 
@@ -67,7 +67,7 @@ class PackInStore:
                 continue
             claim = run_claims.holder(folder) or {}
             owner = run_claims.owner_text(claim)
-            say(f"{parent}, the parent: {owner} works on it; launch the study again after that")
+            say(f"{parent}, the parent, is not done: held by {owner}; launch again when it is done")
             for run in self.unfinished():
                 self._record_found_held(run, claim)
             return True
