@@ -92,11 +92,11 @@ class Ledger:
 
     def submissions_of(self, study: str) -> list[Submission]:
         """All submissions of a study whose jobs write to this store."""
-        return [
-            submission
-            for submission in self.submissions.values()
-            if submission.study == study and submission.name not in self.set_aside
-        ]
+        return [submission for submission in self.own() if submission.study == study]
+
+    def own(self) -> list[Submission]:
+        """The submissions of all studies whose jobs write to this store."""
+        return [s for name, s in self.submissions.items() if name not in self.set_aside]
 
     def put_aside(self, names: Iterable[str]) -> None:
         """Leave out submissions whose jobs do not write to this store."""
@@ -260,7 +260,8 @@ def _apply(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
         ledger.submissions[name] = Submission(
             study=study, name=name, kind=line["kind"], batch=line["batch"],
             elements=line["elements"], time=line["time"], host=line["host"], user=line["user"],
-            lane=line["lane"], **{key: line.get(key) for key in _LATER_OF_INTENT},
+            lane=line["lane"], cluster=line.get("cluster"), root=line.get("root"),
+            code=line.get("code"), stored=line.get("stored"),
         )  # fmt: skip
         return
     known = ledger.submissions.get(name)
