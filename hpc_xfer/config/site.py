@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from hpc_xfer.config import yaml_document
 from hpc_xfer.config.dataset_location import DatasetEntry, Location, Place, location_of, with_path
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
+from hpc_xfer.system.written_path import absolute
 
 
 def _plain(text: str) -> str:
@@ -165,4 +166,4 @@ def load_site(given: Path | None) -> Site:
 
 
 def _absolute(site_file: Path, to: str) -> str:
-    return str((site_file.parent / os.path.expanduser(to)).resolve())
+    return str(absolute(site_file.parent / os.path.expanduser(to)))

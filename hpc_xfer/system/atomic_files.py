@@ -100,7 +100,7 @@ def make_folder(path: Path, mode: int = _FOLDER) -> None:
         make_folder(path, mode)
     except FileExistsError:
         if not path.is_dir():
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
 
 
 def sync(path: Path) -> None:
