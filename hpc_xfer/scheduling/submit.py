@@ -32,6 +32,7 @@ from hpc_xfer.slurm.limits import submit_limits
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import node_names
 from hpc_xfer.store import launch_lock
+from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
 from hpc_xfer.store.leases import Lease
 from hpc_xfer.store.retry_policy import Retrier
@@ -54,7 +55,8 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
         process, host = holder.get("pid"), holder.get("host")
         say(f"another launch is in progress (process {process} on {host}); waiting")
 
-    launched.store.open()
+    launched.store.open(launched.study.name)
+    take_snapshot(launched.store)  # a relay by hand, too, whose jobs run its code
     with launch_lock.held(launched.store, waiting) as lease:
         if retrier == "relay" and launched.store.study(launched.study.name).cancelled.exists():
             say("the study was cancelled; launch it again to go on")  # while the relay was requeued

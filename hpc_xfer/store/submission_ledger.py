@@ -226,12 +226,11 @@ def is_cancelled(store: Store, study: str, job: str, name: str | None = None) ->
     )
 
 
-def job_name(kind: str, label: str, study: str, batch: str, number: int) -> str:
+def job_name(*parts: str) -> str:
     """Name a job for people and for the ledger: `ft5.clip-laion-1M.size_scaling.c0ffee12ab34.1`.
 
     It is one plain word: no part of it can start a new line in a batch script.
     """
-    parts = [kind, label, study, batch, str(number)]
     return ".".join(re.sub(r"[^A-Za-z0-9_=+-]+", "-", part).strip("-") for part in parts)
 
 
