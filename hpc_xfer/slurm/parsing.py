@@ -46,6 +46,8 @@ class Queue:
 
     lines: Mapping[str, QueueLine] = field(default_factory=dict)  # by number, as squeue shows them
     more: tuple[QueueLine, ...] = ()  # from accounting, from scontrol, of other clusters
+    cluster: str | None = None  # that was asked by its name
+    unanswered: frozenset[str | None] = frozenset()  # other clusters with jobs of ours
     mine: int = 0  # live elements of this user
     everybodys: int = 0  # elements of all users; ended ones count in MaxJobCount too
     mine_by_qos: Mapping[str, int] = field(default_factory=dict)
@@ -97,7 +99,9 @@ def read_queue(text: str, me: str, mark: str = "", cluster: str | None = None) -
         mine[qos] += line.live and user == me
         if user == me or _OURS.fullmatch(name):
             lines[job] = line
-    return Queue(lines, mine.total(), everybodys, mine)
+    return Queue(
+        lines, cluster=cluster, mine=mine.total(), everybodys=everybodys, mine_by_qos=mine
+    )
 
 
 _OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")
