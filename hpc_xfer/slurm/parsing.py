@@ -130,7 +130,7 @@ def read_accounting(text: str, cluster: str | None = None) -> dict[str, QueueLin
         # "by USER" is missing where Slurm itself cancelled a job whose parent failed.
         reason = NEVER_SATISFIED if state == "CANCELLED" and not nodes else ""
         word = state.split(" ")[0]  # CANCELLED by 1000
-        for element in _expanded(job):
+        for element in expanded(job):
             line = QueueLine(
                 element, raw, name, word, user, nodes, elapsed, reason, cluster=cluster
             )
@@ -138,7 +138,7 @@ def read_accounting(text: str, cluster: str | None = None) -> dict[str, QueueLin
     return condensed | alone
 
 
-def _expanded(job: str) -> Iterator[str]:
+def expanded(job: str) -> Iterator[str]:
     """Expand 4_[0,2-6:2%2] to 4_0, 4_2, 4_4 and 4_6; the number behind % is a limit."""
     main, bracket, indices = job.partition("[")
     if not bracket:

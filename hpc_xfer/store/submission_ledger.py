@@ -260,7 +260,8 @@ def _apply(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
         ledger.submissions[name] = Submission(
             study=study, name=name, kind=line["kind"], batch=line["batch"],
             elements=line["elements"], time=line["time"], host=line["host"], user=line["user"],
-            lane=line["lane"], **{key: line.get(key) for key in _LATER_OF_INTENT},
+            lane=line["lane"], cluster=line.get("cluster"), root=line.get("root"),
+            code=line.get("code"), stored=line.get("stored"),
         )  # fmt: skip
         return
     known = ledger.submissions.get(name)

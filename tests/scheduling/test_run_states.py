@@ -101,7 +101,7 @@ def test_a_run_at_work_in_an_interactive_job_is_running(
     monkeypatch.setenv("SLURM_JOB_ID", "99")
     monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
     claim = run_claims.take(ledger.store.run(PARENT.id))
-    where = f"process {os.getpid()} on {socket.gethostname()}, in job 99"
+    where = f"process {os.getpid()} on host {socket.gethostname()}, in job 99"
     assert states(ledger, line("12", "FAILED"))[0] == ("running", where)
     assert states(ledger)[0] == ("running", where)
     assert claim is not None
