@@ -31,7 +31,7 @@ class _Head(StrictModel):
     name: str
     question: str = ""
     pretrain: list[dict[str, Any]] = Field(default=[], min_length=1)
-    finetune: Any = []  # a block or a list of blocks; see grid_blocks/finetune_axes.py for their keys
+    finetune: Any = []  # blocks; grid_blocks/finetune_axes.py has their keys
     protocol: ProtocolName = "standard"
     choose: Choose | None = None  # None: that of the protocol
     resources: Resources = Resources()
