@@ -1,8 +1,8 @@
 """Short names of runs, which show only settings that differ.
 
-    pretrain_labels(parents)       # of encoders: seeds share one, as results are taken over seeds
-    run_labels(parents)            # of single runs: the seed is told where runs share a label
-    RunTitles(plan).of(run)        # of any run
+pretrain_labels(parents)       # of encoders: seeds share one, as results are taken over seeds
+run_labels(parents)            # of single runs: the seed is told where runs share a label
+RunTitles(plan).of(run)        # of any run
 """
 
 import hashlib
