@@ -25,6 +25,14 @@ def _plain(text: str) -> str:
     return text
 
 
+def _cluster_name(text: str) -> str:
+    if text == "all" or not re.fullmatch(r"\w[\w-]*", text):
+        raise ValueError(
+            f"{text!r} is not the name of one cluster; `sacctmgr show cluster` lists them"
+        )
+    return text
+
+
 def _one_line(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must be one line; write one list entry per line")
@@ -42,6 +50,7 @@ def _environment_name(text: str) -> str:
 
 OneWord = Annotated[str, AfterValidator(_plain)]
 OneLine = Annotated[str, AfterValidator(_one_line)]
+OneCluster = Annotated[str, AfterValidator(_cluster_name)]
 VariableName = Annotated[str, AfterValidator(_environment_name)]
 
 
@@ -60,6 +69,7 @@ class RelayPlace(StrictModel):
 class Slurm(StrictModel):
     """Options of jobs. "GPU" means one process; on a CPU cluster it has CPUs only."""
 
+    cluster: OneCluster | None = None  # where one login node serves several
     partition: OneWord | None = None
     account: OneWord | None = None
     qos: OneWord | None = None

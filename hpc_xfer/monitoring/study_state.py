@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.scheduling import run_states
 from hpc_xfer.scheduling.run_states import STATES, RunStatus
+from hpc_xfer.scheduling.second_look import survey_twice
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store.store import Store
@@ -57,7 +58,7 @@ def read_study_state(plan: Plan, store: Store, name: str) -> StudyState:
     if queue is None:
         status = run_states.survey(plan, store, ledger, None)
     else:
-        status, queue = run_states.with_accounting(plan, store, ledger, queue)
+        status, queue = survey_twice(plan, store, ledger, queue)
     labels = pretrain_labels(plan.of("pretrain"))
     return StudyState(name, plan, store, ledger, queue, slurm_error, status, labels)
 

@@ -1,21 +1,26 @@
 """Find the status of each run of a plan: derived from store, ledger and queue, never stored.
 
     statuses = survey(plan, store, ledger, queue)
-    statuses["c0ffee12ab34"].state   # done | running | pending | blocked | failed | lost | missing
+    statuses["c0ffee12ab34"].state                # one of STATES
 
 The store shows what is done, failed and alive; the queue what Slurm has; the ledger which of its
-jobs are ours. Accounting is optional: `with_accounting` adds what sacct knows of ended jobs.
+jobs are ours. A job is ours if its number, name and user agree. What the queue does not show is
+called lost by `second_look.survey_twice` only, which asks Slurm again by another way.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
+from hpc_xfer.scheduling.errors_of_runs import is_older
+from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
-from hpc_xfer.slurm.queue import current_user, ended_jobs, jobs_are_private
+from hpc_xfer.slurm.queue import current_user, jobs_are_private
 from hpc_xfer.store import failures, heartbeat, retry_policy, run_claims
+from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger
@@ -36,6 +41,7 @@ _ENDS = {
     "OUT_OF_MEMORY": "out of memory",
     "CANCELLED": "cancelled",
 }
+_RECENT_SECONDS = 60.0  # in which a controller or a cached squeue may not show a new job yet
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class RunStatus:
 
     @property
     def live(self) -> bool:
-        return self.state in ("running", "pending")
+        return self.state in ("running", "starting", "pending")
 
     @property
     def held(self) -> bool:
@@ -76,37 +82,157 @@ def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dic
     Args:
         queue: None where Slurm does not answer; no submitted run is then called lost.
     """
-    begun = runs_with_folder(store)
-    hidden = _hidden(ledger, queue) if queue is not None else set()
-    found: dict[str, RunStatus] = {}
-    for run in plan.runs:
-        if run.id in begun and (record := store.result(run.id, run.kind)) is not None:
-            seconds = record.get("timing", {}).get("seconds")
-            found[run.id] = RunStatus("done", seconds=seconds)
-            continue
-        if queue is None:
-            now = _without_queue(run, run.id in begun, store, ledger)
+    return _Survey(store, ledger, queue).of(plan)
+
+
+def line_of(queue: Queue, element: Element) -> QueueLine | None:
+    """The line of an element's job; None where no job of this number is ours."""
+    submission = element.submission
+    return queue.find(element.job, submission.name, submission.user)
+
+
+@dataclass
+class _Survey:
+    """One look at all runs of a plan."""
+
+    store: Store
+    ledger: Ledger
+    queue: Queue | None
+    found: dict[str, RunStatus] = field(default_factory=dict)
+
+    def of(self, plan: Plan) -> dict[str, RunStatus]:
+        begun = runs_with_folder(self.store)
+        for run in plan.runs:
+            is_begun = run.id in begun
+            if is_begun and (record := self.store.result(run.id, run.kind)) is not None:
+                seconds = record.get("timing", {}).get("seconds")
+                self.found[run.id] = RunStatus("done", seconds=seconds)
+                continue
+            elements = self.ledger.elements_by_run.get(run.id, [])
+            if self.queue is None:
+                now = self._without_queue(run, is_begun, elements)
+            else:
+                now = self._with_queue(run, is_begun, elements, self.queue)
+            self.found[run.id] = _behind_parents(run, now, self.found)
+        return self.found
+
+    def _with_queue(
+        self, run: Run, begun: bool, elements: list[Element], queue: Queue
+    ) -> RunStatus:
+        folder = self.store.run(run.id)
+        for element in reversed(elements):
+            line = line_of(queue, element)
+            if line is not None and line.live:
+                return self._live(folder, begun, element, line)
+        if begun and (alone := _elsewhere(folder, elements, queue)):
+            return alone
+        last = elements[-1] if elements else None
+        line = line_of(queue, last) if last else None
+        if last and line is None and last.submission.name in self._hidden:
+            return self._in_hidden_job(folder, begun, elements)
+        error = failures.read(folder) if begun else None
+        if error is not None and not is_older(error, folder, elements):
+            return RunStatus("failed", error["class"], error["message"], last, line, error=error)
+        if last is None or last.job is None or last.submission.closed is not None:
+            return RunStatus("missing", element=last)
+        if last.index in last.submission.cancelled:
+            return RunStatus("missing", "cancelled", element=last, line=line)
+        if line is None and self._is_recent(last):
+            return RunStatus("pending", "submitted a moment ago", element=last)
+        how = how_it_ended(line)
+        state: State = "missing" if how in ("cancelled", "dependency") else "lost"
+        return RunStatus(state, how, self._end_of(last, line), last, line)
+
+    def _live(self, folder: RunDir, begun: bool, element: Element, line: QueueLine) -> RunStatus:
+        """The status of a run whose element is in the queue."""
+        if element.index in element.submission.cancelled:
+            return RunStatus("missing", "being cancelled", element=element, line=line)
+        if line.state == "PENDING":
+            return RunStatus("pending", line.reason, element=element, line=line)
+        claim = (run_claims.holder(folder) if begun else None) or {}
+        if _is_claim_of(claim, element):
+            error = failures.read(folder)
+            if error is not None and is_error_of(error, claim):
+                what = (error["class"], error["message"], element, line)
+                return RunStatus("failed", *what, error=error)
+            if not claim.get("released"):
+                beat = heartbeat.read(folder)
+                return RunStatus("running", element=element, line=line, progress=beat)
+        elif claim and run_claims.is_alive(folder):  # the job waits for it, or ends
+            who = run_claims.owner_text(claim)
+            return RunStatus("running", who, element=element, line=line,
+                             progress=heartbeat.read(folder))  # fmt: skip
+        if line.state not in ("RUNNING", "CONFIGURING"):
+            return RunStatus("pending", line.state.lower(), element=element, line=line)
+        if behind := self._unfinished_before(element):
+            return RunStatus("pending", f"behind {behind} of its pack", element=element, line=line)
+        return RunStatus("starting", element=element, line=line)
+
+    def _unfinished_before(self, element: Element) -> int:
+        """Count the runs of the pack that come before and are not done."""
+        before = self.ledger.packs(element.submission)[element.index][: element.position]
+        return sum(run not in self.found or self.found[run].state != "done" for run in before)
+
+    def _in_hidden_job(self, folder: RunDir, begun: bool, elements: list[Element]) -> RunStatus:
+        """The status of a run in a hidden job: its own user's relay and launches see its end."""
+        last = elements[-1]
+        if last.submission.user != current_user():
+            whose = f"job {last.job} of {last.submission.user}, which Slurm does not show"
         else:
-            now = _with_queue(run, run.id in begun, store, ledger, queue, hidden)
-        found[run.id] = _behind_parents(run, now, found)
-    return found
+            whose = f"job {last.job} on cluster {last.submission.cluster}, which does not answer"
+        if begun and run_claims.is_alive(folder):
+            return RunStatus("running", whose, element=last, progress=heartbeat.read(folder))
+        error = failures.read(folder) if begun else None
+        if error is not None and not is_older(error, folder, elements):
+            return RunStatus("failed", error["class"], error["message"], last, error=error)
+        return RunStatus("pending", whose, element=last)
 
+    def _without_queue(self, run: Run, begun: bool, elements: list[Element]) -> RunStatus:
+        """The status as the store alone shows it."""
+        folder, last = self.store.run(run.id), elements[-1] if elements else None
+        if begun and run_claims.is_alive(folder):
+            return RunStatus("running", element=last, progress=heartbeat.read(folder))
+        error = failures.read(folder) if begun else None
+        if error is not None and not is_older(error, folder, elements):
+            return RunStatus("failed", error["class"], error["message"], last, error=error)
+        if last is None or last.submission.closed is not None:
+            return RunStatus("missing", element=last)
+        if last.index in last.submission.cancelled:
+            return RunStatus("missing", "cancelled", element=last)
+        return RunStatus("pending", "Slurm does not answer", element=last)
 
-def with_accounting(
-    plan: Plan, store: Store, ledger: Ledger, queue: Queue
-) -> tuple[dict[str, RunStatus], Queue]:
-    """Find the status of every run, with accounting for jobs that the queue has forgotten."""
-    now = survey(plan, store, ledger, queue)
-    unclear = {
-        status.element.job
-        for status in now.values()
-        if status.state == "lost" and status.line is None and status.element and status.element.job
-    }
-    more = ended_jobs(unclear) if unclear else {}
-    if not more:
-        return now, queue
-    queue = queue.with_ended(more)
-    return survey(plan, store, ledger, queue), queue
+    @cached_property
+    def _hidden(self) -> set[str]:
+        """Names of submissions that the queue may lack: of other users, where jobs are private, and
+        on clusters that do not answer.
+        """
+        assert self.queue is not None
+        me, shown = current_user(), {line.name for line in self.queue.lines.values()}
+        with_job = [s for s in self.ledger.submissions.values() if s.job is not None]
+        others = {s.name for s in with_job if s.user != me and s.name not in shown}
+        silent = {s.name for s in with_job if s.cluster in self.queue.unanswered}
+        if others and not jobs_are_private(self.queue.cluster):
+            others = set()
+        return others | silent
+
+    def _is_recent(self, element: Element) -> bool:
+        """Tell whether it was submitted a moment ago, by the clock of the file server."""
+        stored = element.submission.stored
+        return stored is not None and abs(self._now - stored) < _RECENT_SECONDS
+
+    @cached_property
+    def _now(self) -> float:
+        return server_time(self.store.root)
+
+    def _end_of(self, element: Element, line: QueueLine | None) -> str:
+        """Say how a job ended that left no result of a run."""
+        logs = self.store.study(element.submission.study).logs
+        if line is None or line.state != "FAILED" or log_path(logs, str(element.job)).exists():
+            return f"job {element.job} ended without a result of this run"
+        return (
+            f"job {element.job} ended without a log: its node could not open {logs}; mount it there "
+            "under this path, or choose another --store"
+        )
 
 
 def runs_with_folder(store: Store) -> set[str]:
@@ -127,113 +253,55 @@ def how_it_ended(line: QueueLine | None) -> str:
     return _ENDS.get(line.state, "killed")
 
 
-def _with_queue(
-    run: Run, begun: bool, store: Store, ledger: Ledger, queue: Queue, hidden: set[str]
-) -> RunStatus:
-    elements = ledger.elements_by_run.get(run.id, [])
-    for element in reversed(elements):
-        line = queue.lines.get(element.job or "")
-        if line is not None and line.live:
-            return _live(run, begun, store, element, line)
-    if begun and (alone := _elsewhere(run, store)):
-        return alone
-    if elements and elements[-1].submission.name in hidden and elements[-1].job not in queue.lines:
-        return _in_hidden_job(run, begun, store, elements[-1])
-    error = failures.read(store.run(run.id)) if begun else None
-    last = elements[-1] if elements else None
-    line = queue.lines.get(last.job or "") if last else None
-    if error is not None and not _is_older(error, last):
-        return RunStatus("failed", error["class"], error["message"], last, line, error=error)
-    if last is None or last.job is None or last.submission.closed is not None:
-        return RunStatus("missing", element=last)
-    if last.index in last.submission.cancelled:
-        return RunStatus("missing", "cancelled", element=last, line=line)
-    how = how_it_ended(line)
-    state: State = "missing" if how in ("cancelled", "dependency") else "lost"
-    message = f"job {last.job} ended without a result of this run"
-    return RunStatus(state, how, message, last, line)
+def is_error_of(error: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
+    """Tell whether a failure is one of the start that a claim stands for."""
+    return bool(error.get("attempt") == claim.get("attempt"))
 
 
-def _is_older(error: Mapping[str, Any], last: Element | None) -> bool:
-    """Tell whether an error is from before the last submission, which then decides the status.
+def _is_claim_of(claim: Mapping[str, Any], element: Element) -> bool:
+    """Tell whether a claim was made in the job of an element; old claims have no job name."""
+    name = claim.get("slurm_job_name") or element.submission.name
+    return (claim.get("slurm_job"), name) == (element.job, element.submission.name)
 
-    The clocks of nodes differ, so an error of that very job is never older.
+
+def _elsewhere(folder: RunDir, elements: list[Element], queue: Queue) -> RunStatus | None:
+    """The status of a run that a process executes which is in no job of ours; else None.
+
+    It may have been started by a launch without Slurm, in an interactive job, by hand; or its job
+    is in no answer of Slurm, and its heartbeat moves all the same.
     """
-    if last is None or last.job is None or last.submission.closed is not None:
-        return False
-    if error.get("job") == last.job:
-        return False
-    return bool(error["time"] < datetime.fromisoformat(last.submission.time).timestamp())
-
-
-def _live(run: Run, begun: bool, store: Store, element: Element, line: QueueLine) -> RunStatus:
-    """The status of a run whose element is in the queue."""
-    if line.state == "PENDING" or not begun:
-        behind = element.position if line.state != "PENDING" else 0
-        why = f"behind {behind} of its pack" if behind else line.reason
-        return RunStatus("pending", why, element=element, line=line)
-    folder = store.run(run.id)
-    claim = run_claims.holder(folder) or {}
-    if claim.get("slurm_job") == element.job:
-        error = failures.read(folder)
-        if error is not None and error["job"] == element.job and error["time"] >= claim["time"]:
-            what = (error["class"], error["message"], element, line)
-            return RunStatus("failed", *what, error=error)
-        if not claim.get("released"):
-            return RunStatus("running", element=element, line=line, progress=heartbeat.read(folder))
-    return RunStatus("pending", "behind others of its pack", element=element, line=line)
-
-
-def _hidden(ledger: Ledger, queue: Queue) -> set[str]:
-    """Names of other users' submissions that Slurm hides from us, where jobs are private."""
-    me, shown = current_user(), {line.name for line in queue.lines.values()}
-    others = {
-        submission.name
-        for submission in ledger.submissions.values()
-        if submission.user != me and submission.job is not None and submission.name not in shown
-    }
-    return others if others and jobs_are_private() else set()
-
-
-def _in_hidden_job(run: Run, begun: bool, store: Store, last: Element) -> RunStatus:
-    """The status of a run in a hidden job: its own user's relay and launches see its end."""
-    folder = store.run(run.id)
-    whose = f"job {last.job} of {last.submission.user}, which Slurm does not show"
-    if begun and run_claims.is_alive(folder):
-        return RunStatus("running", whose, element=last, progress=heartbeat.read(folder))
-    error = failures.read(folder) if begun else None
-    if error is not None and not _is_older(error, last):
-        return RunStatus("failed", error["class"], error["message"], last, error=error)
-    return RunStatus("pending", whose, element=last)
-
-
-def _without_queue(run: Run, begun: bool, store: Store, ledger: Ledger) -> RunStatus:
-    """The status as the store alone shows it."""
-    folder, elements = store.run(run.id), ledger.elements_by_run.get(run.id, [])
-    last = elements[-1] if elements else None
-    if begun and run_claims.is_alive(folder):
-        return RunStatus("running", element=last, progress=heartbeat.read(folder))
-    error = failures.read(folder) if begun else None
-    if error is not None:
-        return RunStatus("failed", error["class"], error["message"], last, error=error)
-    if last is None or last.submission.closed is not None:
-        return RunStatus("missing", element=last)
-    return RunStatus("pending", "Slurm does not answer", element=last)
-
-
-def _elsewhere(run: Run, store: Store) -> RunStatus | None:
-    """The status of a run that a launch without Slurm executes; else None."""
-    folder = store.run(run.id)
     claim = run_claims.holder(folder)
-    if claim is None or claim["slurm_job"] is not None or not run_claims.is_alive(folder):
+    if claim is None or is_owner_dead(claim, folder, elements, queue):
         return None
-    where = f"process {claim['pid']} on {claim['host']}"
-    return RunStatus("running", where, progress=heartbeat.read(folder))
+    who = run_claims.owner_text(claim)
+    return RunStatus("running", who, progress=heartbeat.read(folder))
+
+
+def is_owner_dead(
+    claim: Mapping[str, Any], folder: RunDir, elements: list[Element], queue: Queue
+) -> bool:
+    """Tell whether the owner of a claim is proven dead, or has released it.
+
+    A process of this host is looked up. Of another host, Slurm's word that the job has ended
+    counts; what Slurm does not know counts as alive while its heartbeat moves.
+    """
+    sign = run_claims.sign_of_life(folder)
+    return sign is None or (sign == "heartbeat" and _has_ended(claim, elements, queue))
+
+
+def _has_ended(claim: Mapping[str, Any], elements: list[Element], queue: Queue) -> bool:
+    """Tell whether Slurm shows the job of a claim, and as ended."""
+    lines = [line_of(queue, each) for each in elements if _is_claim_of(claim, each)]
+    other = queue.lines.get(claim.get("slurm_job") or "")  # an interactive job
+    if other is not None and other.name == claim.get("slurm_job_name"):
+        lines.append(other)
+    known = [line for line in lines if line is not None]
+    return bool(known) and not any(line.live for line in known)
 
 
 def _behind_parents(run: Run, now: RunStatus, found: Mapping[str, RunStatus]) -> RunStatus:
     """Change the status to blocked if a parent of the run failed or is blocked."""
-    if now.state in ("running", "pending", "failed"):
+    if now.live or now.state == "failed":
         return now
     for parent in run.parents:
         state = found[parent.id].state

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpc_xfer.config.node_layout import spread_over_nodes
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
+from hpc_xfer.slurm.clusters import CARRIED, cluster_of, cluster_options
 from hpc_xfer.slurm.commands import COMMAND_SECONDS
 from hpc_xfer.slurm.request import Request
 
@@ -60,7 +61,8 @@ def make_executor(request: Request, slurm: Slurm, call: SbatchCall) -> "SlurmExe
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             call.made = True
-            return ["timeout", str(COMMAND_SECONDS), "sbatch", str(submission_file_path)]
+            options = cluster_options(cluster_of(slurm))
+            return ["timeout", str(COMMAND_SECONDS), "sbatch", *options, str(submission_file_path)]
 
         @staticmethod
         def _get_job_id_from_submission_command(string: bytes | str) -> str:
@@ -181,6 +183,8 @@ def setup_lines(slurm: Slurm) -> list[str]:
     """Lines of the script before its command."""
     lines = list(slurm.setup)
     lines += [f"export {name}={shlex.quote(value)}" for name, value in slurm.environment.items()]
+    if (cluster := cluster_of(slurm)) is not None:
+        lines.append(f"export {CARRIED}={cluster}")
     if slurm.scratch is not None:
         lines.append(f'export TMPDIR="{slurm.scratch}"')
     return lines

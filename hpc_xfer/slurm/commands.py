@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 from hpc_xfer.errors import SlurmError
+from hpc_xfer.slurm.clusters import cluster_options, without_heading
 
 COMMAND_SECONDS = 60  # time limit of a command; a busy slurmctld answers late
 _SACCT_SECONDS = 10  # its answer is optional; a dead slurmdbd must not block us
@@ -58,7 +59,7 @@ def run_with_retries(command: list[str], cluster: str | None = None) -> str:
 def ask_optional(command: list[str], cluster: str | None = None) -> str | None:
     """Run a command of accounting; None where there is no accounting, or it does not answer."""
     try:
-        done = _call(_on(command, cluster), None, _SACCT_SECONDS)
+        done = _call(command, None, _SACCT_SECONDS, cluster)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return None if done.returncode else done.stdout
@@ -67,13 +68,13 @@ def ask_optional(command: list[str], cluster: str | None = None) -> str | None:
 def run_command(
     command: list[str], text: str | None = None, cluster: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command once, with `text` as its input.
+    """Run a command once, for a cluster, with `text` as its input.
 
     Raises:
         SlurmError: there is no such command, or it does not answer.
     """
     try:
-        return _call(_on(command, cluster), text, COMMAND_SECONDS)
+        return _call(command, text, COMMAND_SECONDS, cluster)
     except FileNotFoundError:
         raise SlurmError(
             f"{command[0]} not found: this is not a login node; run the command on one (launch has "
@@ -85,16 +86,16 @@ def run_command(
         ) from None
 
 
-def _on(command: list[str], cluster: str | None) -> list[str]:
-    """A command that is sent to a cluster, if one is named."""
-    return command if cluster is None else [command[0], "-M", cluster, *command[1:]]
-
-
-def _call(command: list[str], text: str | None, seconds: float) -> subprocess.CompletedProcess[str]:
+def _call(
+    command: list[str], text: str | None, seconds: float, cluster: str | None
+) -> subprocess.CompletedProcess[str]:
     """Decode whatever it prints: job names of other users may contain any bytes."""
     env = {name: value for name, value in os.environ.items() if not is_leaking(name)}
     env["SLURM_BITSTR_LEN"] = "0"  # else a list of elements is cut after 64 characters
-    return subprocess.run(
-        command, input=text, capture_output=True, encoding="utf-8", errors="replace",
-        env=env, timeout=seconds,
+    program, *words = command
+    done = subprocess.run(
+        [program, *cluster_options(cluster), *words], input=text, capture_output=True,
+        encoding="utf-8", errors="replace", env=env, timeout=seconds,
     )  # fmt: skip
+    done.stdout = without_heading(done.stdout, cluster)
+    return done

@@ -19,6 +19,7 @@ from pathlib import Path
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.slurm.batch_script import SbatchCall, make_executor, sbatch_parameters, script_text
+from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.commands import (
     TRANSIENT_SIGNS,
     error_text,
@@ -80,20 +81,20 @@ def refusal_of(request: Request, slurm: Slurm) -> str | None:
     Raises:
         SlurmError: Slurm does not answer.
     """
-    done = run_command(["sbatch", "--test-only"], script_text(request, slurm))
+    done = run_command(["sbatch", "--test-only"], script_text(request, slurm), cluster_of(slurm))
     if done.returncode:
         return error_text(done.stderr)
     parameters = sbatch_parameters(request, slurm)
-    time, most = parameters["time"], _most_minutes(parameters.get("partition"))
+    time, most = parameters["time"], _most_minutes(parameters.get("partition"), cluster_of(slurm))
     if most is None or not isinstance(time, int) or time <= most:  # text: from the site's `options`
         return None
     # Slurm may accept it all the same, and never start it.
     return f"asks for {time} min, but the partition grants {most:g}; set max_minutes: {int(most)}"
 
 
-def _most_minutes(partition: str | None) -> float | None:
+def _most_minutes(partition: str | None, cluster: str | None) -> float | None:
     """The time limit of a partition, or of the default one; None without a limit."""
-    for row in run_with_retries(["sinfo", "-h", "-a", "-o", "%P|%l"]).splitlines():
+    for row in run_with_retries(["sinfo", "-h", "-a", "-o", "%P|%l"], cluster).splitlines():
         name, _, limit = row.partition("|")
         if partition == name.rstrip("*") or (partition is None and name.endswith("*")):
             return minutes_of(limit)

@@ -1,6 +1,7 @@
 """Leases: numbered files in a folder, one folder per object (a run, the launch lock).
 
-The process that holds the highest number owns the object.
+The process that holds the highest number owns the object. An owner on another host counts as dead
+after some time without a sign of life; the clock of the file server alone decides (server_clock.py).
 
 A lease is created by a hard link, so exactly one of many processes gets a number, on NFS too (no
 fcntl). Only its owner ever rewrites it, and nothing is deleted. So the number is a fencing token:
@@ -10,20 +11,22 @@ Leases are written without fsync: a crash of the host ends their owners too, and
 empty afterwards belongs to nobody.
 """
 
+import contextlib
 import json
 import os
-import socket
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from hpc_xfer.errors import ClaimLost
-from hpc_xfer.system import atomic_files
-from hpc_xfer.system.job_environment import current_job, restart_count
+from hpc_xfer.errors import ClaimLost, StoreError
+from hpc_xfer.store.server_clock import server_time
+from hpc_xfer.system import atomic_files, process_identity
+from hpc_xfer.system.job_environment import current_job, current_job_name, restart_count
 
 SCHEMA = 1
+# What shows that an owner lives: its process, on this host; else that it changed a file lately.
+Sign = Literal["process", "heartbeat"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Lease:
     folder: Path
     number: int
     thing: str = "run"  # what is owned, for messages
+    token: str = ""  # in the file: a file of the same name may be another's, if ours was removed
 
     @property
     def path(self) -> Path:
@@ -43,20 +47,34 @@ class Lease:
 
         Raises:
             ClaimLost: another process has taken over.
+            StoreError: the lease was removed.
         """
         if _path(self.folder, self.number + 1).exists():
             raise ClaimLost(f"{self.thing}: another process has taken this over")
+        if self._is_there():
+            return
+        if self.path.exists():
+            raise ClaimLost(f"{self.thing}: its folder was removed, and another process has it now")
+        raise StoreError(
+            f"{self.folder}: was removed while this process worked with it; launch again, and "
+            "delete folders of a store only while nothing works on them"
+        )
 
     def renew(self) -> None:
         """Show processes on other hosts that the owner is alive."""
         self.check()
-        os.utime(self.path)
+        with contextlib.suppress(FileNotFoundError):  # removed just now: the next check tells
+            os.utime(self.path)
 
     def release(self) -> None:
         """Free it for others at once, before the time runs out."""
         content = atomic_files.read_json(self.path)
-        if isinstance(content, dict):
+        if isinstance(content, dict) and content.get("token", "") == self.token:
             atomic_files.write_json(self.path, content | {"released": True}, durable=False)
+
+    def _is_there(self) -> bool:
+        content = atomic_files.read_json(self.path)
+        return isinstance(content, dict) and content.get("token", "") == self.token
 
 
 @dataclass(frozen=True)
@@ -77,18 +95,36 @@ class LeaseFolder:
         number = latest_number(self.folder)
         if number and self.is_alive():
             return None
-        return self._create(number + 1, {**_this_process(), **more})
+        return self._create(number + 1, more)
 
-    def revoke(self, why: str) -> bool:
-        """Take it away from an owner that is known to be dead; it is free then."""
-        content = {**_this_process(), "released": True, "revoked": why}
-        return self._create(latest_number(self.folder) + 1, content) is not None
+    def revoke(self, number: int, why: str) -> bool:
+        """Take the lease of this number away from an owner that was judged dead; it is free then.
 
-    def _create(self, number: int, content: Mapping[str, Any]) -> Lease | None:
-        lease = Lease(self.folder, number, self.thing)
-        text = json.dumps({**content, "attempt": number}, indent=2, sort_keys=True) + "\n"
+        False, and nothing is done, where it is not in force any more or its process lives here.
+        """
+        holder = self.holder()
+        if holder is None or holder.get("released") or latest_number(self.folder) != number:
+            return False
+        if process_identity.is_running(holder):
+            return False
+        return self._create(number + 1, {"released": True, "revoked": why}) is not None
+
+    def _create(self, number: int, more: Mapping[str, Any]) -> Lease | None:
+        lease = Lease(self.folder, number, self.thing, os.urandom(8).hex())
+        content = {**self._of_this_process(), "attempt": number, "token": lease.token, **more}
+        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
         created = atomic_files.create_exclusively(lease.path, text.encode(), durable=False)
         return lease if created else None
+
+    def _of_this_process(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            **process_identity.this_process(),
+            "slurm_job": current_job(),
+            "slurm_job_name": current_job_name(),
+            "restarts": str(restart_count()),
+            "time": server_time(self.folder),
+        }
 
     def holder(self) -> dict[str, Any] | None:
         """Read the lease in force, released or not; None where there is none."""
@@ -105,19 +141,22 @@ class LeaseFolder:
         return [content for content in found if isinstance(content, dict)]
 
     def is_alive(self) -> bool:
-        """True where the owner lives: its process on this host, else a fresh sign of life."""
+        """True where the owner lives."""
+        return self.sign_of_life() is not None
+
+    def sign_of_life(self) -> Sign | None:
+        """Return what shows that the owner lives; None where it is dead or has released it."""
         holder = self.holder()
         if holder is None or holder.get("released") or _is_our_earlier_start(holder):
-            return False
-        if holder["host"] == socket.gethostname() and holder["process_started"] is not None:
-            started = _start_time(holder["pid"])
-            if started is not None or not _belongs_to_another_user(holder["pid"]):
-                return bool(started == holder["process_started"])
-        return time.time() - self._last_sign() < self.seconds
+            return None
+        runs = process_identity.is_running(holder)
+        if runs is not None:
+            return "process" if runs else None
+        age = server_time(self.folder) - self._last_sign()
+        return "heartbeat" if age < self.seconds else None
 
     def _last_sign(self) -> float:
-        signs: Sequence[Path] = [_path(self.folder, latest_number(self.folder)), *self.signs]
-        return max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)
+        return max(map(_changed, (_path(self.folder, latest_number(self.folder)), *self.signs)))
 
 
 def latest_number(folder: Path) -> int:
@@ -134,41 +173,20 @@ def _path(folder: Path, number: int) -> Path:
     return folder / f"{number}.json"
 
 
-def _is_our_earlier_start(holder: dict[str, Any]) -> bool:
-    """True where Slurm requeued this job: it ends all processes before it starts the job again."""
-    mine = current_job()
-    starts = str(restart_count())
-    return mine is not None and holder["slurm_job"] == mine and holder["restarts"] != starts
-
-
-def _this_process() -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "process_started": _start_time(os.getpid()),
-        "slurm_job": current_job(),
-        "restarts": str(restart_count()),
-        "time": time.time(),
-    }
-
-
-def _belongs_to_another_user(pid: int) -> bool:
-    """True for a process of another user, which /proc may hide (hidepid)."""
+def _changed(path: Path) -> float:
     try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
+        return path.stat().st_mtime
     except OSError:
+        return 0.0
+
+
+def _is_our_earlier_start(holder: Mapping[str, Any]) -> bool:
+    """True where Slurm requeued this job: it ends all processes before it starts the job again.
+
+    A number alone is not this job: a controller that was installed anew begins at 1 again.
+    """
+    mine, name = current_job(), current_job_name()
+    if mine is None or holder.get("slurm_job") != mine:
         return False
-    return False
-
-
-def _start_time(pid: int) -> str | None:
-    """Read when a process started (ids are used again); None where it is gone or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    state, started = fields[0], fields[19]
-    return None if state in "ZX" else started
+    same_name = holder.get("slurm_job_name", name) == name  # older versions wrote no name
+    return same_name and holder.get("restarts") != str(restart_count())

@@ -55,6 +55,21 @@ class Daemons:
             errors="replace",  # a job's name may hold anything
         )  # fmt: skip
 
+    def run(self, *command: str) -> str:
+        """Standard output of a command, stripped.
+
+        Raises:
+            ClusterError: with what it wrote to standard error.
+        """
+        done = self.ask(*command)
+        if done.returncode:
+            raise ClusterError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
+        return done.stdout.strip()
+
+    def await_answer(self, name: str, *command: str) -> None:
+        """Repeat a command until it succeeds."""
+        self.wait_until(f"{name} to answer", lambda: self.succeeds(*command))
+
     def _environment(self) -> dict[str, str]:
         """The environment without the variables of a surrounding job of another Slurm."""
         outer = {name: os.environ[name] for name in os.environ if not name.startswith(OF_SLURM)}
