@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.config.node_layout import spread_over_nodes
+from hpc_xfer.config.resources import spread_over_nodes
 from hpc_xfer.scheduling.job_requests import command_of, relay_request, request_of
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.clusters import cluster_of
