@@ -186,10 +186,10 @@ def _dependency(request: Request) -> str | None:
 
 # What srun would obey, and what MPI, torchrun or another cluster left where the study was launched.
 _FORGET = (
-    "unset SLURM_EXPORT_ENV SLURM_CLUSTERS ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} ${!HYDRA_*} "
-    "${!MPI_LOCAL*} ${!MV2_COMM_*} ${!TORCHELASTIC_*} ${!PET_*} RANK WORLD_SIZE LOCAL_RANK "
-    "LOCAL_WORLD_SIZE NODE_RANK GROUP_RANK GROUP_WORLD_SIZE ROLE_RANK ROLE_WORLD_SIZE ROLE_NAME "
-    "MASTER_ADDR MASTER_PORT"
+    "unset SLURM_EXPORT_ENV SLURM_CLUSTERS ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} "
+    "${!MPI_LOCAL*} ${!MV2_COMM_*} ${!TORCHELASTIC_*} RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE "
+    "NODE_RANK GROUP_RANK GROUP_WORLD_SIZE ROLE_RANK ROLE_WORLD_SIZE ROLE_NAME MASTER_ADDR "
+    "MASTER_PORT"
 )
 
 
