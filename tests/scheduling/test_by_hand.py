@@ -136,7 +136,7 @@ def test_setup_and_environment_of_the_site_reach_the_scripts(
 def test_variables_reach_jobs_of_a_site_that_exports_none(tmp_path: Path, command: Command) -> None:
     study = launched(tmp_path, Slurm(options={"export": "NONE"}))
     call = calls_of(study, command)[0]
-    names = "BATCH,STORE,STUDY,PYTHON,XFER_PATH,GRID,SETUP,TEARDOWN"
+    names = "BATCH,STORE,STUDY,PYTHON,CODE,XFER_PATH,GRID,SETUP,TEARDOWN"
     assert f"--export={names}" in call
 
 
