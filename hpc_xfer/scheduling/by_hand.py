@@ -46,7 +46,7 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
         yield f"job_{number}=$(BATCH={array.id} submit {call})"
         limit.append(array, f"$job_{number}")
         jobs |= dict.fromkeys((run.id for run in array.runs), f"$job_{number}")
-    name = job_name("collect", launched.study.name, launched.store.tag, "by-hand", str(_NUMBER))
+    name = job_name("collect", launched.study.name, launched.store.tag, "by-hand", _NUMBER)
     last = replace(
         relay_request(launched, _NUMBER), name=name, after_any=tuple(dict.fromkeys(jobs.values()))
     )

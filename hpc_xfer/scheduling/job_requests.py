@@ -28,7 +28,7 @@ def request_of(
     kind = "pre" if array.kind == "pretrain" else f"ft{shots}"
     label, key = brief_label(launched.labels[parent.id]), f"{array.id}-{launched.store.tag}"
     return Request(
-        name=job_name(kind, label, study, key, str(number)),
+        name=job_name(kind, label, study, key, number),
         command=command(launched, "job", "--batch", array.id),
         logs=launched.store.study(study).logs,
         minutes=array.minutes * minutes_factor + _START_MINUTES,
@@ -41,7 +41,7 @@ def relay_request(launched: LaunchedStudy, number: int) -> Request:
     """The request for the relay job; the caller adds dependencies."""
     study = launched.study.name
     return Request(
-        name=job_name("relay", study, launched.store.tag, str(number)),
+        name=job_name("relay", study, launched.store.tag, number),
         command=command(launched, "relay"),
         logs=launched.store.study(study).logs,
         minutes=launched.site.slurm.relay.minutes,

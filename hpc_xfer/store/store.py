@@ -49,7 +49,8 @@ class Store(StoreDir):
         made = [self.runs, self.all_studies]
         made += [self.study(study).logs, self.study(study).packs] if study else []
         try:
-            atomic_files.make_folder(self.root, mode=0o770)  # minus the umask
+            if not self.root.exists():
+                atomic_files.make_folder(self.root, mode=0o770)  # minus the umask
             for folder in made:
                 atomic_files.make_folder(folder)
             everybody = [path for path in self._trusted(study) if may_everybody_write(path)]

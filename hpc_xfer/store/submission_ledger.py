@@ -226,12 +226,12 @@ def is_cancelled(store: Store, study: str, job: str, name: str | None = None) ->
     )
 
 
-def job_name(*parts: str) -> str:
+def job_name(*parts: str | int) -> str:
     """Name a job for people and for the ledger: `ft5.clip-laion-1M.size_scaling.c0ffee12ab34.1`.
 
     It is one plain word: no part of it can start a new line in a batch script.
     """
-    return ".".join(re.sub(r"[^A-Za-z0-9_=+-]+", "-", part).strip("-") for part in parts)
+    return ".".join(re.sub(r"[^A-Za-z0-9_=+-]+", "-", part).strip("-") for part in map(str, parts))
 
 
 def _lines(store: Store, study: str) -> Iterator[dict[str, Any]]:

@@ -94,13 +94,13 @@ def make_folder(path: Path, mode: int = _FOLDER) -> None:
         OSError: it cannot be made, or a file is there.
     """
     try:
-        os.mkdir(path, mode)
+        os.mkdir(str(path), mode)
     except FileNotFoundError:
         make_folder(path.parent)
         make_folder(path, mode)
     except FileExistsError:
         if not path.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
+            raise
 
 
 def sync(path: Path) -> None:
