@@ -111,8 +111,9 @@ def explain_job(study: StudyState, text: str) -> list[str]:
     if asked is None:
         raise StudyError(f"--job {text}: is not a job id; give it as squeue prints it, as 1234_5")
     known = [s for s in study.ledger.submissions.values() if s.job == asked.job]
-    if not known and asked.is_whole and (element := _running_element(study, asked.job)):
-        return explain_job(study, element)
+    if not known and asked.is_whole and (line := _running_element(study, asked.job)):
+        known, text = [study.ledger.submissions[line.name]], line.job
+        asked = read_job_id(text) or asked
     if not known:
         raise StudyError(
             f"job {text}: no study of this store submitted it; check the id with squeue --me"
@@ -128,11 +129,12 @@ def explain_job(study: StudyState, text: str) -> list[str]:
     return lines
 
 
-def _running_element(study: StudyState, raw: str) -> str | None:
-    """ARRAY_INDEX for the SLURM_JOB_ID of a running element; pending ones have none."""
+def _running_element(study: StudyState, raw: str) -> QueueLine | None:
+    """The running element of this SLURM_JOB_ID; pending ones have none."""
     for line in study.queue.lines.values() if study.queue else ():
-        if line.raw == raw and "_" in line.job and line.name in study.ledger.submissions:
-            return line.job
+        known = study.ledger.submissions.get(line.name)
+        if line.raw == raw and "_" in line.job and known and known.user == line.user:
+            return line
     return None
 
 
