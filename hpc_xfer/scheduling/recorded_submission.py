@@ -1,7 +1,7 @@
 """Call sbatch between two lines of the ledger, so that a launcher may die at any moment.
 
-    submission = submitter.submit("finetune", request, array.id)
-    submitter.job_of(submission.name)      # its number, held against its name in the queue
+submission = submitter.submit("finetune", request, array.id)
+submitter.job_of(submission.name)      # its number, held against its name in the queue
 """
 
 import socket

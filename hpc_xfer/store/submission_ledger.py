@@ -147,6 +147,10 @@ class Ledger:
         self._write(submission, "submitted", job=job, **({"adopted": True} if adopted else {}))
         return self._set(replace(submission, job=job))
 
+    def assume(self, submission: Submission, job: str) -> None:
+        """Take another job id for a submission, without recording it: for a look at the queue."""
+        self._set(replace(submission, job=job))
+
     def record_closed(self, submission: Submission, why: str) -> None:
         """Record that it holds no job any more: `rejected`, `lost` or `withdrawn`."""
         self._write(submission, "closed", why=why)

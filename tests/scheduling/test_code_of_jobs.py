@@ -1,4 +1,4 @@
-"""Jobs run the code of their launch, on a real Slurm, whatever happens to the checkout meanwhile."""
+"""Jobs on a real Slurm run the code of their launch, whatever happens to the checkout then."""
 
 import json
 import os

@@ -85,9 +85,9 @@ def test_a_refusal_ends_a_question_at_once(command: Command) -> None:
 def test_a_controller_that_restarts_is_waited_for(cluster: Cluster, command: Command) -> None:
     """squeue fails for lack of a controller, and the second call starts one."""
     cluster.stop_controller()
-    with pytest.raises(SlurmError, match="Unable to contact slurm controller"):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("HPC_XFER_SLURM_PATIENCE", "0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPC_XFER_SLURM_PATIENCE", "0")
+        with pytest.raises(SlurmError, match="Unable to contact slurm controller"):
             run_with_retries(["squeue", "-h"])
     cluster.start_controller()
     assert run_with_retries(["squeue", "-h"]) == ""
