@@ -25,7 +25,7 @@ _NODES = "set gpus_per_node, and `gpus` under `resources` in the grid"
 _GPUS = "set gpus_per_node, gpu_option and gpu_type"
 _CPUS = "set cpus_per_gpu"
 _MEMORY = "set memory_per_gpu and memory_option"
-_VARIABLES = "the program says which variables jobs get; set `environment` or `setup`"
+_VARIABLES = "set `environment`, or lines of `setup` such as `module purge`"
 _USER = "jobs run as the user who launches; leave it out"
 _SBATCH = "the program reads what sbatch answers; leave it out"
 _FOLDER = "write `cd FOLDER` as a line of `setup`"
@@ -44,7 +44,7 @@ _OURS = {
     "tres-per-task": "set cpus_per_gpu, and gpu_option: gpus-per-task",
     "cpus-per-task": _CPUS, "cpus-per-gpu": _CPUS,
     "mem": _MEMORY, "mem-per-cpu": _MEMORY, "mem-per-gpu": "set memory_per_gpu",
-    "clusters": "set `cluster`",
+    "clusters": "set slurm.cluster, which every command of Slurm is told",
     "partition": "set `partition`", "account": "set `account`", "qos": "set `qos`",
     "constraint": "set `constraint`", "exclude": "set `exclude`",
     "reservation": "set `reservation`",

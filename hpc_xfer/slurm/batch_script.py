@@ -13,6 +13,7 @@ from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.clusters import CARRIED, cluster_of, cluster_options
 from hpc_xfer.slurm.commands import COMMAND_SECONDS
 from hpc_xfer.slurm.request import Request
+from hpc_xfer.system.written_path import absolute
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -76,7 +77,7 @@ def make_executor(request: Request, slurm: Slurm, call: SbatchCall) -> "SlurmExe
             return 1  # write scripts where there is no Slurm too
 
     _check(request)
-    executor = Executor(folder=request.logs.absolute())
+    executor = Executor(folder=absolute(request.logs))
     executor.parameters.update(sbatch_parameters(request, slurm))
     return executor
 
@@ -244,7 +245,7 @@ TEARDOWN = [
 
 def _check(request: Request) -> None:
     """Refuse what would begin a line of the script, or what Slurm would expand."""
-    logs = str(request.logs.absolute())
+    logs = str(absolute(request.logs))
     if not request.name.isprintable():
         raise SlurmError(f"{request.name!r}: a job name contains no control characters; rename it")
     if not logs.isprintable() or re.search(r"[%'\"\\`$]", logs):

@@ -25,7 +25,8 @@ from tests.conftest import Command
 SCRATCH = {"method": "scratch", "arch": "RN50", "seed": [0, 1]}
 TUNE = {"datasets": ["digits"], "shots": [1], "mode": ["lp"], "solver": "adamw", "lr": 0.01}
 EVERY_OPTION = Slurm.model_validate({
-    "cluster": "big", "partition": "a100", "account": "vision", "qos": "long", "constraint": "nvlink&ib",
+    "cluster": "big", "partition": "a100", "account": "vision", "qos": "long",
+    "constraint": "nvlink&ib",
     "reservation": "class", "exclude": ("n7", "n8"),
     "gpus_per_node": 4, "gpu_option": "gres", "gpu_type": "a100", "cpus_per_gpu": 3,
     "memory_per_gpu": 2.5, "memory_option": "mem-per-cpu",
