@@ -96,6 +96,7 @@ class PackRunner:
             return
         try:
             if rank == 0:
+                self.store.check_run(run)
                 self.store.write_recipe(run)
             local, size = self.process.local_rank, self.process.size
             with process_group.join(rank, size, local, meeting, self.stop) as world:
