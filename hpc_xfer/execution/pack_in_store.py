@@ -60,7 +60,7 @@ class PackInStore:
                 self._record_found_held(event.run, event.by)
 
     def is_parent_held(self, missing: Sequence[str]) -> bool:
-        """Tell whether a living process works on one of the missing parents; say and note it."""
+        """Say why parents have no record; True, and noted, where a living process works on one."""
         for parent in missing:
             folder = self.store.run(parent)
             if not run_claims.is_alive(folder):
@@ -71,6 +71,7 @@ class PackInStore:
             for run in self.unfinished():
                 self._record_found_held(run, claim)
             return True
+        say(f"{missing[0]}, the parent, has no record; launch the study again")
         return False
 
     def is_cancelled(self) -> bool:

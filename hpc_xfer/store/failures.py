@@ -61,6 +61,13 @@ def read(run: RunDir) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and "class" in content else None
 
 
+def of_last_start(run: RunDir) -> dict[str, Any] | None:
+    """Read the failure of a run in its last start; None where that start left no word."""
+    error = read(run)
+    is_last = error is not None and error.get("attempt") == run_claims.attempts(run)
+    return error if is_last else None
+
+
 def is_of_job(error: Mapping[str, Any], job: str | None, name: str | None) -> bool:
     """Tell whether a failure is one in a job: its number and name agree.
 

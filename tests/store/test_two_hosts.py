@@ -15,6 +15,7 @@ from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.run_claims import LEASE_SECONDS
 from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.store import Store
+from tests.conftest import AnotherTime
 from tests.other_hosts import OtherHosts
 
 CLOCK = """
@@ -45,17 +46,12 @@ Start = Callable[[str, float, str, Path], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    hosts, started = OtherHosts(tmp_path), list[subprocess.Popen[str]]()
-
-    def run(name: str, hours: float, code: str, folder: Path) -> "subprocess.Popen[str]":
-        started.append(hosts.start(name, hours, [sys.executable, "-c", code, str(folder)]))
-        return started[-1]
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
+def start(at_another_time: AnotherTime) -> Iterator[Start]:
+    hosts = OtherHosts(at_another_time)
+    yield lambda name, hours, code, folder: hosts.start(
+        name, hours, [sys.executable, "-c", code, str(folder)]
+    )
+    hosts.end()
 
 
 def said(process: "subprocess.Popen[str]") -> str:
