@@ -44,7 +44,7 @@ _OURS = {
     "tres-per-task": "set cpus_per_gpu, and gpu_option: gpus-per-task",
     "cpus-per-task": _CPUS, "cpus-per-gpu": _CPUS,
     "mem": _MEMORY, "mem-per-cpu": _MEMORY, "mem-per-gpu": "set memory_per_gpu",
-    "clusters": "set `cluster`",
+    "clusters": "set slurm.cluster, which every command of Slurm is told",
     "partition": "set `partition`", "account": "set `account`", "qos": "set `qos`",
     "constraint": "set `constraint`", "exclude": "set `exclude`",
     "reservation": "set `reservation`",

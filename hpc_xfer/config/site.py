@@ -17,6 +17,7 @@ from hpc_xfer.config import yaml_document
 from hpc_xfer.config.dataset_location import DatasetEntry, Location, Place, location_of, with_path
 from hpc_xfer.config.sbatch_options import OneWord, OptionName, RelayOptionName, check_gres
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
+from hpc_xfer.system.written_path import absolute
 
 
 def _cluster_name(text: str) -> str:
@@ -174,4 +175,4 @@ def load_site(given: Path | None) -> Site:
 
 
 def _absolute(site_file: Path, to: str) -> str:
-    return str((site_file.parent / os.path.expanduser(to)).resolve())
+    return str(absolute(site_file.parent / os.path.expanduser(to)))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc_xfer.config.finetune_recipes import Finetune
-from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.study.plan import Plan, Run
 
 Group = tuple[str, str]  # data set and shots

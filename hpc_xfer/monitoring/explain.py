@@ -8,9 +8,9 @@ from hpc_xfer.errors import StudyError
 from hpc_xfer.monitoring.job_ids import JobId, read_job_id
 from hpc_xfer.monitoring.slurm_reasons import plain_reason
 from hpc_xfer.monitoring.study_state import StudyState, place_of
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.parsing import QueueLine
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store import failures, retry_policy
 from hpc_xfer.store.submission_ledger import Submission
 from hpc_xfer.study.plan import Run

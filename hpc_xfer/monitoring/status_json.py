@@ -5,7 +5,7 @@ from typing import Any
 from hpc_xfer.monitoring.eta import forecast
 from hpc_xfer.monitoring.slurm_reasons import plain_reason
 from hpc_xfer.monitoring.study_state import StudyState, is_elsewhere
-from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.states.run_states import RunStatus
 
 
 def as_json(study: StudyState) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from hpc_xfer.monitoring.eta import TimeLeft, duration
 from hpc_xfer.monitoring.sentences import Sentence, never_launched, sentences_of
 from hpc_xfer.monitoring.shown_table import ShownTable, gravest
 from hpc_xfer.monitoring.study_state import StudyState, is_elsewhere, place_of
-from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import STATES, State
 

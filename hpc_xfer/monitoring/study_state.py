@@ -8,10 +8,18 @@ from functools import cached_property
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.scheduling import run_states
-from hpc_xfer.scheduling.run_states import RunStatus
-from hpc_xfer.scheduling.second_look import read_queues, survey_twice
 from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.states import run_states
+from hpc_xfer.states.job_numbers import wrong_numbers
+from hpc_xfer.states.moved_store import misplaced
+from hpc_xfer.states.queue_notes import queue_notes
+from hpc_xfer.states.run_states import RunStatus
+from hpc_xfer.states.second_look import (
+    last_relay,
+    read_queues,
+    survey_twice,
+    with_absent_jobs,
+)
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, read_ledger
 from hpc_xfer.study.labels import RunTitles
@@ -86,16 +94,30 @@ def read_study_state(
         arguments: by which other commands find the study.
     """
     ledger = read_ledger(store)
+    places = misplaced(store, ledger)
+    ledger.put_aside(submission.name for submission in (*places.moved, *places.copied))
     queue: Queue | None = None
     slurm_error = ""
+    notes: list[str] = []
     try:
-        # Where nothing of the store ever went to Slurm, it is not asked.
-        found = read_queues(ledger, slurm) if ledger.submissions else Queue()
+        found = _queue(ledger, slurm, name)
         status, queue = survey_twice(plan, store, ledger, found)
+        notes += places.sentences(queue)
+        notes += queue_notes(plan, store, name, ledger, queue)
     except SlurmError as error:
         slurm_error = str(error)
         status = run_states.survey(plan, store, ledger, None)
-    return StudyState(name, plan, store, ledger, queue, slurm_error, status, arguments)
+    return StudyState(name, plan, store, ledger, queue, slurm_error, status, arguments, notes)
+
+
+def _queue(ledger: Ledger, slurm: Slurm, study: str) -> Queue:
+    """Read the queue; where nothing of the store ever went to Slurm, it is not asked."""
+    if not ledger.submissions:
+        return Queue()
+    queue = with_absent_jobs(read_queues(ledger, slurm), last_relay(ledger, study))
+    for submission, job in wrong_numbers(ledger, queue):
+        ledger.assume(submission, job)
+    return queue
 
 
 def study_states(look: Callable[[], StudyState], every: float) -> Iterator[StudyState]:

@@ -4,7 +4,6 @@ Its options of sbatch, set-up lines and requeue are those of the script that `la
 """
 
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,10 @@ from hpc_xfer.slurm.batch_script import TEARDOWN, sbatch_flags, setup_lines
 from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.request import Request
+from hpc_xfer.store.code_snapshot import snapshot_in
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.submission_ledger import Ledger, job_name
+from hpc_xfer.system.written_path import absolute
 
 _SCRIPTS = Path(hpc_xfer.__file__).parent.parent / "sbatch"
 # In a federation sbatch adds the name of the cluster, which no dependency takes.
@@ -54,12 +55,14 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
 
 def _variables(launched: LaunchedStudy) -> dict[str, str]:
     """The variables that the files in sbatch/ read."""
+    code = snapshot_in(launched.store)
     return {
-        "STORE": str(launched.store.root.resolve()),
+        "STORE": str(absolute(launched.store.root)),
         "STUDY": launched.study.name,
-        "PYTHON": sys.executable,
-        "XFER_PATH": python_path(),  # a site may set PYTHONPATH
-        "GRID": str(launched.study.path.resolve()),
+        "PYTHON": code.command("job")[0],
+        "CODE": str(code.path),
+        "XFER_PATH": python_path(code),  # a site may set PYTHONPATH
+        "GRID": str(absolute(launched.study.path)),
         **({"SITE": str(launched.site_file)} if launched.site_file else {}),
         "SETUP": "\n".join(setup_lines(launched.site.slurm)),
         "TEARDOWN": "\n".join(TEARDOWN),

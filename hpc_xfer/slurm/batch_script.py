@@ -13,6 +13,7 @@ from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.clusters import CARRIED, cluster_of, cluster_options
 from hpc_xfer.slurm.commands import COMMAND_SECONDS
 from hpc_xfer.slurm.request import Request
+from hpc_xfer.system.written_path import absolute
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -76,7 +77,7 @@ def make_executor(request: Request, slurm: Slurm, call: SbatchCall) -> "SlurmExe
             return 1  # write scripts where there is no Slurm too
 
     _check(request)
-    executor = Executor(folder=request.logs.resolve())
+    executor = Executor(folder=absolute(request.logs))
     executor.parameters.update(sbatch_parameters(request, slurm))
     return executor
 
@@ -185,10 +186,10 @@ def _dependency(request: Request) -> str | None:
 
 # What srun would obey, and what MPI, torchrun or another cluster left where the study was launched.
 _FORGET = (
-    "unset SLURM_EXPORT_ENV SLURM_CLUSTERS ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} ${!HYDRA_*} "
-    "${!MPI_LOCAL*} ${!MV2_COMM_*} ${!TORCHELASTIC_*} ${!PET_*} RANK WORLD_SIZE LOCAL_RANK "
-    "LOCAL_WORLD_SIZE NODE_RANK GROUP_RANK GROUP_WORLD_SIZE ROLE_RANK ROLE_WORLD_SIZE ROLE_NAME "
-    "MASTER_ADDR MASTER_PORT"
+    "unset SLURM_EXPORT_ENV SLURM_CLUSTERS ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} "
+    "${!MPI_LOCAL*} ${!MV2_COMM_*} ${!TORCHELASTIC_*} RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE "
+    "NODE_RANK GROUP_RANK GROUP_WORLD_SIZE ROLE_RANK ROLE_WORLD_SIZE ROLE_NAME MASTER_ADDR "
+    "MASTER_PORT"
 )
 
 
@@ -240,7 +241,7 @@ TEARDOWN = [
 
 def _check(request: Request) -> None:
     """Refuse what would begin a line of the script, or what Slurm would expand."""
-    logs = str(request.logs.resolve())
+    logs = str(absolute(request.logs))
     if not request.name.isprintable():
         raise SlurmError(f"{request.name!r}: a job name contains no control characters; rename it")
     if not logs.isprintable() or re.search(r"[%'\"\\`$]", logs):

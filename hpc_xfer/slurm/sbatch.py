@@ -24,6 +24,7 @@ from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.commands import answer_of, is_leaking, run_with_retries
 from hpc_xfer.slurm.parsing import minutes_of
 from hpc_xfer.slurm.request import Request
+from hpc_xfer.system import atomic_files
 
 _FULL = ("too many jobs", "temporarily unable to accept")
 
@@ -43,7 +44,7 @@ def submit_job(request: Request, slurm: Slurm) -> str:
     call = SbatchCall()
     executor = make_executor(request, slurm, call)
     try:
-        request.logs.mkdir(parents=True, exist_ok=True)
+        atomic_files.make_folder(request.logs)
         with _clean_environment(), _quiet():
             executor._submit_command(shlex.join(request.command))
     except Exception as error:  # submitit's own classes, with the output of sbatch as text
@@ -59,15 +60,23 @@ def submit_job(request: Request, slurm: Slurm) -> str:
 
 def is_submitting(logs: Path) -> bool:
     """Tell whether an sbatch of ours runs on this host; it may outlive its launcher."""
-    mark = f"{logs.resolve()}/.submission_file_".encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes()
         except OSError:
             continue  # the process has ended
-        if mark in words and b"sbatch" in words:
+        if b"sbatch" in words and any(_is_in(word, logs) for word in words.split(b"\0")):
             return True
     return False
+
+
+def _is_in(word: bytes, logs: Path) -> bool:
+    """Tell whether a word names a script in this folder, by whatever path another launch was told.
+
+    resolve(): two spellings of a path are one folder on this host.
+    """
+    folder, mark, _ = os.fsdecode(word).partition("/.submission_file_")
+    return bool(mark) and Path(folder).resolve() == logs.resolve()
 
 
 def refusal_of(request: Request, slurm: Slurm) -> str | None:

@@ -258,7 +258,7 @@ def _is_whole(byte_code: bytes, file: PackageFile) -> bool:
     if not byte_code.startswith(head := _head(file)):
         return False
     try:
-        marshal.loads(byte_code[len(head):])
+        marshal.loads(byte_code[len(head) :])
     except (EOFError, ValueError, TypeError):
         return False
     return True

@@ -128,9 +128,13 @@ class StudyDir:
         """Exists while the study is cancelled; the next launch removes it."""
         return self.path / "cancelled"
 
+    @property
+    def packs(self) -> Path:
+        return self.path / "packs"
+
     def manifest(self, batch_id: str) -> Path:
         """The manifest of a job array: recipes, resources, and the runs of each pack."""
-        return self.path / "packs" / f"{batch_id}.json"
+        return self.packs / f"{batch_id}.json"
 
     @property
     def logs(self) -> Path:

@@ -94,7 +94,7 @@ def make_folder(path: Path, mode: int = _FOLDER) -> None:
         OSError: it cannot be made, or a file is there.
     """
     try:
-        os.mkdir(path, mode)
+        os.mkdir(str(path), mode)
     except FileNotFoundError:
         make_folder(path.parent)
         make_folder(path, mode)

@@ -16,9 +16,8 @@ def absolute(path: Path | str) -> Path:
     path = _working_folder() / path
     kept: list[str] = []
     for part in path.parts[1:]:
-        if part != "..":
-            kept.append(part)
-        elif kept and (kept[-1] == ".." or os.path.islink(Path(path.anchor, *kept))):
+        behind = Path(path.anchor, *kept)
+        if part != ".." or kept[-1:] == [".."] or os.path.islink(behind):
             kept.append(part)
         elif kept:
             kept.pop()
@@ -30,6 +29,8 @@ def as_written(path: str) -> str:
 
     getcwd() resolves links: /scratch/me/.venv/bin/python is /mnt/disk7/me/.venv/bin/python to it.
     """
+    if not os.path.isabs(path):  # Python was found by a PATH that is relative
+        return str(absolute(path))
     written, real = _working_folder(), Path.cwd()
     while written.name == real.name != "" and _same(written.parent, real.parent):
         written, real = written.parent, real.parent

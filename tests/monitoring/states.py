@@ -7,8 +7,8 @@ from typing import Any
 
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
 from hpc_xfer.monitoring.study_state import StudyState
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Submission, read_ledger
 from hpc_xfer.study.plan import Plan

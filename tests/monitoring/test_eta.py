@@ -6,7 +6,7 @@ from dataclasses import replace
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
 from hpc_xfer.monitoring import eta
 from hpc_xfer.monitoring.eta import forecast
-from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store.submission_ledger import Element, Submission
 from hpc_xfer.study.plan import Plan
 from tests import tiny

@@ -8,9 +8,9 @@ import pytest
 from hpc_xfer.errors import StudyError
 from hpc_xfer.monitoring.explain import explain_job, explain_run
 from hpc_xfer.monitoring.study_state import StudyState
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import job_arrays
 from hpc_xfer.study.plan import Pack

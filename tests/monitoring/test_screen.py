@@ -11,8 +11,8 @@ from hpc_xfer.config.resources import Resources
 from hpc_xfer.monitoring import screen
 from hpc_xfer.monitoring.shown_table import ShownTable, rows_that_fit
 from hpc_xfer.monitoring.study_state import StudyState
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store.submission_ledger import Ledger
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.state_words import State

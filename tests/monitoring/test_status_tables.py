@@ -9,8 +9,8 @@ import pytest
 from hpc_xfer.monitoring import status_tables
 from hpc_xfer.monitoring.status_json import as_json
 from hpc_xfer.monitoring.study_state import StudyState
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store.submission_ledger import Ledger
 from hpc_xfer.system import terminal
 from tests.monitoring.states import (

@@ -7,9 +7,9 @@ import pytest
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.results import collect_tables
 from hpc_xfer.results.tables import csv_files
-from hpc_xfer.scheduling import run_states
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.states import run_states
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger

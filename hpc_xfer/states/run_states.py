@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hpc_xfer.scheduling.errors_of_runs import is_older
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, jobs_are_private
+from hpc_xfer.states.error_age import is_older
 from hpc_xfer.store import failures, heartbeat, retry_policy, run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import Retrier
@@ -227,8 +227,8 @@ class _Survey:
         if line is None or line.state != "FAILED" or log_path(logs, str(element.job)).exists():
             return f"job {element.job} ended without a result of this run"
         return (
-            f"job {element.job} ended without a log: its node could not open {logs}; mount it there "
-            "under this path, or choose another --store"
+            f"job {element.job} ended without a log: its node could not open {logs}; mount it "
+            "there under this path, or choose another --store"
         )
 
 
