@@ -14,7 +14,7 @@ from hpc_xfer.monitoring.study_state import StudyState
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-_SHARE = 2 / 3  # of the screen: what sentences take of it, while there is room for tables
+_SHARE = 1 / 2  # of the screen: what sentences take of it, while there is room for tables
 
 
 def fitted(study: StudyState, console: "Console") -> "RenderableType":

@@ -88,7 +88,8 @@ def _without_job(study: StudyState) -> Iterator[Sentence]:
     missing = (status for status in study.status.values() if status.state == "missing")
     for why, count in Counter(status.why for status in missing if status.why).items():
         meaning = MISSING_MEANINGS.get(why)
-        yield Sentence(f"{why}: {count:,}" + (f" ({meaning})" if meaning else ""), USEFUL)
+        text = f"missing: {why}: {count:,}" + (f" ({meaning})" if meaning else "")
+        yield Sentence(text, USEFUL)
 
 
 def _bottlenecks(study: StudyState) -> Iterator[Sentence]:
@@ -126,7 +127,7 @@ def _end(study: StudyState) -> Iterator[Sentence]:
     elif study.relay is not None:
         reason = ""
         if study.relay.state == "PENDING":
-            reason = f" ({with_own_word(study.relay.reason)})"
+            reason = f": {with_own_word(study.relay.reason)}"
         yield Sentence(f"relay: job {study.relay.job}, {study.relay.state.lower()}{reason}")
     elif (
         study.ledger.submissions_of(study.name)

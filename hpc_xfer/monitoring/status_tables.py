@@ -13,20 +13,23 @@ from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import STATES, State
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console
 
 _LISTED = 8  # running fine-tunings that are listed one by one
 
 _LONG = ("pre-training", "fine-tuning", "job", "why")  # columns of text
 
 
-def render(study: StudyState) -> "RenderableType":
-    """Draw pre-trainings, fine-tunings by data set and shots, running ones, and problems."""
-    from rich.console import Group
-    from rich.text import Text
+def show(study: StudyState, console: "Console") -> None:
+    """Print pre-trainings, fine-tunings by data set and shots, running ones, and problems.
 
+    A sentence is one line, however long: it may hold a command to copy.
+    """
     tables, sentences = parts_of(study)
-    return Group(*(table.drawn() for table in tables), *(Text(line.text) for line in sentences))
+    for table in tables:
+        console.print(table.drawn())
+    for line in sentences:
+        console.print(line.text, soft_wrap=True)
 
 
 def parts_of(study: StudyState) -> tuple[list[ShownTable], list[Sentence]]:

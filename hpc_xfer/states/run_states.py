@@ -152,7 +152,7 @@ class _Survey:
             if error is not None and is_error_of(error, claim):
                 what = (error["class"], error["message"], element, line)
                 return RunStatus("failed", *what, error=error)
-            if not claim.get("released"):
+            if not claim.get("released") and line.state != "COMPLETING":  # else Slurm ends it
                 beat = heartbeat.read(folder)
                 return RunStatus("running", element=element, line=line, progress=beat)
         elif claim and run_claims.is_alive(folder):  # the job waits for it, or ends
