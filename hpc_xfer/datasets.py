@@ -17,6 +17,7 @@ from hpc_xfer.config.site import Site, find_site_file, load_site
 from hpc_xfer.errors import StudyError, XferError
 from hpc_xfer.system import terminal
 from hpc_xfer.system.machine import cores
+from hpc_xfer.system.written_path import absolute
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from rich.table import Table
@@ -197,7 +198,7 @@ def fetch_all(args: argparse.Namespace, how: "HowToFetch") -> int:
     there: list[str] = []
     for name in dict.fromkeys(args.names):
         try:
-            fetched = fetch(card(name), args.to.resolve(), how)
+            fetched = fetch(card(name), absolute(args.to), how)
         except XferError as error:
             print(error, file=sys.stderr)
             failures[name] = str(error)

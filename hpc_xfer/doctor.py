@@ -19,6 +19,7 @@ from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store
 from hpc_xfer.study import preflight
 from hpc_xfer.system import terminal
+from hpc_xfer.system.written_path import absolute
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not is_installed():
         raise SlurmError("sbatch not found: this is not a login node; run doctor on a login node")
     plan = make_plan_with_costs(study, site, store, "slurm", infos)
-    launched = LaunchedStudy(study, plan, store, site, site_file and site_file.resolve())
+    launched = LaunchedStudy(study, plan, store, site, site_file and absolute(site_file))
     results = []
     for result in examine(launched, args.wait):
         results.append(result)

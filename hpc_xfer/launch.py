@@ -20,6 +20,7 @@ from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, preflight, rehearsal
 from hpc_xfer.study.memory_estimate import memory_warnings
 from hpc_xfer.system import provenance, terminal
+from hpc_xfer.system.written_path import absolute
 
 if TYPE_CHECKING:  # each way to launch imports its own, so that --help starts at once
     from rich.console import Console
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # each way to launch imports its own, so that --help starts a
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     site_file = find_site_file(args.site)
-    site_file = site_file.resolve() if site_file else None
+    site_file = absolute(site_file) if site_file else None
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store)

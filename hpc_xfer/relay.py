@@ -21,6 +21,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system.job_environment import restart_count
+from hpc_xfer.system.written_path import absolute
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             if site.slurm.jobs_may_submit:
                 launched = LaunchedStudy(
-                    study, plan, store, site, site_file and site_file.resolve()
+                    study, plan, store, site, site_file and absolute(site_file)
                 )
                 report = submit_missing(launched, "relay", print)
                 print("\n".join(report.sentences_of_relay()))

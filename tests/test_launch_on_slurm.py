@@ -303,7 +303,7 @@ def test_a_job_that_no_node_could_begin_is_let_go(
     job = study.job()
     shown = ("squeue", "-h", "-j", job, "-o", "%r")
     wait_for(lambda: cluster.run(*shown).replace("_", " ") == "launch failed requeued held")
-    assert "waiting: 1 for launch failed requeued held" in study.call("status")
+    assert "(Slurm: launch failed requeued held)" in study.call("status")
     assert study.launch()["submitted"]["runs"] == 0
     assert "held" not in cluster.run(*shown)
     broken.write_text("#!/bin/sh\n")

@@ -17,6 +17,7 @@ from hpc_xfer.execution.worker_process import (
     worker_command,
     worker_environment,
 )
+from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study.plan import Pack
 from hpc_xfer.system import machine
@@ -74,7 +75,8 @@ class LocalWorkers:
         self._pretrain_slots = min(per_gpu, self.slots)  # of one process: it has its GPU alone
         self._started = 0
         site = str(launched.site_file) if launched.site_file else None
-        self._command = worker_command(str(launched.store.root), launched.study.name, site)
+        code = take_snapshot(launched.store)
+        self._command = worker_command(str(launched.store.root), launched.study.name, site, code)
         self._command += ["--parent", str(os.getpid())]  # it may die while a worker starts
         self._logs = launched.store.study(launched.study.name).logs
 

@@ -9,7 +9,7 @@ from rich import progress
 
 from hpc_xfer.store import heartbeat
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.labels import pretrain_labels, run_title
+from hpc_xfer.study.labels import RunTitles
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import atomic_files, terminal
 
@@ -28,7 +28,7 @@ class Display:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store, self.runs, self.clock = store, plan.by_id, clock
-        self.labels = pretrain_labels(plan.of("pretrain"))
+        self.titles = RunTitles(plan)
         self.total = {kind: len(plan.of(kind)) for kind in ("pretrain", "finetune")}
         self.done = {
             kind: sum(run.id in done for run in plan.of(kind)) for kind in ("pretrain", "finetune")
@@ -105,7 +105,7 @@ class Display:
 
     def title(self, run_id: str) -> str:
         """Return `clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0`."""
-        return run_title(self.runs[run_id], self.labels)
+        return self.titles.of(self.runs[run_id])
 
     def _now(self, run_id: str) -> str:
         beat = heartbeat.read(self.store.run(run_id))

@@ -5,12 +5,12 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
+from hpc_xfer.store.code_snapshot import CodeSnapshot, own_command
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.system.worker_events import WorkerEvent
 
@@ -70,6 +70,9 @@ class WorkerProcess:
                 self.current = event.run
             case "done":
                 self.current = None
+            case "held":
+                if self.current == event.run:  # it lost the run
+                    self.current = None
             case "failed":
                 self.current = None
                 self.failures.append(event)
@@ -104,12 +107,12 @@ class WorkerProcess:
         SIGABRT first: its log then says where it hung.
         """
         if self._aborted is None:
-            self._aborted = time.time()
+            self._aborted = time.monotonic()
             for process in self.processes:
                 with contextlib.suppress(OSError):  # gone; else no core file: as large as memory
                     resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
             self.signal(signal.SIGABRT)
-        elif time.time() - self._aborted > _ABORT_SECONDS:
+        elif time.monotonic() - self._aborted > _ABORT_SECONDS:
             self.signal(signal.SIGKILL)
 
     def end(self, grace: float) -> list[int]:
@@ -166,9 +169,16 @@ def exit_message(code: int) -> str:
     return f"the worker ended with {how}"
 
 
-def worker_command(store: str, study: str, site: str | None) -> list[str]:
-    """Return the command that starts a worker; without more arguments it reads packs from stdin."""
-    command = [sys.executable, "-u", "-m", "hpc_xfer.worker", "--store", store, "--study", study]
+def worker_command(
+    store: str, study: str, site: str | None, code: CodeSnapshot | None = None
+) -> list[str]:
+    """Return the command that starts a worker; without more arguments it reads packs from stdin.
+
+    Args:
+        code: the code to run; that of this process if not given.
+    """
+    command = code.command("worker") if code else own_command("worker")
+    command += ["--store", store, "--study", study]
     return [*command, *(["--site", site] if site else [])]
 
 

@@ -4,7 +4,6 @@ Its options of sbatch, set-up lines and requeue are those of the script that `la
 """
 
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,13 @@ from hpc_xfer.scheduling.concurrency_limit import ConcurrencyLimit
 from hpc_xfer.scheduling.job_preview import usual_arrays
 from hpc_xfer.scheduling.job_requests import python_path, relay_request, request_of
 from hpc_xfer.slurm.batch_script import TEARDOWN, sbatch_flags, setup_lines
+from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.request import Request
+from hpc_xfer.store.code_snapshot import snapshot_in
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.submission_ledger import Ledger, job_name
+from hpc_xfer.system.written_path import absolute
 
 _SCRIPTS = Path(hpc_xfer.__file__).parent.parent / "sbatch"
 # In a federation sbatch adds the name of the cluster, which no dependency takes.
@@ -40,7 +42,7 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
             after_ok=tuple(jobs[run.id] for run in array.parents if run.id in jobs),
         )
         script = "pretrain.sbatch" if array.kind == "pretrain" else "finetune_array.sbatch"
-        call = _call(launched, request, script, "BATCH", *variables)
+        call = _call(launched, request, script)
         yield f"job_{number}=$(BATCH={array.id} submit {call})"
         limit.append(array, f"$job_{number}")
         jobs |= dict.fromkeys((run.id for run in array.runs), f"$job_{number}")
@@ -48,31 +50,32 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
     last = replace(
         relay_request(launched, _NUMBER), name=name, after_any=tuple(dict.fromkeys(jobs.values()))
     )
-    yield f"sbatch {_call(launched, last, 'collect.sbatch', *variables)}"
+    yield f"sbatch {_call(launched, last, 'collect.sbatch')}"
 
 
 def _variables(launched: LaunchedStudy) -> dict[str, str]:
     """The variables that the files in sbatch/ read."""
+    code = snapshot_in(launched.store)
     return {
-        "STORE": str(launched.store.root.resolve()),
+        "STORE": str(absolute(launched.store.root)),
         "STUDY": launched.study.name,
-        "PYTHON": sys.executable,
-        "XFER_PATH": python_path(),  # a site may set PYTHONPATH
-        "GRID": str(launched.study.path.resolve()),
+        "PYTHON": code.command("job")[0],
+        "CODE": str(code.path),
+        "XFER_PATH": python_path(code),  # a site may set PYTHONPATH
+        "GRID": str(absolute(launched.study.path)),
         **({"SITE": str(launched.site_file)} if launched.site_file else {}),
         "SETUP": "\n".join(setup_lines(launched.site.slurm)),
         "TEARDOWN": "\n".join(TEARDOWN),
     }
 
 
-def _call(launched: LaunchedStudy, request: Request, script: str, *variables: str) -> str:
-    """Arguments of sbatch; `variables` reach the job whatever the site exports."""
-    flags = sbatch_flags(request, launched.site.slurm)
+def _call(launched: LaunchedStudy, request: Request, script: str) -> str:
+    """Arguments of sbatch: the options of the script, and the cluster."""
+    slurm = launched.site.slurm
+    flags = sbatch_flags(request, slurm)
     for i, flag in enumerate(flags):
         option, _, value = flag.partition("=")
         if option == "--dependency":
             flags[i] = f'{option}="{value.strip(chr(39))}"'  # the shell puts in the job ids
-        elif option == "--export":
-            exported = [name for name in value.split(",") if name not in ("NIL", "NONE")]
-            flags[i] = f"{option}={','.join([*exported, *variables])}"
+    flags += [f"--clusters={cluster}"] if (cluster := cluster_of(slurm)) else []
     return " ".join([*flags, shlex.quote(str(_SCRIPTS / script))])

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpc_xfer.config.site import Slurm
-from hpc_xfer.scheduling.moved_store import misplaced
-from hpc_xfer.scheduling.removed_runs import Job, removed_jobs
-from hpc_xfer.scheduling.second_look import read_queues, with_absent_jobs
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.moved_store import misplaced
+from hpc_xfer.states.removed_runs import Job, removed_jobs
+from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store import launch_lock
 from hpc_xfer.store.launched_study import check_launched, runs_of_other_studies
 from hpc_xfer.store.store import Store

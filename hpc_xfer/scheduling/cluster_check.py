@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.config.node_layout import spread_over_nodes
+from hpc_xfer.config.resources import spread_over_nodes
 from hpc_xfer.scheduling.job_requests import command_of, relay_request, request_of
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.clusters import cluster_of
@@ -18,9 +18,11 @@ from hpc_xfer.slurm.queue import current_queue, current_user
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import refusal_of, submit_job
 from hpc_xfer.slurm.submitted import known_jobs
+from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays, plan_summary
 from hpc_xfer.system import atomic_files, provenance, terminal
+from hpc_xfer.system.written_path import absolute
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -92,7 +94,8 @@ def _limits(launched: LaunchedStudy) -> Iterator[CheckResult]:
 
 
 def _disk(launched: LaunchedStudy) -> CheckResult:
-    launched.store.open()
+    launched.store.open(launched.study.name)
+    take_snapshot(launched.store)
     need = plan_summary.disk_bytes(launched.plan.without(launched.store.done(launched.plan)))
     free = shutil.disk_usage(launched.store.root).free
     found = f"{terminal.size(free)} free"
@@ -107,7 +110,7 @@ def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
     now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     for number, (kind, real) in enumerate(_largest(launched).items(), 1):
         out = folder.doctor / f"{kind}-{now}.json"
-        more = ["--grid", str(launched.study.path.resolve()), "--out", str(out.resolve())]
+        more = ["--grid", str(absolute(launched.study.path)), "--out", str(absolute(out))]
         yield _Check(
             kind,
             real,
@@ -155,7 +158,7 @@ def _on_nodes(
     jobs: dict[str, str] = {}
     try:
         for check in checks:
-            check.out.parent.mkdir(parents=True, exist_ok=True)
+            atomic_files.make_folder(check.out.parent)
             jobs[check.request.name] = submit_job(check.request, launched.site.slurm)
             waiting[check.request.name] = check
         end = time.monotonic() + 60 * minutes
@@ -248,7 +251,7 @@ def _environment(what: str, found: dict[str, Any], node: str) -> CheckResult:
         for name in _COMPARED_PACKAGES
         if found["packages"].get(name) != here["packages"].get(name)
     ]
-    if found["code"] != here["code"]:
+    if found["code"].get("digest") != here["code"]["digest"]:
         differences.append("another version of hpc_xfer")
     return CheckResult(
         what, not differences,

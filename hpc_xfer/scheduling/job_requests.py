@@ -1,15 +1,14 @@
 """Make the requests for the jobs of a study: its arrays and its relay."""
 
 import os
-import sys
-from pathlib import Path
 
-import hpc_xfer
 from hpc_xfer.slurm.request import Request
+from hpc_xfer.store.code_snapshot import CodeSnapshot, snapshot_in
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.submission_ledger import job_name
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.labels import brief_label
+from hpc_xfer.system.written_path import absolute
 
 _START_MINUTES = 5  # of a job before its first run: imports, data sets
 
@@ -42,7 +41,7 @@ def relay_request(launched: LaunchedStudy, number: int) -> Request:
     """The request for the relay job; the caller adds dependencies."""
     study = launched.study.name
     return Request(
-        name=job_name("relay", study, launched.store.tag, "relay", number),
+        name=job_name("relay", study, launched.store.tag, number),
         command=command(launched, "relay"),
         logs=launched.store.study(study).logs,
         minutes=launched.site.slurm.relay.minutes,
@@ -57,13 +56,18 @@ def command(launched: LaunchedStudy, module: str, *more: str) -> tuple[str, ...]
 
 
 def command_of(launched: LaunchedStudy, module: str, *more: str) -> tuple[str, ...]:
-    """A command of this package, run by this Python, from any folder."""
-    call = ["env", f"PYTHONPATH={python_path()}", sys.executable, "-u"]
-    call += ["-m", f"hpc_xfer.{module}", "--store", str(launched.store.root.resolve())]
+    """A command of this package, run by this Python, from any folder.
+
+    It runs the snapshot of our code, which `take_snapshot` must have written before the job starts.
+    Paths are told as the user wrote them: a link of this host may be a mount on the nodes.
+    """
+    code = snapshot_in(launched.store)
+    call = ["env", f"PYTHONPATH={python_path(code)}", *code.command(module)]
+    call += ["--store", str(absolute(launched.store.root))]
     return (*call, *(["--site", str(launched.site_file)] if launched.site_file else []), *more)
 
 
-def python_path() -> str:
-    """PYTHONPATH with which a job imports this very package."""
-    paths = [str(Path(hpc_xfer.__file__).parent.parent), os.environ.get("PYTHONPATH")]
-    return ":".join(dict.fromkeys(filter(None, paths)))
+def python_path(code: CodeSnapshot) -> str:
+    """PYTHONPATH of a job: the snapshot of our code, then what the user's own names."""
+    own = [str(absolute(each)) for each in os.environ.get("PYTHONPATH", "").split(":") if each]
+    return ":".join(dict.fromkeys([str(code.path), *own]))

@@ -14,12 +14,13 @@ from datetime import datetime, timezone
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.scheduling.run_states import RunStatus, is_owner_dead
-from hpc_xfer.scheduling.second_look import read_queues, with_absent_jobs
 from hpc_xfer.slurm.control import cancel_jobs, release_jobs
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.slurm.sbatch import is_submitting
+from hpc_xfer.states.job_numbers import wrong_numbers
+from hpc_xfer.states.run_states import RunStatus, is_owner_dead
+from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.leases import Lease
@@ -107,17 +108,6 @@ def correct_numbers(ledger: Ledger, queue: Queue, say: Say) -> None:
         told = submission.job
         ledger.record_submitted(submission, job, adopted=True)
         say(f"{submission.name} is job {job} in the queue, not {told}, which sbatch told")
-
-
-def wrong_numbers(ledger: Ledger, queue: Queue) -> list[tuple[Submission, str]]:
-    """Submissions whose name is in the queue under another number only, with that number."""
-    found = []
-    for submission in ledger.own():
-        lines = queue.named(submission.name, submission.user) if submission.job else []
-        numbers = {line.job.split("_")[0] for line in lines if line.live}
-        if numbers and submission.job not in numbers and submission.closed is None:
-            found.append((submission, min(numbers)))
-    return found
 
 
 def _is_sbatch_over(ledger: Ledger, submission: Submission) -> bool:

@@ -1,7 +1,7 @@
 """Call sbatch between two lines of the ledger, so that a launcher may die at any moment.
 
-    submission = submitter.submit("finetune", request, array.id)
-    submitter.job_of(submission.name)      # its number, held against its name in the queue
+submission = submitter.submit("finetune", request, array.id)
+submitter.job_of(submission.name)      # its number, held against its name in the queue
 """
 
 import socket
@@ -15,11 +15,13 @@ from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import submit_job
 from hpc_xfer.slurm.submitted import jobs_named
+from hpc_xfer.store.code_snapshot import current_digest
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.leases import Lease
 from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.submission_ledger import JobKind, Ledger, Submission
 from hpc_xfer.system import provenance
+from hpc_xfer.system.written_path import absolute
 
 _PAUSES = (0.0, 1.0, 3.0)  # seconds before each look for a job of which sbatch told no number
 
@@ -49,7 +51,7 @@ class RecordedSubmitter:
         submission = Submission(
             self.launched.study.name, request.name, kind, batch, request.array,
             provenance.now(), socket.gethostname(), current_user(), lane, self.cluster,
-            str(store.root), request.code, server_time(store.root),
+            str(absolute(store.root)), current_digest(), server_time(store.root),
         )  # fmt: skip
         self.lease.renew()
         self.ledger.record_intent(submission)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.scheduling.job_requests import relay_request
 from hpc_xfer.scheduling.recorded_submission import RecordedSubmitter
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.run_states import RunStatus
 
 _FULL_MINUTES = 10  # until the relay tries again, where the queue is full of other jobs
 

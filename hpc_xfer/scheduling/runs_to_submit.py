@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
-from hpc_xfer.scheduling.run_states import RunStatus, line_of
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.run_states import RunStatus, line_of
 from hpc_xfer.store import failures, retry_policy, run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.paths import RunDir

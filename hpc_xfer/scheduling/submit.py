@@ -8,7 +8,7 @@ does the same again when something has ended.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,25 +17,26 @@ from hpc_xfer.scheduling import reconcile
 from hpc_xfer.scheduling.array_parts import ArrayPart, array_parts
 from hpc_xfer.scheduling.concurrency_limit import ConcurrencyLimit
 from hpc_xfer.scheduling.job_requests import request_of
-from hpc_xfer.scheduling.moved_store import Misplaced, misplaced, replace_moved
-from hpc_xfer.scheduling.other_code import other_code
 from hpc_xfer.scheduling.reconcile import Say
 from hpc_xfer.scheduling.recorded_submission import RecordedSubmitter
 from hpc_xfer.scheduling.relay_job import RelayJob
-from hpc_xfer.scheduling.removed_runs import removed_jobs
-from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.scheduling.replace_moved import replace_moved
 from hpc_xfer.scheduling.runs_to_submit import RunSelector
-from hpc_xfer.scheduling.second_look import survey_twice, with_absent_jobs
 from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.limits import submit_limits
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import node_names
+from hpc_xfer.states.moved_store import Misplaced, misplaced
+from hpc_xfer.states.queue_notes import queue_notes
+from hpc_xfer.states.run_states import RunStatus
+from hpc_xfer.states.second_look import last_relay, survey_twice, with_absent_jobs
 from hpc_xfer.store import launch_lock
+from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
 from hpc_xfer.store.leases import Lease
 from hpc_xfer.store.retry_policy import Retrier
-from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
+from hpc_xfer.store.submission_ledger import Ledger, read_ledger
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.system import provenance
 
@@ -54,7 +55,8 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
         process, host = holder.get("pid"), holder.get("host")
         say(f"another launch is in progress (process {process} on {host}); waiting")
 
-    launched.store.open()
+    launched.store.open(launched.study.name)
+    take_snapshot(launched.store)  # a relay by hand, too, whose jobs run its code
     with launch_lock.held(launched.store, waiting) as lease:
         if retrier == "relay" and launched.store.study(launched.study.name).cancelled.exists():
             say("the study was cancelled; launch it again to go on")  # while the relay was requeued
@@ -71,7 +73,8 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
         reconcile.record_lost(launched, ledger, queue, statuses)
         submitter = RecordedSubmitter(launched, ledger, lease)
         report = _submit_selected(submitter, retrier, statuses, queue)
-        report.notes += [*places.sentences(), *_notes(launched, ledger, queue)]
+        report.notes += places.sentences(queue)
+        report.notes += queue_notes(launched.plan, store, launched.study.name, ledger, queue)
         return report
 
 
@@ -81,24 +84,12 @@ def _reconciled_queue(
     """The queue, after all that earlier launches left open is settled."""
     slurm = launched.site.slurm
     queue = reconcile.resolve_intents(ledger, slurm, lease, say)
-    queue = with_absent_jobs(queue, _last_relay(ledger, launched.study.name))
+    queue = with_absent_jobs(queue, last_relay(ledger, launched.study.name))
     queue = reconcile.release_held(queue, ledger, slurm, say)
     reconcile.correct_numbers(ledger, queue, say)
     if places.moved:
         queue = replace_moved(places.moved, launched.store, ledger, slurm, queue, lease, say)
     return queue
-
-
-def _last_relay(ledger: Ledger, study: str) -> list[Submission]:
-    relays = [each for each in ledger.submissions_of(study) if each.kind == "relay" and each.job]
-    return relays[-1:]
-
-
-def _notes(launched: LaunchedStudy, ledger: Ledger, queue: Queue) -> Iterator[str]:
-    """Sentences on jobs in the queue that are not as a launch of today would submit them."""
-    removed = removed_jobs(launched.plan, launched.store, launched.study.name, ledger, queue)
-    yield from removed.sentences()
-    yield from other_code(ledger, launched.study.name, queue)
 
 
 def _submit_selected(
@@ -123,7 +114,9 @@ def _submit_selected(
         report,
         done={run_id for run_id, status in statuses.items() if status.state == "done"},
         jobs=_jobs_in_queue(statuses),
-        elsewhere={run_id for run_id, status in statuses.items() if status.live and not status.line},
+        elsewhere={
+            run_id for run_id, status in statuses.items() if status.live and not status.line
+        },
         room=room,
     )
     parts = list(array_parts(launched, selected.plan, statuses, limits.array))

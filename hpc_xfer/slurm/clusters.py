@@ -3,7 +3,7 @@
 import os
 
 from hpc_xfer.config.site import Slurm
-from hpc_xfer.errors import SlurmError
+from hpc_xfer.errors import StudyError
 
 CARRIED = "HPC_XFER_CLUSTER"  # tells the jobs which cluster a launch took from SLURM_CLUSTERS
 
@@ -12,13 +12,13 @@ def cluster_of(slurm: Slurm) -> str | None:
     """The cluster of the site file, else of SLURM_CLUSTERS; None for the one of this login node.
 
     Raises:
-        SlurmError: SLURM_CLUSTERS names several.
+        StudyError: SLURM_CLUSTERS names several.
     """
     if slurm.cluster is not None:
         return slurm.cluster
     names = os.environ.get("SLURM_CLUSTERS", "").strip()
     if "," in names or names == "all":
-        raise SlurmError(
+        raise StudyError(
             f"SLURM_CLUSTERS={names} names several clusters, but a study runs on one; set "
             "slurm.cluster in the site file"
         )

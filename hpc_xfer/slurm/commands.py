@@ -7,33 +7,32 @@ import time
 from collections.abc import Iterable
 
 from hpc_xfer.errors import SlurmError
+from hpc_xfer.slurm.answers import error_text, is_final
 from hpc_xfer.slurm.clusters import cluster_options, without_heading
 
 COMMAND_SECONDS = 60  # time limit of a command; a busy slurmctld answers late
 _SACCT_SECONDS = 10  # its answer is optional; a dead slurmdbd must not block us
-_PAUSES = (0.5, 1, 2, 4)  # seconds before a command is repeated
+_PATIENCE = "HPC_XFER_SLURM_PATIENCE"  # seconds of pauses in all, before we give up
+_PATIENCE_SECONDS = 15.0
+_PAUSES = (1, 2, 4, 8, 16)  # parts of it, before a command is repeated
 _JOBS_PER_CALL = 500  # in one command line
-TRANSIENT_SIGNS = ("Unable to contact", "Socket timed out", "temporarily", "Transport endpoint",
-              "Zero Bytes were transmitted", "Connection refused")  # fmt: skip
-_OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
-# A user's defaults override the script, hide jobs from squeue and keep scancel from cancelling.
-_OF_THE_USER = ("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_")
+# Variables of a surrounding job, and a user's defaults: those override the script, change what the
+# commands print, hide jobs from squeue and keep scancel from cancelling.
+_LEAKING = re.compile(
+    r"(SLURM|SLURMD|SUBMITIT|SRUN|SALLOC|SBATCH|SQUEUE|SINFO|SACCT|SACCTMGR|SCANCEL|SCONTROL|SPRIO|"
+    r"SSHARE|SSTAT|SREPORT)_"
+)
 _OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_JWT")  # its address, and our login
+# The GPUs of a surrounding job; outside one they are the user's own choice.
+_DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES",
+            "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL", "NVIDIA_VISIBLE_DEVICES")  # fmt: skip
 
 
 def is_leaking(name: str) -> bool:
-    """Tell whether a variable of a surrounding job, or a user's default, would change a command."""
-    return name.startswith((*_OF_A_JOB, *_OF_THE_USER)) and name not in _OF_THE_CLUSTER
-
-
-def error_text(text: str) -> str:
-    """The error messages of a command, as one line."""
-    lines = (line.strip() for line in text.splitlines())
-    messages = (
-        re.sub(r"^(sbatch|squeue|scancel|scontrol|allocation): ", "", line) for line in lines
-    )
-    kept = [re.sub(r"^error: ", "", line) for line in messages]
-    return "; ".join(dict.fromkeys(line for line in kept if line))
+    """Tell whether a variable of a surrounding job, or a user's default, would change a job."""
+    if name in _DEVICES:
+        return "SLURM_JOB_ID" in os.environ
+    return _LEAKING.match(name) is not None and name not in _OF_THE_CLUSTER
 
 
 def chunks(jobs: list[str]) -> Iterable[list[str]]:
@@ -42,18 +41,48 @@ def chunks(jobs: list[str]) -> Iterable[list[str]]:
 
 
 def run_with_retries(command: list[str], cluster: str | None = None) -> str:
-    """Run a command and return its output; repeat it while a controller restarts."""
-    for pause in (*_PAUSES, None):
-        done = run_command(command, cluster=cluster)
-        if done.returncode == 0:
-            return done.stdout
-        complaint = error_text(done.stderr)
-        if pause is None or not any(sign in complaint for sign in TRANSIENT_SIGNS):
-            break
-        time.sleep(pause)  # nothing tells us when a controller is back
-    raise SlurmError(
-        f"{command[0]} failed: {complaint or f'exit code {done.returncode}'}; try again later"
-    )
+    """Run a command and return its output; ask again while Slurm may not have understood.
+
+    Raises:
+        SlurmError: refused, or no clear answer.
+    """
+    done = answer_of(command, cluster=cluster)
+    if done.returncode == 0:
+        return done.stdout
+    complaint = error_text(done.stderr) or f"exit code {done.returncode}"
+    raise SlurmError(f"{command[0]} failed: {complaint}; {_way_out(complaint)}")
+
+
+def _way_out(complaint: str) -> str:
+    if "known by database" in complaint:
+        return "correct slurm.cluster in the site file; `sacctmgr show cluster` lists the names"
+    if is_final(complaint):
+        return "correct what Slurm names"
+    return "try again when Slurm answers"
+
+
+def answer_of(
+    command: list[str], text: str | None = None, cluster: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command until it succeeds, is refused for good, or has failed for some seconds.
+
+    Raises:
+        SlurmError: there is no such command, or it does not answer.
+    """
+    patience = _patience()
+    for part in _PAUSES:
+        done = run_command(command, text, cluster)
+        if done.returncode == 0 or is_final(error_text(done.stderr)):
+            return done
+        time.sleep(patience * part / sum(_PAUSES))  # nothing tells us when a controller is back
+    return run_command(command, text, cluster)
+
+
+def _patience() -> float:
+    try:
+        return max(0.0, float(os.environ.get(_PATIENCE, _PATIENCE_SECONDS)))
+    except ValueError:
+        return _PATIENCE_SECONDS
 
 
 def ask_optional(command: list[str], cluster: str | None = None) -> str | None:

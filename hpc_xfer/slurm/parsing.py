@@ -99,9 +99,7 @@ def read_queue(text: str, me: str, mark: str = "", cluster: str | None = None) -
         mine[qos] += line.live and user == me
         if user == me or _OURS.fullmatch(name):
             lines[job] = line
-    return Queue(
-        lines, cluster=cluster, mine=mine.total(), everybodys=everybodys, mine_by_qos=mine
-    )
+    return Queue(lines, cluster=cluster, mine=mine.total(), everybodys=everybodys, mine_by_qos=mine)
 
 
 _OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")

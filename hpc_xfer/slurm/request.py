@@ -22,7 +22,6 @@ class Request:
     begin_minutes: int = 0  # earliest start, from now
     memory_per_gpu: float | None = None  # GB; None: the site's
     exclude: tuple[str, ...] = ()  # nodes, in addition to the site's
-    code: str | None = None  # digest of the code that it runs; None: what the checkout then is
     relay: bool = False  # a small CPU job with the resources of the site's `relay`
 
 

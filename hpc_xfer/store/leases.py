@@ -1,7 +1,7 @@
 """Leases: numbered files in a folder, one folder per object (a run, the launch lock).
 
 The process that holds the highest number owns the object. An owner on another host counts as dead
-after some time without a sign of life; the clock of the file server alone decides (server_clock.py).
+after some time without a sign of life, by the clock of the file server (server_clock.py).
 
 A lease is created by a hard link, so exactly one of many processes gets a number, on NFS too (no
 fcntl). Only its owner ever rewrites it, and nothing is deleted. So the number is a fencing token:

@@ -128,9 +128,13 @@ class StudyDir:
         """Exists while the study is cancelled; the next launch removes it."""
         return self.path / "cancelled"
 
+    @property
+    def packs(self) -> Path:
+        return self.path / "packs"
+
     def manifest(self, batch_id: str) -> Path:
         """The manifest of a job array: recipes, resources, and the runs of each pack."""
-        return self.path / "packs" / f"{batch_id}.json"
+        return self.packs / f"{batch_id}.json"
 
     @property
     def logs(self) -> Path:
@@ -201,11 +205,22 @@ class StoreDir:
         return self.root / "fingerprints" / "first" / f"{quote(name, safe='')}.json"
 
     @property
+    def code(self) -> Path:
+        """Copies of the package that jobs run (see code_snapshot.py)."""
+        return self.root / "code"
+
+    def code_snapshot(self, digest: str) -> Path:
+        return self.code / digest
+
+    @property
     def lock(self) -> Path:
         """The folder of the launch lock (see launch_lock.py)."""
         return self.root / "lock"
 
     @property
     def tag(self) -> str:
-        """6 hex digits in job names: tell apart stores that hold studies of the same name."""
+        """6 hex digits in job names: tell apart stores that hold studies of the same name.
+
+        Links are resolved: two spellings of a path are one store.
+        """
         return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:6]

@@ -118,15 +118,16 @@ def jobs_without_progress(run: RunDir) -> int:
     A job that lost the run to another process in the same start does not count.
     """
     last_saved = heartbeat.checkpoint_time(run)
-    lost = {(note["job"], note.get("restarts")) for note in _notes(run)}
-    found: set[tuple[str, str]] = set()
+    lost = {(n["job"], n.get("slurm_job_name"), n.get("restarts")) for n in _notes(run)}
+    found: set[tuple[Any, Any]] = set()
     for claim in reversed(_leases(run).history()):
         if claim.get("revoked"):
             continue
         if claim.get("saved", 0) != last_saved:
             break
-        if (claim["slurm_job"], claim.get("restarts")) not in lost:
-            found.add((str(claim["slurm_job"]), str(claim.get("slurm_job_name"))))
+        job = claim["slurm_job"], claim.get("slurm_job_name")
+        if (*job, claim.get("restarts")) not in lost:
+            found.add(job)
     return len(found)
 
 

@@ -6,6 +6,8 @@ store.run("c0ffee12ab34").record
 
 import json
 import os
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,15 @@ from hpc_xfer.study.plan import Plan, Run, RunKind
 from hpc_xfer.system import atomic_files
 
 SCHEMA = 1
+_OTHERS_WRITE = 0o002
+
+
+def may_everybody_write(path: Path | str) -> bool:
+    """Tell whether others than its owner and group may write to a file or folder, if it exists."""
+    try:
+        return bool(os.stat(path).st_mode & _OTHERS_WRITE)
+    except FileNotFoundError:
+        return False
 
 
 class Store(StoreDir):
@@ -28,32 +39,63 @@ class Store(StoreDir):
         except FileNotFoundError:
             return []
 
-    def open(self) -> None:
-        """Make the folders of the store.
+    def open(self, study: str | None = None) -> None:
+        """Make the folders of the store, and of a study in it.
 
         Raises:
-            StoreError: a folder cannot be written, or everybody may write to it (files in a store
-                are executed, so others could run code under this account).
+            StoreError: a folder cannot be written, or everybody may write to what jobs run or
+                trust, so that others could run code under this account.
         """
+        made = [self.runs, self.all_studies]
+        made += [self.study(study).logs, self.study(study).packs] if study else []
         try:
             if not self.root.exists():
-                self.root.parent.mkdir(parents=True, exist_ok=True)
-                self.root.mkdir(mode=0o770, exist_ok=True)  # minus the umask
-            folders = [self.root, self.runs, self.all_studies]
-            for folder in folders[1:]:
-                folder.mkdir(mode=0o775, exist_ok=True)
-            modes = {folder: folder.stat().st_mode for folder in folders}
+                atomic_files.make_folder(self.root, mode=0o770)  # minus the umask
+            for folder in made:
+                atomic_files.make_folder(folder)
+            everybody = [path for path in self._trusted(study) if may_everybody_write(path)]
         except OSError as error:
             raise StoreError(
                 f"{self.root}: the store cannot be made ({error.strerror}); choose another --store"
             ) from error
-        for folder, mode in modes.items():
-            if mode & 0o002:
-                raise StoreError(
-                    f"{folder}: everybody may write to this store; run: chmod o-w {folder}"
-                )
+        if everybody:
+            paths = " ".join(shlex.quote(str(path)) for path in everybody)
+            raise StoreError(
+                f"{everybody[0]}: everybody may write to this store; run: chmod o-w {paths}"
+            )
         if not os.access(self.runs, os.W_OK):
             raise StoreError(f"{self.root}: the store cannot be written; choose another --store")
+
+    def _trusted(self, study: str | None) -> Iterator[Path]:
+        """Yield what jobs run or trust, but the folders of runs: see `check_run`."""
+        yield from (self.root, self.runs, self.all_studies, self.code, self.lock)
+        yield from (self.cache("images").parent, self.cache("images"), self.cache("features"))
+        first = self.dataset_fingerprint("").parent
+        yield from (first.parent, first)
+        if study is not None:
+            folder = self.study(study)
+            yield from (folder.path, folder.packs, folder.logs, folder.doctor, folder.imported)
+            yield from (folder.record_cache, folder.grid, folder.plan, folder.launches)
+
+    def check_run(self, run: Run) -> None:
+        """Check what the execution of a run trusts: checkpoints of its own, and its parents.
+
+        There are too many runs for `open` to look at each.
+
+        Raises:
+            StoreError: everybody may write to it.
+        """
+        for folder in (self.run(each.id).path for each in (*run.parents, run)):
+            try:
+                with os.scandir(folder) as entries:
+                    inside = [entry.path for entry in entries if not entry.is_symlink()]
+            except FileNotFoundError:
+                continue
+            if any(may_everybody_write(path) for path in (str(folder), *inside)):
+                raise StoreError(
+                    f"{folder}: everybody may write to this run; remove it if you do not trust "
+                    f"what is in it, or run: chmod -R o-w {shlex.quote(str(folder))}"
+                )
 
     def record(self, run_id: str) -> dict[str, Any] | None:
         """Read the record of a run; None where it is missing or damaged."""
@@ -108,7 +150,7 @@ class Store(StoreDir):
         """
         path = self.study(study).manifest(batch.id)
         content = {"schema": SCHEMA, **batch.manifest(resources)}
-        if atomic_files.read_json(path) != content:
+        if atomic_files.read_json(path) != content or may_everybody_write(path):
             atomic_files.write_bytes(path, json.dumps(content, sort_keys=True).encode())
         return path
 

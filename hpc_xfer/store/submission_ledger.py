@@ -147,6 +147,10 @@ class Ledger:
         self._write(submission, "submitted", job=job, **({"adopted": True} if adopted else {}))
         return self._set(replace(submission, job=job))
 
+    def assume(self, submission: Submission, job: str) -> None:
+        """Take another job id for a submission, without recording it: for a look at the queue."""
+        self._set(replace(submission, job=job))
+
     def record_closed(self, submission: Submission, why: str) -> None:
         """Record that it holds no job any more: `rejected`, `lost` or `withdrawn`."""
         self._write(submission, "closed", why=why)
@@ -226,13 +230,12 @@ def is_cancelled(store: Store, study: str, job: str, name: str | None = None) ->
     )
 
 
-def job_name(kind: str, label: str, study: str, batch: str, number: int) -> str:
+def job_name(*parts: str | int) -> str:
     """Name a job for people and for the ledger: `ft5.clip-laion-1M.size_scaling.c0ffee12ab34.1`.
 
     It is one plain word: no part of it can start a new line in a batch script.
     """
-    parts = [kind, label, study, batch, str(number)]
-    return ".".join(re.sub(r"[^A-Za-z0-9_=+-]+", "-", part).strip("-") for part in parts)
+    return ".".join(re.sub(r"[^A-Za-z0-9_=+-]+", "-", part).strip("-") for part in map(str, parts))
 
 
 def _lines(store: Store, study: str) -> Iterator[dict[str, Any]]:

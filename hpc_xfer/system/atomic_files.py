@@ -2,6 +2,9 @@
 
 `durable=False` leaves out the fsync, which costs 2 to 10 ms: for files that nobody needs after a
 crash of this host. A reader still never sees half a file, except after such a crash.
+
+Files and folders take their permissions from the umask, but others may never write to them: what
+is in a store is trusted by the jobs of its owner.
 """
 
 import ctypes
@@ -15,6 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from hpc_xfer.errors import StoreError
+
+_FOLDER, _FILE = 0o775, 0o664  # at most; the umask takes more away
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None], durable: bool = True) -> None:
@@ -70,8 +75,8 @@ def append_line(path: Path, line: str) -> None:
         StoreError: the file cannot be written or the disk is full.
     """
     with _as_store_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        make_folder(path.parent)
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, _FILE)
         try:
             size = os.fstat(handle).st_size
             cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
@@ -80,6 +85,22 @@ def append_line(path: Path, line: str) -> None:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(handle)
+
+
+def make_folder(path: Path, mode: int = _FOLDER) -> None:
+    """Make a folder and those above it, unless it is there; Path.mkdir lets others write to them.
+
+    Raises:
+        OSError: it cannot be made, or a file is there.
+    """
+    try:
+        os.mkdir(str(path), mode)
+    except FileNotFoundError:
+        make_folder(path.parent)
+        make_folder(path, mode)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
 
 
 def sync(path: Path) -> None:
@@ -204,10 +225,14 @@ def _created(path: Path) -> IO[bytes]:
     Files of `tempfile` are for their owner only, but a group may share a store.
     """
     try:
-        return open(path, "xb")
+        return open(path, "xb", opener=_open)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "xb")
+        make_folder(path.parent)
+        return open(path, "xb", opener=_open)
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags, _FILE)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Read who this process is in Slurm: its job, array index, restart count, node and rank."""
 
+import hashlib
 import os
 import socket
 from dataclasses import dataclass
@@ -22,8 +23,14 @@ class ProcessRank:
             rank=int(env.get("SLURM_PROCID", "0")),
             size=int(env.get("SLURM_NTASKS", "1")),
             local_rank=int(env.get("SLURM_LOCALID", "0")),
-            attempt=f"{env.get('SLURM_JOB_ID', os.getpid())}-{restart_count()}",
+            attempt=f"{env.get('SLURM_JOB_ID', os.getpid())}-{restart_count()}{_name_digest()}",
         )
+
+
+def _name_digest() -> str:
+    """Tell our job from an earlier one of the same number, whose files may be left."""
+    name = current_job_name()
+    return "" if name is None else f"-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def current_job() -> str | None:

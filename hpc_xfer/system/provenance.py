@@ -5,11 +5,11 @@ import socket
 import subprocess
 from datetime import datetime, timezone
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import hpc_xfer
 from hpc_xfer.system.job_environment import current_job, restart_count
+from hpc_xfer.system.package_code import PACKAGE, own_digest, own_origin
 
 _PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow", "webdataset")
 
@@ -21,8 +21,21 @@ def now() -> str:
 
 @cache
 def code() -> dict[str, Any]:
-    """Return version, git commit, and whether the tree differs; None outside a checkout."""
-    return {"version": hpc_xfer.__version__, "commit": _git("rev-parse", "HEAD"), "dirty": _dirty()}
+    """Return version, git commit, whether the tree differs, and the digest of the package.
+
+    Commit and difference are None outside a checkout. In the copy that a launch made for its jobs,
+    all four are those of the launch.
+    """
+    if (origin := own_origin()) is not None:
+        return {name: origin.get(name) for name in ("version", "commit", "dirty", "digest")}
+    # The file too: a package in a .venv lies in the checkout of another program.
+    found = _git("rev-parse", "HEAD", "HEAD:./__init__.py")
+    return {
+        "version": hpc_xfer.__version__,
+        "commit": found.split()[0] if found else None,
+        "dirty": _dirty() if found else None,
+        "digest": own_digest(),
+    }
 
 
 @cache
@@ -51,8 +64,7 @@ def _dirty() -> bool | None:
 
 
 def _git(*arguments: str) -> str | None:
-    folder = Path(__file__).parent.parent  # the package
-    command = ["git", "-C", str(folder), *arguments]
+    command = ["git", "-C", str(PACKAGE), *arguments]
     try:
         return subprocess.run(
             command, capture_output=True, text=True, check=True, timeout=20

@@ -2,14 +2,17 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from hpc_xfer.errors import StoreError
+from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack
+from hpc_xfer.system import atomic_files
 from tests.fabricated import ONE_CELL, make, record
 
 
@@ -36,6 +39,72 @@ def test_a_store_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s/runs").chmod(0o777)  # checkpoints lie there
     message = "STORE/runs: everybody may write to this store; run: chmod o-w STORE/runs"
     assert refusal(Store(tmp_path / "s")) == message
+
+
+@pytest.mark.parametrize(
+    "trusted",
+    ["code", "lock", "fingerprints", "cache", "cache/images", "studies/s", "studies/s/packs",
+     "studies/s/logs"],
+)  # fmt: skip
+def test_a_folder_of_what_jobs_trust_is_refused_whoever_made_it(
+    tmp_path: Path, trusted: str
+) -> None:
+    store = Store(tmp_path / "s")
+    (store.root / trusted).mkdir(parents=True)
+    store.open("s")
+    (store.root / trusted).chmod(0o777)
+    with pytest.raises(StoreError) as caught:
+        store.open("s")
+    path = store.root / trusted
+    assert str(caught.value) == f"{path}: everybody may write to this store; run: chmod o-w {path}"
+    path.chmod(0o2775)
+    store.open("s")  # a group may share a store
+
+
+def test_all_that_must_be_mended_is_told_in_one_command(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a store")
+    store.open("s")
+    store.study("s").packs.chmod(0o777)
+    store.study("s").plan.write_text("{}")
+    store.study("s").plan.chmod(0o666)
+    with pytest.raises(StoreError) as caught:
+        store.open("s")
+    subprocess.run(["bash", "-c", str(caught.value).partition("run: ")[2]], check=True)
+    store.open("s")
+
+
+def test_whatever_the_umask_nothing_is_made_that_everybody_may_write(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    before = os.umask(0)
+    try:
+        store = Store(tmp_path / "shared/s")
+        store.open("s")
+        store.write_recipe(plan.runs[0])
+        atomic_files.append_line(store.study("s").launches, "{}")
+        take_snapshot(store)
+    finally:
+        os.umask(before)
+    found = list((tmp_path / "shared").rglob("*"))
+    assert [path for path in found if path.stat().st_mode & 0o002] == []
+    assert (tmp_path / "shared").stat().st_mode & 0o002 == 0
+
+
+@pytest.mark.parametrize("harm", ["folder", "checkpoint", "parent"])
+def test_a_run_that_everybody_could_write_is_not_executed(tmp_path: Path, harm: str) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    run = plan.of("finetune")[0]
+    for each in (plan.runs[0], run):
+        store.write_recipe(each)
+    store.check_run(run)
+    folder = store.run(run.parents[0].id if harm == "parent" else run.id)
+    folder.checkpoint.write_bytes(b"")
+    (folder.checkpoint if harm == "checkpoint" else folder.path).chmod(0o777)
+    with pytest.raises(StoreError) as caught:
+        store.check_run(run)
+    assert str(caught.value) == (
+        f"{folder.path}: everybody may write to this run; remove it if you do not trust what is "
+        f"in it, or run: chmod -R o-w {folder.path}"
+    )
 
 
 def test_a_file_in_place_of_the_store_is_refused(tmp_path: Path) -> None:

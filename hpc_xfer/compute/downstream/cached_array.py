@@ -301,7 +301,7 @@ class WriteClaim:
             needed = self.slot.shape[0] * self.slot.row_bytes
             if shutil.disk_usage(self.slot.folder).free < needed + _SPARE:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o664)
 
     def _write(self, handle: int, batches: Iterable[Rows], touch: Touch) -> None:
         sums = Checksums(int(self.slot.description["block"]) * self.slot.row_bytes)

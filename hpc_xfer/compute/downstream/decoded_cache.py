@@ -8,6 +8,8 @@ for 224 px. Where the site has node-local scratch, the file is copied there once
 and read there: few network file systems like random reads.
 """
 
+import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from hpc_xfer.compute.downstream.cached_array import ArrayFile, CachedArray, Tou
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.config.site import Site
 from hpc_xfer.store.paths import StoreDir
+from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import current_job
 
 VIEW_VERSION = 1  # raise it with any change of decode.py or of crops.center_crop
@@ -44,8 +47,22 @@ class CachePlaces:
         """Find those of a job: the site's `scratch` is its TMPDIR, see slurm/batch_script.py."""
         scratch = None
         if site.slurm.scratch is not None and current_job() is not None:
-            scratch = Path(tempfile.gettempdir()) / f"hpc_xfer-{store.tag}"
+            scratch = _own_folder(Path(tempfile.gettempdir()) / f"hpc_xfer-{store.tag}")
         return cls(store, scratch)
+
+
+def _own_folder(folder: Path) -> Path | None:
+    """Make a folder that nobody else can write to; None where another user has made it.
+
+    Scratch may be shared by all users of the node, who can tell the name beforehand.
+    """
+    try:
+        atomic_files.make_folder(folder, mode=0o700)
+        status = folder.lstat()
+    except OSError:
+        return None
+    is_own = status.st_uid == os.geteuid() and stat.S_ISDIR(status.st_mode)
+    return folder if is_own and not status.st_mode & 0o022 else None
 
 
 class DecodedCache:

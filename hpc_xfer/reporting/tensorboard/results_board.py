@@ -23,6 +23,7 @@ from hpc_xfer.reporting.tensorboard.words import about
 from hpc_xfer.results.averages import read_averages
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
+from hpc_xfer.system import atomic_files
 
 
 def write_tensorboard(study: StudyDir, figures: Sequence[Path]) -> Path:
@@ -39,10 +40,10 @@ def write_tensorboard(study: StudyDir, figures: Sequence[Path]) -> Path:
     unfinished = study.path / f".tb.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     try:
         try:
-            unfinished.mkdir(parents=True)
+            atomic_files.make_folder(unfinished)
             for run in runs:
                 _write(run, unfinished / run.name)
-            study.tensorboard.mkdir(exist_ok=True)
+            atomic_files.make_folder(study.tensorboard)
             _replace(folder, unfinished)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -77,7 +78,7 @@ def _write(run: BoardRun, folder: Path) -> None:
     """
     data = encode(run)
     digest = hashlib.sha256(data).hexdigest()[:12]
-    folder.mkdir(parents=True)
+    atomic_files.make_folder(folder)
     (folder / f"events.out.tfevents.{digest}").write_bytes(data)
 
 

@@ -1,7 +1,7 @@
 """Find the status of each run of a plan: derived from store, ledger and queue, never stored.
 
     statuses = survey(plan, store, ledger, queue)
-    statuses["c0ffee12ab34"].state                # one of STATES
+    statuses["c0ffee12ab34"].state                # one of state_words.STATES
 
 The store shows what is done, failed and alive; the queue what Slurm has; the ledger which of its
 jobs are ours. A job is ours if its number, name and user agree. What the queue does not show is
@@ -12,24 +12,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-from hpc_xfer.scheduling.errors_of_runs import is_older
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, jobs_are_private
+from hpc_xfer.states.error_age import is_older
 from hpc_xfer.store import failures, heartbeat, retry_policy, run_claims
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.retry_policy import Retrier
+from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger
 from hpc_xfer.study.plan import Plan, Run
-
-State = Literal["done", "running", "starting", "pending", "blocked", "failed", "lost", "missing"]
-STATES: tuple[State, ...] = (
-    "done", "running", "starting", "pending", "blocked", "failed", "lost", "missing",
-)  # fmt: skip
+from hpc_xfer.study.state_words import BEING_CANCELLED, CANCELLED, State
 
 # Slurm's state of an ended job -> our class of failure; the rest is `killed`.
 _ENDS = {
@@ -41,6 +37,7 @@ _ENDS = {
     "OUT_OF_MEMORY": "out of memory",
     "CANCELLED": "cancelled",
 }
+_UNANSWERED = "Slurm does not answer"  # so that a run may wait, or not
 _RECENT_SECONDS = 60.0  # in which a controller or a cached squeue may not show a new job yet
 
 
@@ -136,7 +133,7 @@ class _Survey:
         if last is None or last.job is None or last.submission.closed is not None:
             return RunStatus("missing", element=last)
         if last.index in last.submission.cancelled:
-            return RunStatus("missing", "cancelled", element=last, line=line)
+            return RunStatus("missing", CANCELLED, element=last, line=line)
         if line is None and self._is_recent(last):
             return RunStatus("pending", "submitted a moment ago", element=last)
         how = how_it_ended(line)
@@ -146,7 +143,7 @@ class _Survey:
     def _live(self, folder: RunDir, begun: bool, element: Element, line: QueueLine) -> RunStatus:
         """The status of a run whose element is in the queue."""
         if element.index in element.submission.cancelled:
-            return RunStatus("missing", "being cancelled", element=element, line=line)
+            return RunStatus("missing", BEING_CANCELLED, element=element, line=line)
         if line.state == "PENDING":
             return RunStatus("pending", line.reason, element=element, line=line)
         claim = (run_claims.holder(folder) if begun else None) or {}
@@ -198,8 +195,8 @@ class _Survey:
         if last is None or last.submission.closed is not None:
             return RunStatus("missing", element=last)
         if last.index in last.submission.cancelled:
-            return RunStatus("missing", "cancelled", element=last)
-        return RunStatus("pending", "Slurm does not answer", element=last)
+            return RunStatus("missing", CANCELLED, element=last)
+        return RunStatus("pending", _UNANSWERED, element=last)
 
     @cached_property
     def _hidden(self) -> set[str]:
@@ -230,8 +227,8 @@ class _Survey:
         if line is None or line.state != "FAILED" or log_path(logs, str(element.job)).exists():
             return f"job {element.job} ended without a result of this run"
         return (
-            f"job {element.job} ended without a log: its node could not open {logs}; mount it there "
-            "under this path, or choose another --store"
+            f"job {element.job} ended without a log: its node could not open {logs}; mount it "
+            "there under this path, or choose another --store"
         )
 
 
@@ -301,7 +298,7 @@ def _has_ended(claim: Mapping[str, Any], elements: list[Element], queue: Queue) 
 
 def _behind_parents(run: Run, now: RunStatus, found: Mapping[str, RunStatus]) -> RunStatus:
     """Change the status to blocked if a parent of the run failed or is blocked."""
-    if now.live or now.state == "failed":
+    if now.state == "failed" or (now.live and now.why != _UNANSWERED):
         return now
     for parent in run.parents:
         state = found[parent.id].state

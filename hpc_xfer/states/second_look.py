@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.scheduling.run_states import RunStatus, line_of, survey
 from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue, ended_jobs
 from hpc_xfer.slurm.submitted import known_jobs
+from hpc_xfer.states.run_states import RunStatus, line_of, survey
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger, Submission
 from hpc_xfer.study.plan import Plan
@@ -42,6 +42,12 @@ def read_queues(ledger: Ledger, slurm: Slurm) -> Queue:
 def with_absent_jobs(queue: Queue, submissions: Iterable[Submission]) -> Queue:
     """Add what scontrol knows, if the queue lacks one of these submissions."""
     return _with_scontrol(queue, {s.cluster for s in submissions if not _is_shown(queue, s)})
+
+
+def last_relay(ledger: Ledger, study: str) -> list[Submission]:
+    """The relay of a study that was submitted last, if any."""
+    relays = [each for each in ledger.submissions_of(study) if each.kind == "relay" and each.job]
+    return relays[-1:]
 
 
 def survey_twice(

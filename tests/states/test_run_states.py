@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.config.resources import Resources
-from hpc_xfer.scheduling import run_states
-from hpc_xfer.scheduling.run_states import how_it_ended
 from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.states import run_states
+from hpc_xfer.states.run_states import how_it_ended
 from hpc_xfer.store import failures, run_claims
 from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.store import Store

@@ -9,21 +9,13 @@ cannot work; if this store is a copy, its job works for the original and is not 
 
 import os
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpc_xfer.config.site import Slurm
-from hpc_xfer.scheduling.reconcile import Say, for_each_cluster
-from hpc_xfer.scheduling.second_look import read_queues, with_absent_jobs
-from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue, QueueLine
-from hpc_xfer.store.leases import Lease
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
-
-_END_SECONDS = 120  # Slurm's KillWait, 30 s by default, and the time that a busy node takes
 
 
 @dataclass
@@ -34,8 +26,18 @@ class Misplaced:
     copied: list[Submission] = field(default_factory=list)  # the original store is still there
     unclear: list[Submission] = field(default_factory=list)  # told on a host with other mounts
 
-    def sentences(self) -> Iterator[str]:
-        """Lines on what could not be decided."""
+    def sentences(self, queue: Queue) -> Iterator[str]:
+        """Lines on jobs in the queue that do not write to this store, or perhaps do not."""
+        if lines := live_jobs(self.moved, queue):
+            yield (
+                f"{len(lines):,} jobs or elements of arrays write to {_roots(self.moved)}, where "
+                "this store was before; a launch cancels them and submits their runs again"
+            )
+        if lines := live_jobs(self.copied, queue):
+            yield (
+                f"{len(lines):,} jobs or elements of arrays write to {_roots(self.copied)}, of "
+                "which this store is a copy; they are left to it"
+            )
         for root, host in sorted({(str(each.root), each.host) for each in self.unclear}):
             yield (
                 f"jobs were submitted on {host} with the store at {root}, which this host does not "
@@ -85,28 +87,5 @@ def live_jobs(submissions: list[Submission], queue: Queue) -> list[QueueLine]:
     return [line for line in lines if line.live]
 
 
-def replace_moved(
-    moved: list[Submission], store: Store, ledger: Ledger, slurm: Slurm, queue: Queue,
-    lease: Lease, say: Say,
-) -> Queue:  # fmt: skip
-    """Cancel the jobs that would write to where the store was; their runs are free afterwards.
-
-    Raises:
-        SlurmError: Slurm does not answer.
-    """
-    queue = with_absent_jobs(queue, moved)
-    if lines := live_jobs(moved, queue):
-        roots = ", ".join(sorted({str(each.root) for each in moved}))
-        say(
-            f"the store was at {roots} and is at {store.root} now: {len(lines):,} jobs and elements"
-            " of arrays that write to the old place are cancelled, and submitted again"
-        )
-        for_each_cluster(lines, cancel_jobs)
-    end = time.monotonic() + _END_SECONDS
-    while live_jobs(moved, queue) and time.monotonic() < end:
-        lease.renew()
-        time.sleep(1)  # Slurm does not tell us when a job has ended
-        queue = read_queues(ledger, slurm)
-    for submission in moved:
-        ledger.record_closed(ledger.submissions[submission.name], "moved")
-    return queue
+def _roots(submissions: list[Submission]) -> str:
+    return ", ".join(sorted({str(each.root) for each in submissions}))

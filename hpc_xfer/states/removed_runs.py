@@ -1,7 +1,7 @@
 """Find jobs in the queue with runs that the grid no longer has.
 
-    removed = removed_jobs(plan, store, study, ledger, queue)
-    removed.jobs        # (submission, index of the element, its line)
+removed = removed_jobs(plan, store, study, ledger, queue)
+removed.jobs        # (submission, index of the element, its line)
 """
 
 from collections.abc import Iterator
@@ -38,9 +38,7 @@ class RemovedJobs:
             )
 
 
-def removed_jobs(
-    plan: Plan, store: Store, study: str, ledger: Ledger, queue: Queue
-) -> RemovedJobs:
+def removed_jobs(plan: Plan, store: Store, study: str, ledger: Ledger, queue: Queue) -> RemovedJobs:
     """Find the live jobs of a study that hold runs that neither it nor another study has."""
     wanted = {run.id for run in plan.runs}
     others: set[str] | None = None  # read only if it is needed

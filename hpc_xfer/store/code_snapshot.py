@@ -1,0 +1,271 @@
+"""Keep the code of a launch in the store: its jobs run that, whatever the checkout is by then.
+
+    snapshot = take_snapshot(store)             # store/code/c0ffee12ab34/hpc_xfer
+    snapshot.command("job")                     # python -u store/code/c0ffee12ab34 hpc_xfer.job
+
+A snapshot is named by the digest of its files, so studies and launches of the same code share one.
+Files are read-only, and byte-code is there: 40,000 jobs that start need not compile it. A folder is
+started, not `-m`, which would take the package of the working folder instead.
+"""
+
+import contextlib
+import importlib.util
+import marshal
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpc_xfer.errors import StoreError
+from hpc_xfer.store.paths import StoreDir
+from hpc_xfer.system import atomic_files, provenance
+from hpc_xfer.system.package_code import (
+    ORIGIN,
+    PACKAGE,
+    PackageFile,
+    own_digest,
+    own_files,
+    own_origin,
+    package_files,
+)
+from hpc_xfer.system.written_path import absolute, as_written
+
+_FILE, _FOLDER = 0o444, 0o755  # at most; the owner may remove it with rm -r
+_WRITABLE = 0o022  # by anybody but the owner
+_LEFT_OVER_SECONDS = 24 * 60 * 60  # then a half-written one belongs to a launch that was killed
+_START = '''\
+"""Run a module of this copy of hpc_xfer, from any folder: python THIS_FOLDER hpc_xfer.job ..."""
+
+import runpy
+import sys
+
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+'''
+
+
+@dataclass(frozen=True)
+class CodeSnapshot:
+    """A copy of the package in a store."""
+
+    digest: str
+    path: Path  # of the folder that holds `hpc_xfer`: for PYTHONPATH
+
+    def command(self, module: str) -> list[str]:
+        """Return the command that runs a module of the snapshot, whatever the working folder is."""
+        return [as_written(sys.executable), "-u", str(self.path), f"hpc_xfer.{module}"]
+
+
+def current_digest() -> str:
+    """Return the digest of the code that runs, which is that of the snapshot it takes.
+
+    Raises:
+        StoreError: this code is itself a snapshot, and damaged.
+    """
+    origin, digest = own_origin(), own_digest()
+    if origin is not None and origin["digest"] != digest:
+        raise StoreError(
+            f"{PACKAGE.parent}: this copy of the code was changed after its launch; launch the "
+            "study again, which writes it anew"
+        )
+    return digest
+
+
+def snapshot_in(store: StoreDir) -> CodeSnapshot:
+    """Name the snapshot of the code that runs; nothing is written.
+
+    Raises:
+        StoreError: as `current_digest`.
+    """
+    digest = current_digest()
+    return CodeSnapshot(digest, absolute(store.code_snapshot(digest)))
+
+
+def take_snapshot(store: StoreDir) -> CodeSnapshot:
+    """Copy the code that runs into the store, unless it is there; a damaged copy is written anew.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    snapshot = snapshot_in(store)
+    with contextlib.suppress(OSError):
+        if os.path.samefile(snapshot.path, PACKAGE.parent):
+            return snapshot  # a relay, which runs from it
+    try:
+        files = own_files()
+        if not snapshot.path.exists():
+            _write(snapshot, files)
+        _mend(snapshot, files)
+    except OSError as error:
+        raise StoreError(
+            f"{snapshot.path}: the copy of the code for jobs cannot be written ({error.strerror}); "
+            f"free space, or run: rm -rf {shlex.quote(str(snapshot.path))}"
+        ) from error
+    return snapshot
+
+
+def own_command(module: str) -> list[str]:
+    """Return the command that runs a module of the code that runs, snapshot or not."""
+    if own_origin() is not None:
+        return CodeSnapshot(PACKAGE.parent.name, PACKAGE.parent).command(module)
+    return [as_written(sys.executable), "-u", "-m", f"hpc_xfer.{module}"]
+
+
+def _write(snapshot: CodeSnapshot, files: Mapping[str, PackageFile]) -> None:
+    """Write a snapshot and give it its name in one step; another launch may be faster."""
+    atomic_files.make_folder(snapshot.path.parent)
+    name = f".{snapshot.digest}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    temporary = snapshot.path.parent / name
+    try:
+        for path, data, modified in _contents(files):
+            _create(temporary / path, data, modified)
+        _create(temporary / ORIGIN, atomic_files.json_bytes(provenance.code()))
+        _remove_left_over(temporary)
+        with contextlib.suppress(FileExistsError):
+            _rename(temporary, snapshot.path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Rename a folder; FileExistsError where a full one has that name."""
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        if not path.is_dir():
+            raise
+        raise FileExistsError from None
+
+
+def _create(path: Path, data: bytes, modified: int | None = None) -> None:
+    """Write a new read-only file; `modified` is its time in ns."""
+    atomic_files.make_folder(path.parent, _FOLDER)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE), "wb") as file:
+        file.write(data)
+    if modified is not None:
+        os.utime(path, ns=(modified, modified))
+
+
+def _replace(path: Path, data: bytes, modified: int | None = None) -> None:
+    """Write a read-only file in place of an older one, in one step."""
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    try:
+        _create(temporary, data, modified)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remove_left_over(temporary: Path) -> None:
+    """Remove what launches left that were killed while they wrote, by the file server's clock."""
+    now = temporary.stat().st_mtime
+    for other in temporary.parent.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if now - other.stat().st_mtime > _LEFT_OVER_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def _mend(snapshot: CodeSnapshot, files: Mapping[str, PackageFile]) -> None:
+    """Compare a snapshot with the package; write anew what differs, file by file.
+
+    Jobs may start meanwhile, so the folder stays.
+    """
+    package = snapshot.path / PACKAGE.name
+    found = package_files(package) if package.is_dir() else {}
+    for name in found.keys() - files.keys():
+        (package / name).unlink()
+    for name, file in files.items():
+        there = found.get(name)
+        if there is None or there.data != file.data or there.mode & _WRITABLE:
+            _replace(package / name, file.data, file.modified)
+            there = file
+        if name.endswith(".py") and not _is_whole(_read(package / _cached(name)), there):
+            _mend_byte_code(package / _cached(name), name, there)
+    start = snapshot.path / "__main__.py"
+    if _read(start) != _START.encode() or start.stat().st_mode & _WRITABLE:
+        _replace(start, _START.encode())
+    _protect(snapshot.path)
+    _tell_origin(snapshot)
+
+
+def _mend_byte_code(path: Path, name: str, file: PackageFile) -> None:
+    byte_code = _byte_code(name, file)
+    if byte_code is not None:
+        with contextlib.suppress(PermissionError):  # of another user: their jobs share it, too
+            _replace(path, byte_code)
+
+
+def _protect(folder: Path) -> None:
+    for inside, _, _ in os.walk(folder):
+        mode = os.stat(inside).st_mode
+        if mode & _WRITABLE:
+            os.chmod(inside, mode & ~_WRITABLE & 0o777)
+
+
+def _tell_origin(snapshot: CodeSnapshot) -> None:
+    """Tell the commit: the first one with this code that had no changes beside it."""
+    known = atomic_files.read_json(snapshot.path / ORIGIN)
+    is_whole = isinstance(known, dict) and known.get("digest") == snapshot.digest
+    if is_whole and known.get("dirty") is False:
+        return
+    told = provenance.code()
+    if not is_whole or told["dirty"] is False:
+        with contextlib.suppress(PermissionError):  # of another user
+            _replace(snapshot.path / ORIGIN, atomic_files.json_bytes(told))
+
+
+def _contents(files: Mapping[str, PackageFile]) -> Iterator[tuple[str, bytes, int | None]]:
+    """Yield path, content and time of what stands in a snapshot, byte-code of the package too."""
+    yield "__main__.py", _START.encode(), None
+    for name, file in files.items():
+        yield f"{PACKAGE.name}/{name}", file.data, file.modified
+        if name.endswith(".py") and (byte_code := _byte_code(name, file)):
+            yield f"{PACKAGE.name}/{_cached(name)}", byte_code, None
+
+
+def _byte_code(name: str, file: PackageFile) -> bytes | None:
+    """Take byte-code from the package, else compile; None where the file has an error.
+
+    It is valid for the time and the size of its file, so a copy of both stays valid.
+    """
+    found = _read(PACKAGE / _cached(name))
+    if _is_whole(found, file):
+        return found
+    try:
+        return _head(file) + marshal.dumps(compile(file.data, name, "exec", dont_inherit=True))
+    except (SyntaxError, ValueError):
+        return None  # a job that imports it says why
+
+
+def _cached(name: str) -> str:
+    """Return where Python looks for the byte-code of a file."""
+    folder, _, file = name.rpartition("/")
+    found = f"__pycache__/{file[:-3]}.{sys.implementation.cache_tag}.pyc"
+    return f"{folder}/{found}" if folder else found
+
+
+def _head(file: PackageFile) -> bytes:
+    """Return the first bytes of byte-code: version of Python, no flags, time and size of a file."""
+    numbers = (0, file.modified // 10**9 & 0xFFFFFFFF, len(file.data) & 0xFFFFFFFF)
+    return importlib.util.MAGIC_NUMBER + b"".join(n.to_bytes(4, "little") for n in numbers)
+
+
+def _is_whole(byte_code: bytes, file: PackageFile) -> bool:
+    """Check the head, and that the rest was not cut off; Python would import neither."""
+    if not byte_code.startswith(head := _head(file)):
+        return False
+    try:
+        marshal.loads(byte_code[len(head) :])
+    except (EOFError, ValueError, TypeError):
+        return False
+    return True
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
