@@ -16,8 +16,9 @@ import pytest
 
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.queue import current_queue
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import prepare_store
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.submission_ledger import read_ledger
 from tests.cluster import Cluster
 from tests.conftest import Command

@@ -6,7 +6,7 @@ live.update(fitted(study, console))
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hpc_xfer.monitoring.sentences import MUST, StatusLine
+from hpc_xfer.monitoring.sentences import MUST, StatusSentence
 from hpc_xfer.monitoring.shown_table import rows_that_fit
 from hpc_xfer.monitoring.status_tables import parts_of
 from hpc_xfer.monitoring.study_state import StudyState
@@ -50,8 +50,8 @@ def fitted_lines(lines: Sequence[str], console: "Console") -> "RenderableType":
 
 
 def _kept(
-    sentences: Sequence[StatusLine], lines: int, share: float, console: "Console"
-) -> list[StatusLine]:
+    sentences: Sequence[StatusSentence], lines: int, share: float, console: "Console"
+) -> list[StatusSentence]:
     """Leave out sentences of low rank, the last first, until tables have room."""
     kept = list(sentences)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer.monitoring import eta
 from hpc_xfer.monitoring.eta import TimeLeft, duration
-from hpc_xfer.monitoring.sentences import StatusLine, never_launched, sentences_of
+from hpc_xfer.monitoring.sentences import StatusSentence, never_launched, sentences_of
 from hpc_xfer.monitoring.shown_table import ShownTable, gravest
 from hpc_xfer.monitoring.study_state import StudyState, is_elsewhere, place_of
 from hpc_xfer.states.run_states import RunStatus
@@ -32,11 +32,11 @@ def show(study: StudyState, console: "Console") -> None:
         console.print(line.text, soft_wrap=True)
 
 
-def parts_of(study: StudyState) -> tuple[list[ShownTable], list[StatusLine]]:
+def parts_of(study: StudyState) -> tuple[list[ShownTable], list[StatusSentence]]:
     """Return the tables and the sentences; nothing but one sentence where nothing was launched."""
     told = never_launched(study)
     if told and study.counts["missing"] == len(study.plan.runs):
-        return [], [StatusLine(told), *(StatusLine(note) for note in study.notes)]
+        return [], [StatusSentence(told), *(StatusSentence(note) for note in study.notes)]
     time_left = eta.forecast(study.plan, study.status)
     tables = []
     if study.plan.of("pretrain"):  # a study of imported results alone has none

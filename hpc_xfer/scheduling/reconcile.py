@@ -21,12 +21,13 @@ from hpc_xfer.slurm.sbatch import is_submitting
 from hpc_xfer.states.job_numbers import wrong_numbers
 from hpc_xfer.states.run_states import RunStatus, is_owner_dead
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.store.leases import Lease
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.leases import Lease
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import rule_of
-from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.submission_ledger import Element, Ledger, Submission
 
 Say = Callable[[str], None]

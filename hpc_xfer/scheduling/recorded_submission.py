@@ -17,8 +17,8 @@ from hpc_xfer.slurm.sbatch import submit_job
 from hpc_xfer.slurm.submitted import jobs_named
 from hpc_xfer.store.code_snapshot import current_digest
 from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.store.leases import Lease
-from hpc_xfer.store.server_clock import server_time
+from hpc_xfer.store.ownership.leases import Lease
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.submission_ledger import JobKind, Ledger, Submission
 from hpc_xfer.system import provenance
 from hpc_xfer.system.written_path import absolute

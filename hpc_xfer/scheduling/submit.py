@@ -31,10 +31,10 @@ from hpc_xfer.states.moved_store import Misplaced, misplaced
 from hpc_xfer.states.queue_notes import queue_notes
 from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.states.second_look import last_relay, survey_twice, with_absent_jobs
-from hpc_xfer.store import launch_lock
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
-from hpc_xfer.store.leases import Lease
+from hpc_xfer.store.ownership import launch_lock
+from hpc_xfer.store.ownership.leases import Lease
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import Ledger, read_ledger
 from hpc_xfer.study.job_arrays import JobArray

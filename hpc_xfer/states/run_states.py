@@ -18,10 +18,11 @@ from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, jobs_are_private
 from hpc_xfer.states.error_age import is_older
-from hpc_xfer.store import failures, heartbeat, retry_policy, run_claims
+from hpc_xfer.store import failures, heartbeat, retry_policy
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import Retrier
-from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger
 from hpc_xfer.study.plan import Plan, Run
@@ -148,8 +149,8 @@ class _Survey:
             return RunStatus("pending", line.reason, element=element, line=line)
         claim = (run_claims.holder(folder) if begun else None) or {}
         if _is_claim_of(claim, element):
-            error = failures.read(folder)
-            if error is not None and is_error_of(error, claim):
+            error = failures.of_last_start(folder)
+            if error is not None:
                 what = (error["class"], error["message"], element, line)
                 return RunStatus("failed", *what, error=error)
             if not claim.get("released") and line.state != "COMPLETING":  # else Slurm ends it
@@ -248,11 +249,6 @@ def how_it_ended(line: QueueLine | None) -> str:
     if line.state == "CANCELLED" and line.reason == NEVER_SATISFIED:  # else a person cancelled it
         return "dependency"
     return _ENDS.get(line.state, "killed")
-
-
-def is_error_of(error: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
-    """Tell whether a failure is one of the start that a claim stands for."""
-    return bool(error.get("attempt") == claim.get("attempt"))
 
 
 def _is_claim_of(claim: Mapping[str, Any], element: Element) -> bool:
