@@ -5,7 +5,7 @@ What runs there sees another host name, so it judges our processes by their hear
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,12 @@ class OtherHosts:
             pytest.skip(f"not installed: {', '.join(absent)}; run: make slurm")
         if subprocess.run([*_AS, "elsewhere", "true"], capture_output=True).returncode != 0:
             pytest.skip("another host name needs root, and unshare")
-        self._sleep = other_clock.compile_sleep(folder)
+        self._kernel_calls = other_clock.compile_kernel_calls(folder)
 
     def start(
         self, name: str, hours: float, command: Sequence[str], **more: Any
     ) -> "subprocess.Popen[str]":
         """Start a command on a host whose clock is so many hours ahead."""
-        env = {**os.environ, **self._clock(hours)}
+        env = {**os.environ, **other_clock.shifted(hours, self._kernel_calls)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **more}
         return subprocess.Popen([*_AS, name, *command], env=env, text=True, cwd=ROOT, **pipes)
-
-    def _clock(self, hours: float) -> Mapping[str, str]:
-        # FAKE_UTIME: "now", as the time of a file, is that of the file system.
-        return {**other_clock.shifted(hours, self._sleep), "FAKE_UTIME": "1"}
