@@ -197,7 +197,8 @@ def test_a_mistake_about_slurm_is_one_sentence(
         ("ntasks-per-node: '4'", "set gpus_per_node, and `gpus` under `resources` in the grid"),
         ("no-requeue: x", "set max_minutes or signal_seconds"),
         ("mem-per-g: 4G", "sbatch reads it as mem-per-gpu"),  # it completes what is unique
-        ("n: '4'", "'n' is not the long name of an sbatch option"),
+        ("n: '4'", "sbatch reads it as ntasks: jobs rely on this option"),
+        ("w: n7", "'w' is not the long name of an sbatch option"),
         ("comment=x: y", "'comment=x' is not the long name of an sbatch option"),
         ("comment: 'a b'", "has characters not allowed in an sbatch option"),
         ("gres: 'nvme:1,gpu:4'", "names GPUs; set gpu_option: gres, gpu_type and gpus_per_node"),
