@@ -103,7 +103,7 @@ class RecordedSubmitter:
         for pause in _PAUSES if error.unknown else _PAUSES[:1]:
             time.sleep(pause)  # nothing tells us whether a controller took the job
             try:
-                found = jobs_named([submission.name], submission.cluster)
+                found = jobs_named([submission.name], submission.cluster, not error.unknown)
             except SlurmError as second:
                 raise SlurmError(f"{error}; {second}", unknown=True) from error
             if found:

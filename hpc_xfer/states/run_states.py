@@ -39,7 +39,8 @@ _ENDS = {
     "CANCELLED": "cancelled",
 }
 _UNANSWERED = "Slurm does not answer"  # so that a run may wait, or not
-_RECENT_SECONDS = 60.0  # in which a controller or a cached squeue may not show a new job yet
+RECENT_SECONDS = 10.0  # in which a controller that restarts may not show a new job yet
+JUST_SUBMITTED = "submitted a moment ago"  # and not shown by Slurm yet
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class _Survey:
         if last.index in last.submission.cancelled:
             return RunStatus("missing", CANCELLED, element=last, line=line)
         if line is None and self._is_recent(last):
-            return RunStatus("pending", "submitted a moment ago", element=last)
+            return RunStatus("pending", JUST_SUBMITTED, element=last)
         how = how_it_ended(line)
         state: State = "missing" if how in ("cancelled", "dependency") else "lost"
         return RunStatus(state, how, self._end_of(last, line), last, line)
@@ -216,7 +217,7 @@ class _Survey:
     def _is_recent(self, element: Element) -> bool:
         """Tell whether it was submitted a moment ago, by the clock of the file server."""
         stored = element.submission.stored
-        return stored is not None and abs(self._now - stored) < _RECENT_SECONDS
+        return stored is not None and abs(self._now - stored) < RECENT_SECONDS
 
     @cached_property
     def _now(self) -> float:
