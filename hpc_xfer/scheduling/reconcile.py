@@ -129,20 +129,23 @@ def record_lost(
         if status.state == "done" or status.held:
             continue
         folder = launched.store.run(run_id)
-        if status.state == "lost" and (job := _job_that_began(status, folder)):
-            node = status.line.nodes if status.line else ""
-            failures.write(folder, status.why, status.message, job=job, node=node)
+        if status.state == "lost" and (element := _element_that_began(status, folder)):
+            failures.write(
+                folder, status.why, status.message, job=element.job,
+                node=status.line.nodes if status.line else "", job_name=element.submission.name,
+            )  # fmt: skip
         if status.state != "missing" or status.why == "cancelled":
             _free(folder, ledger.elements_by_run.get(run_id, []), queue)
         _record_node_failures(launched, ledger, run_id)
 
 
-def _job_that_began(status: RunStatus, folder: RunDir) -> str | None:
+def _element_that_began(status: RunStatus, folder: RunDir) -> Element | None:
+    """The last element of a run, if the run was started in its job."""
     element = status.element
     if element is None or element.job is None:
         return None
     began = element.job in run_claims.jobs(folder, element.submission.name)
-    return element.job if began else None
+    return element if began else None
 
 
 def _free(folder: RunDir, elements: list[Element], queue: Queue) -> None:
