@@ -23,14 +23,14 @@ lint: $(INSTALLED)  ## style and types
 
 slurm:  ## install Slurm for the tests that need one (Debian and Ubuntu, as root or with sudo)
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
-	for program in slurmctld slurmd sbatch munged slurmdbd mariadbd; do \
+	for program in slurmctld slurmd sbatch munged slurmdbd mariadbd faketime cc; do \
 	  command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -z "$$missing" ]; then echo "Slurm is installed"; exit 0; fi; \
 	command -v apt-get >/dev/null || { echo "no apt-get here; install:$$missing" >&2; exit 1; }; \
 	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
 	$$sudo apt-get -qq update && $$sudo env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq \
 	  install -y --no-install-recommends slurmctld slurmd slurm-client munge slurmdbd mariadb-server \
-	  >/dev/null
+	  faketime gcc libc6-dev >/dev/null
 
 chromium:  ## install Chromium for the tests of report.html (Debian, as root or with sudo)
 	@for program in chromium chromium-browser google-chrome; do \

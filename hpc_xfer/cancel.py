@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
-from hpc_xfer.scheduling.cancellation import CancelReport, cancel
-from hpc_xfer.store.launched_study import load_in_store
+from hpc_xfer.scheduling.cancellation import CancelReport, cancel, cancel_removed
+from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 
 
@@ -23,15 +23,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m hpc_xfer.cancel grids/size_scaling.yaml",
     )
     cli.add_grid_arguments(parser)
+    parser.add_argument(
+        "--removed", action="store_true",
+        help="cancel only the jobs whose runs the grid no longer has",
+    )  # fmt: skip
     parser.add_argument("--rehearsal", action="store_true", help="cancel its last rehearsal")
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)
-    store = cli.store_of(args.store, load_site(args.site))
+    site = load_site(args.site)
+    store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
     # A study of imported results alone is never launched.
-    report = cancel(store, study.name) if study.pretrains else CancelReport()
+    if not study.pretrains:
+        report = CancelReport()
+    elif args.removed:
+        plan = plan_in_store(study, store)
+        report = cancel_removed(store, study.name, site.slurm, plan)
+    else:
+        report = cancel(store, study.name, site.slurm)
     if args.json:
         print(json.dumps({"study": study.name, **report.as_json()}, indent=2))
     else:
@@ -41,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"left {len(report.kept):,} that another study waits for: "
                 f"{' '.join(report.kept[:20])}"
             )
-    return 0
+        for cluster in report.silent:
+            print(f"cluster {cluster} does not answer; cancel again when it does")
+    return 1 if report.silent else 0
 
 
 if __name__ == "__main__":

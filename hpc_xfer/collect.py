@@ -58,7 +58,8 @@ def _print(name: str, collected: Collected) -> None:
 
     table = Table(title=name, title_justify="left", box=None, show_header=False)
     for what in COUNTS:
-        table.add_row(f"runs {what.replace('_', ' ')}", f"{getattr(collected, what):,}")
+        word = "done" if what == "finished" else what.replace("_", " ")  # as `status` says
+        table.add_row(f"runs {word}", f"{getattr(collected, what):,}")
     table.add_row("cells complete", f"{collected.cells_complete:,} of {collected.cells:,}")
     if collected.imported:
         table.add_row("cells imported", f"{collected.imported:,}")

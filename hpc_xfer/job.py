@@ -9,6 +9,7 @@ hangs, records the death of a worker in error.json, and has the job requeued whe
     exit 1   a run has no record, and its error.json says why
     exit 85  requeued, after the time limit or an accident; goes on from the last checkpoint
     exit 86  stopped by SIGTERM: Slurm requeues a job that it preempted, nobody a cancelled one
+    exit 87  another process works on the runs that are left, or on their parent; nothing failed
 """
 
 import argparse

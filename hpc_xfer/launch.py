@@ -108,7 +108,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
         arguments = cli.again(args, *(["--rehearsal"] if args.rehearse else []))
         for line in report.sentences(arguments, launched.site.slurm.jobs_may_submit):
             print(line)
-    return 1 if report.given_up or report.refused else 0
+    return 1 if report.given_up or report.refused or report.relay_error else 0
 
 
 def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> int:

@@ -8,10 +8,12 @@ One squeue per refresh serves all runs; Slurm's accounting is not needed.
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
-from hpc_xfer.monitoring import status_tables
+from hpc_xfer.monitoring import screen, status_tables
 from hpc_xfer.monitoring.explain import explain_job, explain_run
 from hpc_xfer.monitoring.status_json import as_json
 from hpc_xfer.monitoring.study_state import StudyState, read_study_state, study_states
@@ -19,44 +21,71 @@ from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.system import terminal
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    store = cli.store_of(args.store, load_site(args.site))
+    site = load_site(args.site)
+    store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
     plan = plan_in_store(study, store)
-    if args.watch:
-        state = _watch(study_states(plan, store, study.name, args.every))
-        return 1 if state.counts["failed"] else 0
-    state = read_study_state(plan, store, study.name)
-    if args.why or args.job:
-        lines = explain_run(state, args.why) if args.why else explain_job(state, args.job)
-        print("\n".join(lines))
-        return 0
-    if args.json:
-        print(json.dumps(as_json(state), indent=2))
+    arguments = cli.again(args, *(["--rehearse"] if args.rehearsal else []))
+    look = partial(read_study_state, plan, store, study.name, site.slurm, arguments)
+    states = study_states(look, args.every) if args.watch else iter([look()])
+    if args.watch and not args.json and terminal.console().is_terminal:
+        state = _watch(states, args)
     else:
-        terminal.console().print(status_tables.render(state))
-    return 1 if state.counts["failed"] else 0
+        for state in states:
+            _print(state, args)
+    is_explained = (args.why, args.job) != (None, None)
+    return 1 if state.counts["failed"] and not is_explained else 0
 
 
-def _watch(states: Iterator[StudyState]) -> StudyState:
-    """Show each state in place of the one before; return the last."""
+def _print(state: StudyState, args: argparse.Namespace) -> None:
+    """Print one state; with --watch an object per line, or a block with an empty line behind."""
+    if args.json:
+        print(json.dumps(as_json(state), indent=None if args.watch else 2), flush=True)
+        return
+    if lines := _explanation(state, args):
+        print("\n".join(lines))
+    else:
+        status_tables.show(state, terminal.console())
+    if args.watch:
+        print(flush=True)
+
+
+def _watch(states: Iterator[StudyState], args: argparse.Namespace) -> StudyState:
+    """Show each state in place of the one before, cut to the screen; return the last."""
     from rich.live import Live
 
-    with Live(console=terminal.console(), auto_refresh=False) as live:
+    console = terminal.console()
+
+    def shown(state: StudyState) -> "RenderableType":
+        lines = _explanation(state, args)
+        return screen.fitted_lines(lines, console) if lines else screen.fitted(state, console)
+
+    with Live(console=console, auto_refresh=False) as live:
         for state in states:
-            live.update(status_tables.render(state), refresh=True)
+            live.update(shown(state), refresh=True)
     return state
+
+
+def _explanation(state: StudyState, args: argparse.Namespace) -> list[str]:
+    """Lines on the run of --why or the job of --job; none without these options."""
+    if args.why is not None:
+        return explain_run(state, args.why)
+    return [] if args.job is None else explain_job(state, args.job)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(
         "status",
-        "Show the state of a study: done, running (with speed), pending (with Slurm's reason), "
-        "blocked, failed (by class), lost, missing.",
+        "Show the state of a study: done, running (with speed), starting, pending (with Slurm's "
+        "reason), blocked, failed (by class), lost, missing.",
         "python -m hpc_xfer.status grids/size_scaling.yaml --watch",
     )
     cli.add_grid_arguments(parser)
@@ -68,13 +97,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--why", metavar="RUN", help="explain one run, given by the start of its id"
     )
     parser.add_argument(
-        "--job", metavar="ID", help="list the runs of a job of squeue, as 1234 or 1234_5"
+        "--job",
+        metavar="ID",
+        help="list the runs of a job, as squeue prints it: 1234, 1234_5 or '1234_[0-3]'",
     )
     parser.add_argument("--rehearsal", action="store_true", help="show the last rehearsal")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     args = parser.parse_args(argv)
     if args.every < 1:
         parser.error(f"--every must be 1 or more, got {args.every:g}")
+    if args.json and (args.why, args.job) != (None, None):
+        parser.error("--json has all runs, so it goes with neither --why nor --job")
     return args
 
 

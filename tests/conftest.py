@@ -12,7 +12,8 @@ import pytest
 
 from hpc_xfer.system import machine
 from tests import cluster as clusters
-from tests.cluster import Cluster
+from tests import other_clock
+from tests.cluster import Cluster, mounts
 
 ROOT = Path(__file__).parent.parent
 
@@ -89,8 +90,12 @@ def _needs_gpu() -> None:
 
 
 def _needs_slurm(accounting: bool = False) -> None:
-    """Skip where Slurm is not installed; where HPC_XFER_NEEDS_SLURM is set, as in CI, fail."""
-    if absent := clusters.missing(accounting):
+    _needs(clusters.missing(accounting))
+
+
+def _needs(absent: list[str]) -> None:
+    """Skip where a program is not installed; where HPC_XFER_NEEDS_SLURM is set, as in CI, fail."""
+    if absent:
         why = f"not installed: {', '.join(absent)}; run: make slurm"
         if os.environ.get("HPC_XFER_NEEDS_SLURM"):
             pytest.fail(why, pytrace=False)
@@ -124,18 +129,42 @@ def cluster(_shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def make_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Cluster]]:
-    """Starts a Slurm of the test's own; takes what Cluster.start takes."""
+    """Starts a Slurm of the test's own; takes what Cluster.start takes.
+
+    Commands speak to it from then on, but not to one that is made beside another.
+    """
     with contextlib.ExitStack() as stopped:
 
         def make(*, accounting: bool = False, **settings: Any) -> Cluster:
             _needs_slurm(accounting)
+            if settings.get("mounts") and not mounts.are_allowed():
+                pytest.skip("mounts of a node's own need root, and a container that lets it mount")
             made = Cluster.start(accounting=accounting, **settings)
             stopped.callback(made.stop)
             stopped.callback(lambda: print(made.story()))
-            _enter(made, monkeypatch)
+            if "beside" not in settings:
+                _enter(made, monkeypatch)
             return made
 
         yield make
+
+
+@pytest.fixture
+def two_clusters(make_cluster: Callable[..., Cluster]) -> tuple[Cluster, Cluster]:
+    """The clusters `login` (one node) and `gpu` (two): commands speak to login, or `-M gpu`."""
+    login = make_cluster(accounting=True, nodes=1, name="login")
+    return login, make_cluster(beside=login, nodes=2, name="gpu")
+
+
+AnotherTime = Callable[[float], dict[str, str]]
+
+
+@pytest.fixture
+def at_another_time(tmp_path: Path) -> AnotherTime:
+    """Gives the environment of a process whose clock is so many hours ahead (or, below 0, late)."""
+    _needs(other_clock.missing())
+    kernel_calls = other_clock.compile_kernel_calls(tmp_path)
+    return lambda hours: other_clock.shifted(hours, kernel_calls)
 
 
 @pytest.fixture

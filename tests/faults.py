@@ -110,6 +110,14 @@ class SlurmStudy:
         assert code is None or done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
+    def run(self, module: str, grid: Path, code: int = 0) -> str:
+        """Standard output of a command on another grid, with the same site and store."""
+        command = self.command(module)
+        command[3] = str(grid)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
     def launch(self, *more: str, code: int | None = 0) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(self.call("launch", "--json", *more, code=code) or "{}")
         return told

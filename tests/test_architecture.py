@@ -24,9 +24,10 @@ MAY_IMPORT = {
     "slurm": {"system", "config"},
     "study": {"system", "config"},  # pure: no disk but the files that users write
     "store": {"system", "config", "study"},
-    "scheduling": {"system", "config", "study", "store", "slurm"},
+    "states": {"system", "config", "study", "store", "slurm"},
+    "scheduling": {"system", "config", "study", "store", "slurm", "states"},
     "execution": {"system", "config", "study", "store", "slurm"},
-    "monitoring": {"system", "config", "study", "store", "slurm", "scheduling"},
+    "monitoring": {"system", "config", "study", "store", "slurm", "states"},
     "results": {"system", "config", "study", "store"},
     "reporting": {"system", "config", "study", "store", "results"},
     "compute": {"system", "config", "study", "store"},

@@ -1,11 +1,15 @@
 """The Slurm of the tests does what a Slurm does, and leaves nothing behind."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cluster import Cluster, ClusterError
+from tests.conftest import AnotherTime
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slurm
@@ -61,3 +65,68 @@ def test_a_job_that_is_known_survives_its_controller(cluster: Cluster) -> None:
         cluster.live()
     cluster.start_controller()
     assert cluster.state(job) == "RUNNING"
+
+
+def test_a_controller_that_was_reinstalled_gives_its_numbers_again(cluster: Cluster) -> None:
+    first = cluster.submit("sleep 100")
+    wait_for(lambda: cluster.state(first) == "RUNNING")
+    cluster.reinstall_controller()
+    assert cluster.live() == []
+    cluster.drain()
+    assert cluster.submit("sleep 100") == "1"
+
+
+def test_a_controller_that_lost_its_last_jobs_gives_their_numbers_again(cluster: Cluster) -> None:
+    cluster.drain()
+    kept = cluster.submit("sleep 100")
+    saved = cluster.save_state()
+    lost = cluster.submit("sleep 100", "-J", "lost")
+    cluster.lose_what_came_after(saved)
+    assert cluster.live() == [kept]
+    assert cluster.submit("sleep 100", "-J", "another") == lost
+
+
+def test_one_login_node_serves_two_clusters(
+    two_clusters: tuple[Cluster, Cluster], tmp_path: Path
+) -> None:
+    login, gpu = two_clusters
+    script = f"squeue -h -o %T > {tmp_path}/part && mv {tmp_path}/part {tmp_path}/seen; sleep 100"
+    job = login.submit(script, "-M", "gpu")
+    wait_for((tmp_path / "seen").exists)  # it asks its own cluster, though not by name
+    assert (tmp_path / "seen").read_text() == "RUNNING\n"
+    assert (login.live(), gpu.live()) == ([], [job])
+    assert login.run("squeue", "-M", "gpu", "-h", "-o", "%i") == job
+    assert "JobState=RUNNING" in login.run("scontrol", "-M", "gpu", "show", "job", job)
+    login.run("scancel", "-M", "gpu", job)
+    ended = ("sacct", "-M", "gpu", "-nPX", "-j", job, "-o", "State")
+    wait_for(lambda: login.run(*ended).startswith("CANCELLED"))
+    assert gpu.submit("true", "-M", "login") == "1"
+
+
+def test_nodes_may_see_another_folder_than_the_login_node(
+    make_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    """Where the login node has a link into /mnt, nodes have the disk itself, and no /mnt."""
+    disk, mnt, scratch, hidden = (tmp_path / name for name in ("disk", "mnt", "scratch", "hidden"))
+    for folder in (disk, mnt / "disk", hidden / "disk"):
+        folder.mkdir(parents=True)
+    scratch.symlink_to(mnt / "disk")
+    cluster = make_cluster(nodes=1, mounts={disk: mnt / "disk", mnt: hidden})
+    (scratch / "file").write_text("on the disk")
+    job = cluster.submit(f"cp {disk}/file {disk}/copy; ls {mnt}/disk > {disk}/listed")
+    wait_for(lambda: cluster.state(job) == "COMPLETED")
+    assert (scratch / "copy").read_text() == "on the disk"
+    assert (scratch / "listed").read_text() == ""
+
+
+def test_a_process_may_live_in_another_time(at_another_time: AnotherTime, tmp_path: Path) -> None:
+    """Not so its files: touching one, new or not, gives it the time of the file system."""
+    script = (
+        "import pathlib, time; time.sleep(0.01); path = pathlib.Path('file'); path.touch(); "
+        "print(round((time.time() - path.stat().st_mtime) / 3600))"
+    )
+    for hours in (-1, 2):
+        env = {**os.environ, **at_another_time(hours)}
+        done = subprocess.run([sys.executable, "-c", script], env=env, cwd=tmp_path,
+                              capture_output=True, text=True, check=True)  # fmt: skip
+        assert int(done.stdout) == hours

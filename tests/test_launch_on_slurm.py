@@ -16,8 +16,9 @@ import pytest
 
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.queue import current_queue
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import prepare_store
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.submission_ledger import read_ledger
 from tests.cluster import Cluster
 from tests.conftest import Command
@@ -303,7 +304,7 @@ def test_a_job_that_no_node_could_begin_is_let_go(
     job = study.job()
     shown = ("squeue", "-h", "-j", job, "-o", "%r")
     wait_for(lambda: cluster.run(*shown).replace("_", " ") == "launch failed requeued held")
-    assert "waiting: 1 for launch failed requeued held" in study.call("status")
+    assert "(Slurm: launch failed requeued held)" in study.call("status")
     assert study.launch()["submitted"]["runs"] == 0
     assert "held" not in cluster.run(*shown)
     broken.write_text("#!/bin/sh\n")

@@ -2,8 +2,10 @@
 
     python -m benchmarks.launch_scale
 
-Measures what a user waits for (submit, status, launch again) and the memory of the launcher. The
-peer is submitit's own map_array with as many elements; it writes one pickle each, ours none.
+Measures what a user waits for (submit, status, launch again) and the memory of the launcher. One
+peer is submitit's own map_array with as many elements; it writes one pickle each, ours none. The
+other is this repository before jobs were known by number, name and user, and absence was doubted:
+the same commands, in turns, each in a store of its own.
 """
 
 import json
@@ -17,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.harness import table
+from benchmarks.harness import before, table
 from benchmarks.harness.table import Row
 from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.store.store import Store
@@ -40,6 +42,9 @@ resources:
   finetune: {minutes: {1: 2, 5: 5, 10: 10, 20: 15, full: 30}, target_minutes: 30}
 """
 _PEER = "submitit's map_array"
+_COMMIT = "8bc96a5"  # before a second look at the queue, and snapshots of the code
+_ROUNDS = 3
+_AT_MOST = 1.2  # times what the same command took then
 
 
 def rows() -> list[Row]:
@@ -59,6 +64,7 @@ def _measure(folder: Path, cluster: Cluster) -> Iterator[Row]:
     site = folder / "site.yaml"
     site.write_text("slurm: {gpu_option: none, relay: {memory: null}}\n")
     places = [str(grid), "--site", str(site), "--store", str(folder / "store"), "--json"]
+    yield from _against_before(folder, cluster, grid, site)
     submit, told = _timed(cluster, "launch", *places)
     status, seen = _timed(cluster, "status", *places)
     again, second = _timed(cluster, "launch", *places)
@@ -91,6 +97,26 @@ def _measure(folder: Path, cluster: Cluster) -> Iterator[Row]:
     yield Row("memory of the launcher", "MB", memory, most=500)
 
 
+def _against_before(folder: Path, cluster: Cluster, grid: Path, site: Path) -> Iterator[Row]:
+    """Measure launch, status and a second launch in turns with the commit before."""
+    old = before.tree(_COMMIT)
+    names = ("launch", "status", "launch")
+    taken: dict[Path, list[list[float]]] = {_ROOT: [], old: []}
+    for number in range(_ROUNDS):
+        for tree, rounds in taken.items():
+            store = folder / f"store-{number}-{tree.name}"
+            places = [str(grid), "--site", str(site), "--store", str(store), "--json"]
+            rounds.append([_timed(cluster, name, *places, tree=tree)[0] for name in names])
+            cluster.run("scancel", "-u", current_user())
+            cluster.daemons.wait_until("the queue to be empty", lambda: not cluster.live())
+    for i, what in enumerate(("submitting", "status", "launching again")):
+        now, then = (min(each[i] for each in taken[tree]) for tree in (_ROOT, old))
+        yield Row(
+            f"{what}, best of {_ROUNDS}", "s", now, then, _COMMIT, less_is_better=True,
+            most=_AT_MOST * then,
+        )  # fmt: skip
+
+
 def _write_records(grid: Path, store: Store) -> None:
     """Write records as if all had run; their numbers are made up."""
     for i, run in enumerate(make_plan(load_study(grid)).runs):
@@ -111,12 +137,16 @@ def _write_records(grid: Path, store: Store) -> None:
 
 
 def _timed(
-    cluster: Cluster, module: str, *arguments: str
+    cluster: Cluster, module: str, *arguments: str, tree: Path = _ROOT
 ) -> tuple[float, dict[str, dict[str, int]]]:
     command = [sys.executable, "-m", f"hpc_xfer.{module}", *arguments]
     begun = time.perf_counter()
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=_ROOT, env={**os.environ, **cluster.env}
+        command,
+        capture_output=True,
+        text=True,
+        cwd=tree,
+        env={**before.environment(tree), **cluster.env},
     )
     seconds = time.perf_counter() - begun
     assert done.returncode == 0, done.stderr

@@ -19,9 +19,11 @@ from hpc_xfer.compute.group_commit import GroupCommit
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.pack_file import LoadedPack
-from hpc_xfer.store.run_claims import Claim
+from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
@@ -104,11 +106,13 @@ class PackRunner:
                 self.emit(WorkerEvent("done", run.id))
         except Interrupted:
             self.emit(WorkerEvent("interrupted", run.id))
-        except ClaimLost as error:
-            self._lose(run.id, error)
-        except Exception as error:  # reported with its traceback; the next run is executed
-            log.exception("run %s failed", run.id)
+        except Exception as raised:  # reported with its traceback; the next run is executed
             self.group.drop(run.id)
+            error = _cause(raised, claim, folder)
+            if isinstance(error, ClaimLost):
+                self._lose(run.id, error)
+                return
+            log.exception("run %s failed", run.id)
             if rank == 0:
                 _write_error(self.store, run.id, error)
             if rank == 0 or self.process.size > 1:
@@ -179,6 +183,24 @@ def _release(claim: Claim) -> None:
         claim.release()
     except StoreError as error:  # a full disk; others will notice that this process has ended
         log.warning("%s", error)
+
+
+def _cause(error: Exception, claim: Claim | None, folder: RunDir) -> Exception:
+    """Return what is behind an error: another process took the run, or its folder was removed.
+
+    What then raises depends on where the run was: torch, TensorBoard, any reading or writing.
+    """
+    if isinstance(error, ClaimLost):
+        return error
+    try:
+        if claim is not None:
+            claim.check()
+        elif not folder.claims.exists():  # on other ranks
+            raise StoreError(f"{folder.path}: was removed while this process worked with it")
+    except (ClaimLost, StoreError) as cause:
+        cause.__cause__ = error
+        return cause
+    return error
 
 
 def _kind_of_work(run: Run) -> tuple[object, ...]:

@@ -15,14 +15,16 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hpc_xfer.config import yaml_document
 from hpc_xfer.config.dataset_location import DatasetEntry, Location, Place, location_of, with_path
+from hpc_xfer.config.sbatch_options import OneWord, OptionName, RelayOptionName, check_gres
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
 from hpc_xfer.system.written_path import absolute
 
 
-def _plain(text: str) -> str:
-    """Refuse text that could begin a line of its own in a batch script."""
-    if not re.fullmatch(r"[\w.,:;=@%+*&|!/()\[\]-]+", text):
-        raise ValueError(f"{text!r} has characters not allowed in an sbatch option; remove them")
+def _cluster_name(text: str) -> str:
+    if text == "all" or not re.fullmatch(r"\w[\w-]*", text):
+        raise ValueError(
+            f"{text!r} is not the name of one cluster; `sacctmgr show cluster` lists them"
+        )
     return text
 
 
@@ -41,13 +43,13 @@ def _environment_name(text: str) -> str:
     return text
 
 
-OneWord = Annotated[str, AfterValidator(_plain)]
 OneLine = Annotated[str, AfterValidator(_one_line)]
+OneCluster = Annotated[str, AfterValidator(_cluster_name)]
 VariableName = Annotated[str, AfterValidator(_environment_name)]
 
 
 class RelayPlace(StrictModel):
-    """Options of the relay jobs; an option that is not given is that of all jobs."""
+    """Options of the relay jobs; one that is not given is that of all jobs, but `options`."""
 
     partition: OneWord | None = None
     account: OneWord | None = None
@@ -56,11 +58,13 @@ class RelayPlace(StrictModel):
     minutes: PositiveInt = 30
     cpus: PositiveInt = 1
     memory: PositiveFloat | None = 4.0  # GB; null leaves it to Slurm
+    options: dict[RelayOptionName, OneWord] = {}  # as those of slurm, which the relay has not
 
 
 class Slurm(StrictModel):
     """Options of jobs. "GPU" means one process; on a CPU cluster it has CPUs only."""
 
+    cluster: OneCluster | None = None  # where one login node serves several
     partition: OneWord | None = None
     account: OneWord | None = None
     qos: OneWord | None = None
@@ -86,13 +90,18 @@ class Slurm(StrictModel):
     setup: tuple[OneLine, ...] = ()  # lines of the batch script: module load ..., source ...
     environment: dict[VariableName, OneLine] = {}  # NCCL_SOCKET_IFNAME: ib0
     scratch: OneLine | None = None  # node-local; becomes TMPDIR, may name variables of the job
-    options: dict[OneWord, OneWord] = {}  # any other option of sbatch: mail-user: me@lab.org
+    options: dict[OptionName, OneWord] = {}  # any other option of sbatch: mail-user: me@lab.org
 
     jobs_may_submit: bool = True  # if not, the relay only collects, and you launch again
     relay: RelayPlace = RelayPlace()
     retries: NonNegativeInt = 3  # of one run without progress, for transient failures
     bad_node_hits: PositiveInt = 2  # failed jobs on a node before the node is excluded
     hang_minutes: PositiveFloat = 30.0  # without a heartbeat
+
+    @model_validator(mode="after")
+    def _gres_leaves_the_gpus_alone(self) -> "Slurm":
+        check_gres(self.options, self.gpu_option)
+        return self
 
     @model_validator(mode="after")
     def _more_memory_is_more(self) -> "Slurm":

@@ -7,14 +7,16 @@ from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store.retry_policy import is_retried
 
 STOPPED_EXIT_CODE = 86
+HELD_EXIT_CODE = 87
 
-Ending = Literal["finished", "failed", "time limit", "requeue", "stopped"]
+Ending = Literal["finished", "failed", "time limit", "requeue", "stopped", "held"]
 EXIT_CODES: dict[Ending, int] = {
     "finished": 0,
     "failed": 1,
     "time limit": 1,
     "requeue": REQUEUE_EXIT_CODE,
     "stopped": STOPPED_EXIT_CODE,  # Slurm requeues what it preempts, nobody what was cancelled
+    "held": HELD_EXIT_CODE,  # nothing failed: another process executes the runs
 }
 
 
@@ -23,6 +25,7 @@ class JobFacts:
     """Facts that decide how a job ends."""
 
     unfinished: bool  # a run of the pack has no record
+    held: bool = False  # a living process elsewhere works on each run that has no record
     time_is_up: bool = False
     told_to_stop: bool = False
     progressed: bool = False  # a run is further than when this start of the job began
@@ -34,6 +37,8 @@ def decide(facts: JobFacts) -> Ending:
     """Return how the job ends."""
     if not facts.unfinished:
         return "finished"
+    if facts.held:
+        return "held"
     if facts.time_is_up:
         return "requeue" if facts.progressed else "time limit"
     if facts.told_to_stop:

@@ -15,10 +15,10 @@ from hpc_xfer.execution.local_workers import LocalWorker, LocalWorkers
 from hpc_xfer.execution.pack_queue import PackQueue
 from hpc_xfer.execution.progress_display import Display
 from hpc_xfer.execution.worker_process import exit_message
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.study.plan import Pack, Plan, Run
-from hpc_xfer.system import atomic_files
 from hpc_xfer.system.worker_events import WorkerEvent
 
 _TICK_SECONDS = 0.5  # between looks at progress files, held runs and signals
@@ -104,6 +104,7 @@ class LocalPool:
                     self._fail(run_id, event.failure, event.message, worker.log)
             case "held":
                 self.packs.hold(str(event.run))
+                self.display.held(str(event.run), event.by or {})
             case "pack" if worker.kept:
                 self._end_pack(worker)
 
@@ -117,16 +118,11 @@ class LocalPool:
 
     def _end_pack(self, worker: LocalWorker) -> None:
         """Free a kept worker; one that left runs was told to stop from outside, and ends."""
-        left = self._left(worker)
+        left = self.packs.left_of(worker.pack)
         worker.pack = None
         if left and not self.signals:
             worker.process.close()
             self.packs.put_back(left)
-
-    def _left(self, worker: LocalWorker) -> list[Run]:
-        """Return the runs of a worker's pack that have no end yet."""
-        runs = worker.pack.runs if worker.pack else ()
-        return [run for run in runs if run.id in self.packs.open and run.id not in self.packs.held]
 
     def _handle_end(self, worker: LocalWorker) -> None:
         """Record the failure of the current run, if a pack is unfinished; queue the others again.
@@ -140,7 +136,7 @@ class LocalPool:
             self.store.run(run.id).rendezvous(worker.attempt).unlink(missing_ok=True)
         if self.signals:
             return
-        left = self._left(worker)
+        left = self.packs.left_of(worker.pack)
         for run in left:
             if worker.process.current == run.id or not worker.kept:
                 self._record_death(worker, run, codes)
@@ -160,7 +156,7 @@ class LocalPool:
                 self._finish(run_id)
             elif run_claims.is_alive(folder):
                 continue
-            elif (error := atomic_files.read_json(folder.error)) is not None:
+            elif error := failures.of_last_start(folder):
                 self._fail(run_id, error["class"], error["message"], log=None)
             else:
                 self.packs.put_back([run])

@@ -2,16 +2,19 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hpc_xfer.errors import StoreError
 from hpc_xfer.execution.worker_process import say
 from hpc_xfer.execution.worker_watch import Signals
-from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store import failures, heartbeat
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.retry_policy import is_retried
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import is_cancelled
-from hpc_xfer.system.job_environment import current_job
+from hpc_xfer.system.job_environment import current_job, current_job_name
+from hpc_xfer.system.worker_events import WorkerEvent
 
 _NFS_SECONDS = 70  # acdirmax, for which an absent file may stay absent, is 60
 _TICK_SECONDS = 0.5
@@ -27,6 +30,8 @@ class PackInStore:
         self.runs: list[str] = self.manifest["packs"][index]
         self._saved_before = self._saved()
         self._failures: dict[str, str] = {}  # run id -> class; error.json may not be writable
+        self._held: set[str] = set()  # runs on which a process elsewhere works
+        self._told: set[str] = set()  # runs of which the log says so
 
     @property
     def workers(self) -> int:
@@ -37,10 +42,48 @@ class PackInStore:
         """Return the runs without a record."""
         return [run for run in self.runs if not self.store.is_finished(run, self.manifest["kind"])]
 
+    def left(self) -> list[str]:
+        """Return the runs without a record on which no process elsewhere works."""
+        return [run for run in self.unfinished() if run not in self._held]
+
+    def note(self, event: WorkerEvent) -> None:
+        """Take in what a worker reports: whether a process elsewhere works on a run."""
+        if event.run is None:
+            return
+        if event.kind == "started":
+            self._held.discard(event.run)
+        elif event.kind == "held":
+            self._held.add(event.run)
+            if event.run not in self._told:
+                owner = run_claims.owner_text(event.by or {})
+                say(f"{event.run}: held by {owner}; this job leaves it to that process")
+                self._told.add(event.run)
+                self._record_found_held(event.run, event.by)
+
+    def is_parent_held(self, missing: Sequence[str]) -> bool:
+        """Say why parents have no record; True, and noted, where a living process works on one."""
+        for parent in missing:
+            folder = self.store.run(parent)
+            if not run_claims.is_alive(folder):
+                continue
+            claim = run_claims.holder(folder) or {}
+            owner = run_claims.owner_text(claim)
+            say(f"{parent}, the parent, is not done: held by {owner}; launch again when it is done")
+            for run in self.unfinished():
+                self._record_found_held(run, claim)
+            return True
+        say(f"{missing[0]}, the parent, has no record; launch the study again")
+        return False
+
+    def first_left(self, number: int, count: int) -> str | None:
+        """Return the first run that is left of the share of worker `number` of `count`."""
+        own = self.runs[number::count]
+        return next((run for run in self.left() if run in own), None)
+
     def is_cancelled(self) -> bool:
         """Tell whether `cancel` took out this job: a requeue would revive it."""
-        job = current_job()
-        return job is not None and is_cancelled(self.store, self.study, job)
+        job, name = current_job(), current_job_name()
+        return job is not None and is_cancelled(self.store, self.study, job, name)
 
     def progressed(self) -> bool:
         """Tell whether a run is further than when this job started: only then more time helps."""
@@ -49,13 +92,17 @@ class PackInStore:
     def await_parents(self, signals: Signals) -> list[str]:
         """Return the parents without a record.
 
-        On NFS a node may not see a new file for a minute, so wait for a record that is expected.
+        On NFS a node may not see a new file for a minute, so wait for a record that is expected. A
+        process that works on this host would have shown it.
         """
         end, waits = time.monotonic() + _NFS_SECONDS, False
         while missing := self._missing_parents():
             folders = [self.store.run(run) for run in missing]
             if not all(run_claims.attempts(each) and not failures.read(each) for each in folders):
                 break  # never begun, or failed: no record is on its way
+            if any(run_claims.sign_of_life(each) == "process" for each in folders):
+                missing = self._missing_parents()  # it may have ended between the two looks
+                break
             if signals.stop or time.monotonic() > end:
                 break
             if not waits:
@@ -74,7 +121,7 @@ class PackInStore:
         if run in self._failures:
             return self._failures[run]
         error = failures.read(self.store.run(run))
-        if error is None or error["job"] != current_job():
+        if error is None or not failures.is_of_job(error, current_job(), current_job_name()):
             return None
         return str(error["class"])
 
@@ -85,6 +132,12 @@ class PackInStore:
             failures.write(self.store.run(run), failure, message, log)
         except StoreError as full:
             say(f"{failure}: {message}; {full}")
+
+    def _record_found_held(self, run: str, by: Mapping[str, Any] | None) -> None:
+        try:
+            run_claims.record_found_held(self.store.run(run), by)
+        except StoreError as full:
+            say(str(full))
 
     def _missing_parents(self) -> list[str]:
         parents = {parent for run in self.runs for parent in self.manifest["runs"][run]["parents"]}

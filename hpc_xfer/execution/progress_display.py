@@ -1,15 +1,17 @@
 """Show the progress of a launch on this machine: live bars in a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich import progress
 
 from hpc_xfer.store import heartbeat
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.labels import pretrain_labels, run_title
+from hpc_xfer.study.labels import RunTitles
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import atomic_files, terminal
 
@@ -28,7 +30,7 @@ class Display:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store, self.runs, self.clock = store, plan.by_id, clock
-        self.labels = pretrain_labels(plan.of("pretrain"))
+        self.titles = RunTitles(plan)
         self.total = {kind: len(plan.of(kind)) for kind in ("pretrain", "finetune")}
         self.done = {
             kind: sum(run.id in done for run in plan.of(kind)) for kind in ("pretrain", "finetune")
@@ -36,6 +38,7 @@ class Display:
         self.failures = 0
         self.console = terminal.console(stderr=True)
         self.live = self.console.is_terminal
+        self._owners: set[str] = set()  # of held runs, that were named
         self._last_line: float | None = None  # time; None: no counts were printed yet
         self._bars = progress.Progress(
             progress.TextColumn("{task.description:<14}"), progress.BarColumn(),
@@ -80,6 +83,13 @@ class Display:
         if not self.live and self.runs[run_id].kind == "pretrain":
             self.say(f"started: {self.title(run_id)} ({run_id})")
 
+    def held(self, run_id: str, by: Mapping[str, Any]) -> None:
+        """Say, once for each process of another launch, that it works on a run."""
+        owner = run_claims.owner_text(by)
+        if owner not in self._owners:
+            self._owners.add(owner)
+            self.say(f"waiting for {self.title(run_id)} ({run_id}), held by {owner}")
+
     def failed(self, run_id: str, kind: str, message: str, log: Path | None) -> None:
         """Show which run failed and why; for an error in the program also where."""
         self.failures += 1
@@ -105,7 +115,7 @@ class Display:
 
     def title(self, run_id: str) -> str:
         """Return `clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0`."""
-        return run_title(self.runs[run_id], self.labels)
+        return self.titles.of(self.runs[run_id])
 
     def _now(self, run_id: str) -> str:
         beat = heartbeat.read(self.store.run(run_id))

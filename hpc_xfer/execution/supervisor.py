@@ -63,8 +63,7 @@ class Supervisor:
             say("this job was cancelled; launch the study again to go on")
             return EXIT_CODES["stopped"]
         if missing := self.pack.await_parents(self.signals):
-            say(f"{missing[0]}, the parent, has no record; launch the study again")
-            return EXIT_CODES["failed"]
+            return EXIT_CODES["held" if self.pack.is_parent_held(missing) else "failed"]
         self.skipped = self.pack.hopeless()
         workers = self._run_workers(command)
         return self._exit_code(workers) if self.is_rank_zero else self._exit_code_beside(workers[0])
@@ -83,7 +82,7 @@ class Supervisor:
     def _run_share(self, command: Sequence[str], share: Share) -> WorkerProcess:
         worker = self._run_worker(command, share)
         while self.is_rank_zero and self._has_died(worker):
-            run = worker.current or self._next_of(share)
+            run = worker.current or self.pack.first_left(*share)
             if run is None:
                 break
             self.failures.record_death(worker, run)
@@ -91,17 +90,11 @@ class Supervisor:
             # Several ranks can only meet again in a requeued job. A single rank can start a new
             # worker for the remaining runs, unless the dead worker had reported nothing: a new
             # one would die the same way.
-            rest = set(self.pack.unfinished()) - self.skipped
+            rest = set(self.pack.left()) - self.skipped
             if self.process_rank.size > 1 or not worker.has_reported or not rest:
                 break
             worker = self._run_worker(command, share)
         return worker
-
-    def _next_of(self, share: Share) -> str | None:
-        """Return the first run of a worker's share that is not done."""
-        number, count = share
-        own = self.pack.runs[number::count]
-        return next((run for run in self.pack.unfinished() if run in own), None)
 
     def _run_worker(self, command: Sequence[str], share: Share) -> WorkerProcess:
         """Start a worker and watch it until it has ended."""
@@ -114,19 +107,21 @@ class Supervisor:
         ]  # fmt: skip
         process = start_process([*command, *arguments], worker_environment(machine.gpus()))
         worker = WorkerProcess([process])
-        WorkerWatch(worker, self.store, self.site, self.signals, self.is_rank_zero).until_end()
+        WorkerWatch(
+            worker, self.store, self.site, self.signals, self.is_rank_zero, on_event=self.pack.note
+        ).until_end()
         return worker
 
     def _has_died(self, worker: WorkerProcess) -> bool:
         """Tell whether it ended before it went through its runs, and was not asked to."""
-        return not (self.signals.stop or worker.pack_done) and bool(self.pack.unfinished())
+        return not (self.signals.stop or worker.pack_done) and bool(self.pack.left())
 
     def _exit_code(self, workers: Sequence[WorkerProcess]) -> int:
         ending = job_ending.decide(self._facts(workers))
-        unfinished = self.pack.unfinished()
-        if ending == "time limit" and unfinished:  # another process may have finished it just now
+        left = self.pack.left()
+        if ending == "time limit" and left:  # another process may have finished it just now
             current = (worker.current for worker in workers)
-            run = next((run for run in current if run in unfinished), unfinished[0])
+            run = next((run for run in current if run in left), left[0])
             message = "no step further within the time limit; raise `minutes`"
             self.failures.record(run, "time limit", message)
         return self._end(ending)
@@ -150,10 +145,11 @@ class Supervisor:
         return self._end(job_ending.after_failure(self._facts([worker])))
 
     def _facts(self, workers: Sequence[WorkerProcess]) -> JobFacts:
-        unfinished = self.pack.unfinished()
-        recorded = {failure for run in unfinished if (failure := self.pack.failure_of(run))}
+        left = self.pack.left()
+        recorded = {failure for run in left if (failure := self.pack.failure_of(run))}
         return JobFacts(
-            unfinished=bool(unfinished),
+            unfinished=bool(self.pack.unfinished()),
+            held=not left,
             time_is_up=self.signals.usr2,
             told_to_stop=self.signals.term,
             progressed=self.pack.progressed(),

@@ -70,6 +70,9 @@ class WorkerProcess:
                 self.current = event.run
             case "done":
                 self.current = None
+            case "held":
+                if self.current == event.run:  # it lost the run
+                    self.current = None
             case "failed":
                 self.current = None
                 self.failures.append(event)
@@ -104,12 +107,12 @@ class WorkerProcess:
         SIGABRT first: its log then says where it hung.
         """
         if self._aborted is None:
-            self._aborted = time.time()
+            self._aborted = time.monotonic()
             for process in self.processes:
                 with contextlib.suppress(OSError):  # gone; else no core file: as large as memory
                     resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
             self.signal(signal.SIGABRT)
-        elif time.time() - self._aborted > _ABORT_SECONDS:
+        elif time.monotonic() - self._aborted > _ABORT_SECONDS:
             self.signal(signal.SIGKILL)
 
     def end(self, grace: float) -> list[int]:

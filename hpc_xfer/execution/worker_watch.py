@@ -49,12 +49,20 @@ class WorkerWatch:
         site: Site,
         signals: Signals,
         finds_hangs: bool = True,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        on_event: Callable[[WorkerEvent], None] = lambda event: None,
     ) -> None:
+        """
+        Args:
+            on_event: called with each event of the worker, from the thread of `until_end`.
+        """
         self.worker, self.store, self.site = worker, store, site.slurm
         self.signals, self.finds_hangs, self.clock = signals, finds_hangs, clock
-        self._last_event = self._last_look = clock()
+        self._on_event = on_event
+        self._last_sign = self._last_look = clock()
+        self._beat: float | None = None  # time of the last heartbeat, by the file server's clock
         self._stop_sent: float | None = None
+        self._is_kill_told = False
 
     def until_end(self) -> None:
         """Return when the worker has ended and all its events are taken in."""
@@ -68,8 +76,9 @@ class WorkerWatch:
                 continue
             if event is None:
                 return
-            self._last_event = self.clock()
+            self._last_sign = self.clock()
             self.worker.note(event)
+            self._on_event(event)
             self.look()
 
     def look(self) -> None:
@@ -78,7 +87,7 @@ class WorkerWatch:
             return  # it has ended; its last lines are still to come
         now = self.clock()
         if now - self._last_look > _SUSPENDED_SECONDS:  # the worker was suspended with us
-            self._last_event = now
+            self._last_sign = now
         self._last_look = now
         if self.signals.stop and self._stop_sent is None:
             self._stop_sent = now
@@ -86,9 +95,11 @@ class WorkerWatch:
             say(f"told to stop ({why}): the worker saves a checkpoint")
             self.worker.signal(signal.SIGTERM)
         if self._stop_sent is not None and now - self._stop_sent > self._grace():
-            say("the worker did not stop in time; it is killed")
+            if not self._is_kill_told:  # it may take a while to die, waiting for a disk
+                say("the worker did not stop in time; it is killed")
+            self._is_kill_told = True
             self.worker.signal(signal.SIGKILL)
-        elif self.finds_hangs and now - self._last_sign() > 60 * self.site.hang_minutes:
+        elif self.finds_hangs and self._seconds_without_sign(now) > 60 * self.site.hang_minutes:
             self.worker.abort()
 
     def _grace(self) -> float:
@@ -96,12 +107,20 @@ class WorkerWatch:
             return _TERM_GRACE
         return 0.6 * self.site.signal_seconds  # Slurm may be late, and the rest takes time
 
-    def _last_sign(self) -> float:
-        """Return the time of the last event or heartbeat."""
+    def _seconds_without_sign(self, now: float) -> float:
+        """Return the seconds since the last event, or since the heartbeat was seen to change.
+
+        The heartbeat is dated by the file server, whose clock may differ from ours by an hour.
+        """
+        beat = self._date_of_heartbeat()
+        if beat != self._beat:
+            self._beat, self._last_sign = beat, now
+        return now - self._last_sign
+
+    def _date_of_heartbeat(self) -> float | None:
         if self.worker.current is None:
-            return self._last_event
+            return self._beat
         try:
-            beat = self.store.run(self.worker.current).progress.stat().st_mtime
+            return self.store.run(self.worker.current).progress.stat().st_mtime
         except OSError:
-            beat = 0.0
-        return max(self._last_event, beat)
+            return None

@@ -4,8 +4,8 @@
     time_left.study, time_left.groups["digits", "5"]      # seconds; None where nothing runs
 
 A running run reports how long it still needs. A run that has not begun counts as long as the mean
-of the finished runs of its kind, else its minutes in the plan. The number of running processes
-is assumed to stay as it is now.
+of the finished runs of its kind, else its minutes in the plan. The number of processes that run or
+start is assumed to stay as it is now.
 """
 
 import time
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc_xfer.config.finetune_recipes import Finetune
-from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.study.plan import Plan, Run
 
 Group = tuple[str, str]  # data set and shots
@@ -41,7 +41,7 @@ def forecast(plan: Plan, status: Mapping[str, RunStatus]) -> TimeLeft:
     for run in plan.runs:
         minutes, size = plan.needs(run)
         seconds = _seconds(run, status[run.id], rates, limit=60 * minutes)
-        is_running = status[run.id].state == "running"
+        is_running = status[run.id].state in ("running", "starting")
         total += seconds * size
         if run.kind == "pretrain":
             longest = max(longest, seconds)
@@ -69,6 +69,15 @@ def reported_seconds(beat: Mapping[str, Any]) -> float | None:
     """Return the seconds left that a running run reported, less the time since then."""
     seconds = beat.get("eta_seconds")
     return None if seconds is None else max(0.0, seconds - (time.time() - beat["time"]))
+
+
+def duration(seconds: float) -> str:
+    """Write seconds for people: 90 -> 2 min, 7200 -> 2.0 h, 200000 -> 2.3 d."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
 
 
 def _seconds(run: Run, status: RunStatus, rates: Mapping[WorkKind, float], limit: float) -> float:

@@ -2,18 +2,29 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.scheduling import run_states
-from hpc_xfer.scheduling.run_states import STATES, RunStatus
 from hpc_xfer.slurm.parsing import Queue, QueueLine
-from hpc_xfer.slurm.queue import current_queue
+from hpc_xfer.states import run_states
+from hpc_xfer.states.job_numbers import wrong_numbers
+from hpc_xfer.states.moved_store import misplaced
+from hpc_xfer.states.queue_notes import queue_notes
+from hpc_xfer.states.run_states import RunStatus
+from hpc_xfer.states.second_look import (
+    last_relay,
+    read_queues,
+    survey_twice,
+    with_absent_jobs,
+)
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, read_ledger
-from hpc_xfer.study.labels import pretrain_labels
+from hpc_xfer.study.labels import RunTitles
 from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.state_words import STATES
 
 
 @dataclass(frozen=True)
@@ -27,20 +38,43 @@ class StudyState:
     queue: Queue | None
     slurm_error: str  # why Slurm was not asked, or did not answer
     status: Mapping[str, RunStatus]  # of each run, by its id
-    labels: Mapping[str, str]
+    arguments: str = ""  # by which other commands find the study
+    notes: Sequence[str] = ()  # further sentences for the user
+
+    @cached_property
+    def titles(self) -> RunTitles:
+        """Readable names of the runs."""
+        return RunTitles(self.plan)
 
     @property
+    def labels(self) -> Mapping[str, str]:
+        """Readable names of the pre-trainings, by run id."""
+        return self.titles.labels
+
+    @cached_property
     def counts(self) -> dict[str, int]:
         """Runs in each state."""
         counts = Counter(status.state for status in self.status.values())
         return {state: counts[state] for state in STATES}
 
-    @property
+    @cached_property
+    def is_launched(self) -> bool:
+        """Tell whether the study was ever launched in this store, by whatever way."""
+        return self.store.study(self.name).plan.exists()
+
+    @cached_property
+    def is_cancelled(self) -> bool:
+        """Tell whether its last launch was cancelled."""
+        return self.store.study(self.name).cancelled.exists()
+
+    @cached_property
     def relay(self) -> QueueLine | None:
-        """The study's relay job, if it is in the queue."""
+        """The study's relay job, if it is in the queue and not being cancelled."""
         for submission in self.ledger.submissions_of(self.name):
-            line = self.queue.lines.get(submission.job or "") if self.queue else None
-            if submission.kind == "relay" and line and line.live:
+            if submission.kind != "relay" or self.queue is None or submission.cancelled:
+                continue
+            line = self.queue.find(submission.job, submission.name, submission.user)
+            if line is not None and line.live:
                 return line
         return None
 
@@ -50,33 +84,65 @@ class StudyState:
         return self.relay is not None or any(status.live for status in self.status.values())
 
 
-def read_study_state(plan: Plan, store: Store, name: str) -> StudyState:
-    """Read store, ledger and queue; Slurm is asked once."""
+def read_study_state(
+    plan: Plan, store: Store, name: str, slurm: Slurm, arguments: str = ""
+) -> StudyState:
+    """Read store, ledger and queue; Slurm is asked once, and again for jobs that it did not show.
+
+    Args:
+        slurm: settings of the site.
+        arguments: by which other commands find the study.
+    """
     ledger = read_ledger(store)
-    queue, slurm_error = _queue(ledger)
-    if queue is None:
+    places = misplaced(store, ledger)
+    ledger.put_aside(submission.name for submission in (*places.moved, *places.copied))
+    queue: Queue | None = None
+    slurm_error = ""
+    notes: list[str] = []
+    try:
+        found = _queue(ledger, slurm, name)
+        status, queue = survey_twice(plan, store, ledger, found)
+        notes += places.sentences(queue)
+        notes += queue_notes(plan, store, name, ledger, queue)
+    except SlurmError as error:
+        slurm_error = str(error)
         status = run_states.survey(plan, store, ledger, None)
-    else:
-        status, queue = run_states.with_accounting(plan, store, ledger, queue)
-    labels = pretrain_labels(plan.of("pretrain"))
-    return StudyState(name, plan, store, ledger, queue, slurm_error, status, labels)
+    return StudyState(name, plan, store, ledger, queue, slurm_error, status, arguments, notes)
 
 
-def study_states(plan: Plan, store: Store, name: str, every: float) -> Iterator[StudyState]:
+def _queue(ledger: Ledger, slurm: Slurm, study: str) -> Queue:
+    """Read the queue; where nothing of the store ever went to Slurm, it is not asked."""
+    if not ledger.submissions:
+        return Queue()
+    queue = with_absent_jobs(read_queues(ledger, slurm), last_relay(ledger, study))
+    for submission, job in wrong_numbers(ledger, queue):
+        ledger.assume(submission, job)
+    return queue
+
+
+def study_states(look: Callable[[], StudyState], every: float) -> Iterator[StudyState]:
     """Yield the state every so many seconds; the last one when nothing is live any more."""
     while True:
-        state = read_study_state(plan, store, name)
+        state = look()
         yield state
         if not state.is_live:
             return
         time.sleep(every)  # each look is a question to Slurm, which serves others too
 
 
-def _queue(ledger: Ledger) -> tuple[Queue | None, str]:
-    """Return the queue, an empty one where nothing of the store ever went to Slurm."""
-    if not ledger.submissions:
-        return Queue(), ""
-    try:
-        return current_queue(), ""
-    except SlurmError as error:
-        return None, str(error)
+def place_of(status: RunStatus) -> tuple[str, str]:
+    """Return job and node of a run, as tables show them.
+
+    A run that a process outside of the study's jobs executes has that process as its job.
+    """
+    if status.state == "done":
+        return "", ""
+    if is_elsewhere(status):
+        return status.why, ""
+    job = status.element.job if status.element else None
+    return job or "", status.line.nodes if status.line else ""
+
+
+def is_elsewhere(status: RunStatus) -> bool:
+    """Tell whether a process executes the run that is in no job of the study in the queue."""
+    return status.state == "running" and status.why not in ("", "None")

@@ -37,7 +37,7 @@ class Collected:
     planned: int  # runs
     finished: int
     failed: int
-    blocked: int  # their parent has no result
+    blocked: int  # their parent failed
     not_run: int
     cells: int
     cells_complete: int

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store import failures, retry_policy
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study.job_arrays import JobArray, cut_into_arrays

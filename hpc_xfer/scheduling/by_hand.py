@@ -13,6 +13,7 @@ from hpc_xfer.scheduling.concurrency_limit import ConcurrencyLimit
 from hpc_xfer.scheduling.job_preview import usual_arrays
 from hpc_xfer.scheduling.job_requests import python_path, relay_request, request_of
 from hpc_xfer.slurm.batch_script import TEARDOWN, sbatch_flags, setup_lines
+from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.store.code_snapshot import snapshot_in
@@ -41,7 +42,7 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
             after_ok=tuple(jobs[run.id] for run in array.parents if run.id in jobs),
         )
         script = "pretrain.sbatch" if array.kind == "pretrain" else "finetune_array.sbatch"
-        call = _call(launched, request, script, "BATCH", *variables)
+        call = _call(launched, request, script)
         yield f"job_{number}=$(BATCH={array.id} submit {call})"
         limit.append(array, f"$job_{number}")
         jobs |= dict.fromkeys((run.id for run in array.runs), f"$job_{number}")
@@ -49,7 +50,7 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
     last = replace(
         relay_request(launched, _NUMBER), name=name, after_any=tuple(dict.fromkeys(jobs.values()))
     )
-    yield f"sbatch {_call(launched, last, 'collect.sbatch', *variables)}"
+    yield f"sbatch {_call(launched, last, 'collect.sbatch')}"
 
 
 def _variables(launched: LaunchedStudy) -> dict[str, str]:
@@ -68,14 +69,13 @@ def _variables(launched: LaunchedStudy) -> dict[str, str]:
     }
 
 
-def _call(launched: LaunchedStudy, request: Request, script: str, *variables: str) -> str:
-    """Arguments of sbatch; `variables` reach the job whatever the site exports."""
-    flags = sbatch_flags(request, launched.site.slurm)
+def _call(launched: LaunchedStudy, request: Request, script: str) -> str:
+    """Arguments of sbatch: the options of the script, and the cluster."""
+    slurm = launched.site.slurm
+    flags = sbatch_flags(request, slurm)
     for i, flag in enumerate(flags):
         option, _, value = flag.partition("=")
         if option == "--dependency":
             flags[i] = f'{option}="{value.strip(chr(39))}"'  # the shell puts in the job ids
-        elif option == "--export":
-            exported = [name for name in value.split(",") if name not in ("NIL", "NONE")]
-            flags[i] = f"{option}={','.join([*exported, *variables])}"
+    flags += [f"--clusters={cluster}"] if (cluster := cluster_of(slurm)) else []
     return " ".join([*flags, shlex.quote(str(_SCRIPTS / script))])

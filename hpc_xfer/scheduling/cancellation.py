@@ -1,17 +1,21 @@
 """Cancel the jobs of a study, except those that another study waits for."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpc_xfer.config.site import Slurm
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
-from hpc_xfer.slurm.queue import current_queue
-from hpc_xfer.store import launch_lock
+from hpc_xfer.states.moved_store import misplaced
+from hpc_xfer.states.removed_runs import Job, removed_jobs
+from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store.launched_study import check_launched, runs_of_other_studies
+from hpc_xfer.store.ownership import launch_lock
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
+from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import atomic_files
 
 
@@ -21,59 +25,99 @@ class CancelReport:
 
     jobs: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # another study waits for them
+    silent: list[str] = field(default_factory=list)  # clusters with jobs that do not answer
 
     def as_json(self) -> dict[str, Any]:
-        return {"schema": 1, "cancelled": self.jobs, "kept_for_others": self.kept}
+        return {
+            "schema": 1, "cancelled": self.jobs, "kept_for_others": self.kept,
+            "clusters_without_answer": self.silent,
+        }  # fmt: skip
 
 
-def cancel(store: Store, name: str) -> CancelReport:
+def cancel(store: Store, name: str, slurm: Slurm) -> CancelReport:
     """Cancel the jobs of a study, under the store's lock: no relay submits them again meanwhile.
+
+    A job is cancelled only if its number, its name and its user are those of a submission. The jobs
+    of a store of which this one is a copy are left to it.
 
     Raises:
         SlurmError: Slurm does not answer.
         StoreError: no such study was launched here.
     """
     check_launched(store, name)
-
-    def waiting(holder: dict[str, Any]) -> None:
-        process, host = holder.get("pid"), holder.get("host")
-        message = f"another launch is in progress (process {process} on {host}); waiting"
-        print(message, file=sys.stderr)
-
-    with launch_lock.held(store, waiting):
-        ledger, queue = read_ledger(store), current_queue()
+    with launch_lock.held(store, _waiting):
+        ledger, queue = _read(store, name, slurm)
         wanted = runs_of_other_studies(store, name)
         atomic_files.write_text(store.study(name).cancelled, "launch the study again to go on\n")
-        report = CancelReport()
+        report = CancelReport(silent=sorted(each or "default" for each in queue.unanswered))
         submissions = sorted(ledger.submissions_of(name), key=lambda s: s.kind != "relay")
         for submission in submissions:
-            _cancel_submission(submission, ledger, queue, store, wanted, report)
+            jobs = _live_elements(submission, queue)
+            _cancel_elements(submission, jobs, ledger, store, wanted, report)
         return report
 
 
-def _cancel_submission(
-    submission: Submission, ledger: Ledger, queue: Queue, store: Store, wanted: set[str],
+def cancel_removed(store: Store, name: str, slurm: Slurm, plan: Plan) -> CancelReport:
+    """Cancel the jobs whose runs the grid no longer has; the others and the relay go on.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+        StoreError: no such study was launched here.
+    """
+    check_launched(store, name)
+    with launch_lock.held(store, _waiting):
+        ledger, queue = _read(store, name, slurm)
+        report = CancelReport(silent=sorted(each or "default" for each in queue.unanswered))
+        by_submission: dict[str, list[Job]] = {}
+        for job in removed_jobs(plan, store, name, ledger, queue).jobs:
+            by_submission.setdefault(job[0].name, []).append(job)
+        for jobs in by_submission.values():
+            _cancel_elements(jobs[0][0], jobs, ledger, store, set(), report)
+        return report
+
+
+def _waiting(holder: dict[str, Any]) -> None:
+    process, host = holder.get("pid"), holder.get("host")
+    message = f"another launch is in progress (process {process} on {host}); waiting"
+    print(message, file=sys.stderr)
+
+
+def _read(store: Store, name: str, slurm: Slurm) -> tuple[Ledger, Queue]:
+    """The ledger, without the jobs of a store of which this one is a copy, and the queue."""
+    ledger = read_ledger(store)
+    ledger.put_aside(submission.name for submission in misplaced(store, ledger).copied)
+    open_ones = [s for s in ledger.submissions_of(name) if s.job and s.closed is None]
+    return ledger, with_absent_jobs(read_queues(ledger, slurm), open_ones)
+
+
+def _cancel_elements(
+    submission: Submission, jobs: Iterable[Job], ledger: Ledger, store: Store, wanted: set[str],
     report: CancelReport,
 ) -> None:  # fmt: skip
-    """Cancel the live elements of one submission, after recording it in the ledger."""
+    """Cancel elements of one submission, after recording it in the ledger."""
     packs = ledger.packs(submission)
     gone: dict[int, str] = {}
-    for index, job in _live_elements(submission, queue):
+    cluster = submission.cluster
+    for _, index, line in jobs:
         runs = packs[index] if index < len(packs) else []
         if any(run in wanted and store.record(run) is None for run in runs):
-            report.kept.append(job)
+            report.kept.append(line.job)
         else:
-            gone[index] = job
+            gone[index], cluster = line.job, line.cluster
     if not gone:
         return
     ledger.record_cancelled(submission, gone)
     is_whole = submission.elements is None or len(gone) == submission.elements
-    cancel_jobs([str(submission.job)] if is_whole else list(gone.values()))
+    numbers = {job.split("_")[0] for job in gone.values()}
+    cancel_jobs(numbers if is_whole else list(gone.values()), cluster)
     report.jobs += gone.values()
 
 
-def _live_elements(submission: Submission, queue: Queue) -> Iterator[tuple[int, str]]:
-    for index, job in submission.ids():
-        line = queue.lines.get(job)
-        if line is not None and line.live:
-            yield index, job
+def _live_elements(submission: Submission, queue: Queue) -> list[Job]:
+    """The live elements of a submission; a job has the number that the queue shows."""
+    found = []
+    for line in queue.named(submission.name, submission.user):
+        _, _, index = line.job.partition("_")
+        if line.live:
+            found.append((submission, int(index or 0), line))
+    return sorted(found, key=lambda job: job[1])

@@ -2,19 +2,22 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.config.node_layout import spread_over_nodes
+from hpc_xfer.config.resources import spread_over_nodes
 from hpc_xfer.scheduling.job_requests import command_of, relay_request, request_of
 from hpc_xfer.slurm.batch_script import log_path
+from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.limits import submit_limits
-from hpc_xfer.slurm.queue import current_queue
+from hpc_xfer.slurm.parsing import QueueLine
+from hpc_xfer.slurm.queue import current_queue, current_user
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import refusal_of, submit_job
+from hpc_xfer.slurm.submitted import known_jobs
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays, plan_summary
@@ -78,7 +81,8 @@ def examine(launched: LaunchedStudy, minutes: float) -> Iterator[CheckResult]:
 
 
 def _limits(launched: LaunchedStudy) -> Iterator[CheckResult]:
-    limits = submit_limits(launched.site.slurm, current_queue())
+    slurm = launched.site.slurm
+    limits = submit_limits(slurm, current_queue(cluster_of(slurm)))
     room = "no limit known" if limits.room is None else f"room for {limits.room:,} more"
     yield CheckResult(
         "queue", limits.room is None or limits.room > 1,
@@ -111,7 +115,7 @@ def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
             kind,
             real,
             Request(
-                name=f"check.{kind}.{launched.study.name}.{launched.store.tag}.{number}",
+                name=f"check.{kind}.{launched.study.name}.{launched.store.tag}-{now}.{number}",
                 command=command_of(launched, "compute.node_check", *more),
                 logs=folder.logs,
                 minutes=min(_MINUTES, real.minutes),
@@ -149,39 +153,58 @@ def _on_nodes(
     launched: LaunchedStudy, checks: Sequence[_Check], minutes: float
 ) -> Iterator[CheckResult]:
     """Submit the checks, wait for their results and judge them; leave nothing in the queue."""
-    waiting: dict[str, _Check] = {}
+    cluster = cluster_of(launched.site.slurm)
+    waiting: dict[str, _Check] = {}  # by job name, which no other job has
+    jobs: dict[str, str] = {}
     try:
         for check in checks:
             atomic_files.make_folder(check.out.parent)
-            waiting[submit_job(check.request, launched.site.slurm)] = check
+            jobs[check.request.name] = submit_job(check.request, launched.site.slurm)
+            waiting[check.request.name] = check
         end = time.monotonic() + 60 * minutes
         while waiting and time.monotonic() < end:
-            lines = current_queue().lines
-            for job, check in list(waiting.items()):
-                line = lines.get(job)
+            lines = _lines(waiting, cluster)
+            for name, check in list(waiting.items()):
+                line = lines.get(name)
                 if line is not None and line.live:
                     continue
                 found = atomic_files.read_json(check.out)
                 if found is None:
-                    yield _without_result(launched, check, job)
+                    yield _without_result(launched, check, line.job if line else jobs[name])
                 else:
                     yield from _judged(launched, check, found)
-                del waiting[job]
+                del waiting[name]
             if waiting:
                 time.sleep(_POLL_SECONDS)  # Slurm does not notify us
-        lines = current_queue().lines
-        for job, check in waiting.items():
-            reason = lines[job].reason if job in lines else "unknown"
+        lines = _lines(waiting, cluster) if waiting else {}
+        for name, check in waiting.items():
+            reason = lines[name].reason if name in lines else "unknown"
             advice = "try again later, or with a longer --wait; see squeue --start"
             message = f"the check did not start within {minutes:g} min ({reason})"
             yield CheckResult(f"{check.kind} node", False, message, advice)
     finally:
-        cancel_jobs(list(waiting))
+        if waiting:
+            left = _lines(waiting, cluster).values()
+            cancel_jobs([line.job for line in left if line.live], cluster)
+
+
+def _lines(names: Iterable[str], cluster: str | None) -> dict[str, QueueLine]:
+    """The jobs of these names, by name; what squeue lacks is looked up with scontrol."""
+    queue, me = current_queue(cluster), current_user()
+    if any(not queue.named(name, me) for name in names):
+        queue = queue.with_more(known_jobs(cluster))
+    return {name: lines[0] for name in names if (lines := queue.named(name, me))}
 
 
 def _without_result(launched: LaunchedStudy, check: _Check, job: str) -> CheckResult:
     log = log_path(launched.store.study(launched.study.name).logs, job)
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    if not log.exists():
+        return CheckResult(
+            f"{check.kind} node", False,
+            f"the check left no log: its node could not open {log.parent}",
+            "mount the folder of the store on the nodes under this path, or choose another --store",
+        )  # fmt: skip
+    text = log.read_text(encoding="utf-8", errors="replace")
     lines = text.strip().splitlines()
     error = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
     return CheckResult(

@@ -22,9 +22,10 @@ class ConcurrencyLimit:
         self.lanes = min(len(parents), self.most or 0)
         self.by_parent = {run_id: i % self.lanes for i, run_id in enumerate(parents) if self.lanes}
         self.last_jobs: dict[int, str] = {}  # of each lane
-        live = {line.job.split("_")[0] for line in queue.lines.values() if line.live}
         for submission in ledger.submissions_of(launched.study.name):
-            if submission.lane is not None and submission.job in live:
+            lines = queue.named(submission.name, submission.user)
+            is_live = any(line.live for line in lines)
+            if submission.lane is not None and submission.job is not None and is_live:
                 self.last_jobs[submission.lane] = submission.job
 
     def lane_of(self, array: JobArray) -> int | None:

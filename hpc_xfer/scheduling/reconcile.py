@@ -1,6 +1,6 @@
 """Find out what became of earlier submissions, before anything is submitted.
 
-    queue = release_held(resolve_intents(ledger, lease, say), ledger, say)
+    queue = release_held(resolve_intents(ledger, slurm, lease, say), ledger, slurm, say)
     record_lost(launched, ledger, queue, statuses)
 
 Needs the store's lock. Adopts or closes intents whose launcher died, releases jobs that Slurm held
@@ -9,31 +9,36 @@ because of a node, and records and frees runs whose job ended without a word.
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 
+from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.control import cancel_jobs, release_jobs
-from hpc_xfer.slurm.parsing import Queue
-from hpc_xfer.slurm.queue import current_queue, current_user
+from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.slurm.sbatch import is_submitting
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.states.job_numbers import wrong_numbers
+from hpc_xfer.states.run_states import RunStatus, is_owner_dead
+from hpc_xfer.states.second_look import read_queues, with_absent_jobs
+from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.store.leases import Lease
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.leases import Lease
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import rule_of
-from hpc_xfer.store.submission_ledger import Ledger, Submission
+from hpc_xfer.store.submission_ledger import Element, Ledger, Submission
 
 Say = Callable[[str], None]
 _LATE_SECONDS = 90  # sbatch, which may outlive its launcher on another host, ends after 60 s
 _HELD = "launch failed requeued held"  # reason in squeue
 
 
-def release_held(queue: Queue, ledger: Ledger, say: Say) -> Queue:
+def release_held(queue: Queue, ledger: Ledger, slurm: Slurm, say: Say) -> Queue:
     """Release jobs that Slurm held because a node could not start them; nothing else does."""
     held = [
-        line.job
+        line
         for line in queue.lines.values()
         if line.reason.replace("_", " ") == _HELD
         and line.name in ledger.submissions
@@ -41,54 +46,77 @@ def release_held(queue: Queue, ledger: Ledger, say: Say) -> Queue:
     ]
     if not held:
         return queue
-    jobs = f"{len(held)} jobs that a node could not start: {' '.join(held[:5])}"
+    some = " ".join(line.job for line in held[:5])
+    jobs = f"{len(held)} jobs that a node could not start: {some}"
     try:
-        release_jobs(held)
+        for_each_cluster(held, release_jobs)
     except SlurmError as error:  # an administrator has to
         say(f"Slurm holds {jobs}; {error}")
         return queue
     say(f"released {jobs}")
-    return current_queue()
+    return read_queues(ledger, slurm)
 
 
-def resolve_intents(ledger: Ledger, lease: Lease, say: Say) -> Queue:
+def for_each_cluster(
+    lines: Iterable[QueueLine], act: Callable[[list[str], str | None], None]
+) -> None:
+    """Call a function with the jobs of each cluster."""
+    jobs: dict[str | None, list[str]] = {}
+    for line in lines:
+        jobs.setdefault(line.cluster, []).append(line.job)
+    for cluster, numbers in jobs.items():
+        act(numbers, cluster)
+
+
+def resolve_intents(ledger: Ledger, slurm: Slurm, lease: Lease, say: Say) -> Queue:
     """Resolve intents whose launcher died; returns the queue afterwards.
 
     A job in the queue with the name of an intent is adopted. If there is none and no sbatch can
     bring one any more, the intent is closed. A job that appears after that is cancelled.
     """
-    queue = current_queue()
-    while opened := [s for s in ledger.submissions.values() if s.is_unresolved]:
+    queue = read_queues(ledger, slurm)
+    while opened := [s for s in ledger.own() if s.is_unresolved]:
         over = {s.name for s in opened if _is_sbatch_over(ledger, s)}
-        queue = current_queue()
+        queue = read_queues(ledger, slurm)
+        if any(not queue.named(s.name, s.user) for s in opened):
+            queue = with_absent_jobs(queue, opened)
         for submission in opened:
             if lines := queue.named(submission.name, submission.user):
                 job = lines[0].job.split("_")[0]
                 ledger.record_submitted(submission, job, adopted=True)
                 say(f"adopted job {job} ({submission.name}), whose launcher had died")
-            elif submission.name in over:
+            elif submission.name in over and submission.cluster not in queue.unanswered:
                 ledger.record_closed(submission, "lost")
-        if any(s.is_unresolved for s in ledger.submissions.values()):
+        if any(s.is_unresolved for s in ledger.own()):
             lease.renew()
             time.sleep(1)  # nothing tells us when the sbatch of a dead launcher ends
     stray = [
-        line.job
-        for line in queue.lines.values()
+        line
+        for submission in ledger.own()
+        if submission.job is None
+        for line in queue.named(submission.name, submission.user)
         if line.live
-        and (known := ledger.submissions.get(line.name))
-        and known.job is None
-        and known.user == line.user
     ]
     if stray:
-        cancel_jobs(stray)
-        queue = current_queue()
+        for_each_cluster(stray, cancel_jobs)
+        queue = read_queues(ledger, slurm)
     return queue
+
+
+def correct_numbers(ledger: Ledger, queue: Queue, say: Say) -> None:
+    """Record the number of each job that the queue shows under another one than sbatch told."""
+    for submission, job in wrong_numbers(ledger, queue):
+        told = submission.job
+        ledger.record_submitted(submission, job, adopted=True)
+        say(f"{submission.name} is job {job} in the queue, not {told}, which sbatch told")
 
 
 def _is_sbatch_over(ledger: Ledger, submission: Submission) -> bool:
     """Tell whether the sbatch of an intent has ended; it may outlive its launcher."""
     if submission.host == socket.gethostname() and submission.user == current_user():
         return not is_submitting(ledger.store.study(submission.study).logs)
+    if submission.stored is not None:  # the clocks of two hosts may differ
+        return server_time(ledger.store.root) - submission.stored > _LATE_SECONDS
     then = datetime.fromisoformat(submission.time)
     return (datetime.now(timezone.utc) - then).total_seconds() > _LATE_SECONDS
 
@@ -105,23 +133,26 @@ def record_lost(
             node = status.line.nodes if status.line else ""
             failures.write(folder, status.why, status.message, job=job, node=node)
         if status.state != "missing" or status.why == "cancelled":
-            _free(folder, queue)
+            _free(folder, ledger.elements_by_run.get(run_id, []), queue)
         _record_node_failures(launched, ledger, run_id)
 
 
 def _job_that_began(status: RunStatus, folder: RunDir) -> str | None:
-    job = status.element.job if status.element else None
-    return job if job in run_claims.jobs(folder) else None
+    element = status.element
+    if element is None or element.job is None:
+        return None
+    began = element.job in run_claims.jobs(folder, element.submission.name)
+    return element.job if began else None
 
 
-def _free(folder: RunDir, queue: Queue) -> None:
-    """Revoke the claim of a job that has ended; a job submitted by hand may still run."""
+def _free(folder: RunDir, elements: list[Element], queue: Queue) -> None:
+    """Revoke the claim of a job that Slurm shows as ended, which nobody else sees at once."""
     claim = run_claims.holder(folder)
     if claim is None or claim["slurm_job"] is None or claim.get("released"):
         return
-    line = queue.lines.get(claim["slurm_job"])
-    if line is None or not line.live:
-        run_claims.revoke(folder, f"job {claim['slurm_job']} is not in the queue any more")
+    if is_owner_dead(claim, folder, elements, queue):
+        why = f"{run_claims.owner_text(claim)} has ended"
+        run_claims.revoke(folder, claim["attempt"], why)
 
 
 def _record_node_failures(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.scheduling.job_requests import relay_request
 from hpc_xfer.scheduling.recorded_submission import RecordedSubmitter
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.run_states import RunStatus
 
 _FULL_MINUTES = 10  # until the relay tries again, where the queue is full of other jobs
 
@@ -25,7 +25,7 @@ class RelayJob:
         """The job id of a relay that waits; one that runs may have read the queue already."""
         launched = self.submitter.launched
         for submission in self.submitter.ledger.submissions_of(launched.study.name):
-            line = self.queue.lines.get(submission.job or "")
+            line = self.queue.find(submission.job, submission.name, submission.user)
             if submission.kind == "relay" and line and line.state == "PENDING":
                 return line.job
         return None
@@ -67,6 +67,7 @@ class RelayJob:
 
     def _jobs(self, report: SubmitReport) -> tuple[str, ...]:
         """Jobs that work for this study, whoever submitted them; arrays as a whole."""
-        jobs = [s.element.job for s in self.statuses.values() if s.held and s.element]
-        jobs += [submission.job for submission, _ in report.submitted]
+        held = [status for status in self.statuses.values() if status.held and status.line]
+        jobs = [status.element.job for status in held if status.element]
+        jobs += [self.submitter.job_of(submission.name) for submission, _ in report.submitted]
         return tuple(dict.fromkeys(job.split("_")[0] for job in jobs if job))

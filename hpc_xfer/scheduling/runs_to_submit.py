@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.slurm.parsing import Queue
-from hpc_xfer.store import failures, retry_policy, run_claims
+from hpc_xfer.states.run_states import RunStatus, line_of
+from hpc_xfer.store import failures, retry_policy
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import Element, Ledger
@@ -93,15 +94,20 @@ class RunSelector:
     def _has_begun(self, element: Element) -> bool:
         """True if the job started one of its runs, or is still in the queue, or was cancelled.
 
-        A job that ended without starting one is an attempt: its node or environment is broken.
+        So it is if it found a run held by another process: that is no attempt. A job that ended
+        without starting one is an attempt: its node or environment is broken.
         """
-        line = self.queue.lines.get(element.job or "")
+        line = line_of(self.queue, element)
         if line is not None and (line.live or line.state == "CANCELLED"):
             return True
-        if element.index in element.submission.cancelled:
+        if element.index in element.submission.cancelled or element.job is None:
             return True
-        pack = self.ledger.packs(element.submission)[element.index]
-        return any(element.job in run_claims.jobs(self.launched.store.run(run)) for run in pack)
+        name = element.submission.name
+        folders = map(self.launched.store.run, self.ledger.packs(element.submission)[element.index])
+        return any(
+            element.job in run_claims.jobs(folder, name) | run_claims.found_held(folder, name)
+            for folder in folders
+        )
 
 
 def memory_failures(run: RunDir) -> int:

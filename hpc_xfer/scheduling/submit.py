@@ -7,6 +7,7 @@ record the lost ones, and submit the rest, parents first, as far as Slurm takes 
 does the same again when something has ended.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,15 +20,21 @@ from hpc_xfer.scheduling.job_requests import request_of
 from hpc_xfer.scheduling.reconcile import Say
 from hpc_xfer.scheduling.recorded_submission import RecordedSubmitter
 from hpc_xfer.scheduling.relay_job import RelayJob
-from hpc_xfer.scheduling.run_states import RunStatus, with_accounting
+from hpc_xfer.scheduling.replace_moved import replace_moved
 from hpc_xfer.scheduling.runs_to_submit import RunSelector
 from hpc_xfer.scheduling.submit_report import SubmitReport
+from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.limits import submit_limits
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import node_names
-from hpc_xfer.store import launch_lock
+from hpc_xfer.states.moved_store import Misplaced, misplaced
+from hpc_xfer.states.queue_notes import queue_notes
+from hpc_xfer.states.run_states import RunStatus
+from hpc_xfer.states.second_look import last_relay, survey_twice, with_absent_jobs
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
+from hpc_xfer.store.ownership import launch_lock
+from hpc_xfer.store.ownership.leases import Lease
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import Ledger, read_ledger
 from hpc_xfer.study.job_arrays import JobArray
@@ -54,16 +61,35 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
         if retrier == "relay" and launched.store.study(launched.study.name).cancelled.exists():
             say("the study was cancelled; launch it again to go on")  # while the relay was requeued
             return SubmitReport()
-        ledger = read_ledger(launched.store)
+        ledger, store = read_ledger(launched.store), launched.store
+        places = misplaced(store, ledger)
+        ledger.put_aside(submission.name for submission in places.copied)
         if retrier != "relay":  # under the lock: no relay reads half of what is written
-            prepare_store(launched.study, launched.plan, launched.store)
+            prepare_store(launched.study, launched.plan, store)
             ledger.record_event(launched.study.name, "launch", on="slurm", **provenance.code())
-        queue = reconcile.release_held(reconcile.resolve_intents(ledger, lease, say), ledger, say)
-        statuses, queue = with_accounting(launched.plan, launched.store, ledger, queue)
+        queue = _reconciled_queue(launched, ledger, lease, places, say)
+        statuses, queue = survey_twice(launched.plan, store, ledger, queue)
         lease.renew()
         reconcile.record_lost(launched, ledger, queue, statuses)
         submitter = RecordedSubmitter(launched, ledger, lease)
-        return _submit_selected(submitter, retrier, statuses, queue)
+        report = _submit_selected(submitter, retrier, statuses, queue)
+        report.notes += places.sentences(queue)
+        report.notes += queue_notes(launched.plan, store, launched.study.name, ledger, queue)
+        return report
+
+
+def _reconciled_queue(
+    launched: LaunchedStudy, ledger: Ledger, lease: Lease, places: Misplaced, say: Say
+) -> Queue:
+    """The queue, after all that earlier launches left open is settled."""
+    slurm = launched.site.slurm
+    queue = reconcile.resolve_intents(ledger, slurm, lease, say)
+    queue = with_absent_jobs(queue, last_relay(ledger, launched.study.name))
+    queue = reconcile.release_held(queue, ledger, slurm, say)
+    reconcile.correct_numbers(ledger, queue, say)
+    if places.moved:
+        queue = replace_moved(places.moved, launched.store, ledger, slurm, queue, lease, say)
+    return queue
 
 
 def _submit_selected(
@@ -88,12 +114,27 @@ def _submit_selected(
         report,
         done={run_id for run_id, status in statuses.items() if status.state == "done"},
         jobs=_jobs_in_queue(statuses),
+        elsewhere={
+            run_id for run_id, status in statuses.items() if status.live and not status.line
+        },
         room=room,
     )
     parts = list(array_parts(launched, selected.plan, statuses, limits.array))
-    arrays.submit_all(parts)  # after all error files were read, or nothing is submitted
-    if report.submitted or report.live or report.deferred:
-        report.relay = relay.ensure(report)
+    failure: SlurmError | None = None
+    try:
+        arrays.submit_all(parts)  # after all error files were read, or nothing is submitted
+    except SlurmError as error:
+        failure = error  # what was submitted before needs its relay all the same
+    if not report.is_finished:
+        try:
+            report.relay = relay.ensure(report)
+        except SlurmError as error:
+            report.relay_error = str(error)
+    with contextlib.suppress(SlurmError):  # else the next launch corrects the numbers
+        submitter.confirm()
+    if failure is not None or (retrier == "relay" and report.relay_error):
+        why = [str(failure)] if failure is not None else []
+        raise SlurmError("; ".join([*why, *report.without_relay()])) from failure
     return report
 
 
@@ -101,7 +142,7 @@ def _jobs_in_queue(statuses: Mapping[str, RunStatus]) -> dict[str, str]:
     return {
         run_id: status.element.job
         for run_id, status in statuses.items()
-        if status.held and status.element and status.element.job
+        if status.held and status.line and status.element and status.element.job
     }
 
 
@@ -112,7 +153,7 @@ def _bad_nodes(launched: LaunchedStudy, ledger: Ledger) -> tuple[str, ...]:
     """
     slurm = launched.site.slurm
     bad = ledger.bad_nodes(slurm.bad_node_hits)
-    known = node_names(slurm.partition) if bad else []
+    known = node_names(slurm.partition, cluster_of(slurm)) if bad else []
     return tuple(sorted([node for node in bad if node in known][: len(known) // 3]))
 
 
@@ -125,7 +166,9 @@ class ArraySubmitter:
     report: SubmitReport
     done: set[str]  # runs
     jobs: dict[str, str]  # run that is in the queue -> its job
+    elsewhere: set[str]  # runs at work in a process that is in no job of ours
     room: int | None  # elements that still fit into the queue; None: not known
+    names: dict[str, str] = field(default_factory=dict)  # run submitted now -> job name
     refusals: list[SlurmError] = field(default_factory=list)
 
     def submit_all(self, parts: Iterable[ArrayPart]) -> None:
@@ -152,16 +195,23 @@ class ArraySubmitter:
         if any(parent in self.report.refused for parent in parents):
             self.report.blocked += part.run_count  # its parent was refused just now
             return
+        if any(parent in self.elsewhere for parent in parents):
+            self.report.behind_others += part.run_count
+            return
         if any(parent not in self.jobs for parent in parents):
             self.report.deferred += part.run_count  # its parent did not fit
             return
-        after = tuple(self.jobs[parent] for parent in parents)
+        after = tuple(self._job_of(parent) for parent in parents)
         while not self._submit(part, after):
             # The limit is not known; a half may fit.
             part, rest = part.split(len(part.array.packs) // 2)
             self.report.deferred += rest.run_count
             if not part.array.packs:
                 return
+
+    def _job_of(self, run_id: str) -> str:
+        name = self.names.get(run_id)
+        return self.jobs[run_id] if name is None else self.submitter.job_of(name)
 
     def _submit(self, part: ArrayPart, after: tuple[str, ...]) -> bool:
         """Submit a part; False where the queue is too full for all of it."""
@@ -190,7 +240,9 @@ class ArraySubmitter:
             self.room -= len(array.packs)
         assert submission.job is not None
         self.jobs |= dict.fromkeys((run.id for run in array.runs), submission.job)
-        self.limit.append(array, submission.job)
+        self.names |= dict.fromkeys((run.id for run in array.runs), submission.name)
+        if lane is not None:
+            self.limit.append(array, self.submitter.job_of(submission.name))
         return True
 
     def _record_refusal(self, array: JobArray, error: SlurmError) -> None:

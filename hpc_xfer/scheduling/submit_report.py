@@ -14,10 +14,13 @@ class SubmitReport:
     submitted: list[tuple[Submission, int]] = field(default_factory=list)  # with its number of runs
     live: int = 0  # runs that were in the queue already
     deferred: int = 0  # runs that do not fit into the queue now
+    behind_others: int = 0  # runs whose parent is at work in a process outside the study's jobs
     given_up: dict[str, str] = field(default_factory=dict)  # run id -> why
     refused: dict[str, str] = field(default_factory=dict)  # run id -> answer of Slurm
     blocked: int = 0  # runs whose parent was given up or refused
     relay: str | None = None  # job id
+    relay_error: str = ""  # why there is no relay
+    notes: list[str] = field(default_factory=list)  # on jobs of earlier launches
     queue_full_message: str = ""  # answer of Slurm when the queue was full
     excluded: tuple[str, ...] = ()  # nodes on which too many jobs failed
 
@@ -34,9 +37,10 @@ class SubmitReport:
             "submitted": {
                 "jobs": len(self.submitted), "elements": self.elements, "runs": self.runs,
             },
-            "in_queue": self.live, "waiting_for_room": self.deferred, "given_up": self.given_up,
+            "in_queue": self.live, "waiting_for_room": self.deferred,
+            "behind_other_processes": self.behind_others, "given_up": self.given_up,
             "refused": self.refused, "blocked": self.blocked, "relay": self.relay,
-            "excluded_nodes": self.excluded,
+            "relay_error": self.relay_error, "excluded_nodes": self.excluded, "notes": self.notes,
         }  # fmt: skip
 
     def sentences(self, study: str, jobs_may_submit: bool) -> Iterator[str]:
@@ -47,7 +51,7 @@ class SubmitReport:
         """
         yield (
             f"submitted {self.runs:,} runs: {len(self.submitted):,} jobs with {self.elements:,} "
-            f"elements; {self.live:,} runs were in the queue already"
+            f"elements; {self.live:,} runs were in the queue or at work already"
         )
         for run_id, why in self.given_up.items():
             yield f"left out: {run_id} failed before ({why}); add --retry-failed to run it again"
@@ -57,25 +61,43 @@ class SubmitReport:
                 f"{self.deferred:,} runs do not fit into the queue yet; "
                 "the relay submits them later"
             )
-        elif self.deferred or not jobs_may_submit:
+        if self.behind_others:
+            yield (
+                f"{self.behind_others:,} runs wait for a pre-training that is at work outside the "
+                "jobs that squeue shows; the relay submits them when it is done"
+            )
+        if not jobs_may_submit:
             yield (
                 "jobs may not submit jobs here: when these have ended, launch again for what "
                 "is left; the relay only collects"
             )
+        yield from self.notes
         if self.relay:
             yield f"relay: job {self.relay}"
         yield f"next: python -m hpc_xfer.status {study}"
+        yield from self.without_relay()
+
+    def without_relay(self) -> Iterator[str]:
+        """The last line where jobs are in the queue and no relay is."""
+        if self.relay_error:
+            yield (
+                f"no relay is in the queue ({self.relay_error}): the jobs run, but nothing retries "
+                "what fails, submits what is left, or collects; correct slurm.relay in the site "
+                "file and launch again"
+            )
 
     def sentences_of_relay(self) -> Iterator[str]:
         """Lines for the log of the relay job."""
         yield (
             f"submitted {self.runs} runs in {len(self.submitted)} jobs; {self.live} were in the "
-            f"queue; {self.deferred} wait for room; {len(self.given_up)} given up, "
+            f"queue or at work; {self.deferred} wait for room, {self.behind_others} for other "
+            f"processes; {len(self.given_up)} given up, "
             f"{self.blocked} behind them"
         )
         for run_id, why in self.given_up.items():
             yield f"given up: {run_id}: {why}"
         yield from self.troubles()
+        yield from self.notes
         if self.queue_full_message:
             yield self.queue_full_message
         if self.relay:
@@ -91,4 +113,4 @@ class SubmitReport:
     @property
     def is_finished(self) -> bool:
         """Nothing is in the queue, and nothing is left to submit."""
-        return not (self.submitted or self.live or self.deferred)
+        return not (self.submitted or self.live or self.deferred or self.behind_others)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.config.node_layout import spread_over_nodes
+from hpc_xfer.config.resources import spread_over_nodes
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
+from hpc_xfer.slurm.clusters import CARRIED, cluster_of, cluster_options
 from hpc_xfer.slurm.commands import COMMAND_SECONDS
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.system.written_path import absolute
@@ -49,6 +50,9 @@ def make_executor(request: Request, slurm: Slurm, call: SbatchCall) -> "SlurmExe
     """submitit's executor for a request; it reports its progress to `call`."""
     from submitit import SlurmExecutor
 
+    # Now: the variables that name the cluster are hidden while sbatch runs.
+    options = cluster_options(cluster_of(slurm))
+
     # submitit's types are known in some versions only.
     class Executor(SlurmExecutor):  # type: ignore[misc,unused-ignore]
         """Limits the time of sbatch, which waits for minutes when the queue is full."""
@@ -61,7 +65,7 @@ def make_executor(request: Request, slurm: Slurm, call: SbatchCall) -> "SlurmExe
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             call.made = True
-            return ["timeout", str(COMMAND_SECONDS), "sbatch", str(submission_file_path)]
+            return ["timeout", str(COMMAND_SECONDS), "sbatch", *options, str(submission_file_path)]
 
         @staticmethod
         def _get_job_id_from_submission_command(string: bytes | str) -> str:
@@ -88,7 +92,7 @@ def _job_in(output: str) -> str:
 
 
 def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
-    """submitit's parameters for a request; `options` of the site replace any of them."""
+    """submitit's parameters for a request; `options` of the site are added."""
     target = _partition_and_account(request, slurm)
     nodes, tasks = spread_over_nodes(request.tasks, slurm.gpus_per_node) if request.gpus else (1, 1)
     cpus = slurm.relay.cpus if request.relay else slurm.cpus_per_gpu
@@ -109,7 +113,6 @@ def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
         "stderr_to_stdout": True,
         "setup": setup_lines(slurm) or None,
         "teardown": TEARDOWN,
-        "wckey": None,
         "dependency": _dependency(request),
         **_memory(request, slurm, tasks, cpus),
         **(_gpus(slurm, tasks) if request.gpus else {}),
@@ -118,10 +121,8 @@ def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
         found |= {"map_count": request.array, "array_parallelism": request.at_once or request.array}
     found = {key: value for key, value in found.items() if value is not None}
     more = _additional_parameters(request, slurm)
-    for option, value in slurm.options.items():
-        name = option.replace("-", "_")
-        (found if name in found else more)[name if name in found else option] = value
-    own = {"wckey": None, "srun_args": _srun(found["cpus_per_task"])}
+    more |= slurm.relay.options if request.relay else slurm.options
+    own = {"wckey": None, "srun_args": _srun(cpus)}  # else submitit names a wckey of its own
     return found | own | {"additional_parameters": more}
 
 
@@ -137,7 +138,12 @@ def _partition_and_account(request: Request, slurm: Slurm) -> dict[str, str | No
 
 def _additional_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
     """Options for which submitit has no parameter, or which it takes from the environment."""
-    more: dict[str, Any] = {"requeue": True, "signal": f"USR2@{slurm.signal_seconds}"}
+    # sites, and users by SBATCH_EXPORT, may have chosen that jobs get no variables at all
+    more: dict[str, Any] = {
+        "export": "ALL",
+        "requeue": True,
+        "signal": f"USR2@{slurm.signal_seconds}",
+    }
     if slurm.reservation and not request.relay:
         more["reservation"] = slurm.reservation
     if request.after_ok:
@@ -178,10 +184,26 @@ def _dependency(request: Request) -> str | None:
     return ",".join(":".join((kind, *jobs)) for kind, jobs in parts if jobs) or None
 
 
+# What MPI or torchrun left where the study was launched.
+_FORGET = (
+    "unset ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} "
+    "${!MPI_LOCAL*} ${!MV2_COMM_*} ${!TORCHELASTIC_*} RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE "
+    "NODE_RANK GROUP_RANK GROUP_WORLD_SIZE ROLE_RANK ROLE_WORLD_SIZE ROLE_NAME MASTER_ADDR "
+    "MASTER_PORT"
+)
+
+
+# srun and scontrol would obey them, also where set-up lines of the site have set them.
+_ALONE = "unset SLURM_EXPORT_ENV SLURM_CLUSTERS"
+
+
 def setup_lines(slurm: Slurm) -> list[str]:
     """Lines of the script before its command."""
-    lines = list(slurm.setup)
+    lines = [_FORGET, *slurm.setup]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in slurm.environment.items()]
+    lines.append(_ALONE)
+    if (cluster := cluster_of(slurm)) is not None:
+        lines.append(f"export {CARRIED}={cluster}")
     if slurm.scratch is not None:
         lines.append(f'export TMPDIR="{slurm.scratch}"')
     return lines
@@ -189,18 +211,33 @@ def setup_lines(slurm: Slurm) -> list[str]:
 
 def _srun(cpus: int | str) -> list[str]:
     # Since 22.05 srun ignores the cpus-per-task of sbatch. A rank that dies ends the others.
-    return [f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1", "--wait=0", "--open-mode=append"]
+    # A site's default, or a user's, may be that tasks get no variables.
+    return [
+        "--export=ALL",
+        f"--cpus-per-task={cpus}",
+        "--kill-on-bad-exit=1",
+        "--wait=0",
+        "--open-mode=append",
+    ]
 
 
-# SLURM_JOB_ID of an array's last element is the id of the array, all of which would be requeued.
-_OWN_JOB = '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"'
 TEARDOWN = [
     "code=$?",
     f'if [ "$code" -eq {REQUEUE_EXIT_CODE} ]; then  # interrupted, saved, to be continued',
+    # SLURM_JOB_ID of an array's last element is the id of the array: all would be requeued.
+    "    job=$SLURM_JOB_ID${SLURM_ARRAY_TASK_ID:+ ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
     "    for attempt in {1..20}; do  # slurmctld may be down for some minutes",
-    f"        scontrol requeue {_OWN_JOB} && sleep 120 && break  # ended by it",
+    '        said=$(scontrol requeue "${job##* }" 2>&1) && sleep 120 && exit "$code"',
+    "        refused=$?",
+    '        echo "could not requeue this job: $said" >&2',
+    '        [ "$refused" -lt 126 ] || break  # this node has no scontrol',
+    "        case $said in",
+    "            *[Aa]uthentic* | *credential*) ;;  # munge may come back",
+    "            *nvalid* | *denied* | *disabled* | *'not supported'*) break ;;",
+    "        esac",
     "        sleep 15",
     "    done",
+    '    echo "this job ends; the relay, or the next launch, submits its runs again" >&2',
     "fi",
     'exit "$code"',
 ]

@@ -7,32 +7,33 @@ import time
 from collections.abc import Iterable
 
 from hpc_xfer.errors import SlurmError
+from hpc_xfer.slurm.answers import error_text, is_final
+from hpc_xfer.slurm.clusters import cluster_options, without_heading
 
 COMMAND_SECONDS = 60  # time limit of a command; a busy slurmctld answers late
 _SACCT_SECONDS = 10  # its answer is optional; a dead slurmdbd must not block us
-_PAUSES = (0.5, 1, 2, 4)  # seconds before a command is repeated
+_PATIENCE = "HPC_XFER_SLURM_PATIENCE"  # seconds of pauses in all, before we give up
+_PATIENCE_SECONDS = 15.0
+_PAUSES = (1, 2, 4, 8, 16)  # parts of it, before a command is repeated
+_LONGEST = 3  # times our patience, with the calls: without a controller each takes 9 s
 _JOBS_PER_CALL = 500  # in one command line
-TRANSIENT_SIGNS = ("Unable to contact", "Socket timed out", "temporarily", "Transport endpoint",
-              "Zero Bytes were transmitted", "Connection refused")  # fmt: skip
-_OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
-# A user's defaults override the script, hide jobs from squeue and keep scancel from cancelling.
-_OF_THE_USER = ("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_")
+# Variables of a surrounding job, and a user's defaults: those override the script, change what the
+# commands print, hide jobs from squeue and keep scancel from cancelling.
+_LEAKING = re.compile(
+    r"(SLURM|SLURMD|SUBMITIT|SRUN|SALLOC|SBATCH|SQUEUE|SINFO|SACCT|SACCTMGR|SCANCEL|SCONTROL|SPRIO|"
+    r"SSHARE|SSTAT|SREPORT)_"
+)
 _OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_JWT")  # its address, and our login
+# The GPUs of a surrounding job; outside one they are the user's own choice.
+_DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES",
+            "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL", "NVIDIA_VISIBLE_DEVICES")  # fmt: skip
 
 
 def is_leaking(name: str) -> bool:
-    """Tell whether a variable of a surrounding job, or a user's default, would change a command."""
-    return name.startswith((*_OF_A_JOB, *_OF_THE_USER)) and name not in _OF_THE_CLUSTER
-
-
-def error_text(text: str) -> str:
-    """The error messages of a command, as one line."""
-    lines = (line.strip() for line in text.splitlines())
-    messages = (
-        re.sub(r"^(sbatch|squeue|scancel|scontrol|allocation): ", "", line) for line in lines
-    )
-    kept = [re.sub(r"^error: ", "", line) for line in messages]
-    return "; ".join(dict.fromkeys(line for line in kept if line))
+    """Tell whether a variable of a surrounding job, or a user's default, would change a job."""
+    if name in _DEVICES:
+        return "SLURM_JOB_ID" in os.environ
+    return _LEAKING.match(name) is not None and name not in _OF_THE_CLUSTER
 
 
 def chunks(jobs: list[str]) -> Iterable[list[str]]:
@@ -41,24 +42,56 @@ def chunks(jobs: list[str]) -> Iterable[list[str]]:
 
 
 def run_with_retries(command: list[str], cluster: str | None = None) -> str:
-    """Run a command and return its output; repeat it while a controller restarts."""
-    for pause in (*_PAUSES, None):
-        done = run_command(command, cluster=cluster)
-        if done.returncode == 0:
-            return done.stdout
-        complaint = error_text(done.stderr)
-        if pause is None or not any(sign in complaint for sign in TRANSIENT_SIGNS):
-            break
-        time.sleep(pause)  # nothing tells us when a controller is back
-    raise SlurmError(
-        f"{command[0]} failed: {complaint or f'exit code {done.returncode}'}; try again later"
-    )
+    """Run a command and return its output; ask again while Slurm may not have understood.
+
+    Raises:
+        SlurmError: refused, or no clear answer.
+    """
+    done = answer_of(command, cluster=cluster)
+    if done.returncode == 0:
+        return done.stdout
+    complaint = error_text(done.stderr) or f"exit code {done.returncode}"
+    raise SlurmError(f"{command[0]} failed: {complaint}; {_way_out(complaint)}")
+
+
+def _way_out(complaint: str) -> str:
+    if "known by database" in complaint:
+        return "correct slurm.cluster in the site file; `sacctmgr show cluster` lists the names"
+    if is_final(complaint):
+        return "correct what Slurm names"
+    return "try again when Slurm answers"
+
+
+def answer_of(
+    command: list[str], text: str | None = None, cluster: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command until it succeeds, is refused for good, or has failed for some seconds.
+
+    Raises:
+        SlurmError: there is no such command, or it does not answer.
+    """
+    patience, began = _patience(), time.monotonic()
+    for part in _PAUSES:
+        done = run_command(command, text, cluster)
+        if done.returncode == 0 or is_final(error_text(done.stderr)):
+            return done
+        if time.monotonic() - began > _LONGEST * patience:
+            return done
+        time.sleep(patience * part / sum(_PAUSES))  # nothing tells us when a controller is back
+    return run_command(command, text, cluster)
+
+
+def _patience() -> float:
+    try:
+        return max(0.0, float(os.environ.get(_PATIENCE, _PATIENCE_SECONDS)))
+    except ValueError:
+        return _PATIENCE_SECONDS
 
 
 def ask_optional(command: list[str], cluster: str | None = None) -> str | None:
     """Run a command of accounting; None where there is no accounting, or it does not answer."""
     try:
-        done = _call(_on(command, cluster), None, _SACCT_SECONDS)
+        done = _call(command, None, _SACCT_SECONDS, cluster)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return None if done.returncode else done.stdout
@@ -67,13 +100,13 @@ def ask_optional(command: list[str], cluster: str | None = None) -> str | None:
 def run_command(
     command: list[str], text: str | None = None, cluster: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command once, with `text` as its input.
+    """Run a command once, for a cluster, with `text` as its input.
 
     Raises:
         SlurmError: there is no such command, or it does not answer.
     """
     try:
-        return _call(_on(command, cluster), text, COMMAND_SECONDS)
+        return _call(command, text, COMMAND_SECONDS, cluster)
     except FileNotFoundError:
         raise SlurmError(
             f"{command[0]} not found: this is not a login node; run the command on one (launch has "
@@ -85,16 +118,16 @@ def run_command(
         ) from None
 
 
-def _on(command: list[str], cluster: str | None) -> list[str]:
-    """A command that is sent to a cluster, if one is named."""
-    return command if cluster is None else [command[0], "-M", cluster, *command[1:]]
-
-
-def _call(command: list[str], text: str | None, seconds: float) -> subprocess.CompletedProcess[str]:
+def _call(
+    command: list[str], text: str | None, seconds: float, cluster: str | None
+) -> subprocess.CompletedProcess[str]:
     """Decode whatever it prints: job names of other users may contain any bytes."""
     env = {name: value for name, value in os.environ.items() if not is_leaking(name)}
     env["SLURM_BITSTR_LEN"] = "0"  # else a list of elements is cut after 64 characters
-    return subprocess.run(
-        command, input=text, capture_output=True, encoding="utf-8", errors="replace",
-        env=env, timeout=seconds,
+    program, *words = command
+    done = subprocess.run(
+        [program, *cluster_options(cluster), *words], input=text, capture_output=True,
+        encoding="utf-8", errors="replace", env=env, timeout=seconds,
     )  # fmt: skip
+    done.stdout = without_heading(done.stdout, cluster)
+    return done

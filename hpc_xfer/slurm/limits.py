@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from hpc_xfer.config.site import Slurm
+from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.commands import ask_optional
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_user, slurm_config
@@ -14,7 +15,7 @@ _SPARE_JOBS = 100  # that we leave of MaxJobCount, which all users share
 
 def submit_limits(slurm: Slurm, queue: Queue) -> Limits:
     """The size of an array, and the number of elements that still fit into the queue."""
-    config = slurm_config()
+    config = slurm_config(cluster_of(slurm))
     rooms = list(_submit_rooms(slurm, queue, config.get("ClusterName")))
     for most in _numbers(config, "MaxJobCount"):
         rooms.append(most - max(1, min(_SPARE_JOBS, most // 10)) - queue.everybodys)

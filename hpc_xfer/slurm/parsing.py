@@ -46,6 +46,8 @@ class Queue:
 
     lines: Mapping[str, QueueLine] = field(default_factory=dict)  # by number, as squeue shows them
     more: tuple[QueueLine, ...] = ()  # from accounting, from scontrol, of other clusters
+    cluster: str | None = None  # that was asked by its name
+    unanswered: frozenset[str | None] = frozenset()  # other clusters with jobs of ours
     mine: int = 0  # live elements of this user
     everybodys: int = 0  # elements of all users; ended ones count in MaxJobCount too
     mine_by_qos: Mapping[str, int] = field(default_factory=dict)
@@ -97,7 +99,7 @@ def read_queue(text: str, me: str, mark: str = "", cluster: str | None = None) -
         mine[qos] += line.live and user == me
         if user == me or _OURS.fullmatch(name):
             lines[job] = line
-    return Queue(lines, mine=mine.total(), everybodys=everybodys, mine_by_qos=mine)
+    return Queue(lines, cluster=cluster, mine=mine.total(), everybodys=everybodys, mine_by_qos=mine)
 
 
 _OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")
@@ -126,7 +128,7 @@ def read_accounting(text: str, cluster: str | None = None) -> dict[str, QueueLin
         # "by USER" is missing where Slurm itself cancelled a job whose parent failed.
         reason = NEVER_SATISFIED if state == "CANCELLED" and not nodes else ""
         word = state.split(" ")[0]  # CANCELLED by 1000
-        for element in _expanded(job):
+        for element in expanded(job):
             line = QueueLine(
                 element, raw, name, word, user, nodes, elapsed, reason, cluster=cluster
             )
@@ -134,7 +136,7 @@ def read_accounting(text: str, cluster: str | None = None) -> dict[str, QueueLin
     return condensed | alone
 
 
-def _expanded(job: str) -> Iterator[str]:
+def expanded(job: str) -> Iterator[str]:
     """Expand 4_[0,2-6:2%2] to 4_0, 4_2, 4_4 and 4_6; the number behind % is a limit."""
     main, bracket, indices = job.partition("[")
     if not bracket:

@@ -23,8 +23,6 @@ def current_queue(cluster: str | None = None) -> Queue:
     mark = secrets.token_hex(4)  # names of others may contain line breaks, but not this
     command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{FIELDS}"]
     text = run_with_retries(command, cluster)
-    if cluster is not None:  # squeue says which cluster a table is of, even without headers
-        text = text.removeprefix(f"CLUSTER: {cluster}\n")
     return read_queue(text, current_user(), f"{mark}|", cluster)
 
 
@@ -45,8 +43,6 @@ def node_names(partition: str | None, cluster: str | None = None) -> list[str]:
     """List the nodes of a partition, or of the cluster."""
     where = ["-p", partition] if partition else []
     text = ask_optional(["sinfo", "-h", "-a", "-N", "-o", "%N", *where], cluster) or ""
-    if cluster is not None:
-        text = text.removeprefix(f"CLUSTER: {cluster}\n")
     return sorted(set(text.split()))
 
 

@@ -18,14 +18,10 @@ from pathlib import Path
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError, SubmitLimit
+from hpc_xfer.slurm.answers import error_text, is_final, is_passing
 from hpc_xfer.slurm.batch_script import SbatchCall, make_executor, sbatch_parameters, script_text
-from hpc_xfer.slurm.commands import (
-    TRANSIENT_SIGNS,
-    error_text,
-    is_leaking,
-    run_command,
-    run_with_retries,
-)
+from hpc_xfer.slurm.clusters import cluster_of
+from hpc_xfer.slurm.commands import answer_of, is_leaking, run_with_retries
 from hpc_xfer.slurm.parsing import minutes_of
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.system import atomic_files
@@ -89,20 +85,24 @@ def refusal_of(request: Request, slurm: Slurm) -> str | None:
     Raises:
         SlurmError: Slurm does not answer.
     """
-    done = run_command(["sbatch", "--test-only"], script_text(request, slurm))
+    cluster = cluster_of(slurm)
+    done = answer_of(["sbatch", "--test-only"], script_text(request, slurm), cluster)
     if done.returncode:
-        return error_text(done.stderr)
+        complaint = error_text(done.stderr) or f"exit code {done.returncode}"
+        if is_passing(complaint):
+            raise SlurmError(f"sbatch failed: {complaint}; try again when Slurm answers")
+        return complaint
     parameters = sbatch_parameters(request, slurm)
-    time, most = parameters["time"], _most_minutes(parameters.get("partition"))
-    if most is None or not isinstance(time, int) or time <= most:  # text: from the site's `options`
+    time, most = parameters["time"], _most_minutes(parameters.get("partition"), cluster)
+    if most is None or time <= most:
         return None
     # Slurm may accept it all the same, and never start it.
     return f"asks for {time} min, but the partition grants {most:g}; set max_minutes: {int(most)}"
 
 
-def _most_minutes(partition: str | None) -> float | None:
+def _most_minutes(partition: str | None, cluster: str | None) -> float | None:
     """The time limit of a partition, or of the default one; None without a limit."""
-    for row in run_with_retries(["sinfo", "-h", "-a", "-o", "%P|%l"]).splitlines():
+    for row in run_with_retries(["sinfo", "-h", "-a", "-o", "%P|%l"], cluster).splitlines():
         name, _, limit = row.partition("|")
         if partition == name.rstrip("*") or (partition is None and name.endswith("*")):
             return minutes_of(limit)
@@ -133,8 +133,8 @@ def _refusal(error: Exception, call: SbatchCall) -> SlurmError:
     code = getattr(error.__cause__, "returncode", None)
     if code is not None and _is_full(complaint):  # 124 too: sbatch waits while the queue is full
         return SubmitLimit(f"Slurm accepts no more jobs now: {complaint}")
-    refused = code is not None and 0 < code < 128 and code != 124  # neither a signal nor `timeout`
-    if not refused or any(sign in complaint for sign in TRANSIENT_SIGNS):
+    answered = code is not None and 0 < code < 128 and code != 124  # no signal, no `timeout`
+    if not answered or not is_final(complaint):
         message = f"sbatch gave no clear answer: {complaint}; launch again, which looks for the job"
         return SlurmError(message, unknown=True)
     return SlurmError(f"Slurm refused a job: {complaint}; run `doctor`, or correct the site file")

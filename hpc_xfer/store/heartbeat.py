@@ -1,7 +1,7 @@
 """The heartbeat of a run: progress.json, rewritten every few seconds while the run works.
 
 Long work between two steps (an evaluation, a checkpoint) calls `touch`, so that a working run
-differs from one that hangs.
+differs from one that hangs. Its `time` is that of the file server, as all of a store is.
 """
 
 import os
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.system import atomic_files
@@ -45,7 +46,7 @@ class Liveness:
         try:
             os.utime(self.run.progress)
         except FileNotFoundError:
-            content = {"schema": SCHEMA, "step": 0, "time": time.time()}
+            content = {"schema": SCHEMA, "step": 0, "time": server_time(self.run.path)}
             atomic_files.write_json(self.run.progress, content, durable=False)
 
 
@@ -90,7 +91,7 @@ class Heartbeat:
             "eta_seconds": round((self.total - step) / rate) if rate > 0 else None,
             "data_wait": round(min(waited / seconds, 1.0), 3),
             "loss": loss,
-            "time": time.time(),
+            "time": server_time(self.run.path),
         }
         atomic_files.write_json(self.run.progress, content, durable=False)
 

@@ -14,7 +14,7 @@ from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.finished_costs import with_finished_costs
 from hpc_xfer.store.store import SCHEMA, Store
 from hpc_xfer.study.cost_estimate import RunCosts
-from hpc_xfer.study.labels import brief_label, pretrain_labels
+from hpc_xfer.study.labels import brief_label, run_labels
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
 from hpc_xfer.study.study_file import Study, load_study, names_a_folder
@@ -35,7 +35,7 @@ class LaunchedStudy:
     @cached_property
     def labels(self) -> dict[str, str]:
         """A readable label for each pre-training, by run id."""
-        return pretrain_labels(self.plan.of("pretrain"))
+        return run_labels(self.plan.of("pretrain"))
 
 
 def prepare_store(study: Study, plan: Plan, store: Store) -> None:
@@ -147,10 +147,13 @@ def _link_tensorboards(plan: Plan, store: Store, study_name: str) -> None:
     """Link readable names for TensorBoard: studies/<name>/tb/<label>-<run> -> runs/<run>/tb."""
     folder = store.study(study_name).tensorboard
     atomic_files.make_folder(folder)
-    labels = pretrain_labels(plan.of("pretrain"))
+    labels = run_labels(plan.of("pretrain"))
     for run in plan.of("pretrain"):
         label = brief_label(labels[run.id]).replace(" ", "-").replace("/", "-")
         link = folder / f"{label}-{run.id}"
+        for old in folder.glob(f"*-{run.id}"):  # a grid that grows changes labels
+            if old != link and old.is_symlink():
+                old.unlink(missing_ok=True)
         target = os.path.relpath(store.run(run.id).tensorboard, folder)
         if not link.is_symlink():
             with contextlib.suppress(FileExistsError):  # another launch made it at the same time

@@ -29,6 +29,11 @@ class RunDir:
         return self.path / "claims"
 
     @property
+    def found_held(self) -> Path:
+        """A file per job that found the run claimed by a living process (see run_claims.py)."""
+        return self.path / "found_held"
+
+    @property
     def progress(self) -> Path:
         return self.path / "progress.json"
 

@@ -91,7 +91,7 @@ class Store(StoreDir):
                     inside = [entry.path for entry in entries if not entry.is_symlink()]
             except FileNotFoundError:
                 continue
-            if any(may_everybody_write(path) for path in (folder, *inside)):
+            if any(may_everybody_write(path) for path in (str(folder), *inside)):
                 raise StoreError(
                     f"{folder}: everybody may write to this run; remove it if you do not trust "
                     f"what is in it, or run: chmod -R o-w {shlex.quote(str(folder))}"

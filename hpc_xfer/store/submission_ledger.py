@@ -22,6 +22,8 @@ from hpc_xfer.system import atomic_files, provenance
 
 JobKind = Literal["pretrain", "finetune", "relay"]
 _NODE_FAILURE_DAYS = 7  # after that the node may have been repaired
+_OF_INTENT = ("kind", "batch", "elements", "lane", "user")  # fields in the line of an intent
+_LATER_OF_INTENT = ("cluster", "root", "code", "stored")  # which older versions did not write
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Submission:
     host: str  # where it was launched
     user: str  # who launched it
     lane: int | None = None  # arrays with the same number run one after another, see max_running
+    # None where an older version wrote the line:
+    cluster: str | None = None  # the site's name of the cluster, where it has one
+    root: str | None = None  # path of the store, as its jobs were told
+    code: str | None = None  # digest of the code that its jobs run
+    stored: float | None = None  # time of the file server at the intent; `time` is the host's
     job: str | None = None  # Slurm's job id; None until it is known
     closed: str | None = None  # rejected, lost or withdrawn: it holds no job any more
     cancelled: frozenset[int] = frozenset()  # elements that a user cancelled
@@ -80,17 +87,28 @@ class Ledger:
     store: Store
     submissions: dict[str, Submission] = field(default_factory=dict)  # by job name
     node_failures: list[dict[str, Any]] = field(default_factory=list)  # see record_node_failure
+    set_aside: frozenset[str] = frozenset()  # job names whose jobs do not write to this store
     _packs: dict[tuple[str, str], list[list[str]]] = field(default_factory=dict)
 
     def submissions_of(self, study: str) -> list[Submission]:
-        return [s for s in self.submissions.values() if s.study == study]
+        """All submissions of a study whose jobs write to this store."""
+        return [submission for submission in self.own() if submission.study == study]
+
+    def own(self) -> list[Submission]:
+        """The submissions of all studies whose jobs write to this store."""
+        return [s for name, s in self.submissions.items() if name not in self.set_aside]
+
+    def put_aside(self, names: Iterable[str]) -> None:
+        """Leave out submissions whose jobs do not write to this store."""
+        self.set_aside |= frozenset(names)
+        self.__dict__.pop("elements_by_run", None)
 
     @cached_property
     def elements_by_run(self) -> dict[str, list[Element]]:
         """All elements that each run was ever submitted in. Reads every manifest once."""
         found: dict[str, list[Element]] = {}
         for submission in self.submissions.values():
-            if submission.closed == "rejected":
+            if submission.closed == "rejected" or submission.name in self.set_aside:
                 continue
             for index, pack in enumerate(self.packs(submission)):
                 for position, run in enumerate(pack):
@@ -118,10 +136,7 @@ class Ledger:
 
     def record_intent(self, submission: Submission) -> None:
         """Record that sbatch is about to be called."""
-        content = {
-            "kind": submission.kind, "batch": submission.batch, "elements": submission.elements,
-            "lane": submission.lane, "user": submission.user,
-        }  # fmt: skip
+        content = {key: getattr(submission, key) for key in (*_OF_INTENT, *_LATER_OF_INTENT)}
         self._write(submission, "intent", **content)
         self._set(submission)
 
@@ -131,6 +146,10 @@ class Ledger:
         """Record the job id. `adopted`: it was found in the queue, not answered by sbatch."""
         self._write(submission, "submitted", job=job, **({"adopted": True} if adopted else {}))
         return self._set(replace(submission, job=job))
+
+    def assume(self, submission: Submission, job: str) -> None:
+        """Take another job id for a submission, without recording it: for a look at the queue."""
+        self._set(replace(submission, job=job))
 
     def record_closed(self, submission: Submission, why: str) -> None:
         """Record that it holds no job any more: `rejected`, `lost` or `withdrawn`."""
@@ -197,12 +216,16 @@ def read_ledger(store: Store, *studies: str) -> Ledger:
     return ledger
 
 
-def is_cancelled(store: Store, study: str, job: str) -> bool:
-    """True where `cancel` cancelled this job or element of an array."""
+def is_cancelled(store: Store, study: str, job: str, name: str | None = None) -> bool:
+    """True where `cancel` cancelled this job or element of an array.
+
+    Args:
+        name: of the job; None where it is not known.
+    """
     return any(
         job == known and index in submission.cancelled
         for submission in read_ledger(store, study).submissions_of(study)
-        if submission.cancelled
+        if submission.cancelled and name in (None, submission.name)
         for index, known in submission.ids()
     )
 
@@ -240,7 +263,8 @@ def _apply(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
         ledger.submissions[name] = Submission(
             study=study, name=name, kind=line["kind"], batch=line["batch"],
             elements=line["elements"], time=line["time"], host=line["host"], user=line["user"],
-            lane=line["lane"],
+            lane=line["lane"], cluster=line.get("cluster"), root=line.get("root"),
+            code=line.get("code"), stored=line.get("stored"),
         )  # fmt: skip
         return
     known = ledger.submissions.get(name)

@@ -1,13 +1,21 @@
-"""Short names of runs, which show only settings that differ."""
+"""Short names of runs, which show only settings that differ.
+
+pretrain_labels(parents)       # of encoders: seeds share one, as results are taken over seeds
+run_labels(parents)            # of single runs: the seed is told where runs share a label
+RunTitles(plan).of(run)        # of any run
+"""
 
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune
 from hpc_xfer.config.recipes import encoder_points
-from hpc_xfer.study.plan import Run
+from hpc_xfer.study.plan import Plan, Run
 
 Settings = Mapping[str, Any]
 Key = TypeVar("Key")
@@ -58,6 +66,24 @@ def pretrain_labels(parents: Sequence[Run]) -> dict[str, str]:
     return labels | {run_id: f"{labels[run_id]} #{tag}" for run_id, tag in unclear.items()}
 
 
+def run_labels(parents: Sequence[Run]) -> dict[str, str]:
+    """Name each pre-training so that no two names are alike: `clip sans 8k seed 1`.
+
+    The seed follows exactly where several runs share the label that results give them.
+    """
+    seeds = {run.id: run.spec.get("seed", "") for run in parents}
+    return with_seeds(pretrain_labels(parents), seeds)
+
+
+def with_seeds(labels: Mapping[str, str], seeds: Mapping[str, object]) -> dict[str, str]:
+    """Add the seed of each run to its label where several runs share the label."""
+    count = Counter(labels.values())
+    return {
+        run: f"{label}{_SEED}{seeds[run]}" if count[label] > 1 and seeds[run] != "" else label
+        for run, label in labels.items()
+    }
+
+
 def name_settings(rows: Mapping[Key, Settings]) -> dict[Key, str]:
     """Name encoders by their columns as `pretrain_labels` does; different columns, other names."""
     labels = _labels(rows, _short_value)
@@ -66,13 +92,14 @@ def name_settings(rows: Mapping[Key, Settings]) -> dict[Key, str]:
 
 def brief_label(label: str) -> str:
     """Shorten a label for names of files and jobs (file systems allow 255 bytes in all); a digest
-    replaces the end.
+    replaces the end, but for the seed.
     """
     encoded = label.encode()
     if len(encoded) <= _BRIEF:
         return label
-    start = encoded[:_BRIEF].decode(errors="ignore").rstrip()
-    return f"{start} {hashlib.sha256(encoded).hexdigest()[:6]}"
+    seed = found[0] if (found := re.search(rf"{_SEED}\d{{1,20}}$", label)) else ""
+    start = encoded[: _BRIEF - len(seed)].decode(errors="ignore").rstrip()
+    return f"{start} {hashlib.sha256(encoded).hexdigest()[:6]}{seed}"
 
 
 def run_label(run: Run, labels: Mapping[str, str]) -> str:
@@ -98,17 +125,64 @@ def without_snapshot(label: str) -> str:
 
 
 _BRIEF = 60  # bytes
-_AT, _SEEN = " at ", " seen"
+_AT, _SEEN, _SEED = " at ", " seen", " seed "
+_PLACE = ("dataset", "shots", "draw", "mode", "snapshot")  # in every title
 
 
-def run_title(run: Run, labels: Mapping[str, str]) -> str:
-    """Describe a run: `clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0, ft, lr 0.001`."""
-    if not isinstance(run.recipe, Finetune):
-        return labels[run.id]
-    trial = run.recipe
-    what = f"{trial.dataset} {trial.shots} shots, draw {trial.draw}, {trial.mode}"
-    lr = f", lr {trial.lr:g}" if isinstance(trial, AdamWFinetune) else ""
-    return f"{run_label(run, labels)} -> {what}{lr}"
+class RunTitles:
+    """Titles of the runs of a plan: no two fine-tunings of one pre-training have the same."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.labels = run_labels(plan.of("pretrain"))
+
+    def of(self, run: Run) -> str:
+        """Describe a run: `clip sans 8k` or `clip sans 8k -> digits 5 shots, draw 0, ft, lr 1e-3`.
+
+        Other settings follow where fine-tunings of the same place differ in them.
+        """
+        if not isinstance(run.recipe, Finetune):
+            return self.labels[run.id]
+        trial = run.recipe
+        what = f"{trial.dataset} {trial.shots} shots, draw {trial.draw}, {trial.mode}"
+        shown = ["lr"] if isinstance(trial, AdamWFinetune) else []
+        shown += [name for name in self._differing[_place(trial)] if name not in shown]
+        settings = [
+            f"{name.replace('_', ' ')} {_setting(run.spec[name])}"
+            for name in shown
+            if name in run.spec
+        ]
+        return f"{run_label(run, self.labels)} -> {', '.join([what, *settings])}"
+
+    @cached_property
+    def _differing(self) -> dict[tuple[object, ...], list[str]]:
+        """List for each place the settings in which its fine-tunings differ.
+
+        Where solvers differ, so do most other settings, and the name of the solver tells enough.
+        """
+        trials: dict[tuple[object, ...], dict[int, Settings]] = {}
+        for run in self.plan.of("finetune"):  # most share the recipe object with other parents
+            assert isinstance(run.recipe, Finetune)
+            trials.setdefault(_place(run.recipe), {})[id(run.recipe)] = run.spec
+        return {place: _told_apart_by(list(rows.values())) for place, rows in trials.items()}
+
+
+def _place(trial: Finetune) -> tuple[object, ...]:
+    return tuple(getattr(trial, name) for name in _PLACE)
+
+
+def _told_apart_by(specs: Sequence[Settings]) -> list[str]:
+    by_solver: dict[object, list[Settings]] = {}
+    for spec in specs:
+        by_solver.setdefault(spec.get("solver"), []).append(spec)
+    found = ["solver"] if len(by_solver) > 1 else []
+    for alike in by_solver.values():
+        found += [name for name in differing_columns(alike) if name not in found]
+    return found
+
+
+def _setting(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _labels(rows: Mapping[Key, Settings], shorten: Callable[[Any], str]) -> dict[Key, str]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.downstream_datasets import DatasetInfo
-from hpc_xfer.config.node_layout import spread_over_nodes
 from hpc_xfer.config.recipes import Released, Trained
+from hpc_xfer.config.resources import spread_over_nodes
 from hpc_xfer.config.schema import ConfigError, nearest
 from hpc_xfer.config.shard_index import ShardIndex, index_command
 from hpc_xfer.config.site import Site

@@ -13,11 +13,11 @@ from hpc_xfer.study.study_file import Study
 
 _STEPS = 2
 _MINUTES = 15.0  # of a pre-training: joining ranks, opening shards, compiling
-_TUNE_MINUTES = 3.0
+_PACK_MINUTES = 60.0  # at least: two steps take seconds, so a pack holds many runs
 
 
 def rehearsal_of(study: Study) -> Study:
-    """Shorten all recipes; jobs and dependencies stay. The ids differ, so no result is confused."""
+    """Shorten all recipes; dependencies stay. The ids differ, so no result is confused."""
     return replace(
         study,
         name=f"{study.name[:53]}-rehearsal",
@@ -45,10 +45,15 @@ def _short_trial(trial: Finetune) -> Finetune:
 
 
 def _quick(resources: Resources) -> Resources:
+    """Shorten the minutes; the packs get larger, so that there are fewer jobs than in the study.
+
+    The minutes of fine-tunings are estimated, as those of the grid are for all their steps.
+    """
     tune, pretrain = resources.finetune, resources.pretrain
+    target = max(tune.target_minutes, _PACK_MINUTES)
     return resources.model_copy(
         update={
             "pretrain": pretrain.model_copy(update={"minutes": min(pretrain.minutes, _MINUTES)}),
-            "finetune": tune.model_copy(update={"minutes": _TUNE_MINUTES}),
+            "finetune": tune.model_copy(update={"minutes": None, "target_minutes": target}),
         }
     )

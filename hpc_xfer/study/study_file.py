@@ -2,7 +2,7 @@
 
     study = load_study(Path("grids/size_scaling.yaml"))
 
-pretrain_grid.py and finetune_grid.py expand its blocks.
+grid_blocks/ expands its blocks of pre-trainings and of fine-tunings.
 """
 
 import re
@@ -20,8 +20,8 @@ from hpc_xfer.config.recipes import Pretrain, encoder_points
 from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
-from hpc_xfer.study.finetune_grid import all_trials
-from hpc_xfer.study.pretrain_grid import PretrainGrid, too_many
+from hpc_xfer.study.grid_blocks.finetune_grid import all_trials
+from hpc_xfer.study.grid_blocks.pretrain_grid import PretrainGrid, too_many
 from hpc_xfer.study.study_facts import StudyFacts, wrong_facts
 
 
@@ -31,7 +31,7 @@ class _Head(StrictModel):
     name: str
     question: str = ""
     pretrain: list[dict[str, Any]] = Field(default=[], min_length=1)
-    finetune: Any = []  # a block or a list of blocks; see finetune_axes.py for their keys
+    finetune: Any = []  # blocks; grid_blocks/finetune_axes.py has their keys
     protocol: ProtocolName = "standard"
     choose: Choose | None = None  # None: that of the protocol
     resources: Resources = Resources()

@@ -1,5 +1,6 @@
 """Read who this process is in Slurm: its job, array index, restart count, node and rank."""
 
+import hashlib
 import os
 import socket
 from dataclasses import dataclass
@@ -22,21 +23,35 @@ class ProcessRank:
             rank=int(env.get("SLURM_PROCID", "0")),
             size=int(env.get("SLURM_NTASKS", "1")),
             local_rank=int(env.get("SLURM_LOCALID", "0")),
-            attempt=f"{env.get('SLURM_JOB_ID', os.getpid())}-{restart_count()}",
+            attempt=f"{env.get('SLURM_JOB_ID', os.getpid())}-{restart_count()}{_name_digest()}",
         )
 
 
+def _name_digest() -> str:
+    """Tell our job from an earlier one of the same number, whose files may be left."""
+    name = current_job_name()
+    return "" if name is None else f"-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
 def current_job() -> str | None:
-    """Return the id of our Slurm job: 1234, or 1234_5 for an element of an array."""
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if array is not None:
-        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    return os.environ.get("SLURM_JOB_ID")
+    """Return the id of our Slurm job: 1234, or 1234_5 for an element of an array.
+
+    Part of the environment may be missing, as in a shell or a container inside a job.
+    """
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    if array and task:
+        return f"{array}_{task}"
+    return os.environ.get("SLURM_JOB_ID") or array or None
+
+
+def current_job_name() -> str | None:
+    """Return the name of our Slurm job; srun gives its tasks that of the batch job."""
+    return os.environ.get("SLURM_JOB_NAME") or None if current_job() is not None else None
 
 
 def array_index() -> int:
     """Return our index in the job array; 0 outside one."""
-    return int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    return int(os.environ.get("SLURM_ARRAY_TASK_ID") or "0")
 
 
 def restart_count() -> int:

@@ -2,7 +2,7 @@
 
 import os
 import re
-import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cluster import config_files, daemons, processes
+from tests.cluster import config_files, daemons, mounts, processes, services
 from tests.cluster.daemons import Daemons
 from tests.cluster.errors import ClusterError
 
@@ -33,6 +33,8 @@ class Cluster:
     root: Path
     nodes: int
     daemons: Daemons
+    name: str = "xfer"
+    mounts: Mapping[Path, Path] = field(default_factory=dict)
     _guard: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @classmethod
@@ -45,6 +47,9 @@ class Cluster:
         partitions: Mapping[str, str] | None = None,
         cpus: int = 16,
         gpus: int = 4,
+        name: str = "xfer",
+        beside: "Cluster | None" = None,
+        mounts: Mapping[Path, Path] | None = None,
     ) -> "Cluster":
         """Start all daemons and wait until every node is idle.
 
@@ -56,21 +61,36 @@ class Cluster:
                 {"AuthInfo": "cred_expire=120"} holds requeued jobs as long as Slurm's default.
             partitions: options by name; `gpu` and `urgent` replace ours, others are added.
             cpus: of a node, whatever this machine has, so that several jobs share one.
+            name: by which `-M` finds it, where there is accounting.
+            beside: a cluster with accounting, whose slurmdbd and munge this one uses: each takes
+                commands for the other with `-M`. It must end after this one.
+            mounts: folders that nodes see at a path where the login node sees its own; needs
+                `mounts.are_allowed()`.
         """
+        if beside is not None and not beside.daemons.runs("slurmdbd"):
+            raise ClusterError(f"{beside.root}: runs without accounting, so nothing can be beside")
         root = (folder or Path(tempfile.mkdtemp(prefix="xfer-", dir="/tmp"))).resolve()
         _check(root)
-        cluster = cls(root, nodes, Daemons(root), _guard=_watch_over(root))
+        cluster = cls(root, nodes, Daemons(root), name, mounts or {}, _guard=_watch_over(root))
+        accounting = accounting or beside is not None
         try:
             have = dict.fromkeys(cluster.names, (cpus, gpus))
-            config_files.write_files(root, have, accounting, settings or {}, partitions or {})
-            cluster._start_munge()
+            shared = beside.root if beside else root
+            config_files.write_files(
+                root, name, shared, have, accounting, settings or {}, partitions or {}
+            )
+            if beside is None:
+                services.start_munge(root, cluster.daemons)
+                if accounting:
+                    services.start_database(root, cluster.daemons)
+                    services.start_slurmdbd(cluster.daemons)
             if accounting:
-                cluster._start_database()
-                cluster.start_accounting()
-                cluster._make_account()
+                services.make_account(name, cluster.daemons)
             cluster.start_controller()
-            for name in cluster.names:
-                cluster.start_node(name)
+            for node in cluster.names:
+                cluster.start_node(node)
+            if accounting:
+                services.await_registration(name, cluster.daemons)
             cluster.daemons.wait_until("every node to be idle", cluster._is_idle)
         except BaseException:  # Ctrl-C too: half a cluster must not live on
             cluster.stop()
@@ -97,10 +117,7 @@ class Cluster:
         Raises:
             ClusterError: with what it wrote to standard error.
         """
-        done = self.daemons.ask(*command)
-        if done.returncode:
-            raise ClusterError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
-        return done.stdout.strip()
+        return self.daemons.run(*command)
 
     def submit(self, command: str, *options: str) -> str:
         """A batch job of one shell command that leaves no output; its id."""
@@ -149,7 +166,8 @@ class Cluster:
         processes.end(lambda: processes.processes_of(self.root, node=name))
 
     def start_node(self, name: str) -> None:
-        self.daemons.spawn(f"slurmd.{name}", "slurmd", "-D", "-N", name, env={processes.NODE: name})
+        command = mounts.inside(self.mounts, "slurmd", "-D", "-N", name)
+        self.daemons.spawn(f"slurmd.{name}", *command, env={processes.NODE: name})
 
     def stop_controller(self) -> None:
         """Stop it with a SIGTERM: it saves all that it knows. Jobs run on, commands fail."""
@@ -157,7 +175,10 @@ class Cluster:
 
     def start_controller(self) -> None:
         self.daemons.spawn("slurmctld", "slurmctld", "-D")
-        self._await_answer("slurmctld", "scontrol", "ping")
+        self.daemons.await_answer("slurmctld", "scontrol", "ping")
+        for node in self.names:
+            if self.daemons.runs(f"slurmd.{node}"):
+                self.daemons.hang_up(f"slurmd.{node}")  # it reports now, not some seconds later
 
     def restart_controller(self) -> None:
         """Restart it by kill -9: it knows only what it saved last.
@@ -167,6 +188,35 @@ class Cluster:
         reports them, and it starts again. To avoid both, stop and start the controller.
         """
         self.daemons.kill("slurmctld")
+        self.start_controller()
+
+    def reinstall_controller(self) -> None:
+        """Start the controller with an empty state folder: numbers of jobs begin at 1 again.
+
+        Its nodes kill the jobs that they run, as it does not know them.
+        """
+        self.stop_controller()
+        shutil.rmtree(self.root / "state")
+        (self.root / "state").mkdir()
+        self.start_controller()
+        self.daemons.wait_until("every node to be idle", self._is_idle)
+
+    def save_state(self) -> Path:
+        """Copy all that the controller knows, for `lose_what_came_after`."""
+        self.stop_controller()
+        copy = Path(tempfile.mkdtemp(dir=self.root / "saved"))
+        shutil.copytree(self.root / "state", copy, dirs_exist_ok=True)
+        self.start_controller()
+        return copy
+
+    def lose_what_came_after(self, saved: Path) -> None:
+        """Kill the controller by kill -9; it starts from a state that was saved before.
+
+        It forgets the jobs that it accepted meanwhile, and gives their numbers again.
+        """
+        self.daemons.kill("slurmctld")
+        shutil.rmtree(self.root / "state")
+        shutil.copytree(saved, self.root / "state")
         self.start_controller()
 
     def has_written_down(self, since: float) -> bool:
@@ -181,8 +231,7 @@ class Cluster:
         self.daemons.kill("slurmdbd")
 
     def start_accounting(self) -> None:
-        self.daemons.spawn("slurmdbd", "slurmdbd", "-D")
-        self._await_answer("slurmdbd", "sacctmgr", "-n", "show", "qos")
+        services.start_slurmdbd(self.daemons)
 
     def limit_submits(self, most: int) -> None:
         """Limit the jobs, or elements of arrays, that this user may have in the queue.
@@ -227,35 +276,6 @@ class Cluster:
         os.killpg(self._guard.pid, signal.SIGKILL)
         self._guard.communicate()
         self._guard = None
-
-    # Start it
-
-    def _start_munge(self) -> None:
-        folder = self.root / "munge"
-        key = folder / "key"
-        key.write_bytes(secrets.token_bytes(128))
-        key.chmod(0o400)
-        files = [f"--{what}={folder}/{what[:-5]}" for what in ("key-file", "pid-file", "seed-file")]
-        files.append(f"--socket={config_files.munge_socket(self.root)}")
-        files.append(f"--log-file={self.root}/log/munged.log")
-        self.daemons.spawn("munged", "munged", "--foreground", "--force", *files)
-
-    def _start_database(self) -> None:
-        options = f"--defaults-file={self.root}/my.cnf"
-        self.run("mariadb-install-db", options, "--auth-root-authentication-method=normal")
-        self.daemons.spawn("mariadbd", "mariadbd", options)
-        create = ("mariadb", options, "-e", "create database slurm_acct_db")
-        self._await_answer("mariadbd", *create)
-
-    def _make_account(self) -> None:
-        """Where limits are enforced, a user without an account may submit nothing. Root has one."""
-        add = ("sacctmgr", "-i", "add")
-        self.run(*add, "cluster", "xfer")
-        if config_files.user() != "root":
-            self.run(*add, "user", config_files.user(), "Account=root")
-
-    def _await_answer(self, name: str, *command: str) -> None:
-        self.daemons.wait_until(f"{name} to answer", lambda: self.daemons.succeeds(*command))
 
     def _node_states(self) -> list[str]:
         shown = self.daemons.ask("sinfo", "-h", "-N", "-o", "%N %T").stdout

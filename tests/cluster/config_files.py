@@ -4,13 +4,14 @@ import contextlib
 import os
 import pwd
 import random
+import re
 import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_FOLDERS = ("dev", "log", "munge", "mysql", "run", "spool", "state")
+_FOLDERS = ("dev", "log", "munge", "mysql", "run", "saved", "spool", "state")
 _FILES = ("gres.conf", "my.cnf", "slurm.conf", "slurmdbd.conf")
 
 # Quick for tests; `settings` of Cluster.start replaces any of them.
@@ -42,24 +43,35 @@ _PARTITIONS = {
 
 def write_files(
     root: Path,
-    nodes: Mapping[str, tuple[int, int]],  # CPUs and GPUs of each
+    name: str,
+    services: Path,
+    nodes: Mapping[str, tuple[int, int]],
     accounting: bool,
     settings: Mapping[str, str],
     partitions: Mapping[str, str],
 ) -> None:
-    for name in (*_FOLDERS, *(f"spool/{node}" for node in nodes)):
-        (root / name).mkdir(parents=True, exist_ok=True)
+    """Write all files of a cluster.
+
+    Args:
+        services: folder of the cluster whose munged and slurmdbd it uses; `root` for its own.
+        nodes: CPUs and GPUs of each.
+    """
+    for folder in (*_FOLDERS, *(f"spool/{node}" for node in nodes)):
+        (root / folder).mkdir(parents=True, exist_ok=True)
     ports = _Ports.free(len(nodes))
-    conf = _settings(root, ports, accounting, settings)
+    conf = _settings(root, name, services, ports, settings)
+    if accounting:
+        port = ports.slurmdbd if services == root else _dbd_port(services)
+        conf += _accounting(services, port, settings)
     gres = ""
-    for (name, (cpus, gpus)), port in zip(nodes.items(), ports.nodes, strict=True):
-        conf += _node(name, port, cpus, gpus)
-        gres += _gpus(root, name, gpus)
-    for name, options in {**_PARTITIONS, **partitions}.items():
-        conf += _partition(name, options)
+    for (node, (cpus, gpus)), port in zip(nodes.items(), ports.nodes, strict=True):
+        conf += _node(node, port, cpus, gpus)
+        gres += _gpus(root, node, gpus)
+    for partition, options in {**_PARTITIONS, **partitions}.items():
+        conf += _partition(partition, options)
     (root / "slurm.conf").write_text(conf)
     (root / "gres.conf").write_text(gres)
-    if accounting:
+    if accounting and services == root:
         (root / "my.cnf").write_text(_database(root, ports.mariadbd))
         (root / "slurmdbd.conf").write_text(_slurmdbd(root, ports))
         (root / "slurmdbd.conf").chmod(0o600)  # slurmdbd takes no other
@@ -75,9 +87,11 @@ def remove_files(root: Path) -> None:
         root.rmdir()
 
 
-def _settings(root: Path, ports: "_Ports", accounting: bool, own: Mapping[str, str]) -> str:
+def _settings(
+    root: Path, name: str, services: Path, ports: "_Ports", own: Mapping[str, str]
+) -> str:
     settings = {
-        "ClusterName": "xfer",
+        "ClusterName": name,
         "SlurmctldHost": f"{socket.gethostname()}(127.0.0.1)",
         "SlurmctldPort": str(ports.slurmctld),
         "SlurmUser": user(),
@@ -90,18 +104,32 @@ def _settings(root: Path, ports: "_Ports", accounting: bool, own: Mapping[str, s
         "SlurmdLogFile": f"{root}/log/slurmd.%n.log",
         **_DEFAULTS,
     }
-    if accounting:
-        settings |= {
-            "AccountingStorageType": "accounting_storage/slurmdbd",
-            "AccountingStorageHost": "127.0.0.1",
-            "AccountingStoragePort": str(ports.slurmdbd),
-            # Without it each command asks the munge of this machine, and waits 10 s for it.
-            "AccountingStoragePass": str(munge_socket(root)),
-            "AccountingStorageEnforce": "limits,qos",
-        }
     # A requeued job is held for cred_expire, which is 120 s if not said otherwise.
-    auth = f"socket={munge_socket(root)},{own.get('AuthInfo', 'cred_expire=5')}"
-    return "".join(f"{k}={v}\n" for k, v in {**settings, **own, "AuthInfo": auth}.items())
+    auth = f"socket={munge_socket(services)},{own.get('AuthInfo', 'cred_expire=5')}"
+    return _lines({**settings, **own, "AuthInfo": auth})
+
+
+def _accounting(services: Path, port: int, own: Mapping[str, str]) -> str:
+    settings = {
+        "AccountingStorageType": "accounting_storage/slurmdbd",
+        "AccountingStorageHost": "127.0.0.1",
+        "AccountingStoragePort": str(port),
+        # Without it each command asks the munge of this machine, and waits 10 s for it.
+        "AccountingStoragePass": str(munge_socket(services)),
+        "AccountingStorageEnforce": "limits,qos",
+    }
+    return _lines({name: value for name, value in settings.items() if name not in own})
+
+
+def _dbd_port(services: Path) -> int:
+    """Return the port of a slurmdbd that runs already."""
+    found = re.search(r"^DbdPort=(\d+)$", (services / "slurmdbd.conf").read_text(), re.M)
+    assert found is not None, "we wrote it"
+    return int(found[1])
+
+
+def _lines(settings: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 def _node(name: str, port: int, cpus: int, gpus: int) -> str:

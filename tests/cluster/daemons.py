@@ -46,6 +46,10 @@ class Daemons:
         daemon.send_signal(number)
         daemon.wait(_SECONDS)
 
+    def hang_up(self, name: str) -> None:
+        """Let a daemon read its files again."""
+        self._running[name].send_signal(signal.SIGHUP)
+
     def runs(self, name: str) -> bool:
         return name in self._running and self._running[name].poll() is None
 
@@ -54,6 +58,21 @@ class Daemons:
             command, env=self._environment(), capture_output=True, text=True, timeout=60,
             errors="replace",  # a job's name may hold anything
         )  # fmt: skip
+
+    def run(self, *command: str) -> str:
+        """Standard output of a command, stripped.
+
+        Raises:
+            ClusterError: with what it wrote to standard error.
+        """
+        done = self.ask(*command)
+        if done.returncode:
+            raise ClusterError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
+        return done.stdout.strip()
+
+    def await_answer(self, name: str, *command: str) -> None:
+        """Repeat a command until it succeeds."""
+        self.wait_until(f"{name} to answer", lambda: self.succeeds(*command))
 
     def _environment(self) -> dict[str, str]:
         """The environment without the variables of a surrounding job of another Slurm."""

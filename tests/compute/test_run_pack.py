@@ -1,12 +1,16 @@
-"""What a worker makes of a run that it cannot even begin."""
+"""What a worker makes of a run that it cannot begin, or not end."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from hpc_xfer.store import failures
+from hpc_xfer.store import failures, heartbeat
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Run
 from tests import tiny
 
 
@@ -20,3 +24,67 @@ def test_a_package_that_cannot_be_imported_is_an_error_of_the_run(
     assert (started["event"], failed["event"], failed["class"]) == ("started", "failed", "code")
     error = failures.read(store.run(run.id))
     assert error is not None and "hpc_xfer.compute.pretraining.task" in error["message"]
+
+
+class Removes(tiny.StopAfter):
+    """Never asks to stop; removes the folder of a run before the n-th step."""
+
+    def __init__(self, folder: RunDir, step: int, is_claimed_anew: bool = False) -> None:
+        super().__init__(step)
+        self.folder, self.is_claimed_anew = folder, is_claimed_anew
+
+    @property
+    def requested(self) -> bool:
+        self.looks -= 1
+        if self.looks == 0:
+            shutil.rmtree(self.folder.path)
+            if self.is_claimed_anew:
+                assert run_claims.take(self.folder) is not None
+        return False
+
+
+@pytest.fixture(scope="module")
+def sans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.source(tmp_path_factory.mktemp("shards") / "sans")
+
+
+def runs_that_write_much(store: Store) -> list[Run]:
+    """Metrics, TensorBoard, checkpoints, snapshots; measurements after each epoch; one result."""
+    scratch = tiny.pretraining("scratch")
+    tiny.finished(store, scratch)
+    return [
+        tiny.pretraining("supervised", snapshots=(128,)),
+        tiny.finetuning(scratch, select="test"),
+        tiny.head(scratch),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard
+# Seconds between heartbeats: the first to notice it, or none.
+@pytest.mark.parametrize(("step", "seconds"), [(2, 1e9), (3, 0.0), (5, 1e9)])
+def test_a_run_folder_that_is_removed_while_it_works_is_trouble_of_the_store(
+    step: int, seconds: float, tmp_path: Path, sans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "WRITE_SECONDS", seconds)
+    store = Store(tmp_path)
+    for run in runs_that_write_much(store):
+        folder = store.run(run.id)
+        stop = Removes(folder, step)
+        events = tiny.execute(store, run, sans, stop, log_steps=1, checkpoint_minutes=1e-9)
+        assert (events[-1]["event"], events[-1]["class"]) == ("failed", "store"), events
+        assert "was removed while this process worked" in events[-1]["message"]
+        error = failures.read(folder)
+        assert error is not None and error["class"] == "store"
+        assert not folder.record.exists()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard
+def test_a_run_that_was_removed_and_taken_by_another_process_is_left_to_it(
+    tmp_path: Path, sans: Path
+) -> None:
+    store = Store(tmp_path)
+    for run in runs_that_write_much(store):
+        folder = store.run(run.id)
+        events = tiny.execute(store, run, sans, Removes(folder, 3, is_claimed_anew=True))
+        assert events[-1]["event"] == "held", events
+        assert failures.read(folder) is None and not folder.record.exists()

@@ -32,6 +32,12 @@ CASES: dict[str, tuple[JobFacts, Ending]] = {
     "a failure that stays": (
         JobFacts(unfinished=True, failures=NAN, progressed=True), "failed",
     ),
+    "another process works on all that is left": (
+        JobFacts(unfinished=True, held=True, failures=KILLED), "held",
+    ),
+    "the time limit came while another process worked on all that was left": (
+        JobFacts(unfinished=True, held=True, time_is_up=True, progressed=True), "held",
+    ),
     "no failure, no record": (JobFacts(unfinished=True), "failed"),
 }  # fmt: skip
 
@@ -51,4 +57,5 @@ def test_accidents_are_those_that_a_new_start_may_heal(failure: str) -> None:
 def test_exit_codes_are_those_that_slurm_and_the_relay_know() -> None:
     assert EXIT_CODES == {
         "finished": 0, "failed": 1, "time limit": 1, "requeue": 85, "stopped": 86,
+        "held": 87,
     }  # fmt: skip

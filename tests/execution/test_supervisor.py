@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer.execution.job_ending import STOPPED_EXIT_CODE
+from hpc_xfer.execution.job_ending import HELD_EXIT_CODE, STOPPED_EXIT_CODE
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
-from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store import failures, heartbeat
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Submission, read_ledger
@@ -65,6 +67,7 @@ class Jobs:
         env = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")} | {
             "PATH": f"{self.root}/bin:{os.environ['PATH']}",
             "SLURM_JOB_ID": job,
+            "SLURM_JOB_NAME": f"pre.{batch}",
             "SLURM_RESTART_COUNT": str(restarts),
             "SLURM_NTASKS": str(size),
             "SLURM_PROCID": str(rank),
@@ -211,6 +214,7 @@ def test_a_killed_worker_is_recorded_and_retried_a_few_times(jobs: Jobs) -> None
     error = jobs.error(run)
     assert (error["class"], error["message"]) == ("killed", "the worker ended with signal 9")
     assert (error["job"], error["node"]) == ("812", "n1")
+    assert error["job_name"].startswith("pre.")
     again = jobs.start(jobs.batch(run), restarts=1)
     wait_for(lambda: below(again.pid))
     kill(worker(again))  # before it got any further
@@ -251,14 +255,55 @@ def test_the_record_of_a_parent_that_shows_late_is_waited_for(jobs: Jobs) -> Non
     """NFS may show a node for a minute that a new file is absent."""
     parent = tiny.pretraining("scratch")
     child = tiny.finetuning(parent)
-    claim = run_claims.take(jobs.dir(parent))
-    assert claim is not None
-    claim.release()
+    record = tiny.finished(jobs.store, parent).record
+    hidden = record.rename(record.with_suffix(".hidden"))
     supervisor = jobs.start(jobs.batch(child))
     wait_for(lambda: "waiting for the record of" in jobs.output())
-    tiny.finished(jobs.store, parent)
+    hidden.rename(record)
     assert code(supervisor) == 0
     assert "has no record" not in jobs.output()
+
+
+def held(jobs: Jobs, run: Run) -> str:
+    """Work on a run in this process; how a job names it."""
+    assert run_claims.take(jobs.dir(run)) is not None
+    return f"held by process {os.getpid()} on host {socket.gethostname()}"
+
+
+def test_a_job_leaves_a_run_that_another_process_works_on_and_goes_on_with_the_others(
+    jobs: Jobs,
+) -> None:
+    """It has not failed, nor was it tried."""
+    first, last = tiny.pretraining("scratch"), tiny.pretraining("scratch", seed=1)
+    owner = held(jobs, first)
+    assert code(jobs.start(jobs.batch(first, last))) == HELD_EXIT_CODE
+    assert jobs.events()[0] == ("held", first.id) and jobs.dir(last).record.exists()
+    assert f"{first.id}: {owner}; this job leaves it to that process\n" in jobs.output()
+    assert not jobs.dir(first).error.exists() and jobs.requeued() == ""
+    assert run_claims.found_held(jobs.dir(first)) == {"812"}
+    assert run_claims.jobs(jobs.dir(first)) == set()
+
+
+def test_a_fine_tuning_whose_parent_is_still_at_work_elsewhere_has_not_failed(jobs: Jobs) -> None:
+    parent = tiny.pretraining("scratch")
+    child = tiny.finetuning(parent)
+    owner = held(jobs, parent)
+    assert code(jobs.start(jobs.batch(child))) == HELD_EXIT_CODE
+    assert jobs.output() == (
+        f"{parent.id}, the parent, is not done: {owner}; launch again when it is done\n"
+    )
+    assert run_claims.found_held(jobs.dir(child)) == {"812"}
+    assert not jobs.dir(child).error.exists()
+
+
+def test_a_run_folder_that_is_moved_away_is_trouble_of_the_store(jobs: Jobs) -> None:
+    run = endless()
+    supervisor = training(jobs, run)
+    jobs.dir(run).path.rename(jobs.root / "elsewhere")
+    assert code(supervisor) == REQUEUE_EXIT_CODE, jobs.output()
+    error = jobs.error(run)
+    assert error["class"] == "store"
+    assert f"{jobs.dir(run).claims}: was removed while this process worked" in error["message"]
 
 
 def test_a_finished_run_is_not_executed_again(jobs: Jobs) -> None:

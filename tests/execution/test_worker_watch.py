@@ -1,6 +1,8 @@
 """A worker under watch, played by a few lines of Python."""
 
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +15,12 @@ from hpc_xfer.execution.worker_process import WorkerProcess, start_process, work
 from hpc_xfer.execution.worker_watch import Signals, WorkerWatch
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.store import failures
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.worker_events import WorkerEvent
 from tests import tiny
 
 RUN = tiny.pretraining("scratch")
@@ -36,6 +40,23 @@ print(json.dumps({{"event": "started", "run": "{RUN.id}"}}), flush=True)
 subprocess.Popen(["sleep", "20"])
 os._exit(3)
 """
+# Finds the first run held, and dies in the next.
+HELD_THEN_DIES = """
+import json, sys
+held, run = sys.argv[1:3]
+by = {"pid": 5, "host": "n9", "slurm_job": "6"}
+print(json.dumps({"event": "held", "run": held, "by": by}), flush=True)
+if "--skip=" + run not in sys.argv:
+    print(json.dumps({"event": "started", "run": run}), flush=True)
+    sys.exit(3)
+print(json.dumps({"event": "pack", "pack": "x/0"}), flush=True)
+"""
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print('{"event": "started"}', flush=True)
+time.sleep(600)
+"""
 # Begins nothing, and says so in a file.
 FALLS_OVER = "import sys; open(sys.argv[1], 'a').write('began\\n'); sys.exit(3)"
 HANGS = """
@@ -50,8 +71,8 @@ deep_in_a_library()
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("JOB_ID", "JOB_NAME", "ARRAY_JOB_ID", "ARRAY_TASK_ID"):
+        monkeypatch.delenv(f"SLURM_{name}", raising=False)
     return Store(tmp_path)
 
 
@@ -129,3 +150,76 @@ def test_a_job_that_was_suspended_is_not_taken_for_one_that_hangs(
         now[0] += 2
         watch.look()
     assert sleeping.hung
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_heartbeat_counts_whatever_the_clocks_of_host_and_disk_say(
+    hours: int, store: Store, sleeping: WorkerProcess
+) -> None:
+    """A pre-training reports nothing for hours; its heartbeat is dated by the file server."""
+    now = [1000.0]
+    site = Site(slurm=Slurm(hang_minutes=1))
+    watch = WorkerWatch(sleeping, store, site, Signals(), clock=lambda: now[0])
+    sleeping.note(WorkerEvent("started", RUN.id))
+    progress = store.run(RUN.id).progress
+    progress.parent.mkdir(parents=True)
+    progress.touch()
+    for _ in range(60):  # two minutes
+        now[0] += 2
+        os.utime(progress, (now[0] + 3600 * hours,) * 2)
+        watch.look()
+    assert not sleeping.hung
+    for _ in range(32):
+        now[0] += 2
+        watch.look()
+    assert sleeping.hung
+
+
+def test_the_end_of_a_deaf_worker_is_told_once(
+    store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    now = [1000.0]
+    worker = WorkerProcess([start_process([sys.executable, "-c", DEAF], worker_environment([]))])
+    started = threading.Event()
+    worker.listen(lambda event: started.set())
+    started.wait()
+    watch = WorkerWatch(worker, store, Site(), Signals(term=True), clock=lambda: now[0])
+    watch.look()
+    for _ in range(50):
+        now[0] += 4
+        watch.look()
+    worker.end(grace=60)
+    assert capfd.readouterr().out.splitlines() == [
+        "told to stop (SIGTERM): the worker saves a checkpoint",
+        "the worker did not stop in time; it is killed",
+    ]
+
+
+def test_a_run_that_is_held_is_not_blamed_for_the_end_of_the_worker(
+    store: Store, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker starts again for what is left, and the log names the owner once."""
+    monkeypatch.setenv("SLURM_JOB_ID", "812")
+    other = tiny.pretraining("scratch", seed=1)
+    third = tiny.pretraining("scratch", seed=2)
+    command = [sys.executable, "-c", HELD_THEN_DIES, RUN.id, other.id]
+    assert supervisor(store, RUN, other, third).run(command) == REQUEUE_EXIT_CODE
+    assert failures.read(store.run(RUN.id)) is None
+    error = failures.read(store.run(other.id))
+    assert error is not None and error["class"] == "killed"
+    line = (
+        f"{RUN.id}: process 5 on host n9, in job 6 works on it; this job leaves it to that process"
+    )
+    assert capfd.readouterr().out.splitlines().count(line) == 1
+    assert run_claims.found_held(store.run(RUN.id)) == {"812"}
+
+
+def test_a_failure_in_an_old_job_of_the_same_number_is_not_one_of_this_job(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures.write(store.run(RUN.id), "nan", "the loss is NaN", job="812", job_name="pre.old")
+    monkeypatch.setenv("SLURM_JOB_ID", "812")
+    monkeypatch.setenv("SLURM_JOB_NAME", "pre.new")
+    assert supervisor(store).pack.hopeless() == set()
+    monkeypatch.setenv("SLURM_JOB_NAME", "pre.old")
+    assert supervisor(store).pack.hopeless() == {RUN.id}

@@ -4,9 +4,9 @@ import time
 from dataclasses import replace
 
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
-from hpc_xfer.monitoring import eta, status_tables
+from hpc_xfer.monitoring import eta
 from hpc_xfer.monitoring.eta import forecast
-from hpc_xfer.scheduling.run_states import RunStatus
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store.submission_ledger import Element, Submission
 from hpc_xfer.study.plan import Plan
 from tests import tiny
@@ -73,5 +73,5 @@ def test_time_that_passed_since_a_run_spoke_is_taken_off() -> None:
 
 
 def test_durations_are_told_as_people_do() -> None:
-    told = [status_tables.duration(seconds) for seconds in (5, 90, 7200, 200_000)]
+    told = [eta.duration(seconds) for seconds in (5, 90, 7200, 200_000)]
     assert told == ["5 s", "2 min", "2.0 h", "2.3 d"]

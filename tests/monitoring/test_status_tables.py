@@ -1,101 +1,156 @@
 """The tables and sentences that `status` shows, compared whole."""
 
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
 from hpc_xfer.monitoring import status_tables
+from hpc_xfer.monitoring.status_json import as_json
 from hpc_xfer.monitoring.study_state import StudyState
-from hpc_xfer.scheduling.run_states import RunStatus
-from hpc_xfer.slurm.parsing import Queue, QueueLine
-from hpc_xfer.store.store import Store
-from hpc_xfer.store.submission_ledger import Element, Submission, read_ledger
-from hpc_xfer.study.labels import pretrain_labels
-from hpc_xfer.study.plan import Plan
+from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.run_states import RunStatus
+from hpc_xfer.store.submission_ledger import Ledger
 from hpc_xfer.system import terminal
-from tests import tiny
-
-SOURCE = "[bold]"  # a name, no mark-up
-ONE, TWO = (tiny.pretraining("supervised", source=SOURCE, seed=seed) for seed in (0, 1))
-FEW = tuple(tiny.finetuning(ONE, lr=lr) for lr in (1e-3, 2e-3, 3e-3))
-MANY = tuple(tiny.finetuning(TWO, shots="full", lr=lr) for lr in (1e-3, 2e-3))
-RESOURCES = Resources(
-    pretrain=PretrainResources(minutes=60), finetune=FinetuneResources(minutes=10)
+from tests.monitoring.states import (
+    FEW,
+    MANY,
+    PLAN,
+    TWO,
+    all_in,
+    element,
+    line,
+    study_state,
+    submission,
 )
-PLAN = Plan((ONE, TWO, *FEW, *MANY), RESOURCES)
+
+Shown = Callable[[StudyState], list[str]]
 
 
-def job(name: str, elements: int | None = None) -> Element:
-    one = Submission("s", name, "finetune", "b", elements, "2026-01-02T03:04:05+00:00", "h", "ada")
-    return Element(replace(one, job=name), 0, 0)
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str]) -> Shown:
+    """Draws a study as a log shows it, line by line."""
 
+    def draw(state: StudyState) -> list[str]:
+        status_tables.show(state, terminal.console())
+        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
-def beat(seconds: float, waited: float = 0.0) -> dict[str, Any]:
-    return {
-        "step": 1200, "total": 5000, "samples_per_second": 812.4, "eta_seconds": seconds,
-        "data_wait": waited, "time": time.time() + 0.5,
-    }  # fmt: skip
-
-
-def study_state(folder: Path) -> StudyState:
-    """One pre-training done, one running; fine-tunings of every kind."""
-    store = Store(folder)
-    line = QueueLine("12", "12", "pre", "RUNNING", nodes="gpu[a-b]")
-    pack = QueueLine("13_0", "13", "ft5", "RUNNING", nodes="n3")
-    status = {
-        ONE.id: RunStatus("done", seconds=3600.0),
-        TWO.id: RunStatus(
-            "running", "None", element=job("12"), line=line, progress=beat(7200, 0.2)
-        ),
-        FEW[0].id: RunStatus("done", seconds=120.0),
-        FEW[1].id: RunStatus("running", element=job("13", 1), line=pack, progress=beat(110)),
-        FEW[2].id: RunStatus("failed", "nan", "the loss is nan at step 7"),
-        MANY[0].id: RunStatus("pending", "Dependency"),
-        MANY[1].id: RunStatus("pending", "Dependency"),
-    }
-    labels = pretrain_labels(PLAN.of("pretrain"))
-    return StudyState("s", PLAN, store, read_ledger(store), Queue(), "", status, labels)
+    return draw
 
 
 SHOWN = """\
 pre-training
-run           pre-training           state           step  samples/s  waits  to go  job  node      why
-425f0b02e627  supervised [bold] 256  done
-5dc77cc5589d  supervised [bold] 256  running  1,200/5,000        812    20%  2.0 h  12   gpu[a-b]
+run           pre-training                  state           step  samples/s  waits  to go  job  node
+425f0b02e627  supervised [bold] 256 seed 0  done
+5dc77cc5589d  supervised [bold] 256 seed 1  running  1,200/5,000        812    20%  2.0 h  12   gpu[a-b]
 fine-tuning
-data set  shots  runs  done  running  pending  blocked  failed  lost  missing  to go
-digits        5     3     1        1                         1                 2 min
-digits     full     2                       2
+data set  shots  runs  done  running  starting  pending  failed  to go
+digits        5     4     1        1         1                1  2 min
+digits     full     2                                 2
 running
-run           fine-tuning                                                           step  samples/s  to go  job   node
-75c210059d6a  supervised [bold] 256 -> digits 5 shots, draw 0, ft, lr 0.002  1,200/5,000        812  2 min  13_0  n3
-7 runs: 2 done, 2 running, 2 pending, 1 failed
-about 2.0 h to go with 2 processes, as now
-waiting: 2 for Dependency
-supervised [bold] 256 waits for data 20% of its time: more resources.pretrain.workers or faster storage would speed it
-up
+run           fine-tuning                                                             step  samples/s  to go  job   node
+75c210059d6a  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr   1,200/5,000        812  2 min  13_0  n3
+              0.002
+fa637f256f58  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr      starting                    14_0  n4
+              0.004
+8 runs: 2 done, 2 running, 1 starting, 2 pending, 1 failed
+about 2.0 h to go with 3 processes, as now
+waiting: 2: a job before them has not ended (Slurm: Dependency)
+supervised [bold] 256 seed 1 waits for data 20% of its time: more resources.pretrain.workers or faster storage would speed it up
 failed: nan: 1 (the loss was not finite; a lower learning rate helps)
   the loss is nan at step 7
   a78d14cc65e3; more with --why RUN"""  # noqa: E501
 
 
-def test_a_study_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.console().print(status_tables.render(study_state(tmp_path)))
-    shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
-    assert shown == SHOWN
+def test_a_study_in_the_middle(tmp_path: Path, shown: Shown) -> None:
+    assert "\n".join(shown(study_state(tmp_path))) == SHOWN
 
 
-def test_a_study_that_is_over_tells_where_its_report_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    over = replace(study_state(tmp_path), status={run.id: RunStatus("done") for run in PLAN.runs})
+def test_a_study_that_is_over_tells_where_its_report_is(tmp_path: Path, shown: Shown) -> None:
+    over = all_in(study_state(tmp_path), RunStatus("done"))
     report = over.store.study("s").report
-    report.parent.mkdir(parents=True)
     report.touch()
-    terminal.console().print(status_tables.render(over), soft_wrap=True)
-    last = capsys.readouterr().out.rstrip().splitlines()[-2:]
-    assert last == ["7 runs: 7 done", f"report: {report}"]
+    assert shown(over)[-2:] == ["8 runs: 8 done", f"report: {report}"]
+
+
+def test_a_study_that_was_never_launched_says_so_in_one_line(tmp_path: Path, shown: Shown) -> None:
+    fresh = all_in(study_state(tmp_path, launched=False), RunStatus("missing"))
+    assert shown(fresh) == [
+        "nothing of this study has been launched (its 8 runs are missing); launch it: "
+        "python -m hpc_xfer.launch a.yaml"
+    ]
+    assert as_json(fresh)["launched"] is False
+
+
+def test_runs_of_other_studies_are_shown_before_a_first_launch(
+    tmp_path: Path, shown: Shown
+) -> None:
+    fresh = all_in(study_state(tmp_path, launched=False), RunStatus("missing"))
+    known = replace(fresh, status={**fresh.status, TWO.id: RunStatus("done")})
+    assert shown(known)[-2:] == [
+        "8 runs: 1 done, 7 missing",
+        "nothing of this study has been launched (1 of its 8 runs were done for other studies); "
+        "launch it: python -m hpc_xfer.launch a.yaml",
+    ]
+
+
+def test_a_cancelled_study_says_so(tmp_path: Path, shown: Shown) -> None:
+    """The jobs of a moment ago are neither running nor lost."""
+    state = all_in(study_state(tmp_path), RunStatus("missing", "cancelled"))
+    ending = RunStatus(
+        "missing", "being cancelled", element=element("12"), line=line("12", "COMPLETING")
+    )
+    state = replace(state, status={**state.status, TWO.id: ending})
+    state.store.study("s").cancelled.touch()
+    assert shown(state)[-4:] == [
+        "8 runs: 8 missing",
+        "this study was cancelled; to go on: python -m hpc_xfer.launch a.yaml",
+        "missing: cancelled: 7 (launch the study again to run them)",
+        "missing: being cancelled: 1 (Slurm is ending their jobs)",
+    ]
+    assert as_json(state)["cancelled"] is True
+
+
+def test_a_run_that_a_process_elsewhere_executes_shows_that_process(
+    tmp_path: Path, shown: Shown
+) -> None:
+    """Its job in the queue only waits for it."""
+    who = "process 7 on host login1, in job 40"
+    state = study_state(tmp_path)
+    away = RunStatus("running", who, element=element("12"), line=line("12", "RUNNING", nodes="n9"))
+    state = replace(state, status={**state.status, TWO.id: away, FEW[1].id: away})
+    rows = [row for row in shown(state) if TWO.id in row or FEW[1].id in row]
+    assert len(rows) == 2 and all(who in row and "n9" not in row for row in rows)
+    told = as_json(state)["runs"][TWO.id]
+    assert told == {"state": "running", "why": who, "owner": who}
+
+
+def test_reasons_are_told_in_words_beside_slurms_own(tmp_path: Path, shown: Shown) -> None:
+    state = study_state(tmp_path)
+    waits = {MANY[0].id: RunStatus("pending", "None"), MANY[1].id: RunStatus("pending", "Gremlins")}
+    lines = shown(replace(state, status={**state.status, **waits}))
+    assert "waiting: 1: Slurm starts them at any moment" in lines
+    assert "waiting: 1: Gremlins" in lines
+    assert as_json(state)["runs"][MANY[0].id] == {
+        "state": "pending", "why": "Dependency", "meaning": "a job before them has not ended",
+    }  # fmt: skip
+
+
+def test_the_relay_is_told_with_what_it_waits_for(tmp_path: Path, shown: Shown) -> None:
+    state = study_state(tmp_path)
+    ledger = Ledger(state.store, {"r": submission("20", "r", kind="relay", batch=None)})
+    pending = line("20", "PENDING", name="r", reason="Dependency")
+    queue = Queue({"20": pending})
+    told = shown(replace(state, ledger=ledger, queue=queue))
+    assert told[-1] == "relay: job 20, pending: a job before them has not ended (Slurm: Dependency)"
+    stranger = Queue({"20": replace(pending, name="sleep")})
+    told = shown(replace(state, ledger=ledger, queue=stranger))
+    assert told[-1] == "no relay is in the queue; to go on: python -m hpc_xfer.launch a.yaml"
+
+
+def test_notes_are_shown_and_told_to_scripts(tmp_path: Path, shown: Shown) -> None:
+    noted = replace(study_state(tmp_path), notes=["jobs of another store are in the queue"])
+    assert "jobs of another store are in the queue" in shown(noted)
+    assert as_json(noted)["notes"] == ["jobs of another store are in the queue"]
+    assert len(as_json(noted)["runs"]) == len(PLAN.runs)

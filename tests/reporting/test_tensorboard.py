@@ -152,6 +152,18 @@ def test_a_pre_training_is_a_row_of_hparams_with_samples_seen_as_its_step(tmp_pa
     assert len([*(results / "pretraining").iterdir()]) == 1  # scratch was not trained
 
 
+def test_seeds_of_one_label_are_told_apart(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    trained = {**CLIP, "kind": "pretrain", "final_loss": 2.5}
+    runs = [{**trained, "run": f"{seed:012d}", "pretrain_seed": seed} for seed in (3, 4)]
+    columns = ["run", "kind", *ENCODER, "pretrain_seed", "final_loss"]
+    csv_files.write(made.summary / "runs.csv", columns, runs)
+    results = write_tensorboard(made, [])
+    assert sorted(path.name for path in (results / "pretraining").iterdir()) == [
+        "clip-sans-8k-seed-3-000000000003", "clip-sans-8k-seed-4-000000000004",
+    ]  # fmt: skip
+
+
 def test_figures_are_images(tmp_path: Path) -> None:
     made = study(tmp_path)
     results = write_tensorboard(made, [figure(made)])

@@ -32,11 +32,11 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 def test_an_empty_store_gives_tables_that_say_so(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path)
     found = collected(plan, store)
-    assert (found.finished, found.not_run, found.blocked) == (0, 3, 72)
+    assert (found.finished, found.not_run, found.blocked) == (0, 75, 0)
     assert (found.cells, found.cells_complete) == (36, 0)
     assert rows(store, "runs") == rows(store, "cells") == []
     assert {row["mean"] for row in rows(store, "averages")} == {""}
-    assert {row["state"] for row in rows(store, "missing")} == {"not run", "blocked"}
+    assert {row["state"] for row in rows(store, "missing")} == {"not run"}
 
 
 def test_records_written_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_the_command_prints_counts_and_fails_only_for_failures(
     call = [str(tmp_path / "grid.yaml"), "--store", str(store.root)]
     assert collect.main([*call, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["runs"] == {"planned": 4, "finished": 0, "failed": 0, "blocked": 3, "not_run": 1}
+    assert printed["runs"] == {"planned": 4, "finished": 0, "failed": 0, "blocked": 0, "not_run": 4}
     failure(store, plan.runs[0])
     assert collect.main(call) == 1
     assert "cells complete  0 of 1" in capsys.readouterr().out

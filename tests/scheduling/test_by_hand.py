@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.scheduling.by_hand import by_hand
 from hpc_xfer.scheduling.job_requests import request_of
@@ -23,7 +25,8 @@ from tests.conftest import Command
 SCRATCH = {"method": "scratch", "arch": "RN50", "seed": [0, 1]}
 TUNE = {"datasets": ["digits"], "shots": [1], "mode": ["lp"], "solver": "adamw", "lr": 0.01}
 EVERY_OPTION = Slurm.model_validate({
-    "partition": "a100", "account": "vision", "qos": "long", "constraint": "nvlink&ib",
+    "cluster": "big", "partition": "a100", "account": "vision", "qos": "long",
+    "constraint": "nvlink&ib",
     "reservation": "class", "exclude": ("n7", "n8"),
     "gpus_per_node": 4, "gpu_option": "gres", "gpu_type": "a100", "cpus_per_gpu": 3,
     "memory_per_gpu": 2.5, "memory_option": "mem-per-cpu",
@@ -32,7 +35,8 @@ EVERY_OPTION = Slurm.model_validate({
     "environment": {"NCCL_SOCKET_IFNAME": "ib0", "MESSAGE": "it's $HOME"},
     "scratch": "$SLURM_TMPDIR",
     "options": {"mail-user": "me@lab.org", "nice": "10"},
-    "relay": {"partition": "cpu", "account": "small", "minutes": 7, "cpus": 2, "memory": 1},
+    "relay": {"partition": "cpu", "account": "small", "minutes": 7, "cpus": 2, "memory": 1,
+              "options": {"nice": "3"}},
 })  # fmt: skip
 
 
@@ -112,10 +116,12 @@ def test_every_option_of_a_site_is_said_as_in_the_script_of_a_launch(
         "hang_minutes", "gpu_memory", "teraflops",
     }  # fmt: skip
     pretraining, _, tuning, _ = cut_into_arrays(study.plan)
-    assert first[1:-1] == flags(script_text(request_of(study, pretraining, 0), EVERY_OPTION))
+    options = flags(script_text(request_of(study, pretraining, 0), EVERY_OPTION))
+    assert first[1:-1] == [*options, "--clusters=big"]
     request = replace(request_of(study, tuning, 0), after_ok=("1",), at_once=2)
-    assert calls[2][1:-1] == flags(script_text(request, EVERY_OPTION))
-    assert {"--partition=cpu", "--account=small", "--time=7", "--mem-per-cpu=512M"} <= set(tables)
+    assert calls[2][1:-1] == [*flags(script_text(request, EVERY_OPTION)), "--clusters=big"]
+    of_the_relay = {"--partition=cpu", "--account=small", "--time=7", "--mem-per-cpu=512M"}
+    assert of_the_relay | {"--nice=3", "--clusters=big"} <= set(tables)
 
 
 def test_setup_and_environment_of_the_site_reach_the_scripts(
@@ -133,11 +139,11 @@ def test_setup_and_environment_of_the_site_reach_the_scripts(
     assert done.stdout == f"1\n{setup}\n{teardown}\n"
 
 
-def test_variables_reach_jobs_of_a_site_that_exports_none(tmp_path: Path, command: Command) -> None:
-    study = launched(tmp_path, Slurm(options={"export": "NONE"}))
-    call = calls_of(study, command)[0]
-    names = "BATCH,STORE,STUDY,PYTHON,CODE,XFER_PATH,GRID,SETUP,TEARDOWN"
-    assert f"--export={names}" in call
+def test_variables_reach_jobs_of_a_site_that_exports_none(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SBATCH_EXPORT", "NONE")  # which an option of the command line replaces
+    assert "--export=ALL" in calls_of(launched(tmp_path), command)[0]
 
 
 def shown(cluster: Cluster, job: str) -> dict[str, str]:

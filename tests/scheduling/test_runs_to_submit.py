@@ -7,9 +7,9 @@ import pytest
 from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.scheduling.array_parts import array_parts
 from hpc_xfer.scheduling.job_requests import request_of
-from hpc_xfer.scheduling.run_states import RunStatus
 from hpc_xfer.scheduling.runs_to_submit import RunSelector, Selection, select_for_this_machine
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.retry_policy import RULES, Retrier

@@ -1,13 +1,14 @@
 """Batch scripts, compared whole, and what they do at their end."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from hpc_xfer.config.site import Slurm, load_site
+from hpc_xfer.config.site import RelayPlace, Slurm, load_site
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.batch_script import log_path, script_text
 from hpc_xfer.slurm.request import Request
@@ -17,16 +18,31 @@ from tests.conftest import ROOT, Command
 from tests.slurm import CPU
 from tests.waiting import wait_for
 
+FORGET = (
+    "unset ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} "
+    "${!MPI_LOCAL*} ${!MV2_COMM_*} ${!TORCHELASTIC_*} RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE "
+    "NODE_RANK GROUP_RANK GROUP_WORLD_SIZE ROLE_RANK ROLE_WORLD_SIZE ROLE_NAME MASTER_ADDR "
+    "MASTER_PORT"
+)
 TEARDOWN = """
 # teardown
 code=$?
 if [ "$code" -eq 85 ]; then  # interrupted, saved, to be continued
+    job=$SLURM_JOB_ID${SLURM_ARRAY_TASK_ID:+ ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
     for attempt in {1..20}; do  # slurmctld may be down for some minutes
-        scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" && sleep 120 && break  # ended by it
+        said=$(scontrol requeue "${job##* }" 2>&1) && sleep 120 && exit "$code"
+        refused=$?
+        echo "could not requeue this job: $said" >&2
+        [ "$refused" -lt 126 ] || break  # this node has no scontrol
+        case $said in
+            *[Aa]uthentic* | *credential*) ;;  # munge may come back
+            *nvalid* | *denied* | *disabled* | *'not supported'*) break ;;
+        esac
         sleep 15
     done
+    echo "this job ends; the relay, or the next launch, submits its runs again" >&2
 fi
-exit "$code\""""  # noqa: E501
+exit "$code\""""
 
 
 def example(name: str, monkeypatch: pytest.MonkeyPatch) -> Slurm:
@@ -46,6 +62,7 @@ def test_a_pre_training_on_a_plain_gpu_partition(monkeypatch: pytest.MonkeyPatch
 
 # Parameters
 #SBATCH --cpus-per-task=8
+#SBATCH --export=ALL
 #SBATCH --gpus-per-node=3
 #SBATCH --job-name=pre.clip.study.c0ffee.1
 #SBATCH --mem=184320M
@@ -59,12 +76,16 @@ def test_a_pre_training_on_a_plain_gpu_partition(monkeypatch: pytest.MonkeyPatch
 #SBATCH --time=66
 
 # setup
+"""
+        + FORGET
+        + """
+unset SLURM_EXPORT_ENV SLURM_CLUSTERS
 export TMPDIR="/tmp"
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output '/a store/logs/%j_%t_log.out' --cpus-per-task=8 --kill-on-bad-exit=1 """
-        """--wait=0 --open-mode=append python 'a b.py'
+srun --unbuffered --output '/a store/logs/%j_%t_log.out' --export=ALL --cpus-per-task=8 """
+        """--kill-on-bad-exit=1 --wait=0 --open-mode=append python 'a b.py'
 
 """ + TEARDOWN
     )
@@ -85,6 +106,7 @@ def test_fine_tunings_with_account_gres_and_dependencies(monkeypatch: pytest.Mon
 #SBATCH --cpus-per-task=16
 #SBATCH --dependency=afterok:12,afterany:13:14
 #SBATCH --exclude=a100-07,n9
+#SBATCH --export=ALL
 #SBATCH --gres=gpu:a100:1
 #SBATCH --job-name=ft5.clip.study.c0ffee.1
 #SBATCH --kill-on-invalid-dep=yes
@@ -100,16 +122,20 @@ def test_fine_tunings_with_account_gres_and_dependencies(monkeypatch: pytest.Mon
 #SBATCH --time=35
 
 # setup
+"""
+        + FORGET
+        + """
 module load cuda/12.4
 ulimit -n 65536
 export NCCL_SOCKET_IFNAME=ib0
 export NCCL_IB_HCA=mlx5
+unset SLURM_EXPORT_ENV SLURM_CLUSTERS
 export TMPDIR="$SLURM_TMPDIR"
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output /logs/%A_%a_%t_log.out --cpus-per-task=16 --kill-on-bad-exit=1 """
-        """--wait=0 --open-mode=append true
+srun --unbuffered --output /logs/%A_%a_%t_log.out --export=ALL --cpus-per-task=16 """
+        """--kill-on-bad-exit=1 --wait=0 --open-mode=append true
 
 """ + TEARDOWN
     )
@@ -125,6 +151,7 @@ def test_the_relay_on_a_cpu_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         "#SBATCH --begin=now+10minutes",
         "#SBATCH --cpus-per-task=1",
         "#SBATCH --dependency='afterany:12?afterany:13'",
+        "#SBATCH --export=ALL",
         "#SBATCH --job-name=relay.study.30e858.relay.1",
         "#SBATCH --nodes=1",
         "#SBATCH --ntasks-per-node=1",
@@ -164,12 +191,13 @@ def test_a_time_limit_is_rounded_up(minutes: float, line: int) -> None:
     assert f"#SBATCH --time={line}" in script_text(request, CPU).splitlines()
 
 
-def test_an_option_of_the_site_replaces_ours_however_it_is_spelled() -> None:
-    settings = CPU.model_copy(update={"options": {"cpus-per-task": "4", "signal": "USR2@30"}})
-    text = script_text(pretraining(1), settings)
-    lines = [line for line in text.splitlines() if "cpus" in line or "signal" in line]
-    assert lines[:2] == ["#SBATCH --cpus-per-task=4", "#SBATCH --signal=USR2@30"]
-    assert len(lines) == 3 and " --cpus-per-task=4 " in lines[2]  # srun's
+def test_the_relay_has_options_of_its_own() -> None:
+    slurm = Slurm(options={"licenses": "matlab"}, relay=RelayPlace(options={"nice": "5"}))
+    relay = Request("relay.x.1", ("true",), Path("/logs"), 30, gpus=False, relay=True)
+    text = script_text(relay, slurm)
+    assert "#SBATCH --nice=5\n" in text and "--licenses" not in text
+    text = script_text(pretraining(1), slurm)
+    assert "#SBATCH --licenses=matlab\n" in text and "--nice" not in text
 
 
 def test_a_signal_of_submitits_own_does_not_take_the_place_of_ours() -> None:
@@ -211,8 +239,9 @@ def calls_of_a_job_that_ends(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     text = script_text(pretraining(1), CPU)
-    done = subprocess.run(["bash", "-c", text], capture_output=True)
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True)
     assert done.returncode == code
+    (tmp_path / "said").write_text(done.stderr)
     return log.read_text().splitlines()
 
 
@@ -225,11 +254,59 @@ def test_a_job_asks_to_be_requeued_until_slurmctld_is_back(
     assert calls == [*again, *again, "requeue 12", "sleep 120"]
 
 
+@pytest.mark.parametrize(
+    "says",
+    [
+        "Unable to contact slurm controller (connect failure)",
+        "Unexpected message received",
+        "Invalid authentication credential",  # munge may come back
+    ],
+)
 def test_a_job_does_not_ask_to_be_requeued_for_ever(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, says: str
 ) -> None:
-    calls = calls_of_a_job_that_ends(85, "false", tmp_path, command, monkeypatch)
+    calls = calls_of_a_job_that_ends(
+        85, f"echo '{says}' >&2; exit 1", tmp_path, command, monkeypatch
+    )
     assert calls == 20 * ["requeue 12", "sleep 15"]
+
+
+@pytest.mark.parametrize(
+    ("scontrol", "error"),
+    [
+        ("echo 'Access/permission denied for job 12' >&2; exit 1", "permission denied for job 12"),
+        ("echo 'Requested operation is presently disabled' >&2; exit 1", "presently disabled"),
+        ("exit 127", ""),
+    ],
+    ids=["not ours", "requeue is switched off", "a wrapper without scontrol"],
+)
+def test_a_job_that_can_never_be_requeued_ends_at_once_and_says_why(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, scontrol: str, error: str
+) -> None:
+    calls = calls_of_a_job_that_ends(85, scontrol, tmp_path, command, monkeypatch)
+    assert calls == ["requeue 12"]
+    said = (tmp_path / "said").read_text()
+    assert "could not requeue this job: " in said and error in said
+    assert "the relay, or the next launch, submits its runs again" in said
+
+
+def test_a_node_without_scontrol_is_not_held_for_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, does in (("srun", "exit 85"), ("sleep", f"touch {tmp_path}/slept")):
+        (folder / name).write_text(f"#!/bin/bash\n{does}\n")
+        (folder / name).chmod(0o755)
+    bash = shutil.which("bash")
+    assert bash is not None
+    (folder / "bash").symlink_to(bash)
+    monkeypatch.setenv("PATH", str(folder))
+    text = script_text(pretraining(1), CPU).replace("#!/bin/bash", "")
+    done = subprocess.run([bash, "-c", text], capture_output=True, text=True)
+    assert done.returncode == 85 and not (tmp_path / "slept").exists()
+    assert "could not requeue this job: " in done.stderr
+    assert "scontrol: command not found" in done.stderr
 
 
 def test_a_job_that_failed_does_not_ask_to_be_requeued(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hpc_xfer.scheduling.run_states import how_it_ended
 from hpc_xfer.slurm import parsing
 from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.states.run_states import how_it_ended
 
 
 def test_squeue_is_read_whatever_others_call_their_jobs() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.scheduling.run_states import how_it_ended
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.queue import current_queue, ended_jobs
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import is_installed, submit_job
+from hpc_xfer.states.run_states import how_it_ended
 from tests.cluster import Cluster
 from tests.slurm import CPU
 from tests.waiting import wait_for

@@ -8,6 +8,7 @@ import pytest
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.batch_script import log_path, script_text
+from hpc_xfer.slurm.commands import is_leaking
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import refusal_of, submit_job
 from tests.cluster import Cluster
@@ -32,6 +33,50 @@ def test_the_users_own_sbatch_variables_do_not_reach_a_job(
         f"{job}_0_log.out",
         f"{job}_submission.sh",
     ]
+
+
+def test_a_job_gets_the_variables_of_its_launcher_though_jobs_export_none_here(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SBATCH_EXPORT", "NONE")
+    monkeypatch.setenv("SLURM_EXPORT_ENV", "NONE")
+    monkeypatch.setenv("OF_THE_USER", "yes")
+    site = CPU.model_copy(update={"environment": {"OF_THE_SITE": "yes", "MASTER_PORT": "29500"}})
+    lines = environment_of_a_job(site, tmp_path, cluster)
+    assert {"OF_THE_USER=yes", "OF_THE_SITE=yes", "MASTER_PORT=29500"} <= set(lines)
+    assert not [line for line in lines if "EXPORT_ENV=NONE" in line]
+
+
+def test_variables_of_the_job_or_program_around_a_launch_do_not_reach_its_jobs(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around = {
+        "SLURM_JOB_ID": "77", "PMI_RANK": "3", "PMIX_NAMESPACE": "a.b", "PMI2_JOBID": "77",
+        "OMPI_COMM_WORLD_RANK": "3", "PALS_RANKID": "3", "RANK": "3", "WORLD_SIZE": "8",
+        "LOCAL_RANK": "3", "MASTER_ADDR": "n7", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x",
+        "CUDA_VISIBLE_DEVICES": "6", "ROCR_VISIBLE_DEVICES": "6", "GPU_DEVICE_ORDINAL": "6",
+        "SALLOC_PARTITION": "nowhere", "SLURM_CLUSTERS": "",
+    }  # fmt: skip
+    for name, value in around.items():
+        monkeypatch.setenv(name, value)
+    lines = environment_of_a_job(CPU, tmp_path, cluster)
+    names = {line.partition("=")[0] for line in lines}
+    assert names & set(around) == {"SLURM_JOB_ID"} and "SLURM_JOB_ID=77" not in lines
+
+
+def test_gpus_that_a_user_chose_outside_of_any_job_stay_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert not is_leaking("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    assert is_leaking("CUDA_VISIBLE_DEVICES") and not is_leaking("SLURM_CONF")
+
+
+def environment_of_a_job(slurm: Slurm, logs: Path, cluster: Cluster) -> list[str]:
+    job = submit_job(Request("x", ("env",), logs, 10), slurm)
+    wait_for(lambda: cluster.state(job) == "COMPLETED")
+    return log_path(logs, job).read_text().splitlines()
 
 
 def test_what_slurm_does_not_accept_is_told_in_its_words(tmp_path: Path, cluster: Cluster) -> None:
@@ -67,6 +112,10 @@ def test_a_job_that_slurm_took_is_known_by_its_id(
         ("exit 124", True),  # of `timeout`
         ("kill -9 $$", True),
         ("echo 'Unable to contact slurm controller' >&2; exit 1", True),
+        ("echo 'Batch job submission failed: Unexpected message received' >&2; exit 1", True),
+        ("echo 'error: Munge encode failed: Invalid credential' >&2; exit 1", True),
+        ("echo 'Batch job submission failed: Unspecified error' >&2; exit 1", True),
+        ("exit 1", True),
         ("echo 'Invalid account' >&2; exit 1", False),
     ],
 )

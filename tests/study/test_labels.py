@@ -6,22 +6,46 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.study.labels import (
+    RunTitles,
+    brief_label,
     differing_columns,
     label_columns,
     pretrain_labels,
+    run_labels,
     shared_columns,
     short_count,
 )
-from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.plan import Plan, Run, make_plan
 from hpc_xfer.study.study_file import load_study
 
 
-def labels(folder: Path, *blocks: str) -> list[str]:
+def pretrainings(folder: Path, *blocks: str) -> tuple[Run, ...]:
+    return planned(folder, "".join(f"  - {block}\n" for block in blocks)).of("pretrain")
+
+
+def planned(folder: Path, pretrain: str, finetune: str = "") -> Plan:
     path = folder / "a.yaml"
-    path.write_text("name: x\npretrain:\n" + "".join(f"  - {block}\n" for block in blocks))
-    parents = make_plan(load_study(path)).of("pretrain")
+    path.write_text(f"name: x\npretrain:\n{pretrain}{finetune}")
+    return make_plan(load_study(path))
+
+
+def labels(folder: Path, *blocks: str) -> list[str]:
+    parents = pretrainings(folder, *blocks)
     found = pretrain_labels(parents)
     return [found[run.id] for run in parents]
+
+
+def labels_of_runs(folder: Path, *blocks: str) -> list[str]:
+    parents = pretrainings(folder, *blocks)
+    found = run_labels(parents)
+    return [found[run.id] for run in parents]
+
+
+def titles(folder: Path, finetune: str) -> list[str]:
+    """Titles of the fine-tunings of an encoder at random."""
+    plan = planned(folder, "  - {method: scratch, arch: RN50}\n", f"finetune:\n{finetune}")
+    told = RunTitles(plan)
+    return [told.of(run).removeprefix("scratch -> ") for run in plan.of("finetune")]
 
 
 def clip(**settings: object) -> str:
@@ -88,3 +112,58 @@ def test_two_architecture_files_of_one_name_are_told_apart_by_a_tag(tmp_path: Pa
     first, second = labels(tmp_path, "{method: scratch, arch: [a/net.json, b/net.json]}")
     assert first != second
     assert first.startswith("scratch #") and second.startswith("scratch #")
+
+
+def test_the_label_of_a_run_tells_its_seed_where_runs_share_a_label(tmp_path: Path) -> None:
+    found = labels_of_runs(tmp_path, clip(seed=[0, 1, 2]), clip(samples=16000, seed=7))
+    assert found == [
+        "clip sans 8k seed 0", "clip sans 8k seed 1", "clip sans 8k seed 2", "clip sans 16k",
+    ]  # fmt: skip
+    found = labels_of_runs(tmp_path, clip(lr=[1e-3, 1e-4], seed=[0, 1]))
+    assert found[1:3] == ["clip sans 8k lr=0.001 seed 1", "clip sans 8k lr=0.0001 seed 0"]
+
+
+def test_no_two_runs_have_one_label(tmp_path: Path) -> None:
+    """Neither seeds of an architecture whose file has the name of another, nor released ones."""
+    for folder, width in (("a", 8), ("b", 16)):
+        (tmp_path / folder).mkdir()
+        content = {"embed_dim": 8, "vision_cfg": {"layers": [1, 1, 1, 1], "width": width}}
+        (tmp_path / folder / "net.json").write_text(json.dumps(content))
+    scratch = "{method: scratch, arch: [a/net.json, b/net.json], seed: [0, 1]}"
+    released = "{method: released, arch: [RN50, ViT-B-32], weights: openai}"
+    found = labels_of_runs(tmp_path, scratch, released)
+    assert len(set(found)) == len(found) == 6
+
+
+def test_a_long_label_is_cut_but_keeps_its_seed() -> None:
+    one, two = (brief_label(f"clip {'x' * 80} seed {seed}") for seed in (1, 2))
+    assert one.startswith("clip xxx") and one.endswith(" seed 1") and len(one) <= 67
+    assert two.endswith(" seed 2")
+    assert brief_label("clip sans 8k seed 1") == "clip sans 8k seed 1"
+
+
+def test_a_title_tells_each_setting_in_which_fine_tunings_of_one_place_differ(
+    tmp_path: Path,
+) -> None:
+    block = "  datasets: [digits]\n  shots: [5]\n  draws: 1\n  mode: [ft]\n"
+    tuned = "  lr: 1e-3\n  tune: {weight_decay: [0.1, 0.01], epochs: [8, 16]}\n"
+    assert titles(tmp_path, block + tuned) == [
+        f"digits 5 shots, draw 0, ft, lr 0.001, weight decay {decay}, epochs {epochs}"
+        for decay in ("0.1", "0.01")
+        for epochs in (8, 16)
+    ]
+
+
+def test_a_title_names_the_solver_where_there_are_two(tmp_path: Path) -> None:
+    block = "  - {datasets: [digits], shots: [5], draws: 1, mode: [lp], solver: %s}\n"
+    assert titles(tmp_path, block % "ridge" + block % "logistic") == [
+        "digits 5 shots, draw 0, lp, solver ridge", "digits 5 shots, draw 0, lp, solver logistic",
+    ]  # fmt: skip
+
+
+def test_epochs_that_follow_the_shots_are_in_no_title(tmp_path: Path) -> None:
+    block = "  datasets: [digits]\n  shots: [1, 5]\n  draws: 1\n  mode: [ft]\n"
+    more = "  epochs: {1: 128, 5: 64}\n  lr: 1e-3\n"
+    assert titles(tmp_path, block + more) == [
+        "digits 1 shots, draw 0, ft, lr 0.001", "digits 5 shots, draw 0, ft, lr 0.001",
+    ]  # fmt: skip

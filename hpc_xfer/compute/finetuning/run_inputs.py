@@ -15,7 +15,7 @@ from hpc_xfer.compute.finetuning.cache import FrozenFeatures, Parent, SplitFeatu
 from hpc_xfer.compute.finetuning.feature_cache import Extraction
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.config.finetune_recipes import Finetune
-from hpc_xfer.errors import DataError
+from hpc_xfer.errors import DataError, StoreError
 from hpc_xfer.store.dataset_fingerprints import check_unchanged
 from hpc_xfer.store.heartbeat import Liveness
 
@@ -138,7 +138,7 @@ def prepare(context: RunContext) -> RunInputs:
 def _parent(context: RunContext, recipe: Finetune) -> Parent:
     parent = context.run.parents[0]
     if not context.store.is_done(parent):
-        raise DataError(f"the parent {parent.id} has no record; launch the study again")
+        raise StoreError(f"the parent {parent.id} has no record; launch the study again")
     folder = context.store.run(parent.id)
     path = folder.product(recipe.snapshot)
     try:

@@ -10,9 +10,9 @@ from hpc_xfer.reporting.page_tables.page_table import (
     text,
 )
 from hpc_xfer.results.tables.csv_files import Row
+from hpc_xfer.study.state_words import MISSING_WORDS
 
 MOST_MISSING = 200  # in the page; missing.csv has all
-_STATES = ("failed", "incomplete", "blocked", "not run")  # in the page's order
 
 
 def missing_runs_table(rows: Sequence[Row]) -> PageTable:
@@ -37,4 +37,4 @@ def _why(row: Row) -> str:
 
 def _gravity(row: Row) -> int:
     state = row["state"]
-    return _STATES.index(state) if state in _STATES else len(_STATES)
+    return MISSING_WORDS.index(state) if state in MISSING_WORDS else len(MISSING_WORDS)

@@ -12,6 +12,7 @@ from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.results.answers.selection import CellRows
 from hpc_xfer.results.encoder_info import EncoderInfo, encoder_key
 from hpc_xfer.results.panels import PanelKey
+from hpc_xfer.results.parts.missing_runs import ParentState
 from hpc_xfer.results.parts.names import NamedPlan, Names
 from hpc_xfer.results.parts.part import Facts, Part
 from hpc_xfer.results.parts.read_part import PartReader
@@ -145,23 +146,23 @@ class _Reading:
         columns: Columns | None = self.cache.get("plan", "columns")
         folder = os.fspath(self.store.runs)
         placed: list[PlacedPart] = []
-        finished: set[str] = set()
+        parents: dict[str, ParentState] = {}
         ids = iter(plan.ids)
         for runs in _grouped(plan.runs):
             files = [_state_of(f"{folder}/{run_id}") for run_id in itertools.islice(ids, len(runs))]
-            placed.append(self._placed(runs, files, finished, columns))
-            if runs[0].kind == "pretrain" and placed[-1].part.states["finished"]:
-                finished.add(runs[0].id)
+            placed.append(self._placed(runs, files, parents, columns))
+            if runs[0].kind == "pretrain":
+                parents[runs[0].id] = _parent_state(placed[-1].part)
         versions = _versions(placed)
         for i, each in enumerate(placed):
             own = versions.get(each.dataset, {})
             found = {key: own[key] for key in each.part.tests if key in own}
             if dict(each.part.versions) != found:
-                placed[i] = self._again(each, finished, found)
+                placed[i] = self._again(each, parents, found)
         wanted = _columns(self.names, [each.part.facts for each in placed])
         for i, each in enumerate(placed):
             if columns is not None and _lacks(each, set(wanted["cells"]) - set(columns["cells"])):
-                placed[i] = self._again(each, finished, dict(each.part.versions))
+                placed[i] = self._again(each, parents, dict(each.part.versions))
         self.cache.put("plan", "columns", wanted)
         return Parts(self.names, wanted, [self._kept(each, wanted) for each in placed])
 
@@ -169,18 +170,18 @@ class _Reading:
         self,
         runs: Sequence[Run],
         files: Sequence[FileState],
-        finished: Collection[str],
+        parents: Mapping[str, ParentState],
         columns: Columns | None,
     ) -> PlacedPart:
         """Take a part from the cache, or read it."""
         first = runs[0]
         parent = first.parents[0] if first.parents else first
-        key = key_of("part", self.names.digest, parent.id in finished, files)
+        key = key_of("part", self.names.digest, parents.get(parent.id), files)
         told = self.cache.get(parent.id, key)
         part = None if told is None or columns is None else Part.from_json(told, columns)
         is_new = part is None
         if part is None:
-            part = self.reader.read(runs, finished, {})
+            part = self.reader.read(runs, parents, {})
         recipe = first.recipe
         dataset, shots = "", ""
         if isinstance(recipe, Finetune):
@@ -189,9 +190,12 @@ class _Reading:
         return PlacedPart(part, key, is_new, runs, parent, encoder, dataset, shots)
 
     def _again(
-        self, placed: PlacedPart, finished: Collection[str], versions: Mapping[TestKey, str]
+        self,
+        placed: PlacedPart,
+        parents: Mapping[str, ParentState],
+        versions: Mapping[TestKey, str],
     ) -> PlacedPart:
-        part = self.reader.read(placed.runs, finished, versions)
+        part = self.reader.read(placed.runs, parents, versions)
         return replace(placed, part=part, is_new=True)
 
     def _kept(self, placed: PlacedPart, columns: Columns) -> PlacedPart:
@@ -203,6 +207,13 @@ class _Reading:
         part = replace(placed.part, tables=tables)
         self.cache.put(placed.parent.id, placed.key, part.as_json)
         return replace(placed, part=part)
+
+
+def _parent_state(part: Part) -> ParentState:
+    """The state of the one pre-training in a part."""
+    if part.states["finished"]:
+        return "finished"
+    return "failed" if part.states.get("failed") else "not run"
 
 
 def _grouped(runs: Iterable[Run]) -> Iterator[list[Run]]:

@@ -1,15 +1,16 @@
 """Say why a planned run has no result. Derived from the store, never stored."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from hpc_xfer.results.parts.record_files import RecordFile
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
+from hpc_xfer.study.state_words import MissingState
 from hpc_xfer.system import atomic_files
 
-MissingState = Literal["failed", "blocked", "not run"]
+ParentState = Literal["finished", "failed", "not run"]
 DIVERGED = "nan"  # the error class of a run whose loss became NaN or infinite
 _LONGEST = 300  # characters of an error message that a table shows; error.json has all
 
@@ -29,23 +30,24 @@ class MissingRun:
 
 
 def missing_run(
-    run: Run, file: RecordFile, store: Store, finished_parents: Collection[str]
+    run: Run, file: RecordFile, store: Store, parents: Mapping[str, ParentState]
 ) -> MissingRun:
     """Find the reason, given the record that cannot be used.
 
     Args:
-        finished_parents: ids of the pre-trainings with a usable record.
+        parents: states of the pre-trainings, by id.
     """
     if file.is_done:
         message = f"{store.run(run.id).record} {file.why}; remove it and launch again"
         return MissingRun(run, "failed", "BadRecord", message)
-    for parent in run.parents:
-        if parent.id not in finished_parents:
-            return MissingRun(run, "blocked", message=f"its parent {parent.id} has no result")
+    waits = [parent.id for parent in run.parents if parents[parent.id] != "finished"]
+    why = f"its parent {waits[0]} has no result" if waits else ""
+    if any(parents[parent] == "failed" for parent in waits):
+        return MissingRun(run, "blocked", message=why)
     error = atomic_files.read_json(store.run(run.id).error)
     if isinstance(error, dict):
         return MissingRun(run, "failed", _line(error.get("class")), _line(error.get("message")))
-    return MissingRun(run, "not run")
+    return MissingRun(run, "not run", message=why)
 
 
 def _line(text: object) -> str:

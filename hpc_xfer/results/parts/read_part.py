@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from hpc_xfer.results.analysis import Analysis, analyse
 from hpc_xfer.results.cells import Cell
-from hpc_xfer.results.parts.missing_runs import MissingRun, missing_run
+from hpc_xfer.results.parts.missing_runs import MissingRun, ParentState, missing_run
 from hpc_xfer.results.parts.names import Names
 from hpc_xfer.results.parts.part import Facts, Part, values_of
 from hpc_xfer.results.parts.record_files import Record, RecordFile, copies, read_record
@@ -45,20 +45,20 @@ class PartReader:
     def read(
         self,
         runs: Sequence[Run],
-        finished_parents: Collection[str],
+        parents: Mapping[str, ParentState],
         versions: Mapping[TestKey, str],
     ) -> Part:
         """Read a part.
 
         Args:
             runs: those of one encoder, data set and shot count; or one pre-training.
-            finished_parents: ids of the pre-trainings with a usable record.
+            parents: states of the pre-trainings, by id.
             versions: names of the data set's versions, where it has several.
         """
         files = [(run, read_record(run, f"{self._runs}/{run.id}")) for run in runs]
         records = {run.id: file.record for run, file in files if file.record is not None}
         absent = [
-            missing_run(run, file, self.store, finished_parents)
+            missing_run(run, file, self.store, parents)
             for run, file in files
             if file.record is None
         ]

@@ -17,7 +17,7 @@ from hpc_xfer.config.schema import (
     nearest,
     validate,
 )
-from hpc_xfer.study.pretrain_grid import too_many
+from hpc_xfer.study.grid_blocks.pretrain_grid import too_many
 
 BY_SHOTS = ("epochs", "batch", "lr", "weight_decay", "warmup_steps", "min_steps")
 _SPANNED = {"dataset", "shots", "draw", "mode", "snapshot", "solver"}

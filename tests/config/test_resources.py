@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpc_xfer.config.node_layout import spread_over_nodes
+from hpc_xfer.config.resources import spread_over_nodes
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hpc_xfer.config.protocols import PROTOCOLS, Protocol
 from hpc_xfer.config.resources import by_shots
 from hpc_xfer.config.schema import ConfigError, format_value, validate
 from hpc_xfer.config.yaml_document import Loc
-from hpc_xfer.study.finetune_axes import BY_SHOTS, FinetuneAxes, classes_of, read_axes
+from hpc_xfer.study.grid_blocks.finetune_axes import BY_SHOTS, FinetuneAxes, classes_of, read_axes
 
 
 def all_trials(

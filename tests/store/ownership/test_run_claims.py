@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.errors import ClaimLost
-from hpc_xfer.store import run_claims
+from hpc_xfer.errors import ClaimLost, StoreError
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.run_claims import LEASE_SECONDS
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.run_claims import LEASE_SECONDS
 from hpc_xfer.system import atomic_files
 
 TAKE = """
 import sys; from pathlib import Path
-from hpc_xfer.store import run_claims; from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.ownership import run_claims; from hpc_xfer.store.paths import RunDir
 print('ready', flush=True); sys.stdin.readline()
 print(run_claims.take(RunDir(Path(sys.argv[1]))) is not None, flush=True); sys.stdin.readline()
 """
@@ -79,6 +80,20 @@ def test_a_claim_names_its_process(run: RunDir) -> None:
     held = run_claims.holder(run)
     assert held is not None
     assert (held["pid"], held["host"], held["attempt"]) == (os.getpid(), socket.gethostname(), 1)
+
+
+def test_a_claim_names_the_job_of_its_process(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "812")
+    monkeypatch.setenv("SLURM_JOB_NAME", "pre.clip.study.c0ffee12ab34.1")
+    run_claims.take(run)
+    held = run_claims.holder(run)
+    assert held is not None
+    assert (held["slurm_job"], held["slurm_job_name"]) == ("812", "pre.clip.study.c0ffee12ab34.1")
+    host = socket.gethostname()
+    assert run_claims.owner_text(held) == f"process {os.getpid()} on host {host}, in job 812"
+    assert run_claims.owner_text({**held, "slurm_job": None}) == (
+        f"process {os.getpid()} on host {host}"
+    )
 
 
 def test_a_process_may_have_any_bytes_as_its_name(run: RunDir) -> None:
@@ -185,6 +200,29 @@ def test_an_owner_on_another_host_is_alive_while_its_claim_is_fresh(
     assert (run_claims.take(run) is None) is alive
 
 
+@pytest.mark.parametrize("key", ["boot", "pid_namespace"])
+def test_a_process_id_of_another_boot_or_container_says_nothing(run: RunDir, key: str) -> None:
+    """Two containers on one host have the same host name, and each a process 1."""
+    run_claims.take(run)
+    change(run, **{key: "another", "process_started": "1"})
+    assert run_claims.sign_of_life(run) == "heartbeat"
+    age(run, LEASE_SECONDS + 60)
+    assert run_claims.sign_of_life(run) is None
+
+
+def test_claims_of_older_versions_are_judged_by_host_and_process(run: RunDir) -> None:
+    run_claims.take(run)
+    path = run.claims / "1.json"
+    later = ("boot", "pid_namespace", "slurm_job_name", "token")
+    old = {key: value for key, value in json.loads(path.read_text()).items() if key not in later}
+    atomic_files.write_json(path, old)
+    assert run_claims.sign_of_life(run) == "process"
+    atomic_files.write_json(path, {**old, "process_started": "1"})
+    assert run_claims.sign_of_life(run) is None
+    atomic_files.write_json(path, {**old, "host": "node7"})
+    assert run_claims.sign_of_life(run) == "heartbeat"
+
+
 def test_a_fresh_heartbeat_keeps_an_old_claim_on_another_host_alive(run: RunDir) -> None:
     run_claims.take(run)
     change(run, host="node7")
@@ -218,6 +256,85 @@ def test_a_requeued_job_takes_its_own_run_back_at_once(
     assert run_claims.take(run) is None
 
 
+def test_a_job_of_the_same_number_on_a_controller_installed_anew_is_another_job(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "3")
+    monkeypatch.setenv("SLURM_JOB_NAME", "pre.clip.study.c0ffee12ab34.1")
+    run_claims.take(run)
+    change(run, host="node7")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setenv("SLURM_JOB_NAME", "pre.clip.study.c0ffee12ab34.2")
+    assert run_claims.is_alive(run)
+    assert run_claims.take(run) is None
+    assert run_claims.jobs(run) == {"3"}
+    assert run_claims.jobs(run, name="pre.clip.study.c0ffee12ab34.2") == set()
+
+
+def in_force(run: RunDir) -> int:
+    held = run_claims.holder(run)
+    assert held is not None
+    return int(held["attempt"])
+
+
+def test_a_run_of_a_dead_owner_is_freed(run: RunDir) -> None:
+    claim = run_claims.take(run)
+    assert claim is not None
+    change(run, host="node7")
+    assert run_claims.revoke(run, in_force(run), "job 7 has ended")
+    assert not run_claims.is_alive(run)
+    with pytest.raises(ClaimLost):
+        claim.check()
+    assert not run_claims.revoke(run, in_force(run), "job 7 has ended")  # it is free already
+
+
+def test_a_claim_is_not_revoked_while_its_process_lives_here(run: RunDir, other: Taker) -> None:
+    other.go_on()
+    assert other.said() == "True"
+    assert not run_claims.revoke(run, in_force(run), "job 7 has ended")
+    assert run_claims.sign_of_life(run) == "process"
+    other.end()
+    assert run_claims.revoke(run, in_force(run), "job 7 has ended")
+
+
+def test_a_claim_that_another_process_took_meanwhile_is_not_revoked(run: RunDir) -> None:
+    run_claims.take(run)
+    change(run, host="node7")
+    judged = in_force(run)
+    age(run, LEASE_SECONDS + 60)
+    assert run_claims.take(run) is not None
+    change(run, host="node8")
+    assert not run_claims.revoke(run, judged, "job 7 has ended")
+    assert run_claims.is_alive(run)
+
+
+def test_a_run_whose_folder_was_removed_cannot_be_written_any_more(run: RunDir) -> None:
+    claim = run_claims.take(run)
+    assert claim is not None
+    shutil.rmtree(run.path)
+    with pytest.raises(StoreError) as caught:
+        claim.check()
+    assert str(caught.value) == (
+        f"{run.claims}: was removed while this process worked with it; launch again, and delete "
+        "folders of a store only while nothing works on them"
+    )
+    claim.release()
+    assert not run.path.exists()
+
+
+def test_a_run_that_was_removed_and_claimed_anew_belongs_to_the_new_owner(run: RunDir) -> None:
+    first = run_claims.take(run)
+    assert first is not None
+    shutil.rmtree(run.path)
+    second = run_claims.take(run)
+    assert second is not None and second.number == first.number
+    with pytest.raises(ClaimLost):
+        first.check()
+    first.release()
+    second.check()
+    assert run_claims.is_alive(run)
+
+
 def test_other_files_beside_the_claims_are_ignored(run: RunDir) -> None:
     run_claims.take(run)
     (run.claims / "2.json.orig").write_text("")
@@ -238,3 +355,43 @@ def test_a_job_made_no_progress_if_it_saved_no_checkpoint(
             run.checkpoint.write_bytes(b"")
         claim.release()
     assert run_claims.jobs_without_progress(run) == 2
+
+
+def test_a_job_that_found_its_run_held_is_no_try(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is one that lost the run to another process."""
+    monkeypatch.setenv("SLURM_JOB_NAME", "pre.a")
+    for job in ("7", "8", "9"):
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        if job == "8":
+            run_claims.record_found_held(run, run_claims.holder(run))
+            continue
+        claim = run_claims.take(run)
+        assert claim is not None
+        if job == "9":
+            run_claims.record_found_held(run, run_claims.holder(run))
+        claim.release()
+    assert run_claims.found_held(run) == {"8", "9"}
+    assert run_claims.jobs_without_progress(run) == 1
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    run_claims.take(run)  # the requeued job got it after all
+    assert run_claims.jobs_without_progress(run) == 2
+
+
+def test_who_found_a_run_held_is_known_by_number_and_name(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    monkeypatch.setenv("SLURM_JOB_NAME", "pre.a")
+    run_claims.record_found_held(run, {"pid": 5, "host": "n1", "slurm_job": "6"})
+    assert run_claims.found_held(run, name="pre.a") == {"7_3"}
+    assert run_claims.found_held(run, name="pre.b") == set()
+    note = json.loads((run.found_held / "7_3.json").read_text())
+    assert run_claims.owner_text(note["by"]) == "process 5 on host n1, in job 6"
+
+
+def test_outside_slurm_nothing_is_noted_of_a_held_run(run: RunDir) -> None:
+    run_claims.record_found_held(run, None)
+    assert run_claims.found_held(run) == set()

@@ -1,15 +1,20 @@
 """The status of runs, from the store, the ledger and the queue."""
 
 import json
+import os
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hpc_xfer.config.resources import Resources
-from hpc_xfer.scheduling import run_states
-from hpc_xfer.scheduling.run_states import how_it_ended
 from hpc_xfer.slurm.parsing import Queue, QueueLine
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.states import run_states
+from hpc_xfer.states.run_states import how_it_ended
+from hpc_xfer.store import failures
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
 from hpc_xfer.study import job_arrays
@@ -48,7 +53,8 @@ def states(ledger: Ledger, *lines: QueueLine) -> list[tuple[str, str]]:
 
 
 def line(job: str, state: str, reason: str = "None") -> QueueLine:
-    return QueueLine(job, job, f"job{job}", state, nodes="n1", reason=reason)
+    main, _, _ = job.partition("_")
+    return QueueLine(job, job, f"job{main}", state, "ada", nodes="n1", reason=reason)
 
 
 def test_a_pending_run_shows_slurms_reason(ledger: Ledger) -> None:
@@ -81,6 +87,66 @@ def test_children_of_a_failed_parent_are_blocked(ledger: Ledger) -> None:
     assert states(ledger, *lines) == [("failed", "nan"), blocked, blocked]
 
 
+def test_a_job_that_has_the_number_of_ours_and_another_name_is_not_ours(ledger: Ledger) -> None:
+    """Numbers begin at 1 again after a controller was reinstalled."""
+    other = replace(line("12", "RUNNING"), name="sleep")
+    assert states(ledger, other)[0] == ("lost", "killed")
+    stranger = replace(line("12", "RUNNING"), user="eve")
+    assert states(ledger, stranger)[0] == ("lost", "killed")
+
+
+def test_a_run_at_work_in_an_interactive_job_is_running(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was started there by `launch --on local`, while our own job had failed."""
+    monkeypatch.setenv("SLURM_JOB_ID", "99")
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    claim = run_claims.take(ledger.store.run(PARENT.id))
+    where = f"process {os.getpid()} on host {socket.gethostname()}, in job 99"
+    assert states(ledger, line("12", "FAILED"))[0] == ("running", where)
+    assert states(ledger)[0] == ("running", where)
+    assert claim is not None
+    claim.release()
+    assert states(ledger, line("12", "FAILED"))[0] == ("lost", "killed")
+
+
+def test_a_process_that_outlives_its_job_is_running(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    run_claims.take(ledger.store.run(PARENT.id))
+    assert states(ledger, line("12", "NODE_FAIL"))[0][0] == "running"
+
+
+def test_a_job_that_runs_and_has_claimed_nothing_yet_is_starting(ledger: Ledger) -> None:
+    lines = line("12", "RUNNING"), line("13_0", "CONFIGURING")
+    assert [state for state, _ in states(ledger, *lines)] == ["starting", "starting", "pending"]
+
+
+def test_a_job_that_is_being_cancelled_is_not_running(ledger: Ledger) -> None:
+    ledger.record_cancelled(ledger.submissions["job12"], [0])
+    assert states(ledger, line("12", "COMPLETING"))[0] == ("missing", "being cancelled")
+    assert states(ledger, line("12", "CANCELLED"))[0] == ("missing", "cancelled")
+    assert states(ledger)[0] == ("missing", "cancelled")
+
+
+def test_a_job_that_was_submitted_a_moment_ago_is_not_lost(ledger: Ledger) -> None:
+    """A controller that restarts, or a squeue that caches, does not show it yet."""
+    now = server_time(ledger.store.root)
+    for seconds, state in ((2, "pending"), (3600, "lost")):
+        known = ledger.submissions["job12"]
+        ledger.record_intent(replace(known, stored=now - seconds))
+        ledger.record_submitted(ledger.submissions["job12"], "12")
+        assert states(ledger)[0][0] == state
+
+
+def test_a_job_that_left_no_log_could_not_open_its_folder(ledger: Ledger) -> None:
+    queue = Queue({"12": line("12", "FAILED")})
+    now = run_states.survey(PLAN, ledger.store, ledger, queue)[PARENT.id]
+    logs = ledger.store.study("s").logs
+    assert now.message.startswith(f"job 12 ended without a log: its node could not open {logs};")
+
+
 def test_a_requeued_job_is_pending_though_its_run_failed_before(ledger: Ledger) -> None:
     failures.write(ledger.store.run(PARENT.id), "hung", "no sign of life", job="12", node="n1")
     assert states(ledger, line("12", "PENDING", "BeginTime"))[0] == ("pending", "BeginTime")
@@ -96,7 +162,7 @@ def test_an_error_of_an_earlier_start_does_not_hide_a_running_one(
     assert claim is not None
     assert states(ledger, line("12", "RUNNING"))[0] == ("running", "")
     claim.release()
-    assert states(ledger, line("12", "RUNNING"))[0][0] == "pending"
+    assert states(ledger, line("12", "RUNNING"))[0][0] == "starting"
 
 
 def test_a_run_that_failed_is_held_while_its_job_is_there(
@@ -105,10 +171,12 @@ def test_a_run_that_failed_is_held_while_its_job_is_there(
     """Its supervisor may start it again, so nobody else may."""
     folder = ledger.store.run(PARENT.id)
     monkeypatch.setenv("SLURM_JOB_ID", "12")
-    run_claims.take(folder)
+    claim = run_claims.take(folder)
     failures.write(folder, "killed", "signal 9", node="n1")
     now = run_states.survey(PLAN, ledger.store, ledger, Queue({"12": line("12", "RUNNING")}))
     assert (now[PARENT.id].state, now[PARENT.id].held) == ("failed", True)
+    assert claim is not None
+    claim.release()
     now = run_states.survey(PLAN, ledger.store, ledger, Queue({"12": line("12", "FAILED")}))
     assert (now[PARENT.id].state, now[PARENT.id].held) == ("failed", False)
 

@@ -14,7 +14,7 @@ from hpc_xfer.config.finetune_recipes import (
     RidgeProbe,
     ZeroShot,
 )
-from hpc_xfer.study.finetune_grid import all_trials
+from hpc_xfer.study.grid_blocks.finetune_grid import all_trials
 
 BLOCK: dict[str, Any] = {"datasets": ["a"], "shots": [1, "full"], "draws": 10}
 

@@ -1,0 +1,139 @@
+"""Sentences of `status` on a study as a whole: what waits and for what, what failed and why."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpc_xfer.monitoring.eta import TimeLeft, duration
+from hpc_xfer.monitoring.slurm_reasons import with_own_word
+from hpc_xfer.monitoring.study_state import StudyState
+from hpc_xfer.store import retry_policy
+from hpc_xfer.study.state_words import MISSING_MEANINGS
+
+_WAIT_SHARE = 0.05  # of the time of a run: above it, reading data is the bottleneck
+_MANY = 5  # failures of one class that are listed by name
+_MOST_REASONS = 5
+MUST, USEFUL, DETAIL = range(3)  # ranks: on a small screen, the last go first
+
+
+@dataclass(frozen=True)
+class StatusSentence:
+    """A line of text, with its rank."""
+
+    text: str
+    rank: int = MUST
+
+
+def sentences_of(study: StudyState, time_left: TimeLeft) -> list[StatusSentence]:
+    """Return all sentences, in the order in which they are shown."""
+    return [
+        StatusSentence(_summary(study)),
+        *_launch(study),
+        *_time(time_left),
+        *_waiting(study),
+        *_without_job(study),
+        *_bottlenecks(study),
+        *_failures(study),
+        *(StatusSentence(note) for note in study.notes),
+        *_end(study),
+    ]
+
+
+def never_launched(study: StudyState) -> str:
+    """The sentence on a study of which nothing was launched; "" where something was."""
+    if study.is_launched or not study.plan.runs or study.counts["done"] == len(study.plan.runs):
+        return ""
+    runs = f"its {len(study.plan.runs):,} runs are missing"
+    if done := study.counts["done"]:
+        runs = f"{done:,} of its {len(study.plan.runs):,} runs were done for other studies"
+    return f"nothing of this study has been launched ({runs}); launch it: {_launch_command(study)}"
+
+
+def _launch_command(study: StudyState) -> str:
+    return f"python -m hpc_xfer.launch {study.arguments or 'GRID'}"
+
+
+def _summary(study: StudyState) -> str:
+    states = ", ".join(f"{count:,} {state}" for state, count in study.counts.items() if count)
+    return f"{len(study.plan.runs):,} runs{states and ': '}{states}"
+
+
+def _launch(study: StudyState) -> Iterator[StatusSentence]:
+    if told := never_launched(study):
+        yield StatusSentence(told)
+    elif study.is_cancelled and study.counts["done"] < len(study.plan.runs):
+        yield StatusSentence(f"this study was cancelled; to go on: {_launch_command(study)}")
+
+
+def _time(time_left: TimeLeft) -> Iterator[StatusSentence]:
+    if time_left.study:
+        many = time_left.processes
+        processes = "one process" if many == 1 else f"{many:,} processes"
+        text = f"about {duration(time_left.study)} to go with {processes}, as now"
+        yield StatusSentence(text, USEFUL)
+
+
+def _waiting(study: StudyState) -> Iterator[StatusSentence]:
+    """Tell Slurm's reasons of pending runs, without those that wait in a pack that runs."""
+    pending = (status for status in study.status.values() if status.state == "pending")
+    reasons = Counter(each.why for each in pending if not each.why.startswith("behind"))
+    for why, count in reasons.most_common(_MOST_REASONS):
+        yield StatusSentence(f"waiting: {count:,}: {with_own_word(why)}", USEFUL)
+    if (more := len(reasons) - _MOST_REASONS) > 0:
+        yield StatusSentence(f"waiting for {more:,} more reasons; see --json", DETAIL)
+
+
+def _without_job(study: StudyState) -> Iterator[StatusSentence]:
+    """Tell why runs have no job any more: they were cancelled, or a job before them failed."""
+    missing = (status for status in study.status.values() if status.state == "missing")
+    for why, count in Counter(status.why for status in missing if status.why).items():
+        meaning = MISSING_MEANINGS.get(why)
+        text = f"missing: {why}: {count:,}" + (f" ({meaning})" if meaning else "")
+        yield StatusSentence(text, USEFUL)
+
+
+def _bottlenecks(study: StudyState) -> Iterator[StatusSentence]:
+    for run in study.plan.of("pretrain"):
+        status = study.status[run.id]
+        share = (status.progress or {}).get("data_wait", 0.0)
+        if status.state == "running" and share > _WAIT_SHARE:
+            text = (
+                f"{study.labels[run.id]} waits for data {100 * share:.0f}% of its time: more "
+                "resources.pretrain.workers or faster storage would speed it up"
+            )
+            yield StatusSentence(text, DETAIL)
+
+
+def _failures(study: StudyState) -> Iterator[StatusSentence]:
+    """Tell for each class of failure: how many, its meaning, and an example."""
+    classes: dict[str, list[str]] = {}
+    for run_id, status in study.status.items():
+        if status.state in ("failed", "lost"):
+            classes.setdefault(f"{status.state}: {status.why}", []).append(run_id)
+    for kind, runs in sorted(classes.items()):
+        first = study.status[runs[0]]
+        more = f" and {len(runs) - _MANY:,} more" if len(runs) > _MANY else ""
+        meaning = retry_policy.rule_of(first.why).meaning
+        yield StatusSentence(f"{kind}: {len(runs):,}" + (f" ({meaning})" if meaning else ""))
+        yield StatusSentence(f"  {first.message}", USEFUL)
+        yield StatusSentence(f"  {' '.join(runs[:_MANY])}{more}; more with --why RUN", DETAIL)
+
+
+def _end(study: StudyState) -> Iterator[StatusSentence]:
+    """Tell what goes on by itself: the relay, or where the report is."""
+    counts = study.counts
+    if study.slurm_error:
+        yield StatusSentence(f"{study.slurm_error}; only heartbeats show what runs")
+    elif study.relay is not None:
+        reason = ""
+        if study.relay.state == "PENDING":
+            reason = f": {with_own_word(study.relay.reason)}"
+        yield StatusSentence(f"relay: job {study.relay.job}, {study.relay.state.lower()}{reason}")
+    elif (
+        study.ledger.submissions_of(study.name)
+        and not study.is_cancelled
+        and any(counts[state] for state in ("running", "starting", "pending", "lost", "missing"))
+    ):
+        yield StatusSentence(f"no relay is in the queue; to go on: {_launch_command(study)}")
+    elif (report := study.store.study(study.name).report).exists():
+        yield StatusSentence(f"report: {report}")

@@ -1,0 +1,98 @@
+"""Find jobs by their names, and read all jobs a second way, before one is called absent.
+
+    jobs_named(["pre.clip.study.c0ffee.1"])  # {"pre.clip.study.c0ffee.1": "1234"}
+
+A squeue that prints nothing and ends well proves nothing: its answer may be that of a controller
+which has just started, or of a wrapper that failed. scontrol is asked about what squeue lacks.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterable, Iterator
+
+from hpc_xfer.slurm.commands import chunks, run_with_retries
+from hpc_xfer.slurm.parsing import QueueLine, expanded
+from hpc_xfer.slurm.queue import current_user
+
+# The name may contain anything, also what looks like the fields behind it.
+_HEAD = re.compile(
+    r"JobId=(?P<raw>\d+) (?:ArrayJobId=(?P<array>\d+) (?:ArrayTaskId=(?P<tasks>\S+) )?"
+    r"(?:ArrayTaskThrottle=\d+ )?)?(?:HetJobId=\S+ HetJobOffset=\S+ (?:HetJobIdSet=\S+ )?)?"
+    r"JobName=(?P<name>.*?) UserId=(?P<user>\S+?)\((?P<uid>\d+)\) ",
+    re.S,
+)
+_OWNER = re.compile(r" UserId=\S+\(\d+\) ")
+
+
+def jobs_named(names: Collection[str], cluster: str | None = None) -> dict[str, str]:
+    """The number of our job of each name, of an array as a whole; of several, the live or last one.
+
+    A name that is absent from the answer belongs to no job that Slurm still knows.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    wanted = sorted(set(names))
+    found = _by_name(_lines_named(wanted, cluster))
+    if len(found) < len(wanted):
+        found = _by_name(known_jobs(cluster)) | found
+    return {name: found[name] for name in wanted if name in found}
+
+
+def known_jobs(cluster: str | None = None) -> list[QueueLine]:
+    """Every job and element of ours that the controller knows, by scontrol, in one call.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    command = ["scontrol", "--oneliner", "--all", "show", "job"]
+    return read_jobs(run_with_retries(command, cluster), os.geteuid(), cluster)
+
+
+def read_jobs(text: str, uid: int, cluster: str | None = None) -> list[QueueLine]:
+    """Read the text of `scontrol --oneliner show job`: the jobs of one user.
+
+    A job whose own texts imitate the fields of scontrol is left out: none of ours does.
+    """
+    jobs = re.split(r"\n(?=JobId=\d+ )", text)  # a name may contain line breaks
+    return [line for job in jobs for line in _lines_of(job, uid, cluster)]
+
+
+def _lines_of(text: str, uid: int, cluster: str | None) -> Iterator[QueueLine]:
+    head = _HEAD.match(text)
+    if head is None or int(head["uid"]) != uid or len(_OWNER.findall(text)) > 1:
+        return
+    array, tasks = head["array"], head["tasks"]
+    fields = text[head.end() :]
+    for job in expanded(f"{array}_[{tasks}]") if array and tasks else [array or head["raw"]]:
+        yield QueueLine(
+            job, head["raw"], head["name"], _field(fields, "JobState"), head["user"],
+            _field(fields, "NodeList"), _field(fields, "RunTime"), _field(fields, "Reason"),
+            _field(fields, "QOS"), cluster,
+        )  # fmt: skip
+
+
+def _field(fields: str, name: str) -> str:
+    """The first field of a name; those that a user wrote come last."""
+    found = re.search(rf"(?:^|\s){name}=(\S*)", fields)
+    return "" if found is None or found[1] == "(null)" else found[1]
+
+
+def _lines_named(names: list[str], cluster: str | None) -> Iterator[QueueLine]:
+    mark = secrets.token_hex(4)
+    for some in chunks(names):
+        command = ["squeue", "-h", "-a", "-t", "all", "-u", current_user(), "-n", ",".join(some)]
+        text = run_with_retries([*command, "-o", f"{mark}|%F|%T|%j"], cluster)
+        for row in f"\n{text}".split(f"\n{mark}|")[1:]:
+            job, state, name = row.rstrip("\n").split("|", 2)
+            yield QueueLine(job, job, name, state)
+
+
+def _by_name(lines: Iterable[QueueLine]) -> dict[str, str]:
+    """The job of each name: the last one that lives, else the last one."""
+    found: dict[str, tuple[bool, int]] = {}
+    for line in lines:
+        rank = (line.live, int(line.job.split("_")[0]))
+        found[line.name] = max(found.get(line.name, rank), rank)
+    return {name: str(job) for name, (_, job) in found.items()}

@@ -1,0 +1,91 @@
+"""Find submissions whose jobs write to another folder than this store: it was moved, or copied.
+
+    found = misplaced(store, ledger)
+    found.moved, found.copied, found.unclear        # submissions
+
+A job is told the path of the store when it is submitted. If the store has been moved since, the job
+cannot work; if this store is a copy, its job works for the original and is not ours.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
+
+
+@dataclass
+class Misplaced:
+    """Submissions whose jobs were told another path than that of this store."""
+
+    moved: list[Submission] = field(default_factory=list)  # the store is no longer there
+    copied: list[Submission] = field(default_factory=list)  # the original store is still there
+    unclear: list[Submission] = field(default_factory=list)  # told on a host with other mounts
+
+    def sentences(self, queue: Queue) -> Iterator[str]:
+        """Lines on jobs in the queue that do not write to this store, or perhaps do not."""
+        if lines := live_jobs(self.moved, queue):
+            yield (
+                f"{len(lines):,} jobs or elements of arrays write to {_roots(self.moved)}, where "
+                "this store was before; a launch cancels them and submits their runs again"
+            )
+        if lines := live_jobs(self.copied, queue):
+            yield (
+                f"{len(lines):,} jobs or elements of arrays write to {_roots(self.copied)}, of "
+                "which this store is a copy; they are left to it"
+            )
+        for root, host in sorted({(str(each.root), each.host) for each in self.unclear}):
+            yield (
+                f"jobs were submitted on {host} with the store at {root}, which this host does not "
+                f"have; if the store was moved, launch again on {host}"
+            )
+
+
+def misplaced(store: Store, ledger: Ledger) -> Misplaced:
+    """Sort out the submissions that hold a job and were told another path."""
+    found = Misplaced()
+    by_root: dict[tuple[str, str], list[Submission]] = {}
+    for submission in ledger.submissions.values():
+        if submission.root is not None and submission.closed is None:
+            by_root.setdefault((submission.root, submission.host), []).append(submission)
+    for (root, host), submissions in by_root.items():
+        if _is_same(Path(root), store.root):
+            continue
+        original = _original(Path(root), submissions)
+        for submission in submissions:
+            if submission.name in original:
+                found.copied.append(submission)
+            elif host == socket.gethostname():
+                found.moved.append(submission)
+            else:
+                found.unclear.append(submission)
+    return found
+
+
+def _is_same(root: Path, here: Path) -> bool:
+    if str(root) == str(here):
+        return True
+    try:
+        return os.path.samefile(root, here)
+    except OSError:
+        return False
+
+
+def _original(root: Path, submissions: list[Submission]) -> set[str]:
+    """Job names in the ledger of the store at `root`; empty where there is none."""
+    studies = {submission.study for submission in submissions}
+    return set(read_ledger(Store(root), *studies).submissions)
+
+
+def live_jobs(submissions: list[Submission], queue: Queue) -> list[QueueLine]:
+    """The jobs and elements of these submissions that are in the queue."""
+    lines = (line for each in submissions for line in queue.named(each.name, each.user))
+    return [line for line in lines if line.live]
+
+
+def _roots(submissions: list[Submission]) -> str:
+    return ", ".join(sorted({str(each.root) for each in submissions}))

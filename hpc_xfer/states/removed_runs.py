@@ -1,0 +1,62 @@
+"""Find jobs in the queue with runs that the grid no longer has.
+
+removed = removed_jobs(plan, store, study, ledger, queue)
+removed.jobs        # (submission, index of the element, its line)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.store.launched_study import runs_of_other_studies
+from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import Ledger, Submission
+from hpc_xfer.study.plan import Plan
+
+Job = tuple[Submission, int, QueueLine]
+
+
+@dataclass
+class RemovedJobs:
+    """Jobs and elements of arrays with runs that no study of the store has any more."""
+
+    jobs: list[Job] = field(default_factory=list)  # whose runs are all removed
+    runs: int = 0  # in them
+    mixed: int = 0  # jobs that hold removed runs beside others
+
+    def sentences(self) -> Iterator[str]:
+        if self.jobs:
+            yield (
+                f"{self.runs:,} runs that the grid no longer has are in the queue, in "
+                f"{len(self.jobs):,} jobs or elements of arrays, and go on; `cancel --removed` "
+                "takes them out"
+            )
+        if self.mixed:
+            yield (
+                f"{self.mixed:,} jobs or elements of arrays hold runs that the grid no longer has "
+                "beside runs that it has; they go on"
+            )
+
+
+def removed_jobs(plan: Plan, store: Store, study: str, ledger: Ledger, queue: Queue) -> RemovedJobs:
+    """Find the live jobs of a study that hold runs that neither it nor another study has."""
+    wanted = {run.id for run in plan.runs}
+    others: set[str] | None = None  # read only if it is needed
+    found = RemovedJobs()
+    for submission in ledger.submissions_of(study):
+        packs = ledger.packs(submission)
+        if all(run in wanted for pack in packs for run in pack):
+            continue
+        others = runs_of_other_studies(store, study) if others is None else others
+        for index, job in submission.ids():
+            line = queue.find(job, submission.name, submission.user)
+            runs = packs[index] if index < len(packs) else []
+            gone = [run for run in runs if run not in wanted and run not in others]
+            if line is None or not line.live or not gone or index in submission.cancelled:
+                continue
+            if len(gone) == len(runs):
+                found.jobs.append((submission, index, line))
+                found.runs += len(gone)
+            else:
+                found.mixed += 1
+    return found

@@ -1,0 +1,192 @@
+"""Leases: numbered files in a folder, one folder per object (a run, the launch lock).
+
+The process that holds the highest number owns the object. An owner on another host counts as dead
+after some time without a sign of life, by the clock of the file server (server_clock.py).
+
+A lease is created by a hard link, so exactly one of many processes gets a number, on NFS too (no
+fcntl). Only its owner ever rewrites it, and nothing is deleted. So the number is a fencing token:
+a late writer checks it and finds that another process has taken over.
+
+Leases are written without fsync: a crash of the host ends their owners too, and a lease that is
+empty afterwards belongs to nobody.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hpc_xfer.errors import ClaimLost, StoreError
+from hpc_xfer.store.ownership.server_clock import server_time
+from hpc_xfer.system import atomic_files, process_identity
+from hpc_xfer.system.job_environment import current_job, current_job_name, restart_count
+
+SCHEMA = 1
+# What shows that an owner lives: its process, on this host; else that it changed a file lately.
+Sign = Literal["process", "heartbeat"]
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One numbered file, held by this process."""
+
+    folder: Path
+    number: int
+    thing: str = "run"  # what is owned, for messages
+    token: str = ""  # in the file: a file of the same name may be another's, if ours was removed
+
+    @property
+    def path(self) -> Path:
+        return _path(self.folder, self.number)
+
+    def check(self) -> None:
+        """Check that the lease is still in force.
+
+        Raises:
+            ClaimLost: another process has taken over.
+            StoreError: the lease was removed.
+        """
+        if _path(self.folder, self.number + 1).exists():
+            raise ClaimLost(f"{self.thing}: another process has taken this over")
+        if self._is_there():
+            return
+        if self.path.exists():
+            raise ClaimLost(f"{self.thing}: its folder was removed, and another process has it now")
+        raise StoreError(
+            f"{self.folder}: was removed while this process worked with it; launch again, and "
+            "delete folders of a store only while nothing works on them"
+        )
+
+    def renew(self) -> None:
+        """Show processes on other hosts that the owner is alive."""
+        self.check()
+        with contextlib.suppress(FileNotFoundError):  # removed just now: the next check tells
+            os.utime(self.path)
+
+    def release(self) -> None:
+        """Free it for others at once, before the time runs out."""
+        content = atomic_files.read_json(self.path)
+        if isinstance(content, dict) and content.get("token", "") == self.token:
+            atomic_files.write_json(self.path, content | {"released": True}, durable=False)
+
+    def _is_there(self) -> bool:
+        content = atomic_files.read_json(self.path)
+        return isinstance(content, dict) and content.get("token", "") == self.token
+
+
+@dataclass(frozen=True)
+class LeaseFolder:
+    """The leases of one thing, which one process at a time may own."""
+
+    folder: Path
+    thing: str
+    seconds: float  # an owner on another host counts as dead after this long without a sign
+    signs: tuple[Path, ...] = ()  # files whose change is a sign of life, beside the lease
+
+    def take(self, **more: Any) -> Lease | None:
+        """Create the next lease; None where a living process owns the thing.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        number = latest_number(self.folder)
+        if number and self.is_alive():
+            return None
+        return self._create(number + 1, more)
+
+    def revoke(self, number: int, why: str) -> bool:
+        """Take the lease of this number away from an owner that was judged dead; it is free then.
+
+        False, and nothing is done, where it is not in force any more or its process lives here.
+        """
+        holder = self.holder()
+        if holder is None or holder.get("released") or latest_number(self.folder) != number:
+            return False
+        if process_identity.is_running(holder):
+            return False
+        return self._create(number + 1, {"released": True, "revoked": why}) is not None
+
+    def _create(self, number: int, more: Mapping[str, Any]) -> Lease | None:
+        lease = Lease(self.folder, number, self.thing, os.urandom(8).hex())
+        content = {**self._of_this_process(), "attempt": number, "token": lease.token, **more}
+        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+        created = atomic_files.create_exclusively(lease.path, text.encode(), durable=False)
+        return lease if created else None
+
+    def _of_this_process(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            **process_identity.this_process(),
+            "slurm_job": current_job(),
+            "slurm_job_name": current_job_name(),
+            "restarts": str(restart_count()),
+            "time": server_time(self.folder),
+        }
+
+    def holder(self) -> dict[str, Any] | None:
+        """Read the lease in force, released or not; None where there is none."""
+        number = latest_number(self.folder)
+        content = atomic_files.read_json(_path(self.folder, number)) if number else None
+        return content if isinstance(content, dict) else None
+
+    def history(self) -> list[dict[str, Any]]:
+        """Read all leases, the oldest first."""
+        found = (
+            atomic_files.read_json(_path(self.folder, n))
+            for n in range(1, latest_number(self.folder) + 1)
+        )
+        return [content for content in found if isinstance(content, dict)]
+
+    def is_alive(self) -> bool:
+        """True where the owner lives."""
+        return self.sign_of_life() is not None
+
+    def sign_of_life(self) -> Sign | None:
+        """Return what shows that the owner lives; None where it is dead or has released it."""
+        holder = self.holder()
+        if holder is None or holder.get("released") or _is_our_earlier_start(holder):
+            return None
+        runs = process_identity.is_running(holder)
+        if runs is not None:
+            return "process" if runs else None
+        age = server_time(self.folder) - self._last_sign()
+        return "heartbeat" if age < self.seconds else None
+
+    def _last_sign(self) -> float:
+        return max(map(_changed, (_path(self.folder, latest_number(self.folder)), *self.signs)))
+
+
+def latest_number(folder: Path) -> int:
+    """Find the highest number; 0 where there is none."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return 0
+    stems = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+    return max((int(stem) for stem in stems if stem.isdigit()), default=0)
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number}.json"
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_our_earlier_start(holder: Mapping[str, Any]) -> bool:
+    """True where Slurm requeued this job: it ends all processes before it starts the job again.
+
+    A number alone is not this job: a controller that was installed anew begins at 1 again.
+    """
+    mine, name = current_job(), current_job_name()
+    if mine is None or holder.get("slurm_job") != mine:
+        return False
+    same_name = holder.get("slurm_job_name", name) == name  # older versions wrote no name
+    return same_name and holder.get("restarts") != str(restart_count())

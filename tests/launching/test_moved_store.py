@@ -1,0 +1,110 @@
+"""A store that is moved or copied while its jobs are in the queue, on a real Slurm."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer.store.store import Store
+from tests.cluster import Cluster
+from tests.faults import ROOT, SlurmStudy
+from tests.launching.seen_from_outside import is_now_an_hour_later, once_each, runs_in_queue
+
+
+@pytest.fixture
+def study(tmp_path: Path, shards: Path, cluster: Cluster) -> SlurmStudy:
+    """A study whose jobs were put into the queue an hour ago."""
+    cluster.drain()
+    study = SlurmStudy(tmp_path, shards)
+    study.launch()
+    is_now_an_hour_later(study)
+    return study
+
+
+def move(study: SlurmStudy) -> Path:
+    """Give the store another path; return the old one."""
+    old = study.store.root
+    study.store = Store(old.rename(study.folder / "another store"))
+    return old
+
+
+def copy(study: SlurmStudy) -> Path:
+    """Go on with a copy of the store; return the path of the original."""
+    old = study.store.root
+    study.store = Store(shutil.copytree(old, study.folder / "a copy", symlinks=True))
+    return old
+
+
+def test_jobs_that_write_to_the_old_place_are_replaced_in_the_same_launch(
+    study: SlurmStudy, cluster: Cluster
+) -> None:
+    before, old = set(cluster.live()), move(study)
+    done = subprocess.run(study.command("launch"), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert f"the store was at {old} and is at {study.store.root} now" in done.stderr
+    assert "submitted 3 runs" in done.stdout
+    assert not before & set(cluster.live())
+    assert runs_in_queue(study, cluster) == once_each(study)
+    assert study.launch()["submitted"]["runs"] == 0
+    for job in cluster.live():
+        script = cluster.run("scontrol", "write", "batch_script", job.split("_")[0], "-")
+        assert str(study.store.root) in script and str(old) not in script
+    assert not old.exists()
+
+
+def test_status_tells_of_jobs_that_write_to_where_the_store_was(
+    study: SlurmStudy, cluster: Cluster
+) -> None:
+    old = move(study)
+    assert str(old) in study.call("status", code=None)
+
+
+def test_cancel_takes_the_jobs_of_a_moved_store(study: SlurmStudy, cluster: Cluster) -> None:
+    move(study)
+    study.call("cancel")
+    assert cluster.live() == []
+
+
+def test_jobs_of_the_original_are_left_alone_by_its_copy(
+    study: SlurmStudy, cluster: Cluster
+) -> None:
+    originals = set(cluster.live())
+    original = copy(study)
+    assert json.loads(study.call("cancel", "--json"))["cancelled"] == []
+    assert study.launch()["submitted"]["runs"] == 3
+    own = set(cluster.live()) - originals
+    assert originals <= set(cluster.live()) and len(own) == 3
+    assert study.launch()["submitted"]["runs"] == 0
+    assert len(json.loads(study.call("cancel", "--json"))["cancelled"]) == 3
+    assert set(cluster.live()) == originals
+
+    study.store = Store(original)
+    assert study.status()["counts"]["pending"] == 3
+    assert study.launch()["submitted"]["runs"] == 0
+    study.call("cancel")
+    assert cluster.live() == []
+
+
+def test_status_of_a_copy_does_not_count_the_jobs_of_the_original_and_says_so(
+    study: SlurmStudy, cluster: Cluster
+) -> None:
+    original = copy(study)
+    told = study.status()
+    assert told["counts"]["missing"] == 3 and told["relay"] is None
+    assert str(original) in study.call("status", code=None)
+
+
+@pytest.mark.slow
+def test_a_study_at_work_goes_on_where_its_store_was_moved_to(
+    tmp_path: Path, shards: Path, cluster: Cluster
+) -> None:
+    study = SlurmStudy(tmp_path, shards)
+    study.launch()
+    study.reaches(100)
+    job = study.job()
+    move(study)
+    assert study.launch()["submitted"]["runs"] == 3
+    assert cluster.state(job) in ("CANCELLED", "FAILED")
+    study.ends(cluster)
