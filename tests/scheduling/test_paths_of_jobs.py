@@ -12,6 +12,7 @@ from hpc_xfer.store.store import Store
 from tests.cluster import Cluster
 from tests.conftest import ROOT
 from tests.faults import SlurmStudy
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_an_sbatch_of_another_launch_is_seen_by_whatever_path_it_was_told(scratc
     script = scratch.resolve() / "logs/.submission_file_c0ffee.sh"
     call = ["sh", "-c", "read line", "sbatch", str(script)]
     with subprocess.Popen(call, stdin=subprocess.PIPE) as sbatch:
-        assert is_submitting(scratch / "logs")
+        wait_for(lambda: is_submitting(scratch / "logs"))  # Linux shows its words a moment late
         assert not is_submitting(scratch / "other/logs")
         sbatch.communicate()
     assert not is_submitting(scratch / "logs")
