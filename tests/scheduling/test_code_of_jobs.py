@@ -41,9 +41,9 @@ def digests(study: SlurmStudy) -> list[str]:
 def test_jobs_and_their_relays_run_the_code_of_the_launch(
     tmp_path: Path, shards: Path, cluster: Cluster, checkout: Path
 ) -> None:
-    """The fine-tunings are submitted by the relay, which runs them with the same code."""
+    """The last fine-tunings are submitted by the relay, which runs them with the same code."""
     cluster.drain()
-    study = SlurmStudy(tmp_path, shards, method="scratch", slurm={"max_jobs": 2})
+    study = SlurmStudy(tmp_path, shards, method="scratch", draws=3, target=2, slurm={"max_jobs": 4})
     told = json.loads(call(checkout, study, "launch", "--json"))
     assert told["waiting_for_room"] > 0
     (snapshot,) = study.store.code.iterdir()
