@@ -58,7 +58,7 @@ def test_an_old_answer_of_squeue_keeps_no_run_for_ever(
 ) -> None:
     """It shows jobs that are gone: the launch after it finds out."""
     squeue_repeats_itself(command, cluster, tmp_path)
-    cluster.run("scancel", "-u", "root")
+    cluster.run("scancel", *cluster.live())
     assert queued.launch(code=None)["submitted"]["runs"] == 0
     squeue_is_right_again(command)
     assert queued.launch()["submitted"]["runs"] == 3
@@ -73,6 +73,7 @@ def test_cancel_finds_the_jobs_that_squeue_does_not_show(
     assert cluster.live() == []
 
 
+@pytest.mark.slow
 def test_a_pre_training_at_work_keeps_its_claim_whatever_squeue_prints(
     tmp_path: Path, shards: Path, cluster: Cluster, command: Command
 ) -> None:
