@@ -91,12 +91,16 @@ def test_a_pre_training_at_work_keeps_its_claim_whatever_squeue_prints(
     assert len(list(study.parent_dir.claims.iterdir())) == 1
 
 
-def test_jobs_that_are_really_gone_are_lost(queued: SlurmStudy, cluster: Cluster) -> None:
+def test_jobs_that_are_really_gone_are_lost(
+    queued: SlurmStudy, cluster: Cluster, command: Command
+) -> None:
     cluster.reinstall_controller()
     cluster.drain()
-    told = queued.status()
-    assert told["runs"][queued.parent.id]["state"] == "lost"
-    assert told["counts"]["pending"] == 0
+    for answers in (squeue_is_right_again, squeue_prints_nothing):
+        answers(command)
+        told = queued.status()
+        assert told["runs"][queued.parent.id]["state"] == "lost"
+        assert told["counts"]["pending"] == 0
     assert queued.launch()["submitted"]["runs"] == 3
     assert runs_in_queue(queued, cluster) == once_each(queued)
 

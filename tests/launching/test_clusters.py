@@ -123,6 +123,7 @@ def test_a_site_that_names_another_cluster_leaves_jobs_where_they_are(
     assert gpu.live() == login.live() == []
 
 
+@pytest.mark.slow
 def test_jobs_of_a_cluster_that_does_not_answer_are_not_lost(
     tmp_path: Path, shards: Path, login: Cluster, gpu: Cluster
 ) -> None:
