@@ -6,18 +6,18 @@ Threads put the events of all workers into one queue; all decisions are made in 
 import contextlib
 import queue
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from hpc_xfer.execution.local_workers import LocalWorker, LocalWorkers
 from hpc_xfer.execution.pack_queue import PackQueue
 from hpc_xfer.execution.progress_display import Display
 from hpc_xfer.execution.worker_process import exit_message
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.system.worker_events import WorkerEvent
 
@@ -51,7 +51,6 @@ class LocalPool:
         self.packs = PackQueue(launched, todo.cut_for(self.workers.slots))
         self.display = Display(launched.plan, launched.store, done)
         self.signals = 0  # received so far
-        self._named: set[str] = set()  # processes of other launches
 
     def run(self) -> PoolResult:
         """Execute the packs, as many at once as the machine carries, until none can go on."""
@@ -104,19 +103,10 @@ class LocalPool:
                 for run_id in [event.run] if event.run else [run.id for run in pack]:
                     self._fail(run_id, event.failure, event.message, worker.log)
             case "held":
-                self._hold(str(event.run), event.by or {})
+                self.packs.hold(str(event.run))
+                self.display.held(str(event.run), event.by or {})
             case "pack" if worker.kept:
                 self._end_pack(worker)
-
-    def _hold(self, run_id: str, by: Mapping[str, Any]) -> None:
-        """Wait for a run on which a process of another launch works; name each process once."""
-        self.packs.hold(run_id)
-        owner = run_claims.owner_text(by)
-        if owner not in self._named:
-            self._named.add(owner)
-            self.display.say(
-                f"{self.display.title(run_id)} ({run_id}): {owner} works on it; waiting"
-            )
 
     def _finish(self, run_id: str) -> None:
         if self.packs.finish(run_id):
@@ -128,16 +118,11 @@ class LocalPool:
 
     def _end_pack(self, worker: LocalWorker) -> None:
         """Free a kept worker; one that left runs was told to stop from outside, and ends."""
-        left = self._left(worker)
+        left = self.packs.left_of(worker.pack)
         worker.pack = None
         if left and not self.signals:
             worker.process.close()
             self.packs.put_back(left)
-
-    def _left(self, worker: LocalWorker) -> list[Run]:
-        """Return the runs of a worker's pack that have no end yet."""
-        runs = worker.pack.runs if worker.pack else ()
-        return [run for run in runs if run.id in self.packs.open and run.id not in self.packs.held]
 
     def _handle_end(self, worker: LocalWorker) -> None:
         """Record the failure of the current run, if a pack is unfinished; queue the others again.
@@ -151,7 +136,7 @@ class LocalPool:
             self.store.run(run.id).rendezvous(worker.attempt).unlink(missing_ok=True)
         if self.signals:
             return
-        left = self._left(worker)
+        left = self.packs.left_of(worker.pack)
         for run in left:
             if worker.process.current == run.id or not worker.kept:
                 self._record_death(worker, run, codes)
@@ -171,18 +156,11 @@ class LocalPool:
                 self._finish(run_id)
             elif run_claims.is_alive(folder):
                 continue
-            elif error := self._error_of_last_start(run_id):
+            elif error := failures.of_last_start(folder):
                 self._fail(run_id, error["class"], error["message"], log=None)
             else:
                 self.packs.put_back([run])
             del self.packs.held[run_id]
-
-    def _error_of_last_start(self, run_id: str) -> dict[str, Any] | None:
-        """Read the failure of a run in its last start; None where that left no word."""
-        folder = self.store.run(run_id)
-        error = failures.read(folder)
-        is_last = error is not None and error.get("attempt") == run_claims.attempts(folder)
-        return error if is_last else None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signals += 1

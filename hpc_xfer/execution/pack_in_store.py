@@ -8,7 +8,8 @@ from typing import Any
 from hpc_xfer.errors import StoreError
 from hpc_xfer.execution.worker_process import say
 from hpc_xfer.execution.worker_watch import Signals
-from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store import failures, heartbeat
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.retry_policy import is_retried
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import is_cancelled
@@ -60,7 +61,7 @@ class PackInStore:
                 self._record_found_held(event.run, event.by)
 
     def is_parent_held(self, missing: Sequence[str]) -> bool:
-        """Tell whether a living process works on one of the missing parents; say and note it."""
+        """Say why parents have no record; True, and noted, where a living process works on one."""
         for parent in missing:
             folder = self.store.run(parent)
             if not run_claims.is_alive(folder):
@@ -71,7 +72,13 @@ class PackInStore:
             for run in self.unfinished():
                 self._record_found_held(run, claim)
             return True
+        say(f"{missing[0]}, the parent, has no record; launch the study again")
         return False
+
+    def first_left(self, number: int, count: int) -> str | None:
+        """Return the first run that is left of the share of worker `number` of `count`."""
+        own = self.runs[number::count]
+        return next((run for run in self.left() if run in own), None)
 
     def is_cancelled(self) -> bool:
         """Tell whether `cancel` took out this job: a requeue would revive it."""

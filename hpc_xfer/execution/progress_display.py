@@ -1,13 +1,15 @@
 """Show the progress of a launch on this machine: live bars in a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich import progress
 
 from hpc_xfer.store import heartbeat
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.labels import RunTitles
 from hpc_xfer.study.plan import Plan
@@ -36,6 +38,7 @@ class Display:
         self.failures = 0
         self.console = terminal.console(stderr=True)
         self.live = self.console.is_terminal
+        self._owners: set[str] = set()  # of held runs, that were named
         self._last_line: float | None = None  # time; None: no counts were printed yet
         self._bars = progress.Progress(
             progress.TextColumn("{task.description:<14}"), progress.BarColumn(),
@@ -79,6 +82,13 @@ class Display:
         """Show that a pre-training began; fine-tunings are too short for a line."""
         if not self.live and self.runs[run_id].kind == "pretrain":
             self.say(f"started: {self.title(run_id)} ({run_id})")
+
+    def held(self, run_id: str, by: Mapping[str, Any]) -> None:
+        """Say, once for each process of another launch, that it works on a run."""
+        owner = run_claims.owner_text(by)
+        if owner not in self._owners:
+            self._owners.add(owner)
+            self.say(f"waiting for {self.title(run_id)} ({run_id}), held by {owner}")
 
     def failed(self, run_id: str, kind: str, message: str, log: Path | None) -> None:
         """Show which run failed and why; for an error in the program also where."""

@@ -63,17 +63,10 @@ class Supervisor:
             say("this job was cancelled; launch the study again to go on")
             return EXIT_CODES["stopped"]
         if missing := self.pack.await_parents(self.signals):
-            return EXIT_CODES[self._end_without(missing)]
+            return EXIT_CODES["held" if self.pack.is_parent_held(missing) else "failed"]
         self.skipped = self.pack.hopeless()
         workers = self._run_workers(command)
         return self._exit_code(workers) if self.is_rank_zero else self._exit_code_beside(workers[0])
-
-    def _end_without(self, missing: Sequence[str]) -> Ending:
-        """Say why the pack cannot be executed: parents without a record."""
-        if self.pack.is_parent_held(missing):
-            return "held"
-        say(f"{missing[0]}, the parent, has no record; launch the study again")
-        return "failed"
 
     def _run_workers(self, command: Sequence[str]) -> list[WorkerProcess]:
         """Execute the pack in one worker, or in several that share the GPU; return the last ones.
@@ -89,7 +82,7 @@ class Supervisor:
     def _run_share(self, command: Sequence[str], share: Share) -> WorkerProcess:
         worker = self._run_worker(command, share)
         while self.is_rank_zero and self._has_died(worker):
-            run = worker.current or self._next_of(share)
+            run = worker.current or self.pack.first_left(*share)
             if run is None:
                 break
             self.failures.record_death(worker, run)
@@ -102,12 +95,6 @@ class Supervisor:
                 break
             worker = self._run_worker(command, share)
         return worker
-
-    def _next_of(self, share: Share) -> str | None:
-        """Return the first run of a worker's share that is left."""
-        number, count = share
-        own = self.pack.runs[number::count]
-        return next((run for run in self.pack.left() if run in own), None)
 
     def _run_worker(self, command: Sequence[str], share: Share) -> WorkerProcess:
         """Start a worker and watch it until it has ended."""

@@ -15,6 +15,7 @@ _SACCT_SECONDS = 10  # its answer is optional; a dead slurmdbd must not block us
 _PATIENCE = "HPC_XFER_SLURM_PATIENCE"  # seconds of pauses in all, before we give up
 _PATIENCE_SECONDS = 15.0
 _PAUSES = (1, 2, 4, 8, 16)  # parts of it, before a command is repeated
+_LONGEST = 3  # times our patience, with the calls: without a controller each takes 9 s
 _JOBS_PER_CALL = 500  # in one command line
 # Variables of a surrounding job, and a user's defaults: those override the script, change what the
 # commands print, hide jobs from squeue and keep scancel from cancelling.
@@ -69,10 +70,12 @@ def answer_of(
     Raises:
         SlurmError: there is no such command, or it does not answer.
     """
-    patience = _patience()
+    patience, began = _patience(), time.monotonic()
     for part in _PAUSES:
         done = run_command(command, text, cluster)
         if done.returncode == 0 or is_final(error_text(done.stderr)):
+            return done
+        if time.monotonic() - began > _LONGEST * patience:
             return done
         time.sleep(patience * part / sum(_PAUSES))  # nothing tells us when a controller is back
     return run_command(command, text, cluster)

@@ -6,9 +6,9 @@ failures.write(store.run(id), "hung", "no sign of life for 30 min", lines)
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import current_job, current_job_name, node_name
@@ -59,6 +59,13 @@ def read(run: RunDir) -> dict[str, Any] | None:
     """Read the last failure; None where there is none."""
     content = atomic_files.read_json(run.error)
     return content if isinstance(content, dict) and "class" in content else None
+
+
+def of_last_start(run: RunDir) -> dict[str, Any] | None:
+    """Read the failure of a run in its last start; None where that start left no word."""
+    error = read(run)
+    is_last = error is not None and error.get("attempt") == run_claims.attempts(run)
+    return error if is_last else None
 
 
 def is_of_job(error: Mapping[str, Any], job: str | None, name: str | None) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store import failures, heartbeat
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
@@ -68,8 +69,8 @@ def test_a_run_folder_that_is_removed_while_it_works_is_trouble_of_the_store(
     store = Store(tmp_path)
     for run in runs_that_write_much(store):
         folder = store.run(run.id)
-        often = {"log_steps": 1, "checkpoint_minutes": 1e-9}
-        events = tiny.execute(store, run, sans, Removes(folder, step), **often)
+        stop = Removes(folder, step)
+        events = tiny.execute(store, run, sans, stop, log_steps=1, checkpoint_minutes=1e-9)
         assert (events[-1]["event"], events[-1]["class"]) == ("failed", "store"), events
         assert "was removed while this process worked" in events[-1]["message"]
         error = failures.read(folder)

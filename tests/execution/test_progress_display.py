@@ -28,3 +28,17 @@ def test_a_log_gets_the_counts_at_once_and_then_seldom(
         display.refresh([RUN.id])
         assert capsys.readouterr().err == "pre-training 0/1\n"
     assert capsys.readouterr().err == "pre-training 0/1\n"
+
+
+def test_each_process_of_another_launch_is_named_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny.pretraining("scratch")
+    display = Display(Plan((RUN, other), Resources()), Store(tmp_path), set())
+    for by in ({"pid": 5, "host": "n1", "slurm_job": "7_3"}, {"pid": 6, "host": "n1"}):
+        display.held(RUN.id, by)
+        display.held(other.id, by)
+    assert capsys.readouterr().err.splitlines() == [
+        f"waiting for {display.title(RUN.id)} ({RUN.id}), held by process 5 on host n1, in job 7_3",
+        f"waiting for {display.title(RUN.id)} ({RUN.id}), held by process 6 on host n1",
+    ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
 from tests.cluster import Cluster
 from tests.conftest import Command
 from tests.faults import SlurmStudy

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.store import failures
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.system import atomic_files
 
@@ -45,3 +46,14 @@ def test_a_failure_of_an_older_version_is_known_by_its_number(run: RunDir) -> No
     atomic_files.write_json(run.error, error)
     old = failures.read(run)
     assert old is not None and failures.is_of_job(old, "7", "pre.a.1")
+
+
+def test_a_failure_from_before_the_last_start_says_nothing_of_it(run: RunDir) -> None:
+    claim = run_claims.take(run)
+    assert claim is not None
+    failures.write(run, "killed", "signal 9")
+    error = failures.of_last_start(run)
+    assert error is not None and error["class"] == "killed"
+    claim.release()
+    assert run_claims.take(run) is not None
+    assert failures.of_last_start(run) is None

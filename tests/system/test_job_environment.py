@@ -1,7 +1,13 @@
 """Who a process is in Slurm, and what records keep of it."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
+from hpc_xfer.config.site import Slurm
+from hpc_xfer.slurm.request import Request
+from hpc_xfer.slurm.sbatch import submit_job
 from hpc_xfer.system import provenance
 from hpc_xfer.system.job_environment import (
     ProcessRank,
@@ -10,6 +16,9 @@ from hpc_xfer.system.job_environment import (
     current_job_name,
     restart_count,
 )
+from tests.cluster import Cluster
+from tests.conftest import ROOT
+from tests.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +77,18 @@ def test_ranks_of_jobs_of_the_same_number_do_not_meet(monkeypatch: pytest.Monkey
         monkeypatch.setenv("SLURM_JOB_NAME", name)
         attempts.add(ProcessRank.from_slurm().attempt)
     assert len(attempts) == 2 and all(each.startswith("3-0-") for each in attempts)
+
+
+def test_a_task_that_srun_starts_sees_the_name_of_its_batch_job(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was submitted from within a job of another name."""
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    ask = "from hpc_xfer.system.job_environment import *; print(current_job(), current_job_name())"
+    name, command = "ft1.clip.study.c0ffee12ab34.1", (sys.executable, "-c", ask)
+    request = Request(name, command, tmp_path, minutes=1, gpus=False, array=2)
+    job = submit_job(request, Slurm(gpu_option="none"))
+    wait_for(lambda: not cluster.live())
+    told = sorted(path.read_text() for path in tmp_path.glob("*_log.out"))
+    assert told == [f"{job}_{index} {name}\n" for index in range(2)]

@@ -12,8 +12,9 @@ import torch
 from hpc_xfer.compute.models import weights_file
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.errors import ClaimLost, StoreError
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
+from hpc_xfer.system import atomic_files
 from tests import tiny
 
 
@@ -150,7 +151,9 @@ def test_state_dicts_keep_their_attributes(tmp_path: Path) -> None:
 def test_a_process_that_lost_the_claim_replaces_no_checkpoint(tmp_path: Path) -> None:
     kept = owned(tmp_path)
     kept.save(state(1))
-    run_claims.revoke(kept.run, "the node is dead")
+    claim = run_claims.holder(kept.run)
+    atomic_files.write_json(kept.run.claims / "1.json", {**(claim or {}), "host": "node7"})
+    assert run_claims.revoke(kept.run, 1, "the node is dead")
     with pytest.raises(ClaimLost):
         kept.begin(state(2))
     loaded = kept.load()
