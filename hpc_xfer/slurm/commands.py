@@ -19,10 +19,9 @@ _LONGEST = 3  # times our patience, with the calls: without a controller each ta
 _JOBS_PER_CALL = 500  # in one command line
 # Variables of a surrounding job, and a user's defaults: those override the script, change what the
 # commands print, hide jobs from squeue and keep scancel from cancelling.
-_LEAKING = re.compile(
-    r"(SLURM|SLURMD|SUBMITIT|SRUN|SALLOC|SBATCH|SQUEUE|SINFO|SACCT|SACCTMGR|SCANCEL|SCONTROL|SPRIO|"
-    r"SSHARE|SSTAT|SREPORT)_"
-)
+_PREFIXES = ("SLURM", "SLURMD", "SUBMITIT", "SRUN", "SALLOC", "SBATCH", "SQUEUE", "SINFO", "SACCT",
+             "SACCTMGR", "SCANCEL", "SCONTROL", "SPRIO", "SSHARE", "SSTAT", "SREPORT")  # fmt: skip
+_LEAKING = re.compile(rf"({'|'.join(_PREFIXES)})_")
 _OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_JWT")  # its address, and our login
 # The GPUs of a surrounding job; outside one they are the user's own choice.
 _DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES",
@@ -34,6 +33,14 @@ def is_leaking(name: str) -> bool:
     if name in _DEVICES:
         return "SLURM_JOB_ID" in os.environ
     return _LEAKING.match(name) is not None and name not in _OF_THE_CLUSTER
+
+
+def unset_leaking() -> str:
+    """The shell line that removes the variables for which `is_leaking` is true."""
+    names = rf"env | grep -oE '^({'|'.join(_PREFIXES)})_[A-Za-z0-9_]*'"
+    kept = "|".join(_OF_THE_CLUSTER)
+    devices = f"${{SLURM_JOB_ID:+{' '.join(_DEVICES)}}}"
+    return f"unset _ $({names} | grep -vxE '{kept}') {devices}"
 
 
 def chunks(jobs: list[str]) -> Iterable[list[str]]:
