@@ -9,6 +9,8 @@ from hpc_xfer.scheduling.recorded_submission import RecordedSubmitter
 from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.states.run_states import RunStatus
+from hpc_xfer.store.code_snapshot import current_digest
+from hpc_xfer.store.submission_ledger import Submission
 
 _FULL_MINUTES = 10  # until the relay tries again, where the queue is full of other jobs
 
@@ -20,14 +22,15 @@ class RelayJob:
     submitter: RecordedSubmitter
     queue: Queue
     statuses: Mapping[str, RunStatus]
+    replaces_old_code: bool = False  # for a person; a relay leaves one of newer code alone
 
-    def pending(self) -> str | None:
-        """The job id of a relay that waits; one that runs may have read the queue already."""
+    def pending(self) -> Submission | None:
+        """The relay that waits in the queue; one that runs may have read the queue already."""
         launched = self.submitter.launched
         for submission in self.submitter.ledger.submissions_of(launched.study.name):
             line = self.queue.find(submission.job, submission.name, submission.user)
             if submission.kind == "relay" and line and line.state == "PENDING":
-                return line.job
+                return submission
         return None
 
     def ensure(self, report: SubmitReport) -> str | None:
@@ -36,8 +39,25 @@ class RelayJob:
         If the queue is full, the job that was submitted last gives its place to the relay.
         """
         jobs_may_submit = self.submitter.launched.site.slurm.jobs_may_submit
-        if (job := self.pending()) and (jobs_may_submit or not report.submitted):
-            return job
+        waiting = self.pending()
+        if waiting and self.replaces_old_code and waiting.code not in (None, current_digest()):
+            return self._replaced(waiting, report)
+        if waiting and (jobs_may_submit or not report.submitted):
+            return waiting.job
+        return self._submitted(report)
+
+    def _replaced(self, waiting: Submission, report: SubmitReport) -> str | None:
+        """The job id of a relay that submits with our code, instead of one with older code."""
+        try:
+            job = self._submitted(report)
+        except SlurmError as error:
+            report.notes.append(f"the relay, job {waiting.job}, keeps its older code: {error}")
+            return waiting.job
+        self.submitter.withdraw(waiting)
+        return job
+
+    def _submitted(self, report: SubmitReport) -> str | None:
+        """Submit a relay; if the queue is full, the job that was submitted last makes room."""
         while True:
             try:
                 return self._submit(report)

@@ -108,7 +108,7 @@ def _submit_selected(
         blocked=selected.blocked,
         excluded=_bad_nodes(launched, ledger),
     )
-    relay = RelayJob(submitter, queue, statuses)
+    relay = RelayJob(submitter, queue, statuses, replaces_old_code=retrier != "relay")
     limits = submit_limits(launched.site.slurm, queue)
     room = limits.room
     if room is not None and relay.pending() is None:

@@ -61,12 +61,15 @@ def test_a_launch_with_other_code_leaves_that_of_queued_jobs(
 ) -> None:
     cluster.drain()
     study = SlurmStudy(tmp_path, shards, method="scratch")
-    call(checkout, study, "launch")
+    first = json.loads(call(checkout, study, "launch", "--json"))["relay"]
     (old,) = study.store.code.iterdir()
     errors = checkout / "hpc_xfer/errors.py"
     errors.write_text(errors.read_text() + "# changed\n")
-    call(checkout, study, "launch")
+    told = json.loads(call(checkout, study, "launch", "--json"))
     assert len([*study.store.code.iterdir()]) == 2
+    [note] = told["notes"]
+    assert f"keep the code that they were launched with ({old.name})" in note
+    assert told["relay"] in cluster.live() and first not in cluster.live()  # it submits new code
     cluster.resume()
     study.ends(cluster)
     assert set(digests(study)) == {old.name}
