@@ -91,6 +91,8 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
 
     retrier: Retrier = "all" if args.retry_failed else "launch"
     report = submit_missing(launched, retrier, lambda line: print(line, file=sys.stderr))
+    for note in report.notes if report.is_finished else ():  # else they are among the sentences
+        print(note, file=sys.stderr)
     if report.is_finished and not report.given_up and is_report_current(launched):
         if args.json:
             result = _result(launched, PoolResult(), {}, len(launched.plan.runs))

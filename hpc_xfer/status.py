@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         for state in states:
             _print(state, args)
-    asked = args.why or args.job
-    return 1 if state.counts["failed"] and not asked else 0
+    is_explained = (args.why, args.job) != (None, None)
+    return 1 if state.counts["failed"] and not is_explained else 0
 
 
 def _print(state: StudyState, args: argparse.Namespace) -> None:
@@ -53,7 +53,7 @@ def _print(state: StudyState, args: argparse.Namespace) -> None:
     if lines := _explanation(state, args):
         print("\n".join(lines))
     else:
-        terminal.console().print(status_tables.render(state))
+        status_tables.show(state, terminal.console())
     if args.watch:
         print(flush=True)
 
@@ -76,9 +76,9 @@ def _watch(states: Iterator[StudyState], args: argparse.Namespace) -> StudyState
 
 def _explanation(state: StudyState, args: argparse.Namespace) -> list[str]:
     """Lines on the run of --why or the job of --job; none without these options."""
-    if args.why:
+    if args.why is not None:
         return explain_run(state, args.why)
-    return explain_job(state, args.job) if args.job else []
+    return [] if args.job is None else explain_job(state, args.job)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -106,7 +106,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.every < 1:
         parser.error(f"--every must be 1 or more, got {args.every:g}")
-    if args.json and (args.why or args.job):
+    if args.json and (args.why, args.job) != (None, None):
         parser.error("--json has all runs, so it goes with neither --why nor --job")
     return args
 

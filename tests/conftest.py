@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """So that `-m "not slurm"` leaves out all of them."""
     for item in items:
-        if {"cluster", "make_cluster"} & set(getattr(item, "fixturenames", ())):
+        if {"cluster", "make_cluster", "two_clusters"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("slurm")
 
 
@@ -127,6 +127,31 @@ def cluster(_shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterat
     _shared_cluster.clear()
 
 
+@pytest.fixture(scope="session")
+def _shared_clusters() -> Iterator[tuple[Cluster, Cluster]]:
+    _needs_slurm(accounting=True)
+    login = Cluster.start(accounting=True, nodes=1, name="login")
+    with contextlib.ExitStack() as stopped:
+        stopped.callback(login.stop)
+        gpu = Cluster.start(beside=login, nodes=2, name="gpu")
+        stopped.callback(gpu.stop)
+        yield login, gpu
+
+
+@pytest.fixture
+def two_clusters(
+    _shared_clusters: tuple[Cluster, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Cluster, Cluster]]:
+    """The clusters `login` (one node) and `gpu` (two): commands speak to login, or `-M gpu`."""
+    for cluster in _shared_clusters:
+        cluster.clear()
+    _enter(_shared_clusters[0], monkeypatch)
+    yield _shared_clusters
+    for cluster in _shared_clusters:
+        print(cluster.story())
+        cluster.clear()
+
+
 @pytest.fixture
 def make_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Cluster]]:
     """Starts a Slurm of the test's own; takes what Cluster.start takes.
@@ -147,13 +172,6 @@ def make_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Clus
             return made
 
         yield make
-
-
-@pytest.fixture
-def two_clusters(make_cluster: Callable[..., Cluster]) -> tuple[Cluster, Cluster]:
-    """The clusters `login` (one node) and `gpu` (two): commands speak to login, or `-M gpu`."""
-    login = make_cluster(accounting=True, nodes=1, name="login")
-    return login, make_cluster(beside=login, nodes=2, name="gpu")
 
 
 AnotherTime = Callable[[float], dict[str, str]]

@@ -100,7 +100,8 @@ def test_one_login_node_serves_two_clusters(
     login.run("scancel", "-M", "gpu", job)
     ended = ("sacct", "-M", "gpu", "-nPX", "-j", job, "-o", "State")
     wait_for(lambda: login.run(*ended).startswith("CANCELLED"))
-    assert gpu.submit("true", "-M", "login") == "1"
+    back = gpu.submit("true", "-M", "login")
+    wait_for(lambda: login.state(back) == "COMPLETED")
 
 
 def test_nodes_may_see_another_folder_than_the_login_node(

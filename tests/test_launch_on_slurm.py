@@ -16,8 +16,9 @@ import pytest
 
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.queue import current_queue
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import prepare_store
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.submission_ledger import read_ledger
 from tests.cluster import Cluster
 from tests.conftest import Command
@@ -82,10 +83,10 @@ def test_a_job_whose_id_sbatch_did_not_tell_is_found_by_its_name(
 ) -> None:
     study, real = SlurmStudy(tmp_path, shards), shutil.which("sbatch")
     command("sbatch", f'{real} "$@" >&2 && echo thank you')
-    study.launch(code=1)
-    assert study.status()["counts"]["missing"] == 3  # though one is in the queue
+    assert study.launch()["submitted"]["runs"] == 3
+    assert study.status()["counts"]["pending"] == 3
     command("sbatch", f'exec {real} "$@"')
-    assert study.launch()["submitted"]["runs"] == 2
+    assert study.launch()["submitted"]["runs"] == 0
     assert queued(study) == once_each(study)
 
 
@@ -236,9 +237,13 @@ def test_a_run_that_was_cancelled_is_free_for_the_next_launch(
     """Also where its job was killed before it could give the run back."""
     study = SlurmStudy(tmp_path, shards)
     study.launch()
+    take = "import sys; from hpc_xfer.store.ownership import run_claims; "
+    take += "from hpc_xfer.store.paths import RunDir; from pathlib import Path; "
+    take += "run_claims.take(RunDir(Path(sys.argv[1])))"
     monkeypatch.setenv("SLURM_JOB_ID", study.job())
-    run_claims.take(study.parent_dir)
+    subprocess.run([sys.executable, "-c", take, str(study.parent_dir.path)], check=True, cwd=ROOT)
     monkeypatch.delenv("SLURM_JOB_ID")
+    assert "released" not in (run_claims.holder(study.parent_dir) or {})
     study.call("cancel")
     study.launch()
     assert (run_claims.holder(study.parent_dir) or {})["released"]

@@ -27,7 +27,7 @@ from hpc_xfer.compute.training.optimizer import adamw
 from hpc_xfer.compute.training.step import Schedule, Stepper
 from hpc_xfer.config.recipes import Clip
 from hpc_xfer.config.resources import PretrainResources
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from hpc_xfer.errors import ClaimLost, StoreError
+from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.system import atomic_files
 
 SMALL_SECONDS = 2.0  # a run that takes longer is written at once, by itself

@@ -9,8 +9,8 @@ from hpc_xfer.compute.group_commit import GroupCommit
 from hpc_xfer.compute.training.loop import LoopOptions
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.site import Site
+from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 

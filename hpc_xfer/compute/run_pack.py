@@ -19,10 +19,11 @@ from hpc_xfer.compute.group_commit import GroupCommit
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.pack_file import LoadedPack
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank

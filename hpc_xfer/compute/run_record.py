@@ -7,7 +7,7 @@ import torch
 
 from hpc_xfer.compute.group_commit import SMALL_SECONDS
 from hpc_xfer.compute.run_context import RunContext
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.system import atomic_files, provenance
 

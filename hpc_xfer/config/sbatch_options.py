@@ -25,7 +25,7 @@ _NODES = "set gpus_per_node, and `gpus` under `resources` in the grid"
 _GPUS = "set gpus_per_node, gpu_option and gpu_type"
 _CPUS = "set cpus_per_gpu"
 _MEMORY = "set memory_per_gpu and memory_option"
-_VARIABLES = "the program says which variables jobs get; set `environment` or `setup`"
+_VARIABLES = "set `environment`, or lines of `setup` such as `module purge`"
 _USER = "jobs run as the user who launches; leave it out"
 _SBATCH = "the program reads what sbatch answers; leave it out"
 _FOLDER = "write `cd FOLDER` as a line of `setup`"
@@ -53,6 +53,12 @@ _OURS = {
     "uid": _USER, "gid": _USER,
     "wait": _SBATCH, "wrap": _SBATCH, "parsable": _SBATCH, "test-only": _SBATCH, "quiet": _SBATCH,
     "verbose": _SBATCH, "help": _SBATCH, "usage": _SBATCH, "version": _SBATCH,
+}  # fmt: skip
+_LONG = {
+    "J": "job-name", "o": "output", "e": "error", "i": "input", "a": "array", "d": "dependency",
+    "b": "begin", "H": "hold", "t": "time", "N": "nodes", "n": "ntasks", "c": "cpus-per-task",
+    "G": "gpus", "M": "clusters", "p": "partition", "A": "account", "q": "qos", "C": "constraint",
+    "x": "exclude", "D": "chdir", "W": "wait", "k": "no-kill", "Q": "quiet", "v": "verbose",
 }  # fmt: skip
 # What the relay has settings of its own for.
 _IN_RELAY = {
@@ -84,7 +90,7 @@ def _name(text: str, hints: Mapping[str, str]) -> str:
     Raises:
         ValueError: it says what the program itself says.
     """
-    name = text.replace("_", "-")
+    name = _LONG.get(text, text.replace("_", "-"))
     if re.fullmatch(r"[a-z][a-z0-9-]+", name) is None:
         raise ValueError(
             f"{text!r} is not the long name of an sbatch option; write it without dashes in front"
@@ -92,7 +98,7 @@ def _name(text: str, hints: Mapping[str, str]) -> str:
     # sbatch takes an option by the beginning of its name too: `--mem-per-g`.
     meant = name if name in hints else next((one for one in hints if one.startswith(name)), None)
     if meant is not None:
-        what = "" if meant == name else f"sbatch reads it as {meant}: "
+        what = "" if meant == text.replace("_", "-") else f"sbatch reads it as {meant}: "
         raise ValueError(f"{what}jobs rely on this option; {hints[meant]}")
     return name
 

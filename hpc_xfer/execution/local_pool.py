@@ -15,8 +15,9 @@ from hpc_xfer.execution.local_workers import LocalWorker, LocalWorkers
 from hpc_xfer.execution.pack_queue import PackQueue
 from hpc_xfer.execution.progress_display import Display
 from hpc_xfer.execution.worker_process import exit_message
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.system.worker_events import WorkerEvent
 
@@ -117,16 +118,11 @@ class LocalPool:
 
     def _end_pack(self, worker: LocalWorker) -> None:
         """Free a kept worker; one that left runs was told to stop from outside, and ends."""
-        left = self._left(worker)
+        left = self.packs.left_of(worker.pack)
         worker.pack = None
         if left and not self.signals:
             worker.process.close()
             self.packs.put_back(left)
-
-    def _left(self, worker: LocalWorker) -> list[Run]:
-        """Return the runs of a worker's pack that have no end yet."""
-        runs = worker.pack.runs if worker.pack else ()
-        return [run for run in runs if run.id in self.packs.open and run.id not in self.packs.held]
 
     def _handle_end(self, worker: LocalWorker) -> None:
         """Record the failure of the current run, if a pack is unfinished; queue the others again.
@@ -140,7 +136,7 @@ class LocalPool:
             self.store.run(run.id).rendezvous(worker.attempt).unlink(missing_ok=True)
         if self.signals:
             return
-        left = self._left(worker)
+        left = self.packs.left_of(worker.pack)
         for run in left:
             if worker.process.current == run.id or not worker.kept:
                 self._record_death(worker, run, codes)

@@ -8,7 +8,8 @@ from typing import Any
 from hpc_xfer.errors import StoreError
 from hpc_xfer.execution.worker_process import say
 from hpc_xfer.execution.worker_watch import Signals
-from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store import failures, heartbeat
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.retry_policy import is_retried
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import is_cancelled
@@ -77,6 +78,11 @@ class PackInStore:
             return True
         say(f"{missing[0]}, the parent, has no record; launch the study again")
         return False
+
+    def first_left(self, number: int, count: int) -> str | None:
+        """Return the first run that is left of the share of worker `number` of `count`."""
+        own = self.runs[number::count]
+        return next((run for run in self.left() if run in own), None)
 
     def is_cancelled(self) -> bool:
         """Tell whether `cancel` took out this job: a requeue would revive it."""

@@ -50,6 +50,11 @@ class PackQueue:
         """Note that another launch works on a run."""
         self.held[run_id] = self._plan.by_id[run_id]
 
+    def left_of(self, pack: Pack | None) -> list[Run]:
+        """Return the runs of a pack that have no end yet and that no other launch works on."""
+        runs = pack.runs if pack else ()
+        return [run for run in runs if run.id in self.open and run.id not in self.held]
+
     def finish(self, run_id: str) -> bool:
         """Note that a run is done; False where its end was known."""
         known = run_id not in self.open

@@ -8,7 +8,8 @@ from typing import Any
 
 from rich import progress
 
-from hpc_xfer.store import heartbeat, run_claims
+from hpc_xfer.store import heartbeat
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.labels import RunTitles
 from hpc_xfer.study.plan import Plan

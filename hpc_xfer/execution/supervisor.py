@@ -82,7 +82,7 @@ class Supervisor:
     def _run_share(self, command: Sequence[str], share: Share) -> WorkerProcess:
         worker = self._run_worker(command, share)
         while self.is_rank_zero and self._has_died(worker):
-            run = worker.current or self._next_of(share)
+            run = worker.current or self.pack.first_left(*share)
             if run is None:
                 break
             self.failures.record_death(worker, run)
@@ -95,12 +95,6 @@ class Supervisor:
                 break
             worker = self._run_worker(command, share)
         return worker
-
-    def _next_of(self, share: Share) -> str | None:
-        """Return the first run of a worker's share that is left."""
-        number, count = share
-        own = self.pack.runs[number::count]
-        return next((run for run in self.pack.left() if run in own), None)
 
     def _run_worker(self, command: Sequence[str], share: Share) -> WorkerProcess:
         """Start a worker and watch it until it has ended."""

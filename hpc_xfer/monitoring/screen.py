@@ -6,7 +6,7 @@ live.update(fitted(study, console))
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hpc_xfer.monitoring.sentences import MUST, Sentence
+from hpc_xfer.monitoring.sentences import MUST, StatusSentence
 from hpc_xfer.monitoring.shown_table import rows_that_fit
 from hpc_xfer.monitoring.status_tables import parts_of
 from hpc_xfer.monitoring.study_state import StudyState
@@ -14,7 +14,7 @@ from hpc_xfer.monitoring.study_state import StudyState
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-_SHARE = 2 / 3  # of the screen: what sentences take of it, while there is room for tables
+_SHARE = 1 / 2  # of the screen: what sentences take of it, while there is room for tables
 
 
 def fitted(study: StudyState, console: "Console") -> "RenderableType":
@@ -50,8 +50,8 @@ def fitted_lines(lines: Sequence[str], console: "Console") -> "RenderableType":
 
 
 def _kept(
-    sentences: Sequence[Sentence], lines: int, share: float, console: "Console"
-) -> list[Sentence]:
+    sentences: Sequence[StatusSentence], lines: int, share: float, console: "Console"
+) -> list[StatusSentence]:
     """Leave out sentences of low rank, the last first, until tables have room."""
     kept = list(sentences)
 

@@ -17,24 +17,24 @@ MUST, USEFUL, DETAIL = range(3)  # ranks: on a small screen, the last go first
 
 
 @dataclass(frozen=True)
-class Sentence:
+class StatusSentence:
     """A line of text, with its rank."""
 
     text: str
     rank: int = MUST
 
 
-def sentences_of(study: StudyState, time_left: TimeLeft) -> list[Sentence]:
+def sentences_of(study: StudyState, time_left: TimeLeft) -> list[StatusSentence]:
     """Return all sentences, in the order in which they are shown."""
     return [
-        Sentence(_summary(study)),
+        StatusSentence(_summary(study)),
         *_launch(study),
         *_time(time_left),
         *_waiting(study),
         *_without_job(study),
         *_bottlenecks(study),
         *_failures(study),
-        *(Sentence(note) for note in study.notes),
+        *(StatusSentence(note) for note in study.notes),
         *_end(study),
     ]
 
@@ -58,40 +58,41 @@ def _summary(study: StudyState) -> str:
     return f"{len(study.plan.runs):,} runs{states and ': '}{states}"
 
 
-def _launch(study: StudyState) -> Iterator[Sentence]:
+def _launch(study: StudyState) -> Iterator[StatusSentence]:
     if told := never_launched(study):
-        yield Sentence(told)
+        yield StatusSentence(told)
     elif study.is_cancelled and study.counts["done"] < len(study.plan.runs):
-        yield Sentence(f"this study was cancelled; to go on: {_launch_command(study)}")
+        yield StatusSentence(f"this study was cancelled; to go on: {_launch_command(study)}")
 
 
-def _time(time_left: TimeLeft) -> Iterator[Sentence]:
+def _time(time_left: TimeLeft) -> Iterator[StatusSentence]:
     if time_left.study:
         many = time_left.processes
         processes = "one process" if many == 1 else f"{many:,} processes"
         text = f"about {duration(time_left.study)} to go with {processes}, as now"
-        yield Sentence(text, USEFUL)
+        yield StatusSentence(text, USEFUL)
 
 
-def _waiting(study: StudyState) -> Iterator[Sentence]:
+def _waiting(study: StudyState) -> Iterator[StatusSentence]:
     """Tell Slurm's reasons of pending runs, without those that wait in a pack that runs."""
     pending = (status for status in study.status.values() if status.state == "pending")
     reasons = Counter(each.why for each in pending if not each.why.startswith("behind"))
     for why, count in reasons.most_common(_MOST_REASONS):
-        yield Sentence(f"waiting: {count:,}: {with_own_word(why)}", USEFUL)
+        yield StatusSentence(f"waiting: {count:,}: {with_own_word(why)}", USEFUL)
     if (more := len(reasons) - _MOST_REASONS) > 0:
-        yield Sentence(f"waiting for {more:,} more reasons; see --json", DETAIL)
+        yield StatusSentence(f"waiting for {more:,} more reasons; see --json", DETAIL)
 
 
-def _without_job(study: StudyState) -> Iterator[Sentence]:
+def _without_job(study: StudyState) -> Iterator[StatusSentence]:
     """Tell why runs have no job any more: they were cancelled, or a job before them failed."""
     missing = (status for status in study.status.values() if status.state == "missing")
     for why, count in Counter(status.why for status in missing if status.why).items():
         meaning = MISSING_MEANINGS.get(why)
-        yield Sentence(f"{why}: {count:,}" + (f" ({meaning})" if meaning else ""), USEFUL)
+        text = f"missing: {why}: {count:,}" + (f" ({meaning})" if meaning else "")
+        yield StatusSentence(text, USEFUL)
 
 
-def _bottlenecks(study: StudyState) -> Iterator[Sentence]:
+def _bottlenecks(study: StudyState) -> Iterator[StatusSentence]:
     for run in study.plan.of("pretrain"):
         status = study.status[run.id]
         share = (status.progress or {}).get("data_wait", 0.0)
@@ -100,10 +101,10 @@ def _bottlenecks(study: StudyState) -> Iterator[Sentence]:
                 f"{study.labels[run.id]} waits for data {100 * share:.0f}% of its time: more "
                 "resources.pretrain.workers or faster storage would speed it up"
             )
-            yield Sentence(text, DETAIL)
+            yield StatusSentence(text, DETAIL)
 
 
-def _failures(study: StudyState) -> Iterator[Sentence]:
+def _failures(study: StudyState) -> Iterator[StatusSentence]:
     """Tell for each class of failure: how many, its meaning, and an example."""
     classes: dict[str, list[str]] = {}
     for run_id, status in study.status.items():
@@ -113,26 +114,26 @@ def _failures(study: StudyState) -> Iterator[Sentence]:
         first = study.status[runs[0]]
         more = f" and {len(runs) - _MANY:,} more" if len(runs) > _MANY else ""
         meaning = retry_policy.rule_of(first.why).meaning
-        yield Sentence(f"{kind}: {len(runs):,}" + (f" ({meaning})" if meaning else ""))
-        yield Sentence(f"  {first.message}", USEFUL)
-        yield Sentence(f"  {' '.join(runs[:_MANY])}{more}; more with --why RUN", DETAIL)
+        yield StatusSentence(f"{kind}: {len(runs):,}" + (f" ({meaning})" if meaning else ""))
+        yield StatusSentence(f"  {first.message}", USEFUL)
+        yield StatusSentence(f"  {' '.join(runs[:_MANY])}{more}; more with --why RUN", DETAIL)
 
 
-def _end(study: StudyState) -> Iterator[Sentence]:
+def _end(study: StudyState) -> Iterator[StatusSentence]:
     """Tell what goes on by itself: the relay, or where the report is."""
     counts = study.counts
     if study.slurm_error:
-        yield Sentence(f"{study.slurm_error}; only heartbeats show what runs")
+        yield StatusSentence(f"{study.slurm_error}; only heartbeats show what runs")
     elif study.relay is not None:
         reason = ""
         if study.relay.state == "PENDING":
-            reason = f" ({with_own_word(study.relay.reason)})"
-        yield Sentence(f"relay: job {study.relay.job}, {study.relay.state.lower()}{reason}")
+            reason = f": {with_own_word(study.relay.reason)}"
+        yield StatusSentence(f"relay: job {study.relay.job}, {study.relay.state.lower()}{reason}")
     elif (
         study.ledger.submissions_of(study.name)
         and not study.is_cancelled
         and any(counts[state] for state in ("running", "starting", "pending", "lost", "missing"))
     ):
-        yield Sentence(f"no relay is in the queue; to go on: {_launch_command(study)}")
+        yield StatusSentence(f"no relay is in the queue; to go on: {_launch_command(study)}")
     elif (report := study.store.study(study.name).report).exists():
-        yield Sentence(f"report: {report}")
+        yield StatusSentence(f"report: {report}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer.monitoring import eta
 from hpc_xfer.monitoring.eta import TimeLeft, duration
-from hpc_xfer.monitoring.sentences import Sentence, never_launched, sentences_of
+from hpc_xfer.monitoring.sentences import StatusSentence, never_launched, sentences_of
 from hpc_xfer.monitoring.shown_table import ShownTable, gravest
 from hpc_xfer.monitoring.study_state import StudyState, is_elsewhere, place_of
 from hpc_xfer.states.run_states import RunStatus
@@ -13,27 +13,30 @@ from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import STATES, State
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console
 
 _LISTED = 8  # running fine-tunings that are listed one by one
 
 _LONG = ("pre-training", "fine-tuning", "job", "why")  # columns of text
 
 
-def render(study: StudyState) -> "RenderableType":
-    """Draw pre-trainings, fine-tunings by data set and shots, running ones, and problems."""
-    from rich.console import Group
-    from rich.text import Text
+def show(study: StudyState, console: "Console") -> None:
+    """Print pre-trainings, fine-tunings by data set and shots, running ones, and problems.
 
+    A sentence is one line, however long: it may hold a command to copy.
+    """
     tables, sentences = parts_of(study)
-    return Group(*(table.drawn() for table in tables), *(Text(line.text) for line in sentences))
+    for table in tables:
+        console.print(table.drawn())
+    for line in sentences:
+        console.print(line.text, soft_wrap=True)
 
 
-def parts_of(study: StudyState) -> tuple[list[ShownTable], list[Sentence]]:
+def parts_of(study: StudyState) -> tuple[list[ShownTable], list[StatusSentence]]:
     """Return the tables and the sentences; nothing but one sentence where nothing was launched."""
     told = never_launched(study)
     if told and study.counts["missing"] == len(study.plan.runs):
-        return [], [Sentence(told), *(Sentence(note) for note in study.notes)]
+        return [], [StatusSentence(told), *(StatusSentence(note) for note in study.notes)]
     time_left = eta.forecast(study.plan, study.status)
     tables = []
     if study.plan.of("pretrain"):  # a study of imported results alone has none

@@ -14,6 +14,7 @@ from hpc_xfer.scheduling.job_preview import usual_arrays
 from hpc_xfer.scheduling.job_requests import python_path, relay_request, request_of
 from hpc_xfer.slurm.batch_script import TEARDOWN, sbatch_flags, setup_lines
 from hpc_xfer.slurm.clusters import cluster_of
+from hpc_xfer.slurm.commands import unset_leaking
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.store.code_snapshot import snapshot_in
@@ -22,8 +23,13 @@ from hpc_xfer.store.submission_ledger import Ledger, job_name
 from hpc_xfer.system.written_path import absolute
 
 _SCRIPTS = Path(hpc_xfer.__file__).parent.parent / "sbatch"
+# In ( ), so that a shell in an allocation keeps its own variables, with which jobs would not start.
 # In a federation sbatch adds the name of the cluster, which no dependency takes.
-_SUBMIT = 'submit() { local job && job=$(sbatch --parsable "$@") && echo "${job%%;*}"; }'
+_SUBMIT = f"""\
+submit() (
+    {unset_leaking()}
+    job=$(sbatch --parsable "$@") && echo "${{job%%;*}}"
+)"""
 _NUMBER = 0  # in job names; those of a launch begin with 1
 
 
@@ -50,7 +56,7 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
     last = replace(
         relay_request(launched, _NUMBER), name=name, after_any=tuple(dict.fromkeys(jobs.values()))
     )
-    yield f"sbatch {_call(launched, last, 'collect.sbatch')}"
+    yield f"submit {_call(launched, last, 'collect.sbatch')}"
 
 
 def _variables(launched: LaunchedStudy) -> dict[str, str]:

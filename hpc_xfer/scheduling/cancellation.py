@@ -11,8 +11,8 @@ from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.states.moved_store import misplaced
 from hpc_xfer.states.removed_runs import Job, removed_jobs
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
-from hpc_xfer.store import launch_lock
 from hpc_xfer.store.launched_study import check_launched, runs_of_other_studies
+from hpc_xfer.store.ownership import launch_lock
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
 from hpc_xfer.study.plan import Plan

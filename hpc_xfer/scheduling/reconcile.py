@@ -21,12 +21,13 @@ from hpc_xfer.slurm.sbatch import is_submitting
 from hpc_xfer.states.job_numbers import wrong_numbers
 from hpc_xfer.states.run_states import RunStatus, is_owner_dead
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.store.leases import Lease
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.leases import Lease
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import rule_of
-from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.submission_ledger import Element, Ledger, Submission
 
 Say = Callable[[str], None]
@@ -128,20 +129,23 @@ def record_lost(
         if status.state == "done" or status.held:
             continue
         folder = launched.store.run(run_id)
-        if status.state == "lost" and (job := _job_that_began(status, folder)):
-            node = status.line.nodes if status.line else ""
-            failures.write(folder, status.why, status.message, job=job, node=node)
+        if status.state == "lost" and (element := _element_that_began(status, folder)):
+            failures.write(
+                folder, status.why, status.message, job=element.job,
+                node=status.line.nodes if status.line else "", job_name=element.submission.name,
+            )  # fmt: skip
         if status.state != "missing" or status.why == "cancelled":
             _free(folder, ledger.elements_by_run.get(run_id, []), queue)
         _record_node_failures(launched, ledger, run_id)
 
 
-def _job_that_began(status: RunStatus, folder: RunDir) -> str | None:
+def _element_that_began(status: RunStatus, folder: RunDir) -> Element | None:
+    """The last element of a run, if the run was started in its job."""
     element = status.element
     if element is None or element.job is None:
         return None
     began = element.job in run_claims.jobs(folder, element.submission.name)
-    return element.job if began else None
+    return element if began else None
 
 
 def _free(folder: RunDir, elements: list[Element], queue: Queue) -> None:

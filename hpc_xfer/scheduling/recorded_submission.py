@@ -17,8 +17,8 @@ from hpc_xfer.slurm.sbatch import submit_job
 from hpc_xfer.slurm.submitted import jobs_named
 from hpc_xfer.store.code_snapshot import current_digest
 from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.store.leases import Lease
-from hpc_xfer.store.server_clock import server_time
+from hpc_xfer.store.ownership.leases import Lease
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.submission_ledger import JobKind, Ledger, Submission
 from hpc_xfer.system import provenance
 from hpc_xfer.system.written_path import absolute
@@ -103,7 +103,7 @@ class RecordedSubmitter:
         for pause in _PAUSES if error.unknown else _PAUSES[:1]:
             time.sleep(pause)  # nothing tells us whether a controller took the job
             try:
-                found = jobs_named([submission.name], submission.cluster)
+                found = jobs_named([submission.name], submission.cluster, not error.unknown)
             except SlurmError as second:
                 raise SlurmError(f"{error}; {second}", unknown=True) from error
             if found:

@@ -8,7 +8,7 @@ from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.states.moved_store import live_jobs
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
-from hpc_xfer.store.leases import Lease
+from hpc_xfer.store.ownership.leases import Lease
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission
 

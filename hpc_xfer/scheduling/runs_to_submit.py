@@ -11,8 +11,9 @@ from itertools import takewhile
 
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.states.run_states import RunStatus, line_of
-from hpc_xfer.store import failures, retry_policy, run_claims
+from hpc_xfer.store import failures, retry_policy
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import Element, Ledger

@@ -8,10 +8,11 @@ _PASSING = re.compile(
     r"authenticat|credential|munge|standby|can't be reached now|protocol|host",
     re.I,
 )
+_CERTAIN = "known by database"  # of a cluster's name; "can't be reached now" follows
 # What Slurm says of the request itself. Messages that are not listed may pass: a controller that
 # restarts, a dead munge or a broken name server has many words.
 _FINAL = re.compile(
-    r"\binvalid\b|denied|not permitted|unrecogni[sz]ed|\bnot a valid\b|known by database|"
+    r"\binvalid\b|denied|not permitted|unrecogni[sz]ed|\bnot a valid\b|"
     r"does not look like|job \S+ not found|not supported|presently disabled|can not be satisfied|"
     r"configuration is not available|dependency problem|more \w+ requested than|"
     r"requested more \w+ than|no partition specified|not in this partition|violates accounting|"
@@ -25,12 +26,14 @@ _FINAL = re.compile(
 
 def is_final(complaint: str) -> bool:
     """Tell whether Slurm has refused the request itself, so that asking again is of no use."""
-    return _PASSING.search(complaint) is None and _FINAL.search(complaint) is not None
+    if _CERTAIN in complaint:
+        return True
+    return not is_passing(complaint) and _FINAL.search(complaint) is not None
 
 
 def is_passing(complaint: str) -> bool:
     """Tell whether Slurm was not reached, as far as its words say."""
-    return _PASSING.search(complaint) is not None
+    return _CERTAIN not in complaint and _PASSING.search(complaint) is not None
 
 
 def error_text(text: str) -> str:

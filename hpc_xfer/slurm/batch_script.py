@@ -184,19 +184,24 @@ def _dependency(request: Request) -> str | None:
     return ",".join(":".join((kind, *jobs)) for kind, jobs in parts if jobs) or None
 
 
-# What srun would obey, and what MPI, torchrun or another cluster left where the study was launched.
+# What MPI or torchrun left where the study was launched.
 _FORGET = (
-    "unset SLURM_EXPORT_ENV SLURM_CLUSTERS ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} "
+    "unset ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} "
     "${!MPI_LOCAL*} ${!MV2_COMM_*} ${!TORCHELASTIC_*} RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE "
     "NODE_RANK GROUP_RANK GROUP_WORLD_SIZE ROLE_RANK ROLE_WORLD_SIZE ROLE_NAME MASTER_ADDR "
     "MASTER_PORT"
 )
 
 
+# srun and scontrol would obey them, also where set-up lines of the site have set them.
+_ALONE = "unset SLURM_EXPORT_ENV SLURM_CLUSTERS"
+
+
 def setup_lines(slurm: Slurm) -> list[str]:
     """Lines of the script before its command."""
     lines = [_FORGET, *slurm.setup]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in slurm.environment.items()]
+    lines.append(_ALONE)
     if (cluster := cluster_of(slurm)) is not None:
         lines.append(f"export {CARRIED}={cluster}")
     if slurm.scratch is not None:
@@ -219,7 +224,6 @@ def _srun(cpus: int | str) -> list[str]:
 TEARDOWN = [
     "code=$?",
     f'if [ "$code" -eq {REQUEUE_EXIT_CODE} ]; then  # interrupted, saved, to be continued',
-    "    unset SLURM_CLUSTERS",
     # SLURM_JOB_ID of an array's last element is the id of the array: all would be requeued.
     "    job=$SLURM_JOB_ID${SLURM_ARRAY_TASK_ID:+ ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
     "    for attempt in {1..20}; do  # slurmctld may be down for some minutes",

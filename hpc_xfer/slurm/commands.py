@@ -15,13 +15,13 @@ _SACCT_SECONDS = 10  # its answer is optional; a dead slurmdbd must not block us
 _PATIENCE = "HPC_XFER_SLURM_PATIENCE"  # seconds of pauses in all, before we give up
 _PATIENCE_SECONDS = 15.0
 _PAUSES = (1, 2, 4, 8, 16)  # parts of it, before a command is repeated
+_LONGEST = 3  # times our patience, with the calls: without a controller each takes 9 s
 _JOBS_PER_CALL = 500  # in one command line
 # Variables of a surrounding job, and a user's defaults: those override the script, change what the
 # commands print, hide jobs from squeue and keep scancel from cancelling.
-_LEAKING = re.compile(
-    r"(SLURM|SLURMD|SUBMITIT|SRUN|SALLOC|SBATCH|SQUEUE|SINFO|SACCT|SACCTMGR|SCANCEL|SCONTROL|SPRIO|"
-    r"SSHARE|SSTAT|SREPORT)_"
-)
+_PREFIXES = ("SLURM", "SLURMD", "SUBMITIT", "SRUN", "SALLOC", "SBATCH", "SQUEUE", "SINFO", "SACCT",
+             "SACCTMGR", "SCANCEL", "SCONTROL", "SPRIO", "SSHARE", "SSTAT", "SREPORT")  # fmt: skip
+_LEAKING = re.compile(rf"({'|'.join(_PREFIXES)})_")
 _OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_JWT")  # its address, and our login
 # The GPUs of a surrounding job; outside one they are the user's own choice.
 _DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES",
@@ -33,6 +33,14 @@ def is_leaking(name: str) -> bool:
     if name in _DEVICES:
         return "SLURM_JOB_ID" in os.environ
     return _LEAKING.match(name) is not None and name not in _OF_THE_CLUSTER
+
+
+def unset_leaking() -> str:
+    """The shell line that removes the variables for which `is_leaking` is true."""
+    names = rf"env | grep -oE '^({'|'.join(_PREFIXES)})_[A-Za-z0-9_]*'"
+    kept = "|".join(_OF_THE_CLUSTER)
+    devices = f"${{SLURM_JOB_ID:+{' '.join(_DEVICES)}}}"
+    return f"unset _ $({names} | grep -vxE '{kept}') {devices}"
 
 
 def chunks(jobs: list[str]) -> Iterable[list[str]]:
@@ -69,10 +77,12 @@ def answer_of(
     Raises:
         SlurmError: there is no such command, or it does not answer.
     """
-    patience = _patience()
+    patience, began = _patience(), time.monotonic()
     for part in _PAUSES:
         done = run_command(command, text, cluster)
         if done.returncode == 0 or is_final(error_text(done.stderr)):
+            return done
+        if time.monotonic() - began > _LONGEST * patience:
             return done
         time.sleep(patience * part / sum(_PAUSES))  # nothing tells us when a controller is back
     return run_command(command, text, cluster)

@@ -25,18 +25,23 @@ _HEAD = re.compile(
 _OWNER = re.compile(r" UserId=\S+\(\d+\) ")
 
 
-def jobs_named(names: Collection[str], cluster: str | None = None) -> dict[str, str]:
+def jobs_named(
+    names: Collection[str], cluster: str | None = None, only_live: bool = False
+) -> dict[str, str]:
     """The number of our job of each name, of an array as a whole; of several, the live or last one.
 
     A name that is absent from the answer belongs to no job that Slurm still knows.
+
+    Args:
+        only_live: leave out jobs that have ended; Slurm keeps some that it refused as failed.
 
     Raises:
         SlurmError: Slurm does not answer.
     """
     wanted = sorted(set(names))
-    found = _by_name(_lines_named(wanted, cluster))
+    found = _by_name(_lines_named(wanted, cluster), only_live)
     if len(found) < len(wanted):
-        found = _by_name(known_jobs(cluster)) | found
+        found = _by_name(known_jobs(cluster), only_live) | found
     return {name: found[name] for name in wanted if name in found}
 
 
@@ -89,10 +94,12 @@ def _lines_named(names: list[str], cluster: str | None) -> Iterator[QueueLine]:
             yield QueueLine(job, job, name, state)
 
 
-def _by_name(lines: Iterable[QueueLine]) -> dict[str, str]:
+def _by_name(lines: Iterable[QueueLine], only_live: bool) -> dict[str, str]:
     """The job of each name: the last one that lives, else the last one."""
     found: dict[str, tuple[bool, int]] = {}
     for line in lines:
+        if only_live and not line.live:
+            continue
         rank = (line.live, int(line.job.split("_")[0]))
         found[line.name] = max(found.get(line.name, rank), rank)
     return {name: str(job) for name, (_, job) in found.items()}

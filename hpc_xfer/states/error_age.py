@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from hpc_xfer.store import failures
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.submission_ledger import Element, Submission
 
@@ -25,9 +26,7 @@ def is_older(error: Mapping[str, Any], folder: RunDir, elements: Sequence[Elemen
 
 
 def _is_of(error: Mapping[str, Any], element: Element) -> bool:
-    """Tell whether it is a failure in the job of an element; old failures have no job name."""
-    name = error.get("job_name") or element.submission.name
-    return (error.get("job"), name) == (element.job, element.submission.name)
+    return failures.is_of_job(error, element.job, element.submission.name)
 
 
 def _is_dated_before(error: Mapping[str, Any], folder: RunDir, submission: Submission) -> bool:

@@ -18,10 +18,11 @@ from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, jobs_are_private
 from hpc_xfer.states.error_age import is_older
-from hpc_xfer.store import failures, heartbeat, retry_policy, run_claims
+from hpc_xfer.store import failures, heartbeat, retry_policy
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import Retrier
-from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger
 from hpc_xfer.study.plan import Plan, Run
@@ -38,7 +39,8 @@ _ENDS = {
     "CANCELLED": "cancelled",
 }
 _UNANSWERED = "Slurm does not answer"  # so that a run may wait, or not
-_RECENT_SECONDS = 60.0  # in which a controller or a cached squeue may not show a new job yet
+RECENT_SECONDS = 10.0  # in which a controller that restarts may not show a new job yet
+JUST_SUBMITTED = "submitted a moment ago"  # and not shown by Slurm yet
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class _Survey:
         if last.index in last.submission.cancelled:
             return RunStatus("missing", CANCELLED, element=last, line=line)
         if line is None and self._is_recent(last):
-            return RunStatus("pending", "submitted a moment ago", element=last)
+            return RunStatus("pending", JUST_SUBMITTED, element=last)
         how = how_it_ended(line)
         state: State = "missing" if how in ("cancelled", "dependency") else "lost"
         return RunStatus(state, how, self._end_of(last, line), last, line)
@@ -148,11 +150,11 @@ class _Survey:
             return RunStatus("pending", line.reason, element=element, line=line)
         claim = (run_claims.holder(folder) if begun else None) or {}
         if _is_claim_of(claim, element):
-            error = failures.read(folder)
-            if error is not None and is_error_of(error, claim):
+            error = failures.of_last_start(folder)
+            if error is not None:
                 what = (error["class"], error["message"], element, line)
                 return RunStatus("failed", *what, error=error)
-            if not claim.get("released"):
+            if not claim.get("released") and line.state != "COMPLETING":  # else Slurm ends it
                 beat = heartbeat.read(folder)
                 return RunStatus("running", element=element, line=line, progress=beat)
         elif claim and run_claims.is_alive(folder):  # the job waits for it, or ends
@@ -215,7 +217,7 @@ class _Survey:
     def _is_recent(self, element: Element) -> bool:
         """Tell whether it was submitted a moment ago, by the clock of the file server."""
         stored = element.submission.stored
-        return stored is not None and abs(self._now - stored) < _RECENT_SECONDS
+        return stored is not None and abs(self._now - stored) < RECENT_SECONDS
 
     @cached_property
     def _now(self) -> float:
@@ -248,11 +250,6 @@ def how_it_ended(line: QueueLine | None) -> str:
     if line.state == "CANCELLED" and line.reason == NEVER_SATISFIED:  # else a person cancelled it
         return "dependency"
     return _ENDS.get(line.state, "killed")
-
-
-def is_error_of(error: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
-    """Tell whether a failure is one of the start that a claim stands for."""
-    return bool(error.get("attempt") == claim.get("attempt"))
 
 
 def _is_claim_of(claim: Mapping[str, Any], element: Element) -> bool:

@@ -6,9 +6,9 @@ failures.write(store.run(id), "hung", "no sign of life for 30 min", lines)
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import current_job, current_job_name, node_name

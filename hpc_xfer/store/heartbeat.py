@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.system import atomic_files
 

@@ -176,6 +176,9 @@ class Cluster:
     def start_controller(self) -> None:
         self.daemons.spawn("slurmctld", "slurmctld", "-D")
         self.daemons.await_answer("slurmctld", "scontrol", "ping")
+        for node in self.names:
+            if self.daemons.runs(f"slurmd.{node}"):
+                self.daemons.hang_up(f"slurmd.{node}")  # it reports now, not some seconds later
 
     def restart_controller(self) -> None:
         """Restart it by kill -9: it knows only what it saved last.

@@ -46,6 +46,10 @@ class Daemons:
         daemon.send_signal(number)
         daemon.wait(_SECONDS)
 
+    def hang_up(self, name: str) -> None:
+        """Let a daemon read its files again."""
+        self._running[name].send_signal(signal.SIGHUP)
+
     def runs(self, name: str) -> bool:
         return name in self._running and self._running[name].poll() is None
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store import failures, heartbeat
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run

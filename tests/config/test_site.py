@@ -183,3 +183,59 @@ def test_a_mistake_about_slurm_is_one_sentence(
         load_site(path)
     assert why in str(refused.value) and str(refused.value).startswith(f"{path}:1: slurm")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("mem-per-gpu: 4G", "options.mem-per-gpu: jobs rely on this option; set memory_per_gpu"),
+        ("time: '60'", "set `minutes` under `resources` in the grid, or max_minutes here"),
+        ("clusters: gpu", "options.clusters: jobs rely on this option; set slurm.cluster"),
+        ("export: NONE", "set `environment`, or lines of `setup` such as `module purge`"),
+        ("signal: USR2@30", "set signal_seconds"),
+        ("cpus_per_task: '4'", "set cpus_per_gpu"),  # as submitit writes it
+        ("ntasks-per-node: '4'", "set gpus_per_node, and `gpus` under `resources` in the grid"),
+        ("no-requeue: x", "set max_minutes or signal_seconds"),
+        ("mem-per-g: 4G", "sbatch reads it as mem-per-gpu"),  # it completes what is unique
+        ("n: '4'", "sbatch reads it as ntasks: jobs rely on this option"),
+        ("w: n7", "'w' is not the long name of an sbatch option"),
+        ("comment=x: y", "'comment=x' is not the long name of an sbatch option"),
+        ("comment: 'a b'", "has characters not allowed in an sbatch option"),
+        ("gres: 'nvme:1,gpu:4'", "names GPUs; set gpu_option: gres, gpu_type and gpus_per_node"),
+    ],
+)
+def test_an_option_that_jobs_rely_on_is_refused_with_the_way_out(
+    tmp_path: Path, options: str, why: str
+) -> None:
+    path = written(tmp_path / "s.yaml", f"slurm:\n  options:\n    {options}\n")
+    with pytest.raises(StudyError) as refused:
+        load_site(path)
+    assert why in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_another_gres_beside_the_gpus_is_an_option_like_any_other(tmp_path: Path) -> None:
+    path = written(tmp_path / "s.yaml", "slurm: {options: {gres: 'nvme:100', mail-type: END}}\n")
+    assert load_site(path).slurm.options == {"gres": "nvme:100", "mail-type": "END"}
+    path.write_text("slurm: {gpu_option: gres, options: {gres: 'nvme:100'}}\n")
+    with pytest.raises(StudyError, match="set gpu_option: gpus-per-node to add it"):
+        load_site(path)
+
+
+def test_options_of_the_relay_follow_the_same_rule(tmp_path: Path) -> None:
+    path = written(tmp_path / "s.yaml", "slurm: {relay: {options: {nice: '5', gres: 'gpu:1'}}}\n")
+    assert load_site(path).slurm.relay.options == {"nice": "5", "gres": "gpu:1"}
+    path.write_text("slurm: {relay: {options: {mem: 4G, gpus: '1'}}}\n")
+    with pytest.raises(StudyError) as refused:
+        load_site(path)
+    assert str(refused.value).replace(str(path), "s").splitlines() == [
+        "s:1: slurm.relay.options.mem: jobs rely on this option; set `memory` of the relay",
+        "s:1: slurm.relay.options.gpus: jobs rely on this option; the relay has no GPU; where the "
+        "partition wants one in each job, write `gres`",
+    ]
+
+
+@pytest.mark.parametrize("name", ["all", "'a,b'", "'-x'", "''"])
+def test_a_site_names_one_cluster(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "s.yaml", f"slurm: {{cluster: {name}}}\n")
+    with pytest.raises(StudyError, match="is not the name of one cluster"):
+        load_site(path)

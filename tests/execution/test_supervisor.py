@@ -19,7 +19,8 @@ import pytest
 
 from hpc_xfer.execution.job_ending import HELD_EXIT_CODE, STOPPED_EXIT_CODE
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
-from hpc_xfer.store import failures, heartbeat, run_claims
+from hpc_xfer.store import failures, heartbeat
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Submission, read_ledger

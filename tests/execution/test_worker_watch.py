@@ -14,7 +14,8 @@ from hpc_xfer.execution.supervisor import Supervisor
 from hpc_xfer.execution.worker_process import WorkerProcess, start_process, worker_environment
 from hpc_xfer.execution.worker_watch import Signals, WorkerWatch
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run

@@ -1,6 +1,7 @@
 """Look at the jobs of a study as Slurm has them; age its ledger; let squeue answer falsely."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -67,10 +68,14 @@ def squeue_repeats_itself(command: Command, cluster: Cluster, folder: Path) -> N
     answer = folder / "squeue-answer"
     options = ("-h", "-a", "-r", "-t", "all", "-o", FIELDS)
     answer.write_text("".join(f"{line}\n" for line in cluster.run("squeue", *options).splitlines()))
-    squeue = shutil.which("squeue")
-    command("squeue", _OLD_ANSWER.format(fields=FIELDS, answer=answer, squeue=squeue))
+    script = _OLD_ANSWER.format(fields=FIELDS, answer=answer, squeue=_behind_wrappers("squeue"))
+    command("squeue", script)
 
 
 def squeue_is_right_again(command: Command) -> None:
-    squeue = shutil.which("squeue", path="/usr/bin:/usr/local/bin:/opt/slurm/bin")
-    command("squeue", f'exec {squeue} "$@"')
+    command("squeue", f'exec {_behind_wrappers("squeue")} "$@"')
+
+
+def _behind_wrappers(program: str) -> str | None:
+    """The path of a program, without the folder that `command` puts first."""
+    return shutil.which(program, path=os.environ["PATH"].partition(os.pathsep)[2])

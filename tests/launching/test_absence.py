@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
 from tests.cluster import Cluster
 from tests.conftest import Command
 from tests.faults import SlurmStudy
@@ -58,7 +58,7 @@ def test_an_old_answer_of_squeue_keeps_no_run_for_ever(
 ) -> None:
     """It shows jobs that are gone: the launch after it finds out."""
     squeue_repeats_itself(command, cluster, tmp_path)
-    cluster.run("scancel", "-u", "root")
+    cluster.run("scancel", *cluster.live())
     assert queued.launch(code=None)["submitted"]["runs"] == 0
     squeue_is_right_again(command)
     assert queued.launch()["submitted"]["runs"] == 3
@@ -73,6 +73,7 @@ def test_cancel_finds_the_jobs_that_squeue_does_not_show(
     assert cluster.live() == []
 
 
+@pytest.mark.slow
 def test_a_pre_training_at_work_keeps_its_claim_whatever_squeue_prints(
     tmp_path: Path, shards: Path, cluster: Cluster, command: Command
 ) -> None:
@@ -90,12 +91,16 @@ def test_a_pre_training_at_work_keeps_its_claim_whatever_squeue_prints(
     assert len(list(study.parent_dir.claims.iterdir())) == 1
 
 
-def test_jobs_that_are_really_gone_are_lost(queued: SlurmStudy, cluster: Cluster) -> None:
+def test_jobs_that_are_really_gone_are_lost(
+    queued: SlurmStudy, cluster: Cluster, command: Command
+) -> None:
     cluster.reinstall_controller()
     cluster.drain()
-    told = queued.status()
-    assert told["runs"][queued.parent.id]["state"] == "lost"
-    assert told["counts"]["pending"] == 0
+    for answers in (squeue_is_right_again, squeue_prints_nothing):
+        answers(command)
+        told = queued.status()
+        assert told["runs"][queued.parent.id]["state"] == "lost"
+        assert told["counts"]["pending"] == 0
     assert queued.launch()["submitted"]["runs"] == 3
     assert runs_in_queue(queued, cluster) == once_each(queued)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hpc_xfer.slurm.batch_script import log_path
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
 from tests.cluster import Cluster
 from tests.faults import SlurmStudy
 from tests.waiting import wait_for

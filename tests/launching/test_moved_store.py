@@ -54,6 +54,29 @@ def test_jobs_that_write_to_the_old_place_are_replaced_in_the_same_launch(
     assert not old.exists()
 
 
+def test_a_link_at_the_old_place_lets_the_jobs_go_on(study: SlurmStudy, cluster: Cluster) -> None:
+    before, old = cluster.live(), move(study)
+    old.symlink_to(study.store.root)
+    assert study.launch()["submitted"]["runs"] == 0
+    assert study.status()["counts"]["pending"] == 3
+    assert cluster.live() == before
+
+
+def test_another_store_at_the_old_place_does_not_make_the_moved_one_a_copy(
+    study: SlurmStudy, cluster: Cluster
+) -> None:
+    before, old = set(cluster.live()), move(study)
+    moved, study.store = study.store, Store(old)
+    other = study.folder / "other.yaml"
+    grid = study.grid.read_text().replace("name: faults", "name: other")
+    other.write_text(grid.replace(", arch:", ", seed: 1, arch:"))
+    study.run("launch", other)
+    others = set(cluster.live()) - before
+    study.store = moved
+    assert study.launch()["submitted"]["runs"] == 3
+    assert not before & set(cluster.live()) and others < set(cluster.live())
+
+
 def test_status_tells_of_jobs_that_write_to_where_the_store_was(
     study: SlurmStudy, cluster: Cluster
 ) -> None:

@@ -33,7 +33,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Shown:
     """Draws a study as a log shows it, line by line."""
 
     def draw(state: StudyState) -> list[str]:
-        terminal.console().print(status_tables.render(state), soft_wrap=True)
+        status_tables.show(state, terminal.console())
         return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
     return draw
@@ -106,8 +106,8 @@ def test_a_cancelled_study_says_so(tmp_path: Path, shown: Shown) -> None:
     assert shown(state)[-4:] == [
         "8 runs: 8 missing",
         "this study was cancelled; to go on: python -m hpc_xfer.launch a.yaml",
-        "cancelled: 7 (launch the study again to run them)",
-        "being cancelled: 1 (Slurm is ending their jobs)",
+        "missing: cancelled: 7 (launch the study again to run them)",
+        "missing: being cancelled: 1 (Slurm is ending their jobs)",
     ]
     assert as_json(state)["cancelled"] is True
 
@@ -143,9 +143,7 @@ def test_the_relay_is_told_with_what_it_waits_for(tmp_path: Path, shown: Shown) 
     pending = line("20", "PENDING", name="r", reason="Dependency")
     queue = Queue({"20": pending})
     told = shown(replace(state, ledger=ledger, queue=queue))
-    assert (
-        told[-1] == "relay: job 20, pending (a job before them has not ended (Slurm: Dependency))"
-    )
+    assert told[-1] == "relay: job 20, pending: a job before them has not ended (Slurm: Dependency)"
     stranger = Queue({"20": replace(pending, name="sleep")})
     told = shown(replace(state, ledger=ledger, queue=stranger))
     assert told[-1] == "no relay is in the queue; to go on: python -m hpc_xfer.launch a.yaml"

@@ -10,7 +10,8 @@ from hpc_xfer.results.tables import csv_files
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.states import run_states
 from hpc_xfer.states.run_states import RunStatus
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
 from hpc_xfer.study import job_arrays

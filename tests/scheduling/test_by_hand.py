@@ -146,6 +146,24 @@ def test_variables_reach_jobs_of_a_site_that_exports_none(
     assert "--export=ALL" in calls_of(launched(tmp_path), command)[0]
 
 
+def test_jobs_by_hand_get_no_variables_of_the_job_in_which_their_lines_run(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """srun refuses SLURM_MEM_PER_CPU of an allocation beside the SLURM_MEM_PER_NODE of the job."""
+    for name in ("SLURM_JOB_ID", "SLURM_MEM_PER_CPU", "SBATCH_ARRAY_INX", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "7")
+    for name in ("SLURM_CONF", "MY_OWN"):
+        monkeypatch.setenv(name, "kept")
+    study = launched(tmp_path)
+    command("sbatch", "env > sbatch.env; echo 1")
+    lines = "\n".join(by_hand(study, set()))
+    subprocess.run(["bash", "-euc", f"cd {tmp_path}\n{lines}\nenv > shell.env"], check=True)
+    reach = (tmp_path / "sbatch.env").read_text()
+    found = re.findall("^(?:SLURM|SBATCH|CUDA|MY)_.*", reach, re.M)
+    assert sorted(found) == ["MY_OWN=kept", "SLURM_CONF=kept"]
+    assert "SLURM_JOB_ID=7" in (tmp_path / "shell.env").read_text()
+
+
 def shown(cluster: Cluster, job: str) -> dict[str, str]:
     """What a job asks for, without what tells it from another one."""
     own = {"JobId", "ArrayJobId", "JobName", "Priority", "SubmitTime", "EligibleTime",

@@ -1,4 +1,4 @@
-"""Jobs on a real Slurm run the code of their launch, whatever happens to the checkout then."""
+"""Jobs run the code of their launch, whatever happens to the checkout meanwhile."""
 
 import json
 import os
@@ -41,13 +41,11 @@ def digests(study: SlurmStudy) -> list[str]:
 def test_jobs_and_their_relays_run_the_code_of_the_launch(
     tmp_path: Path, shards: Path, cluster: Cluster, checkout: Path
 ) -> None:
-    """The second fine-tuning is submitted by the relay, which runs it with the same code."""
+    """The last fine-tunings are submitted by the relay, which runs them with the same code."""
     cluster.drain()
-    study = SlurmStudy(
-        tmp_path, shards, method="scratch", draws=2, target=0.1, slurm={"max_jobs": 3}
-    )
+    study = SlurmStudy(tmp_path, shards, method="scratch", draws=3, target=2, slurm={"max_jobs": 4})
     told = json.loads(call(checkout, study, "launch", "--json"))
-    assert told["deferred"] > 0
+    assert told["waiting_for_room"] > 0
     (snapshot,) = study.store.code.iterdir()
     for path in checkout.rglob("*.py"):
         path.write_text("raise SystemExit('this is other code')\n")

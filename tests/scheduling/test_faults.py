@@ -22,8 +22,8 @@ from hpc_xfer.config.site import load_site
 from hpc_xfer.scheduling.job_requests import request_of
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.sbatch import submit_job
-from hpc_xfer.store import run_claims
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.study import job_arrays
 from tests import faults
 from tests.cluster import Cluster

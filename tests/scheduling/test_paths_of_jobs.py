@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer.slurm.sbatch import is_submitting
 from hpc_xfer.store.store import Store
 from tests.cluster import Cluster
 from tests.conftest import ROOT
 from tests.faults import SlurmStudy
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -70,3 +72,14 @@ def test_a_dry_run_writes_no_snapshot(scratch: Path, shards: Path) -> None:
 
 def test_two_spellings_of_a_path_are_one_store(scratch: Path) -> None:
     assert Store(scratch / "runs").tag == Store(scratch.resolve() / "runs").tag
+
+
+def test_an_sbatch_of_another_launch_is_seen_by_whatever_path_it_was_told(scratch: Path) -> None:
+    """It may outlive its launcher, and then nothing must be submitted again."""
+    script = scratch.resolve() / "logs/.submission_file_c0ffee.sh"
+    call = ["sh", "-c", "read line", "sbatch", str(script)]
+    with subprocess.Popen(call, stdin=subprocess.PIPE) as sbatch:
+        wait_for(lambda: is_submitting(scratch / "logs"))  # Linux shows its words a moment late
+        assert not is_submitting(scratch / "other/logs")
+        sbatch.communicate()
+    assert not is_submitting(scratch / "logs")

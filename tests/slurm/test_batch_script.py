@@ -19,7 +19,7 @@ from tests.slurm import CPU
 from tests.waiting import wait_for
 
 FORGET = (
-    "unset SLURM_EXPORT_ENV SLURM_CLUSTERS ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} "
+    "unset ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} "
     "${!MPI_LOCAL*} ${!MV2_COMM_*} ${!TORCHELASTIC_*} RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE "
     "NODE_RANK GROUP_RANK GROUP_WORLD_SIZE ROLE_RANK ROLE_WORLD_SIZE ROLE_NAME MASTER_ADDR "
     "MASTER_PORT"
@@ -28,7 +28,6 @@ TEARDOWN = """
 # teardown
 code=$?
 if [ "$code" -eq 85 ]; then  # interrupted, saved, to be continued
-    unset SLURM_CLUSTERS
     job=$SLURM_JOB_ID${SLURM_ARRAY_TASK_ID:+ ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
     for attempt in {1..20}; do  # slurmctld may be down for some minutes
         said=$(scontrol requeue "${job##* }" 2>&1) && sleep 120 && exit "$code"
@@ -80,6 +79,7 @@ def test_a_pre_training_on_a_plain_gpu_partition(monkeypatch: pytest.MonkeyPatch
 """
         + FORGET
         + """
+unset SLURM_EXPORT_ENV SLURM_CLUSTERS
 export TMPDIR="/tmp"
 
 # command
@@ -129,6 +129,7 @@ module load cuda/12.4
 ulimit -n 65536
 export NCCL_SOCKET_IFNAME=ib0
 export NCCL_IB_HCA=mlx5
+unset SLURM_EXPORT_ENV SLURM_CLUSTERS
 export TMPDIR="$SLURM_TMPDIR"
 
 # command

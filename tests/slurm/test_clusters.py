@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.config.site import Slurm
-from hpc_xfer.errors import SlurmError
+from hpc_xfer.errors import SlurmError, StudyError
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.control import cancel_jobs, requeue_jobs
@@ -34,7 +34,7 @@ def test_the_cluster_is_that_of_the_site_file_else_of_the_user(
 def test_a_study_runs_on_one_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CLUSTERS", "login,gpu")
     assert cluster_of(GPU) == "gpu"
-    with pytest.raises(SlurmError, match=r"set slurm\.cluster in the site file$"):
+    with pytest.raises(StudyError, match=r"set slurm\.cluster in the site file$"):
         cluster_of(CPU)
 
 

@@ -8,6 +8,7 @@ import pytest
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.batch_script import log_path, script_text
+from hpc_xfer.slurm.commands import is_leaking
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import refusal_of, submit_job
 from tests.cluster import Cluster
@@ -64,10 +65,12 @@ def test_variables_of_the_job_or_program_around_a_launch_do_not_reach_its_jobs(
 
 
 def test_gpus_that_a_user_chose_outside_of_any_job_stay_chosen(
-    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6")
-    assert "CUDA_VISIBLE_DEVICES=6" in environment_of_a_job(CPU, tmp_path, cluster)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert not is_leaking("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    assert is_leaking("CUDA_VISIBLE_DEVICES") and not is_leaking("SLURM_CONF")
 
 
 def environment_of_a_job(slurm: Slurm, logs: Path, cluster: Cluster) -> list[str]:

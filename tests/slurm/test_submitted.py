@@ -104,8 +104,9 @@ def test_a_job_is_not_called_absent_where_nobody_answers(
 def test_scontrol_shows_every_element_in_one_call(submitted: dict[str, str]) -> None:
     array, ended = submitted["ft5.x.1"], submitted["ft5.x.2"]
     lines = {line.job: line for line in known_jobs()}
-    assert {f"{array}_{i}" for i in range(12)} <= set(lines)
-    assert lines[f"{array}_4"].state == "CANCELLED" and lines[f"{array}_5"].state == "PENDING"
+    left = {f"{array}_{i}" for i in range(12) if i != 4}  # one that never began is forgotten
+    assert left <= set(lines) and f"{array}_4" not in lines
+    assert {lines[job].state for job in left} == {"PENDING"}
     assert not any(lines[f"{ended}_{i}"].live for i in range(3))
     assert {line.user for line in lines.values()} == {current_user()}
     assert os.geteuid() != 0 or lines[submitted["pre.x.1"]].user == "root"

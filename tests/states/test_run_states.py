@@ -12,8 +12,9 @@ from hpc_xfer.config.resources import Resources
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.states import run_states
 from hpc_xfer.states.run_states import how_it_ended
-from hpc_xfer.store import failures, run_claims
-from hpc_xfer.store.server_clock import server_time
+from hpc_xfer.store import failures
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
 from hpc_xfer.study import job_arrays

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.system import atomic_files
 

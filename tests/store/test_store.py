@@ -203,6 +203,14 @@ def test_a_manifest_holds_all_that_a_worker_needs(tmp_path: Path) -> None:
     }
 
 
+def test_a_manifest_that_everybody_could_write_is_written_anew(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    batch = JobArray((Pack(plan.of("finetune"), 3.0, 1),))
+    store.write_manifest("one", batch, {}).chmod(0o666)
+    path = store.write_manifest("one", batch, {})
+    assert path.stat().st_mode & 0o002 == 0
+
+
 def test_half_a_manifest_is_refused(tmp_path: Path) -> None:
     _, plan, store = make(tmp_path, ONE_CELL)
     path = store.write_manifest("one", JobArray((Pack(plan.of("finetune"), 3.0, 1),)), {})

@@ -11,8 +11,8 @@ It is read, not mapped into memory: the pages are those of the system's cache ei
 a mapped file is cut or removed on another node the process dies (SIGBUS). A short read is an error
 that has an answer.
 
-The writer holds a lease (see store/leases.py), so a killed one is noticed. Leases stay: they tell
-how often the array was made.
+The writer holds a lease (see store/ownership/leases.py), so a killed one is noticed. Leases stay:
+they tell how often the array was made.
 """
 
 import errno
@@ -46,7 +46,7 @@ from hpc_xfer.compute.downstream.array_format import (
     write_all,
 )
 from hpc_xfer.errors import StoreError
-from hpc_xfer.store.leases import Lease, LeaseFolder
+from hpc_xfer.store.ownership.leases import Lease, LeaseFolder
 from hpc_xfer.system import atomic_files
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hpc_xfer.compute.training.loop import Hook
 from hpc_xfer.config.recipes import Trained
+from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.run_claims import Claim
 
 
 def hooks(

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from hpc_xfer.compute.models.weights_file import read, save_tensors
+from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.system import atomic_files
 
 log = logging.getLogger(__name__)

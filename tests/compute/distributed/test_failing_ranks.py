@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from hpc_xfer import worker
-from hpc_xfer.store import failures, run_claims
+from hpc_xfer.store import failures
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run

@@ -12,7 +12,7 @@ import pytest
 
 from hpc_xfer.compute.downstream.array_format import DamagedCacheError, Rows
 from hpc_xfer.compute.downstream.cached_array import ArrayFile, CachedArray, WriteClaim
-from hpc_xfer.store.leases import LeaseFolder
+from hpc_xfer.store.ownership.leases import LeaseFolder
 from tests import tiny
 from tests.waiting import wait_for
 

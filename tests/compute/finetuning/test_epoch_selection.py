@@ -19,7 +19,7 @@ from hpc_xfer.compute.training.loop import LoopOptions, train
 from hpc_xfer.compute.training.optimizer import adamw
 from hpc_xfer.compute.training.step import Schedule
 from hpc_xfer.errors import ClaimLost, Interrupted, StoreError
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from tests import tiny

@@ -12,7 +12,7 @@ import torch
 from hpc_xfer.compute.models import weights_file
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.errors import ClaimLost, StoreError
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.system import atomic_files
 from tests import tiny

@@ -18,9 +18,9 @@ from hpc_xfer.compute.pretraining.task import pretrain
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.errors import ClaimLost
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.run_claims import Claim
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank

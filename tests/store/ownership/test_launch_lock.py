@@ -4,13 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hpc_xfer.store import launch_lock
+from hpc_xfer.store.ownership import launch_lock
 from hpc_xfer.store.store import Store
 from tests.waiting import wait_for
 
 HOLD = """
 import sys; from pathlib import Path
-from hpc_xfer.store import launch_lock; from hpc_xfer.store.store import Store
+from hpc_xfer.store.ownership import launch_lock; from hpc_xfer.store.store import Store
 with launch_lock.held(Store(Path(sys.argv[1])), lambda holder: print(holder, flush=True)):
     print('held', flush=True); sys.stdin.readline()
 """

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hpc_xfer.errors import ClaimLost, StoreError
-from hpc_xfer.store.server_clock import server_time
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.system import atomic_files, process_identity
 from hpc_xfer.system.job_environment import current_job, current_job_name, restart_count
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import ClaimLost, StoreError
-from hpc_xfer.store import run_claims
+from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.run_claims import LEASE_SECONDS
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.run_claims import LEASE_SECONDS
 from hpc_xfer.system import atomic_files
 
 TAKE = """
 import sys; from pathlib import Path
-from hpc_xfer.store import run_claims; from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.ownership import run_claims; from hpc_xfer.store.paths import RunDir
 print('ready', flush=True); sys.stdin.readline()
 print(run_claims.take(RunDir(Path(sys.argv[1]))) is not None, flush=True); sys.stdin.readline()
 """

@@ -10,34 +10,34 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.store import launch_lock, run_claims
+from hpc_xfer.store.ownership import launch_lock, run_claims
+from hpc_xfer.store.ownership.run_claims import LEASE_SECONDS
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.run_claims import LEASE_SECONDS
-from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.store.store import Store
 from tests.conftest import AnotherTime
 from tests.other_hosts import OtherHosts
 
 CLOCK = """
 import sys, time; from pathlib import Path
-from hpc_xfer.store.server_clock import server_time
+from hpc_xfer.store.ownership.server_clock import server_time
 print(time.time(), server_time(Path(sys.argv[1])))
 """
 # Says whether it got the run; lives until its input ends.
 TAKE = """
 import sys; from pathlib import Path
-from hpc_xfer.store import run_claims; from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.ownership import run_claims; from hpc_xfer.store.paths import RunDir
 print(run_claims.take(RunDir(Path(sys.argv[1]))) is not None, flush=True); sys.stdin.read()
 """
 # Says what shows that the owner of a run lives.
 LOOK = """
 import sys; from pathlib import Path
-from hpc_xfer.store import run_claims; from hpc_xfer.store.paths import RunDir
+from hpc_xfer.store.ownership import run_claims; from hpc_xfer.store.paths import RunDir
 print(run_claims.sign_of_life(RunDir(Path(sys.argv[1]))))
 """
 LOCK = """
 import sys; from pathlib import Path
-from hpc_xfer.store import launch_lock; from hpc_xfer.store.store import Store
+from hpc_xfer.store.ownership import launch_lock; from hpc_xfer.store.store import Store
 say = lambda text: print(text, flush=True)
 with launch_lock.held(Store(Path(sys.argv[1])), lambda holder: say(f"waits for {holder['host']}")):
     say("held"); sys.stdin.readline()

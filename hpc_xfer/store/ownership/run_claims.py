@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpc_xfer.store import heartbeat
-from hpc_xfer.store.leases import SCHEMA, Lease, LeaseFolder, Sign, latest_number
+from hpc_xfer.store.ownership.leases import SCHEMA, Lease, LeaseFolder, Sign, latest_number
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
-from hpc_xfer.store.server_clock import server_time
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import current_job, current_job_name, restart_count
 

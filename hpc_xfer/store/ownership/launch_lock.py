@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.store.leases import Lease, LeaseFolder
+from hpc_xfer.store.ownership.leases import Lease, LeaseFolder
 from hpc_xfer.store.store import Store
 
 # The owner renews it at each submission (at most 60 s each) and between the steps before the first:
