@@ -111,7 +111,7 @@ def _submit_selected(
     relay = RelayJob(submitter, queue, statuses)
     limits = submit_limits(launched.site.slurm, queue)
     room = limits.room
-    if room is not None and relay.pending() is None:
+    if room is not None and relay.pending is None:
         room -= 1  # the relay's own
     arrays = ArraySubmitter(
         submitter,
