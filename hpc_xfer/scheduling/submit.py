@@ -111,7 +111,7 @@ def _submit_selected(
     relay = RelayJob(submitter, queue, statuses, replaces_old_code=retrier != "relay")
     limits = submit_limits(launched.site.slurm, queue)
     room = limits.room
-    if room is not None and relay.pending() is None:
+    if room is not None and relay.pending is None:
         room -= 1  # the relay's own
     arrays = ArraySubmitter(
         submitter,
@@ -152,11 +152,11 @@ def _submit_with_relay(
             except XferError as error:
                 report.relay_error = str(error)
         elif any(each.is_unresolved for each in arrays.submitter.ledger.own()):
-            report.relay_error = "" if relay.pending() else "the launch ended before"
+            report.relay_error = "" if relay.pending else "the launch ended before"
         with contextlib.suppress(XferError):  # else the next launch corrects the numbers
             arrays.submitter.confirm()
     except KeyboardInterrupt:
-        if parts and not (report.relay or relay.pending()):
+        if parts and not (report.relay or relay.pending):
             report.relay_error = "interrupted"
         raise KeyboardInterrupt(*report.without_relay()) from None
     return failure
