@@ -5,14 +5,16 @@ python -m hpc_xfer.cancel grids/size_scaling.yaml
 Jobs of other studies stay, and so do jobs with runs that another study waits for.
 """
 
+import argparse
 import json
 from collections.abc import Sequence
 
 from hpc_xfer import cli
-from hpc_xfer.config.site import load_site
-from hpc_xfer.scheduling.cancellation import CancelReport, cancel, cancel_removed
+from hpc_xfer.config.site import Slurm, load_site
+from hpc_xfer.scheduling.cancellation import CancelReport, cancel, cancel_removed, forget_cluster
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
+from hpc_xfer.store.store import Store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--removed", action="store_true",
         help="cancel only the jobs whose runs the grid no longer has",
     )  # fmt: skip
+    parser.add_argument(
+        "--forget-cluster", metavar="NAME",
+        help="give up the jobs on a cluster that is gone for good, so that they are launched again",
+    )  # fmt: skip
     parser.add_argument("--rehearsal", action="store_true", help="cancel its last rehearsal")
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)
@@ -36,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
     # A study of imported results alone is never launched.
+    if args.forget_cluster:
+        return _forget(store, study.name, site.slurm, args)
     if not study.pretrains:
         report = CancelReport()
     elif args.removed:
@@ -55,6 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         for cluster in report.silent:
             print(f"cluster {cluster} does not answer; cancel again when it does")
     return 1 if report.silent else 0
+
+
+def _forget(store: Store, study: str, slurm: Slurm, args: argparse.Namespace) -> int:
+    count = forget_cluster(store, study, slurm, args.forget_cluster)
+    if args.json:
+        print(json.dumps({"schema": 1, "study": study, "forgotten": count}, indent=2))
+    else:
+        print(f"forgot {count:,} jobs on cluster {args.forget_cluster}; launch the study again")
+    return 0
 
 
 if __name__ == "__main__":

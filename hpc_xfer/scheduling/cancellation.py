@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpc_xfer.config.site import Slurm
+from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.states.moved_store import misplaced
@@ -74,6 +75,26 @@ def cancel_removed(store: Store, name: str, slurm: Slurm, plan: Plan) -> CancelR
         for jobs in by_submission.values():
             _cancel_elements(jobs[0][0], jobs, ledger, store, set(), report)
         return report
+
+
+def forget_cluster(store: Store, name: str, slurm: Slurm, cluster: str) -> int:
+    """Give up the jobs of a study on a cluster that is gone for good; return their number.
+
+    Raises:
+        SlurmError: the cluster answers, or Slurm does not.
+        StoreError: no such study was launched here.
+    """
+    check_launched(store, name)
+    with launch_lock.held(store, _waiting):
+        ledger, queue = _read(store, name, slurm)
+        gone = [s for s in ledger.submissions_of(name) if s.cluster == cluster and s.closed is None]
+        if gone and cluster not in queue.unanswered:
+            raise SlurmError(
+                f"cluster {cluster} answers, so its jobs are not forgotten; cancel them instead"
+            )
+        for submission in gone:
+            ledger.record_closed(submission, "forgotten")
+        return len(gone)
 
 
 def _waiting(holder: dict[str, Any]) -> None:

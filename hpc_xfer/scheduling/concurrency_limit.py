@@ -24,7 +24,7 @@ class ConcurrencyLimit:
         self.last_jobs: dict[int, str] = {}  # of each lane
         for submission in ledger.submissions_of(launched.study.name):
             lines = queue.named(submission.name, submission.user)
-            is_live = any(line.live for line in lines)
+            is_live = any(line.live and line.cluster == queue.cluster for line in lines)
             if submission.lane is not None and submission.job is not None and is_live:
                 self.last_jobs[submission.lane] = submission.job
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.control import cancel_jobs
-from hpc_xfer.slurm.queue import current_user
+from hpc_xfer.slurm.queue import current_user, default_cluster
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import submit_job
 from hpc_xfer.slurm.submitted import jobs_named
@@ -50,7 +50,8 @@ class RecordedSubmitter:
         store = self.launched.store
         submission = Submission(
             self.launched.study.name, request.name, kind, batch, request.array,
-            provenance.now(), socket.gethostname(), current_user(), lane, self.cluster,
+            provenance.now(), socket.gethostname(), current_user(), lane,
+            self.cluster or default_cluster(),
             str(absolute(store.root)), current_digest(), server_time(store.root),
         )  # fmt: skip
         self.lease.renew()
@@ -92,7 +93,7 @@ class RecordedSubmitter:
         """Take a job out of the queue again."""
         job = self.job_of(submission.name)
         self.ledger.record_closed(self.ledger.submissions[submission.name], "withdrawn")
-        cancel_jobs([job], submission.cluster)
+        cancel_jobs([job], self.cluster)
 
     def _found_all_the_same(self, submission: Submission, error: SlurmError) -> str | None:
         """The number of a job that Slurm has, whatever sbatch said; None where it has none.
@@ -103,7 +104,7 @@ class RecordedSubmitter:
         for pause in _PAUSES if error.unknown else _PAUSES[:1]:
             time.sleep(pause)  # nothing tells us whether a controller took the job
             try:
-                found = jobs_named([submission.name], submission.cluster, not error.unknown)
+                found = jobs_named([submission.name], self.cluster, not error.unknown)
             except SlurmError as second:
                 raise SlurmError(f"{error}; {second}", unknown=True) from error
             if found:

@@ -106,7 +106,8 @@ class RelayJob:
 
     def _jobs(self, report: SubmitReport) -> tuple[str, ...]:
         """Jobs that work for this study, whoever submitted them; arrays as a whole."""
-        held = [status for status in self.statuses.values() if status.held and status.line]
+        statuses = self.statuses.values()
+        held = [status for status in statuses if status.held and status.is_in(self.queue)]
         jobs = [status.element.job for status in held if status.element]
         jobs += [self.submitter.job_of(submission.name) for submission, _ in report.submitted]
         return tuple(dict.fromkeys(job.split("_")[0] for job in jobs if job))

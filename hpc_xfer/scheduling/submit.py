@@ -118,9 +118,9 @@ def _submit_selected(
         ConcurrencyLimit(launched, ledger, queue),
         report,
         done={run_id for run_id, status in statuses.items() if status.state == "done"},
-        jobs=_jobs_in_queue(statuses),
+        jobs=_jobs_in_queue(statuses, queue),
         elsewhere={
-            run_id for run_id, status in statuses.items() if status.live and not status.line
+            run_id for run_id, status in statuses.items() if status.live and not status.is_in(queue)
         },
         room=room,
     )
@@ -162,11 +162,11 @@ def _submit_with_relay(
     return failure
 
 
-def _jobs_in_queue(statuses: Mapping[str, RunStatus]) -> dict[str, str]:
+def _jobs_in_queue(statuses: Mapping[str, RunStatus], queue: Queue) -> dict[str, str]:
     return {
         run_id: status.element.job
         for run_id, status in statuses.items()
-        if status.held and status.line and status.element and status.element.job
+        if status.held and status.is_in(queue) and status.element and status.element.job
     }
 
 

@@ -47,6 +47,7 @@ class Queue:
     lines: Mapping[str, QueueLine] = field(default_factory=dict)  # by number, as squeue shows them
     more: tuple[QueueLine, ...] = ()  # from accounting, from scontrol, of other clusters
     cluster: str | None = None  # that was asked by its name
+    here: str | None = None  # name of the cluster that was asked, named or not
     unanswered: frozenset[str | None] = frozenset()  # other clusters with jobs of ours
     mine: int = 0  # live elements of this user
     everybodys: int = 0  # elements of all users; ended ones count in MaxJobCount too

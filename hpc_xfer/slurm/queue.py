@@ -13,6 +13,8 @@ from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.commands import ask_optional, chunks, run_with_retries
 from hpc_xfer.slurm.parsing import ACCOUNTED, FIELDS, Queue, QueueLine, read_accounting, read_queue
 
+_names: dict[str, str] = {}  # of clusters, by the file that leads to their controller
+
 
 def current_queue(cluster: str | None = None) -> Queue:
     """Read the whole queue in one call.
@@ -56,6 +58,17 @@ def ended_jobs(jobs: Collection[str], cluster: str | None = None) -> dict[str, Q
             break
         found |= read_accounting(text, cluster)
     return {job: line for job, line in found.items() if not line.live}
+
+
+def default_cluster() -> str | None:
+    """The name of the cluster that this host's commands reach; None if it does not say.
+
+    Another host's commands may reach another one, so the ledger needs the name.
+    """
+    conf = os.environ.get("SLURM_CONF", "")
+    if conf not in _names and (name := slurm_config().get("ClusterName")):
+        _names[conf] = name
+    return _names.get(conf)
 
 
 def slurm_config(cluster: str | None = None) -> dict[str, str]:

@@ -17,4 +17,7 @@ def queue_notes(
     yield from removed_jobs(plan, store, study, ledger, queue).sentences()
     yield from other_code(ledger, study, queue)
     for cluster in sorted(each or "default" for each in queue.unanswered):
-        yield f"cluster {cluster}, which has jobs of this store, does not answer"
+        yield (
+            f"cluster {cluster}, which has jobs of this store, does not answer from here; if it is "
+            f"gone for good: `cancel --forget-cluster {cluster}`"
+        )

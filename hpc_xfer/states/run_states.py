@@ -68,6 +68,10 @@ class RunStatus:
         """True while a job in the queue may execute this run, even if it failed in that job."""
         return self.live or (self.line is not None and self.line.live)
 
+    def is_in(self, queue: Queue) -> bool:
+        """Tell whether its job is on the cluster that was asked: other jobs can wait for it."""
+        return self.line is not None and self.line.cluster == queue.cluster
+
     def is_retried(self, by: Retrier) -> bool:
         """Tell whether a retrier tries a failed or lost run again, as far as its class tells."""
         if self.state not in ("failed", "lost"):

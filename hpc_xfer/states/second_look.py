@@ -14,7 +14,7 @@ from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.parsing import Queue
-from hpc_xfer.slurm.queue import current_queue, ended_jobs
+from hpc_xfer.slurm.queue import current_queue, default_cluster, ended_jobs
 from hpc_xfer.slurm.submitted import known_jobs
 from hpc_xfer.states.run_states import RunStatus, line_of, survey
 from hpc_xfer.store.store import Store
@@ -29,14 +29,26 @@ def read_queues(ledger: Ledger, slurm: Slurm) -> Queue:
         SlurmError: the site's cluster does not answer.
     """
     cluster = cluster_of(slurm)
-    queue = current_queue(cluster)
-    others = {s.cluster for s in ledger.submissions.values() if s.job and not s.closed}
-    for other in sorted(others - {cluster}, key=str):
+    queue = replace(current_queue(cluster), here=cluster or default_cluster())
+    others = {s.cluster for s in ledger.submissions.values() if s.closed is None}
+    for other in sorted(others, key=str):
+        if (way := _way_to(other, queue)) == cluster:
+            continue
         try:
-            queue = queue.with_more(current_queue(other).lines.values())
+            queue = queue.with_more(current_queue(way).lines.values())
         except SlurmError:  # their runs are shown as jobs of a cluster that does not answer
             queue = replace(queue, unanswered=queue.unanswered | {other})
     return queue
+
+
+def _way_to(cluster: str | None, queue: Queue) -> str | None:
+    """The name by which commands are sent to a cluster; None for the one of this host.
+
+    Old ledgers name no cluster: then it was that of the host.
+    """
+    if cluster == queue.here:
+        return queue.cluster
+    return None if cluster == default_cluster() else cluster
 
 
 def with_absent_jobs(queue: Queue, submissions: Iterable[Submission]) -> Queue:
@@ -65,13 +77,13 @@ def survey_twice(
     absent = [element for element in absent if line_of(queue, element) is None]
     for cluster in sorted({each.submission.cluster for each in absent}, key=str):
         jobs = {str(each.job) for each in absent if each.submission.cluster == cluster}
-        queue = queue.with_more(ended_jobs(jobs, cluster).values())
+        queue = queue.with_more(ended_jobs(jobs, _way_to(cluster, queue)).values())
     return survey(plan, store, ledger, queue), queue
 
 
 def _with_scontrol(queue: Queue, clusters: set[str | None]) -> Queue:
     for cluster in sorted(clusters - queue.unanswered, key=str):
-        queue = queue.with_more(known_jobs(cluster))
+        queue = queue.with_more(known_jobs(_way_to(cluster, queue)))
     return queue
 
 

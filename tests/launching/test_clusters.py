@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,35 @@ def test_a_study_finishes_on_the_other_cluster_after_one_launch(
     assert int(login.submit("true")) == before + 1  # nothing went there meanwhile
     assert study.store.study("faults").report.exists()
     assert all(len(study.places(run.id)) == 1 for run in study.plan.runs)
+
+
+def test_a_launch_on_another_cluster_of_the_same_store_leaves_the_jobs_of_the_first(
+    tmp_path: Path,
+    shards: Path,
+    make_cluster: Callable[..., Cluster],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two controllers that know nothing of each other, a file system that both see."""
+    first, second = (make_cluster(nodes=1, name=name) for name in ("first", "second"))
+    for cluster in (first, second):
+        cluster.drain()
+    study = SlurmStudy(tmp_path, shards)
+    monkeypatch.setenv("SLURM_CONF", str(first.conf))
+    study.launch()
+    before = first.live()
+    is_now_an_hour_later(study)
+    monkeypatch.setenv("SLURM_CONF", str(second.conf))
+    told = study.launch()
+    assert (told["submitted"]["runs"], told["in_queue"]) == (0, 3)
+    [note] = told["notes"]
+    assert note.startswith("cluster first, which has jobs of this store, does not answer from here")
+    assert study.status()["counts"]["pending"] == 3
+    assert json.loads(study.call("cancel", "--json", code=1))["clusters_without_answer"] == [
+        "first"
+    ]
+
+    forgotten = json.loads(study.call("cancel", "--json", "--forget-cluster", "first"))
+    assert forgotten["forgotten"] == 3
+    assert study.launch()["submitted"]["runs"] == 3
+    monkeypatch.setenv("SLURM_CONF", str(first.conf))
+    assert first.live() == before  # what cannot be reached is not touched
