@@ -124,6 +124,7 @@ class LeaseFolder:
             "slurm_job_name": current_job_name(),
             "restarts": str(restart_count()),
             "time": server_time(self.folder),
+            "folder": os.path.abspath(self.folder),
         }
 
     def holder(self) -> dict[str, Any] | None:
@@ -149,11 +150,25 @@ class LeaseFolder:
         holder = self.holder()
         if holder is None or holder.get("released") or _is_our_earlier_start(holder):
             return None
+        if self._is_copied(holder):
+            return None
         runs = process_identity.is_running(holder)
         if runs is not None:
             return "process" if runs else None
         age = server_time(self.folder) - self._last_sign()
         return "heartbeat" if age < self.seconds else None
+
+    def _is_copied(self, holder: Mapping[str, Any]) -> bool:
+        """True where the store was copied, and the owner works in the original."""
+        number = latest_number(self.folder)
+        original = _path(Path(holder.get("folder", self.folder)), number)
+        content = atomic_files.read_json(original)
+        if not isinstance(content, dict) or content.get("token") != holder.get("token"):
+            return False
+        try:
+            return not os.path.samefile(original, _path(self.folder, number))
+        except OSError:
+            return False
 
     def _last_sign(self) -> float:
         return max(map(_changed, (_path(self.folder, latest_number(self.folder)), *self.signs)))

@@ -123,6 +123,22 @@ def test_a_run_of_a_live_process_is_not_taken(run: RunDir, other: Taker) -> None
     assert run_claims.take(run) is None
 
 
+def test_a_run_in_a_copy_of_a_store_is_free_while_the_owner_works_in_the_original(
+    run: RunDir,
+) -> None:
+    assert run_claims.take(run) is not None
+    copy = RunDir(shutil.copytree(run.path, run.path.with_name("copy")))
+    assert not run_claims.is_alive(copy)
+    claim = run_claims.take(copy)
+    assert claim is not None and claim.number == 2
+    assert run_claims.is_alive(copy) and run_claims.is_alive(run)
+
+
+def test_a_run_that_was_moved_belongs_to_its_owner(run: RunDir) -> None:
+    assert run_claims.take(run) is not None
+    assert run_claims.is_alive(RunDir(run.path.rename(run.path.with_name("moved"))))
+
+
 def test_a_run_of_a_killed_process_is_taken_at_once(run: RunDir, other: Taker) -> None:
     other.go_on()
     assert other.said() == "True"
