@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import Slurm, load_site
+from hpc_xfer.monitoring.study_state import StudyState, is_elsewhere, read_study_state
 from hpc_xfer.scheduling.cancellation import CancelReport, cancel, cancel_removed, forget_cluster
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
@@ -47,12 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not study.pretrains:
         report = CancelReport()
     elif args.removed:
-        plan = plan_in_store(study, store)
-        report = cancel_removed(store, study.name, site.slurm, plan)
+        report = cancel_removed(store, study.name, site.slurm, plan_in_store(study, store))
     else:
         report = cancel(store, study.name, site.slurm)
+    plan = plan_in_store(study, store)
+    others = _at_work_elsewhere(read_study_state(plan, store, study.name, site.slurm))
     if args.json:
-        print(json.dumps({"study": study.name, **report.as_json()}, indent=2))
+        content = {"study": study.name, **report.as_json(), "at_work_elsewhere": others}
+        print(json.dumps(content, indent=2))
     else:
         print(f"cancelled {len(report.jobs):,} jobs and elements of arrays")
         if report.kept:
@@ -60,9 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"left {len(report.kept):,} that another study waits for: "
                 f"{' '.join(report.kept[:20])}"
             )
+        for owner in others:
+            print(f"{owner} goes on: it works on this study outside its jobs; end it there")
         for cluster in report.silent:
             print(f"cluster {cluster} does not answer; cancel again when it does")
     return 1 if report.silent else 0
+
+
+def _at_work_elsewhere(state: StudyState) -> list[str]:
+    """The processes that work on runs of the study outside its jobs."""
+    owners = (status.why for status in state.status.values() if is_elsewhere(status))
+    return list(dict.fromkeys(owners))
 
 
 def _forget(store: Store, study: str, slurm: Slurm, args: argparse.Namespace) -> int:

@@ -9,8 +9,9 @@ because of a node, and records and frees runs whose job ended without a word.
 
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
+from typing import Any
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
@@ -160,11 +161,13 @@ def _free(folder: RunDir, elements: list[Element], queue: Queue) -> None:
 
 def _record_node_failures(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
     """Record in the ledger the failures of a run that count against a node, each once."""
-    known = {(failure["node"], failure["job"]) for failure in ledger.node_failures}
+    known = {_key(failure) for failure in ledger.node_failures}
     for past in (failures.read(launched.store.run(run_id)) or {}).get("history", []):
-        key = (past["node"], past["job"])
-        if rule_of(past["class"]).counts_against_node and all(key) and key not in known:
-            ledger.record_node_failure(
-                launched.study.name, past["node"], past["class"], past["job"]
-            )
+        key = node, job, name = _key(past)
+        if rule_of(past["class"]).counts_against_node and node and job and key not in known:
+            ledger.record_node_failure(launched.study.name, node, past["class"], job, name)
             known.add(key)
+
+
+def _key(failure: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
+    return failure["node"], failure["job"], failure.get("job_name")

@@ -8,7 +8,6 @@ does the same again when something has ended.
 """
 
 import contextlib
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,8 +29,8 @@ from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import node_names
 from hpc_xfer.states.moved_store import Misplaced, misplaced
 from hpc_xfer.states.queue_notes import queue_notes
-from hpc_xfer.states.run_states import JUST_SUBMITTED, RECENT_SECONDS, RunStatus
-from hpc_xfer.states.second_look import last_relay, read_queues, survey_twice, with_absent_jobs
+from hpc_xfer.states.run_states import RunStatus
+from hpc_xfer.states.second_look import last_relay, survey_twice, with_absent_jobs
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
 from hpc_xfer.store.ownership import launch_lock
@@ -70,10 +69,6 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
             ledger.record_event(launched.study.name, "launch", on="slurm", **provenance.code())
         queue = _reconciled_queue(launched, ledger, lease, places, say)
         statuses, queue = survey_twice(launched.plan, store, ledger, queue)
-        if any(status.why == JUST_SUBMITTED for status in statuses.values()):
-            time.sleep(RECENT_SECONDS)  # then what is still not there is lost
-            queue = read_queues(ledger, launched.site.slurm)
-            statuses, queue = survey_twice(launched.plan, store, ledger, queue)
         lease.renew()
         reconcile.record_lost(launched, ledger, queue, statuses)
         submitter = RecordedSubmitter(launched, ledger, lease)

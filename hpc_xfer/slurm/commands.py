@@ -48,13 +48,16 @@ def chunks(jobs: list[str]) -> Iterable[list[str]]:
     return (jobs[start : start + _JOBS_PER_CALL] for start in range(0, len(jobs), _JOBS_PER_CALL))
 
 
-def run_with_retries(command: list[str], cluster: str | None = None) -> str:
+def run_with_retries(command: list[str], cluster: str | None = None, once: bool = False) -> str:
     """Run a command and return its output; ask again while Slurm may not have understood.
+
+    Args:
+        once: ask one time only.
 
     Raises:
         SlurmError: refused, or no clear answer.
     """
-    done = answer_of(command, cluster=cluster)
+    done = answer_of(command, cluster=cluster, once=once)
     if done.returncode == 0:
         return done.stdout
     complaint = error_text(done.stderr) or f"exit code {done.returncode}"
@@ -70,15 +73,18 @@ def _way_out(complaint: str) -> str:
 
 
 def answer_of(
-    command: list[str], text: str | None = None, cluster: str | None = None
+    command: list[str], text: str | None = None, cluster: str | None = None, once: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """Run a command until it succeeds, is refused for good, or has failed for some seconds.
+
+    Args:
+        once: do not repeat it.
 
     Raises:
         SlurmError: there is no such command, or it does not answer.
     """
     patience, began = _patience(), time.monotonic()
-    for part in _PAUSES:
+    for part in () if once else _PAUSES:
         done = run_command(command, text, cluster)
         if done.returncode == 0 or is_final(error_text(done.stderr)):
             return done

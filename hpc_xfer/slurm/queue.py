@@ -16,15 +16,18 @@ from hpc_xfer.slurm.parsing import ACCOUNTED, FIELDS, Queue, QueueLine, read_acc
 _names: dict[str, str] = {}  # of clusters, by the file that leads to their controller
 
 
-def current_queue(cluster: str | None = None) -> Queue:
+def current_queue(cluster: str | None = None, once: bool = False) -> Queue:
     """Read the whole queue in one call.
+
+    Args:
+        once: do not ask again where Slurm does not answer.
 
     Raises:
         SlurmError: Slurm does not answer.
     """
     mark = secrets.token_hex(4)  # names of others may contain line breaks, but not this
     command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{FIELDS}"]
-    text = run_with_retries(command, cluster)
+    text = run_with_retries(command, cluster, once)
     return read_queue(text, current_user(), f"{mark}|", cluster)
 
 

@@ -39,8 +39,8 @@ _ENDS = {
     "CANCELLED": "cancelled",
 }
 _UNANSWERED = "Slurm does not answer"  # so that a run may wait, or not
-RECENT_SECONDS = 10.0  # in which a controller that restarts may not show a new job yet
-JUST_SUBMITTED = "submitted a moment ago"  # and not shown by Slurm yet
+_RECENT_SECONDS = 60.0  # in which a controller that restarts may not show a new job yet
+_JUST_SUBMITTED = "submitted a moment ago"  # and not shown by Slurm yet
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class _Survey:
         if last.index in last.submission.cancelled:
             return RunStatus("missing", CANCELLED, element=last, line=line)
         if line is None and self._is_recent(last):
-            return RunStatus("pending", JUST_SUBMITTED, element=last)
+            return RunStatus("pending", _JUST_SUBMITTED, element=last)
         how = how_it_ended(line)
         state: State = "missing" if how in ("cancelled", "dependency") else "lost"
         return RunStatus(state, how, self._end_of(last, line), last, line)
@@ -216,9 +216,21 @@ class _Survey:
         return others | silent
 
     def _is_recent(self, element: Element) -> bool:
-        """Tell whether it was submitted a moment ago, by the clock of the file server."""
+        """Tell whether Slurm may not show it yet: it was submitted a moment ago, and none later.
+
+        An answer that shows a later submission is one from after this one.
+        """
         stored = element.submission.stored
-        return stored is not None and abs(self._now - stored) < RECENT_SECONDS
+        if stored is None or stored < self._last_shown:
+            return False
+        return abs(self._now - stored) < _RECENT_SECONDS
+
+    @cached_property
+    def _last_shown(self) -> float:
+        """Time, by the file server's clock, of the last submission that the queue shows."""
+        queue = self.queue or Queue()
+        shown = (s for s in self.ledger.own() if queue.named(s.name, s.user))
+        return max((submission.stored or 0.0 for submission in shown), default=0.0)
 
     @cached_property
     def _now(self) -> float:
@@ -275,6 +287,9 @@ def _elsewhere(
         return None
     if is_owner_dead(claim, folder, elements, queue):
         return None
+    for element in elements:
+        if element.index in element.submission.cancelled and _is_claim_of(claim, element):
+            return RunStatus("missing", BEING_CANCELLED, element=element)  # its process still ends
     line = line_of(queue, queued) if queued is not None else None
     who = run_claims.owner_text(claim)
     return RunStatus("running", who, element=queued, line=line, progress=heartbeat.read(folder))

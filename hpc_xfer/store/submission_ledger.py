@@ -21,6 +21,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.system import atomic_files, provenance
 
 JobKind = Literal["pretrain", "finetune", "relay"]
+_Job = tuple[str, str | None]  # number and name: numbers are given again
 _NODE_FAILURE_DAYS = 7  # after that the node may have been repaired
 _OF_INTENT = ("kind", "batch", "elements", "lane", "user")  # fields in the line of an intent
 _LATER_OF_INTENT = ("cluster", "root", "code", "stored")  # which older versions did not write
@@ -162,9 +163,11 @@ class Ledger:
         self._write(submission, "cancelled", elements=sorted(gone))
         self._set(replace(submission, cancelled=submission.cancelled | gone))
 
-    def record_node_failure(self, study: str, node: str, kind: str, job: str) -> None:
+    def record_node_failure(
+        self, study: str, node: str, kind: str, job: str, job_name: str | None = None
+    ) -> None:
         """Record a failure that the node may have caused."""
-        content = {"event": "hit", "node": node, "class": kind, "job": job}
+        content = {"event": "hit", "node": node, "class": kind, "job": job, "job_name": job_name}
         self._append(study, content)
         self.node_failures.append({**content, "time": provenance.now()})
 
@@ -181,13 +184,13 @@ class Ledger:
         recent = [
             each for each in self.node_failures if datetime.fromisoformat(each["time"]) > since
         ]
-        nodes_of: dict[str, set[str]] = {}
+        nodes_of: dict[_Job, set[str]] = {}
         for each in recent:
-            nodes_of.setdefault(each["job"], set()).add(each["node"])
-        jobs_on: dict[str, set[str]] = {}
+            nodes_of.setdefault(_job_of(each), set()).add(each["node"])
+        jobs_on: dict[str, set[_Job]] = {}
         for each in recent:
-            if each["class"] == "node failure" or len(nodes_of[each["job"]]) == 1:
-                jobs_on.setdefault(each["node"], set()).add(each["job"])
+            if each["class"] == "node failure" or len(nodes_of[_job_of(each)]) == 1:
+                jobs_on.setdefault(each["node"], set()).add(_job_of(each))
         bad = [(-len(jobs), node) for node, jobs in jobs_on.items() if len(jobs) >= failures]
         return tuple(node for _, node in sorted(bad))
 
@@ -236,6 +239,10 @@ def job_name(*parts: str | int) -> str:
     It is one plain word: no part of it can start a new line in a batch script.
     """
     return ".".join(re.sub(r"[^A-Za-z0-9_=+-]+", "-", part).strip("-") for part in map(str, parts))
+
+
+def _job_of(failure: Mapping[str, Any]) -> _Job:
+    return failure["job"], failure.get("job_name")
 
 
 def _lines(store: Store, study: str) -> Iterator[dict[str, Any]]:

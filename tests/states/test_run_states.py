@@ -224,3 +224,22 @@ def test_no_run_is_called_lost_while_slurm_does_not_answer(ledger: Ledger) -> No
 )
 def test_slurms_end_of_a_job_becomes_a_class_of_failure(state: str, reason: str, kind: str) -> None:
     assert how_it_ended(line("12", state, reason)) == kind
+
+
+def test_a_process_of_a_job_that_was_cancelled_a_moment_ago_is_not_called_running(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    run_claims.take(ledger.store.run(PARENT.id))
+    ledger.record_cancelled(ledger.submissions["job12"], [0])
+    assert states(ledger, line("12", "CANCELLED"))[0] == ("missing", "being cancelled")
+
+
+def test_what_a_later_answer_of_slurm_does_not_show_is_gone(ledger: Ledger) -> None:
+    """A submission that it shows is from after the one that it lacks."""
+    now = server_time(ledger.store.root)
+    for name, ago in (("job12", 4), ("job13", 2)):
+        ledger.record_intent(replace(ledger.submissions[name], stored=now - ago))
+        ledger.record_submitted(ledger.submissions[name], name.removeprefix("job"))
+    assert states(ledger)[0] == ("pending", "submitted a moment ago")
+    assert states(ledger, line("13_0", "PENDING"))[0] == ("lost", "killed")
