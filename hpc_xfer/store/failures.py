@@ -35,9 +35,9 @@ def write(
     Raises:
         StoreError: the disk is full, or the store is gone.
     """
-    if not run.path.parent.is_dir():
+    if not run.path.parent.parent.is_dir():
         raise StoreError(
-            f"{run.path.parent}: the store was moved or removed while this job worked; launch the "
+            f"{run.path.parent.parent}: the store was moved or removed while this job worked; launch the "
             "study again where it is now"
         )
     before = read(run)
