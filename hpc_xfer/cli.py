@@ -33,8 +33,8 @@ def exit_with(main: Main) -> None:
     except XferError as error:
         print(error, file=sys.stderr)
         code = error.exit_code
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print("; ".join([INTERRUPTED, *map(str, stop.args)]), file=sys.stderr)
         code = 130
     except BrokenPipeError:  # `... | head` closed its end; not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

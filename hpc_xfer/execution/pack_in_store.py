@@ -47,18 +47,22 @@ class PackInStore:
         return [run for run in self.unfinished() if run not in self._held]
 
     def note(self, event: WorkerEvent) -> None:
-        """Take in what a worker reports: whether a process elsewhere works on a run."""
+        """Take in what a worker reports: whether a process elsewhere works on a run.
+
+        The workers of this job take over runs of each other; what one of them has is not held.
+        """
+        by = event.by or {}
         if event.run is None:
             return
         if event.kind == "started":
             self._held.discard(event.run)
-        elif event.kind == "held":
+        elif event.kind == "held" and not run_claims.is_of_this_job(by):
             self._held.add(event.run)
             if event.run not in self._told:
-                owner = run_claims.owner_text(event.by or {})
+                owner = run_claims.owner_text(by)
                 say(f"{event.run}: held by {owner}; this job leaves it to that process")
                 self._told.add(event.run)
-                self._record_found_held(event.run, event.by)
+                self._record_found_held(event.run, by)
 
     def is_parent_held(self, missing: Sequence[str]) -> bool:
         """Say why parents have no record; True, and noted, where a living process works on one."""

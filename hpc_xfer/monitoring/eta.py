@@ -8,7 +8,6 @@ of the finished runs of its kind, else its minutes in the plan. The number of pr
 start is assumed to stay as it is now.
 """
 
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ def group_of(run: Run) -> Group:
 def reported_seconds(beat: Mapping[str, Any]) -> float | None:
     """Return the seconds left that a running run reported, less the time since then."""
     seconds = beat.get("eta_seconds")
-    return None if seconds is None else max(0.0, seconds - (time.time() - beat["time"]))
+    return None if seconds is None else max(0.0, seconds - beat["age"])
 
 
 def duration(seconds: float) -> str:

@@ -12,8 +12,8 @@ _PLAIN = (
     (r"None", "Slurm starts them at any moment"),
     (r"Resources", "not enough of the cluster is free"),
     (r"Priority", "jobs of higher priority come first"),
-    (r"Dependency", "a job before them has not ended"),
-    (r"DependencyNeverSatisfied", "a job before them failed; launch again"),
+    (r"Dependency", "an earlier job has not ended"),
+    (r"DependencyNeverSatisfied", "an earlier job failed; launch again"),
     (r"JobArrayTaskLimit", "as many of their array run as may (max_running)"),
     (r"BeginTime", "Slurm waits a while before it starts them, as after a requeue"),
     (r"JobHeldUser", "somebody of your account holds them; `scontrol release JOB` frees them"),
@@ -28,7 +28,7 @@ _PLAIN = (
     ),
     (
         r"ReqNodeNotAvail.*|Nodes required for job are DOWN.*|NodeDown|NODE FAIL",
-        "nodes that they need are down, drained or reserved",
+        "the nodes are down, drained or reserved",
     ),
     (r"Partition(Down|Inactive)", "their partition starts no jobs now"),
     (

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import hpc_xfer
+from hpc_xfer.errors import StudyError
 from hpc_xfer.scheduling.concurrency_limit import ConcurrencyLimit
 from hpc_xfer.scheduling.job_preview import usual_arrays
 from hpc_xfer.scheduling.job_requests import python_path, relay_request, request_of
@@ -34,7 +35,16 @@ _NUMBER = 0  # in job names; those of a launch begin with 1
 
 
 def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
-    """Yield the lines of the script, and write the manifests that its jobs read."""
+    """Yield the lines of the script, and write the manifests that its jobs read.
+
+    Raises:
+        StudyError: the files of sbatch/ are not there.
+    """
+    if not _SCRIPTS.is_dir():
+        raise StudyError(
+            f"{_SCRIPTS}: is not there, as this is no checkout; launch without --by-hand, or call "
+            "it with the Python of a checkout"
+        )
     variables = _variables(launched)
     yield "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     yield _SUBMIT

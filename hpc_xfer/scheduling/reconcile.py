@@ -82,7 +82,7 @@ def resolve_intents(ledger: Ledger, slurm: Slurm, lease: Lease, say: Say) -> Que
             queue = with_absent_jobs(queue, opened)
         for submission in opened:
             if lines := queue.named(submission.name, submission.user):
-                job = lines[0].job.split("_")[0]
+                job = max(lines, key=lambda line: line.live).job.split("_")[0]
                 ledger.record_submitted(submission, job, adopted=True)
                 say(f"adopted job {job} ({submission.name}), whose launcher had died")
             elif submission.name in over and submission.cluster not in queue.unanswered:

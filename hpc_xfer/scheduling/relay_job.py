@@ -1,13 +1,17 @@
 """Submit the relay job: it runs last, retries, and submits what is left."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.scheduling.job_requests import relay_request
 from hpc_xfer.scheduling.recorded_submission import RecordedSubmitter
 from hpc_xfer.scheduling.submit_report import SubmitReport
-from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.slurm.queue import current_user
+from hpc_xfer.slurm.submitted import known_jobs
 from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store.code_snapshot import current_digest
 from hpc_xfer.store.submission_ledger import Submission
@@ -24,14 +28,29 @@ class RelayJob:
     statuses: Mapping[str, RunStatus]
     replaces_old_code: bool = False  # for a person; a relay leaves one of newer code alone
 
+    @cached_property
     def pending(self) -> Submission | None:
         """The relay that waits in the queue; one that runs may have read the queue already."""
         launched = self.submitter.launched
         for submission in self.submitter.ledger.submissions_of(launched.study.name):
             line = self.queue.find(submission.job, submission.name, submission.user)
-            if submission.kind == "relay" and line and line.state == "PENDING":
+            if submission.kind == "relay" and line and self._is_waiting(line):
                 return submission
         return None
+
+    def _is_waiting(self, line: QueueLine) -> bool:
+        """Tell whether a relay waits, by squeue and by scontrol.
+
+        An old answer of squeue may show as waiting what runs by now (this process may be in it) or
+        has ended, and the study would stop there.
+        """
+        if line.state != "PENDING" or line.user != current_user():
+            return line.state == "PENDING"  # scontrol is read for our own jobs
+        with contextlib.suppress(SlurmError):  # then squeue is all that is known
+            if known := known_jobs(line.cluster):
+                waiting = [(each.job, each.name) for each in known if each.state == "PENDING"]
+                return (line.job, line.name) in waiting
+        return True
 
     def ensure(self, report: SubmitReport) -> str | None:
         """The job id of a relay that runs after all jobs of the report.
@@ -39,7 +58,7 @@ class RelayJob:
         If the queue is full, the job that was submitted last gives its place to the relay.
         """
         jobs_may_submit = self.submitter.launched.site.slurm.jobs_may_submit
-        waiting = self.pending()
+        waiting = self.pending
         if waiting and self.replaces_old_code and waiting.code not in (None, current_digest()):
             return self._replaced(waiting, report)
         if waiting and (jobs_may_submit or not report.submitted):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hpc_xfer.errors import SlurmError, SubmitLimit
+from hpc_xfer.errors import SlurmError, SubmitLimit, XferError
 from hpc_xfer.scheduling import reconcile
 from hpc_xfer.scheduling.array_parts import ArrayPart, array_parts
 from hpc_xfer.scheduling.concurrency_limit import ConcurrencyLimit
@@ -111,7 +111,7 @@ def _submit_selected(
     relay = RelayJob(submitter, queue, statuses, replaces_old_code=retrier != "relay")
     limits = submit_limits(launched.site.slurm, queue)
     room = limits.room
-    if room is not None and relay.pending() is None:
+    if room is not None and relay.pending is None:
         room -= 1  # the relay's own
     arrays = ArraySubmitter(
         submitter,
@@ -125,22 +125,41 @@ def _submit_selected(
         room=room,
     )
     parts = list(array_parts(launched, selected.plan, statuses, limits.array))
-    failure: SlurmError | None = None
-    try:
-        arrays.submit_all(parts)  # after all error files were read, or nothing is submitted
-    except SlurmError as error:
-        failure = error  # what was submitted before needs its relay all the same
-    if not report.is_finished:
-        try:
-            report.relay = relay.ensure(report)
-        except SlurmError as error:
-            report.relay_error = str(error)
-    with contextlib.suppress(SlurmError):  # else the next launch corrects the numbers
-        submitter.confirm()
+    failure = _submit_with_relay(arrays, parts, relay)
     if failure is not None or (retrier == "relay" and report.relay_error):
         why = [str(failure)] if failure is not None else []
-        raise SlurmError("; ".join([*why, *report.without_relay()])) from failure
+        text = "; ".join([*why, *report.without_relay()])
+        raise type(failure or SlurmError(""))(text) from failure
     return report
+
+
+def _submit_with_relay(
+    arrays: "ArraySubmitter", parts: list[ArrayPart], relay: RelayJob
+) -> XferError | None:
+    """Submit arrays and the relay; return what ended the arrays, and write the rest in the report.
+
+    Whatever happens, the report or the error says so where jobs are in the queue without a relay.
+    """
+    report, failure = arrays.report, None
+    try:
+        try:
+            arrays.submit_all(parts)  # after all error files were read, or nothing is submitted
+        except XferError as error:
+            failure = error  # what was submitted before needs its relay all the same
+        if not report.is_finished:
+            try:
+                report.relay = relay.ensure(report)
+            except XferError as error:
+                report.relay_error = str(error)
+        elif any(each.is_unresolved for each in arrays.submitter.ledger.own()):
+            report.relay_error = "" if relay.pending else "the launch ended before"
+        with contextlib.suppress(XferError):  # else the next launch corrects the numbers
+            arrays.submitter.confirm()
+    except KeyboardInterrupt:
+        if parts and not (report.relay or relay.pending):
+            report.relay_error = "interrupted"
+        raise KeyboardInterrupt(*report.without_relay()) from None
+    return failure
 
 
 def _jobs_in_queue(statuses: Mapping[str, RunStatus]) -> dict[str, str]:

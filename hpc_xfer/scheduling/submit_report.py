@@ -81,9 +81,9 @@ class SubmitReport:
         """The last line where jobs are in the queue and no relay is."""
         if self.relay_error:
             yield (
-                f"no relay is in the queue ({self.relay_error}): the jobs run, but nothing retries "
-                "what fails, submits what is left, or collects; correct slurm.relay in the site "
-                "file and launch again"
+                f"no relay is in the queue ({self.relay_error}): jobs that are there run, but "
+                "nothing retries what fails, submits what is left, or collects; launch again once "
+                "that is mended (slurm.relay in the site file has the relay's options)"
             )
 
     def sentences_of_relay(self) -> Iterator[str]:

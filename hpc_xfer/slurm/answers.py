@@ -24,16 +24,25 @@ _FINAL = re.compile(
 )
 
 
+# Slurm's own word is behind it; before it, names that the user chose, and a site's own messages.
+_VERDICT = re.compile(r".*(?:submission failed|allocation failure): ", re.S)
+
+
 def is_final(complaint: str) -> bool:
     """Tell whether Slurm has refused the request itself, so that asking again is of no use."""
     if _CERTAIN in complaint:
         return True
-    return not is_passing(complaint) and _FINAL.search(complaint) is not None
+    verdict = _VERDICT.sub("", complaint)
+    if _PASSING.search(verdict):
+        return False
+    if _FINAL.search(verdict):
+        return True
+    return not _PASSING.search(complaint) and _FINAL.search(complaint) is not None
 
 
 def is_passing(complaint: str) -> bool:
     """Tell whether Slurm was not reached, as far as its words say."""
-    return _CERTAIN not in complaint and _PASSING.search(complaint) is not None
+    return not is_final(complaint) and _PASSING.search(complaint) is not None
 
 
 def error_text(text: str) -> str:

@@ -229,6 +229,7 @@ TEARDOWN = [
     "    for attempt in {1..20}; do  # slurmctld may be down for some minutes",
     '        said=$(scontrol requeue "${job##* }" 2>&1) && sleep 120 && exit "$code"',
     "        refused=$?",
+    '        [ "$refused" -gt 128 ] && sleep 15 && continue  # Slurm has ended it with this job',
     '        echo "could not requeue this job: $said" >&2',
     '        [ "$refused" -lt 126 ] || break  # this node has no scontrol',
     "        case $said in",

@@ -24,7 +24,7 @@ class Misplaced:
 
     moved: list[Submission] = field(default_factory=list)  # the store is no longer there
     copied: list[Submission] = field(default_factory=list)  # the original store is still there
-    unclear: list[Submission] = field(default_factory=list)  # told on a host with other mounts
+    unclear: list[Submission] = field(default_factory=list)  # told on hosts with other mounts
 
     def sentences(self, queue: Queue) -> Iterator[str]:
         """Lines on jobs in the queue that do not write to this store, or perhaps do not."""
@@ -48,18 +48,22 @@ class Misplaced:
 def misplaced(store: Store, ledger: Ledger) -> Misplaced:
     """Sort out the submissions that hold a job and were told another path."""
     found = Misplaced()
-    by_root: dict[tuple[str, str], list[Submission]] = {}
+    by_root: dict[str, list[Submission]] = {}
     for submission in ledger.submissions.values():
-        if submission.root is not None and submission.closed is None:
-            by_root.setdefault((submission.root, submission.host), []).append(submission)
-    for (root, host), submissions in by_root.items():
+        if submission.root is not None:
+            by_root.setdefault(submission.root, []).append(submission)
+    for root, submissions in by_root.items():
+        if all(submission.closed for submission in submissions):
+            continue
         if _is_same(Path(root), store.root):
             continue
         original = _original(Path(root), submissions)
-        for submission in submissions:
+        # A relay submits from a node, with the path that a launch told it.
+        was_here = any(submission.host == socket.gethostname() for submission in submissions)
+        for submission in (each for each in submissions if each.closed is None):
             if submission.name in original:
                 found.copied.append(submission)
-            elif host == socket.gethostname():
+            elif was_here:
                 found.moved.append(submission)
             else:
                 found.unclear.append(submission)

@@ -122,7 +122,8 @@ class _Survey:
         for element in reversed(elements):
             line = line_of(queue, element)
             if line is not None and line.live:
-                return self._live(folder, begun, element, line)
+                alone = _elsewhere(folder, elements, queue, element) if begun else None
+                return alone or self._live(folder, begun, element, line)
         if begun and (alone := _elsewhere(folder, elements, queue)):
             return alone
         last = elements[-1] if elements else None
@@ -157,10 +158,6 @@ class _Survey:
             if not claim.get("released") and line.state != "COMPLETING":  # else Slurm ends it
                 beat = heartbeat.read(folder)
                 return RunStatus("running", element=element, line=line, progress=beat)
-        elif claim and run_claims.is_alive(folder):  # the job waits for it, or ends
-            who = run_claims.owner_text(claim)
-            return RunStatus("running", who, element=element, line=line,
-                             progress=heartbeat.read(folder))  # fmt: skip
         if line.state not in ("RUNNING", "CONFIGURING"):
             return RunStatus("pending", line.state.lower(), element=element, line=line)
         if behind := self._unfinished_before(element):
@@ -258,17 +255,30 @@ def _is_claim_of(claim: Mapping[str, Any], element: Element) -> bool:
     return (claim.get("slurm_job"), name) == (element.job, element.submission.name)
 
 
-def _elsewhere(folder: RunDir, elements: list[Element], queue: Queue) -> RunStatus | None:
+def _elsewhere(
+    folder: RunDir, elements: list[Element], queue: Queue, queued: Element | None = None
+) -> RunStatus | None:
     """The status of a run that a process executes which is in no job of ours; else None.
 
     It may have been started by a launch without Slurm, in an interactive job, by hand; or its job
     is in no answer of Slurm, and its heartbeat moves all the same.
+
+    Args:
+        queued: in the queue; its job will wait for the process, or end.
     """
     claim = run_claims.holder(folder)
-    if claim is None or is_owner_dead(claim, folder, elements, queue):
+    if claim is None or (queued is not None and _is_to_be_left(claim, queued)):
         return None
+    if is_owner_dead(claim, folder, elements, queue):
+        return None
+    line = line_of(queue, queued) if queued is not None else None
     who = run_claims.owner_text(claim)
-    return RunStatus("running", who, progress=heartbeat.read(folder))
+    return RunStatus("running", who, element=queued, line=line, progress=heartbeat.read(folder))
+
+
+def _is_to_be_left(claim: Mapping[str, Any], queued: Element) -> bool:
+    """Tell whether an element's own state goes before the process of a claim."""
+    return _is_claim_of(claim, queued) or queued.index in queued.submission.cancelled
 
 
 def is_owner_dead(

@@ -174,6 +174,7 @@ def _mend(snapshot: CodeSnapshot, files: Mapping[str, PackageFile]) -> None:
     Jobs may start meanwhile, so the folder stays.
     """
     package = snapshot.path / PACKAGE.name
+    _remove_strangers(snapshot.path)
     found = package_files(package) if package.is_dir() else {}
     for name in found.keys() - files.keys():
         (package / name).unlink()
@@ -182,24 +183,56 @@ def _mend(snapshot: CodeSnapshot, files: Mapping[str, PackageFile]) -> None:
         if there is None or there.data != file.data or there.mode & _WRITABLE:
             _replace(package / name, file.data, file.modified)
             there = file
-        if name.endswith(".py") and not _is_whole(_read(package / _cached(name)), there):
+        if name.endswith(".py"):
             _mend_byte_code(package / _cached(name), name, there)
     start = snapshot.path / "__main__.py"
-    if _read(start) != _START.encode() or start.stat().st_mode & _WRITABLE:
+    if _read(start) != _START.encode() or _may_others_write(start):
         _replace(start, _START.encode())
     _protect(snapshot.path)
     _tell_origin(snapshot)
 
 
+def _remove_strangers(folder: Path) -> None:
+    """Remove what is not ours beside the package: PYTHONPATH begins here, before all libraries."""
+    ours = (PACKAGE.name, "__main__.py", "__pycache__", ORIGIN)
+    for path in folder.iterdir():
+        if path.name in ours or path.suffix == ".tmp":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def _mend_byte_code(path: Path, name: str, file: PackageFile) -> None:
+    """Write byte-code anew where Python would not take it, or others may have written it."""
+    is_trusted = not _may_others_write(path)
+    if is_trusted and _is_whole(_read(path), file):
+        return
     byte_code = _byte_code(name, file)
-    if byte_code is not None:
-        with contextlib.suppress(PermissionError):  # of another user: their jobs share it, too
-            _replace(path, byte_code)
+    if byte_code is None:
+        path.unlink(missing_ok=True)
+        return
+    try:
+        _replace(path, byte_code)
+    except PermissionError:
+        if not is_trusted:  # else of another user: their jobs share it, too
+            raise
+
+
+def _may_others_write(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & _WRITABLE)
+    except FileNotFoundError:
+        return False
 
 
 def _protect(folder: Path) -> None:
-    for inside, _, _ in os.walk(folder):
+    """Take the right to write from others; remove what they may have written for other Pythons."""
+    for inside, _, files in os.walk(folder):
+        for path in (Path(inside, name) for name in files if name.endswith(".pyc")):
+            if _may_others_write(path):
+                path.unlink()
         mode = os.stat(inside).st_mode
         if mode & _WRITABLE:
             os.chmod(inside, mode & ~_WRITABLE & 0o777)
@@ -209,6 +242,7 @@ def _tell_origin(snapshot: CodeSnapshot) -> None:
     """Tell the commit: the first one with this code that had no changes beside it."""
     known = atomic_files.read_json(snapshot.path / ORIGIN)
     is_whole = isinstance(known, dict) and known.get("digest") == snapshot.digest
+    is_whole = is_whole and not _may_others_write(snapshot.path / ORIGIN)
     if is_whole and known.get("dirty") is False:
         return
     told = provenance.code()

@@ -97,9 +97,14 @@ class Heartbeat:
 
 
 def read(run: RunDir) -> dict[str, Any] | None:
-    """Read the last heartbeat; None where there is none."""
+    """Read the last heartbeat, with its `age` in seconds; None where there is none.
+
+    It was dated by the clock of the file server, which alone tells its age on any host.
+    """
     content = atomic_files.read_json(run.progress)
-    return content if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return None
+    return {**content, "age": max(0.0, server_time(run.path) - content["time"])}
 
 
 def checkpoint_time(run: RunDir) -> int:

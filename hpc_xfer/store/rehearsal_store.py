@@ -4,15 +4,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from hpc_xfer.errors import StudyError
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.rehearsal import rehearsal_of
 from hpc_xfer.study.study_file import Study
 
 
 def new_rehearsal_store(store: Store) -> Store:
-    """Name a new one after the time in UTC, so that the newest is the last by name."""
-    now = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
-    return Store(Path(f"{store.root}-rehearsal-{now}"))
+    """Name a new one after the time in UTC, so that the newest is the last by name.
+
+    It is the file server's time: hosts whose clocks differ may start rehearsals.
+    """
+    now = datetime.fromtimestamp(server_time(store.root), timezone.utc)
+    return Store(Path(f"{store.root}-rehearsal-{now:%Y%m%d-%H%M%S}"))
 
 
 def newest_rehearsal_store(store: Store) -> Store | None:

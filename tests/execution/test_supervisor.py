@@ -317,7 +317,7 @@ def test_a_job_that_was_cancelled_does_nothing_when_it_is_requeued(jobs: Jobs) -
     run = endless()
     batch = jobs.batch(run)
     book = read_ledger(jobs.store)
-    one = Submission("study", "pre.a.1", "pretrain", batch, None, "2026-01-02", "here", "ada")
+    one = Submission("study", f"pre.{batch}", "pretrain", batch, None, "2026-01-02", "here", "ada")
     book.record_intent(one)
     book.record_cancelled(book.record_submitted(one, "812"), [0])
     assert code(jobs.start(batch, restarts=1)) == STOPPED_EXIT_CODE

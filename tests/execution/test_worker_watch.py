@@ -22,6 +22,7 @@ from hpc_xfer.study.plan import Pack, Run
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.system.worker_events import WorkerEvent
 from tests import tiny
+from tests.conftest import Command
 
 RUN = tiny.pretraining("scratch")
 CHATTY = """
@@ -196,20 +197,20 @@ def test_the_end_of_a_deaf_worker_is_told_once(
 
 
 def test_a_run_that_is_held_is_not_blamed_for_the_end_of_the_worker(
-    store: Store, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    store: Store, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    command: Command,
+) -> None:  # fmt: skip
     """A worker starts again for what is left, and the log names the owner once."""
+    command("scontrol", "true")
     monkeypatch.setenv("SLURM_JOB_ID", "812")
     other = tiny.pretraining("scratch", seed=1)
     third = tiny.pretraining("scratch", seed=2)
-    command = [sys.executable, "-c", HELD_THEN_DIES, RUN.id, other.id]
-    assert supervisor(store, RUN, other, third).run(command) == REQUEUE_EXIT_CODE
+    worker = [sys.executable, "-c", HELD_THEN_DIES, RUN.id, other.id]
+    assert supervisor(store, RUN, other, third).run(worker) == REQUEUE_EXIT_CODE
     assert failures.read(store.run(RUN.id)) is None
     error = failures.read(store.run(other.id))
     assert error is not None and error["class"] == "killed"
-    line = (
-        f"{RUN.id}: process 5 on host n9, in job 6 works on it; this job leaves it to that process"
-    )
+    line = f"{RUN.id}: held by process 5 on host n9, in job 6; this job leaves it to that process"
     assert capfd.readouterr().out.splitlines().count(line) == 1
     assert run_claims.found_held(store.run(RUN.id)) == {"812"}
 

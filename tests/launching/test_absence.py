@@ -123,3 +123,14 @@ def test_a_job_that_was_submitted_a_moment_ago_is_waited_for(
     is_just_submitted(study)
     assert study.launch()["submitted"]["runs"] == 0
     assert runs_in_queue(study, cluster) == once_each(study)
+
+
+def test_a_relay_that_an_old_answer_of_squeue_shows_as_waiting_gets_a_successor(
+    queued: SlurmStudy, cluster: Cluster, command: Command, tmp_path: Path
+) -> None:
+    relay = queued.status()["relay"]
+    squeue_repeats_itself(command, cluster, tmp_path)
+    cluster.run("scancel", relay)
+    told = queued.launch()
+    assert told["submitted"]["runs"] == 0 and told["relay"] not in (None, relay)
+    assert runs_in_queue(queued, cluster)["relay"] == 1

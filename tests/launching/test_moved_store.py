@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -75,6 +76,19 @@ def test_another_store_at_the_old_place_does_not_make_the_moved_one_a_copy(
     study.store = moved
     assert study.launch()["submitted"]["runs"] == 3
     assert not before & set(cluster.live()) and others < set(cluster.live())
+
+
+def test_jobs_that_a_relay_submitted_from_a_node_are_replaced_too(
+    study: SlurmStudy, cluster: Cluster
+) -> None:
+    path = study.store.study("faults").launches
+    lines = path.read_text().splitlines()
+    relayed = [line.replace(socket.gethostname(), "n7") for line in lines[1:5]]
+    path.write_text("\n".join([*lines[:1], *relayed, *lines[5:]]) + "\n")
+    before = set(cluster.live())
+    move(study)
+    assert study.launch()["submitted"]["runs"] == 3
+    assert not before & set(cluster.live())
 
 
 def test_status_tells_of_jobs_that_write_to_where_the_store_was(

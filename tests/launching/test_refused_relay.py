@@ -1,9 +1,13 @@
 """A relay that Slurm refuses is told in the last line of the launch, with the way out."""
 
+import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 from tests.cluster import Cluster
-from tests.faults import SlurmStudy
+from tests.conftest import Command
+from tests.faults import ROOT, SlurmStudy
 from tests.launching.seen_from_outside import once_each, runs_in_queue
 
 NOWHERE = {"relay": {"memory": None, "partition": "nowhere"}}
@@ -25,3 +29,37 @@ def test_jobs_in_the_queue_without_a_relay_are_told_in_the_last_line(
     corrected = SlurmStudy(tmp_path, shards)
     assert corrected.launch()["relay_error"] == ""
     assert runs_in_queue(corrected, cluster) == once_each(corrected)
+
+
+def launch_that_ends(
+    study: SlurmStudy, command: Command, after_sbatch: str
+) -> subprocess.CompletedProcess[str]:
+    """A launch to which something happens after its first sbatch."""
+    real = shutil.which("sbatch", path="/usr/bin:/usr/local/bin:/opt/slurm/bin")
+    command("sbatch", f'{real} "$@" || exit\n{after_sbatch}')
+    return subprocess.run(study.command("launch"), capture_output=True, text=True, cwd=ROOT)
+
+
+def test_a_store_that_fails_between_the_jobs_and_the_relay_is_told_in_the_last_line(
+    tmp_path: Path, shards: Path, cluster: Cluster, command: Command
+) -> None:
+    cluster.drain()
+    study = SlurmStudy(tmp_path, shards)
+    ledger = study.store.study("faults").launches
+    done = launch_that_ends(study, command, f"mv '{ledger}' '{ledger}.old'; mkdir '{ledger}'")
+    *_, last = done.stderr.splitlines()
+    assert done.returncode == 1 and "cannot be written" in last
+    assert "no relay is in the queue" in last and "launch again" in last
+    assert len(cluster.live()) == 1
+
+
+def test_an_interrupt_between_the_jobs_and_the_relay_is_told_in_the_last_line(
+    tmp_path: Path, shards: Path, cluster: Cluster, command: Command
+) -> None:
+    cluster.drain()
+    study = SlurmStudy(tmp_path, shards)
+    launcher = "$(ps -o ppid= $PPID)"  # `timeout` is between
+    done = launch_that_ends(study, command, f"kill -{signal.SIGINT} {launcher}; sleep 9")
+    *_, last = done.stderr.splitlines()
+    assert done.returncode == 130 and last.startswith("interrupted; launch again")
+    assert "no relay is in the queue" in last

@@ -56,7 +56,7 @@ fa637f256f58  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr    
               0.004
 8 runs: 2 done, 2 running, 1 starting, 2 pending, 1 failed
 about 2.0 h to go with 3 processes, as now
-waiting: 2: a job before them has not ended (Slurm: Dependency)
+waiting: 2: an earlier job has not ended (Slurm: Dependency)
 supervised [bold] 256 seed 1 waits for data 20% of its time: more resources.pretrain.workers or faster storage would speed it up
 failed: nan: 1 (the loss was not finite; a lower learning rate helps)
   the loss is nan at step 7
@@ -133,7 +133,7 @@ def test_reasons_are_told_in_words_beside_slurms_own(tmp_path: Path, shown: Show
     assert "waiting: 1: Slurm starts them at any moment" in lines
     assert "waiting: 1: Gremlins" in lines
     assert as_json(state)["runs"][MANY[0].id] == {
-        "state": "pending", "why": "Dependency", "meaning": "a job before them has not ended",
+        "state": "pending", "why": "Dependency", "meaning": "an earlier job has not ended",
     }  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_the_relay_is_told_with_what_it_waits_for(tmp_path: Path, shown: Shown) 
     pending = line("20", "PENDING", name="r", reason="Dependency")
     queue = Queue({"20": pending})
     told = shown(replace(state, ledger=ledger, queue=queue))
-    assert told[-1] == "relay: job 20, pending: a job before them has not ended (Slurm: Dependency)"
+    assert told[-1] == "relay: job 20, pending: an earlier job has not ended (Slurm: Dependency)"
     stranger = Queue({"20": replace(pending, name="sleep")})
     told = shown(replace(state, ledger=ledger, queue=stranger))
     assert told[-1] == "no relay is in the queue; to go on: python -m hpc_xfer.launch a.yaml"

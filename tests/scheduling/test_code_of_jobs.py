@@ -75,6 +75,17 @@ def test_a_launch_with_other_code_leaves_that_of_queued_jobs(
     assert set(digests(study)) == {old.name}
 
 
+def test_an_installed_package_does_not_name_batch_files_that_only_a_checkout_has(
+    tmp_path: Path, shards: Path, checkout: Path
+) -> None:
+    study = SlurmStudy(tmp_path, shards, method="scratch")
+    env = {**os.environ, "PYTHONPATH": str(checkout)}  # a package alone, as in site-packages
+    command = study.command("launch", "--by-hand", "--on", "slurm")
+    done = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "sbatch: is not there" in done.stderr and "without --by-hand" in done.stderr
+
+
 def test_doctor_finds_the_same_code_on_the_nodes(
     tmp_path: Path, shards: Path, cluster: Cluster, checkout: Path
 ) -> None:

@@ -9,6 +9,9 @@ from tests.conftest import Command
 
 FINAL = """\
 Batch job submission failed: Invalid partition name specified
+invalid partition specified: ghost; Batch job submission failed: Invalid partition name specified
+Ask the help desk to connect you; Batch job submission failed: Job violates accounting/QOS policy
+allocation failure: Invalid qos specification
 Batch job submission failed: Invalid account or account/partition combination specified
 Batch job submission failed: Invalid job array specification
 Memory specification can not be satisfied; Batch job submission failed: Requested node \
@@ -37,6 +40,8 @@ Controller is in standby mode, try a different controller
 resolve_ctls_from_dns_srv: res_nsearch error: Unknown host
 Could not establish a configuration source
 'gpu' can't be reached now, or it is an invalid entry for --cluster.
+invalid argument; Batch job submission failed: Unable to contact slurm controller (connect failure)
+Munge encode failed: Permission denied; Batch job submission failed: Unspecified error
 Job can not be altered now, try again later
 Batch job submission failed: Unspecified error
 a message of a later version"""

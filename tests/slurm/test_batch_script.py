@@ -32,6 +32,7 @@ if [ "$code" -eq 85 ]; then  # interrupted, saved, to be continued
     for attempt in {1..20}; do  # slurmctld may be down for some minutes
         said=$(scontrol requeue "${job##* }" 2>&1) && sleep 120 && exit "$code"
         refused=$?
+        [ "$refused" -gt 128 ] && sleep 15 && continue  # Slurm has ended it with this job
         echo "could not requeue this job: $said" >&2
         [ "$refused" -lt 126 ] || break  # this node has no scontrol
         case $said in
@@ -269,6 +270,16 @@ def test_a_job_does_not_ask_to_be_requeued_for_ever(
         85, f"echo '{says}' >&2; exit 1", tmp_path, command, monkeypatch
     )
     assert calls == 20 * ["requeue 12", "sleep 15"]
+
+
+def test_a_job_that_slurm_ends_to_requeue_it_does_not_say_that_it_could_not_be(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm ends scontrol with the job, often before scontrol has its answer."""
+    ended_at_first = "[ $(grep -c requeue {log}) = 2 ] || kill $$"
+    calls = calls_of_a_job_that_ends(85, ended_at_first, tmp_path, command, monkeypatch)
+    assert calls == ["requeue 12", "sleep 15", "requeue 12", "sleep 120"]
+    assert "could not requeue" not in (tmp_path / "said").read_text()
 
 
 @pytest.mark.parametrize(

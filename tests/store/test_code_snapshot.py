@@ -1,6 +1,7 @@
 """Jobs run the code of their launch: a copy in the store, whatever the checkout is by then."""
 
 import json
+import marshal
 import os
 import shutil
 import stat
@@ -114,13 +115,16 @@ def test_its_files_are_read_only_and_its_owner_can_remove_it(store: Store) -> No
 
 
 @pytest.mark.parametrize(
-    "harm", ["changed", "cut", "gone", "added", "writable", "no start", "byte-code cut", "open"]
-)
+    "harm",
+    ["changed", "cut", "gone", "added", "writable", "no start", "byte-code cut", "open",
+     "byte-code open", "byte-code of another Python open", "a library beside it", "origin open"],
+)  # fmt: skip
 def test_a_damaged_snapshot_is_written_anew(store: Store, harm: str) -> None:
     path = take_snapshot(store).path
     before = content(path)
     victim = path / "hpc_xfer/job.py"
     victim.chmod(0o644)
+    cached = path / f"hpc_xfer/__pycache__/job.{sys.implementation.cache_tag}.pyc"
     match harm:
         case "changed":
             victim.write_text(victim.read_text().replace("return", "retrun", 1))
@@ -135,11 +139,22 @@ def test_a_damaged_snapshot_is_written_anew(store: Store, harm: str) -> None:
         case "no start":
             (path / "__main__.py").unlink()
         case "byte-code cut":
-            cached = path / f"hpc_xfer/__pycache__/job.{sys.implementation.cache_tag}.pyc"
             cached.chmod(0o644)
             cached.write_bytes(cached.read_bytes()[:-40])
         case "open":
             (path / "hpc_xfer/store").chmod(0o777)
+        case "byte-code open":
+            cached.chmod(0o666)
+            cached.write_bytes(cached.read_bytes()[:16] + marshal.dumps(compile("1", "x", "exec")))
+        case "byte-code of another Python open":
+            other = cached.with_name("job.cpython-27.pyc")
+            other.touch()
+            other.chmod(0o666)
+        case "a library beside it":
+            (path / "numpy").mkdir()
+            (path / "sitecustomize.py").write_text("raise SystemExit('mine')")
+        case "origin open":
+            (path / "code.json").chmod(0o666)
     assert take_snapshot(store).path == path
     assert content(path) == before
     assert not any(each.stat().st_mode & 0o002 for each in path.rglob("*"))

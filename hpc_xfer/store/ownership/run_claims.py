@@ -56,6 +56,16 @@ def owner_text(claim: Mapping[str, Any]) -> str:
     return f"process {claim.get('pid')} on host {claim.get('host')}{job}"
 
 
+def is_of_this_job(claim: Mapping[str, Any]) -> bool:
+    """Tell whether a claim was made in our Slurm job, as by a worker beside this one."""
+    job = current_job()
+    return (
+        job is not None
+        and claim.get("slurm_job") == job
+        and (claim.get("slurm_job_name") == current_job_name())
+    )
+
+
 def is_alive(run: RunDir) -> bool:
     """True where the owner lives: its process on this host, else a fresh heartbeat."""
     return _leases(run).is_alive()

@@ -260,10 +260,11 @@ def test_augmentation_and_recalibration_repeat_bit_for_bit(store: Store, tmp_pat
     assert one.hits.read_bytes() == two.hits.read_bytes()
 
 
-def test_a_parent_without_a_record_is_an_error(tmp_path: Path) -> None:
+def test_a_parent_without_a_record_is_trouble_of_the_store(tmp_path: Path) -> None:
+    """Its folder was removed; the supervisor and the launch make sure that it was there."""
     run = tiny.finetuning(tiny.pretraining("clip"))
     told = tiny.execute(Store(tmp_path), run)[-1]
-    assert (told["event"], told["class"]) == ("failed", "data")
+    assert (told["event"], told["class"]) == ("failed", "store")
     assert told["message"] == (
         f"the parent {run.parents[0].id} has no record; launch the study again"
     )
