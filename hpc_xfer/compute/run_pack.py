@@ -210,10 +210,11 @@ def _kind_of_work(run: Run) -> tuple[object, ...]:
 
 
 def _write_error(store: Store, run_id: str, error: Exception) -> None:
-    """Write error.json, unless the disk is full."""
+    """Write error.json, unless the disk is full or the store is gone."""
     lines = "".join(traceback.format_exception(error)).splitlines()
     event = failed_event(run_id, error)
     try:
+        store.check_exists()
         failures.write(store.run(run_id), event.failure, event.message, lines)
     except StoreError as full:
         log.warning("%s", full)

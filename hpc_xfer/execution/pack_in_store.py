@@ -130,9 +130,10 @@ class PackInStore:
         return str(error["class"])
 
     def record_failure(self, run: str, failure: str, message: str, log: Sequence[str]) -> None:
-        """Write error.json; where the disk is full, remember the class until this process ends."""
+        """Write error.json; where it cannot be written, remember the class until this process ends."""
         self._failures[run] = failure
         try:
+            self.store.check_exists()
             failures.write(self.store.run(run), failure, message, log)
         except StoreError as full:
             say(f"{failure}: {message}; {full}")

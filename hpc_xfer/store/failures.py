@@ -6,7 +6,6 @@ failures.write(store.run(id), "hung", "no sign of life for 30 min", lines)
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpc_xfer.errors import StoreError
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
@@ -33,13 +32,8 @@ def write(
             and `job_name` None where only the number of the job is known.
 
     Raises:
-        StoreError: the disk is full, or the store is gone.
+        StoreError: the disk is full.
     """
-    if not run.path.parent.parent.is_dir():
-        raise StoreError(
-            f"{run.path.parent.parent}: the store was moved or removed while this job worked; launch the "
-            "study again where it is now"
-        )
     before = read(run)
     failure = {
         "class": kind,

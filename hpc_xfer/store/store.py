@@ -97,6 +97,18 @@ class Store(StoreDir):
                     f"what is in it, or run: chmod -R o-w {shlex.quote(str(folder))}"
                 )
 
+    def check_exists(self) -> None:
+        """Check that the store is where this job was told, before anything is written anew there.
+
+        Raises:
+            StoreError: it is not.
+        """
+        if not self.root.is_dir():
+            raise StoreError(
+                f"{self.root}: the store was moved or removed while this job worked; launch the "
+                "study again where it is now"
+            )
+
     def record(self, run_id: str) -> dict[str, Any] | None:
         """Read the record of a run; None where it is missing or damaged."""
         record = atomic_files.read_json(self.run(run_id).record)

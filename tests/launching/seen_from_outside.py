@@ -3,12 +3,10 @@
 import json
 import os
 import shutil
-import time
 from collections import Counter
 from pathlib import Path
 
 from hpc_xfer.slurm.parsing import FIELDS
-from hpc_xfer.states.run_states import RECENT_SECONDS
 from hpc_xfer.store.submission_ledger import read_ledger
 from tests.cluster import Cluster
 from tests.conftest import Command
@@ -51,32 +49,18 @@ def numbers_by_name(cluster: Cluster) -> dict[str, str]:
 
 
 def is_now_an_hour_later(study: SlurmStudy) -> None:
-    """Date back what the ledger has: jobs of the last seconds are not called lost."""
-    _date(study, time.time() - 3600)
-
-
-def is_just_submitted(study: SlurmStudy) -> None:
-    """Date what the ledger has so that it stays recent for some seconds, on a busy machine too."""
-    _date(study, time.time() + RECENT_SECONDS - 1)
-
-
-def _date(study: SlurmStudy, when: float) -> None:
+    """Date back what the ledger has: jobs of the last minute are not called lost."""
     path = study.store.study("faults").launches
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    dated = [{**line, "stored": when} if "stored" in line else line for line in lines]
-    path.write_text("".join(json.dumps(line) + "\n" for line in dated))
+    for line in lines:
+        if "stored" in line:
+            line["stored"] -= 3600
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def squeue_prints_nothing(command: Command) -> None:
     """From now on squeue prints nothing and exits 0, as with a cache that was just emptied."""
     command("squeue", "exit 0")
-
-
-def slurm_is_late(command: Command, folder: Path) -> None:
-    """From now on squeue and scontrol print nothing, until scontrol was asked."""
-    asked = folder / "scontrol-was-asked"
-    command("scontrol", f"touch {asked}")
-    command("squeue", f'[ ! -e {asked} ] || exec {_behind_wrappers("squeue")} "$@"')
 
 
 def squeue_repeats_itself(command: Command, cluster: Cluster, folder: Path) -> None:

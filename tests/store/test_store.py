@@ -224,3 +224,9 @@ def test_a_new_store_is_private_to_its_owner_and_group(tmp_path: Path) -> None:
     store = Store(tmp_path / "deep/store")
     store.open()
     assert store.root.stat().st_mode & 0o007 == 0
+
+
+def test_a_store_that_was_moved_away_is_not_made_anew_by_a_job(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with pytest.raises(StoreError, match="was moved or removed while this job worked"):
+        store.check_exists()
