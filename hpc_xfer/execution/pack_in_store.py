@@ -130,7 +130,7 @@ class PackInStore:
         return str(error["class"])
 
     def record_failure(self, run: str, failure: str, message: str, log: Sequence[str]) -> None:
-        """Write error.json; where it cannot be written, remember the class until this process ends."""
+        """Write error.json; where that fails, remember the class until this process ends."""
         self._failures[run] = failure
         try:
             self.store.check_exists()

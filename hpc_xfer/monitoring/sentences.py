@@ -129,6 +129,10 @@ def _end(study: StudyState) -> Iterator[StatusSentence]:
         if study.relay.state == "PENDING":
             reason = f": {with_own_word(study.relay.reason)}"
         yield StatusSentence(f"relay: job {study.relay.job}, {study.relay.state.lower()}{reason}")
+    elif cluster := study.silent_cluster_of_relay:
+        yield StatusSentence(
+            f"the relay is on cluster {cluster}, if it is still in the queue there"
+        )
     elif (
         study.ledger.submissions_of(study.name)
         and not study.is_cancelled

@@ -79,6 +79,13 @@ class StudyState:
         return None
 
     @property
+    def silent_cluster_of_relay(self) -> str | None:
+        """The cluster of the last relay, if it does not answer."""
+        relays = last_relay(self.ledger, self.name) if self.queue else []
+        silent = self.queue.unanswered if self.queue else frozenset()
+        return next((each.cluster for each in relays if each.cluster in silent), None)
+
+    @property
     def is_live(self) -> bool:
         """Tell whether a job or a process still works for the study."""
         return self.relay is not None or any(status.live for status in self.status.values())

@@ -174,6 +174,8 @@ def test_a_launch_on_another_cluster_of_the_same_store_leaves_the_jobs_of_the_fi
     [note] = told["notes"]
     assert note.startswith("cluster first, which has jobs of this store, does not answer from here")
     assert study.status()["counts"]["pending"] == 3
+    relay = study.status()["relay"]
+    assert relay == told["relay"] and relay in second.live()  # it goes on from here
     assert json.loads(study.call("cancel", "--json", code=1))["clusters_without_answer"] == [
         "first"
     ]
