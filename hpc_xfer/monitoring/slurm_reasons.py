@@ -5,6 +5,7 @@
 A reason that is not here is shown as Slurm says it.
 """
 
+import functools
 import re
 
 _PLAIN = (
@@ -55,6 +56,7 @@ _PLAIN = (
 )
 
 
+@functools.cache
 def plain_reason(reason: str) -> str:
     """Return the meaning of a reason of squeue; "" where it is not known."""
     word = reason.replace("_", " ") if reason.startswith(("launch", "job")) else reason

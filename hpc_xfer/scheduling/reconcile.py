@@ -20,7 +20,7 @@ from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.slurm.sbatch import is_submitting
 from hpc_xfer.states.job_numbers import wrong_numbers
-from hpc_xfer.states.run_states import RunStatus, is_owner_dead
+from hpc_xfer.states.run_states import RunStatus, is_owner_dead, runs_with_folder
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
@@ -126,8 +126,9 @@ def record_lost(
     launched: LaunchedStudy, ledger: Ledger, queue: Queue, statuses: dict[str, RunStatus]
 ) -> None:
     """Write error.json for runs whose job was ended from outside, and free them."""
+    begun = runs_with_folder(launched.store)
     for run_id, status in statuses.items():
-        if status.state == "done" or status.held:
+        if status.state == "done" or status.held or run_id not in begun:
             continue
         folder = launched.store.run(run_id)
         if status.state == "lost" and (element := _element_that_began(status, folder)):
@@ -161,8 +162,9 @@ def _free(folder: RunDir, elements: list[Element], queue: Queue) -> None:
 
 def _record_node_failures(launched: LaunchedStudy, ledger: Ledger, run_id: str) -> None:
     """Record in the ledger the failures of a run that count against a node, each once."""
-    known = {_key(failure) for failure in ledger.node_failures}
-    for past in (failures.read(launched.store.run(run_id)) or {}).get("history", []):
+    history = (failures.read(launched.store.run(run_id)) or {}).get("history", [])
+    known = {_key(failure) for failure in ledger.node_failures} if history else set()
+    for past in history:
         key = node, job, name = _key(past)
         if rule_of(past["class"]).counts_against_node and node and job and key not in known:
             ledger.record_node_failure(launched.study.name, node, past["class"], job, name)

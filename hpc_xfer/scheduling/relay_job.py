@@ -11,7 +11,7 @@ from hpc_xfer.scheduling.recorded_submission import RecordedSubmitter
 from hpc_xfer.scheduling.submit_report import SubmitReport
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user
-from hpc_xfer.slurm.submitted import known_jobs
+from hpc_xfer.slurm.submitted import known_job
 from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store.code_snapshot import current_digest
 from hpc_xfer.store.submission_ledger import Submission
@@ -47,9 +47,9 @@ class RelayJob:
         if line.state != "PENDING" or line.user != current_user():
             return line.state == "PENDING"  # scontrol is read for our own jobs
         with contextlib.suppress(SlurmError):  # then squeue is all that is known
-            if known := known_jobs(line.cluster):
-                waiting = [(each.job, each.name) for each in known if each.state == "PENDING"]
-                return (line.job, line.name) in waiting
+            known = known_job(line.job, line.cluster)
+            if known is not None:
+                return any(each.name == line.name and each.state == "PENDING" for each in known)
         return True
 
     def ensure(self, report: SubmitReport) -> str | None:

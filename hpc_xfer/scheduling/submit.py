@@ -56,7 +56,8 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
         say(f"another launch is in progress (process {process} on {host}); waiting")
 
     launched.store.open(launched.study.name)
-    take_snapshot(launched.store)  # a relay by hand, too, whose jobs run its code
+    if retrier == "relay":  # perhaps one by hand, whose jobs run its code; a launch prepares it
+        take_snapshot(launched.store)
     with launch_lock.held(launched.store, waiting) as lease:
         if retrier == "relay" and launched.store.study(launched.study.name).cancelled.exists():
             say("the study was cancelled; launch it again to go on")  # while the relay was requeued

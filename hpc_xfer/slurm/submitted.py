@@ -11,7 +11,9 @@ import re
 import secrets
 from collections.abc import Collection, Iterable, Iterator
 
-from hpc_xfer.slurm.commands import chunks, run_with_retries
+from hpc_xfer.errors import SlurmError
+from hpc_xfer.slurm.answers import error_text
+from hpc_xfer.slurm.commands import answer_of, chunks, run_with_retries
 from hpc_xfer.slurm.parsing import QueueLine, expanded
 from hpc_xfer.slurm.queue import current_user
 
@@ -53,6 +55,20 @@ def known_jobs(cluster: str | None = None) -> list[QueueLine]:
     """
     command = ["scontrol", "--oneliner", "--all", "show", "job"]
     return read_jobs(run_with_retries(command, cluster), os.geteuid(), cluster)
+
+
+def known_job(job: str, cluster: str | None = None) -> list[QueueLine] | None:
+    """A job of ours as the controller knows it; empty where it is gone, None if nothing is said.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    done = answer_of(["scontrol", "--oneliner", "--all", "show", "job", job], cluster=cluster)
+    if done.returncode and "Invalid job id" not in done.stderr:
+        raise SlurmError(f"scontrol failed: {error_text(done.stderr)}; try again later")
+    if done.returncode:
+        return []
+    return read_jobs(done.stdout, os.geteuid(), cluster) or None
 
 
 def read_jobs(text: str, uid: int, cluster: str | None = None) -> list[QueueLine]:

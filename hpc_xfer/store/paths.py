@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
@@ -178,8 +179,9 @@ class StoreDir:
 
     root: Path
 
-    @property
+    @cached_property
     def runs(self) -> Path:
+        """Cached: a look at 40,000 runs asks for it as often."""
         return self.root / "runs"
 
     @property
