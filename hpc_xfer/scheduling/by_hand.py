@@ -42,8 +42,8 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
     """
     if not _SCRIPTS.is_dir():
         raise StudyError(
-            f"{_SCRIPTS}: is not there, as this is no checkout; launch without --by-hand, or call "
-            "it with the Python of a checkout"
+            f"{_SCRIPTS}: is not there, as this is not a checkout; launch without --by-hand, or "
+            "call it with the Python of a checkout"
         )
     variables = _variables(launched)
     yield "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())

@@ -3,6 +3,7 @@
 import shutil
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from tests.cluster import Cluster
@@ -37,7 +38,10 @@ def launch_that_ends(
     """A launch to which something happens after its first sbatch."""
     real = shutil.which("sbatch", path="/usr/bin:/usr/local/bin:/opt/slurm/bin")
     command("sbatch", f'{real} "$@" || exit\n{after_sbatch}')
-    return subprocess.run(study.command("launch"), capture_output=True, text=True, cwd=ROOT)
+    return subprocess.run(
+        study.command("launch"), capture_output=True, text=True, cwd=ROOT,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell may ignore it
+    )  # fmt: skip
 
 
 def test_a_store_that_fails_between_the_jobs_and_the_relay_is_told_in_the_last_line(

@@ -52,10 +52,11 @@ def append(path: Path, text: str) -> None:
 
 
 def content(folder: Path) -> dict[str, bytes]:
+    """All files, but for the byte-code that Python writes when it starts the folder."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.parent != folder / "__pycache__"
     }
 
 
