@@ -56,7 +56,8 @@ def test_every_command_goes_to_the_cluster_of_the_site_file(
     assert (login.live(), gpu.live()) == ([], [job])
     assert jobs_named(["ft1.x.1"], "gpu") == {"ft1.x.1": job} and jobs_named(["ft1.x.1"]) == {}
     wait_for((tmp_path / "runs").exists)
-    assert [(line.job, line.cluster) for line in known_jobs("gpu")] == [(job, "gpu")]
+    known = [(line.job, line.cluster) for line in known_jobs("gpu") if line.live]
+    assert known == [(job, "gpu")]  # beside what other tests left, which has ended
     assert submit_limits(GPU, current_queue("gpu")).room != submit_limits(CPU, current_queue()).room
     (tmp_path / "go").touch()
     requeue_jobs([job], "gpu")
