@@ -21,6 +21,7 @@ from hpc_xfer.config.site import Site
 from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError
 from hpc_xfer.store import failures
 from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.leases import removed
 from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.pack_file import LoadedPack
 from hpc_xfer.store.paths import RunDir
@@ -196,7 +197,7 @@ def _cause(error: Exception, claim: Claim | None, folder: RunDir) -> Exception:
         if claim is not None:
             claim.check()
         elif not folder.claims.exists():  # on other ranks
-            raise StoreError(f"{folder.path}: was removed while this process worked with it")
+            raise removed(folder.path)
     except (ClaimLost, StoreError) as cause:
         cause.__cause__ = error
         return cause

@@ -1,7 +1,8 @@
 """Cancel the jobs of a study, except those that another study waits for."""
 
+import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.job_numbers import lines_of, wrong_numbers
 from hpc_xfer.states.moved_store import misplaced
 from hpc_xfer.states.removed_runs import Job, removed_jobs
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
@@ -39,18 +41,16 @@ def cancel(store: Store, name: str, slurm: Slurm) -> CancelReport:
     """Cancel the jobs of a study, under the store's lock: no relay submits them again meanwhile.
 
     A job is cancelled only if its number, its name and its user are those of a submission. The jobs
-    of a store of which this one is a copy are left to it.
+    of a store of which this one is a copy are left to that one.
 
     Raises:
         SlurmError: Slurm does not answer.
         StoreError: no such study was launched here.
     """
-    check_launched(store, name)
-    with launch_lock.held(store, _waiting):
-        ledger, queue = _read(store, name, slurm)
+    with _locked(store, name, slurm) as (ledger, queue):
         wanted = runs_of_other_studies(store, name)
         atomic_files.write_text(store.study(name).cancelled, "launch the study again to go on\n")
-        report = CancelReport(silent=sorted(each or "default" for each in queue.unanswered))
+        report = CancelReport(silent=_silent(queue))
         submissions = sorted(ledger.submissions_of(name), key=lambda s: s.kind != "relay")
         for submission in submissions:
             jobs = _live_elements(submission, queue)
@@ -65,10 +65,8 @@ def cancel_removed(store: Store, name: str, slurm: Slurm, plan: Plan) -> CancelR
         SlurmError: Slurm does not answer.
         StoreError: no such study was launched here.
     """
-    check_launched(store, name)
-    with launch_lock.held(store, _waiting):
-        ledger, queue = _read(store, name, slurm)
-        report = CancelReport(silent=sorted(each or "default" for each in queue.unanswered))
+    with _locked(store, name, slurm) as (ledger, queue):
+        report = CancelReport(silent=_silent(queue))
         by_submission: dict[str, list[Job]] = {}
         for job in removed_jobs(plan, store, name, ledger, queue).jobs:
             by_submission.setdefault(job[0].name, []).append(job)
@@ -84,9 +82,7 @@ def forget_cluster(store: Store, name: str, slurm: Slurm, cluster: str) -> int:
         SlurmError: the cluster answers, or Slurm does not.
         StoreError: no such study was launched here.
     """
-    check_launched(store, name)
-    with launch_lock.held(store, _waiting):
-        ledger, queue = _read(store, name, slurm)
+    with _locked(store, name, slurm) as (ledger, queue):
         gone = [s for s in ledger.submissions_of(name) if s.cluster == cluster and s.closed is None]
         if gone and cluster not in queue.unanswered:
             raise SlurmError(
@@ -103,16 +99,25 @@ def _waiting(holder: dict[str, Any]) -> None:
     print(message, file=sys.stderr)
 
 
-def _read(store: Store, name: str, slurm: Slurm) -> tuple[Ledger, Queue]:
-    """The ledger, without the jobs of a store of which this one is a copy, and the queue."""
-    ledger = read_ledger(store)
-    ledger.put_aside(submission.name for submission in misplaced(store, ledger).copied)
-    open_ones = [s for s in ledger.submissions_of(name) if s.job and s.closed is None]
-    return ledger, with_absent_jobs(read_queues(ledger, slurm), open_ones)
+@contextlib.contextmanager
+def _locked(store: Store, name: str, slurm: Slurm) -> Iterator[tuple[Ledger, Queue]]:
+    """Hold the store's lock; yield the ledger and the queue.
+
+    The ledger is without the jobs of a store of which this one is a copy.
+    """
+    check_launched(store, name)
+    with launch_lock.held(store, _waiting):
+        ledger = read_ledger(store)
+        ledger.put_aside(submission.name for submission in misplaced(store, ledger).copied)
+        open_ones = [s for s in ledger.submissions_of(name) if s.job and s.closed is None]
+        queue = with_absent_jobs(read_queues(ledger, slurm), open_ones)
+        for submission, job in wrong_numbers(ledger, queue):
+            ledger.record_submitted(submission, job, adopted=True)
+        yield ledger, queue
 
 
 def _cancel_elements(
-    submission: Submission, jobs: Iterable[Job], ledger: Ledger, store: Store, wanted: set[str],
+    submission: Submission, jobs: Collection[Job], ledger: Ledger, store: Store, wanted: set[str],
     report: CancelReport,
 ) -> None:  # fmt: skip
     """Cancel elements of one submission, after recording it in the ledger."""
@@ -129,16 +134,19 @@ def _cancel_elements(
         return
     ledger.record_cancelled(submission, gone)
     is_whole = submission.elements is None or len(gone) == submission.elements
-    numbers = {job.split("_")[0] for job in gone.values()}
+    numbers = {line.number for _, _, line in jobs}
     cancel_jobs(numbers if is_whole else list(gone.values()), cluster)
     report.jobs += gone.values()
 
 
 def _live_elements(submission: Submission, queue: Queue) -> list[Job]:
-    """The live elements of a submission; a job has the number that the queue shows."""
     found = []
-    for line in queue.named(submission.name, submission.user):
+    for line in lines_of(queue, submission):
         _, _, index = line.job.partition("_")
         if line.live:
             found.append((submission, int(index or 0), line))
     return sorted(found, key=lambda job: job[1])
+
+
+def _silent(queue: Queue) -> list[str]:
+    return sorted(each or "default" for each in queue.unanswered)

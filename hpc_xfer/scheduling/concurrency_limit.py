@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.request import Request
+from hpc_xfer.states.job_numbers import lines_of
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.submission_ledger import Ledger
 from hpc_xfer.study.job_arrays import JobArray
@@ -23,7 +24,7 @@ class ConcurrencyLimit:
         self.by_parent = {run_id: i % self.lanes for i, run_id in enumerate(parents) if self.lanes}
         self.last_jobs: dict[int, str] = {}  # of each lane
         for submission in ledger.submissions_of(launched.study.name):
-            lines = queue.named(submission.name, submission.user)
+            lines = lines_of(queue, submission)
             is_live = any(line.live and line.cluster == queue.cluster for line in lines)
             if submission.lane is not None and submission.job is not None and is_live:
                 self.last_jobs[submission.lane] = submission.job

@@ -19,7 +19,7 @@ from hpc_xfer.slurm.control import cancel_jobs, release_jobs
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.slurm.sbatch import is_submitting
-from hpc_xfer.states.job_numbers import wrong_numbers
+from hpc_xfer.states.job_numbers import lines_of, unconfirmed_names, wrong_numbers
 from hpc_xfer.states.run_states import RunStatus, is_owner_dead, runs_with_folder
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store import failures
@@ -30,6 +30,7 @@ from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import rule_of
 from hpc_xfer.store.submission_ledger import Element, Ledger, Submission
+from hpc_xfer.study.state_words import CANCELLED
 
 Say = Callable[[str], None]
 _LATE_SECONDS = 90  # sbatch, which may outlive its launcher on another host, ends after 60 s
@@ -38,13 +39,9 @@ _HELD = "launch failed requeued held"  # reason in squeue
 
 def release_held(queue: Queue, ledger: Ledger, slurm: Slurm, say: Say) -> Queue:
     """Release jobs that Slurm held because a node could not start them; nothing else does."""
-    held = [
-        line
-        for line in queue.lines.values()
-        if line.reason.replace("_", " ") == _HELD
-        and line.name in ledger.submissions
-        and line.user == current_user()
-    ]
+    mine = (each for each in ledger.submissions.values() if each.user == current_user())
+    lines = (line for submission in mine for line in lines_of(queue, submission))
+    held = [line for line in lines if line.reason.replace("_", " ") == _HELD]
     if not held:
         return queue
     some = " ".join(line.job for line in held[:5])
@@ -83,7 +80,7 @@ def resolve_intents(ledger: Ledger, slurm: Slurm, lease: Lease, say: Say) -> Que
             queue = with_absent_jobs(queue, opened)
         for submission in opened:
             if lines := queue.named(submission.name, submission.user):
-                job = max(lines, key=lambda line: line.live).job.split("_")[0]
+                job = max(lines, key=lambda line: line.live).number
                 ledger.record_submitted(submission, job, adopted=True)
                 say(f"adopted job {job} ({submission.name}), whose launcher had died")
             elif submission.name in over and submission.cluster not in queue.unanswered:
@@ -105,7 +102,12 @@ def resolve_intents(ledger: Ledger, slurm: Slurm, lease: Lease, say: Say) -> Que
 
 
 def correct_numbers(ledger: Ledger, queue: Queue, say: Say) -> None:
-    """Record the number of each job that the queue shows under another one than sbatch told."""
+    """Record the number of each job that the queue shows under another one than sbatch told.
+
+    Those that it shows as told are confirmed: their launcher died before it could.
+    """
+    for study, names in unconfirmed_names(ledger, queue).items():
+        ledger.record_confirmed(study, names)
     for submission, job in wrong_numbers(ledger, queue):
         told = submission.job
         ledger.record_submitted(submission, job, adopted=True)
@@ -136,7 +138,7 @@ def record_lost(
                 folder, status.why, status.message, job=element.job,
                 node=status.line.nodes if status.line else "", job_name=element.submission.name,
             )  # fmt: skip
-        if status.state != "missing" or status.why == "cancelled":
+        if status.state != "missing" or status.why == CANCELLED:
             _free(folder, ledger.elements_by_run.get(run_id, []), queue)
         _record_node_failures(launched, ledger, run_id)
 

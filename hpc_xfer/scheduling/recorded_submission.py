@@ -84,9 +84,14 @@ class RecordedSubmitter:
         """
         if not self._unconfirmed:
             return
+        right = set()
         for name, job in jobs_named(sorted(self._unconfirmed), self.cluster).items():
-            if job != self.ledger.submissions[name].job:
+            if job == self.ledger.submissions[name].job:
+                right.add(name)
+            else:
                 self.ledger.record_submitted(self.ledger.submissions[name], job, adopted=True)
+        if right:
+            self.ledger.record_confirmed(self.launched.study.name, right)
         self._unconfirmed.clear()
 
     def withdraw(self, submission: Submission) -> None:

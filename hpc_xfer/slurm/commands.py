@@ -48,20 +48,27 @@ def chunks(jobs: list[str]) -> Iterable[list[str]]:
     return (jobs[start : start + _JOBS_PER_CALL] for start in range(0, len(jobs), _JOBS_PER_CALL))
 
 
-def run_with_retries(command: list[str], cluster: str | None = None, once: bool = False) -> str:
+def run_with_retries(
+    command: list[str], cluster: str | None = None, patience: float | None = None
+) -> str:
     """Run a command and return its output; ask again while Slurm may not have understood.
 
     Args:
-        once: ask one time only.
+        patience: seconds for which to ask again, 0 to ask once; None: the usual.
 
     Raises:
         SlurmError: refused, or no clear answer.
     """
-    done = answer_of(command, cluster=cluster, once=once)
+    done = answer_of(command, cluster=cluster, patience=patience)
     if done.returncode == 0:
         return done.stdout
+    raise failure_of(command[0], done)
+
+
+def failure_of(program: str, done: subprocess.CompletedProcess[str]) -> SlurmError:
+    """The error of a command that failed."""
     complaint = error_text(done.stderr) or f"exit code {done.returncode}"
-    raise SlurmError(f"{command[0]} failed: {complaint}; {_way_out(complaint)}")
+    return SlurmError(f"{program} failed: {complaint}; {_way_out(complaint)}")
 
 
 def _way_out(complaint: str) -> str:
@@ -73,18 +80,21 @@ def _way_out(complaint: str) -> str:
 
 
 def answer_of(
-    command: list[str], text: str | None = None, cluster: str | None = None, once: bool = False
+    command: list[str],
+    text: str | None = None,
+    cluster: str | None = None,
+    patience: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command until it succeeds, is refused for good, or has failed for some seconds.
 
     Args:
-        once: do not repeat it.
+        patience: as in `run_with_retries`.
 
     Raises:
         SlurmError: there is no such command, or it does not answer.
     """
-    patience, began = _patience(), time.monotonic()
-    for part in () if once else _PAUSES:
+    patience, began = _patience() if patience is None else patience, time.monotonic()
+    for part in _PAUSES:
         done = run_command(command, text, cluster)
         if done.returncode == 0 or is_final(error_text(done.stderr)):
             return done

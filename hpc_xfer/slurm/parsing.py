@@ -31,6 +31,11 @@ class QueueLine:
     cluster: str | None = None  # None: the only one, or the one that commands ask anyway
 
     @property
+    def number(self) -> str:
+        """The job id without the index of an element."""
+        return self.job.partition("_")[0]
+
+    @property
     def live(self) -> bool:
         """Not ended; completing, suspended and requeued jobs are live."""
         return self.state not in _ENDED

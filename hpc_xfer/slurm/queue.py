@@ -16,18 +16,18 @@ from hpc_xfer.slurm.parsing import ACCOUNTED, FIELDS, Queue, QueueLine, read_acc
 _names: dict[str, str] = {}  # of clusters, by the file that leads to their controller
 
 
-def current_queue(cluster: str | None = None, once: bool = False) -> Queue:
+def current_queue(cluster: str | None = None, patience: float | None = None) -> Queue:
     """Read the whole queue in one call.
 
     Args:
-        once: do not ask again where Slurm does not answer.
+        patience: seconds for which to ask again where Slurm does not answer; None: the usual.
 
     Raises:
         SlurmError: Slurm does not answer.
     """
     mark = secrets.token_hex(4)  # names of others may contain line breaks, but not this
     command = ["squeue", "-h", "-a", "-r", "-t", "all", "-o", f"{mark}|{FIELDS}"]
-    text = run_with_retries(command, cluster, once)
+    text = run_with_retries(command, cluster, patience)
     return read_queue(text, current_user(), f"{mark}|", cluster)
 
 

@@ -21,7 +21,7 @@ from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.slurm.answers import error_text, is_final, is_passing
 from hpc_xfer.slurm.batch_script import SbatchCall, make_executor, sbatch_parameters, script_text
 from hpc_xfer.slurm.clusters import cluster_of
-from hpc_xfer.slurm.commands import answer_of, is_leaking, run_with_retries
+from hpc_xfer.slurm.commands import answer_of, failure_of, is_leaking, run_with_retries
 from hpc_xfer.slurm.parsing import minutes_of
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.system import atomic_files
@@ -90,7 +90,7 @@ def refusal_of(request: Request, slurm: Slurm) -> str | None:
     if done.returncode:
         complaint = error_text(done.stderr) or f"exit code {done.returncode}"
         if is_passing(complaint):
-            raise SlurmError(f"sbatch failed: {complaint}; try again when Slurm answers")
+            raise failure_of("sbatch", done)
         return complaint
     parameters = sbatch_parameters(request, slurm)
     time, most = parameters["time"], _most_minutes(parameters.get("partition"), cluster)

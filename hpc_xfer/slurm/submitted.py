@@ -11,9 +11,7 @@ import re
 import secrets
 from collections.abc import Collection, Iterable, Iterator
 
-from hpc_xfer.errors import SlurmError
-from hpc_xfer.slurm.answers import error_text
-from hpc_xfer.slurm.commands import answer_of, chunks, run_with_retries
+from hpc_xfer.slurm.commands import answer_of, chunks, failure_of, run_with_retries
 from hpc_xfer.slurm.parsing import QueueLine, expanded
 from hpc_xfer.slurm.queue import current_user
 
@@ -64,10 +62,10 @@ def known_job(job: str, cluster: str | None = None) -> list[QueueLine] | None:
         SlurmError: Slurm does not answer.
     """
     done = answer_of(["scontrol", "--oneliner", "--all", "show", "job", job], cluster=cluster)
-    if done.returncode and "Invalid job id" not in done.stderr:
-        raise SlurmError(f"scontrol failed: {error_text(done.stderr)}; try again later")
-    if done.returncode:
+    if done.returncode and "Invalid job id" in done.stderr:
         return []
+    if done.returncode:
+        raise failure_of("scontrol", done)
     return read_jobs(done.stdout, os.geteuid(), cluster) or None
 
 
@@ -116,6 +114,6 @@ def _by_name(lines: Iterable[QueueLine], only_live: bool) -> dict[str, str]:
     for line in lines:
         if only_live and not line.live:
             continue
-        rank = (line.live, int(line.job.split("_")[0]))
+        rank = (line.live, int(line.number))
         found[line.name] = max(found.get(line.name, rank), rank)
     return {name: str(job) for name, (_, job) in found.items()}

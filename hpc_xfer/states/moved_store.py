@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.states.job_numbers import lines_of
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
 
@@ -87,7 +88,7 @@ def _original(root: Path, submissions: list[Submission]) -> set[str]:
 
 def live_jobs(submissions: list[Submission], queue: Queue) -> list[QueueLine]:
     """The jobs and elements of these submissions that are in the queue."""
-    lines = (line for each in submissions for line in queue.named(each.name, each.user))
+    lines = (line for each in submissions for line in lines_of(queue, each))
     return [line for line in lines if line.live]
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.states.job_numbers import lines_of
 from hpc_xfer.store.code_snapshot import current_digest
 from hpc_xfer.store.submission_ledger import Ledger
 
@@ -14,7 +15,7 @@ def other_code(ledger: Ledger, study: str, queue: Queue) -> Iterator[str]:
     counts: Counter[str] = Counter()
     for submission in ledger.submissions_of(study):
         if submission.code not in (None, now):
-            lines = queue.named(submission.name, submission.user)
+            lines = lines_of(queue, submission)
             counts[str(submission.code)] += sum(line.live for line in lines)
     for code, count in sorted(counts.items()):
         if count:

@@ -35,7 +35,7 @@ def read_queues(ledger: Ledger, slurm: Slurm) -> Queue:
         if (way := _way_to(other, queue)) == cluster:
             continue
         try:
-            queue = queue.with_more(current_queue(way, once=True).lines.values())
+            queue = queue.with_more(current_queue(way, patience=0).lines.values())
         except SlurmError:  # their runs are shown as jobs of a cluster that does not answer
             queue = replace(queue, unanswered=queue.unanswered | {other})
     return queue

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -46,6 +46,7 @@ class Submission:
     code: str | None = None  # digest of the code that its jobs run
     stored: float | None = None  # time of the file server at the intent; `time` is the host's
     job: str | None = None  # Slurm's job id; None until it is known
+    confirmed: bool = False  # the queue showed this name under this id
     closed: str | None = None  # rejected, lost or withdrawn: it holds no job any more
     cancelled: frozenset[int] = frozenset()  # elements that a user cancelled
 
@@ -146,7 +147,13 @@ class Ledger:
     ) -> Submission:
         """Record the job id. `adopted`: it was found in the queue, not answered by sbatch."""
         self._write(submission, "submitted", job=job, **({"adopted": True} if adopted else {}))
-        return self._set(replace(submission, job=job))
+        return self._set(replace(submission, job=job, confirmed=adopted))
+
+    def record_confirmed(self, study: str, names: Collection[str]) -> None:
+        """Record that the queue shows these jobs under the ids that sbatch told."""
+        self._append(study, {"event": "confirmed", "names": sorted(names)})
+        for name in names:
+            self._set(replace(self.submissions[name], confirmed=True))
 
     def assume(self, submission: Submission, job: str) -> None:
         """Take another job id for a submission, without recording it: for a look at the queue."""
@@ -263,6 +270,10 @@ def _apply(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
     if line.get("event") == "hit":
         ledger.node_failures.append(line)
         return
+    if line.get("event") == "confirmed":
+        for each in ledger.submissions.keys() & set(line["names"]):
+            ledger.submissions[each] = replace(ledger.submissions[each], confirmed=True)
+        return
     name = line.get("name")
     if name is None:
         return
@@ -279,7 +290,8 @@ def _apply(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
         return
     match line["event"]:
         case "submitted":
-            known = replace(known, job=line["job"])
+            is_confirmed = line.get("adopted", False) or known.stored is None  # of older versions
+            known = replace(known, job=line["job"], confirmed=is_confirmed)
         case "closed":
             known = replace(known, closed=line["why"])
         case "cancelled":

@@ -19,16 +19,6 @@ from tests.launching.seen_from_outside import (
 )
 
 
-@pytest.fixture
-def queued(tmp_path: Path, shards: Path, cluster: Cluster) -> SlurmStudy:
-    """A study whose three runs have waited in the queue for an hour."""
-    cluster.drain()
-    study = SlurmStudy(tmp_path, shards)
-    study.launch()
-    is_now_an_hour_later(study)
-    return study
-
-
 def test_a_squeue_that_prints_nothing_makes_no_job_lost(
     queued: SlurmStudy, cluster: Cluster, command: Command
 ) -> None:

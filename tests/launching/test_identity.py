@@ -120,3 +120,26 @@ def test_a_number_that_sbatch_did_not_tell_right_is_corrected_by_the_name(
     assert study.launch()["submitted"]["runs"] == 0
     assert len(json.loads(study.call("cancel", "--json"))["cancelled"]) == 3
     assert set(new.live()) == others
+
+
+def test_a_job_of_our_name_that_we_did_not_submit_is_not_ours(
+    queued: SlurmStudy, cluster: Cluster
+) -> None:
+    """Somebody submitted a batch script of the study once more, by hand."""
+    name = next(iter(numbers_by_name(cluster)))
+    twin = cluster.submit("sleep 600", "-J", name)
+    assert twin not in {each.get("job") for each in queued.status()["runs"].values()}
+    assert queued.launch()["submitted"]["runs"] == 0
+    queued.call("cancel")
+    assert cluster.live() == [twin]
+
+
+def test_a_job_of_our_name_is_not_taken_for_one_that_has_ended(
+    queued: SlurmStudy, cluster: Cluster
+) -> None:
+    job, name = queued.job(), queued.places(queued.parent.id)[-1].submission.name
+    twin = cluster.submit("sleep 600", "-J", name)
+    cluster.run("scancel", job)
+    assert queued.status()["runs"][queued.parent.id]["state"] == "missing"
+    queued.call("cancel")
+    assert cluster.live() == [twin]

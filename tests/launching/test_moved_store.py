@@ -10,17 +10,13 @@ import pytest
 from hpc_xfer.store.store import Store
 from tests.cluster import Cluster
 from tests.faults import ROOT, SlurmStudy
-from tests.launching.seen_from_outside import is_now_an_hour_later, once_each, runs_in_queue
+from tests.launching.seen_from_outside import once_each, runs_in_queue
 
 
 @pytest.fixture
-def study(tmp_path: Path, shards: Path, cluster: Cluster) -> SlurmStudy:
+def study(queued: SlurmStudy) -> SlurmStudy:
     """A study whose jobs were put into the queue an hour ago."""
-    cluster.drain()
-    study = SlurmStudy(tmp_path, shards)
-    study.launch()
-    is_now_an_hour_later(study)
-    return study
+    return queued
 
 
 def move(study: SlurmStudy) -> Path:

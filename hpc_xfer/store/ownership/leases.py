@@ -29,6 +29,14 @@ SCHEMA = 1
 Sign = Literal["process", "heartbeat"]
 
 
+def removed(folder: Path) -> StoreError:
+    """The error of a process whose folder somebody removed."""
+    return StoreError(
+        f"{folder}: was removed while this process worked with it; launch again, and delete "
+        "folders of a store only while nothing works on them"
+    )
+
+
 @dataclass(frozen=True)
 class Lease:
     """One numbered file, held by this process."""
@@ -55,10 +63,7 @@ class Lease:
             return
         if self.path.exists():
             raise ClaimLost(f"{self.thing}: its folder was removed, and another process has it now")
-        raise StoreError(
-            f"{self.folder}: was removed while this process worked with it; launch again, and "
-            "delete folders of a store only while nothing works on them"
-        )
+        raise removed(self.folder)
 
     def renew(self) -> None:
         """Show processes on other hosts that the owner is alive."""
