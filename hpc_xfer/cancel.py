@@ -42,10 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_in_store(args.grid, store)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
-    # A study of imported results alone is never launched.
     if args.forget_cluster:
         return _forget(store, study.name, site.slurm, args)
-    if not study.pretrains:
+    if not study.pretrains:  # imported results alone are never launched
         report = CancelReport()
     elif args.removed:
         report = cancel_removed(store, study.name, site.slurm, plan_in_store(study, store))

@@ -65,11 +65,8 @@ def _of_run(study: StudyState, run: Run) -> Iterator[str]:
     yield f"folder: {folder.path}"
     log = None
     if job and status.element:
-        logs = study.store.study(status.element.submission.study).logs
-        log = log_path(logs, job)
+        log = log_path(study.store.study(status.element.submission.study).logs, job)
         yield f"log: {log}"
-        if (status.state, status.why) == ("lost", "killed") and not log.exists():
-            yield f"the job left no log: its node could not open {logs}"
     if past := error.get("history"):
         nodes = ", ".join(f"{p['class']} on {p['node'] or 'an unknown node'}" for p in past)
         yield f"failed {len(past)} times: {nodes}"
@@ -151,7 +148,8 @@ def _of_submission(
     if submission.kind == "relay":
         yield f"relay of study {submission.study}"
     if not chosen:
-        yield f"its elements are {submission.job}_0 to {submission.job}_{submission.elements or 1}"
+        last = (submission.elements or 1) - 1
+        yield f"its elements are {submission.job}_0 to {submission.job}_{last}"
     yield from _of_slurm(study, submission, chosen)
     for index, pack in enumerate(study.ledger.packs(submission)):
         for run_id in pack if index in chosen else ():

@@ -8,6 +8,8 @@ A reason that is not here is shown as Slurm says it.
 import functools
 import re
 
+from hpc_xfer.study.state_words import JUST_SUBMITTED
+
 _PLAIN = (
     (r"", "Slurm starts them at any moment"),
     (r"None", "Slurm starts them at any moment"),
@@ -52,7 +54,7 @@ _PLAIN = (
     (r"completing", "Slurm is ending their jobs"),
     (r"suspended|stopped", "their jobs are suspended"),
     (r"requeued|requeue_fed|requeue_hold|special_exit", "their jobs are back in the queue"),
-    (r"submitted a moment ago", "Slurm does not show new jobs at once"),
+    (JUST_SUBMITTED, "Slurm does not show new jobs at once"),
 )
 
 

@@ -85,12 +85,11 @@ def _reconciled_queue(
     """The queue, after all that earlier launches left open is settled."""
     slurm = launched.site.slurm
     queue = reconcile.resolve_intents(ledger, slurm, lease, say)
-    queue = with_absent_jobs(queue, last_relay(ledger, launched.study.name))
-    queue = reconcile.release_held(queue, ledger, slurm, say)
     reconcile.correct_numbers(ledger, queue, say)
+    queue = reconcile.release_held(queue, ledger, slurm, say)
     if places.moved:
         queue = replace_moved(places.moved, launched.store, ledger, slurm, queue, lease, say)
-    return queue
+    return with_absent_jobs(queue, last_relay(ledger, launched.study.name))
 
 
 def _submit_selected(
@@ -122,10 +121,11 @@ def _submit_selected(
     )
     parts = list(array_parts(launched, selected.plan, statuses, limits.array))
     failure = _submit_with_relay(arrays, parts, relay)
-    if failure is not None or (retrier == "relay" and report.relay_error):
-        why = [str(failure)] if failure is not None else []
-        text = "; ".join([*why, *report.without_relay()])
-        raise type(failure or SlurmError(""))(text) from failure
+    if failure is not None:
+        failure.args = ("; ".join([str(failure), *report.without_relay()]),)
+        raise failure
+    if retrier == "relay" and report.relay_error:
+        raise SlurmError("; ".join(report.without_relay()))
     return report
 
 

@@ -56,15 +56,13 @@ class SubmitReport:
         for run_id, why in self.given_up.items():
             yield f"left out: {run_id} failed before ({why}); add --retry-failed to run it again"
         yield from self.troubles()
-        if self.deferred and jobs_may_submit:
-            yield (
-                f"{self.deferred:,} runs do not fit into the queue yet; "
-                "the relay submits them later"
-            )
+        later = "the relay submits them later" if jobs_may_submit else "launch again later"
+        if self.deferred:
+            yield f"{self.deferred:,} runs do not fit into the queue yet; {later}"
         if self.behind_others:
             yield (
                 f"{self.behind_others:,} runs wait for a pre-training that is at work outside the "
-                "jobs that squeue shows; the relay submits them when it is done"
+                f"jobs that squeue shows; {later}"
             )
         if not jobs_may_submit:
             yield (

@@ -26,7 +26,7 @@ from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger
 from hpc_xfer.study.plan import Plan, Run
-from hpc_xfer.study.state_words import BEING_CANCELLED, CANCELLED, State
+from hpc_xfer.study.state_words import BEING_CANCELLED, CANCELLED, JUST_SUBMITTED, State
 
 # Slurm's state of an ended job -> our class of failure; the rest is `killed`.
 _ENDS = {
@@ -40,7 +40,6 @@ _ENDS = {
 }
 _UNANSWERED = "Slurm does not answer"  # so that a run may wait, or not
 _RECENT_SECONDS = 60.0  # in which a controller that restarts may not show a new job yet
-_JUST_SUBMITTED = "submitted a moment ago"  # and not shown by Slurm yet
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ class _Survey:
         if last.index in last.submission.cancelled:
             return RunStatus("missing", CANCELLED, element=last, line=line)
         if line is None and self._is_recent(last):
-            return RunStatus("pending", _JUST_SUBMITTED, element=last)
+            return RunStatus("pending", JUST_SUBMITTED, element=last)
         how = how_it_ended(line)
         state: State = "missing" if how in ("cancelled", "dependency") else "lost"
         return RunStatus(state, how, self._end_of(last, line), last, line)

@@ -44,6 +44,7 @@ IN_MISSING_CSV: Mapping[State, MissingState | None] = {
     "missing": "not run",
 }
 
+JUST_SUBMITTED = "submitted a moment ago"  # why a run is pending that Slurm does not show yet
 # Why a run is `missing`; "" where it was never in a job.
 CANCELLED = "cancelled"
 BEING_CANCELLED = "being cancelled"

@@ -47,14 +47,14 @@ def test_a_lost_run_without_a_log_tells_which_folder_its_node_could_not_open(
     tmp_path: Path,
 ) -> None:
     state = study_state(tmp_path)
-    lost = RunStatus("lost", "killed", "job 12 ended", element("12"), line("12", "FAILED"))
     logs = state.store.study("s").logs
-    told = f"the job left no log: its node could not open {logs}"
-    assert told in why(state, lost)
+    told = f"job 12 ended without a log: its node could not open {logs}"
+    lost = RunStatus("lost", "killed", told, element("12"), line("12", "FAILED"))
+    lines = why(state, lost)
+    assert f"message: {told}" in lines and lines[-1] == f"log: {log_path(logs, '12')}"
     logs.mkdir(exist_ok=True)
     log_path(logs, "12").write_text("it began\n")
     lines = why(state, lost)
-    assert told not in lines
     assert lines[-2:] == ["last lines of the log:", "  it began"]
 
 
