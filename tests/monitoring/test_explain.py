@@ -149,3 +149,7 @@ def test_an_unknown_job_and_what_is_no_job_are_errors(state: StudyState) -> None
         explain_job(state, "99_1")
     with pytest.raises(StudyError, match="--job ft5: is not a job id"):
         explain_job(state, "ft5")
+
+
+def test_an_index_that_an_array_does_not_have_tells_which_it_has(state: StudyState) -> None:
+    assert "its elements are 13_0 to 13_3" in explain_job(state, "13_9")
