@@ -7,6 +7,8 @@ room.free < needed        # containers have 64 MB unless they are started with m
 import os
 from dataclasses import dataclass
 
+from hpc_xfer.system import terminal
+
 FOLDER = "/dev/shm"
 WAY_OUT = (
     "start the container with more (docker --shm-size=16g; with apptainer, bind the host's "
@@ -36,4 +38,4 @@ def in_words(folder: str = FOLDER) -> str:
     room = shared_memory(folder)
     if room is None:
         return f"{folder} is missing"
-    return f"{folder} has {room.total / 1e6:,.0f} MB, {room.free / 1e6:,.0f} MB of them free"
+    return f"{folder} has {terminal.size(room.total)}, {terminal.size(room.free)} of them free"

@@ -16,7 +16,7 @@ import torch
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.errors import SharedMemoryFull
 from hpc_xfer.study.loader_memory import shared_memory_needed
-from hpc_xfer.system import shared_memory
+from hpc_xfer.system import shared_memory, terminal
 
 _SEMAPHORES_EACH = 4  # of a loading process: its queue, its results and events
 # What sem_open raises for a /dev/shm that is full, read-only, not ours, or not there.
@@ -89,6 +89,6 @@ def _told(tensors: list[torch.Tensor], workers: int, cause: str) -> str:
     batch = workers * sum(tensor.nbytes for tensor in tensors)
     needed = shared_memory_needed(1, workers, batch)
     return (
-        f"{begin}: {shared_memory.in_words()}, and this process needs about {needed / 1e6:,.0f} MB "
-        f"for batches of {batch / 1e6:,.1f} MB; {shared_memory.WAY_OUT}"
+        f"{begin}: {shared_memory.in_words()}, and this process needs about "
+        f"{terminal.size(needed)} for batches of {terminal.size(batch)}; {shared_memory.WAY_OUT}"
     )
