@@ -6,13 +6,18 @@
 Batches go from them to their rank through /dev/shm; see training/data_loader.py.
 """
 
+from collections.abc import Iterator
+
 from hpc_xfer.config.finetune_recipes import FullFinetune
 from hpc_xfer.config.recipes import Trained
+from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import tower_costs
 from hpc_xfer.study.plan import Plan, Run, parent_recipe
+from hpc_xfer.system import terminal
 
 PREFETCH = 4  # batches that each loading process has ready, or is making
 _IN_USE = 2  # batches: one is joined from its pieces, one computed on
+_LARGE = 1e9  # bytes; a container has 64 MB, a node half of its memory
 _TOKENS = 77 * 8  # bytes of a caption; labels and colors are smaller
 
 
@@ -59,3 +64,17 @@ def most_on_a_node(plan: Plan, per_node: int) -> int:
         loads = workers[run.kind] != 0  # null: as many as the machine has cores for
         most = max(most, shared_memory_needed(ranks, int(loads), batch_bytes(run, gpus)))
     return most
+
+
+def loading_notes(plan: Plan, slurm: Slurm) -> Iterator[str]:
+    """Say which CPUs a GPU gets, and how much shared memory the nodes need if it is much."""
+    if slurm.gpu_option != "none" and plan.runs:
+        cpus = slurm.cpus_per_gpu
+        known = f"{cpus or 1} CPUs for each GPU (cpus_per_gpu)"
+        yield known if cpus else f"{known}; Slurm did not say what a node has"
+    needed = most_on_a_node(plan, slurm.gpus_per_node)
+    if needed > _LARGE:
+        yield (
+            f"loading processes need about {terminal.size(needed)} of /dev/shm on a node; a "
+            "container has 64 MB unless it is started with more"
+        )
