@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune, FullFinetune
-from hpc_xfer.config.process_share import kept_bytes
 from hpc_xfer.config.recipes import Arch, arch_name
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import tower_costs
 from hpc_xfer.study.cost_estimate import ASSUMED, ImageCounts
 from hpc_xfer.study.plan import Plan, parent_recipe
+from hpc_xfer.system.process_share import kept_bytes
 
 _BYTES = 4  # of a number in fp32
 _HALF = 2  # of an activation in bf16 or fp16

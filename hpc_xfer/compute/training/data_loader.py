@@ -15,7 +15,7 @@ from hpc_xfer.compute.training import loader_sharing
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.errors import DataError, SharedMemoryFull
 from hpc_xfer.study.loader_memory import PREFETCH
-from hpc_xfer.system import machine, open_files
+from hpc_xfer.system import machine
 
 # Keys of a batch that could not be loaded. Loaders turn exceptions into text, and all ranks have to
 # agree on a failure, so it is handed over as data.
@@ -46,7 +46,7 @@ class BatchLoader:
     def loaded(self) -> Generator[Batch, None, None]:
         """Yield the batches; closing the generator ends the loading processes."""
         if self.workers:
-            open_files.raise_limit()  # each tensor that waits here is an open file
+            loader_sharing.raise_limit_of_open_files()
             machine.shorten_socket_paths()
             try:
                 loader_sharing.check_semaphores(self.workers)
