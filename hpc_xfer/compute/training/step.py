@@ -3,9 +3,8 @@
     stepper = Stepper(objective, optimizer, schedule, world)
     result = stepper.step(batch, number)
 
-Nothing here waits for the GPU: results are tensors, read only when metrics are logged. There is one
-exception: torch's SyncBatchNorm makes the host wait in every layer, because it asks each rank for
-its number of samples.
+Nothing here waits for the GPU: results are tensors, read only when metrics are logged. (Under fp16
+torch's GradScaler reads one number, whether gradients are finite.)
 """
 
 import contextlib
