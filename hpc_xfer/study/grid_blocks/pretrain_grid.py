@@ -185,10 +185,11 @@ def _settle_arch(grid: Path, model: type[StrictModel], values: dict[str, Any]) -
 
 
 def _patch_errors(recipe: Pretrain) -> Iterator[ConfigError]:
-    if isinstance(recipe, Trained) and recipe.patch_dropout is not None:
-        if why := architectures.why_no_patches(recipe.arch):
-            way = "remove patch_dropout or take a vision transformer, such as 'ViT-B-32'"
-            yield ("patch_dropout",), f"{arch_name(recipe.arch)} {why}; {way}"
+    if not isinstance(recipe, Trained) or recipe.patch_dropout is None:
+        return
+    if why := architectures.why_no_patches(recipe.arch):
+        way = "remove patch_dropout or take a vision transformer, such as 'ViT-B-32'"
+        yield ("patch_dropout",), f"{arch_name(recipe.arch)} {why}; {way}"
 
 
 def _refuse(constant: str) -> None:
