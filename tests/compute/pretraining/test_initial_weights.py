@@ -11,7 +11,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from hpc_xfer.compute.models import encoders, pretrained_weights
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.models import encoders, pretrained_weights, safetensors_export
+from hpc_xfer.compute.pretraining.objectives import make_objective
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
@@ -101,7 +103,7 @@ def test_weights_of_clip_leave_scale_and_bias_of_siglip_at_their_start(
     towers = encoders.build(recipe.arch, 0, with_text=True)
     weights = pretrained_weights.read(recipe.arch, "clip", files["clip"])
     assert pretrained_weights.start(towers, weights) == ("visual", "text", "logit_scale")
-    made: Any = steps.make_objective(recipe, towers, 0, steps.World())
+    made: Any = make_objective(recipe, towers, 0, World())
     assert float(made.logit_scale.exp()) == pytest.approx(10)
     assert float(made.logit_bias) == -10
 
@@ -156,8 +158,6 @@ def test_the_weights_may_be_gone_once_there_is_a_checkpoint(
 
 
 def test_our_own_product_of_a_torchvision_encoder_gives_both_towers(tmp_path: Path) -> None:
-    from hpc_xfer.compute.models import safetensors_export
-
     arch = "torchvision/resnet18"
     one, two = (encoders.build(arch, seed, with_text=True) for seed in (1, 2))
     file = tmp_path / "encoder.safetensors"
