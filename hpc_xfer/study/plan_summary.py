@@ -180,8 +180,16 @@ _WORDS = ("run", "method", "arch", "source", "weights", "state")
 
 def _differing(rows: list[dict[str, Any]]) -> list[str]:
     """List the method and each column in which runs differ."""
-    differing = [name for name in label_columns(rows) if len(_distinct(rows, name)) > 1]
+    differing = [name for name in label_columns(rows) if _has_several(rows, name)]
     return list(dict.fromkeys(["method", *(n for n in differing if _within_a_method(rows, n))]))
+
+
+def _has_several(rows: list[dict[str, Any]], name: str) -> bool:
+    """Tell if a column has several values, or only some runs of a method have one."""
+    return len(_distinct(rows, name)) > 1 or any(
+        {name in row for row in rows if row["method"] == method} == {True, False}
+        for method in {row["method"] for row in rows}
+    )
 
 
 def _within_a_method(rows: list[dict[str, Any]], name: str) -> bool:
@@ -190,8 +198,7 @@ def _within_a_method(rows: list[dict[str, Any]], name: str) -> bool:
         return True
     methods = {row["method"] for row in rows}
     return any(
-        len(_distinct([row for row in rows if row["method"] == method], name)) > 1
-        for method in methods
+        _has_several([row for row in rows if row["method"] == method], name) for method in methods
     )
 
 
