@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import architectures
-from hpc_xfer.config.recipes import METHODS, Architecture, Pretrain, Released
+from hpc_xfer.config.recipes import METHODS, Architecture, Pretrain, Released, Trained, arch_name
 from hpc_xfer.config.schema import (
     LARGEST_COUNT,
     ConfigError,
@@ -80,6 +80,8 @@ class PretrainGrid:
                 values["samples_seen"] = LARGEST_COUNT
         recipe, more = validate(model, values)
         wrong += more
+        if recipe is not None and not wrong:
+            wrong += _patch_errors(recipe)
         for loc, sentence in wrong:
             at = chosen[loc[0]][0] + loc[1:] if loc and loc[0] in chosen else loc
             self.errors.append((("pretrain", i, *at), sentence))
@@ -189,6 +191,14 @@ def _settle_arch(grid: Path, model: type[StrictModel], values: dict[str, Any]) -
         return [(("arch",), f"{path}: {'.'.join(map(str, at))}: {why}") for at, why in wrong]
     values["arch"] = json.loads(found.model_dump_json()) | {"name": found.name}
     return []
+
+
+def _patch_errors(recipe: Pretrain) -> Iterator[ConfigError]:
+    if not isinstance(recipe, Trained) or recipe.patch_dropout is None:
+        return
+    if why := architectures.why_no_patches(recipe.arch):
+        way = "remove patch_dropout or take a vision transformer, such as 'ViT-B-32'"
+        yield ("patch_dropout",), f"{arch_name(recipe.arch)} {why}; {way}"
 
 
 def _refuse(constant: str) -> None:
