@@ -43,5 +43,6 @@ class RunContext:
             workers=self.resources.workers or 0,
             compiled=self.resources.compile,
             recomputed=self.resources.activation_checkpointing,
+            fixed_sizes=self.run.kind == "pretrain",
             tensorboard=self.run.kind == "pretrain",
         )

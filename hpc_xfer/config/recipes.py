@@ -14,9 +14,10 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hpc_xfer.config.schema import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
 
-# fp32 never means TF32, on no card (an A100 does 19.5 TFLOP/s in fp32, 312 in bf16). The other two
-# are autocast, with losses in fp32.
-Precision = Literal["fp32", "bf16", "fp16"]
+# fp32 never means TF32, on no card (an A100 does 19.5 TFLOP/s in fp32, 156 in TF32, 312 in bf16).
+# tf32 rounds the factors of products and convolutions to 10 bits; without tensor cores it is fp32.
+# bf16 and fp16 are autocast, with heads and losses in fp32.
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
 class Architecture(StrictModel):

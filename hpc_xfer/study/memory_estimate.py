@@ -41,7 +41,7 @@ def memory_need(recipe: Finetune, arch: Arch, counts: ImageCounts) -> MemoryNeed
     """
     tower = tower_costs(arch)
     weights = tower.weights * _BYTES
-    size = _BYTES if recipe.precision == "fp32" else _HALF
+    size = _HALF if recipe.precision in ("bf16", "fp16") else _BYTES
     device = weights + _EVALUATION_BATCH * tower.activations * size * _EVALUATED_AT_ONCE
     if isinstance(recipe, FullFinetune):
         device = max(device, _STATES * weights + recipe.batch * tower.activations * size)

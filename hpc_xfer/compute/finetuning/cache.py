@@ -74,6 +74,7 @@ class FrozenFeatures:
 
     def __init__(self, images: EvalImages, cache: FeatureCache | None = None) -> None:
         self.images, self.cache = images, cache
+        self.precision = "fp32" if cache is None else cache.extraction.precision
         self._kept: MostRecent[bytes, Tensor] = MostRecent(_KEPT_SETS)
         self._all: Tensor | None = None
 
@@ -98,7 +99,8 @@ class FrozenFeatures:
         """
 
         def extracted() -> Tensor:
-            features = extract(model, self.images.batches(chosen, liveness.touch), device)
+            batches = self.images.batches(chosen, liveness.touch)
+            features = extract(model, batches, device, self.precision)
             if self.cache is not None:
                 self.cache.check_finite(features, chosen)
             return features
@@ -132,7 +134,7 @@ class FinetuneCache:
         self._features: MostRecent[tuple[Parent, DownstreamData, Extraction], SplitFeatures] = (
             MostRecent(_KEPT)
         )
-        self._texts: MostRecent[tuple[Parent, DatasetInfo], Tensor] = MostRecent(_KEPT)
+        self._texts: MostRecent[tuple[Parent, DatasetInfo, Extraction], Tensor] = MostRecent(_KEPT)
 
     def parent(self, path: Path) -> Parent:
         """The encoder in a file.
@@ -205,12 +207,15 @@ class FinetuneCache:
         originals = self._originals.get(images, lambda: Originals(images))
         return originals.kept(chosen, liveness.touch) or images
 
-    def text_weights(self, parent: Parent, info: DatasetInfo, liveness: Liveness) -> Tensor:
+    def text_weights(
+        self, parent: Parent, info: DatasetInfo, how: Extraction, liveness: Liveness
+    ) -> Tensor:
         """Zero-shot head (classes, dim) of a parent with a text tower, on the CPU."""
         classes = liveness.with_liveness(info.classes)
         return self._texts.get(
-            (parent, info),
+            (parent, info, how),
             lambda: zero_shot_weights(
-                parent.towers, encoders.tokenizer(parent.arch), classes, info.templates
+                parent.towers, encoders.tokenizer(parent.arch), classes, info.templates,
+                how.device, how.effective_precision,
             ),
-        )
+        )  # fmt: skip

@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hpc_xfer.compute.downstream.forward import forward_all
 from hpc_xfer.compute.models.encoders import Tokenizer, Towers
-from hpc_xfer.compute.models.normalize import Normalize
+from hpc_xfer.compute.models.normalize import Normalize, full_precision
+from hpc_xfer.compute.training.gpu_arithmetic import autocast, products
 from hpc_xfer.compute.training.objective import Batch
-from hpc_xfer.compute.training.step import autocast
+
+_CPU = torch.device("cpu")
 
 
 class Classifier(nn.Module):
@@ -47,9 +50,10 @@ class Classifier(nn.Module):
         return F.normalize(self.visual(self.normalize(images)).float(), dim=-1)
 
     def logits(self, features: Tensor) -> Tensor:
-        """(n, dim) -> (n, classes)."""
-        out: Tensor = self.head((features - self.centre) / self.spread)
-        return out.float()
+        """(n, dim) -> (n, classes), in fp32 under autocast too."""
+        with torch.autocast(features.device.type, enabled=False):
+            out: Tensor = self.head((full_precision(features) - self.centre) / self.spread)
+        return out
 
     def forward(self, batch: Batch) -> Tensor:
         """Cross entropy () of a batch with images or features, and labels (n,)."""
@@ -76,33 +80,42 @@ class Classifier(nn.Module):
 
 @torch.no_grad()
 def zero_shot_weights(
-    towers: Towers, tokenize: Tokenizer, classes: Iterable[str], templates: Sequence[str]
+    towers: Towers,
+    tokenize: Tokenizer,
+    classes: Iterable[str],
+    templates: Sequence[str],
+    device: torch.device = _CPU,
+    precision: str = "fp32",
 ) -> Tensor:
     """Mean text feature of each class over the templates, times the logit scale: (classes, dim).
 
-    Radford et al. 2021, section 3.1.4.
+    Radford et al. 2021, section 3.1.4. The text tower computes on the device, and is on the CPU
+    again afterwards, as the result is.
     """
     assert towers.text is not None and towers.logit_scale is not None
-    towers.text.eval()
+    text = towers.text.to(device).eval()
     rows = []
     for name in classes:
         tokens = tokenize([template.format(name) for template in templates])
-        mean = towers.text_features(tokens).mean(dim=0)
+        with products(device, precision), autocast(device, precision):
+            found = text(tokens.to(device))
+        mean = F.normalize(full_precision(found), dim=-1).mean(dim=0)
         rows.append(F.normalize(mean, dim=-1))
-    weights = torch.stack(rows) * towers.logit_scale.exp()
+    weights = torch.stack(rows).cpu() * towers.logit_scale.exp()
+    text.cpu()  # a GPU has better use for its memory
     if towers.projection is not None:  # logits = text . (P f) = (text P) . f
         weights = weights @ towers.projection.weight  # type: ignore[operator]  # Linear's tensor
     return weights
 
 
-@torch.no_grad()
 def extract(
     model: Classifier, batches: Iterable[Tensor], device: torch.device, precision: str = "fp32"
 ) -> Tensor:
     """Unit features (N, dim) on the CPU of uint8 batches (n, 3, S, S), in evaluation mode.
 
-    Under autocast on a GPU, in the precision of the training.
+    On a GPU in the precision of the training, on a CPU in fp32.
     """
     model.eval()
-    with autocast(device, precision if device.type == "cuda" else "fp32"):
-        return torch.cat([model.features(batch.to(device)).cpu() for batch in batches])
+    precision = precision if device.type == "cuda" else "fp32"
+    with products(device, precision), autocast(device, precision):
+        return forward_all(model.features, iter(batches), device)

@@ -20,10 +20,11 @@ from hpc_xfer.compute.downstream.array_format import DamagedCacheError
 from hpc_xfer.compute.downstream.cached_array import ArrayFile, CachedArray, WriteClaim
 from hpc_xfer.compute.downstream.decoded_cache import VIEW_VERSION, CachePlaces, software
 from hpc_xfer.compute.downstream.eval_images import EvalImages, batch_size
+from hpc_xfer.compute.downstream.forward import forward_all
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.compute.models.normalize import Normalize
-from hpc_xfer.compute.training.step import autocast
+from hpc_xfer.compute.training.gpu_arithmetic import autocast, products
 from hpc_xfer.errors import DataError
 from hpc_xfer.store.heartbeat import Liveness
 
@@ -120,12 +121,15 @@ class FeatureCache:
         visual = self.towers.visual.to(device).eval()
         normalize = Normalize(self.towers).to(device)
         chosen = np.arange(len(self.images.images))
-        parts = []
-        for batch in self.images.batches(chosen, touch):
-            with autocast(device, self.extraction.effective_precision):
-                features = visual(normalize(batch.to(device)))
-            parts.append(F.normalize(features.float(), dim=-1).cpu())
-        found = torch.cat(parts)
+        precision = self.extraction.effective_precision
+
+        def features(batch: Tensor) -> Tensor:
+            with autocast(device, precision):
+                found = visual(normalize(batch))
+            return F.normalize(found.float(), dim=-1)
+
+        with products(device, precision):
+            found = forward_all(features, self.images.batches(chosen, touch), device)
         self.check_finite(found, chosen)
         return found
 

@@ -59,10 +59,13 @@ class RunInputs:
     def device(self) -> torch.device:
         return self.context.world.device
 
+    @property
+    def extraction(self) -> Extraction:
+        return Extraction(self.device, self.recipe.precision)
+
     @cached_property
     def features(self) -> SplitFeatures:
-        how = Extraction(self.device, self.recipe.precision)
-        return self.context.cache.features(self.parent, self.data, how)
+        return self.context.cache.features(self.parent, self.data, self.extraction)
 
     @cached_property
     def split(self) -> Split:
@@ -113,7 +116,8 @@ class RunInputs:
 
     def text_weights(self) -> Tensor:
         """Zero-shot head (classes, dim) for unit features, on the device."""
-        weights = self.context.cache.text_weights(self.parent, self.data.info, self.liveness)
+        cache, data = self.context.cache, self.data
+        weights = cache.text_weights(self.parent, data.info, self.extraction, self.liveness)
         return weights.to(self.device)
 
 

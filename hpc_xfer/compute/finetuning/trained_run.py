@@ -25,6 +25,7 @@ from hpc_xfer.compute.finetuning.scoring import named_scores, packed_hits
 from hpc_xfer.compute.models.drop_path import set_drop_path
 from hpc_xfer.compute.models.frozen_batchnorm import freeze_batchnorm
 from hpc_xfer.compute.training.checkpoint import Checkpoints
+from hpc_xfer.compute.training.gpu_arithmetic import autocast, products
 from hpc_xfer.compute.training.loop import TrainResult, train
 from hpc_xfer.compute.training.optimizer import adamw, warmup
 from hpc_xfer.compute.training.step import Schedule
@@ -170,7 +171,9 @@ class _TrainedRun:
         inputs, chosen = self.inputs, self.inputs.train.chosen
         some = np.random.default_rng((self.recipe.seed, 9)).permutation(chosen)[:_RECALIBRATION]
         batches = replace(inputs.train, chosen=some).batches(inputs.liveness.touch)
-        recalibrate(model.visual, (model.normalize(batch.to(inputs.device)) for batch in batches))
+        device, precision = inputs.device, inputs.extraction.effective_precision
+        with products(device, precision), autocast(device, precision):
+            recalibrate(model.visual, (model.normalize(batch.to(device)) for batch in batches))
 
     def _epoch_selection(self, model: Classifier) -> EpochSelection | None:
         """The best epoch on the test set, for `protocol: paper`."""

@@ -17,7 +17,7 @@ from hpc_xfer.config.recipes import Trained
 _PASSES = 3
 
 # Peak TFLOP/s from the data sheets: tensor cores in bf16 or fp16 (dense), then fp32 without tensor
-# cores. The first name that is in the card's name counts.
+# cores. The first name that is in the card's name counts. TF32 is half of bf16 on all that have it.
 _PEAKS: tuple[tuple[str, float, float], ...] = (
     ("B200", 2250, 75),
     ("GH200", 989, 67),
@@ -36,6 +36,7 @@ _PEAKS: tuple[tuple[str, float, float], ...] = (
     ("V100", 125, 15.7),
     ("T4", 65, 8.1),
 )
+_WITHOUT_TF32 = ("V100", "T4")  # it came with Ampere
 
 
 def per_sample(recipe: Trained, towers: Towers) -> float:
@@ -54,7 +55,8 @@ def peak(card: str, precision: str) -> float | None:
         return None
     for name, half, single in _PEAKS:
         if re.search(rf"\b{name}\b", card):
-            return 1e12 * (single if precision == "fp32" else half)
+            tf32 = single if name in _WITHOUT_TF32 else half / 2
+            return 1e12 * {"fp32": single, "tf32": tf32}.get(precision, half)
     return None
 
 

@@ -8,7 +8,6 @@ settings of Caron et al. 2021). It does not affect the training: it draws no ran
 changes no statistic.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +18,11 @@ from torch.nn import functional as F
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.downstream.datasets import ImageSet
 from hpc_xfer.compute.downstream.eval_images import EvalImages
+from hpc_xfer.compute.downstream.forward import forward_all
 from hpc_xfer.compute.downstream.splits import Indices, hold_out
 from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.compute.pretraining.objectives import PretrainObjective
-from hpc_xfer.compute.training.step import autocast
+from hpc_xfer.compute.training.gpu_arithmetic import autocast, products
 from hpc_xfer.store.heartbeat import Liveness
 
 _NEIGHBORS = 20
@@ -92,15 +92,17 @@ class KnnProbe:
 
     def _features(self, images: ProbeImages) -> Tensor:
         """Compute unit features of this rank's share: (n, dim), on the CPU."""
-        parts = [F.normalize(part.float(), dim=-1).cpu() for part in self._raw(images)]
-        return torch.cat(parts) if parts else torch.zeros(0, self.dim)  # more ranks than images
+        share, device = images.share(self.world), self.world.device
+        if not len(share):  # more ranks than images
+            return torch.zeros(0, self.dim)
+        batches = self.liveness.with_liveness(images.views.batches(share))
+        with products(device, self.precision):
+            return forward_all(self._forward, iter(batches), device)
 
-    def _raw(self, images: ProbeImages) -> Iterator[Tensor]:
-        device, objective = self.world.device, self.objective
-        share = images.share(self.world)
-        for batch in self.liveness.with_liveness(images.views.batches(share)) if len(share) else ():
-            with autocast(device, self.precision):
-                yield objective.visual(objective.normalize(batch.to(device)))
+    def _forward(self, batch: Tensor) -> Tensor:
+        with autocast(self.world.device, self.precision):
+            features = self.objective.visual(self.objective.normalize(batch))
+        return F.normalize(features.float(), dim=-1)
 
 
 def vote(queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ Every loss is over the global batch: features of all ranks are gathered with the
 that the mean over ranks (which DistributedDataParallel takes) equals the loss of one process. Rows
 are the samples of this rank, columns those of all ranks, so the matrix of logits grows with the
 number of ranks, not with its square (open_clip's local_loss with gather_with_grad). Under autocast
-the towers are in half precision and the losses are not: logits reach 100, where neighboring bf16
+the towers and the projection of SimCLR are in half precision; the head of `supervised` and the
+losses are not: logits reach 100, where neighboring bf16
 values differ by 0.5.
 Batches are dicts of tensors; N is the rank's share of the global batch.
 """
@@ -144,10 +145,10 @@ class SupervisedObjective(PretrainObjective):
 
     def forward(self, batch: Batch) -> Tensor:
         """images (N, 3, S, S) uint8, labels (N,) -> ()."""
-        logits = self.head(self.visual(self.normalize(batch["images"])))
-        return F.cross_entropy(
-            full_precision(logits), batch["labels"], label_smoothing=self.smoothing
-        )
+        features = full_precision(self.visual(self.normalize(batch["images"])))
+        with torch.autocast(features.device.type, enabled=False):
+            logits = self.head(features)
+        return F.cross_entropy(logits, batch["labels"], label_smoothing=self.smoothing)
 
     def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
         towers.classes, towers.head = classes, self.head

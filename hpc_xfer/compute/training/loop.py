@@ -6,7 +6,7 @@ Pre-training, fine-tuning and linear probes all use `train`.
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NoReturn
 
@@ -19,6 +19,7 @@ from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.compute.training.data_loader import Batches, BatchLoader
+from hpc_xfer.compute.training.gpu_arithmetic import measured_algorithms
 from hpc_xfer.compute.training.metrics_log import MetricsLog
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSamples
@@ -41,6 +42,7 @@ class LoopOptions:
     tensorboard: bool = False
     compiled: bool = False
     recomputed: bool = False  # activations, in the backward pass
+    fixed_sizes: bool = False  # all batches have one size
     flops_per_sample: float | None = None  # forward and backward; for the utilization of a GPU
 
 
@@ -107,7 +109,7 @@ def train(
     heartbeat, liveness = _signs_of_life(run, checkpoints, schedule, first, world)
 
     with (
-        isolated_rng(world),
+        _own_settings(world, options),
         checkpoints or contextlib.nullcontext(),
         contextlib.closing(log),
         contextlib.closing(loader.loaded()) as loaded,
@@ -141,6 +143,13 @@ def train(
                     _interrupt(checkpoints, state.step, schedule.steps)
 
     return _result(objective, state, schedule, time.monotonic() - began, world)
+
+
+@contextlib.contextmanager
+def _own_settings(world: World, options: LoopOptions) -> Iterator[None]:
+    """Restore at the end what a training changes in the process."""
+    with isolated_rng(world), measured_algorithms(world.device, options.fixed_sizes):
+        yield
 
 
 def _signs_of_life(

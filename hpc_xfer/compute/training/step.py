@@ -3,9 +3,8 @@
     stepper = Stepper(objective, optimizer, schedule, world)
     result = stepper.step(batch, number)
 
-Nothing here waits for the GPU: results are tensors, read only when metrics are logged. There is one
-exception: torch's SyncBatchNorm makes the host wait in every layer, because it asks each rank for
-its number of samples.
+Nothing here waits for the GPU: results are tensors, read only when metrics are logged. (Under fp16
+torch's GradScaler reads one number, whether gradients are finite.)
 """
 
 import contextlib
@@ -26,13 +25,13 @@ from hpc_xfer.compute.distributed.global_batchnorm import batchnorm_buffers, pre
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.training.activation_checkpointing import recompute_blocks
 from hpc_xfer.compute.training.compile import compile_in_place
+from hpc_xfer.compute.training.gpu_arithmetic import autocast, products
 from hpc_xfer.compute.training.gradient_accumulation import divided, joined, split
 from hpc_xfer.compute.training.objective import Batch, Contrastive
 from hpc_xfer.compute.training.optimizer import learning_rate
 from hpc_xfer.errors import Diverged
 
 _SMOOTHING = 0.98  # of the reported loss: an average over about 50 steps
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _BROKEN_AT_ONCE = 1000  # broken samples come in clusters: one shard, one website
 _PATIENCE = 16  # infinite losses in a row; 16 halvings take the fp16 scale from 2^16 to 1
 _LEAST_SCALE = 2.0**-14  # at this scale, gradients of 1e9 overflow; no healthy run has them
@@ -157,15 +156,10 @@ class Stepper:
             if isinstance(value, Tensor)
         }
         parts = split(tensors, self.schedule.accumulate)
-        if len(parts) > 1 and isinstance(self.objective, Contrastive):
-            return self._backward_through_features(self.objective, parts, number)
-        losses = []
-        for i, part in enumerate(parts):
-            with self._synchronized(i == len(parts) - 1):
-                loss = self._forward(self.model, number, i, part) / len(parts)
-                self.scaler.scale(loss).backward()
-            losses.append(loss.detach())
-        return torch.stack(losses).sum()
+        with products(self.world.device, self.schedule.precision):
+            if len(parts) > 1 and isinstance(self.objective, Contrastive):
+                return self._backward_through_features(self.objective, parts, number)
+            return self._backward_by_part(parts, number)
 
     def check(self) -> None:
         """Raises:
@@ -190,6 +184,15 @@ class Stepper:
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state.get("scaler", {}))
+
+    def _backward_by_part(self, parts: list[Batch], number: int) -> Tensor:
+        losses = []
+        for i, part in enumerate(parts):
+            with self._synchronized(i == len(parts) - 1):
+                loss = self._forward(self.model, number, i, part) / len(parts)
+                self.scaler.scale(loss).backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
     def _backward_through_features(
         self, objective: Contrastive, parts: list[Batch], number: int
@@ -267,11 +270,6 @@ def parallel(objective: nn.Module, world: World, static: bool = True) -> nn.Modu
     if world.device.type == "cpu":
         model.register_comm_hook(world.size, mean_in_order)
     return model
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    dtype = _DTYPES.get(precision)
-    return torch.autocast(device.type, dtype, enabled=dtype is not None)
 
 
 @contextlib.contextmanager

@@ -80,6 +80,8 @@ def test_an_architecture_without_a_closed_form_gets_middling_costs() -> None:
 def test_a_card_is_known_by_its_name(card: str, half: float, single: float) -> None:
     assert peak(card, "bf16") == peak(card, "fp16") == 1e12 * half
     assert peak(card, "fp32") == 1e12 * single
+    has_tf32 = "V100" not in card and "T4" not in card
+    assert peak(card, "tf32") == 1e12 * (half / 2 if has_tf32 else single)
 
 
 @pytest.mark.parametrize(
