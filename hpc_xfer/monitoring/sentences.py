@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import mean
 
 from hpc_xfer.monitoring.eta import TimeLeft, duration
 from hpc_xfer.monitoring.slurm_reasons import with_own_word
 from hpc_xfer.monitoring.study_state import StudyState
 from hpc_xfer.store import retry_policy
+from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import MISSING_MEANINGS
 
 _WAIT_SHARE = 0.05  # of the time of a run: above it, reading data is the bottleneck
@@ -93,15 +95,37 @@ def _without_job(study: StudyState) -> Iterator[StatusSentence]:
 
 
 def _bottlenecks(study: StudyState) -> Iterator[StatusSentence]:
+    """Tell which runs wait for data: each pre-training, fine-tunings of a data set together."""
     for run in study.plan.of("pretrain"):
-        status = study.status[run.id]
-        share = (status.progress or {}).get("data_wait", 0.0)
-        if status.state == "running" and share > _WAIT_SHARE:
-            text = (
-                f"{study.labels[run.id]} waits for data {100 * share:.0f}% of its time: more "
-                "resources.pretrain.workers or faster storage would speed it up"
-            )
-            yield StatusSentence(text, DETAIL)
+        share = _data_wait(study, run)
+        if share is not None and share > _WAIT_SHARE:
+            yield _waits_for_data(f"{study.labels[run.id]} waits", share, "pretrain")
+    waits: dict[str, list[float]] = {}
+    for run in study.plan.of("finetune"):
+        if (share := _data_wait(study, run)) is not None:
+            waits.setdefault(str(run.spec["dataset"]), []).append(share)
+    for dataset, shares in waits.items():
+        if (share := mean(shares)) > _WAIT_SHARE:
+            one = len(shares) == 1
+            who = f"{'a fine-tuning' if one else f'{len(shares):,} fine-tunings'} on {dataset}"
+            yield _waits_for_data(f"{who} {'waits' if one else 'wait'}", share, "finetune")
+
+
+def _data_wait(study: StudyState, run: Run) -> float | None:
+    """The share of its time that a running run has waited for data; None before its first step."""
+    status = study.status[run.id]
+    if status.state != "running" or status.progress is None:
+        return None
+    share = status.progress.get("data_wait")
+    return None if share is None else float(share)
+
+
+def _waits_for_data(who: str, share: float, kind: str) -> StatusSentence:
+    text = (
+        f"{who} for data {100 * share:.0f}% of the time, and so does the GPU: more "
+        f"resources.{kind}.workers (with cpus_per_gpu) or faster storage would help"
+    )
+    return StatusSentence(text, DETAIL)
 
 
 def _failures(study: StudyState) -> Iterator[StatusSentence]:

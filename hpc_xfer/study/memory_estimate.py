@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune, FullFinetune
+from hpc_xfer.config.process_share import kept_bytes
 from hpc_xfer.config.recipes import Arch, arch_name
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import tower_costs
@@ -21,7 +22,8 @@ _EVALUATION_BATCH = 256
 _EVALUATED_AT_ONCE = 0.15  # of an image's activations: without gradients few layers are kept
 _LIBRARIES = 2.5e9  # of a process: torch, CUDA's context, workspaces
 _LIBRARIES_ON_GPU = 1.0e9
-_KEPT_IMAGES = 4 * (1 << 29)  # decoded images of two data sets, for training and test
+# Decoded images of two data sets, for training and test; where there is memory, more are kept.
+_KEPT_IMAGES = 4 * kept_bytes(None)
 
 
 @dataclass(frozen=True)
