@@ -38,7 +38,7 @@ def main() -> int:
         )
         return 1
     rows = list(_measured(args))
-    text = report.markdown(rows, card.describe())
+    text = report.markdown(rows, card.describe(args.tiny))
     if args.out is not None:
         args.out.write_text(text, encoding="utf-8")
     if args.json:

@@ -1,6 +1,5 @@
 """Describe the card and the software under a measurement; these lines stand above its table."""
 
-import platform
 import subprocess
 
 import torch
@@ -8,15 +7,16 @@ import torch
 from benchmarks.harness import machine
 
 
-def describe() -> list[str]:
+def describe(tiny: bool) -> list[str]:
     """One line on the GPU and its driver, one on the software, one on the machine."""
     software = f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {_cudnn()}"
-    return [_gpu(), f"{software}, Python {platform.python_version()}", machine.describe()]
+    facts = [_gpu(), software, machine.describe()]
+    return [*facts, "tiny models, whatever the rows say"] if tiny else facts
 
 
 def _gpu() -> str:
     if not torch.cuda.is_available():
-        return "no GPU: the figures show that the script works, nothing else"
+        return "no GPU: the figures show that the script works, and nothing else"
     found = torch.cuda.get_device_properties(0)
     memory = found.total_memory / 2**30
     compute = f"compute capability {found.major}.{found.minor}"

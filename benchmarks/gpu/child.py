@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
@@ -69,7 +70,7 @@ class Child:
 def _serve(end: Connection, setting: Setting) -> None:
     from benchmarks.gpu import faults, measures, speed, studies  # all of torch
 
-    known = {
+    known: dict[str, Callable[..., Answer]] = {
         "step": speed.step,
         "host_waits": measures.host_waits,
         "loading": measures.loading,

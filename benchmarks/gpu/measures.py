@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.gpu import our_step
 from benchmarks.gpu.our_step import OurStep
-from benchmarks.gpu.setting import Setting, arithmetic
+from benchmarks.gpu.setting import Setting
 from benchmarks.harness import photo_shards
 from hpc_xfer.compute.downstream.eval_images import batch_size
 from hpc_xfer.compute.finetuning.classifier import Classifier, extract
@@ -18,7 +18,8 @@ from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.pretraining.batches import TrainBatches
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
 from hpc_xfer.compute.training.checkpoint import HostCopy
-from hpc_xfer.compute.training.data_loader import BatchLoader
+from hpc_xfer.compute.training.data_loader import FAILURES, BatchLoader
+from hpc_xfer.compute.training.gpu_arithmetic import measured_algorithms
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
@@ -27,7 +28,7 @@ from hpc_xfer.config.shard_index import ShardIndex
 def host_waits(setting: Setting, method: str, precision: str) -> dict[str, Any]:
     """Count the operations of one step that make the host wait for the GPU."""
     made = our_step.recipe(setting, method, "RN50", setting.batch(16), precision)
-    with arithmetic(precision == "tf32"):
+    with measured_algorithms(setting.device, True):
         steps = OurStep(setting, made, "RN50")
         steps.run(1 if setting.tiny else 3)
         with warnings.catch_warnings(record=True) as seen:
@@ -39,9 +40,13 @@ def host_waits(setting: Setting, method: str, precision: str) -> dict[str, Any]:
             finally:
                 if setting.on_gpu:
                     torch.cuda.set_sync_debug_mode("default")
+    if not setting.on_gpu:
+        return {"found": "needs a GPU; the step itself works"}
     waits = [w for w in seen if "called a synchronizing" in str(w.message)]
     where = sorted({f"{Path(w.filename).name}:{w.lineno}" for w in waits})
-    return {"found": f"{len(waits)} host waits in a step" + (f": {', '.join(where)}" * bool(where))}
+    return {
+        "found": f"{len(waits)} host waits in a step" + (f": {', '.join(where)}" if where else "")
+    }
 
 
 def loading(setting: Setting, workers: int, batch: int, steps: int) -> dict[str, Any]:
@@ -50,7 +55,7 @@ def loading(setting: Setting, workers: int, batch: int, steps: int) -> dict[str,
     warm = 1 if setting.tiny else 4  # batches before the clock: processes start, buffers fill
     index = ShardIndex.load(photo_shards.shards("small"))
     made = our_step.recipe(setting, "clip", "RN50", batch, "bf16")
-    with arithmetic(False), contextlib.closing(
+    with measured_algorithms(setting.device, True), contextlib.closing(
         BatchLoader(_batches(index, made), range(warm + steps), workers, setting.device).loaded()
     ) as batches:  # fmt: skip
         ours = OurStep(setting, made, "RN50")
@@ -62,8 +67,9 @@ def loading(setting: Setting, workers: int, batch: int, steps: int) -> dict[str,
             asked = time.perf_counter()
             found = next(batches)
             waited += time.perf_counter() - asked
-            if "failure" in found:
-                raise RuntimeError(found["failure"])
+            for key in FAILURES:
+                if key in found:
+                    raise RuntimeError(found[key])
             ours.stepper.step(found, number)
         setting.synchronize()
         seconds = time.perf_counter() - begun
@@ -102,8 +108,7 @@ def evaluation(setting: Setting, precision: str) -> dict[str, Any]:
     side = found.image_size
     n, times = (8, 1) if setting.tiny else (batch_size(side), 24)
     images = torch.randint(256, (n, 3, side, side), dtype=torch.uint8)
-    with arithmetic(False, benchmark=False):
-        extract(model, [images] * min(times, 3), setting.device, precision)
-        begun = time.perf_counter()
-        extract(model, [images] * times, setting.device, precision)
-        return {"rate": n * times / (time.perf_counter() - begun)}
+    extract(model, [images] * min(times, 3), setting.device, precision)
+    begun = time.perf_counter()
+    extract(model, [images] * times, setting.device, precision)
+    return {"rate": n * times / (time.perf_counter() - begun)}

@@ -99,7 +99,8 @@ def _arguments(
 
 def _optimizer(model: nn.Module, args: Namespace) -> torch.optim.Optimizer:
     """AdamW as its `main` makes it: no weight decay for norms, biases and the logit scale."""
-    plain, decayed = [], []
+    plain: list[nn.Parameter] = []
+    decayed: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
         special = any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
         (plain if weight.ndim < 2 or special else decayed).append(weight)

@@ -54,7 +54,7 @@ def _towers(setting: Setting, name: str, with_text: bool) -> Towers:
 
 
 def towers(setting: Setting, name: str, with_text: bool) -> Towers:
-    """An encoder of the test's own; its random weights are drawn once."""
+    """A copy of an untrained encoder, whose weights are drawn once."""
     return copy.deepcopy(_towers(setting, name, with_text))
 
 

@@ -38,12 +38,12 @@ class Setting:
 
 
 @contextlib.contextmanager
-def arithmetic(tf32: bool, benchmark: bool = True) -> Iterator[None]:
-    """Set what a trainer sets at its start: TF32 for fp32 products, and cuDNN's trials."""
+def arithmetic(tf32: bool) -> Iterator[None]:
+    """Set what open_clip's trainer sets at its start; of our steps only cuDNN's measuring."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
     cudnn.allow_tf32 = matmul.allow_tf32 = tf32
-    cudnn.benchmark = benchmark
+    cudnn.benchmark = True
     try:
         yield
     finally:

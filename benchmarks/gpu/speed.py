@@ -39,9 +39,8 @@ def step(
     """Measure our step, and open_clip's in turn with it if `peer`."""
     batch = setting.batch(batch)
     made = our_step.recipe(setting, method, arch, batch, precision, accumulate)
-    tf32 = precision == "tf32"
     rounds, steps = (1, 1) if setting.tiny else (_ROUNDS, _STEPS)
-    with arithmetic(tf32):
+    with arithmetic(tf32=precision != "fp32"):  # a step of ours sets its own
         ours = OurStep(setting, made, arch, **how)
         _reset_peak(setting)
         ours.run(1 if setting.tiny else _WARM)

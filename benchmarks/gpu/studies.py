@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.setting import Setting
+from hpc_xfer.system import machine
 
 _ROOT = Path(__file__).parent.parent.parent
 _GRID = """\
@@ -25,7 +26,7 @@ finetune:
   epochs: {epochs}
   lr: 1e-3
 resources:
-  finetune: {{per_gpu: {per_gpu}}}
+  finetune: {{per_gpu: {per_gpu}, target_minutes: 0.01}}
 """
 
 
@@ -46,7 +47,7 @@ def finetunes_per_hour(setting: Setting, per_gpu: int, seconds: float) -> dict[s
         command += ["--jobs", str(per_gpu)]
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=_ROOT, timeout=seconds,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            env=_environment(),
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"launch failed: {(done.stdout + done.stderr)[-500:]}")
@@ -54,6 +55,14 @@ def finetunes_per_hour(setting: Setting, per_gpu: int, seconds: float) -> dict[s
     whole = (max(end for _, end in spans) - min(begin for begin, _ in spans)).total_seconds()
     rate = 3600 * len(spans) / max(whole, 1.0)  # records know whole seconds
     return {"found": f"{rate:,.0f} fine-tunings an hour ({len(spans)} in {whole:.0f} s)"}
+
+
+def _environment() -> dict[str, str]:
+    """Show the processes one GPU, whatever this machine has."""
+    variables = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    if names := machine.gpus():
+        variables["CUDA_VISIBLE_DEVICES"] = names[0]
+    return variables
 
 
 def _spans(store: Path) -> list[tuple[datetime, datetime]]:
