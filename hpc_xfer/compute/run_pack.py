@@ -131,7 +131,8 @@ class PackRunner:
         if isinstance(error, ClaimLost):
             self._lose(run_id, error)
             return
-        log.error("run %s failed", run_id, exc_info=error)
+        trace = "".join(traceback.format_exception(error))
+        log.error("run %s failed\n%s", run_id, trace)  # a record with the error would keep its model
         if self.process.rank == 0:
             _write_error(self.store, run_id, error)
         if self.process.rank == 0 or self.process.size > 1:

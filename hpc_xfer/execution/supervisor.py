@@ -92,9 +92,8 @@ class Supervisor:
             else:
                 break
             self.skipped |= {event.run for event in worker.failures if event.run}
-            # Several ranks can only meet again in a requeued job. A single rank can start a new
-            # worker for the remaining runs, unless the dead worker had reported nothing: a new
-            # one would die the same way.
+            # Several ranks can only meet again in a requeued job. A single rank starts a new worker
+            # for the rest, unless this one reported nothing: a new one would die the same way.
             rest = set(self.pack.left()) - self.skipped
             if self.process_rank.size > 1 or not worker.has_reported or not rest:
                 break
@@ -113,9 +112,8 @@ class Supervisor:
             *([f"--share={number}/{count}"] if count > 1 else []),
             *rank_arguments(replace(self.process_rank, attempt=attempt)),
         ]  # fmt: skip
-        environment = worker_environment(machine.gpus())
-        if self.site.slurm.gpu_option != "none":
-            environment.setdefault(machine.DEVICE, "cuda")
+        device = None if self.site.slurm.gpu_option == "none" else "cuda"
+        environment = worker_environment(machine.gpus(), device)
         process = start_process([*command, *arguments], environment)
         worker = WorkerProcess([process])
         WorkerWatch(
