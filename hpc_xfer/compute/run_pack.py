@@ -131,8 +131,8 @@ class PackRunner:
         if isinstance(error, ClaimLost):
             self._lose(run_id, error)
             return
-        trace = "".join(traceback.format_exception(error))
-        log.error("run %s failed\n%s", run_id, trace)  # a record with the error would keep its model
+        # As text: a handler that keeps the error would keep its model.
+        log.error("run %s failed\n%s", run_id, "".join(traceback.format_exception(error)))
         if self.process.rank == 0:
             _write_error(self.store, run_id, error)
         if self.process.rank == 0 or self.process.size > 1:

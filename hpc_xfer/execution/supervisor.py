@@ -156,15 +156,14 @@ class Supervisor:
     def _facts(self, workers: Sequence[WorkerProcess]) -> JobFacts:
         left = self.pack.left()
         recorded = {failure for run in left if (failure := self.pack.failure_of(run))}
+        reported = {event.failure for worker in workers for event in worker.failures}
         return JobFacts(
             unfinished=bool(self.pack.unfinished()),
             held=not left,
             time_is_up=self.signals.usr2,
             told_to_stop=self.signals.term,
             progressed=self.pack.progressed(),
-            failures=frozenset(
-                recorded | {event.failure for worker in workers for event in worker.failures}
-            ),
+            failures=frozenset(recorded | reported | set(self.gpu.classes)),
             exhausted=is_exhausted(restart_count() + 1, self.site.slurm),
             gpu_is_broken=self.gpu.is_broken,
         )
