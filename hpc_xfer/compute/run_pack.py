@@ -250,6 +250,8 @@ def _write_error(store: Store, run_id: str, error: Exception) -> None:
     node = error.node if isinstance(error, GpuMissing) else None  # maybe that of another rank
     try:
         store.check_exists()
+        if event.failure == "killed" and failures.of_last_start(store.run(run_id)) is not None:
+            return  # the rank that we lost has told why, and on which node
         failures.write(store.run(run_id), event.failure, event.message, lines, node=node)
     except StoreError as full:
         log.warning("%s", full)

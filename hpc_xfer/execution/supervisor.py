@@ -141,16 +141,13 @@ class Supervisor:
         if self.signals.stop or not self.pack.unfinished() or clean:
             return 0
         run, end = self.pack.runs[0], time.monotonic() + _RANK_ZERO_SECONDS
+        self.failures.record_own_gpu(worker, run)
         while time.monotonic() < end and not self.signals.stop:
             # srun ends all ranks when one ends: let rank 0 end first, so that it can report.
             time.sleep(_TICK_SECONDS)
         if self.signals.stop or not self.pack.unfinished():
             return 0
-        failure = next((event for event in worker.failures if event.run == run), None)
-        if failure is not None and failure.failure != "killed":
-            self.failures.record(run, failure.failure, failure.message)
-        elif self.pack.failure_of(run) is None:
-            self.failures.record_death(worker, worker.current or run)
+        self.failures.record_beside(worker, run)
         return self._end(job_ending.after_failure(self._facts([worker])))
 
     def _facts(self, workers: Sequence[WorkerProcess]) -> JobFacts:

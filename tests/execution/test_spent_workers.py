@@ -93,3 +93,20 @@ def test_a_site_without_gpus_gives_none(store: Store) -> None:
 def test_the_device_that_a_user_sets_wins(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPC_XFER_DEVICE", "cpu")
     assert run_job(store, "nan,nan,nan") == (1, ["cpu"])
+
+
+@pytest.mark.slow
+def test_a_gpu_that_fails_on_another_rank_is_blamed_on_its_node(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rank 0 only knows that it lost a rank."""
+    monkeypatch.setenv("SLURMD_NODENAME", "n2")
+    batch = JobArray((Pack((RUNS[0],), 1.0, 2),))
+    store.write_manifest("study", batch, {})
+    job = Supervisor(store, Site(), "study", batch.id, ProcessRank(rank=1, size=2), Signals())
+    log = store.root / "starts"
+    command = [sys.executable, "-c", WORKER, str(log), "gpu", RUNS[0].id]
+    assert job.run(command) == REQUEUE_EXIT_CODE
+    error = failures.read(store.run(RUNS[0].id))
+    assert error is not None and (error["class"], error["node"]) == ("gpu", "n2")
+    assert len(error["history"]) == 1
