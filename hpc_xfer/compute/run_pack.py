@@ -131,7 +131,8 @@ class PackRunner:
         if isinstance(error, ClaimLost):
             self._lose(run_id, error)
             return
-        log.error("run %s failed", run_id, exc_info=error)
+        # As text: a handler that keeps the error would keep its model.
+        log.error("run %s failed\n%s", run_id, "".join(traceback.format_exception(error)))
         if self.process.rank == 0:
             _write_error(self.store, run_id, error)
         if self.process.rank == 0 or self.process.size > 1:
@@ -249,6 +250,8 @@ def _write_error(store: Store, run_id: str, error: Exception) -> None:
     node = error.node if isinstance(error, GpuMissing) else None  # maybe that of another rank
     try:
         store.check_exists()
+        if event.failure == "killed" and failures.of_last_start(store.run(run_id)) is not None:
+            return  # the rank that we lost has told why, and on which node
         failures.write(store.run(run_id), event.failure, event.message, lines, node=node)
     except StoreError as full:
         log.warning("%s", full)

@@ -9,14 +9,14 @@ class GpuFailures:
     """Workers that ended because of the GPU that they were given."""
 
     def __init__(self) -> None:
-        self._classes: list[str] = []
+        self.classes: list[str] = []  # of the failures of those workers
 
     def note(self, worker: WorkerProcess) -> None:
         """Count a worker that has ended; one that ended for another reason does not count."""
         if worker.is_spent and worker.failures:
-            self._classes.append(worker.failures[-1].failure)
+            self.classes.append(worker.failures[-1].failure)
 
     @property
     def is_broken(self) -> bool:
         """Tell whether no more work is to be given to this GPU."""
-        return "no gpu" in self._classes or self._classes.count("gpu") >= _MOST_SPENT
+        return "no gpu" in self.classes or self.classes.count("gpu") >= _MOST_SPENT

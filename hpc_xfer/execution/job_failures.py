@@ -34,6 +34,24 @@ class JobFailures:
             failure, message = "out of memory", "the node's memory ran out; the worker was killed"
         self.record(run, failure, message)
 
+    def record_own_gpu(self, worker: WorkerProcess, run: str) -> None:
+        """Write at once that the GPU of this rank failed.
+
+        Rank 0 sees a lost rank only, and its own node would be blamed.
+        """
+        for event in worker.failures:
+            if event.failure == "gpu":
+                self.record(run, event.failure, event.message)
+
+    def record_beside(self, worker: WorkerProcess, run: str) -> None:
+        """Write what rank 0 has not written: why the worker of another rank ended."""
+        known = self.pack.failure_of(run)
+        event = next((each for each in worker.failures if each.run == run), None)
+        if event is not None and event.failure not in ("killed", known):
+            self.record(run, event.failure, event.message)
+        elif known is None:
+            self.record_death(worker, worker.current or run)
+
     def record(self, run: str, failure: str, message: str) -> None:
         """Write error.json for a run."""
         self.pack.record_failure(run, failure, message, self._log_tail())

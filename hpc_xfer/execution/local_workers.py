@@ -4,13 +4,12 @@ import math
 import os
 import signal
 import subprocess
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpc_xfer.config.recipes import Trained
-from hpc_xfer.execution.gpu_failures import GpuFailures
+from hpc_xfer.execution.local_gpus import LocalGpus
 from hpc_xfer.execution.worker_process import (
     WorkerProcess,
     rank_arguments,
@@ -78,10 +77,8 @@ class LocalWorkers:
         threads = max(resources.pretrain.threads, resources.finetune.threads)
         self.all: list[LocalWorker] = []
         self._launched, self._on_event = launched, on_event
-        self._gpus = Counter(dict.fromkeys(machine.gpus(), 0))  # GPU -> processes on it
+        self._gpus = LocalGpus(machine.gpus())
         per_gpu = resources.finetune.per_gpu if self._gpus else 1
-        self._spent = {gpu: GpuFailures() for gpu in self._gpus}
-        self._had_gpus = bool(self._gpus)
         self.slots = jobs or len(self._gpus) * per_gpu or max(1, machine.cores() // threads)
         self._pretrain_slots = min(per_gpu, self.slots)  # of one process: it has its GPU alone
         self._started = 0
@@ -105,7 +102,7 @@ class LocalWorkers:
         else:
             needed = self._pretrain_slots if pack.kind == "pretrain" else 1
             gpu = self._gpu_with_room(needed)
-            if free < needed or (self._gpus and gpu is None):
+            if free < needed or (len(self._gpus) and gpu is None):
                 return None
             gpus = [gpu] if gpu else []
             idle = (each for each in self.all if each.is_idle and each.gpus == gpus)
@@ -123,40 +120,29 @@ class LocalWorkers:
 
     def _gpu_with_room(self, slots: int) -> str | None:
         """Return the GPU with the least work, if it has room for more."""
-        if not self._gpus:
+        loads = ((each.gpus, self._slots_of(each) // each.ranks) for each in self.all)
+        found = self._gpus.least_loaded(loads)
+        if found is None:
             return None
-        work = Counter(dict.fromkeys(self._gpus, 0))
-        for worker in self.all:
-            for gpu in set(worker.gpus) & set(work):
-                work[gpu] += self._slots_of(worker) // worker.ranks
-        gpu = min(work, key=lambda gpu: work[gpu])
-        return gpu if work[gpu] + slots <= math.ceil(self.slots / len(self._gpus)) else None
+        gpu, work = found
+        return gpu if work + slots <= math.ceil(self.slots / len(self._gpus)) else None
 
     @property
     def lost_all_gpus(self) -> bool:
-        """Tell whether each GPU is broken: no run goes on on the CPU instead."""
-        return self._had_gpus and not self._gpus
+        return self._gpus.all_are_lost
 
     def remove(self, worker: LocalWorker) -> list[int]:
         """Take out a worker whose leader has ended, and return the exit codes of its ranks."""
         self.all.remove(worker)
-        self._gpus.subtract({gpu: 1 for gpu in worker.gpus if gpu in self._gpus})
+        self._gpus.give_back(worker.gpus)
         return worker.process.end(_GRACE_SECONDS)
 
     def drop_broken_gpu(self, worker: LocalWorker) -> str | None:
-        """Give no more work to the GPU of a worker that has ended, if it spent too many; name it.
-
-        Of the GPUs of a group nobody knows which one failed.
-        """
-        if len(worker.gpus) != 1 or worker.gpus[0] not in self._gpus:
-            return None
-        [gpu] = worker.gpus
-        self._spent[gpu].note(worker.process)
-        if not self._spent[gpu].is_broken:
-            return None
-        each = math.ceil(self.slots / len(self._gpus))
-        del self._gpus[gpu]
-        self.slots = min(self.slots, each * len(self._gpus))
+        """Give no more work to the GPU of a worker that has ended, if it is broken; name it."""
+        before = len(self._gpus)
+        gpu = self._gpus.drop_if_broken(worker.gpus, worker.process)
+        if gpu is not None:
+            self.slots = min(self.slots, math.ceil(self.slots / before) * len(self._gpus))
         return gpu
 
     def signal(self, number: signal.Signals) -> None:
@@ -178,18 +164,17 @@ class LocalWorkers:
     def _start_ranks(self, size: int, name: str) -> LocalWorker:
         attempt = self._attempt()
         ranks = [ProcessRank(rank, size, rank, attempt) for rank in range(size)]
-        gpus = sorted(self._gpus, key=lambda gpu: self._gpus[gpu])[:size]  # the least used
+        gpus = self._gpus.least_used(size)
         arguments = [[*rank_arguments(rank), "--pack", name] for rank in ranks]
         return self._start(arguments, gpus, kept=False)
 
     def _start(self, arguments: list[list[str]], gpus: list[str], kept: bool) -> LocalWorker:
         """Start a process for each list of arguments."""
-        self._gpus.update(gpus)
+        self._gpus.take(gpus)
         places = max(self.slots // self._pretrain_slots, len(arguments))
-        environment = worker_environment(gpus) | share_variables(places, self._pretrain_slots)
+        environment = worker_environment(gpus, "cuda" if gpus else None)
+        environment |= share_variables(places, self._pretrain_slots)
         environment |= machine.visible_devices(gpus)
-        if gpus:
-            environment[machine.DEVICE] = "cuda"
         attempt = self._attempt()
         self._started += 1
         log = self._logs / f"local-{attempt}.log"

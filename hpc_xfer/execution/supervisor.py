@@ -98,9 +98,8 @@ class Supervisor:
             else:
                 break
             self.skipped |= {event.run for event in worker.failures if event.run}
-            # Several ranks can only meet again in a requeued job. A single rank can start a new
-            # worker for the remaining runs, unless the dead worker had reported nothing: a new
-            # one would die the same way.
+            # Several ranks can only meet again in a requeued job. A single rank starts a new worker
+            # for the rest, unless this one reported nothing: a new one would die the same way.
             rest = set(self.pack.left()) - self.skipped
             if self.process_rank.size > 1 or not worker.has_reported or not rest:
                 break
@@ -119,9 +118,8 @@ class Supervisor:
             *([f"--share={number}/{count}"] if count > 1 else []),
             *rank_arguments(replace(self.process_rank, attempt=attempt)),
         ]  # fmt: skip
-        environment = worker_environment(machine.gpus()) | share_variables(per_place=count)
-        if self.site.slurm.gpu_option != "none":
-            environment.setdefault(machine.DEVICE, "cuda")
+        device = None if self.site.slurm.gpu_option == "none" else "cuda"
+        environment = worker_environment(machine.gpus(), device) | share_variables(per_place=count)
         process = start_process([*command, *arguments], environment)
         worker = WorkerProcess([process])
         WorkerWatch(
@@ -149,30 +147,26 @@ class Supervisor:
         if self.signals.stop or not self.pack.unfinished() or clean:
             return 0
         run, end = self.pack.runs[0], time.monotonic() + _RANK_ZERO_SECONDS
+        self.failures.record_own_gpu(worker, run)
         while time.monotonic() < end and not self.signals.stop:
             # srun ends all ranks when one ends: let rank 0 end first, so that it can report.
             time.sleep(_TICK_SECONDS)
         if self.signals.stop or not self.pack.unfinished():
             return 0
-        failure = next((event for event in worker.failures if event.run == run), None)
-        if failure is not None and failure.failure != "killed":
-            self.failures.record(run, failure.failure, failure.message)
-        elif self.pack.failure_of(run) is None:
-            self.failures.record_death(worker, worker.current or run)
+        self.failures.record_beside(worker, run)
         return self._end(job_ending.after_failure(self._facts([worker])))
 
     def _facts(self, workers: Sequence[WorkerProcess]) -> JobFacts:
         left = self.pack.left()
         recorded = {failure for run in left if (failure := self.pack.failure_of(run))}
+        reported = {event.failure for worker in workers for event in worker.failures}
         return JobFacts(
             unfinished=bool(self.pack.unfinished()),
             held=not left,
             time_is_up=self.signals.usr2,
             told_to_stop=self.signals.term,
             progressed=self.pack.progressed(),
-            failures=frozenset(
-                recorded | {event.failure for worker in workers for event in worker.failures}
-            ),
+            failures=frozenset(recorded | reported | set(self.gpu.classes)),
             exhausted=is_exhausted(restart_count() + 1, self.site.slurm),
             gpu_is_broken=self.gpu.is_broken,
         )

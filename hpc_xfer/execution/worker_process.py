@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from hpc_xfer.store.code_snapshot import CodeSnapshot, own_command
+from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.system.worker_events import SPENT_EXIT_CODE, WorkerEvent
 
@@ -200,11 +201,17 @@ def rank_arguments(process_rank: ProcessRank) -> list[str]:
     ]  # fmt: skip
 
 
-def worker_environment(gpus: Sequence[str]) -> dict[str, str]:
-    """Return our environment, changed for a worker on a machine without GPUs."""
+def worker_environment(gpus: Sequence[str], device: str | None = None) -> dict[str, str]:
+    """Return our environment, changed for a worker.
+
+    Args:
+        gpus: that it may use; none of them changes the number of its threads.
+        device: that it is given, unless our user has set one.
+    """
     # Idle OpenMP threads of one worker would spin on the cores of another.
     threads = {} if gpus else {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return {**os.environ, **threads}
+    given = {machine.DEVICE: device} if device else {}
+    return {**given, **os.environ, **threads}
 
 
 def start_process(

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from hpc_xfer.compute.run_pack import ProcessSpent
 from hpc_xfer.store import failures, heartbeat
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.paths import RunDir
@@ -88,3 +90,30 @@ def test_a_run_that_was_removed_and_taken_by_another_process_is_left_to_it(
         events = tiny.execute(store, run, sans, Removes(folder, 3, is_claimed_anew=True))
         assert events[-1]["event"] == "held", events
         assert failures.read(folder) is None and not folder.record.exists()
+
+
+def test_a_run_without_the_gpu_that_was_given_is_recorded_and_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this process has its GPU already")
+    monkeypatch.setenv("HPC_XFER_DEVICE", "cuda")
+    monkeypatch.setenv("SLURMD_NODENAME", "n7")
+    store, run = Store(tmp_path), tiny.pretraining("scratch")
+    with pytest.raises(ProcessSpent):
+        tiny.execute(store, run)
+    error = failures.read(store.run(run.id))
+    assert error is not None
+    assert (error["class"], error["node"]) == ("no gpu", "n7")
+    assert "given HPC_XFER_DEVICE=cuda" in error["message"]
+    assert not store.run(run.id).record.exists() and not run_claims.is_alive(store.run(run.id))
+
+
+def test_a_record_names_the_device(tmp_path: Path) -> None:
+    folder = tiny.finished(Store(tmp_path), tiny.pretraining("scratch"))
+    provenance = tiny.record(folder)["provenance"]
+    if torch.cuda.is_available():
+        assert provenance["device"] == "cuda"
+        assert {"gpu", "driver", "cuda", "cudnn", "nccl"} <= provenance.keys()
+    else:
+        assert (provenance["device"], provenance["gpu"]) == ("cpu", None)

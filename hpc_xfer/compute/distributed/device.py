@@ -43,11 +43,13 @@ def of_rank(local_rank: int) -> torch.device:
     if not _is_available():
         raise _missing(_init_error() or "it sees none")
     count = torch.cuda.device_count()
-    # Slurm may show each task only its own GPU, which is then number 0 on every rank.
-    shows_own_only = count == 1 and len(machine.gpus()) <= 1
-    if local_rank >= count and not shows_own_only:
-        raise _missing(f"it sees {count}, too few for rank {local_rank} of this node")
-    device = torch.device("cuda", 0 if shows_own_only else local_rank)
+    number = local_rank
+    if local_rank >= count:
+        # Slurm may show each task only its own GPU, which is then number 0 on every rank.
+        if count != 1 or len(machine.gpus()) > 1:
+            raise _missing(f"it sees {count}, too few for rank {local_rank} of this node")
+        number = 0
+    device = torch.device("cuda", number)
     try:
         torch.cuda.set_device(device)
         torch.zeros(1, device=device)
@@ -99,7 +101,8 @@ def _init_error() -> str:
 
 def _first_sentence(error: Exception) -> str:
     """Return what an error of torch says, without its advice and its links."""
-    return str(error).split(". ")[0].splitlines()[0].strip().rstrip(".")
+    text = str(error).strip() or type(error).__name__
+    return text.split(". ")[0].splitlines()[0].rstrip(".")
 
 
 def _missing(reason: str) -> GpuMissing:

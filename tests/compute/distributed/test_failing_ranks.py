@@ -115,7 +115,10 @@ def launched(folder: Path, grid: str, shards: Path) -> "subprocess.CompletedProc
 def test_with_fewer_gpus_than_requested_the_batch_still_splits_evenly(
     tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With 4 processes, 6 of 24 samples do not split into 4 parts; with 3, 8 do."""
+    """With 4 processes, 6 of 24 samples do not split into 4 parts; with 3, 8 do.
+
+    On a machine that has fewer, all ranks fail: none trains on the CPU instead.
+    """
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     done = launched(
         tmp_path,
@@ -123,4 +126,7 @@ def test_with_fewer_gpus_than_requested_the_batch_still_splits_evenly(
         shards,
     )
     assert "6 GPUs asked, 3 used" in done.stdout + done.stderr
-    assert done.returncode == 0, done.stderr
+    if torch.cuda.device_count() >= 3:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 1 and "no gpu: rank " in done.stderr, done.stderr
