@@ -47,7 +47,8 @@ def _cpus_per_gpu(slurm: Slurm) -> int | None:
     if not nodes:
         return None
     # Nodes of one kind are alike, and there may be thousands: one of each is asked.
-    kinds = {(node.cpus, node.gpus): node for node in nodes}.values()
+    first = {(node.cpus, node.gpus): node for node in reversed(nodes)}
+    kinds = list(first.values())
     names = ",".join(node.name for node in kinds)
     shown = ask_optional(["scontrol", "show", "node", "--oneliner", names], cluster) or ""
     usable = dict(_usable(shown))
@@ -69,9 +70,10 @@ def _nodes(text: str, slurm: Slurm) -> Iterator[GpuNode]:
 
 
 def _gpus(gres: str, kind: str | None) -> int:
-    """Count the GPUs in `gpu:a100:4(S:0-1),gpu:v100:2`; of a type, if one is named."""
+    """Count all GPUs in `gpu:a100:4(S:0-1),gpu:v100:2`; 0 where the type is not among them."""
     found = re.findall(r"(?:^|,)gpu(?::([^:,(]+))?:(\d+)", gres)
-    return sum(int(count) for name, count in found if kind is None or name == kind)
+    has_kind = kind is None or any(name == kind for name, _ in found)
+    return sum(int(count) for _, count in found) if has_kind else 0
 
 
 def _usable(text: str) -> Iterator[tuple[str, int]]:

@@ -17,7 +17,7 @@ from hpc_xfer.system import terminal
 
 PREFETCH = 4  # batches that each loading process has ready, or is making
 _IN_USE = 2  # batches: one is joined from its pieces, one computed on
-_LARGE = 1e9  # bytes; a container has 64 MB, a node half of its memory
+_LARGE = 5e8  # bytes; a container has 64 MB, a node half of its memory
 _TOKENS = 77 * 8  # bytes of a caption; labels and colors are smaller
 
 
