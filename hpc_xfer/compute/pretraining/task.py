@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.compute import run_record
+from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.models import encoders, flops, pretrained_weights, safetensors_export
 from hpc_xfer.compute.models.encoders import Towers
@@ -107,15 +108,7 @@ def _train(
             f"batch {recipe.batch} cannot be split evenly over {world.size} processes{parts}; "
             "change resources.pretrain.gpus"
         )
-    batches = TrainBatches(
-        index=index,
-        order=order,
-        recipe=recipe,
-        size=architectures.image_size(recipe.arch),
-        rank=world.rank,
-        ranks=world.size,
-        tokenize=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
-    )
+    batches = _batches(recipe, index, order, world)
     steps = recipe.steps_of(recipe.samples_seen)
     options = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
     objective = make_objective(recipe, towers, len(index.classes or ()), world)
@@ -154,6 +147,18 @@ def _train(
     )
     objective.write_heads(towers, index.classes)
     return outcome
+
+
+def _batches(recipe: Trained, index: ShardIndex, order: SampleOrder, world: World) -> TrainBatches:
+    return TrainBatches(
+        index=index,
+        order=order,
+        recipe=recipe,
+        size=architectures.image_size(recipe.arch),
+        rank=world.rank,
+        ranks=world.size,
+        tokenize=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
+    )
 
 
 def _probes(

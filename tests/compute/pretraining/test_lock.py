@@ -82,7 +82,7 @@ def test_loss_and_gradients_are_those_of_open_clip(lock: str) -> None:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_steps_change_nothing_in_a_locked_tower_and_keep_no_state_of_it(lock: str) -> None:
     a = stepper(lock)
-    objective = a.objective
+    objective: Any = a.objective
     locked, other = objective.visual, objective.text
     if lock == "text":
         locked, other = other, locked
@@ -111,7 +111,8 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole(arch: Arch, method: s
 def test_a_locked_tower_is_computed_once_for_a_batch_in_parts() -> None:
     calls = []
     a = stepper("image", accumulate=2)
-    a.objective.visual.register_forward_hook(lambda *_: calls.append(1))
+    objective: Any = a.objective
+    objective.visual.register_forward_hook(lambda *_: calls.append(1))
     a.backward(batch(), 0)
     assert len(calls) == 2  # parts
 
@@ -172,7 +173,7 @@ def test_a_locked_tower_costs_one_pass_of_three() -> None:
 def test_a_locked_tower_draws_nothing() -> None:
     """It is in evaluation mode, so dropout is off."""
     recipe = steps.recipe("clip", arch=steps.VIT, lock="image", init="weights")
-    made = steps.objective(recipe)
+    made: Any = steps.objective(recipe)
     made.visual.ln_post = nn.Sequential(made.visual.ln_post, nn.Dropout(0.5))
     made.train()
     images = made.normalize(batch()["images"])
