@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv-peers/.installed
 
-.PHONY: help demo test lint bench slurm chromium
+.PHONY: help demo test lint bench gpu slurm chromium
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -42,6 +42,9 @@ chromium:  ## install Chromium for the tests of report.html (Debian, as root or 
 
 bench: $(PEERS)  ## measured claims, side by side with what they are compared to: half an hour
 	$(BIN)/python -m benchmarks
+
+gpu: $(INSTALLED)  ## on a GPU: the tests that need one, then what it reaches, in one table (gpu.md): ten minutes
+	$(BIN)/python -m benchmarks.gpu --tests --minutes 9.5 --out gpu.md
 
 $(PEERS): $(INSTALLED) benchmarks/harness/peers.txt
 	$(BIN)/python -m benchmarks.harness.peers

@@ -29,6 +29,7 @@ CASES = (
     "resume",
     "finetuning",
     "finetuning_images",
+    "gpu",
     "coverage",
     "tensorboard",
 )

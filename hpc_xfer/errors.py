@@ -25,6 +25,13 @@ class AgreedDataError(DataError):
     """The same data error on all ranks, which have agreed on it: no rank waits for another."""
 
 
+class SharedMemoryFull(XferError):
+    """Loading processes cannot hand over their batches: /dev/shm is small or full.
+
+    All ranks raise it at the same point.
+    """
+
+
 class StoreError(XferError):
     """The store cannot be read or written, or a file in it is damaged and has no fallback."""
 
@@ -35,6 +42,17 @@ class ClaimLost(XferError):
 
 class Diverged(XferError):
     """The loss is NaN or infinite."""
+
+
+class GpuMissing(XferError):
+    """A process was given a GPU, and torch cannot use it; nothing runs on the CPU instead.
+
+    `node` is where it is missing, which may be that of another rank; None for this one.
+    """
+
+    def __init__(self, message: str, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class Interrupted(XferError):

@@ -20,6 +20,10 @@ from hpc_xfer.config.schema import Fraction, NonNegativeInt, PositiveFloat, Posi
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Tower = Literal["image", "text"]
 
+# Statistics over the global batch, so that the number of GPUs changes no result; or, to replicate
+# work without synchronized batch norm, each GPU's over its own part, and those of rank 0 are kept.
+BatchNorms = Literal["global", "per-gpu"]
+
 
 class Architecture(StrictModel):
     """The content of an open_clip model JSON file. `name` labels tables and is not hashed."""
@@ -121,6 +125,8 @@ class Trained(Pretrain):
     subset_seed: NonNegativeInt = 0  # which nested family of subsets
     batch: PositiveInt = 1024  # global: a rank gets batch / world size
     accumulate: PositiveInt | None = None  # parts, one after another; batch norm sees one part
+    batchnorm: BatchNorms | None = None  # None: global
+    ranks: PositiveInt | None = None  # if per-gpu; a study takes it from resources.pretrain.gpus
     lr: PositiveFloat = 1e-3  # peak, after warm-up; cosine to 0
     weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
     warmup_steps: NonNegativeInt = 5000  # at most 10% of the steps are used
@@ -171,6 +177,17 @@ class Trained(Pretrain):
     @classmethod
     def _one_part_is_none(cls, parts: int | None) -> int | None:
         return None if parts == 1 else parts
+
+    @field_validator("batchnorm")
+    @classmethod
+    def _global_is_none(cls, over: BatchNorms | None) -> BatchNorms | None:
+        return None if over == "global" else over
+
+    @model_validator(mode="after")
+    def _ranks_decide_per_gpu_alone(self) -> "Trained":
+        if (self.batchnorm == "per-gpu") != (self.ranks is not None):
+            raise ValueError("batchnorm per-gpu needs ranks, and nothing else does; give both")
+        return self
 
     @field_validator("patch_dropout")
     @classmethod

@@ -15,6 +15,11 @@ from torch.futures import Future
 
 from hpc_xfer.compute.distributed.process_group import World
 
+# torch 2.14 renamed them, and warns of the old names.
+_NEW = hasattr(dist, "all_gather_single")
+_all_gather = getattr(dist, "all_gather_single" if _NEW else "all_gather_into_tensor")
+_reduce_scatter = getattr(dist, "reduce_scatter_single" if _NEW else "reduce_scatter_tensor")
+
 
 def sum_over_ranks(value: Tensor) -> Tensor:
     """Sum a tensor over all ranks; it has the same shape on each."""
@@ -26,8 +31,19 @@ def gather(value: Tensor, world: World) -> Tensor:
     """Concatenate the tensors of all ranks: (n, ...) -> (n * ranks, ...), in the order of ranks."""
     if world.size == 1:
         return value
-    gathered: Tensor = _Gather.apply(value, world.rank, world.size)
-    return gathered
+    whole: Tensor = _Gather.apply(value, world.size)
+    return whole
+
+
+def gathered(value: Tensor, size: int) -> Tensor:
+    """Concatenate tensors of equal shape in one call, without a gradient and without a host wait.
+
+    Args:
+        size: number of ranks.
+    """
+    whole = value.new_empty(size * len(value), *value.shape[1:])
+    _all_gather(whole, value.contiguous())
+    return whole
 
 
 def mean_in_order(size: int, bucket: GradBucket) -> Future[Tensor]:
@@ -63,16 +79,27 @@ class _Sum(Function):
 
 class _Gather(Function):
     @staticmethod
-    def forward(ctx: Any, value: Tensor, rank: int, size: int) -> Tensor:
-        ctx.rank, ctx.n = rank, len(value)
-        parts = [
-            torch.empty_like(value, memory_format=torch.contiguous_format) for _ in range(size)
-        ]
-        dist.all_gather(parts, value.contiguous())
-        return torch.cat(parts)
+    def forward(ctx: Any, value: Tensor, size: int) -> Tensor:
+        ctx.size = size
+        return gathered(value, size)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        total = gradient.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total[ctx.rank * ctx.n : (ctx.rank + 1) * ctx.n], None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _own_share_of_sum(gradient.contiguous(), ctx.size), None
+
+
+def _own_share_of_sum(value: Tensor, size: int) -> Tensor:
+    """Sum (n * ranks, ...) over ranks and return this rank's part (n, ...); others are not sent.
+
+    On the CPU it adds in the order of ranks, so that a resumed run repeats each bit.
+    """
+    if value.device.type == "cpu":
+        parts = torch.empty_like(value)
+        dist.all_to_all_single(parts, value)
+        total, *others = parts.chunk(size)
+        for part in others:
+            total = total + part
+        return total
+    share = value.new_empty(len(value) // size, *value.shape[1:])
+    _reduce_scatter(share, value)
+    return share

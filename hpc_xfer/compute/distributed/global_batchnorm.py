@@ -1,7 +1,8 @@
 """Batch norm over the global batch, so that results do not depend on the number of GPUs.
 
-torch's SyncBatchNorm needs CUDA; `GlobalBatchNorm` computes the same with collectives that gloo
-has too. On n ranks, both give what BatchNorm gives in one process for the whole batch.
+On n ranks it gives what BatchNorm gives in one process for the whole batch. On a GPU it uses the
+kernels of torch's SyncBatchNorm (norm_kernels.py), but the host never waits for them; on the CPU,
+where these kernels do not exist, plain operations of torch.
 """
 
 import contextlib
@@ -11,12 +12,19 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from hpc_xfer.compute.distributed import norm_kernels
 from hpc_xfer.compute.distributed.collectives import sum_over_ranks
 from hpc_xfer.compute.distributed.process_group import World
 
 
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm with statistics over all ranks; input (N, C, ...), with the same N on each."""
+    """Batch norm with statistics over all ranks; input (N, C, ...), of one shape on all of them."""
+
+    def __init__(
+        self, features: int, eps: float, momentum: float | None, affine: bool, tracked: bool
+    ) -> None:
+        super().__init__(features, eps, momentum, affine, tracked)
+        self._counts = norm_kernels.Counts()
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -25,28 +33,59 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
+        self._check_input_dim(input)
+        ranks = dist.get_world_size()
+        count = input.numel() // input.shape[1] * ranks
+        if count < 2:
+            raise ValueError(f"expected more than 1 value per channel, got {tuple(input.shape)}")
+        if norm_kernels.exist_for(input.device):
+            return self._by_kernels(input, ranks)
+        return self._by_formula(input, count)
+
+    def _by_kernels(self, input: Tensor, ranks: int) -> Tensor:
+        def normalize(running: norm_kernels.Running) -> Tensor:
+            counts = self._counts.of(input, ranks)
+            return norm_kernels.normalize(input, self.weight, self.bias, running, self.eps, counts)
+
+        mean, variance, rate = self.running_mean, self.running_var, self._rate()
+        if not isinstance(rate, Tensor):
+            return normalize(norm_kernels.Running(mean, variance, rate))
+        # The kernel would ask the host for the rate, which is on the device.
+        assert mean is not None and variance is not None
+        batch = torch.zeros_like(mean), torch.zeros_like(variance)
+        out = normalize(norm_kernels.Running(*batch, 1.0))
+        mean.lerp_(batch[0], rate)
+        variance.lerp_(batch[1], rate)
+        return out
+
+    def _by_formula(self, input: Tensor, count: int) -> Tensor:
         dims = [0, *range(2, input.dim())]
         shape = [1, -1, *[1] * (input.dim() - 2)]
-        count = input.numel() // input.shape[1] * dist.get_world_size()
         x = input if input.dtype == torch.float64 else input.float()
         mean = sum_over_ranks(x.sum(dims)) / count
         centered = x - mean.view(shape)
         variance = sum_over_ranks((centered * centered).sum(dims)) / count
-        self._update_running(mean.detach(), variance.detach() * (count / max(count - 1, 1)))
+        if self.running_mean is not None and self.running_var is not None:
+            rate = self._rate()
+            self.running_mean.lerp_(mean.detach(), rate)
+            self.running_var.lerp_(variance.detach() * (count / (count - 1)), rate)
         out = centered * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             out = out * self.weight.view(shape) + self.bias.view(shape)
         return out.to(input.dtype)
 
-    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
-        """Update running statistics from the mean and the unbiased variance (C,)."""
-        if self.running_mean is None or self.running_var is None:
-            return
-        assert self.num_batches_tracked is not None
+    def _rate(self) -> float | Tensor:
+        """Count this batch; return its weight in the running statistics.
+
+        Without a momentum they are plain means, and the weight is a tensor on the device.
+        """
+        if self.num_batches_tracked is None:  # nothing is tracked
+            return 0.0
         self.num_batches_tracked.add_(1)
-        momentum = self.momentum or 1.0 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance, momentum)
+        if self.momentum is not None:
+            return self.momentum
+        assert self.running_mean is not None
+        return self.num_batches_tracked.to(self.running_mean.dtype).reciprocal()
 
 
 def batchnorm_buffers(module: nn.Module) -> list[Tensor]:
@@ -100,15 +139,32 @@ def synchronize(module: nn.Module, world: World) -> nn.Module:
     """Make the batch norms of a module global; names and weights stay as they are."""
     if world.size == 1:
         return module
-    if world.device.type == "cuda":
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
-        return converted
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return _global_twin(module)
     for name, child in module.named_children():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
-            setattr(module, name, _global_twin(child))
-        else:
-            synchronize(child, world)
+        setattr(module, name, synchronize(child, world))
     return module
+
+
+def take_from_rank_zero(module: nn.Module, world: World) -> None:
+    """Copy the running statistics of rank 0 to all ranks, where norms count one rank alone.
+
+    DistributedDataParallel does the same by default, in each step.
+    """
+    own = [
+        buffer
+        for norm in module.modules()
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm)
+        and not isinstance(norm, GlobalBatchNorm)
+        for buffer in norm.buffers()
+        if buffer.is_floating_point()  # the numbers of batches are equal
+    ]
+    if world.size == 1 or not own:
+        return
+    joined = torch.cat(own)
+    dist.broadcast(joined, 0)
+    for buffer, value in zip(own, joined.split([len(each) for each in own]), strict=True):
+        buffer.copy_(value)
 
 
 def _global_twin(norm: nn.modules.batchnorm._BatchNorm) -> GlobalBatchNorm:

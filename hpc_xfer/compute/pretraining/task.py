@@ -93,6 +93,20 @@ def _fingerprints(index: ShardIndex, order: SampleOrder) -> dict[str, Any]:
     }
 
 
+def _check_ranks(recipe: Trained, world: World) -> None:
+    """Refuse another number of processes than the result was planned for.
+
+    Raises:
+        AgreedDataError: with the way out.
+    """
+    if recipe.ranks not in (None, world.size):
+        raise AgreedDataError(
+            f"batchnorm: per-gpu was planned for {recipe.ranks} processes, which decide the "
+            f"result, and here are {world.size}; run it where there are {recipe.ranks} GPUs, or "
+            f"set resources.pretrain.gpus to {world.size}, which makes another run"
+        )
+
+
 def _train(
     context: RunContext,
     recipe: Trained,
@@ -102,6 +116,7 @@ def _train(
     checkpoints: Checkpoints,
 ) -> TrainResult:
     world = context.world
+    _check_ranks(recipe, world)
     if recipe.batch % (world.size * (recipe.accumulate or 1)):
         parts = f" in {recipe.accumulate} parts each" if recipe.accumulate else ""
         raise AgreedDataError(
@@ -134,6 +149,7 @@ def _train(
             seed=recipe.seed,
             broken_allowed=int(recipe.max_broken * recipe.samples_seen),
             accumulate=recipe.accumulate or 1,
+            global_norms=recipe.batchnorm is None,
         ),
         options,
         context.dir,

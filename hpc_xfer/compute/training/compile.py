@@ -23,7 +23,7 @@ def compile_in_place(objective: nn.Module, device: torch.device, blocks_only: bo
     _check_compiler(device)
     torch._dynamo.config.recompile_limit = _VERSIONS
     for norm in objective.modules():
-        if isinstance(norm, GlobalBatchNorm | nn.SyncBatchNorm):
+        if isinstance(norm, GlobalBatchNorm):
             norm.forward = torch.compiler.disable(norm.forward)  # type: ignore[method-assign]
     for part in list(blocks(objective) if blocks_only else objective.children()):
         part.forward = torch.compile(part.forward)

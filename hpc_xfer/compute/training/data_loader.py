@@ -11,9 +11,16 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from hpc_xfer.compute.training import loader_sharing
 from hpc_xfer.compute.training.objective import Batch
-from hpc_xfer.errors import DataError
+from hpc_xfer.errors import DataError, SharedMemoryFull
+from hpc_xfer.study.loader_memory import PREFETCH
 from hpc_xfer.system import machine
+
+# Keys of a batch that could not be loaded. Loaders turn exceptions into text, and all ranks have to
+# agree on a failure, so it is handed over as data.
+FAILED, UNSHARED = "failure", "unshared"
+FAILURES = (FAILED, UNSHARED)
 
 
 class Batches(Protocol):
@@ -25,7 +32,7 @@ class Batches(Protocol):
 
 @dataclass
 class BatchLoader:
-    """Yield one batch per step, or {"failure": reason}.
+    """Yield one batch per step, or {FAILED or UNSHARED: reason}.
 
     Each process loads its own piece of every batch.
     """
@@ -38,16 +45,22 @@ class BatchLoader:
 
     def loaded(self) -> Generator[Batch, None, None]:
         """Yield the batches; closing the generator ends the loading processes."""
+        if self.workers:
+            loader_sharing.raise_limit_of_open_files()
+            machine.shorten_socket_paths()
+            try:
+                loader_sharing.check_semaphores(self.workers)
+            except SharedMemoryFull as error:
+                yield {UNSHARED: str(error)}
+                return
         loader = DataLoader(
             _LoaderPieces(self.batches, self.steps),
             batch_size=None,
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
-            prefetch_factor=4 if self.workers else None,
+            prefetch_factor=PREFETCH if self.workers else None,
             worker_init_fn=_ignore_signals if self.workers else None,
         )
-        if self.workers:
-            machine.shorten_socket_paths()
         with _stdin_hidden():
             iterator = iter(loader)
         while True:
@@ -57,7 +70,7 @@ class BatchLoader:
                 pieces = [next(iterator, None) for _ in range(max(1, self.workers))]
             if pieces[0] is None:
                 return
-            batch = _joined([piece for piece in pieces if piece], self.device)
+            batch = _joined([piece for piece in pieces if piece], self.device, self.workers > 0)
             self.waited = time.monotonic() - begun
             yield batch
 
@@ -84,34 +97,47 @@ def _death_as_memory_error() -> Iterator[None]:
         ) from error
 
 
-def _joined(pieces: list[Batch], device: torch.device) -> Batch:
-    """Join pieces to a batch on the device; on the host, joining 40 MB takes 10 ms."""
+def _joined(pieces: list[Batch], device: torch.device, copied: bool) -> Batch:
+    """Join pieces to a batch on the device; on the host, joining 40 MB takes 10 ms.
+
+    Args:
+        copied: out of the memory of loading processes, which will fill it again.
+    """
     for piece in pieces:
-        if "failure" in piece:
+        if any(key in piece for key in FAILURES):
             return piece
-    return {name: _join_values([piece[name] for piece in pieces], device) for name in pieces[0]}
+    return {
+        name: _join_values([piece[name] for piece in pieces], device, copied) for name in pieces[0]
+    }
 
 
-def _join_values(values: list[Any], device: torch.device) -> Any:
+def _join_values(values: list[Any], device: torch.device, copied: bool) -> Any:
     if not isinstance(values[0], torch.Tensor):
         return [item for value in values for item in value]
-    moved = [value.to(device, non_blocking=True) for value in values]
-    return moved[0] if len(moved) == 1 else torch.cat(moved)
+    if len(values) == 1:
+        return values[0].to(device, non_blocking=True, copy=copied)
+    return torch.cat([value.to(device, non_blocking=True) for value in values])
 
 
 class _LoaderPieces(IterableDataset[Batch]):
-    """Iterate over pieces; yield a failure as data, since loaders turn exceptions into text."""
+    """Iterate over pieces, in a loading process in shared memory; yield a failure as data."""
 
     def __init__(self, batches: Batches, steps: range) -> None:
         self.batches, self.steps = batches, steps
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
-        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
         try:
-            yield from self.batches.pieces(self.steps, worker, workers)
+            if info is None:
+                yield from self.batches.pieces(self.steps, 0, 1)
+                return
+            loader_sharing.check_sockets()
+            for piece in self.batches.pieces(self.steps, info.id, info.num_workers):
+                yield loader_sharing.shared(piece, info.num_workers)
         except DataError as error:
-            yield {"failure": str(error)}
+            yield {FAILED: str(error)}
+        except SharedMemoryFull as error:
+            yield {UNSHARED: str(error)}
 
 
 def _ignore_signals(worker: int) -> None:

@@ -14,18 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hpc_xfer.compute.distributed.global_batchnorm import batchnorm_buffers, synchronize
+from hpc_xfer.compute.distributed.global_batchnorm import (
+    batchnorm_buffers,
+    synchronize,
+    take_from_rank_zero,
+)
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.checkpoint import Checkpoints
-from hpc_xfer.compute.training.data_loader import Batches, BatchLoader
+from hpc_xfer.compute.training.data_loader import FAILURES, UNSHARED, Batches, BatchLoader
 from hpc_xfer.compute.training.gpu_arithmetic import measured_algorithms
 from hpc_xfer.compute.training.metrics_log import MetricsLog
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSamples
 from hpc_xfer.compute.training.step import LossAverage, Schedule, Stepper, isolated_rng
 from hpc_xfer.compute.training.step_metrics import StepMetrics
-from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
+from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, SharedMemoryFull, StoreError
 from hpc_xfer.store.heartbeat import Heartbeat, Liveness
 from hpc_xfer.store.paths import RunDir
 
@@ -92,10 +96,13 @@ def train(
         Interrupted: asked to stop; a checkpoint was written.
         Diverged: loss or weights are NaN or infinite; the last good checkpoint stays.
         AgreedDataError: too many broken samples, or a shard that some rank cannot read.
+        SharedMemoryFull: the loading processes of some rank cannot hand over their batches.
         ClaimLost: another process has taken the run over.
         StoreError: the disk is full.
     """
-    objective = synchronize(objective, world).to(world.device).to(memory_format=torch.channels_last)
+    if schedule.global_norms:
+        objective = synchronize(objective, world)
+    objective = objective.to(world.device).to(memory_format=torch.channels_last)
     stepper = Stepper(objective, optimizer, schedule, world, options.compiled, options.recomputed)
     state = _resume(stepper, checkpoints, world)
     first, waited = state.step, state.waited  # of earlier attempts
@@ -198,14 +205,16 @@ def _agree(
 
     Raises:
         AgreedDataError: a rank got no batch, or there are too many broken samples.
+        SharedMemoryFull: the loading processes of a rank cannot hand over their batches.
     """
-    failures = [batch["failure"]] if "failure" in batch else []
+    failures = [(key, batch[key]) for key in FAILURES if key in batch]
     broken = batch.get("broken", [])
     waited, *flags = world.max(waited, bool(failures), asked, due, bool(broken))
     any_failed, asked, due, any_broken = map(bool, flags)
     state.waited += waited
     if any_failed:
-        raise AgreedDataError(world.gather(failures)[0])
+        key, why = world.gather(failures)[0]
+        raise (SharedMemoryFull if key == UNSHARED else AgreedDataError)(why)
     if any_broken:
         state.broken.add(world.gather(broken))
         allowed = schedule.broken_allowed_by(state.step + 1)
@@ -215,7 +224,10 @@ def _agree(
 
 
 def _check_finite(objective: nn.Module, state: _State, world: World) -> float:
-    """Check loss, weights and batch norm statistics; return the loss.
+    """Check loss, weights and batch norm statistics, before they are used; return the loss.
+
+    Statistics of single ranks become those of rank 0, here and not in each step: training does not
+    read them, and so they are what they would be if they were sent in each step.
 
     The loss was computed before the last update, so it does not show whether the weights are finite
     now. Nor does it show the running statistics, which only the product uses.
@@ -224,6 +236,7 @@ def _check_finite(objective: nn.Module, state: _State, world: World) -> float:
         Diverged: one of them is NaN or infinite.
     """
     loss = _finite_loss(state, world)
+    take_from_rank_zero(objective, world)
     if not math.isfinite(float(nn.utils.get_total_norm(objective.parameters()))):
         raise Diverged(f"the weights are not finite after step {state.step}; lower lr")
     if not all(bool(value.isfinite().all()) for value in batchnorm_buffers(objective)):

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hpc_xfer.compute.distributed import process_group
-from hpc_xfer.compute.distributed.global_batchnorm import GlobalBatchNorm, synchronize
+from hpc_xfer.compute.distributed.global_batchnorm import synchronize
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.models.encoders import seeded
@@ -358,7 +358,7 @@ def test_one_rank_needs_no_other() -> None:
 
 
 def test_batch_norm_over_ranks_evaluates_as_any_other() -> None:
-    plain, ours = nn.BatchNorm2d(4), GlobalBatchNorm(4)
+    plain, ours = nn.BatchNorm2d(4), synchronize(nn.BatchNorm2d(4), World(size=2))
     x = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
     plain(x)
     ours.load_state_dict(plain.state_dict())

@@ -1,0 +1,114 @@
+"""Measure in a process of its own, which is replaced when it dies, hangs or loses its GPU."""
+
+import gc
+import multiprocessing
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any
+
+from benchmarks.gpu.setting import Setting
+
+Answer = dict[str, Any]
+
+
+class Child:
+    """Asks one process for one measurement after another; used in a `with`."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self._context = multiprocessing.get_context("spawn")
+        self._process: Any = None
+        self._end: Connection | None = None
+
+    def ask(self, measure: str, how: dict[str, Any], seconds: float) -> Answer:
+        """Return the figures by name, or {"error": why there are none}."""
+        if self._process is None:
+            self._start()
+        assert self._end is not None
+        self._end.send((measure, how))
+        try:
+            if not self._end.poll(seconds):
+                self.stop()
+                return {"error": f"stopped after {seconds:.0f} s"}
+            answer: Answer = self._end.recv()
+        except EOFError:
+            self.stop()
+            return {"error": "its process died"}
+        if answer.pop("spent", False):
+            self.stop()
+        return answer
+
+    def _start(self) -> None:
+        self._end, other = self._context.Pipe()
+        self._process = self._context.Process(target=_serve, args=(other, self.setting))
+        self._process.start()
+        other.close()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process = None
+        if self._end is not None:
+            self._end.close()
+            self._end = None
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _serve(end: Connection, setting: Setting) -> None:
+    from benchmarks.gpu import faults, measures, speed, studies  # all of torch
+
+    known: dict[str, Callable[..., Answer]] = {
+        "step": speed.step,
+        "host_waits": measures.host_waits,
+        "loading": measures.loading,
+        "checkpoint": measures.checkpoint,
+        "evaluation": measures.evaluation,
+        "finetunes_per_hour": studies.finetunes_per_hour,
+        "out_of_memory": faults.out_of_memory,
+        "device_assert": faults.device_assert,
+    }
+    while True:
+        try:
+            measure, how = end.recv()
+        except EOFError:
+            return
+        try:
+            answer = known[measure](setting, **how)
+        except Exception as error:
+            answer = {"error": _one_line(error)}
+            traceback.print_exc()
+        answer["spent"] = answer.get("spent", False) or not _usable(setting)
+        end.send(answer)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}"
+
+
+def _usable(setting: Setting) -> bool:
+    """Free what a measurement left on the GPU; False if no CUDA call works any more."""
+    import torch
+
+    gc.collect()
+    if not setting.on_gpu:
+        return True
+    try:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+    except RuntimeError:
+        return False
+    return True
