@@ -32,6 +32,13 @@ def test_the_study_in_the_readme_is_one(tmp_path: Path) -> None:
     assert (len(plan.of("pretrain")), len(plan.of("finetune"))) == (7, 7 * 3 * 17 * (4 + 1))
 
 
+@pytest.mark.parametrize("block", fences("yaml", "pretrain:"))
+def test_a_block_of_pretrainings_in_the_readme_is_one(block: str, tmp_path: Path) -> None:
+    grid = tmp_path / "a.yaml"
+    grid.write_text(f"name: a\n{block}")
+    assert len(load_study(grid).pretrains) == 3
+
+
 def test_the_site_in_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER", "ada")
     path = tmp_path / "site.yaml"

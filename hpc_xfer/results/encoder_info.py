@@ -55,6 +55,7 @@ class EncoderInfo:
 ENCODER_COLUMNS = tuple(f.name for f in fields(EncoderInfo) if f.name not in _WHERE_GIVEN)
 Encoders = Mapping[EncoderKey, EncoderInfo]
 SETTING = "pretrain_"  # how the names of settings begin
+_NONE = "None"  # as labels have it
 
 
 def setting_columns(encoders: Iterable[EncoderInfo]) -> list[str]:
@@ -103,36 +104,33 @@ def _snapshots(run: Run) -> tuple[int | None, ...]:
     return encoder_points(run.recipe)
 
 
-def _varying_settings(parents: Sequence[Run]) -> list[str]:
-    """List the settings, besides the seed, of which the study has two values or more.
+def _varying_settings(parents: Sequence[Run]) -> dict[str, set[str]]:
+    """Map the settings of which the study has two values or more to the methods that have them.
 
-    A setting that only some runs of a method have, such as `init`, has two: what they have, and
-    none.
+    The seed is none of them. A setting that only some runs of a method have, such as `init`, has
+    two values: theirs, and None.
     """
     values: dict[str, set[str]] = {}
-    without: dict[str, set[str]] = {}  # methods of which a run lacks the setting
-    methods: dict[str, set[str]] = {}  # and has it
-    names = dict.fromkeys(name for run in parents for name in run.columns)
-    for name in names:
-        if not name.startswith(SETTING) or name == f"{SETTING}seed":
-            continue
-        for run in parents:
-            columns = run.columns
-            if name in columns:
-                values.setdefault(name, set()).add(csv_files.cell(columns[name]))
-                methods.setdefault(name, set()).add(columns["method"])
-            else:
-                without.setdefault(name, set()).add(columns["method"])
-    return [
-        name
-        for name, found in values.items()
-        if len(found) > 1 or methods[name] & without.get(name, set())
-    ]
+    having: dict[str, set[str]] = {}
+    every = {run.id: run.columns for run in parents}
+    for columns in every.values():
+        for name, value in columns.items():
+            if name.startswith(SETTING) and name != f"{SETTING}seed":
+                values.setdefault(name, set()).add(csv_files.cell(value))
+                having.setdefault(name, set()).add(columns["method"])
+    for name, methods in having.items():
+        if any(name not in row and row["method"] in methods for row in every.values()):
+            values[name].add(_NONE)
+    return {name: having[name] for name, found in values.items() if len(found) > 1}
 
 
-def _settings(run: Run, varying: Sequence[str]) -> Settings:
+def _settings(run: Run, varying: Mapping[str, set[str]]) -> Settings:
     columns = run.columns
-    return tuple((name, csv_files.cell(columns[name])) for name in varying if name in columns)
+    return tuple(
+        (name, csv_files.cell(columns[name]) if name in columns else _NONE)
+        for name, methods in varying.items()
+        if columns["method"] in methods
+    )
 
 
 def _encoder_info(run: Run, snapshot: int | None, facts: StudyFacts) -> EncoderInfo:

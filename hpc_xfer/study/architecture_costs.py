@@ -78,17 +78,17 @@ def _costs(arch: Arch, config: dict[str, Any], patch_dropout: float | None) -> T
     if counted is None:
         known = (_UNKNOWN_FLOPS, text_flops, _UNKNOWN_ACTIVATIONS, _UNKNOWN_WEIGHTS)
         return TowerCosts(*known, out, side, is_known=False, text_activations=text_kept)
-    weights, text_weights = map(float, counted)
-    beside = {"text_activations": text_kept, "text_weights": text_weights}
     if isinstance(arch, str) and arch in TORCHVISION:
         products, written, out = _TORCHVISION[arch]
-        kept = _KEPT_IN_CONVOLUTION * written
-        return TowerCosts(2 * products, text_flops, kept, weights, out, side, **beside)
-    if _is_resnet(vision):
+        flops, kept = 2 * products, _KEPT_IN_CONVOLUTION * written
+    elif _is_resnet(vision):
         flops, kept = _resnet(vision, out, side)
     else:
         flops, kept = _vit(vision, out, side, patch_dropout)
-    return TowerCosts(flops, text_flops, kept, weights, out, side, **beside)
+    return TowerCosts(
+        flops, text_flops, kept, float(counted[0]), out, side,
+        text_activations=text_kept, text_weights=float(counted[1]),
+    )  # fmt: skip
 
 
 def _is_resnet(vision: dict[str, Any]) -> bool:

@@ -175,7 +175,7 @@ def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     return table
 
 
-_WORDS = ("run", "method", "arch", "source", "weights", "state")
+_WORDS = ("run", "method", "arch", "source", "weights", "init", "lock", "state")
 
 
 def _differing(rows: list[dict[str, Any]]) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from hpc_xfer import launch
+from hpc_xfer.config import architectures
 from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan_summary
 from hpc_xfer.study.cost_estimate import ImageCounts, RunCosts, Speed
@@ -112,3 +113,31 @@ def test_json_tells_the_same_to_scripts(tmp_path: Path, capsys: pytest.CaptureFi
     assert packed == sorted({run.id for run in plan.runs} - {plan.runs[3].id})
     assert {(pack["wave"], pack["gpus"]) for pack in told["packs"]} == {(0, 4), (0, 1), (1, 1)}
     assert not Store(store.root).study("tiny").path.exists()  # a dry run writes nothing
+
+
+def test_a_setting_that_only_some_runs_of_a_method_have_is_a_column(tmp_path: Path) -> None:
+    grid = """
+name: starts
+pretrain:
+  - {method: clip, arch: RN50, source: laion, samples: 8000, epochs: 1, batch: 100,
+     init: [null, openai]}
+"""
+    text = rendered(tmp_path, grid)
+    assert "run           method  init    GPUs  minutes" in text
+    assert [line.split()[1:3] for line in text.splitlines() if " clip " in line] == [
+        ["clip", "1"],
+        ["clip", "openai"],
+    ]
+
+
+def test_checkpoints_of_a_locked_tower_have_no_moments(tmp_path: Path) -> None:
+    grid = """
+name: locked
+pretrain:
+  - {method: clip, arch: RN50, source: laion, samples: 8000, epochs: 1, batch: 100, init: openai}
+"""
+    free = plan_summary.disk_bytes(make(tmp_path, grid)[1])
+    locked = plan_summary.disk_bytes(make(tmp_path, grid.replace("init", "lock: image, init"))[1])
+    image, _ = architectures.parameters("RN50") or (0, 0)
+    assert free is not None and locked is not None
+    assert free - locked == 2 * 2 * 4 * image  # two checkpoints, two moments, in fp32

@@ -233,3 +233,24 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 def test_a_data_set_that_several_blocks_name_is_told_once(tmp_path: Path) -> None:
     [told] = finetune(tmp_path, Site(), f"\n  - {{{ANIMALS}}}\n  - {{{ANIMALS}, mode: [lp-ft]}}")
     assert told.startswith("a.yaml:4: finetune.0.datasets.0: data set 'animals' is unknown")
+
+
+def test_weights_to_start_from_must_be_where_the_site_says(tmp_path: Path) -> None:
+    sources = {"sans": str(source(tmp_path / "sans"))}
+    (tmp_path / "there.pt").write_bytes(b"")
+    released = {"there": str(tmp_path / "there.pt"), "gone": str(tmp_path / "gone.pt")}
+    site = Site(sources=sources, released=released)
+
+    def told(init: str, arch: str = "RN50") -> list[str]:
+        return pretrain(
+            tmp_path, site, CLIP.replace("RN50", arch).replace("epochs", f"init: {init}, epochs")
+        )
+
+    assert told("there") == told("openai") == []  # a tag is looked up where the run executes
+    assert told("[there, gone, null]") == [
+        "a.yaml:3: pretrain.0.init: gone.pt: no such file; correct `released` in the site file"
+    ]
+    assert told("thera", "torchvision/resnet50") == [
+        "a.yaml:3: pretrain.0.init: the site file has no weights 'thera'; add their file to "
+        "`released` there; did you mean 'there'?"
+    ]

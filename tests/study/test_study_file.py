@@ -459,3 +459,38 @@ def test_an_architecture_that_could_not_run_says_why(arch: str, why: str, tmp_pa
     assert pretrain_refusal(tmp_path, f"{{method: scratch, arch: {arch}}}") == [
         f"a.yaml:3: pretrain.0.arch: '{arch}' {why}; take another, such as 'ViT-B-32'"
     ]
+
+
+def test_a_lock_keeps_weights_that_were_trained(tmp_path: Path) -> None:
+    locked = CLIP.replace("epochs", "lock: image, epochs")
+    assert pretrain_refusal(tmp_path, locked) == [
+        "a.yaml:3: pretrain.0: lock: image would keep random weights; name the weights with init, "
+        "or remove lock"
+    ]
+    begun = pretrain(tmp_path, locked.replace("lock", "init: openai, lock")).pretrains[0]
+    assert isinstance(begun, Clip) and (begun.init, begun.lock) == ("openai", "image")
+    other = locked.replace("lock: image", "init: openai, lock: both")
+    assert pretrain_refusal(tmp_path, other) == [
+        "a.yaml:3: pretrain.0.lock: must be 'image' or 'text', got 'both'"
+    ]
+    supervised = locked.replace("clip", "supervised").replace("lock", "init: openai, lock")
+    assert pretrain_refusal(tmp_path, supervised)[0].startswith(
+        "a.yaml:3: pretrain.0.lock: unknown key"
+    )
+
+
+def test_patches_are_dropped_where_there_are_some(tmp_path: Path) -> None:
+    vit = CLIP.replace("RN50", "ViT-B-32").replace("epochs", "patch_dropout: [0, 0.5], epochs")
+    whole, half = pretrain(tmp_path, vit).pretrains
+    assert isinstance(whole, Clip) and isinstance(half, Clip)
+    assert (whole.patch_dropout, half.patch_dropout) == (None, 0.5)
+    assert pretrain_refusal(tmp_path, vit.replace("ViT-B-32", "RN50")) == [
+        "a.yaml:3: pretrain.0.patch_dropout.1: RN50 is a ResNet, which has no patches; remove "
+        "patch_dropout or take a vision transformer, such as 'ViT-B-32'"
+    ]
+    assert "must be less than 1" in pretrain_refusal(tmp_path, vit.replace("0.5", "1.0"))[0]
+    locked = vit.replace("epochs", "init: openai, lock: image, epochs")
+    assert pretrain_refusal(tmp_path, locked) == [
+        "a.yaml:3: pretrain.0: patch_dropout does nothing in a locked image tower; remove it or "
+        "lock"
+    ]

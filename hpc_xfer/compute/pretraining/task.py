@@ -123,15 +123,7 @@ def _train(
             f"batch {recipe.batch} cannot be split evenly over {world.size} processes{parts}; "
             "change resources.pretrain.gpus"
         )
-    batches = TrainBatches(
-        index=index,
-        order=order,
-        recipe=recipe,
-        size=architectures.image_size(recipe.arch),
-        rank=world.rank,
-        ranks=world.size,
-        tokenize=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
-    )
+    batches = _batches(recipe, index, order, world)
     steps = recipe.steps_of(recipe.samples_seen)
     options = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
     objective = make_objective(recipe, towers, len(index.classes or ()), world)
@@ -171,6 +163,18 @@ def _train(
     )
     objective.write_heads(towers, index.classes)
     return outcome
+
+
+def _batches(recipe: Trained, index: ShardIndex, order: SampleOrder, world: World) -> TrainBatches:
+    return TrainBatches(
+        index=index,
+        order=order,
+        recipe=recipe,
+        size=architectures.image_size(recipe.arch),
+        rank=world.rank,
+        ranks=world.size,
+        tokenize=encoders.tokenizer(recipe.arch) if recipe.uses_text else None,
+    )
 
 
 def _probes(

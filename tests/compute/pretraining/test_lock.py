@@ -82,7 +82,7 @@ def test_loss_and_gradients_are_those_of_open_clip(lock: str) -> None:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_steps_change_nothing_in_a_locked_tower_and_keep_no_state_of_it(lock: str) -> None:
     a = stepper(lock)
-    objective = a.objective
+    objective: Any = a.objective
     locked, other = objective.visual, objective.text
     if lock == "text":
         locked, other = other, locked
@@ -111,7 +111,8 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole(arch: Arch, method: s
 def test_a_locked_tower_is_computed_once_for_a_batch_in_parts() -> None:
     calls = []
     a = stepper("image", accumulate=2)
-    a.objective.visual.register_forward_hook(lambda *_: calls.append(1))
+    objective: Any = a.objective
+    objective.visual.register_forward_hook(lambda *_: calls.append(1))
     a.backward(batch(), 0)
     assert len(calls) == 2  # parts
 
@@ -131,28 +132,30 @@ def test_compiled_steps_agree(lock: str) -> None:
     assert steps.apart(steps.gradients(plain), steps.gradients(compiled)) < 1e-6
 
 
+CASES = [(lock, parts) for lock in LOCKS for parts in (None, 2)]
+
+
 def rank(number: int, size: int, folder: Path) -> None:
     with process_group.join(number, size, number, folder / "meeting.json", StopSignal()) as world:
-        torch.save([found(lock, world) for lock in LOCKS], folder / f"{number}.pt")
+        torch.save([found(*case, world) for case in CASES], folder / f"{number}.pt")
 
 
-def found(lock: str, world: World) -> dict[str, Any]:
-    a = stepper(lock, world=world)
-    recipe = steps.recipe("clip")
-    for number in range(2):  # the graph is static from the second step on
+def found(lock: str, parts: int | None, world: World) -> dict[str, Any]:
+    """Loss and weights after two steps: the graph is static from the second on."""
+    a = stepper(lock, world=world, accumulate=parts)
+    recipe = steps.recipe("clip", accumulate=parts)
+    for number in range(2):
         loss = world.mean(a.step(steps.part(recipe, world), number).loss)
-    return {"loss": loss, "weights": {n: v.cpu() for n, v in a.objective.state_dict().items()}}
+    weights = {n: v.cpu() for n, v in a.objective.state_dict().items() if "num_batches" not in n}
+    return {"loss": loss, "weights": weights}
 
 
 def test_two_ranks_give_what_one_gives(tmp_path: Path) -> None:
-    for one, *more in zip(
-        [found(lock, World()) for lock in LOCKS], *on(2, rank, folder=tmp_path / "2"), strict=True
-    ):
+    alone = [found(*case, World()) for case in CASES]
+    for one, *more in zip(alone, *on(2, rank, folder=tmp_path / "2"), strict=True):
         for each in more:
             assert float(each["loss"]) == pytest.approx(float(one["loss"]), rel=1e-12)
-            counted = [n for n in one["weights"] if "num_batches" not in n]
-            named = [{n: w["weights"][n] for n in counted} for w in (one, each)]
-            assert steps.apart(*named) < 1e-9
+            assert steps.apart(one["weights"], each["weights"]) < 1e-9
 
 
 def test_a_locked_tower_costs_one_pass_of_three() -> None:
@@ -172,7 +175,7 @@ def test_a_locked_tower_costs_one_pass_of_three() -> None:
 def test_a_locked_tower_draws_nothing() -> None:
     """It is in evaluation mode, so dropout is off."""
     recipe = steps.recipe("clip", arch=steps.VIT, lock="image", init="weights")
-    made = steps.objective(recipe)
+    made: Any = steps.objective(recipe)
     made.visual.ln_post = nn.Sequential(made.visual.ln_post, nn.Dropout(0.5))
     made.train()
     images = made.normalize(batch()["images"])

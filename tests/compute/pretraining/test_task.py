@@ -16,10 +16,11 @@ import torch
 
 from hpc_xfer.compute.failure_classes import classify
 from hpc_xfer.compute.models import encoders, weights_file
+from hpc_xfer.compute.models.patch_dropout import PatchDropout
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
-from tests import tiny
+from tests import steps, tiny
 from tests.compute.pretraining.test_batches import samples
 from tests.compute.shard_tools.making import write_shards
 from tests.conftest import ROOT
@@ -72,6 +73,18 @@ def test_fine_tuning_from_siglip_starts_from_its_text_tower(tmp_path: Path, shar
         run = tiny.finetuning(parent, snapshot=snapshot)
         record = tiny.record(tiny.finished(Store(tmp_path), run))
         assert 0 <= record["metrics"]["zeroshot_val_top1"] <= 1
+
+
+def test_an_encoder_that_saw_parts_of_images_is_fine_tuned_on_whole_ones(
+    tmp_path: Path, shards: Path
+) -> None:
+    """Its file names the architecture alone."""
+    arch = steps.VIT.model_copy(update={"vision_cfg": {**steps.VIT.vision_cfg, "patch_size": 8}})
+    parent = tiny.pretraining("simclr", arch=arch, patch_dropout=0.5)
+    product = tiny.finished(Store(tmp_path), parent, shards).encoder
+    _, towers = encoders.load(product)
+    assert not [m for m in towers.visual.modules() if isinstance(m, PatchDropout)]
+    tiny.finished(Store(tmp_path), tiny.finetuning(parent))
 
 
 def test_training_lowers_the_loss(tmp_path: Path, shards: Path) -> None:

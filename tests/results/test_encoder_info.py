@@ -1,0 +1,43 @@
+"""Columns of encoders: settings that only some pre-trainings have tell rows apart."""
+
+from pathlib import Path
+
+from hpc_xfer.results.answers.axes import comparisons
+from hpc_xfer.results.encoder_info import encoders_of, setting_columns
+from tests.fabricated import make
+
+GRID = """
+name: starts
+pretrain:
+  - {method: clip, arch: ViT-B-32, source: laion, samples: 8000, epochs: 1, batch: 100,
+     init: [null, openai], patch_dropout: [null, 0.5]}
+  - {method: simclr, arch: ViT-B-32, source: laion, samples: 8000, epochs: 1, batch: 100}
+  - {method: scratch, arch: ViT-B-32}
+"""
+
+
+def test_weights_to_start_from_make_columns_and_comparisons(tmp_path: Path) -> None:
+    encoders = list(encoders_of(make(tmp_path, GRID)[1]).values())
+    rows = {
+        encoder.label: [
+            dict(encoder.settings).get(f"pretrain_{n}") for n in ("init", "patch_dropout")
+        ]
+        for encoder in encoders
+    }
+    assert rows == {
+        "clip laion 8k patch_dropout=None init=None": ["None", "None"],
+        "clip laion 8k patch_dropout=0.5 init=None": ["None", "0.5"],
+        "clip laion 8k patch_dropout=None init=openai": ["openai", "None"],
+        "clip laion 8k patch_dropout=0.5 init=openai": ["openai", "0.5"],
+        "simclr laion 8k": [None, None],
+        "scratch": [None, None],
+    }
+    assert {"pretrain_init", "pretrain_patch_dropout"} <= set(setting_columns(encoders))
+    found = {(each.axis, level) for each in comparisons(encoders) for _, level in each.levels}
+    assert {("init", "openai"), ("init", "None"), ("patch_dropout", "0.5")} <= found
+
+
+def test_what_all_pretrainings_share_is_no_column(tmp_path: Path) -> None:
+    grid = GRID.replace("[null, openai]", "openai").replace("[null, 0.5]", "0.5")
+    labels = {encoder.label for encoder in encoders_of(make(tmp_path, grid)[1]).values()}
+    assert labels == {"clip laion 8k", "simclr laion 8k", "scratch"}
