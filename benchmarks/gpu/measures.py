@@ -27,7 +27,7 @@ from hpc_xfer.config.shard_index import ShardIndex
 
 def host_waits(setting: Setting, method: str, precision: str) -> dict[str, Any]:
     """Count the operations of one step that make the host wait for the GPU."""
-    made = our_step.recipe(setting, method, "RN50", setting.batch(16), precision)
+    made = our_step.recipe(setting, method, "RN50", setting.batch(128), precision)
     with measured_algorithms(setting.device, True):
         steps = OurStep(setting, made, "RN50")
         steps.run(1 if setting.tiny else 3)

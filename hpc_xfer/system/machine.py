@@ -2,29 +2,49 @@
 
 import multiprocessing.util
 import os
-import shutil
-import subprocess
 import tempfile
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
+from hpc_xfer.system import gpu_files
+
+DEVICE = "HPC_XFER_DEVICE"  # "cuda" or "cpu": what a worker was given; else it looks for itself
 _NONE = ("", "-1", "NoDevFiles")  # the last is what Slurm sets for a job without GPUs
 _LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")  # bytes; Linux: 107 for a socket
 
 
-def gpus() -> list[str]:
-    """Return the visible GPUs, as numbers or names for CUDA_VISIBLE_DEVICES."""
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in visible.split(",") if name.strip() not in _NONE]
-    if shutil.which("nvidia-smi") is None:
+def gpus(root: Path = gpu_files.ROOT) -> list[str]:
+    """Return the visible GPUs, as numbers or names for CUDA_VISIBLE_DEVICES.
+
+    A user who sets HPC_XFER_DEVICE=cpu has none.
+
+    Args:
+        root: where /dev and /sys lie.
+    """
+    if os.environ.get(DEVICE) == "cpu":
         return []
-    try:
-        listed = subprocess.run(
-            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    lines = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
-    return [str(i) for i in range(len(lines))]
+    for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+        if (visible := os.environ.get(variable)) is not None:
+            return _named(visible)
+    if (visible := os.environ.get("ROCR_VISIBLE_DEVICES")) is not None:
+        # It hides GPUs one floor below, and the ones left are numbered again.
+        return [str(number) for number in range(len(_named(visible)))]
+    return gpu_files.listed() or gpu_files.nvidia(root) or gpu_files.amd(root)
+
+
+def visible_devices(gpus: Sequence[str]) -> dict[str, str]:
+    """Return the variables that show a process these GPUs only."""
+    names = ",".join(gpus)
+    # ROCm reads CUDA_VISIBLE_DEVICES too, unless the other is set.
+    others = ["HIP_VISIBLE_DEVICES"] if "HIP_VISIBLE_DEVICES" in os.environ else []
+    return dict.fromkeys(["CUDA_VISIBLE_DEVICES", *others], names) if gpus else {}
+
+
+def _named(visible: str) -> list[str]:
+    """Return the names in a list; CUDA ignores all that follow a name that means nothing."""
+    names = (name.strip() for name in visible.split(","))
+    return list(takewhile(lambda name: name not in _NONE, names))
 
 
 def has_mps() -> bool:
