@@ -44,6 +44,17 @@ class Diverged(XferError):
     """The loss is NaN or infinite."""
 
 
+class GpuMissing(XferError):
+    """A process was given a GPU, and torch cannot use it; nothing runs on the CPU instead.
+
+    `node` is where it is missing, which may be that of another rank; None for this one.
+    """
+
+    def __init__(self, message: str, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
 class Interrupted(XferError):
     """A run was asked to stop, and has saved what it needs to go on later."""
 

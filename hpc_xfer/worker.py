@@ -5,6 +5,9 @@ Jobs of Slurm and the local pool start the same worker.
     python -m hpc_xfer.worker --store runs --study demo --pack c0ffee12ab34/0   # one pack
     python -m hpc_xfer.worker --store runs --study demo                         # packs from stdin
 
+Exit code 88: the GPU failed in a way that this process cannot get over. It has reported the run; a
+fresh worker can execute the others.
+
 Events go to standard output as JSON lines (see system/worker_events.py), logs to standard error.
 """
 
@@ -26,7 +29,7 @@ from hpc_xfer.errors import XferError
 from hpc_xfer.store.pack_file import read_pack
 from hpc_xfer.store.store import Store
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.system.worker_events import WorkerEvent
+from hpc_xfer.system.worker_events import SPENT_EXIT_CODE, WorkerEvent
 
 if TYPE_CHECKING:
     from hpc_xfer.compute.distributed.stop_signal import StopSignal
@@ -46,11 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     stop = StopSignal().on(signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
     process_rank = ProcessRank(args.rank, args.world, args.local_rank, args.attempt)
+    code = 1
     try:
-        return _serve(args, store, site, process_rank, stop)
+        code = _serve(args, store, site, process_rank, stop)
+        return code
     finally:
-        if process_rank.size > 1:
-            _leave_others()
+        if code == SPENT_EXIT_CODE or (process_rank.size > 1 and _has_open_group()):
+            _end_now(code)
 
 
 def _serve(
@@ -63,7 +68,7 @@ def _serve(
     packs = (
         iter([args.pack]) if args.pack else _from_stdin(stop, args.parent)
     )  # before the slow imports
-    from hpc_xfer.compute.run_pack import PackRunner, failed_event
+    from hpc_xfer.compute.run_pack import PackRunner, ProcessSpent, failed_event
 
     failed = False
 
@@ -78,6 +83,9 @@ def _serve(
         try:
             pack = read_pack(store, args.study, pack_id).without(args.skip)
             runner.execute(pack.share(*args.share))
+        except ProcessSpent:
+            log.error("the GPU is of no use to this process any more; a fresh one does the rest")
+            return SPENT_EXIT_CODE
         except XferError as error:
             log.error("%s", error)
             emit(failed_event(None, error))
@@ -87,17 +95,21 @@ def _serve(
     return 1 if failed and args.pack else 0
 
 
-def _leave_others() -> None:
-    """Exit at once where an error left the process group open, so that the other ranks see it.
-
-    All is reported and written by now; the normal exit of Python and torch could wait for them.
-    """
+def _has_open_group() -> bool:
+    """Tell whether an error left the process group open: the other ranks must see our end."""
     from hpc_xfer.compute.distributed import process_group
 
-    if process_group.is_open():
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(1)
+    return process_group.is_open()
+
+
+def _end_now(code: int) -> None:
+    """Exit without the normal end of Python and torch.
+
+    It could wait for other ranks, or for a GPU that does not answer. All is reported and written.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code or 1)
 
 
 def _from_stdin(stop: "StopSignal", parent: int) -> Iterator[str]:

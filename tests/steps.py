@@ -102,8 +102,8 @@ def stepper(
 
 
 def gradients(stepper: Stepper) -> dict[str, Tensor]:
-    """Return the gradient of every parameter, on the CPU."""
-    named = dict(stepper.objective.named_parameters())
+    """Return the gradient of every trained parameter, on the CPU."""
+    named = {n: p for n, p in stepper.objective.named_parameters() if p.requires_grad}
     found = {name: p.grad.cpu() for name, p in named.items() if p.grad is not None}
     assert found.keys() == named.keys()
     return found

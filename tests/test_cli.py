@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -81,31 +80,6 @@ def test_the_store_is_the_given_one_else_the_sites_else_runs() -> None:
     assert cli.store_of("/given", site).root == Path("/given")
     assert cli.store_of(None, site).root == Path("/site")
     assert cli.store_of(None, Site()).root == Path("runs")
-
-
-@pytest.mark.parametrize(
-    ("visible", "gpus"),
-    [("", []), ("-1", []), ("NoDevFiles", []), ("0,1", ["0", "1"]), ("GPU-3f2c", ["GPU-3f2c"])],
-)
-def test_gpus_are_those_that_slurm_lets_us_see(
-    visible: str, gpus: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert machine.gpus() == gpus
-
-
-def test_without_slurm_the_driver_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.path.dirname(str(shutil.which('cat')))}")
-    driver = tmp_path / "nvidia-smi"
-    lines = "GPU 0: A100 (UUID: GPU-1)\n  MIG 1g.5gb Device 0\nGPU 1: A100 (UUID: GPU-2)\n"
-    driver.write_text(f"#!/bin/sh\ncat <<END\n{lines}END\n")
-    driver.chmod(0o755)
-    assert machine.gpus() == ["0", "1"]
-    driver.write_text("#!/bin/sh\necho 'no driver' >&2\nexit 9\n")
-    assert machine.gpus() == []
-    driver.unlink()
-    assert shutil.which("nvidia-smi") or machine.gpus() == []
 
 
 def test_cores_are_those_this_process_may_use() -> None:

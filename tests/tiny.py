@@ -6,7 +6,7 @@ They go through the worker's own `execute`, so what is tested is what a launcher
 import json
 import multiprocessing
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -81,6 +81,7 @@ def execute(
     source: Path | None = None,
     stop: StopSignal | None = None,
     place: ProcessRank | None = None,
+    released: Mapping[str, Path] | None = None,
     **resources: Any,
 ) -> list[dict[str, Any]]:
     """Execute one run and return the worker's events; its parents must be done already."""
@@ -90,7 +91,10 @@ def execute(
     lines: list[str] = []
     base: Resources = PRETRAIN if run.kind == "pretrain" else FINETUNE
     pack = pack_file.LoadedPack("test", (run,), with_changes(base, resources))
-    site = Site(sources={"sans": str(source)} if source else {})
+    site = Site(
+        sources={"sans": str(source)} if source else {},
+        released={name: str(file) for name, file in (released or {}).items()},
+    )
     process, stop = place or ProcessRank(), stop or StopSignal()
     runner = PackRunner(store, site, process, stop, lambda event: lines.append(event.to_json()))
     runner.execute(pack)

@@ -7,14 +7,13 @@ from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.finetuning.cache import FinetuneCache
 from hpc_xfer.compute.group_commit import GroupCommit
 from hpc_xfer.compute.training.loop import LoopOptions
-from hpc_xfer.config.process_share import loading_processes
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.site import Site
 from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
-from hpc_xfer.system.job_environment import own_cores
+from hpc_xfer.system.process_share import loading_processes, own_cores
 
 RunResources = PretrainResources | FinetuneResources
 

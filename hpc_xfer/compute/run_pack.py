@@ -1,8 +1,6 @@
 """Execute the runs of a pack, one after another, on every rank of it."""
 
-import errno
 import logging
-import os
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,21 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed as dist
 
-from hpc_xfer.compute.distributed import process_group
+from hpc_xfer.compute.distributed import device, process_group
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.failure_classes import classify, spends_process
 from hpc_xfer.compute.group_commit import GroupCommit
+from hpc_xfer.compute.release_memory import release
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.site import Site
-from hpc_xfer.errors import (
-    ClaimLost,
-    DataError,
-    Diverged,
-    Interrupted,
-    SharedMemoryFull,
-    StoreError,
-)
+from hpc_xfer.errors import ClaimLost, GpuMissing, Interrupted, StoreError
 from hpc_xfer.store import failures
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.ownership.leases import removed
@@ -40,10 +32,15 @@ from hpc_xfer.system.worker_events import WorkerEvent
 if TYPE_CHECKING:  # imported for a run: a package that fails to import is an error of that run
     from hpc_xfer.compute.distributed.process_group import World
     from hpc_xfer.compute.finetuning.cache import FinetuneCache
-    from hpc_xfer.compute.run_context import RunResources
+    from hpc_xfer.compute.run_context import RunContext, RunResources
 
 log = logging.getLogger("hpc_xfer.worker")
+_KEEPS_MEMORY = ("nan", "data", "store")  # classes that say nothing against what is in memory
 Emit = Callable[[WorkerEvent], None]
+
+
+class ProcessSpent(Exception):
+    """This process can use its GPU no more; the failure of its run is reported."""
 
 
 @dataclass(frozen=True)
@@ -74,28 +71,30 @@ class PackRunner:
         return GroupCommit()
 
     def execute(self, pack: LoadedPack) -> None:
-        """Execute all runs of a pack. A failed run does not end it; a request to stop does."""
+        """Execute all runs of a pack. A failed run does not end it; a request to stop does.
+
+        Raises:
+            ProcessSpent: a fresh process has to execute the other runs.
+        """
         assert self.process.size == 1 or len(pack.runs) <= 1, "a group ends after an error"
         torch.backends.cudnn.allow_tf32 = False  # torch's default rounds fp32 convolutions to TF32
-        if not torch.cuda.is_available():
+        if device.kind() == "cpu":
             torch.set_num_threads(pack.resources.threads)
         before: Run | None = None
-        for run in self._in_turn(pack):
+        for run in _in_turn(self.store, pack):
             if self.group.is_due or (before and _kind_of_work(run) != _kind_of_work(before)):
                 self._commit()  # the next run may take hours
             if self.stop.requested:
                 self._commit()
                 self.emit(WorkerEvent("interrupted", run.id))
                 return
-            self._execute_run(run, pack.resources)
+            try:
+                self._execute_run(run, pack.resources)
+            except ProcessSpent:
+                self._commit()
+                raise
             before = run
         self._commit()
-
-    def _in_turn(self, pack: LoadedPack) -> Iterator[Run]:
-        yield from pack.runs
-        for run in pack.spare:
-            if failures.read(self.store.run(run.id)) is None:  # else it would fail here too
-                yield run
 
     def _execute_run(self, run: Run, resources: "RunResources") -> None:
         rank, folder = self.process.rank, self.store.run(run.id)
@@ -115,21 +114,36 @@ class PackRunner:
         except Interrupted:
             self.emit(WorkerEvent("interrupted", run.id))
         except Exception as raised:  # reported with its traceback; the next run is executed
-            self.group.drop(run.id)
             error = _cause(raised, claim, folder)
-            if isinstance(error, ClaimLost):
-                self._lose(run.id, error)
-                return
-            log.exception("run %s failed", run.id)
-            if rank == 0:
-                _write_error(self.store, run.id, error)
-            if rank == 0 or self.process.size > 1:
-                self.emit(failed_event(run.id, error))
-            if rank > 0:
+            self._report(run.id, error)
+            if spends_process(error):
+                raise ProcessSpent from error
+            if rank > 0 and not isinstance(error, ClaimLost):
                 raise
+            self._release(error)
         finally:
             if claim is not None and run.id not in self.group:
                 _release(claim)
+
+    def _report(self, run_id: str, error: Exception) -> None:
+        """Write and report why a run failed."""
+        self.group.drop(run_id)
+        if isinstance(error, ClaimLost):
+            self._lose(run_id, error)
+            return
+        log.error("run %s failed", run_id, exc_info=error)
+        if self.process.rank == 0:
+            _write_error(self.store, run_id, error)
+        if self.process.rank == 0 or self.process.size > 1:
+            self.emit(failed_event(run_id, error))
+
+    def _release(self, error: Exception) -> None:
+        """Give back what a failed run holds, on the GPU above all, before the next one."""
+        if self.process.size > 1:
+            return  # the process ends; to free memory would wait for ranks that wait for us
+        if classify(error) not in _KEEPS_MEMORY:
+            self.__dict__.pop("cache", None)  # it may have moved encoders to the GPU
+        release(error)
 
     def _commit(self) -> None:
         """Put the results of the group on disk, and report them."""
@@ -158,14 +172,7 @@ class PackRunner:
             run, self.store, self.site, claim, resources, world, self.stop, self.cache,
             self.group if world.size == 1 else None,
         )  # fmt: skip
-        if run.kind == "pretrain":
-            from hpc_xfer.compute.pretraining.task import pretrain
-
-            pretrain(context)
-        else:
-            from hpc_xfer.compute.finetuning.task import finetune
-
-            finetune(context)
+        _perform(context)
 
     def _claim(self, run: Run, meeting: Path) -> Claim | None:
         """Claim a run. If it is done or claimed by another, tell the other ranks; return None."""
@@ -184,6 +191,24 @@ class PackRunner:
         else:
             self.emit(WorkerEvent("held", run.id, by=run_claims.holder(folder)))
         return None
+
+
+def _in_turn(store: Store, pack: LoadedPack) -> Iterator[Run]:
+    yield from pack.runs
+    for run in pack.spare:
+        if failures.read(store.run(run.id)) is None:  # else it would fail here too
+            yield run
+
+
+def _perform(context: "RunContext") -> None:
+    if context.run.kind == "pretrain":
+        from hpc_xfer.compute.pretraining.task import pretrain
+
+        pretrain(context)
+    else:
+        from hpc_xfer.compute.finetuning.task import finetune
+
+        finetune(context)
 
 
 def _release(claim: Claim) -> None:
@@ -221,9 +246,10 @@ def _write_error(store: Store, run_id: str, error: Exception) -> None:
     """Write error.json, unless the disk is full or the store is gone."""
     lines = "".join(traceback.format_exception(error)).splitlines()
     event = failed_event(run_id, error)
+    node = error.node if isinstance(error, GpuMissing) else None  # maybe that of another rank
     try:
         store.check_exists()
-        failures.write(store.run(run_id), event.failure, event.message, lines)
+        failures.write(store.run(run_id), event.failure, event.message, lines, node=node)
     except StoreError as full:
         log.warning("%s", full)
 
@@ -232,47 +258,3 @@ def failed_event(run: str | None, error: BaseException) -> WorkerEvent:
     """The event of a failed run; of the whole pack, if `run` is None."""
     message = str(error) or type(error).__name__
     return WorkerEvent("failed", run, failure=classify(error), message=message)
-
-
-def classify(error: BaseException) -> str:
-    """The class of a failure, which decides what helps: other data, more memory, fixed code."""
-    if isinstance(error, Diverged):
-        return "nan"
-    if isinstance(error, DataError):
-        return "data"
-    if isinstance(error, SharedMemoryFull):  # before the disk: its cause says "no space left"
-        return "shared memory"
-    if isinstance(error, StoreError) or _is_disk_failure(error):
-        return "store"
-    if isinstance(error, MemoryError) or _is_lost_loader(error):
-        return "out of memory"
-    if isinstance(error, torch.OutOfMemoryError):
-        return "CUDA out of memory"
-    return "killed" if _is_lost_rank(error) else "code"
-
-
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE)
-_RANK_ERRORS = (dist.DistBackendError, dist.DistNetworkError, dist.DistStoreError)
-
-
-def _is_disk_failure(error: BaseException | None) -> bool:
-    """Look for a full or failing disk, also behind the errors of libraries such as TensorBoard."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            return True
-        if os.strerror(errno.ENOSPC) in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _is_lost_rank(error: BaseException) -> bool:
-    """Recognize what NCCL and gloo raise when another rank ends in the middle of a step."""
-    if isinstance(error, _RANK_ERRORS):
-        return True
-    return isinstance(error, RuntimeError) and "/gloo/" in str(error)
-
-
-def _is_lost_loader(error: BaseException) -> bool:
-    """Recognize what DataLoader's signal handler raises anywhere; see training/data_loader.py."""
-    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from hpc_xfer.compute.distributed import device
 from hpc_xfer.compute.group_commit import SMALL_SECONDS
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.store.ownership import run_claims
@@ -56,7 +57,6 @@ def _record(
     data: dict[str, Any],
     started: str,
 ) -> dict[str, Any]:
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "schema": SCHEMA,
         "run": context.run.id,
@@ -69,8 +69,9 @@ def _record(
             **provenance.code(),
             **provenance.machine(),
             "packages": provenance.packages(),
-            "gpu": gpu,
+            **device.description(context.world.device),
             "ranks": context.world.size,
+            **({"nodes": context.world.nodes} if context.world.nodes else {}),
             "threads": torch.get_num_threads(),
             "attempt": run_claims.attempts(context.dir),
             "data": data,

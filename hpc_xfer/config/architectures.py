@@ -45,6 +45,23 @@ def why_unsupported(name: str) -> str | None:
     return None
 
 
+def why_no_patches(arch: Arch) -> str | None:
+    """Say why patches of the image cannot be dropped; None if they can."""
+    vision = model_config(arch)["vision_cfg"]
+    if (isinstance(arch, str) and arch in TORCHVISION) or isinstance(vision.get("layers"), list):
+        return "is a ResNet, which has no patches"
+    if "timm_model_name" in vision:
+        return "has an image tower of timm, where patch_dropout is not offered"
+    if vision.get("patch_dropout"):
+        return "has a patch_dropout of its own in vision_cfg"
+    return None
+
+
+def kept_patches(patches: int, dropped: float | None) -> int:
+    """Count the patches of an image that are left, as open_clip does."""
+    return max(1, int(patches * (1 - dropped))) if dropped else patches
+
+
 def image_size(arch: Arch) -> int:
     """Side of the square input in pixels."""
     config = model_config(arch)

@@ -8,7 +8,7 @@ Defaults follow sections 2 and 4 of the study "The Role of Pre-training Data in 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -18,6 +18,11 @@ from hpc_xfer.config.schema import Fraction, NonNegativeInt, PositiveFloat, Posi
 # tf32 rounds the factors of products and convolutions to 10 bits; without tensor cores it is fp32.
 # bf16 and fp16 are autocast, with heads and losses in fp32.
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+Tower = Literal["image", "text"]
+
+# Statistics over the global batch, so that the number of GPUs changes no result; or, to replicate
+# work without synchronized batch norm, each GPU's over its own part, and those of rank 0 are kept.
+BatchNorms = Literal["global", "per-gpu"]
 
 
 class Architecture(StrictModel):
@@ -120,6 +125,8 @@ class Trained(Pretrain):
     subset_seed: NonNegativeInt = 0  # which nested family of subsets
     batch: PositiveInt = 1024  # global: a rank gets batch / world size
     accumulate: PositiveInt | None = None  # parts, one after another; batch norm sees one part
+    batchnorm: BatchNorms | None = None  # None: global
+    ranks: PositiveInt | None = None  # if per-gpu; a study takes it from resources.pretrain.gpus
     lr: PositiveFloat = 1e-3  # peak, after warm-up; cosine to 0
     weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
     warmup_steps: NonNegativeInt = 5000  # at most 10% of the steps are used
@@ -131,6 +138,8 @@ class Trained(Pretrain):
     precision: Precision = "fp32"
     max_broken: Fraction = 0.001  # of the samples seen so far (1,000 at once); more stops the run
     seed: NonNegativeInt = 0
+    init: Annotated[str, Field(min_length=1)] | None = None  # weights, as `released` names them
+    patch_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # share; FLIP, Li et al. 2023
     snapshots: tuple[PositiveInt, ...] | None = None  # kept after so many samples, each a parent
 
     @property
@@ -168,6 +177,22 @@ class Trained(Pretrain):
     @classmethod
     def _one_part_is_none(cls, parts: int | None) -> int | None:
         return None if parts == 1 else parts
+
+    @field_validator("batchnorm")
+    @classmethod
+    def _global_is_none(cls, over: BatchNorms | None) -> BatchNorms | None:
+        return None if over == "global" else over
+
+    @model_validator(mode="after")
+    def _ranks_decide_per_gpu_alone(self) -> "Trained":
+        if (self.batchnorm == "per-gpu") != (self.ranks is not None):
+            raise ValueError("batchnorm per-gpu needs ranks, and nothing else does; give both")
+        return self
+
+    @field_validator("patch_dropout")
+    @classmethod
+    def _none_dropped_is_none(cls, share: float | None) -> float | None:
+        return share or None
 
     @model_validator(mode="after")
     def _even_parts(self) -> "Trained":
@@ -211,6 +236,7 @@ class ImageText(Trained):
     uses_text = True
 
     max_logit_scale: PositiveFloat | None = None  # None: no limit
+    lock: Tower | None = None  # keeps its weights of `init`; image: LiT, Zhai et al. 2022
     caption: Caption | None = None  # None: the field txt
     label: str | None = None  # for templates: a key of the field json; None: the field cls
 
@@ -221,6 +247,19 @@ class ImageText(Trained):
         if self.caption.keys:
             return Target("json", caption_keys=self.caption.keys, label_key=self.label)
         return _label_target(self.label, self.caption.templates or ())
+
+    @model_validator(mode="after")
+    def _locked_weights_are_trained(self) -> "ImageText":
+        if self.lock is not None and self.init is None:
+            raise ValueError(
+                f"lock: {self.lock} would keep random weights; name the weights with init, or "
+                "remove lock"
+            )
+        if self.lock == "image" and self.patch_dropout is not None:
+            raise ValueError(
+                "patch_dropout does nothing in a locked image tower; remove it or lock"
+            )
+        return self
 
 
 class Clip(ImageText):

@@ -31,6 +31,7 @@ class JobFacts:
     progressed: bool = False  # a run is further than when this start of the job began
     failures: frozenset[str] = frozenset()  # classes, of the unfinished runs in this job
     exhausted: bool = False  # the job was started as often as the site allows
+    gpu_is_broken: bool = False  # a requeued job may get the same GPU again; a new job avoids it
 
 
 def decide(facts: JobFacts) -> Ending:
@@ -47,7 +48,12 @@ def decide(facts: JobFacts) -> Ending:
 
 
 def after_failure(facts: JobFacts) -> Ending:
-    """Requeue after an accident, as often as the site allows, and always after progress."""
+    """Requeue after an accident, as often as the site allows, and always after progress.
+
+    Where the GPU is broken the job ends: the relay submits another one, which leaves bad nodes out.
+    """
+    if facts.gpu_is_broken:
+        return "failed"
     is_accident = any(is_retried(failure, by="job") for failure in facts.failures)
     may_retry = facts.progressed or not facts.exhausted
     return "requeue" if is_accident and may_retry else "failed"

@@ -5,6 +5,7 @@ import signal
 from hpc_xfer.config.site import Site
 from hpc_xfer.execution.pack_in_store import PackInStore
 from hpc_xfer.execution.worker_process import WorkerProcess, exit_message
+from hpc_xfer.execution.worker_watch import hang_message
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import machine
@@ -28,8 +29,7 @@ class JobFailures:
         code = worker.leader.returncode
         failure, message = "killed", exit_message(code)
         if worker.hung:
-            minutes = self.site.slurm.hang_minutes
-            failure, message = "hung", f"no sign of life for {minutes:g} min; the worker was killed"
+            failure, message = "hung", hang_message(self.site)
         elif code == -signal.SIGKILL and machine.oom_kills() > self.oom_kills:
             failure, message = "out of memory", "the node's memory ran out; the worker was killed"
         self.record(run, failure, message)

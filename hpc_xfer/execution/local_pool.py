@@ -15,6 +15,7 @@ from hpc_xfer.execution.local_workers import LocalWorker, LocalWorkers
 from hpc_xfer.execution.pack_queue import PackQueue
 from hpc_xfer.execution.progress_display import Display
 from hpc_xfer.execution.worker_process import exit_message
+from hpc_xfer.execution.worker_watch import hang_message
 from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.ownership import run_claims
@@ -45,7 +46,7 @@ class LocalPool:
             todo: runs to execute; `done` are finished, and runs in neither are left out.
             jobs: processes at once; None for one per GPU, else per core.
         """
-        self.store = launched.store
+        self.store, self.site = launched.store, launched.site
         self.events: queue.Queue[tuple[LocalWorker, WorkerEvent | None]] = queue.Queue()
         self.workers = LocalWorkers(launched, jobs, lambda *event: self.events.put(event))
         self.packs = PackQueue(launched, todo.cut_for(self.workers.slots))
@@ -61,6 +62,8 @@ class LocalPool:
                     self.packs.hand_out(self._execute)
                     self._take_events()
                     self._look_at_held()
+                    for worker in self.workers.all:
+                        worker.look_for_hang()  # its end is an event
                     running = (worker.process.current for worker in self.workers.all)
                     self.display.refresh([run_id for run_id in running if run_id])
                 interrupted = self.signals > 0
@@ -71,7 +74,9 @@ class LocalPool:
         return PoolResult(self.packs.failed, self.packs.blocked, interrupted)
 
     def _goes_on(self) -> bool:
-        return not self.packs.is_empty or any(worker.pack for worker in self.workers.all)
+        if any(worker.pack for worker in self.workers.all):
+            return True
+        return not (self.packs.is_empty or self.workers.lost_all_gpus)
 
     def _execute(self, pack: Pack, name: str) -> bool:
         worker = self.workers.execute(pack, name)
@@ -130,6 +135,10 @@ class LocalPool:
         A group of ranks ends with its pack.
         """
         codes = self.workers.remove(worker)
+        if (gpu := self.workers.drop_broken_gpu(worker)) is not None:
+            self.display.say(f"GPU {gpu} is broken and gets no more work; see nvidia-smi")
+            if self.workers.lost_all_gpus:
+                self.display.say("no GPU is left: other runs are not begun; launch again later")
         if worker.pack is None:
             return
         for run in worker.pack.runs:
@@ -137,13 +146,18 @@ class LocalPool:
         if self.signals:
             return
         left = self.packs.left_of(worker.pack)
+        # One that began nothing would be started again and again: its first run has to fail.
+        died_early = worker.process.hung or not worker.process.has_reported
+        current = worker.process.current or (left[0].id if left and died_early else None)
         for run in left:
-            if worker.process.current == run.id or not worker.kept:
+            if current == run.id or not worker.kept:
                 self._record_death(worker, run, codes)
         self.packs.put_back([run for run in left if run.id in self.packs.open])
 
     def _record_death(self, worker: LocalWorker, run: Run, codes: Sequence[int]) -> None:
         failure, message = cause_of_death(run.id, worker.process.failures, codes)
+        if worker.process.hung:
+            failure, message = "hung", hang_message(self.site)
         lines = worker.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         failures.write(self.store.run(run.id), failure, message, lines)
         self._fail(run.id, failure, message, worker.log)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc_xfer.config.recipes import Trained
+from hpc_xfer.execution.gpu_failures import GpuFailures
 from hpc_xfer.execution.worker_process import (
     WorkerProcess,
     rank_arguments,
@@ -17,11 +18,13 @@ from hpc_xfer.execution.worker_process import (
     worker_command,
     worker_environment,
 )
+from hpc_xfer.execution.worker_watch import HangGuard
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study.plan import Pack
 from hpc_xfer.system import machine
-from hpc_xfer.system.job_environment import ProcessRank, share_variables
+from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.process_share import share_variables
 from hpc_xfer.system.worker_events import WorkerEvent
 
 _GRACE_SECONDS = 60  # for checkpoints after a stop; then SIGKILL
@@ -36,11 +39,17 @@ class LocalWorker:
     attempt: str
     gpus: list[str]
     kept: bool  # takes pack after pack; else it ends after its one
+    guard: HangGuard
     pack: Pack | None = None
 
     @property
     def ranks(self) -> int:
         return len(self.process.processes)
+
+    def look_for_hang(self) -> bool:
+        """Abort it if its run shows no sign of life; an idle worker need not show any."""
+        self.guard.notice_pause()
+        return self.pack is not None and self.process.is_running and self.guard.look()
 
     @property
     def is_idle(self) -> bool:
@@ -68,9 +77,11 @@ class LocalWorkers:
         resources = launched.plan.resources
         threads = max(resources.pretrain.threads, resources.finetune.threads)
         self.all: list[LocalWorker] = []
-        self._on_event = on_event
+        self._launched, self._on_event = launched, on_event
         self._gpus = Counter(dict.fromkeys(machine.gpus(), 0))  # GPU -> processes on it
         per_gpu = resources.finetune.per_gpu if self._gpus else 1
+        self._spent = {gpu: GpuFailures() for gpu in self._gpus}
+        self._had_gpus = bool(self._gpus)
         self.slots = jobs or len(self._gpus) * per_gpu or max(1, machine.cores() // threads)
         self._pretrain_slots = min(per_gpu, self.slots)  # of one process: it has its GPU alone
         self._started = 0
@@ -83,6 +94,8 @@ class LocalWorkers:
     def execute(self, pack: Pack, name: str) -> LocalWorker | None:
         """Give a pack, BATCH/INDEX, to an idle worker or a new one; None while there is no room."""
         free = self.slots - sum(map(self._slots_of, self.all))
+        if self.lost_all_gpus:
+            return None
         if pack.gpus > 1:
             # More ranks than slots share what is there, once nothing else runs.
             if free < min(pack.gpus * self._pretrain_slots, self.slots):
@@ -98,6 +111,7 @@ class LocalWorkers:
             idle = (each for each in self.all if each.is_idle and each.gpus == gpus)
             worker = next(idle, None) or self._start([[]], gpus, kept=True)
             worker.process.send_pack(name)
+        worker.guard.sign()
         worker.pack = pack
         return worker
 
@@ -113,16 +127,37 @@ class LocalWorkers:
             return None
         work = Counter(dict.fromkeys(self._gpus, 0))
         for worker in self.all:
-            for gpu in worker.gpus:
+            for gpu in set(worker.gpus) & set(work):
                 work[gpu] += self._slots_of(worker) // worker.ranks
         gpu = min(work, key=lambda gpu: work[gpu])
         return gpu if work[gpu] + slots <= math.ceil(self.slots / len(self._gpus)) else None
 
+    @property
+    def lost_all_gpus(self) -> bool:
+        """Tell whether each GPU is broken: no run goes on on the CPU instead."""
+        return self._had_gpus and not self._gpus
+
     def remove(self, worker: LocalWorker) -> list[int]:
         """Take out a worker whose leader has ended, and return the exit codes of its ranks."""
         self.all.remove(worker)
-        self._gpus.subtract(worker.gpus)
+        self._gpus.subtract({gpu: 1 for gpu in worker.gpus if gpu in self._gpus})
         return worker.process.end(_GRACE_SECONDS)
+
+    def drop_broken_gpu(self, worker: LocalWorker) -> str | None:
+        """Give no more work to the GPU of a worker that has ended, if it spent too many; name it.
+
+        Of the GPUs of a group nobody knows which one failed.
+        """
+        if len(worker.gpus) != 1 or worker.gpus[0] not in self._gpus:
+            return None
+        [gpu] = worker.gpus
+        self._spent[gpu].note(worker.process)
+        if not self._spent[gpu].is_broken:
+            return None
+        each = math.ceil(self.slots / len(self._gpus))
+        del self._gpus[gpu]
+        self.slots = min(self.slots, each * len(self._gpus))
+        return gpu
 
     def signal(self, number: signal.Signals) -> None:
         for worker in self.all:
@@ -152,8 +187,9 @@ class LocalWorkers:
         self._gpus.update(gpus)
         places = max(self.slots // self._pretrain_slots, len(arguments))
         environment = worker_environment(gpus) | share_variables(places, self._pretrain_slots)
+        environment |= machine.visible_devices(gpus)
         if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+            environment[machine.DEVICE] = "cuda"
         attempt = self._attempt()
         self._started += 1
         log = self._logs / f"local-{attempt}.log"
@@ -164,7 +200,9 @@ class LocalWorkers:
                 )
                 for each in arguments
             ]
-        worker = LocalWorker(WorkerProcess(processes), log, attempt, gpus, kept)
+        process = WorkerProcess(processes)
+        guard = HangGuard(process, self._launched.store, self._launched.site)
+        worker = LocalWorker(process, log, attempt, gpus, kept, guard)
         self.all.append(worker)
         worker.process.listen(lambda event: self._on_event(worker, event))
         return worker

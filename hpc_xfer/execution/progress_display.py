@@ -95,7 +95,7 @@ class Display:
         self.failures += 1
         self.say(f"failed: {self.title(run_id)} ({run_id}): {kind}: {message}")
         error = atomic_files.read_json(self.store.run(run_id).error)
-        if isinstance(error, dict) and kind in ("code", "killed"):
+        if isinstance(error, dict) and kind in ("code", "killed", "gpu", "hung"):
             for line in error.get("traceback", [])[-_LAST_LINES:]:
                 self.say(f"  | {line}")
         if log is not None:

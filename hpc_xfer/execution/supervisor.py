@@ -9,6 +9,7 @@ from dataclasses import replace
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.execution import job_ending
+from hpc_xfer.execution.gpu_failures import GpuFailures
 from hpc_xfer.execution.job_ending import EXIT_CODES, Ending, JobFacts
 from hpc_xfer.execution.job_failures import JobFailures
 from hpc_xfer.execution.pack_in_store import PackInStore
@@ -29,8 +30,8 @@ from hpc_xfer.system.job_environment import (
     array_index,
     current_job,
     restart_count,
-    share_variables,
 )
+from hpc_xfer.system.process_share import share_variables
 
 _TICK_SECONDS = 0.5
 _RANK_ZERO_SECONDS = 10  # for rank 0 to record the failure, before another rank ends the job
@@ -55,6 +56,7 @@ class Supervisor:
         self.failures = JobFailures(self.pack, store, site, study, process_rank)
         self.starts = itertools.count()  # of workers
         self.skipped: set[str] = set()  # runs that this job does not begin again
+        self.gpu = GpuFailures()
 
     @property
     def is_rank_zero(self) -> bool:
@@ -88,16 +90,22 @@ class Supervisor:
     def _run_share(self, command: Sequence[str], share: Share) -> WorkerProcess:
         worker = self._run_worker(command, share)
         while self.is_rank_zero and self._has_died(worker):
-            run = worker.current or self.pack.first_left(*share)
-            if run is None:
+            if worker.is_spent:  # it has recorded why
+                self.gpu.note(worker)
+            elif run := worker.current or self.pack.first_left(*share):
+                self.failures.record_death(worker, run)
+                self.skipped.add(run)
+            else:
                 break
-            self.failures.record_death(worker, run)
-            self.skipped.add(run)
+            self.skipped |= {event.run for event in worker.failures if event.run}
             # Several ranks can only meet again in a requeued job. A single rank can start a new
             # worker for the remaining runs, unless the dead worker had reported nothing: a new
             # one would die the same way.
             rest = set(self.pack.left()) - self.skipped
             if self.process_rank.size > 1 or not worker.has_reported or not rest:
+                break
+            if self.gpu.is_broken:
+                say("the GPU is broken: this job ends, and does not begin its other runs")
                 break
             worker = self._run_worker(command, share)
         return worker
@@ -112,6 +120,8 @@ class Supervisor:
             *rank_arguments(replace(self.process_rank, attempt=attempt)),
         ]  # fmt: skip
         environment = worker_environment(machine.gpus()) | share_variables(per_place=count)
+        if self.site.slurm.gpu_option != "none":
+            environment.setdefault(machine.DEVICE, "cuda")
         process = start_process([*command, *arguments], environment)
         worker = WorkerProcess([process])
         WorkerWatch(
@@ -164,6 +174,7 @@ class Supervisor:
                 recorded | {event.failure for worker in workers for event in worker.failures}
             ),
             exhausted=is_exhausted(restart_count() + 1, self.site.slurm),
+            gpu_is_broken=self.gpu.is_broken,
         )
 
     def _end(self, ending: Ending) -> int:

@@ -12,7 +12,7 @@ from typing import IO
 
 from hpc_xfer.store.code_snapshot import CodeSnapshot, own_command
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.system.worker_events import WorkerEvent
+from hpc_xfer.system.worker_events import SPENT_EXIT_CODE, WorkerEvent
 
 _STDOUT = 1
 _ABORT_SECONDS = 5  # after SIGABRT, for the stack of every thread; then SIGKILL
@@ -43,6 +43,16 @@ class WorkerProcess:
     def hung(self) -> bool:
         """Tell whether it was aborted."""
         return self._aborted is not None
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the leader has not ended."""
+        return self.leader.returncode is None
+
+    @property
+    def is_spent(self) -> bool:
+        """Tell whether it ended because it could use its GPU no more, and said so."""
+        return self.leader.returncode == SPENT_EXIT_CODE
 
     def listen(
         self,

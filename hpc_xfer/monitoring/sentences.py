@@ -96,19 +96,17 @@ def _without_job(study: StudyState) -> Iterator[StatusSentence]:
 
 def _bottlenecks(study: StudyState) -> Iterator[StatusSentence]:
     """Tell which runs wait for data: each pre-training, fine-tunings of a data set together."""
-    for run in study.plan.of("pretrain"):
+    waits: dict[tuple[str, str], list[float]] = {}
+    for run in study.plan.runs:
         share = _data_wait(study, run)
-        if share is not None and share > _WAIT_SHARE:
-            yield _waits_for_data(f"{study.labels[run.id]} waits", share, "pretrain")
-    waits: dict[str, list[float]] = {}
-    for run in study.plan.of("finetune"):
-        if (share := _data_wait(study, run)) is not None:
-            waits.setdefault(str(run.spec["dataset"]), []).append(share)
-    for dataset, shares in waits.items():
+        if share is not None:
+            who = study.labels[run.id] if run.kind == "pretrain" else str(run.spec["dataset"])
+            waits.setdefault((run.kind, who), []).append(share)
+    costs = study.plan.costs
+    has_gpu = costs is not None and costs.speed.has_gpu
+    for (kind, who), shares in waits.items():
         if (share := mean(shares)) > _WAIT_SHARE:
-            one = len(shares) == 1
-            who = f"{'a fine-tuning' if one else f'{len(shares):,} fine-tunings'} on {dataset}"
-            yield _waits_for_data(f"{who} {'waits' if one else 'wait'}", share, "finetune")
+            yield _waits_for_data(kind, who, len(shares), share, has_gpu)
 
 
 def _data_wait(study: StudyState, run: Run) -> float | None:
@@ -120,10 +118,15 @@ def _data_wait(study: StudyState, run: Run) -> float | None:
     return None if share is None else float(share)
 
 
-def _waits_for_data(who: str, share: float, kind: str) -> StatusSentence:
+def _waits_for_data(kind: str, who: str, count: int, share: float, has_gpu: bool) -> StatusSentence:
+    many = count > 1
+    if kind == "finetune":
+        who = f"{count:,} fine-tunings on {who}" if many else f"a fine-tuning on {who}"
+    if has_gpu:
+        who = f"the GPU{'s' * many} of {who}"
     text = (
-        f"{who} for data {100 * share:.0f}% of the time, and so does the GPU: more "
-        f"resources.{kind}.workers (with cpus_per_gpu) or faster storage would help"
+        f"{who} wait{'' if many else 's'} for data {100 * share:.0f}% of the time: more "
+        f"resources.{kind}.workers or faster storage would speed it up"
     )
     return StatusSentence(text, DETAIL)
 

@@ -104,13 +104,30 @@ def _snapshots(run: Run) -> tuple[int | None, ...]:
 
 
 def _varying_settings(parents: Sequence[Run]) -> list[str]:
-    """List the settings, besides the seed, of which the study has two values or more."""
+    """List the settings, besides the seed, of which the study has two values or more.
+
+    A setting that only some runs of a method have, such as `init`, has two: what they have, and
+    none.
+    """
     values: dict[str, set[str]] = {}
-    for run in parents:
-        for name, value in run.columns.items():
-            if name.startswith(SETTING) and name != f"{SETTING}seed":
-                values.setdefault(name, set()).add(csv_files.cell(value))
-    return [name for name, found in values.items() if len(found) > 1]
+    without: dict[str, set[str]] = {}  # methods of which a run lacks the setting
+    methods: dict[str, set[str]] = {}  # and has it
+    names = dict.fromkeys(name for run in parents for name in run.columns)
+    for name in names:
+        if not name.startswith(SETTING) or name == f"{SETTING}seed":
+            continue
+        for run in parents:
+            columns = run.columns
+            if name in columns:
+                values.setdefault(name, set()).add(csv_files.cell(columns[name]))
+                methods.setdefault(name, set()).add(columns["method"])
+            else:
+                without.setdefault(name, set()).add(columns["method"])
+    return [
+        name
+        for name, found in values.items()
+        if len(found) > 1 or methods[name] & without.get(name, set())
+    ]
 
 
 def _settings(run: Run, varying: Sequence[str]) -> Settings:

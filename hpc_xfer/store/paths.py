@@ -60,6 +60,11 @@ class RunDir:
         return self.path / "tb"
 
     @property
+    def initial_weights(self) -> Path:
+        """The name, digest and normalization of the weights that a pre-training started from."""
+        return self.path / "init.json"
+
+    @property
     def encoder(self) -> Path:
         return self.path / "encoder.pt"
 

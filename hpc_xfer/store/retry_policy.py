@@ -29,6 +29,7 @@ class RetryRule:
     doubles_memory: bool = False  # the next job asks for twice the memory
     doubles_minutes: bool = False  # the next job asks for twice the time
     counts_against_node: bool = False  # a node with `bad_node_hits` of these is excluded
+    excludes_at_once: bool = False  # one is enough: the next job there would fail within seconds
 
 
 RULES: dict[str, RetryRule] = {
@@ -55,6 +56,13 @@ RULES: dict[str, RetryRule] = {
     "killed": RetryRule(
         "job", "the process was killed from outside, or crashed in a library",
         counts_against_node=True,
+    ),
+    "gpu": RetryRule(
+        "job", "the GPU or its driver failed; the process ended", counts_against_node=True
+    ),
+    "no gpu": RetryRule(
+        "relay", "a GPU was given and torch could not use it; nothing ran on the CPU instead",
+        counts_against_node=True, excludes_at_once=True,
     ),
     "store": RetryRule("job", "the store could not be written or read"),
     "nan": RetryRule("all", "the loss was not finite; a lower learning rate helps"),

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, Literal
 
+from hpc_xfer.store.retry_policy import rule_of
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import atomic_files, provenance
 
@@ -185,6 +186,7 @@ class Ledger:
     def bad_nodes(self, failures: int) -> tuple[str, ...]:
         """List nodes on which at least this many different jobs failed lately, the worst first.
 
+        One job is enough where it found no GPU: the next one would fail there within seconds.
         A job that was killed on several nodes is at fault itself, and counts against none of them.
         """
         since = datetime.now(timezone.utc) - timedelta(days=_NODE_FAILURE_DAYS)
@@ -198,7 +200,12 @@ class Ledger:
         for each in recent:
             if each["class"] == "node failure" or len(nodes_of[_job_of(each)]) == 1:
                 jobs_on.setdefault(each["node"], set()).add(_job_of(each))
-        bad = [(-len(jobs), node) for node, jobs in jobs_on.items() if len(jobs) >= failures]
+        at_once = {each["node"] for each in recent if rule_of(each["class"]).excludes_at_once}
+        bad = [
+            (-len(jobs), node)
+            for node, jobs in jobs_on.items()
+            if len(jobs) >= failures or node in at_once
+        ]
         return tuple(node for _, node in sorted(bad))
 
     def _set(self, submission: Submission) -> Submission:

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from hpc_xfer.config.architectures import TORCHVISION, image_size, model_config, parameters
+from hpc_xfer.config.architectures import (
+    TORCHVISION,
+    image_size,
+    kept_patches,
+    model_config,
+    parameters,
+)
 from hpc_xfer.config.recipes import Arch, Architecture
 
 
@@ -26,6 +32,8 @@ class TowerCosts:
     features: int
     side: int  # of the image, in pixels
     is_known: bool = True
+    text_activations: float = 0.0  # numbers kept for the backward pass
+    text_weights: float = 0.0
 
 
 # Torchvision's table of weights: multiplications and additions at 224 px. Then the numbers that
@@ -46,34 +54,41 @@ _KEPT_IN_ATTENTION = 8.0
 _KEPT_IN_CONVOLUTION = 2.0  # what a convolution writes, and what its batch norm does
 
 
-def tower_costs(arch: Arch) -> TowerCosts:
-    """Count the costs of an architecture."""
+def tower_costs(arch: Arch, patch_dropout: float | None = None) -> TowerCosts:
+    """Count the costs of an architecture.
+
+    Args:
+        patch_dropout: share of the patches that a vision transformer does not see.
+    """
     if isinstance(arch, Architecture):
-        return _costs(arch, model_config(arch))
-    return _named_costs(arch)
+        return _costs(arch, model_config(arch), patch_dropout)
+    return _named_costs(arch, patch_dropout)
 
 
 @cache
-def _named_costs(arch: str) -> TowerCosts:
-    return _costs(arch, model_config(arch))
+def _named_costs(arch: str, patch_dropout: float | None) -> TowerCosts:
+    return _costs(arch, model_config(arch), patch_dropout)
 
 
-def _costs(arch: Arch, config: dict[str, Any]) -> TowerCosts:
+def _costs(arch: Arch, config: dict[str, Any], patch_dropout: float | None) -> TowerCosts:
     vision, text = config["vision_cfg"], config.get("text_cfg", {})
     out, side = int(config["embed_dim"]), image_size(arch)
-    text_flops = 0.0 if "hf_model_name" in text else _text_flops(text)
+    text_flops, text_kept = (0.0, 0.0) if "hf_model_name" in text else _text(text)
     counted = parameters(arch)
     if counted is None:
         known = (_UNKNOWN_FLOPS, text_flops, _UNKNOWN_ACTIVATIONS, _UNKNOWN_WEIGHTS)
-        return TowerCosts(*known, out, side, is_known=False)
-    weights = float(counted[0])
+        return TowerCosts(*known, out, side, is_known=False, text_activations=text_kept)
+    weights, text_weights = map(float, counted)
+    beside = {"text_activations": text_kept, "text_weights": text_weights}
     if isinstance(arch, str) and arch in TORCHVISION:
         products, written, out = _TORCHVISION[arch]
-        return TowerCosts(
-            2 * products, text_flops, _KEPT_IN_CONVOLUTION * written, weights, out, side
-        )
-    flops, kept = _resnet(vision, out, side) if _is_resnet(vision) else _vit(vision, out, side)
-    return TowerCosts(flops, text_flops, kept, weights, out, side)
+        kept = _KEPT_IN_CONVOLUTION * written
+        return TowerCosts(2 * products, text_flops, kept, weights, out, side, **beside)
+    if _is_resnet(vision):
+        flops, kept = _resnet(vision, out, side)
+    else:
+        flops, kept = _vit(vision, out, side, patch_dropout)
+    return TowerCosts(flops, text_flops, kept, weights, out, side, **beside)
 
 
 def _is_resnet(vision: dict[str, Any]) -> bool:
@@ -102,21 +117,29 @@ def _resnet(vision: dict[str, Any], out: int, side: int) -> tuple[float, float]:
     return 2.0 * products, _KEPT_IN_CONVOLUTION * written
 
 
-def _vit(vision: dict[str, Any], out: int, side: int) -> tuple[float, float]:
+def _vit(
+    vision: dict[str, Any], out: int, side: int, patch_dropout: float | None
+) -> tuple[float, float]:
     """FLOPs and kept numbers of a VisionTransformer."""
     width, patch = vision.get("width", 768), vision.get("patch_size", 16)
     layers, ratio = vision.get("layers", 12), vision.get("mlp_ratio", 4.0)
     patches = (side // patch) ** 2
     products = 3.0 * patch**2 * width * patches + width * out
-    products += layers * _block_products(patches + 1, width, ratio)
-    kept = layers * (patches + 1) * width * (_KEPT_IN_ATTENTION + 2 * ratio)
-    return 2.0 * products, float(kept)
+    tokens = kept_patches(patches, patch_dropout) + 1
+    products += layers * _block_products(tokens, width, ratio)
+    return 2.0 * products, _kept_by_blocks(layers, tokens, width, ratio)
 
 
-def _text_flops(text: dict[str, Any]) -> float:
+def _text(text: dict[str, Any]) -> tuple[float, float]:
+    """FLOPs and kept numbers of a text tower."""
     width, context = text.get("width", 512), text.get("context_length", 77)
-    products = _block_products(context, width, text.get("mlp_ratio", 4.0))
-    return float(2 * text.get("layers", 12) * products)
+    layers, ratio = text.get("layers", 12), text.get("mlp_ratio", 4.0)
+    flops = 2 * layers * _block_products(context, width, ratio)
+    return float(flops), _kept_by_blocks(layers, context, width, ratio)
+
+
+def _kept_by_blocks(layers: int, tokens: int, width: int, mlp_ratio: float) -> float:
+    return float(layers * tokens * width * (_KEPT_IN_ATTENTION + 2 * mlp_ratio))
 
 
 def _block_products(tokens: int, width: int, mlp_ratio: float) -> float:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpc_xfer.config.finetune_recipes import Finetune, FullFinetune
-from hpc_xfer.config.process_share import loading_processes
 from hpc_xfer.config.recipes import Trained, arch_name
 from hpc_xfer.study.architecture_costs import tower_costs
 from hpc_xfer.study.cost_estimate import ASSUMED, DECODE_SECONDS, GPU_TERAFLOPS
-from hpc_xfer.study.plan import Plan, Run, parent_recipe
+from hpc_xfer.study.plan import Plan, Run, RunKind, parent_recipe
+from hpc_xfer.system.process_share import loading_processes
 
 _RANDAUGMENT_SECONDS = 1 / 180  # an image on one core, decoding included
 _HALF_SPEEDUP = 4.0  # of bf16 and fp16 over fp32, on an A100
@@ -109,8 +109,8 @@ def _in_fp32(plan: Plan) -> Iterator[str]:
         for run in plan.runs
         if isinstance(run.recipe, Trained | Finetune) and run.recipe.precision == "fp32"
     )
-    words = {"pretrain": "pre-trainings", "finetune": "fine-tunings"}
-    listed = [f"{counts[kind]:,} {word}" for kind, word in words.items() if counts[kind]]
+    words: list[tuple[RunKind, str]] = [("pretrain", "pre-trainings"), ("finetune", "fine-tunings")]
+    listed = [f"{counts[kind]:,} {word}" for kind, word in words if counts[kind]]
     if listed:
         yield (
             f"{' and '.join(listed)} compute in fp32, at a quarter of bf16's speed on an A100; "

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config import architectures
 from hpc_xfer.config.finetune_recipes import KNN, Finetune, LinearProbe, ZeroShot
-from hpc_xfer.config.recipes import Pretrain, Trained, encoder_points
+from hpc_xfer.config.recipes import ImageText, Pretrain, Tower, Trained, encoder_points
 from hpc_xfer.study.labels import (
     differing_columns,
     label_columns,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
 
 _BYTES = 4  # a weight in fp32
 _PRODUCT = 2 * _BYTES  # encoder.pt and encoder.safetensors
-_CHECKPOINTS = 2 * 3 * _BYTES  # two of weights and both moments of AdamW
+_KEPT_CHECKPOINTS = 2
 _RECORD = 6_000  # bytes of a fine-tuning: recipe, record, claims, hits
 
 
@@ -101,10 +101,20 @@ def disk_bytes(plan: Plan) -> int | None:
         weights = _weights(run.recipe)
         if weights is None:
             return None
-        trained = isinstance(run.recipe, Trained)
         snapshots = _BYTES * (len(encoder_points(run.recipe)) - 1)
-        total += weights * (_PRODUCT + snapshots + (_CHECKPOINTS if trained else 0))
+        total += sum(weights.values()) * (_PRODUCT + snapshots) + _checkpoints(run.recipe, weights)
     return total
+
+
+def _checkpoints(recipe: Pretrain, weights: dict[Tower, int]) -> int:
+    """Bytes of two checkpoints: weights, and both moments of AdamW but for a locked tower."""
+    if not isinstance(recipe, Trained):
+        return 0
+    locked = recipe.lock if isinstance(recipe, ImageText) else None
+    return sum(
+        number * _KEPT_CHECKPOINTS * _BYTES * (1 if tower == locked else 3)
+        for tower, number in weights.items()
+    )
 
 
 def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
@@ -170,8 +180,16 @@ _WORDS = ("run", "method", "arch", "source", "weights", "state")
 
 def _differing(rows: list[dict[str, Any]]) -> list[str]:
     """List the method and each column in which runs differ."""
-    differing = [name for name in label_columns(rows) if len(_distinct(rows, name)) > 1]
+    differing = [name for name in label_columns(rows) if _has_several(rows, name)]
     return list(dict.fromkeys(["method", *(n for n in differing if _within_a_method(rows, n))]))
+
+
+def _has_several(rows: list[dict[str, Any]], name: str) -> bool:
+    """Tell if a column has several values, or only some runs of a method have one."""
+    return len(_distinct(rows, name)) > 1 or any(
+        {name in row for row in rows if row["method"] == method} == {True, False}
+        for method in {row["method"] for row in rows}
+    )
 
 
 def _within_a_method(rows: list[dict[str, Any]], name: str) -> bool:
@@ -180,8 +198,7 @@ def _within_a_method(rows: list[dict[str, Any]], name: str) -> bool:
         return True
     methods = {row["method"] for row in rows}
     return any(
-        len(_distinct([row for row in rows if row["method"] == method], name)) > 1
-        for method in methods
+        _has_several([row for row in rows if row["method"] == method], name) for method in methods
     )
 
 
@@ -296,8 +313,10 @@ def _values(runs: tuple[Run, ...], key: str) -> str:
     return "in {" + ", ".join(f"{value:g}" for value in found) + "}"
 
 
-def _weights(recipe: Pretrain) -> int | None:
+def _weights(recipe: Pretrain) -> dict[Tower, int] | None:
+    """Count the weights of the towers that a recipe makes; None if they cannot be counted."""
     towers = architectures.parameters(recipe.arch)
     if towers is None:
         return None
-    return sum(towers) if recipe.uses_text else towers[0]
+    image, text = towers
+    return {"image": image, "text": text} if recipe.uses_text else {"image": image}

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import downstream_datasets
+from hpc_xfer.config.architectures import TORCHVISION
 from hpc_xfer.config.downstream_datasets import DatasetInfo
-from hpc_xfer.config.recipes import Released, Trained
+from hpc_xfer.config.recipes import Architecture, Pretrain, Released, Trained
 from hpc_xfer.config.resources import spread_over_nodes
 from hpc_xfer.config.schema import ConfigError, nearest
 from hpc_xfer.config.shard_index import ShardIndex, index_command
@@ -35,7 +36,7 @@ def check(study: Study, site: Site, on: str = "local") -> dict[str, DatasetInfo]
             f"with `python -m hpc_xfer.import RESULTS.csv {shlex.quote(str(study.path))}`"
         )
     infos: dict[str, DatasetInfo | str] = {}
-    errors = [*_sources(study, site), *_released(study, site), *_datasets(study, site, infos)]
+    errors = [*_sources(study, site), *_weights(study, site), *_datasets(study, site, infos)]
     errors += _probe(study, site)
     if on == "slurm":
         errors += _nodes(study, site)
@@ -116,16 +117,36 @@ def _json_keys(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
         )
 
 
-def _released(study: Study, site: Site) -> Iterator[ConfigError]:
+def _weights(study: Study, site: Site) -> Iterator[ConfigError]:
+    """Check that the files of weights are there, where the site names them."""
+    told = set()
     for block, recipe in zip(study.blocks, study.pretrains, strict=True):
-        if not isinstance(recipe, Released):
-            continue
-        file = site.released.get(recipe.weights)
-        if file is not None and not Path(file).is_file():
-            yield (
-                ("pretrain", block, "weights"),
-                f"{file}: no such file; correct `released` in the site file",
-            )
+        for key, name in _weights_of(recipe):
+            why = _missing_weights(name, recipe, site)
+            if why is not None and (block, why) not in told:
+                told.add((block, why))
+                yield ("pretrain", block, key), why
+
+
+def _weights_of(recipe: Pretrain) -> Iterator[tuple[str, str]]:
+    """Yield the key of a recipe that names weights, and their name."""
+    if isinstance(recipe, Released):
+        yield "weights", recipe.weights
+    elif isinstance(recipe, Trained) and recipe.init is not None:
+        yield "init", recipe.init
+
+
+def _missing_weights(name: str, recipe: Pretrain, site: Site) -> str | None:
+    """Say what is wrong; tags of open_clip are looked up where the run executes."""
+    file = site.released.get(name)
+    if file is not None:
+        wrong = f"{file}: no such file; correct `released` in the site file"
+        return None if Path(file).is_file() else wrong
+    if isinstance(recipe.arch, Architecture) or recipe.arch in TORCHVISION:
+        hint = nearest(name, site.released, "the site knows") if site.released else ""
+        what = f"the site file has no weights {name!r}; add their file to `released` there"
+        return f"{what}; {hint}" if hint else what
+    return None
 
 
 def _datasets(

@@ -87,7 +87,7 @@ def load_study(path: Path, text: str | None = None, protocol: ProtocolName = "st
     """
     doc = yaml_document.load_yaml(path, text)
     head, errors = validate(_Head, {"protocol": protocol, **doc.data})
-    pretrains = PretrainGrid(doc)
+    pretrains = PretrainGrid(doc, head.resources.pretrain.gpus if head is not None else 1)
     for i, block in _mappings(doc.data.get("pretrain")):
         pretrains.add_block(i, block)
     protocol = head.protocol if head is not None else protocol

@@ -1,14 +1,9 @@
-"""Read who this process is: its job, array index, restart count, node, rank and its share of it."""
+"""Read who this process is in Slurm: its job, array index, restart count, node and rank."""
 
 import hashlib
 import os
 import socket
 from dataclasses import dataclass
-
-from hpc_xfer.system import machine, memory_limit
-
-_PLACES = "HPC_XFER_PLACES"  # GPUs (else processes) of a launch on this machine
-_PER_PLACE = "HPC_XFER_PER_PLACE"  # fine-tunings that share a GPU, and its cores and memory
 
 
 @dataclass(frozen=True)
@@ -62,43 +57,6 @@ def array_index() -> int:
 def restart_count() -> int:
     """Return how often Slurm has started this job again."""
     return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-
-
-def share_variables(places: int | None = None, per_place: int = 1) -> dict[str, str]:
-    """Variables that tell a process how many others share the machine or the Slurm task with it.
-
-    Args:
-        places: GPUs (else processes) among which this machine is divided; None in a Slurm task.
-        per_place: processes that share each.
-    """
-    found = {} if places is None else {_PLACES: str(places)}
-    return found | {_PER_PLACE: str(per_place)}
-
-
-def own_cores(shares_place: bool = False) -> int:
-    """Count the cores that this process has to itself, at least one.
-
-    Args:
-        shares_place: a fine-tuning, of which several may share a GPU.
-    """
-    cores, cpus = machine.cores(), os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if _PLACES not in os.environ and cpus.isdigit():  # without binding, a task may use all cores
-        cores = min(cores, int(cpus))
-    return max(1, cores // _sharing(shares_place))
-
-
-def own_memory() -> float | None:
-    """Bytes of memory that a fine-tuning process has to itself; None where nothing tells it."""
-    limit = memory_limit.memory_limit()
-    return None if limit is None else limit / _sharing(shares_place=True)
-
-
-def _sharing(shares_place: bool) -> int:
-    names = (_PLACES, _PER_PLACE) if shares_place else (_PLACES,)
-    product = 1
-    for name in names:
-        product *= int(os.environ.get(name, "1"))
-    return product
 
 
 def node_count() -> int:

@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+# Exit code of a worker that reported its failure and can use its GPU no more: a fresh one can.
+SPENT_EXIT_CODE = 88
 Kind = Literal["started", "done", "failed", "held", "interrupted", "pack"]
 # Kind -> keys of its JSON line, besides `event`.
 _KEYS: dict[str, tuple[str, ...]] = {

@@ -40,6 +40,7 @@ class Jobs:
     root: Path
     shards: Path
     slurm: dict[str, Any] = field(default_factory=dict)  # of the site
+    device: str = "cpu"  # given to the workers
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -73,6 +74,7 @@ class Jobs:
             "SLURM_PROCID": str(rank),
             "SLURM_LOCALID": str(rank),
             "SLURMD_NODENAME": f"n{rank + 1}",
+            "HPC_XFER_DEVICE": self.device,
         }
         command = [sys.executable, "-u", "-m", "hpc_xfer.job", "--store", str(self.store.root)]
         command += ["--study", "study", "--site", str(site), "--batch", batch]

@@ -57,7 +57,7 @@ fa637f256f58  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr    
 8 runs: 2 done, 2 running, 1 starting, 2 pending, 1 failed
 about 2.0 h to go with 3 processes, as now
 waiting: 2: an earlier job has not ended (Slurm: Dependency)
-supervised [bold] 256 seed 1 waits for data 20% of its time: more resources.pretrain.workers or faster storage would speed it up
+supervised [bold] 256 seed 1 waits for data 20% of the time: more resources.pretrain.workers or faster storage would speed it up
 failed: nan: 1 (the loss was not finite; a lower learning rate helps)
   the loss is nan at step 7
   a78d14cc65e3; more with --why RUN"""  # noqa: E501

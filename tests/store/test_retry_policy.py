@@ -11,10 +11,13 @@ def change_of(rule: RetryRule) -> str:
     return "memory x 2" if rule.doubles_memory else "time x 2" if rule.doubles_minutes else ""
 
 
+def node_of(rule: RetryRule) -> str:
+    return "NODE" if rule.excludes_at_once else "node" if rule.counts_against_node else ""
+
+
 def test_the_whole_table() -> None:
     rows = [
-        f"{kind:<19}{rule.first_retrier:<7}{change_of(rule):<11}"
-        f"{'node' if rule.counts_against_node else '':<5}{rule.meaning}"
+        f"{kind:<19}{rule.first_retrier:<7}{change_of(rule):<11}{node_of(rule):<5}{rule.meaning}"
         for kind, rule in RULES.items()
     ]
     assert "\n".join(rows) == (
@@ -29,6 +32,10 @@ def test_the_whole_table() -> None:
         "hung               job               node no sign of life; the process was killed\n"
         "killed             job               node "
         "the process was killed from outside, or crashed in a library\n"
+        "gpu                job               node "
+        "the GPU or its driver failed; the process ended\n"
+        "no gpu             relay             NODE "
+        "a GPU was given and torch could not use it; nothing ran on the CPU instead\n"
         "store              job                    the store could not be written or read\n"
         "nan                all                    "
         "the loss was not finite; a lower learning rate helps\n"

@@ -82,6 +82,8 @@ def changed_clip() -> Iterator[Clip]:
         "betas": (0.9, 0.98), "eps": 1e-6, "grad_clip": None, "crop": Crop(scale=(0.5, 1.0)),
         "flip": True, "precision": "bf16", "max_broken": 0.5, "seed": 1, "max_logit_scale": 50.0,
         "snapshots": (8000,), "accumulate": 2, "caption": Caption(keys=("title",)), "label": "kind",
+        "batchnorm": "per-gpu", "ranks": 2,
+        "init": "openai", "lock": "image", "patch_dropout": 0.5,
     }.items():  # fmt: skip
         yield CLIP.model_copy(update={key: value})
 
@@ -101,7 +103,7 @@ def changed_trial() -> Iterator[Finetune]:
 
 
 def test_every_setting_of_a_recipe_is_part_of_its_id() -> None:
-    assert len({Run("pretrain", recipe).id for recipe in [CLIP, *changed_clip()]}) == 23
+    assert len({Run("pretrain", recipe).id for recipe in [CLIP, *changed_clip()]}) == 28
     assert len(list(changed_clip())) == len(Clip.model_fields) - 1  # all but `method`
     parent = Run("pretrain", CLIP)
     assert len({Run("finetune", r, (parent,)).id for r in [TRIAL, *changed_trial()]}) == 31

@@ -9,6 +9,7 @@ import pytest
 from hpc_xfer.config.finetune_recipes import FullFinetune
 from hpc_xfer.config.recipes import Clip, SimCLR
 from hpc_xfer.errors import StudyError
+from hpc_xfer.study.plan import Run
 from hpc_xfer.study.study_file import Study, load_study
 
 MANY = list(range(600))
@@ -53,6 +54,29 @@ def test_lists_are_axes_and_a_block_expands_to_their_product(tmp_path: Path) -> 
     assert [(r.samples, r.seed) for r in recipes if isinstance(r, Clip)] == [
         (1000, 0), (1000, 1), (1000, 2), (10000, 0), (10000, 1), (10000, 2),
     ]  # fmt: skip
+
+
+def test_batch_norm_per_gpu_takes_the_number_of_gpus_into_the_recipe(tmp_path: Path) -> None:
+    """Since it decides the result: with another number it is another run."""
+    block = CLIP.replace("epochs", "batchnorm: [global, per-gpu], epochs")
+    ids = {}
+    for gpus in (4, 8):
+        grid = f"name: x\npretrain: [{block}]\nresources: {{pretrain: {{gpus: {gpus}}}}}\n"
+        plain, own = load(tmp_path, grid).pretrains
+        assert isinstance(plain, Clip) and isinstance(own, Clip)
+        assert (plain.batchnorm, plain.ranks) == (None, None)
+        assert (own.batchnorm, own.ranks) == ("per-gpu", gpus)
+        ids[gpus] = [Run("pretrain", recipe).id for recipe in (plain, own)]
+    assert ids[4][0] == ids[8][0] == Run("pretrain", pretrain(tmp_path, CLIP).pretrains[0]).id
+    assert ids[4][1] != ids[8][1]
+
+
+def test_the_number_of_ranks_is_no_key_of_a_grid(tmp_path: Path) -> None:
+    block = CLIP.replace("epochs", "batchnorm: per-gpu, ranks: 4, epochs")
+    assert pretrain_refusal(tmp_path, block) == [
+        "a.yaml:3: pretrain.0.ranks: is resources.pretrain.gpus where batchnorm is per-gpu; "
+        "leave it out"
+    ]
 
 
 def test_a_setting_that_is_a_list_is_no_axis_and_a_list_of_such_is_one(tmp_path: Path) -> None:

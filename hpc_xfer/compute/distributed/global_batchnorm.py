@@ -146,6 +146,27 @@ def synchronize(module: nn.Module, world: World) -> nn.Module:
     return module
 
 
+def take_from_rank_zero(module: nn.Module, world: World) -> None:
+    """Copy the running statistics of rank 0 to all ranks, where norms count one rank alone.
+
+    DistributedDataParallel does the same by default, in each step.
+    """
+    own = [
+        buffer
+        for norm in module.modules()
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm)
+        and not isinstance(norm, GlobalBatchNorm)
+        for buffer in norm.buffers()
+        if buffer.is_floating_point()  # the numbers of batches are equal
+    ]
+    if world.size == 1 or not own:
+        return
+    joined = torch.cat(own)
+    dist.broadcast(joined, 0)
+    for buffer, value in zip(own, joined.split([len(each) for each in own]), strict=True):
+        buffer.copy_(value)
+
+
 def _global_twin(norm: nn.modules.batchnorm._BatchNorm) -> GlobalBatchNorm:
     """A GlobalBatchNorm with the same parameters and buffers, which an optimizer may hold."""
     twin = GlobalBatchNorm(

@@ -17,9 +17,16 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import TCPStore
 
-from hpc_xfer.compute.distributed import network_interface
+from hpc_xfer.compute.distributed import device, network_interface, roll_call
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
-from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, SharedMemoryFull, StoreError
+from hpc_xfer.errors import (
+    AgreedDataError,
+    Diverged,
+    GpuMissing,
+    Interrupted,
+    SharedMemoryFull,
+    StoreError,
+)
 from hpc_xfer.system import atomic_files
 
 Item = TypeVar("Item")
@@ -37,6 +44,7 @@ class World:
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    nodes: tuple[str, ...] = ()  # of all ranks; empty for one process
 
     @property
     def is_rank_zero(self) -> bool:
@@ -86,18 +94,24 @@ def join(
     Raises:
         Interrupted: rank 0 has nothing to do, or this process was asked to stop while waiting.
         StoreError: rank 0 did not write its address in time.
+        GpuMissing: a rank was given a GPU that torch cannot use, or devices do not fit together.
     """
-    device = _device(local_rank)
     if size == 1:
-        yield World(device=device)
+        yield World(device=device.of_rank(local_rank))
         return
     assert meeting is not None, "several processes need a file to meet"
     network_interface.set_gloo_interface()
     store = _serve(meeting, size) if rank == 0 else _connect(meeting, size, stop)
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    try:
+        own, nodes = roll_call.answer(store, rank, size, local_rank)
+    except GpuMissing:
+        if rank == 0:
+            meeting.unlink(missing_ok=True)
+        raise
+    backend = "cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
-        yield World(rank, size, device)
+        yield World(rank, size, own, nodes)
     except _ON_ALL_RANKS:
         dist.destroy_process_group()
         raise
@@ -111,15 +125,6 @@ def join(
 def is_open() -> bool:
     """True in a process group; after `join`, only if an error has left it open."""
     return dist.is_available() and dist.is_initialized()
-
-
-def _device(local_rank: int) -> torch.device:
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    # Slurm may show each task only its own GPU, which is then number 0 on every rank.
-    device = torch.device("cuda", local_rank % torch.cuda.device_count())
-    torch.cuda.set_device(device)
-    return device
 
 
 def _serve(meeting: Path, size: int) -> TCPStore:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from numpy.random import Generator
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -49,7 +50,10 @@ def shrinkage(views: Sequence[View], size: int) -> int:
 
 
 def crop_view(image: Tensor, view: View, size: int, shrink: int = 1) -> Tensor:
-    """Cut a view from an image decoded at 1/`shrink` of its sides: uint8 (3, size, size)."""
+    """Cut a view from an image decoded at 1/`shrink` of its sides: uint8 (3, size, size).
+
+    It lies in memory as the image does.
+    """
     top, left, height, width = (round(value / shrink) for value in view.box)
     part = resize(image[:, top : top + height, left : left + width], size, size)
     return part.flip(-1) if view.flipped else part
@@ -74,5 +78,11 @@ def center_crop(image: Tensor, size: int) -> Tensor:
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Resize uint8 (3, H, W), bicubic with antialiasing; torchvision's wrapper is half as fast."""
-    return interpolate(image[None], (height, width), mode="bicubic", antialias=True)[0]
+    """Resize uint8 (3, H, W), bicubic with antialiasing; torchvision's wrapper is half as fast.
+
+    The result lies in memory as the image does: channels last, as decoders write them, or planes.
+    """
+    images = image[None]
+    if image.stride(0) == 1:  # of a cut torch would make planes: 255 us instead of 180 for 320 px
+        images = images.contiguous(memory_format=torch.channels_last)
+    return interpolate(images, (height, width), mode="bicubic", antialias=True)[0]

@@ -49,8 +49,10 @@ def pillow_errors_as_data_error(name: str) -> Iterator[None]:
         raise DataError(f"{name}: cannot be decoded ({why}); replace or remove it") from error
 
 
-def decode(data: bytes, name: str = "image", shrink: int = 1) -> Tensor:
-    """Decode an image to uint8 (3, height, width) in RGB, upright.
+def decode(
+    data: bytes, name: str = "image", shrink: int = 1, header: Header | None = None
+) -> Tensor:
+    """Decode an image to uint8 (3, height, width) in RGB, upright, channels last in memory.
 
     Gray and palette images get three channels, alpha is dropped, 16 bits become 8. An animation
     gives its first frame.
@@ -58,25 +60,26 @@ def decode(data: bytes, name: str = "image", shrink: int = 1) -> Tensor:
     Args:
         name: of the image, for errors.
         shrink: 1, 2, 4 or 8, by which both sides are divided, rounding up.
+        header: of `upright_jpeg`, if it was read already.
 
     Raises:
         DataError: not an image, truncated, too many pixels, or floating-point pixels.
     """
-    return torch.from_numpy(decode_array(data, name, shrink)).permute(2, 0, 1)
+    return torch.from_numpy(decode_array(data, name, shrink, header)).permute(2, 0, 1)
 
 
-def sides(data: bytes) -> tuple[int, int] | None:
-    """Height and width of an upright JPEG, which can be decoded in part; None for other images."""
+def upright_jpeg(data: bytes) -> Header | None:
+    """Read the header of an upright JPEG, which can be decoded in part; None for other images."""
     header = jpeg_header.read(data)
-    if header is None or not header.plain or header.rotated:
-        return None
-    return header.height, header.width
+    return None if header is None or not header.plain or header.rotated else header
 
 
-def decode_array(data: bytes, name: str = "image", shrink: int = 1) -> NDArray[np.uint8]:
+def decode_array(
+    data: bytes, name: str = "image", shrink: int = 1, header: Header | None = None
+) -> NDArray[np.uint8]:
     """Decode as `decode` does, to a numpy array (height, width, 3)."""
-    header = jpeg_header.read(data)
-    if header is not None and header.plain and not header.rotated:
+    header = header or upright_jpeg(data)
+    if header is not None:
         _check_pixels(header, name)
         try:
             return _jpeg(data, header, shrink)

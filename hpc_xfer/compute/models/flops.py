@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hpc_xfer.compute.models.encoders import Towers, context_length
-from hpc_xfer.config.recipes import Trained
+from hpc_xfer.compute.models.encoders import Towers, context_length, seeded
+from hpc_xfer.compute.models.patch_dropout import PatchDropout
+from hpc_xfer.config.recipes import ImageText, Trained
 
 # The backward pass has two products per product of the forward pass: for inputs and for weights.
+# A locked tower has no backward pass.
 _PASSES = 3
 
 # Peak TFLOP/s from the data sheets: tensor cores in bf16 or fp16 (dense), then fp32 without tensor
@@ -41,12 +43,14 @@ _WITHOUT_TF32 = ("V100", "T4")  # it came with Ampere
 
 def per_sample(recipe: Trained, towers: Towers) -> float:
     """Count FLOPs of the towers per training sample; a multiplication and an addition are two."""
+    locked = recipe.lock if isinstance(recipe, ImageText) else None
     size = towers.image_size
-    forward = recipe.views * _forward(towers.visual, torch.zeros(1, 3, size, size))
+    images = recipe.views * _forward(towers.visual, torch.zeros(1, 3, size, size))
+    total = images * (1 if locked == "image" else _PASSES)
     if recipe.uses_text and towers.text is not None:
         tokens = torch.zeros(1, context_length(recipe.arch), dtype=torch.long)
-        forward += _forward(towers.text, tokens)
-    return float(_PASSES * forward)
+        total += _forward(towers.text, tokens) * (1 if locked == "text" else _PASSES)
+    return float(total)
 
 
 def peak(card: str, precision: str) -> float | None:
@@ -64,7 +68,10 @@ def _forward(tower: nn.Module, sample: Tensor) -> int:
     """Count one forward pass, with gradients: without, torch fuses operations out of sight."""
     training = tower.training
     tower.eval()  # keeps running statistics
-    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+    for module in tower.modules():
+        if isinstance(module, PatchDropout):
+            module.train()  # count what it leaves
+    with seeded(0), torch.enable_grad(), FlopCounterMode(display=False) as counter:
         tower(sample)
     tower.train(training)
     return int(counter.get_total_flops())

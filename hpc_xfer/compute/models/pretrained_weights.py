@@ -1,42 +1,128 @@
-"""Load weights that others trained, as an encoder like any other.
+"""Read weights that others trained: as an encoder like any other, or as the start of a training.
 
-From a file that the site names (`released: {name: path}`): an open_clip or OpenAI CLIP state dict,
-or a torchvision classifier's. Otherwise the name is an open_clip tag whose file was fetched before.
+From a file that the site names (`released: {name: path}`): a state dict of open_clip, OpenAI's CLIP
+or a torchvision classifier, or an encoder.safetensors of ours. Otherwise the name is an open_clip
+tag whose file was fetched before.
+
+    weights = read("RN50", "openai", file)
+    towers = whole("RN50", weights)       # both towers, as they were trained
+    parts = start(towers, weights)        # what these towers have of them
 """
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import open_clip
+import safetensors.torch
 import torch
+from torch import Tensor
 
 from hpc_xfer.compute.models import encoders
-from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.models.encoders import Normalization, Towers
 from hpc_xfer.config import architectures
+from hpc_xfer.config.recipes import Arch, Architecture, arch_name
 from hpc_xfer.errors import DataError
+from hpc_xfer.system import atomic_files
 
+State = dict[str, Tensor]
 _CONSTANT = ("attn_mask", "position_ids")  # some versions store them, others compute them
+_BESIDE = ("text.", "projection.", "logit_")  # beside a torchvision encoder, in a file of ours
 
 
-def load(arch: str, weights: str, file: Path | None) -> Towers:
-    """Build the towers and load released weights.
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What a file holds: an image tower, and a text tower with what belongs to both, or none."""
+
+    where: str  # the file or tag, for messages
+    sha256: str  # of the file
+    visual: State
+    text: State
+    projection: State
+    logit_scale: Tensor | None = None
+    logit_bias: Tensor | None = None  # of SigLIP
+    normalization: Normalization | None = None  # None: that of the architecture
+
+
+def read(arch: Arch, name: str, file: Path | None) -> Weights:
+    """Read released weights.
+
+    Args:
+        file: that the site names; without it, the name is a tag.
 
     Raises:
-        DataError: there is no such file or tag, or it does not fit the architecture.
+        DataError: there is no such file or tag.
     """
     if file is None:
-        return _by_tag(arch, weights)
-    state = _read(file)
-    if arch in architectures.TORCHVISION:
+        return _by_tag(arch, name)
+    state, normalization = _read_file(file)
+    sha256 = atomic_files.sha256(file)
+    return _sorted(arch, state, f"{file}", sha256, normalization)
+
+
+def whole(arch: Arch, weights: Weights) -> Towers:
+    """Build the towers that were trained.
+
+    Raises:
+        DataError: the weights do not fit the architecture, or a part is missing.
+    """
+    if _is_torchvision(arch):
         towers = encoders.build(arch, seed=0, with_text=False)
-        _fit(towers.visual, {k: v for k, v in state.items() if not k.startswith("fc.")}, file)
+        start(towers, weights)
         return towers
-    return _from_clip(arch, state, file)
+    towers = encoders.build(arch, seed=0, with_text=True)
+    parts = start(towers, weights)
+    for part, name in (("text", "text tower"), ("logit_scale", "logit_scale")):
+        if part not in parts:
+            raise DataError(
+                f"{weights.where}: has no {name}, so it is not of a CLIP model; name another file"
+            )
+    return towers
 
 
-def _read(file: Path) -> dict[str, Any]:
+def start(towers: Towers, weights: Weights) -> tuple[str, ...]:
+    """Load into the towers what the weights have of them; name the parts that were loaded.
+
+    The image tower and its normalization always are. A text tower is loaded with what belongs to
+    both towers; if the file has none, these stay as they are.
+
+    Raises:
+        DataError: the weights do not fit the architecture.
+    """
+    _fit(towers.visual, weights.visual, weights.where)
+    parts = ["visual"]
+    if weights.normalization is not None:
+        towers.normalization = weights.normalization
+    if towers.text is None or not weights.text:
+        return tuple(parts)
+    _fit(towers.text, weights.text, weights.where)
+    parts.append("text")
+    if towers.projection is not None and weights.projection:
+        _fit(towers.projection, weights.projection, weights.where)
+        parts.append("projection")
+    for name in ("logit_scale", "logit_bias"):
+        if (value := getattr(weights, name)) is not None:
+            setattr(towers, name, value.float().reshape(()))
+            parts.append(name)
+    return tuple(parts)
+
+
+def _is_torchvision(arch: Arch) -> bool:
+    return isinstance(arch, str) and arch in architectures.TORCHVISION
+
+
+def _read_file(file: Path) -> tuple[State, Normalization | None]:
+    """Read the tensors and, from a file of ours, how to normalize images."""
+    normalization = None
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        if file.suffix == ".safetensors":
+            state: Any = safetensors.torch.load_file(file)
+            with safetensors.safe_open(file, framework="pt") as opened:
+                normalization = _normalization(opened.metadata() or {})
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{file}: no such file; correct `released` in the site file") from None
     except Exception as error:  # any error of torch, pickle or zipfile: not a file of weights
@@ -44,38 +130,56 @@ def _read(file: Path) -> dict[str, Any]:
         raise DataError(f"{file}: is not a file of weights ({reason}); fetch it again") from error
     while isinstance(state, dict) and "state_dict" in state:
         state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise DataError(
             f"{file}: is not a state dict (a mapping from names to tensors); name the file of one"
         )
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    return {key.removeprefix("module."): value for key, value in state.items()}, normalization
 
 
-def _from_clip(arch: str, state: dict[str, Any], file: Path) -> Towers:
-    """Load both towers; the text tower's names may lack `text.`, as in open_clip's CLIP."""
-    towers = encoders.build(arch, seed=0, with_text=True)
-    state = open_clip.model.convert_to_custom_text_state_dict(state)
-    assert towers.text is not None
-    _fit(towers.visual, _below(state, "visual."), file)
-    _fit(towers.text, _below(state, "text."), file)
-    if "logit_scale" not in state:
-        raise DataError(
-            f"{file}: has no logit_scale, so it is not of a CLIP model; name another file"
-        )
-    towers.logit_scale = state["logit_scale"].float().reshape(())
-    return towers
+def _normalization(header: Mapping[str, str]) -> Normalization | None:
+    """Read mean and standard deviation from the header that safetensors_export.py writes."""
+    if not {"mean", "std"} <= header.keys():
+        return None
+    mean, std = (tuple(map(float, json.loads(header[name]))) for name in ("mean", "std"))
+    assert len(mean) == len(std) == 3
+    return mean, std
 
 
-def _below(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+def _sorted(
+    arch: Arch, state: State, where: str, sha256: str, normalization: Normalization | None
+) -> Weights:
+    """Sort tensors into towers, whatever prefixes the layout of the file gives them."""
+    if _is_torchvision(arch):
+        visual = {k: v for k, v in state.items() if not k.startswith(("fc.", *_BESIDE))}
+    else:
+        state = open_clip.model.convert_to_custom_text_state_dict(state)
+        # A file of an image tower alone has no prefix.
+        visual = _below(state, "visual.") or {
+            k: v for k, v in state.items() if not k.startswith(_BESIDE)
+        }
+    return Weights(
+        where=where,
+        sha256=sha256,
+        visual=visual,
+        text=_below(state, "text."),
+        projection=_below(state, "projection."),
+        logit_scale=state.get("logit_scale"),
+        logit_bias=state.get("logit_bias"),
+        normalization=normalization,
+    )
+
+
+def _below(state: State, prefix: str) -> State:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
-def _fit(module: torch.nn.Module, state: dict[str, Any], file: Path) -> None:
+def _fit(module: torch.nn.Module, state: State, where: str) -> None:
     own = module.state_dict()
     state = {key: value for key, value in state.items() if key.split(".")[-1] not in _CONSTANT}
     if beyond := sorted(state.keys() - own.keys()):  # a deeper network contains a shallower one
         raise DataError(
-            f"{file}: has {beyond[0]}, which the architecture does not have; name another file or "
+            f"{where}: has {beyond[0]}, which the architecture does not have; name another file or "
             "another arch"
         )
     try:
@@ -83,28 +187,35 @@ def _fit(module: torch.nn.Module, state: dict[str, Any], file: Path) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise DataError(
-            f"{file}: does not fit the architecture ({first}); name another file"
+            f"{where}: does not fit the architecture ({first}); name another file"
         ) from None
 
 
-def _by_tag(arch: str, tag: str) -> Towers:
+def _by_tag(arch: Arch, tag: str) -> Weights:
+    if isinstance(arch, Architecture):
+        raise DataError(
+            f"{arch_name(arch)} is a JSON file, of which there are no released weights {tag!r}; "
+            "add their file to `released` in the site file"
+        )
     known = open_clip.list_pretrained_tags_by_model(arch)
     if tag not in known:
         listed = ", ".join(known) or "none"
         raise DataError(
             f"{arch} has no released weights {tag!r} (known: {listed}); name one of these"
         )
-    quick = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu", False))
+    settings = open_clip.get_pretrained_cfg(arch, tag)
+    quick = bool(settings.get("quick_gelu", False))
     if quick != bool(architectures.model_config(arch).get("quick_gelu", False)):
         other = f"{arch}-quickgelu" if quick else arch.removesuffix("-quickgelu")
         raise DataError(f"{arch} {tag}: was trained with another activation; use arch {other}")
     try:
         model, _, _ = open_clip.create_model_and_transforms(arch, pretrained=tag)
+        file = Path(open_clip.download_pretrained(settings))  # it is there by now
     except Exception as error:  # any error of the hub client without network
         raise DataError(
             f"{arch} {tag}: cannot be loaded ({error}); fetch it on a node with network: "
             f"python -c \"import open_clip; open_clip.create_model('{arch}', pretrained='{tag}')\""
         ) from error
-    towers = _from_clip(arch, model.state_dict(), Path(tag))
-    towers.normalization = (tuple(model.visual.image_mean), tuple(model.visual.image_std))
-    return towers
+    normalization = (tuple(model.visual.image_mean), tuple(model.visual.image_std))
+    sha256 = atomic_files.sha256(file)
+    return _sorted(arch, model.state_dict(), f"{arch} {tag}", sha256, normalization)

@@ -21,6 +21,7 @@ from hpc_xfer.compute.shards.read_ahead import ReadAhead
 from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
 from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.compute.shards.shard_reader import ShardReader
+from hpc_xfer.compute.training.batch_buffers import BatchBuffers
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSample
 from hpc_xfer.config.recipes import Trained
@@ -53,35 +54,36 @@ class TrainBatches:
         self.source = ShardReader(self.index, len(self.order.streams_of(self.share)))
 
     def __getitem__(self, step: int) -> Batch:
-        return self._batch(step, self.share)
+        return self._batch(step, self.share, BatchBuffers())
 
     def pieces(self, steps: range, worker: int, workers: int) -> Iterator[Batch]:
         """Yield one of `workers` pieces of this rank's batch for each step.
 
         A worker always loads the same positions of the batch, so it reads the shards of these only.
         """
-        chosen = np.array_split(self.share, workers)[worker]
+        chosen, buffers = np.array_split(self.share, workers)[worker], BatchBuffers()
         with contextlib.closing(ReadAhead(self.source, self.order, chosen)) as ahead:
             for step in steps:
                 ahead.request(step)
-                yield self._batch(step, chosen) if len(chosen) else {}
+                yield self._batch(step, chosen, buffers) if len(chosen) else {}
 
-    def _batch(self, step: int, chosen: Positions) -> Batch:
+    def _batch(self, step: int, chosen: Positions, buffers: BatchBuffers) -> Batch:
         epoch, locations = self.order.locate(step, chosen)
-        batch = _Collector(self, epoch)
+        side, views = self.size, self.recipe.views
+        images = buffers.images(len(locations), views, 3, side, side)
+        batch = _Collector(self, epoch, images)
         for location in locations:
             batch.add(*location)
         return batch.tensors()
 
 
 class _Collector:
-    """Collects the samples of one batch."""
+    """Collects the samples of one batch; writes their views to `images` (n, views, 3, S, S)."""
 
-    def __init__(self, batches: TrainBatches, epoch: int) -> None:
-        self.batches, self.epoch = batches, epoch
+    def __init__(self, batches: TrainBatches, epoch: int, images: Tensor) -> None:
+        self.batches, self.epoch, self.images = batches, epoch, images
         self.target = targets.target_reader(batches.recipe, batches.index.classes or ())
         self.fields = (*IMAGE_FIELDS, *targets.fields(batches.recipe))
-        self.images: list[Tensor] = []
         self.colors: list[np.ndarray] = []
         self.targets: list[Any] = []
         self.broken: list[BrokenSample] = []
@@ -113,36 +115,36 @@ class _Collector:
         return np.random.default_rng((self.batches.recipe.seed, 3, self.epoch, number, index))
 
     def _take(self, sample: Sample, rng: Generator) -> None:
-        """Add a whole sample; raise before anything is added if a part of it is broken."""
-        recipe, size = self.batches.recipe, self.batches.size
+        """Add a whole sample; if a part of it is broken, the next one takes its place."""
+        recipe = self.batches.recipe
         target = self.target(sample, rng)
-        views = self._views(_image(sample), rng)
-        self.images.append(views[0] if recipe.views == 1 else torch.stack(views))
+        views = self.images[len(self.targets)]
+        self._write(_image(sample), rng, views)
         if recipe.color_jitter is not None:
+            size = self.batches.size
             self.colors += [color_jitter.draw(rng, *recipe.color_jitter, size) for _ in views]
         self.targets.append(target)
 
-    def _views(self, data: bytes, rng: Generator) -> list[Tensor]:
+    def _write(self, data: bytes, rng: Generator, views: Tensor) -> None:
         """Draw crops before decoding if the size is known, to decode no more than needed."""
         recipe, size = self.batches.recipe, self.batches.size
-        known = decode.sides(data)
-        image = None if known else decode.decode(data)
-        height, width = known or image.shape[1:]  # type: ignore[union-attr]
-        views = [
-            crops.draw_view(rng, height, width, recipe.crop, recipe.flip)
-            for _ in range(recipe.views)
-        ]
-        shrink = crops.shrinkage(views, size) if known else 1
+        header = decode.upright_jpeg(data)
+        image = decode.decode(data) if header is None else None
+        height, width = (header.height, header.width) if header else image.shape[1:]
+        drawn = [crops.draw_view(rng, height, width, recipe.crop, recipe.flip) for _ in views]
+        shrink = 1 if header is None else crops.shrinkage(drawn, size)
         if image is None:
-            image = decode.decode(data, shrink=shrink)
-        return [crops.crop_view(image, view, size, shrink) for view in views]
+            image = decode.decode(data, shrink=shrink, header=header)
+        for out, view in zip(views, drawn, strict=True):
+            out.copy_(crops.crop_view(image, view, size, shrink))
 
     def tensors(self) -> Batch:
-        batch: Batch = {"images": torch.stack(self.images), "broken": self.broken}
         recipe = self.batches.recipe
+        images = self.images[:, 0] if recipe.views == 1 else self.images
+        batch: Batch = {"images": images, "broken": self.broken}
         if self.colors:
             colors = torch.from_numpy(np.stack(self.colors))
-            batch["color"] = colors.view(len(self.images), recipe.views, color_jitter.WIDTH)
+            batch["color"] = colors.view(len(images), recipe.views, color_jitter.WIDTH)
         if recipe.uses_text:
             assert self.batches.tokenize is not None
             batch["tokens"] = self.batches.tokenize(self.targets)

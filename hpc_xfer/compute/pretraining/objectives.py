@@ -12,6 +12,7 @@ Batches are dicts of tensors; N is the rank's share of the global batch.
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -57,6 +58,9 @@ class ImageTextObjective(PretrainObjective, Contrastive):
         assert towers.text is not None
         self.text, self.projection, self.world = towers.text, towers.projection, world
         self.logit_scale = nn.Parameter(scale)
+        self.lock = recipe.lock
+        if self.lock is not None:
+            self._locked.requires_grad_(False)
         limit = recipe.max_logit_scale
         self.limit = math.inf if limit is None else torch.tensor(limit).log().item()
 
@@ -64,12 +68,37 @@ class ImageTextObjective(PretrainObjective, Contrastive):
         """images (N, 3, S, S) uint8, tokens (N, context) -> images, texts, logit scale."""
         with torch.no_grad():  # in the graph, a value beyond the limit would get no gradient
             self.logit_scale.clamp_(0, self.limit)
-        features = self.visual(self.normalize(batch["images"]))
+        return self._image(batch), self._text(batch), self.logit_scale.exp()
+
+    def trained_features(self, batch: Batch) -> tuple[Tensor | None, ...]:
+        """A locked tower is not computed again, unless a trained projection follows it."""
+        has_image = self.lock != "image" or self.projection is not None
+        image = self._image(batch) if has_image else None
+        text = None if self.lock == "text" else self._text(batch)
+        return image, text, self.logit_scale.exp()
+
+    def train(self, mode: bool = True) -> "ImageTextObjective":
+        """Keep a locked tower in evaluation mode: no dropout, running statistics as they are."""
+        super().train(mode)
+        if self.lock is not None:
+            self._locked.eval()
+        return self
+
+    @property
+    def _locked(self) -> nn.Module:
+        return self.visual if self.lock == "image" else self.text
+
+    def _image(self, batch: Batch) -> Tensor:
+        with _without_gradients(self.lock == "image"):
+            features = self.visual(self.normalize(batch["images"]))
         if self.projection is not None:
             features = self.projection(features)
-        image = F.normalize(full_precision(features), dim=-1)
-        text = F.normalize(full_precision(self.text(batch["tokens"])), dim=-1)
-        return image, text, self.logit_scale.exp()
+        return F.normalize(full_precision(features), dim=-1)
+
+    def _text(self, batch: Batch) -> Tensor:
+        with _without_gradients(self.lock == "text"):
+            features = self.text(batch["tokens"])
+        return F.normalize(full_precision(features), dim=-1)
 
     def write_heads(self, towers: Towers, classes: tuple[str, ...] | None) -> None:
         towers.logit_scale = self.logit_scale.detach().clamp(0, self.limit).cpu()
@@ -93,12 +122,19 @@ class SigLIPObjective(ImageTextObjective):
     """Pairwise sigmoid loss between images and captions (Zhai et al. 2023, algorithm 1)."""
 
     def __init__(self, towers: Towers, recipe: SigLIP, world: World, classes: int) -> None:
-        super().__init__(towers, recipe, world, torch.tensor(10.0).log())
-        self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+        # Scale and bias belong together: those of the loss, unless the weights of `init` have both.
+        scale, bias = torch.tensor(10.0).log(), torch.tensor(-10.0)
+        if towers.logit_scale is not None and towers.logit_bias is not None:
+            scale, bias = towers.logit_scale.clone(), towers.logit_bias.clone()
+        super().__init__(towers, recipe, world, scale)
+        self.logit_bias = nn.Parameter(bias)
 
     def features(self, batch: Batch) -> tuple[Tensor, ...]:
         """images (N, 3, S, S) uint8, tokens (N, context) -> images, texts, logit scale, bias."""
         return *super().features(batch), self.logit_bias.clone()  # a value, not the parameter
+
+    def trained_features(self, batch: Batch) -> tuple[Tensor | None, ...]:
+        return *super().trained_features(batch), self.logit_bias.clone()
 
     def loss(self, *features: Tensor) -> Tensor:
         """images (N, d), texts (N, d), scale (), bias () -> ()."""
@@ -168,6 +204,10 @@ def make_objective(
     """Make the loss module of a recipe's method; heads start from the recipe's seed."""
     with seeded(recipe.seed + 1):
         return OBJECTIVES[recipe.method](towers, recipe, world, classes)
+
+
+def _without_gradients(locked: bool) -> AbstractContextManager[object]:
+    return torch.no_grad() if locked else nullcontext()
 
 
 def info_nce(image: Tensor, text: Tensor, scale: Tensor, world: World) -> Tensor:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.compute import run_record
+from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.models import encoders, flops, pretrained_weights, safetensors_export
 from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.models.patch_dropout import drop_patches
 from hpc_xfer.compute.pretraining import snapshots
 from hpc_xfer.compute.pretraining.batches import TrainBatches
+from hpc_xfer.compute.pretraining.initial_weights import agreed, load_initial, weights_file
 from hpc_xfer.compute.pretraining.knn_probe import KnnProbe
 from hpc_xfer.compute.pretraining.objectives import PretrainObjective, make_objective
 from hpc_xfer.compute.run_context import RunContext
@@ -47,9 +50,13 @@ def pretrain(context: RunContext) -> None:
         order = _order(recipe, index)
         data = _fingerprints(index, order)
         towers = encoders.build(recipe.arch, recipe.seed, with_text=recipe.uses_text)
-        outcome = _train(context, recipe, index, order, towers)
+        checkpoints = Checkpoints(context.dir, context.claim)
+        data |= load_initial(context, recipe, towers, checkpoints)
+        if recipe.patch_dropout is not None:
+            drop_patches(towers.visual, recipe.patch_dropout)
+        outcome = _train(context, recipe, index, order, towers, checkpoints)
     else:
-        towers = _untrained(context, recipe)
+        towers, data = _untrained(context, recipe)
 
     if not context.world.is_rank_zero:
         return
@@ -86,10 +93,30 @@ def _fingerprints(index: ShardIndex, order: SampleOrder) -> dict[str, Any]:
     }
 
 
+def _check_ranks(recipe: Trained, world: World) -> None:
+    """Refuse another number of processes than the result was planned for.
+
+    Raises:
+        AgreedDataError: with the way out.
+    """
+    if recipe.ranks not in (None, world.size):
+        raise AgreedDataError(
+            f"batchnorm: per-gpu was planned for {recipe.ranks} processes, which decide the "
+            f"result, and here are {world.size}; run it where there are {recipe.ranks} GPUs, or "
+            f"set resources.pretrain.gpus to {world.size}, which makes another run"
+        )
+
+
 def _train(
-    context: RunContext, recipe: Trained, index: ShardIndex, order: SampleOrder, towers: Towers
+    context: RunContext,
+    recipe: Trained,
+    index: ShardIndex,
+    order: SampleOrder,
+    towers: Towers,
+    checkpoints: Checkpoints,
 ) -> TrainResult:
     world = context.world
+    _check_ranks(recipe, world)
     if recipe.batch % (world.size * (recipe.accumulate or 1)):
         parts = f" in {recipe.accumulate} parts each" if recipe.accumulate else ""
         raise AgreedDataError(
@@ -130,10 +157,11 @@ def _train(
             seed=recipe.seed,
             broken_allowed=int(recipe.max_broken * recipe.samples_seen),
             accumulate=recipe.accumulate or 1,
+            global_norms=recipe.batchnorm is None,
         ),
         options,
         context.dir,
-        Checkpoints(context.dir, context.claim),
+        checkpoints,
         world,
         context.stop,
         _merged(
@@ -182,15 +210,7 @@ def _merged(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
 
 def _source(context: RunContext, recipe: Trained) -> ShardIndex:
     """Load the index; raise on all ranks if one fails or sees another index."""
-    index, failure = None, None
-    try:
-        index = _load_index(context, recipe)
-    except DataError as error:
-        failure = error
-    failures = context.world.gather([] if failure is None else [str(failure)])
-    if failures:
-        raise AgreedDataError(failures[0]) from failure
-    assert index is not None
+    index = agreed(context.world, lambda: _load_index(context, recipe))
     if len(set(context.world.gather([index.fingerprint]))) > 1:
         raise AgreedDataError(
             f"{index.folder}: the ranks see different indexes; wait until `shards index` has ended "
@@ -210,12 +230,15 @@ def _load_index(context: RunContext, recipe: Trained) -> ShardIndex:
     return index
 
 
-def _untrained(context: RunContext, recipe: Pretrain) -> Towers:
+def _untrained(context: RunContext, recipe: Pretrain) -> tuple[Towers, dict[str, Any]]:
+    """Return the towers, and what the record tells of released weights."""
     if isinstance(recipe, Scratch):
-        return encoders.build(recipe.arch, recipe.seed, with_text=False)
+        return encoders.build(recipe.arch, recipe.seed, with_text=False), {}
     assert isinstance(recipe, Released)
-    file = context.site.released.get(recipe.weights)
-    return pretrained_weights.load(recipe.arch, recipe.weights, Path(file) if file else None)
+    file = weights_file(context, recipe.weights)
+    weights = pretrained_weights.read(recipe.arch, recipe.weights, file)
+    towers = pretrained_weights.whole(recipe.arch, weights)
+    return towers, {"weights": {"name": recipe.weights, "sha256": weights.sha256}}
 
 
 def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Checkpoints:
         self.run, self.claim = run, claim
         self._writer: threading.Thread | None = None
         self._error: Exception | None = None
+        self._ahead: dict[str, Any] | None = None
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -161,8 +162,16 @@ class Checkpoints:
 
         atomic_files.write_atomically(run.checkpoint, save)
 
+    def look_ahead(self) -> bool:
+        """Tell whether `load` will find a state; it is read once, and kept until then."""
+        self._ahead = self.load()
+        return self._ahead is not None
+
     def load(self) -> dict[str, Any] | None:
         """The newest undamaged state, or None."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            return ahead
         newest = read(self.run.checkpoint)
         return newest if newest is not None else read(self.run.previous_checkpoint)
 

@@ -15,12 +15,15 @@ from hpc_xfer.compute.training import loader_sharing
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.errors import DataError, SharedMemoryFull
 from hpc_xfer.study.loader_memory import PREFETCH
-from hpc_xfer.system import machine, open_files
+from hpc_xfer.system import machine
 
 # Keys of a batch that could not be loaded. Loaders turn exceptions into text, and all ranks have to
 # agree on a failure, so it is handed over as data.
 FAILED, UNSHARED = "failure", "unshared"
 FAILURES = (FAILED, UNSHARED)
+
+
+PREFETCH = 4  # batches that each loading process has ready, or is making
 
 
 class Batches(Protocol):
@@ -46,7 +49,7 @@ class BatchLoader:
     def loaded(self) -> Generator[Batch, None, None]:
         """Yield the batches; closing the generator ends the loading processes."""
         if self.workers:
-            open_files.raise_limit()  # each tensor that waits here is an open file
+            loader_sharing.raise_limit_of_open_files()
             machine.shorten_socket_paths()
             try:
                 loader_sharing.check_semaphores(self.workers)
@@ -70,7 +73,7 @@ class BatchLoader:
                 pieces = [next(iterator, None) for _ in range(max(1, self.workers))]
             if pieces[0] is None:
                 return
-            batch = _joined([piece for piece in pieces if piece], self.device)
+            batch = _joined([piece for piece in pieces if piece], self.device, self.workers > 0)
             self.waited = time.monotonic() - begun
             yield batch
 
@@ -97,19 +100,26 @@ def _death_as_memory_error() -> Iterator[None]:
         ) from error
 
 
-def _joined(pieces: list[Batch], device: torch.device) -> Batch:
-    """Join pieces to a batch on the device; on the host, joining 40 MB takes 10 ms."""
+def _joined(pieces: list[Batch], device: torch.device, copied: bool) -> Batch:
+    """Join pieces to a batch on the device; on the host, joining 40 MB takes 10 ms.
+
+    Args:
+        copied: out of the memory of loading processes, which will fill it again.
+    """
     for piece in pieces:
         if any(key in piece for key in FAILURES):
             return piece
-    return {name: _join_values([piece[name] for piece in pieces], device) for name in pieces[0]}
+    return {
+        name: _join_values([piece[name] for piece in pieces], device, copied) for name in pieces[0]
+    }
 
 
-def _join_values(values: list[Any], device: torch.device) -> Any:
+def _join_values(values: list[Any], device: torch.device, copied: bool) -> Any:
     if not isinstance(values[0], torch.Tensor):
         return [item for value in values for item in value]
-    moved = [value.to(device, non_blocking=True) for value in values]
-    return moved[0] if len(moved) == 1 else torch.cat(moved)
+    if len(values) == 1:
+        return values[0].to(device, non_blocking=True, copy=copied)
+    return torch.cat([value.to(device, non_blocking=True) for value in values])
 
 
 class _LoaderPieces(IterableDataset[Batch]):

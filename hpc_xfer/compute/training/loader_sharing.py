@@ -8,6 +8,7 @@ loading process puts its tensors there before they enter the queue.
 import errno
 import multiprocessing
 import os
+import resource
 import tempfile
 from multiprocessing.reduction import DupFd
 
@@ -19,10 +20,22 @@ from hpc_xfer.study.loader_memory import shared_memory_needed
 from hpc_xfer.system import shared_memory, terminal
 
 _SEMAPHORES_EACH = 4  # of a loading process: its queue, its results and events
+_OPEN_FILES = 65_536  # enough; some programs close every number below the limit when they start
 # What sem_open raises for a /dev/shm that is full, read-only, not ours, or not there.
 _NO_SEMAPHORES = (
     errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOSYS,
 )  # fmt: skip
+
+
+def raise_limit_of_open_files() -> None:
+    """Raise the soft limit as far as users may: each tensor that waits is an open file.
+
+    The loading processes inherit it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def check_semaphores(workers: int) -> None:

@@ -14,7 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hpc_xfer.compute.distributed.global_batchnorm import batchnorm_buffers, synchronize
+from hpc_xfer.compute.distributed.global_batchnorm import (
+    batchnorm_buffers,
+    synchronize,
+    take_from_rank_zero,
+)
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.checkpoint import Checkpoints
@@ -96,7 +100,9 @@ def train(
         ClaimLost: another process has taken the run over.
         StoreError: the disk is full.
     """
-    objective = synchronize(objective, world).to(world.device).to(memory_format=torch.channels_last)
+    if schedule.global_norms:
+        objective = synchronize(objective, world)
+    objective = objective.to(world.device).to(memory_format=torch.channels_last)
     stepper = Stepper(objective, optimizer, schedule, world, options.compiled, options.recomputed)
     state = _resume(stepper, checkpoints, world)
     first, waited = state.step, state.waited  # of earlier attempts
@@ -218,7 +224,10 @@ def _agree(
 
 
 def _check_finite(objective: nn.Module, state: _State, world: World) -> float:
-    """Check loss, weights and batch norm statistics; return the loss.
+    """Check loss, weights and batch norm statistics, before they are used; return the loss.
+
+    Statistics of single ranks become those of rank 0, here and not in each step: training does not
+    read them, and so they are what they would be if they were sent in each step.
 
     The loss was computed before the last update, so it does not show whether the weights are finite
     now. Nor does it show the running statistics, which only the product uses.
@@ -227,6 +236,7 @@ def _check_finite(objective: nn.Module, state: _State, world: World) -> float:
         Diverged: one of them is NaN or infinite.
     """
     loss = _finite_loss(state, world)
+    take_from_rank_zero(objective, world)
     if not math.isfinite(float(nn.utils.get_total_norm(objective.parameters()))):
         raise Diverged(f"the weights are not finite after step {state.step}; lower lr")
     if not all(bool(value.isfinite().all()) for value in batchnorm_buffers(objective)):

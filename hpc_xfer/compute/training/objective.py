@@ -19,14 +19,17 @@ class Contrastive(nn.Module):
         """The loss (), computed from the features of all ranks."""
         raise NotImplementedError
 
+    def trained_features(self, batch: Batch) -> tuple[Tensor | None, ...]:
+        """The features once more, for their gradients; None for one that has no gradient."""
+        return self.features(batch)
+
     def forward(self, batch: Batch, gradients: tuple[Tensor, ...] | None = None) -> Tensor:
         """The loss ().
 
         If the gradients of the loss with respect to the features are given, return a scalar whose
         backward sends exactly these gradients through the encoder.
         """
-        features = self.features(batch)
         if gradients is None:
-            return self.loss(*features)
-        pairs = zip(features, gradients, strict=True)
-        return torch.stack([(value * gradient).sum() for value, gradient in pairs]).sum()
+            return self.loss(*self.features(batch))
+        pairs = zip(self.trained_features(batch), gradients, strict=True)
+        return torch.stack([(v * g).sum() for v, g in pairs if v is not None]).sum()

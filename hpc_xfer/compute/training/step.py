@@ -50,6 +50,7 @@ class Schedule:
     seed: int = 0  # of dropout and the like; the data has its own seed
     broken_allowed: int = 0  # samples, in the whole run
     accumulate: int = 1  # parts of a batch that go through one after another
+    global_norms: bool = True  # batch norms count all ranks; else each its own part
 
     def broken_allowed_by(self, step: int) -> int:
         """Number of broken samples allowed up to a step: a proportional share, at least 1,000.
@@ -254,7 +255,8 @@ def _restore_after_overflow(statistics: list[Tensor], before: list[Tensor], norm
 
 
 def parallel(objective: nn.Module, world: World, static: bool = True) -> nn.Module:
-    """Average gradients over ranks; buffers are not sent, since they are equal on all ranks.
+    """Average gradients over ranks. Buffers are not sent: they are equal on all ranks, or those of
+    rank 0 count, and they reach the others when they are used.
 
     Args:
         static: each forward is followed by one backward and uses the same parameters.

@@ -1,6 +1,6 @@
 """Expand `pretrain` blocks to recipes: lists are axes, a block is their product.
 
-grid = PretrainGrid(doc)
+grid = PretrainGrid(doc, gpus=8)
 grid.add_block(0, {"method": "clip", "samples": [1000, 2000], ...})
 grid.recipes, grid.errors
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import architectures
-from hpc_xfer.config.recipes import METHODS, Architecture, Pretrain, Released
+from hpc_xfer.config.recipes import METHODS, Architecture, Pretrain, Released, Trained, arch_name
 from hpc_xfer.config.schema import (
     LARGEST_COUNT,
     ConfigError,
@@ -37,8 +37,12 @@ def too_many(runs: int, loc: Loc) -> list[ConfigError]:
 class PretrainGrid:
     """Expands `pretrain` blocks to recipes and collects their errors."""
 
-    def __init__(self, doc: Document) -> None:
-        self.doc = doc
+    def __init__(self, doc: Document, gpus: int) -> None:
+        """
+        Args:
+            gpus: of each training; decides results where a block says `batchnorm: per-gpu`.
+        """
+        self.doc, self.gpus = doc, gpus
         self.recipes: list[Pretrain] = []
         self.blocks: list[int] = []
         self.errors: list[ConfigError] = []
@@ -67,6 +71,8 @@ class PretrainGrid:
         self, i: int, model: type[Pretrain], chosen: dict[Any, tuple[Loc, Any]]
     ) -> Pretrain | None:
         values = {key: value for key, (_, value) in chosen.items()}
+        if values.get("batchnorm") == "per-gpu":
+            values["ranks"] = self.gpus
         wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
         if wrong:  # check the other keys too, with valid values here
             values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
@@ -74,6 +80,8 @@ class PretrainGrid:
                 values["samples_seen"] = LARGEST_COUNT
         recipe, more = validate(model, values)
         wrong += more
+        if recipe is not None and not wrong:
+            wrong += _patch_errors(recipe)
         for loc, sentence in wrong:
             at = chosen[loc[0]][0] + loc[1:] if loc and loc[0] in chosen else loc
             self.errors.append((("pretrain", i, *at), sentence))
@@ -104,8 +112,11 @@ def _method_errors(block: Mapping[str, Any]) -> Iterator[ConfigError]:
 
 def _key_errors(model: type[StrictModel], block: Mapping[str, Any]) -> Iterator[ConfigError]:
     keys = set(model.model_fields) | ({"epochs"} if "samples_seen" in model.model_fields else set())
+    keys -= {"ranks"}
     for key, value in block.items():
-        if key not in keys:
+        if key == "ranks":
+            yield (key,), "is resources.pretrain.gpus where batchnorm is per-gpu; leave it out"
+        elif key not in keys:
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
         elif value == []:
             yield (key,), "an empty list leaves no run; give it a value"
@@ -180,6 +191,14 @@ def _settle_arch(grid: Path, model: type[StrictModel], values: dict[str, Any]) -
         return [(("arch",), f"{path}: {'.'.join(map(str, at))}: {why}") for at, why in wrong]
     values["arch"] = json.loads(found.model_dump_json()) | {"name": found.name}
     return []
+
+
+def _patch_errors(recipe: Pretrain) -> Iterator[ConfigError]:
+    if not isinstance(recipe, Trained) or recipe.patch_dropout is None:
+        return
+    if why := architectures.why_no_patches(recipe.arch):
+        way = "remove patch_dropout or take a vision transformer, such as 'ViT-B-32'"
+        yield ("patch_dropout",), f"{arch_name(recipe.arch)} {why}; {way}"
 
 
 def _refuse(constant: str) -> None:

@@ -32,6 +32,10 @@ def clip_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {path.stem: path for path in folder.glob("*.pt")}
 
 
+def load(arch: str, name: str, file: Path | None) -> encoders.Towers:
+    return pretrained_weights.whole(arch, pretrained_weights.read(arch, name, file))
+
+
 def images() -> Tensor:
     return torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
@@ -45,7 +49,7 @@ def texts(model: nn.Module) -> Tensor:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["old", "new", "trainer"])
 def test_open_clip_files_give_their_outputs(name: str, clip_files: dict[str, Path]) -> None:
-    towers = pretrained_weights.load("RN50", "mine", clip_files[name])
+    towers = load("RN50", "mine", clip_files[name])
     towers.visual.eval()
     image, text, scale = torch.load(clip_files[f"{name}.outputs"])
     with torch.no_grad():
@@ -58,13 +62,13 @@ def test_open_clip_files_give_their_outputs(name: str, clip_files: dict[str, Pat
 @pytest.mark.slow
 def test_clip_files_of_another_size_are_refused(clip_files: dict[str, Path]) -> None:
     with pytest.raises(DataError, match=r"new\.pt: has attnpool\.\S+, which the architecture"):
-        pretrained_weights.load("ViT-S-32", "mine", clip_files["new"])
+        load("ViT-S-32", "mine", clip_files["new"])
 
 
 def test_a_torchvision_file_gives_its_outputs(tmp_path: Path) -> None:
     model = torchvision.models.resnet18()
     torch.save(model.state_dict(), tmp_path / "weights.pth")
-    towers = pretrained_weights.load(RESNET, "mine", tmp_path / "weights.pth")
+    towers = load(RESNET, "mine", tmp_path / "weights.pth")
     model.fc = nn.Identity()
     x = images()[:, :, :64, :64]
     assert torch.equal(towers.visual.eval()(x), model.eval()(x))
@@ -76,44 +80,44 @@ def test_a_deeper_net_that_holds_a_shallower_one_is_refused(tmp_path: Path) -> N
     file = tmp_path / "resnet34.pth"
     torch.save(torchvision.models.resnet34().state_dict(), file)
     with pytest.raises(DataError) as caught:
-        pretrained_weights.load(RESNET, "mine", file)
+        load(RESNET, "mine", file)
     assert str(caught.value) == (
         f"{file}: has layer1.2.bn1.bias, which the architecture does not have; name another "
         "file or another arch"
     )
     with pytest.raises(DataError, match=r"does not fit the architecture \(Missing key"):
         torch.save(torchvision.models.resnet18().state_dict(), file)
-        pretrained_weights.load("torchvision/resnet34", "mine", file)
+        load("torchvision/resnet34", "mine", file)
 
 
 def test_a_file_that_is_absent_or_no_weights_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"a\.pt: no such file; correct `released` in the site file"
     ):
-        pretrained_weights.load(RESNET, "mine", tmp_path / "a.pt")
+        load(RESNET, "mine", tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(b"<html>not found</html>")
     torch.save([1, 2], tmp_path / "c.pt")
     torch.save({"weights": 3}, tmp_path / "d.pt")
     for name in "bcd":
         with pytest.raises(DataError) as caught:
-            pretrained_weights.load(RESNET, "mine", tmp_path / f"{name}.pt")
+            load(RESNET, "mine", tmp_path / f"{name}.pt")
         assert f"{name}.pt: " in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_an_unknown_tag_lists_the_known() -> None:
     with pytest.raises(DataError) as caught:
-        pretrained_weights.load("RN50", "laion5000b", None)
+        load("RN50", "laion5000b", None)
     assert str(caught.value) == (
         "RN50 has no released weights 'laion5000b' (known: openai, yfcc15m, cc12m); name one of "
         "these"
     )
     with pytest.raises(DataError, match="known: none"):
-        pretrained_weights.load(RESNET, "openai", None)
+        load(RESNET, "openai", None)
 
 
 def test_a_tag_of_another_activation_is_refused() -> None:
     with pytest.raises(DataError) as caught:
-        pretrained_weights.load("RN50", "openai", None)
+        load("RN50", "openai", None)
     assert str(caught.value) == (
         "RN50 openai: was trained with another activation; use arch RN50-quickgelu"
     )

@@ -1,0 +1,95 @@
+"""Start a pre-training from the weights that its recipe names with `init`.
+
+    told = load_initial(context, recipe, towers, checkpoints)      # for the record
+
+All ranks call it, and agree on what they read. An attempt that goes on from a checkpoint, which has
+the weights of all towers, reads init.json instead of the weights: normalization and digest.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hpc_xfer.compute.distributed.process_group import World
+from hpc_xfer.compute.models import pretrained_weights
+from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.run_context import RunContext
+from hpc_xfer.compute.training.checkpoint import Checkpoints
+from hpc_xfer.config.recipes import ImageText, Trained
+from hpc_xfer.errors import AgreedDataError, DataError
+from hpc_xfer.system import atomic_files
+
+Made = TypeVar("Made")
+
+
+def load_initial(
+    context: RunContext, recipe: Trained, towers: Towers, checkpoints: Checkpoints
+) -> dict[str, Any]:
+    """Load the weights into the towers; return their name, digest and parts, or nothing.
+
+    Raises:
+        AgreedDataError: a rank cannot read the weights, or they do not fit; on all ranks.
+    """
+    if recipe.init is None:
+        return {}
+    resumed = checkpoints.look_ahead()
+    told = agreed(
+        context.world,
+        lambda: _known(context, towers, resumed) or _read(context, recipe, towers),
+    )
+    if len(set(context.world.gather([told["sha256"]]))) > 1:
+        raise AgreedDataError(
+            f"init {recipe.init}: the ranks see different files; wait until all nodes see the one "
+            "that the site names, then launch again"
+        )
+    if context.claim is not None:
+        context.claim.check()
+        atomic_files.write_json(context.dir.initial_weights, told)
+    return {"weights": {name: told[name] for name in ("name", "sha256", "parts")}}
+
+
+def agreed(world: World, make: Callable[[], Made]) -> Made:
+    """Call a function on all ranks; raise on all if it fails on one."""
+    made, failure = None, None
+    try:
+        made = make()
+    except DataError as error:
+        failure = error
+    failures = world.gather([] if failure is None else [str(failure)])
+    if failures:
+        raise AgreedDataError(failures[0]) from failure
+    assert made is not None
+    return made
+
+
+def _read(context: RunContext, recipe: Trained, towers: Towers) -> dict[str, Any]:
+    assert recipe.init is not None
+    weights = pretrained_weights.read(recipe.arch, recipe.init, weights_file(context, recipe.init))
+    parts = pretrained_weights.start(towers, weights)
+    if isinstance(recipe, ImageText) and recipe.lock == "text" and "text" not in parts:
+        raise DataError(
+            f"{weights.where}: has no text tower, and lock: text would keep random weights; name "
+            "other weights with init, or remove lock"
+        )
+    mean, std = towers.normalization
+    told = {"name": recipe.init, "sha256": weights.sha256, "parts": list(parts)}
+    return {**told, "mean": list(mean), "std": list(std)}
+
+
+def weights_file(context: RunContext, name: str) -> Path | None:
+    """The file that the site names; None for a tag of open_clip."""
+    file = context.site.released.get(name)
+    return Path(file) if file else None
+
+
+def _known(context: RunContext, towers: Towers, resumed: bool) -> dict[str, Any] | None:
+    """Take normalization and digest from an earlier attempt, if its checkpoint has the weights."""
+    if not resumed:
+        return None
+    try:
+        told: dict[str, Any] = json.loads(context.dir.initial_weights.read_text(encoding="utf-8"))
+        towers.normalization = (tuple(told["mean"]), tuple(told["std"]))
+        return told
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
