@@ -7,7 +7,7 @@ import torch
 from benchmarks.gpu import our_step
 from benchmarks.gpu.our_step import OurStep
 from benchmarks.gpu.setting import Setting
-from hpc_xfer.compute.run_pack import classify
+from hpc_xfer.compute.failure_classes import classify
 
 _SHARE = 0.02  # of the card's memory, which then is too small for the step
 NEEDS_GPU = "needs a GPU"
