@@ -96,6 +96,6 @@ def _all_reduce(what: str, found: dict[str, Any]) -> Iterator[CheckResult]:
     else:
         advice = (
             f"below {floor:g} GB/s every step waits for gradients: set NCCL_SOCKET_IFNAME or "
-            "NCCL_IB_HCA in the site's `environment`, and see what NCCL_DEBUG=INFO tells"
+            "NCCL_IB_HCA in the site's `environment`, and see the log under NCCL_DEBUG=INFO"
         )
     yield CheckResult(what, speed >= floor or not on_gpus, message, advice)
