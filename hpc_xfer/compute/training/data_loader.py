@@ -23,9 +23,6 @@ FAILED, UNSHARED = "failure", "unshared"
 FAILURES = (FAILED, UNSHARED)
 
 
-PREFETCH = 4  # batches that each loading process has ready, or is making
-
-
 class Batches(Protocol):
     """A source of training batches."""
 

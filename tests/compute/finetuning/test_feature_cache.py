@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from hpc_xfer.compute.downstream.datasets import DownstreamData, GrayImages
 from hpc_xfer.compute.downstream.decoded_cache import CachePlaces
+from hpc_xfer.compute.failure_classes import classify
 from hpc_xfer.compute.finetuning.cache import FinetuneCache, Parent, SplitFeatures
 from hpc_xfer.compute.finetuning.feature_cache import Extraction
 from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.models.normalize import Normalize
-from hpc_xfer.compute.run_pack import classify
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.errors import DataError
 from hpc_xfer.store.heartbeat import Liveness

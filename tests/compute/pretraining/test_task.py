@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from hpc_xfer.compute import run_pack
+from hpc_xfer.compute.failure_classes import classify
 from hpc_xfer.compute.models import encoders, weights_file
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
@@ -198,12 +198,12 @@ def test_a_full_disk_leaves_no_half_product(tmp_path: Path, shards: Path) -> Non
 def test_a_full_disk_that_a_library_meets_is_no_mistake_of_the_program() -> None:
     """TensorBoard writes in a thread and raises what that met at the next row."""
     full = OSError(errno.ENOSPC, "No space left on device")
-    assert run_pack.classify(full) == "store"
+    assert classify(full) == "store"
     try:
         try:
             raise full
         except OSError as error:
             raise RuntimeError("unexpected pos 64 vs 0") from error
     except RuntimeError as wrapped:
-        assert run_pack.classify(wrapped) == "store"
-    assert run_pack.classify(OSError(errno.ENOENT, "No such file or directory")) == "code"
+        assert classify(wrapped) == "store"
+    assert classify(OSError(errno.ENOENT, "No such file or directory")) == "code"
