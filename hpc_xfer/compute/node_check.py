@@ -55,7 +55,7 @@ def look(
         "device": world.device.type,
         "packages": provenance.packages(),
         "code": provenance.code(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "gpus": _gpu_names(),
         "gpu_missing": gpu_missing,
         "gpu": gpu_check.look(world.device) if world.is_rank_zero else {},
         "mps": machine.has_mps(),
@@ -66,6 +66,13 @@ def look(
         "all_reduce_bus_gigabytes_per_second": _all_reduce(world),
         "data": dict(_data(study, site)) if world.is_rank_zero else {},
     }
+
+
+def _gpu_names() -> list[str]:
+    try:
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    except RuntimeError:  # they are there, and cannot be used; `gpu_missing` has the reason
+        return []
 
 
 def _free(folder: str) -> int | None:

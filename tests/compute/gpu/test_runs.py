@@ -24,6 +24,7 @@ from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
+from hpc_xfer.system import gpu_files
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
 from tests.compiler import compiler_warnings, needs_compiler
@@ -48,7 +49,8 @@ def test_a_record_names_the_gpu_and_what_decides_its_bits(
     assert record["metrics"]["steps"] == 8 and record["metrics"]["samples_per_second"] > 0
     assert (source["device"], source["gpu"]) == ("cuda", torch.cuda.get_device_name())
     assert source["cudnn"] == torch.backends.cudnn.version()
-    assert source["driver"] and source["cuda"] == (torch.version.cuda or torch.version.hip)
+    assert source["driver"] == gpu_files.driver_version()
+    assert source["cuda"] == (torch.version.cuda or torch.version.hip)
 
 
 @pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"precision": "fp16", "accumulate": 2}])
