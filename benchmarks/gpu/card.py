@@ -19,7 +19,8 @@ def _gpu() -> str:
     found = torch.cuda.get_device_properties(0)
     memory = found.total_memory / 2**30
     compute = f"compute capability {found.major}.{found.minor}"
-    return f"{found.name}, {memory:.0f} GiB, {compute}, driver {gpu_files.driver_version() or 'unknown'}"
+    driver = gpu_files.driver_version() or "unknown"
+    return f"{found.name}, {memory:.0f} GiB, {compute}, driver {driver}"
 
 
 def _cudnn() -> str:
