@@ -3,8 +3,8 @@
     python -m benchmarks                   # half an hour on two cores
     python -m benchmarks loader step
 
-A benchmark that cannot run here (launch_scale needs Slurm) is named, the others go on, and the exit
-code is 1. A missed target is a result, not an error.
+A benchmark that cannot run here (launch_scale needs Slurm, gpu a GPU) is named, the others go on,
+and the exit code is 1. A missed target is a result, not an error.
 """
 
 import ast

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.scheduling.cluster_check import examine, render
+from hpc_xfer.scheduling.checks.check_result import render
+from hpc_xfer.scheduling.checks.cluster_check import examine
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.finished_costs import make_plan_with_costs

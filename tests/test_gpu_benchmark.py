@@ -39,7 +39,7 @@ def test_a_row_is_measured_beside_open_clip(tmp_path: Path) -> None:
 def test_each_measurement_of_another_kind_runs(tmp_path: Path) -> None:
     found = tmp_path / "gpu.md"
     for name in (
-        "host waits, supervised RN50, bf16",
+        "host waits in a step, supervised",
         "checkpoint",
         "features of 224 px, RN50, bf16",
     ):

@@ -26,6 +26,7 @@ from benchmarks.gpu.setting import Setting
 from benchmarks.harness import table
 
 _LONGEST = 3.0  # times the expected seconds; then the row is stopped
+_TESTS = 0.4  # of the time at most
 _FIGURES = {field.name for field in fields(Measured)} - {"what", "failed"}
 
 
@@ -53,7 +54,7 @@ def _measured(args: Namespace) -> Iterator[Measured]:
     end = time.monotonic() + 60 * args.minutes
     if args.tests:
         table.progress("tests marked gpu ...")
-        yield gpu_tests.run(60 * args.minutes / 2)
+        yield gpu_tests.run(60 * args.minutes * _TESTS)
     with Child(Setting(tiny=args.tiny)) as child:
         for each in measurements():
             if args.only and args.only not in each.what:

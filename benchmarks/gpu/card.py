@@ -1,10 +1,9 @@
 """Describe the card and the software under a measurement; these lines stand above its table."""
 
-import subprocess
-
 import torch
 
 from benchmarks.harness import machine
+from hpc_xfer.system import gpu_files
 
 
 def describe(tiny: bool) -> list[str]:
@@ -20,17 +19,8 @@ def _gpu() -> str:
     found = torch.cuda.get_device_properties(0)
     memory = found.total_memory / 2**30
     compute = f"compute capability {found.major}.{found.minor}"
-    return f"{found.name}, {memory:.0f} GiB, {compute}, driver {_driver()}"
-
-
-def _driver() -> str:
-    """The driver's version as nvidia-smi tells it; slim containers lack that program."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return told.splitlines()[0].strip() if told.strip() else "unknown"
+    driver = gpu_files.driver_version() or "unknown"
+    return f"{found.name}, {memory:.0f} GiB, {compute}, driver {driver}"
 
 
 def _cudnn() -> str:

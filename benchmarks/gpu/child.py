@@ -70,6 +70,7 @@ class Child:
 def _serve(end: Connection, setting: Setting) -> None:
     from benchmarks.gpu import faults, measures, speed, studies  # all of torch
 
+    multiprocessing.set_start_method("fork", force=True)  # of loading processes, as in a worker
     known: dict[str, Callable[..., Answer]] = {
         "step": speed.step,
         "host_waits": measures.host_waits,
@@ -103,6 +104,7 @@ def _usable(setting: Setting) -> bool:
     """Free what a measurement left on the GPU; False if no CUDA call works any more."""
     import torch
 
+    torch.compiler.reset()
     gc.collect()
     if not setting.on_gpu:
         return True

@@ -25,28 +25,28 @@ from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 
 
-def host_waits(setting: Setting, method: str, precision: str) -> dict[str, Any]:
+def host_waits(setting: Setting, method: str, precisions: list[str]) -> dict[str, Any]:
     """Count the operations of one step that make the host wait for the GPU."""
-    made = our_step.recipe(setting, method, "RN50", setting.batch(16), precision)
-    with measured_algorithms(setting.device, True):
-        steps = OurStep(setting, made, "RN50")
-        steps.run(1 if setting.tiny else 3)
-        with warnings.catch_warnings(record=True) as seen:
-            warnings.simplefilter("always")
+    told = [f"{_waits(setting, method, precision)} in {precision}" for precision in precisions]
+    return {"found": ", ".join(told) if setting.on_gpu else "needs a GPU; the steps work"}
+
+
+def _waits(setting: Setting, method: str, precision: str) -> str:
+    made = our_step.recipe(setting, method, "RN50", setting.batch(128), precision)
+    steps = OurStep(setting, made, "RN50")
+    steps.run(1 if setting.tiny else 3)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        if setting.on_gpu:
+            torch.cuda.set_sync_debug_mode("warn")
+        try:
+            steps.run(1)
+        finally:
             if setting.on_gpu:
-                torch.cuda.set_sync_debug_mode("warn")
-            try:
-                steps.run(1)
-            finally:
-                if setting.on_gpu:
-                    torch.cuda.set_sync_debug_mode("default")
-    if not setting.on_gpu:
-        return {"found": "needs a GPU; the step itself works"}
-    waits = [w for w in seen if "called a synchronizing" in str(w.message)]
-    where = sorted({f"{Path(w.filename).name}:{w.lineno}" for w in waits})
-    return {
-        "found": f"{len(waits)} host waits in a step" + (f": {', '.join(where)}" if where else "")
-    }
+                torch.cuda.set_sync_debug_mode("default")
+    waits = [each for each in seen if "called a synchronizing" in str(each.message)]
+    where = sorted({f"{Path(each.filename).name}:{each.lineno}" for each in waits})
+    return f"{len(waits)} ({', '.join(where)})" if where else str(len(waits))
 
 
 def loading(setting: Setting, workers: int, batch: int, steps: int) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def step(
             sides.append(theirs)
         seconds = in_turn(rounds, *(_turn(setting, side, steps) for side in sides))
         del sides, ours
+    host_ms = _host_ms(setting, method, arch, precision, accumulate, tuple(how.items()))
     rates = [batch / each for each in seconds]
     flop = rates[0] * our_step.flops_per_image(setting, method, arch)
     peak = flops.peak(torch.cuda.get_device_name(), precision) if setting.on_gpu else None
@@ -61,7 +62,7 @@ def step(
         "tflops": flop / 1e12,
         "mfu": flop / peak if peak else None,
         "step_ms": 1e3 * seconds[0],
-        "host_ms": _host_ms(setting, method, arch, precision, accumulate, tuple(how.items())),
+        "host_ms": host_ms,
         "gib": gib,
         "peer": rates[1] if peer else None,
     }

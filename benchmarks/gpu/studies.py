@@ -35,7 +35,7 @@ def finetunes_per_hour(setting: Setting, per_gpu: int, seconds: float) -> dict[s
 
     Without a GPU so many processes share the cores.
     """
-    draws, epochs = (2, 1) if setting.tiny else (12, 10)
+    draws, epochs = (2, 1) if setting.tiny else (8, 10)
     arch = setting.arch_file("RN50") or "RN50"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

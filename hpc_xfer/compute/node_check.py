@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 from hpc_xfer import cli
+from hpc_xfer.compute import gpu_check
 from hpc_xfer.compute.distributed import process_group
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
@@ -26,33 +27,52 @@ from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site, load_site
+from hpc_xfer.errors import GpuMissing
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import Study
-from hpc_xfer.system import atomic_files, machine, provenance
+from hpc_xfer.system import atomic_files, machine, provenance, shared_memory
 from hpc_xfer.system.job_environment import ProcessRank
 
-_MEGABYTES = 64  # all-reduced; a ResNet-50 has 100 MB of gradients
+_MEGABYTES = {"cuda": 256, "cpu": 16}  # all-reduced; a ResNet-50 has 100 MB of gradients
 _ROUNDS = 5
 
 
-def look(study: Study, site: Site, store: Store, world: World) -> dict[str, Any]:
-    """Check this node; all ranks must call it, for the all-reduce. Rank 0 also reads the data."""
-    speed = _all_reduce(world)
+def look(
+    study: Study, site: Site, store: Store, world: World, gpu_missing: str = ""
+) -> dict[str, Any]:
+    """Check this node; all ranks must call it, for the all-reduce. Rank 0 also reads the data.
+
+    Args:
+        gpu_missing: why a GPU that was given cannot be used.
+    """
+    memory = shared_memory.shared_memory()
     return {
         "host": socket.gethostname(),
         "node": os.environ.get("SLURMD_NODENAME", ""),
         "ranks": world.size,
+        "nodes": len(set(world.nodes)) or 1,
+        "device": world.device.type,
         "packages": provenance.packages(),
         "code": provenance.code(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "gpus": _gpu_names(),
+        "gpu_missing": gpu_missing,
+        "gpu": gpu_check.look(world.device) if world.is_rank_zero else {},
         "mps": machine.has_mps(),
         "store_free": shutil.disk_usage(store.root).free,
         "temporary": os.environ.get("TMPDIR", "/tmp"),
         "temporary_free": _free(os.environ.get("TMPDIR", "/tmp")),
-        "all_reduce_gigabytes_per_second": speed,
+        "shared_memory_free": memory.free if memory else None,
+        "all_reduce_bus_gigabytes_per_second": _all_reduce(world),
         "data": dict(_data(study, site)) if world.is_rank_zero else {},
     }
+
+
+def _gpu_names() -> list[str]:
+    try:
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    except RuntimeError:  # they are there, and cannot be used; `gpu_missing` has the reason
+        return []
 
 
 def _free(folder: str) -> int | None:
@@ -63,17 +83,29 @@ def _free(folder: str) -> int | None:
 
 
 def _all_reduce(world: World) -> float | None:
-    """All-reduce speed of each rank in GB/s; None for a single rank."""
+    """Bus bandwidth of an all-reduce in GB/s; None for a single rank.
+
+    A ring sends 2 (n - 1) / n of the bytes through each link, whatever the number n of ranks, so
+    this figure compares with the speed of a link, and bytes over seconds do not.
+    """
     if world.size == 1:
         return None
-    numbers = torch.ones(_MEGABYTES << 18, device=world.device)  # fp32
-    dist.all_reduce(numbers)
+    megabytes = _MEGABYTES[world.device.type]
+    numbers = torch.ones(megabytes << 18, device=world.device)  # fp32
+    for _ in range(2):  # connections are made
+        dist.all_reduce(numbers)
+    _synchronize(world)
     begun = time.perf_counter()
     for _ in range(_ROUNDS):
         dist.all_reduce(numbers)
+    _synchronize(world)
+    seconds = (time.perf_counter() - begun) / _ROUNDS
+    return 2 * (world.size - 1) / world.size * (megabytes << 20) / 1e9 / seconds
+
+
+def _synchronize(world: World) -> None:
     if world.device.type == "cuda":
         torch.cuda.synchronize()
-    return _ROUNDS * _MEGABYTES / 1000 / (time.perf_counter() - begun)
 
 
 def _data(study: Study, site: Site) -> Iterator[tuple[str, str]]:
@@ -121,11 +153,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_in_store(args.grid, store)
     process = ProcessRank.from_slurm()
     meeting = args.out.with_suffix(f".meeting-{process.attempt}.json")
-    join = process_group.join(process.rank, process.size, process.local_rank, meeting, StopSignal())
-    with join as world:
-        found = look(study, site, store, world)
-        if world.is_rank_zero:
-            atomic_files.write_json(args.out, found)
+    if site.slurm.gpu_option != "none":
+        os.environ.setdefault(machine.DEVICE, "cuda")  # as the supervisor of a job does
+    place = process.rank, process.size, process.local_rank
+    try:
+        with process_group.join(*place, meeting, StopSignal()) as world:
+            found = look(study, site, store, world)
+    except GpuMissing as error:  # on all ranks; what else there is to find is found without them
+        found = look(study, site, store, World(process.rank), str(error))
+    if process.rank == 0:
+        atomic_files.write_json(args.out, found)
     return 0
 
 

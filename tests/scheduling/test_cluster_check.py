@@ -12,6 +12,7 @@ from hpc_xfer.config.site import Site
 from hpc_xfer.store.rehearsal_store import newest_rehearsal_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import load_study
+from hpc_xfer.system import machine
 from tests.cluster import Cluster
 from tests.faults import SlurmStudy
 from tests.waiting import wait_for
@@ -27,7 +28,7 @@ def results(study: SlurmStudy, code: int) -> dict[str, tuple[bool, str]]:
 def test_a_ready_cluster_is_called_ready(tmp_path: Path, shards: Path, cluster: Cluster) -> None:
     found = results(SlurmStudy(tmp_path, shards, gpus=2), 0)
     assert all(well for well, _ in found.values())
-    assert found["pretrain all-reduce"][1].startswith("2 ranks, ")
+    assert found["pretrain all-reduce"][1].startswith("2 ranks on 2 nodes, ")
     assert found["pretrain environment"][1] == "n1: the same packages and code as here"
     assert found["finetune: source sans"] == (True, "can be read on n1")
     assert not cluster.live()
@@ -43,6 +44,22 @@ def test_a_failed_check_says_what_it_found(tmp_path: Path, shards: Path, cluster
     study = SlurmStudy(tmp_path, shards, slurm={"partition": "nowhere"})
     well, words = results(study, 1)["pretrain jobs"]
     assert not well and "nvalid partition" in words
+
+
+def test_a_gpu_that_was_given_and_cannot_be_used_is_named(
+    tmp_path: Path, shards: Path, cluster: Cluster
+) -> None:
+    if machine.gpus():
+        pytest.skip("this machine has a GPU")
+    gpus = {"gpu_option": "gres", "gpus_per_node": 1}
+    found = results(SlurmStudy(tmp_path, shards, gpus=2, slurm=gpus), 1)
+    for kind in ("pretrain", "finetune"):
+        well, words = found[f"{kind} GPUs"]
+        assert not well and "given HPC_XFER_DEVICE=cuda" in words
+        assert found[f"{kind}: source sans"][0]  # what else there is to find is found
+    gpus |= {"environment": {"HPC_XFER_DEVICE": "cpu"}}
+    found = results(SlurmStudy(tmp_path, shards, gpus=2, slurm=gpus), 0)
+    assert found["pretrain GPUs"] == (True, "none is used: HPC_XFER_DEVICE is cpu")
 
 
 def test_the_data_set_of_a_probe_is_opened_too(tmp_path: Path) -> None:

@@ -36,8 +36,9 @@ def _check_compiler(device: torch.device) -> None:
     except Exception as error:  # from torch, Triton, the C++ compiler or the disk
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(
-            f"torch.compile does not work here ({reason[0]}); install a C++ compiler (on GPUs "
-            "Triton too) or set resources.pretrain.compile to false"
+            f"torch.compile does not work here ({reason[0]}); install compilers of C "
+            "and C++ and Python.h (Debian: gcc g++ python3-dev), on GPUs Triton too, or set "
+            "resources.pretrain.compile to false"
         ) from None
 
 

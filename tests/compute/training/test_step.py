@@ -20,6 +20,7 @@ from hpc_xfer.compute.training.step import LossAverage, Stepper
 from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store.store import Store
 from tests import steps, tiny
+from tests.compiler import compiler_warnings, needs_compiler
 
 METHODS = ("clip", "siglip", "simclr", "supervised")
 CPU = torch.device("cpu")
@@ -303,7 +304,8 @@ def test_the_gradient_norm_is_measured_before_clipping(limit: float | None) -> N
 # Compilation.
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # of dynamo
+@needs_compiler
+@compiler_warnings
 @pytest.mark.slow
 @pytest.mark.gpu  # on two cores compiling takes minutes
 @pytest.mark.parametrize("how", [{}, {"recomputed": True}])

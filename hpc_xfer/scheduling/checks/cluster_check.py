@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.config.resources import spread_over_nodes
+from hpc_xfer.scheduling.checks.check_result import CheckResult
+from hpc_xfer.scheduling.checks.node_verdicts import judged
 from hpc_xfer.scheduling.job_requests import command_of, relay_request, request_of
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.clusters import cluster_of
@@ -21,33 +21,11 @@ from hpc_xfer.slurm.submitted import known_jobs
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays, plan_summary
-from hpc_xfer.system import atomic_files, provenance, terminal
+from hpc_xfer.system import atomic_files, terminal
 from hpc_xfer.system.written_path import absolute
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
 _MINUTES = 10.0  # time limit of a check
-_MPS = {
-    True: "runs on the node: fine-tunings that share a GPU work at the same moment",
-    False: "does not run on the node: fine-tunings that share a GPU (per_gpu) take turns",
-}
 _POLL_SECONDS = 2.0
-_SLOW = 1.0  # GB/s of an all-reduce; below, gradients delay every step of a large model
-_COMPARED_PACKAGES = ("torch", "open_clip_torch", "numpy", "python")
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """Result of one check."""
-
-    what: str
-    well: bool
-    found: str
-    advice: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -172,7 +150,7 @@ def _on_nodes(
                 if found is None:
                     yield _without_result(launched, check, line.job if line else jobs[name])
                 else:
-                    yield from _judged(launched, check, found)
+                    yield from judged(launched, check.kind, check.request.tasks, found)
                 del waiting[name]
             if waiting:
                 time.sleep(_POLL_SECONDS)  # Slurm does not notify us
@@ -211,81 +189,3 @@ def _without_result(launched: LaunchedStudy, check: _Check, job: str) -> CheckRe
         f"{check.kind} node", False, f"the check ended without a result: {error or 'no output'}",
         f"see {log}; if something is missing on the node, add `setup` lines to the site file",
     )  # fmt: skip
-
-
-def _judged(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iterator[CheckResult]:
-    kind, node = check.kind, found["node"] or found["host"]
-    yield _environment(f"{kind} environment", found, node)
-    yield from _gpus(launched, check, found)
-    for what, complaint in found["data"].items():
-        advice = "make it readable on compute nodes, or correct the site file"
-        message = complaint or f"can be read on {node}"
-        yield CheckResult(f"{kind}: {what}", not complaint, message, advice)
-    yield _temporary(launched, f"{kind} TMPDIR", found)
-    speed = found["all_reduce_gigabytes_per_second"]
-    if speed is not None:
-        yield CheckResult(
-            f"{kind} all-reduce", speed > _SLOW or not found["gpus"],
-            f"{found['ranks']} ranks, {speed:.2f} GB/s each",
-            "slow for GPUs: set NCCL_SOCKET_IFNAME or NCCL_IB_HCA in the site's `environment`",
-        )  # fmt: skip
-
-
-def _temporary(launched: LaunchedStudy, what: str, found: dict[str, Any]) -> CheckResult:
-    """Check TMPDIR; Slurm replaces one that does not exist."""
-    scratch, actual, free = launched.site.slurm.scratch, found["temporary"], found["temporary_free"]
-    if scratch and "$" not in scratch and scratch != actual:
-        message, well = f"{scratch} does not exist; Slurm set it to {actual}", False
-    elif free is None:
-        message, well = f"{actual} does not exist", False
-    else:
-        message, well = f"{actual}: {terminal.size(free)} free", True
-    return CheckResult(what, well, message, "correct `scratch` in the site file")
-
-
-def _environment(what: str, found: dict[str, Any], node: str) -> CheckResult:
-    """Compare the packages and the code with those of this machine."""
-    here = {"packages": provenance.packages(), "code": provenance.code()}
-    differences = [
-        f"{name} {found['packages'].get(name)} there, {here['packages'].get(name)} here"
-        for name in _COMPARED_PACKAGES
-        if found["packages"].get(name) != here["packages"].get(name)
-    ]
-    if found["code"].get("digest") != here["code"]["digest"]:
-        differences.append("another version of hpc_xfer")
-    return CheckResult(
-        what, not differences,
-        f"{node}: " + ("; ".join(differences) or "the same packages and code as here"),
-        "use one environment on a shared file system; see `setup` in the site file",
-    )  # fmt: skip
-
-
-def _gpus(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iterator[CheckResult]:
-    if launched.site.slurm.gpu_option == "none":
-        return
-    names = found["gpus"]
-    _, per_node = spread_over_nodes(check.request.tasks, launched.site.slurm.gpus_per_node)
-    enough = len(names) >= (1 if launched.site.slurm.gpu_option == "gpus-per-task" else per_node)
-    visible = f"{len(names)} visible to a process" + (f": {names[0]}" if names else "")
-    advice = "choose another `gpu_option` in the site file, or a torch that fits the driver"
-    yield CheckResult(f"{check.kind} GPUs", enough, visible, advice)
-    if check.kind == "finetune" and launched.study.resources.finetune.per_gpu > 1:
-        yield CheckResult("finetune MPS", True, _MPS[found["mps"]], "")
-
-
-def render(results: Sequence[CheckResult]) -> "RenderableType":
-    """A table of the results, then advice on each failed check."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("", "what", "found"):
-        table.add_column(name)
-    for result in results:
-        mark = Text("ok", style="green") if result.well else Text("BAD", style="bold red")
-        table.add_row(mark, result.what, Text(result.found))
-    failed = [result for result in results if not result.well]
-    advice = [Text(f"{result.what}: {result.advice}") for result in failed]
-    last = f"{len(failed)} of {len(results)} checks failed:" if failed else "ready to launch"
-    return Group(table, Text(last, style="bold"), *advice)
