@@ -15,7 +15,6 @@ from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import machine
 
-
 PREFETCH = 4  # batches that each loading process has ready, or is making
 
 
