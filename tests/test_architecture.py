@@ -278,7 +278,6 @@ def test_what_is_read_from_files_is_never_run_as_code() -> None:
 TESTS = PACKAGE.parent / "tests"
 # File -> private names of the package that it uses, and why; at most ten files.
 PRIVATE = {
-    "compute/models/test_encoders.py": ("_WORDS _Bounded", "100,000 words take a minute"),
     "compute/shards/test_read_ahead.py": (
         "_thread _queue", "that its thread waits with little in memory is seen nowhere else",
     ),

@@ -68,7 +68,7 @@ def main() -> None:
     argparse.ArgumentParser(
         prog="python -m benchmarks.harness.peers", description="Make .venv-peers."
     ).parse_args()
-    names = [*_SHARED, "webdataset", "lightly", "clip_benchmark"]
+    names = [*_SHARED, "webdataset", "lightly", "clip_benchmark", "nvidia-dali-cuda130"]
     ask = f"from importlib.metadata import version\nfor n in {names}: print(n, version(n))"
     print(subprocess.check_output([python(), "-c", ask], text=True), end="")
 

@@ -61,7 +61,8 @@ def color(size: int, batch: int, seconds: float) -> float:
     torch.set_num_threads(1)
     recipe = SimCLR(arch=_ARCH, source="photos", samples=batch, samples_seen=batch, batch=batch)
     rng = np.random.default_rng(0)
-    views = torch.from_numpy(rng.integers(0, 256, (2 * batch, 3, size, size), dtype=np.uint8))
+    pixels = torch.from_numpy(rng.integers(0, 256, (2 * batch, size, size, 3), dtype=np.uint8))
+    views = pixels.permute(0, 3, 1, 2)  # channels last, as the loader gives them
     rows = [
         color_jitter.draw(rng, recipe.jitter, recipe.gray, recipe.blur, size)
         for _ in range(2 * batch)

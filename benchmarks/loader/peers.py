@@ -1,4 +1,4 @@
-"""The peers for `loader`, in their own environment: open_clip, lightly, bare decoders."""
+"""The peers for `loader`, in their own environment: open_clip, DALI, lightly, bare decoders."""
 
 import itertools
 import time
@@ -14,6 +14,7 @@ import simplejpeg
 import torch
 import webdataset as wds
 from lightly.transforms import SimCLRTransform
+from nvidia.dali import fn, pipeline_def, types
 from open_clip_train.data import get_wds_dataset
 from PIL import Image
 from torchvision import transforms
@@ -91,6 +92,32 @@ def simclr(folder: str, size: int, batch: int, seconds: float, bicubic: bool) ->
     return interleave.rate(iter(loader), batch, seconds)
 
 
+def dali(folder: str, size: int, batch: int, seconds: float, bicubic: bool) -> float:
+    """DALI's CPU pipeline with one thread: CLIP's crops; captions come as bytes, not as tokens."""
+    how = types.DALIInterpType.INTERP_CUBIC if bicubic else types.DALIInterpType.INTERP_LINEAR
+
+    @pipeline_def(batch_size=batch, num_threads=1, device_id=None, seed=0)
+    def pipeline() -> tuple[Any, Any]:
+        data, captions = fn.readers.webdataset(
+            paths=[str(path) for path in sorted(Path(folder).glob("*.tar"))],
+            ext=["jpg", "txt"],
+            random_shuffle=True,
+            initial_fill=1000,
+            missing_component_behavior="error",
+        )
+        images = fn.decoders.image_random_crop(
+            data, device="cpu", random_area=[0.9, 1.0], random_aspect_ratio=[3 / 4, 4 / 3]
+        )
+        images = fn.resize(images, size=(size, size), interp_type=how, antialias=True)
+        return fn.crop_mirror_normalize(
+            images, dtype=types.DALIDataType.UINT8, output_layout="HWC"
+        ), captions
+
+    made = pipeline()
+    made.build()
+    return interleave.rate(iter(made.run, None), batch, seconds)
+
+
 def decoding(folder: str, decoder: str, seconds: float) -> float:
     """Images/s of one thread that does nothing else."""
     torch.set_num_threads(1)
@@ -132,4 +159,6 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
 
 if __name__ == "__main__":
     restarts = {"clip restart": clip_restart, "passing restart": passing_restart}
-    interleave.serve({"clip": clip, "simclr": simclr, "decoding": decoding, **restarts})
+    loaders: dict[str, Callable[..., object]]
+    loaders = {"clip": clip, "dali": dali, "simclr": simclr, "decoding": decoding}
+    interleave.serve({**loaders, **restarts})

@@ -12,14 +12,12 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional as F
 
+from hpc_xfer.compute.images import color_on_cpu
+
 # Columns of a row: brightness, contrast, saturation, hue (turns), gray (0/1), blur sigma (px).
 WIDTH = 6
 _JITTER_PROBABILITY = 0.8  # SimCLR (Chen et al. 2020), appendix A
 _BLUR_SIGMA = (0.1, 2.0)  # at 224 px; scaled with the image side
-_LUMA = (0.299, 0.587, 0.114)
-# Pixels at a time on a CPU: a dozen passes over 4 images of 224 px stay in its cache; 128 images go
-# through 2.9 times as fast. Blurs may be rounded differently in their last bits.
-_PIXELS = 4 * 224 * 224
 
 
 def draw(rng: Generator, jitter: float, gray: float, blur: float, side: int) -> np.ndarray:
@@ -41,15 +39,17 @@ def draw(rng: Generator, jitter: float, gray: float, blur: float, side: int) -> 
 
 def apply(images: Tensor, rows: Tensor) -> Tensor:
     """Change images (N, 3, H, W) in 0..255 by rows (N, WIDTH); returns float, in 0..255."""
-    if images.device.type != "cpu":
-        return _apply(images, rows)
-    count = max(1, _PIXELS // (images.shape[-2] * images.shape[-1]))
-    parts = zip(images.split(count), rows.split(count), strict=True)
-    return torch.cat([_apply(*part) for part in parts])
+    if images.device.type != "cpu" or torch.compiler.is_compiling():
+        return apply_in_passes(images, rows)
+    return color_on_cpu.apply(images, rows, _radius(images))
 
 
-def _apply(images: Tensor, rows: Tensor) -> Tensor:
-    x = images.float()
+def apply_in_passes(images: Tensor, rows: Tensor) -> Tensor:
+    """Do what `apply` does, in passes over the whole batch, as a GPU is fast at; equal to rounding.
+
+    No operation waits for the GPU.
+    """
+    x = images.to(torch.float32, memory_format=torch.contiguous_format)
     brightness, contrast, saturation, hue, gray, sigma = rows.view(-1, WIDTH, 1, 1, 1).unbind(1)
     x = (x * brightness).clamp(0, 255)
     x = _blend(x, _luma(x).mean(dim=(2, 3), keepdim=True), contrast)
@@ -68,7 +68,7 @@ def _luma(x: Tensor) -> Tensor:
 
 @cache
 def _luma_weights(device: torch.device) -> Tensor:
-    return torch.tensor(_LUMA, device=device).view(1, 3, 1, 1)
+    return torch.tensor(color_on_cpu.LUMA, device=device).view(1, 3, 1, 1)
 
 
 @cache
@@ -96,8 +96,7 @@ def _blur(x: Tensor, sigma: Tensor) -> Tensor:
     The window fits the largest sigma of `draw`, not the largest of the batch: so an image does not
     depend on the other images, and not on the number of ranks.
     """
-    chosen = sigma > 0
-    radius = min(max(1, round(3 * _BLUR_SIGMA[1] * x.shape[-1] / 224)), min(x.shape[2:]) - 1)
+    chosen, radius = sigma > 0, _radius(x)
     offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma.clamp(min=1e-3).view(-1, 1)) ** 2)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)
@@ -106,3 +105,9 @@ def _blur(x: Tensor, sigma: Tensor) -> Tensor:
     flat = F.conv2d(flat, kernel.view(n * 3, 1, 1, -1), groups=n * 3)
     flat = F.conv2d(flat, kernel.view(n * 3, 1, -1, 1), groups=n * 3)
     return torch.where(chosen.view(-1, 1, 1, 1), flat.view(n, 3, height, width), x)
+
+
+def _radius(images: Tensor) -> int:
+    """Radius of the blur in pixels."""
+    wanted = max(1, round(3 * _BLUR_SIGMA[1] * images.shape[-1] / 224))
+    return min(wanted, min(images.shape[2:]) - 1)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpc_xfer.compute.models import weights_file
+from hpc_xfer.compute.models.word_tokenizer import WordTokenizer
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Arch, Architecture
 from hpc_xfer.errors import DataError
@@ -75,7 +76,6 @@ def build(arch: Arch, seed: int, with_text: bool) -> Towers:
         return _open_clip(config, with_text)
 
 
-_WORDS = 100_000
 _SIMPLE = "SimpleTokenizer"  # open_clip's, of byte pairs, as OpenAI's CLIP has it
 
 
@@ -86,24 +86,8 @@ def tokenizer(arch: Arch) -> Tokenizer:
         made = open_clip.SimpleTokenizer(context_length=context)
     else:
         made = open_clip.get_tokenizer(name)
-    return _Bounded(made) if isinstance(made, open_clip.SimpleTokenizer) else cast(Tokenizer, made)
-
-
-class _Bounded:
-    """A tokenizer that forgets its words at 100,000: 16 MB, in each loading process of each rank.
-
-    open_clip's keeps every word and every misspelling of millions of captions.
-    """
-
-    def __init__(self, tokenizer: open_clip.SimpleTokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.special = dict(tokenizer.cache)
-
-    def __call__(self, captions: list[str]) -> Tensor:
-        tokens: Tensor = self.tokenizer(captions)
-        if len(self.tokenizer.cache) > _WORDS:
-            self.tokenizer.cache = dict(self.special)
-        return tokens
+    plain = isinstance(made, open_clip.SimpleTokenizer) and made.reduction_fn is None
+    return WordTokenizer(made) if plain else cast(Tokenizer, made)
 
 
 def context_length(arch: Arch) -> int:

@@ -16,6 +16,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from hpc_xfer.compute.images import color_jitter, crops, decode
+from hpc_xfer.compute.images.crops import View
 from hpc_xfer.compute.pretraining import targets
 from hpc_xfer.compute.shards.read_ahead import ReadAhead
 from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
@@ -122,21 +123,29 @@ class _Collector:
         self._write(_image(sample), rng, views)
         if recipe.color_jitter is not None:
             size = self.batches.size
-            self.colors += [color_jitter.draw(rng, *recipe.color_jitter, size) for _ in views]
+            numbers = recipe.color_jitter
+            self.colors += [color_jitter.draw(rng, *numbers, size) for _ in range(recipe.views)]
         self.targets.append(target)
 
     def _write(self, data: bytes, rng: Generator, views: Tensor) -> None:
         """Draw crops before decoding if the size is known, to decode no more than needed."""
-        recipe, size = self.batches.recipe, self.batches.size
-        header = decode.upright_jpeg(data)
-        image = decode.decode(data) if header is None else None
-        height, width = (header.height, header.width) if header else image.shape[1:]
-        drawn = [crops.draw_view(rng, height, width, recipe.crop, recipe.flip) for _ in views]
-        shrink = 1 if header is None else crops.shrinkage(drawn, size)
-        if image is None:
+        size, shrink = self.batches.size, 1
+        if (header := decode.upright_jpeg(data)) is None:
+            image = decode.decode(data)
+            drawn = self._draw(rng, image.shape[1], image.shape[2])
+        else:
+            drawn = self._draw(rng, header.height, header.width)
+            shrink = crops.shrinkage(drawn, size)
             image = decode.decode(data, shrink=shrink, header=header)
-        for out, view in zip(views, drawn, strict=True):
-            out.copy_(crops.crop_view(image, view, size, shrink))
+        for i, view in enumerate(drawn):
+            views[i].copy_(crops.crop_view(image, view, size, shrink))
+
+    def _draw(self, rng: Generator, height: int, width: int) -> list[View]:
+        recipe = self.batches.recipe
+        return [
+            crops.draw_view(rng, height, width, recipe.crop, recipe.flip)
+            for _ in range(recipe.views)
+        ]
 
     def tensors(self) -> Batch:
         recipe = self.batches.recipe

@@ -90,19 +90,6 @@ def test_what_is_saved_is_loaded(arch: Arch, with_text: bool, tmp_path: Path) ->
         assert found.text is None
 
 
-def test_a_tokenizer_forgets_words_and_gives_the_same_tokens(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(encoders, "_WORDS", 100)
-    ours, plain = encoders.tokenizer(tiny.ARCH), open_clip.SimpleTokenizer(context_length=8)
-    assert isinstance(ours, encoders._Bounded)
-    for number in range(150):
-        caption = f"<start_of_text> word{chr(97 + number % 26)}{chr(97 + number // 26)} again"
-        assert torch.equal(ours([caption]), plain([caption]))
-        assert len(ours.tokenizer.cache) <= 101
-    assert len(plain.cache) > 150
-
-
 @pytest.fixture
 def known_to_open_clip(tmp_path: Path) -> Iterator[None]:
     """Our small models as files of open_clip's, until the test ends."""
