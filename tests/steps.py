@@ -10,6 +10,7 @@ from hpc_xfer.compute.distributed.global_batchnorm import synchronize
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.images import color_jitter
 from hpc_xfer.compute.models import encoders
+from hpc_xfer.compute.models.patch_dropout import drop_patches
 from hpc_xfer.compute.pretraining.objectives import make_objective
 from hpc_xfer.compute.shards.sample_order import share
 from hpc_xfer.compute.training.optimizer import adamw
@@ -56,6 +57,8 @@ def part(recipe: Trained, world: World) -> dict[str, Tensor]:
 
 def objective(recipe: Trained, world: World | None = None) -> nn.Module:
     towers = encoders.build(recipe.arch, recipe.seed, with_text=recipe.uses_text)
+    if recipe.patch_dropout is not None:
+        drop_patches(towers.visual, recipe.patch_dropout)
     made = make_objective(recipe, towers, CLASSES, world or World())
     stir(made)
     return made

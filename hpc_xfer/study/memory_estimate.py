@@ -69,7 +69,7 @@ def pretrain_memory(recipe: Trained, resources: PretrainResources) -> MemoryNeed
     locked = recipe.lock if isinstance(recipe, ImageText) else None
     kept_of_trained = _RECOMPUTED if resources.activation_checkpointing else 1.0
     samples = recipe.batch / (resources.gpus * (recipe.accumulate or 1))
-    size = _BYTES if recipe.precision == "fp32" else _HALF
+    size = _HALF if recipe.precision in ("bf16", "fp16") else _BYTES
     device = 0.0
     for name, (weights, activations) in towers.items():
         states, kept = (1, _EVALUATED_AT_ONCE) if name == locked else (_STATES, kept_of_trained)

@@ -69,6 +69,31 @@ def test_a_step_does_not_wait_for_the_device(method: str, precision: str, parts:
         stepper.step(batch, 2)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("lock", ["image", "text"])
+def test_a_step_with_a_locked_tower_equals_that_of_the_cpu(lock: str, parts: int) -> None:
+    recipe = steps.recipe("clip", init="weights", lock=lock, accumulate=parts)
+    batch = steps.global_batch(recipe)
+    here = steps.stepper(recipe, dtype=torch.float64)
+    there = steps.stepper(recipe, on_gpu(), torch.float64)
+    losses = [float(each.backward(batch, 0)) for each in (here, there)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-10)
+    assert steps.apart(steps.gradients(here), steps.gradients(there)) < 1e-10
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_dropping_patches_does_not_wait_for_the_device(parts: int) -> None:
+    """open_clip's own module draws on the CPU."""
+    recipe = steps.recipe("clip", arch=steps.VIT, patch_dropout=0.5, accumulate=parts)
+    stepper = steps.stepper(recipe, on_gpu())
+    batch = {name: value.pin_memory() for name, value in steps.global_batch(recipe).items()}
+    for number in range(2):
+        stepper.step(batch, number)
+    with no_wait():
+        result = stepper.step(batch, 2)
+    assert result.loss.isfinite()
+
+
 def test_changing_colors_does_not_wait_for_the_device() -> None:
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8, device="cuda")
     rows = torch.tensor([[1.1, 0.9, 1.2, 0.1, 1.0, 1.0]] * 2).cuda()

@@ -20,6 +20,7 @@ from hpc_xfer.compute.pretraining.objectives import ImageTextObjective
 from hpc_xfer.compute.training.step import Stepper
 from hpc_xfer.config.recipes import Arch
 from tests import steps, tiny
+from tests.compiler import compiler_warnings, needs_compiler
 from tests.compute.pretraining.test_ranks import on
 
 RESNET = "torchvision/resnet18"
@@ -124,6 +125,8 @@ def test_recomputed_activations_change_no_bit(lock: str) -> None:
     assert steps.equal(steps.gradients(plain), steps.gradients(recomputed))
 
 
+@needs_compiler
+@compiler_warnings
 @pytest.mark.slow
 @pytest.mark.parametrize("lock", LOCKS)
 def test_compiled_steps_agree(lock: str) -> None:
