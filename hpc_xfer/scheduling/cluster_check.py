@@ -265,7 +265,7 @@ def _gpus(launched: LaunchedStudy, check: _Check, found: dict[str, Any]) -> Iter
         return
     names = found["gpus"]
     _, per_node = spread_over_nodes(check.request.tasks, launched.site.slurm.gpus_per_node)
-    enough = len(names) >= (1 if launched.site.slurm.gpu_option == "gpus-per-task" else per_node)
+    enough = len(names) >= per_node  # with gpus-per-task too: NCCL reaches what it sees
     visible = f"{len(names)} visible to a process" + (f": {names[0]}" if names else "")
     advice = "choose another `gpu_option` in the site file, or a torch that fits the driver"
     yield CheckResult(f"{check.kind} GPUs", enough, visible, advice)

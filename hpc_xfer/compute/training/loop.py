@@ -97,9 +97,7 @@ def train(
         ClaimLost: another process has taken the run over.
         StoreError: the disk is full.
     """
-    if schedule.global_norms:
-        objective = synchronize(objective, world)
-    objective = objective.to(world.device).to(memory_format=torch.channels_last)
+    objective = _placed(objective, schedule, world)
     stepper = Stepper(objective, optimizer, schedule, world, options.compiled, options.recomputed)
     state = _resume(stepper, checkpoints, world)
     first, waited = state.step, state.waited  # of earlier attempts
@@ -147,6 +145,12 @@ def train(
                     _interrupt(checkpoints, state.step, schedule.steps)
 
     return _result(objective, state, schedule, time.monotonic() - began, world)
+
+
+def _placed(objective: nn.Module, schedule: Schedule, world: World) -> nn.Module:
+    """Move an objective to the device, with batch norms over all ranks if the schedule says so."""
+    module = synchronize(objective, world) if schedule.global_norms else objective
+    return module.to(world.device).to(memory_format=torch.channels_last)
 
 
 def _signs_of_life(
