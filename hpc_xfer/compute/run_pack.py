@@ -6,6 +6,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,7 +102,8 @@ class PackRunner:
                 self.store.check_run(run)
                 self.store.write_recipe(run)
             local, size = self.process.local_rank, self.process.size
-            with process_group.join(rank, size, local, meeting, self.stop) as world:
+            timeout = self._timeout()
+            with process_group.join(rank, size, local, meeting, self.stop, timeout) as world:
                 self._run_task(run, claim, resources, world)
             if run.id not in self.group:
                 self.emit(WorkerEvent("done", run.id))
@@ -123,6 +125,11 @@ class PackRunner:
         finally:
             if claim is not None and run.id not in self.group:
                 _release(claim)
+
+    def _timeout(self) -> timedelta:
+        """A minute more than a supervisor waits, who also writes the stacks of a hung process."""
+        minutes = timedelta(minutes=self.site.slurm.hang_minutes)
+        return max(minutes, process_group.TIMEOUT) + timedelta(minutes=1)
 
     def _commit(self) -> None:
         """Put the results of the group on disk, and report them."""
