@@ -4,6 +4,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +108,8 @@ class PackRunner:
                 self.store.check_run(run)
                 self.store.write_recipe(run)
             local, size = self.process.local_rank, self.process.size
-            with process_group.join(rank, size, local, meeting, self.stop) as world:
+            timeout = self._timeout()
+            with process_group.join(rank, size, local, meeting, self.stop, timeout) as world:
                 self._run_task(run, claim, resources, world)
             if run.id not in self.group:
                 self.emit(WorkerEvent("done", run.id))
@@ -145,6 +147,11 @@ class PackRunner:
         if classify(error) not in _KEEPS_MEMORY:
             self.__dict__.pop("cache", None)  # it may have moved encoders to the GPU
         release(error)
+
+    def _timeout(self) -> timedelta:
+        """A minute more than a supervisor waits, who also writes the stacks of a hung process."""
+        minutes = timedelta(minutes=self.site.slurm.hang_minutes)
+        return max(minutes, process_group.TIMEOUT) + timedelta(minutes=1)
 
     def _commit(self) -> None:
         """Put the results of the group on disk, and report them."""

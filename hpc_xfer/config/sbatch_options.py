@@ -23,6 +23,7 @@ _TIME = "set `minutes` under `resources` in the grid, or max_minutes here"
 _REQUEUE = "jobs save, requeue and continue by themselves; set max_minutes or signal_seconds"
 _NODES = "set gpus_per_node, and `gpus` under `resources` in the grid"
 _GPUS = "set gpus_per_node, gpu_option and gpu_type"
+_BIND = "each process takes its own GPU, and NCCL reaches only those that it sees; leave it out"
 _CPUS = "set cpus_per_gpu"
 _MEMORY = "set memory_per_gpu and memory_option"
 _VARIABLES = "set `environment`, or lines of `setup` such as `module purge`"
@@ -41,6 +42,7 @@ _OURS = {
     "nodes": _NODES, "ntasks": _NODES, "ntasks-per-node": _NODES, "tasks-per-node": _NODES,
     "ntasks-per-core": _NODES, "ntasks-per-socket": _NODES, "ntasks-per-gpu": _NODES,
     "gpus": _GPUS, "gpus-per-node": _GPUS, "gpus-per-task": _GPUS, "gpus-per-socket": _GPUS,
+    "gpu-bind": _BIND, "tres-bind": _BIND,
     "tres-per-task": "set cpus_per_gpu, and gpu_option: gpus-per-task",
     "cpus-per-task": _CPUS, "cpus-per-gpu": _CPUS,
     "mem": _MEMORY, "mem-per-cpu": _MEMORY, "mem-per-gpu": "set memory_per_gpu",

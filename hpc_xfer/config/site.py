@@ -96,7 +96,7 @@ class Slurm(StrictModel):
     relay: RelayPlace = RelayPlace()
     retries: NonNegativeInt = 3  # of one run without progress, for transient failures
     bad_node_hits: PositiveInt = 2  # failed jobs on a node before the node is excluded
-    hang_minutes: PositiveFloat = 30.0  # without a heartbeat
+    hang_minutes: PositiveFloat = 10.0  # without a sign of life; then a run is ended and retried
 
     @model_validator(mode="after")
     def _gres_leaves_the_gpus_alone(self) -> "Slurm":

@@ -195,6 +195,9 @@ _FORGET = (
 
 # srun and scontrol would obey them, also where set-up lines of the site have set them.
 _ALONE = "unset SLURM_EXPORT_ENV SLURM_CLUSTERS"
+# srun would show each task one GPU, and NCCL could not reach the others by NVLink. --gpu-bind=none
+# leaves CUDA_VISIBLE_DEVICES unset (Slurm 22.05): the GPUs of other jobs would be used too.
+_UNBOUND = "unset SLURM_GPUS_PER_TASK SLURM_TRES_PER_TASK SLURM_GPU_BIND"
 
 
 def setup_lines(slurm: Slurm) -> list[str]:
@@ -202,6 +205,8 @@ def setup_lines(slurm: Slurm) -> list[str]:
     lines = [_FORGET, *slurm.setup]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in slurm.environment.items()]
     lines.append(_ALONE)
+    if slurm.gpu_option == "gpus-per-task":
+        lines.append(_UNBOUND)
     if (cluster := cluster_of(slurm)) is not None:
         lines.append(f"export {CARRIED}={cluster}")
     if slurm.scratch is not None:

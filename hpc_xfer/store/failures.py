@@ -1,6 +1,6 @@
 """Why a run failed: error.json. Its classes are the rows of retry_policy.RULES.
 
-failures.write(store.run(id), "hung", "no sign of life for 30 min", lines)
+failures.write(store.run(id), "hung", "no sign of life for 10 min", lines)
 """
 
 from collections.abc import Mapping, Sequence

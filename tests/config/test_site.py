@@ -199,6 +199,7 @@ def test_a_mistake_about_slurm_is_one_sentence(
         ("mem-per-g: 4G", "sbatch reads it as mem-per-gpu"),  # it completes what is unique
         ("n: '4'", "sbatch reads it as ntasks: jobs rely on this option"),
         ("w: n7", "'w' is not the long name of an sbatch option"),
+        ("gpu-bind: closest", "NCCL reaches only those that it sees; leave it out"),
         ("comment=x: y", "'comment=x' is not the long name of an sbatch option"),
         ("comment: 'a b'", "has characters not allowed in an sbatch option"),
         ("gres: 'nvme:1,gpu:4'", "names GPUs; set gpu_option: gres, gpu_type and gpus_per_node"),

@@ -176,6 +176,21 @@ def test_gpus_are_asked_for_in_the_dialect_of_the_site(option: str, line: str) -
     assert line in script_text(pretraining(4), settings).splitlines()
 
 
+@pytest.mark.parametrize("option", ["gpus-per-node", "gres", "gpus-per-task"])
+def test_each_process_sees_all_gpus_of_its_node_that_the_job_has(
+    option: str, tmp_path: Path, cluster: Cluster
+) -> None:
+    """NCCL reaches only these directly. Of four GPUs of a node, one is another job's."""
+    other = cluster.submit("sleep 100", "-N4", "--gpus-per-node=1")
+    wait_for(lambda: cluster.state(other) == "RUNNING")
+    ask = "echo $SLURM_LOCALID sees $CUDA_VISIBLE_DEVICES"
+    request = Request("x", ("sh", "-c", ask), tmp_path, minutes=1, tasks=4)
+    job = submit_job(request, Slurm(gpus_per_node=2, gpu_option=option))  # type: ignore[arg-type]
+    wait_for(lambda: cluster.state(job) == "COMPLETED")
+    told = [path.read_text().strip() for path in tmp_path.glob("*_log.out")]
+    assert sorted(told) == ["0 sees 1,2", "0 sees 1,2", "1 sees 1,2", "1 sees 1,2"]
+
+
 def test_memory_per_cpu_and_any_other_option() -> None:
     settings = Slurm(
         gpu_option="none", cpus_per_gpu=4, memory_per_gpu=10, memory_option="mem-per-cpu",

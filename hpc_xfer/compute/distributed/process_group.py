@@ -32,7 +32,9 @@ from hpc_xfer.system import atomic_files
 Item = TypeVar("Item")
 _MEET_SECONDS = 300  # nodes of one job may start minutes apart
 _CONNECT = timedelta(seconds=10)  # then the file is read again: it may have a new address
-_TIMEOUT = timedelta(minutes=30)  # for the largest checkpoint to be written to a slow disk
+# Until a rank gives up waiting for the others. No rank waits for a file to be written, and what may
+# take longer (reading a checkpoint, a probe, compiling) takes about as long on each of them.
+TIMEOUT = timedelta(minutes=10)
 # Raised at the same point on each.
 _ON_ALL_RANKS = (Interrupted, Diverged, AgreedDataError, SharedMemoryFull)
 
@@ -81,7 +83,12 @@ class World:
 
 @contextlib.contextmanager
 def join(
-    rank: int, size: int, local_rank: int, meeting: Path | None, stop: StopSignal
+    rank: int,
+    size: int,
+    local_rank: int,
+    meeting: Path | None,
+    stop: StopSignal,
+    timeout: timedelta = TIMEOUT,
 ) -> Iterator[World]:
     """Join the process group of a run, and leave it at the end. One process needs no group.
 
@@ -90,6 +97,7 @@ def join(
 
     Args:
         meeting: file for the address of rank 0; needed for more than one process.
+        timeout: until this rank gives up waiting for the others in the middle of a step.
 
     Raises:
         Interrupted: rank 0 has nothing to do, or this process was asked to stop while waiting.
@@ -101,7 +109,7 @@ def join(
         return
     assert meeting is not None, "several processes need a file to meet"
     network_interface.set_gloo_interface()
-    store = _serve(meeting, size) if rank == 0 else _connect(meeting, size, stop)
+    store = _serve(meeting, size, timeout) if rank == 0 else _connect(meeting, size, stop, timeout)
     try:
         own, nodes = roll_call.answer(store, rank, size, local_rank)
     except GpuMissing:
@@ -109,7 +117,7 @@ def join(
             meeting.unlink(missing_ok=True)
         raise
     backend = "cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     try:
         yield World(rank, size, own, nodes)
     except _ON_ALL_RANKS:
@@ -127,11 +135,11 @@ def is_open() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def _serve(meeting: Path, size: int) -> TCPStore:
+def _serve(meeting: Path, size: int, timeout: timedelta) -> TCPStore:
     """Start the store of rank 0 and write its address."""
     meeting.unlink(missing_ok=True)
     address = network_interface.own_address()
-    store = TCPStore(address, 0, size, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
+    store = TCPStore(address, 0, size, is_master=True, wait_for_workers=False, timeout=timeout)
     atomic_files.write_json(meeting, {"host": address, "port": store.port})
     return store
 
@@ -142,7 +150,7 @@ def call_off(meeting: Path, size: int) -> None:
         atomic_files.write_json(meeting, {"off": True})
 
 
-def _connect(meeting: Path, size: int, stop: StopSignal) -> TCPStore:
+def _connect(meeting: Path, size: int, stop: StopSignal, timeout: timedelta) -> TCPStore:
     """Connect to rank 0. If nobody answers, the address is an old one; read the file again."""
     end = time.monotonic() + _MEET_SECONDS
     while time.monotonic() < end:
@@ -155,7 +163,7 @@ def _connect(meeting: Path, size: int, stop: StopSignal) -> TCPStore:
             with contextlib.suppress(dist.DistNetworkError):
                 host, port = address["host"], address["port"]
                 store = TCPStore(host, port, size, is_master=False, timeout=_CONNECT)
-                store.set_timeout(_TIMEOUT)
+                store.set_timeout(timeout)
                 return store
         time.sleep(0.1)  # both sides know only the file, which gives no event to wait for
     raise StoreError(

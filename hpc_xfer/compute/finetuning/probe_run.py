@@ -108,7 +108,7 @@ def _fit(
         numbers = [int(value) for value in values]
         return lambda train: NeighborFit(train, classes, numbers, recipe.temperature, beat)
     if isinstance(recipe, RidgeProbe):
-        return lambda train: fit_ridge(train, classes, values)
+        return lambda train: fit_ridge(train, classes, values, beat)
     return lambda train: fit_logistic(train, classes, values, beat)
 
 

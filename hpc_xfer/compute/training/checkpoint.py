@@ -12,6 +12,7 @@ import copy
 import logging
 import os
 import threading
+import time
 from collections.abc import MutableMapping
 from types import TracebackType
 from typing import IO, Any
@@ -20,9 +21,13 @@ import torch
 from torch import Tensor
 
 from hpc_xfer.compute.models.weights_file import read, save_tensors
+from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.system import atomic_files
+
+_LATE_SECONDS = 30.0
+_LOOK_SECONDS = 1.0  # between looks at a thread that writes
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +86,9 @@ class Checkpoints:
 
     def __init__(self, run: RunDir, claim: Claim | None) -> None:
         self.run, self.claim = run, claim
+        self._liveness = Liveness(run if claim is not None else None)
+        self._begun = 0.0
+        self._pieces = 0  # that the thread has put on disk
         self._writer: threading.Thread | None = None
         self._error: Exception | None = None
         self._ahead: dict[str, Any] | None = None
@@ -94,12 +102,19 @@ class Checkpoints:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        if kind is None:
+            self.wait()
+            return
         if self._writer is not None:
             self._writer.join()
-        if kind is None:
-            self.check()
-        elif self._error is not None:
+        if self._error is not None:
             log.warning("%s", self._error)
+
+    @property
+    def is_late(self) -> bool:
+        """True while the last checkpoint takes longer to be on disk than is worth a wait."""
+        writes = self._writer is not None and self._writer.is_alive()
+        return writes and time.monotonic() - self._begun > _LATE_SECONDS
 
     def check(self) -> None:
         """Raises:
@@ -132,13 +147,22 @@ class Checkpoints:
         self._sweep()  # not in the thread: training may be writing its progress then
         copied = HostCopy(state)
         self._writer = threading.Thread(target=self._write, args=(copied,), name="checkpoint")
+        self._begun = time.monotonic()
         self._writer.start()
 
     def wait(self) -> None:
-        """Wait until the checkpoint that was begun is on disk. Raises as `save`."""
-        if self._writer is not None:
-            self._writer.join()
-            self._writer = None
+        """Wait until the checkpoint that was begun is on disk. Raises as `save`.
+
+        It is a sign of life when more of it is on disk, and none when the disk hangs.
+        """
+        seen = self._pieces
+        while self._writer is not None:
+            self._writer.join(_LOOK_SECONDS)
+            if not self._writer.is_alive():
+                self._writer = None
+            elif self._pieces != seen:
+                seen = self._pieces
+                self._liveness.touch()
         self.check()
 
     def _write(self, copied: HostCopy) -> None:
@@ -152,8 +176,11 @@ class Checkpoints:
         assert self.claim is not None
         claim, run = self.claim, self.run
 
+        def touch() -> None:
+            self._pieces += 1
+
         def save(file: IO[bytes]) -> None:
-            save_tensors(state, file)
+            save_tensors(state, file, touch)
             file.flush()
             os.fsync(file.fileno())
             claim.check()  # writing a large state takes long; the run may have been taken over
@@ -172,8 +199,9 @@ class Checkpoints:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             return ahead
-        newest = read(self.run.checkpoint)
-        return newest if newest is not None else read(self.run.previous_checkpoint)
+        touch = self._liveness.touch
+        newest = read(self.run.checkpoint, touch)
+        return newest if newest is not None else read(self.run.previous_checkpoint, touch)
 
     def discard(self) -> None:
         """Delete the checkpoints of a finished run."""

@@ -1,5 +1,8 @@
 """Use torch.compile in place: names and weights of the modules stay as they are."""
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +30,21 @@ def compile_in_place(objective: nn.Module, device: torch.device, blocks_only: bo
             norm.forward = torch.compiler.disable(norm.forward)  # type: ignore[method-assign]
     for part in list(blocks(objective) if blocks_only else objective.children()):
         part.forward = torch.compile(part.forward)
+
+
+@contextlib.contextmanager
+def compilations_shown(touch: Callable[[], object]) -> Iterator[None]:
+    """Show a sign of life after each compilation: a first step has dozens, which take minutes."""
+    from torch._dynamo.callback import CallbackArgs, callback_handler
+
+    def ended(compilation: CallbackArgs) -> None:
+        touch()
+
+    callback_handler.register_end_callback(ended)
+    try:
+        yield
+    finally:
+        callback_handler.remove_end_callback(ended)
 
 
 def _check_compiler(device: torch.device) -> None:

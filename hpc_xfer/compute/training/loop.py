@@ -22,6 +22,7 @@ from hpc_xfer.compute.distributed.global_batchnorm import (
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.checkpoint import Checkpoints
+from hpc_xfer.compute.training.compile import compilations_shown
 from hpc_xfer.compute.training.data_loader import FAILURES, UNSHARED, Batches, BatchLoader
 from hpc_xfer.compute.training.gpu_arithmetic import measured_algorithms
 from hpc_xfer.compute.training.metrics_log import MetricsLog
@@ -100,7 +101,7 @@ def train(
         ClaimLost: another process has taken the run over.
         StoreError: the disk is full.
     """
-    objective = _on_device(objective, schedule, world)
+    objective = _placed(objective, schedule, world)
     stepper = Stepper(objective, optimizer, schedule, world, options.compiled, options.recomputed)
     state = _resume(stepper, checkpoints, world)
     first, waited = state.step, state.waited  # of earlier attempts
@@ -117,12 +118,12 @@ def train(
         _own_settings(world, options),
         checkpoints or contextlib.nullcontext(),
         contextlib.closing(log),
+        compilations_shown(liveness.touch) if options.compiled else contextlib.nullcontext(),
         contextlib.closing(loader.loaded()) as loaded,
     ):
         for batch in loaded:
-            due = time.monotonic() - saved > options.checkpoint_seconds
+            due = _is_due(checkpoints, time.monotonic() - saved, options, world)
             asked, due = _agree(batch, loader.waited, stop.requested, due, state, schedule, world)
-
             result = stepper.step(batch, state.step)
             state.step += 1
             state.loss = average.after(state.loss, result.loss)
@@ -147,11 +148,22 @@ def train(
                 if asked:
                     _interrupt(checkpoints, state.step, schedule.steps)
 
-    return _result(objective, state, schedule, time.monotonic() - began, world)
+        return _result(objective, state, schedule, time.monotonic() - began, world)
 
 
-def _on_device(objective: nn.Module, schedule: Schedule, world: World) -> nn.Module:
-    """Move a module to the device of a rank, with its batch norms over all ranks if asked."""
+def _is_due(
+    checkpoints: Checkpoints | None, seconds: float, options: LoopOptions, world: World
+) -> bool:
+    """True on rank 0, which saves, if it is time for a checkpoint.
+
+    Where a disk takes longer than the interval, training goes on; nobody waits in a step.
+    """
+    late = checkpoints is not None and checkpoints.is_late
+    return world.is_rank_zero and not late and seconds > options.checkpoint_seconds
+
+
+def _placed(objective: nn.Module, schedule: Schedule, world: World) -> nn.Module:
+    """Move an objective to the device, with batch norms over all ranks if the schedule says so."""
     module = synchronize(objective, world) if schedule.global_norms else objective
     return module.to(world.device).to(memory_format=torch.channels_last)
 
@@ -182,6 +194,10 @@ def _interrupt(checkpoints: Checkpoints | None, step: int, steps: int) -> NoRetu
 def _result(
     objective: nn.Module, state: _State, schedule: Schedule, seconds: float, world: World
 ) -> TrainResult:
+    """Collect the result, while a last checkpoint may still be on its way to the disk.
+
+    All ranks take part, and none may wait for that.
+    """
     return TrainResult(
         steps=state.step,
         loss=_check_finite(objective, state, world),
@@ -204,8 +220,8 @@ def _agree(
 ) -> tuple[bool, bool]:
     """Agree before a step whether to stop and whether to save, so that no rank waits in a step.
 
-    One rank that is asked to stop, or has to save, is enough. The time that the slowest rank waited
-    for its data counts for all.
+    One rank that is asked to stop is enough, and rank 0 says when to save. The time that the
+    slowest rank waited for its data counts for all.
 
     Raises:
         AgreedDataError: a rank got no batch, or there are too many broken samples.

@@ -2,12 +2,14 @@
 
 import os
 import socket
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from hpc_xfer.compute.distributed import network_interface, process_group
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
+from hpc_xfer.compute.failure_classes import classify
 from tests import tiny
 
 
@@ -85,3 +87,22 @@ def test_two_ranks_meet_over_the_network(tmp_path: Path) -> None:
     ranks = [tiny.child(meet, rank, meeting) for rank in range(2)]
     assert tiny.join(ranks) == [0, 0]
     assert not meeting.exists()
+
+
+def rank_without_answer(number: int, folder: Path) -> None:
+    """Rank 1 joins, and is silent until rank 0 has given up."""
+    meeting, timeout = folder / "meeting.json", timedelta(seconds=1)
+    with process_group.join(number, 2, number, meeting, StopSignal(), timeout) as world:
+        if number == 1:
+            (folder / "end").read_text()
+            return
+        with pytest.raises(RuntimeError) as given_up:
+            world.max(1.0)
+        assert classify(given_up.value) == "killed"
+        (folder / "end").write_text("now")
+
+
+def test_a_rank_that_gets_no_answer_gives_up_and_is_tried_again(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "end")
+    ranks = [tiny.child(rank_without_answer, number, tmp_path) for number in range(2)]
+    assert tiny.join(ranks, seconds=120) == [0, 0]

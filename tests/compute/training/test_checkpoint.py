@@ -138,6 +138,26 @@ def test_a_checkpoint_waits_until_the_previous_one_is_on_disk(tmp_path: Path) ->
     assert (loaded["step"], before["step"]) == (3, 2)
 
 
+def test_writing_and_reading_a_large_state_shows_signs_of_life(tmp_path: Path) -> None:
+    """Each 64 MB on disk when it is written, each MB when it is read."""
+    signs: list[str] = []
+    large = {"weights": torch.full((150 << 20,), 7, dtype=torch.uint8)}
+    with open(tmp_path / "large.pt", "wb") as file:
+        weights_file.save_tensors(large, file, lambda: signs.append("written"))
+    assert signs == ["written"] * 2
+    found = weights_file.read(tmp_path / "large.pt", lambda: signs.append("read"))
+    assert found is not None and torch.equal(found["weights"], large["weights"])
+    assert signs.count("read") == 150
+
+
+def test_a_checkpoint_is_late_only_after_a_while(tmp_path: Path) -> None:
+    """Training goes on without another one while a slow disk takes longer than the interval."""
+    with owned(tmp_path) as kept:
+        assert not kept.is_late
+        kept.begin(state(1))
+        assert not kept.is_late
+
+
 def test_state_dicts_keep_their_attributes(tmp_path: Path) -> None:
     """Modules look at the versions in `_metadata` (public only there) to read older weights."""
     weights = torch.nn.BatchNorm2d(3).state_dict()

@@ -1,8 +1,8 @@
 """Measure a probe along its path: validation, test and further test sets at every value."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from hpc_xfer.compute.finetuning.probes.neighbors import votes_of_path
 from hpc_xfer.compute.finetuning.probes.ridge import RidgePath, logits_of_path
 from hpc_xfer.compute.finetuning.probes.standardize import Scale, principal_axes, scale_of
 from hpc_xfer.compute.finetuning.scoring import packed_hits, scores_of_each
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ class LogisticFit:
     scale: Scale
     axes: Tensor
     solutions: Sequence[Solution]
+    beat: Callable[[], object] = lambda: None  # a sign of life
 
     def logits(self, features: Tensor) -> Tensor:
         rotated = self.scale.of(features) @ self.axes.T
-        return torch.stack([solution.logits(rotated) for solution in self.solutions])
+        told = _with_beats(self.solutions, self.beat)
+        return torch.stack([solution.logits(rotated) for solution in told])
 
     def head(self, place: int) -> tuple[Tensor, Tensor]:
         """Weights (classes, d) and bias (classes,) for unit features, at one value of the path."""
@@ -71,7 +75,7 @@ def fit_logistic(
     scale = scale_of(train.features)
     rotated, axes = principal_axes(scale.of(train.features))
     solutions = list(solve_path(rotated, train.labels, classes, penalties, beat))
-    return LogisticFit(scale, axes, solutions)
+    return LogisticFit(scale, axes, solutions, beat)
 
 
 @dataclass(frozen=True)
@@ -82,23 +86,35 @@ class RidgeFit:
     axes: Tensor
     path: RidgePath
     penalties: Sequence[float]
+    beat: Callable[[], object] = lambda: None  # a sign of life
 
     def logits(self, features: Tensor) -> Tensor:
         rotated = self.scale.of(features) @ self.axes.T
-        return logits_of_path(self.path, rotated, self.penalties)
+        return logits_of_path(self.path, rotated, _with_beats(self.penalties, self.beat))
 
     def left_out(self) -> Tensor:
         """Logits (v, n, classes) of the training images, each left out of its own fit."""
-        return torch.stack(
-            [self.path.temperature(l2) * self.path.left_out_scores(l2) for l2 in self.penalties]
-        )
+        path, told = self.path, _with_beats(self.penalties, self.beat)
+        return torch.stack([path.temperature(l2) * path.left_out_scores(l2) for l2 in told])
 
 
-def fit_ridge(train: Labeled, classes: int, penalties: Sequence[float]) -> RidgeFit:
+def _with_beats(values: Iterable[Item], beat: Callable[[], object]) -> Iterator[Item]:
+    """Yield the values of a path; each product with all images may take minutes."""
+    for value in values:
+        beat()
+        yield value
+
+
+def fit_ridge(
+    train: Labeled,
+    classes: int,
+    penalties: Sequence[float],
+    beat: Callable[[], object] = lambda: None,
+) -> RidgeFit:
     """Fit ridge regression at each penalty."""
     scale = scale_of(train.features)
     rotated, axes = principal_axes(scale.of(train.features))
-    return RidgeFit(scale, axes, RidgePath(rotated, train.labels, classes), penalties)
+    return RidgeFit(scale, axes, RidgePath(rotated, train.labels, classes), penalties, beat)
 
 
 @dataclass(frozen=True)

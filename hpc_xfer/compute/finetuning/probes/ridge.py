@@ -7,7 +7,7 @@ section 7.10): the residual over 1 - leverage, where the leverage includes the b
 penalty, n * l2, and the scale of the features stay those of all n images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -72,6 +72,6 @@ class RidgePath:
         return self.power + len(self.features) * l2
 
 
-def logits_of_path(path: RidgePath, features: Tensor, penalties: Sequence[float]) -> Tensor:
+def logits_of_path(path: RidgePath, features: Tensor, penalties: Iterable[float]) -> Tensor:
     """Logits (v, m, classes) at each penalty."""
     return torch.stack([path.temperature(l2) * path.scores(features, l2) for l2 in penalties])
