@@ -30,7 +30,7 @@ def test_the_cpus_of_a_gpu_are_those_of_its_node_and_stand_in_plan_and_script(
     command("scontrol", "exit 1")
     dry_run(tmp_path)
     shown = capsys.readouterr().out
-    assert "12 CPUs for each GPU (cpus_per_gpu)\n" in shown
+    assert "CPUs for each GPU (cpus_per_gpu): 12\n" in shown
     assert "#SBATCH --cpus-per-task=12\n" in shown
 
 
@@ -40,8 +40,10 @@ def test_a_gpu_that_would_wait_and_fp32_are_named(
     command("sinfo", "exit 1")
     dry_run(tmp_path, cpus_per_gpu=2, teraflops=50)
     slow = [line for line in capsys.readouterr().out.splitlines() if line.startswith("slow: ")]
-    assert slow[0].startswith("slow: ft of RN50 on digits: 1 loading processes make about 180 ")
-    assert slow[1].startswith("slow: 1 fine-tunings compute in fp32, at a quarter of bf16's speed")
+    assert slow[0].startswith(
+        "slow: ft of RN50 on digits: about 180 images/s come from 1 loading process, and "
+    )
+    assert slow[1].startswith("slow: 1 fine-tuning in fp32, at a quarter of bf16's speed")
     assert len(slow) == 2
 
 
