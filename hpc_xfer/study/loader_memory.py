@@ -70,8 +70,8 @@ def loading_notes(plan: Plan, slurm: Slurm) -> Iterator[str]:
     """Say which CPUs a GPU gets, and how much shared memory the nodes need if it is much."""
     if slurm.gpu_option != "none" and plan.runs:
         cpus = slurm.cpus_per_gpu
-        known = f"{cpus or 1} CPUs for each GPU (cpus_per_gpu)"
-        yield known if cpus else f"{known}; Slurm did not say what a node has"
+        known = f"CPUs for each GPU (cpus_per_gpu): {cpus or 1}"
+        yield known if cpus else f"{known}, as Slurm did not say what a node has"
     needed = most_on_a_node(plan, slurm.gpus_per_node)
     if needed > _LARGE:
         yield (

@@ -4,6 +4,7 @@ for line in speed_notes(plan, site.slurm.teraflops):
     print(line)
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,23 +30,27 @@ class Starving:
     what: str
     workers: int
     cores: int  # of the process
+    beside: int  # processes that share the GPU
     delivered: float  # images per second for each GPU
     taken: float
 
     def __str__(self) -> str:
         return (
-            f"{self.what}: {self.workers} loading processes make about {self.delivered:,.0f} "
-            f"images/s, and the GPU takes about {self.taken:,.0f}, so it would wait "
+            f"{self.what}: about {self.delivered:,.0f} images/s come from "
+            f"{_counted(self.workers, 'loading process', 'es')}, and the GPU takes about "
+            f"{self.taken:,.0f}, so it would wait "
             f"{100 * (1 - self.delivered / self.taken):.0f}% of the time; {self._way_out}"
         )
 
     @property
     def _way_out(self) -> str:
-        needed = -(-self.workers * self.taken // self.delivered)
+        needed = math.ceil(max(1, self.workers) * self.taken / self.delivered)
         key = f"resources.{self.kind}.workers"
         if self.workers < self.cores - 1:
-            return f"raise {key} to {min(needed, self.cores - 1):.0f}"
-        return f"raise cpus_per_gpu in the site file, and {key} with it, to {needed:.0f} or so"
+            return f"set {key} to {min(needed, self.cores - 1)}"
+        cores = self.beside * (needed + 1)
+        where = "cpus_per_gpu in the site file"
+        return f"give each GPU {cores} cores ({where}), and set {key} to {needed}"
 
 
 def speed_notes(plan: Plan, teraflops: float | None) -> Iterator[str]:
@@ -94,7 +99,7 @@ def _case(run: Run, plan: Plan, teraflops: float | None) -> Starving | None:
         workers = loading_processes(cores, has_gpu=True)
     delivered = beside * max(1, workers) / seconds
     taken = _flops_per_second(recipe.precision, teraflops) / (_PASSES * flops)
-    return Starving(run.kind, what, workers, cores, delivered, taken)
+    return Starving(run.kind, what, workers, cores, beside, delivered, taken)
 
 
 def _flops_per_second(precision: str, teraflops: float | None) -> float:
@@ -109,10 +114,14 @@ def _in_fp32(plan: Plan) -> Iterator[str]:
         for run in plan.runs
         if isinstance(run.recipe, Trained | Finetune) and run.recipe.precision == "fp32"
     )
-    words: list[tuple[RunKind, str]] = [("pretrain", "pre-trainings"), ("finetune", "fine-tunings")]
-    listed = [f"{counts[kind]:,} {word}" for kind, word in words if counts[kind]]
+    words: list[tuple[RunKind, str]] = [("pretrain", "pre-training"), ("finetune", "fine-tuning")]
+    listed = [_counted(counts[kind], word) for kind, word in words if counts[kind]]
     if listed:
         yield (
-            f"{' and '.join(listed)} compute in fp32, at a quarter of bf16's speed on an A100; "
+            f"{' and '.join(listed)} in fp32, at a quarter of bf16's speed on an A100; "
             "`precision: bf16` or tf32 in the grid is faster; such runs have ids of their own"
         )
+
+
+def _counted(count: int, word: str, plural: str = "s") -> str:
+    return f"{count:,} {word}{plural if count != 1 else ''}"

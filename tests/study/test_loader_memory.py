@@ -50,11 +50,11 @@ def test_a_node_needs_what_its_largest_kind_of_run_needs(tmp_path: Path) -> None
 def test_the_plan_tells_the_cpus_of_a_gpu_and_shared_memory_if_it_is_much(tmp_path: Path) -> None:
     clip = plan(tmp_path)
     assert list(loading_notes(clip, Slurm(gpus_per_node=8, cpus_per_gpu=12))) == [
-        "12 CPUs for each GPU (cpus_per_gpu)",
+        "CPUs for each GPU (cpus_per_gpu): 12",
         "loading processes need about 929 MB of /dev/shm on a node; a container has 64 MB unless "
         "it is started with more",
     ]
     assert list(loading_notes(clip, Slurm())) == [
-        "1 CPUs for each GPU (cpus_per_gpu); Slurm did not say what a node has"
+        "CPUs for each GPU (cpus_per_gpu): 1, as Slurm did not say what a node has"
     ]
     assert list(loading_notes(plan(tmp_path, workers="0"), Slurm(gpu_option="none"))) == []

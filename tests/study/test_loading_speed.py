@@ -29,16 +29,24 @@ def test_one_loading_process_starves_a_gpu_and_the_way_out_is_more_cpus(tmp_path
     assert (case.what, case.workers) == ("clip of RN50", 1)
     assert case.delivered == 200  # a photo takes 5 ms
     assert 500 < case.taken < 1500
-    assert str(case).startswith("clip of RN50: 1 loading processes make about 200 images/s, and")
+    assert str(case).startswith(
+        "clip of RN50: about 200 images/s come from 1 loading process, and the"
+    )
     assert "so it would wait" in str(case)
-    assert "raise cpus_per_gpu in the site file, and resources.pretrain.workers with it" in str(
-        case
+    assert str(case).endswith(
+        "; give each GPU 5 cores (cpus_per_gpu in the site file), and set "
+        "resources.pretrain.workers to 4"
     )
 
 
 def test_cores_that_stay_idle_are_used_first(tmp_path: Path) -> None:
     case = starving(plan(tmp_path, cores=16, workers="2", mode="lp"), None)[0]
-    assert str(case).endswith("; raise resources.pretrain.workers to 4")
+    assert str(case).endswith("; set resources.pretrain.workers to 4")
+
+
+def test_a_rank_that_loads_by_itself_is_one_process(tmp_path: Path) -> None:
+    case = starving(plan(tmp_path, cores=16, workers="0", mode="lp"), None)[0]
+    assert case.delivered == 200 and str(case).endswith("; set resources.pretrain.workers to 4")
 
 
 def test_enough_loading_processes_are_not_worth_a_word(tmp_path: Path) -> None:
@@ -68,7 +76,7 @@ def test_fp32_on_gpus_is_said_once(tmp_path: Path) -> None:
                  for run in mixed.runs)  # fmt: skip
     notes = list(speed_notes(replace(mixed, runs=runs), None))
     assert len(notes) == 1
-    assert notes[0].startswith("1 pre-trainings and ") and "`precision: bf16` or tf32" in notes[0]
+    assert notes[0].startswith("1 pre-training and ") and "`precision: bf16` or tf32" in notes[0]
 
 
 def test_without_gpus_nothing_is_said(tmp_path: Path) -> None:
