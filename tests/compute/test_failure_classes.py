@@ -39,7 +39,7 @@ GPU = [
     "CUDA error: no CUDA-capable device is detected",
     "HIP error: unspecified launch failure",
 ]
-RAISED = {
+RAISED: dict[str, list[BaseException]] = {
     "gpu": [
         *(torch.AcceleratorError(words + HINTS) for words in GPU),
         RuntimeError("No CUDA GPUs are available"),

@@ -78,7 +78,7 @@ def test_fine_tunings_of_a_data_set_that_wait_for_data_are_told_together(
         run: RunStatus("running", element=element("13", i), progress=beat(110, waited))
         for i, (run, waited) in enumerate(waits.items())
     }
-    lines = shown(replace(state, status=state.status | running))
+    lines = shown(replace(state, status={**state.status, **running}))
     assert (
         "3 fine-tunings on digits wait for data 30% of the time: more resources.finetune.workers "
         "or faster storage would speed it up"
