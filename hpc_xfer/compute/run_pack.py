@@ -108,7 +108,7 @@ class PackRunner:
                 self.store.check_run(run)
                 self.store.write_recipe(run)
             local, size = self.process.local_rank, self.process.size
-            timeout = self._timeout()
+            timeout = _timeout(self.site)
             with process_group.join(rank, size, local, meeting, self.stop, timeout) as world:
                 self._run_task(run, claim, resources, world)
             if run.id not in self.group:
@@ -147,11 +147,6 @@ class PackRunner:
         if classify(error) not in _KEEPS_MEMORY:
             self.__dict__.pop("cache", None)  # it may have moved encoders to the GPU
         release(error)
-
-    def _timeout(self) -> timedelta:
-        """A minute more than a supervisor waits, who also writes the stacks of a hung process."""
-        minutes = timedelta(minutes=self.site.slurm.hang_minutes)
-        return max(minutes, process_group.TIMEOUT) + timedelta(minutes=1)
 
     def _commit(self) -> None:
         """Put the results of the group on disk, and report them."""
@@ -217,6 +212,12 @@ def _perform(context: "RunContext") -> None:
         from hpc_xfer.compute.finetuning.task import finetune
 
         finetune(context)
+
+
+def _timeout(site: Site) -> timedelta:
+    """A minute more than a supervisor waits, who also writes the stacks of a hung process."""
+    minutes = timedelta(minutes=site.slurm.hang_minutes)
+    return max(minutes, process_group.TIMEOUT) + timedelta(minutes=1)
 
 
 def _release(claim: Claim) -> None:
