@@ -14,6 +14,7 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.scheduling.cluster_check import examine, render
+from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     infos = preflight.check(study, site, "slurm")
     if not is_installed():
         raise SlurmError("sbatch not found: this is not a login node; run doctor on a login node")
+    site = with_cpus(site)
     plan = make_plan_with_costs(study, site, store, "slurm", infos)
     launched = LaunchedStudy(study, plan, store, site, site_file and absolute(site_file))
     results = []

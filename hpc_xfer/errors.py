@@ -25,6 +25,13 @@ class AgreedDataError(DataError):
     """The same data error on all ranks, which have agreed on it: no rank waits for another."""
 
 
+class SharedMemoryFull(XferError):
+    """Loading processes cannot hand over their batches: /dev/shm is small or full.
+
+    All ranks raise it at the same point.
+    """
+
+
 class StoreError(XferError):
     """The store cannot be read or written, or a file in it is damaged and has no fallback."""
 

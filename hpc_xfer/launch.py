@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
+from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
@@ -18,6 +19,8 @@ from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, preflight, rehearsal
+from hpc_xfer.study.loader_memory import loading_notes
+from hpc_xfer.study.loading_speed import speed_notes
 from hpc_xfer.study.memory_estimate import memory_warnings
 from hpc_xfer.system import provenance, terminal
 from hpc_xfer.system.written_path import absolute
@@ -37,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_in_store(args.grid, store)
     on = args.on or ("slurm" if is_installed() else "local")
     infos = preflight.check(study, site, on)
+    site = with_cpus(site) if on == "slurm" else site
     if args.rehearse:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
         print(f"rehearsing in {store.root}; remove it when you are done", file=sys.stderr)
@@ -53,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.dry_run:
         return _show(launched, done, on, args.json)
     if not args.json:
-        _print_plan(launched, done, terminal.console(stderr=True))
+        _print_plan(launched, done, on, terminal.console(stderr=True))
     if on == "slurm":
         return _submit(launched, args)
     prepare_store(study, launched.plan, store)
@@ -71,16 +75,21 @@ def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> in
         print(json.dumps({**content, "on": on, "jobs": [job.as_json() for job in jobs]}, indent=2))
         return 0
     console = terminal.console()
-    _print_plan(launched, done, console)
+    _print_plan(launched, done, on, console)
     if jobs:
         console.print(job_preview.render(jobs))
     return 0
 
 
-def _print_plan(launched: LaunchedStudy, done: set[str], console: "Console") -> None:
+def _print_plan(launched: LaunchedStudy, done: set[str], on: str, console: "Console") -> None:
     console.print(plan_summary.render(launched.study, launched.plan, done))
-    for line in memory_warnings(launched.plan.without(done), launched.site.slurm):
+    todo, slurm = launched.plan.without(done), launched.site.slurm
+    for line in loading_notes(todo, slurm) if on == "slurm" else ():
+        console.print(line, soft_wrap=True, highlight=False)
+    for line in memory_warnings(todo, slurm):
         console.print(f"warning: {line}", soft_wrap=True, highlight=False)
+    for line in speed_notes(todo, slurm.teraflops if on == "slurm" else None):
+        console.print(f"slow: {line}", soft_wrap=True, highlight=False)
 
 
 def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:

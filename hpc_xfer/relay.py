@@ -15,6 +15,7 @@ from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
+from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.store.launched_study import LaunchedStudy, read_launched
 from hpc_xfer.store.retry_policy import RELAY_RESTARTS
 from hpc_xfer.store.store import Store
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             if site.slurm.jobs_may_submit:
                 launched = LaunchedStudy(
-                    study, plan, store, site, site_file and absolute(site_file)
+                    study, plan, store, with_cpus(site), site_file and absolute(site_file)
                 )
                 report = submit_missing(launched, "relay", print)
                 print("\n".join(report.sentences_of_relay()))

@@ -13,6 +13,7 @@ from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
+from hpc_xfer.system.process_share import loading_processes, own_cores
 
 RunResources = PretrainResources | FinetuneResources
 
@@ -36,11 +37,20 @@ class RunContext:
         return self.store.run(self.run.id)
 
     @property
+    def workers(self) -> int:
+        """Loading processes: those of the resources, else as many as the cores of the process."""
+        if self.resources.workers is not None:
+            return self.resources.workers
+        cores = own_cores(shares_place=self.run.kind == "finetune")
+        has_gpu = self.world.device.type == "cuda"
+        return loading_processes(cores, has_gpu, self.resources.threads)
+
+    @property
     def loop_options(self) -> LoopOptions:
         return LoopOptions(
             checkpoint_seconds=60 * self.resources.checkpoint_minutes,
             log_steps=self.resources.log_steps,
-            workers=self.resources.workers or 0,
+            workers=self.workers,
             compiled=self.resources.compile,
             recomputed=self.resources.activation_checkpointing,
             tensorboard=self.run.kind == "pretrain",

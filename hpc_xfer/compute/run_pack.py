@@ -18,7 +18,14 @@ from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.group_commit import GroupCommit
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.site import Site
-from hpc_xfer.errors import ClaimLost, DataError, Diverged, Interrupted, StoreError
+from hpc_xfer.errors import (
+    ClaimLost,
+    DataError,
+    Diverged,
+    Interrupted,
+    SharedMemoryFull,
+    StoreError,
+)
 from hpc_xfer.store import failures
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.ownership.leases import removed
@@ -233,6 +240,8 @@ def classify(error: BaseException) -> str:
         return "nan"
     if isinstance(error, DataError):
         return "data"
+    if isinstance(error, SharedMemoryFull):  # before the disk: its cause says "no space left"
+        return "shared memory"
     if isinstance(error, StoreError) or _is_disk_failure(error):
         return "store"
     if isinstance(error, MemoryError) or _is_lost_loader(error):

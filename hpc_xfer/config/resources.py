@@ -24,7 +24,8 @@ class ProbeSettings(StrictModel):
 class PretrainResources(StrictModel):
     gpus: PositiveInt = 1  # processes; each has a GPU where there are GPUs
     minutes: PositiveFloat = 60.0  # one run, with a margin
-    workers: NonNegativeInt = 2  # data loading processes per GPU; changes no number
+    # Data loading processes per GPU; null: its cores less one, at most 8. Changes no number.
+    workers: NonNegativeInt | None = None
     threads: PositiveInt = 1  # per process without GPU; fixed, since it changes the last bits
     compile: bool = False  # torch.compile: takes minutes at every start, changes the last bits
     activation_checkpointing: bool = False  # a third slower, far less memory; changes no number
@@ -43,7 +44,8 @@ class FinetuneResources(StrictModel):
     minutes: PositiveFloat | dict[str, PositiveFloat] | None = None
     target_minutes: PositiveFloat = 30.0  # length of a pack, about
     max_running: PositiveInt | None = None  # packs at once on Slurm, over all arrays of the study
-    workers: NonNegativeInt | None = None  # loading processes; null: 2 for image files, else 0
+    # Loading processes; null: as for pre-training, 0 where images in memory need none.
+    workers: NonNegativeInt | None = None
     threads: PositiveInt = 1
     checkpoint_minutes: PositiveFloat = 10.0
     log_steps: PositiveInt = 20

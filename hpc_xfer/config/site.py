@@ -75,7 +75,7 @@ class Slurm(StrictModel):
     gpus_per_node: PositiveInt = 1  # at most so many processes of a run on a node
     gpu_option: Literal["gpus-per-node", "gres", "gpus-per-task", "none"] = "gpus-per-node"
     gpu_type: OneWord | None = None  # as in gres: a100
-    cpus_per_gpu: PositiveInt = 1
+    cpus_per_gpu: PositiveInt | None = None  # null: a GPU's share of its node, at most 16; else 1
     memory_per_gpu: PositiveFloat | None = None  # GB; null leaves it to Slurm
     max_memory_per_gpu: PositiveFloat | None = None  # GB; limit for runs that ran out of memory
     gpu_memory: PositiveFloat | None = None  # GB of a GPU; a plan that needs more says so

@@ -22,6 +22,7 @@ from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study.plan import Pack
 from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.process_share import share_variables
 from hpc_xfer.system.worker_events import WorkerEvent
 
 _GRACE_SECONDS = 60  # for checkpoints after a stop; then SIGKILL
@@ -150,7 +151,8 @@ class LocalWorkers:
     def _start(self, arguments: list[list[str]], gpus: list[str], kept: bool) -> LocalWorker:
         """Start a process for each list of arguments."""
         self._gpus.update(gpus)
-        environment = worker_environment(gpus)
+        places = max(self.slots // self._pretrain_slots, len(arguments))
+        environment = worker_environment(gpus) | share_variables(places, self._pretrain_slots)
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         attempt = self._attempt()

@@ -24,7 +24,13 @@ from hpc_xfer.slurm.control import requeue_jobs
 from hpc_xfer.store.retry_policy import is_exhausted
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import machine
-from hpc_xfer.system.job_environment import ProcessRank, array_index, current_job, restart_count
+from hpc_xfer.system.job_environment import (
+    ProcessRank,
+    array_index,
+    current_job,
+    restart_count,
+)
+from hpc_xfer.system.process_share import share_variables
 
 _TICK_SECONDS = 0.5
 _RANK_ZERO_SECONDS = 10  # for rank 0 to record the failure, before another rank ends the job
@@ -105,7 +111,8 @@ class Supervisor:
             *([f"--share={number}/{count}"] if count > 1 else []),
             *rank_arguments(replace(self.process_rank, attempt=attempt)),
         ]  # fmt: skip
-        process = start_process([*command, *arguments], worker_environment(machine.gpus()))
+        environment = worker_environment(machine.gpus()) | share_variables(per_place=count)
+        process = start_process([*command, *arguments], environment)
         worker = WorkerProcess([process])
         WorkerWatch(
             worker, self.store, self.site, self.signals, self.is_rank_zero, on_event=self.pack.note

@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import mean
 
 from hpc_xfer.monitoring.eta import TimeLeft, duration
 from hpc_xfer.monitoring.slurm_reasons import with_own_word
 from hpc_xfer.monitoring.study_state import StudyState
 from hpc_xfer.store import retry_policy
+from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import MISSING_MEANINGS
 
 _WAIT_SHARE = 0.05  # of the time of a run: above it, reading data is the bottleneck
@@ -93,15 +95,40 @@ def _without_job(study: StudyState) -> Iterator[StatusSentence]:
 
 
 def _bottlenecks(study: StudyState) -> Iterator[StatusSentence]:
-    for run in study.plan.of("pretrain"):
-        status = study.status[run.id]
-        share = (status.progress or {}).get("data_wait", 0.0)
-        if status.state == "running" and share > _WAIT_SHARE:
-            text = (
-                f"{study.labels[run.id]} waits for data {100 * share:.0f}% of its time: more "
-                "resources.pretrain.workers or faster storage would speed it up"
-            )
-            yield StatusSentence(text, DETAIL)
+    """Tell which runs wait for data: each pre-training, fine-tunings of a data set together."""
+    waits: dict[tuple[str, str], list[float]] = {}
+    for run in study.plan.runs:
+        share = _data_wait(study, run)
+        if share is not None:
+            who = study.labels[run.id] if run.kind == "pretrain" else str(run.spec["dataset"])
+            waits.setdefault((run.kind, who), []).append(share)
+    costs = study.plan.costs
+    has_gpu = costs is not None and costs.speed.has_gpu
+    for (kind, who), shares in waits.items():
+        if (share := mean(shares)) > _WAIT_SHARE:
+            yield _waits_for_data(kind, who, len(shares), share, has_gpu)
+
+
+def _data_wait(study: StudyState, run: Run) -> float | None:
+    """The share of its time that a running run has waited for data; None before its first step."""
+    status = study.status[run.id]
+    if status.state != "running" or status.progress is None:
+        return None
+    share = status.progress.get("data_wait")
+    return None if share is None else float(share)
+
+
+def _waits_for_data(kind: str, who: str, count: int, share: float, has_gpu: bool) -> StatusSentence:
+    many = count > 1
+    if kind == "finetune":
+        who = f"{count:,} fine-tunings on {who}" if many else f"a fine-tuning on {who}"
+    if has_gpu:
+        who = f"the GPU{'s' * many} of {who}"
+    text = (
+        f"{who} wait{'' if many else 's'} for data {100 * share:.0f}% of the time: more "
+        f"resources.{kind}.workers or faster storage would speed it up"
+    )
+    return StatusSentence(text, DETAIL)
 
 
 def _failures(study: StudyState) -> Iterator[StatusSentence]:

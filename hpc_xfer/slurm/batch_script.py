@@ -95,7 +95,7 @@ def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
     """submitit's parameters for a request; `options` of the site are added."""
     target = _partition_and_account(request, slurm)
     nodes, tasks = spread_over_nodes(request.tasks, slurm.gpus_per_node) if request.gpus else (1, 1)
-    cpus = slurm.relay.cpus if request.relay else slurm.cpus_per_gpu
+    cpus = slurm.relay.cpus if request.relay else slurm.cpus_per_gpu or 1
     minutes = max(1, math.ceil(request.minutes))
     if slurm.max_minutes is not None:
         minutes = min(minutes, slurm.max_minutes)

@@ -27,6 +27,7 @@ from hpc_xfer.study.cost_estimate import (
 from hpc_xfer.study.plan import Plan, Run, make_plan, parent_recipe
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import machine
+from hpc_xfer.system.memory_limit import memory_limit
 
 _MOST_RECORDS = 20  # of a kind
 _MOST_LOOKS = 40  # at runs of a kind that have a folder
@@ -44,7 +45,8 @@ def make_plan_with_costs(
     if on == "slurm":
         speed = speed_on_slurm(site.slurm, study.resources)
     else:
-        speed = speed_here(len(machine.gpus()), machine.cores(), study.resources)
+        gpus, memory = len(machine.gpus()), memory_limit()
+        speed = speed_here(gpus, machine.cores(), memory, study.resources)
     images = {name: counts_of(info) for name, info in infos.items()}
     return with_finished_costs(make_plan(study, RunCosts(images, speed)), store)
 

@@ -39,6 +39,11 @@ RULES: dict[str, RetryRule] = {
     "CUDA out of memory": RetryRule(
         "launch", "the GPU's memory; more GPUs per run help, or a smaller batch"
     ),
+    # Not against the node: a small /dev/shm is a setting of the container, the same on all nodes.
+    # Nor more memory: it gives a container no larger /dev/shm.
+    "shared memory": RetryRule(
+        "relay", "/dev/shm is small or full; a container with more of it or a smaller batch helps"
+    ),
     "time limit": RetryRule(
         "relay", "the time ended before the next step; more minutes help", doubles_minutes=True
     ),

@@ -28,21 +28,20 @@ from hpc_xfer.config.recipes import Pretrain, arch_name
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import TowerCosts, tower_costs
+from hpc_xfer.system.process_share import kept_bytes, loading_processes
 
 CostKind = tuple[str, str, str, str, str]  # architecture, data set, shots, mode, solver
 
-_GPU_TERAFLOPS = 10.0  # effective: small batches in fp32 use a fraction of what the card can do
+GPU_TERAFLOPS = 10.0  # effective: small batches in fp32 use a fraction of what the card can do
 _CORE_TERAFLOPS = 0.02
 _MARGIN = 2.0  # on an estimate: a pack that is stopped costs another start and the time in between
 _MARGIN_OF_MEASURED = 1.5
-_DECODE_SECONDS = 0.005  # an image file on one core
-_LOADERS = 2  # processes that decode for training, unless `workers` says otherwise
+DECODE_SECONDS = 0.005  # an image file on one core
 _START_SECONDS = 10.0  # of a worker: imports, encoder, data set
 _RUN_SECONDS = 0.5  # files of a run
 _STEP_SECONDS = 0.02  # of a training step, however small
 _HEAD_STEP_SECONDS = 0.002  # of a linear head
 _ITERATIONS = 60  # of a converged probe per value on its path; each starts from the one before
-_KEPT_BYTES = 1 << 29  # evaluation images below this are decoded once per pack
 
 
 @dataclass(frozen=True)
@@ -72,21 +71,44 @@ class Speed:
     flops: float  # effective, per second
     cores: int = 1
     has_gpu: bool = True
+    loaders: int = 1  # processes that decode for training
+    kept_bytes: int = kept_bytes(None)  # evaluation images below this are decoded once per pack
 
 
 def speed_on_slurm(slurm: Slurm, resources: Resources) -> Speed:
     """The speed of a process on the cluster: `teraflops` of the site, else an assumption."""
     has_gpu = slurm.gpu_option != "none"
-    threads = resources.finetune.threads
-    assumed = _GPU_TERAFLOPS if has_gpu else _CORE_TERAFLOPS * threads
-    return Speed(1e12 * (slurm.teraflops or assumed), slurm.cpus_per_gpu, has_gpu)
+    assumed = GPU_TERAFLOPS if has_gpu else _CORE_TERAFLOPS * resources.finetune.threads
+    memory = None if slurm.memory_per_gpu is None else 1e9 * slurm.memory_per_gpu
+    flops = 1e12 * (slurm.teraflops or assumed)
+    return _speed(flops, slurm.cpus_per_gpu or 1, has_gpu, memory, resources)
 
 
-def speed_here(gpus: int, cores: int, resources: Resources) -> Speed:
-    """The assumed speed of a process on this machine, where every GPU or core has one."""
+def speed_here(gpus: int, cores: int, memory: float | None, resources: Resources) -> Speed:
+    """The assumed speed of a process on this machine, where every GPU or core has one.
+
+    Args:
+        memory: bytes of the machine; None where nothing tells them.
+    """
+    places = gpus or max(1, cores // resources.finetune.threads)
+    share = None if memory is None else memory / places
     if gpus:
-        return Speed(1e12 * _GPU_TERAFLOPS, max(1, cores // gpus))
-    return Speed(1e12 * _CORE_TERAFLOPS * resources.finetune.threads, 1, has_gpu=False)
+        return _speed(1e12 * GPU_TERAFLOPS, max(1, cores // gpus), True, share, resources)
+    flops = 1e12 * _CORE_TERAFLOPS * resources.finetune.threads
+    return _speed(flops, 1, False, share, resources)
+
+
+def _speed(
+    flops: float, cores: int, has_gpu: bool, memory: float | None, resources: Resources
+) -> Speed:
+    """The speed with the loading processes and the memory that a process gives to images."""
+    finetune = resources.finetune
+    beside = finetune.per_gpu if has_gpu else 1
+    loaders = finetune.workers
+    if loaders is None:
+        loaders = loading_processes(max(1, cores // beside), has_gpu, finetune.threads)
+    kept = kept_bytes(None if memory is None else memory / beside)
+    return Speed(flops, cores, has_gpu, loaders, kept)
 
 
 @dataclass(frozen=True)
@@ -170,12 +192,12 @@ class _Work:
 
     def decode(self, processes: int) -> float:
         """Seconds to decode an image."""
-        return _DECODE_SECONDS / max(1, processes) if self.counts.in_files else 0.0
+        return DECODE_SECONDS / max(1, processes) if self.counts.in_files else 0.0
 
     @property
     def is_kept(self) -> bool:
         """Tell whether decoded evaluation images stay in memory."""
-        return self.measured * 3 * self.tower.side**2 <= _KEPT_BYTES
+        return self.measured * 3 * self.tower.side**2 <= self.speed.kept_bytes
 
     def shared_seconds(self) -> float:
         recipe, counts = self.recipe, self.counts
@@ -221,7 +243,7 @@ class _Work:
         if not isinstance(recipe, FullFinetune):
             step = 6 * batch * self._head / self.speed.flops + _HEAD_STEP_SECONDS
             return steps * step + 2 * self.measured * self._head / self.speed.flops
-        loading = self.decode(min(_LOADERS, self.speed.cores))
+        loading = self.decode(self.speed.loaders)
         step = max(_STEP_SECONDS, batch * (3 * self.forward + loading))
         again = 0.0 if self.is_kept else self.decode(self.speed.cores)
         times = min(recipe.epochs, steps) if recipe.select == "test" else 1

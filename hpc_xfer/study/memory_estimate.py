@@ -13,6 +13,7 @@ from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import tower_costs
 from hpc_xfer.study.cost_estimate import ASSUMED, ImageCounts
 from hpc_xfer.study.plan import Plan, parent_recipe
+from hpc_xfer.system.process_share import kept_bytes
 
 _BYTES = 4  # of a number in fp32
 _HALF = 2  # of an activation in bf16 or fp16
@@ -21,7 +22,8 @@ _EVALUATION_BATCH = 256
 _EVALUATED_AT_ONCE = 0.15  # of an image's activations: without gradients few layers are kept
 _LIBRARIES = 2.5e9  # of a process: torch, CUDA's context, workspaces
 _LIBRARIES_ON_GPU = 1.0e9
-_KEPT_IMAGES = 4 * (1 << 29)  # decoded images of two data sets, for training and test
+# Decoded images of two data sets, for training and test; where there is memory, more are kept.
+_KEPT_IMAGES = 4 * kept_bytes(None)
 
 
 @dataclass(frozen=True)

@@ -26,3 +26,9 @@ def inside(mounts: Mapping[Path, Path], *command: str) -> tuple[str, ...]:
         return command
     pairs = [str(end) for path, folder in mounts.items() for end in (folder, path)]
     return (*_IN_A_NAMESPACE, "sh", "-ec", _SCRIPT, "node", *pairs, "--", *command)
+
+
+def with_shared_memory(size: str, *command: str) -> tuple[str, ...]:
+    """Return the command that sees a /dev/shm of this size, as in a container: `64m`, `200k`."""
+    mount = f'mount -t tmpfs -o size={size} tmpfs /dev/shm; exec "$@"'
+    return (*_IN_A_NAMESPACE, "sh", "-ec", mount, "sh", *command)

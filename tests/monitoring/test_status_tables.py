@@ -12,6 +12,7 @@ from hpc_xfer.monitoring.study_state import StudyState
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store.submission_ledger import Ledger
+from hpc_xfer.study.cost_estimate import RunCosts, Speed
 from hpc_xfer.system import terminal
 from tests.monitoring.states import (
     FEW,
@@ -19,6 +20,7 @@ from tests.monitoring.states import (
     PLAN,
     TWO,
     all_in,
+    beat,
     element,
     line,
     study_state,
@@ -57,7 +59,7 @@ fa637f256f58  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr    
 8 runs: 2 done, 2 running, 1 starting, 2 pending, 1 failed
 about 2.0 h to go with 3 processes, as now
 waiting: 2: an earlier job has not ended (Slurm: Dependency)
-supervised [bold] 256 seed 1 waits for data 20% of its time: more resources.pretrain.workers or faster storage would speed it up
+supervised [bold] 256 seed 1 waits for data 20% of the time: more resources.pretrain.workers or faster storage would speed it up
 failed: nan: 1 (the loss was not finite; a lower learning rate helps)
   the loss is nan at step 7
   a78d14cc65e3; more with --why RUN"""  # noqa: E501
@@ -65,6 +67,31 @@ failed: nan: 1 (the loss was not finite; a lower learning rate helps)
 
 def test_a_study_in_the_middle(tmp_path: Path, shown: Shown) -> None:
     assert "\n".join(shown(study_state(tmp_path))) == SHOWN
+
+
+def test_fine_tunings_of_a_data_set_that_wait_for_data_are_told_together(
+    tmp_path: Path, shown: Shown
+) -> None:
+    state = study_state(tmp_path)
+    waits = {FEW[1].id: 0.5, FEW[2].id: 0.3, MANY[0].id: 0.1}
+    running = {
+        run: RunStatus("running", element=element("13", i), progress=beat(110, waited))
+        for i, (run, waited) in enumerate(waits.items())
+    }
+    lines = shown(replace(state, status=state.status | running))
+    assert (
+        "3 fine-tunings on digits wait for data 30% of the time: more resources.finetune.workers "
+        "or faster storage would speed it up"
+    ) in lines
+
+
+def test_where_there_are_gpus_it_is_they_that_wait(tmp_path: Path, shown: Shown) -> None:
+    state = study_state(tmp_path)
+    on_gpus = state.plan.with_costs(RunCosts({}, Speed(10e12)))
+    assert (
+        "the GPU of supervised [bold] 256 seed 1 waits for data 20% of the time: more "
+        "resources.pretrain.workers or faster storage would speed it up"
+    ) in shown(replace(state, plan=on_gpus))
 
 
 def test_a_study_that_is_over_tells_where_its_report_is(tmp_path: Path, shown: Shown) -> None:

@@ -16,7 +16,7 @@ from hpc_xfer.config.finetune_recipes import (
     ZeroShot,
 )
 from hpc_xfer.config.recipes import Scratch
-from hpc_xfer.config.resources import Resources
+from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.cost_estimate import (
     ImageCounts,
@@ -30,7 +30,7 @@ from hpc_xfer.study.cost_estimate import (
 
 PARENT = Scratch(arch="ViT-B-32")
 PETS = ImageCounts(train=3_680, test=3_669, classes=37)
-COSTS = RunCosts({"pets": PETS}, Speed(10e12, cores=8))
+COSTS = RunCosts({"pets": PETS}, Speed(10e12, cores=8, loaders=2))
 HERE: dict[str, Any] = {"dataset": "pets", "shots": 5, "draw": 0}
 TRAINED = FullFinetune(**HERE, lr=1e-3, epochs=10)
 
@@ -52,7 +52,9 @@ def test_cost_grows_with_shots_epochs_and_classes_and_falls_with_speed() -> None
     costs = replace(COSTS, images={"pets": PETS, "many": replace(PETS, classes=370)})
     for change in more:
         assert seconds(TRAINED.model_copy(update=change), costs) > 1.1 * seconds(TRAINED, costs)
-    assert seconds(TRAINED, replace(COSTS, speed=Speed(1e12, cores=8))) > seconds(TRAINED)
+    assert seconds(TRAINED, replace(COSTS, speed=replace(COSTS.speed, flops=1e12))) > seconds(
+        TRAINED
+    )
 
 
 def test_a_rehearsal_of_two_steps_is_short() -> None:
@@ -111,9 +113,29 @@ def test_what_another_version_wrote_is_not_an_estimate(content: Any) -> None:
 
 def test_speed_is_that_of_the_site_else_an_assumption() -> None:
     resources = Resources()
-    assert speed_on_slurm(Slurm(cpus_per_gpu=6), resources) == Speed(10e12, 6)
+    assert speed_on_slurm(Slurm(cpus_per_gpu=6), resources) == Speed(10e12, 6, loaders=5)
     assert speed_on_slurm(Slurm(teraflops=40), resources).flops == 40e12
     cpus = speed_on_slurm(Slurm(gpu_option="none"), resources)
     assert (cpus.flops, cpus.has_gpu) == (0.02e12, False)
-    assert speed_here(2, 16, resources) == Speed(10e12, 8)
-    assert speed_here(0, 16, resources) == Speed(0.02e12, 1, has_gpu=False)
+    assert speed_here(2, 16, None, resources) == Speed(10e12, 8, loaders=7)
+    assert speed_here(0, 16, None, resources) == Speed(0.02e12, 1, has_gpu=False)
+
+
+def test_images_that_memory_has_room_for_are_decoded_once() -> None:
+    """For each epoch that is measured on the test set, and 20,000 images of 224 px are 3 GB."""
+    many = {"many": ImageCounts(train=40_000, test=20_000, classes=100)}
+    recipe = TRAINED.model_copy(update={"dataset": "many", "select": "test", "shots": "full"})
+    few, much = (
+        RunCosts(many, speed_on_slurm(Slurm(cpus_per_gpu=8, memory_per_gpu=gb), Resources()))
+        for gb in (16, 128)
+    )
+    assert not few.speed.kept_bytes > 1 << 30 and much.speed.kept_bytes == 8e9
+    assert seconds(recipe, few) > seconds(recipe, much)
+
+
+def test_loading_processes_are_those_of_the_grid_else_of_the_cores() -> None:
+    slurm = Slurm(cpus_per_gpu=8)
+    shared = Resources(finetune=FinetuneResources(per_gpu=4))
+    asked = Resources(finetune=FinetuneResources(workers=3))
+    found = [speed_on_slurm(slurm, each).loaders for each in (Resources(), shared, asked)]
+    assert found == [7, 1, 3]

@@ -19,14 +19,15 @@ from torch._C._distributed_c10d import TCPStore
 
 from hpc_xfer.compute.distributed import network_interface
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
-from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
+from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, SharedMemoryFull, StoreError
 from hpc_xfer.system import atomic_files
 
 Item = TypeVar("Item")
 _MEET_SECONDS = 300  # nodes of one job may start minutes apart
 _CONNECT = timedelta(seconds=10)  # then the file is read again: it may have a new address
 _TIMEOUT = timedelta(minutes=30)  # for the largest checkpoint to be written to a slow disk
-_ON_ALL_RANKS = (Interrupted, Diverged, AgreedDataError)  # raised at the same point on each
+# Raised at the same point on each.
+_ON_ALL_RANKS = (Interrupted, Diverged, AgreedDataError, SharedMemoryFull)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Evaluation images of a data set: center crops from memory, from a cache on disk, or decoded."""
 
+import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,11 +14,11 @@ from hpc_xfer.compute.downstream.decoded_cache import DecodedCache
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.images import crops
 from hpc_xfer.system import machine
+from hpc_xfer.system.process_share import kept_bytes, own_memory
 
 _BATCH = 256  # images at most; no gradients are needed
 _BATCH_PIXELS = 256 * 128 * 128  # so 64 images of 224 px: 1.6 GB at the widest layer of a ResNet-50
 _READERS = 8  # threads; a GPU seldom has more cores as its share
-_KEPT_BYTES = 1 << 29  # 20,000 images of 32 px, 3,500 of 224 px; others are read or decoded again
 _MANY = 4  # a request for a quarter of a split decodes all of it, for the cache on disk
 
 
@@ -30,20 +31,26 @@ def batch_size(size: int) -> int:
     return 1 << (most.bit_length() - 1)
 
 
+@functools.cache
+def room() -> int:
+    """Bytes of a data set's views that this process keeps; others are read or decoded again."""
+    return kept_bytes(own_memory())
+
+
 def fits_memory(images: int, size: int) -> bool:
     """True where the views of so many images may be kept in memory."""
-    return images * 3 * size * size <= _KEPT_BYTES
+    return images * 3 * size * size <= room()
 
 
 class EvalImages:
     """Center crops of one side length, without randomness; the same bits from wherever they come.
 
-    A view that was decoded is kept, as far as half a gigabyte goes.
+    A view that was decoded is kept, as far as the memory of the process allows.
     """
 
     def __init__(self, images: ImageSet, size: int, cache: DecodedCache | None = None) -> None:
         self.images, self.size, self.cache = images, size, cache
-        most = min(len(images), _KEPT_BYTES // (3 * size * size))
+        most = min(len(images), room() // (3 * size * size))
         # Allocated in whole, taken from the system as it fills.
         self._kept = torch.empty((most, 3, size, size), dtype=torch.uint8)
         self._place = np.full(len(images), -1)  # in `_kept`

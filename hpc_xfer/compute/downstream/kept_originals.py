@@ -15,10 +15,10 @@ import numpy as np
 from torch import Tensor
 
 from hpc_xfer.compute.downstream.datasets import ImageSet, Labels
+from hpc_xfer.compute.downstream.eval_images import room
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.system import machine
 
-_MOST_BYTES = 1 << 29  # about 1,000 photos of 500 x 375 px
 _SAMPLE = 32  # images decoded before their mean size says whether all fit
 _READERS = 8  # threads
 
@@ -39,10 +39,16 @@ class KeptImages:
 
 
 class Originals:
-    """The decoded images of one image set that were chosen last, at most half a gigabyte."""
+    """The decoded images of one image set that were chosen last, as far as memory allows."""
 
-    def __init__(self, images: ImageSet, most_bytes: int = _MOST_BYTES) -> None:
-        self.images, self.most_bytes = images, most_bytes
+    def __init__(self, images: ImageSet, most_bytes: int | None = None) -> None:
+        """
+        Args:
+            most_bytes: of the images; None for the share of this process, see process_share.py. At
+                the least share these are some 500 photos of 500 x 375 px.
+        """
+        self.images = images
+        self.most_bytes = room() if most_bytes is None else most_bytes
         self._decoded: dict[int, Tensor] = {}
 
     def kept(self, chosen: Indices, touch: Callable[[], object]) -> KeptImages | None:

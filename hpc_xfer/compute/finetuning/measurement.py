@@ -16,6 +16,7 @@ class Measurement:
     hits: bytes  # content of hits.npy
     path: dict[str, Any] | None = None  # lists as long as path["values"]
     train_seconds: float = field(default=0.0, compare=False)
+    data_wait_seconds: float = field(default=0.0, compare=False)  # of the training
 
 
 def hits_file(packed: NDArray[np.uint8]) -> bytes:

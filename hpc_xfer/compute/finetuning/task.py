@@ -22,7 +22,11 @@ def finetune(context: RunContext) -> None:
     inputs = prepare(context)
     measured = _measure(inputs)
     fingerprints = {"dataset": inputs.data.fingerprint, "parent": inputs.parent.fingerprint}
-    timing = {"seconds": time.monotonic() - begun, "train_seconds": measured.train_seconds}
+    timing = {
+        "seconds": time.monotonic() - begun,
+        "train_seconds": measured.train_seconds,
+        "data_wait_seconds": measured.data_wait_seconds,
+    }
     run_record.write(
         context,
         {**measured.metrics, **inputs.counts},

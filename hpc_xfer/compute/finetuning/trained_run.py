@@ -29,9 +29,8 @@ from hpc_xfer.compute.training.loop import TrainResult, train
 from hpc_xfer.compute.training.optimizer import adamw, warmup
 from hpc_xfer.compute.training.step import Schedule
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, FullFinetune, ProbeThenFinetune
-from hpc_xfer.system import machine
 
-_WORKERS = 2  # loading processes by default: it takes 5 ms to decode and crop a photo
+_WORTH = 200  # images that make a loading process worth its start: a second of RandAugment
 _RECALIBRATION = 1024  # images; enough for the mean and variance of a channel
 
 
@@ -63,7 +62,12 @@ class _TrainedRun:
         metrics |= start | ({} if selection is None else selection.summary())
         metrics |= {"train_loss": result.loss, "steps": result.steps}
         hits = hits_file(packed_hits(found["test"], self._labels["test"]))
-        return Measurement(metrics, hits, train_seconds=result.seconds)
+        return Measurement(
+            metrics,
+            hits,
+            train_seconds=result.seconds,
+            data_wait_seconds=result.data_wait_seconds,
+        )
 
     @cached_property
     def _measured_on(self) -> dict[str, ChosenImages]:
@@ -103,7 +107,7 @@ class _TrainedRun:
                 precision=recipe.precision,
                 seed=recipe.seed,
             ),
-            replace(context.loop_options, workers=self._workers),
+            replace(context.loop_options, workers=self._workers(steps)),
             context.dir,
             Checkpoints(context.dir, context.claim),
             context.world,
@@ -141,17 +145,16 @@ class _TrainedRun:
             inputs.data.train, inputs.train.chosen, inputs.liveness
         )
 
-    @property
-    def _workers(self) -> int:
+    def _workers(self, steps: int) -> int:
         """Number of processes that decode and augment ahead; images in memory need none."""
-        wanted = self.context.resources.workers
         if not self.trains_encoder:
             return 0
-        if wanted is not None:
-            return wanted
+        if self.context.resources.workers is not None:
+            return self.context.resources.workers
+        batch = min(self.recipe.batch, len(self.inputs.train))
         if not needs_loaders(self._training_images, self.recipe.batch, self.inputs.device):
             return 0
-        return min(_WORKERS, machine.cores())
+        return min(self.context.workers, -(-steps * batch // _WORTH))
 
     @torch.no_grad()
     def _logits(self, model: Classifier, subset: ChosenImages) -> Tensor:

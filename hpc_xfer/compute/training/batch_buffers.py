@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from hpc_xfer.compute.training.data_loader import PREFETCH
+from hpc_xfer.study.loader_memory import PREFETCH
 
 # A loading process is asked for batch k when the loop asks for batch k - PREFETCH, so it is done
 # with the one before that. One more is left as a reserve.

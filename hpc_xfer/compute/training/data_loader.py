@@ -11,11 +11,16 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from hpc_xfer.compute.training import loader_sharing
 from hpc_xfer.compute.training.objective import Batch
-from hpc_xfer.errors import DataError
+from hpc_xfer.errors import DataError, SharedMemoryFull
+from hpc_xfer.study.loader_memory import PREFETCH
 from hpc_xfer.system import machine
 
-PREFETCH = 4  # batches that each loading process has ready, or is making
+# Keys of a batch that could not be loaded. Loaders turn exceptions into text, and all ranks have to
+# agree on a failure, so it is handed over as data.
+FAILED, UNSHARED = "failure", "unshared"
+FAILURES = (FAILED, UNSHARED)
 
 
 class Batches(Protocol):
@@ -27,7 +32,7 @@ class Batches(Protocol):
 
 @dataclass
 class BatchLoader:
-    """Yield one batch per step, or {"failure": reason}.
+    """Yield one batch per step, or {FAILED or UNSHARED: reason}.
 
     Each process loads its own piece of every batch.
     """
@@ -40,6 +45,14 @@ class BatchLoader:
 
     def loaded(self) -> Generator[Batch, None, None]:
         """Yield the batches; closing the generator ends the loading processes."""
+        if self.workers:
+            loader_sharing.raise_limit_of_open_files()
+            machine.shorten_socket_paths()
+            try:
+                loader_sharing.check_semaphores(self.workers)
+            except SharedMemoryFull as error:
+                yield {UNSHARED: str(error)}
+                return
         loader = DataLoader(
             _LoaderPieces(self.batches, self.steps),
             batch_size=None,
@@ -48,8 +61,6 @@ class BatchLoader:
             prefetch_factor=PREFETCH if self.workers else None,
             worker_init_fn=_ignore_signals if self.workers else None,
         )
-        if self.workers:
-            machine.shorten_socket_paths()
         with _stdin_hidden():
             iterator = iter(loader)
         while True:
@@ -93,7 +104,7 @@ def _joined(pieces: list[Batch], device: torch.device, copied: bool) -> Batch:
         copied: out of the memory of loading processes, which will fill it again.
     """
     for piece in pieces:
-        if "failure" in piece:
+        if any(key in piece for key in FAILURES):
             return piece
     return {
         name: _join_values([piece[name] for piece in pieces], device, copied) for name in pieces[0]
@@ -109,18 +120,24 @@ def _join_values(values: list[Any], device: torch.device, copied: bool) -> Any:
 
 
 class _LoaderPieces(IterableDataset[Batch]):
-    """Iterate over pieces; yield a failure as data, since loaders turn exceptions into text."""
+    """Iterate over pieces, in a loading process in shared memory; yield a failure as data."""
 
     def __init__(self, batches: Batches, steps: range) -> None:
         self.batches, self.steps = batches, steps
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
-        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
         try:
-            yield from self.batches.pieces(self.steps, worker, workers)
+            if info is None:
+                yield from self.batches.pieces(self.steps, 0, 1)
+                return
+            loader_sharing.check_sockets()
+            for piece in self.batches.pieces(self.steps, info.id, info.num_workers):
+                yield loader_sharing.shared(piece, info.num_workers)
         except DataError as error:
-            yield {"failure": str(error)}
+            yield {FAILED: str(error)}
+        except SharedMemoryFull as error:
+            yield {UNSHARED: str(error)}
 
 
 def _ignore_signals(worker: int) -> None:

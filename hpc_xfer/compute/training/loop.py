@@ -18,13 +18,13 @@ from hpc_xfer.compute.distributed.global_batchnorm import batchnorm_buffers, syn
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.checkpoint import Checkpoints
-from hpc_xfer.compute.training.data_loader import Batches, BatchLoader
+from hpc_xfer.compute.training.data_loader import FAILURES, UNSHARED, Batches, BatchLoader
 from hpc_xfer.compute.training.metrics_log import MetricsLog
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSamples
 from hpc_xfer.compute.training.step import LossAverage, Schedule, Stepper, isolated_rng
 from hpc_xfer.compute.training.step_metrics import StepMetrics
-from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, StoreError
+from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, SharedMemoryFull, StoreError
 from hpc_xfer.store.heartbeat import Heartbeat, Liveness
 from hpc_xfer.store.paths import RunDir
 
@@ -90,6 +90,7 @@ def train(
         Interrupted: asked to stop; a checkpoint was written.
         Diverged: loss or weights are NaN or infinite; the last good checkpoint stays.
         AgreedDataError: too many broken samples, or a shard that some rank cannot read.
+        SharedMemoryFull: the loading processes of some rank cannot hand over their batches.
         ClaimLost: another process has taken the run over.
         StoreError: the disk is full.
     """
@@ -189,14 +190,16 @@ def _agree(
 
     Raises:
         AgreedDataError: a rank got no batch, or there are too many broken samples.
+        SharedMemoryFull: the loading processes of a rank cannot hand over their batches.
     """
-    failures = [batch["failure"]] if "failure" in batch else []
+    failures = [(key, batch[key]) for key in FAILURES if key in batch]
     broken = batch.get("broken", [])
     waited, *flags = world.max(waited, bool(failures), asked, due, bool(broken))
     any_failed, asked, due, any_broken = map(bool, flags)
     state.waited += waited
     if any_failed:
-        raise AgreedDataError(world.gather(failures)[0])
+        key, why = world.gather(failures)[0]
+        raise (SharedMemoryFull if key == UNSHARED else AgreedDataError)(why)
     if any_broken:
         state.broken.add(world.gather(broken))
         allowed = schedule.broken_allowed_by(state.step + 1)

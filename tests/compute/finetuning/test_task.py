@@ -67,6 +67,8 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     per_class = np.mean([bits[labels == c].mean() for c in range(10)])
     assert per_class == pytest.approx(found["test_per_class"], abs=1e-12)
     assert record["provenance"]["data"].keys() == {"dataset", "parent"}
+    assert record["timing"].keys() == {"seconds", "train_seconds", "data_wait_seconds"}
+    assert 0 <= record["timing"]["data_wait_seconds"] <= record["timing"]["train_seconds"]
     assert {path.name for path in folder.path.iterdir()} == {
         *("recipe.json", "claims", "progress.json", "metrics.jsonl", "hits.npy", "record.json")
     }
@@ -121,7 +123,7 @@ def test_the_number_of_loading_processes_changes_no_result(store: Store, tmp_pat
     )
     site = Site(datasets={"animals": str(image_folder(tmp_path / "animals"))})
     results = []
-    for workers in (0, 1, None):  # None: two, of as many cores
+    for workers in (0, 1, None):  # None: as many as the machine has cores for
         place = Store(tmp_path / str(workers))
         copied(store, place, run.parents[0])
         place.write_recipe(run)

@@ -1,0 +1,55 @@
+"""What a dry run says of the machine: CPUs of a GPU, loading processes that starve it, fp32."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import launch
+from tests.conftest import Command
+
+GRID = """
+name: notes
+pretrain: [{method: scratch, arch: RN50}]
+finetune: {datasets: [digits], shots: [full], draws: 1, mode: [ft], lr: 1e-3MORE}
+"""
+
+
+def dry_run(folder: Path, more: str = "", **slurm: object) -> None:
+    grid, site = folder / "notes.yaml", folder / "site.yaml"
+    grid.write_text(GRID.replace("MORE", more))
+    site.write_text(json.dumps({"slurm": slurm}))
+    arguments = [str(grid), "--site", str(site), "--store", str(folder / "store")]
+    assert launch.main([*arguments, "--on", "slurm", "--dry-run"]) == 0
+
+
+def test_the_cpus_of_a_gpu_are_those_of_its_node_and_stand_in_plan_and_script(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("sinfo", "echo 'gpu*|n1|48|UNLIMITED|gpu:4'")
+    command("scontrol", "exit 1")
+    dry_run(tmp_path)
+    shown = capsys.readouterr().out
+    assert "CPUs for each GPU (cpus_per_gpu): 12\n" in shown
+    assert "#SBATCH --cpus-per-task=12\n" in shown
+
+
+def test_a_gpu_that_would_wait_and_fp32_are_named(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("sinfo", "exit 1")
+    dry_run(tmp_path, cpus_per_gpu=2, teraflops=50)
+    slow = [line for line in capsys.readouterr().out.splitlines() if line.startswith("slow: ")]
+    assert slow[0].startswith(
+        "slow: ft of RN50 on digits: about 180 images/s come from 1 loading process, and "
+    )
+    assert slow[1].startswith("slow: 1 fine-tuning in fp32, at a quarter of bf16's speed")
+    assert len(slow) == 2
+
+
+def test_a_plan_that_is_well_served_has_no_such_lines(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("sinfo", "exit 1")
+    dry_run(tmp_path, ", precision: bf16", cpus_per_gpu=16, teraflops=20)
+    assert "slow: " not in capsys.readouterr().out
