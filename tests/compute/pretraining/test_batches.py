@@ -422,3 +422,15 @@ def test_a_shard_lost_on_the_way_stops_all_ranks_with_its_name(
     assert (told["event"], told["class"]) == ("failed", "data")
     assert told["message"].startswith(f"{index.path(index.entries[1])}: ")
     assert "\n" not in told["message"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_batch_that_is_kept_does_not_change_while_others_are_loaded(
+    workers: int, tmp_path: Path
+) -> None:
+    """Loading processes write to the same buffers again and again."""
+    ours = batches(shards(tmp_path), "simclr")
+    loader = BatchLoader(ours, range(20), workers=workers, device=torch.device("cpu"))
+    kept = list(loader.loaded())
+    assert len(kept) == 20
+    assert all(same(batch, ours[step]) for step, batch in enumerate(kept))
