@@ -18,8 +18,8 @@ from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.pretraining.batches import TrainBatches
 from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
 from hpc_xfer.compute.training.checkpoint import HostCopy
-from hpc_xfer.compute.training.data_loader import FAILURES, BatchLoader
 from hpc_xfer.compute.training.gpu_arithmetic import measured_algorithms
+from hpc_xfer.compute.training.loading.data_loader import FAILURES, BatchLoader
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex

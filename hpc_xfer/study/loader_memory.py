@@ -3,7 +3,7 @@
     shared_memory_needed(ranks=8, workers=8, batch_bytes=batch_bytes(run, gpus=32))
     most_on_a_node(plan, per_node=8)
 
-Batches go from them to their rank through /dev/shm; see training/data_loader.py.
+Batches go from them to their rank through /dev/shm; see training/loading/data_loader.py.
 """
 
 from collections.abc import Iterator

@@ -22,7 +22,7 @@ from hpc_xfer.compute.shards.read_ahead import ReadAhead
 from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
 from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.compute.shards.shard_reader import ShardReader
-from hpc_xfer.compute.training.batch_buffers import BatchBuffers
+from hpc_xfer.compute.training.loading.batch_buffers import BatchBuffers
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSample
 from hpc_xfer.config.recipes import Trained

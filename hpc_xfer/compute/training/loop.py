@@ -23,8 +23,8 @@ from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.compute.training.compile import compilations_shown
-from hpc_xfer.compute.training.data_loader import FAILURES, UNSHARED, Batches, BatchLoader
 from hpc_xfer.compute.training.gpu_arithmetic import measured_algorithms
+from hpc_xfer.compute.training.loading.data_loader import FAILURES, UNSHARED, Batches, BatchLoader
 from hpc_xfer.compute.training.metrics_log import MetricsLog
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSamples

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpc_xfer.compute.training.data_loader import UNSHARED, BatchLoader
+from hpc_xfer.compute.training.loading.data_loader import UNSHARED, BatchLoader
 from hpc_xfer.compute.training.objective import Batch
 
 ROOT = Path(__file__).parents[3]
@@ -43,7 +43,7 @@ def test_batches_that_wait_are_open_files_and_there_may_be_many() -> None:
 WITHOUT_ROOM_FOR_SOCKETS = """
 import tempfile
 import torch
-from hpc_xfer.compute.training.data_loader import BatchLoader
+from hpc_xfer.compute.training.loading.data_loader import BatchLoader
 from tests.compute.training.test_loader_sharing import Numbers
 tempfile.tempdir = "/proc/nowhere"
 print(list(BatchLoader(Numbers(), range(4), 2, torch.device("cpu")).loaded()))

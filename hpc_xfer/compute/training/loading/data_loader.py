@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from hpc_xfer.compute.training import loader_sharing
+from hpc_xfer.compute.training.loading import loader_sharing
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.errors import DataError, SharedMemoryFull
 from hpc_xfer.study.loader_memory import PREFETCH
