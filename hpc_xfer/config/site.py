@@ -17,6 +17,7 @@ from hpc_xfer.config import yaml_document
 from hpc_xfer.config.dataset_location import DatasetEntry, Location, Place, location_of, with_path
 from hpc_xfer.config.sbatch_options import OneWord, OptionName, RelayOptionName, check_gres
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
+from hpc_xfer.system.machine import DEVICE
 from hpc_xfer.system.written_path import absolute
 
 
@@ -101,6 +102,13 @@ class Slurm(StrictModel):
     @model_validator(mode="after")
     def _gres_leaves_the_gpus_alone(self) -> "Slurm":
         check_gres(self.options, self.gpu_option)
+        return self
+
+    @model_validator(mode="after")
+    def _the_device_is_one(self) -> "Slurm":
+        device = self.environment.get(DEVICE, "cpu")
+        if device not in ("cuda", "cpu"):
+            raise ValueError(f"environment: {DEVICE}: {device} names no device; set cuda or cpu")
         return self
 
     @model_validator(mode="after")

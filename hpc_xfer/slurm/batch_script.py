@@ -184,12 +184,13 @@ def _dependency(request: Request) -> str | None:
     return ",".join(":".join((kind, *jobs)) for kind, jobs in parts if jobs) or None
 
 
-# What MPI or torchrun left where the study was launched.
+# What MPI or torchrun left where the study was launched, and the device that a user chose there: in
+# jobs the site's `environment` chooses it, or jobs with GPUs would train on the CPU.
 _FORGET = (
     "unset ${!PMI*} ${!PRTE*} ${!OMPI_*} ${!PALS_*} "
     "${!MPI_LOCAL*} ${!MV2_COMM_*} ${!TORCHELASTIC_*} RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE "
     "NODE_RANK GROUP_RANK GROUP_WORLD_SIZE ROLE_RANK ROLE_WORLD_SIZE ROLE_NAME MASTER_ADDR "
-    "MASTER_PORT"
+    "MASTER_PORT HPC_XFER_DEVICE"
 )
 
 

@@ -7,11 +7,24 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
+from hpc_xfer.errors import StudyError
 from hpc_xfer.system import gpu_files
 
 DEVICE = "HPC_XFER_DEVICE"  # "cuda" or "cpu": what a worker was given; else it looks for itself
 _NONE = ("", "-1", "NoDevFiles")  # the last is what Slurm sets for a job without GPUs
 _LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")  # bytes; Linux: 107 for a socket
+
+
+def given_device() -> str | None:
+    """Return "cuda" or "cpu", as HPC_XFER_DEVICE says; None where it says nothing.
+
+    Raises:
+        StudyError: it names no device.
+    """
+    given = os.environ.get(DEVICE) or None
+    if given not in (None, "cuda", "cpu"):
+        raise StudyError(f"{DEVICE}={given} names no device; set cuda or cpu, or unset it")
+    return given
 
 
 def gpus(root: Path = gpu_files.ROOT) -> list[str]:
@@ -21,8 +34,11 @@ def gpus(root: Path = gpu_files.ROOT) -> list[str]:
 
     Args:
         root: where /dev and /sys lie.
+
+    Raises:
+        StudyError: HPC_XFER_DEVICE names no device.
     """
-    if os.environ.get(DEVICE) == "cpu":
+    if given_device() == "cpu":
         return []
     for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
         if (visible := os.environ.get(variable)) is not None:

@@ -168,6 +168,7 @@ def test_jobs_have_time_before_they_are_told_to_save(tmp_path: Path) -> None:
             "{A-B: 1x}",
             "cannot name an environment variable; use letters, digits and _",
         ),
+        ("environment", "{HPC_XFER_DEVICE: gpu}", "names no device; set cuda or cpu"),
         ("gpu_option", "gpus", "gpus-per-node"),
         ("gpus_per_nod", "4", "did you mean 'gpus_per_node'?"),
         ("max_memory_per_gpu", "4.0", "must be at least memory_per_gpu, which must be given too"),

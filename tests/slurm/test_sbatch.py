@@ -55,7 +55,7 @@ def test_variables_of_the_job_or_program_around_a_launch_do_not_reach_its_jobs(
         "OMPI_COMM_WORLD_RANK": "3", "PALS_RANKID": "3", "RANK": "3", "WORLD_SIZE": "8",
         "LOCAL_RANK": "3", "MASTER_ADDR": "n7", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x",
         "CUDA_VISIBLE_DEVICES": "6", "ROCR_VISIBLE_DEVICES": "6", "GPU_DEVICE_ORDINAL": "6",
-        "SALLOC_PARTITION": "nowhere", "SLURM_CLUSTERS": "",
+        "SALLOC_PARTITION": "nowhere", "SLURM_CLUSTERS": "", "HPC_XFER_DEVICE": "cpu",
     }  # fmt: skip
     for name, value in around.items():
         monkeypatch.setenv(name, value)

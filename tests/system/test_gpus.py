@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer.errors import StudyError
 from hpc_xfer.system import gpu_files, machine
 
 VARIABLES = (
@@ -82,6 +83,12 @@ def test_a_user_who_asks_for_the_cpu_has_no_gpus(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("HPC_XFER_DEVICE", "cpu")
     assert machine.gpus() == []
+
+
+def test_an_unknown_device_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPC_XFER_DEVICE", "gpu")
+    with pytest.raises(StudyError, match="HPC_XFER_DEVICE=gpu names no device; set cuda or cpu"):
+        machine.gpus()
 
 
 def test_without_slurm_the_driver_is_asked(tool: Path, tmp_path: Path) -> None:
