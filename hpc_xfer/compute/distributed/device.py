@@ -1,12 +1,13 @@
 """Choose the device of a process: never the CPU in place of a GPU that it was given."""
 
 import os
+import re
 import warnings
 from typing import Any
 
 import torch
 
-from hpc_xfer.errors import GpuMissing, StudyError
+from hpc_xfer.errors import GpuMissing
 from hpc_xfer.system import gpu_files, machine
 from hpc_xfer.system.job_environment import node_name
 
@@ -21,10 +22,7 @@ def kind() -> str:
     Raises:
         StudyError: HPC_XFER_DEVICE names no device.
     """
-    given = os.environ.get(machine.DEVICE)
-    if given not in (None, "", "cuda", "cpu"):
-        raise StudyError(f"{machine.DEVICE}={given} names no device; set cuda or cpu, or unset it")
-    if given:
+    if given := machine.given_device():
         return given
     return "cuda" if _is_available() or machine.gpus() else "cpu"
 
@@ -102,7 +100,7 @@ def _init_error() -> str:
 def _first_sentence(error: Exception) -> str:
     """Return what an error of torch says, without its advice and its links."""
     text = str(error).strip() or type(error).__name__
-    return text.split(". ")[0].splitlines()[0].rstrip(".")
+    return re.split(r"\. (?=[A-Z])", text)[0].splitlines()[0].rstrip(".")
 
 
 def _missing(reason: str) -> GpuMissing:
@@ -115,7 +113,16 @@ def _missing(reason: str) -> GpuMissing:
     driver = gpu_files.driver_version()
     return GpuMissing(
         f"{node_name()}: given {given}, but {torch_words} cannot use a GPU: {reason} (driver: "
-        f"{driver or 'none is loaded'}); see nvidia-smi there, and README, section Drivers, for "
-        f"the driver that torch needs; {machine.DEVICE}=cpu trains on the CPU",
+        f"{driver or 'none is loaded'}); {_way_out(reason)}; {machine.DEVICE}=cpu trains on the "
+        "CPU (in jobs: `environment` in the site file)",
         node_name(),
     )
+
+
+def _way_out(reason: str) -> str:
+    if "busy or unavailable" in reason:  # compute mode EXCLUSIVE_PROCESS
+        return (
+            "another process has it for itself; see nvidia-smi there, set per_gpu to 1, or start "
+            "NVIDIA's MPS"
+        )
+    return "see nvidia-smi there, and README, section Drivers, for the driver that torch needs"

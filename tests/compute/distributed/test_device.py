@@ -48,6 +48,35 @@ def test_a_gpu_that_was_given_and_is_not_there_is_an_error() -> None:
     in_a_child(says_what_was_given_and_the_way_out)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            "CUDA error: CUDA-capable device(s) is/are busy or unavailable\nSearch for",
+            "a GPU: CUDA error: CUDA-capable device(s) is/are busy or unavailable (driver: ",
+        ),
+        (
+            "CUDA unknown error, e.g. a late change. Setting",
+            "CUDA unknown error, e.g. a late change (",
+        ),
+    ],
+)
+def test_the_words_of_torch_are_told_without_its_advice(
+    words: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **more: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setenv("HPC_XFER_DEVICE", "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", fail)
+    with pytest.raises(GpuMissing) as missing:
+        device.of_rank(0)
+    assert told in str(missing.value)
+    assert ("set per_gpu to 1" in str(missing.value)) == ("busy" in words)
+
+
 def is_expected_where_slurm_shows_one() -> None:
     if torch.cuda.is_available():
         return
