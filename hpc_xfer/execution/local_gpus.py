@@ -13,6 +13,7 @@ class LocalGpus:
     def __init__(self, gpus: Sequence[str]) -> None:
         self._processes = Counter(dict.fromkeys(gpus, 0))
         self._spent = {gpu: GpuFailures() for gpu in gpus}
+        self._unnamed = GpuFailures()  # where HPC_XFER_DEVICE is cuda and no GPU is found here
 
     def __len__(self) -> int:
         """Count those that are not broken."""
@@ -21,7 +22,7 @@ class LocalGpus:
     @property
     def all_are_lost(self) -> bool:
         """Tell whether each GPU is broken: no run goes on on the CPU instead."""
-        return bool(self._spent) and not self._processes
+        return self._unnamed.is_broken or (bool(self._spent) and not self._processes)
 
     def take(self, gpus: Sequence[str]) -> None:
         """Note a new process on each of these."""
@@ -46,6 +47,8 @@ class LocalGpus:
 
         Of the GPUs of a group nobody knows which one failed.
         """
+        if not gpus:
+            self._unnamed.note(worker)
         if len(gpus) != 1 or gpus[0] not in self._processes:
             return None
         [gpu] = gpus

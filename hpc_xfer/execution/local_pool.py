@@ -24,6 +24,7 @@ from hpc_xfer.system.worker_events import WorkerEvent
 
 _TICK_SECONDS = 0.5  # between looks at progress files, held runs and signals
 _LOG_LINES = 10  # of a killed worker's log, for error.json
+_MOST_EARLY = 3  # workers in a row; then a library is broken here, or memory is short
 
 
 @dataclass
@@ -33,6 +34,30 @@ class PoolResult:
     failed: dict[str, str] = field(default_factory=dict)  # run id -> message
     blocked: set[str] = field(default_factory=set)
     interrupted: bool = False
+
+
+class EarlyEnds:
+    """Workers that ended before they reported anything, since one last did."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @property
+    def are_many(self) -> bool:
+        """Tell whether no other worker is to be started."""
+        return self.count >= _MOST_EARLY
+
+    def note(self, worker: LocalWorker) -> str | None:
+        """Count a worker that has ended; say so where it is the last one."""
+        if worker.process.has_reported:
+            return None
+        self.count += 1
+        if self.count != _MOST_EARLY:
+            return None
+        return (
+            f"{_MOST_EARLY} workers in a row ended before they began a run, for a reason in "
+            f"{worker.log}: other runs are not begun; mend it and launch again"
+        )
 
 
 class LocalPool:
@@ -52,6 +77,7 @@ class LocalPool:
         self.packs = PackQueue(launched, todo.cut_for(self.workers.slots))
         self.display = Display(launched.plan, launched.store, done)
         self.signals = 0  # received so far
+        self.early = EarlyEnds()
 
     def run(self) -> PoolResult:
         """Execute the packs, as many at once as the machine carries, until none can go on."""
@@ -76,9 +102,11 @@ class LocalPool:
     def _goes_on(self) -> bool:
         if any(worker.pack for worker in self.workers.all):
             return True
-        return not (self.packs.is_empty or self.workers.lost_all_gpus)
+        return not (self.packs.is_empty or self.workers.lost_all_gpus or self.early.are_many)
 
     def _execute(self, pack: Pack, name: str) -> bool:
+        if self.early.are_many:
+            return False
         worker = self.workers.execute(pack, name)
         if worker is not None and worker.ranks < pack.gpus:
             title = self.display.title(pack.runs[0].id)
@@ -95,7 +123,8 @@ class LocalPool:
         if event is None:
             self._handle_end(worker)
             return
-        worker.process.note(event)
+        worker.note(event)
+        self.early.count = 0
         match event.kind:
             case "started":
                 self.display.started(str(event.run))
@@ -135,16 +164,16 @@ class LocalPool:
         A group of ranks ends with its pack.
         """
         codes = self.workers.remove(worker)
-        if (gpu := self.workers.drop_broken_gpu(worker)) is not None:
-            self.display.say(f"GPU {gpu} is broken and gets no more work; see nvidia-smi")
-            if self.workers.lost_all_gpus:
-                self.display.say("no GPU is left: other runs are not begun; launch again later")
+        for sentence in self.workers.look_at_gpus(worker):
+            self.display.say(sentence)
         if worker.pack is None:
             return
         for run in worker.pack.runs:
             self.store.run(run.id).rendezvous(worker.attempt).unlink(missing_ok=True)
         if self.signals:
             return
+        if (sentence := self.early.note(worker)) is not None:
+            self.display.say(sentence)
         left = self.packs.left_of(worker.pack)
         # One that began nothing would be started again and again: its first run has to fail.
         died_early = worker.process.hung or not worker.process.has_reported

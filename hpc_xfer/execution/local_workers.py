@@ -4,7 +4,7 @@ import math
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,11 @@ class LocalWorker:
     @property
     def ranks(self) -> int:
         return len(self.process.processes)
+
+    def note(self, event: WorkerEvent) -> None:
+        """Take in what it reports, which is a sign of life."""
+        self.process.note(event)
+        self.guard.sign()
 
     def look_for_hang(self) -> bool:
         """Abort it if its run shows no sign of life; an idle worker need not show any."""
@@ -137,13 +142,14 @@ class LocalWorkers:
         self._gpus.give_back(worker.gpus)
         return worker.process.end(_GRACE_SECONDS)
 
-    def drop_broken_gpu(self, worker: LocalWorker) -> str | None:
-        """Give no more work to the GPU of a worker that has ended, if it is broken; name it."""
-        before = len(self._gpus)
-        gpu = self._gpus.drop_if_broken(worker.gpus, worker.process)
-        if gpu is not None:
+    def look_at_gpus(self, worker: LocalWorker) -> Iterator[str]:
+        """Give no more work to the GPU of a worker that has ended, if it is broken; say so."""
+        before, had_some = len(self._gpus), not self.lost_all_gpus
+        if (gpu := self._gpus.drop_if_broken(worker.gpus, worker.process)) is not None:
             self.slots = min(self.slots, math.ceil(self.slots / before) * len(self._gpus))
-        return gpu
+            yield f"GPU {gpu} is broken and gets no more work; see nvidia-smi"
+        if had_some and self.lost_all_gpus:
+            yield "no GPU is left: other runs are not begun; launch again later"
 
     def signal(self, number: signal.Signals) -> None:
         for worker in self.all:

@@ -30,6 +30,7 @@ class WorkerProcess:
     def __init__(self, processes: Sequence["subprocess.Popen[str]"]) -> None:
         self.processes = processes
         self.leader = processes[0]
+        self.began = time.monotonic()
         self.current: str | None = None  # run id
         self.failures: list[WorkerEvent] = []
         self.has_reported = False

@@ -72,7 +72,7 @@ class HangGuard:
 
     def look(self) -> bool:
         """Abort the worker if it hangs; call it until it has ended. True where it hangs."""
-        hangs = self._seconds_without_sign() > self._seconds
+        hangs = self.worker.hung or self._seconds_without_sign() > self._seconds
         if hangs:
             self.worker.abort()
         return hangs

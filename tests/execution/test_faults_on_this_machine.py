@@ -11,6 +11,7 @@ import torch
 
 from hpc_xfer.store import failures
 from hpc_xfer.store.store import Store
+from hpc_xfer.system import machine
 from tests import tiny
 from tests.conftest import ROOT
 
@@ -35,16 +36,24 @@ if "--parent" in open("/proc/self/cmdline").read().split(chr(0)):
             {action}
     torch.nn.modules.module.register_module_forward_pre_hook(fault)
 """
+MANY = "arch: tiny.json, seed: [0, 1, 2, 3, 4]"
 ECC = (
     "CUDA error: uncorrectable ECC error encountered\\nCompile with `TORCH_USE_CUDA_DSA` to enable "
     "device-side assertions."
 )
 
 
+BROKEN = """
+import sys
+if "--parent" in open("/proc/self/cmdline").read().split(chr(0)):
+    sys.modules["torch"] = None
+"""
+
+
 def launch(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, action: str = "", **slurm: Any
+    folder: Path, monkeypatch: pytest.MonkeyPatch, action: str = "", grid: str = GRID, **slurm: Any
 ) -> "subprocess.CompletedProcess[str]":
-    (folder / "faults.yaml").write_text(GRID)
+    (folder / "faults.yaml").write_text(grid)
     (folder / "tiny.json").write_text(tiny.ARCH.model_dump_json(exclude={"name"}))
     (folder / "site.yaml").write_text(json.dumps({"slurm": slurm}))
     if action:
@@ -89,6 +98,31 @@ def test_no_run_begins_on_the_cpu_where_the_gpu_is_missing(
     assert "no gpu: " in done.stderr and "HPC_XFER_DEVICE=cpu trains on the CPU" in done.stderr
     assert "GPU 0 is broken and gets no more work" in done.stderr
     assert outcomes(tmp_path) == ["no gpu"]
+
+
+@pytest.mark.slow
+def test_a_gpu_that_a_user_asks_for_and_nobody_finds_ends_the_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if machine.gpus():
+        pytest.skip("this machine has a GPU")
+    monkeypatch.setenv("HPC_XFER_DEVICE", "cuda")
+    done = launch(tmp_path, monkeypatch, grid=GRID.replace("arch: tiny.json", MANY))
+    assert done.returncode == 1
+    assert "no GPU is left: other runs are not begun" in done.stderr
+    assert outcomes(tmp_path) == ["no gpu"]
+
+
+def test_a_library_that_no_worker_can_import_ends_the_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each run of a study would fail, one after another."""
+    (tmp_path / "sitecustomize.py").write_text(BROKEN)
+    done = launch(tmp_path, monkeypatch, grid=GRID.replace("arch: tiny.json", MANY))
+    assert done.returncode == 1
+    assert "3 workers in a row ended before they began a run, for a reason in " in done.stderr
+    assert done.stderr.count("killed: the worker ended with exit code 1") == 3
+    assert "import of torch halted" in done.stderr
 
 
 @pytest.mark.slow
