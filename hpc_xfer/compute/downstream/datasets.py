@@ -1,5 +1,6 @@
 """Read downstream data sets: images, labels, and a fingerprint; check them against their info."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +73,18 @@ def load(
     return data
 
 
-def training_images(info: DatasetInfo, place: Location | Path | None) -> ImageSet:
+def training_images(
+    info: DatasetInfo, place: Location | Path | None, touch: Callable[[], object] | None = None
+) -> ImageSet:
     """The training images, without a fingerprint, so without reading all of them.
+
+    Args:
+        touch: called now and then, as a sign of life.
 
     Raises:
         DataError: as `load`.
     """
-    return _split(info, _location(place), "train")
+    return _split(info, _location(place), "train", touch)
 
 
 def check_readable(info: DatasetInfo, place: Location | Path | None) -> None:
@@ -95,11 +101,16 @@ def _location(place: Location | Path | None) -> Location | None:
     return Location("folder", place) if isinstance(place, Path) else place
 
 
-def _split(info: DatasetInfo, place: Location | None, name: str) -> ImageSet:
+def _split(
+    info: DatasetInfo,
+    place: Location | None,
+    name: str,
+    touch: Callable[[], object] | None = None,
+) -> ImageSet:
     if place is None:
         return built_in.read(info).splits[name]
     if place.form == "webdataset":
-        return webdataset.split(info, place, name)
+        return webdataset.split(info, place, name, touch)
     if place.form == "torchvision":
         return torchvision_named.split(place, name)
     if info.name not in CARDS:

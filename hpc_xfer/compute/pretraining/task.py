@@ -186,11 +186,10 @@ def _probes(
     if settings is None:
         return {}
     place = context.site.dataset(settings.dataset)
-    images = datasets.training_images(
-        downstream_datasets.dataset_info(settings.dataset, place), place
-    )
     check = context.claim.check if context.claim else None
     liveness = Liveness(context.dir if context.world.is_rank_zero else None, check)
+    info = downstream_datasets.dataset_info(settings.dataset, place)
+    images = datasets.training_images(info, place, liveness.touch)
     probe = KnnProbe(
         objective, images, towers, settings.images, context.world, recipe.precision, liveness
     )

@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision import datasets as torchvision_datasets
 
 from hpc_xfer.compute.downstream import datasets
-from hpc_xfer.compute.downstream.datasets import DownstreamData
+from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
 from hpc_xfer.errors import DataError, StudyError
@@ -84,6 +84,19 @@ def test_shards_are_described_by_their_text_files_and_counted_when_they_are_read
     found = data.train.image(3).float().mean(dim=(1, 2)).numpy()
     assert np.abs(found - expected).max() < 10
     datasets.check_readable(info, tars)
+
+
+def test_listing_many_shards_shows_signs_of_life(tars: Location, tmp_path: Path) -> None:
+    touches: list[str] = []
+    info = dataset_info("animals", tars)
+    datasets.training_images(info, tars, lambda: touches.append("probe"))
+    assert touches == ["probe"] * 2
+    cache = FingerprintCache(lambda: touches.append("run"), lambda key: tmp_path / key)
+    datasets.load(info, tars, cache)
+    again = touches.count("run")
+    datasets.load(info, tars, replace(cache, touch=lambda: touches.append("again")))
+    shards, files = 3, again - touches.count("again")  # each file is read the first time only
+    assert touches.count("again") == shards + files
 
 
 def test_the_split_may_stand_anywhere_in_the_path(tars: Location) -> None:

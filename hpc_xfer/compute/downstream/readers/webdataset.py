@@ -1,6 +1,6 @@
 """Tar shards in the form of CLIP_benchmark, read in place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,10 @@ _FIELDS = ("webp", "png", "jpg", "jpeg")
 
 def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> DownstreamData:
     tars = webdataset.list_tars(place.path, place.class_names)
-    train, test = (_images(tars.shards[name], len(info.classes)) for name in ("train", "test"))
+    touch = cache.touch if cache is not None else _nothing
+    train, test = (
+        _images(tars.shards[name], len(info.classes), touch) for name in ("train", "test")
+    )
     counts = np.bincount(train.labels, minlength=len(info.classes)).tolist()
     known = replace(
         info,
@@ -42,14 +45,28 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
     return DownstreamData(known, train, test, fingerprint)
 
 
-def split(info: DatasetInfo, place: Location, name: str) -> TarImages:
-    """Read one split alone."""
+def split(
+    info: DatasetInfo, place: Location, name: str, touch: Callable[[], object] | None = None
+) -> TarImages:
+    """Read one split alone.
+
+    Args:
+        touch: called for each shard, as a sign of life.
+    """
     tars = webdataset.list_tars(place.path, place.class_names)
-    return _images(tars.shards[name], len(info.classes))
+    return _images(tars.shards[name], len(info.classes), touch or _nothing)
 
 
-def _images(paths: Sequence[Path], classes: int) -> TarImages:
-    shards = [open_shard(path) for path in paths]
+def _nothing() -> None:
+    return None
+
+
+def _images(paths: Sequence[Path], classes: int, touch: Callable[[], object]) -> TarImages:
+    """List the images; the headers of a million take 20 minutes on a network file system."""
+    shards = []
+    for path in paths:
+        touch()
+        shards.append(open_shard(path))
     labels, fields, places = [], [], []
     seen: dict[str, str] = {}
     for number, shard in enumerate(shards):
