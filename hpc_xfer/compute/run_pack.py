@@ -256,6 +256,8 @@ def _write_error(store: Store, run_id: str, error: Exception) -> None:
     lines = "".join(traceback.format_exception(error)).splitlines()
     event = failed_event(run_id, error)
     node = error.node if isinstance(error, GpuMissing) else None  # maybe that of another rank
+    if event.failure == "killed":  # a rank was lost: the supervisor of its node knows which
+        node = ""
     try:
         store.check_exists()
         if event.failure == "killed" and failures.of_last_start(store.run(run_id)) is not None:

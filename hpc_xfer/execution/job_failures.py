@@ -21,27 +21,36 @@ class JobFailures:
         self, pack: PackInStore, store: Store, site: Site, study: str, process_rank: ProcessRank
     ) -> None:
         self.pack, self.site = pack, site
-        self.logs, self.rank = store.study(study).logs, process_rank.rank
+        self.logs = store.study(study).logs
+        self.rank, self.size = process_rank.rank, process_rank.size
         self.oom_kills = machine.oom_kills()  # before this job
 
     def record_death(self, worker: WorkerProcess, run: str) -> None:
         """Write error.json for the run during which a worker died."""
         code = worker.leader.returncode
-        failure, message = "killed", exit_message(code)
+        failure, message, node = "killed", exit_message(code), None
         if worker.hung:
             failure, message = "hung", hang_message(self.site)
+        elif code == -signal.SIGABRT and self.size > 1:
+            # NCCL ends a process so where it has lost another rank, which may have told why.
+            if self.pack.is_told(run):
+                return
+            node = ""
         elif code == -signal.SIGKILL and machine.oom_kills() > self.oom_kills:
             failure, message = "out of memory", "the node's memory ran out; the worker was killed"
-        self.record(run, failure, message)
+        self.record(run, failure, message, node)
 
-    def record_own_gpu(self, worker: WorkerProcess, run: str) -> None:
-        """Write at once that the GPU of this rank failed.
+    def record_own(self, worker: WorkerProcess, run: str) -> None:
+        """Write at once that the GPU of this rank failed, or that its worker was killed.
 
-        Rank 0 sees a lost rank only, and its own node would be blamed.
+        Rank 0 sees a lost rank only, and when it ends, Slurm ends this rank.
         """
         for event in worker.failures:
             if event.failure == "gpu":
                 self.record(run, event.failure, event.message)
+        code = worker.leader.returncode
+        if not worker.failures and code < 0 and code != -signal.SIGABRT:
+            self.record_death(worker, run)
 
     def record_beside(self, worker: WorkerProcess, run: str) -> None:
         """Write what rank 0 has not written: why the worker of another rank ended."""
@@ -52,9 +61,13 @@ class JobFailures:
         elif known is None:
             self.record_death(worker, worker.current or run)
 
-    def record(self, run: str, failure: str, message: str) -> None:
-        """Write error.json for a run."""
-        self.pack.record_failure(run, failure, message, self._log_tail())
+    def record(self, run: str, failure: str, message: str, node: str | None = None) -> None:
+        """Write error.json for a run.
+
+        Args:
+            node: where it failed; "" where nobody knows, None for this one.
+        """
+        self.pack.record_failure(run, failure, message, self._log_tail(), node)
 
     def _log_tail(self) -> list[str]:
         job = current_job()

@@ -129,12 +129,23 @@ class PackInStore:
             return None
         return str(error["class"])
 
-    def record_failure(self, run: str, failure: str, message: str, log: Sequence[str]) -> None:
+    def is_told(self, run: str) -> bool:
+        """Tell whether somebody has written why the last start of a run failed."""
+        return failures.of_last_start(self.store.run(run)) is not None
+
+    def record_failure(
+        self,
+        run: str,
+        failure: str,
+        message: str,
+        log: Sequence[str],
+        node: str | None = None,
+    ) -> None:
         """Write error.json; where that fails, remember the class until this process ends."""
         self._failures[run] = failure
         try:
             self.store.check_exists()
-            failures.write(self.store.run(run), failure, message, log)
+            failures.write(self.store.run(run), failure, message, log, node=node)
         except StoreError as full:
             say(f"{failure}: {message}; {full}")
 

@@ -147,7 +147,7 @@ class Supervisor:
         if self.signals.stop or not self.pack.unfinished() or clean:
             return 0
         run, end = self.pack.runs[0], time.monotonic() + _RANK_ZERO_SECONDS
-        self.failures.record_own_gpu(worker, run)
+        self.failures.record_own(worker, run)
         while time.monotonic() < end and not self.signals.stop:
             # srun ends all ranks when one ends: let rank 0 end first, so that it can report.
             time.sleep(_TICK_SECONDS)

@@ -1,5 +1,6 @@
 """A worker that its GPU has spent: a fresh one does the rest, but not for ever."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -110,3 +111,43 @@ def test_a_gpu_that_fails_on_another_rank_is_blamed_on_its_node(
     error = failures.read(store.run(RUNS[0].id))
     assert error is not None and (error["class"], error["node"]) == ("gpu", "n2")
     assert len(error["history"]) == 1
+
+
+DIES = """
+import json, os, sys
+print(json.dumps({"event": "started", "run": sys.argv[2]}), flush=True)
+os.kill(os.getpid(), int(sys.argv[1]))
+"""
+
+
+def run_group(store: Store, rank: int, number: signal.Signals) -> int:
+    """Return the exit code of a rank of two whose worker dies of a signal."""
+    batch = JobArray((Pack((RUNS[0],), 1.0, 2),))
+    store.write_manifest("study", batch, {})
+    job = Supervisor(store, Site(), "study", batch.id, ProcessRank(rank, 2), Signals())
+    return job.run([sys.executable, "-c", DIES, str(int(number)), RUNS[0].id])
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_is_told_with_its_own_node(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURMD_NODENAME", "n2")
+    assert run_group(store, 1, signal.SIGKILL) == REQUEUE_EXIT_CODE
+    error = failures.read(store.run(RUNS[0].id))
+    assert error is not None and (error["class"], error["node"]) == ("killed", "n2")
+    assert len(error["history"]) == 1
+
+
+def test_rank_zero_that_nccl_ends_blames_no_node_and_leaves_the_word_of_another(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURMD_NODENAME", "n1")
+    run = store.run(RUNS[0].id)
+    assert run_group(store, 0, signal.SIGABRT) == REQUEUE_EXIT_CODE
+    error = failures.read(run)
+    assert error is not None and (error["class"], error["node"]) == ("killed", "")
+    failures.write(run, "gpu", "an ECC error", node="n2")
+    assert run_group(store, 0, signal.SIGABRT) == REQUEUE_EXIT_CODE
+    error = failures.read(run)
+    assert error is not None and (error["class"], error["node"]) == ("gpu", "n2")

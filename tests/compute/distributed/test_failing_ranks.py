@@ -68,6 +68,7 @@ def test_a_rank_that_fails_leaves_without_waiting_for_the_others(
     assert told(tmp_path, 1 - fails)["class"] == "killed"
     error = failures.read(store.run(run.id))
     assert error is not None and error["class"] == ("killed" if fails else "code")
+    assert (error["node"] == "") == (error["class"] == "killed")  # nobody blames that of rank 0
     assert not run_claims.is_alive(store.run(run.id))
 
 
