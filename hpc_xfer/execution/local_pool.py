@@ -172,8 +172,8 @@ class LocalPool:
             self.store.run(run.id).rendezvous(worker.attempt).unlink(missing_ok=True)
         if self.signals:
             return
-        if (sentence := self.early.note(worker)) is not None:
-            self.display.say(sentence)
+        if (why := self.early.note(worker)) is not None:
+            self.display.say(why)
         left = self.packs.left_of(worker.pack)
         # One that began nothing would be started again and again: its first run has to fail.
         died_early = worker.process.hung or not worker.process.has_reported

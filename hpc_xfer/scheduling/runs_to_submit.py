@@ -86,16 +86,17 @@ class RunSelector:
         """Count the jobs of this run since it last got further."""
         elements = self.ledger.elements_by_run.get(run.id, [])
         accepted = [e for e in reversed(elements) if e.job and e.submission.closed is None]
-        never_begun = takewhile(lambda element: not self._has_begun(element), accepted)
+        never_begun = takewhile(lambda element: not self._has_begun(element, run), accepted)
         return len(list(never_begun)) + run_claims.jobs_without_progress(
             self.launched.store.run(run.id)
         )
 
-    def _has_begun(self, element: Element) -> bool:
+    def _has_begun(self, element: Element, run: Run) -> bool:
         """True if the job started one of its runs, or is still in the queue, or was cancelled.
 
         So it is if it found a run held by another process: that is no attempt. A job that ended
-        without starting one is an attempt: its node or environment is broken.
+        without starting one is an attempt: its node or environment is broken. So is one that
+        started another run and ended at once, since it had no GPU.
         """
         line = line_of(self.queue, element)
         if line is not None and (line.live or line.state == "CANCELLED"):
@@ -103,11 +104,22 @@ class RunSelector:
         if element.index in element.submission.cancelled or element.job is None:
             return True
         name = element.submission.name
-        folders = map(self.launched.store.run, self.ledger.packs(element.submission)[element.index])
+        own, store = self.launched.store.run(run.id), self.launched.store
+        folders = map(store.run, self.ledger.packs(element.submission)[element.index])
         return any(
             element.job in run_claims.jobs(folder, name) | run_claims.found_held(folder, name)
+            and (folder == own or not _ended_at_once(folder, element.job))
             for folder in folders
         )
+
+
+def _ended_at_once(run: RunDir, job: str) -> bool:
+    """Tell whether a run failed in a job so that the job began no other one."""
+    past = (failures.read(run) or {}).get("history", [])
+    return any(
+        each.get("job") == job and retry_policy.rule_of(each["class"]).excludes_at_once
+        for each in past
+    )
 
 
 def memory_failures(run: RunDir) -> int:

@@ -57,6 +57,11 @@ def spent_worker() -> WorkerProcess:
     event = '{"event": "failed", "run": "a", "class": "gpu", "message": "it failed"}'
     command = [sys.executable, "-c", f"print({event!r}); raise SystemExit(88)"]
     worker = WorkerProcess([start_process(command, {})])
-    worker.listen(lambda event: event and worker.note(event))
+
+    def note(event: WorkerEvent | None) -> None:
+        if event is not None:
+            worker.note(event)
+
+    worker.listen(note)
     worker.end(grace=60)
     return worker

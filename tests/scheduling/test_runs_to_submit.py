@@ -12,10 +12,12 @@ from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.retry_policy import RULES, Retrier
 from hpc_xfer.store.store import Store
-from hpc_xfer.store.submission_ledger import Ledger
-from hpc_xfer.study.plan import make_plan
+from hpc_xfer.store.submission_ledger import Ledger, Submission
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Pack, make_plan
 from hpc_xfer.study.study_file import load_study
 
 GRID = """\
@@ -24,6 +26,7 @@ pretrain: [{method: scratch, arch: RN50}]
 finetune: {datasets: [digits], shots: [1], draws: 2, mode: [lp], solver: adamw, lr: 0.01}
 resources: {finetune: {minutes: 1}}
 """
+NOW = "2026-01-02T03:04:05+00:00"
 MEMORY = Slurm(memory_per_gpu=4, max_memory_per_gpu=16)
 
 
@@ -123,3 +126,30 @@ def test_the_relay_leaves_what_a_person_cancelled_and_a_launch_does_not(
     cancelled = RunStatus("missing", "cancelled")
     assert select(launched, "relay", DONE, cancelled, MISSING).given_up == {first.id: "cancelled"}
     assert not select(launched, "launch", DONE, cancelled, MISSING).given_up
+
+
+@pytest.mark.parametrize(("failure", "given_up"), [("no gpu", 2), ("gpu", 1)])
+def test_runs_that_were_not_begun_for_want_of_a_gpu_were_tried_too(
+    failure: str, given_up: int, launched: LaunchedStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each run of a pack would take as many jobs, where no node has a GPU that works."""
+    _, first, second = launched.plan.runs
+    batch = JobArray((Pack((first, second), 1.0, 1),))
+    launched.store.write_manifest("x", batch, {})
+    ledger, folder = Ledger(launched.store), launched.store.run(first.id)
+    for number in range(21, 21 + launched.site.slurm.retries + 1):
+        job = Submission("x", f"ft.{number}", "finetune", batch.id, 1, NOW, "h", "ada")
+        ledger.record_intent(job)
+        ledger.record_submitted(job, str(number))
+        monkeypatch.setenv("SLURM_ARRAY_JOB_ID", str(number))
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+        claim = run_claims.take(folder)
+        assert claim is not None
+        failures.write(folder, failure, "why", node=f"n{number}")
+        claim.release()
+    lost = RunStatus("lost", "killed", "job 24_0 ended without a result of this run")
+    statuses = {run.id: DONE for run in launched.plan.runs}
+    statuses |= {first.id: RunStatus("failed", failure, "why"), second.id: lost}
+    selected = RunSelector(launched, "relay", statuses, ledger, Queue()).select()
+    assert len(selected.given_up) == given_up
+    assert all("4 jobs without progress" in why for why in selected.given_up.values())
