@@ -37,8 +37,12 @@ def site(shards: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_site_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_site_of_the_user(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The tests' results do not depend on the machine's own settings."""
+    if request.node.get_closest_marker("gpu"):
+        monkeypatch.delenv(machine.DEVICE, raising=False)
     monkeypatch.delenv("HPC_XFER_SITE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -66,6 +70,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slurm: needs Slurm (make slurm); starts its own")
     machine.shorten_socket_paths()  # for the tests' own processes too, whatever TMPDIR is
+    if machine.gpus():  # tests without the mark `gpu` train on the CPU there too, on many ranks
+        os.environ[machine.DEVICE] = "cpu"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,13 +1,17 @@
 """benchmarks.gpu on the CPU: the script itself works, and says where it does not belong."""
 
 import json
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.gpu import gpu_tests
+from benchmarks.gpu.child import Child
 from benchmarks.gpu.report import Measured, markdown
+from benchmarks.gpu.setting import Setting
 from tests.conftest import ROOT
 
 
@@ -52,6 +56,21 @@ def test_what_does_not_fit_into_the_time_is_named() -> None:
     assert {row["what"].partition(": ")[2] for row in json.loads(done.stdout)} == {
         "not measured: no time left"
     }
+
+
+def test_tests_that_take_too_long_are_ended_and_counted() -> None:
+    row = gpu_tests.run(seconds=1)
+    assert row.failed
+    assert row.found == "not finished after 1 s: 0 passed, 0 failed until then"
+
+
+def test_a_process_that_died_is_replaced_for_the_next_row() -> None:
+    with Child(Setting(tiny=True)) as child:
+        for _ in range(2):
+            assert "error" not in child.ask("device_assert", {}, seconds=60)
+            for each in multiprocessing.active_children():
+                each.kill()
+                each.join()
 
 
 def test_without_a_gpu_it_says_that_it_needs_one() -> None:

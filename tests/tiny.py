@@ -5,6 +5,7 @@ They go through the worker's own `execute`, so what is tested is what a launcher
 
 import json
 import multiprocessing
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -26,6 +27,7 @@ from hpc_xfer.store import pack_file
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
+from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import ProcessRank
 from tests.compute.shard_tools.making import write_shards
 
@@ -168,12 +170,16 @@ def _children() -> Any:
 
 def child(target: Callable[..., None], *arguments: Any) -> BaseProcess:
     """`target(*arguments)` in a process of its own, with warnings as errors."""
-    process: BaseProcess = _children().Process(target=_strictly, args=(target, *arguments))
+    # The server of these processes keeps the variables that were set when it began.
+    device = os.environ.get(machine.DEVICE)
+    process: BaseProcess = _children().Process(target=_strictly, args=(device, target, *arguments))
     process.start()
     return process
 
 
-def _strictly(target: Callable[..., None], *arguments: Any) -> None:
+def _strictly(device: str | None, target: Callable[..., None], *arguments: Any) -> None:
+    os.environ.pop(machine.DEVICE, None)
+    os.environ |= {machine.DEVICE: device} if device else {}
     warnings.simplefilter("error")
     # Python 3.12 and later say so of loader processes, which only decode.
     warnings.filterwarnings(

@@ -24,16 +24,18 @@ class Child:
 
     def ask(self, measure: str, how: dict[str, Any], seconds: float) -> Answer:
         """Return the figures by name, or {"error": why there are none}."""
+        if self._process is not None and not self._process.is_alive():
+            self.stop()
         if self._process is None:
             self._start()
         assert self._end is not None
-        self._end.send((measure, how))
         try:
+            self._end.send((measure, how))
             if not self._end.poll(seconds):
                 self.stop()
                 return {"error": f"stopped after {seconds:.0f} s"}
             answer: Answer = self._end.recv()
-        except EOFError:
+        except (EOFError, OSError):
             self.stop()
             return {"error": "its process died"}
         if answer.pop("spent", False):

@@ -64,6 +64,8 @@ _SIGNS = (
         words=r"(cuda|\bhip|nccl|cudnn|miopen)[^\n]*(\n[^\n]*){0,3}out of memory"
         rf"|({_LIBRARIES})_(STATUS_)?ALLOC_FAILED|DEVICE_ALLOCATION_FAILED|miopenStatusAllocFailed"
         r"|cudaErrorMemoryAllocation|hipError(OutOfMemory|MemoryAllocation)"
+        # torch tries one algorithm of a convolution after another, and drops why each has failed.
+        r"|unable to find an engine to execute this computation"
         r"|rocblas_status_memory_error|Failed to CUDA (host )?(c|m)alloc",
     ),
     FailureSign("code", words=r"device-side assert triggered|hipErrorAssert", spends_process=True),

@@ -112,8 +112,4 @@ def test_a_run_without_the_gpu_that_was_given_is_recorded_and_ends_the_process(
 def test_a_record_names_the_device(tmp_path: Path) -> None:
     folder = tiny.finished(Store(tmp_path), tiny.pretraining("scratch"))
     provenance = tiny.record(folder)["provenance"]
-    if torch.cuda.is_available():
-        assert provenance["device"] == "cuda"
-        assert {"gpu", "driver", "cuda", "cudnn", "nccl"} <= provenance.keys()
-    else:
-        assert (provenance["device"], provenance["gpu"]) == ("cpu", None)
+    assert (provenance["device"], provenance["gpu"]) == ("cpu", None)

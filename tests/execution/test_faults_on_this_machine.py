@@ -92,6 +92,7 @@ def test_no_run_begins_on_the_cpu_where_the_gpu_is_missing(
 ) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
+    monkeypatch.delenv("HPC_XFER_DEVICE", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     done = launch(tmp_path, monkeypatch)
     assert done.returncode == 1

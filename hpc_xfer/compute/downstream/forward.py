@@ -61,7 +61,8 @@ def _decoded_ahead(
         return None if batch is None else batch.pin_memory()
 
     # To pin memory, a thread needs a device: without one it takes memory of GPU 0.
-    with ThreadPoolExecutor(1, initializer=torch.cuda.set_device, initargs=(device,)) as decoder:
+    number = torch.cuda.current_device() if device.index is None else device.index
+    with ThreadPoolExecutor(1, initializer=torch.cuda.set_device, initargs=(number,)) as decoder:
         waiting = decoder.submit(decode)
         while (batch := waiting.result()) is not None:
             waiting = decoder.submit(decode)

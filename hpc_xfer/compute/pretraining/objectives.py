@@ -5,8 +5,8 @@ that the mean over ranks (which DistributedDataParallel takes) equals the loss o
 are the samples of this rank, columns those of all ranks, so the matrix of logits grows with the
 number of ranks, not with its square (open_clip's local_loss with gather_with_grad). Under autocast
 the towers and the projection of SimCLR are in half precision; the head of `supervised` and the
-losses are not: logits reach 100, where neighboring bf16
-values differ by 0.5.
+losses are not: logits reach 100, where neighboring bf16 values differ by 0.5.
+
 Batches are dicts of tensors; N is the rank's share of the global batch.
 """
 
@@ -266,9 +266,8 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World) -> 
     positions = torch.arange(n, device=first.device) + world.rank * n
     own = torch.cat([positions, positions + total])
     logits = torch.cat([first, second]) @ everything.T / temperature
-    logits[torch.arange(2 * n, device=first.device), own] = float(
-        "-inf"
-    )  # a view is not its own negative
+    # A view is not its own negative. To assign a number with [] makes the host wait for the GPU.
+    logits.scatter_(1, own[:, None], float("-inf"))
     partner = torch.cat([positions + total, positions])
     return F.cross_entropy(logits, partner)
 

@@ -3,8 +3,8 @@
     stepper = Stepper(objective, optimizer, schedule, world)
     result = stepper.step(batch, number)
 
-Nothing here waits for the GPU: results are tensors, read only when metrics are logged. (Under fp16
-torch's GradScaler reads one number, whether gradients are finite.)
+Nothing here waits for the GPU: results are tensors, read only when metrics are logged. Under fp16
+the fused AdamW reads on the GPU whether gradients are finite.
 """
 
 import contextlib

@@ -120,6 +120,7 @@ def test_with_fewer_gpus_than_requested_the_batch_still_splits_evenly(
 
     On a machine that has fewer, all ranks fail: none trains on the CPU instead.
     """
+    monkeypatch.delenv("HPC_XFER_DEVICE", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     done = launched(
         tmp_path,
