@@ -100,7 +100,7 @@ def _sentence(model: type[StrictModel], loc: Loc, errors: list[ErrorDetails]) ->
         return f"unknown key; {nearest(str(loc[-1]), _keys(model, loc[:-1]), 'the keys here are')}"
     if kind == "missing" and isinstance(got, dict):
         return f"is missing; add a line `{loc[-1]}: ...`"
-    if kind == "too_short":
+    if kind in ("too_short", "string_too_short"):
         return "is empty; give it a value"
     wanted = [_wanted(error) for error in errors]
     if not all(wanted):

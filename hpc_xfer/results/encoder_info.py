@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from hpc_xfer.config.finetune_recipes import Finetune
-from hpc_xfer.config.recipes import encoder_points
+from hpc_xfer.config.recipes import METHODS, Trained, encoder_points
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.tables.csv_files import Row
 from hpc_xfer.study.labels import at_snapshot, pretrain_labels
@@ -56,6 +57,11 @@ ENCODER_COLUMNS = tuple(f.name for f in fields(EncoderInfo) if f.name not in _WH
 Encoders = Mapping[EncoderKey, EncoderInfo]
 SETTING = "pretrain_"  # how the names of settings begin
 _NONE = "None"  # as labels have it
+# Seeds are repetitions; the number of GPUs comes with `batchnorm: per-gpu`, and is one in a study.
+_NO_SETTINGS = (f"{SETTING}seed", f"{SETTING}ranks")
+# Settings that methods have in common: one that leaves them out is compared as being without them.
+_OF_SEVERAL_METHODS = {*Trained.model_fields, "lock", "caption"}
+_SNAPSHOTS = f"{SETTING}snapshots"  # they change no encoder, so to keep none is no setting
 
 
 def setting_columns(encoders: Iterable[EncoderInfo]) -> list[str]:
@@ -71,7 +77,7 @@ def read_encoder(row: Row) -> EncoderInfo:
     settings = tuple(
         (name, value)
         for name, value in row.items()
-        if name.startswith(SETTING) and name != f"{SETTING}seed" and value
+        if name.startswith(SETTING) and name not in _NO_SETTINGS and value
     )
     return csv_files.typed(EncoderInfo, row, settings=settings)
 
@@ -107,21 +113,33 @@ def _snapshots(run: Run) -> tuple[int | None, ...]:
 def _varying_settings(parents: Sequence[Run]) -> dict[str, set[str]]:
     """Map the settings of which the study has two values or more to the methods that have them.
 
-    The seed is none of them. A setting that only some runs of a method have, such as `init`, has
-    two values: theirs, and None.
+    A setting that only some runs of a method have, such as `init`, has two values: theirs, and
+    None. So has one that only some of the methods use that could.
     """
     values: dict[str, set[str]] = {}
     having: dict[str, set[str]] = {}
     every = {run.id: run.columns for run in parents}
     for columns in every.values():
         for name, value in columns.items():
-            if name.startswith(SETTING) and name != f"{SETTING}seed":
+            if name.startswith(SETTING) and name not in _NO_SETTINGS:
                 values.setdefault(name, set()).add(csv_files.cell(value))
                 having.setdefault(name, set()).add(columns["method"])
     for name, methods in having.items():
+        if name == _SNAPSHOTS:
+            continue
+        methods |= _that_could_have(name, every.values())
         if any(name not in row and row["method"] in methods for row in every.values()):
             values[name].add(_NONE)
     return {name: having[name] for name, found in values.items() if len(found) > 1}
+
+
+def _that_could_have(name: str, rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Find the methods in which to leave a setting out is a choice, too."""
+    field = name.removeprefix(SETTING)
+    if field not in _OF_SEVERAL_METHODS:
+        return set()
+    methods = {row["method"] for row in rows}
+    return {method for method in methods if field in METHODS[method].model_fields}
 
 
 def _settings(run: Run, varying: Mapping[str, set[str]]) -> Settings:

@@ -28,6 +28,7 @@ from hpc_xfer.config.recipes import Pretrain, arch_name
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import TowerCosts, tower_costs
+from hpc_xfer.system import machine
 from hpc_xfer.system.process_share import kept_bytes, loading_processes
 
 CostKind = tuple[str, str, str, str, str]  # architecture, data set, shots, mode, solver
@@ -75,9 +76,14 @@ class Speed:
     kept_bytes: int = kept_bytes(None)  # evaluation images below this are decoded once per pack
 
 
+def computes_on_gpus(slurm: Slurm) -> bool:
+    """Tell if jobs use the GPUs that they may ask for; the environment may keep them on the CPU."""
+    return slurm.gpu_option != "none" and slurm.environment.get(machine.DEVICE) != "cpu"
+
+
 def speed_on_slurm(slurm: Slurm, resources: Resources) -> Speed:
     """The speed of a process on the cluster: `teraflops` of the site, else an assumption."""
-    has_gpu = slurm.gpu_option != "none"
+    has_gpu = computes_on_gpus(slurm)
     assumed = GPU_TERAFLOPS if has_gpu else _CORE_TERAFLOPS * resources.finetune.threads
     memory = None if slurm.memory_per_gpu is None else 1e9 * slurm.memory_per_gpu
     flops = 1e12 * (slurm.teraflops or assumed)

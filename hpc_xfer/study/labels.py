@@ -56,7 +56,7 @@ def pretrain_labels(parents: Sequence[Run]) -> dict[str, str]:
     JSON files of one name) get the start of a run id.
     """
     rows = {
-        run.id: {key: value for key, value in run.columns.items() if key != "pretrain_seed"}
+        run.id: {key: value for key, value in run.columns.items() if key not in _UNNAMED}
         for run in parents
     }
     for shorten in (_short_value, str):
@@ -125,6 +125,7 @@ def without_snapshot(label: str) -> str:
 
 
 _BRIEF = 60  # bytes
+_UNNAMED = ("pretrain_seed", "pretrain_ranks")  # the latter is told by `batchnorm`
 _AT, _SEEN, _SEED = " at ", " seen", " seed "
 _PLACE = ("dataset", "shots", "draw", "mode", "snapshot")  # in every title
 

@@ -12,7 +12,7 @@ from hpc_xfer.config.recipes import Arch, ImageText, Trained, arch_name
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import tower_costs
-from hpc_xfer.study.cost_estimate import ASSUMED, ImageCounts
+from hpc_xfer.study.cost_estimate import ASSUMED, ImageCounts, computes_on_gpus
 from hpc_xfer.study.plan import Plan, parent_recipe
 from hpc_xfer.system.process_share import kept_bytes
 
@@ -95,7 +95,7 @@ def _exceeding(needs: Iterable[tuple[MemoryNeed, str]], slurm: Slurm, way: str) 
     Args:
         way: out, where a GPU has too little.
     """
-    has_gpu = slurm.gpu_option != "none"
+    has_gpu = computes_on_gpus(slurm)
     largest: dict[str, tuple[float, str]] = {}
     for need, run in needs:
         host = need.host if has_gpu else need.host + need.device

@@ -176,6 +176,8 @@ def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
 
 
 _WORDS = ("run", "method", "arch", "source", "weights", "init", "lock", "state")
+# Settings without a default that differs between methods: where one method has it, somebody chose.
+_CHOSEN = ("init", "lock", "patch_dropout", "batchnorm", "accumulate")
 
 
 def _differing(rows: list[dict[str, Any]]) -> list[str]:
@@ -186,20 +188,29 @@ def _differing(rows: list[dict[str, Any]]) -> list[str]:
 
 def _has_several(rows: list[dict[str, Any]], name: str) -> bool:
     """Tell if a column has several values, or only some runs of a method have one."""
-    return len(_distinct(rows, name)) > 1 or any(
-        {name in row for row in rows if row["method"] == method} == {True, False}
-        for method in {row["method"] for row in rows}
+    return (
+        len(_distinct(rows, name)) > 1
+        or _is_chosen_by_some(rows, name)
+        or any(
+            {name in row for row in rows if row["method"] == method} == {True, False}
+            for method in {row["method"] for row in rows}
+        )
     )
 
 
 def _within_a_method(rows: list[dict[str, Any]], name: str) -> bool:
     """Tell a choice of this study from a default that differs between methods."""
-    if name in ("source", "samples", "samples_seen", "arch"):
+    if name in ("source", "samples", "samples_seen", "arch") or _is_chosen_by_some(rows, name):
         return True
     methods = {row["method"] for row in rows}
     return any(
         _has_several([row for row in rows if row["method"] == method], name) for method in methods
     )
+
+
+def _is_chosen_by_some(rows: list[dict[str, Any]], name: str) -> bool:
+    chosen = name.removeprefix("pretrain_") in _CHOSEN
+    return chosen and {name in row for row in rows} == {True, False}
 
 
 def _common(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -53,3 +53,11 @@ def test_a_plan_that_is_well_served_has_no_such_lines(
     command("sinfo", "exit 1")
     dry_run(tmp_path, ", precision: bf16", cpus_per_gpu=16, teraflops=20)
     assert "slow: " not in capsys.readouterr().out
+
+
+def test_jobs_that_compute_on_the_cpu_starve_no_gpu(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("sinfo", "exit 1")
+    dry_run(tmp_path, cpus_per_gpu=2, environment={"HPC_XFER_DEVICE": "cpu"})
+    assert "slow: " not in capsys.readouterr().out

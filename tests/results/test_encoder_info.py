@@ -15,6 +15,8 @@ pretrain:
   - {method: scratch, arch: ViT-B-32}
 """
 
+BATCHNORM = "batchnorm: [global, per-gpu]"
+
 
 def test_weights_to_start_from_make_columns_and_comparisons(tmp_path: Path) -> None:
     encoders = list(encoders_of(make(tmp_path, GRID)[1]).values())
@@ -29,7 +31,7 @@ def test_weights_to_start_from_make_columns_and_comparisons(tmp_path: Path) -> N
         "clip laion 8k patch_dropout=0.5 init=None": ["None", "0.5"],
         "clip laion 8k patch_dropout=None init=openai": ["openai", "None"],
         "clip laion 8k patch_dropout=0.5 init=openai": ["openai", "0.5"],
-        "simclr laion 8k": [None, None],
+        "simclr laion 8k": ["None", "None"],
         "scratch": [None, None],
     }
     assert {"pretrain_init", "pretrain_patch_dropout"} <= set(setting_columns(encoders))
@@ -41,3 +43,37 @@ def test_what_all_pretrainings_share_is_no_column(tmp_path: Path) -> None:
     grid = GRID.replace("[null, openai]", "openai").replace("[null, 0.5]", "0.5")
     labels = {encoder.label for encoder in encoders_of(make(tmp_path, grid)[1]).values()}
     assert labels == {"clip laion 8k", "simclr laion 8k", "scratch"}
+
+
+def test_a_method_that_starts_from_weights_is_not_equal_to_one_that_does_not(
+    tmp_path: Path,
+) -> None:
+    grid = GRID.replace("[null, openai]", "openai").replace("[null, 0.5]", "null")
+    encoders = encoders_of(make(tmp_path, grid)[1]).values()
+    found = {encoder.method: dict(encoder.settings).get("pretrain_init") for encoder in encoders}
+    assert found == {"clip": "openai", "simclr": "None", "scratch": None}
+
+
+def test_batch_norm_per_gpu_is_compared_as_one_setting(tmp_path: Path) -> None:
+    """The number of GPUs comes with it, and is no second difference."""
+    grid = GRID.replace("init: [null, openai], patch_dropout: [null, 0.5]", BATCHNORM)
+    encoders = list(encoders_of(make(tmp_path, grid)[1]).values())
+    assert {encoder.label for encoder in encoders if encoder.method == "clip"} == {
+        "clip laion 8k batchnorm=None",
+        "clip laion 8k batchnorm=per-gpu",
+    }
+    axes = {each.axis: {level for _, level in each.levels} for each in comparisons(encoders)}
+    assert axes["batchnorm"] == {"None", "per-gpu"}
+
+
+def test_kept_snapshots_are_no_difference(tmp_path: Path) -> None:
+    grid = """
+name: kept
+pretrain:
+  - {method: clip, arch: ViT-B-32, source: laion, samples: 8000, epochs: 1, batch: 100,
+     snapshots: [[4000]]}
+  - {method: clip, arch: ViT-B-32, source: laion, samples: 9000, epochs: 1, batch: 100}
+"""
+    encoders = encoders_of(make(tmp_path, grid)[1]).values()
+    assert len(encoders) == 3
+    assert not any(encoder.settings for encoder in encoders)

@@ -117,6 +117,7 @@ def test_speed_is_that_of_the_site_else_an_assumption() -> None:
     assert speed_on_slurm(Slurm(teraflops=40), resources).flops == 40e12
     cpus = speed_on_slurm(Slurm(gpu_option="none"), resources)
     assert (cpus.flops, cpus.has_gpu) == (0.02e12, False)
+    assert speed_on_slurm(Slurm(environment={"HPC_XFER_DEVICE": "cpu"}), resources) == cpus
     assert speed_here(2, 16, None, resources) == Speed(10e12, 8, loaders=7)
     assert speed_here(0, 16, None, resources) == Speed(0.02e12, 1, has_gpu=False)
 

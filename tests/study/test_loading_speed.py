@@ -53,6 +53,18 @@ def test_enough_loading_processes_are_not_worth_a_word(tmp_path: Path) -> None:
     assert starving(plan(tmp_path, cores=8, mode="lp"), None) == []
 
 
+def test_dropped_patches_and_locked_towers_take_more_images(tmp_path: Path) -> None:
+    taken = {}
+    for more in ("", ", patch_dropout: 0.5", ", init: openai, lock: image"):
+        grid = GRID.replace("RN50", "ViT-B-32").replace("bf16}", f"bf16{more}}}")
+        grid = grid.replace("WORKERS", "1").replace("MODE", "lp").replace("MORE", "")
+        costs = RunCosts({"pets": ImageCounts(3_680, 3_669, 37)}, Speed(10e12, 8))
+        taken[more] = starving(make(tmp_path, grid)[1].with_costs(costs), None)[0].taken
+    whole, half, locked = taken.values()
+    assert half > 1.3 * whole  # the text tower stays
+    assert locked > 1.5 * whole
+
+
 def test_randaugment_starves_a_small_encoder_on_a_fast_gpu(tmp_path: Path) -> None:
     """A worker makes 180 images/s, whatever the encoder."""
     found = starving(plan(tmp_path, cores=4), teraflops=100)

@@ -130,6 +130,21 @@ pretrain:
     ]
 
 
+def test_weights_that_only_one_method_starts_from_are_a_column(tmp_path: Path) -> None:
+    grid = """
+name: starts
+pretrain:
+  - {method: clip, arch: RN50, source: laion, samples: 8000, epochs: 1, batch: 100, init: openai}
+  - {method: simclr, arch: RN50, source: laion, samples: 8000, epochs: 1, batch: 100}
+"""
+    text = rendered(tmp_path, grid)
+    assert "run           method  init    GPUs  minutes" in text
+    assert [line.split()[1:3] for line in text.splitlines() if "to do" in line][:2] == [
+        ["clip", "openai"],
+        ["simclr", "1"],
+    ]
+
+
 def test_checkpoints_of_a_locked_tower_have_no_moments(tmp_path: Path) -> None:
     grid = """
 name: locked

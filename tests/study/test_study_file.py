@@ -461,6 +461,13 @@ def test_an_architecture_that_could_not_run_says_why(arch: str, why: str, tmp_pa
     ]
 
 
+def test_weights_without_a_name_are_refused(tmp_path: Path) -> None:
+    block = CLIP.replace("epochs", "init: '', epochs")
+    assert pretrain_refusal(tmp_path, block) == [
+        "a.yaml:3: pretrain.0.init: is empty; give it a value"
+    ]
+
+
 def test_a_lock_keeps_weights_that_were_trained(tmp_path: Path) -> None:
     locked = CLIP.replace("epochs", "lock: image, epochs")
     assert pretrain_refusal(tmp_path, locked) == [

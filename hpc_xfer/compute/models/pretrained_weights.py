@@ -1,7 +1,8 @@
 """Read weights that others trained: as an encoder like any other, or as the start of a training.
 
 From a file that the site names (`released: {name: path}`): a state dict of open_clip, OpenAI's CLIP
-or a torchvision classifier, or an encoder.safetensors of ours. Otherwise the name is an open_clip
+or a torchvision classifier, OpenAI's own TorchScript file, or an encoder.safetensors of ours.
+Otherwise the name is an open_clip
 tag whose file was fetched before.
 
     weights = read("RN50", "openai", file)
@@ -10,6 +11,8 @@ tag whose file was fetched before.
 """
 
 import json
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +32,7 @@ from hpc_xfer.system import atomic_files
 
 State = dict[str, Tensor]
 _CONSTANT = ("attn_mask", "position_ids")  # some versions store them, others compute them
+_OPENAI = "input_resolution"  # a number beside the weights, in OpenAI's files alone
 _BESIDE = ("text.", "projection.", "logit_")  # beside a torchvision encoder, in a file of ours
 
 
@@ -121,6 +125,8 @@ def _read_file(file: Path) -> tuple[State, Normalization | None]:
             state: Any = safetensors.torch.load_file(file)
             with safetensors.safe_open(file, framework="pt") as opened:
                 normalization = _normalization(opened.metadata() or {})
+        elif _is_torchscript(file):
+            state = _torchscript_state(file)
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -135,6 +141,35 @@ def _read_file(file: Path) -> tuple[State, Normalization | None]:
             f"{file}: is not a state dict (a mapping from names to tensors); name the file of one"
         )
     return {key.removeprefix("module."): value for key, value in state.items()}, normalization
+
+
+def _is_torchscript(file: Path) -> bool:
+    """Tell if a file is a TorchScript archive, as OpenAI distributes its weights."""
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _torchscript_state(file: Path) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch advises to save in another format
+        state: dict[str, Any] = torch.jit.load(file, map_location="cpu").state_dict()
+    return state
+
+
+def _check_activation(arch: Arch, state: State, where: str) -> None:
+    """Refuse OpenAI's weights for the usual activation: they would fit, with wrong features.
+
+    Raises:
+        DataError: with the architecture to take.
+    """
+    if _OPENAI in state and not architectures.model_config(arch).get("quick_gelu", False):
+        named = isinstance(arch, str)
+        other = f"{arch}-quickgelu" if named else "of open_clip whose name ends in -quickgelu"
+        raise DataError(
+            f"{where}: has OpenAI's weights, trained with another activation; use arch {other}"
+        )
 
 
 def _normalization(header: Mapping[str, str]) -> Normalization | None:
@@ -153,6 +188,7 @@ def _sorted(
     if _is_torchvision(arch):
         visual = {k: v for k, v in state.items() if not k.startswith(("fc.", *_BESIDE))}
     else:
+        _check_activation(arch, state, where)
         state = open_clip.model.convert_to_custom_text_state_dict(state)
         # A file of an image tower alone has no prefix.
         visual = _below(state, "visual.") or {

@@ -104,6 +104,47 @@ def test_a_file_that_is_absent_or_no_weights_is_named(tmp_path: Path) -> None:
         assert f"{name}.pt: " in str(caught.value) and "\n" not in str(caught.value)
 
 
+class OpenAIs(nn.Module):
+    """CLIP as OpenAI distributes it: as TorchScript, with three numbers beside the weights."""
+
+    def __init__(self, model: open_clip.CLIP) -> None:
+        super().__init__()
+        for name, module in model.named_children():
+            self.add_module(name, module)
+        self.positional_embedding = model.positional_embedding
+        self.text_projection, self.logit_scale = model.text_projection, model.logit_scale
+        for name, value in (
+            ("input_resolution", 224),
+            ("context_length", 77),
+            ("vocab_size", 49408),
+        ):
+            self.register_buffer(name, torch.tensor(value))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch advises against TorchScript
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_openais_own_files_are_read_and_need_their_activation(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = open_clip.create_model("RN50-quickgelu", pretrained=None).eval()
+    traced = torch.jit.trace(OpenAIs(model), images(), check_trace=False)
+    torch.jit.save(traced, tmp_path / "RN50.pt")
+    towers = load("RN50-quickgelu", "openai", tmp_path / "RN50.pt")
+    with torch.no_grad():
+        assert torch.equal(towers.visual.eval()(images()), model.encode_image(images()))
+        tokens = encoders.tokenizer("RN50")(["a cat", "a dog"])
+        assert torch.allclose(towers.text_features(tokens), texts(model), atol=1e-6)
+    with pytest.raises(DataError) as refused:
+        load("RN50", "openai", tmp_path / "RN50.pt")
+    assert str(refused.value) == (
+        f"{tmp_path}/RN50.pt: has OpenAI's weights, trained with another activation; use arch "
+        "RN50-quickgelu"
+    )
+
+
 def test_an_unknown_tag_lists_the_known() -> None:
     with pytest.raises(DataError) as caught:
         load("RN50", "laion5000b", None)
