@@ -92,7 +92,8 @@ def _arguments(
         "--eps=1e-8", "--grad-clip-norm=1.0", "--log-every-n-steps=1000000",
     ]  # fmt: skip
     args = parse_args(call)
-    args.device, args.rank, args.local_rank, args.world_size = str(setting.device), 0, 0, 1
+    # Rank 0 logs the first and the last step of each call, and waits for the GPU to do so.
+    args.device, args.rank, args.local_rank, args.world_size = str(setting.device), 1, 0, 1
     args.distributed, args.distill, args.wandb = False, False, False
     return args
 
