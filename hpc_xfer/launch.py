@@ -6,7 +6,7 @@ python -m hpc_xfer.launch grids/demo.yaml
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
@@ -72,7 +72,8 @@ def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> in
     jobs = job_preview.jobs_to_come(launched, done) if on == "slurm" else []
     if as_json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
-        print(json.dumps({**content, "on": on, "jobs": [job.as_json() for job in jobs]}, indent=2))
+        content |= {"on": on, "notes": list(_notes(launched, done, on))}
+        print(json.dumps({**content, "jobs": [job.as_json() for job in jobs]}, indent=2))
         return 0
     console = terminal.console()
     _print_plan(launched, done, on, console)
@@ -83,13 +84,17 @@ def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> in
 
 def _print_plan(launched: LaunchedStudy, done: set[str], on: str, console: "Console") -> None:
     console.print(plan_summary.render(launched.study, launched.plan, done))
-    todo, slurm = launched.plan.without(done), launched.site.slurm
-    for line in loading_notes(todo, slurm) if on == "slurm" else ():
+    for line in _notes(launched, done, on):
         console.print(line, soft_wrap=True, highlight=False)
-    for line in memory_warnings(todo, slurm):
-        console.print(f"warning: {line}", soft_wrap=True, highlight=False)
-    for line in speed_notes(todo, slurm.teraflops if on == "slurm" else None):
-        console.print(f"slow: {line}", soft_wrap=True, highlight=False)
+
+
+def _notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[str]:
+    """Yield what a plan says of loading, memory and speed."""
+    todo, slurm = launched.plan.without(done), launched.site.slurm
+    yield from loading_notes(todo, slurm) if on == "slurm" else ()
+    yield from (f"warning: {line}" for line in memory_warnings(todo, slurm))
+    teraflops = slurm.teraflops if on == "slurm" else None
+    yield from (f"slow: {line}" for line in speed_notes(todo, teraflops))
 
 
 def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:

@@ -1,14 +1,17 @@
 """Find the GPUs, cores and memory kills of this machine without importing torch."""
 
+import contextlib
+import math
 import multiprocessing.util
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 from hpc_xfer.errors import StudyError
 from hpc_xfer.system import gpu_files
+from hpc_xfer.system.control_groups import control_groups, text_of
 
 DEVICE = "HPC_XFER_DEVICE"  # "cuda" or "cpu": what a worker was given; else it looks for itself
 _NONE = ("", "-1", "NoDevFiles")  # the last is what Slurm sets for a job without GPUs
@@ -74,9 +77,27 @@ def has_mps() -> bool:
     return False
 
 
-def cores() -> int:
-    """Count the cores that this process may use: on a shared node not all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(root: Path = Path("/")) -> int:
+    """Count the cores that this process may use: on a shared node or in a container not all.
+
+    Args:
+        root: of the file system; another one in tests.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    found = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(found, *(max(1, math.ceil(quota)) for quota in _quotas(root)), found)
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the cores that each control group allows, as `docker --cpus=4` asks for."""
+    for folder, version in control_groups("cpu", root):
+        if version == 2:
+            quota, _, period = text_of(folder / "cpu.max").strip().partition(" ")
+        else:
+            quota, period = (text_of(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        with contextlib.suppress(ValueError):  # "max", -1, or no such file
+            if int(quota) > 0:
+                yield int(quota) / int(period)
 
 
 def oom_kills() -> int:

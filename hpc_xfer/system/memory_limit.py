@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from hpc_xfer.system.control_groups import control_groups, text_of
+
+_FILES = {1: "memory.limit_in_bytes", 2: "memory.max"}  # by version
 _UNLIMITED = 1 << 60  # version 1 writes a number near 2**63 where there is no limit
 _MEGABYTE = 1 << 20
 
@@ -24,22 +27,10 @@ def memory_limit(root: Path = Path("/")) -> int | None:
 
 def _of_groups(root: Path) -> Iterator[int]:
     """Yield the limit of each control group around this process, version 1 and 2."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, kinds, path = line.split(":", 2)
-        if kinds == "":
-            top, name = root / "sys/fs/cgroup", "memory.max"
-        elif "memory" in kinds.split(","):
-            top, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-        else:
-            continue
-        group = top / path.lstrip("/")
-        # The path may be that outside the container, where nothing is mounted here.
-        for folder in dict.fromkeys((*(each for each in (group, *group.parents)), top)):
-            if folder != top and top not in folder.parents:
-                continue
-            limit = _text(folder / name).strip()
-            if limit.isdigit() and int(limit) < _UNLIMITED:
-                yield int(limit)
+    for folder, version in control_groups("memory", root):
+        limit = text_of(folder / _FILES[version]).strip()
+        if limit.isdigit() and int(limit) < _UNLIMITED:
+            yield int(limit)
 
 
 def _of_slurm() -> Iterator[int]:
@@ -54,13 +45,6 @@ def _of_slurm() -> Iterator[int]:
 
 def _of_machine(root: Path) -> Iterator[int]:
     """Yield what is free; on a login node or a laptop others use a part."""
-    for line in _text(root / "proc/meminfo").splitlines():
+    for line in text_of(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             yield 1024 * int(line.split()[1])
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

@@ -15,12 +15,12 @@ finetune: {datasets: [digits], shots: [full], draws: 1, mode: [ft], lr: 1e-3MORE
 """
 
 
-def dry_run(folder: Path, more: str = "", **slurm: object) -> None:
+def dry_run(folder: Path, more: str = "", *options: str, **slurm: object) -> None:
     grid, site = folder / "notes.yaml", folder / "site.yaml"
     grid.write_text(GRID.replace("MORE", more))
     site.write_text(json.dumps({"slurm": slurm}))
     arguments = [str(grid), "--site", str(site), "--store", str(folder / "store")]
-    assert launch.main([*arguments, "--on", "slurm", "--dry-run"]) == 0
+    assert launch.main([*arguments, "--on", "slurm", "--dry-run", *options]) == 0
 
 
 def test_the_cpus_of_a_gpu_are_those_of_its_node_and_stand_in_plan_and_script(
@@ -45,6 +45,17 @@ def test_a_gpu_that_would_wait_and_fp32_are_named(
     )
     assert slow[1].startswith("slow: 1 fine-tuning in fp32, at a quarter of bf16's speed")
     assert len(slow) == 2
+
+
+def test_a_program_reads_the_same_notes(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("sinfo", "exit 1")
+    dry_run(tmp_path, "", "--json", cpus_per_gpu=2, teraflops=50)
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert [note.split(" in fp32")[0].split(" of RN50")[0] for note in notes][-2:] == [
+        "slow: ft", "slow: 1 fine-tuning",
+    ]  # fmt: skip
 
 
 def test_a_plan_that_is_well_served_has_no_such_lines(

@@ -71,6 +71,16 @@ def test_batch_norm_per_gpu_takes_the_number_of_gpus_into_the_recipe(tmp_path: P
     assert ids[4][1] != ids[8][1]
 
 
+def test_batch_norm_is_no_setting_of_an_encoder_without_it(tmp_path: Path) -> None:
+    """It would make the same run twice. The projection of SimCLR has batch norm."""
+    block = CLIP.replace("epochs", "batchnorm: per-gpu, epochs").replace("RN50", "ViT-B-32")
+    assert pretrain_refusal(tmp_path, block) == [
+        "a.yaml:3: pretrain.0.batchnorm: ViT-B-32, a vision transformer, has no batch norm; remove "
+        "batchnorm"
+    ]
+    assert pretrain(tmp_path, block.replace("clip", "simclr")).pretrains
+
+
 def test_the_number_of_ranks_is_no_key_of_a_grid(tmp_path: Path) -> None:
     block = CLIP.replace("epochs", "batchnorm: per-gpu, ranks: 4, epochs")
     assert pretrain_refusal(tmp_path, block) == [

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import architectures
-from hpc_xfer.config.recipes import METHODS, Architecture, Pretrain, Released, Trained, arch_name
+from hpc_xfer.config.recipes import (
+    METHODS,
+    Architecture,
+    Pretrain,
+    Released,
+    SimCLR,
+    Trained,
+    arch_name,
+)
 from hpc_xfer.config.schema import (
     LARGEST_COUNT,
     ConfigError,
@@ -81,7 +89,7 @@ class PretrainGrid:
         recipe, more = validate(model, values)
         wrong += more
         if recipe is not None and not wrong:
-            wrong += _patch_errors(recipe)
+            wrong += [*_patch_errors(recipe), *_batchnorm_errors(recipe)]
         for loc, sentence in wrong:
             at = chosen[loc[0]][0] + loc[1:] if loc and loc[0] in chosen else loc
             self.errors.append((("pretrain", i, *at), sentence))
@@ -199,6 +207,15 @@ def _patch_errors(recipe: Pretrain) -> Iterator[ConfigError]:
     if why := architectures.why_no_patches(recipe.arch):
         way = "remove patch_dropout or take a vision transformer, such as 'ViT-B-32'"
         yield ("patch_dropout",), f"{arch_name(recipe.arch)} {why}; {way}"
+
+
+def _batchnorm_errors(recipe: Pretrain) -> Iterator[ConfigError]:
+    """Refuse a setting of batch norm where there is none: it would make the same run twice."""
+    if not isinstance(recipe, Trained) or recipe.batchnorm is None or isinstance(recipe, SimCLR):
+        return  # the projection of SimCLR has batch norm with any encoder
+    if architectures.why_no_patches(recipe.arch) is None:
+        name = arch_name(recipe.arch)
+        yield ("batchnorm",), f"{name}, a vision transformer, has no batch norm; remove batchnorm"
 
 
 def _refuse(constant: str) -> None:
