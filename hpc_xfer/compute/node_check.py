@@ -31,8 +31,9 @@ from hpc_xfer.errors import GpuMissing
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import Study
-from hpc_xfer.system import atomic_files, machine, provenance, shared_memory
+from hpc_xfer.system import atomic_files, machine, provenance
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.limits import shared_memory
 
 _MEGABYTES = {"cuda": 256, "cpu": 16}  # all-reduced; a ResNet-50 has 100 MB of gradients
 _ROUNDS = 5

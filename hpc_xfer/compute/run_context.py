@@ -13,7 +13,7 @@ from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
-from hpc_xfer.system.process_share import loading_processes, own_cores
+from hpc_xfer.system.limits.process_share import loading_processes, own_cores
 
 RunResources = PretrainResources | FinetuneResources
 

@@ -23,7 +23,7 @@ from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study.plan import Pack
 from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.system.process_share import share_variables
+from hpc_xfer.system.limits.process_share import share_variables
 from hpc_xfer.system.worker_events import WorkerEvent
 
 _GRACE_SECONDS = 60  # for checkpoints after a stop; then SIGKILL

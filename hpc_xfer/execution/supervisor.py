@@ -31,7 +31,7 @@ from hpc_xfer.system.job_environment import (
     current_job,
     restart_count,
 )
-from hpc_xfer.system.process_share import share_variables
+from hpc_xfer.system.limits.process_share import share_variables
 
 _TICK_SECONDS = 0.5
 _RANK_ZERO_SECONDS = 10  # for rank 0 to record the failure, before another rank ends the job

@@ -27,7 +27,7 @@ from hpc_xfer.study.cost_estimate import (
 from hpc_xfer.study.plan import Plan, Run, make_plan, parent_recipe
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import machine
-from hpc_xfer.system.memory_limit import memory_limit
+from hpc_xfer.system.limits.memory_limit import memory_limit
 
 _MOST_RECORDS = 20  # of a kind
 _MOST_LOOKS = 40  # at runs of a kind that have a folder

@@ -29,7 +29,7 @@ from hpc_xfer.config.resources import Resources
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import TowerCosts, tower_costs
 from hpc_xfer.system import machine
-from hpc_xfer.system.process_share import kept_bytes, loading_processes
+from hpc_xfer.system.limits.process_share import kept_bytes, loading_processes
 
 CostKind = tuple[str, str, str, str, str]  # architecture, data set, shots, mode, solver
 

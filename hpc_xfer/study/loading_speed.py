@@ -14,7 +14,7 @@ from hpc_xfer.config.recipes import ImageText, Trained, arch_name
 from hpc_xfer.study.architecture_costs import tower_costs
 from hpc_xfer.study.cost_estimate import ASSUMED, DECODE_SECONDS, GPU_TERAFLOPS
 from hpc_xfer.study.plan import Plan, Run, RunKind, parent_recipe
-from hpc_xfer.system.process_share import loading_processes
+from hpc_xfer.system.limits.process_share import loading_processes
 
 _RANDAUGMENT_SECONDS = 1 / 180  # an image on one core, decoding included
 _HALF_SPEEDUP = 4.0  # of bf16 and fp16 over fp32, on an A100

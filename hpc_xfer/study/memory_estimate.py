@@ -14,7 +14,7 @@ from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import tower_costs
 from hpc_xfer.study.cost_estimate import ASSUMED, ImageCounts, computes_on_gpus
 from hpc_xfer.study.plan import Plan, parent_recipe
-from hpc_xfer.system.process_share import kept_bytes
+from hpc_xfer.system.limits.process_share import kept_bytes
 
 _BYTES = 4  # of a number in fp32
 _HALF = 2  # of an activation in bf16 or fp16

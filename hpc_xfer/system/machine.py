@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hpc_xfer.errors import StudyError
 from hpc_xfer.system import gpu_files
-from hpc_xfer.system.control_groups import control_groups, text_of
+from hpc_xfer.system.limits.control_groups import control_groups, text_of
 
 DEVICE = "HPC_XFER_DEVICE"  # "cuda" or "cpu": what a worker was given; else it looks for itself
 _NONE = ("", "-1", "NoDevFiles")  # the last is what Slurm sets for a job without GPUs

@@ -13,7 +13,7 @@ from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.site import Site
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import machine
-from hpc_xfer.system.process_share import share_variables
+from hpc_xfer.system.limits.process_share import share_variables
 from tests import tiny
 
 

@@ -219,7 +219,10 @@ resources:
         ("epochs", "seed: true, epochs", "seed: must be a whole number, got true"),
         ("epochs", "seed: -1, epochs", "seed: must be at least 0, got -1"),
         ("epochs", "flip: yes, epochs", "flip: must be true or false, got 'yes'"),
-        ("epochs", "precision: x, epochs", "precision: must be 'fp32', 'bf16' or 'fp16', got 'x'"),
+        (
+            "epochs", "precision: x, epochs",
+            "precision: must be 'fp32', 'tf32', 'bf16' or 'fp16', got 'x'",
+        ),
         ("epochs", "betas: [0.9], epochs", "betas: must be a list of 2, got [0.9]"),
         ("epochs", "betas: 0.9, epochs", "betas: must be a list, got 0.9; write [0.9]"),
         ("epochs", "crop: 3, epochs", "crop: must be a mapping, got 3"),

@@ -14,7 +14,7 @@ from hpc_xfer.compute.downstream.decoded_cache import DecodedCache
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.images import crops
 from hpc_xfer.system import machine
-from hpc_xfer.system.process_share import kept_bytes, own_memory
+from hpc_xfer.system.limits.process_share import kept_bytes, own_memory
 
 _BATCH = 256  # images at most; no gradients are needed
 _BATCH_PIXELS = 256 * 128 * 128  # so 64 images of 224 px: 1.6 GB at the widest layer of a ResNet-50

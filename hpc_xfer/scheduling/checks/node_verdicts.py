@@ -8,7 +8,8 @@ from hpc_xfer.scheduling.checks.check_result import CheckResult
 from hpc_xfer.scheduling.checks.gpu_verdicts import gpu_verdicts
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study.loader_memory import most_on_a_node
-from hpc_xfer.system import provenance, shared_memory, terminal
+from hpc_xfer.system import provenance, terminal
+from hpc_xfer.system.limits import shared_memory
 
 _COMPARED_PACKAGES = ("torch", "open_clip_torch", "numpy", "python")
 # Bus bandwidth in GB/s below which gradients delay every step: NVLink gives 100 to 400, PCIe 10 to

@@ -17,7 +17,8 @@ import torch
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.errors import SharedMemoryFull
 from hpc_xfer.study.loader_memory import shared_memory_needed
-from hpc_xfer.system import shared_memory, terminal
+from hpc_xfer.system import terminal
+from hpc_xfer.system.limits import shared_memory
 
 _SEMAPHORES_EACH = 4  # of a loading process: its queue, its results and events
 _OPEN_FILES = 65_536  # enough; some programs close every number below the limit when they start

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from hpc_xfer.system import machine
-from hpc_xfer.system.process_share import (
+from hpc_xfer.system.limits.process_share import (
     kept_bytes,
     loading_processes,
     own_cores,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hpc_xfer.system.shared_memory import in_words, shared_memory
+from hpc_xfer.system.limits.shared_memory import in_words, shared_memory
 
 
 def test_a_folder_in_memory_has_a_size_and_some_of_it_free(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpc_xfer.system.control_groups import control_groups, text_of
+from hpc_xfer.system.limits.control_groups import control_groups, text_of
 
 _FILES = {1: "memory.limit_in_bytes", 2: "memory.max"}  # by version
 _UNLIMITED = 1 << 60  # version 1 writes a number near 2**63 where there is no limit

@@ -6,7 +6,8 @@ room = kept_bytes(own_memory())
 
 import os
 
-from hpc_xfer.system import machine, memory_limit
+from hpc_xfer.system import machine
+from hpc_xfer.system.limits import memory_limit
 
 _PLACES = "HPC_XFER_PLACES"  # GPUs (else processes) of a launch on this machine
 _PER_PLACE = "HPC_XFER_PER_PLACE"  # fine-tunings that share a GPU, and its cores and memory

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.system.memory_limit import memory_limit
+from hpc_xfer.system.limits.memory_limit import memory_limit
 
 GB = 1 << 30
 
