@@ -25,6 +25,8 @@ def test_the_whole_table() -> None:
         "the node's memory; more memory_per_gpu helps, or fewer workers\n"
         "CUDA out of memory launch                 "
         "the GPU's memory; more GPUs per run help, or a smaller batch\n"
+        "shared memory      relay                  "
+        "/dev/shm is small or full; a container with more of it or a smaller batch helps\n"
         "time limit         relay  time x 2        "
         "the time ended before the next step; more minutes help\n"
         "node failure       relay             node the node went down\n"
