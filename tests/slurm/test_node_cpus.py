@@ -63,6 +63,9 @@ def test_partitions_types_and_limits_decide(
     assert cpus_of(**slurm) == expected
 
 
-def test_where_slurm_is_not_there_nothing_is_filled_in(command: Command) -> None:
+def test_where_slurm_is_not_there_nothing_is_filled_in(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPC_XFER_SLURM_PATIENCE", "0")
     command("sinfo", "echo 'Unable to contact slurm controller' >&2; exit 1")
     assert cpus_of() is None
