@@ -97,6 +97,12 @@ def test_a_fault_is_named_with_a_way_out(
     assert all(each.well for each in all_.values())
 
 
+def test_a_site_takes_the_key_that_leaves_a_wrong_gpu_out(launched: LaunchedStudy) -> None:
+    wrong = found(gpu={"convolution": {"dtype": "bfloat16", "teraflops": 500.0, "distance": 0.4}})
+    assert "`exclude: [NODE]`" in verdicts(launched, wrong)["pretrain convolution"].advice
+    assert Site.model_validate({"slurm": {"exclude": ["n1"]}}).slurm.exclude == ("n1",)
+
+
 def test_who_asks_for_the_cpu_hears_nothing_of_gpus(launched: LaunchedStudy) -> None:
     told = found(gpus=[], device="cpu", all_reduce_bus_gigabytes_per_second=0.8)
     all_ = verdicts(launched, told)

@@ -75,7 +75,7 @@ def _convolution(what: str, told: dict[str, Any] | None) -> Iterator[CheckResult
     message = f"{speed}, {100 * distance:.2g}% from the result of the CPU"
     advice = (
         "this GPU computes wrong numbers: report its node, and leave it out with "
-        "`options: {exclude: NODE}` in the site file"
+        "`exclude: [NODE]` in the site file"
     )
     yield CheckResult(what, distance < _LARGEST_ERROR, message, advice)
 

@@ -91,8 +91,8 @@ def _all_reduce(what: str, found: dict[str, Any]) -> Iterator[CheckResult]:
     message = f"{found['ranks']} ranks on {where}, {speed:.2f} GB/s of bus bandwidth"
     if nodes == 1:
         advice = (
-            f"below {floor:g} GB/s GPUs do not use NVLink: let each process see all GPUs of its "
-            "job (--gpu-bind=none), and see `nvidia-smi topo -m`; without NVLink 10 is normal"
+            f"below {floor:g} GB/s GPUs do not use NVLink: see `nvidia-smi topo -m` there, and the "
+            "log under NCCL_DEBUG=INFO; without NVLink 10 is normal"
         )
     else:
         advice = (
