@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hpc_xfer.errors import StudyError
 from hpc_xfer.system import gpu_files
-from hpc_xfer.system.limits.control_groups import control_groups, text_of
+from hpc_xfer.system.limits.control_groups import control_groups, own_groups, text_of
 
 DEVICE = "HPC_XFER_DEVICE"  # "cuda" or "cpu": what a worker was given; else it looks for itself
 _NONE = ("", "-1", "NoDevFiles")  # the last is what Slurm sets for a job without GPUs
@@ -102,18 +102,8 @@ def _quotas(root: Path) -> Iterator[float]:
 
 def oom_kills() -> int:
     """Count the processes of our control group that the kernel killed for lack of memory."""
-    try:
-        groups = Path("/proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return 0
-    for line in groups:
-        _, kinds, path = line.split(":", 2)
-        if kinds == "":  # version 2
-            events = Path(f"/sys/fs/cgroup{path}/memory.events")
-        elif "memory" in kinds.split(","):
-            events = Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control")
-        else:
-            continue
+    for folder, _, version in own_groups("memory"):
+        events = folder / ("memory.events" if version == 2 else "memory.oom_control")
         try:
             fields = dict(row.split(" ", 1) for row in events.read_text().splitlines())
         except (OSError, ValueError):

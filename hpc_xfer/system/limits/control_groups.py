@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def control_groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[Path, int]]:
-    """Yield the folder of each control group around this process, and its version, 1 or 2.
+def own_groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[Path, Path, int]]:
+    """Yield the folder of each control group of this process, that of the top, and the version.
 
     Args:
         controller: such as "memory".
@@ -19,7 +19,15 @@ def control_groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[Pa
             top, version = root / "sys/fs/cgroup" / controller, 1
         else:
             continue
-        group = top / path.lstrip("/")
+        yield top / path.lstrip("/"), top, version
+
+
+def control_groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[Path, int]]:
+    """Yield the folder of each control group around this process, and its version, 1 or 2.
+
+    Args: as `own_groups`.
+    """
+    for group, top, version in own_groups(controller, root):
         # The path may be that outside the container, where nothing is mounted here.
         for folder in dict.fromkeys((group, *group.parents, top)):
             if folder == top or top in folder.parents:
