@@ -1,5 +1,6 @@
 """benchmarks.gpu on the CPU: the script itself works, and says where it does not belong."""
 
+import contextlib
 import json
 import multiprocessing
 import subprocess
@@ -65,7 +66,7 @@ def test_tests_that_take_too_long_are_ended_and_counted() -> None:
 
 
 def test_a_process_that_died_is_replaced_for_the_next_row() -> None:
-    with Child(Setting(tiny=True)) as child:
+    with contextlib.closing(Child(Setting(tiny=True))) as child:
         for _ in range(2):
             assert "error" not in child.ask("device_assert", {}, seconds=60)
             for each in multiprocessing.active_children():

@@ -8,6 +8,7 @@
 others go on, and the exit code is 1. Rows that do not fit into the time are named as not measured.
 """
 
+import contextlib
 import sys
 import time
 from argparse import Namespace
@@ -55,7 +56,7 @@ def _measured(args: Namespace) -> Iterator[Measured]:
     if args.tests:
         table.progress("tests marked gpu ...")
         yield gpu_tests.run(60 * args.minutes * _TESTS)
-    with Child(Setting(tiny=args.tiny)) as child:
+    with contextlib.closing(Child(Setting(tiny=args.tiny))) as child:
         for each in measurements():
             if args.only and args.only not in each.what:
                 continue

@@ -5,7 +5,6 @@ import multiprocessing
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Any
 
 from benchmarks.gpu.setting import Setting
@@ -14,7 +13,7 @@ Answer = dict[str, Any]
 
 
 class Child:
-    """Asks one process for one measurement after another; used in a `with`."""
+    """Asks one process for one measurement after another; close it in the end."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -25,21 +24,21 @@ class Child:
     def ask(self, measure: str, how: dict[str, Any], seconds: float) -> Answer:
         """Return the figures by name, or {"error": why there are none}."""
         if self._process is not None and not self._process.is_alive():
-            self.stop()
+            self.close()
         if self._process is None:
             self._start()
         assert self._end is not None
         try:
             self._end.send((measure, how))
             if not self._end.poll(seconds):
-                self.stop()
+                self.close()
                 return {"error": f"stopped after {seconds:.0f} s"}
             answer: Answer = self._end.recv()
         except (EOFError, OSError):
-            self.stop()
+            self.close()
             return {"error": "its process died"}
         if answer.pop("spent", False):
-            self.stop()
+            self.close()
         return answer
 
     def _start(self) -> None:
@@ -48,7 +47,8 @@ class Child:
         self._process.start()
         other.close()
 
-    def stop(self) -> None:
+    def close(self) -> None:
+        """Kill the process; the next question starts another one."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -56,17 +56,6 @@ class Child:
         if self._end is not None:
             self._end.close()
             self._end = None
-
-    def __enter__(self) -> "Child":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _serve(end: Connection, setting: Setting) -> None:
@@ -90,7 +79,7 @@ def _serve(end: Connection, setting: Setting) -> None:
             return
         try:
             answer = known[measure](setting, **how)
-        except Exception as error:
+        except Exception as error:  # told in its row; the others are measured
             answer = {"error": _one_line(error)}
             traceback.print_exc()
         answer["spent"] = answer.get("spent", False) or not _usable(setting)

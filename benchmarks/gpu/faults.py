@@ -23,7 +23,7 @@ def out_of_memory(setting: Setting) -> dict[str, Any]:
     try:
         OurStep(setting, large, "RN50").run(1)
         kind = "none: it fitted"
-    except Exception as error:
+    except Exception as error:  # whatever it is, its class is the figure
         kind = classify(error)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
@@ -42,7 +42,7 @@ def device_assert(setting: Setting) -> dict[str, Any]:
         try:
             work(setting.device)
             kinds.append("none")
-        except Exception as error:
+        except Exception as error:  # whatever it is, its class is the figure
             kinds.append(classify(error))
     return {"found": f"class {kinds[0]!r}; the next operation: {kinds[1]!r}", "spent": True}
 

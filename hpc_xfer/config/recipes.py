@@ -186,7 +186,7 @@ class Trained(Pretrain):
     @model_validator(mode="after")
     def _ranks_decide_per_gpu_alone(self) -> "Trained":
         if (self.batchnorm == "per-gpu") != (self.ranks is not None):
-            raise ValueError("batchnorm per-gpu needs ranks, and nothing else does; give both")
+            raise ValueError("batchnorm: per-gpu and ranks belong together; give both or neither")
         return self
 
     @field_validator("patch_dropout")

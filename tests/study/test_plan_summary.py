@@ -115,34 +115,25 @@ def test_json_tells_the_same_to_scripts(tmp_path: Path, capsys: pytest.CaptureFi
     assert not Store(store.root).study("tiny").path.exists()  # a dry run writes nothing
 
 
-def test_a_setting_that_only_some_runs_of_a_method_have_is_a_column(tmp_path: Path) -> None:
-    grid = """
-name: starts
-pretrain:
-  - {method: clip, arch: RN50, source: laion, samples: 8000, epochs: 1, batch: 100,
-     init: [null, openai]}
-"""
-    text = rendered(tmp_path, grid)
-    assert "run           method  init    GPUs  minutes" in text
-    assert [line.split()[1:3] for line in text.splitlines() if " clip " in line] == [
-        ["clip", "1"],
-        ["clip", "openai"],
-    ]
+CLIP = "{method: clip, arch: RN50, source: laion, samples: 8000, epochs: 1, batch: 100, init: INIT}"
+WITHOUT = "{method: simclr, arch: RN50, source: laion, samples: 8000, epochs: 1, batch: 100}"
 
 
-def test_weights_that_only_one_method_starts_from_are_a_column(tmp_path: Path) -> None:
-    grid = """
-name: starts
-pretrain:
-  - {method: clip, arch: RN50, source: laion, samples: 8000, epochs: 1, batch: 100, init: openai}
-  - {method: simclr, arch: RN50, source: laion, samples: 8000, epochs: 1, batch: 100}
-"""
-    text = rendered(tmp_path, grid)
+@pytest.mark.parametrize(
+    ("blocks", "shown"),
+    [
+        (CLIP.replace("INIT", "[null, openai]"), [["clip", "1"], ["clip", "openai"]]),
+        (f"{CLIP.replace('INIT', 'openai')}, {WITHOUT}", [["clip", "openai"], ["simclr", "1"]]),
+    ],
+    ids=["of one method", "of one of two methods"],
+)
+def test_a_setting_that_only_some_runs_have_is_a_column(
+    blocks: str, shown: list[list[str]], tmp_path: Path
+) -> None:
+    text = rendered(tmp_path, f"name: starts\npretrain: [{blocks}]\n")
     assert "run           method  init    GPUs  minutes" in text
-    assert [line.split()[1:3] for line in text.splitlines() if "to do" in line][:2] == [
-        ["clip", "openai"],
-        ["simclr", "1"],
-    ]
+    rows = [line.split() for line in text.splitlines() if "to do" in line]
+    assert [row[1:3] for row in rows][:2] == shown
 
 
 def test_checkpoints_of_a_locked_tower_have_no_moments(tmp_path: Path) -> None:

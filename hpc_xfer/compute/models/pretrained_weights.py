@@ -38,7 +38,7 @@ _BESIDE = ("text.", "projection.", "logit_")  # beside a torchvision encoder, in
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What a file holds: an image tower, and a text tower with what belongs to both, or none."""
+    """The content of a file: an image tower, and maybe a text tower with what belongs to both."""
 
     where: str  # the file or tag, for messages
     sha256: str  # of the file
@@ -230,7 +230,7 @@ def _fit(module: torch.nn.Module, state: State, where: str) -> None:
 def _by_tag(arch: Arch, tag: str) -> Weights:
     if isinstance(arch, Architecture):
         raise DataError(
-            f"{arch_name(arch)} is a JSON file, of which there are no released weights {tag!r}; "
+            f"{arch_name(arch)} is a JSON file, for which nobody released weights {tag!r}; "
             "add their file to `released` in the site file"
         )
     known = open_clip.list_pretrained_tags_by_model(arch)

@@ -65,7 +65,7 @@ def agreed(world: World, make: Callable[[], Made]) -> Made:
 
 def _read(context: RunContext, recipe: Trained, towers: Towers) -> dict[str, Any]:
     assert recipe.init is not None
-    weights = pretrained_weights.read(recipe.arch, recipe.init, weights_file(context, recipe.init))
+    weights = pretrained_weights.read(recipe.arch, recipe.init, released_file(context, recipe.init))
     parts = pretrained_weights.start(towers, weights)
     if isinstance(recipe, ImageText) and recipe.lock == "text" and "text" not in parts:
         raise DataError(
@@ -77,7 +77,7 @@ def _read(context: RunContext, recipe: Trained, towers: Towers) -> dict[str, Any
     return {**told, "mean": list(mean), "std": list(std)}
 
 
-def weights_file(context: RunContext, name: str) -> Path | None:
+def released_file(context: RunContext, name: str) -> Path | None:
     """The file that the site names; None for a tag of open_clip."""
     file = context.site.released.get(name)
     return Path(file) if file else None

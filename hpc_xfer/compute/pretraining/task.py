@@ -15,7 +15,7 @@ from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.compute.models.patch_dropout import drop_patches
 from hpc_xfer.compute.pretraining import snapshots
 from hpc_xfer.compute.pretraining.batches import TrainBatches
-from hpc_xfer.compute.pretraining.initial_weights import agreed, load_initial, weights_file
+from hpc_xfer.compute.pretraining.initial_weights import agreed, load_initial, released_file
 from hpc_xfer.compute.pretraining.knn_probe import KnnProbe
 from hpc_xfer.compute.pretraining.objectives import PretrainObjective, make_objective
 from hpc_xfer.compute.run_context import RunContext
@@ -102,8 +102,8 @@ def _check_ranks(recipe: Trained, world: World) -> None:
     if recipe.ranks not in (None, world.size):
         raise AgreedDataError(
             f"batchnorm: per-gpu was planned for {recipe.ranks} processes, which decide the "
-            f"result, and here are {world.size}; run it where there are {recipe.ranks} GPUs, or "
-            f"set resources.pretrain.gpus to {world.size}, which makes another run"
+            f"result, and there are {world.size} here; run it where there are {recipe.ranks} GPUs, "
+            f"or set resources.pretrain.gpus to {world.size}, which makes another run"
         )
 
 
@@ -238,7 +238,7 @@ def _untrained(context: RunContext, recipe: Pretrain) -> tuple[Towers, dict[str,
     if isinstance(recipe, Scratch):
         return encoders.build(recipe.arch, recipe.seed, with_text=False), {}
     assert isinstance(recipe, Released)
-    file = weights_file(context, recipe.weights)
+    file = released_file(context, recipe.weights)
     weights = pretrained_weights.read(recipe.arch, recipe.weights, file)
     towers = pretrained_weights.whole(recipe.arch, weights)
     return towers, {"weights": {"name": recipe.weights, "sha256": weights.sha256}}

@@ -27,6 +27,7 @@ def compile_in_place(objective: nn.Module, device: torch.device, blocks_only: bo
     torch._dynamo.config.recompile_limit = _VERSIONS
     for norm in objective.modules():
         if isinstance(norm, GlobalBatchNorm):
+            # On the instance: the class also serves modules that are not compiled.
             norm.forward = torch.compiler.disable(norm.forward)  # type: ignore[method-assign]
     for part in list(blocks(objective) if blocks_only else objective.children()):
         part.forward = torch.compile(part.forward)

@@ -78,9 +78,9 @@ def test_another_number_of_processes_is_refused(tmp_path: Path, shards: Path) ->
     told = tiny.execute(Store(tmp_path), of(PER_GPU), shards)[-1]
     assert told["event"] == "failed" and told["class"] == "data"
     assert told["message"] == (
-        "batchnorm: per-gpu was planned for 2 processes, which decide the result, and here are 1; "
-        "run it where there are 2 GPUs, or set resources.pretrain.gpus to 1, which makes another "
-        "run"
+        "batchnorm: per-gpu was planned for 2 processes, which decide the result, and there are 1 "
+        "here; run it where there are 2 GPUs, or set resources.pretrain.gpus to 1, which makes "
+        "another run"
     )
 
 
