@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hpc_xfer.config.site import Site
+from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.scheduling.checks.check_result import CheckResult
 from hpc_xfer.scheduling.checks.gpu_verdicts import is_built_for, oldest_driver
 from hpc_xfer.scheduling.checks.node_verdicts import judged
@@ -97,10 +97,14 @@ def test_a_fault_is_named_with_a_way_out(
     assert all(each.well for each in all_.values())
 
 
-def test_a_site_takes_the_key_that_leaves_a_wrong_gpu_out(launched: LaunchedStudy) -> None:
+def test_a_site_takes_the_key_that_leaves_a_wrong_gpu_out(
+    launched: LaunchedStudy, tmp_path: Path
+) -> None:
     wrong = found(gpu={"convolution": {"dtype": "bfloat16", "teraflops": 500.0, "distance": 0.4}})
     assert "`exclude: [NODE]`" in verdicts(launched, wrong)["pretrain convolution"].advice
-    assert Site.model_validate({"slurm": {"exclude": ["n1"]}}).slurm.exclude == ("n1",)
+    file = tmp_path / "site.yaml"
+    file.write_text("slurm: {exclude: [n1]}\n")
+    assert load_site(file).slurm.exclude == ("n1",)
 
 
 def test_who_asks_for_the_cpu_hears_nothing_of_gpus(launched: LaunchedStudy) -> None:
