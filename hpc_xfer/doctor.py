@@ -6,6 +6,7 @@ Nothing of the study runs. Each line names a check, its result, and what to do i
 """
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -13,13 +14,13 @@ from collections.abc import Sequence
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.scheduling.checks.check_result import render
+from hpc_xfer.scheduling.checks.check_result import CheckResult, render
 from hpc_xfer.scheduling.checks.cluster_check import examine
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store
-from hpc_xfer.study import preflight
+from hpc_xfer.study.preflight.check_inputs import check_inputs
 from hpc_xfer.system import terminal
 from hpc_xfer.system.written_path import absolute
 
@@ -30,14 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store)
-    infos = preflight.check(study, site, "slurm")
+    checked = check_inputs(study, site, "slurm")
     if not is_installed():
         raise SlurmError("sbatch not found: this is not a login node; run doctor on a login node")
     site = with_cpus(site)
-    plan = make_plan_with_costs(study, site, store, "slurm", infos)
+    plan = make_plan_with_costs(study, site, store, "slurm", checked.infos)
     launched = LaunchedStudy(study, plan, store, site, site_file and absolute(site_file))
     results = []
-    for result in examine(launched, args.wait):
+    notes = (CheckResult("data", True, note) for note in checked.notes)
+    for result in itertools.chain(notes, examine(launched, args.wait)):
         results.append(result)
         if not args.json:
             print(f"{'ok ' if result.well else 'BAD'} {result.what}", file=sys.stderr, flush=True)

@@ -18,10 +18,11 @@ from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
-from hpc_xfer.study import plan_summary, preflight, rehearsal
+from hpc_xfer.study import plan_summary, rehearsal
 from hpc_xfer.study.loader_memory import loading_notes
 from hpc_xfer.study.loading_speed import speed_notes
 from hpc_xfer.study.memory_estimate import memory_warnings
+from hpc_xfer.study.preflight.check_inputs import check_inputs
 from hpc_xfer.system import provenance, terminal
 from hpc_xfer.system.written_path import absolute
 
@@ -39,14 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store)
     on = args.on or ("slurm" if is_installed() else "local")
-    infos = preflight.check(study, site, on)
+    checked = check_inputs(study, site, on)
     site = with_cpus(site) if on == "slurm" else site
     if args.rehearse:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
         print(f"rehearsing in {store.root}; remove it when you are done", file=sys.stderr)
-    plan = make_plan_with_costs(study, site, store, on, infos)
+    plan = make_plan_with_costs(study, site, store, on, checked.infos)
     launched = LaunchedStudy(study, plan, store, site, site_file)
     done = store.done(launched.plan)
+    notes = [*checked.notes, *_plan_notes(launched, done, on)]
 
     if args.by_hand:
         from hpc_xfer.scheduling.by_hand import by_hand
@@ -55,9 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(by_hand(launched, done)))
         return 0
     if args.dry_run:
-        return _show(launched, done, on, args.json)
+        return _show(launched, done, on, notes, args.json)
     if not args.json:
-        _print_plan(launched, done, on, terminal.console(stderr=True))
+        _print_plan(launched, done, notes, terminal.console(stderr=True))
     if on == "slurm":
         return _submit(launched, args)
     prepare_store(study, launched.plan, store)
@@ -65,30 +67,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run_here(launched, done, args)
 
 
-def _show(launched: LaunchedStudy, done: set[str], on: str, as_json: bool) -> int:
+def _show(
+    launched: LaunchedStudy, done: set[str], on: str, notes: Sequence[str], as_json: bool
+) -> int:
     """Print the plan and, for Slurm, the jobs that would be submitted."""
     from hpc_xfer.scheduling import job_preview
 
     jobs = job_preview.jobs_to_come(launched, done) if on == "slurm" else []
     if as_json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
-        content |= {"on": on, "notes": list(_notes(launched, done, on))}
+        content |= {"on": on, "notes": list(notes)}
         print(json.dumps({**content, "jobs": [job.as_json() for job in jobs]}, indent=2))
         return 0
     console = terminal.console()
-    _print_plan(launched, done, on, console)
+    _print_plan(launched, done, notes, console)
     if jobs:
         console.print(job_preview.render(jobs))
     return 0
 
 
-def _print_plan(launched: LaunchedStudy, done: set[str], on: str, console: "Console") -> None:
+def _print_plan(
+    launched: LaunchedStudy, done: set[str], notes: Sequence[str], console: "Console"
+) -> None:
     console.print(plan_summary.render(launched.study, launched.plan, done))
-    for line in _notes(launched, done, on):
+    for line in notes:
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def _notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[str]:
+def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[str]:
     """Yield what a plan says of loading, memory and speed."""
     todo, slurm = launched.plan.without(done), launched.site.slurm
     yield from loading_notes(todo, slurm) if on == "slurm" else ()

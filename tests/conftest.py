@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hpc_xfer.system import machine
 from tests import cluster as clusters
@@ -16,6 +17,16 @@ from tests import other_clock
 from tests.cluster import Cluster, mounts
 
 ROOT = Path(__file__).parent.parent
+
+# Random input is the same in each run, and a busy machine fails no test.
+settings.register_profile(
+    "here",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("here")
 
 
 @pytest.fixture(scope="session")

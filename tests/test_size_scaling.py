@@ -16,8 +16,8 @@ from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Clip, Scratch
 from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import StudyError
-from hpc_xfer.study import preflight
 from hpc_xfer.study.plan import Plan, make_plan
+from hpc_xfer.study.preflight.check_inputs import check_inputs
 from hpc_xfer.study.study_file import Study, load_study
 from tests.conftest import ROOT
 from tests.fabricated import source
@@ -80,7 +80,7 @@ def launch(*args: str) -> "subprocess.CompletedProcess[str]":
 
 def told(study: Study, where: Site) -> list[str]:
     with pytest.raises(StudyError) as refused:
-        preflight.check(study, where)
+        check_inputs(study, where)
     return str(refused.value).splitlines()
 
 

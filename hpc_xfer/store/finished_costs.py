@@ -1,6 +1,7 @@
 """Costs of the fine-tunings of a study: estimates, or what finished runs of a kind took.
 
-    plan = make_plan_with_costs(study, site, store, "slurm", preflight.check(study, site))
+    infos = check_inputs(study, site).infos
+    plan = make_plan_with_costs(study, site, store, "slurm", infos)
 
 Few records are read: launches of 40,000 runs shall not wait for this.
 """

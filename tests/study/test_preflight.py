@@ -11,7 +11,7 @@ from hpc_xfer.config.dataset_location import DatasetEntry
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
-from hpc_xfer.study import preflight
+from hpc_xfer.study.preflight.check_inputs import check_inputs
 from hpc_xfer.study.study_file import load_study
 from tests.fabricated import image_folder, source
 from tests.official_copies import make
@@ -25,7 +25,7 @@ def check(folder: Path, site: Site, text: str) -> list[str]:
     path = folder / "a.yaml"
     path.write_text(text)
     try:
-        preflight.check(load_study(path), site)
+        check_inputs(load_study(path), site)
     except StudyError as error:
         return str(error).replace(f"{folder}/", "").splitlines()
     return []

@@ -7,8 +7,8 @@ import pytest
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
 from hpc_xfer.results.encoder_info import EncoderInfo, encoders_of
-from hpc_xfer.study import preflight
 from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.preflight.check_inputs import check_inputs
 from hpc_xfer.study.study_file import Study, load_study
 
 GRID = """
@@ -105,7 +105,7 @@ def test_a_study_of_imported_results_has_no_runs_and_says_so_at_launch(tmp_path:
     study = study_of(tmp_path, "name: elsewhere\nquestion: What did they find?\n")
     assert make_plan(study).runs == ()
     with pytest.raises(StudyError, match=r"nothing to launch.*python -m hpc_xfer\.import"):
-        preflight.check(study, Site())
+        check_inputs(study, Site())
 
 
 def test_fine_tunings_need_a_pre_training_as_before(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""Check sources, data sets and released files before anything runs.
+
+    checked = check_inputs(study, site, "slurm")
+    checked.infos["dtd"], checked.notes
+
+The checks are cheap: they read indexes and compare file sizes, and decode no image.
+"""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpc_xfer.config.downstream_datasets import DatasetInfo
+from hpc_xfer.config.resources import spread_over_nodes
+from hpc_xfer.config.schema import ConfigError
+from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.config.site import Site
+from hpc_xfer.errors import StudyError
+from hpc_xfer.study.preflight.dataset_checks import dataset_errors, dataset_notes, probe_errors
+from hpc_xfer.study.preflight.source_checks import source_errors, source_notes
+from hpc_xfer.study.preflight.weight_checks import weight_errors
+from hpc_xfer.study.study_file import Study
+
+
+@dataclass(frozen=True)
+class CheckedInputs:
+    """What a study reads, as the launcher found it."""
+
+    infos: dict[str, DatasetInfo]  # of its data sets, by name
+    notes: tuple[str, ...]  # sentences: what is there but not used, or is odd
+
+
+def check_inputs(study: Study, site: Site, on: str = "local") -> CheckedInputs:
+    """Check a study against the site.
+
+    Args:
+        on: where it will run, local or slurm.
+
+    Raises:
+        StudyError: one line per error, with file, line, key path and the way out.
+    """
+    if not study.pretrains:
+        raise StudyError(
+            f"{study.path}: has no pretrain block, so there is nothing to launch; bring results in "
+            f"with `python -m hpc_xfer.import RESULTS.csv {shlex.quote(str(study.path))}`"
+        )
+    indexes: dict[str, ShardIndex | str] = {}
+    infos: dict[str, DatasetInfo | str] = {}
+    errors = [*source_errors(study, site, indexes), *weight_errors(study, site)]
+    errors += [*dataset_errors(study, site, infos), *probe_errors(study, site)]
+    if on == "slurm":
+        errors += _nodes(study, site)
+    if errors:
+        raise study.document.refusal(errors)
+    found = {name: info for name, info in infos.items() if isinstance(info, DatasetInfo)}
+    sources = [index for index in indexes.values() if isinstance(index, ShardIndex)]
+    notes = (*source_notes(study, sources), *dataset_notes(study, found))
+    return CheckedInputs(found, notes)
+
+
+def _nodes(study: Study, site: Site) -> Iterator[ConfigError]:
+    try:
+        spread_over_nodes(study.resources.pretrain.gpus, site.slurm.gpus_per_node)
+    except ValueError as error:
+        yield ("resources", "pretrain", "gpus"), str(error)
