@@ -212,7 +212,8 @@ def image_folder_info(name: str, path: Path, words: StatedWords | None = None) -
     train, test = (image_folder.list_images(path / split) for split in image_folder.SPLITS)
     if odd := sorted(train.keys() ^ test.keys()):
         here, there = image_folder.SPLITS if odd[0] in train else image_folder.SPLITS[::-1]
-        more = f" ({len(odd):,} classes are in one of the two only)" if len(odd) > 1 else ""
+        alike = [each for each in odd if (each in train) == (odd[0] in train)]
+        more = f", as {len(alike) - 1:,} more are" if len(alike) > 1 else ""
         raise DataError(
             f"{path}: class {odd[0]!r} is in {here} but not in {there}{more}; add it there or "
             "remove it"

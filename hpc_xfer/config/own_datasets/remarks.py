@@ -48,8 +48,8 @@ def _on_names(info: DatasetInfo) -> Iterator[str]:
         )
     elif not info.names_stated and (codes := [n for n in info.classes if not words_of(n)]):
         yield (
-            f"{len(codes):,} of {len(info.classes):,} class names {_are(codes)} no words, the "
-            f"first {codes[0]!r}: text heads start from them as they are; {_WAY_OUT}"
+            f"{len(codes):,} of {len(info.classes):,} class names {_have(codes)} no word in them, "
+            f"the first {codes[0]!r}: text heads start from them as they are; {_WAY_OUT}"
         )
     if groups := _same_names(info.classes):
         name, labels = groups[0]
@@ -69,13 +69,13 @@ def _on_counts(info: DatasetInfo, train: Sequence[int], test: Sequence[int]) -> 
         yield f"all {sum(test):,} test images are of one class, {only!r}: add images of the others"
     elif absent:
         yield (
-            f"{len(absent):,} of {len(test):,} classes have no test image, the first "
+            f"{len(absent):,} of {len(test):,} classes {_have(absent)} no test image, the first "
             f"{absent[0]!r}: nothing is measured on them"
         )
     if single := [info.classes[i] for i, count in enumerate(train) if count == 1]:
         yield (
-            f"{len(single):,} of {len(train):,} classes have a single training image, the first "
-            f"{single[0]!r}: none of it is left for validation"
+            f"{len(single):,} of {len(train):,} classes {_have(single)} a single training image, "
+            f"the first {single[0]!r}: none of it is left for validation"
         )
     share = max(test) / max(1, sum(test))
     if shown > 1 and share > 0.5 and share >= _LARGE_SHARE / len(test):
@@ -99,8 +99,8 @@ def _some(classes: Sequence[str]) -> str:
     return ", ".join([*classes[:2], *(["..."] if len(classes) > 2 else [])])
 
 
-def _are(found: Sequence[str]) -> str:
-    return "is" if len(found) == 1 else "are"
+def _have(found: Sequence[str]) -> str:
+    return "has" if len(found) == 1 else "have"
 
 
 def _listed(labels: Sequence[int]) -> str:

@@ -79,8 +79,8 @@ class StatedWords:
         if swapped := self._names_of_others(folders):
             i = swapped[0]
             found.append(
-                f"{len(swapped):,} of {len(folders):,} stated names are those of other folders, "
-                f"the first {self.for_classes(folders)[i]!r} for folder {folders[i]!r}; is the "
+                f"{len(swapped):,} of {len(folders):,} stated names belong to other folders, the "
+                f"first {self.for_classes(folders)[i]!r} for folder {folders[i]!r}; is the "
                 "order right?"
             )
         return found

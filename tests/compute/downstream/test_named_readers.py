@@ -78,7 +78,13 @@ def test_shards_are_described_by_their_text_files_and_counted_when_they_are_read
     )
     data = datasets.load(info, tars)
     assert data.info == replace(
-        info, train=5, test=3, smallest_class=1, class_counts=(2, 1, 2), complete=True
+        info,
+        train=5,
+        test=3,
+        smallest_class=1,
+        class_counts=(2, 1, 2),
+        test_counts=(1, 1, 1),
+        complete=True,
     )
     assert data.train.labels.tolist() == [0, 1, 2, 2, 0]
     expected = pixels(2, 1).mean(axis=(0, 1))

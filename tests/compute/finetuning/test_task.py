@@ -101,8 +101,14 @@ def test_the_fingerprint_of_a_folder_is_kept_in_the_store(store: Store, tmp_path
     store.write_recipe(run)
     runner(store, Site(datasets={"animals": str(folder)})).execute(packed(run))
     [note] = (store.root / "fingerprints").glob("*.json")
-    told = tiny.record(store.run(run.id))["provenance"]["data"]["dataset"]
-    assert atomic_files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
+    record = tiny.record(store.run(run.id))
+    assert record["metrics"]["test_in_train"] == 4  # its test images are training images too
+    assert atomic_files.read_json(note) == {
+        "schema": 1,
+        "folder": str(folder),
+        "fingerprint": record["provenance"]["data"]["dataset"],
+        "copies": {"test_in_train": 4},
+    }
 
 
 @pytest.mark.parametrize("name", ["cifar100", "cassava"])
