@@ -14,6 +14,7 @@ from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
+from hpc_xfer.config.own_datasets.remarks import remarks
 from hpc_xfer.errors import DataError, StudyError
 from tests.official_copies import make
 from tests.official_copies.tiny_images import encoded, pixels, write
@@ -157,6 +158,37 @@ def test_a_shard_that_is_cut_at_a_block_is_told_when_it_is_read(tars: Location) 
 def test_a_shard_that_was_copied_twice_is_told(tars: Location) -> None:
     (tars.path / "train/1.tar").write_bytes((tars.path / "train/0.tar").read_bytes())
     assert "train/1.tar: sample s000000000 is in" in refusal("animals", tars)
+
+
+def test_shards_may_be_named_by_classes_json(tars: Location) -> None:
+    (tars.path / "classes.json").write_text('{"cat": "tomcat", "dog": "hound", "red fox": "vixen"}')
+    data = load("animals", tars)
+    assert data.info.classes == ("tomcat", "hound", "vixen")
+    (tars.path / "classnames.txt").unlink()
+    assert refusal("animals", tars).startswith("classnames.txt: no such file")
+    (tars.path / "classes.json").write_text('["tomcat", "hound", "vixen"]')
+    assert load("animals", tars).info.classes == data.info.classes
+
+
+def test_shards_of_one_class_are_refused_before_a_run(tars: Location) -> None:
+    (tars.path / "classnames.txt").write_text("cat\n")
+    assert refusal("animals", tars) == (
+        "animals has one class, 'cat'; add another or name another data set"
+    )
+
+
+def test_a_prompt_without_a_place_for_the_class_is_told(tars: Location) -> None:
+    (tars.path / "zeroshot_classification_templates.txt").write_text("a photo.\n")
+    assert "the template 'a photo.' must have {} once, where the class goes" in refusal(
+        "animals", tars
+    )
+
+
+def test_what_is_odd_about_shards_is_known_when_they_are_read(tars: Location) -> None:
+    shard(tars.path / "test/0.tar", [(1, 5), (1, 6)])
+    assert [*remarks(dataset_info("animals", tars))] == []
+    told = [*remarks(load("animals", tars).info)]
+    assert told[0] == "all 2 test images are of one class, 'dog': add images of the others"
 
 
 # torchvision by name.
