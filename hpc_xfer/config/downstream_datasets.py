@@ -10,12 +10,13 @@ from pathlib import Path
 
 from hpc_xfer.config.dataset_cards import CARDS, DatasetCard, card
 from hpc_xfer.config.dataset_forms import cifar100, image_folder, official, webdataset
-from hpc_xfer.config.dataset_forms.listing import fetch_command, visible
+from hpc_xfer.config.dataset_forms.listing import fetch_command, read_lines, visible
 from hpc_xfer.config.dataset_location import TORCHVISION, Location
 from hpc_xfer.config.own_datasets.copied_images import notes_on_copies
 from hpc_xfer.config.own_datasets.stated_words import (
     StatedWords,
     checked_prompts,
+    file_of,
     stated_words,
 )
 from hpc_xfer.config.own_datasets.words_or_codes import are_words
@@ -250,13 +251,16 @@ def _folders_beside(path: Path) -> list[str]:
     beside = [each for each in found if (path / each).is_dir()]
     if not beside:
         return []
-    folders = "1 folder" if len(beside) == 1 else f"{len(beside):,} folders"
-    return [f"{folders} beside train/ and test/ left unread, the first {path / beside[0]}"]
+    folders, are = ("1 folder", "is") if len(beside) == 1 else (f"{len(beside):,} folders", "are")
+    return [f"{folders} beside train/ and test/ {are} not read, the first {path / beside[0]}"]
 
 
 def _webdataset_info(name: str, place: Location, words: StatedWords) -> DatasetInfo:
     tars = webdataset.list_tars(place.path, words.in_order)
-    classes = words.for_classes(tars.classes) if words.by_folder else tars.classes
+    listed = file_of(place).with_name("classnames.txt")
+    known = tuple(read_lines(listed)) if listed.is_file() else ()
+    in_file = words.has_names and (len(known) == len(tars.classes))  # else names of their own
+    classes = words.for_classes(known) if in_file else tars.classes
     info = DatasetInfo(
         name=name,
         title=name,
@@ -266,7 +270,7 @@ def _webdataset_info(name: str, place: Location, words: StatedWords) -> DatasetI
         smallest_class=0,
         templates=checked_prompts(place.path, tars.templates) or (_PROMPT,),
         source=str(place.path),
-        notes=tuple(words.notes),
+        notes=tuple(words.remarks(known) if in_file else words.notes),
         complete=False,
         prompts_stated=bool(tars.templates),
     )
@@ -277,6 +281,9 @@ def _torchvision_info(name: str, place: Location, words: StatedWords) -> Dataset
     """Only torchvision knows classes and counts, and the login node does without it."""
     if not place.path.is_dir():
         raise DataError(f"{place.path}: no such folder; correct data set {name!r} in the site file")
+    notes = list(words.notes)
+    if words.file is not None and words.in_order:  # a root may hold several data sets
+        notes.append(f"class names come from {words.file}, the first is {words.in_order[0]!r}")
     info = DatasetInfo(
         name=name,
         title=f"{place.kind} of torchvision",
@@ -286,7 +293,7 @@ def _torchvision_info(name: str, place: Location, words: StatedWords) -> Dataset
         smallest_class=0,
         templates=(_PROMPT,),
         source=str(place.path),
-        notes=tuple(words.notes),
+        notes=tuple(notes),
         complete=False,
     )
     return _checked(_stated(info, words))

@@ -244,7 +244,7 @@ def test_a_wrong_classes_json_is_told_before_a_run(tmp_path: Path) -> None:
     folder = image_folder(tmp_path / "animals", cat=3, dog=3)
     (folder / "classes.json").write_text('{"cat": 0, "dog": 1}')
     assert finetune(tmp_path, Site(datasets={"animals": str(folder)}), f"{{{ANIMALS}}}") == [
-        "a.yaml:3: finetune.datasets.0: animals/classes.json: 'cat' is 0, which is no text; write "
+        "a.yaml:3: finetune.datasets.0: animals/classes.json: 'cat' is 0, which is not text; write "
         'a list of names in the order of labels, or {"folder": "name", ...}, or rename the file if '
         "it is for something else"
     ]

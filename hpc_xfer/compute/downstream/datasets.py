@@ -103,8 +103,8 @@ def _location(place: Location | Path | None) -> Location | None:
 
 
 def _named(place: Location | None, info: DatasetInfo) -> Location | None:
-    """The place with the names of `classes.json` as if the site file stated them."""
-    if place is None or not (info.names_stated and info.classes):
+    """The place of shards with the names of `classes.json` as if the site file stated them."""
+    if place is None or place.form != "webdataset" or not info.names_stated:
         return place
     return replace(place, class_names=info.classes)
 

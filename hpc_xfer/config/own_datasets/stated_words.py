@@ -120,7 +120,7 @@ class StatedWords:
             key = sorted(unknown)[0]
             close = difflib.get_close_matches(key, sorted(missing), n=1)
             hint = f"did you mean {close[0]!r}?" if close else "correct or remove it"
-            return self._error(f"names {key!r}, which is no class of the data set; {hint}")
+            return self._error(f"names {key!r}, which is not a class of the data set; {hint}")
         key = sorted(missing)[0]
         more = f" ({len(missing):,} are missing)" if len(missing) > 1 else ""
         return self._error(f"has no name for class {key!r}{more}; add one for each class")
@@ -198,7 +198,7 @@ def _names(path: Path, content: Any) -> Names:
 def _name(path: Path, which: str, name: Any) -> str:
     if not isinstance(name, str):
         raise DataError(
-            f"{path}: {which} is {_shown(name)}, which is no text; {_FORM}, or rename the file if "
+            f"{path}: {which} is {_shown(name)}, which is not text; {_FORM}, or rename the file if "
             "it is for something else"
         )
     if not name.strip():

@@ -1,6 +1,7 @@
 """Data sets of the user's own: tar shards as CLIP_benchmark makes them, torchvision by name."""
 
 import io
+import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,8 @@ def test_shards_may_be_named_by_classes_json(tars: Location) -> None:
     assert refusal("animals", tars).startswith("classnames.txt: no such file")
     (tars.path / "classes.json").write_text('["tomcat", "hound", "vixen"]')
     assert load("animals", tars).info.classes == data.info.classes
+    (tars.path / "classnames.txt").write_text("vixen\ntomcat\nhound")
+    assert "has the names of the folders in another order" in refusal("animals", tars)
 
 
 def test_shards_of_one_class_are_refused_before_a_run(tars: Location) -> None:
@@ -237,6 +240,22 @@ def test_images_that_torchvision_keeps_in_memory_are_read_from_there(usual: Loca
 def test_own_class_names_of_a_torchvision_set_must_be_as_many(usual: Location) -> None:
     few = replace(usual, class_names=("shirt", "shoe"))
     assert "labels besides 0 to 1" in refusal("fashion", few)
+
+
+def test_classes_of_torchvision_may_be_named_by_its_names(usual: Location) -> None:
+    known = load("fashion", usual).info.classes
+    by_name = {name: f"a kind of {name}" for name in known}
+    (usual.path / "classes.json").write_text(json.dumps(by_name))
+    info = load("fashion", usual).info
+    assert info.classes[0] == "a kind of T-shirt/top" and info.names_stated
+    assert info.notes[0].startswith(f"class names come from {usual.path}/classes.json, the first")
+    (usual.path / "classes.json").write_text(json.dumps([*known[1:], known[0]]))
+    assert "has the names of the folders in another order" in refusal("fashion", usual)
+
+
+def test_equal_images_of_torchvision_are_counted(usual: Location) -> None:
+    """The made-up images of a class are all equal."""
+    assert load("fashion", usual).copies == {"test_in_train": 20}
 
 
 def test_a_set_that_is_not_downloaded_is_told(tmp_path: Path) -> None:

@@ -130,11 +130,11 @@ FORM = 'write a list of names in the order of labels, or {"folder": "name", ...}
     [
         (
             {"n01440764": "tench", "n0144353": "goldfish"},
-            "names 'n0144353', which is no class of the data set; did you mean 'n01443537'?",
+            "names 'n0144353', which is not a class of the data set; did you mean 'n01443537'?",
         ),
         (
             FISH | {"whale": "whale"},
-            "names 'whale', which is no class of the data set; correct or remove it",
+            "names 'whale', which is not a class of the data set; correct or remove it",
         ),
         ({"n01440764": "tench"}, "has no name for class 'n01443537'; add one for each class"),
         (
@@ -143,7 +143,7 @@ FORM = 'write a list of names in the order of labels, or {"folder": "name", ...}
         ),
         (
             {"n01440764": 0, "n01443537": 1},
-            f"'n01440764' is 0, which is no text; {FORM}, or rename the file if it is for "
+            f"'n01440764' is 0, which is not text; {FORM}, or rename the file if it is for "
             "something else",
         ),
         (["tench", ""], "name 1 is empty; write a name"),
@@ -158,7 +158,7 @@ FORM = 'write a list of names in the order of labels, or {"folder": "name", ...}
          "goes; correct it"),
         ({"templates": ["{} {x}"]}, "the template '{} {x}' must have {} once, where the class "
          "goes; correct it"),
-        ({"classes": [1], "templates": "{}"}, "name 0 is 1, which is no text; " + FORM + ", or "
+        ({"classes": [1], "templates": "{}"}, "name 0 is 1, which is not text; " + FORM + ", or "
          "rename the file if it is for something else"),
         ({"templates": {"a": 1}}, 'templates is {"a": 1}; write a list of prompts'),
         ('{"a": "x", "a": "y"}', "has 'a' twice; keep one of the two"),
@@ -212,7 +212,7 @@ def test_a_list_for_folders_that_are_numbers_is_told(tmp_path: Path) -> None:
 def test_a_folder_beside_train_and_test_is_told(fish: Path) -> None:
     (fish / "val/n01440764").mkdir(parents=True)
     assert described(fish).notes == (
-        f"1 folder beside train/ and test/ left unread, the first {fish}/val",
+        f"1 folder beside train/ and test/ is not read, the first {fish}/val",
     )
 
 
@@ -225,7 +225,9 @@ def test_a_packaged_data_set_has_names_of_its_own(tmp_path: Path) -> None:
 def test_a_file_in_the_root_of_torchvision_is_read(tmp_path: Path) -> None:
     place = Location("torchvision", tmp_path, "MNIST")
     (tmp_path / "classes.json").write_text('["zero", "one"]')
-    assert dataset_info("x", place).classes == ("zero", "one")
+    info = dataset_info("x", place)
+    assert info.classes == ("zero", "one")
+    assert info.notes == (f"class names come from {tmp_path}/classes.json, the first is 'zero'",)
     (tmp_path / "classes.json").write_text('["zero"]')
     with pytest.raises(DataError, match="x has one class, 'zero'"):
         dataset_info("x", place)

@@ -26,7 +26,7 @@ from hpc_xfer.compute.downstream.image_sets import (
 from hpc_xfer.compute.images.decode import pillow_errors_as_data_error
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo
-from hpc_xfer.config.own_datasets.stated_words import stated_words
+from hpc_xfer.config.own_datasets.stated_words import StatedWords, stated_words
 from hpc_xfer.errors import DataError
 
 _MOST_BYTES = 8 << 30  # of decoded images in memory
@@ -42,7 +42,8 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
         raise DataError(
             f"torchvision:{place.kind}: has no training and test split; make an image folder of it"
         )
-    classes = place.class_names or _classes(opened["train"], info.name, place)
+    words = stated_words(info.name, place)
+    classes, notes = _classes(opened["train"], words, place)
     sets = {name: _images(place, data) for name, data in opened.items() if data is not None}
     counts, test_counts = (
         tuple(np.bincount(sets[name].labels, minlength=len(classes)).tolist())
@@ -57,6 +58,7 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
         class_counts=counts,
         test_counts=test_counts,
         official_val=len(sets.get("val", ())),
+        notes=notes,
         complete=True,
     )
     fingerprint, copies = _fingerprint(place, sets, cache)
@@ -150,15 +152,19 @@ def _same_path(path: Any) -> Any:
     return path
 
 
-def _classes(data: Any, dataset: str, place: Location) -> tuple[str, ...]:
-    """Name the classes: as torchvision does, or as the user states by torchvision's names."""
-    names = getattr(data, "classes", None)
-    if names is None:
+def _classes(
+    data: Any, words: StatedWords, place: Location
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the classes, as torchvision does or as the user states; also return notes on that."""
+    found = getattr(data, "classes", None)
+    known = [str(name[0] if isinstance(name, tuple) else name) for name in found or ()]
+    if words.in_order and len(known) != len(words.in_order):
+        return words.in_order, words.notes
+    if found is None:
         raise DataError(
             f"torchvision:{place.kind}: has no class names; state class_names in the site file"
         )
-    known = [str(name[0] if isinstance(name, tuple) else name) for name in names]
-    return stated_words(dataset, place).for_classes(known)
+    return words.for_classes(known), tuple(words.remarks(known))
 
 
 def _images(place: Location, data: Any) -> Images:
