@@ -32,7 +32,7 @@ def picture_folder(folder: Path) -> Path:
 
 def write_tar(path: Path, members: Sequence[tuple[str, bytes]]) -> Path:
     """A tar such as other programs write: any names, any order."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:
         for name, data in members:
             member = tarfile.TarInfo(name)
