@@ -81,6 +81,7 @@ class PackRunner:
         torch.backends.cudnn.allow_tf32 = False  # torch's default rounds fp32 convolutions to TF32
         if device.kind() == "cpu":
             torch.set_num_threads(pack.resources.threads)
+        self._report_unread(pack)
         before: Run | None = None
         for run in _in_turn(self.store, pack):
             if self.group.is_due or (before and _kind_of_work(run) != _kind_of_work(before)):
@@ -100,7 +101,11 @@ class PackRunner:
     def _execute_run(self, run: Run, resources: "RunResources") -> None:
         rank, folder = self.process.rank, self.store.run(run.id)
         meeting = folder.rendezvous(self.process.attempt)
-        claim = self._claim(run, meeting) if rank == 0 else None
+        try:
+            claim = self._claim(run, meeting) if rank == 0 else None
+        except Exception as error:  # recorded for its run, as far as the store allows
+            self._report(run.id, error)
+            return
         if rank == 0 and claim is None:
             return
         try:
@@ -126,6 +131,12 @@ class PackRunner:
         finally:
             if claim is not None and run.id not in self.group:
                 _release(claim)
+
+    def _report_unread(self, pack: LoadedPack) -> None:
+        """Record runs whose recipes cannot be read as failed, but those that are done."""
+        for each in pack.unread:
+            if self.store.record(each.id) is None:
+                self._report(each.id, each.error)
 
     def _report(self, run_id: str, error: Exception) -> None:
         """Write and report why a run failed."""
