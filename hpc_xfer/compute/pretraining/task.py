@@ -259,6 +259,7 @@ def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str
         "steps": outcome.steps,
         **_snapshots_seen(recipe),
         "final_loss": outcome.loss,
+        "loss_steps": outcome.loss_steps,
         "samples_per_second": round(outcome.samples_per_second, 1),
         "skipped_samples": outcome.broken.total,
         "broken": outcome.broken.examples,

@@ -29,7 +29,7 @@ from tests.tars import picture_folder, png
 
 METRICS = {
     *(f"{split}_{name}" for split in ("val", "test") for name in scoring.METRICS),
-    *("n_test", "n_val", "train_images", "labels", "classes", "train_loss", "steps"),
+    *("n_test", "n_val", "train_images", "labels", "classes", "train_loss", "loss_steps", "steps"),
 }
 
 
