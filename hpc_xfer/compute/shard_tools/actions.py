@@ -80,6 +80,8 @@ def check(args: argparse.Namespace) -> int:
         print(
             "unusual, but readable:", ", ".join(f"{n:,} {what}" for what, n in report.notes.items())
         )
+    for each in report.left_out:
+        print(f"left out: {each.number:,} {each.what}, the first {each.first} in {each.shard}")
     problems = f"{len(report.problems):,} problems" if report.problems else "no problems"
     print(f"{args.folder}: {report.samples:,} samples, {problems}")
     return 1 if report.problems else 0
