@@ -52,6 +52,18 @@ def texts(value: Any) -> Iterator[str]:
             yield text
 
 
+def has_text(value: Any) -> bool:
+    """Tell whether `texts` yields anything; fast, for it is asked of each value of each json."""
+    if value is None:
+        return False
+    kind = type(value)
+    if kind is int:
+        return True
+    if kind is str:
+        return bool(value) and _problem(value.strip()) is None
+    return next(texts(value), None) is not None
+
+
 def joined(content: dict[str, Any], keys: Sequence[str]) -> str:
     """Join the captions under these keys of a json, in this order.
 
@@ -77,8 +89,8 @@ def _problem(text: str) -> str | None:
         return EMPTY
     if len(text) <= _LONGEST_NONE and text.lower() in _NONE:
         return f"is {text!r}, which stands for none"
+    if text.isprintable():  # nearly all are
+        return None
     if "\0" in text:
         return "holds null bytes"
-    if not text[0].isprintable() and not any(map(str.isprintable, text)):
-        return "holds no character that can be seen"
-    return None
+    return None if any(map(str.isprintable, text)) else "holds no character that can be seen"

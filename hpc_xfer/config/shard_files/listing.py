@@ -227,8 +227,8 @@ def _kind(entry: os.DirEntry[str], name: str, pattern: str | None) -> Kind | Non
         return FOLDER
     try:
         is_file = entry.is_file()
-    except OSError:  # a link into a folder that this user may not enter
-        return UNREADABLE
+    except OSError as error:  # a link to itself, or into a folder that this user may not enter
+        return LOST if error.errno == errno.ELOOP else UNREADABLE
     if not is_file:
         is_lost = entry.is_symlink() and not os.path.exists(entry.path)
         return LOST if is_lost else NO_FILE

@@ -23,7 +23,6 @@ from hpc_xfer.errors import DataError
 T = TypeVar("T")
 FIELDS_BESIDE_IMAGES = ("txt", "json", "cls")
 MOST_KEYS = 1000  # of the json; more are ids, not names
-_LONG = 32  # characters; a text as long as this stands for no missing value
 # Fields that others write and that are read neither as images nor as captions or labels.
 _OTHER_IMAGES = frozenset({
     "apng", "dng", "exr", "hdr", "heic", "heif", "ico", "j2k", "jfif", "jpe", "jxl", "npy", "npz",
@@ -138,7 +137,7 @@ class _Scanner:
             self._odd(i, "a json that is of no use", "json", f": {error}")
             return {}
         self.json_keys.update(content.keys())
-        self.texts.update(key for key, value in content.items() if _has_text(value))
+        self.texts.update([key for key, value in content.items() if captions.has_text(value)])
         return content
 
     def _odd(self, i: int, what: str, spoils: Part | None, details: str = "") -> None:
@@ -150,12 +149,6 @@ class _Scanner:
 
     def _key(self, i: int) -> str:
         return _printable(self.shard.sample_index.key(i))
-
-
-def _has_text(value: Any) -> bool:
-    if isinstance(value, str) and len(value) > _LONG and value[0] > " ":
-        return True
-    return value is not None and next(captions.texts(value), None) is not None
 
 
 def _unread(name: str) -> str | None:
