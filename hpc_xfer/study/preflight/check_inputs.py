@@ -53,7 +53,7 @@ def check_inputs(study: Study, site: Site, on: str = "local") -> CheckedInputs:
     if errors:
         raise study.document.refusal(errors)
     found = {name: info for name, info in infos.items() if isinstance(info, DatasetInfo)}
-    sources = [index for index in indexes.values() if isinstance(index, ShardIndex)]
+    sources = {name: each for name, each in indexes.items() if isinstance(each, ShardIndex)}
     notes = (*source_notes(study, sources), *dataset_notes(study, found))
     return CheckedInputs(found, notes)
 
