@@ -188,11 +188,16 @@ def _probes(
     place = context.site.dataset(settings.dataset)
     check = context.claim.check if context.claim else None
     liveness = Liveness(context.dir if context.world.is_rank_zero else None, check)
-    info = downstream_datasets.dataset_info(settings.dataset, place)
-    images = datasets.training_images(info, place, liveness.touch)
-    probe = KnnProbe(
-        objective, images, towers, settings.images, context.world, recipe.precision, liveness
-    )
+    world, precision = context.world, recipe.precision
+
+    def made() -> KnnProbe:
+        info = downstream_datasets.dataset_info(settings.dataset, place)
+        images = datasets.training_images(info, place, liveness.touch)
+        probe = KnnProbe(objective, images, towers, settings.images, world, precision, liveness)
+        probe.decode()
+        return probe
+
+    probe = agreed(world, made)
 
     def measure() -> dict[str, float]:
         return {f"knn_top1_{settings.dataset}": probe.accuracy()}
