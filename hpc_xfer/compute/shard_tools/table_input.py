@@ -84,8 +84,10 @@ class Table:
         return len(self._images)
 
     def rows(self, positions: Sequence[int]) -> list[FileRow]:
+        chosen = pa.array(list(positions), pa.int64())
+
         def values(column: Column | None) -> list[Any]:
-            return [None] * len(positions) if column is None else column.take(positions).to_pylist()
+            return [None] * len(chosen) if column is None else column.take(chosen).to_pylist()
 
         columns = (self._images_of(positions), values(self._captions), values(self._labels))
         return [
@@ -137,7 +139,7 @@ class Table:
     def _images_of(self, positions: Sequence[int]) -> list[str | ImageCell | None]:
         if isinstance(self._images, EmbeddedImages):
             return list(self._images.cells(positions))
-        paths = self._images.take(positions).to_pylist()
+        paths = self._images.take(pa.array(list(positions), pa.int64())).to_pylist()
         return [str(self._folder / path) if path else None for path in paths]
 
 

@@ -245,7 +245,7 @@ def _check_marks(
     for number, line in enumerate(lines, first):
         parts = line.rstrip("\r\n").split(separator)
         is_row = len(parts) == len(fields) and _is_image(parts[place])
-        if reading.swallowed is None and is_row and parts[place] != fields[place]:
+        if is_row and reading.swallowed is None and parts[place].strip(_MARK) != fields[place]:
             reading.swallowed = first, number
 
 
