@@ -98,6 +98,8 @@ class ImageFolder:
         images, self.notes = listed.images, listed.notes
         image_folder.check_no_splits(folder, images)
         self.classes = tuple(map(image_folder.class_name, images))
+        if all(name.isdecimal() for name in self.classes):
+            self.notes += ("the class folders are called by numbers, and so are captions",)
         self.reader = FileReader(captions=True, labels=True, reencoding=reencoding)
         self._files = [
             (str(path), label) for label, paths in enumerate(images.values()) for path in paths

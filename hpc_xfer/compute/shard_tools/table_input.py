@@ -17,7 +17,7 @@ from hpc_xfer.compute.shard_tools.tables import delimited, label_column, parquet
 from hpc_xfer.compute.shard_tools.tables.delimited import Quoting
 from hpc_xfer.compute.shard_tools.tables.label_column import LabelKind
 from hpc_xfer.compute.shard_tools.tables.parquet_files import EmbeddedImages, ImageCell
-from hpc_xfer.errors import DataError
+from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
 
 Column = Any  # a pyarrow.Array, which has no annotations
@@ -102,7 +102,12 @@ class Table:
         if files[0].suffix.lower() == PARQUET:
             parquet_files.check_columns(files, columns.unique)
             embedded = parquet_files.embeds_images(files, columns.image)
-            names = columns.unique[1:] if embedded else columns.unique
+            names = [name for name in columns.unique if not embedded or name != columns.image]
+            if embedded and columns.image in (columns.caption, columns.label):
+                raise StudyError(
+                    f"{files[0]}: column {columns.image!r} holds images, so it holds neither "
+                    "captions nor labels; name another column"
+                )
             found = {name: parquet_files.read_column(files, name) for name in names}
             self._images = (
                 EmbeddedImages(files, columns.image) if embedded else found[columns.image]

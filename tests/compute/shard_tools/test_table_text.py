@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -129,7 +130,7 @@ rows = st.lists(words, max_size=6)
 @settings(max_examples=150)
 @given(rows, st.sampled_from(["csv", "tsv"]), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
 def test_what_csv_writes_comes_back_or_is_refused(
-    tmp_path: Path, written: list[str], suffix: str, quoting: int
+    tmp_path: Path, written: list[str], suffix: str, quoting: Literal[0, 1]
 ) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t" if suffix == "tsv" else ",", quoting=quoting)

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from pyarrow import parquet
 from hpc_xfer.errors import DataError, StudyError
 
 _TAIL = 8  # bytes at the end of a file: the length of its footer and a mark
-_GROUPS_HELD = 2  # row groups of images that a process keeps
+_HELD = 512 * 2**20  # bytes of images that a process keeps
 _HUGGING_FACE = b"huggingface"  # key in the metadata of the schema
 
 
@@ -88,10 +87,21 @@ class EmbeddedImages:
         return cells
 
 
-@lru_cache(maxsize=_GROUPS_HELD)
+_held: dict[tuple[str, int, str], Any] = {}  # row groups of this process, the latest use last
+
+
 def _images(file: str, group: int, column: str) -> Any:
-    with parquet.ParquetFile(file) as opened:
-        return opened.read_row_group(group, columns=[column])[column]
+    """Read the images of a row group, or take them from those that were read last."""
+    key = (file, group, column)
+    found = _held.pop(key, None)
+    if found is None:
+        with parquet.ParquetFile(file) as opened:
+            found = opened.read_row_group(group, columns=[column])[column]
+        total = found.nbytes + sum(each.nbytes for each in _held.values())
+        while _held and total > _HELD:
+            total -= _held.pop(next(iter(_held))).nbytes
+    _held[key] = found
+    return found
 
 
 def check_columns(files: Sequence[Path], names: Sequence[str]) -> None:
@@ -116,7 +126,7 @@ def check_columns(files: Sequence[Path], names: Sequence[str]) -> None:
 
 
 def embeds_images(files: Sequence[Path], column: str) -> bool:
-    """Return whether the image column holds bytes; else it holds paths.
+    """Return whether the image column holds images, or structs; else it holds paths.
 
     Raises:
         DataError: it holds neither.
