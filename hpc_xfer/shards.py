@@ -116,7 +116,8 @@ def _parser() -> argparse.ArgumentParser:
         command(
             "make",
             "Pack images into shuffled shards. SOURCE is a folder SOURCE/CLASS/*, a table (.csv\n"
-            ".tsv .parquet; paths are relative to it), or torchvision:NAME, such as CIFAR10.\n"
+            ".tsv .parquet; paths are relative to it), a folder or a quoted pattern of Parquet\n"
+            "files, such as 'data/train-*.parquet', or torchvision:NAME, such as CIFAR10.\n"
             "A call that was killed continues when it is called again.",
             "SOURCE OUT [options]",
             "photos/train sources/photos",
@@ -184,6 +185,17 @@ def _add_make(sub: argparse.ArgumentParser) -> None:
     )
     tables.add_argument("--caption-column", metavar="NAME", help="captions")
     tables.add_argument("--label-column", metavar="NAME", help="class numbers, or class names")
+    tables.add_argument(
+        "--labels", choices=("numbers", "names"), help="meaning of labels (as the values show)"
+    )
+    tables.add_argument(
+        "--separator", type=_separator, metavar="CHAR", help="of fields (tab in a .tsv, else ',')"
+    )
+    tables.add_argument(
+        "--quoting",
+        choices=("csv", "none"),
+        help="marks enclose fields, or are part of the text (csv; with tabs, as the table shows)",
+    )
     sets = sub.add_argument_group("options for a torchvision data set")
     sets.add_argument("--root", type=Path, metavar="DIR", help="folder it was downloaded to")
     sets.add_argument("--split", default="train", metavar="NAME", help="train, test, ... (train)")
@@ -207,6 +219,13 @@ def _between(least: int, text: str, most: int | None = None) -> int:
         pass
     limits = f"{least} or more" if most is None else f"{least} to {most}"
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {limits}")
+
+
+def _separator(text: str) -> str:
+    separator = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(separator) == 1 and separator not in '"\r\n':
+        return separator
+    raise argparse.ArgumentTypeError(f"{text!r} is not one character, or tab")
 
 
 def _share(text: str) -> float:

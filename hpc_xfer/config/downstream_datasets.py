@@ -200,7 +200,8 @@ def image_folder_info(name: str, path: Path) -> DatasetInfo:
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; correct data set {name!r} in the site file")
-    train, test = (image_folder.list_images(path / split) for split in image_folder.SPLITS)
+    scanned = [image_folder.scan(path / split) for split in image_folder.SPLITS]
+    train, test = (each.images for each in scanned)
     if odd := sorted(train.keys() ^ test.keys()):
         here, there = image_folder.SPLITS if odd[0] in train else image_folder.SPLITS[::-1]
         raise DataError(
@@ -217,6 +218,7 @@ def image_folder_info(name: str, path: Path) -> DatasetInfo:
         templates=(_PROMPT,),
         source=str(path),
         class_counts=counts,
+        notes=image_folder.split_notes(path, scanned),
     )
 
 
