@@ -14,6 +14,7 @@ from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
+from hpc_xfer.config.own_datasets.remarks import remarks
 from hpc_xfer.errors import DataError, StudyError
 from tests.official_copies import make
 from tests.official_copies.tiny_images import encoded, pixels, write
@@ -75,10 +76,17 @@ def test_shards_are_described_by_their_text_files_and_counted_when_they_are_read
         templates=("a photo of a {}.", "a {}!"),
         source=str(tars.path),
         complete=False,
+        prompts_stated=True,
     )
     data = datasets.load(info, tars)
     assert data.info == replace(
-        info, train=5, test=3, smallest_class=1, class_counts=(2, 1, 2), complete=True
+        info,
+        train=5,
+        test=3,
+        smallest_class=1,
+        class_counts=(2, 1, 2),
+        test_counts=(1, 1, 1),
+        complete=True,
     )
     assert data.train.labels.tolist() == [0, 1, 2, 2, 0]
     expected = pixels(2, 1).mean(axis=(0, 1))
@@ -226,6 +234,37 @@ def test_a_shard_that_was_copied_twice_is_told(tars: Location) -> None:
     assert "train/1.tar: sample s000000000 is in" in refusal("animals", tars)
 
 
+def test_shards_may_be_named_by_classes_json(tars: Location) -> None:
+    (tars.path / "classes.json").write_text('{"cat": "tomcat", "dog": "hound", "red fox": "vixen"}')
+    data = load("animals", tars)
+    assert data.info.classes == ("tomcat", "hound", "vixen")
+    (tars.path / "classnames.txt").unlink()
+    assert refusal("animals", tars).startswith("classnames.txt: no such file")
+    (tars.path / "classes.json").write_text('["tomcat", "hound", "vixen"]')
+    assert load("animals", tars).info.classes == data.info.classes
+
+
+def test_shards_of_one_class_are_refused_before_a_run(tars: Location) -> None:
+    (tars.path / "classnames.txt").write_text("cat\n")
+    assert refusal("animals", tars) == (
+        "animals has one class, 'cat'; add another or name another data set"
+    )
+
+
+def test_a_prompt_without_a_place_for_the_class_is_told(tars: Location) -> None:
+    (tars.path / "zeroshot_classification_templates.txt").write_text("a photo.\n")
+    assert "the template 'a photo.' must have {} once, where the class goes" in refusal(
+        "animals", tars
+    )
+
+
+def test_what_is_odd_about_shards_is_known_when_they_are_read(tars: Location) -> None:
+    shard(tars.path / "test/0.tar", [(1, 5), (1, 6)])
+    assert [*remarks(dataset_info("animals", tars))] == []
+    told = [*remarks(load("animals", tars).info)]
+    assert told[0] == "all 2 test images are of one class, 'dog': add images of the others"
+
+
 # torchvision by name.
 
 
@@ -312,8 +351,8 @@ def test_an_image_folder_may_have_own_names_and_prompts(tmp_path: Path) -> None:
     assert (data.info.classes, data.info.templates) == (("tench", "goldfish"), ("a {} swims",))
     with pytest.raises(StudyError, match="has 2 classes, but the site file has 3 class_names"):
         dataset_info("fish", replace(own, class_names=("a", "b", "c")))
-    with pytest.raises(StudyError, match="class_names has 'a' twice; name each class once"):
-        dataset_info("fish", replace(own, class_names=("a", "a")))
+    same = replace(own, class_names=("crane", "crane"))  # ImageNet's own list has it twice
+    assert load("fish", same).info.classes == ("crane", "crane")
 
 
 def test_counts_are_for_subsets_of_packaged_data_sets(tmp_path: Path) -> None:
