@@ -201,7 +201,7 @@ def _check_size(towers: Towers, weights: Weights) -> None:
     except Exception:  # any error of a tower's forward pass
         raise DataError(
             f"{weights.where}: is for images of {size} pixels ({weights.facts.size_by}), arch "
-            f"{arch_name(weights.arch)} takes {towers.image_size}; use an arch of that size"
+            f"{arch_name(weights.arch)} takes {towers.image_size}; use another arch"
         ) from None
     finally:
         towers.visual.train(trains)

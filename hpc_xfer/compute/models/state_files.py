@@ -105,6 +105,8 @@ def _weights_in(content: Any, key: str | None, where: str) -> State:
         inner = _inner(content)
         if key is not None and (chosen := _chosen(content, key)) is not None:
             content, key = chosen, None
+        elif len(inner) > 1 and key is not None:
+            break
         elif len(inner) > 1:
             raise DataError(
                 f"{where}: holds several sets of weights ({_listed(inner)}); state one of them in "

@@ -263,6 +263,6 @@ def summary(names: list[str]) -> tuple[str, ...]:
         parts = name.split(".")
         depth = next((i for i, part in enumerate(parts) if _HEADS.match(part)), 0)
         groups.setdefault(".".join(parts[: depth + 1]), []).append(name)
-    listed = [group if found == [group] else f"{group}.*" for group, found in groups.items()]
+    listed = [found[0] if len(found) == 1 else f"{group}.*" for group, found in groups.items()]
     more = len(listed) - _MOST_GROUPS
     return (*listed[:_MOST_GROUPS], *([f"{more} more groups"] if more > 0 else []))

@@ -23,7 +23,7 @@ Normalization = tuple[Triple, Triple]  # mean, standard deviation
 def _on_disk(text: str) -> str:
     if not text:
         raise ValueError("is empty; write the path of a file")
-    if "://" in text:
+    if "://" in text or text.startswith("hf-hub:"):
         raise ValueError(f"{text!r} is not on a disk; download it and write its path")
     return text
 

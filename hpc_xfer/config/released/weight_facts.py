@@ -208,12 +208,40 @@ def check_facts(facts: WeightFacts, arch: Arch, where: str) -> None:
             f"{where}: was trained with {facts.activation} ({facts.activation_by}), arch "
             f"{arch_name(arch)} has {own}; use arch {_with_activation(arch, facts.activation)}"
         )
+    side = architectures.image_size(arch)
+    if facts.size not in (None, side) and _has_positions(arch):
+        raise DataError(
+            f"{where}: is for images of {facts.size} pixels ({facts.size_by}), arch "
+            f"{arch_name(arch)} takes {side}; use {_of_size(arch, facts.size)}"
+        )
     for name, theirs, ours in _differences(facts.model, arch):
         if theirs is not None and ours is not None:
             raise DataError(
                 f"{where}: {CONFIG} has {name} {theirs}, arch {arch_name(arch)} has {ours}; use "
                 "another arch"
             )
+
+
+def _has_positions(arch: Arch) -> bool:
+    """Tell if an image tower has embeddings of positions, as those of open_clip itself have."""
+    named = isinstance(arch, str) and arch in architectures.TORCHVISION
+    return not named and "timm_model_name" not in architectures.model_config(arch)["vision_cfg"]
+
+
+def _of_size(arch: Arch, size: int | None) -> str:
+    """Name the architecture that differs in the side of its images alone."""
+    if isinstance(arch, str):
+        own = _without_size(arch)
+        for name in sorted(architectures.known_architectures()):
+            if architectures.image_size(name) == size and _without_size(name) == own:
+                return f"arch {name}"
+    return "another arch"
+
+
+def _without_size(arch: str) -> dict[str, Any]:
+    config = architectures.model_config(arch)
+    vision = {k: v for k, v in config["vision_cfg"].items() if k != "image_size"}
+    return {**config, "vision_cfg": vision}
 
 
 def _differences(model: Mapping[str, Any] | None, arch: Arch) -> Iterator[tuple[str, Any, Any]]:
