@@ -139,8 +139,9 @@ def _sentence(model: type[StrictModel], loc: Loc, errors: list[ErrorDetails]) ->
     if kind in ("too_short", "string_too_short"):
         return "is empty; give it a value"
     wanted = [_wanted(error) for error in errors]
-    if not all(wanted):
-        return first["msg"].removeprefix("Value error, ")
+    own = [error["msg"] for error, want in zip(errors, wanted, strict=True) if not want]
+    if own:  # of one type of a union, it says more than that another type is wanted
+        return own[0].removeprefix("Value error, ")
     way = ""
     if wanted == ["a list"] and isinstance(got, str | int | float):
         way = f"; write [{got}]"

@@ -9,6 +9,7 @@ import pytest
 
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.dataset_location import DatasetEntry
+from hpc_xfer.config.released.released_entry import ReleasedEntry
 from hpc_xfer.config.shard_files.oddity import NO_SAMPLE, Oddity
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
@@ -166,7 +167,50 @@ def test_a_file_of_released_weights_must_be_there(tmp_path: Path) -> None:
     told = "a.yaml:3: pretrain.0.weights: w.pt: no such file; correct `released` in the site file"
     assert pretrain(tmp_path, site, block) == [told]
     (tmp_path / "w.pt").touch()
-    assert pretrain(tmp_path, site, block) == []
+    assert pretrain(tmp_path, site, block) == [
+        told.replace("no such file", "is empty").replace(
+            "correct `released` in the site file", "fetch it again"
+        )
+    ]
+
+
+def test_files_that_are_no_weights_are_told_before_a_job_starts(tmp_path: Path) -> None:
+    site = Site(released={"mine": str(tmp_path / "w.pt")})
+    block = "{method: released, arch: RN50, weights: mine}"
+    (tmp_path / "w.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    assert pretrain(tmp_path, site, block) == [
+        "a.yaml:3: pretrain.0.weights: w.pt: is a Git LFS pointer, not the weights; run `git lfs "
+        "pull` in its folder"
+    ]
+
+
+def test_weights_of_another_activation_are_told_before_a_job_starts(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02 a pickle")
+    entry = ReleasedEntry(path=str(tmp_path / "w.pt"), activation="quick_gelu")
+    block = "{method: released, arch: RN50, weights: mine}"
+    assert pretrain(tmp_path, Site(released={"mine": entry}), block) == [
+        "a.yaml:3: pretrain.0.weights: w.pt: was trained with quick_gelu (site file), arch RN50 "
+        "has gelu; use arch RN50-quickgelu"
+    ]
+
+
+def test_what_nothing_tells_of_weights_is_noted_once(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02 a pickle")
+    site = Site(released={"mine": str(tmp_path / "w.pt")})
+    block = "{method: released, arch: RN50, weights: mine}"
+    path = tmp_path / "a.yaml"
+    path.write_text(f"name: x\npretrain: [{block}, {block.replace('RN50', 'RN50-quickgelu')}]\n")
+    notes = check_inputs(load_study(path), site).notes
+    assert [note.replace(f"{tmp_path}/", "") for note in notes] == [
+        "nothing tells which activation w.pt was trained with; taken from arch RN50 (gelu); state "
+        "it with `activation`",
+        "nothing tells the mean and std of w.pt; those of arch RN50 are taken; state them with "
+        "`mean` and `std`",
+        "nothing tells which activation w.pt was trained with; taken from arch RN50-quickgelu "
+        "(quick_gelu); state it with `activation`",
+        "nothing tells the mean and std of w.pt; those of arch RN50-quickgelu are taken; state "
+        "them with `mean` and `std`",
+    ]
 
 
 def test_an_unknown_data_set_is_told_with_the_place_where_it_stands(tmp_path: Path) -> None:
@@ -297,7 +341,7 @@ def test_a_data_set_that_several_blocks_name_is_told_once(tmp_path: Path) -> Non
 
 def test_weights_to_start_from_must_be_where_the_site_says(tmp_path: Path) -> None:
     sources = {"sans": str(source(tmp_path / "sans"))}
-    (tmp_path / "there.pt").write_bytes(b"")
+    (tmp_path / "there.pt").write_bytes(b"\x80\x02 a pickle")
     released = {"there": str(tmp_path / "there.pt"), "gone": str(tmp_path / "gone.pt")}
     site = Site(sources=sources, released=released)
 
