@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hpc_xfer.config.dataset_cards import CARDS, DatasetCard, card
 from hpc_xfer.config.dataset_forms import cifar100, image_folder, official, webdataset
-from hpc_xfer.config.dataset_forms.listing import fetch_command, read_lines, visible
+from hpc_xfer.config.dataset_forms.listing import fetch_command, read_lines
 from hpc_xfer.config.dataset_location import TORCHVISION, Location
 from hpc_xfer.config.own_datasets.copied_images import notes_on_copies
 from hpc_xfer.config.own_datasets.stated_words import (
@@ -210,7 +210,8 @@ def image_folder_info(name: str, path: Path, words: StatedWords | None = None) -
     words = words or StatedWords(name)
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; correct data set {name!r} in the site file")
-    train, test = (image_folder.list_images(path / split) for split in image_folder.SPLITS)
+    scanned = [image_folder.scan(path / split) for split in image_folder.SPLITS]
+    train, test = (each.images for each in scanned)
     if odd := sorted(train.keys() ^ test.keys()):
         here, there = image_folder.SPLITS if odd[0] in train else image_folder.SPLITS[::-1]
         alike = [each for each in odd if (each in train) == (odd[0] in train)]
@@ -232,7 +233,7 @@ def image_folder_info(name: str, path: Path, words: StatedWords | None = None) -
         source=str(path),
         class_counts=counts,
         test_counts=test_counts,
-        notes=(*words.remarks(folders), *_folders_beside(path)),
+        notes=(*words.remarks(folders), *image_folder.split_notes(path, scanned)),
     )
     return _checked(_stated(info, words))
 
@@ -243,16 +244,6 @@ def copies_in(name: str, place: Location) -> list[str]:
         return []
     splits = {split: image_folder.list_images(place.path / split) for split in image_folder.SPLITS}
     return notes_on_copies(place.path, splits)
-
-
-def _folders_beside(path: Path) -> list[str]:
-    """Say which folders beside train/ and test/ are not read, such as val/."""
-    found = sorted(each.name for each in visible(path) if each.name not in image_folder.SPLITS)
-    beside = [each for each in found if (path / each).is_dir()]
-    if not beside:
-        return []
-    folders, are = ("1 folder", "is") if len(beside) == 1 else (f"{len(beside):,} folders", "are")
-    return [f"{folders} beside train/ and test/ {are} not read, the first {path / beside[0]}"]
 
 
 def _webdataset_info(name: str, place: Location, words: StatedWords) -> DatasetInfo:

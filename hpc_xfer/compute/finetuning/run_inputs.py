@@ -136,7 +136,8 @@ def prepare(context: RunContext) -> RunInputs:
     """Read the parent and the data set of a run.
 
     Raises:
-        DataError: one of them is missing, damaged or another one than planned.
+        DataError: one of them is missing, damaged or another one than planned, or has an image
+            that cannot be decoded.
     """
     recipe = context.run.recipe
     assert isinstance(recipe, Finetune)
@@ -147,6 +148,7 @@ def prepare(context: RunContext) -> RunInputs:
     place = context.site.dataset(recipe.dataset)
     data = context.cache.dataset(recipe.dataset, place, kept)
     check_unchanged(context.store, recipe.dataset, data.fingerprint)
+    context.cache.check_decodable(context.store, data, liveness)
     return RunInputs(context, recipe, liveness, parent, data)
 
 

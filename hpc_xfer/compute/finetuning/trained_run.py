@@ -61,7 +61,8 @@ class _TrainedRun:
         for name, labels in self._labels.items():
             metrics |= named_scores(name, found[name], labels)
         metrics |= start | ({} if selection is None else selection.summary())
-        metrics |= {"train_loss": result.loss, "steps": result.steps}
+        metrics |= {"train_loss": result.loss, "loss_steps": result.loss_steps}
+        metrics |= {"steps": result.steps}
         hits = hits_file(packed_hits(found["test"], self._labels["test"]))
         return Measurement(
             metrics,

@@ -25,11 +25,11 @@ from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
 from tests.official_copies import site_entry
-from tests.tars import png
+from tests.tars import picture_folder, png
 
 METRICS = {
     *(f"{split}_{name}" for split in ("val", "test") for name in scoring.METRICS),
-    *("n_test", "n_val", "train_images", "labels", "classes", "train_loss", "steps"),
+    *("n_test", "n_val", "train_images", "labels", "classes", "train_loss", "loss_steps", "steps"),
 }
 
 
@@ -84,19 +84,9 @@ def packed(*runs: Run, **resources: Any) -> LoadedPack:
     return LoadedPack("test", runs, tiny.with_changes(tiny.FINETUNE, resources))
 
 
-def image_folder(folder: Path) -> Path:
-    """Ten training and two test images of each of two classes."""
-    for split, n in (("train", 10), ("test", 2)):
-        for level, name in ((10, "big_cat"), (200, "dog")):
-            (folder / split / name).mkdir(parents=True)
-            for i in range(n):
-                (folder / split / name / f"{i}.png").write_bytes(png(level + i))
-    return folder
-
-
 def test_the_fingerprint_of_a_folder_is_kept_in_the_store(store: Store, tmp_path: Path) -> None:
     """The file in the store has the fingerprint that is in the record."""
-    folder = image_folder(tmp_path / "animals")
+    folder = picture_folder(tmp_path / "animals")
     run = tiny.head(tiny.pretraining("scratch"), dataset="animals", batch=4)
     store.write_recipe(run)
     runner(store, Site(datasets={"animals": str(folder)})).execute(packed(run))
@@ -129,7 +119,7 @@ def test_the_number_of_loading_processes_changes_no_result(store: Store, tmp_pat
     run = tiny.finetuning(
         tiny.pretraining("scratch"), "ft", dataset="animals", batch=4, epochs=3, randaugment=True
     )
-    site = Site(datasets={"animals": str(image_folder(tmp_path / "animals"))})
+    site = Site(datasets={"animals": str(picture_folder(tmp_path / "animals"))})
     results = []
     for workers in (0, 1, None):  # None: as many as the machine has cores for
         place = Store(tmp_path / str(workers))
@@ -214,7 +204,7 @@ def test_each_run_of_a_worker_gives_its_own_signs_of_life_before_its_first_step(
     runs = [tiny.head(parent), tiny.head(parent, draw=1, dataset=dataset)]
     copied(store, place, parent)
     watching = Watching(place, runs)
-    site = Site(datasets={"animals": str(image_folder(tmp_path / "animals"))})
+    site = Site(datasets={"animals": str(picture_folder(tmp_path / "animals"))})
     runner(place, site, watching).execute(packed(*runs))
     before_first, first, second = [False, False], [True, False], [True, True]
     steps = [tiny.record(place.run(run.id))["metrics"]["steps"] for run in runs]
@@ -242,7 +232,7 @@ def test_runs_of_one_worker_share_parent_and_data(store: Store, tmp_path: Path) 
 
 def test_data_sets_in_different_folders_are_not_mixed_up(tmp_path: Path) -> None:
     cache = FinetuneCache()
-    one, two = image_folder(tmp_path / "one"), image_folder(tmp_path / "two")
+    one, two = picture_folder(tmp_path / "one"), picture_folder(tmp_path / "two")
     (two / "train/dog/0.png").write_bytes(png(77))
     found = [cache.dataset("animals", folder, None) for folder in (one, two, one)]
     assert found[0] is found[2] and found[0].fingerprint != found[1].fingerprint

@@ -211,9 +211,7 @@ def test_a_list_for_folders_that_are_numbers_is_told(tmp_path: Path) -> None:
 
 def test_a_folder_beside_train_and_test_is_told(fish: Path) -> None:
     (fish / "val/n01440764").mkdir(parents=True)
-    assert described(fish).notes == (
-        f"1 folder beside train/ and test/ is not read, the first {fish}/val",
-    )
+    assert described(fish).notes == ("1 folder beside train/ and test/ left unread, the first val",)
 
 
 def test_a_packaged_data_set_has_names_of_its_own(tmp_path: Path) -> None:
