@@ -101,7 +101,7 @@ def _find(place: Path) -> tuple[Path, str | None, dict[str, int]]:
     """
     folder, pattern = (place, None) if place.is_dir() else shard_patterns.split(str(place))
     if pattern is not None and not shard_patterns.looks_like_one(str(place)):
-        raise DataError(f"{place}: holds no .tar shards; correct the path")
+        raise DataError(f"{place}: no such folder; correct the path")
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; correct the path")
     shard_index.refuse_unfinished(folder)

@@ -1,7 +1,7 @@
 """Join the scans of all shards of a source: its classes, and what is odd in it."""
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,8 +78,9 @@ def find_classes(folder: Path, scans: Sequence[ShardScan], label_key: str | None
     kind = int if is_number[True] >= is_number[False] else str
     mixed = [each for each in found if not isinstance(each.label, kind)]
     of_kind = [each for each in found if isinstance(each.label, kind)]
-    outside = [each for each in of_kind if not _is_allowed(each.label, names)]
-    good = {each.label for each in of_kind if _is_allowed(each.label, names)}
+    allowed = _allowed(names)
+    outside = [each for each in of_kind if not allowed(each.label)]
+    good = {each.label for each in of_kind if allowed(each.label)}
     bad = (
         _bad_labels("a label of another kind than most (numbers and names)", mixed),
         _bad_labels(f"a label outside of {_limit(names)}", outside),
@@ -103,10 +104,12 @@ class _Label:
     told: Found
 
 
-def _is_allowed(label: int | str, names: tuple[str, ...] | None) -> bool:
-    if isinstance(label, str):
-        return names is None or label in names
-    return label < (class_names.MOST if names is None else len(names))
+def _allowed(names: tuple[str, ...] | None) -> Callable[[int | str], bool]:
+    """Make the test of a label: it has a name, or needs none."""
+    limit, known = class_names.MOST if names is None else len(names), frozenset(names or ())
+    return lambda label: (
+        label < limit if isinstance(label, int) else names is None or label in known
+    )
 
 
 def _limit(names: tuple[str, ...] | None) -> str:

@@ -102,7 +102,7 @@ class _Scanner:
         for each in FIELDS_BESIDE_IMAGES:
             if each not in members:
                 self._count(self.lacking, each, i)
-        if self.read:
+        if self.read or self.label_key is not None:
             self._look_into(i, self.shard.read(i, self.read))
 
     def count_keys(self) -> None:
