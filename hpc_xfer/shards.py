@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from hpc_xfer.cli import exit_with, parser
+from hpc_xfer.config.shard_files import shard_patterns
+from hpc_xfer.errors import StudyError
 from hpc_xfer.system.machine import cores
 
 SOURCES = ("sans", "serif", "mono", "symbols")
@@ -29,6 +31,7 @@ _SMALLEST = 8  # pixels; smaller characters are dots
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
+    _refuse_absent(args)
     from hpc_xfer.compute.shard_tools import actions  # imports torch; --help needs none
 
     match args.command:
@@ -62,6 +65,25 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         if is_torchvision and args.root is None:
             top.error(f"{args.source} needs --root DIR, the folder it was downloaded to")
     return args
+
+
+def _refuse_absent(args: argparse.Namespace) -> None:
+    """Raises:
+    StudyError: the call names a folder or a source that is not there.
+    """
+    if args.command == "index" and not args.place.is_dir():
+        folder = args.place
+        if shard_patterns.looks_like_one(str(args.place)):
+            folder, _ = shard_patterns.split(str(args.place))
+        if not folder.is_dir():
+            raise StudyError(f"{folder}: no such folder; name the folder of the shards")
+    if args.command == "check" and not args.folder.is_dir():
+        what = "is not a folder" if args.folder.exists() else "no such folder"
+        raise StudyError(f"{args.folder}: {what}; name the folder of the shards")
+    if args.command == "make" and args.torchvision is None and not Path(args.source).exists():
+        raise StudyError(f"{args.source}: no such file or folder; correct SOURCE")
+    if args.command == "make" and args.torchvision is not None and not args.root.is_dir():
+        raise StudyError(f"{args.root}: no such folder; correct --root")
 
 
 def _parser() -> argparse.ArgumentParser:

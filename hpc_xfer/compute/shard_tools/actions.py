@@ -88,6 +88,8 @@ def check(args: argparse.Namespace) -> int:
         )
     for note in report.not_used:
         print(note)
+    for each in report.left_out:
+        print(f"left out: {each.number:,} {each.what}, the first {each.first} in {each.shard}")
     problems = f"{len(report.problems):,} problems" if report.problems else "no problems"
     print(f"{args.folder}: {report.samples:,} samples, {problems}")
     return 1 if report.problems else 0

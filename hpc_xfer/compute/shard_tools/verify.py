@@ -6,8 +6,8 @@ report.problems, report.notes
 
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -24,9 +24,11 @@ from hpc_xfer.compute.shard_tools.reencode import (
 )
 from hpc_xfer.compute.shards import captions, labels, tar_headers
 from hpc_xfer.compute.shards.captions import BadCaption
+from hpc_xfer.compute.shards.passed_over import PassedOverCounter, key_and_field
 from hpc_xfer.compute.shards.sample_index import ByteRange, SampleIndexBuilder
-from hpc_xfer.compute.shards.shard import Shard, key_and_field
-from hpc_xfer.compute.shards.tar_headers import CutOff, Member
+from hpc_xfer.compute.shards.shard import SPARSE, Shard
+from hpc_xfer.compute.shards.tar_damage import DamagedTar
+from hpc_xfer.compute.shards.tar_headers import Member
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_files import listing
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
@@ -34,6 +36,11 @@ from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.terminal import ProgressCallback
 
+_NO_FILES = {
+    "link": "a symbolic link",
+    "hard link": "a hard link to a file that is not before it",
+    "other": "not a file",
+}
 _MODES = {"1": "grey", "L": "grey", "LA": "grey", "CMYK": "CMYK", "P": "palette", "RGBA": "alpha"}
 
 
@@ -48,12 +55,23 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Members of tars that belong to no sample: `number` of `what`, a plural."""
+
+    what: str
+    number: int
+    first: str  # name of the first
+    shard: str  # that the first is in
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """Result of a check."""
 
     samples: int
     problems: list[Problem]
     notes: dict[str, int]  # unusual images that can be read: grey, CMYK, turned by EXIF, ...
+    left_out: tuple[LeftOut, ...] = ()
     not_used: tuple[str, ...] = ()  # sentences about what lies in the folder beside the shards
 
 
@@ -91,7 +109,18 @@ def check(folder: Path, workers: int = 1, progress: ProgressCallback | None = No
     samples = sum(report.samples for report in reports)
     pattern = None if index is None else index.pattern
     not_used = tuple(each.sentence(folder) for each in listing.unused(folder, on_disk, pattern))
-    return CheckReport(samples, problems, dict(sorted(notes.items())), not_used)
+    return CheckReport(samples, problems, dict(sorted(notes.items())), _add_up(reports), not_used)
+
+
+def _add_up(reports: Sequence[CheckReport]) -> tuple[LeftOut, ...]:
+    """Add up what the shards leave out; each keeps its first."""
+    found: dict[str, LeftOut] = {}
+    for each in (each for report in reports for each in report.left_out):
+        known = found.get(each.what)
+        found[each.what] = (
+            each if known is None else replace(known, number=known.number + each.number)
+        )
+    return tuple(found.values())
 
 
 def _compare_index(
@@ -135,7 +164,8 @@ def _check_shard(
         for wrong_field, what in _check_sample(shard, i, expected, notes):
             offset = members[wrong_field][0] if wrong_field else _start(members)
             problems.append(Problem(name, key, what, offset))
-    return CheckReport(len(shard), problems, dict(notes))
+    left_out = tuple(LeftOut(*each, name) for each in shard.passed_over)
+    return CheckReport(len(shard), problems, dict(notes), left_out)
 
 
 def _start(members: Mapping[str, ByteRange]) -> int:
@@ -144,7 +174,7 @@ def _start(members: Mapping[str, ByteRange]) -> int:
 
 def _open_damaged(path: Path, name: str) -> tuple[Shard, list[Problem]]:
     """Open a shard as far as it can be read, where `open_shard` would refuse it."""
-    builder = SampleIndexBuilder()
+    builder, passed_over = SampleIndexBuilder(), PassedOverCounter()
     problems: list[Problem] = []
     try:
         for member in tar_headers.members(path):
@@ -152,14 +182,16 @@ def _open_damaged(path: Path, name: str) -> tuple[Shard, list[Problem]]:
                 Problem(name, member.name, what, member.offset) for what in _check_member(member)
             ]
             parts = key_and_field(member.name)
-            if parts is None or member.kind != "file":
-                continue
-            if not builder.add(*parts, member.offset, member.size):
+            if parts is None or member.kind not in ("file", "sparse"):
+                passed_over.add(member)
+            elif member.kind == "sparse":
+                problems.append(Problem(name, member.name, SPARSE, member.offset))
+            elif not builder.add(*parts, member.offset, member.size):
                 problems.append(Problem(name, parts[0], f"has two {parts[1]}", member.offset))
-    except CutOff as cut:
-        what = f"is cut off or damaged here, after {len(builder):,} samples; copy it again"
-        problems.append(Problem(name, None, what, cut.at))
-    return Shard(path, builder.build()), problems
+    except DamagedTar as damage:
+        what = f"{damage.what} after {len(builder):,} samples; {damage.remedy}"
+        problems.append(Problem(name, None, what, damage.at))
+    return Shard(path, builder.build(), passed_over.build()), problems
 
 
 def _check_member(member: Member) -> Iterator[str]:
@@ -167,8 +199,8 @@ def _check_member(member: Member) -> Iterator[str]:
         yield "has an absolute path; unpacking would write there"
     if ".." in PurePosixPath(member.name).parts:
         yield "has .. in its path; unpacking would leave the folder"
-    if member.kind in ("link", "other"):
-        yield f"is not a file but a {member.kind}; it is ignored"
+    if member.kind in _NO_FILES:
+        yield f"is {_NO_FILES[member.kind]}; it is left out"
 
 
 def _check_file(shard: Shard, entry: ShardEntry | None) -> Iterator[str]:
