@@ -450,7 +450,8 @@ def test_a_key_that_most_samples_lack_is_told(tmp_path: Path) -> None:
 
 
 def test_classes_without_samples_are_told_to_those_who_learn_classes(tmp_path: Path) -> None:
-    site = odd(tmp_path / "sans", Oddity(NO_SAMPLE, 1, "0; classes seem to be numbered from 1"))
+    first = "0; classes seem to be numbered from 1"
+    site = odd(tmp_path / "sans", Oddity(NO_SAMPLE, 1, first, of="classes"))
     assert source_notes(tmp_path, site, CLIP) == []
     assert source_notes(tmp_path, site, CLIP.replace("clip", "supervised")) == [
         "source 'sans': a class without samples: 1 of 2 classes, the first 0; classes seem to be "
