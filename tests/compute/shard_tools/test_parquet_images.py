@@ -124,5 +124,9 @@ def test_a_file_of_another_kind_is_no_table(tmp_path: Path) -> None:
     shutil.copy(__file__, tmp_path / "t.jsonl")
     with pytest.raises(DataError, match=r"t\.jsonl: is not a table that is read \(\.csv \.tsv"):
         make(tmp_path / "t.jsonl", tmp_path / "out")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/00000.tar").touch()
+    with pytest.raises(DataError, match=r"holds tar shards already; run .*shards index"):
+        make(tmp_path / "set", tmp_path / "out")
     with pytest.raises(DataError, match="names no file; correct the pattern"):
         make(str(tmp_path / "*.parquet"), tmp_path / "out")

@@ -129,13 +129,13 @@ def _notes(reading: _TextReading) -> tuple[str, ...]:
     notes = []
     if reading.marked:
         notes.append(
-            f"{reading.marked:,} fields begin with a quotation mark, the first in line "
+            f"{_fields(reading.marked)} with a quotation mark, the first in line "
             f"{reading.first_marked:,}; the mark is part of the text, unless you give --quoting csv"
         )
     if reading.spans:
         first, last = reading.spans[0]
         notes.append(
-            f"{len(reading.spans):,} rows have line breaks in quotation marks, the first in lines "
+            f"{_rows(len(reading.spans))} line breaks in quotation marks, the first in lines "
             f"{first:,} to {last:,}"
         )
     return tuple(notes)
@@ -287,6 +287,14 @@ def _check(path: Path, header: list[str], reading: _TextReading, separator: str)
 
 def _word(separator: str) -> str:
     return f"a {_SEPARATORS.get(separator, repr(separator))}"
+
+
+def _rows(number: int) -> str:
+    return "1 row has" if number == 1 else f"{number:,} rows have"
+
+
+def _fields(number: int) -> str:
+    return "1 field begins" if number == 1 else f"{number:,} fields begin"
 
 
 def _is_image(text: str) -> bool:

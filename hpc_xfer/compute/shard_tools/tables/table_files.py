@@ -20,6 +20,10 @@ def find(source: str) -> list[Path]:
     """
     path = Path(source)
     if path.is_dir():
+        if next(path.glob("*.tar"), None):
+            raise DataError(
+                f"{path}: holds tar shards already; run `python -m hpc_xfer.shards index {path}`"
+            )
         files = sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
         return _one_split(source, files)
     if path.suffix.lower() in _SUFFIXES and (path.exists() or not glob.has_magic(source)):
