@@ -156,6 +156,9 @@ def _print_rows(rows: Sequence["DatasetRow"]) -> None:
             lacking = ", ".join(row.presence.lacking)
             without = f" (without the further test set {lacking})" if lacking else ""
             console.print(f"{row.name}: {row.place}{without}", soft_wrap=True)
+        if row.place is not None and row.licence is None:  # those of the nine are known
+            for note in row.presence.notes:
+                console.print(f"{row.name}: {note}", soft_wrap=True)
 
 
 def _images(row: "DatasetRow") -> str:
@@ -279,12 +282,15 @@ def _check_one(name: str, site: Site, args: argparse.Namespace) -> "DatasetRepor
     with terminal.shown(f"{name}: images decoded") as progress:
         report = check_dataset(data, args.workers, progress)
     if args.accept is not None and not report.problems:
-        from hpc_xfer.store.dataset_fingerprints import accept
+        from hpc_xfer.store.dataset_fingerprints import accept, accept_words
         from hpc_xfer.store.store import Store
 
         if not args.accept.is_dir():
             raise StudyError(f"{args.accept}: no such store; correct --accept")
-        before = accept(Store(args.accept), name, report.fingerprint)
+        store = Store(args.accept)
+        if accept_words(store, name, report.words) is not None and not args.json:
+            print(f"{name}: runs from now on use the class names and prompts of now")
+        before = accept(store, name, report.fingerprint)
         if before is not None and not args.json:
             print(f"{name}: runs from now on use {report.fingerprint[:12]}, not {before[:12]}")
     return report

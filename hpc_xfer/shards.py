@@ -9,15 +9,28 @@ from functools import partial
 from pathlib import Path
 
 from hpc_xfer.cli import exit_with, parser
+from hpc_xfer.errors import StudyError
 from hpc_xfer.system.machine import cores
 
 SOURCES = ("sans", "serif", "mono", "symbols")
 _TORCHVISION = "torchvision:"
+_INDEX = (  # description, usage, examples
+    "Count and fingerprint the shards of PLACE and write index.json beside them. PLACE is a\n"
+    "folder (its *.tar, or else its */*.tar), or a pattern in quotes, so that the shell\n"
+    "does not expand it: {00000..00099} and {a,b} as WebDataset has them, *, ? and **. The\n"
+    "index of a pattern lies in the folder before its first brace or star, which the site\n"
+    "file names.",
+    "PLACE [options]",
+    "sources/laion\n"
+    "  python -m hpc_xfer.shards index 'sources/laion/{00000..00099}.tar'\n"
+    "  python -m hpc_xfer.shards index 'sources/laion/*/*.tar'",
+)
 _SMALLEST = 8  # pixels; smaller characters are dots
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
+    _refuse_absent(args)
     from hpc_xfer.compute.shard_tools import actions  # imports torch; --help needs none
 
     match args.command:
@@ -38,12 +51,32 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """
     top = _parser()
     args = top.parse_args(argv)
+    if args.command == "index":
+        args.place, *more = args.places
+        if more:
+            top.error(
+                f"one folder or pattern is indexed at a time, and {args.place} is followed by "
+                f"{more[0]}; put a pattern in quotes, so that the shell does not expand it"
+            )
     if args.command == "make":
         is_torchvision = args.source.startswith(_TORCHVISION)
         args.torchvision = args.source.removeprefix(_TORCHVISION) if is_torchvision else None
         if is_torchvision and args.root is None:
             top.error(f"{args.source} needs --root DIR, the folder it was downloaded to")
     return args
+
+
+def _refuse_absent(args: argparse.Namespace) -> None:
+    """Raises:
+    StudyError: the call names a folder or a source that is not there.
+    """
+    if args.command in ("index", "check") and not args.folder.is_dir():
+        what = "is not a folder" if args.folder.exists() else "no such folder"
+        raise StudyError(f"{args.folder}: {what}; name the folder of the shards")
+    if args.command == "make" and args.torchvision is None and not Path(args.source).exists():
+        raise StudyError(f"{args.source}: no such file or folder; correct SOURCE")
+    if args.command == "make" and args.torchvision is not None and not args.root.is_dir():
+        raise StudyError(f"{args.root}: no such folder; correct --root")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,9 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_index(
         command(
             "index",
-            "Count and fingerprint the shards of FOLDER and write index.json beside them.",
-            "FOLDER [options]",
-            "sources/laion",
+            *_INDEX,
         )
     )
     checking = command(
@@ -171,7 +202,7 @@ def _add_make(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_index(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("folder", metavar="FOLDER", type=Path)
+    sub.add_argument("places", metavar="PLACE", nargs="+", type=Path)
     sub.add_argument(
         "--label-key",
         metavar="KEY",

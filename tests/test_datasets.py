@@ -54,6 +54,20 @@ def test_list_as_json_has_the_same_facts(site: Path, capsys: pytest.CaptureFixtu
     assert found["mine"]["place"] == str(site.parent / "mine")
 
 
+def test_list_and_check_say_what_a_launch_says(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "test"):
+        (site.parent / "mine" / split / "cat").rename(site.parent / "mine" / split / "a1")
+        (site.parent / "mine" / split / "dog").rename(site.parent / "mine" / split / "a2")
+    told = "its class names are codes (a1, a2), not words: text heads start from zero"
+    assert main(["list", "--site", str(site)]) == 0
+    shown = capsys.readouterr().out
+    assert f"mine: {told}" in shown and "pets: " not in shown.split(f"mine: {told}")[1]
+    assert main(["check", "mine", "--site", str(site)]) == 0
+    assert told in capsys.readouterr().out
+
+
 def test_list_says_what_is_wrong_with_a_folder(
     site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,5 +95,5 @@ def test_preflight_reads_what_is_left_out_of_a_data_set(tmp_path: Path) -> None:
     assert notes == (
         "train: 1 image lies in a folder inside a class and is not used, the first "
         "cat/more/1.jpg; move them into the folder of the class to use them",
-        "the folders val beside train and test are not read",
+        "1 folder beside train/ and test/ left unread, the first val",
     )

@@ -55,12 +55,12 @@ def make(args: argparse.Namespace) -> int:
 
 
 def index(args: argparse.Namespace) -> int:
-    """Write index.json beside the shards of a folder."""
+    """Write index.json beside the shards of a folder or a pattern."""
     from hpc_xfer.compute.shard_tools.build_index import index_folder
 
     with shown("indexing") as progress:
-        report = index_folder(args.folder, args.workers, args.label_key, progress)
-    _say(args, f"{args.folder}: {_count(report.index)}")
+        report = index_folder(args.place, args.workers, args.label_key, progress)
+    _say(args, f"{report.index.folder}: {_count(report.index)}")
     for warning in report.warnings:
         _say(args, f"warning: {warning}")
     if args.json:
@@ -84,6 +84,10 @@ def check(args: argparse.Namespace) -> int:
         print(
             "unusual, but readable:", ", ".join(f"{n:,} {what}" for what, n in report.notes.items())
         )
+    for each in report.left_out:
+        print(f"left out: {each.number:,} {each.what}, the first {each.first} in {each.shard}")
+    for note in report.not_used:
+        print(note)
     problems = f"{len(report.problems):,} problems" if report.problems else "no problems"
     print(f"{args.folder}: {report.samples:,} samples, {problems}")
     return 1 if report.problems else 0

@@ -137,7 +137,8 @@ def split_notes(folder: Path, scanned: Sequence[ScannedFolder]) -> tuple[str, ..
         if entry.name not in SPLITS and not entry.name.startswith(".") and _is_folder(entry)
     )
     if others:
-        notes.append(f"the folders {', '.join(others)} beside train and test are not read")
+        folders = "1 folder" if len(others) == 1 else f"{len(others):,} folders"
+        notes.append(f"{folders} beside train/ and test/ left unread, the first {others[0]}")
     return tuple(notes)
 
 

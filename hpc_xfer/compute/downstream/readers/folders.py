@@ -22,9 +22,11 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
         if len(names) != len(info.classes) or (not place.class_names and names != info.classes):
             raise DataError(f"{folder / split}: its classes changed since launch; launch again")
     groups = [paths for classes in splits for paths in classes.values()]
-    fingerprint = fingerprints.of_files(folder, groups, cache)
     train, test = map(_image_files, splits)
-    return DownstreamData(info, train, test, fingerprint)
+    fingerprint, copies = fingerprints.of_images(
+        folder, groups, {"train": train, "test": test}, cache
+    )
+    return DownstreamData(info, train, test, fingerprint, copies=copies)
 
 
 def split(place: Location, name: str) -> ImageFiles:
