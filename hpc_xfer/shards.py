@@ -6,9 +6,11 @@ python -m hpc_xfer.shards characters sources/
 import argparse
 from collections.abc import Sequence
 from functools import partial
+from glob import has_magic
 from pathlib import Path
 
 from hpc_xfer.cli import exit_with, parser
+from hpc_xfer.config.shard_files import shard_patterns
 from hpc_xfer.errors import StudyError
 from hpc_xfer.system.machine import cores
 
@@ -70,13 +72,23 @@ def _refuse_absent(args: argparse.Namespace) -> None:
     """Raises:
     StudyError: the call names a folder or a source that is not there.
     """
-    if args.command in ("index", "check") and not args.folder.is_dir():
-        what = "is not a folder" if args.folder.exists() else "no such folder"
-        raise StudyError(f"{args.folder}: {what}; name the folder of the shards")
-    if args.command == "make" and args.torchvision is None and not Path(args.source).exists():
+    if args.command == "check":
+        _refuse_other_than_folder(args.folder)
+    elif args.command == "index":
+        is_pattern = not args.place.is_dir() and shard_patterns.looks_like_one(str(args.place))
+        folder = shard_patterns.split(str(args.place))[0] if is_pattern else args.place
+        _refuse_other_than_folder(folder)
+    elif args.command == "make" and args.torchvision is not None:
+        if not args.root.is_dir():
+            raise StudyError(f"{args.root}: no such folder; correct --root")
+    elif args.command == "make" and not (Path(args.source).exists() or has_magic(args.source)):
         raise StudyError(f"{args.source}: no such file or folder; correct SOURCE")
-    if args.command == "make" and args.torchvision is not None and not args.root.is_dir():
-        raise StudyError(f"{args.root}: no such folder; correct --root")
+
+
+def _refuse_other_than_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "no such folder"
+        raise StudyError(f"{folder}: {what}; name the folder of the shards")
 
 
 def _parser() -> argparse.ArgumentParser:
