@@ -123,7 +123,7 @@ def test_a_table_that_cannot_be_read_is_refused(
         f"{table}: has no column 'image', only 'file', 'text'; name columns with --image-column, "
         "--caption-column and --label-column"
     )
-    with pytest.raises(DataError, match=r"none\.csv: cannot be read \(No such file"):
+    with pytest.raises(StudyError, match=r"none\.csv: no such file or folder; correct SOURCE"):
         make(tmp_path / "none.csv", tmp_path / "out")
     (tmp_path / "t.csv").write_text("image,text\na.png,b,c\n")
     with pytest.raises(DataError, match=r"t\.csv:2: has 3 fields, but the first line names 2"):

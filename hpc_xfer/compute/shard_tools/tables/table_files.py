@@ -1,10 +1,10 @@
 """Find the tables that SOURCE of `shards make` names: a file, or all Parquet files of a split."""
 
-import glob
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from hpc_xfer.config.shard_files import shard_patterns
 from hpc_xfer.errors import DataError, StudyError
 
 _SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -26,9 +26,10 @@ def find(source: str) -> list[Path]:
             )
         files = sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
         return _one_split(source, files)
-    if path.suffix.lower() in _SUFFIXES and (path.exists() or not glob.has_magic(source)):
+    is_pattern = not path.exists() and shard_patterns.looks_like_one(source)
+    if path.suffix.lower() in _SUFFIXES and not is_pattern:
         return [path]
-    if glob.has_magic(source):
+    if is_pattern:
         return _of_pattern(source)
     if path.is_file():
         raise DataError(
@@ -38,7 +39,10 @@ def find(source: str) -> list[Path]:
 
 
 def _of_pattern(pattern: str) -> list[Path]:
-    files = sorted(map(Path, glob.glob(pattern)))
+    folder, names = shard_patterns.split(pattern)
+    if absent := shard_patterns.absent(folder, names):
+        raise DataError(f"{folder / absent[0]}: is listed but absent; correct {pattern}")
+    files = sorted(folder / name for name in shard_patterns.names(folder, names))
     if not files:
         raise DataError(f"{pattern}: names no file; correct the pattern")
     if odd := [path for path in files if path.suffix.lower() != ".parquet"]:
