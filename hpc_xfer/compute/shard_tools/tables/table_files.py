@@ -1,12 +1,17 @@
 """Find the tables that SOURCE of `shards make` names: a file, or all Parquet files of a split."""
 
+import glob
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+
+import braceexpand
 
 from hpc_xfer.config.shard_files import shard_patterns
 from hpc_xfer.errors import DataError, StudyError
 
+_MOST = 100_000  # files of a brace list
 _SUFFIXES = (".csv", ".tsv", ".parquet")
 _PART = re.compile(r"(?P<split>.+)-(?P<part>[0-9]+)-of-(?P<parts>[0-9]+)(-[0-9a-f]+)?\.parquet")
 
@@ -39,10 +44,7 @@ def find(source: str) -> list[Path]:
 
 
 def _of_pattern(pattern: str) -> list[Path]:
-    folder, names = shard_patterns.split(pattern)
-    if absent := shard_patterns.absent(folder, names):
-        raise DataError(f"{folder / absent[0]}: is listed but absent; correct {pattern}")
-    files = sorted(folder / name for name in shard_patterns.names(folder, names))
+    files = sorted({path for each in _expanded(pattern) for path in _named(each)})
     if not files:
         raise DataError(f"{pattern}: names no file; correct the pattern")
     if odd := [path for path in files if path.suffix.lower() != ".parquet"]:
@@ -50,6 +52,24 @@ def _of_pattern(pattern: str) -> list[Path]:
             f"{odd[0]}: a pattern names Parquet files only; name one .csv or .tsv at a time"
         )
     return _one_split(pattern, files)
+
+
+def _expanded(pattern: str) -> list[str]:
+    """Expand brace lists; stars stay."""
+    try:
+        return list(islice(braceexpand.braceexpand(pattern), _MOST))
+    except ValueError as error:
+        raise DataError(
+            f"{pattern}: {error}; write braces as {{000..099}} or {{train,val}}"
+        ) from error
+
+
+def _named(pattern: str) -> list[Path]:
+    if glob.has_magic(pattern):
+        return list(map(Path, glob.glob(pattern)))
+    if not Path(pattern).is_file():
+        raise DataError(f"{pattern}: is listed but absent; correct the pattern")
+    return [Path(pattern)]
 
 
 def _one_split(source: str, files: Sequence[Path]) -> list[Path]:
