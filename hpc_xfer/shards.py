@@ -6,7 +6,6 @@ python -m hpc_xfer.shards characters sources/
 import argparse
 from collections.abc import Sequence
 from functools import partial
-from glob import has_magic
 from pathlib import Path
 
 from hpc_xfer.cli import exit_with, parser
@@ -81,7 +80,9 @@ def _refuse_absent(args: argparse.Namespace) -> None:
     elif args.command == "make" and args.torchvision is not None:
         if not args.root.is_dir():
             raise StudyError(f"{args.root}: no such folder; correct --root")
-    elif args.command == "make" and not (Path(args.source).exists() or has_magic(args.source)):
+    elif args.command == "make" and not (
+        Path(args.source).exists() or shard_patterns.looks_like_one(args.source)
+    ):
         raise StudyError(f"{args.source}: no such file or folder; correct SOURCE")
 
 

@@ -155,7 +155,7 @@ def _say(args: argparse.Namespace, line: str) -> None:
 def _contents(result: "PackResult") -> str:
     from hpc_xfer.compute.shard_tools.pack import BROKEN
 
-    broken = f", {result.broken:,} broken ones left out ({BROKEN})" if result.broken else ""
+    broken = f", {result.broken:,} broken left out ({BROKEN})" if result.broken else ""
     return f"{_count(result.index)}{broken}{'' if result.is_new else ', made before'}"
 
 

@@ -173,7 +173,7 @@ def _class_folders(folder: Path, left_out: _LeftOut) -> list[Path]:
         elif entry.is_symlink() and not path.exists() and not is_image(path):
             raise DataError(
                 f"{path}: is a link to {os.readlink(path)}, which does not exist; correct it, or "
-                "remove it if it is no class"
+                "remove it if it is not a class"
             )
         elif is_image(path) or path.suffix.lower() in _FURTHER_SUFFIXES:
             left_out.add("beside", path)

@@ -46,8 +46,11 @@ def test_a_folder_of_parts_is_one_table(tmp_path: Path) -> None:
     (tmp_path / "set/data/train-00000-of-00002.parquet").unlink()
     with pytest.raises(DataError, match=r"part 0 of 00002 of train is absent \(1 in all\)"):
         make(tmp_path / "set", tmp_path / "b", *LABELS)
-    make(str(tmp_path / "set/data/train-*.parquet"), tmp_path / "b", *LABELS)
-    assert len(read_samples(tmp_path / "b")) == 3
+    for out, pattern in (("b", "train-*.parquet"), ("c", "train-{00001..00001}-of-00002.parquet")):
+        make(str(tmp_path / "set/data" / pattern), tmp_path / out, *LABELS)
+        assert len(read_samples(tmp_path / out)) == 3
+    with pytest.raises(DataError, match=r"train-00000-of-00002\.parquet: is listed but absent"):
+        make(str(tmp_path / "set/data/train-{00000..00001}-of-00002.parquet"), tmp_path / "d")
 
 
 def test_training_and_test_images_are_not_packed_together(tmp_path: Path) -> None:
@@ -124,5 +127,9 @@ def test_a_file_of_another_kind_is_no_table(tmp_path: Path) -> None:
     shutil.copy(__file__, tmp_path / "t.jsonl")
     with pytest.raises(DataError, match=r"t\.jsonl: is not a table that is read \(\.csv \.tsv"):
         make(tmp_path / "t.jsonl", tmp_path / "out")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/00000.tar").touch()
+    with pytest.raises(DataError, match=r"holds tar shards already; run .*shards index"):
+        make(tmp_path / "set", tmp_path / "out")
     with pytest.raises(DataError, match="names no file; correct the pattern"):
         make(str(tmp_path / "*.parquet"), tmp_path / "out")

@@ -113,7 +113,7 @@ def test_odd_labels_are_told(tmp_path: Path) -> None:
     assert notes(["0", "3"]) == ("2 of 4 classes have no row, the first '1'",)
     assert notes(["cat", "Cat"]) == ("classes 'Cat' and 'cat' differ in capital letters only",)
     assert notes(["cat", "None"]) == (
-        "1 labels are words for a missing value, the first 'None' in row 2; they count as missing",
+        "1 labels of a word for a missing value, the first 'None' in row 2, count as missing",
     )
 
 

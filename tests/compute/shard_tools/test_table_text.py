@@ -114,13 +114,13 @@ def test_another_separator_is_given(tmp_path: Path) -> None:
 
 def test_rows_of_several_lines_are_counted(tmp_path: Path) -> None:
     found = table(tmp_path / "t.csv", 'image,caption\na.png,"two\nlines"\n')
-    assert found.notes == ("1 rows have line breaks in quotation marks, the first in lines 2 to 3",)
+    assert found.notes == ("1 row has line breaks in quotation marks, the first in lines 2 to 3",)
 
 
 def test_captions_that_are_words_for_a_missing_value_are_counted(tmp_path: Path) -> None:
     found = table(tmp_path / "t.csv", "image,caption\na.png,nan\nb.png,a nan\nc.png,NULL\n")
     assert captions(found) == [None, "a nan", None]
-    assert found.notes[0].startswith("2 captions are words for a missing value, the first 'nan'")
+    assert found.notes[0].startswith("2 captions of a word for a missing value, the first 'nan' in")
 
 
 words = st.text(st.sampled_from(list("ab ,;\"\t\n\r'é猫\u2028\x0b\x1c0")), max_size=8)

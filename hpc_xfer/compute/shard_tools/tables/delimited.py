@@ -9,7 +9,7 @@ cannot be meant.
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -44,11 +44,13 @@ class _TextReading:
 
     columns: dict[str, Any]
     quoted: bool
-    misfits: list[tuple[int, int]] = field(default_factory=list)  # line and number of its fields
+    misfits: int = 0  # lines with fields too few or too many
+    first_misfit: tuple[int, int] = (0, 0)  # line and number of its fields
     fault: tuple[int, str] | None = None  # line and sentence, where quotation marks do not pair
     marked: int = 0  # fields that begin with a mark, if marks are part of the text
     first_marked: int = 0  # line
-    spans: list[tuple[int, int]] = field(default_factory=list)  # rows of several lines
+    spans: int = 0  # rows of several lines
+    first_span: tuple[int, int] = (0, 0)  # its first and last line
     swallowed: tuple[int, int] | None = None  # a quoted field, and a line in it that is a row
     canonical: bool = True  # marks stand only where Python's csv and pandas write them
 
@@ -113,7 +115,7 @@ def _as_shown(path: Path, header: list[str], names: Sequence[str], image: str) -
         _check(path, header, plain, "\t")
         return TextColumns(plain.columns, _notes(plain), "none")
     if plain.fits and quoted.spans:
-        first, last = quoted.spans[0]
+        first, last = quoted.first_span
         raise StudyError(
             f"{path}:{first}: lines {first} to {last} are one row if its quotation mark encloses a "
             f"field, else {last - first + 1} rows; give --quoting csv or --quoting none"
@@ -129,13 +131,13 @@ def _notes(reading: _TextReading) -> tuple[str, ...]:
     notes = []
     if reading.marked:
         notes.append(
-            f"{reading.marked:,} fields begin with a quotation mark, the first in line "
+            f"{_fields(reading.marked)} with a quotation mark, the first in line "
             f"{reading.first_marked:,}; the mark is part of the text, unless you give --quoting csv"
         )
     if reading.spans:
-        first, last = reading.spans[0]
+        first, last = reading.first_span
         notes.append(
-            f"{len(reading.spans):,} rows have line breaks in quotation marks, the first in lines "
+            f"{_rows(reading.spans)} line breaks in quotation marks, the first in lines "
             f"{first:,} to {last:,}"
         )
     return tuple(notes)
@@ -202,7 +204,9 @@ def _read(
                 if not quoted:
                     _count_marks(reading, first, fields)
                 if len(fields) != len(header):
-                    reading.misfits.append((first, len(fields)))
+                    if not reading.misfits:
+                        reading.first_misfit = first, len(fields)
+                    reading.misfits += 1
                     continue
                 for column, position in zip(texts, positions, strict=True):
                     column.append(fields[position])
@@ -241,7 +245,9 @@ def _check_marks(
         reading.canonical = _written(fields, separator) == "".join(lines).rstrip("\r\n")
     if len(lines) == 1:
         return
-    reading.spans.append((first, first + len(lines) - 1))
+    if not reading.spans:
+        reading.first_span = first, first + len(lines) - 1
+    reading.spans += 1
     for number, line in enumerate(lines, first):
         parts = line.rstrip("\r\n").split(separator)
         is_row = len(parts) == len(fields) and _is_image(parts[place])
@@ -270,9 +276,9 @@ def _check(path: Path, header: list[str], reading: _TextReading, separator: str)
         DataError: it names the first one.
     """
     other = ", or give --quoting none if marks are part of the text" if reading.quoted else ""
-    if reading.misfits and (reading.fault is None or reading.misfits[0][0] < reading.fault[0]):
-        line, fields = reading.misfits[0]
-        more = f" ({len(reading.misfits):,} lines do not fit)" if len(reading.misfits) > 1 else ""
+    if reading.misfits and (reading.fault is None or reading.first_misfit[0] < reading.fault[0]):
+        line, fields = reading.first_misfit
+        more = f" ({reading.misfits:,} lines do not fit)" if reading.misfits > 1 else ""
         columns = "1 column" if len(header) == 1 else f"{len(header)} columns"
         hint = "; correct it" if reading.marked == 0 else "; correct it, or give --quoting csv"
         cure = hint if not reading.quoted else f"; put text with {_word(separator)} in marks{other}"
@@ -287,6 +293,14 @@ def _check(path: Path, header: list[str], reading: _TextReading, separator: str)
 
 def _word(separator: str) -> str:
     return f"a {_SEPARATORS.get(separator, repr(separator))}"
+
+
+def _rows(number: int) -> str:
+    return "1 row has" if number == 1 else f"{number:,} rows have"
+
+
+def _fields(number: int) -> str:
+    return "1 field begins" if number == 1 else f"{number:,} fields begin"
 
 
 def _is_image(text: str) -> bool:

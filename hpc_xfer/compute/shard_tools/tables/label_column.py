@@ -72,8 +72,8 @@ def without_missing(values: Any, what: str) -> tuple[Any, tuple[str, ...]]:
         return values, ()
     row = pc.index(words, True).as_py()
     note = (
-        f"{number:,} {what} are words for a missing value, the first {values[row].as_py()!r} in "
-        f"row {row + 1:,}; they count as missing"
+        f"{number:,} {what} of a word for a missing value, the first {values[row].as_py()!r} in "
+        f"row {row + 1:,}, count as missing"
     )
     return pc.if_else(words, None, values), (note,)
 

@@ -3,10 +3,15 @@
 import glob
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
+import braceexpand
+
+from hpc_xfer.config.shard_files import shard_patterns
 from hpc_xfer.errors import DataError, StudyError
 
+_MOST = 100_000  # files of a brace list
 _SUFFIXES = (".csv", ".tsv", ".parquet")
 _PART = re.compile(r"(?P<split>.+)-(?P<part>[0-9]+)-of-(?P<parts>[0-9]+)(-[0-9a-f]+)?\.parquet")
 
@@ -20,11 +25,16 @@ def find(source: str) -> list[Path]:
     """
     path = Path(source)
     if path.is_dir():
+        if next(path.glob("*.tar"), None):
+            raise DataError(
+                f"{path}: holds tar shards already; run `python -m hpc_xfer.shards index {path}`"
+            )
         files = sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
         return _one_split(source, files)
-    if path.suffix.lower() in _SUFFIXES and (path.exists() or not glob.has_magic(source)):
+    is_pattern = not path.exists() and shard_patterns.looks_like_one(source)
+    if path.suffix.lower() in _SUFFIXES and not is_pattern:
         return [path]
-    if glob.has_magic(source):
+    if is_pattern:
         return _of_pattern(source)
     if path.is_file():
         raise DataError(
@@ -34,7 +44,7 @@ def find(source: str) -> list[Path]:
 
 
 def _of_pattern(pattern: str) -> list[Path]:
-    files = sorted(map(Path, glob.glob(pattern)))
+    files = sorted({path for each in _expanded(pattern) for path in _named(each)})
     if not files:
         raise DataError(f"{pattern}: names no file; correct the pattern")
     if odd := [path for path in files if path.suffix.lower() != ".parquet"]:
@@ -42,6 +52,24 @@ def _of_pattern(pattern: str) -> list[Path]:
             f"{odd[0]}: a pattern names Parquet files only; name one .csv or .tsv at a time"
         )
     return _one_split(pattern, files)
+
+
+def _expanded(pattern: str) -> list[str]:
+    """Expand brace lists; stars stay."""
+    try:
+        return list(islice(braceexpand.braceexpand(pattern), _MOST))
+    except ValueError as error:
+        raise DataError(
+            f"{pattern}: {error}; write braces as {{000..099}} or {{train,val}}"
+        ) from error
+
+
+def _named(pattern: str) -> list[Path]:
+    if glob.has_magic(pattern):
+        return list(map(Path, glob.glob(pattern)))
+    if not Path(pattern).is_file():
+        raise DataError(f"{pattern}: is listed but absent; correct the pattern")
+    return [Path(pattern)]
 
 
 def _one_split(source: str, files: Sequence[Path]) -> list[Path]:

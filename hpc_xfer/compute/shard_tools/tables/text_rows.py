@@ -45,7 +45,8 @@ def why_unreadable(error: csv.Error, rows: TextRows) -> tuple[int, str]:
     elif "unexpected end" in what:
         why = "a quotation mark is never closed; close it"
     elif "field larger" in what:
-        why = "a field is longer than 131,072 characters; close its quotation mark"
+        most = f"{csv.field_size_limit():,}"
+        why = f"a field has more than {most} characters; close its quotation mark or shorten it"
     else:
         why = f"cannot be read ({what}); correct the line"
     return rows.first, why
