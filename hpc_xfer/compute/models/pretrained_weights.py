@@ -39,7 +39,7 @@ from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
 _MOST_TAGS = 3  # of those that are nearest
-_LONGEST_REASON = 120  # characters of an error of another library
+_LONGEST_REASON = 80  # characters of an error of another library
 
 
 @dataclass(frozen=True, eq=False)

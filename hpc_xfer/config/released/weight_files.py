@@ -8,6 +8,7 @@ It finds what can be told before a job starts: a pointer of Git LFS, a web page,
 
 import json
 import os
+import stat
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def find_weights(path: Path) -> WeightFiles:
     Raises:
         DataError: there is nothing to read, or it is seen to be no weights.
     """
-    file = _in_folder(path) if path.is_dir() else path
+    file = _in_folder(path) if os.path.isdir(path) else path
     files = _shards(file) if file.name.endswith(_INDEX) else (file,)
     for each in files:
         if (why := _why_unreadable(each)) is not None:
@@ -144,11 +145,15 @@ def _is_config(content: dict[str, Any]) -> bool:
 
 
 def _why_missing(file: Path) -> str | None:
-    if file.is_symlink() and not file.exists():
-        return "is a link to a file that is not there; fetch it again"
-    if not file.exists():
-        return "no such file; correct `released` in the site file"
-    return None
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        if os.path.islink(file):
+            return "is a link to a file that is not there; fetch it again"
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return "no such file; correct `released` in the site file"
+        return f"cannot be read ({error.strerror}); correct `released` in the site file"
+    return None if stat.S_ISREG(mode) else "is not a file; correct `released` in the site file"
 
 
 def _why_unreadable(file: Path) -> str | None:

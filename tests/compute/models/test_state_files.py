@@ -408,6 +408,7 @@ def test_shards_are_one_file(clip: State, tmp_path: Path) -> None:
     index.write_text(json.dumps({"metadata": {}, "weight_map": placed}))
     for path in (index, tmp_path):
         assert steps.equal(load(tiny.ARCH, path)[0], clip)
+    assert "has no 'ema'" in refused(tiny.ARCH, index, key="ema")
     (tmp_path / "b.safetensors").unlink()
     assert (
         refused(tiny.ARCH, index) == "1 of 2 files are missing, the first b.safetensors; fetch them"
