@@ -85,6 +85,7 @@ def execute(
     stop: StopSignal | None = None,
     place: ProcessRank | None = None,
     released: Mapping[str, Path | ReleasedEntry] | None = None,
+    datasets: Mapping[str, Path] | None = None,
     **resources: Any,
 ) -> list[dict[str, Any]]:
     """Execute one run and return the worker's events; its parents must be done already."""
@@ -100,6 +101,7 @@ def execute(
             name: file if isinstance(file, ReleasedEntry) else str(file)
             for name, file in (released or {}).items()
         },
+        datasets={name: str(folder) for name, folder in (datasets or {}).items()},
     )
     process, stop = place or ProcessRank(), stop or StopSignal()
     runner = PackRunner(store, site, process, stop, lambda event: lines.append(event.to_json()))

@@ -12,6 +12,7 @@ from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.models import encoders, flops, pretrained_weights, safetensors_export
 from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.models.frozen_batchnorm import has_batchnorm
 from hpc_xfer.compute.models.patch_dropout import drop_patches
 from hpc_xfer.compute.pretraining import snapshots
 from hpc_xfer.compute.pretraining.batches import TrainBatches
@@ -31,6 +32,7 @@ from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import AgreedDataError, DataError, Diverged
 from hpc_xfer.store.heartbeat import Liveness
+from hpc_xfer.study.preflight.batch_checks import one_image
 from hpc_xfer.system import provenance
 
 
@@ -129,6 +131,8 @@ def _train(
     steps = recipe.steps_of(recipe.samples_seen)
     options = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
     objective = make_objective(recipe, towers, len(index.classes or ()), world)
+    if has_batchnorm(objective) and (why := one_image(recipe)):
+        raise AgreedDataError(f"batch: {why}")
     # The checkpoint holds what the optimizer updates, so both are made before it is read.
     objective = objective.to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
@@ -190,11 +194,16 @@ def _probes(
     place = context.site.dataset(settings.dataset)
     check = context.claim.check if context.claim else None
     liveness = Liveness(context.dir if context.world.is_rank_zero else None, check)
-    info = downstream_datasets.dataset_info(settings.dataset, place)
-    images = datasets.training_images(info, place, liveness.touch)
-    probe = KnnProbe(
-        objective, images, towers, settings.images, context.world, recipe.precision, liveness
-    )
+    world, precision = context.world, recipe.precision
+
+    def made() -> KnnProbe:
+        info = downstream_datasets.dataset_info(settings.dataset, place)
+        images = datasets.training_images(info, place, liveness.touch)
+        probe = KnnProbe(objective, images, towers, settings.images, world, precision, liveness)
+        probe.decode()
+        return probe
+
+    probe = agreed(world, made)
 
     def measure() -> dict[str, float]:
         return {f"knn_top1_{settings.dataset}": probe.accuracy()}
@@ -257,6 +266,7 @@ def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str
         "steps": outcome.steps,
         **_snapshots_seen(recipe),
         "final_loss": outcome.loss,
+        "loss_steps": outcome.loss_steps,
         "samples_per_second": round(outcome.samples_per_second, 1),
         "skipped_samples": outcome.broken.total,
         "broken": outcome.broken.examples,

@@ -6,8 +6,8 @@ report.problems, report.notes
 
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -15,23 +15,32 @@ from PIL import Image
 
 from hpc_xfer.compute.images.decode import decode
 from hpc_xfer.compute.shard_tools import img2dataset
-from hpc_xfer.compute.shard_tools.build_index import each_shard, json_label, json_object
+from hpc_xfer.compute.shard_tools.build_index import each_shard
 from hpc_xfer.compute.shard_tools.reencode import (
     FIELD_OF_FORMAT,
     is_animated,
     is_turned,
     open_image,
 )
-from hpc_xfer.compute.shards import tar_headers
+from hpc_xfer.compute.shards import captions, labels, tar_headers
+from hpc_xfer.compute.shards.captions import BadCaption
+from hpc_xfer.compute.shards.passed_over import PassedOverCounter, key_and_field
 from hpc_xfer.compute.shards.sample_index import ByteRange, SampleIndexBuilder
-from hpc_xfer.compute.shards.shard import Shard, key_and_field
-from hpc_xfer.compute.shards.tar_headers import CutOff, Member
+from hpc_xfer.compute.shards.shard import SPARSE, Shard
+from hpc_xfer.compute.shards.tar_damage import DamagedTar
+from hpc_xfer.compute.shards.tar_headers import Member
 from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_files import listing
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.terminal import ProgressCallback
 
+_NO_FILES = {
+    "link": "a symbolic link",
+    "hard link": "a hard link to a file that is not before it",
+    "other": "not a file",
+}
 _MODES = {"1": "grey", "L": "grey", "LA": "grey", "CMYK": "CMYK", "P": "palette", "RGBA": "alpha"}
 
 
@@ -46,12 +55,24 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Members of tars that belong to no sample: `number` of `what`, a plural."""
+
+    what: str
+    number: int
+    first: str  # name of the first
+    shard: str  # that the first is in
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """Result of a check."""
 
     samples: int
     problems: list[Problem]
     notes: dict[str, int]  # unusual images that can be read: grey, CMYK, turned by EXIF, ...
+    left_out: tuple[LeftOut, ...] = ()
+    not_used: tuple[str, ...] = ()  # sentences about what lies in the folder beside the shards
 
 
 @dataclass(frozen=True)
@@ -74,8 +95,7 @@ def check(folder: Path, workers: int = 1, progress: ProgressCallback | None = No
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; correct the path")
-    on_disk = shard_index.list_shards(folder)
-    index, problems = _compare_index(folder, on_disk)
+    index, on_disk, problems = _compare_index(folder)
     entries = {} if index is None else {entry.name: entry for entry in index.entries}
     expected = _Expected()
     if index is not None:
@@ -87,23 +107,38 @@ def check(folder: Path, workers: int = 1, progress: ProgressCallback | None = No
     for report in reports:
         notes.update(report.notes)
     samples = sum(report.samples for report in reports)
-    return CheckReport(samples, problems, dict(sorted(notes.items())))
+    pattern = None if index is None else index.pattern
+    not_used = tuple(each.sentence(folder) for each in listing.unused(folder, on_disk, pattern))
+    return CheckReport(samples, problems, dict(sorted(notes.items())), _add_up(reports), not_used)
+
+
+def _add_up(reports: Sequence[CheckReport]) -> tuple[LeftOut, ...]:
+    """Add up what the shards leave out; each keeps its first."""
+    found: dict[str, LeftOut] = {}
+    for each in (each for report in reports for each in report.left_out):
+        known = found.get(each.what)
+        found[each.what] = (
+            each if known is None else replace(known, number=known.number + each.number)
+        )
+    return tuple(found.values())
 
 
 def _compare_index(
-    folder: Path, on_disk: dict[str, int]
-) -> tuple[ShardIndex | None, list[Problem]]:
-    """Read the index, if there is one, and list where it differs from the sizes of the shards."""
+    folder: Path,
+) -> tuple[ShardIndex | None, dict[str, int], list[Problem]]:
+    """Read the index, if there is one; list the shards, and where it differs from their sizes."""
     try:
         index = shard_index.parse(folder)
     except DataError:
         try:
             ShardIndex.load(folder)  # its error says more
         except DataError as error:
-            return None, [Problem(shard_index.NAME, None, str(error))]
+            problem = Problem(shard_index.NAME, None, str(error))
+            return None, shard_index.list_shards(folder), [problem]
         raise
+    on_disk = shard_index.list_shards(folder, index.pattern)
     differences = shard_index.disagreements(index, on_disk)
-    return index, [Problem(shard_index.NAME, None, what) for what in differences]
+    return index, on_disk, [Problem(shard_index.NAME, None, what) for what in differences]
 
 
 def _check_shard(
@@ -129,7 +164,8 @@ def _check_shard(
         for wrong_field, what in _check_sample(shard, i, expected, notes):
             offset = members[wrong_field][0] if wrong_field else _start(members)
             problems.append(Problem(name, key, what, offset))
-    return CheckReport(len(shard), problems, dict(notes))
+    left_out = tuple(LeftOut(*each, name) for each in shard.passed_over)
+    return CheckReport(len(shard), problems, dict(notes), left_out)
 
 
 def _start(members: Mapping[str, ByteRange]) -> int:
@@ -138,7 +174,7 @@ def _start(members: Mapping[str, ByteRange]) -> int:
 
 def _open_damaged(path: Path, name: str) -> tuple[Shard, list[Problem]]:
     """Open a shard as far as it can be read, where `open_shard` would refuse it."""
-    builder = SampleIndexBuilder()
+    builder, passed_over = SampleIndexBuilder(), PassedOverCounter()
     problems: list[Problem] = []
     try:
         for member in tar_headers.members(path):
@@ -146,14 +182,16 @@ def _open_damaged(path: Path, name: str) -> tuple[Shard, list[Problem]]:
                 Problem(name, member.name, what, member.offset) for what in _check_member(member)
             ]
             parts = key_and_field(member.name)
-            if parts is None or member.kind != "file":
-                continue
-            if not builder.add(*parts, member.offset, member.size):
+            if parts is None or member.kind not in ("file", "sparse"):
+                passed_over.add(member)
+            elif member.kind == "sparse":
+                problems.append(Problem(name, member.name, SPARSE, member.offset))
+            elif not builder.add(*parts, member.offset, member.size):
                 problems.append(Problem(name, parts[0], f"has two {parts[1]}", member.offset))
-    except CutOff as cut:
-        what = f"is cut off or damaged here, after {len(builder):,} samples; copy it again"
-        problems.append(Problem(name, None, what, cut.at))
-    return Shard(path, builder.build()), problems
+    except DamagedTar as damage:
+        what = f"{damage.what} after {len(builder):,} samples; {damage.remedy}"
+        problems.append(Problem(name, None, what, damage.at))
+    return Shard(path, builder.build(), passed_over.build()), problems
 
 
 def _check_member(member: Member) -> Iterator[str]:
@@ -161,8 +199,8 @@ def _check_member(member: Member) -> Iterator[str]:
         yield "has an absolute path; unpacking would write there"
     if ".." in PurePosixPath(member.name).parts:
         yield "has .. in its path; unpacking would leave the folder"
-    if member.kind in ("link", "other"):
-        yield f"is not a file but a {member.kind}; it is ignored"
+    if member.kind in _NO_FILES:
+        yield f"is {_NO_FILES[member.kind]}; it is left out"
 
 
 def _check_file(shard: Shard, entry: ShardEntry | None) -> Iterator[str]:
@@ -226,19 +264,16 @@ def _unusual(image: Image.Image, field: str) -> Iterator[str]:
 
 def _check_caption(shard: Shard, i: int) -> None:
     try:
-        if shard.read(i, ["txt"])["txt"].decode().strip():
-            return
-    except UnicodeDecodeError:
-        pass
-    raise DataError("its txt is empty or not UTF-8")
+        captions.caption(shard.read(i, ["txt"])["txt"])
+    except BadCaption as error:
+        raise DataError(f"its txt {error}") from None
 
 
 def _check_json(shard: Shard, i: int, expected: _Expected) -> None:
-    if json_object(shard, i) is None:
-        raise DataError("its json is not an object of keys and values")
+    content = labels.json_object(shard.read(i, ["json"])["json"])
     if expected.label_key is None:
         return
-    label = json_label(shard, i, expected.label_key)
+    label = labels.json_label(content, expected.label_key)
     classes = expected.classes or ()
     if label not in (classes if isinstance(label, str) else range(len(classes))):
         raise DataError(f"has label {label!r}, which is not one of the {len(classes)} classes")

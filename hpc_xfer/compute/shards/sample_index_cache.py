@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hpc_xfer.compute.shards import tar_damage
 from hpc_xfer.compute.shards.sample_index import SampleIndex
 from hpc_xfer.compute.shards.shard import Shard
 from hpc_xfer.config import shard_index
@@ -41,6 +42,7 @@ def write(folder: Path, name: str, shard: Shard) -> None:
         "fields": index.fields,
         "lengths": [len(table) for table in tables],
         "proof": shard.keep_open().spot_digest,
+        "tail": True,  # what follows the end mark was looked at
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     with suppress(StoreError):
@@ -70,6 +72,8 @@ def open_cached(folder: Path, entry: ShardEntry) -> Shard | None:
         if head["sha256"] != hashlib.sha256(data).hexdigest():
             return None
         shard = Shard(folder / entry.name, _sample_index(head, data)).keep_open()
+        if not head.get("tail") and not _ends_at_the_end(shard, entry.bytes):
+            return None  # an older version took any block of zeros for the end
         if len(shard) == entry.samples and shard.spot_digest == head["proof"]:
             return shard
     return None
@@ -77,6 +81,11 @@ def open_cached(folder: Path, entry: ShardEntry) -> Shard | None:
 
 def _expected(size: int, layout: str | None) -> dict[str, Any]:
     return {"schema": _SCHEMA, "byteorder": sys.byteorder, "bytes": size, "layout": layout}
+
+
+def _ends_at_the_end(shard: Shard, size: int) -> bool:
+    """Tell whether nothing but padding can follow the last sample."""
+    return not len(shard) or tar_damage.is_padding(shard.data_end(len(shard) - 1), size)
 
 
 def _sample_index(head: dict[str, Any], data: bytes) -> SampleIndex:

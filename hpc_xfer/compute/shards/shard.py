@@ -16,21 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.compute.shards import tar_headers
+from hpc_xfer.compute.shards.passed_over import PassedOver, PassedOverCounter, key_and_field
 from hpc_xfer.compute.shards.sample_index import (
     ByteRange,
     LazySequence,
     SampleIndex,
     SampleIndexBuilder,
 )
-from hpc_xfer.compute.shards.tar_headers import CutOff
+from hpc_xfer.compute.shards.tar_damage import DamagedTar
 from hpc_xfer.errors import DataError
 
 Sample = dict[str, bytes]  # by field
 _SPOTS = 8  # samples of a spot digest; each is one read, about 1 ms on a network file system
-# WebDataset's rules: the key ends at the first dot of the base name; `__meta__` is not a sample.
-_KEY = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
+SPARSE = "is a sparse file, without its holes; pack it again without `tar --sparse`"
 _CLASS = re.compile("[0-9]{1,18}")
-_META = re.compile(r"__[^/]*__($|/)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +42,7 @@ class Shard:
 
     path: Path
     sample_index: SampleIndex
+    passed_over: tuple[PassedOver, ...] = ()  # known only where the headers were read
 
     def __len__(self) -> int:
         return len(self.sample_index)
@@ -161,39 +161,38 @@ class Shard:
         return handle
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shard, (self.path, self.sample_index)
-
-
-def key_and_field(name: str) -> tuple[str, str] | None:
-    """Split the name of a member as WebDataset does; None where it belongs to no sample."""
-    match = _KEY.fullmatch(name)
-    return None if match is None or _META.match(name) else (match[1], match[2].lower())
+        return Shard, (self.path, self.sample_index, self.passed_over)
 
 
 def open_shard(path: Path) -> Shard:
     """Read the headers of a tar once; no data is read.
 
     Raises:
-        DataError: absent, not an uncompressed tar, cut off, or a sample has a field twice.
+        DataError: absent, not an uncompressed tar, cut off, a sample has a field twice, or a file
+            of it is sparse.
     """
-    builder = SampleIndexBuilder()
+    builder, passed_over = SampleIndexBuilder(), PassedOverCounter()
     try:
-        for name, offset, size, kind in tar_headers.members(path):
+        for member in tar_headers.members(path):
+            name, offset, size, kind = member
             parts = key_and_field(name)
-            if parts is None or kind != "file":
-                continue
-            if not builder.add(*parts, offset, size):
-                raise DataError(f"{path}: {name} occurs twice; make the shard again")
-    except CutOff as cut:
+            if parts is not None and kind == "file":
+                if not builder.add(*parts, offset, size):
+                    raise DataError(f"{path}: {name} occurs twice; make the shard again")
+            elif parts is not None and kind == "sparse":
+                raise DataError(f"{path}: {name} {SPARSE}")
+            else:
+                passed_over.add(member)
+    except DamagedTar as damage:
         complete = _complete_samples(builder.build())
         raise DataError(
-            f"{path}: is cut off or damaged after {complete:,} samples; copy it again or remove it"
-        ) from cut
+            f"{path}: {damage.what} after {complete:,} samples; {damage.remedy}"
+        ) from damage
     except (OSError, tarfile.TarError) as error:
         raise DataError(
             f"{path}: cannot be read as an uncompressed tar ({error}); copy it again or remove it"
         ) from error
-    return Shard(path, builder.build())
+    return Shard(path, builder.build(), passed_over.build())
 
 
 def _complete_samples(index: SampleIndex) -> int:

@@ -4,6 +4,8 @@ FOLDER/classnames.txt, zeroshot_classification_templates.txt, {train,test}/nshar
 A sample is an image and its class number (`.cls`).
 """
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,11 +45,11 @@ def list_tars(pattern: Path, classes: tuple[str, ...]) -> TarFolder:
                 f"{names}: no such file; write one class name a line into it, in the order of "
                 "labels, or state class_names in the site file"
             )
-        classes = tuple(read_lines(names))
+        classes = _class_names(names)
         lists.append(names)
     templates: tuple[str, ...] = ()
     if prompts.is_file():
-        templates = tuple(line.replace("{c}", "{}") for line in read_lines(prompts))
+        templates = _templates(prompts)
         lists.append(prompts)
     shards = {split: _shards(path) for split, path in splits.items()}
     return TarFolder(classes, templates, shards, tuple(lists))
@@ -62,20 +64,71 @@ def _split_folders(pattern: Path) -> tuple[Path, dict[str, Path]]:
     return above, splits
 
 
+def _class_names(path: Path) -> tuple[str, ...]:
+    """Read one name a line. An empty line within would shift the numbers of all that follow."""
+    read_lines(path)  # refuses a file that is empty or no text
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
+    if "" in lines:
+        raise DataError(
+            f"{path}:{lines.index('') + 1}: is empty, and classes are numbered by their lines; "
+            "write a name there, or remove the line if it stands for no class"
+        )
+    return tuple(lines)
+
+
+def _templates(path: Path) -> tuple[str, ...]:
+    templates = tuple(line.replace("{c}", "{}") for line in read_lines(path))
+    for line in templates:
+        if "{}" not in line:
+            raise DataError(
+                f"{path}: has the prompt {line!r} without {{c}}, the place of the class name; "
+                "correct it"
+            )
+    return templates
+
+
 def _shards(folder: Path) -> tuple[Path, ...]:
     told = folder / "nshards.txt"
-    number = read_lines(told)[0]
-    if not number.isdecimal() or int(number) == 0:
+    here = _tars(folder)
+    if not told.is_file():
+        raise DataError(
+            f"{told}: no such file; write the number of shards into it ({len(here):,} tars are "
+            "here now)"
+        )
+    number, *more = read_lines(told)
+    if more or not number.isdecimal() or int(number) == 0:
         raise DataError(f"{told}: must be the number of shards, got {number!r}; correct it")
-    paths = tuple(folder / f"{i}.tar" for i in range(int(number)))
-    for path in paths:
-        try:
-            size = path.stat().st_size
-        except OSError as error:
-            raise DataError(
-                f"{path}: cannot be read ({error.strerror}), but {told} says {number} shards; "
-                "copy it again"
-            ) from error
-        if size == 0 or size % _BLOCK:
-            raise DataError(f"{path}: is cut off after {size:,} bytes; copy it again")
+    paths = tuple(_whole(folder / f"{i}.tar", told, number) for i in range(int(number)))
+    if others := sorted(here - {path.name for path in paths}):
+        raise DataError(
+            f"{folder / others[0]}: is one of {len(others):,} tars that {told} does not count (it "
+            f"says {number}, for 0.tar and so on); correct the number or move them away"
+        )
     return paths
+
+
+def _tars(folder: Path) -> set[str]:
+    """Names of the tars of a split. macOS leaves `._0.tar` beside 0.tar."""
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be listed ({error.strerror}), and a data set of shards has train/ "
+            "and test/; copy it, or correct `webdataset:` in the site file"
+        ) from error
+    return {name for name in names if name.endswith(".tar") and not name.startswith(".")}
+
+
+def _whole(path: Path, told: Path, number: str) -> Path:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}), but {told} says {number} shards; "
+            "copy it again"
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{path}: is not a file; copy it again")
+    if status.st_size == 0 or status.st_size % _BLOCK:
+        raise DataError(f"{path}: is cut off after {status.st_size:,} bytes; copy it again")
+    return path

@@ -1,6 +1,7 @@
 """Data sets of the user's own: tar shards as CLIP_benchmark makes them, torchvision by name."""
 
 import io
+import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,11 @@ from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
+from hpc_xfer.config.own_datasets.remarks import remarks
 from hpc_xfer.errors import DataError, StudyError
 from tests.official_copies import make
 from tests.official_copies.tiny_images import encoded, pixels, write
+from tests.tars import write_tar
 
 
 def load(name: str, place: Location) -> DownstreamData:
@@ -74,10 +77,17 @@ def test_shards_are_described_by_their_text_files_and_counted_when_they_are_read
         templates=("a photo of a {}.", "a {}!"),
         source=str(tars.path),
         complete=False,
+        prompts_stated=True,
     )
     data = datasets.load(info, tars)
     assert data.info == replace(
-        info, train=5, test=3, smallest_class=1, class_counts=(2, 1, 2), complete=True
+        info,
+        train=5,
+        test=3,
+        smallest_class=1,
+        class_counts=(2, 1, 2),
+        test_counts=(1, 1, 1),
+        complete=True,
     )
     assert data.train.labels.tolist() == [0, 1, 2, 2, 0]
     expected = pixels(2, 1).mean(axis=(0, 1))
@@ -126,7 +136,23 @@ def test_too_few_class_names_are_told(tars: Location) -> None:
         ("train/1.tar", b"", "train/1.tar: is cut off after 0 bytes; copy it again"),
         ("train/1.tar", bytes(700), "train/1.tar: is cut off after 700 bytes; copy it again"),
         ("test/nshards.txt", b"many", "test/nshards.txt: must be the number of shards, got 'many'"),
-        ("test/nshards.txt", None, "test/nshards.txt: cannot be read"),
+        ("test/nshards.txt", b"1\n2\n", "test/nshards.txt: must be the number of shards"),
+        (
+            "test/nshards.txt",
+            None,
+            "test/nshards.txt: no such file; write the number of shards into "
+            "it (1 tars are here now)",
+        ),
+        (
+            "classnames.txt",
+            b"cat\n\nred fox\n",
+            "classnames.txt:2: is empty, and classes are numbered by their lines",
+        ),
+        (
+            "zeroshot_classification_templates.txt",
+            b"a photo\n",
+            "zeroshot_classification_templates.txt: has the prompt 'a photo' without {c}",
+        ),
     ],
 )
 def test_a_missing_or_cut_shard_is_told_before_a_run(
@@ -141,6 +167,63 @@ def test_a_missing_or_cut_shard_is_told_before_a_run(
     assert str(caught.value).replace(f"{tars.path}/", "").startswith(told)
 
 
+def test_shards_beyond_the_stated_number_are_not_passed_over(tars: Location) -> None:
+    """nshards.txt is of an older copy: 1 of 2 shards would be used in silence."""
+    (tars.path / "train/nshards.txt").write_text("1")
+    (tars.path / "train/._0.tar").write_bytes(b"of macOS")
+    with pytest.raises(DataError) as caught:
+        dataset_info("animals", tars)
+    assert str(caught.value).replace(f"{tars.path}/", "") == (
+        "train/1.tar: is one of 1 tars that train/nshards.txt does not count (it says 1, for 0.tar "
+        "and so on); correct the number or move them away"
+    )
+
+
+def test_a_data_set_without_training_shards_is_told_before_a_run(tars: Location) -> None:
+    """Copies for zero-shot evaluation have test/ alone."""
+    (tars.path / "train").rename(tars.path / "elsewhere")
+    with pytest.raises(
+        DataError, match=r"train: cannot be listed \(No such file or directory\), and"
+    ):
+        dataset_info("animals", tars)
+
+
+def test_class_names_may_begin_with_the_mark_of_utf_8(tars: Location) -> None:
+    (tars.path / "classnames.txt").write_bytes(b"\xef\xbb\xbfcat\r\ndog\r\nred fox\r\n\r\n")
+    assert dataset_info("animals", tars).classes == ("cat", "dog", "red fox")
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ([("a.cls", b"0")], "sample a has no image (webp png jpg jpeg)"),
+        ([("a.png", b"x"), ("a.jpg", b"x"), ("a.cls", b"0")], "sample a has 2 images (png jpg)"),
+        ([("a.png", b"x")], "sample a has no cls"),
+        ([("a.png", b"x"), ("a.cls", b"-1")], "sample a has cls '-1', which is not a class number"),
+        ([("a.png", b"x"), ("a.cls", b"cat")], "sample a has cls 'cat'"),
+        (
+            [("a.png", b"x"), ("a.cls", b"0"), ("b.png", b"x"), ("b.cls", b"0"),
+             ("a.png", b"y"), ("a.cls", b"1")],
+            "sample a is there twice",
+        ),
+    ],
+)  # fmt: skip
+def test_a_sample_that_is_not_one_image_with_a_class_is_refused(
+    tars: Location, members: list[tuple[str, bytes]], told: str
+) -> None:
+    write_tar(tars.path / "train/1.tar", members)
+    assert refusal("animals", tars).startswith(f"train/1.tar: {told}")
+
+
+def test_members_of_downstream_shards_that_belong_to_no_sample_are_told(tars: Location) -> None:
+    path = tars.path / "test/0.tar"
+    with tarfile.open(path, "a") as tar:
+        tar.addfile(tarfile.TarInfo("README"))
+    assert load("animals", tars).info.notes == (
+        f"1 files without a suffix are left out, the first README in {path}",
+    )
+
+
 def test_a_shard_that_is_cut_at_a_block_is_told_when_it_is_read(tars: Location) -> None:
     path = tars.path / "train/0.tar"
     path.write_bytes(path.read_bytes()[:1024])
@@ -150,6 +233,39 @@ def test_a_shard_that_is_cut_at_a_block_is_told_when_it_is_read(tars: Location) 
 def test_a_shard_that_was_copied_twice_is_told(tars: Location) -> None:
     (tars.path / "train/1.tar").write_bytes((tars.path / "train/0.tar").read_bytes())
     assert "train/1.tar: sample s000000000 is in" in refusal("animals", tars)
+
+
+def test_shards_may_be_named_by_classes_json(tars: Location) -> None:
+    (tars.path / "classes.json").write_text('{"cat": "tomcat", "dog": "hound", "red fox": "vixen"}')
+    data = load("animals", tars)
+    assert data.info.classes == ("tomcat", "hound", "vixen")
+    (tars.path / "classnames.txt").unlink()
+    assert refusal("animals", tars).startswith("classnames.txt: no such file")
+    (tars.path / "classes.json").write_text('["tomcat", "hound", "vixen"]')
+    assert load("animals", tars).info.classes == data.info.classes
+    (tars.path / "classnames.txt").write_text("vixen\ntomcat\nhound")
+    assert "has the names of the folders in another order" in refusal("animals", tars)
+
+
+def test_shards_of_one_class_are_refused_before_a_run(tars: Location) -> None:
+    (tars.path / "classnames.txt").write_text("cat\n")
+    assert refusal("animals", tars) == (
+        "animals has one class, 'cat'; add another or name another data set"
+    )
+
+
+def test_a_prompt_with_two_places_for_the_class_is_told(tars: Location) -> None:
+    (tars.path / "zeroshot_classification_templates.txt").write_text("{c} or {c}\n")
+    assert "the template '{} or {}' must have {} once, where the class goes" in refusal(
+        "animals", tars
+    )
+
+
+def test_what_is_odd_about_shards_is_known_when_they_are_read(tars: Location) -> None:
+    shard(tars.path / "test/0.tar", [(1, 5), (1, 6)])
+    assert [*remarks(dataset_info("animals", tars))] == []
+    told = [*remarks(load("animals", tars).info)]
+    assert told[0] == "all 2 test images are of one class, 'dog': add images of the others"
 
 
 # torchvision by name.
@@ -200,6 +316,22 @@ def test_own_class_names_of_a_torchvision_set_must_be_as_many(usual: Location) -
     assert "labels besides 0 to 1" in refusal("fashion", few)
 
 
+def test_classes_of_torchvision_may_be_named_by_its_names(usual: Location) -> None:
+    known = load("fashion", usual).info.classes
+    by_name = {name: f"a kind of {name}" for name in known}
+    (usual.path / "classes.json").write_text(json.dumps(by_name))
+    info = load("fashion", usual).info
+    assert info.classes[0] == "a kind of T-shirt/top" and info.names_stated
+    assert info.notes[0].startswith(f"class names come from {usual.path}/classes.json, the first")
+    (usual.path / "classes.json").write_text(json.dumps([*known[1:], known[0]]))
+    assert "has the names of the folders in another order" in refusal("fashion", usual)
+
+
+def test_equal_images_of_torchvision_are_counted(usual: Location) -> None:
+    """The made-up images of a class are all equal."""
+    assert load("fashion", usual).copies == {"test_in_train": 20}
+
+
 def test_a_set_that_is_not_downloaded_is_told(tmp_path: Path) -> None:
     place = Location("torchvision", tmp_path, "DTD")
     assert refusal("torchvision:DTD", place).startswith(
@@ -238,8 +370,8 @@ def test_an_image_folder_may_have_own_names_and_prompts(tmp_path: Path) -> None:
     assert (data.info.classes, data.info.templates) == (("tench", "goldfish"), ("a {} swims",))
     with pytest.raises(StudyError, match="has 2 classes, but the site file has 3 class_names"):
         dataset_info("fish", replace(own, class_names=("a", "b", "c")))
-    with pytest.raises(StudyError, match="class_names has 'a' twice; name each class once"):
-        dataset_info("fish", replace(own, class_names=("a", "a")))
+    same = replace(own, class_names=("crane", "crane"))  # ImageNet's own list has it twice
+    assert load("fish", same).info.classes == ("crane", "crane")
 
 
 def test_counts_are_for_subsets_of_packaged_data_sets(tmp_path: Path) -> None:

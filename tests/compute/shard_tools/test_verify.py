@@ -14,6 +14,7 @@ from hpc_xfer import shards
 from hpc_xfer.compute.shard_tools.build_index import index_folder
 from hpc_xfer.compute.shard_tools.verify import CheckReport, Problem, check
 from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.errors import StudyError
 from tests.compute.shard_tools.making import write_shards
 from tests.tars import cut, png, samples, write_tar
 
@@ -40,7 +41,7 @@ def test_the_check_lists_everything_that_is_wrong(tmp_path: Path) -> None:
     ]
     assert found == [
         ("cut", "png: is not an image; replace ", 3584),
-        ("cut", "its txt is empty or not UTF-8", 4608),
+        ("cut", "its txt is empty", 4608),
         ("none", "has 0 images (none of jpg, jpe", 6656),
         ("two", "has no txt", 8704),
         ("two", "has 2 images (jpg, png)", 8704),
@@ -66,7 +67,7 @@ def test_a_cut_shard_is_checked_up_to_the_cut(tmp_path: Path) -> None:
     assert found.samples == 3
     assert [(problem.key, problem.what[:32], problem.offset) for problem in found.problems] == [
         (None, f"{tmp_path}/000000.tar: has 7,744 bytes where index"[:32], None),
-        (None, "is cut off or damaged here, afte", 2 * 3072 + 1024),
+        (None, "is cut off or damaged after 3 samples"[:32], 2 * 3072 + 1024),
         (None, "its bytes have changed since it was"[:32], None),
         ("000000000", "png: is not an image; replace or"[:32], 1536),
         ("000000002", "has no txt", 2 * 3072 + 512),
@@ -122,7 +123,7 @@ def test_links_and_paths_that_leave_the_folder_are_found(tmp_path: Path) -> None
     assert [(problem.key, problem.what) for problem in check(tmp_path).problems] == [
         ("/etc/0.png", "has an absolute path; unpacking would write there"),
         ("a/../../1.png", "has .. in its path; unpacking would leave the folder"),
-        ("2.png", "is not a file but a link; it is ignored"),
+        ("2.png", "is a symbolic link; it is left out"),
     ]  # fmt: skip
 
 
@@ -229,3 +230,43 @@ def test_check_lists_the_problems_and_exits_with_1(
         ("000000.tar", 4608)
     ]
     assert ShardIndex.load(tmp_path) == index
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "told"),
+    [
+        ("index", "nothere", "nothere: no such folder"),
+        ("index", "nothere/{0..9}.tar", "nothere: no such folder"),
+        ("check", "nothere", "nothere: no such folder"),
+        ("check", "a.tar", "a.tar: is not a folder"),
+    ],
+)
+def test_a_folder_of_shards_that_is_not_there_is_a_wrong_call(
+    tmp_path: Path, command: str, place: str, told: str
+) -> None:
+    write_tar(tmp_path / "a.tar", [("0.png", png())])
+    with pytest.raises(StudyError) as caught:
+        shards.main([command, str(tmp_path / place)])
+    assert str(caught.value) == f"{tmp_path}/{told}; name the folder of the shards"
+    assert caught.value.exit_code == 2
+
+
+def test_a_source_of_images_that_is_not_there_is_a_wrong_call(tmp_path: Path) -> None:
+    nothere, out = str(tmp_path / "nothere"), str(tmp_path / "out")
+    for call in (
+        [nothere, out],
+        [f"{nothere}.csv", out],
+        ["torchvision:DTD", out, "--root", nothere],
+    ):
+        with pytest.raises(StudyError, match=r"no such (file or )?folder"):
+            shards.main(["make", *call])
+
+
+def test_check_tells_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tar(tmp_path / "a.tar", [("README", b""), ("0.png", png())])
+    index_folder(tmp_path)
+    assert shards.main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "left out: 1 files without a suffix, the first README in a.tar",
+        f"{tmp_path}: 1 samples, no problems",
+    ]

@@ -1,7 +1,12 @@
 """Tar shards: written, opened, read in any order, and refused where they are damaged."""
 
+import bz2
+import gzip
+import lzma
 import multiprocessing
+import os
 import pickle
+import re
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -13,6 +18,8 @@ from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError
 from tests.compute.shard_tools.making import write_shards
 from tests.tars import cut, samples, write_tar
+
+AGAIN = "copy it again or remove it"
 
 
 def read_third(shard: Shard) -> bytes:
@@ -110,17 +117,44 @@ def test_a_cut_shard_is_refused_with_its_complete_samples_counted(
     path = cut(tmp_path / "000000.tar", size)
     with pytest.raises(DataError) as caught:
         open_shard(path)
+    mark = "if it has all samples, add the mark with `truncate -s +1024`"
+    way_out = f"it has no end mark: copy it again, or, {mark}" if size % 3072 == 0 else AGAIN
     assert str(caught.value) == (
-        f"{path}: is cut off or damaged after {complete} samples; copy it again or remove it"
+        f"{path}: is cut off or damaged after {complete} samples; {way_out}"
     )
 
 
-@pytest.mark.parametrize("data", [b"", b"no tar at all" * 100])
-def test_a_file_that_is_not_a_tar_is_refused(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "it is empty"),
+        (b"a few", "it has 5 bytes, and a tar has 512 or more"),
+        (b"no tar at all" * 100, "it does not begin with the header of a tar"),
+        (gzip.compress(b"a"), "it is compressed with gzip: unpack it with `gunzip`"),
+        (bz2.compress(b"a" * 999), "it is compressed with bzip2: unpack it with `bunzip2`"),
+        (lzma.compress(b"a"), "it is compressed with xz: unpack it with `unxz`"),
+        (b"\x28\xb5\x2f\xfd" + bytes(600), "it is compressed with zstd"),
+        (b"PK\x03\x04" + bytes(600), "it is a zip file"),
+        (b"<!DOCTYPE html>", "it is a page of HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),
+    ],
+)
+def test_a_file_that_is_not_a_tar_is_refused_and_named(
+    tmp_path: Path, data: bytes, what: str
+) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"a\.tar: cannot be read as an uncompressed tar"):
+    expected = f"{path}: cannot be read as an uncompressed tar ({what}"
+    with pytest.raises(DataError, match=re.escape(expected)):
         open_shard(path)
+
+
+def test_a_pipe_and_a_folder_named_tar_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tar")
+    with pytest.raises(DataError, match="it is a pipe or a device"):
+        open_shard(tmp_path / "pipe.tar")
+    with pytest.raises(DataError, match="Is a directory"):
+        open_shard(tmp_path)
 
 
 @pytest.mark.parametrize("size", [b"\xff" * 12, b"-0000000001\0", b"\x80" + b"\xff" * 11])

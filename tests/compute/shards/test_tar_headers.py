@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.compute.shards.tar_headers import CutOff, Member, members
+from hpc_xfer.compute.shards.tar_damage import DamagedTar
+from hpc_xfer.compute.shards.tar_headers import Member, members
 
 NAMES = ("a/0.jpg", "d/" * 60 + "1.jpg", "x" * 120 + ".jpg", "é.txt", "2.cls")
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
@@ -48,7 +49,7 @@ def test_the_members_are_those_that_tarfile_finds(
     path = write(tmp_path / "a.tar", tar_format, time, note)
     found = members(path)
     if "size" in note and tar_format == tarfile.PAX_FORMAT:
-        with pytest.raises(CutOff):  # it contradicts the data
+        with pytest.raises(DamagedTar):  # it contradicts the data
             list(found)
     else:
         assert list(found) == by_tarfile(path)
@@ -63,7 +64,7 @@ def test_a_changed_bit_in_any_header_is_found(time: float, tmp_path: Path) -> No
         damaged = bytearray(whole)
         damaged[start + at] ^= 4
         path.write_bytes(damaged)
-        with pytest.raises((CutOff, tarfile.ReadError)):
+        with pytest.raises((DamagedTar, tarfile.ReadError)):
             list(members(path))
 
 
@@ -71,6 +72,6 @@ def test_a_tar_without_an_end_mark_is_cut_off(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tar", tarfile.PAX_FORMAT)
     end = list(members(path))[-1].offset
     path.write_bytes(path.read_bytes()[:end])
-    with pytest.raises(CutOff) as caught:
+    with pytest.raises(DamagedTar) as caught:
         list(members(path))
     assert caught.value.at == end
