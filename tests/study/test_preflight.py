@@ -213,6 +213,19 @@ def test_what_nothing_tells_of_weights_is_noted_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_training_at_another_size_than_that_of_its_start_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02 a pickle")
+    ones = (1.0, 1.0, 1.0)
+    entry = ReleasedEntry(path=str(tmp_path / "w.pt"), size=288, mean=ones, std=ones)
+    site = Site(sources={"sans": str(source(tmp_path / "sans"))}, released={"mine": entry})
+    block = CLIP.replace("RN50", "torchvision/resnet50").replace("epochs", "init: mine, epochs")
+    (tmp_path / "a.yaml").write_text(f"name: x\npretrain: [{block}]\n")
+    assert (
+        f"{tmp_path}/w.pt is for images of 288 pixels; a training that starts from it takes the "
+        "224 of arch torchvision/resnet50"
+    ) in check_inputs(load_study(tmp_path / "a.yaml"), site).notes
+
+
 def test_an_unknown_data_set_is_told_with_the_place_where_it_stands(tmp_path: Path) -> None:
     block = "{datasets: [digits, pats, birds], shots: [1], lr: 1}"
     assert finetune(tmp_path, Site(), block) == [

@@ -160,7 +160,7 @@ def load(path: Path) -> tuple[Arch, Towers]:
     """Read encoder.pt.
 
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file is missing or damaged, or holds numbers that are not finite.
     """
     state = weights_file.read(path)
     if state is None:
@@ -185,6 +185,11 @@ def load(path: Path) -> tuple[Arch, Towers]:
         towers.classes = tuple(state["classes"])
         towers.head = nn.Linear(towers.dim, len(towers.classes))
         towers.head.load_state_dict(state["head"])
+    if (broken := not_finite(towers)) is not None:
+        raise DataError(
+            f"{path}: has NaN or infinite weights in {broken}; delete the folder of its run "
+            "(runs/<id>) and launch again"
+        )
     return arch, towers
 
 

@@ -39,7 +39,7 @@ from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
 _MOST_TAGS = 3  # of those that are nearest
-_LONGEST_REASON = 120  # characters of an error of another library
+_LONGEST_REASON = 80  # characters of an error of another library
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,7 @@ class Weights:
     sha256: str  # of the file; of shards, of the list of theirs
     state: State
     facts: WeightFacts
+    key: str | None = None  # of the weights in a file of several
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def read(arch: Arch, name: str, file: Path | ReleasedEntry | None) -> Weights:
     check_facts(facts, arch, where)
     digests = [atomic_files.sha256(each) for each in found.files]
     sha256 = digests[0] if len(digests) == 1 else _digest("\n".join(digests))
-    return Weights(arch, where, sha256, tower_states.unwrapped(state), facts)
+    return Weights(arch, where, sha256, tower_states.unwrapped(state), facts, entry.key)
 
 
 def _digest(text: str) -> str:
@@ -148,6 +149,7 @@ def told(weights: Weights, towers: Towers, loaded: LoadedWeights) -> dict[str, A
     of_arch = "arch"
     return {
         "sha256": weights.sha256,
+        **({} if weights.key is None else {"key": weights.key}),
         "parts": list(loaded.parts),
         "mean": list(mean),
         "std": list(std),

@@ -39,13 +39,12 @@ def read_state(found: WeightFiles, key: str | None = None) -> tuple[State, Weigh
     Raises:
         DataError: a file cannot be read, or does not hold one set of weights.
     """
-    facts, where = WeightFacts(), str(found.where)
-    state: State = {}
-    for file in found.files:
-        content = _content(file)
-        if isinstance(content, Mapping) and {"schema", "arch", "visual"} <= content.keys():
-            facts, content = facts_of_header(content), _flat(content)
-        state |= _weights_in(content, key, where)
+    facts, content = WeightFacts(), _content(found.files[0])
+    for shard in found.files[1:]:
+        content = {**_tensors(content), **_tensors(_content(shard))}
+    if isinstance(content, Mapping) and {"schema", "arch", "visual"} <= content.keys():
+        facts, content = facts_of_header(content), _flat(content)
+    state = _weights_in(content, key, str(found.where))
     if (size := state.get(_OPENAI)) is not None:
         facts = openais_facts(int(size))
         state = {k: v for k, v in state.items() if k not in _OPENAIS_NUMBERS}

@@ -150,7 +150,8 @@ def _facts_of_config(config: Mapping[str, Any]) -> WeightFacts:
     sides = [size[0] if isinstance(size, list) and size else size for size in sizes]
     size = next((side for side in sides if isinstance(side, int)), None)
     normalization = _normalization(images)
-    resizing = (images.get("interpolation", _OURS[0]), images.get("resize_mode", _OURS[1]))
+    interpolation, mode = (images.get(name) for name in ("interpolation", "resize_mode"))
+    resizing = (str(interpolation or _OURS[0]), str(mode or _OURS[1]))
     return WeightFacts(
         normalization=normalization,
         normalization_by=normalization and CONFIG,

@@ -8,7 +8,9 @@ It finds what can be told before a job starts: a pointer of Git LFS, a web page,
 
 import json
 import os
+import stat
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,7 @@ def find_weights(path: Path) -> WeightFiles:
     Raises:
         DataError: there is nothing to read, or it is seen to be no weights.
     """
-    file = _in_folder(path) if path.is_dir() else path
+    file = _in_folder(path) if os.path.isdir(path) else path
     files = _shards(file) if file.name.endswith(_INDEX) else (file,)
     for each in files:
         if (why := _why_unreadable(each)) is not None:
@@ -129,17 +131,29 @@ def _config(file: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     content = _json(file)
-    if not isinstance(content.get("model_cfg"), dict):
+    if not _is_config(content):
         raise DataError(f"{file}: has no model_cfg; fetch it again")
     return content
 
 
+def _is_config(content: dict[str, Any]) -> bool:
+    model = content.get("model_cfg")
+    if not isinstance(model, dict):
+        return False
+    parts = (model.get("vision_cfg"), model.get("text_cfg"), content.get("preprocess_cfg"))
+    return all(part is None or isinstance(part, dict) for part in parts)
+
+
 def _why_missing(file: Path) -> str | None:
-    if file.is_symlink() and not file.exists():
-        return "is a link to a file that is not there; fetch it again"
-    if not file.exists():
-        return "no such file; correct `released` in the site file"
-    return None
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        if os.path.islink(file):
+            return "is a link to a file that is not there; fetch it again"
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return "no such file; correct `released` in the site file"
+        return f"cannot be read ({error.strerror}); correct `released` in the site file"
+    return None if stat.S_ISREG(mode) else "is not a file; correct `released` in the site file"
 
 
 def _why_unreadable(file: Path) -> str | None:
@@ -219,16 +233,22 @@ def _why_no_safetensors(file: Path, size: int) -> str | None:
     header = safetensors_header(file)
     if header is None:
         return "is not a safetensors file; fetch it again"
-    ends = [
-        entry["data_offsets"][1]
-        for entry in header.values()
-        if isinstance(entry, dict) and "data_offsets" in entry
-    ]
+    ends = [_end(entry) for name, entry in header.items() if name != "__metadata__"]
+    if None in ends:
+        return "is not a safetensors file; fetch it again"
     with file.open("rb") as opened:
         begin = 8 + int.from_bytes(opened.read(8), "little")
-    whole = begin + max(ends, default=0)
+    whole = begin + max((end for end in ends if end is not None), default=0)
     if size != whole:
         return f"has {size:,} bytes where its header says {whole:,}; fetch it again"
+    return None
+
+
+def _end(entry: Any) -> int | None:
+    """Return where a tensor ends; None if the header is no such header."""
+    match entry:
+        case {"data_offsets": [int(), int() as end]}:
+            return end
     return None
 
 
@@ -252,6 +272,9 @@ def is_openais(file: Path) -> bool:
     """
     if not zipfile.is_zipfile(file):
         return False
-    with zipfile.ZipFile(file) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        return any(b"input_resolution" in archive.read(name) for name in pickles)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            return any(b"input_resolution" in archive.read(name) for name in pickles)
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError):
+        return False  # torch says what is damaged

@@ -7,9 +7,9 @@ with the architecture where the run executes.
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpc_xfer.config.architectures import TORCHVISION
-from hpc_xfer.config.recipes import Architecture, Pretrain, Released, Trained
-from hpc_xfer.config.released.weight_facts import check_facts, fact_notes, facts_of
+from hpc_xfer.config.architectures import TORCHVISION, image_size
+from hpc_xfer.config.recipes import Architecture, Pretrain, Released, Trained, arch_name
+from hpc_xfer.config.released.weight_facts import WeightFacts, check_facts, fact_notes, facts_of
 from hpc_xfer.config.released.weight_files import find_weights
 from hpc_xfer.config.schema import ConfigError, nearest
 from hpc_xfer.config.site import Site
@@ -37,10 +37,21 @@ def weight_notes(study: Study, site: Site) -> Iterator[str]:
             if entry is None:
                 continue
             found = find_weights(Path(entry.path))
-            for note in fact_notes(facts_of(entry, found), recipe.arch, str(found.where)):
+            facts, where = facts_of(entry, found), str(found.where)
+            for note in (*fact_notes(facts, recipe.arch, where), *_size_note(facts, recipe, where)):
                 if note not in told:
                     told.add(note)
                     yield note
+
+
+def _size_note(facts: WeightFacts, recipe: Pretrain, where: str) -> Iterator[str]:
+    """Say where a training takes images of another size than its weights were trained with."""
+    side = image_size(recipe.arch)
+    if isinstance(recipe, Trained) and facts.size not in (None, side):
+        yield (
+            f"{where} is for images of {facts.size} pixels; a training that starts from it takes "
+            f"the {side} of arch {arch_name(recipe.arch)}"
+        )
 
 
 def _weights_of(recipe: Pretrain) -> Iterator[tuple[str, str]]:

@@ -354,6 +354,50 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
     assert "is not a file of weights, or damaged" in refused(RESNET, tmp_path / "w.pt")
 
 
+@given(
+    content=st.one_of(
+        st.binary(max_size=600),
+        st.binary(max_size=80).map(lambda rest: b"PK\x03\x04" + rest),
+        st.binary(max_size=80).map(lambda rest: b"\x80\x02}" + rest),
+        st.text(max_size=60).map(lambda t: len(t.encode()).to_bytes(8, "little") + t.encode()),
+        st.dictionaries(st.text(max_size=4), st.integers() | st.lists(st.integers()), max_size=3)
+        .map(json.dumps)
+        .map(lambda t: len(t).to_bytes(8, "little") + t.encode()),
+    ),
+    suffix=st.sampled_from([".pt", ".safetensors", ".bin", ""]),
+)
+@settings(max_examples=60)
+@pytest.mark.filterwarnings("ignore")  # torch warns of some pickles
+def test_any_bytes_are_refused_in_one_sentence(
+    content: bytes, suffix: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("any") / f"w{suffix}"
+    file.write_bytes(content)
+    assert refused(RESNET, file).count(";") >= 1
+
+
+def test_a_folder_of_the_hub_is_read_with_its_config(clip: State, tmp_path: Path) -> None:
+    safetensors.torch.save_file(clip, tmp_path / "open_clip_model.safetensors")
+    images = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "size": [32, 32]}
+    config = {"model_cfg": tiny.ARCH.model_dump(), "preprocess_cfg": images}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    weights = pretrained_weights.read(tiny.ARCH, "mine", tmp_path)
+    towers, loaded = pretrained_weights.whole(tiny.ARCH, weights)
+    assert towers.normalization == ((0.5,) * 3, (0.25,) * 3) and loaded.notes == ()
+    config["model_cfg"]["text_cfg"] = {**tiny.ARCH.text_cfg, "heads": 4}  # of the same tensors
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    told = refused(tiny.ARCH, tmp_path / "open_clip_model.safetensors")
+    assert told == ("open_clip_config.json has text_cfg.heads 4, arch tiny has 2; use another arch")
+
+
+def test_a_tower_without_position_embeddings_takes_a_stated_size(
+    resnet: State, tmp_path: Path
+) -> None:
+    entry = ReleasedEntry(path=str(saved(tmp_path / "w.pt", resnet)), size=96)
+    weights = pretrained_weights.read(RESNET, "mine", entry)
+    assert pretrained_weights.whole(RESNET, weights)[0].image_size == 96
+
+
 def test_shards_are_one_file(clip: State, tmp_path: Path) -> None:
     names = sorted(clip)
     halves = {"a.safetensors": names[:20], "b.safetensors": names[20:]}
@@ -364,6 +408,7 @@ def test_shards_are_one_file(clip: State, tmp_path: Path) -> None:
     index.write_text(json.dumps({"metadata": {}, "weight_map": placed}))
     for path in (index, tmp_path):
         assert steps.equal(load(tiny.ARCH, path)[0], clip)
+    assert "has no 'ema'" in refused(tiny.ARCH, index, key="ema")
     (tmp_path / "b.safetensors").unlink()
     assert (
         refused(tiny.ARCH, index) == "1 of 2 files are missing, the first b.safetensors; fetch them"

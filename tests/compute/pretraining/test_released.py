@@ -10,6 +10,7 @@ import torchvision
 from hpc_xfer.compute.models import encoders
 from hpc_xfer.config.recipes import Released
 from hpc_xfer.config.released.released_entry import ReleasedEntry
+from hpc_xfer.errors import DataError
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
@@ -89,6 +90,19 @@ def test_heads_that_are_left_out_may_be_broken(tmp_path: Path, file: Path) -> No
     state["fc.weight"].fill_(float("nan"))
     torch.save(state, file)
     assert told(released(tmp_path / "store", file))["left_out"] == ["fc.*"]
+
+
+def test_the_record_tells_which_weights_of_a_file_were_taken(tmp_path: Path, file: Path) -> None:
+    assert told(released(tmp_path / "store", file, key="model"))["key"] == "model"
+
+
+def test_an_encoder_that_is_not_finite_is_no_parent(tmp_path: Path) -> None:
+    towers = encoders.build(tiny.ARCH, seed=0, with_text=False)
+    with torch.no_grad():
+        next(towers.visual.parameters()).fill_(float("nan"))
+    encoders.save(tmp_path / "encoder.pt", tiny.ARCH, towers)
+    with pytest.raises(DataError, match=r"NaN or infinite weights in visual\.conv1\.weight"):
+        encoders.load(tmp_path / "encoder.pt")
 
 
 def test_the_first_number_that_is_not_finite_is_named() -> None:

@@ -99,6 +99,9 @@ def test_a_file_that_is_not_there_or_cannot_be_reached_is_told(tmp_path: Path) -
     assert refused(tmp_path / "w.pt") == "no such file; correct `released` in the site file"
     (tmp_path / "w.pt").symlink_to(tmp_path / "blobs" / "1")
     assert refused(tmp_path / "w.pt") == "is a link to a file that is not there; fetch it again"
+    os.mkfifo(tmp_path / "pipe")
+    assert refused(tmp_path / "pipe") == "is not a file; correct `released` in the site file"
+    assert refused(tmp_path / ("w" * 300)).startswith("cannot be read (File name too long); ")
 
 
 def test_a_folder_of_the_hub_gives_open_clips_file_and_config(tmp_path: Path) -> None:
