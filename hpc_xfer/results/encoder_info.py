@@ -55,6 +55,7 @@ class EncoderInfo:
 # `curation` and `settings` are columns only where the study has them.
 ENCODER_COLUMNS = tuple(f.name for f in fields(EncoderInfo) if f.name not in _WHERE_GIVEN)
 Encoders = Mapping[EncoderKey, EncoderInfo]
+_OLDER_NONE = "None"  # in tables of earlier versions
 SETTING = "pretrain_"  # how the names of settings begin
 # Seeds are repetitions; the number of GPUs comes with `batchnorm: per-gpu`, and is one in a study.
 _NO_SETTINGS = (f"{SETTING}seed", f"{SETTING}ranks")
@@ -74,7 +75,7 @@ def setting_columns(encoders: Iterable[EncoderInfo]) -> list[str]:
 def read_encoder(row: Row) -> EncoderInfo:
     """Read the columns of an encoder back from a table."""
     settings = tuple(
-        (name, value)
+        (name, NONE if value == _OLDER_NONE else value)
         for name, value in row.items()
         if name.startswith(SETTING) and name not in _NO_SETTINGS and value
     )

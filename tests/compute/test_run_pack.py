@@ -171,3 +171,14 @@ def test_a_record_names_the_device(tmp_path: Path) -> None:
     folder = tiny.finished(Store(tmp_path), tiny.pretraining("scratch"))
     provenance = tiny.record(folder)["provenance"]
     assert (provenance["device"], provenance["gpu"]) == ("cpu", None)
+
+
+def test_a_run_without_clipping_is_executed_and_recorded(tmp_path: Path, sans: Path) -> None:
+    """As a launch hands it over: through the manifest, which used to say nothing of it."""
+    store, run = Store(tmp_path), tiny.pretraining("supervised", grad_clip=None)
+    array = JobArray((Pack((run,), 1, 1),))
+    store.open("test")
+    store.write_manifest("test", array, tiny.PRETRAIN.model_dump(mode="json"))
+    (read,) = read_pack(store, "test", f"{array.id}/0").runs
+    record = tiny.record(tiny.finished(store, read, sans))
+    assert read.id == run.id and record["recipe"]["grad_clip"] is None

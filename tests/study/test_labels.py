@@ -161,6 +161,23 @@ def test_a_title_names_the_solver_where_there_are_two(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_settings_that_round_alike_are_told_apart(tmp_path: Path) -> None:
+    block = "  datasets: [digits]\n  shots: [5]\n  draws: 1\n  tune: {lr: [0.3, %r]}\n"
+    assert titles(tmp_path, block % (0.1 + 0.2)) == [
+        "digits 5 shots, draw 0, ft, lr 0.3", "digits 5 shots, draw 0, ft, lr 0.30000000000000004",
+    ]  # fmt: skip
+
+
+def test_a_setting_that_is_null_is_called_none(tmp_path: Path) -> None:
+    block = clip(grad_clip=[1.0, None])
+    assert labels(tmp_path, block) == ["clip sans 8k grad_clip=1.0", "clip sans 8k grad_clip=none"]
+    block = "  - {datasets: [digits], shots: [5], draws: 1, lr: 1, grad_clip: %s}\n"
+    assert titles(tmp_path, block % 1 + block % "null") == [
+        "digits 5 shots, draw 0, ft, lr 1, grad clip 1",
+        "digits 5 shots, draw 0, ft, lr 1, grad clip none",
+    ]
+
+
 def test_epochs_that_follow_the_shots_are_in_no_title(tmp_path: Path) -> None:
     block = "  datasets: [digits]\n  shots: [1, 5]\n  draws: 1\n  mode: [ft]\n"
     more = "  epochs: {1: 128, 5: 64}\n  lr: 1e-3\n"

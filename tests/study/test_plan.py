@@ -4,11 +4,31 @@ import json
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hpc_xfer.config.finetune_recipes import Finetune, FullFinetune, LogisticProbe
-from hpc_xfer.config.recipes import Caption, Clip, Crop, Scratch
+from hpc_xfer.config.finetune_recipes import (
+    KNN,
+    AdamWProbe,
+    Finetune,
+    FullFinetune,
+    LogisticProbe,
+    ProbeThenFinetune,
+    RidgeProbe,
+    ZeroShot,
+)
+from hpc_xfer.config.recipes import (
+    Architecture,
+    Caption,
+    Clip,
+    Crop,
+    Released,
+    Scratch,
+    SigLIP,
+    SimCLR,
+    Supervised,
+)
 from hpc_xfer.study.cost_estimate import ImageCounts, RunCosts, Speed
 from hpc_xfer.study.job_arrays import cut_into_arrays
 from hpc_xfer.study.plan import Plan, Run, make_plan, restore_run
@@ -36,6 +56,61 @@ def test_ids_are_pinned() -> None:
     assert Run("finetune", TRIAL, (parent,)).id == "216ee4c1505e"
     probe = LogisticProbe(dataset="pets", shots=5, draw=0)
     assert Run("finetune", probe, (parent,)).id == "30db7972f026"
+
+
+def test_ids_of_all_kinds_of_recipes_are_pinned() -> None:
+    base: dict[str, Any] = {
+        "arch": "RN50",
+        "source": "sans",
+        "samples": 5000,
+        "samples_seen": 5000,
+        "batch": 100,
+    }
+    tiny = Architecture(embed_dim=4, vision_cfg={"layers": [1, 1, 1, 1], "width": 8, "pool": None})
+    captions = Caption(templates=("a {}.",))
+    released = Run("pretrain", Released(arch="RN50", weights="openai"))
+    pretrainings = {
+        "7eb228c9295a": SigLIP(**base, patch_dropout=0.0, init="openai", lock="image"),
+        "db912ceda5a1": SimCLR(**base, batchnorm="per-gpu", ranks=2, accumulate=2),
+        "2ebe5ef88578": Supervised(**base, label="fine", snapshots=(200,), weight_decay=0.0),
+        "7720482819ce": Clip(**base, caption=captions),
+        "9c690c92c764": Scratch(arch=tiny, seed=3),
+        "77ece229f4c5": released.recipe,
+    }
+    place: dict[str, Any] = {"dataset": "pets", "shots": 5, "draw": 0}
+    adamw = place | {"lr": 1e-3}
+    trials = {
+        "7fa0da6f6af6": FullFinetune(**adamw, grad_clip=None),
+        "3a0fb7bed9bc": FullFinetune(**adamw, min_steps=None, decay_all=True),
+        "50c639a7a87b": ProbeThenFinetune(**adamw),
+        "e148712de441": AdamWProbe(**adamw, grad_clip=None, min_steps=None),
+        "da6de4b6bc5d": RidgeProbe(**place),
+        "c9fc7d5db142": KNN(**place, k=3),
+        "4c12e5489eb9": ZeroShot(dataset="pets"),
+    }
+    for pinned, recipe in pretrainings.items():
+        assert Run("pretrain", recipe).id == pinned
+    for pinned, trial in trials.items():
+        assert Run("finetune", trial, (released,)).id == pinned
+
+
+def test_a_pretraining_without_clipping_is_another_run_and_can_be_read_again() -> None:
+    """It was written as if nothing was said, and read back with clipping: it could never run."""
+    clipped, free = (Run("pretrain", CLIP.model_copy(update={"grad_clip": c})) for c in (1.0, None))
+    assert clipped.id != free.id
+    assert free.spec["grad_clip"] is None and free.columns["pretrain_grad_clip"] == "none"
+    again = restore_run("pretrain", json.loads(json.dumps(free.spec)), ())
+    assert again.recipe == free.recipe and again.id == free.id
+
+
+def test_a_fine_tuning_without_clipping_tells_it_in_tables() -> None:
+    free = Run("finetune", TRIAL.model_copy(update={"grad_clip": None}), (Run("pretrain", CLIP),))
+    assert "grad_clip" not in free.spec and free.columns["grad_clip"] == "none"
+
+
+def test_zero_with_a_sign_makes_the_same_run(tmp_path: Path) -> None:
+    plus, minus = (GRID.replace("epochs: 1", f"epochs: 1, weight_decay: {z}") for z in (0.0, -0.0))
+    assert plus != minus and ids(of(tmp_path, plus)) == ids(of(tmp_path, minus)) != []
 
 
 def test_runs_of_version_0_1_keep_their_ids() -> None:

@@ -237,6 +237,14 @@ resources:
         ("8000", "true", "samples: must be a whole number, got true"),
         ("8000", "[]", "samples: an empty list leaves no run; give it a value"),
         ("arch: RN50", "arch: [RN50, 3]", "arch.1: must be a name or a JSON file, got 3"),
+        (
+            "source: laion", 'source: "la\\nion"',
+            r"source: 'la\nion' contains a control character; remove it",
+        ),
+        (
+            "source: laion", 'source: "la\\ud83dion"',
+            r'source: "la\ud83dion" contains half a character of UTF-16; remove it',
+        ),
         ("source: laion, ", "", "source: is missing; add a line `source: ...`"),
         (
             "clip", "[clip, simclr]",
@@ -413,6 +421,14 @@ def test_an_architecture_file_lies_beside_the_grid_and_its_content_counts(tmp_pa
             "{",
             "cannot be read (Expecting property name enclosed in double quotes: line 1 column 2 "
             "(char 1)); name a JSON model file",
+        ),
+        (
+            '{"embed_dim": 8, "vision_cfg": {"mlp_ratio": 1e400}}',
+            "cannot be read (1e400 is too large for a number); name a JSON model file",
+        ),
+        (
+            '{"embed_dim": 8, "vision_cfg": {"pool": "\\ud83d"}}',
+            'vision_cfg.pool: "\\ud83d" contains half a character of UTF-16; remove it',
         ),
         ('{"embed_dim": NaN}', "cannot be read (NaN is not JSON); name a JSON model file"),
         ("[1]", "must be a mapping, got [1]"),

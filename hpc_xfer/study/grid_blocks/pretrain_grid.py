@@ -188,7 +188,8 @@ def _settle_arch(grid: Path, model: type[StrictModel], values: dict[str, Any]) -
         return [(("arch",), "must be a name: released weights exist for named architectures only")]
     path = grid.parent / arch
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         return [(("arch",), f"{path}: cannot be read ({why}); name a JSON model file")]
@@ -216,6 +217,13 @@ def _batchnorm_errors(recipe: Pretrain) -> Iterator[ConfigError]:
     if architectures.why_no_patches(recipe.arch) is None:
         name = arch_name(recipe.arch)
         yield ("batchnorm",), f"{name}, a vision transformer, has no batch norm; remove batchnorm"
+
+
+def _finite(text: str) -> float:
+    """Read a number; one that is too large would be written as null."""
+    if math.isinf(number := float(text)):
+        raise ValueError(f"{text} is too large for a number")
+    return number
 
 
 def _refuse(constant: str) -> None:
