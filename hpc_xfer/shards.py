@@ -6,14 +6,27 @@ python -m hpc_xfer.shards characters sources/
 import argparse
 from collections.abc import Sequence
 from functools import partial
+from glob import has_magic
 from pathlib import Path
 
 from hpc_xfer.cli import exit_with, parser
+from hpc_xfer.config.shard_files import shard_patterns
 from hpc_xfer.errors import StudyError
 from hpc_xfer.system.machine import cores
 
 SOURCES = ("sans", "serif", "mono", "symbols")
 _TORCHVISION = "torchvision:"
+_INDEX = (  # description, usage, examples
+    "Count and fingerprint the shards of PLACE and write index.json beside them. PLACE is a\n"
+    "folder (its *.tar, or else its */*.tar), or a pattern in quotes, so that the shell\n"
+    "does not expand it: {00000..00099} and {a,b} as WebDataset has them, *, ? and **. The\n"
+    "index of a pattern lies in the folder before its first brace or star, which the site\n"
+    "file names.",
+    "PLACE [options]",
+    "sources/laion\n"
+    "  python -m hpc_xfer.shards index 'sources/laion/{00000..00099}.tar'\n"
+    "  python -m hpc_xfer.shards index 'sources/laion/*/*.tar'",
+)
 _SMALLEST = 8  # pixels; smaller characters are dots
 
 
@@ -40,6 +53,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """
     top = _parser()
     args = top.parse_args(argv)
+    if args.command == "index":
+        args.place, *more = args.places
+        if more:
+            top.error(
+                f"one folder or pattern is indexed at a time, and {args.place} is followed by "
+                f"{more[0]}; put a pattern in quotes, so that the shell does not expand it"
+            )
     if args.command == "make":
         is_torchvision = args.source.startswith(_TORCHVISION)
         args.torchvision = args.source.removeprefix(_TORCHVISION) if is_torchvision else None
@@ -52,13 +72,23 @@ def _refuse_absent(args: argparse.Namespace) -> None:
     """Raises:
     StudyError: the call names a folder or a source that is not there.
     """
-    if args.command in ("index", "check") and not args.folder.is_dir():
-        what = "is not a folder" if args.folder.exists() else "no such folder"
-        raise StudyError(f"{args.folder}: {what}; name the folder of the shards")
-    if args.command == "make" and args.torchvision is None and not Path(args.source).exists():
+    if args.command == "check":
+        _refuse_other_than_folder(args.folder)
+    elif args.command == "index":
+        is_pattern = not args.place.is_dir() and shard_patterns.looks_like_one(str(args.place))
+        folder = shard_patterns.split(str(args.place))[0] if is_pattern else args.place
+        _refuse_other_than_folder(folder)
+    elif args.command == "make" and args.torchvision is not None:
+        if not args.root.is_dir():
+            raise StudyError(f"{args.root}: no such folder; correct --root")
+    elif args.command == "make" and not (Path(args.source).exists() or has_magic(args.source)):
         raise StudyError(f"{args.source}: no such file or folder; correct SOURCE")
-    if args.command == "make" and args.torchvision is not None and not args.root.is_dir():
-        raise StudyError(f"{args.root}: no such folder; correct --root")
+
+
+def _refuse_other_than_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "no such folder"
+        raise StudyError(f"{folder}: {what}; name the folder of the shards")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,7 +128,8 @@ def _parser() -> argparse.ArgumentParser:
         command(
             "make",
             "Pack images into shuffled shards. SOURCE is a folder SOURCE/CLASS/*, a table (.csv\n"
-            ".tsv .parquet; paths are relative to it), or torchvision:NAME, such as CIFAR10.\n"
+            ".tsv .parquet; paths are relative to it), a folder or a quoted pattern of Parquet\n"
+            "files, such as 'data/train-*.parquet', or torchvision:NAME, such as CIFAR10.\n"
             "A call that was killed continues when it is called again.",
             "SOURCE OUT [options]",
             "photos/train sources/photos",
@@ -107,9 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_index(
         command(
             "index",
-            "Count and fingerprint the shards of FOLDER and write index.json beside them.",
-            "FOLDER [options]",
-            "sources/laion",
+            *_INDEX,
         )
     )
     checking = command(
@@ -168,13 +197,24 @@ def _add_make(sub: argparse.ArgumentParser) -> None:
     )
     tables.add_argument("--caption-column", metavar="NAME", help="captions")
     tables.add_argument("--label-column", metavar="NAME", help="class numbers, or class names")
+    tables.add_argument(
+        "--labels", choices=("numbers", "names"), help="meaning of labels (as the values show)"
+    )
+    tables.add_argument(
+        "--separator", type=_separator, metavar="CHAR", help="of fields (tab in a .tsv, else ',')"
+    )
+    tables.add_argument(
+        "--quoting",
+        choices=("csv", "none"),
+        help="marks enclose fields, or are part of the text (csv; with tabs, as the table shows)",
+    )
     sets = sub.add_argument_group("options for a torchvision data set")
     sets.add_argument("--root", type=Path, metavar="DIR", help="folder it was downloaded to")
     sets.add_argument("--split", default="train", metavar="NAME", help="train, test, ... (train)")
 
 
 def _add_index(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("folder", metavar="FOLDER", type=Path)
+    sub.add_argument("places", metavar="PLACE", nargs="+", type=Path)
     sub.add_argument(
         "--label-key",
         metavar="KEY",
@@ -191,6 +231,13 @@ def _between(least: int, text: str, most: int | None = None) -> int:
         pass
     limits = f"{least} or more" if most is None else f"{least} to {most}"
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {limits}")
+
+
+def _separator(text: str) -> str:
+    separator = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(separator) == 1 and separator not in '"\r\n':
+        return separator
+    raise argparse.ArgumentTypeError(f"{text!r} is not one character, or tab")
 
 
 def _share(text: str) -> float:

@@ -20,9 +20,19 @@ def samples(n: int) -> list[dict[str, bytes]]:
     ]
 
 
+def picture_folder(folder: Path) -> Path:
+    """Ten training and two test images of each of two classes."""
+    for split, n in (("train", 10), ("test", 2)):
+        for level, name in ((10, "big_cat"), (200, "dog")):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(n):
+                (folder / split / name / f"{i}.png").write_bytes(png(level + i))
+    return folder
+
+
 def write_tar(path: Path, members: Sequence[tuple[str, bytes]]) -> Path:
     """A tar such as other programs write: any names, any order."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:
         for name, data in members:
             member = tarfile.TarInfo(name)

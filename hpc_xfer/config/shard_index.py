@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hpc_xfer.config.shard_files import listing, oddity
+from hpc_xfer.config.shard_files.oddity import Oddity
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
@@ -19,7 +21,12 @@ NAME = "index.json"
 SAMPLE_INDEX_FOLDER = ".index"  # beside it: sample_index_cache.py's folder; may be deleted
 MAKING = ".making"  # beside it: progress of `shards make`, until all is done
 SCHEMA = 1
-IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
+# The first of these that a sample has is its image. Those after webp came later: in a sample that
+# has one of the first four, they are something else, such as a mask.
+IMAGE_FIELDS = (
+    *("jpg", "jpeg", "png", "webp"),
+    *("avif", "bmp", "gif", "jp2", "ppm", "tif", "tiff"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,10 @@ class ShardIndex:
     fields: tuple[str, ...]  # that occur, sorted: ("cls", "png", "txt")
     classes: tuple[str, ...] | None  # names by class number; None where samples have no labels
     label_key: str | None = None  # of the json of samples, if labels are not in "cls"
-    json_keys: tuple[str, ...] = ()  # in the json of the first samples of each shard
+    json_keys: tuple[str, ...] = ()  # in the json of samples; of the first ones in an older index
+    pattern: str | None = None  # of the shards below the folder, if not all of it was indexed
+    oddities: tuple[Oddity, ...] = ()  # in samples and classes; none in an older index
+    texts: tuple[tuple[str, int], ...] = ()  # json keys, and how many samples have a text there
 
     @property
     def samples(self) -> int:
@@ -58,6 +68,11 @@ class ShardIndex:
         text = json.dumps(what, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def command(self) -> str:
+        """The command that made this index, quoted, to name as the way out."""
+        return index_command(self.folder, self.pattern, self.label_key)
+
     def path(self, entry: ShardEntry) -> Path:
         return self.folder / entry.name
 
@@ -68,22 +83,27 @@ class ShardIndex:
         Raises:
             DataError: there is no folder, shard or index, or the index does not fit the shards.
         """
-        on_disk = list_shards(folder)
-        if not on_disk:
-            raise DataError(
-                f"{folder}: holds no .tar shards; make some with `python -m hpc_xfer.shards make` "
-                "or correct the path in the site file"
-            )
         path = folder / NAME
         if not path.is_file():
-            refuse_unfinished(folder)
-            raise DataError(
-                f"{folder}: has {len(on_disk)} shards but no {NAME}; run {index_command(folder)}"
-            )
+            _refuse_without_index(folder)
         index = parse(folder)
-        for why in disagreements(index, on_disk):
+        for why in disagreements(index, list_shards(folder, index.pattern)):
             raise DataError(why)
         return index
+
+
+def _refuse_without_index(folder: Path) -> None:
+    """Raises:
+    DataError: it says what the folder holds instead of an index.
+    """
+    on_disk = list_shards(folder)
+    if not on_disk:
+        way = "make some with `python -m hpc_xfer.shards make` or correct the path in the site file"
+        raise DataError(listing.no_shards(folder, way))
+    refuse_unfinished(folder)
+    raise DataError(
+        f"{folder}: has {len(on_disk)} shards but no {NAME}; run {index_command(folder)}"
+    )
 
 
 def write(index: ShardIndex) -> None:
@@ -103,18 +123,22 @@ def write(index: ShardIndex) -> None:
         value["label_key"] = index.label_key
     if index.json_keys:
         value["json_keys"] = index.json_keys
+    if index.pattern is not None:
+        value["pattern"] = index.pattern
+    if index.oddities:
+        value["oddities"] = oddity.as_json(index.oddities)
+    if index.texts:
+        value["texts"] = dict(index.texts)
     atomic_files.write_json(index.folder / NAME, value)
 
 
-def list_shards(folder: Path) -> dict[str, int]:
-    """List tar files of a folder, or else of its subfolders: bytes by name, sorted by name.
+def list_shards(folder: Path, pattern: str | None = None) -> dict[str, int]:
+    """List the shards that are used: bytes by name, sorted by name; see shard_files/listing.py.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: there is no such folder, or the pattern is wrong.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; correct the path in the site file")
-    return _tars(folder, "*.tar") or _tars(folder, "*/*.tar")
+    return listing.list_shards(folder, pattern)
 
 
 def refuse_unfinished(folder: Path) -> None:
@@ -138,21 +162,40 @@ def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
     """Say where an index and the sizes of shards differ, one sentence each."""
     for entry in index.entries:
         if entry.name not in on_disk:
+            target = listing.link_target(index.path(entry))
+            why = "" if target is None else f": it is a link to {target}, which is not there"
             yield (
-                f"{index.path(entry)}: is listed in {NAME} but missing; bring it back or run "
-                f"{index_command(index.folder)}"
+                f"{index.path(entry)}: is listed in {NAME} but missing{why}; bring it back or run "
+                f"{index.command}"
             )
         elif on_disk[entry.name] != entry.bytes:
             yield (
                 f"{index.path(entry)}: has {on_disk[entry.name]:,} bytes where {NAME} says "
                 f"{entry.bytes:,}: it is cut off or was changed; copy it again or run "
-                f"{index_command(index.folder)}"
+                f"{index.command}"
             )
     if extra := sorted(on_disk.keys() - {entry.name for entry in index.entries}):
         yield (
             f"{index.folder / extra[0]}: is one of {len(extra)} shards that {NAME} does not list; "
-            f"run {index_command(index.folder)}"
+            f"run {index.command}"
         )
+
+
+def repeated(index: ShardIndex) -> str | None:
+    """Say that shards hold the same bytes as others, so that their samples are read twice."""
+    first: dict[str, str] = {}
+    again = [
+        (entry.name, first[entry.sha256])
+        for entry in index.entries
+        if entry.samples and first.setdefault(entry.sha256, entry.name) != entry.name
+    ]
+    if not again:
+        return None
+    name, as_in = again[0]
+    return (
+        f"{index.folder}: {len(again):,} of {len(index.entries):,} shards hold the same bytes as "
+        f"another, the first {name} (as {as_in}); their samples count twice"
+    )
 
 
 def sample_index_path(folder: Path, name: str) -> Path:
@@ -160,9 +203,11 @@ def sample_index_path(folder: Path, name: str) -> Path:
     return folder / SAMPLE_INDEX_FOLDER / f"{name}.places"
 
 
-def index_command(folder: Path) -> str:
+def index_command(folder: Path, pattern: str | None = None, label_key: str | None = None) -> str:
     """The command that errors about an index name as the way out."""
-    return f"`python -m hpc_xfer.shards index {shlex.quote(str(folder))}`"
+    what = str(folder) if pattern is None else f"{folder}/{pattern}"
+    key = "" if label_key is None else f" --label-key {shlex.quote(label_key)}"
+    return f"`python -m hpc_xfer.shards index {shlex.quote(what)}{key}`"
 
 
 def parse(folder: Path) -> ShardIndex:
@@ -185,10 +230,13 @@ def _parse(folder: Path, value: Any) -> ShardIndex:
             classes=None if value["classes"] is None else tuple(map(str, value["classes"])),
             label_key=None if value.get("label_key") is None else str(value["label_key"]),
             json_keys=tuple(map(str, value.get("json_keys", ()))),
+            pattern=None if value.get("pattern") is None else str(value["pattern"]),
+            oddities=oddity.parsed(value.get("oddities", ())),
+            texts=tuple((str(key), int(n)) for key, n in value.get("texts", {}).items()),
         )
         if index.samples != value["samples"]:
             raise ValueError("sum of samples")
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{folder / NAME}: is damaged or of another version; run {index_command(folder)}"
         ) from error
@@ -208,12 +256,3 @@ def _shard_entry(shard: Any) -> ShardEntry:
 
 def _as_json(entry: ShardEntry) -> dict[str, object]:
     return {name: value for name, value in asdict(entry).items() if value is not None}
-
-
-def _tars(folder: Path, pattern: str) -> dict[str, int]:
-    found = {path.relative_to(folder).as_posix(): path for path in folder.glob(pattern)}
-    return {
-        name: path.stat().st_size
-        for name, path in sorted(found.items())
-        if path.is_file() and not any(part.startswith(".") for part in Path(name).parts)
-    }

@@ -204,12 +204,20 @@ class StoreDir:
         return self.root / "fingerprints" / f"{key}.json"
 
     def cache(self, kind: str) -> Path:
-        """Arrays that workers share: `images` or `features`. All may be deleted between runs."""
+        """Arrays that workers share: images, features, decoded. All may be deleted between runs."""
         return self.root / "cache" / kind
+
+    def decoded(self, fingerprint: str) -> Path:
+        """The note that all images of a data set were decoded (see downstream/decode_check.py)."""
+        return self.root / "fingerprints" / "decoded" / f"{fingerprint}.json"
 
     def dataset_fingerprint(self, name: str) -> Path:
         """The fingerprint that a data set had first (see dataset_fingerprints.py)."""
         return self.root / "fingerprints" / "first" / f"{quote(name, safe='')}.json"
+
+    def dataset_words(self, name: str) -> Path:
+        """The fingerprint that the class names and prompts of a data set had first."""
+        return self.root / "fingerprints" / "first" / f"{quote(name, safe='')}.words.json"
 
     @property
     def code(self) -> Path:

@@ -1,12 +1,14 @@
 """The index of a source: what it says, and how it finds out that it no longer fits."""
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_files.oddity import Oddity
 from hpc_xfer.config.shard_index import ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
 
@@ -59,6 +61,27 @@ def test_layouts_of_shards_are_kept_and_are_no_part_of_the_fingerprint(index: Sh
     assert known.fingerprint == index.fingerprint
 
 
+def test_what_was_counted_is_kept_and_is_no_part_of_the_fingerprint(index: ShardIndex) -> None:
+    known = replace(
+        index,
+        pattern="{000000..000001}.tar",
+        oddities=(Oddity("no image", 2, "7 in 000001.tar", "image"), Oddity("odd", 1, "8")),
+        texts=(("caption", 12),),
+    )
+    shard_index.write(known)
+    assert ShardIndex.load(index.folder) == known
+    assert known.fingerprint == index.fingerprint
+
+
+def test_errors_name_the_command_that_made_the_index(index: ShardIndex) -> None:
+    """Without pattern and key it would make an index of other data."""
+    shard_index.write(replace(index, pattern="{000000..000001}.tar", label_key="my kind"))
+    (index.folder / "000001.tar").unlink()
+    place = shlex.quote(f"{index.folder}/{{000000..000001}}.tar")
+    command = f"run `python -m hpc_xfer.shards index {place} --label-key 'my kind'`"
+    assert refusal(index.folder).endswith(command)
+
+
 def test_a_source_without_classes_has_none(index: ShardIndex) -> None:
     shard_index.write(ShardIndex(index.folder, index.entries, ("jpg", "txt"), None))
     assert ShardIndex.load(index.folder).classes is None
@@ -108,7 +131,10 @@ def test_a_shard_that_is_gone_is_named(index: ShardIndex) -> None:
 def test_a_link_to_nowhere_is_an_absent_shard(index: ShardIndex) -> None:
     (index.folder / "000001.tar").unlink()
     (index.folder / "000001.tar").symlink_to("/nowhere.tar")
-    assert "000001.tar: is listed in index.json but missing" in refusal(index.folder)
+    assert (
+        "000001.tar: is listed in index.json but missing: it is a link to /nowhere.tar, which is "
+        "not there; bring it back or run "
+    ) in refusal(index.folder)
 
 
 def test_a_cut_shard_is_found_by_its_size(index: ShardIndex) -> None:

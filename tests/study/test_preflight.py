@@ -3,11 +3,14 @@
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.dataset_location import DatasetEntry
+from hpc_xfer.config.released.released_entry import ReleasedEntry
+from hpc_xfer.config.shard_files.oddity import NO_SAMPLE, Oddity
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
@@ -164,7 +167,50 @@ def test_a_file_of_released_weights_must_be_there(tmp_path: Path) -> None:
     told = "a.yaml:3: pretrain.0.weights: w.pt: no such file; correct `released` in the site file"
     assert pretrain(tmp_path, site, block) == [told]
     (tmp_path / "w.pt").touch()
-    assert pretrain(tmp_path, site, block) == []
+    assert pretrain(tmp_path, site, block) == [
+        told.replace("no such file", "is empty").replace(
+            "correct `released` in the site file", "fetch it again"
+        )
+    ]
+
+
+def test_files_that_are_no_weights_are_told_before_a_job_starts(tmp_path: Path) -> None:
+    site = Site(released={"mine": str(tmp_path / "w.pt")})
+    block = "{method: released, arch: RN50, weights: mine}"
+    (tmp_path / "w.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    assert pretrain(tmp_path, site, block) == [
+        "a.yaml:3: pretrain.0.weights: w.pt: is a Git LFS pointer, not the weights; run `git lfs "
+        "pull` in its folder"
+    ]
+
+
+def test_weights_of_another_activation_are_told_before_a_job_starts(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02 a pickle")
+    entry = ReleasedEntry(path=str(tmp_path / "w.pt"), activation="quick_gelu")
+    block = "{method: released, arch: RN50, weights: mine}"
+    assert pretrain(tmp_path, Site(released={"mine": entry}), block) == [
+        "a.yaml:3: pretrain.0.weights: w.pt: was trained with quick_gelu (site file), arch RN50 "
+        "has gelu; use arch RN50-quickgelu"
+    ]
+
+
+def test_what_nothing_tells_of_weights_is_noted_once(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02 a pickle")
+    site = Site(released={"mine": str(tmp_path / "w.pt")})
+    block = "{method: released, arch: RN50, weights: mine}"
+    path = tmp_path / "a.yaml"
+    path.write_text(f"name: x\npretrain: [{block}, {block.replace('RN50', 'RN50-quickgelu')}]\n")
+    notes = check_inputs(load_study(path), site).notes
+    assert [note.replace(f"{tmp_path}/", "") for note in notes] == [
+        "nothing tells which activation w.pt was trained with; taken from arch RN50 (gelu); state "
+        "it with `activation`",
+        "nothing tells the mean and std of w.pt; those of arch RN50 are taken; state them with "
+        "`mean` and `std`",
+        "nothing tells which activation w.pt was trained with; taken from arch RN50-quickgelu "
+        "(quick_gelu); state it with `activation`",
+        "nothing tells the mean and std of w.pt; those of arch RN50-quickgelu are taken; state "
+        "them with `mean` and `std`",
+    ]
 
 
 def test_an_unknown_data_set_is_told_with_the_place_where_it_stands(tmp_path: Path) -> None:
@@ -189,6 +235,64 @@ def test_a_data_set_of_one_class_is_refused(tmp_path: Path) -> None:
     assert finetune(tmp_path, site, f"{{{ANIMALS}}}") == [
         "a.yaml:3: finetune.datasets.0: animals has one class, 'cat'; add another or name another "
         "data set"
+    ]
+
+
+def dataset_notes(folder: Path, site: Site, block: str) -> list[str]:
+    path = folder / "a.yaml"
+    path.write_text(f"name: x\npretrain: [{{method: scratch, arch: RN50}}]\nfinetune: {block}\n")
+    return [note.replace(f"{folder}/", "") for note in check_inputs(load_study(path), site).notes]
+
+
+def test_correct_data_sets_pass_whatever_their_shares_and_names_are(tmp_path: Path) -> None:
+    """Five classes of which one has 61%, and folders k0 to k3: both were refused once."""
+    shares = {"blight": 5, "streak": 10, "mottle": 11, "mosaic": 61, "healthy": 13}
+    large = image_folder(tmp_path / "large", **shares)
+    codes = image_folder(tmp_path / "codes", k0=3, k1=3, k2=3, k3=3)
+    site = Site(datasets={"large": str(large), "codes": str(codes)})
+    block = "{datasets: [large, codes], shots: [1, full], lr: 1, mode: [ft]}"
+    assert dataset_notes(tmp_path, site, block) == [
+        "data set 'codes': its class names are codes (k0, k1, ...), not words: text heads start "
+        "from zero (head: auto); name the classes with class_names in the site file, or in "
+        "classes.json beside the data"
+    ]
+
+
+def test_zero_shot_from_codes_is_told_with_the_way_out(tmp_path: Path) -> None:
+    codes = image_folder(tmp_path / "codes", k0=3, k1=3)
+    sources = {"sans": str(source(tmp_path / "sans"))}
+    site = Site(sources=sources, datasets={"codes": str(codes)})
+    rest = "finetune: {datasets: [digits, codes], shots: [1], mode: [ft, zeroshot], lr: 1}\n"
+    assert pretrain(tmp_path, site, rest=rest) == [
+        "a.yaml:4: finetune.datasets.1: data set 'codes': its class names are codes (k0, k1), not "
+        "words, so zero-shot measures nothing; name the classes with class_names in the site file, "
+        "or in classes.json beside the data, or remove mode zeroshot"
+    ]
+    (codes / "classes.json").write_text('{"k0": "0", "k1": "1"}')  # what is stated is believed
+    assert pretrain(tmp_path, site, rest=rest) == []
+    (codes / "classes.json").write_text('{"templates": ["the letter k and the number {}"]}')
+    assert pretrain(tmp_path, site, rest=rest) == []
+
+
+def test_test_images_that_are_training_images_are_counted_and_named(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "animals", cat=3, dog=3)
+    for i, path in enumerate(sorted(folder.rglob("*.png"))):
+        path.write_bytes(bytes([i]))
+    (folder / "test/dog/0.png").write_bytes((folder / "train/dog/2.png").read_bytes())
+    site = Site(datasets={"animals": str(folder)})
+    assert dataset_notes(tmp_path, site, f"{{{ANIMALS}}}") == [
+        "data set 'animals': 1 of 2 test images are byte for byte training images too, the first "
+        "test/dog/0.png; remove them from one of the two: accuracy on them is memory"
+    ]
+
+
+def test_a_wrong_classes_json_is_told_before_a_run(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "animals", cat=3, dog=3)
+    (folder / "classes.json").write_text('{"cat": 0, "dog": 1}')
+    assert finetune(tmp_path, Site(datasets={"animals": str(folder)}), f"{{{ANIMALS}}}") == [
+        "a.yaml:3: finetune.datasets.0: animals/classes.json: 'cat' is 0, which is not text; write "
+        'a list of names in the order of labels, or {"folder": "name", ...}, or rename the file if '
+        "it is for something else"
     ]
 
 
@@ -237,7 +341,7 @@ def test_a_data_set_that_several_blocks_name_is_told_once(tmp_path: Path) -> Non
 
 def test_weights_to_start_from_must_be_where_the_site_says(tmp_path: Path) -> None:
     sources = {"sans": str(source(tmp_path / "sans"))}
-    (tmp_path / "there.pt").write_bytes(b"")
+    (tmp_path / "there.pt").write_bytes(b"\x80\x02 a pickle")
     released = {"there": str(tmp_path / "there.pt"), "gone": str(tmp_path / "gone.pt")}
     site = Site(sources=sources, released=released)
 
@@ -253,4 +357,113 @@ def test_weights_to_start_from_must_be_where_the_site_says(tmp_path: Path) -> No
     assert told("thera", "torchvision/resnet50") == [
         "a.yaml:3: pretrain.0.init: the site file has no weights 'thera'; add their file to "
         "`released` there; did you mean 'there'?"
+    ]
+
+
+def odd(folder: Path, *oddities: Oddity, fields: str = "cls jpg txt", **changes: Any) -> Site:
+    """A source of 1,000 samples with an index that has counted these."""
+    index = ShardIndex.load(source(folder, fields))
+    shard_index.write(replace(index, oddities=oddities, **changes))
+    return Site(sources={"sans": str(folder)})
+
+
+def source_notes(folder: Path, site: Site, block: str) -> list[str]:
+    path = folder / "a.yaml"
+    path.write_text(f"name: x\npretrain:\n  - {block}\n")
+    return [note.replace(f"{folder}/", "") for note in check_inputs(load_study(path), site).notes]
+
+
+def test_one_bad_label_refuses_what_learns_labels_and_nothing_else(tmp_path: Path) -> None:
+    bad = Oddity("no usable label (cls)", 3, "9 in b.tar: cls 'cat' is not", "label")
+    lacking = Oddity("no cls, unlike others", 1, "0 in a.tar", "label")
+    site = odd(tmp_path / "sans", bad, lacking)
+    assert pretrain(tmp_path, site) == []
+    assert source_notes(tmp_path, site, CLIP) == []
+    refused = (
+        "samples of 'sans' have no class, which {} needs here: no usable label (cls), the first 9 "
+        "in b.tar: cls 'cat' is not and 1 other faults; correct them or leave them out, and run "
+        f"`python -m hpc_xfer.shards index {tmp_path}/sans`"
+    )
+    supervised = CLIP.replace("clip", "supervised")
+    templates = CLIP.replace("epochs", "caption: {templates: ['a {}']}, epochs")
+    for block, method in ((supervised, "supervised"), (templates, "clip")):
+        (told,) = pretrain(tmp_path, site, block)
+        assert told == f"a.yaml:3: pretrain.0.source: 4 of 1,000 {refused.format(method)}".replace(
+            f"{tmp_path}/", ""
+        )
+
+
+def test_a_source_without_images_is_refused_before_any_job(tmp_path: Path) -> None:
+    (told,) = pretrain(tmp_path, odd(tmp_path / "sans", fields="heic txt"))
+    assert told == (
+        "a.yaml:3: pretrain.0.source: 'sans' has no images (jpg, jpeg, png, webp, avif, bmp, gif, "
+        "jp2, ppm, tif, tiff): its fields are heic, txt; add them to its shards or name another "
+        "source"
+    )
+
+
+def test_samples_without_an_image_are_told(tmp_path: Path) -> None:
+    some = Oddity("no image", 10, "x/2 in a.tar", "image")
+    assert source_notes(tmp_path, odd(tmp_path / "sans", some), CLIP) == [
+        "source 'sans': no image: 10 of 1,000 samples, the first x/2 in a.tar; training skips them",
+        "source 'sans': at most 990 of 1,000 samples are of use to clip, and neighbors take the "
+        "place of the others; max_broken allows fewer, so that the run may stop",
+    ]
+
+
+def test_a_source_with_too_few_captions_for_max_broken_is_refused(tmp_path: Path) -> None:
+    site = odd(
+        tmp_path / "sans",
+        Oddity("a txt that is 'nan', which stands for none", 600, "7 in a.tar", "txt"),
+        Oddity("no image", 10, "x/2 in a.tar", "image"),
+    )
+    assert pretrain(tmp_path, site, CLIP.replace("clip", "supervised")) == []
+    told = pretrain(tmp_path, site)
+    assert told == [
+        "a.yaml:3: pretrain.0.source: 600 of 1,000 samples of 'sans' are of no use to clip (a txt "
+        "that is 'nan', which stands for none: the first 7 in a.tar), more than max_broken 0.001 "
+        "allows; correct them and run `python -m hpc_xfer.shards index sans`, or raise max_broken "
+        "to 0.6"
+    ]
+    allowed = CLIP.replace("epochs", "max_broken: 0.6, epochs")
+    assert pretrain(tmp_path, site, allowed) == []
+    assert source_notes(tmp_path, site, allowed)[-1] == (
+        "source 'sans': at most 400 of 1,000 samples are of use to clip, and neighbors take the "
+        "place of the others"
+    )
+
+
+def test_a_key_that_most_samples_lack_is_told(tmp_path: Path) -> None:
+    site = odd(
+        tmp_path / "sans",
+        fields="jpg json",
+        json_keys=("alt", "url_text"),
+        texts=(("alt", 990), ("url_text", 12)),
+    )
+    block = CLIP.replace("epochs", "caption: {keys: KEYS}, max_broken: 0.02, epochs")
+    (refused,) = pretrain(tmp_path, site, block.replace("KEYS", "url_text"))
+    assert "988 of 1,000 samples of 'sans' are of no use to clip, more than" in refused
+    assert source_notes(tmp_path, site, block.replace("KEYS", "[url_text, alt]")) == [
+        "source 'sans': the keys of captions have a text: 'url_text' in 12, 'alt' in 990 of 1,000 "
+        "samples",
+    ]
+
+
+def test_classes_without_samples_are_told_to_those_who_learn_classes(tmp_path: Path) -> None:
+    site = odd(tmp_path / "sans", Oddity(NO_SAMPLE, 1, "0; classes seem to be numbered from 1"))
+    assert source_notes(tmp_path, site, CLIP) == []
+    assert source_notes(tmp_path, site, CLIP.replace("clip", "supervised")) == [
+        "source 'sans': a class without samples: 1 of 2 classes, the first 0; classes seem to be "
+        "numbered from 1; no image trains their outputs"
+    ]
+
+
+def test_shards_of_a_source_that_are_not_used_are_told(tmp_path: Path) -> None:
+    site = odd(tmp_path / "sans")
+    (tmp_path / "sans/part-2").mkdir()
+    for name in ("1.tar.gz", "part-2/1.tar"):
+        (tmp_path / "sans" / name).touch()
+    assert [note.split(";")[0] for note in source_notes(tmp_path, site, CLIP)] == [
+        "source 'sans': sans: 1 compressed shard is not used, the first 1.tar.gz",
+        "source 'sans': sans: 1 shard in a deeper folder is not used, the first part-2/1.tar",
     ]

@@ -140,5 +140,10 @@ def software() -> dict[str, str]:
     return {
         "torch": torch.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
-        "decoders": f"simplejpeg {version('simplejpeg')}, pillow {version('pillow')}",
+        "decoders": decoders(),
     }
+
+
+def decoders() -> str:
+    """Name the packages that decode, with their versions."""
+    return f"simplejpeg {version('simplejpeg')}, pillow {version('pillow')}"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache, ImageSet, load
+from hpc_xfer.compute.downstream.decode_check import check_decodable
 from hpc_xfer.compute.downstream.decoded_cache import CachePlaces, DecodedCache
 from hpc_xfer.compute.downstream.eval_images import EvalImages, fits_memory
 from hpc_xfer.compute.downstream.kept_originals import Originals
@@ -25,6 +26,7 @@ from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
 from hpc_xfer.config.recipes import Arch
 from hpc_xfer.store.heartbeat import Liveness
+from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.system import atomic_files
 
 Place = Location | Path | None  # of a data set; None is built in
@@ -134,6 +136,7 @@ class FinetuneCache:
         self._features: MostRecent[tuple[Parent, DownstreamData, Extraction], SplitFeatures] = (
             MostRecent(_KEPT)
         )
+        self._decodable: MostRecent[DownstreamData, bool] = MostRecent(_KEPT)
         self._texts: MostRecent[tuple[Parent, DatasetInfo, Extraction], Tensor] = MostRecent(_KEPT)
 
     def parent(self, path: Path) -> Parent:
@@ -160,6 +163,19 @@ class FinetuneCache:
         return self._datasets.get(
             (name, place), lambda: load(dataset_info(name, place), place, fingerprints)
         )
+
+    def check_decodable(self, store: StoreDir, data: DownstreamData, liveness: Liveness) -> None:
+        """Decode all images of a data set once, before anything is trained on it.
+
+        Raises:
+            DataError: some cannot be decoded.
+        """
+
+        def checked() -> bool:
+            check_decodable(store, data, liveness.touch)
+            return True
+
+        self._decodable.get(data, checked)
 
     def features(
         self, parent: Parent, data: DownstreamData, extraction: Extraction | None = None

@@ -61,7 +61,8 @@ class _TrainedRun:
         for name, labels in self._labels.items():
             metrics |= named_scores(name, found[name], labels)
         metrics |= start | ({} if selection is None else selection.summary())
-        metrics |= {"train_loss": result.loss, "steps": result.steps}
+        metrics |= {"train_loss": result.loss, "loss_steps": result.loss_steps}
+        metrics |= {"steps": result.steps}
         hits = hits_file(packed_hits(found["test"], self._labels["test"]))
         return Measurement(
             metrics,
@@ -188,8 +189,8 @@ class _TrainedRun:
         return EpochSelection(model, measure, self._labels, context.dir, context.claim.check)
 
 
-def _classifier(inputs: RunInputs, recipe: AdamWFinetune) -> tuple[Classifier, dict[str, float]]:
-    """The parent's encoder with a new head, and what the head measured before training."""
+def _classifier(inputs: RunInputs, recipe: AdamWFinetune) -> tuple[Classifier, dict[str, Any]]:
+    """The parent's encoder with a new head, how the head starts, and what it measured then."""
     towers = inputs.parent.towers
     classes = len(inputs.data.info.classes)
     model = Classifier(towers, classes, recipe.label_smoothing).to(inputs.device)
@@ -198,16 +199,19 @@ def _classifier(inputs: RunInputs, recipe: AdamWFinetune) -> tuple[Classifier, d
         weights, bias, found = head_for_finetuning(inputs, recipe)
         model.start_from(weights.to(inputs.device), bias.to(inputs.device))
         return model, found
-    if recipe.head == "zero" or towers.text is None or not inputs.data.info.meaningful_names:
+    if recipe.head == "zero" or towers.text is None:
         return model, {}
+    if not inputs.data.info.meaningful_names:  # text that means nothing is a start from noise
+        return model, {"head_start": "zero"}
     model.start_from(inputs.text_weights())
+    start = {"head_start": "text"}
     if not len(inputs.validation):
-        return model, {}
+        return model, start
     features = _frozen_features(inputs, model, inputs.validation)
     with torch.no_grad():
         logits = model.logits(features.to(inputs.device)).cpu()
     scores = named_scores("zeroshot_val", logits, inputs.validation.labels)
-    return model, {"zeroshot_val_top1": scores["zeroshot_val_top1"]}
+    return model, start | {"zeroshot_val_top1": scores["zeroshot_val_top1"]}
 
 
 def _frozen_features(inputs: RunInputs, model: Classifier, images: ChosenImages) -> Tensor:

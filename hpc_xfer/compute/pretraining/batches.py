@@ -20,7 +20,7 @@ from hpc_xfer.compute.images.crops import View
 from hpc_xfer.compute.pretraining import targets
 from hpc_xfer.compute.shards.read_ahead import ReadAhead
 from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
-from hpc_xfer.compute.shards.shard import Sample
+from hpc_xfer.compute.shards.shard import Sample, Shard
 from hpc_xfer.compute.shards.shard_reader import ShardReader
 from hpc_xfer.compute.training.loading.batch_buffers import BatchBuffers
 from hpc_xfer.compute.training.objective import Batch
@@ -84,7 +84,9 @@ class _Collector:
     def __init__(self, batches: TrainBatches, epoch: int, images: Tensor) -> None:
         self.batches, self.epoch, self.images = batches, epoch, images
         self.target = targets.target_reader(batches.recipe, batches.index.classes or ())
-        self.fields = (*IMAGE_FIELDS, *targets.fields(batches.recipe))
+        self.beside_images = targets.fields(batches.recipe)
+        in_source = set(batches.index.fields)
+        self.has_several_kinds = len(in_source.intersection(IMAGE_FIELDS)) > 1
         self.colors: list[np.ndarray] = []
         self.targets: list[Any] = []
         self.broken: list[BrokenSample] = []
@@ -96,7 +98,7 @@ class _Collector:
         tried = 0
         for index in self._candidates(number, position):
             try:
-                self._take(shard.read(index, self.fields), self._rng(number, index))
+                self._take(shard.read(index, self._fields(shard, index)), self._rng(number, index))
                 return
             except (DataError, ValueError) as error:
                 self.broken.append(BrokenSample(name, shard.keys[index], str(error)))
@@ -106,6 +108,14 @@ class _Collector:
             f"{folder}/{name}: {tried} broken samples in a row, the last: {self.broken[-1]}; run "
             f"`python -m hpc_xfer.shards check {shlex.quote(str(folder))}`"
         )
+
+    def _fields(self, shard: Shard, index: int) -> tuple[str, ...]:
+        """The fields to read: of several images of a sample, only the one that is used."""
+        images: tuple[str, ...] = IMAGE_FIELDS
+        if self.has_several_kinds:
+            members = shard.sample_index.members(index)
+            images = tuple(name for name in IMAGE_FIELDS if name in members)[:1]
+        return (*images, *self.beside_images)
 
     def _candidates(self, number: int, position: int) -> Iterator[int]:
         yield position

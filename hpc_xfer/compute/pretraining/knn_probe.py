@@ -69,6 +69,20 @@ class KnnProbe:
         self.bank = ProbeImages(views, _some(split.train, most))
         self.queries = ProbeImages(views, _some(split.validation, max(1, most // 4)))
 
+    def decode(self) -> None:
+        """Decode this rank's images, so that a damaged one is found before the training.
+
+        They stay in memory, as far as it allows.
+
+        Raises:
+            DataError: an image cannot be decoded.
+        """
+        for images in (self.bank, self.queries):
+            share = images.share(self.world)
+            if len(share):
+                for _ in images.views.batches(share, self.liveness.touch):
+                    pass
+
     @torch.no_grad()
     def accuracy(self) -> float:
         """Share of queries that are classified correctly; the same on all ranks."""

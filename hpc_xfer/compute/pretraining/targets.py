@@ -4,12 +4,14 @@ target = reader(recipe, index.classes)
 target(shard.read(i), rng)     # a caption, or a class number under supervised
 """
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.random import Generator
 
+from hpc_xfer.compute.shards import captions, labels
+from hpc_xfer.compute.shards.captions import BadCaption
+from hpc_xfer.compute.shards.labels import BadLabel
 from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.errors import DataError
@@ -36,7 +38,7 @@ def target_reader(recipe: Trained, classes: Sequence[str]) -> Reader:
             return _Templates(target.templates, label, classes)
         return lambda sample, rng: label(sample)
     if target.caption_keys:
-        return lambda sample, rng: _joined(_json(sample), target.caption_keys)
+        return lambda sample, rng: captions.joined(_json(sample), target.caption_keys)
     return lambda sample, rng: _text(sample)
 
 
@@ -54,35 +56,18 @@ class _Templates:
 
 
 def _text(sample: Sample) -> str:
-    caption = sample.get("txt", b"").decode("utf-8", errors="replace").strip()
-    if not caption:
+    if "txt" not in sample:
         raise DataError("has no caption (txt)")
-    return caption
+    try:
+        return captions.caption(sample["txt"])
+    except BadCaption as error:
+        raise DataError(f"has no caption (its txt {error})") from None
 
 
 def _json(sample: Sample) -> dict[str, Any]:
     if "json" not in sample:
         raise DataError("has no json")
-    try:
-        content = json.loads(sample["json"])
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"its json cannot be read ({error})") from None
-    if not isinstance(content, dict):
-        raise DataError("its json is not an object of keys and values")
-    return content
-
-
-def _joined(content: dict[str, Any], keys: Sequence[str]) -> str:
-    """Join the texts under these keys; a list, such as tags, is joined too."""
-    texts = [text for key in keys for text in _texts(content.get(key))]
-    if not texts:
-        raise DataError(f"has no caption (json: {', '.join(keys)})")
-    return " ".join(texts)
-
-
-def _texts(value: Any) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [text.strip() for text in values if isinstance(text, str) and text.strip()]
+    return labels.json_object(sample["json"])
 
 
 def _label_reader(key: str | None, classes: Sequence[str]) -> Callable[[Sample], int]:
@@ -91,17 +76,20 @@ def _label_reader(key: str | None, classes: Sequence[str]) -> Callable[[Sample],
     def read(sample: Sample) -> int:
         if key is None and "cls" not in sample:
             raise DataError("has no label (cls)")
-        value = int(sample["cls"]) if key is None else _json(sample).get(key)
-        if value is None:
-            raise DataError(f"has no label (json: {key})")
+        value = labels.class_number(sample["cls"]) if key is None else _named(_json(sample), key)
         if isinstance(value, str):
             if value not in numbers:
                 raise DataError(f"label {value!r} is none of the {len(classes)} classes")
             return numbers[value]
-        if not isinstance(value, int):
-            raise DataError(f"label {value!r} is neither a class number nor a name")
-        if not 0 <= value < len(classes):
+        if value >= len(classes):
             raise DataError(f"label {value} is outside of the {len(classes)} classes")
         return value
 
     return read
+
+
+def _named(content: dict[str, Any], key: str) -> int | str:
+    try:
+        return labels.json_label(content, key)
+    except BadLabel as error:
+        raise DataError(f"{error} (json: {key})") from None

@@ -15,7 +15,7 @@ from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.compute.models.patch_dropout import drop_patches
 from hpc_xfer.compute.pretraining import snapshots
 from hpc_xfer.compute.pretraining.batches import TrainBatches
-from hpc_xfer.compute.pretraining.initial_weights import agreed, load_initial, released_file
+from hpc_xfer.compute.pretraining.initial_weights import agreed, load_initial
 from hpc_xfer.compute.pretraining.knn_probe import KnnProbe
 from hpc_xfer.compute.pretraining.objectives import PretrainObjective, make_objective
 from hpc_xfer.compute.run_context import RunContext
@@ -29,7 +29,7 @@ from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Pretrain, Released, Scratch, Trained
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.errors import AgreedDataError, DataError
+from hpc_xfer.errors import AgreedDataError, DataError, Diverged
 from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.system import provenance
 
@@ -62,6 +62,8 @@ def pretrain(context: RunContext) -> None:
         return
     assert context.claim is not None
     context.claim.check()
+    if (broken := encoders.not_finite(towers)) is not None:
+        raise Diverged(f"the encoder is not finite in {broken}; lower lr")
     encoders.save(context.dir.encoder, recipe.arch, towers)
     safetensors_export.write(context.dir.safetensors, recipe.arch, towers)
     timing = {
@@ -188,11 +190,16 @@ def _probes(
     place = context.site.dataset(settings.dataset)
     check = context.claim.check if context.claim else None
     liveness = Liveness(context.dir if context.world.is_rank_zero else None, check)
-    info = downstream_datasets.dataset_info(settings.dataset, place)
-    images = datasets.training_images(info, place, liveness.touch)
-    probe = KnnProbe(
-        objective, images, towers, settings.images, context.world, recipe.precision, liveness
-    )
+    world, precision = context.world, recipe.precision
+
+    def made() -> KnnProbe:
+        info = downstream_datasets.dataset_info(settings.dataset, place)
+        images = datasets.training_images(info, place, liveness.touch)
+        probe = KnnProbe(objective, images, towers, settings.images, world, precision, liveness)
+        probe.decode()
+        return probe
+
+    probe = agreed(world, made)
 
     def measure() -> dict[str, float]:
         return {f"knn_top1_{settings.dataset}": probe.accuracy()}
@@ -238,10 +245,11 @@ def _untrained(context: RunContext, recipe: Pretrain) -> tuple[Towers, dict[str,
     if isinstance(recipe, Scratch):
         return encoders.build(recipe.arch, recipe.seed, with_text=False), {}
     assert isinstance(recipe, Released)
-    file = released_file(context, recipe.weights)
-    weights = pretrained_weights.read(recipe.arch, recipe.weights, file)
-    towers = pretrained_weights.whole(recipe.arch, weights)
-    return towers, {"weights": {"name": recipe.weights, "sha256": weights.sha256}}
+    entry = context.site.weights(recipe.weights)
+    weights = pretrained_weights.read(recipe.arch, recipe.weights, entry)
+    towers, loaded = pretrained_weights.whole(recipe.arch, weights)
+    told = pretrained_weights.told(weights, towers, loaded)
+    return towers, {"weights": {"name": recipe.weights, **told}}
 
 
 def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str, Any]:
@@ -254,6 +262,7 @@ def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str
         "steps": outcome.steps,
         **_snapshots_seen(recipe),
         "final_loss": outcome.loss,
+        "loss_steps": outcome.loss_steps,
         "samples_per_second": round(outcome.samples_per_second, 1),
         "skipped_samples": outcome.broken.total,
         "broken": outcome.broken.examples,

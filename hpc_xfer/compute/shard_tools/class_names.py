@@ -6,7 +6,7 @@ from pathlib import Path
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
-_MOST = 1_000_000  # classes without names; a higher number is an id of something else
+MOST = 1_000_000  # classes without names; a higher number is an id of something else
 NAME = "classes.json"  # beside foreign shards or a table; our own shards have names in the index
 
 
@@ -21,17 +21,15 @@ def load(folder: Path, found: int | Set[str]) -> tuple[str, ...] | None:
         DataError: the file is not a list of names, or lacks some that were found.
     """
     path = folder / NAME
-    if not path.exists():
-        if isinstance(found, int) and found > _MOST:
+    names = listed(folder)
+    if names is None:
+        if isinstance(found, int) and found > MOST:
             raise DataError(
                 f"{folder}: class number {found - 1:,} is too high without names (at most "
-                f"{_MOST - 1:,}); number classes 0, 1, 2, ... or name them in {path}"
+                f"{MOST - 1:,}); number classes 0, 1, 2, ... or name them in {path}"
             )
-        listed = list(map(str, range(found))) if isinstance(found, int) else sorted(found)
-        return tuple(listed) or None
-    names = atomic_files.read_json(path)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{path}: is not a JSON list of names; write one name per class, in order")
+        numbered = list(map(str, range(found))) if isinstance(found, int) else sorted(found)
+        return tuple(numbered) or None
     if isinstance(found, int):
         if len(names) < found:
             raise DataError(
@@ -40,4 +38,19 @@ def load(folder: Path, found: int | Set[str]) -> tuple[str, ...] | None:
             )
     elif missing := sorted(found - set(names)):
         raise DataError(f"{path}: lacks the class {missing[0]!r}; add it or remove the file")
+    return names
+
+
+def listed(folder: Path) -> tuple[str, ...] | None:
+    """Read the file of names; None where there is none.
+
+    Raises:
+        DataError: it is not a list of names.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    names = atomic_files.read_json(path)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path}: is not a JSON list of names; write one name per class, in order")
     return tuple(names)

@@ -15,20 +15,22 @@ from PIL import Image
 
 from hpc_xfer.compute.images.decode import decode
 from hpc_xfer.compute.shard_tools import img2dataset
-from hpc_xfer.compute.shard_tools.build_index import each_shard, json_label, json_object
+from hpc_xfer.compute.shard_tools.build_index import each_shard
 from hpc_xfer.compute.shard_tools.reencode import (
     FIELD_OF_FORMAT,
     is_animated,
     is_turned,
     open_image,
 )
-from hpc_xfer.compute.shards import tar_headers
+from hpc_xfer.compute.shards import captions, labels, tar_headers
+from hpc_xfer.compute.shards.captions import BadCaption
 from hpc_xfer.compute.shards.passed_over import PassedOverCounter, key_and_field
 from hpc_xfer.compute.shards.sample_index import ByteRange, SampleIndexBuilder
 from hpc_xfer.compute.shards.shard import SPARSE, Shard
 from hpc_xfer.compute.shards.tar_damage import DamagedTar
 from hpc_xfer.compute.shards.tar_headers import Member
 from hpc_xfer.config import shard_index
+from hpc_xfer.config.shard_files import listing
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry, ShardIndex
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
@@ -70,6 +72,7 @@ class CheckReport:
     problems: list[Problem]
     notes: dict[str, int]  # unusual images that can be read: grey, CMYK, turned by EXIF, ...
     left_out: tuple[LeftOut, ...] = ()
+    not_used: tuple[str, ...] = ()  # sentences about what lies in the folder beside the shards
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,7 @@ def check(folder: Path, workers: int = 1, progress: ProgressCallback | None = No
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; correct the path")
-    on_disk = shard_index.list_shards(folder)
-    index, problems = _compare_index(folder, on_disk)
+    index, on_disk, problems = _compare_index(folder)
     entries = {} if index is None else {entry.name: entry for entry in index.entries}
     expected = _Expected()
     if index is not None:
@@ -105,7 +107,9 @@ def check(folder: Path, workers: int = 1, progress: ProgressCallback | None = No
     for report in reports:
         notes.update(report.notes)
     samples = sum(report.samples for report in reports)
-    return CheckReport(samples, problems, dict(sorted(notes.items())), _add_up(reports))
+    pattern = None if index is None else index.pattern
+    not_used = tuple(each.sentence(folder) for each in listing.unused(folder, on_disk, pattern))
+    return CheckReport(samples, problems, dict(sorted(notes.items())), _add_up(reports), not_used)
 
 
 def _add_up(reports: Sequence[CheckReport]) -> tuple[LeftOut, ...]:
@@ -120,19 +124,21 @@ def _add_up(reports: Sequence[CheckReport]) -> tuple[LeftOut, ...]:
 
 
 def _compare_index(
-    folder: Path, on_disk: dict[str, int]
-) -> tuple[ShardIndex | None, list[Problem]]:
-    """Read the index, if there is one, and list where it differs from the sizes of the shards."""
+    folder: Path,
+) -> tuple[ShardIndex | None, dict[str, int], list[Problem]]:
+    """Read the index, if there is one; list the shards, and where it differs from their sizes."""
     try:
         index = shard_index.parse(folder)
     except DataError:
         try:
             ShardIndex.load(folder)  # its error says more
         except DataError as error:
-            return None, [Problem(shard_index.NAME, None, str(error))]
+            problem = Problem(shard_index.NAME, None, str(error))
+            return None, shard_index.list_shards(folder), [problem]
         raise
+    on_disk = shard_index.list_shards(folder, index.pattern)
     differences = shard_index.disagreements(index, on_disk)
-    return index, [Problem(shard_index.NAME, None, what) for what in differences]
+    return index, on_disk, [Problem(shard_index.NAME, None, what) for what in differences]
 
 
 def _check_shard(
@@ -258,19 +264,16 @@ def _unusual(image: Image.Image, field: str) -> Iterator[str]:
 
 def _check_caption(shard: Shard, i: int) -> None:
     try:
-        if shard.read(i, ["txt"])["txt"].decode().strip():
-            return
-    except UnicodeDecodeError:
-        pass
-    raise DataError("its txt is empty or not UTF-8")
+        captions.caption(shard.read(i, ["txt"])["txt"])
+    except BadCaption as error:
+        raise DataError(f"its txt {error}") from None
 
 
 def _check_json(shard: Shard, i: int, expected: _Expected) -> None:
-    if json_object(shard, i) is None:
-        raise DataError("its json is not an object of keys and values")
+    content = labels.json_object(shard.read(i, ["json"])["json"])
     if expected.label_key is None:
         return
-    label = json_label(shard, i, expected.label_key)
+    label = labels.json_label(content, expected.label_key)
     classes = expected.classes or ()
     if label not in (classes if isinstance(label, str) else range(len(classes))):
         raise DataError(f"has label {label!r}, which is not one of the {len(classes)} classes")

@@ -10,7 +10,7 @@ from hpc_xfer.compute.shards import sample_index_cache
 from hpc_xfer.compute.shards.sample_index import SampleIndex
 from hpc_xfer.compute.shards.sample_order import STREAMS
 from hpc_xfer.compute.shards.shard import Shard, open_shard
-from hpc_xfer.config.shard_index import ShardIndex, index_command
+from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError
 
 _SAMPLES = 300_000  # in the tables of a process: 24 MB, or 1.5 GB on a node with 64 processes
@@ -124,7 +124,7 @@ class ShardReader:
             if (size := path.stat().st_size) != entry.bytes:
                 raise DataError(
                     f"{path}: has {size:,} bytes where the index says {entry.bytes:,}: it was "
-                    f"changed or cut off; run {index_command(self.index.folder)}"
+                    f"changed or cut off; run {self.index.command}"
                 )
         if (cached := sample_index_cache.open_cached(self.index.folder, entry)) is not None:
             return cached
@@ -132,12 +132,12 @@ class ShardReader:
         if len(shard) != entry.samples:
             raise DataError(
                 f"{shard.path}: holds {len(shard):,} samples where the index says "
-                f"{entry.samples:,}; run {index_command(self.index.folder)}"
+                f"{entry.samples:,}; run {self.index.command}"
             )
         if entry.layout not in (None, shard.layout):
             raise DataError(
                 f"{shard.path}: has the size that the index says, but holds other samples: it was "
-                f"replaced; run {index_command(self.index.folder)}"
+                f"replaced; run {self.index.command}"
             )
         return shard.keep_open()
 

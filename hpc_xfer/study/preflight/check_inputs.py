@@ -18,7 +18,7 @@ from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
 from hpc_xfer.study.preflight.dataset_checks import dataset_errors, dataset_notes, probe_errors
 from hpc_xfer.study.preflight.source_checks import source_errors, source_notes
-from hpc_xfer.study.preflight.weight_checks import weight_errors
+from hpc_xfer.study.preflight.weight_checks import weight_errors, weight_notes
 from hpc_xfer.study.study_file import Study
 
 
@@ -53,8 +53,12 @@ def check_inputs(study: Study, site: Site, on: str = "local") -> CheckedInputs:
     if errors:
         raise study.document.refusal(errors)
     found = {name: info for name, info in infos.items() if isinstance(info, DatasetInfo)}
-    sources = [index for index in indexes.values() if isinstance(index, ShardIndex)]
-    notes = (*source_notes(study, sources), *dataset_notes(study, found))
+    sources = {name: each for name, each in indexes.items() if isinstance(each, ShardIndex)}
+    notes = (
+        *source_notes(study, sources),
+        *dataset_notes(study, found),
+        *weight_notes(study, site),
+    )
     return CheckedInputs(found, notes)
 
 

@@ -1,16 +1,22 @@
 """Check that each source has what its methods read: samples, images, captions, labels."""
 
+import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
-from hpc_xfer.config.recipes import Trained
+from hpc_xfer.config.recipes import Pretrain, Trained
 from hpc_xfer.config.schema import ConfigError, nearest
-from hpc_xfer.config.shard_index import ShardIndex, index_command
+from hpc_xfer.config.shard_files import listing
+from hpc_xfer.config.shard_files.oddity import NO_SAMPLE, Oddity, spoiling
+from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex, index_command, repeated
 from hpc_xfer.config.site import Site
 from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.errors import XferError
 from hpc_xfer.study.study_file import Study
+
+_FIELDS_TOLD = 10
 
 
 def source_errors(
@@ -30,9 +36,81 @@ def source_errors(
         yield from (((*here, key), why) for key, why in _fit(study, recipe, index))
 
 
-def source_notes(study: Study, indexes: Sequence[ShardIndex]) -> Iterator[str]:
-    """Yield a sentence on each thing in the folders of sources that is left out, or is odd."""
-    yield from ()
+def source_notes(study: Study, indexes: Mapping[str, ShardIndex]) -> Iterator[str]:
+    """Yield a sentence on each thing in sources that is left out, or is odd.
+
+    Args:
+        indexes: of the sources of the study, by name.
+    """
+    for name, index in indexes.items():
+        on_disk = [entry.name for entry in index.entries]
+        for each in listing.unused(index.folder, on_disk, index.pattern):
+            yield f"source {name!r}: {each.sentence(index.folder)}"
+        if twice := repeated(index):
+            yield f"source {name!r}: {twice}"
+        recipes = [each for each in study.pretrains if _reads(each, name)]
+        yield from dict.fromkeys(
+            f"source {name!r}: {note}" for each in recipes for note in _notes(each, index)
+        )
+
+
+def _reads(recipe: Pretrain, name: str) -> TypeGuard[Trained]:
+    return isinstance(recipe, Trained) and recipe.source == name
+
+
+def _notes(recipe: Trained, index: ShardIndex) -> Iterator[str]:
+    """Yield what the index counted that concerns this recipe."""
+    parts = _parts(recipe)
+    for each in index.oddities:
+        if each.what == NO_SAMPLE:
+            if "label" in parts:
+                yield (
+                    f"{each.what}: {each.count:,} of {len(index.classes or ()):,} classes, the "
+                    f"first {each.first}; no image trains their outputs"
+                )
+        elif each.spoils is None or each.spoils in parts:
+            skipped = "" if each.spoils is None else "; training skips them"
+            yield (
+                f"{each.what}: {each.count:,} of {index.samples:,} samples, the first "
+                f"{each.first}{skipped}"
+            )
+    if unusable := _unusable(recipe, index):
+        share = unusable / index.samples
+        stops = "; max_broken allows fewer, so that the run may stop"
+        yield (
+            f"at most {index.samples - unusable:,} of {index.samples:,} samples are of use to "
+            f"{recipe.method}, and neighbors take the place of the others"
+            f"{stops if share > recipe.max_broken else ''}"
+        )
+    yield from _texts_told(recipe, index)
+
+
+def _texts_told(recipe: Trained, index: ShardIndex) -> Iterator[str]:
+    """Say how many samples have a caption under each key, if some have none."""
+    keys = () if recipe.target is None else recipe.target.caption_keys
+    counts = dict(index.texts)
+    if counts and keys and max(counts.get(key, 0) for key in keys) < index.samples:
+        told = ", ".join(f"{key!r} in {counts.get(key, 0):,}" for key in keys)
+        yield f"the keys of captions have a text: {told} of {index.samples:,} samples"
+
+
+def _parts(recipe: Trained) -> tuple[str, ...]:
+    """Name the parts of a sample that a recipe needs, as oddities name them."""
+    if recipe.target is None:
+        return ("image",)
+    return ("image", "label" if recipe.target.is_label else recipe.target.field)
+
+
+def _unusable(recipe: Trained, index: ShardIndex) -> int:
+    """Count the samples that this recipe has to skip for sure: one may have several faults."""
+    counts: dict[str, int] = {}
+    for each in spoiling(index.oddities, _parts(recipe)):
+        counts[str(each.spoils)] = counts.get(str(each.spoils), 0) + each.count
+    keys = () if recipe.target is None else recipe.target.caption_keys
+    if keys and index.texts:
+        texts = dict(index.texts)
+        counts["texts"] = index.samples - sum(texts.get(key, 0) for key in keys)
+    return max(0, *counts.values(), 0)
 
 
 def _index(name: str, site: Site) -> ShardIndex | str:
@@ -54,9 +132,8 @@ def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str
             "samples",
             f"asks for {recipe.samples:,} of a source that has {index.samples:,}; lower it",
         )
-    if missing := recipe.missing_from(index.fields, index.classes):
-        what = f"{recipe.source!r} has no {missing}, which {recipe.method} needs"
-        yield "source", f"{what}; add them to its shards or name another source"
+    if why := _missing(recipe, index):
+        yield "source", why
     else:
         yield from _json_keys(recipe, index)
     gpus, parts = study.resources.pretrain.gpus, recipe.accumulate or 1
@@ -64,6 +141,50 @@ def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str
         who = f"{gpus} GPUs" if parts == 1 else f"{gpus} GPUs in {parts} parts each (accumulate)"
         way = f"make it a multiple of {gpus * parts}"
         yield "batch", f"{recipe.batch} cannot be split evenly over {who}; {way}"
+
+
+def _missing(recipe: Trained, index: ShardIndex) -> str | None:
+    """Say which part of samples the source lacks, or has in too few of them."""
+    source, way = repr(recipe.source), "add them to its shards or name another source"
+    if not set(IMAGE_FIELDS).intersection(index.fields):
+        there = f"its fields are {', '.join(index.fields[:_FIELDS_TOLD]) or 'none'}"
+        return f"{source} has no images ({', '.join(IMAGE_FIELDS)}): {there}; {way}"
+    labels = list(spoiling(index.oddities, ("label",)))
+    target = recipe.target
+    if labels and target and target.is_label and index.label_key == target.label_key:
+        return _bad_labels(recipe, index, labels)
+    if missing := recipe.missing_from(index.fields, index.classes):
+        return f"{source} has no {missing}, which {recipe.method} needs; {way}"
+    return _too_few_of_use(recipe, index)
+
+
+def _too_few_of_use(recipe: Trained, index: ShardIndex) -> str | None:
+    """Say that any subset of this size has more broken samples than the recipe allows."""
+    total, unusable = index.samples, _unusable(recipe, index)
+    broken = recipe.samples - (total - unusable)  # at least
+    if broken <= recipe.max_broken * recipe.samples:
+        return None
+    faults = spoiling(index.oddities, _parts(recipe))
+    worst = max(faults, key=lambda each: each.count, default=None)
+    why = "" if worst is None else f" ({worst.what}: the first {worst.first})"
+    share = math.ceil(1e4 * unusable / total) / 1e4
+    way = "name another source" if unusable == total else f"or raise max_broken to {share:g}"
+    return (
+        f"{unusable:,} of {total:,} samples of {recipe.source!r} are of no use to "
+        f"{recipe.method}{why}, more than max_broken {recipe.max_broken:g} allows; correct them "
+        f"and run {index.command}, {way}"
+    )
+
+
+def _bad_labels(recipe: Trained, index: ShardIndex, labels: Sequence[Oddity]) -> str:
+    """Say that samples have no class: a network that learns classes must not guess which."""
+    count = sum(each.count for each in labels)
+    more = f" and {len(labels) - 1} other faults" if len(labels) > 1 else ""
+    return (
+        f"{count:,} of {index.samples:,} samples of {recipe.source!r} have no class, which "
+        f"{recipe.method} needs here: {labels[0].what}, the first {labels[0].first}{more}; correct "
+        f"them or leave them out, and run {index.command}"
+    )
 
 
 def _json_keys(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
@@ -80,6 +201,6 @@ def _json_keys(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
         yield (
             "label",
             f"the index of {recipe.source!r} does not take its classes from the json key "
-            f"{target.label_key!r}; run {index_command(index.folder)} with --label-key "
-            f"{shlex.quote(target.label_key)}",
+            f"{target.label_key!r}; run {index_command(index.folder, index.pattern)} with "
+            f"--label-key {shlex.quote(target.label_key)}",
         )

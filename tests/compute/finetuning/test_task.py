@@ -25,11 +25,11 @@ from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
 from tests.official_copies import site_entry
-from tests.tars import png
+from tests.tars import picture_folder, png
 
 METRICS = {
     *(f"{split}_{name}" for split in ("val", "test") for name in scoring.METRICS),
-    *("n_test", "n_val", "train_images", "labels", "classes", "train_loss", "steps"),
+    *("n_test", "n_val", "train_images", "labels", "classes", "train_loss", "loss_steps", "steps"),
 }
 
 
@@ -57,7 +57,8 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     record = tiny.record(folder)
     found = record["metrics"]
     from_text = (parent, mode) == ("clip", "ft")  # a probe starts from zero for all
-    assert found.keys() == METRICS | ({"zeroshot_val_top1"} if from_text else set())
+    assert found.keys() == METRICS | ({"zeroshot_val_top1", "head_start"} if from_text else set())
+    assert found.get("head_start") == ("text" if from_text else None)
     assert record["parents"] == [run.parents[0].id]
     assert found["n_test"] == downstream_datasets.PACKAGED["digits"].test == 899  # whole
     assert found["train_images"] == 50 and found["steps"] == 6
@@ -66,7 +67,8 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     labels = datasets.load(downstream_datasets.PACKAGED["digits"], None).test.labels
     per_class = np.mean([bits[labels == c].mean() for c in range(10)])
     assert per_class == pytest.approx(found["test_per_class"], abs=1e-12)
-    assert record["provenance"]["data"].keys() == {"dataset", "parent"}
+    read = record["provenance"]["data"].keys()
+    assert read == {"dataset", "parent"} | ({"words"} if from_text else set())
     assert record["timing"].keys() == {"seconds", "train_seconds", "data_wait_seconds"}
     assert 0 <= record["timing"]["data_wait_seconds"] <= record["timing"]["train_seconds"]
     assert {path.name for path in folder.path.iterdir()} == {
@@ -82,25 +84,21 @@ def packed(*runs: Run, **resources: Any) -> LoadedPack:
     return LoadedPack("test", runs, tiny.with_changes(tiny.FINETUNE, resources))
 
 
-def image_folder(folder: Path) -> Path:
-    """Ten training and two test images of each of two classes."""
-    for split, n in (("train", 10), ("test", 2)):
-        for level, name in ((10, "big_cat"), (200, "dog")):
-            (folder / split / name).mkdir(parents=True)
-            for i in range(n):
-                (folder / split / name / f"{i}.png").write_bytes(png(level + i))
-    return folder
-
-
 def test_the_fingerprint_of_a_folder_is_kept_in_the_store(store: Store, tmp_path: Path) -> None:
     """The file in the store has the fingerprint that is in the record."""
-    folder = image_folder(tmp_path / "animals")
+    folder = picture_folder(tmp_path / "animals")
     run = tiny.head(tiny.pretraining("scratch"), dataset="animals", batch=4)
     store.write_recipe(run)
     runner(store, Site(datasets={"animals": str(folder)})).execute(packed(run))
     [note] = (store.root / "fingerprints").glob("*.json")
-    told = tiny.record(store.run(run.id))["provenance"]["data"]["dataset"]
-    assert atomic_files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
+    record = tiny.record(store.run(run.id))
+    assert record["metrics"]["test_in_train"] == 4  # its test images are training images too
+    assert atomic_files.read_json(note) == {
+        "schema": 1,
+        "folder": str(folder),
+        "fingerprint": record["provenance"]["data"]["dataset"],
+        "copies": {"test_in_train": 4},
+    }
 
 
 @pytest.mark.parametrize("name", ["cifar100", "cassava"])
@@ -121,7 +119,7 @@ def test_the_number_of_loading_processes_changes_no_result(store: Store, tmp_pat
     run = tiny.finetuning(
         tiny.pretraining("scratch"), "ft", dataset="animals", batch=4, epochs=3, randaugment=True
     )
-    site = Site(datasets={"animals": str(image_folder(tmp_path / "animals"))})
+    site = Site(datasets={"animals": str(picture_folder(tmp_path / "animals"))})
     results = []
     for workers in (0, 1, None):  # None: as many as the machine has cores for
         place = Store(tmp_path / str(workers))
@@ -206,7 +204,7 @@ def test_each_run_of_a_worker_gives_its_own_signs_of_life_before_its_first_step(
     runs = [tiny.head(parent), tiny.head(parent, draw=1, dataset=dataset)]
     copied(store, place, parent)
     watching = Watching(place, runs)
-    site = Site(datasets={"animals": str(image_folder(tmp_path / "animals"))})
+    site = Site(datasets={"animals": str(picture_folder(tmp_path / "animals"))})
     runner(place, site, watching).execute(packed(*runs))
     before_first, first, second = [False, False], [True, False], [True, True]
     steps = [tiny.record(place.run(run.id))["metrics"]["steps"] for run in runs]
@@ -234,7 +232,7 @@ def test_runs_of_one_worker_share_parent_and_data(store: Store, tmp_path: Path) 
 
 def test_data_sets_in_different_folders_are_not_mixed_up(tmp_path: Path) -> None:
     cache = FinetuneCache()
-    one, two = image_folder(tmp_path / "one"), image_folder(tmp_path / "two")
+    one, two = picture_folder(tmp_path / "one"), picture_folder(tmp_path / "two")
     (two / "train/dog/0.png").write_bytes(png(77))
     found = [cache.dataset("animals", folder, None) for folder in (one, two, one)]
     assert found[0] is found[2] and found[0].fingerprint != found[1].fingerprint

@@ -258,9 +258,15 @@ def test_a_template_says_where_the_class_goes() -> None:
 BROKEN = {
     "an image that is none": ("clip", {"png": b"not a png"}, "is not an image"),
     "a cut image": ("supervised", {"png": png(3)[:50]}, "cannot be decoded"),
-    "no image": ("simclr", {"png": b"-"}, "has no image (jpg, jpeg, png, webp)"),
+    "no image": ("simclr", {"png": b"-"}, "has no image (jpg, jpeg, png, webp, "),
     "no caption": ("clip", {"txt": b"-"}, "has no caption (txt)"),
-    "an empty caption": ("clip", {"txt": b" \n"}, "has no caption (txt)"),
+    "an empty caption": ("clip", {"txt": b" \n"}, "has no caption (its txt is empty)"),
+    "bytes that are not UTF-8": ("clip", {"txt": b"caf\xe9"}, "(its txt is not UTF-8)"),
+    "a value that is missing": ("clip", {"txt": b"nan"}, "is 'nan', which stands for none)"),
+    "a label in floats": ("supervised", {"cls": b"1.0"}, "cls '1.0' is not a class number"),
+    "a label below 0": ("supervised", {"cls": b"-1"}, "cls '-1' is not a class number"),
+    "a label of odd bytes": ("supervised", {"cls": b"\xff"}, "is not a class number"),
+    "an empty label": ("supervised", {"cls": b""}, "cls '' is not a class number"),
     "no label": ("supervised", {"cls": b"-"}, "has no label (cls)"),
     "a label out of range": ("supervised", {"cls": b"16"}, "label 16 is outside of the 16 classes"),
     "a label that is no number": ("supervised", {"cls": b"cat"}, "'cat'"),
@@ -286,7 +292,49 @@ def test_a_broken_sample_is_replaced_by_its_neighbor_and_named(
         assert int(found["labels"][at]) == 31 % 16
 
 
+CAPTIONS = {
+    b'{"title": 1984}': "1984",
+    b'{"title": 2.5, "tags": [3, "b"]}': "2.5 3 b",
+    b'{"title": [["a", ["b"]], "c"]}': "a b c",
+    b'{"title": "None", "tags": ["x", null, NaN, true, "n/a"]}': "x",
+}
+
+
+@pytest.mark.parametrize(("content", "text"), CAPTIONS.items(), ids=range(len(CAPTIONS)))
+def test_numbers_and_lists_in_the_json_are_captions(content: bytes, text: str) -> None:
+    caption = targets.target_reader(recipe_of("clip", caption={"keys": ("title", "tags")}), ())
+    assert caption({"json": content}, np.random.default_rng(0)) == text
+
+
+def test_a_caption_that_begins_with_a_mark_of_windows_is_read_without_it() -> None:
+    read = targets.target_reader(recipe_of("clip"), ())
+    assert read({"txt": b"\xef\xbb\xbfa cat\r\n"}, np.random.default_rng(0)) == "a cat"
+
+
+def test_labels_with_spaces_and_line_ends_are_numbers() -> None:
+    read = targets.target_reader(recipe_of("supervised"), ["a", "b", "c", "d"])
+    values = [read({"cls": data}, np.random.default_rng(0)) for data in (b" 3\n", b"\xef\xbb\xbf2")]
+    assert values == [3, 2]
+
+
+def test_of_several_images_of_a_sample_the_first_kind_is_taken(tmp_path: Path) -> None:
+    """Others, such as a mask beside a photograph, are not even read."""
+    mask = png_as("tiff")
+    members = [
+        (f"{i:02d}.{field}", data)
+        for i in range(16)
+        for field, data in (("tif", mask), ("png", png(i)), ("cls", b"0"))
+    ]
+    write_tar(tmp_path / "0.tar", [*members, ("99.tif", mask), ("99.cls", b"0")])
+    data = batches(index_folder(tmp_path).index, "supervised")
+    found = sorted({int(level) for step in range(9) for level in data[step]["images"][:, 0, 0, 0]})
+    assert found == [*range(16), 90]
+
+
 NO_CAPTION = {
+    b'{"title": true}': "has no caption (json: title, tags)",
+    b'{"title": {"en": "a cat"}}': "has no caption (json: title, tags)",
+    b'{"title": "NaN", "tags": "N/A"}': "has no caption (json: title, tags)",
     b'{"tags": []}': "has no caption (json: title, tags)",
     b'{"title": NaN}': "has no caption (json: title, tags)",
     b"[1]": "its json is not an object of keys and values",

@@ -15,6 +15,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
+from tests.tars import cut, picture_folder
 
 PROBE: dict[str, Any] = {"probe": ProbeSettings(dataset="digits", images=100, times=4)}
 
@@ -80,3 +81,15 @@ def test_an_unknown_data_set_is_said_by_the_run_too(tmp_path: Path, shards: Path
     asked: dict[str, Any] = {"probe": ProbeSettings(dataset="digit")}
     told = tiny.execute(Store(tmp_path), run, shards, **asked)[-1]
     assert told["event"] == "failed" and "data set 'digit' is unknown" in told["message"]
+
+
+def test_a_damaged_image_of_the_probe_is_told_before_the_training(
+    tmp_path: Path, shards: Path
+) -> None:
+    folder = picture_folder(tmp_path / "animals")
+    cut(folder / "train/dog/7.png", 50)
+    run, store = tiny.pretraining("supervised"), Store(tmp_path / "store")
+    asked: dict[str, Any] = {"probe": ProbeSettings(dataset="animals")}
+    told = tiny.execute(store, run, shards, datasets={"animals": folder}, **asked)[-1]
+    assert told["event"] == "failed" and "train/dog/7.png: cannot be decoded" in told["message"]
+    assert not store.run(run.id).metrics.exists()

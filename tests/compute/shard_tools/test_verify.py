@@ -41,7 +41,7 @@ def test_the_check_lists_everything_that_is_wrong(tmp_path: Path) -> None:
     ]
     assert found == [
         ("cut", "png: is not an image; replace ", 3584),
-        ("cut", "its txt is empty or not UTF-8", 4608),
+        ("cut", "its txt is empty", 4608),
         ("none", "has 0 images (none of jpg, jpe", 6656),
         ("two", "has no txt", 8704),
         ("two", "has 2 images (jpg, png)", 8704),

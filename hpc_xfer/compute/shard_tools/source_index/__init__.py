@@ -1,0 +1,1 @@
+"""Parts of `shards index`: read one shard, and join what was found in all of them."""

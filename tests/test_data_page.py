@@ -1,0 +1,63 @@
+"""docs/data.md is true: each command in it prints what the page shows."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import data_page
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+FENCES = re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def commands(fence: str) -> list[tuple[str, list[str]]]:
+    """The commands of a console block, each with the lines that the page shows below it."""
+    found: list[tuple[str, list[str]]] = []
+    for line in fence.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        else:
+            found[-1][1].append(line.rstrip())
+    return found
+
+
+def printed(command: str, folder: Path) -> list[str]:
+    """What a command prints, errors too, with the folder cut off; `...` stands for its place."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "COLUMNS": "200", "HPC_XFER_DEVICE": "cpu"}
+    done = subprocess.run(
+        ["bash", "-c", f"{command} 2>&1"],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = done.stdout.replace(f"{folder}/", "").splitlines()
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+def fits(shown: list[str], lines: list[str]) -> bool:
+    """Compare line by line; a line `...` stands for any number of lines."""
+    if not shown:
+        return not lines
+    if shown[0] == "...":
+        return any(fits(shown[1:], lines[i:]) for i in range(len(lines) + 1))
+    return bool(lines) and shown[0] == lines[0] and fits(shown[1:], lines[1:])
+
+
+@pytest.mark.slow
+def test_each_command_prints_what_the_page_shows(tmp_path: Path) -> None:
+    data_page.lay_out(tmp_path)
+    wrong = []
+    for language, text in FENCES:
+        if name := re.match(r"# ([\w/.]+)\b", text):  # the first line names the file
+            path = tmp_path / name[1]
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        for command, shown in commands(text) if language == "console" else ():
+            lines = printed(command, tmp_path)
+            if not fits(shown, lines):
+                wrong.append("\n".join([f"$ {command}", *lines]))
+    assert not wrong, "\n\n".join(wrong)
