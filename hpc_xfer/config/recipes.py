@@ -164,6 +164,11 @@ class Trained(Pretrain):
         """Name what a source with these fields and classes lacks; None if it lacks nothing."""
         return None if self.target is None else self.target.missing_from(fields, classes)
 
+    @property
+    def batchnorm_images(self) -> int:
+        """Images that batch norm sees at once in training."""
+        return self.batch // ((self.ranks or 1) * (self.accumulate or 1))
+
     def steps_of(self, samples: int) -> int:
         """Whole steps in so many samples, at least one."""
         return max(1, samples // self.batch)

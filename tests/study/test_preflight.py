@@ -450,7 +450,8 @@ def test_a_key_that_most_samples_lack_is_told(tmp_path: Path) -> None:
 
 
 def test_classes_without_samples_are_told_to_those_who_learn_classes(tmp_path: Path) -> None:
-    site = odd(tmp_path / "sans", Oddity(NO_SAMPLE, 1, "0; classes seem to be numbered from 1"))
+    first = "0; classes seem to be numbered from 1"
+    site = odd(tmp_path / "sans", Oddity(NO_SAMPLE, 1, first, of="classes"))
     assert source_notes(tmp_path, site, CLIP) == []
     assert source_notes(tmp_path, site, CLIP.replace("clip", "supervised")) == [
         "source 'sans': a class without samples: 1 of 2 classes, the first 0; classes seem to be "
@@ -467,3 +468,34 @@ def test_shards_of_a_source_that_are_not_used_are_told(tmp_path: Path) -> None:
         "source 'sans': sans: 1 compressed shard is not used, the first 1.tar.gz",
         "source 'sans': sans: 1 shard in a deeper folder is not used, the first part-2/1.tar",
     ]
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        ("batch: 1", "batch: 1 leaves clip nothing to compare an image with"),
+        ("batch: 8, batchnorm: per-gpu", "batch: 8 over 8 GPUs gives batch norm the statistics"),
+        ("batch: 8, accumulate: 8", "batch: 8 over 8 parts gives batch norm the statistics"),
+        ("batch: 16, batchnorm: per-gpu, accumulate: 2", "batch: 16 over 8 GPUs and 2 parts gives"),
+    ],
+)
+def test_a_batch_of_one_image_is_refused(tmp_path: Path, block: str, told: str) -> None:
+    text = f"{{method: clip, arch: RN50, source: sans, samples: 20, epochs: 1, {block}}}"
+    rest = "resources: {pretrain: {gpus: 8}}" if "per-gpu" in block else ""
+    site = Site(sources={"sans": str(source(tmp_path / "sans"))})
+    (error,) = pretrain(tmp_path, site, text, rest)
+    assert told in error and "batch" in error.rpartition(";")[2]
+    if block != "batch: 1":  # a transformer has no batch norm
+        text = text.replace("RN50", "ViT-B-32").replace("batchnorm: per-gpu", "seed: 0")
+        assert pretrain(tmp_path, site, text, rest) == []
+
+
+def test_a_fine_tuning_in_batches_of_one_image_is_refused_where_there_is_batch_norm(
+    tmp_path: Path,
+) -> None:
+    block = "{datasets: [digits], shots: [5], lr: 0.1, batch: {5: 1}}"
+    (error,) = finetune(tmp_path, Site(), block)
+    assert "finetune: batch: 1 gives the batch norm of RN50 the statistics of one image" in error
+    for other in ("batch_norm: frozen", "mode: [knn, lp], solver: adamw"):
+        given = block.replace("lr: 0.1", f"lr: 0.1, {other}")
+        assert finetune(tmp_path, Site(), given) == []

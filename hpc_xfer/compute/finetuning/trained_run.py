@@ -14,6 +14,7 @@ from hpc_xfer.compute.finetuning.batches import (
     EpochBatches,
     FeatureBatches,
     ImageBatches,
+    least_batch,
     needs_loaders,
 )
 from hpc_xfer.compute.finetuning.classifier import Classifier, extract
@@ -51,6 +52,7 @@ class _TrainedRun:
     def __init__(self, inputs: RunInputs, recipe: AdamWFinetune) -> None:
         self.inputs, self.recipe, self.context = inputs, recipe, inputs.context
         self.trains_encoder = recipe.trains_encoder
+        self.least = least_batch(recipe, inputs.parent.towers.visual, len(inputs.train))
 
     def measure(self) -> Measurement:
         model, start = _classifier(self.inputs, self.recipe)
@@ -87,7 +89,8 @@ class _TrainedRun:
 
     def _train(self, model: Classifier, selection: EpochSelection | None) -> TrainResult:
         recipe, context, n = self.recipe, self.context, len(self.inputs.train)
-        epochs = EpochBatches(n, recipe.batch, recipe.epochs, (recipe.seed, recipe.draw))
+        seed = (recipe.seed, recipe.draw)
+        epochs = EpochBatches(n, recipe.batch, recipe.epochs, seed, self.least)
         steps = max(epochs.steps, recipe.min_steps or 0)
         steps = min(steps, recipe.max_steps or steps)
         self._prepare_encoder(model)

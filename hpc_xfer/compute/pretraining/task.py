@@ -12,6 +12,7 @@ from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.models import encoders, flops, pretrained_weights, safetensors_export
 from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.models.frozen_batchnorm import has_batchnorm
 from hpc_xfer.compute.models.patch_dropout import drop_patches
 from hpc_xfer.compute.pretraining import snapshots
 from hpc_xfer.compute.pretraining.batches import TrainBatches
@@ -31,6 +32,7 @@ from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import AgreedDataError, DataError, Diverged
 from hpc_xfer.store.heartbeat import Liveness
+from hpc_xfer.study.preflight.batch_checks import one_image
 from hpc_xfer.system import provenance
 
 
@@ -129,6 +131,8 @@ def _train(
     steps = recipe.steps_of(recipe.samples_seen)
     options = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
     objective = make_objective(recipe, towers, len(index.classes or ()), world)
+    if has_batchnorm(objective) and (why := one_image(recipe)):
+        raise AgreedDataError(f"batch: {why}")
     # The checkpoint holds what the optimizer updates, so both are made before it is read.
     objective = objective.to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpc_xfer.config.shard_files import oddity
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import StudyError
 from hpc_xfer.system import atomic_files
@@ -64,7 +65,12 @@ def index(args: argparse.Namespace) -> int:
     for warning in report.warnings:
         _say(args, f"warning: {warning}")
     if args.json:
-        print(json.dumps({**_facts(report.index), "warnings": report.warnings}, indent=2))
+        counted = {
+            "pattern": report.index.pattern,
+            "oddities": oddity.as_json(report.index.oddities),
+            "warnings": report.warnings,
+        }
+        print(json.dumps(_facts(report.index) | counted, indent=2))
     return 0
 
 

@@ -83,7 +83,7 @@ def index_folder(
     )
     shard_index.write(index)
     sample_index_cache.remove_stale(index)
-    sentences = (each.sentence(index.samples, len(scans)) for each in counted)
+    sentences = (each.sentence(index) for each in counted)
     warnings = (
         *_replaced(before, index),
         *(each.sentence(folder) for each in listing.unused(folder, names, pattern)),
@@ -101,7 +101,7 @@ def _find(place: Path) -> tuple[Path, str | None, dict[str, int]]:
     """
     folder, pattern = (place, None) if place.is_dir() else shard_patterns.split(str(place))
     if pattern is not None and not shard_patterns.looks_like_one(str(place)):
-        raise DataError(f"{place}: holds no .tar shards; correct the path")
+        raise DataError(f"{place}: no such folder; correct the path")
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; correct the path")
     shard_index.refuse_unfinished(folder)
@@ -168,8 +168,7 @@ def _warnings(index: ShardIndex, scans: Sequence[ShardScan]) -> Iterator[str]:
     names = [scan.entry.name for scan in scans]
     for each in index.oddities:
         if each.what == NO_SAMPLE:
-            of = f"{each.count:,} of {len(index.classes or ()):,} classes"
-            yield f"{each.what}: {of}, the first {each.first}"
+            yield each.sentence(index.samples, len(index.classes or ()))
     if empty := [scan.entry.name for scan in scans if not scan.entry.samples]:
         yield f"no samples: in {len(empty):,} of {len(scans):,} shards, the first {empty[0]}"
     if twice := shard_index.repeated(index):

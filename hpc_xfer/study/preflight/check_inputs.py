@@ -16,6 +16,7 @@ from hpc_xfer.config.schema import ConfigError
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
+from hpc_xfer.study.preflight.batch_checks import batch_errors
 from hpc_xfer.study.preflight.dataset_checks import dataset_errors, dataset_notes, probe_errors
 from hpc_xfer.study.preflight.source_checks import source_errors, source_notes
 from hpc_xfer.study.preflight.weight_checks import weight_errors, weight_notes
@@ -47,6 +48,7 @@ def check_inputs(study: Study, site: Site, on: str = "local") -> CheckedInputs:
     indexes: dict[str, ShardIndex | str] = {}
     infos: dict[str, DatasetInfo | str] = {}
     errors = [*source_errors(study, site, indexes), *weight_errors(study, site)]
+    errors += batch_errors(study)
     errors += [*dataset_errors(study, site, infos), *probe_errors(study, site)]
     if on == "slurm":
         errors += _nodes(study, site)

@@ -62,18 +62,14 @@ def _notes(recipe: Trained, index: ShardIndex) -> Iterator[str]:
     """Yield what the index counted that concerns this recipe."""
     parts = _parts(recipe)
     for each in index.oddities:
+        told = each.sentence(index.samples, len(index.classes or ()))
         if each.what == NO_SAMPLE:
             if "label" in parts:
-                yield (
-                    f"{each.what}: {each.count:,} of {len(index.classes or ()):,} classes, the "
-                    f"first {each.first}; no image trains their outputs"
-                )
-        elif each.spoils is None or each.spoils in parts:
-            skipped = "" if each.spoils is None else "; training skips them"
-            yield (
-                f"{each.what}: {each.count:,} of {index.samples:,} samples, the first "
-                f"{each.first}{skipped}"
-            )
+                yield f"{told}; no image trains their outputs"
+        elif each.spoils is None:
+            yield told
+        elif each.spoils in parts:
+            yield f"{told}; training skips them"
     if unusable := _unusable(recipe, index):
         share = unusable / index.samples
         stops = "; max_broken allows fewer, so that the run may stop"

@@ -208,7 +208,11 @@ def test_a_source_without_samples_is_indexed_with_a_warning(tmp_path: Path) -> N
     write_tar(tmp_path / "b.tar", [("notes", b"no field")])
     found = index_folder(tmp_path)
     assert (found.index.samples, len(found.index.entries)) == (0, 2)
-    assert found.warnings == ("no samples: in 2 of 2 shards, the first a.tar",)
+    assert found.warnings == (
+        "left out of the shards: 1 files without a suffix, in 1 of 2 shards, the first notes in "
+        "b.tar",
+        "no samples: in 2 of 2 shards, the first a.tar",
+    )
 
 
 def test_of_numbers_and_names_together_the_more_frequent_are_classes(tmp_path: Path) -> None:
@@ -349,3 +353,16 @@ def test_shards_without_stats_are_compared_with_the_table_of_img2dataset(tmp_pat
     assert warning == "00000.tar: holds 2 samples where 00000.parquet says 3; download it again"
     parquet.write_table(pa.table({"other": [1]}), tmp_path / "00000.parquet")
     assert index_folder(tmp_path).warnings == ()
+
+
+def test_files_in_shards_that_belong_to_no_sample_are_counted(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", [("0.jpg", b"1"), ("._0.jpg", b"of a Mac"), ("README", b"")])
+    found = index_folder(tmp_path)
+    assert found.warnings == (
+        "left out of the shards: 1 files of macOS (._* and __MACOSX), in 1 of 1 shards, the first "
+        "._0.jpg in a.tar",
+        "left out of the shards: 1 files without a suffix, in 1 of 1 shards, the first README in "
+        "a.tar",
+    )
+    assert [(each.count, each.of) for each in found.index.oddities] == [(1, "files"), (1, "files")]
+    assert ShardIndex.load(tmp_path) == found.index

@@ -232,14 +232,23 @@ def test_check_lists_the_problems_and_exits_with_1(
     assert ShardIndex.load(tmp_path) == index
 
 
-@pytest.mark.parametrize("command", ["index", "check"])
-def test_a_folder_of_shards_that_is_not_there_is_a_wrong_call(tmp_path: Path, command: str) -> None:
-    path = write_tar(tmp_path / "a.tar", [("0.png", png())])
-    for wrong, what in ((tmp_path / "nothere", "no such folder"), (path, "is not a folder")):
-        with pytest.raises(StudyError) as caught:
-            shards.main([command, str(wrong)])
-        assert str(caught.value) == f"{wrong}: {what}; name the folder of the shards"
-        assert caught.value.exit_code == 2
+@pytest.mark.parametrize(
+    ("command", "place", "told"),
+    [
+        ("index", "nothere", "nothere: no such folder"),
+        ("index", "nothere/{0..9}.tar", "nothere: no such folder"),
+        ("check", "nothere", "nothere: no such folder"),
+        ("check", "a.tar", "a.tar: is not a folder"),
+    ],
+)
+def test_a_folder_of_shards_that_is_not_there_is_a_wrong_call(
+    tmp_path: Path, command: str, place: str, told: str
+) -> None:
+    write_tar(tmp_path / "a.tar", [("0.png", png())])
+    with pytest.raises(StudyError) as caught:
+        shards.main([command, str(tmp_path / place)])
+    assert str(caught.value) == f"{tmp_path}/{told}; name the folder of the shards"
+    assert caught.value.exit_code == 2
 
 
 def test_a_source_of_images_that_is_not_there_is_a_wrong_call(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Join the scans of all shards of a source: its classes, and what is odd in it."""
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from hpc_xfer.compute.shard_tools.source_index.scan_shard import (
     Found,
     ShardScan,
 )
-from hpc_xfer.config.shard_files.oddity import NO_SAMPLE, Oddity, Part
+from hpc_xfer.config.shard_files.oddity import NO_SAMPLE, Counted, Oddity, Part
+from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError
 
 _ORDER = ("image", None, "txt", "json", "label")  # of warnings
@@ -20,16 +21,15 @@ _PARTS: dict[str, Part] = {"txt": "txt", "json": "json", "cls": "label"}
 
 
 @dataclass(frozen=True)
-class Counted:
+class InShards:
     """An oddity of the source, and the number of shards that have it."""
 
     oddity: Oddity
     shards: int
 
-    def sentence(self, samples: int, shards: int) -> str:
-        each = self.oddity
-        where = f"in {self.shards:,} of {shards:,} shards, the first {each.first}"
-        return f"{each.what}: {each.count:,} of {samples:,} samples, {where}"
+    def sentence(self, index: ShardIndex) -> str:
+        where = f"in {self.shards:,} of {len(index.entries):,} shards, "
+        return self.oddity.sentence(index.samples, len(index.classes or ()), where)
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Classes:
     """The classes of a source, from its good labels."""
 
     names: tuple[str, ...] | None
-    bad: tuple[Counted, ...]  # labels that are not among them
+    bad: tuple[InShards, ...]  # labels that are not among them
     without_samples: Oddity | None
 
 
-def count_oddities(scans: Sequence[ShardScan]) -> list[Counted]:
+def count_oddities(scans: Sequence[ShardScan]) -> list[InShards]:
     """Add up what is odd in the samples of all shards."""
     whats = list(dict.fromkeys(what for scan in scans for what in scan.oddities))
     whats.sort(key=lambda what: _ORDER.index(what[1]))
@@ -54,7 +54,16 @@ def count_oddities(scans: Sequence[ShardScan]) -> list[Counted]:
         lacking = [(scan, scan.lacking[each]) for scan in scans if each in scan.lacking]
         if lacking:
             found.append(_counted(f"no {each}, unlike others", _PARTS[each], lacking))
-    return found
+    return found + _files_left_out(scans)
+
+
+def _files_left_out(scans: Sequence[ShardScan]) -> list[InShards]:
+    """Add up the files in tars that belong to no sample."""
+    found: dict[str, list[tuple[ShardScan, Found]]] = {}
+    for scan in scans:
+        for each in scan.left_out:
+            found.setdefault(each.what, []).append((scan, (each.number, each.first, "")))
+    return [_counted(what, None, told, "files") for what, told in found.items()]
 
 
 def find_classes(folder: Path, scans: Sequence[ShardScan], label_key: str | None) -> Classes:
@@ -78,8 +87,9 @@ def find_classes(folder: Path, scans: Sequence[ShardScan], label_key: str | None
     kind = int if is_number[True] >= is_number[False] else str
     mixed = [each for each in found if not isinstance(each.label, kind)]
     of_kind = [each for each in found if isinstance(each.label, kind)]
-    outside = [each for each in of_kind if not _is_allowed(each.label, names)]
-    good = {each.label for each in of_kind if _is_allowed(each.label, names)}
+    allowed = _allowed(names)
+    outside = [each for each in of_kind if not allowed(each.label)]
+    good = {each.label for each in of_kind if allowed(each.label)}
     bad = (
         _bad_labels("a label of another kind than most (numbers and names)", mixed),
         _bad_labels(f"a label outside of {_limit(names)}", outside),
@@ -103,10 +113,12 @@ class _Label:
     told: Found
 
 
-def _is_allowed(label: int | str, names: tuple[str, ...] | None) -> bool:
-    if isinstance(label, str):
-        return names is None or label in names
-    return label < (class_names.MOST if names is None else len(names))
+def _allowed(names: tuple[str, ...] | None) -> Callable[[int | str], bool]:
+    """Make the test of a label: it has a name, or needs none."""
+    limit, known = class_names.MOST if names is None else len(names), frozenset(names or ())
+    return lambda label: (
+        label < limit if isinstance(label, int) else names is None or label in known
+    )
 
 
 def _limit(names: tuple[str, ...] | None) -> str:
@@ -115,7 +127,7 @@ def _limit(names: tuple[str, ...] | None) -> str:
     return f"the {len(names):,} classes of {class_names.NAME}"
 
 
-def _bad_labels(what: str, found: Sequence[_Label]) -> Counted | None:
+def _bad_labels(what: str, found: Sequence[_Label]) -> InShards | None:
     if not found:
         return None
     return _counted(
@@ -133,7 +145,7 @@ def _without_samples(classes: Sequence[str], numbers: Set[int], texts: Set[str])
     first, name = without[0], classes[without[0]]
     told = f"{first}" if name == str(first) else f"{first} ({name})"
     hint = "; classes seem to be numbered from 1" if without == [0] else ""
-    return Oddity(NO_SAMPLE, len(without), f"{told}{hint}")
+    return Oddity(NO_SAMPLE, len(without), f"{told}{hint}", of="classes")
 
 
 def _keys_there(scans: Sequence[ShardScan]) -> str:
@@ -141,8 +153,13 @@ def _keys_there(scans: Sequence[ShardScan]) -> str:
     return f"; some keys there: {', '.join(keys[:_KEYS_TOLD])}" if keys else ""
 
 
-def _counted(what: str, spoils: Part | None, found: Sequence[tuple[ShardScan, Found]]) -> Counted:
+def _counted(
+    what: str,
+    spoils: Part | None,
+    found: Sequence[tuple[ShardScan, Found]],
+    of: Counted = "samples",
+) -> InShards:
     (scan, (_, key, details)), *_ = found
     first = f"{key} in {scan.entry.name}{details}"
     shards = len({scan.entry.name for scan, _ in found})
-    return Counted(Oddity(what, sum(told[0] for _, told in found), first, spoils), shards)
+    return InShards(Oddity(what, sum(told[0] for _, told in found), first, spoils, of), shards)

@@ -14,6 +14,7 @@ from hpc_xfer.compute.shard_tools import img2dataset
 from hpc_xfer.compute.shards import captions, labels, sample_index_cache
 from hpc_xfer.compute.shards.captions import BadCaption
 from hpc_xfer.compute.shards.labels import BadJson, BadLabel
+from hpc_xfer.compute.shards.passed_over import PassedOver
 from hpc_xfer.compute.shards.shard import Sample, Shard, open_shard
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_files.oddity import NO_IMAGE, Part
@@ -46,6 +47,7 @@ class ShardScan:
     json_keys: frozenset[str]
     texts: Mapping[str, int]  # samples that have a text, by key of the json
     oddities: Mapping[What, Found]
+    left_out: tuple[PassedOver, ...]  # files that belong to no sample
     count_problem: str | None  # see img2dataset.py
 
 
@@ -68,6 +70,7 @@ def scan(folder: Path, label_key: str | None, name: str) -> ShardScan | DataErro
             frozenset(key for key, _ in scanner.json_keys.most_common(MOST_KEYS)),
             dict(scanner.texts.most_common(MOST_KEYS)),
             scanner.oddities,
+            tuple(each._replace(first=_printable(each.first)) for each in shard.passed_over),
             img2dataset.sample_count_problem(path, len(shard)),
         )
     except OSError as error:
@@ -102,7 +105,7 @@ class _Scanner:
         for each in FIELDS_BESIDE_IMAGES:
             if each not in members:
                 self._count(self.lacking, each, i)
-        if self.read:
+        if self.read or self.label_key is not None:
             self._look_into(i, self.shard.read(i, self.read))
 
     def count_keys(self) -> None:
