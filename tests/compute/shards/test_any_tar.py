@@ -133,7 +133,7 @@ def damage(data: st.DataObject, content: bytes) -> bytes:
             return content + content
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(entries(), FORMATS, st.data())
 def test_a_damaged_tar_never_has_fewer_samples_in_silence(
     tmp_path: Path, members: list[Entry], tar_format: int, data: st.DataObject
