@@ -5,6 +5,7 @@ import os
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -184,7 +185,7 @@ def test_a_hole_in_a_long_name_is_damage(
 
 @pytest.mark.parametrize("tar_format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_a_file_of_more_than_8_gib_is_a_member_as_any_other(
-    tmp_path: Path, tar_format: int
+    tmp_path: Path, tar_format: Literal[1, 2]
 ) -> None:
     """Its size needs more than the eleven digits of a header."""
     large, small = tarfile.TarInfo("0.bin"), tarfile.TarInfo("1.bin")
