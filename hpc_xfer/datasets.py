@@ -156,6 +156,9 @@ def _print_rows(rows: Sequence["DatasetRow"]) -> None:
             lacking = ", ".join(row.presence.lacking)
             without = f" (without the further test set {lacking})" if lacking else ""
             console.print(f"{row.name}: {row.place}{without}", soft_wrap=True)
+        if row.place is not None and row.licence is None:  # those of the nine are known
+            for note in row.presence.notes:
+                console.print(f"{row.name}: {note}", soft_wrap=True)
 
 
 def _images(row: "DatasetRow") -> str:
@@ -278,16 +281,28 @@ def _check_one(name: str, site: Site, args: argparse.Namespace) -> "DatasetRepor
         data = read_dataset(name, site.dataset(name), progress)
     with terminal.shown(f"{name}: images decoded") as progress:
         report = check_dataset(data, args.workers, progress)
-    if args.accept is not None and not report.problems:
-        from hpc_xfer.store.dataset_fingerprints import accept
-        from hpc_xfer.store.store import Store
-
-        if not args.accept.is_dir():
-            raise StudyError(f"{args.accept}: no such store; correct --accept")
-        before = accept(Store(args.accept), name, report.fingerprint)
-        if before is not None and not args.json:
-            print(f"{name}: runs from now on use {report.fingerprint[:12]}, not {before[:12]}")
+    if args.accept is not None:
+        _accept(args, name, report)
     return report
+
+
+def _accept(args: argparse.Namespace, name: str, report: "DatasetReport") -> None:
+    """Let a store use the data set as it is now; its images only where nothing is wrong."""
+    from hpc_xfer.store.dataset_fingerprints import accept, accept_words
+    from hpc_xfer.store.store import Store
+
+    if not args.accept.is_dir():
+        raise StudyError(f"{args.accept}: no such store; correct --accept")
+    store, say = Store(args.accept), sys.stderr if args.json else sys.stdout
+    if accept_words(store, name, report.words) is not None:
+        print(f"{name}: runs from now on use its present class names and prompts", file=say)
+    if report.problems:
+        print(f"{name}: a change of images is not accepted; mend what is told first", file=say)
+        return
+    before = accept(store, name, report.fingerprint)
+    if before is not None:
+        now = report.fingerprint[:12]
+        print(f"{name}: runs from now on use {now}, not {before[:12]}", file=say)
 
 
 def _print_report(name: str, report: "DatasetReport") -> None:

@@ -36,6 +36,10 @@ class StoreError(XferError):
     """The store cannot be read or written, or a file in it is damaged and has no fallback."""
 
 
+class RecipeUnreadable(XferError):
+    """The recipe of a run in a pack is not one that this version can read."""
+
+
 class ClaimLost(XferError):
     """Another process took over our run; our state of it is stale."""
 

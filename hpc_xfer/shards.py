@@ -71,19 +71,25 @@ def _refuse_absent(args: argparse.Namespace) -> None:
     """Raises:
     StudyError: the call names a folder or a source that is not there.
     """
-    if args.command == "index" and not args.place.is_dir():
-        folder = args.place
-        if shard_patterns.looks_like_one(str(args.place)):
-            folder, _ = shard_patterns.split(str(args.place))
-        if not folder.is_dir():
-            raise StudyError(f"{folder}: no such folder; name the folder of the shards")
-    if args.command == "check" and not args.folder.is_dir():
-        what = "is not a folder" if args.folder.exists() else "no such folder"
-        raise StudyError(f"{args.folder}: {what}; name the folder of the shards")
-    if args.command == "make" and args.torchvision is None and not Path(args.source).exists():
+    if args.command == "check":
+        _refuse_other_than_folder(args.folder)
+    elif args.command == "index":
+        is_pattern = not args.place.is_dir() and shard_patterns.looks_like_one(str(args.place))
+        folder = shard_patterns.split(str(args.place))[0] if is_pattern else args.place
+        _refuse_other_than_folder(folder)
+    elif args.command == "make" and args.torchvision is not None:
+        if not args.root.is_dir():
+            raise StudyError(f"{args.root}: no such folder; correct --root")
+    elif args.command == "make" and not (
+        Path(args.source).exists() or shard_patterns.looks_like_one(args.source)
+    ):
         raise StudyError(f"{args.source}: no such file or folder; correct SOURCE")
-    if args.command == "make" and args.torchvision is not None and not args.root.is_dir():
-        raise StudyError(f"{args.root}: no such folder; correct --root")
+
+
+def _refuse_other_than_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "no such folder"
+        raise StudyError(f"{folder}: {what}; name the folder of the shards")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -123,7 +129,8 @@ def _parser() -> argparse.ArgumentParser:
         command(
             "make",
             "Pack images into shuffled shards. SOURCE is a folder SOURCE/CLASS/*, a table (.csv\n"
-            ".tsv .parquet; paths are relative to it), or torchvision:NAME, such as CIFAR10.\n"
+            ".tsv .parquet; paths are relative to it), a folder or a quoted pattern of Parquet\n"
+            "files, such as 'data/train-*.parquet', or torchvision:NAME, such as CIFAR10.\n"
             "A call that was killed continues when it is called again.",
             "SOURCE OUT [options]",
             "photos/train sources/photos",
@@ -191,6 +198,17 @@ def _add_make(sub: argparse.ArgumentParser) -> None:
     )
     tables.add_argument("--caption-column", metavar="NAME", help="captions")
     tables.add_argument("--label-column", metavar="NAME", help="class numbers, or class names")
+    tables.add_argument(
+        "--labels", choices=("numbers", "names"), help="meaning of labels (as the values show)"
+    )
+    tables.add_argument(
+        "--separator", type=_separator, metavar="CHAR", help="of fields (tab in a .tsv, else ',')"
+    )
+    tables.add_argument(
+        "--quoting",
+        choices=("csv", "none"),
+        help="marks enclose fields, or are part of the text (csv; with tabs, as the table shows)",
+    )
     sets = sub.add_argument_group("options for a torchvision data set")
     sets.add_argument("--root", type=Path, metavar="DIR", help="folder it was downloaded to")
     sets.add_argument("--split", default="train", metavar="NAME", help="train, test, ... (train)")
@@ -214,6 +232,13 @@ def _between(least: int, text: str, most: int | None = None) -> int:
         pass
     limits = f"{least} or more" if most is None else f"{least} to {most}"
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {limits}")
+
+
+def _separator(text: str) -> str:
+    separator = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(separator) == 1 and separator not in '"\r\n':
+        return separator
+    raise argparse.ArgumentTypeError(f"{text!r} is not one character, or tab")
 
 
 def _share(text: str) -> float:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -78,5 +77,5 @@ def _shards(folder: Path) -> None:
         write_tar(folder / name if number < 2 else folder / "more" / name, members)
 
 
-def _sample(i: int) -> Mapping[str, bytes]:
+def _sample(i: int) -> dict[str, bytes]:
     return {"jpg": photo(i), "txt": f"picture {i}".encode(), "cls": str(i % 2).encode()}

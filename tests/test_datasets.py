@@ -14,7 +14,7 @@ from PIL import Image
 
 from hpc_xfer.config.dataset_cards import CARDS
 from hpc_xfer.datasets import main
-from hpc_xfer.store.dataset_fingerprints import check_unchanged
+from hpc_xfer.store.dataset_fingerprints import check_unchanged, check_words_unchanged
 from hpc_xfer.store.store import Store
 from tests import official_copies
 from tests.dataset_tools.server import Server, stalls
@@ -52,6 +52,20 @@ def test_list_as_json_has_the_same_facts(site: Path, capsys: pytest.CaptureFixtu
     found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert found["pets"]["images"] == {"train": 111, "test": 37}
     assert found["mine"]["place"] == str(site.parent / "mine")
+
+
+def test_list_and_check_say_what_a_launch_says(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "test"):
+        (site.parent / "mine" / split / "cat").rename(site.parent / "mine" / split / "a1")
+        (site.parent / "mine" / split / "dog").rename(site.parent / "mine" / split / "a2")
+    told = "its class names are codes (a1, a2), not words: text heads start from zero"
+    assert main(["list", "--site", str(site)]) == 0
+    shown = capsys.readouterr().out
+    assert f"mine: {told}" in shown and "pets: " not in shown.split(f"mine: {told}")[1]
+    assert main(["check", "mine", "--site", str(site)]) == 0
+    assert told in capsys.readouterr().out
 
 
 def test_list_says_what_is_wrong_with_a_folder(
@@ -197,3 +211,21 @@ def test_check_can_accept_a_changed_data_set_for_a_store(
     fingerprint = shown.split("fingerprint: ")[1].strip()
     assert f"mine: runs from now on use {fingerprint[:12]}, not aaaaaaaaaaaa" in shown
     check_unchanged(store, "mine", fingerprint)
+
+
+def test_check_accepts_class_names_and_no_images_that_are_wrong(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path / "store")
+    check_words_unchanged(store, "mine", "a" * 64)
+    check_unchanged(store, "mine", "a" * 64)
+    train = site.parent / "mine/train/cat/0.png"
+    (site.parent / "mine/test/cat/0.png").write_bytes(train.read_bytes())
+    call = ["check", "mine", "--site", str(site), "--accept", str(store.root)]
+    assert main(call) == 1
+    shown = capsys.readouterr().out
+    assert "mine: runs from now on use its present class names and prompts" in shown
+    assert "mine: a change of images is not accepted; mend what is told first" in shown
+    check_unchanged(store, "mine", "a" * 64)
+    assert main([*call, "--json"]) == 1
+    assert "not accepted" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from hpc_xfer.compute.run_pack import PackRunner
 from hpc_xfer.compute.shard_tools import rendered_characters
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, finetune_class
 from hpc_xfer.config.recipes import METHODS, Architecture
+from hpc_xfer.config.released.released_entry import ReleasedEntry
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
 from hpc_xfer.config.schema import StrictModel
 from hpc_xfer.config.site import Site
@@ -83,7 +84,7 @@ def execute(
     source: Path | None = None,
     stop: StopSignal | None = None,
     place: ProcessRank | None = None,
-    released: Mapping[str, Path] | None = None,
+    released: Mapping[str, Path | ReleasedEntry] | None = None,
     datasets: Mapping[str, Path] | None = None,
     **resources: Any,
 ) -> list[dict[str, Any]]:
@@ -96,7 +97,10 @@ def execute(
     pack = pack_file.LoadedPack("test", (run,), with_changes(base, resources))
     site = Site(
         sources={"sans": str(source)} if source else {},
-        released={name: str(file) for name, file in (released or {}).items()},
+        released={
+            name: file if isinstance(file, ReleasedEntry) else str(file)
+            for name, file in (released or {}).items()
+        },
         datasets={name: str(folder) for name, folder in (datasets or {}).items()},
     )
     process, stop = place or ProcessRank(), stop or StopSignal()

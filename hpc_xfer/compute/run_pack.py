@@ -81,6 +81,7 @@ class PackRunner:
         torch.backends.cudnn.allow_tf32 = False  # torch's default rounds fp32 convolutions to TF32
         if device.kind() == "cpu":
             torch.set_num_threads(pack.resources.threads)
+        self._report_unread(pack)
         before: Run | None = None
         for run in _in_turn(self.store, pack):
             if self.group.is_due or (before and _kind_of_work(run) != _kind_of_work(before)):
@@ -98,17 +99,20 @@ class PackRunner:
         self._commit()
 
     def _execute_run(self, run: Run, resources: "RunResources") -> None:
-        rank, folder = self.process.rank, self.store.run(run.id)
+        rank, size, folder = self.process.rank, self.process.size, self.store.run(run.id)
         meeting = folder.rendezvous(self.process.attempt)
-        claim = self._claim(run, meeting) if rank == 0 else None
+        try:
+            claim = _claim(self.store, run, meeting, size, self.emit) if rank == 0 else None
+        except Exception as raised:  # recorded for its run, as far as the store allows
+            self._report(run.id, raised)
+            return
         if rank == 0 and claim is None:
             return
         try:
             if rank == 0:
                 self.store.check_run(run)
                 self.store.write_recipe(run)
-            local, size = self.process.local_rank, self.process.size
-            timeout = _timeout(self.site)
+            local, timeout = self.process.local_rank, _timeout(self.site)
             with process_group.join(rank, size, local, meeting, self.stop, timeout) as world:
                 self._run_task(run, claim, resources, world)
             if run.id not in self.group:
@@ -126,6 +130,12 @@ class PackRunner:
         finally:
             if claim is not None and run.id not in self.group:
                 _release(claim)
+
+    def _report_unread(self, pack: LoadedPack) -> None:
+        """Record runs whose recipes cannot be read as failed, but those that are done."""
+        for each in pack.unread:
+            if self.store.record(each.id) is None:
+                self._report(each.id, each.error)
 
     def _report(self, run_id: str, error: Exception) -> None:
         """Write and report why a run failed."""
@@ -177,23 +187,24 @@ class PackRunner:
         )  # fmt: skip
         _perform(context)
 
-    def _claim(self, run: Run, meeting: Path) -> Claim | None:
-        """Claim a run. If it is done or claimed by another, tell the other ranks; return None."""
-        folder = self.store.run(run.id)
-        # In this order: a process that sees no claim then also sees the record written before.
-        held = run_claims.is_alive(folder)
-        done = not held and self.store.is_done(run)
-        claim = None if held or done else run_claims.take(folder)
-        if claim is not None:
-            self.emit(WorkerEvent("started", run.id))
-            return claim
-        process_group.call_off(meeting, self.process.size)
-        if done:
-            folder.remove_checkpoints()  # the owner may have been killed before it did
-            self.emit(WorkerEvent("done", run.id))
-        else:
-            self.emit(WorkerEvent("held", run.id, by=run_claims.holder(folder)))
-        return None
+
+def _claim(store: Store, run: Run, meeting: Path, size: int, emit: Emit) -> Claim | None:
+    """Claim a run. If it is done or claimed by another, tell the other ranks; return None."""
+    folder = store.run(run.id)
+    # In this order: a process that sees no claim then also sees the record written before.
+    held = run_claims.is_alive(folder)
+    done = not held and store.is_done(run)
+    claim = None if held or done else run_claims.take(folder)
+    if claim is not None:
+        emit(WorkerEvent("started", run.id))
+        return claim
+    process_group.call_off(meeting, size)
+    if done:
+        folder.remove_checkpoints()  # the owner may have been killed before it did
+        emit(WorkerEvent("done", run.id))
+    else:
+        emit(WorkerEvent("held", run.id, by=run_claims.holder(folder)))
+    return None
 
 
 def _in_turn(store: Store, pack: LoadedPack) -> Iterator[Run]:

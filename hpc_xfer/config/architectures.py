@@ -57,6 +57,14 @@ def why_no_patches(arch: Arch) -> str | None:
     return None
 
 
+def has_batchnorm(arch: Arch) -> bool | None:
+    """Tell whether the image tower has batch norm; None where only its module knows (timm)."""
+    vision = model_config(arch)["vision_cfg"]
+    if "timm_model_name" in vision:
+        return None
+    return (isinstance(arch, str) and arch in TORCHVISION) or isinstance(vision.get("layers"), list)
+
+
 def kept_patches(patches: int, dropped: float | None) -> int:
     """Count the patches of an image that are left, as open_clip does."""
     return max(1, int(patches * (1 - dropped))) if dropped else patches

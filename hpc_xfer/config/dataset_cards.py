@@ -18,13 +18,19 @@ CARDS = ("cifar100", "dtd", "caltech101", "pets", "real", "clipart", "eurosat", 
 _FOLDER = Path(__file__).parent / "dataset_cards"
 
 
-def _prompt(text: str) -> str:
-    if text.count("{}") != 1:
+def prompt(text: str) -> str:
+    """Return the text of a prompt.
+
+    Raises:
+        ValueError: {} is not in it once, or another brace is.
+    """
+    before, found, after = text.partition("{}")
+    if not found or any(brace in before + after for brace in "{}"):
         raise ValueError(f"{text!r} must have {{}} once, where the class goes")
     return text
 
 
-Template = Annotated[str, AfterValidator(_prompt)]
+Template = Annotated[str, AfterValidator(prompt)]
 
 
 class Archive(StrictModel):

@@ -7,9 +7,9 @@ In the site file `datasets` maps names to a path, or to `imagefolder:PATH`, `web
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from hpc_xfer.config.dataset_cards import SplitCounts, Template
 from hpc_xfer.config.schema import StrictModel
@@ -29,6 +29,16 @@ def _place(text: str) -> str:
     return text
 
 
+def _class_name(name: Any) -> str:
+    """Refuse a number, which YAML makes of 007 too, and a name of blanks."""
+    if not isinstance(name, str):
+        raise ValueError(f"a class name is text; put {name} in quotes")
+    if not name.strip():
+        raise ValueError("is an empty class name; write a name")
+    return name.strip()
+
+
+ClassName = Annotated[str, BeforeValidator(_class_name)]
 Place = Annotated[str, AfterValidator(_place)]  # a path with or without a form
 Form = Literal["folder", "imagefolder", "webdataset", "torchvision"]
 
@@ -37,7 +47,8 @@ class DatasetEntry(StrictModel):
     """The long form of an entry of `datasets` in the site file."""
 
     path: Place  # as in the short form
-    class_names: tuple[str, ...] = ()  # for prompts, in the order of labels
+    # for prompts: in the order of labels, or by folder
+    class_names: tuple[ClassName, ...] | dict[str, ClassName] = ()
     templates: tuple[Template, ...] = ()  # prompts; {} is the class
     counts: SplitCounts | None = None  # of a subset of a packaged data set that is used on purpose
 
@@ -52,6 +63,7 @@ class Location:
     class_names: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()
     counts: SplitCounts | None = None
+    names_by_folder: tuple[tuple[str, str], ...] = ()  # folder, name; or class_names
 
 
 def location_of(name: str, entry: str | DatasetEntry) -> Location:
@@ -60,7 +72,16 @@ def location_of(name: str, entry: str | DatasetEntry) -> Location:
     form, kind, path = _parts(given.path)
     if form == "folder" and name.startswith(TORCHVISION):
         form, kind = "torchvision", name.removeprefix(TORCHVISION)
-    return Location(form, Path(path), kind, given.class_names, given.templates, given.counts)
+    stated = given.class_names
+    return Location(
+        form,
+        Path(path),
+        kind,
+        class_names=() if isinstance(stated, dict) else stated,
+        names_by_folder=tuple(stated.items()) if isinstance(stated, dict) else (),
+        templates=given.templates,
+        counts=given.counts,
+    )
 
 
 def with_path(entry: str | DatasetEntry, change: Callable[[str], str]) -> str | DatasetEntry:

@@ -5,16 +5,21 @@ pixels against it in the job. It is made from the data set's card and by listing
 """
 
 import difflib
-import re
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpc_xfer.config.dataset_cards import CARDS, DatasetCard, card
 from hpc_xfer.config.dataset_forms import cifar100, image_folder, official, webdataset
-from hpc_xfer.config.dataset_forms.listing import fetch_command
+from hpc_xfer.config.dataset_forms.listing import fetch_command, read_lines
 from hpc_xfer.config.dataset_location import TORCHVISION, Location
+from hpc_xfer.config.own_datasets.copied_images import notes_on_copies
+from hpc_xfer.config.own_datasets.stated_words import (
+    StatedWords,
+    checked_prompts,
+    file_of,
+    stated_words,
+)
+from hpc_xfer.config.own_datasets.words_or_codes import are_words
 from hpc_xfer.errors import DataError, StudyError
 
 _PROMPT = "a photo of a {}."
@@ -37,11 +42,14 @@ class DatasetInfo:
     test_sets: tuple[str, ...] = ()  # names of further test sets that are there
     notes: tuple[str, ...] = ()  # sentences: what is left out, what is absent
     complete: bool = True  # if not, counts (and classes, if empty) are known only when it is read
+    test_counts: tuple[int, ...] | None = None  # test images per class, if known
+    names_stated: bool = False  # by the user: believed, whatever they look like
+    prompts_stated: bool = False  # somebody wrote templates for these names
 
     @property
     def meaningful_names(self) -> bool:
         """True where class names are words that a text tower can know, not numbers or codes."""
-        return _are_words(self.classes)
+        return self.names_stated or are_words(self.classes)
 
 
 _DIGITS = tuple(
@@ -105,14 +113,14 @@ def dataset_info(name: str, place: Location | Path | None) -> DatasetInfo:
         raise StudyError(
             f"data set {name!r}: `counts` is for a subset of a packaged data set; remove it"
         )
+    words = stated_words(name, place)
     match place.form:
         case "webdataset":
-            info = _webdataset_info(name, place)
+            return _webdataset_info(name, place, words)
         case "torchvision":
-            info = _torchvision_info(name, place)
+            return _torchvision_info(name, place, words)
         case _:
-            info = image_folder_info(name, place.path)
-    return _with_own_words(info, place)
+            return image_folder_info(name, place.path, words)
 
 
 def _unknown(name: str) -> str:
@@ -136,7 +144,7 @@ def _official_info(facts: DatasetCard, place: Location | None) -> DatasetInfo:
             f"data set {facts.name!r}: the site file does not say where it lies; name its folder "
             f"under `datasets`, after {fetch_command(facts.name)}"
         )
-    if place.form != "folder" or place.class_names:
+    if place.form != "folder" or place.class_names or place.names_by_folder:
         raise StudyError(
             f"data set {facts.name!r} is read in its owners' form and has class names of its own; "
             "write its folder alone, or give your data set another name"
@@ -145,7 +153,7 @@ def _official_info(facts: DatasetCard, place: Location | None) -> DatasetInfo:
         info = _listed_info(facts, place)
     else:
         info = _pickled_info(facts, place)
-    return _with_own_words(info, place)
+    return replace(info, templates=place.templates or info.templates)
 
 
 def _listed_info(facts: DatasetCard, place: Location) -> DatasetInfo:
@@ -192,90 +200,116 @@ def _title(facts: DatasetCard, place: Location) -> str:
     return facts.title if place.counts is None else f"{facts.name} (subset)"
 
 
-def image_folder_info(name: str, path: Path) -> DatasetInfo:
+def image_folder_info(name: str, path: Path, words: StatedWords | None = None) -> DatasetInfo:
     """Make the info of `path/train/CLASS/*` and `path/test/CLASS/*` by listing them.
 
     Raises:
-        DataError: a folder, split, class or image is missing, or a class is in one split only.
+        XferError: a folder, split, class or image is missing, or a class is in one split only, or
+            there is one class, or the stated words do not fit.
     """
+    words = words or StatedWords(name)
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; correct data set {name!r} in the site file")
-    train, test = (image_folder.list_images(path / split) for split in image_folder.SPLITS)
+    scanned = [image_folder.scan(path / split) for split in image_folder.SPLITS]
+    train, test = (each.images for each in scanned)
     if odd := sorted(train.keys() ^ test.keys()):
         here, there = image_folder.SPLITS if odd[0] in train else image_folder.SPLITS[::-1]
+        alike = [each for each in odd if (each in train) == (odd[0] in train)]
+        more = f", as {len(alike) - 1:,} more are" if len(alike) > 1 else ""
         raise DataError(
-            f"{path}: class {odd[0]!r} is in {here} but not in {there}; add it there or remove it"
+            f"{path}: class {odd[0]!r} is in {here} but not in {there}{more}; add it there or "
+            "remove it"
         )
-    counts = tuple(map(len, train.values()))
-    return DatasetInfo(
+    folders = tuple(train)
+    counts, test_counts = (tuple(map(len, split.values())) for split in (train, test))
+    info = DatasetInfo(
         name=name,
         title=name,
-        classes=tuple(image_folder.class_name(folder) for folder in train),
+        classes=words.for_classes(folders),
         train=sum(counts),
-        test=sum(map(len, test.values())),
+        test=sum(test_counts),
         smallest_class=min(counts),
         templates=(_PROMPT,),
         source=str(path),
         class_counts=counts,
+        test_counts=test_counts,
+        notes=(*words.remarks(folders), *image_folder.split_notes(path, scanned)),
     )
+    return _checked(_stated(info, words))
 
 
-def _webdataset_info(name: str, place: Location) -> DatasetInfo:
-    tars = webdataset.list_tars(place.path, place.class_names)
-    return DatasetInfo(
+def copies_in(name: str, place: Location) -> list[str]:
+    """Say which images of an image folder are there twice; nothing on other forms."""
+    if name in CARDS or place.form in ("webdataset", "torchvision"):
+        return []
+    splits = {split: image_folder.list_images(place.path / split) for split in image_folder.SPLITS}
+    return notes_on_copies(place.path, splits)
+
+
+def _webdataset_info(name: str, place: Location, words: StatedWords) -> DatasetInfo:
+    tars = webdataset.list_tars(place.path, words.in_order)
+    listed = file_of(place).with_name("classnames.txt")
+    known = tuple(read_lines(listed)) if listed.is_file() else ()
+    in_file = words.has_names and (len(known) == len(tars.classes))  # else names of their own
+    classes = words.for_classes(known) if in_file else tars.classes
+    info = DatasetInfo(
         name=name,
         title=name,
-        classes=tars.classes,
+        classes=classes,
         train=0,
         test=0,
         smallest_class=0,
-        templates=tars.templates or (_PROMPT,),
+        templates=checked_prompts(place.path, tars.templates) or (_PROMPT,),
         source=str(place.path),
+        notes=tuple(words.remarks(known) if in_file else words.notes),
         complete=False,
+        prompts_stated=bool(tars.templates),
     )
+    return _checked(_stated(info, words))
 
 
-def _torchvision_info(name: str, place: Location) -> DatasetInfo:
+def _torchvision_info(name: str, place: Location, words: StatedWords) -> DatasetInfo:
     """Only torchvision knows classes and counts, and the login node does without it."""
     if not place.path.is_dir():
         raise DataError(f"{place.path}: no such folder; correct data set {name!r} in the site file")
-    return DatasetInfo(
+    notes = list(words.notes)
+    if words.file is not None and words.in_order:  # a root may hold several data sets
+        notes.append(f"class names come from {words.file}, the first is {words.in_order[0]!r}")
+    info = DatasetInfo(
         name=name,
         title=f"{place.kind} of torchvision",
-        classes=place.class_names,
+        classes=words.in_order,
         train=0,
         test=0,
         smallest_class=0,
         templates=(_PROMPT,),
         source=str(place.path),
+        notes=tuple(notes),
         complete=False,
+    )
+    return _checked(_stated(info, words))
+
+
+def _stated(info: DatasetInfo, words: StatedWords) -> DatasetInfo:
+    return replace(
+        info,
+        names_stated=words.has_names,
+        templates=words.templates or info.templates,
+        prompts_stated=bool(words.templates) or info.prompts_stated,
     )
 
 
-def _with_own_words(info: DatasetInfo, place: Location) -> DatasetInfo:
-    """Use the class names and prompts of the site file, where it states some.
+def _checked(info: DatasetInfo) -> DatasetInfo:
+    """Refuse a data set of one class, on which every answer is right.
 
     Raises:
-        StudyError: there are not as many names as classes, or one stands twice.
+        DataError: it has one class.
     """
-    names = place.class_names
-    if names and info.classes and len(names) != len(info.classes):
-        raise StudyError(
-            f"data set {info.name!r} has {len(info.classes)} classes, but the site file has "
-            f"{len(names)} class_names; write one per class, in the order of labels"
+    if len(info.classes) == 1:
+        raise DataError(
+            f"{info.name} has one class, {info.classes[0]!r}; add another or name another data set"
         )
-    if twice := [name for name, times in Counter(names).items() if times > 1]:
-        raise StudyError(
-            f"data set {info.name!r}: class_names has {twice[0]!r} twice; name each class once"
-        )
-    return replace(info, classes=names or info.classes, templates=place.templates or info.templates)
-
-
-def _are_words(classes: Sequence[str]) -> bool:
-    """Return whether most names have two letters in a row and differ in more than digits."""
-    bare = [re.sub(r"[\W\d_]+", " ", name).strip() for name in classes]
-    worded = sum(bool(re.search(r"[^\W\d_]{2}", name)) for name in bare)
-    return 2 * worded > len(classes) and (len(classes) < 2 or len(set(bare)) > 1)
+    return info
 
 
 def held_out_count(members: int, fraction: float) -> int:

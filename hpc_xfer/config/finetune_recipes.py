@@ -11,7 +11,14 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hpc_xfer.config.recipes import Crop, Precision
-from hpc_xfer.config.schema import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
+from hpc_xfer.config.schema import (
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StrictModel,
+)
 
 Shots = PositiveInt | Literal["full"]
 Mode = Literal["ft", "lp", "lp-ft", "zeroshot", "knn"]
@@ -81,7 +88,7 @@ class AdamWFinetune(Finetune):
     tunable = ("lr", "weight_decay", "epochs")
 
     lr: PositiveFloat
-    weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
+    weight_decay: NonNegativeFloat = 0.1  # not on biases and norms (dims < 2)
     epochs: PositiveInt = 128
     min_steps: NonNegativeInt | None = 50  # a floor: one epoch of 1 shot is a step or two
     batch: PositiveInt = 128

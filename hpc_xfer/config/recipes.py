@@ -12,7 +12,15 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from hpc_xfer.config.schema import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
+from hpc_xfer.config.schema import (
+    Fraction,
+    Name,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StrictModel,
+)
 
 # fp32 never means TF32, on no card (an A100 does 19.5 TFLOP/s in fp32, 156 in TF32, 312 in bf16).
 # tf32 rounds the factors of products and convolutions to 10 bits; without tensor cores it is fp32.
@@ -119,7 +127,7 @@ class Trained(Pretrain):
 
     views: ClassVar[int] = 1  # augmented views of each image
 
-    source: str  # a name; the site says where it lies
+    source: Name  # a name; the site says where it lies
     samples: PositiveInt  # size of the subset of the source; the smaller is inside the larger
     samples_seen: PositiveInt  # over all epochs and ranks
     subset_seed: NonNegativeInt = 0  # which nested family of subsets
@@ -128,7 +136,7 @@ class Trained(Pretrain):
     batchnorm: BatchNorms | None = None  # None: global
     ranks: PositiveInt | None = None  # if per-gpu; a study takes it from resources.pretrain.gpus
     lr: PositiveFloat = 1e-3  # peak, after warm-up; cosine to 0
-    weight_decay: float = Field(default=0.1, ge=0)  # not on biases and norms (dims < 2)
+    weight_decay: NonNegativeFloat = 0.1  # not on biases and norms (dims < 2)
     warmup_steps: NonNegativeInt = 5000  # at most 10% of the steps are used
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
@@ -138,7 +146,7 @@ class Trained(Pretrain):
     precision: Precision = "fp32"
     max_broken: Fraction = 0.001  # of the samples seen so far (1,000 at once); more stops the run
     seed: NonNegativeInt = 0
-    init: Annotated[str, Field(min_length=1)] | None = None  # weights, as `released` names them
+    init: Annotated[Name, Field(min_length=1)] | None = None  # weights, as `released` names them
     patch_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # share; FLIP, Li et al. 2023
     snapshots: tuple[PositiveInt, ...] | None = None  # kept after so many samples, each a parent
 
@@ -155,6 +163,11 @@ class Trained(Pretrain):
     def missing_from(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
         """Name what a source with these fields and classes lacks; None if it lacks nothing."""
         return None if self.target is None else self.target.missing_from(fields, classes)
+
+    @property
+    def batchnorm_images(self) -> int:
+        """Images that batch norm sees at once in training."""
+        return self.batch // ((self.ranks or 1) * (self.accumulate or 1))
 
     def steps_of(self, samples: int) -> int:
         """Whole steps in so many samples, at least one."""
@@ -173,26 +186,17 @@ class Trained(Pretrain):
             raise ValueError(wrong)
         return tuple(sorted(counts))
 
-    @field_validator("accumulate")
+    @field_validator("accumulate", "batchnorm", "patch_dropout")
     @classmethod
-    def _one_part_is_none(cls, parts: int | None) -> int | None:
-        return None if parts == 1 else parts
-
-    @field_validator("batchnorm")
-    @classmethod
-    def _global_is_none(cls, over: BatchNorms | None) -> BatchNorms | None:
-        return None if over == "global" else over
+    def _no_effect_is_none(cls, value: Any) -> Any:
+        """Read one part, global statistics and a share of 0 as None: they are the same run."""
+        return None if value in (1, "global", 0) else value
 
     @model_validator(mode="after")
     def _ranks_decide_per_gpu_alone(self) -> "Trained":
         if (self.batchnorm == "per-gpu") != (self.ranks is not None):
             raise ValueError("batchnorm: per-gpu and ranks belong together; give both or neither")
         return self
-
-    @field_validator("patch_dropout")
-    @classmethod
-    def _none_dropped_is_none(cls, share: float | None) -> float | None:
-        return share or None
 
     @model_validator(mode="after")
     def _even_parts(self) -> "Trained":
@@ -238,7 +242,7 @@ class ImageText(Trained):
     max_logit_scale: PositiveFloat | None = None  # None: no limit
     lock: Tower | None = None  # keeps its weights of `init`; image: LiT, Zhai et al. 2022
     caption: Caption | None = None  # None: the field txt
-    label: str | None = None  # for templates: a key of the field json; None: the field cls
+    label: Name | None = None  # for templates: a key of the field json; None: the field cls
 
     @property
     def target(self) -> Target:
@@ -290,7 +294,7 @@ class SimCLR(Trained):
     projection: tuple[PositiveInt, PositiveInt, PositiveInt] = (4096, 4096, 256)
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
-    jitter: float = Field(default=0.4, ge=0)  # strength of the color jitter, with probability 0.8
+    jitter: NonNegativeFloat = 0.4  # strength of the color jitter, with probability 0.8
     gray: Fraction = 0.2  # probability
     blur: Fraction = 0.5  # probability
 
@@ -303,7 +307,7 @@ class Supervised(Trained):
     """Cross-entropy over the labels of the source."""
 
     method: Literal["supervised"] = "supervised"
-    label: str | None = None  # a key of the field json; None: the field cls
+    label: Name | None = None  # a key of the field json; None: the field cls
     label_smoothing: Fraction = 0.0
     crop: Crop = Crop(scale=(0.08, 1.0))
     flip: bool = True
@@ -327,7 +331,7 @@ class Released(Pretrain):
 
     method: Literal["released"] = "released"
     arch: str
-    weights: str
+    weights: Name
 
 
 METHODS: dict[str, type[Pretrain]] = {
@@ -343,8 +347,3 @@ METHODS: dict[str, type[Pretrain]] = {
 def encoder_points(recipe: Pretrain) -> tuple[int | None, ...]:
     """List what fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
     return (*((recipe.snapshots or ()) if isinstance(recipe, Trained) else ()), None)
-
-
-def dump(recipe: StrictModel) -> dict[str, Any]:
-    """Return a recipe as it is hashed and written: every default filled in, None dropped."""
-    return recipe.model_dump(mode="json", exclude_none=True)

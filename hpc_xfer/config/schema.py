@@ -2,10 +2,18 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from hpc_xfer.config.yaml_document import Loc
@@ -28,12 +36,26 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _without_sign(value: float) -> float:
+    """Turn -0.0 into 0.0: equal settings are written alike, so that they make one run."""
+    return value + 0.0
+
+
+def _without_control(text: str) -> str:
+    """Refuse control characters: names are parts of labels, of file names and of names of jobs."""
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise ValueError(f"{format_value(text)} contains a control character; remove it")
+    return text
+
+
 _MOST_NAMES = 30  # in one sentence
 LARGEST_COUNT = 10**15  # more is a typing error, and floats lose digits there
 PositiveInt = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=LARGEST_COUNT)]
 NonNegativeInt = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=LARGEST_COUNT)]
 PositiveFloat = Annotated[float, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+NonNegativeFloat = Annotated[float, Field(ge=0), AfterValidator(_without_sign)]
+Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(_without_sign)]
+Name = Annotated[str, AfterValidator(_without_control)]
 
 Model = TypeVar("Model", bound=StrictModel)
 ConfigError = tuple[Loc, str]
@@ -41,6 +63,8 @@ ConfigError = tuple[Loc, str]
 
 def validate(model: type[Model], data: Mapping[str, Any]) -> tuple[Model | None, list[ConfigError]]:
     """Return the model, or every error in it with its key path. Lists become tuples, as in JSON."""
+    if wrong := list(_surrogates(data, ())):
+        return None, wrong
     try:
         return model.model_validate_json(json.dumps(data)), []
     except ValidationError as bad:
@@ -57,6 +81,18 @@ def nearest(word: str, known: Iterable[str], what: str) -> str:
     if len(names) > _MOST_NAMES:
         names = [*difflib.get_close_matches(word, names, n=_MOST_NAMES, cutoff=0.0), "..."]
     return f"{what}: {', '.join(names)}"
+
+
+def _surrogates(data: Any, loc: Loc) -> Iterator[ConfigError]:
+    """Find text with half a character (a lone surrogate), which no file can hold."""
+    if isinstance(data, str) and any("\ud800" <= character <= "\udfff" for character in data):
+        yield loc, f"{json.dumps(data)} contains half a character of UTF-16; remove it"
+    elif isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from _surrogates(value, (*loc, key))
+    elif isinstance(data, list):
+        for i, value in enumerate(data):
+            yield from _surrogates(value, (*loc, i))
 
 
 def _errors(
@@ -103,8 +139,9 @@ def _sentence(model: type[StrictModel], loc: Loc, errors: list[ErrorDetails]) ->
     if kind in ("too_short", "string_too_short"):
         return "is empty; give it a value"
     wanted = [_wanted(error) for error in errors]
-    if not all(wanted):
-        return first["msg"].removeprefix("Value error, ")
+    own = [error["msg"] for error, want in zip(errors, wanted, strict=True) if not want]
+    if own:  # of one type of a union, it says more than that another type is wanted
+        return own[0].removeprefix("Value error, ")
     way = ""
     if wanted == ["a list"] and isinstance(got, str | int | float):
         way = f"; write [{got}]"

@@ -15,6 +15,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hpc_xfer.config import yaml_document
 from hpc_xfer.config.dataset_location import DatasetEntry, Location, Place, location_of, with_path
+from hpc_xfer.config.released.released_entry import (
+    ReleasedEntry,
+    WeightsPlace,
+    released_entry,
+    with_released_path,
+)
 from hpc_xfer.config.sbatch_options import OneWord, OptionName, RelayOptionName, check_gres
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
 from hpc_xfer.system.machine import DEVICE
@@ -138,13 +144,18 @@ class Site(StrictModel):
     store: str | None = None  # unless --store is given
     sources: dict[str, str] = {}  # name -> folder of tar shards with an index.json
     datasets: Mapping[str, Place | DatasetEntry] = {}  # name -> place, see dataset_location.py
-    released: dict[str, str] = {}  # name -> file with weights
+    released: Mapping[str, WeightsPlace | ReleasedEntry] = {}  # name -> file with weights
     slurm: Slurm = Field(default_factory=Slurm)
 
     def dataset(self, name: str) -> Location | None:
         """Return where a data set lies; None if the site file does not say."""
         entry = self.datasets.get(name)
         return None if entry is None else location_of(name, entry)
+
+    def weights(self, name: str) -> ReleasedEntry | None:
+        """Return where released weights lie; None for a tag of open_clip."""
+        entry = self.released.get(name)
+        return None if entry is None else released_entry(entry)
 
 
 def find_site_file(given: Path | None) -> Path | None:
@@ -177,7 +188,10 @@ def load_site(given: Path | None) -> Site:
             name: with_path(entry, partial(_absolute, path))
             for name, entry in site.datasets.items()
         },
-        "released": {name: _absolute(path, to) for name, to in site.released.items()},
+        "released": {
+            name: with_released_path(entry, partial(_absolute, path))
+            for name, entry in site.released.items()
+        },
     }
     return site.model_copy(update=paths)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from hpc_xfer.config.dataset_cards import CARDS, DatasetCard, card
 from hpc_xfer.config.dataset_forms import cifar100, official
 from hpc_xfer.config.dataset_location import Location
-from hpc_xfer.config.downstream_datasets import PACKAGED, DatasetInfo, dataset_info
+from hpc_xfer.config.downstream_datasets import PACKAGED, DatasetInfo, copies_in, dataset_info
+from hpc_xfer.config.own_datasets.remarks import remarks
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import XferError
 
@@ -92,7 +93,8 @@ def _find(name: str, place: Location | None) -> tuple[DatasetInfo | None, Presen
         return None, Presence(False, str(error))
     further = card(name).further if name in CARDS else {}
     lacking = tuple(sorted(set(further) - set(info.test_sets)))
-    return info, Presence(True, None, lacking, info.notes)
+    copies = () if place is None else copies_in(name, place)
+    return info, Presence(True, None, lacking, (*info.notes, *remarks(info), *copies))
 
 
 def _images(info: DatasetInfo | None, facts: DatasetCard | None) -> dict[str, int]:

@@ -9,7 +9,7 @@ from hpc_xfer.config.recipes import METHODS, Trained, encoder_points
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.tables.csv_files import Row
 from hpc_xfer.study.labels import at_snapshot, pretrain_labels
-from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.plan import NONE, Plan, Run
 from hpc_xfer.study.study_facts import StudyFacts
 
 Settings = tuple[tuple[str, str], ...]  # (("pretrain_lr", "0.001"),)
@@ -56,7 +56,6 @@ class EncoderInfo:
 ENCODER_COLUMNS = tuple(f.name for f in fields(EncoderInfo) if f.name not in _WHERE_GIVEN)
 Encoders = Mapping[EncoderKey, EncoderInfo]
 SETTING = "pretrain_"  # how the names of settings begin
-_NONE = "None"  # as labels have it
 # Seeds are repetitions; the number of GPUs comes with `batchnorm: per-gpu`, and is one in a study.
 _NO_SETTINGS = (f"{SETTING}seed", f"{SETTING}ranks")
 # Settings that methods have in common: one that leaves them out is compared as being without them.
@@ -129,7 +128,7 @@ def _varying_settings(parents: Sequence[Run]) -> dict[str, set[str]]:
             continue
         methods |= _that_could_have(name, every.values())
         if any(name not in row and row["method"] in methods for row in every.values()):
-            values[name].add(_NONE)
+            values[name].add(NONE)
     return {name: having[name] for name, found in values.items() if len(found) > 1}
 
 
@@ -145,7 +144,7 @@ def _that_could_have(name: str, rows: Iterable[Mapping[str, Any]]) -> set[str]:
 def _settings(run: Run, varying: Mapping[str, set[str]]) -> Settings:
     columns = run.columns
     return tuple(
-        (name, csv_files.cell(columns[name]) if name in columns else _NONE)
+        (name, csv_files.cell(columns[name]) if name in columns else NONE)
         for name, methods in varying.items()
         if columns["method"] in methods
     )

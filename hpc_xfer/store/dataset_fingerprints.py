@@ -9,6 +9,7 @@ not. So the first fingerprint is kept, and another one is refused until a user a
 import json
 import shlex
 import time
+from pathlib import Path
 from typing import Any
 
 from hpc_xfer.errors import DataError, StoreError
@@ -26,27 +27,61 @@ def check_unchanged(store: StoreDir, name: str, fingerprint: str) -> None:
         DataError: it has changed.
         StoreError: the fingerprint cannot be kept or read.
     """
-    path = store.dataset_fingerprint(name)
-    content = _content(name, fingerprint, earlier=[])
-    if not path.exists() and atomic_files.create_exclusively(path, _bytes(content)):
-        return
-    known = _read(store, name)["fingerprint"]
+    known = _kept(store.dataset_fingerprint(name), name, fingerprint)
     if known != fingerprint:
         raise DataError(
             f"data set {name!r} has changed: it was {known[:_SHORT]} and is "
             f"{fingerprint[:_SHORT]}; restore it, give the new one another name, or run "
-            f"`python -m hpc_xfer.datasets check {shlex.quote(name)} --accept "
-            f"{shlex.quote(str(store.root))}`"
+            f"{_way_out(store, name)}"
+        )
+
+
+def check_words_unchanged(store: StoreDir, name: str, words: str) -> None:
+    """Compare class names and prompts with the first ones; only runs that use text need that.
+
+    Raises:
+        DataError: they have changed, for example in `classes.json` or in the site file.
+        StoreError: as `check_unchanged`.
+    """
+    known = _kept(store.dataset_words(name), name, words)
+    if known != words:
+        raise DataError(
+            f"class names or prompts of data set {name!r} have changed: they were "
+            f"{known[:_SHORT]} and are {words[:_SHORT]}; restore them, give the data set another "
+            f"name, or run {_way_out(store, name)}"
         )
 
 
 def accept(store: StoreDir, name: str, fingerprint: str) -> str | None:
     """Keep a new fingerprint; return the one before, None where there was none or the same."""
-    path = store.dataset_fingerprint(name)
+    return _accept(store.dataset_fingerprint(name), name, fingerprint)
+
+
+def accept_words(store: StoreDir, name: str, words: str) -> str | None:
+    """Keep the fingerprint of new class names or prompts; return as `accept`."""
+    return _accept(store.dataset_words(name), name, words)
+
+
+def _way_out(store: StoreDir, name: str) -> str:
+    return (
+        f"`python -m hpc_xfer.datasets check {shlex.quote(name)} --accept "
+        f"{shlex.quote(str(store.root))}`"
+    )
+
+
+def _kept(path: Path, name: str, fingerprint: str) -> str:
+    """Keep a fingerprint if it is the first one; return the first one."""
+    content = _content(name, fingerprint, earlier=[])
+    if not path.exists() and atomic_files.create_exclusively(path, _bytes(content)):
+        return fingerprint
+    return str(_read(path, name)["fingerprint"])
+
+
+def _accept(path: Path, name: str, fingerprint: str) -> str | None:
     content = _content(name, fingerprint, earlier=[])
     if not path.exists() and atomic_files.create_exclusively(path, _bytes(content)):
         return None
-    known = _read(store, name)
+    known = _read(path, name)
     before = str(known["fingerprint"])
     if before == fingerprint:
         return None
@@ -55,8 +90,7 @@ def accept(store: StoreDir, name: str, fingerprint: str) -> str | None:
     return before
 
 
-def _read(store: StoreDir, name: str) -> dict[str, Any]:
-    path = store.dataset_fingerprint(name)
+def _read(path: Path, name: str) -> dict[str, Any]:
     content = atomic_files.read_json(path)
     is_known = isinstance(content, dict) and content.get("schema") == SCHEMA
     if not is_known or not isinstance(content.get("fingerprint"), str):

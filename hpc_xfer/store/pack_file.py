@@ -3,12 +3,21 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources
-from hpc_xfer.errors import StoreError
+from hpc_xfer.errors import RecipeUnreadable, StoreError, XferError
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run, restore_run
+
+
+@dataclass(frozen=True)
+class UnreadRun:
+    """A run of a pack that cannot be executed, and why."""
+
+    id: str
+    error: XferError
 
 
 @dataclass(frozen=True)
@@ -19,10 +28,15 @@ class LoadedPack:
     runs: tuple[Run, ...]
     resources: PretrainResources | FinetuneResources
     spare: tuple[Run, ...] = ()  # of other workers of this pack: executed if they are left over
+    unread: tuple[UnreadRun, ...] = ()  # recorded as failed; the other runs are executed
 
     def without(self, skipped: Sequence[str]) -> "LoadedPack":
         """Leave out the runs with these ids."""
-        return replace(self, runs=tuple(run for run in self.runs if run.id not in skipped))
+        return replace(
+            self,
+            runs=tuple(run for run in self.runs if run.id not in skipped),
+            unread=tuple(run for run in self.unread if run.id not in skipped),
+        )
 
     def share(self, number: int, count: int) -> "LoadedPack":
         """Return the runs of one of `count` workers that execute the pack together.
@@ -30,28 +44,61 @@ class LoadedPack:
         Those of the others are spare, the last first, so that two workers meet late.
         """
         others = [run for i, run in enumerate(self.runs) if i % count != number]
-        return replace(self, runs=self.runs[number::count], spare=tuple(reversed(others)))
+        return replace(
+            self,
+            runs=self.runs[number::count],
+            spare=tuple(reversed(others)),
+            unread=self.unread if number == 0 else (),
+        )
 
 
 def read_pack(store: Store, study: str, name: str) -> LoadedPack:
-    """Read the pack named `ARRAY/INDEX`.
+    """Read the pack named `ARRAY/INDEX`; a run that cannot be read keeps no other one back.
 
     Raises:
-        StoreError: the manifest is absent, damaged, or from another version of the recipes.
+        StoreError: the manifest is absent or damaged, or has no such pack.
     """
     batch, _, index = name.partition("/")
     manifest = store.read_manifest(study, batch)
     path = store.study(study).manifest(batch)
     try:
-        runs = tuple(read_run(manifest, run_id) for run_id in manifest["packs"][int(index)])
-        model = PretrainResources if manifest["kind"] == "pretrain" else FinetuneResources
-        resources = model.model_validate_json(json.dumps(manifest["resources"]))
+        ids = [str(run_id) for run_id in manifest["packs"][int(index)]]
     except (TypeError, KeyError, IndexError, ValueError) as error:
         raise StoreError(
-            f"{path}: has no pack {index!r} that this version can read ({error}); launch the "
-            "study again"
+            f"{path}: has no pack {index!r} ({_reason(error)}); launch the study again"
         ) from error
-    return LoadedPack(name, runs, resources)
+    try:
+        model = PretrainResources if manifest["kind"] == "pretrain" else FinetuneResources
+        resources = model.model_validate_json(json.dumps(manifest["resources"]))
+    except (TypeError, KeyError, ValueError) as error:
+        why = _unreadable(path, "the resources", error)
+        unread = tuple(UnreadRun(run_id, why) for run_id in ids)
+        return LoadedPack(name, (), FinetuneResources(), unread=unread)
+    found = [_read_or_say(manifest, run_id, path) for run_id in ids]
+    runs = tuple(each for each in found if isinstance(each, Run))
+    unread = tuple(each for each in found if isinstance(each, UnreadRun))
+    return LoadedPack(name, runs, resources, unread=unread)
+
+
+def _read_or_say(manifest: dict[str, Any], run_id: str, path: Path) -> Run | UnreadRun:
+    try:
+        return read_run(manifest, run_id)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        return UnreadRun(run_id, _unreadable(path, f"the recipe of run {run_id}", error))
+
+
+def _unreadable(path: Path, what: str, error: Exception) -> RecipeUnreadable:
+    return RecipeUnreadable(
+        f"{path}: this version cannot read {what} ({_reason(error)}); launch the study again with "
+        "--retry-failed"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line why something was not as it should be."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
 
 
 def read_run(manifest: dict[str, Any], run_id: str) -> Run:

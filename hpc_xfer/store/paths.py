@@ -215,6 +215,10 @@ class StoreDir:
         """The fingerprint that a data set had first (see dataset_fingerprints.py)."""
         return self.root / "fingerprints" / "first" / f"{quote(name, safe='')}.json"
 
+    def dataset_words(self, name: str) -> Path:
+        """The fingerprint that the class names and prompts of a data set had first."""
+        return self.root / "fingerprints" / "first" / f"{quote(name, safe='')}.words.json"
+
     @property
     def code(self) -> Path:
         """Copies of the package that jobs run (see code_snapshot.py)."""

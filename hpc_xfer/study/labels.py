@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune
 from hpc_xfer.config.recipes import encoder_points
-from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.plan import NONE, Plan, Run
 
 Settings = Mapping[str, Any]
 Key = TypeVar("Key")
@@ -149,9 +149,9 @@ class RunTitles:
         shown = ["lr"] if isinstance(trial, AdamWFinetune) else []
         shown += [name for name in self._differing[_place(trial)] if name not in shown]
         settings = [
-            f"{name.replace('_', ' ')} {_setting(run.spec[name])}"
+            f"{name.replace('_', ' ')} {_setting(run.spec.get(name, getattr(trial, name, None)))}"
             for name in shown
-            if name in run.spec
+            if name in run.spec or name in type(trial).model_fields
         ]
         return f"{run_label(run, self.labels)} -> {', '.join([what, *settings])}"
 
@@ -183,7 +183,13 @@ def _told_apart_by(specs: Sequence[Settings]) -> list[str]:
 
 
 def _setting(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """Write a value so that no other value of its setting is written alike."""
+    if value is None:
+        return NONE
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _labels(rows: Mapping[Key, Settings], shorten: Callable[[Any], str]) -> dict[Key, str]:
@@ -192,7 +198,9 @@ def _labels(rows: Mapping[Key, Settings], shorten: Callable[[Any], str]) -> dict
     for key, row in rows.items():
         alike = [rows[other] for other in rows if short[other] == short[key]]
         extra = differing_columns(alike)
-        words = [f"{name.removeprefix('pretrain_')}={shorten(row.get(name))}" for name in extra]
+        words = [
+            f"{name.removeprefix('pretrain_')}={shorten(row.get(name, NONE))}" for name in extra
+        ]
         labels[key] = " ".join([short[key], *words])
     return labels
 

@@ -15,15 +15,22 @@ from functools import cached_property
 from typing import Any, Literal
 
 from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot
-from hpc_xfer.config.finetune_specs import dump_finetune, read_finetune
 from hpc_xfer.config.protocols import Choose
-from hpc_xfer.config.recipes import METHODS, Pretrain, Trained, arch_name, dump, encoder_points
+from hpc_xfer.config.recipe_specs import (
+    dump_finetune,
+    dump_pretrain,
+    nulls_left_out,
+    read_finetune,
+    read_pretrain,
+)
+from hpc_xfer.config.recipes import Pretrain, Trained, arch_name, encoder_points
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.study_facts import StudyFacts
 from hpc_xfer.study.study_file import Study
 
 RunKind = Literal["pretrain", "finetune"]
+NONE = "none"  # a setting that is None, in tables and labels
 _PACKS_PER_WORKER = 4  # on one machine: the last ones end at about the same time
 
 _DEFAULT_MINUTES = 20.0  # of a fine-tuning, without an estimate
@@ -48,13 +55,14 @@ class Run:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The recipe as it is hashed: defaults filled in, None dropped. Runs share it."""
+        """The recipe as it is hashed, see recipe_specs.py. Runs share it."""
         return self._dumped.spec
 
     @cached_property
     def _dumped(self) -> "_Dumped":
-        recipe = self.recipe
-        return _dumped_trial(recipe) if isinstance(recipe, Finetune) else _Dumped(dump(recipe))
+        if isinstance(self.recipe, Finetune):
+            return _dumped_trial(self.recipe)
+        return _Dumped(dump_pretrain(self.recipe))
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -80,6 +88,7 @@ class _Dumped:
     """A recipe as it is hashed; the fine-tunings of all parents share one per trial."""
 
     spec: dict[str, Any]
+    nulls: tuple[str, ...] = ()  # settings that are None by choice and not in `spec`
 
     @cached_property
     def text(self) -> str:
@@ -89,6 +98,7 @@ class _Dumped:
     def columns(self) -> dict[str, Any]:
         """The table columns of a fine-tuning without those of its parent."""
         own = {key: _cell(value) for key, value in self.spec.items()}
+        own |= dict.fromkeys(self.nulls, NONE)
         if "snapshot" in own:
             own["samples_seen"] = own["snapshot"]
         return own
@@ -96,13 +106,16 @@ class _Dumped:
 
 @functools.cache
 def _dumped_trial(recipe: Finetune) -> _Dumped:
-    return _Dumped(dump_finetune(recipe))
+    spec = dump_finetune(recipe)
+    return _Dumped(spec, nulls_left_out(recipe, spec))
 
 
 _PLAIN = ("method", "arch", "source", "samples", "samples_seen", "weights")
 
 
 def _cell(value: Any) -> Any:
+    if value is None:
+        return NONE
     return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
 
 
@@ -290,5 +303,5 @@ def restore_run(kind: RunKind, spec: dict[str, Any], parents: tuple[Run, ...]) -
         ValueError: the recipe is not one of this version.
     """
     model: type[Pretrain | Finetune]
-    model, values = read_finetune(spec) if kind == "finetune" else (METHODS[spec["method"]], spec)
+    model, values = read_finetune(spec) if kind == "finetune" else read_pretrain(spec)
     return Run(kind, model.model_validate_json(json.dumps(values)), parents)

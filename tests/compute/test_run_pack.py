@@ -1,5 +1,6 @@
 """What a worker makes of a run that it cannot begin, or not end."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -7,12 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpc_xfer.compute.run_pack import ProcessSpent
+from hpc_xfer.compute.run_pack import PackRunner, ProcessSpent
+from hpc_xfer.config.resources import Resources
+from hpc_xfer.config.site import Site
+from hpc_xfer.states.run_states import survey
 from hpc_xfer.store import failures, heartbeat
 from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.pack_file import LoadedPack, read_pack
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.plan import Run
+from hpc_xfer.store.submission_ledger import read_ledger
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Pack, Plan, Run
+from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
 
 
@@ -26,6 +34,56 @@ def test_a_package_that_cannot_be_imported_is_an_error_of_the_run(
     assert (started["event"], failed["event"], failed["class"]) == ("started", "failed", "code")
     error = failures.read(store.run(run.id))
     assert error is not None and "hpc_xfer.compute.pretraining.task" in error["message"]
+
+
+def packed(store: Store, *runs: Run) -> str:
+    """Write a pack as a launch does, with one recipe that no version can read; name the pack."""
+    array = JobArray((Pack(runs, 1, 1),))
+    store.open("test")
+    path = store.write_manifest("test", array, tiny.FINETUNE.model_dump(mode="json"))
+    content = json.loads(path.read_text())
+    content["runs"][runs[0].id]["recipe"]["colour"] = "red"
+    path.write_text(json.dumps(content))
+    return f"{array.id}/0"
+
+
+def test_a_run_whose_recipe_cannot_be_read_is_failed_not_lost_and_the_others_are_executed(
+    tmp_path: Path,
+) -> None:
+    store, scratch = Store(tmp_path), tiny.pretraining("scratch")
+    tiny.finished(store, scratch)
+    unread, other = (tiny.finetuning(scratch, "knn", draw=draw) for draw in range(2))
+    lines: list[str] = []
+    emit = lambda event: lines.append(event.to_json())  # noqa: E731
+    runner = PackRunner(store, Site(), ProcessRank(), tiny.StopAfter(99), emit)
+    runner.execute(read_pack(store, "test", packed(store, unread, other)))
+    events = [json.loads(line) for line in lines]
+    assert [(e["event"], e["run"]) for e in events] == [
+        ("failed", unread.id), ("started", other.id), ("done", other.id)
+    ]  # fmt: skip
+    error = failures.read(store.run(unread.id))
+    assert error is not None and error["class"] == "code"
+    assert f"cannot read the recipe of run {unread.id}" in error["message"]
+    plan = Plan((scratch, unread, other), Resources())
+    states = survey(plan, store, read_ledger(store, "test"), None)
+    assert [states[run.id].state for run in plan.runs] == ["done", "failed", "done"]
+
+
+def test_a_run_that_cannot_be_claimed_is_failed_and_the_next_is_executed(tmp_path: Path) -> None:
+    store, scratch = Store(tmp_path), tiny.pretraining("scratch")
+    tiny.finished(store, scratch)
+    blocked, other = (tiny.finetuning(scratch, "knn", draw=draw) for draw in range(2))
+    folder = store.run(blocked.id)
+    folder.path.mkdir()
+    folder.claims.write_text("a file where a folder has to be")
+    lines: list[str] = []
+    emit = lambda event: lines.append(event.to_json())  # noqa: E731
+    runner = PackRunner(store, Site(), ProcessRank(), tiny.StopAfter(99), emit)
+    runner.execute(LoadedPack("test", (blocked, other), tiny.FINETUNE))
+    events = [json.loads(line) for line in lines]
+    assert [(e["event"], e["run"]) for e in events][-1] == ("done", other.id)
+    assert events[0]["event"] == "failed" and events[0]["run"] == blocked.id
+    assert failures.read(folder) is not None
 
 
 class Removes(tiny.StopAfter):

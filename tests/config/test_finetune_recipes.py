@@ -19,7 +19,7 @@ from hpc_xfer.config.finetune_recipes import (
     ZeroShot,
     finetune_class,
 )
-from hpc_xfer.config.finetune_specs import dump_finetune, read_finetune
+from hpc_xfer.config.recipe_specs import dump_finetune, read_finetune
 
 RECIPES: list[Finetune] = [
     FullFinetune(dataset="pets", shots=5, draw=1, lr=1e-3, grad_clip=None, min_steps=None),

@@ -7,6 +7,7 @@ import pytest
 
 from hpc_xfer.config.dataset_cards import SplitCounts
 from hpc_xfer.config.dataset_location import Location
+from hpc_xfer.config.released.released_entry import ReleasedEntry
 from hpc_xfer.config.site import Site, Slurm, find_site_file, load_site
 from hpc_xfer.errors import StudyError
 from tests.conftest import ROOT
@@ -36,6 +37,43 @@ released: {mine: w.pt}
         datasets={"dtd": "/home/ann/dtd"},
         released={"mine": str(folder / "w.pt")},
     )
+
+
+def test_released_weights_may_state_what_their_file_does_not_tell(tmp_path: Path) -> None:
+    text = """
+released:
+  openai: w/RN50.pt
+  mine: {path: mine.pt, key: ema, activation: gelu, size: 288, mean: [0, 0, 0], std: [1, 1, 1]}
+"""
+    site = load_site(written(tmp_path / "site.yaml", text))
+    assert site.weights("openai") == ReleasedEntry(path=str(tmp_path / "w/RN50.pt"))
+    mine = site.weights("mine")
+    assert mine is not None and mine.normalization == ((0, 0, 0), (1, 1, 1))
+    assert (mine.path, mine.key) == (str(tmp_path / "mine.pt"), "ema")
+    assert (mine.size, mine.activation) == (288, "gelu")
+    assert site.weights("tag") is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("{path: w.pt, mean: [0.5, 0.5, 0.5]}", "mean and std belong together"),
+        ("{path: w.pt, mean: [123, 116, 103], std: [58, 57, 57]}", "divide by 255"),
+        ("{path: w.pt, mean: [0, 0, 0], std: [0, 0, 0]}", "std must be greater than 0"),
+        ("{path: w.pt, mean: [0, 0], std: [1, 1]}", "list of 3"),
+        ("{path: w.pt, activation: relu}", "'gelu' or 'quick_gelu'"),
+        ("{path: w.pt, image_size: 224}", "unknown key"),
+        ("https://hub/w.pt", "is not on a disk; download it and write its path"),
+        ("hf-hub:laion/x", "is not on a disk; download it and write its path"),
+        ('""', "is empty"),
+    ],
+)
+def test_a_statement_on_weights_that_cannot_be_is_refused(
+    entry: str, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        load_site(written(tmp_path / "site.yaml", f"released:\n  mine: {entry}\n"))
+    assert "released.mine" in str(caught.value) and told in str(caught.value)
 
 
 def test_paths_of_data_sets_are_relative_to_the_site_file_in_every_form(tmp_path: Path) -> None:

@@ -27,16 +27,16 @@ def test_weights_to_start_from_make_columns_and_comparisons(tmp_path: Path) -> N
         for encoder in encoders
     }
     assert rows == {
-        "clip laion 8k patch_dropout=None init=None": ["None", "None"],
-        "clip laion 8k patch_dropout=0.5 init=None": ["None", "0.5"],
-        "clip laion 8k patch_dropout=None init=openai": ["openai", "None"],
+        "clip laion 8k patch_dropout=none init=none": ["none", "none"],
+        "clip laion 8k patch_dropout=0.5 init=none": ["none", "0.5"],
+        "clip laion 8k patch_dropout=none init=openai": ["openai", "none"],
         "clip laion 8k patch_dropout=0.5 init=openai": ["openai", "0.5"],
-        "simclr laion 8k": ["None", "None"],
+        "simclr laion 8k": ["none", "none"],
         "scratch": [None, None],
     }
     assert {"pretrain_init", "pretrain_patch_dropout"} <= set(setting_columns(encoders))
     found = {(each.axis, level) for each in comparisons(encoders) for _, level in each.levels}
-    assert {("init", "openai"), ("init", "None"), ("patch_dropout", "0.5")} <= found
+    assert {("init", "openai"), ("init", "none"), ("patch_dropout", "0.5")} <= found
 
 
 def test_what_all_pretrainings_share_is_no_column(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_method_that_starts_from_weights_is_not_equal_to_one_that_does_not(
     grid = GRID.replace("[null, openai]", "openai").replace("[null, 0.5]", "null")
     encoders = encoders_of(make(tmp_path, grid)[1]).values()
     found = {encoder.method: dict(encoder.settings).get("pretrain_init") for encoder in encoders}
-    assert found == {"clip": "openai", "simclr": "None", "scratch": None}
+    assert found == {"clip": "openai", "simclr": "none", "scratch": None}
 
 
 def test_batch_norm_per_gpu_is_compared_as_one_setting(tmp_path: Path) -> None:
@@ -60,11 +60,11 @@ def test_batch_norm_per_gpu_is_compared_as_one_setting(tmp_path: Path) -> None:
     grid = grid.replace("ViT-B-32", "RN50")
     encoders = list(encoders_of(make(tmp_path, grid)[1]).values())
     assert {encoder.label for encoder in encoders if encoder.method == "clip"} == {
-        "clip laion 8k batchnorm=None",
+        "clip laion 8k batchnorm=none",
         "clip laion 8k batchnorm=per-gpu",
     }
     axes = {each.axis: {level for _, level in each.levels} for each in comparisons(encoders)}
-    assert axes["batchnorm"] == {"None", "per-gpu"}
+    assert axes["batchnorm"] == {"none", "per-gpu"}
 
 
 def test_kept_snapshots_are_no_difference(tmp_path: Path) -> None:

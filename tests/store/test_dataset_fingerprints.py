@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import DataError, StoreError
-from hpc_xfer.store.dataset_fingerprints import accept, check_unchanged
+from hpc_xfer.store.dataset_fingerprints import (
+    accept,
+    accept_words,
+    check_unchanged,
+    check_words_unchanged,
+)
 from hpc_xfer.store.store import Store
 
 OLD, NEW = "a" * 64, "b" * 64
@@ -81,3 +86,22 @@ def test_a_damaged_file_is_said(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(StoreError, match="is damaged or of another version; remove it if"):
         check_unchanged(store, "pets", OLD)
+
+
+def test_class_names_are_kept_apart_from_images(tmp_path: Path) -> None:
+    """Linear probes go on where only prompts have changed."""
+    store = Store(tmp_path)
+    check_unchanged(store, "pets", OLD)
+    check_words_unchanged(store, "pets", OLD)
+    check_words_unchanged(store, "pets", OLD)
+    with pytest.raises(DataError) as caught:
+        check_words_unchanged(store, "pets", NEW)
+    assert str(caught.value) == (
+        "class names or prompts of data set 'pets' have changed: they were aaaaaaaaaaaa and are "
+        "bbbbbbbbbbbb; restore them, give the data set another name, or run `python -m "
+        f"hpc_xfer.datasets check pets --accept {tmp_path}`"
+    )
+    check_unchanged(store, "pets", OLD)
+    assert accept_words(store, "pets", NEW) == OLD
+    check_words_unchanged(store, "pets", NEW)
+    check_unchanged(store, "pets", OLD)

@@ -9,6 +9,7 @@ import pytest
 
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.dataset_location import DatasetEntry
+from hpc_xfer.config.released.released_entry import ReleasedEntry
 from hpc_xfer.config.shard_files.oddity import NO_SAMPLE, Oddity
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
@@ -166,7 +167,63 @@ def test_a_file_of_released_weights_must_be_there(tmp_path: Path) -> None:
     told = "a.yaml:3: pretrain.0.weights: w.pt: no such file; correct `released` in the site file"
     assert pretrain(tmp_path, site, block) == [told]
     (tmp_path / "w.pt").touch()
-    assert pretrain(tmp_path, site, block) == []
+    assert pretrain(tmp_path, site, block) == [
+        told.replace("no such file", "is empty").replace(
+            "correct `released` in the site file", "fetch it again"
+        )
+    ]
+
+
+def test_files_that_are_no_weights_are_told_before_a_job_starts(tmp_path: Path) -> None:
+    site = Site(released={"mine": str(tmp_path / "w.pt")})
+    block = "{method: released, arch: RN50, weights: mine}"
+    (tmp_path / "w.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    assert pretrain(tmp_path, site, block) == [
+        "a.yaml:3: pretrain.0.weights: w.pt: is a Git LFS pointer, not the weights; run `git lfs "
+        "pull` in its folder"
+    ]
+
+
+def test_weights_of_another_activation_are_told_before_a_job_starts(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02 a pickle")
+    entry = ReleasedEntry(path=str(tmp_path / "w.pt"), activation="quick_gelu")
+    block = "{method: released, arch: RN50, weights: mine}"
+    assert pretrain(tmp_path, Site(released={"mine": entry}), block) == [
+        "a.yaml:3: pretrain.0.weights: w.pt: was trained with quick_gelu (site file), arch RN50 "
+        "has gelu; use arch RN50-quickgelu"
+    ]
+
+
+def test_what_nothing_tells_of_weights_is_noted_once(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02 a pickle")
+    site = Site(released={"mine": str(tmp_path / "w.pt")})
+    block = "{method: released, arch: RN50, weights: mine}"
+    path = tmp_path / "a.yaml"
+    path.write_text(f"name: x\npretrain: [{block}, {block.replace('RN50', 'RN50-quickgelu')}]\n")
+    notes = check_inputs(load_study(path), site).notes
+    assert [note.replace(f"{tmp_path}/", "") for note in notes] == [
+        "nothing tells which activation w.pt was trained with; taken from arch RN50 (gelu); state "
+        "it with `activation`",
+        "nothing tells the mean and std of w.pt; those of arch RN50 are taken; state them with "
+        "`mean` and `std`",
+        "nothing tells which activation w.pt was trained with; taken from arch RN50-quickgelu "
+        "(quick_gelu); state it with `activation`",
+        "nothing tells the mean and std of w.pt; those of arch RN50-quickgelu are taken; state "
+        "them with `mean` and `std`",
+    ]
+
+
+def test_a_training_at_another_size_than_that_of_its_start_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02 a pickle")
+    ones = (1.0, 1.0, 1.0)
+    entry = ReleasedEntry(path=str(tmp_path / "w.pt"), size=288, mean=ones, std=ones)
+    site = Site(sources={"sans": str(source(tmp_path / "sans"))}, released={"mine": entry})
+    block = CLIP.replace("RN50", "torchvision/resnet50").replace("epochs", "init: mine, epochs")
+    (tmp_path / "a.yaml").write_text(f"name: x\npretrain: [{block}]\n")
+    assert (
+        f"{tmp_path}/w.pt is for images of 288 pixels; a training that starts from it takes the "
+        "224 of arch torchvision/resnet50"
+    ) in check_inputs(load_study(tmp_path / "a.yaml"), site).notes
 
 
 def test_an_unknown_data_set_is_told_with_the_place_where_it_stands(tmp_path: Path) -> None:
@@ -191,6 +248,64 @@ def test_a_data_set_of_one_class_is_refused(tmp_path: Path) -> None:
     assert finetune(tmp_path, site, f"{{{ANIMALS}}}") == [
         "a.yaml:3: finetune.datasets.0: animals has one class, 'cat'; add another or name another "
         "data set"
+    ]
+
+
+def dataset_notes(folder: Path, site: Site, block: str) -> list[str]:
+    path = folder / "a.yaml"
+    path.write_text(f"name: x\npretrain: [{{method: scratch, arch: RN50}}]\nfinetune: {block}\n")
+    return [note.replace(f"{folder}/", "") for note in check_inputs(load_study(path), site).notes]
+
+
+def test_correct_data_sets_pass_whatever_their_shares_and_names_are(tmp_path: Path) -> None:
+    """Five classes of which one has 61%, and folders k0 to k3: both were refused once."""
+    shares = {"blight": 5, "streak": 10, "mottle": 11, "mosaic": 61, "healthy": 13}
+    large = image_folder(tmp_path / "large", **shares)
+    codes = image_folder(tmp_path / "codes", k0=3, k1=3, k2=3, k3=3)
+    site = Site(datasets={"large": str(large), "codes": str(codes)})
+    block = "{datasets: [large, codes], shots: [1, full], lr: 1, mode: [ft]}"
+    assert dataset_notes(tmp_path, site, block) == [
+        "data set 'codes': its class names are codes (k0, k1, ...), not words: text heads start "
+        "from zero (head: auto); name the classes with class_names in the site file, or in "
+        "classes.json beside the data"
+    ]
+
+
+def test_zero_shot_from_codes_is_told_with_the_way_out(tmp_path: Path) -> None:
+    codes = image_folder(tmp_path / "codes", k0=3, k1=3)
+    sources = {"sans": str(source(tmp_path / "sans"))}
+    site = Site(sources=sources, datasets={"codes": str(codes)})
+    rest = "finetune: {datasets: [digits, codes], shots: [1], mode: [ft, zeroshot], lr: 1}\n"
+    assert pretrain(tmp_path, site, rest=rest) == [
+        "a.yaml:4: finetune.datasets.1: data set 'codes': its class names are codes (k0, k1), not "
+        "words, so zero-shot measures nothing; name the classes with class_names in the site file, "
+        "or in classes.json beside the data, or remove mode zeroshot"
+    ]
+    (codes / "classes.json").write_text('{"k0": "0", "k1": "1"}')  # what is stated is believed
+    assert pretrain(tmp_path, site, rest=rest) == []
+    (codes / "classes.json").write_text('{"templates": ["the letter k and the number {}"]}')
+    assert pretrain(tmp_path, site, rest=rest) == []
+
+
+def test_test_images_that_are_training_images_are_counted_and_named(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "animals", cat=3, dog=3)
+    for i, path in enumerate(sorted(folder.rglob("*.png"))):
+        path.write_bytes(bytes([i]))
+    (folder / "test/dog/0.png").write_bytes((folder / "train/dog/2.png").read_bytes())
+    site = Site(datasets={"animals": str(folder)})
+    assert dataset_notes(tmp_path, site, f"{{{ANIMALS}}}") == [
+        "data set 'animals': 1 of 2 test images are byte for byte training images too, the first "
+        "test/dog/0.png; remove them from one of the two: accuracy on them is memory"
+    ]
+
+
+def test_a_wrong_classes_json_is_told_before_a_run(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "animals", cat=3, dog=3)
+    (folder / "classes.json").write_text('{"cat": 0, "dog": 1}')
+    assert finetune(tmp_path, Site(datasets={"animals": str(folder)}), f"{{{ANIMALS}}}") == [
+        "a.yaml:3: finetune.datasets.0: animals/classes.json: 'cat' is 0, which is not text; write "
+        'a list of names in the order of labels, or {"folder": "name", ...}, or rename the file if '
+        "it is for something else"
     ]
 
 
@@ -239,7 +354,7 @@ def test_a_data_set_that_several_blocks_name_is_told_once(tmp_path: Path) -> Non
 
 def test_weights_to_start_from_must_be_where_the_site_says(tmp_path: Path) -> None:
     sources = {"sans": str(source(tmp_path / "sans"))}
-    (tmp_path / "there.pt").write_bytes(b"")
+    (tmp_path / "there.pt").write_bytes(b"\x80\x02 a pickle")
     released = {"there": str(tmp_path / "there.pt"), "gone": str(tmp_path / "gone.pt")}
     site = Site(sources=sources, released=released)
 
@@ -265,7 +380,7 @@ def odd(folder: Path, *oddities: Oddity, fields: str = "cls jpg txt", **changes:
     return Site(sources={"sans": str(folder)})
 
 
-def notes(folder: Path, site: Site, block: str) -> list[str]:
+def source_notes(folder: Path, site: Site, block: str) -> list[str]:
     path = folder / "a.yaml"
     path.write_text(f"name: x\npretrain:\n  - {block}\n")
     return [note.replace(f"{folder}/", "") for note in check_inputs(load_study(path), site).notes]
@@ -276,7 +391,7 @@ def test_one_bad_label_refuses_what_learns_labels_and_nothing_else(tmp_path: Pat
     lacking = Oddity("no cls, unlike others", 1, "0 in a.tar", "label")
     site = odd(tmp_path / "sans", bad, lacking)
     assert pretrain(tmp_path, site) == []
-    assert notes(tmp_path, site, CLIP) == []
+    assert source_notes(tmp_path, site, CLIP) == []
     refused = (
         "samples of 'sans' have no class, which {} needs here: no usable label (cls), the first 9 "
         "in b.tar: cls 'cat' is not and 1 other faults; correct them or leave them out, and run "
@@ -302,7 +417,7 @@ def test_a_source_without_images_is_refused_before_any_job(tmp_path: Path) -> No
 
 def test_samples_without_an_image_are_told(tmp_path: Path) -> None:
     some = Oddity("no image", 10, "x/2 in a.tar", "image")
-    assert notes(tmp_path, odd(tmp_path / "sans", some), CLIP) == [
+    assert source_notes(tmp_path, odd(tmp_path / "sans", some), CLIP) == [
         "source 'sans': no image: 10 of 1,000 samples, the first x/2 in a.tar; training skips them",
         "source 'sans': at most 990 of 1,000 samples are of use to clip, and neighbors take the "
         "place of the others; max_broken allows fewer, so that the run may stop",
@@ -325,7 +440,7 @@ def test_a_source_with_too_few_captions_for_max_broken_is_refused(tmp_path: Path
     ]
     allowed = CLIP.replace("epochs", "max_broken: 0.6, epochs")
     assert pretrain(tmp_path, site, allowed) == []
-    assert notes(tmp_path, site, allowed)[-1] == (
+    assert source_notes(tmp_path, site, allowed)[-1] == (
         "source 'sans': at most 400 of 1,000 samples are of use to clip, and neighbors take the "
         "place of the others"
     )
@@ -341,7 +456,7 @@ def test_a_key_that_most_samples_lack_is_told(tmp_path: Path) -> None:
     block = CLIP.replace("epochs", "caption: {keys: KEYS}, max_broken: 0.02, epochs")
     (refused,) = pretrain(tmp_path, site, block.replace("KEYS", "url_text"))
     assert "988 of 1,000 samples of 'sans' are of no use to clip, more than" in refused
-    assert notes(tmp_path, site, block.replace("KEYS", "[url_text, alt]")) == [
+    assert source_notes(tmp_path, site, block.replace("KEYS", "[url_text, alt]")) == [
         "source 'sans': the keys of captions have a text: 'url_text' in 12, 'alt' in 990 of 1,000 "
         "samples",
     ]
@@ -350,8 +465,8 @@ def test_a_key_that_most_samples_lack_is_told(tmp_path: Path) -> None:
 def test_classes_without_samples_are_told_to_those_who_learn_classes(tmp_path: Path) -> None:
     first = "0; classes seem to be numbered from 1"
     site = odd(tmp_path / "sans", Oddity(NO_SAMPLE, 1, first, of="classes"))
-    assert notes(tmp_path, site, CLIP) == []
-    assert notes(tmp_path, site, CLIP.replace("clip", "supervised")) == [
+    assert source_notes(tmp_path, site, CLIP) == []
+    assert source_notes(tmp_path, site, CLIP.replace("clip", "supervised")) == [
         "source 'sans': a class without samples: 1 of 2 classes, the first 0; classes seem to be "
         "numbered from 1; no image trains their outputs"
     ]
@@ -362,7 +477,38 @@ def test_shards_of_a_source_that_are_not_used_are_told(tmp_path: Path) -> None:
     (tmp_path / "sans/part-2").mkdir()
     for name in ("1.tar.gz", "part-2/1.tar"):
         (tmp_path / "sans" / name).touch()
-    assert [note.split(";")[0] for note in notes(tmp_path, site, CLIP)] == [
+    assert [note.split(";")[0] for note in source_notes(tmp_path, site, CLIP)] == [
         "source 'sans': sans: 1 compressed shard is not used, the first 1.tar.gz",
         "source 'sans': sans: 1 shard in a deeper folder is not used, the first part-2/1.tar",
     ]
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        ("batch: 1", "batch: 1 leaves clip nothing to compare an image with"),
+        ("batch: 8, batchnorm: per-gpu", "batch: 8 over 8 GPUs gives batch norm the statistics"),
+        ("batch: 8, accumulate: 8", "batch: 8 over 8 parts gives batch norm the statistics"),
+        ("batch: 16, batchnorm: per-gpu, accumulate: 2", "batch: 16 over 8 GPUs and 2 parts gives"),
+    ],
+)
+def test_a_batch_of_one_image_is_refused(tmp_path: Path, block: str, told: str) -> None:
+    text = f"{{method: clip, arch: RN50, source: sans, samples: 20, epochs: 1, {block}}}"
+    rest = "resources: {pretrain: {gpus: 8}}" if "per-gpu" in block else ""
+    site = Site(sources={"sans": str(source(tmp_path / "sans"))})
+    (error,) = pretrain(tmp_path, site, text, rest)
+    assert told in error and "batch" in error.rpartition(";")[2]
+    if block != "batch: 1":  # a transformer has no batch norm
+        text = text.replace("RN50", "ViT-B-32").replace("batchnorm: per-gpu", "seed: 0")
+        assert pretrain(tmp_path, site, text, rest) == []
+
+
+def test_a_fine_tuning_in_batches_of_one_image_is_refused_where_there_is_batch_norm(
+    tmp_path: Path,
+) -> None:
+    block = "{datasets: [digits], shots: [5], lr: 0.1, batch: {5: 1}}"
+    (error,) = finetune(tmp_path, Site(), block)
+    assert "finetune: batch: 1 gives the batch norm of RN50 the statistics of one image" in error
+    for other in ("batch_norm: frozen", "mode: [knn, lp], solver: adamw"):
+        given = block.replace("lr: 0.1", f"lr: 0.1, {other}")
+        assert finetune(tmp_path, Site(), given) == []

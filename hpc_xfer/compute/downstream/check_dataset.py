@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from hpc_xfer.compute.downstream.datasets import load
-from hpc_xfer.compute.downstream.fingerprints import FingerprintCache
+from hpc_xfer.compute.downstream.fingerprints import FingerprintCache, of_words
 from hpc_xfer.compute.downstream.image_sets import DownstreamData, ImageSet
 from hpc_xfer.config.dataset_cards import CARDS
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import PACKAGED, dataset_info
+from hpc_xfer.config.own_datasets.remarks import remarks
 from hpc_xfer.errors import DataError
 from hpc_xfer.system.terminal import ProgressCallback
 
@@ -48,6 +49,7 @@ class DatasetReport:
     splits: tuple[SplitReport, ...]
     shared: dict[str, int]  # "train, test" -> images of the second that the first has too
     fingerprint: str
+    words: str  # fingerprint of class names and prompts
     problems: tuple[str, ...]  # sentences; none if all is well
     examples: tuple[str, ...]  # the first images that cannot be decoded
     notes: tuple[str, ...]
@@ -128,7 +130,7 @@ def _report(data: DownstreamData, digests: Mapping[str, Sequence[bytes | str]]) 
     )
     shared = _shared(digests)
     undecodable = [why for split in splits for why in split.undecodable]
-    problems, notes = [], list(data.info.notes)
+    problems, notes = [], [*data.info.notes, *remarks(data.info)]
     if undecodable:
         problems.append(
             f"data set {name!r}: {len(undecodable):,} images cannot be decoded; fetch or restore "
@@ -153,6 +155,7 @@ def _report(data: DownstreamData, digests: Mapping[str, Sequence[bytes | str]]) 
         splits=splits,
         shared=shared,
         fingerprint=data.fingerprint,
+        words=of_words(data.info),
         problems=tuple(problems),
         examples=tuple(undecodable[:_MOST_EXAMPLES]),
         notes=tuple(notes),

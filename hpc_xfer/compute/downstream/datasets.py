@@ -1,6 +1,7 @@
 """Read downstream data sets: images, labels, and a fingerprint; check them against their info."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def load(
     Raises:
         DataError: a package or file is missing, or the data set is not as `info` says.
     """
-    place = _location(place)
+    place = _named(_location(place), info)
     if place is None:
         data = built_in.read(info)
     elif place.form == "webdataset":
@@ -101,12 +102,20 @@ def _location(place: Location | Path | None) -> Location | None:
     return Location("folder", place) if isinstance(place, Path) else place
 
 
+def _named(place: Location | None, info: DatasetInfo) -> Location | None:
+    """The place of shards with the names of `classes.json` as if the site file stated them."""
+    if place is None or place.form != "webdataset" or not info.names_stated:
+        return place
+    return replace(place, class_names=info.classes)
+
+
 def _split(
     info: DatasetInfo,
     place: Location | None,
     name: str,
     touch: Callable[[], object] | None = None,
 ) -> ImageSet:
+    place = _named(place, info)
     if place is None:
         return built_in.read(info).splits[name]
     if place.form == "webdataset":

@@ -3,13 +3,16 @@
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from hpc_xfer.compute.downstream.image_sets import ImageSet, os_errors_as_data_error
+from hpc_xfer.config.downstream_datasets import DatasetInfo
+from hpc_xfer.config.own_datasets.copied_images import find_copies
 from hpc_xfer.errors import StoreError
 from hpc_xfer.system import atomic_files
 
@@ -37,17 +40,52 @@ def of_files(
         groups: the files, in order; names are relative to `folder`.
         splits: what else decides the data set, see `digest_of_labels`.
     """
+    return of_images(folder, groups, {}, fingerprints, splits)[0]
+
+
+def of_images(
+    folder: Path,
+    groups: Sequence[Sequence[Path]],
+    sets: Mapping[str, ImageSet],
+    fingerprints: FingerprintCache | None,
+    splits: str = "",
+) -> tuple[str, dict[str, int]]:
+    """Return the fingerprint as `of_files`, and the numbers of images that are there twice.
+
+    Args:
+        sets: train and other splits, whose files are all of `groups` in order.
+    """
     if fingerprints is None:
-        return _digest(folder, groups, splits, _content, lambda: None)
+        return _read(folder, groups, sets, splits, lambda: None)
     path = fingerprints.path_of(_digest(folder, groups, splits, _state, fingerprints.touch))
     known = atomic_files.read_json(path)
     if isinstance(known, dict) and known.get("schema") == _SCHEMA:
-        return str(known["fingerprint"])
-    fingerprint = _digest(folder, groups, splits, _content, fingerprints.touch)
+        return str(known["fingerprint"]), dict(known.get("copies", {}))
+    fingerprint, copies = _read(folder, groups, sets, splits, fingerprints.touch)
     with contextlib.suppress(StoreError):  # another user of the store may own the folder
         note = {"schema": _SCHEMA, "folder": str(folder), "fingerprint": fingerprint}
-        atomic_files.write_json(path, note)
-    return fingerprint
+        atomic_files.write_json(path, note | ({"copies": copies} if copies else {}))
+    return fingerprint, copies
+
+
+def of_words(info: DatasetInfo) -> str:
+    """SHA-256 of class names and prompts, on which results through text depend."""
+    return hashlib.sha256(json.dumps([info.classes, info.templates]).encode()).hexdigest()
+
+
+def copies_of(digests: Sequence[bytes], sets: Mapping[str, ImageSet]) -> dict[str, int]:
+    """Count images that are there twice.
+
+    Args:
+        digests: of all images, split after split.
+    """
+    each = iter(digests)
+    return find_copies(
+        {
+            name: (list(itertools.islice(each, len(images))), images.labels.tolist())
+            for name, images in sets.items()
+        }
+    ).counts
 
 
 def digest_of_labels(splits: Iterable[tuple[str, ImageSet]]) -> str:
@@ -59,14 +97,33 @@ def digest_of_labels(splits: Iterable[tuple[str, ImageSet]]) -> str:
     return digest.hexdigest()
 
 
+def _read(
+    folder: Path,
+    groups: Sequence[Sequence[Path]],
+    sets: Mapping[str, ImageSet],
+    splits: str,
+    touch: Callable[[], object],
+) -> tuple[str, dict[str, int]]:
+    """Read all files; those of `sets` are compared too."""
+    digests: list[bytes] = []
+    keep = digests.append if sets else None
+    fingerprint = _digest(folder, groups, splits, _content, touch, keep)
+    return fingerprint, copies_of(digests, sets) if sets else {}
+
+
 def _digest(
     folder: Path,
     groups: Sequence[Sequence[Path]],
     splits: str,
     describe: Callable[[Path, Path], str],
     touch: Callable[[], object],
+    keep: Callable[[bytes], object] | None = None,
 ) -> str:
-    """SHA-256 of the descriptions of all files in order, read by threads group by group."""
+    """SHA-256 of the descriptions of all files in order, read by threads group by group.
+
+    Args:
+        keep: gets the SHA-256 of each file, which stands at the end of what `_content` gives.
+    """
     digest = hashlib.sha256(splits.encode())
     with ThreadPoolExecutor(_READERS) as readers:
         for line in itertools.chain.from_iterable(
@@ -74,6 +131,8 @@ def _digest(
         ):
             touch()
             digest.update(line.encode("utf-8", "surrogateescape"))
+            if keep is not None:
+                keep(bytes.fromhex(line[-65:-1]))
     return digest.hexdigest()
 
 

@@ -116,6 +116,7 @@ class DownstreamData:
     fingerprint: str  # SHA-256 of all pixels and labels, or of all files
     val: ImageSet | None = None  # the owners' validation set
     further: Mapping[str, ImageSet] = field(default_factory=dict)  # further test sets by name
+    copies: Mapping[str, int] = field(default_factory=dict)  # test_in_train: images; none is 0
 
     @property
     def splits(self) -> dict[str, ImageSet]:

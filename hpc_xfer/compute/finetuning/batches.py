@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.random import Generator
-from torch import Tensor
+from torch import Tensor, nn
 
 from hpc_xfer.compute.downstream.datasets import ImageSet
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.images import crops
 from hpc_xfer.compute.images.randaugment import randaugment
+from hpc_xfer.compute.models.frozen_batchnorm import has_batchnorm
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.config.finetune_recipes import AdamWFinetune
+from hpc_xfer.errors import DataError
 
 _ERASED_SHARE = (0.02, 1 / 3)  # of the image area (Zhong et al. 2020)
 _LOADED_BATCH = 32  # images; a view of a decoded photo takes 0.5 ms at 64 px and 0.9 at 224 px
@@ -29,21 +31,44 @@ def needs_loaders(images: ImageSet, batch: int, device: torch.device) -> bool:
     return images.from_files or (device.type == "cuda" and batch >= _LOADED_BATCH)
 
 
+def least_batch(recipe: AdamWFinetune, visual: nn.Module, images: int) -> int:
+    """Return how many images each batch needs: two where batch norm computes their statistics.
+
+    Raises:
+        DataError: the recipe has no such batch.
+    """
+    if not recipe.trains_encoder or recipe.batch_norm == "frozen" or not has_batchnorm(visual):
+        return 1
+    if recipe.batch == 1:
+        raise DataError(
+            "batch: 1 gives batch norm the statistics of one image; write `batch: 2` or more, or "
+            "`batch_norm: frozen`"
+        )
+    if images == 1:
+        raise DataError(
+            f"{recipe.dataset}: one training image gives batch norm no statistics; take more "
+            "shots, or write `batch_norm: frozen`"
+        )
+    return 2
+
+
 @dataclass
 class EpochBatches:
     """Cut epochs of n samples into batches whose sizes differ by at most one.
 
-    Batches of a fixed size could leave one image for the last batch: too few for batch norm.
+    Batches of a fixed size could leave one image for the last batch: too few for batch norm. Three
+    images in batches of 2 would still be 2 and 1; with `least` of 2 they are one batch of 3.
     """
 
     n: int
     batch: int
     epochs: int
     seed: tuple[int, ...]
+    least: int = 1  # samples in each batch, as far as there are so many; at most batch
 
     @property
     def steps_per_epoch(self) -> int:
-        return -(-self.n // self.batch)
+        return min(-(-self.n // self.batch), max(1, self.n // self.least))
 
     @property
     def steps(self) -> int:

@@ -66,7 +66,8 @@ class Classifier(nn.Module):
     def standardize(self, features: Tensor) -> None:
         """Set center and spread from the features (n, dim) of the training images."""
         self.centre.copy_(features.mean(dim=0))
-        self.spread.copy_((features - self.centre).pow(2).mean().sqrt().clamp(min=1e-6))
+        spread = (features - self.centre).pow(2).mean().sqrt()
+        self.spread.copy_(torch.where(spread > 1e-6, spread, 1.0))  # all alike: nothing to scale
 
     @torch.no_grad()
     def start_from(self, weights: Tensor, bias: Tensor | None = None) -> None:

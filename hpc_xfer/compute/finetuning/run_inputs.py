@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpc_xfer.compute.downstream import splits
+from hpc_xfer.compute.downstream import fingerprints, splits
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache, ImageSet
 from hpc_xfer.compute.downstream.splits import Indices, Split
 from hpc_xfer.compute.finetuning.cache import FrozenFeatures, Parent, SplitFeatures
@@ -16,7 +16,7 @@ from hpc_xfer.compute.finetuning.feature_cache import Extraction
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.errors import DataError, StoreError
-from hpc_xfer.store.dataset_fingerprints import check_unchanged
+from hpc_xfer.store.dataset_fingerprints import check_unchanged, check_words_unchanged
 from hpc_xfer.store.heartbeat import Liveness
 
 
@@ -112,11 +112,22 @@ class RunInputs:
             "labels": chosen + n_val,
             "classes": len(self.data.info.classes),
             **({"short_classes": short} if short else {}),
+            **self.data.copies,
         }
 
+    @cached_property
+    def words(self) -> str:
+        """SHA-256 of class names and prompts."""
+        return fingerprints.of_words(self.data.info)
+
     def text_weights(self) -> Tensor:
-        """Zero-shot head (classes, dim) for unit features, on the device."""
+        """Zero-shot head (classes, dim) for unit features, on the device.
+
+        Raises:
+            DataError: class names or prompts are others than in earlier runs of the store.
+        """
         cache, data = self.context.cache, self.data
+        check_words_unchanged(self.context.store, self.recipe.dataset, self.words)
         weights = cache.text_weights(self.parent, data.info, self.extraction, self.liveness)
         return weights.to(self.device)
 
@@ -132,10 +143,10 @@ def prepare(context: RunContext) -> RunInputs:
     assert isinstance(recipe, Finetune)
     liveness = Liveness(context.dir, context.claim.check if context.claim else None)
     liveness.touch()  # all that follows may be in memory already
-    fingerprints = FingerprintCache(liveness.touch, context.store.fingerprint)
+    kept = FingerprintCache(liveness.touch, context.store.fingerprint)
     parent = _parent(context, recipe)
     place = context.site.dataset(recipe.dataset)
-    data = context.cache.dataset(recipe.dataset, place, fingerprints)
+    data = context.cache.dataset(recipe.dataset, place, kept)
     check_unchanged(context.store, recipe.dataset, data.fingerprint)
     context.cache.check_decodable(context.store, data, liveness)
     return RunInputs(context, recipe, liveness, parent, data)

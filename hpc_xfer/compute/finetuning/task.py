@@ -22,6 +22,8 @@ def finetune(context: RunContext) -> None:
     inputs = prepare(context)
     measured = _measure(inputs)
     fingerprints = {"dataset": inputs.data.fingerprint, "parent": inputs.parent.fingerprint}
+    if isinstance(inputs.recipe, ZeroShot) or measured.metrics.get("head_start") == "text":
+        fingerprints["words"] = inputs.words
     timing = {
         "seconds": time.monotonic() - begun,
         "train_seconds": measured.train_seconds,

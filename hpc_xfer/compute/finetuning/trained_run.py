@@ -14,6 +14,7 @@ from hpc_xfer.compute.finetuning.batches import (
     EpochBatches,
     FeatureBatches,
     ImageBatches,
+    least_batch,
     needs_loaders,
 )
 from hpc_xfer.compute.finetuning.classifier import Classifier, extract
@@ -51,6 +52,7 @@ class _TrainedRun:
     def __init__(self, inputs: RunInputs, recipe: AdamWFinetune) -> None:
         self.inputs, self.recipe, self.context = inputs, recipe, inputs.context
         self.trains_encoder = recipe.trains_encoder
+        self.least = least_batch(recipe, inputs.parent.towers.visual, len(inputs.train))
 
     def measure(self) -> Measurement:
         model, start = _classifier(self.inputs, self.recipe)
@@ -61,7 +63,8 @@ class _TrainedRun:
         for name, labels in self._labels.items():
             metrics |= named_scores(name, found[name], labels)
         metrics |= start | ({} if selection is None else selection.summary())
-        metrics |= {"train_loss": result.loss, "steps": result.steps}
+        metrics |= {"train_loss": result.loss, "loss_steps": result.loss_steps}
+        metrics |= {"steps": result.steps}
         hits = hits_file(packed_hits(found["test"], self._labels["test"]))
         return Measurement(
             metrics,
@@ -86,7 +89,8 @@ class _TrainedRun:
 
     def _train(self, model: Classifier, selection: EpochSelection | None) -> TrainResult:
         recipe, context, n = self.recipe, self.context, len(self.inputs.train)
-        epochs = EpochBatches(n, recipe.batch, recipe.epochs, (recipe.seed, recipe.draw))
+        seed = (recipe.seed, recipe.draw)
+        epochs = EpochBatches(n, recipe.batch, recipe.epochs, seed, self.least)
         steps = max(epochs.steps, recipe.min_steps or 0)
         steps = min(steps, recipe.max_steps or steps)
         self._prepare_encoder(model)
@@ -188,8 +192,8 @@ class _TrainedRun:
         return EpochSelection(model, measure, self._labels, context.dir, context.claim.check)
 
 
-def _classifier(inputs: RunInputs, recipe: AdamWFinetune) -> tuple[Classifier, dict[str, float]]:
-    """The parent's encoder with a new head, and what the head measured before training."""
+def _classifier(inputs: RunInputs, recipe: AdamWFinetune) -> tuple[Classifier, dict[str, Any]]:
+    """The parent's encoder with a new head, how the head starts, and what it measured then."""
     towers = inputs.parent.towers
     classes = len(inputs.data.info.classes)
     model = Classifier(towers, classes, recipe.label_smoothing).to(inputs.device)
@@ -198,16 +202,19 @@ def _classifier(inputs: RunInputs, recipe: AdamWFinetune) -> tuple[Classifier, d
         weights, bias, found = head_for_finetuning(inputs, recipe)
         model.start_from(weights.to(inputs.device), bias.to(inputs.device))
         return model, found
-    if recipe.head == "zero" or towers.text is None or not inputs.data.info.meaningful_names:
+    if recipe.head == "zero" or towers.text is None:
         return model, {}
+    if not inputs.data.info.meaningful_names:  # text that means nothing is a start from noise
+        return model, {"head_start": "zero"}
     model.start_from(inputs.text_weights())
+    start = {"head_start": "text"}
     if not len(inputs.validation):
-        return model, {}
+        return model, start
     features = _frozen_features(inputs, model, inputs.validation)
     with torch.no_grad():
         logits = model.logits(features.to(inputs.device)).cpu()
     scores = named_scores("zeroshot_val", logits, inputs.validation.labels)
-    return model, {"zeroshot_val_top1": scores["zeroshot_val_top1"]}
+    return model, start | {"zeroshot_val_top1": scores["zeroshot_val_top1"]}
 
 
 def _frozen_features(inputs: RunInputs, model: Classifier, images: ChosenImages) -> Tensor:

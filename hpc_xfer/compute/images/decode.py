@@ -15,6 +15,7 @@ import simplejpeg
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from hpc_xfer.compute.images import jpeg_header
@@ -22,6 +23,9 @@ from hpc_xfer.compute.images.jpeg_header import Header
 from hpc_xfer.errors import DataError
 
 _MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte of RGB
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of a TIFF
+_SIGNED = 2  # a sample format
+_16_BIT = ("PNG", "PPM")  # formats whose mode "I" is scaled to 16 bits
 
 
 @contextmanager
@@ -63,7 +67,7 @@ def decode(
         header: of `upright_jpeg`, if it was read already.
 
     Raises:
-        DataError: not an image, truncated, too many pixels, or floating-point pixels.
+        DataError: not an image, truncated, too many pixels, or pixels whose range is unknown.
     """
     return torch.from_numpy(decode_array(data, name, shrink, header)).permute(2, 0, 1)
 
@@ -127,8 +131,10 @@ def _formats() -> list[str]:
 
 def _by_pillow(data: bytes, name: str) -> NDArray[np.uint8]:
     with pillow_errors_as_data_error(name), open_by_pillow(data) as image:
+        check_range(image, name)
+        white = _white(image)
         image.load()
-        return np.array(_rgb(_upright(image), name))
+        return np.array(_rgb(_upright(image), white))
 
 
 def _shrunk(pixels: NDArray[np.uint8], shrink: int) -> NDArray[np.uint8]:
@@ -150,14 +156,36 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _rgb(image: Image.Image, name: str) -> Image.Image:
+def check_range(image: Image.Image, name: str) -> None:
+    """Refuse pixels of which nobody knows what white is: a guess would make them black.
+
+    Raises:
+        DataError: they are floating-point, signed or 32-bit numbers.
+    """
+    kinds = image.tag_v2.get(_SAMPLE_FORMAT, 1) if isinstance(image, TiffImageFile) else 1
+    is_signed = _SIGNED in (kinds if isinstance(kinds, tuple) else (kinds,))
+    what = "floating-point" if image.mode == "F" else "signed" if is_signed else "32-bit"
+    if image.mode == "F" or is_signed or (image.mode == "I" and image.format not in _16_BIT):
+        raise DataError(
+            f"{name}: holds {what} pixels, whose range is unknown; convert it to 8 bits"
+        )
+
+
+def _white(image: Image.Image) -> int:
+    """Return the value of white where a pixel has more than 8 bits; negative if 0 is white."""
+    if not isinstance(image, TiffImageFile):
+        return 65535
+    bits = image.tag_v2.get(_BITS, 16)
+    white: int = 2 ** int(max(bits) if isinstance(bits, tuple) else bits) - 1
+    return -white if image.tag_v2.get(_PHOTOMETRIC) == 0 else white
+
+
+def _rgb(image: Image.Image, white: int) -> Image.Image:
     if image.mode == "RGB":
         return image
-    if image.mode == "F":
-        raise DataError(
-            f"{name}: holds floating-point pixels, whose range is unknown; convert it to 8 bits"
-        )
     if image.mode.startswith("I"):  # 16 bits; convert() would clip all values above 255
-        gray = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        image = Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8))
+        most = abs(white)
+        gray = np.clip(np.asarray(image).astype(np.int64), 0, most)
+        gray = gray if white > 0 else most - gray
+        image = Image.fromarray(((gray * 255 + most // 2) // most).astype(np.uint8))
     return image.convert("RGB")

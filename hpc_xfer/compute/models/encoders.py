@@ -21,9 +21,9 @@ from hpc_xfer.compute.models import weights_file
 from hpc_xfer.compute.models.word_tokenizer import WordTokenizer
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Arch, Architecture
+from hpc_xfer.config.released.released_entry import Normalization
 from hpc_xfer.errors import DataError
 
-Normalization = tuple[tuple[float, float, float], tuple[float, float, float]]
 Tokenizer = Callable[[list[str]], Tensor]
 CLIP_NORMALIZATION: Normalization = (
     open_clip.OPENAI_DATASET_MEAN,
@@ -143,11 +143,24 @@ def _parts(towers: Towers) -> dict[str, nn.Module | None]:
     }
 
 
+def not_finite(towers: Towers) -> str | None:
+    """Name the first tensor with a NaN or an infinite number; None if there is none."""
+    for part, module in _parts(towers).items():
+        for name, value in (module.state_dict() if module is not None else {}).items():
+            if not bool(value.isfinite().all()):
+                return f"{part}.{name}"
+    for name in ("logit_scale", "logit_bias"):
+        value = getattr(towers, name)
+        if value is not None and not bool(value.isfinite()):
+            return name
+    return None
+
+
 def load(path: Path) -> tuple[Arch, Towers]:
     """Read encoder.pt.
 
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file is missing or damaged, or holds numbers that are not finite.
     """
     state = weights_file.read(path)
     if state is None:
@@ -160,6 +173,7 @@ def load(path: Path) -> tuple[Arch, Towers]:
     towers = build(arch, seed=0, with_text=state["text"] is not None)
     towers.visual.load_state_dict(state["visual"])
     towers.normalization = (tuple(state["mean"]), tuple(state["std"]))
+    towers.image_size = state["image_size"]  # released weights may be for another than their arch
     if towers.text is not None:
         towers.text.load_state_dict(state["text"])
         towers.logit_scale = torch.tensor(state["logit_scale"])
@@ -171,6 +185,11 @@ def load(path: Path) -> tuple[Arch, Towers]:
         towers.classes = tuple(state["classes"])
         towers.head = nn.Linear(towers.dim, len(towers.classes))
         towers.head.load_state_dict(state["head"])
+    if (broken := not_finite(towers)) is not None:
+        raise DataError(
+            f"{path}: has NaN or infinite weights in {broken}; delete the folder of its run "
+            "(runs/<id>) and launch again"
+        )
     return arch, towers
 
 

@@ -5,6 +5,11 @@ from typing import Any
 from torch import nn
 
 
+def has_batchnorm(module: nn.Module) -> bool:
+    """Tell whether a module normalizes by statistics of its batches."""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
+
+
 def freeze_batchnorm(module: nn.Module) -> None:
     """Use running statistics in training mode too, and never update them; scales and shifts train.
 

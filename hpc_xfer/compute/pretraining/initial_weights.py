@@ -8,7 +8,6 @@ the weights of all towers, reads init.json instead of the weights: normalization
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from hpc_xfer.compute.distributed.process_group import World
@@ -46,7 +45,7 @@ def load_initial(
     if context.claim is not None:
         context.claim.check()
         atomic_files.write_json(context.dir.initial_weights, told)
-    return {"weights": {name: told[name] for name in ("name", "sha256", "parts")}}
+    return {"weights": told}
 
 
 def agreed(world: World, make: Callable[[], Made]) -> Made:
@@ -65,22 +64,15 @@ def agreed(world: World, make: Callable[[], Made]) -> Made:
 
 def _read(context: RunContext, recipe: Trained, towers: Towers) -> dict[str, Any]:
     assert recipe.init is not None
-    weights = pretrained_weights.read(recipe.arch, recipe.init, released_file(context, recipe.init))
-    parts = pretrained_weights.start(towers, weights)
-    if isinstance(recipe, ImageText) and recipe.lock == "text" and "text" not in parts:
+    entry = context.site.weights(recipe.init)
+    weights = pretrained_weights.read(recipe.arch, recipe.init, entry)
+    loaded = pretrained_weights.start(towers, weights)
+    if isinstance(recipe, ImageText) and recipe.lock == "text" and "text" not in loaded.parts:
         raise DataError(
             f"{weights.where}: has no text tower, and lock: text would keep random weights; name "
             "other weights with init, or remove lock"
         )
-    mean, std = towers.normalization
-    told = {"name": recipe.init, "sha256": weights.sha256, "parts": list(parts)}
-    return {**told, "mean": list(mean), "std": list(std)}
-
-
-def released_file(context: RunContext, name: str) -> Path | None:
-    """The file that the site names; None for a tag of open_clip."""
-    file = context.site.released.get(name)
-    return Path(file) if file else None
+    return {"name": recipe.init, **pretrained_weights.told(weights, towers, loaded)}
 
 
 def _known(context: RunContext, towers: Towers, resumed: bool) -> dict[str, Any] | None:

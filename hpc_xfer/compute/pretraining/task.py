@@ -12,10 +12,11 @@ from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.models import encoders, flops, pretrained_weights, safetensors_export
 from hpc_xfer.compute.models.encoders import Towers
+from hpc_xfer.compute.models.frozen_batchnorm import has_batchnorm
 from hpc_xfer.compute.models.patch_dropout import drop_patches
 from hpc_xfer.compute.pretraining import snapshots
 from hpc_xfer.compute.pretraining.batches import TrainBatches
-from hpc_xfer.compute.pretraining.initial_weights import agreed, load_initial, released_file
+from hpc_xfer.compute.pretraining.initial_weights import agreed, load_initial
 from hpc_xfer.compute.pretraining.knn_probe import KnnProbe
 from hpc_xfer.compute.pretraining.objectives import PretrainObjective, make_objective
 from hpc_xfer.compute.run_context import RunContext
@@ -29,8 +30,9 @@ from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Pretrain, Released, Scratch, Trained
 from hpc_xfer.config.resources import PretrainResources
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.errors import AgreedDataError, DataError
+from hpc_xfer.errors import AgreedDataError, DataError, Diverged
 from hpc_xfer.store.heartbeat import Liveness
+from hpc_xfer.study.preflight.batch_checks import one_image
 from hpc_xfer.system import provenance
 
 
@@ -62,6 +64,8 @@ def pretrain(context: RunContext) -> None:
         return
     assert context.claim is not None
     context.claim.check()
+    if (broken := encoders.not_finite(towers)) is not None:
+        raise Diverged(f"the encoder is not finite in {broken}; lower lr")
     encoders.save(context.dir.encoder, recipe.arch, towers)
     safetensors_export.write(context.dir.safetensors, recipe.arch, towers)
     timing = {
@@ -127,6 +131,8 @@ def _train(
     steps = recipe.steps_of(recipe.samples_seen)
     options = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
     objective = make_objective(recipe, towers, len(index.classes or ()), world)
+    if has_batchnorm(objective) and (why := one_image(recipe)):
+        raise AgreedDataError(f"batch: {why}")
     # The checkpoint holds what the optimizer updates, so both are made before it is read.
     objective = objective.to(world.device)
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
@@ -243,10 +249,11 @@ def _untrained(context: RunContext, recipe: Pretrain) -> tuple[Towers, dict[str,
     if isinstance(recipe, Scratch):
         return encoders.build(recipe.arch, recipe.seed, with_text=False), {}
     assert isinstance(recipe, Released)
-    file = released_file(context, recipe.weights)
-    weights = pretrained_weights.read(recipe.arch, recipe.weights, file)
-    towers = pretrained_weights.whole(recipe.arch, weights)
-    return towers, {"weights": {"name": recipe.weights, "sha256": weights.sha256}}
+    entry = context.site.weights(recipe.weights)
+    weights = pretrained_weights.read(recipe.arch, recipe.weights, entry)
+    towers, loaded = pretrained_weights.whole(recipe.arch, weights)
+    told = pretrained_weights.told(weights, towers, loaded)
+    return towers, {"weights": {"name": recipe.weights, **told}}
 
 
 def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str, Any]:
@@ -259,6 +266,7 @@ def _metrics(recipe: Pretrain, outcome: TrainResult, towers: Towers) -> dict[str
         "steps": outcome.steps,
         **_snapshots_seen(recipe),
         "final_loss": outcome.loss,
+        "loss_steps": outcome.loss_steps,
         "samples_per_second": round(outcome.samples_per_second, 1),
         "skipped_samples": outcome.broken.total,
         "broken": outcome.broken.examples,

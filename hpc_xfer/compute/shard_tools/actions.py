@@ -46,8 +46,12 @@ def make(args: argparse.Namespace) -> int:
         source = _input(args, reencoding)
         result = pack(args.out, source, options, args.workers, args.max_broken, progress)
     _say(args, f"{args.out}: {_contents(result)}")
+    notes = [*source.notes, *_uses(result)]
+    for note in notes:
+        _say(args, f"note: {note}")
     if args.json:
-        print(json.dumps({**_facts(result.index), "broken": result.broken}, indent=2))
+        facts = {**_facts(result.index), "broken": result.broken, "notes": notes}
+        print(json.dumps(facts, indent=2))
     return 0
 
 
@@ -86,10 +90,10 @@ def check(args: argparse.Namespace) -> int:
         print(
             "unusual, but readable:", ", ".join(f"{n:,} {what}" for what, n in report.notes.items())
         )
-    for note in report.not_used:
-        print(note)
     for each in report.left_out:
         print(f"left out: {each.number:,} {each.what}, the first {each.first} in {each.shard}")
+    for note in report.not_used:
+        print(note)
     problems = f"{len(report.problems):,} problems" if report.problems else "no problems"
     print(f"{args.folder}: {report.samples:,} samples, {problems}")
     return 1 if report.problems else 0
@@ -116,14 +120,31 @@ def _input(args: argparse.Namespace, reencoding: "Reencoding | None") -> "Input"
         from hpc_xfer.compute.shard_tools.torchvision_input import TorchvisionSet
 
         return TorchvisionSet(args.torchvision, args.root.absolute(), args.split, reencoding)
-    if args.source.endswith((".csv", ".tsv", ".parquet")):
-        from hpc_xfer.compute.shard_tools.table_input import Columns, Table
+    from hpc_xfer.compute.shard_tools.tables import table_files
+
+    if tables := table_files.find(args.source):
+        from hpc_xfer.compute.shard_tools.table_input import Columns, Table, TableForm
 
         columns = Columns(args.image_column, args.caption_column, args.label_column)
-        return Table(Path(args.source), columns, reencoding)
+        form = TableForm(args.separator, args.quoting, args.labels)
+        return Table(tables, columns, reencoding, form)
     from hpc_xfer.compute.shard_tools.inputs import ImageFolder
 
     return ImageFolder(Path(args.source), reencoding)
+
+
+def _uses(result: "PackResult") -> list[str]:
+    """Say what is broken, and what shards without captions cannot be used for."""
+    from hpc_xfer.compute.shard_tools.pack import first_broken
+
+    notes = []
+    if result.broken:
+        notes.append(f"the first broken one: {first_broken(result.index.folder)}")
+    if "txt" not in result.index.fields:
+        labels = "" if "cls" in result.index.fields else " and no labels"
+        fit = "simclr alone" if labels else "simclr and supervised, not for clip by captions"
+        notes.append(f"the images have no captions{labels}: they are fit for {fit}")
+    return notes
 
 
 def _say(args: argparse.Namespace, line: str) -> None:
@@ -132,7 +153,9 @@ def _say(args: argparse.Namespace, line: str) -> None:
 
 
 def _contents(result: "PackResult") -> str:
-    broken = f", {result.broken:,} broken ones left out" if result.broken else ""
+    from hpc_xfer.compute.shard_tools.pack import BROKEN
+
+    broken = f", {result.broken:,} broken left out ({BROKEN})" if result.broken else ""
     return f"{_count(result.index)}{broken}{'' if result.is_new else ', made before'}"
 
 

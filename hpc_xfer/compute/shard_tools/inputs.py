@@ -5,12 +5,14 @@ in any process that the row is sent to.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
+from hpc_xfer.compute.shard_tools.tables.parquet_files import ImageCell
 from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.config.dataset_forms import image_folder
 from hpc_xfer.errors import DataError
@@ -31,6 +33,10 @@ class Input(Protocol):
     def reader(self) -> Callable[[Any], Sample]:
         """A function that makes the sample of a row, or raises a DataError. It can be pickled."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences: what is left out, and what is odd."""
+
     def __len__(self) -> int: ...
 
     def rows(self, positions: Sequence[int]) -> list[Any]:
@@ -38,12 +44,13 @@ class Input(Protocol):
 
 
 class FileRow(NamedTuple):
-    """A sample whose image is a file."""
+    """A sample whose image is a file, or inside a table."""
 
-    image: str | None  # path; None in a table with a gap
+    image: str | ImageCell | None  # path or cell; None in a table with a gap
     caption: str | None
     label: int | None
     number: int | None = None  # in a table, from 1, without the header
+    captions: tuple[str, ...] = ()  # all of them, where an image has several
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,11 @@ class FileReader:
             if not (row.caption or "").strip():
                 raise DataError(f"{row.image}: its caption is empty; write one or remove the row")
             sample["txt"] = str(row.caption).encode("utf-8", "replace")
+        if len(row.captions) > 1:
+            sample["json"] = json.dumps({"captions": row.captions}).encode()
         data = _read(row.image)
         encode = keep_file if self.reencoding is None else self.reencoding.apply
-        field, image = encode(data, row.image)
+        field, image = encode(data, str(row.image))
         return {field: image, **sample}
 
 
@@ -81,12 +90,16 @@ class ImageFolder:
     """FOLDER/CLASS/*: the names of the class folders, sorted, are the classes and the captions.
 
     Raises:
-        DataError: there is no such folder, or it has no classes or images.
+        DataError: there is no such folder, or it has no classes or images, or has splits instead.
     """
 
     def __init__(self, folder: Path, reencoding: Reencoding | None = None) -> None:
-        images = image_folder.list_images(folder)
+        listed = image_folder.scan(folder)
+        images, self.notes = listed.images, listed.notes
+        image_folder.check_no_splits(folder, images)
         self.classes = tuple(map(image_folder.class_name, images))
+        if all(name.isdecimal() for name in self.classes):
+            self.notes += ("the class folders are called by numbers, and so are captions",)
         self.reader = FileReader(captions=True, labels=True, reencoding=reencoding)
         self._files = [
             (str(path), label) for label, paths in enumerate(images.values()) for path in paths
@@ -104,7 +117,9 @@ class ImageFolder:
         return [FileRow(path, self.classes[label], label) for path, label in found]
 
 
-def _read(path: str) -> bytes:
+def _read(path: str | ImageCell) -> bytes:
+    if isinstance(path, ImageCell):
+        return path.read()
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:  # a null byte in a path is a ValueError

@@ -135,6 +135,15 @@ def remove_shards(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def first_broken(folder: Path) -> str:
+    """Read the first line about a sample that was left out; empty if there is none."""
+    try:
+        with open(folder / BROKEN, encoding="utf-8", errors="replace") as lines:
+            return lines.readline().rstrip("\n")
+    except OSError:
+        return ""
+
+
 def _read_made(folder: Path, call: dict[str, object]) -> dict[str, Any] | None:
     """Read what an earlier, equal call wrote into MADE; None in a folder without shards.
 
@@ -280,7 +289,9 @@ def _finish(
         raise DataError(f"{folder}: all samples are broken; {BROKEN} lists what is wrong")
     contents = [result.contents for result in results]
     classes = source.classes or tuple(map(str, range(max(each.classes for each in contents))))
-    index = ShardIndex(folder, entries, all_fields(contents), classes or None)
+    fields = all_fields(contents)
+    keys = ("captions",) if "json" in fields else ()
+    index = ShardIndex(folder, entries, fields, classes or None, json_keys=keys)
     atomic_files.write_json(folder / MADE, {**made, "broken": len(broken)})
     shard_index.write(index)
     sample_index_cache.remove_stale(index)

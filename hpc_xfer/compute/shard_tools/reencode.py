@@ -13,7 +13,12 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from hpc_xfer.compute.images.decode import decode_array, open_by_pillow, pillow_errors_as_data_error
+from hpc_xfer.compute.images.decode import (
+    check_range,
+    decode_array,
+    open_by_pillow,
+    pillow_errors_as_data_error,
+)
 from hpc_xfer.errors import DataError
 
 # Pillow's name of a format -> field. Some cameras write MPO: a JPEG with a second one inside.
@@ -54,7 +59,8 @@ class Reencoding:
         return is_small and is_plain and not is_turned(image)
 
     def _decoded(self, image: Image.Image, data: bytes, name: str) -> Image.Image:
-        if image.mode.startswith(("I", "F")):  # more than 8 bits
+        check_range(image, name)
+        if image.mode.startswith("I"):  # more than 8 bits
             return Image.fromarray(decode_array(data, name))
         if self.short_side is not None:
             image.draft(None, _sides(image.size, _DRAFT_FACTOR * self.short_side))

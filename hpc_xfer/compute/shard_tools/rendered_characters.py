@@ -130,6 +130,10 @@ class RenderedInput:
         return tuple(map(caption, characters(self.source, self.names)))
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def identity(self) -> dict[str, object]:
         return {"characters": asdict(self)}
 

@@ -10,22 +10,25 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv, parquet
 
-from hpc_xfer.compute.shard_tools import class_names
 from hpc_xfer.compute.shard_tools.inputs import FileReader, FileRow
 from hpc_xfer.compute.shard_tools.reencode import Reencoding
+from hpc_xfer.compute.shard_tools.tables import delimited, label_column, parquet_files
+from hpc_xfer.compute.shard_tools.tables.delimited import Quoting
+from hpc_xfer.compute.shard_tools.tables.label_column import LabelKind
+from hpc_xfer.compute.shard_tools.tables.parquet_files import EmbeddedImages, ImageCell
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
 
 Column = Any  # a pyarrow.Array, which has no annotations
+PARQUET = ".parquet"
 
 
 @dataclass(frozen=True)
 class Columns:
     """Names of the columns to read."""
 
-    image: str = "image"  # paths, relative to the table
+    image: str = "image"  # paths, relative to the table; in Parquet, images too
     caption: str | None = None
     label: str | None = None  # class numbers or names; names also become missing captions
 
@@ -36,115 +39,150 @@ class Columns:
         return list(dict.fromkeys(name for name in names if name is not None))
 
 
+@dataclass(frozen=True)
+class TableForm:
+    """What a table does not say about itself. None: as the table shows."""
+
+    separator: str | None = None  # of fields
+    quoting: Quoting | None = None
+    labels: LabelKind | None = None
+
+
 class Table:
-    """The rows of a table. Its labels name the classes, or `classes.json` beside it does.
+    """The rows of a table, or of several Parquet files.
+
+    Its labels name the classes, or `classes.json` beside it does.
 
     Raises:
-        StudyError: it lacks one of these columns.
+        StudyError: it lacks one of these columns, or it can be meant in two ways.
         DataError: it cannot be read, or its labels are neither whole numbers nor names.
     """
 
-    def __init__(self, path: Path, columns: Columns, reencoding: Reencoding | None = None) -> None:
-        table = _read(path, columns.unique)
-        self._folder = path.absolute().parent
-        self._images = _texts(table[columns.image])
-        self._captions = None if columns.caption is None else _texts(table[columns.caption])
+    def __init__(
+        self,
+        path: Path | Sequence[Path],
+        columns: Columns,
+        reencoding: Reencoding | None = None,
+        form: TableForm | None = None,
+    ) -> None:
+        files = [path] if isinstance(path, Path) else list(path)
+        form = form or TableForm()
+        self._folder = files[0].absolute().parent
+        self.notes: tuple[str, ...] = ()
+        found = self._read(files, columns, form)
+        self._captions: Column | None = None
         self._labels: Column | None = None
         self.classes: tuple[str, ...] | None = None
+        if columns.caption is not None:
+            self._captions, notes = _captions(files[0], columns.caption, found[columns.caption])
+            self.notes += notes
         if columns.label is not None:
-            values = _values(table[columns.label])
-            self._labels, self.classes = _labels(path, values)
-            if self._captions is None and _is_text(values):
-                self._captions = values
+            self._read_labels(files, columns.label, found[columns.label], form)
         self.reader = FileReader(self._captions is not None, self._labels is not None, reencoding)
-        self.identity = {"table": atomic_files.sha256(path), **asdict(columns)}
 
     def __len__(self) -> int:
         return len(self._images)
 
     def rows(self, positions: Sequence[int]) -> list[FileRow]:
-        def values(column: Column | None) -> list[Any]:
-            return [None] * len(positions) if column is None else column.take(positions).to_pylist()
+        chosen = pa.array(list(positions), pa.int64())
 
-        columns = (values(self._images), values(self._captions), values(self._labels))
+        def values(column: Column | None) -> list[Any]:
+            return [None] * len(chosen) if column is None else column.take(chosen).to_pylist()
+
+        columns = (self._images_of(positions), values(self._captions), values(self._labels))
         return [
-            FileRow(str(self._folder / image) if image else None, caption, label, position + 1)
+            _row(image, caption, label, position + 1)
             for image, caption, label, position in zip(*columns, positions, strict=True)
         ]
 
-
-def _read(path: Path, names: list[str]) -> Any:
-    """Read these columns; those of a CSV all as text."""
-    try:
-        present = _column_names(path)
-        if missing := [name for name in names if name not in present]:
-            raise StudyError(
-                f"{path}: has no column {missing[0]!r}, only {', '.join(map(repr, present))}; name "
-                "columns with --image-column, --caption-column and --label-column"
+    def _read(self, files: Sequence[Path], columns: Columns, form: TableForm) -> dict[str, Column]:
+        """Read all but the bytes of images; set the images, the identity and the first notes."""
+        self._images: Column | EmbeddedImages
+        quoting: Quoting | None = None
+        if files[0].suffix.lower() == PARQUET:
+            parquet_files.check_columns(files, columns.unique)
+            embedded = parquet_files.embeds_images(files, columns.image)
+            names = [name for name in columns.unique if not embedded or name != columns.image]
+            if embedded and columns.image in (columns.caption, columns.label):
+                raise StudyError(
+                    f"{files[0]}: column {columns.image!r} holds images, so it holds neither "
+                    "captions nor labels; name another column"
+                )
+            found = {name: parquet_files.read_column(files, name) for name in names}
+            self._images = (
+                EmbeddedImages(files, columns.image) if embedded else found[columns.image]
             )
-        if path.suffix == ".parquet":
-            return parquet.read_table(path, columns=names)
-        texts = csv.ConvertOptions(
-            include_columns=names, column_types=dict.fromkeys(names, pa.large_string())
-        )
-        return csv.read_csv(path, parse_options=_parsing(path), convert_options=texts)
-    except (OSError, pa.ArrowException) as error:
-        why = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be read as a table ({why}); correct the file") from error
+            digest = parquet_files.footer_digest if embedded else atomic_files.sha256
+        else:
+            digest = atomic_files.sha256
+            table = delimited.read(
+                files[0], columns.unique, columns.image, form.separator, form.quoting
+            )
+            found, self.notes, quoting = table
+            self._images = found[columns.image]
+        digests = list(map(digest, files))
+        form_told = {**asdict(form), "quoting": quoting}
+        self.identity: dict[str, object] = {
+            "table": digests[0] if len(files) == 1 else digests,
+            **asdict(columns),
+            # Absent where the table alone decides, as in calls of earlier versions.
+            **{key: value for key, value in form_told.items() if value is not None},
+        }
+        return found
+
+    def _read_labels(
+        self, files: Sequence[Path], name: str, values: Column, form: TableForm
+    ) -> None:
+        is_parquet = files[0].suffix.lower() == PARQUET
+        noted = parquet_files.class_label_names(files, name) if is_parquet else None
+        labels = label_column.read(files[0], values, form.labels, noted)
+        self._labels, self.classes = labels.numbers, labels.classes
+        self.notes += labels.notes
+        if self._captions is None:
+            self._captions = labels.captions
+
+    def _images_of(self, positions: Sequence[int]) -> list[str | ImageCell | None]:
+        if isinstance(self._images, EmbeddedImages):
+            return list(self._images.cells(positions))
+        paths = self._images.take(pa.array(list(positions), pa.int64())).to_pylist()
+        return [str(self._folder / path) if path else None for path in paths]
 
 
-def _column_names(path: Path) -> list[str]:
-    if path.suffix == ".parquet":
-        return list(parquet.read_schema(path).names)
-    with csv.open_csv(path, parse_options=_parsing(path)) as reader:
-        return list(reader.schema.names)
+def _row(
+    image: str | ImageCell | None, caption: str | list[str] | None, label: int | None, number: int
+) -> FileRow:
+    """Make a row. An image with several captions has the first one, and a list of all."""
+    if not isinstance(caption, list):
+        return FileRow(image, caption, label, number)
+    captions = tuple(each for each in caption if each and each.strip())
+    return FileRow(image, captions[0] if captions else None, label, number, captions)
 
 
-def _parsing(path: Path) -> Any:
-    """Allow line breaks in quoted captions."""
-    delimiter = "\t" if path.suffix == ".tsv" else ","
-    return csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+def _captions(path: Path, name: str, values: Column) -> tuple[Column, tuple[str, ...]]:
+    """Return captions as text or lists of text, and sentences about them.
 
-
-def _plain(column: Any) -> Column:
-    """Join a column into one array, with the values in place of categories."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return column.combine_chunks()
-
-
-def _texts(column: Any) -> Column:
-    return _plain(column).cast(pa.large_string())
-
-
-def _is_text(values: Column) -> bool:
-    return bool(pa.types.is_large_string(values.type))
-
-
-def _values(column: Any) -> Column:
-    """Convert labels: names to text, others to numbers, empty cells to null."""
-    values = _plain(column)
-    if pa.types.is_string(values.type):
-        values = values.cast(pa.large_string())
-    if not _is_text(values):
-        return values
-    values = pc.if_else(pc.equal(pc.utf8_trim_whitespace(values), ""), None, values)
-    numbers = pc.all(pc.match_substring_regex(values, "^[0-9]{1,18}$")).as_py()
-    return values.cast(pa.int64()) if numbers else values
-
-
-def _labels(path: Path, values: Column) -> tuple[Column, tuple[str, ...] | None]:
-    """Return the class number of each row (null without one) and the names of the classes."""
-    if _is_text(values):
-        names = class_names.load(path.parent, set(values.unique().drop_null().to_pylist()))
-        return pc.index_in(values, pa.array(names, values.type)), names
-    try:
-        numbers = values.cast(pa.int64())
-    except pa.ArrowException as error:
-        raise DataError(
-            f"{path}: a label is not a class number ({error}); write 0, 1, 2, ..."
-        ) from error
-    limits = pc.min_max(numbers).as_py()
-    if limits["min"] is not None and limits["min"] < 0:
-        raise DataError(f"{path}: has the label {limits['min']}; write 0, 1, 2, ...")
-    return numbers, class_names.load(path.parent, 1 + (limits["max"] or 0))
+    Raises:
+        DataError: the column holds something else.
+    """
+    kind = values.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
+            most = pc.max(pc.list_value_length(values)).as_py() or 0
+            note = (
+                f"images have up to {most:,} captions: the first is in txt, and all are in the "
+                "json, under captions"
+            )
+            return values, (note,) if most > 1 else ()
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_large_string(kind):
+        texts, notes = label_column.without_missing(values.cast(pa.large_string()), "captions")
+        numbers = pc.match_substring_regex(texts, r"^\s*[+-]?[0-9.]+\s*$")
+        if len(texts) > texts.null_count and pc.all(numbers).as_py():
+            notes += (
+                f"all captions in column {name!r} are numbers; give a column of text with "
+                "--caption-column, or name this one with --label-column",
+            )
+        return texts, notes
+    raise DataError(
+        f"{path}: column {name!r} holds {kind}, not captions; name a column of text, or of lists "
+        "of text, with --caption-column"
+    )

@@ -32,6 +32,13 @@ class TorchvisionSet:
         return None if names is None else tuple(map(_class_name, names))
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        kind = getattr(datasets, self.name)
+        if _split_options(kind, self.split) or issubclass(kind, datasets.FakeData):
+            return ()
+        return (f"{self.name} has no splits: all of its images are packed",)
+
+    @property
     def identity(self) -> dict[str, object]:
         return {"torchvision": self.name, "split": self.split, "samples": len(self)}
 
@@ -81,6 +88,8 @@ class PixelReader:
             raise DataError(f"{name}: is not an image with a class number; pack another data set")
         sample = {"cls": str(int(label)).encode()}
         if names := self.data.classes:
+            if label >= len(names):
+                raise DataError(f"{name}: is of class {int(label)}, but {len(names)} are named")
             sample["txt"] = names[int(label)].encode()
         small = self.data.reencoding
         return {
@@ -95,29 +104,41 @@ def open_dataset(name: str, root: Path, split: str) -> Any:
 
     Raises:
         StudyError: torchvision has no such class, or it needs more than a folder and a split.
-        DataError: it is absent from `root`.
+        DataError: it is absent from `root`, or a package that it needs is.
     """
     kind = getattr(datasets, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, datasets.VisionDataset)):
         raise StudyError(f"torchvision:{name}: torchvision has no such data set; correct the name")
     known = inspect.signature(kind).parameters
     options: dict[str, Any] = {"root": root} if "root" in known else {}
-    if "split" in known:
-        options["split"] = split
-    elif "train" in known:
-        options["train"] = split == "train"
     try:
-        return kind(**options)
+        return kind(**options, **_split_options(kind, split))
     except TypeError as error:
         raise StudyError(
             f"torchvision:{name}: needs more than a folder ({error}); pack another data set"
         ) from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         why = " ".join(str(error).split())
         raise DataError(
             f"torchvision:{name}: cannot be opened in {root} ({why}); download it there, on a node "
             "with a network, or correct --root and --split"
         ) from error
+
+
+def _split_options(kind: Any, split: str) -> dict[str, object]:
+    """Return the arguments that choose a split.
+
+    Raises:
+        StudyError: the data set has no such split, and would give another one.
+    """
+    known = inspect.signature(kind).parameters
+    if "split" in known:
+        return {"split": split}
+    allowed = ("train", "test") if "train" in known else ("train",)
+    if split not in allowed:
+        found = "only the splits train and test" if "train" in known else "no splits"
+        raise StudyError(f"torchvision:{kind.__name__}: has {found}; correct --split {split}")
+    return {"train": split == "train"} if "train" in known else {}
 
 
 def _class_name(name: Any) -> str:

@@ -176,12 +176,13 @@ def open_shard(path: Path) -> Shard:
         for member in tar_headers.members(path):
             name, offset, size, kind = member
             parts = key_and_field(name)
-            if parts is None or kind not in ("file", "sparse"):
-                passed_over.add(member)
-            elif kind == "sparse":
+            if parts is not None and kind == "file":
+                if not builder.add(*parts, offset, size):
+                    raise DataError(f"{path}: {name} occurs twice; make the shard again")
+            elif parts is not None and kind == "sparse":
                 raise DataError(f"{path}: {name} {SPARSE}")
-            elif not builder.add(*parts, offset, size):
-                raise DataError(f"{path}: {name} occurs twice; make the shard again")
+            else:
+                passed_over.add(member)
     except DamagedTar as damage:
         complete = _complete_samples(builder.build())
         raise DataError(

@@ -113,13 +113,13 @@ def _parse_plain(header: bytes, at: int) -> Member | None:
     size = _size(header)
     if size is None or header[156] not in b"0\0":
         return None
-    name, prefix = text(header[:100]), text(header[345:500])
+    name = text(header[:100])
     if name.endswith("/"):
         return None
-    if prefix:
+    if header[345]:  # a prefix of the name
         if header[257:263] != USTAR:  # GNU's old format has times there
             return None
-        name = f"{prefix}/{name}"
+        name = f"{text(header[345:500])}/{name}"
     return Member(name, at + BLOCK, size, "file")
 
 

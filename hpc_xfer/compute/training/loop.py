@@ -8,10 +8,10 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from hpc_xfer.compute.distributed.global_batchnorm import (
@@ -25,10 +25,11 @@ from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.compute.training.compile import compilations_shown
 from hpc_xfer.compute.training.gpu_arithmetic import measured_algorithms
 from hpc_xfer.compute.training.loading.data_loader import FAILURES, UNSHARED, Batches, BatchLoader
+from hpc_xfer.compute.training.loss_average import LossAverage, averaged_steps
 from hpc_xfer.compute.training.metrics_log import MetricsLog
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSamples
-from hpc_xfer.compute.training.step import LossAverage, Schedule, Stepper, isolated_rng
+from hpc_xfer.compute.training.step import Schedule, Stepper, isolated_rng
 from hpc_xfer.compute.training.step_metrics import StepMetrics
 from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, SharedMemoryFull, StoreError
 from hpc_xfer.store.heartbeat import Heartbeat, Liveness
@@ -56,7 +57,8 @@ class TrainResult:
     """Result of a finished training."""
 
     steps: int = 0
-    loss: float = float("nan")  # running mean
+    loss: float = float("nan")  # mean over the last `loss_steps` steps
+    loss_steps: int = 0
     samples_per_second: float = 0.0
     data_wait_seconds: float = 0.0
     seconds: float = 0.0
@@ -68,8 +70,8 @@ class TrainResult:
 class _State:
     """Content of a checkpoint besides weights and optimizer."""
 
+    average: LossAverage
     step: int = 0
-    loss: Tensor | None = None
     broken: BrokenSamples = field(default_factory=BrokenSamples)
     worlds: list[tuple[int, int]] = field(default_factory=list)
     seconds: float = 0.0
@@ -103,13 +105,12 @@ def train(
     """
     objective = _placed(objective, schedule, world)
     stepper = Stepper(objective, optimizer, schedule, world, options.compiled, options.recomputed)
-    state = _resume(stepper, checkpoints, world)
+    state = _resume(stepper, checkpoints, schedule, world)
     first, waited = state.step, state.waited  # of earlier attempts
     began = time.monotonic() - state.seconds
     saved = time.monotonic()
 
     loader = BatchLoader(batches, range(first, schedule.steps), options.workers, world.device)
-    average = LossAverage(schedule, world.device)
     metrics = StepMetrics(objective, schedule, world, options.flops_per_sample, first, waited)
     log = MetricsLog(run, options.tensorboard, world.is_rank_zero, first, schedule.batch)
     heartbeat, liveness = _signs_of_life(run, checkpoints, schedule, first, world)
@@ -126,7 +127,7 @@ def train(
             asked, due = _agree(batch, loader.waited, stop.requested, due, state, schedule, world)
             result = stepper.step(batch, state.step)
             state.step += 1
-            state.loss = average.after(state.loss, result.loss)
+            state.average.add(result.loss)
             liveness.touch()
 
             if state.step % options.log_steps == 0 or state.step == schedule.steps:
@@ -201,6 +202,7 @@ def _result(
     return TrainResult(
         steps=state.step,
         loss=_check_finite(objective, state, world),
+        loss_steps=min(averaged_steps(schedule.steps), state.step),
         samples_per_second=state.step * schedule.batch / max(seconds, 1e-9),
         data_wait_seconds=state.waited,
         seconds=seconds,
@@ -265,34 +267,46 @@ def _check_finite(objective: nn.Module, state: _State, world: World) -> float:
 
 
 def _finite_loss(state: _State, world: World) -> float:
-    """The running mean of the loss, averaged over ranks, so that all of them stop together.
+    """The mean of the last losses, averaged over ranks, so that all of them stop together.
 
     Raises:
         Diverged: it is NaN or infinite.
     """
-    assert state.loss is not None
-    loss = float(world.mean(state.loss))
+    loss = float(world.mean(state.average.mean()))
     if not math.isfinite(loss):
         raise Diverged(f"the loss is {loss} at step {state.step}; lower lr")
     return loss
 
 
-def _resume(stepper: Stepper, checkpoints: Checkpoints | None, world: World) -> _State:
+def _resume(
+    stepper: Stepper, checkpoints: Checkpoints | None, schedule: Schedule, world: World
+) -> _State:
     saved = checkpoints.load() if checkpoints is not None else None
     steps = world.gather([0 if saved is None else int(saved["step"])])
     if len(set(steps)) > 1:
         raise StoreError(f"the ranks see checkpoints of different steps ({steps}); launch again")
+    before = [] if saved is None else _own_losses(saved, world)
+    average = LossAverage(schedule.steps, schedule.precision, world.device, before)
     if saved is None:
-        return _State(worlds=[(0, world.size)])
+        return _State(average, worlds=[(0, world.size)])
     stepper.load_state_dict(saved)
-    losses = saved["losses"]
-    own = losses[world.rank] if len(losses) == world.size else sum(losses) / len(losses)
-    loss = torch.tensor(own, device=world.device)
     worlds = [(int(step), int(size)) for step, size in saved["worlds"]]
     if worlds[-1][1] != world.size:
         worlds.append((saved["step"], world.size))
     broken = BrokenSamples(**saved["broken"])
-    return _State(saved["step"], loss, broken, worlds, saved["seconds"], saved["waited"])
+    return _State(average, saved["step"], broken, worlds, saved["seconds"], saved["waited"])
+
+
+def _own_losses(saved: dict[str, Any], world: World) -> list[float]:
+    """Return the last losses of this rank; their means over the ranks if there were more or fewer.
+
+    Checkpoints of older versions have one mean per rank.
+    """
+    ranks: list[list[float]] = saved.get("recent_losses") or [[loss] for loss in saved["losses"]]
+    if len(ranks) == world.size:
+        return ranks[world.rank]
+    shortest = min(map(len, ranks))
+    return [sum(each) / len(each) for each in zip(*(r[-shortest:] for r in ranks), strict=True)]
 
 
 def _save(
@@ -300,14 +314,15 @@ def _save(
 ) -> None:
     """Begin to write a checkpoint on rank 0, if loss and weights are finite; others send a loss."""
     _check_finite(stepper.objective, state, world)
-    losses = world.gather([float(state.loss)]) if state.loss is not None else []
+    recent = world.gather([state.average.recent()])
     if checkpoints is None or not world.is_rank_zero:
         return
     checkpoints.begin(
         {
             "step": state.step,
             **stepper.state_dict(),
-            "losses": losses,
+            "losses": [sum(losses) / max(1, len(losses)) for losses in recent],
+            "recent_losses": recent,
             "broken": asdict(state.broken),
             "worlds": [list(world) for world in state.worlds],
             "seconds": seconds,

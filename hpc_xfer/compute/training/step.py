@@ -31,9 +31,7 @@ from hpc_xfer.compute.training.objective import Batch, Contrastive
 from hpc_xfer.compute.training.optimizer import learning_rate
 from hpc_xfer.errors import Diverged
 
-_SMOOTHING = 0.98  # of the reported loss: an average over about 50 steps
 _BROKEN_AT_ONCE = 1000  # broken samples come in clusters: one shard, one website
-_PATIENCE = 16  # infinite losses in a row; 16 halvings take the fp16 scale from 2^16 to 1
 _LEAST_SCALE = 2.0**-14  # at this scale, gradients of 1e9 overflow; no healthy run has them
 
 
@@ -68,30 +66,6 @@ class StepResult:
 
     loss: Tensor  # of this rank, before the update
     gradient_norm: Tensor  # of the mean over ranks, before clipping; not finite: step skipped
-
-
-class LossAverage:
-    """Running mean of the loss on the device, used for reports and to notice divergence."""
-
-    def __init__(self, schedule: Schedule, device: torch.device) -> None:
-        self._fp16 = schedule.precision == "fp16"
-        self._overflows = torch.zeros((), dtype=torch.int64, device=device)
-
-    def after(self, before: Tensor | None, loss: Tensor) -> Tensor:
-        """The mean after one more loss; from the first infinite or NaN loss on, it is not finite.
-
-        Under fp16, where steps with infinite gradients are skipped, infinite and NaN losses do not
-        count, unless there are 16 in a row.
-        """
-        if before is None:
-            return loss
-        after = torch.lerp(loss, before, _SMOOTHING)
-        if not self._fp16:
-            return after
-        finite = loss.isfinite()
-        self._overflows = torch.where(finite, 0, self._overflows + 1)
-        ignored = torch.where(self._overflows < _PATIENCE, before, loss)
-        return torch.where(finite, torch.where(before.isfinite(), after, loss), ignored)
 
 
 class Stepper:

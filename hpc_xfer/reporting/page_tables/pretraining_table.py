@@ -17,8 +17,10 @@ from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.tables.csv_files import Row
 
 _NOTE = (
-    "GPU-hours are hours times ranks; without a GPU they are hours times processes. A loss is "
-    "comparable within one method and setting alone."
+    "GPU-hours are hours times ranks; without a GPU they are hours times processes. The final loss "
+    "is the mean over the last 50 steps, or over the last tenth of a run of less than 500 steps "
+    "(loss_steps in runs.csv; where that is empty, an older version wrote a mean that still "
+    "contains the first losses). It is comparable within one method and setting alone."
 )
 
 

@@ -1,4 +1,10 @@
-"""runs.csv: one row per finished run, with recipe, metrics, seconds and host."""
+"""runs.csv: one row per finished run, with recipe, metrics, seconds and host.
+
+train_loss     of a fine-tuning: mean over its last `loss_steps` steps, each before its update
+final_loss     of a pre-training: the same
+loss_steps     how many: 50, in runs of less than 500 steps a tenth; empty where an older version
+               wrote a mean that faded out and still contained the first losses
+"""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +19,7 @@ from hpc_xfer.study.plan import Run
 IDENTITY = ("run", "kind", "label", "parent")
 _FIRST = (
     "val_top1", "test_top1", "test_top5", "test_per_class", "n_test", "n_val", "train_images",
-    "train_loss", "final_loss", "samples_per_second", "skipped_samples", "steps",
+    "train_loss", "final_loss", "loss_steps", "samples_per_second", "skipped_samples", "steps",
 )  # metrics that all runs of a kind have; other metrics follow, sorted  # fmt: skip
 
 _PATH_KEYS = ("key", "values", "converged")  # of a path; all else in it is measured

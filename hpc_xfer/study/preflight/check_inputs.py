@@ -16,9 +16,10 @@ from hpc_xfer.config.schema import ConfigError
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
+from hpc_xfer.study.preflight.batch_checks import batch_errors
 from hpc_xfer.study.preflight.dataset_checks import dataset_errors, dataset_notes, probe_errors
 from hpc_xfer.study.preflight.source_checks import source_errors, source_notes
-from hpc_xfer.study.preflight.weight_checks import weight_errors
+from hpc_xfer.study.preflight.weight_checks import weight_errors, weight_notes
 from hpc_xfer.study.study_file import Study
 
 
@@ -47,6 +48,7 @@ def check_inputs(study: Study, site: Site, on: str = "local") -> CheckedInputs:
     indexes: dict[str, ShardIndex | str] = {}
     infos: dict[str, DatasetInfo | str] = {}
     errors = [*source_errors(study, site, indexes), *weight_errors(study, site)]
+    errors += batch_errors(study)
     errors += [*dataset_errors(study, site, infos), *probe_errors(study, site)]
     if on == "slurm":
         errors += _nodes(study, site)
@@ -54,7 +56,11 @@ def check_inputs(study: Study, site: Site, on: str = "local") -> CheckedInputs:
         raise study.document.refusal(errors)
     found = {name: info for name, info in infos.items() if isinstance(info, DatasetInfo)}
     sources = {name: each for name, each in indexes.items() if isinstance(each, ShardIndex)}
-    notes = (*source_notes(study, sources), *dataset_notes(study, found))
+    notes = (
+        *source_notes(study, sources),
+        *dataset_notes(study, found),
+        *weight_notes(study, site),
+    )
     return CheckedInputs(found, notes)
 
 

@@ -1,12 +1,19 @@
-"""Check that the files of released weights are there, where the site names them."""
+"""Check files of released weights before anything runs: there, whole, and for the architecture.
+
+It reads the first bytes of each file, headers, and open_clip's config; the tensors are compared
+with the architecture where the run executes.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpc_xfer.config.architectures import TORCHVISION
-from hpc_xfer.config.recipes import Architecture, Pretrain, Released, Trained
+from hpc_xfer.config.architectures import TORCHVISION, image_size
+from hpc_xfer.config.recipes import Architecture, Pretrain, Released, Trained, arch_name
+from hpc_xfer.config.released.weight_facts import WeightFacts, check_facts, fact_notes, facts_of
+from hpc_xfer.config.released.weight_files import find_weights
 from hpc_xfer.config.schema import ConfigError, nearest
 from hpc_xfer.config.site import Site
+from hpc_xfer.errors import DataError
 from hpc_xfer.study.study_file import Study
 
 
@@ -15,10 +22,36 @@ def weight_errors(study: Study, site: Site) -> Iterator[ConfigError]:
     told = set()
     for block, recipe in zip(study.blocks, study.pretrains, strict=True):
         for key, name in _weights_of(recipe):
-            why = _missing_weights(name, recipe, site)
+            why = _wrong_weights(name, recipe, site)
             if why is not None and (block, why) not in told:
                 told.add((block, why))
                 yield ("pretrain", block, key), why
+
+
+def weight_notes(study: Study, site: Site) -> Iterator[str]:
+    """Say what neither files nor site tell of weights, once per sentence; without errors before."""
+    told = set()
+    for recipe in study.pretrains:
+        for _, name in _weights_of(recipe):
+            entry = site.weights(name)
+            if entry is None:
+                continue
+            found = find_weights(Path(entry.path))
+            facts, where = facts_of(entry, found), str(found.where)
+            for note in (*fact_notes(facts, recipe.arch, where), *_size_note(facts, recipe, where)):
+                if note not in told:
+                    told.add(note)
+                    yield note
+
+
+def _size_note(facts: WeightFacts, recipe: Pretrain, where: str) -> Iterator[str]:
+    """Say where a training takes images of another size than its weights were trained with."""
+    side = image_size(recipe.arch)
+    if isinstance(recipe, Trained) and facts.size not in (None, side):
+        yield (
+            f"{where} is for images of {facts.size} pixels; a training that starts from it takes "
+            f"the {side} of arch {arch_name(recipe.arch)}"
+        )
 
 
 def _weights_of(recipe: Pretrain) -> Iterator[tuple[str, str]]:
@@ -29,12 +62,16 @@ def _weights_of(recipe: Pretrain) -> Iterator[tuple[str, str]]:
         yield "init", recipe.init
 
 
-def _missing_weights(name: str, recipe: Pretrain, site: Site) -> str | None:
+def _wrong_weights(name: str, recipe: Pretrain, site: Site) -> str | None:
     """Say what is wrong; tags of open_clip are looked up where the run executes."""
-    file = site.released.get(name)
-    if file is not None:
-        wrong = f"{file}: no such file; correct `released` in the site file"
-        return None if Path(file).is_file() else wrong
+    entry = site.weights(name)
+    if entry is not None:
+        try:
+            found = find_weights(Path(entry.path))
+            check_facts(facts_of(entry, found), recipe.arch, str(found.where))
+        except DataError as error:
+            return str(error)
+        return None
     if isinstance(recipe.arch, Architecture) or recipe.arch in TORCHVISION:
         hint = nearest(name, site.released, "the site knows") if site.released else ""
         what = f"the site file has no weights {name!r}; add their file to `released` there"

@@ -141,6 +141,11 @@ def test_a_folder_is_described_by_listing(animals: Path) -> None:
         templates=("a photo of a {}.",),
         source=str(animals),
         class_counts=(4, 2),
+        test_counts=(1, 1),
+        notes=(
+            "train: 1 hidden image or folder is not used, the first .cache",
+            "train: 1 file is not an image, the first dog/notes.txt",
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """Data sets of the user's own: tar shards as CLIP_benchmark makes them, torchvision by name."""
 
 import io
+import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
+from hpc_xfer.config.own_datasets.remarks import remarks
 from hpc_xfer.errors import DataError, StudyError
 from tests.official_copies import make
 from tests.official_copies.tiny_images import encoded, pixels, write
@@ -75,10 +77,17 @@ def test_shards_are_described_by_their_text_files_and_counted_when_they_are_read
         templates=("a photo of a {}.", "a {}!"),
         source=str(tars.path),
         complete=False,
+        prompts_stated=True,
     )
     data = datasets.load(info, tars)
     assert data.info == replace(
-        info, train=5, test=3, smallest_class=1, class_counts=(2, 1, 2), complete=True
+        info,
+        train=5,
+        test=3,
+        smallest_class=1,
+        class_counts=(2, 1, 2),
+        test_counts=(1, 1, 1),
+        complete=True,
     )
     assert data.train.labels.tolist() == [0, 1, 2, 2, 0]
     expected = pixels(2, 1).mean(axis=(0, 1))
@@ -226,6 +235,39 @@ def test_a_shard_that_was_copied_twice_is_told(tars: Location) -> None:
     assert "train/1.tar: sample s000000000 is in" in refusal("animals", tars)
 
 
+def test_shards_may_be_named_by_classes_json(tars: Location) -> None:
+    (tars.path / "classes.json").write_text('{"cat": "tomcat", "dog": "hound", "red fox": "vixen"}')
+    data = load("animals", tars)
+    assert data.info.classes == ("tomcat", "hound", "vixen")
+    (tars.path / "classnames.txt").unlink()
+    assert refusal("animals", tars).startswith("classnames.txt: no such file")
+    (tars.path / "classes.json").write_text('["tomcat", "hound", "vixen"]')
+    assert load("animals", tars).info.classes == data.info.classes
+    (tars.path / "classnames.txt").write_text("vixen\ntomcat\nhound")
+    assert "has the names of the folders in another order" in refusal("animals", tars)
+
+
+def test_shards_of_one_class_are_refused_before_a_run(tars: Location) -> None:
+    (tars.path / "classnames.txt").write_text("cat\n")
+    assert refusal("animals", tars) == (
+        "animals has one class, 'cat'; add another or name another data set"
+    )
+
+
+def test_a_prompt_with_two_places_for_the_class_is_told(tars: Location) -> None:
+    (tars.path / "zeroshot_classification_templates.txt").write_text("{c} or {c}\n")
+    assert "the template '{} or {}' must have {} once, where the class goes" in refusal(
+        "animals", tars
+    )
+
+
+def test_what_is_odd_about_shards_is_known_when_they_are_read(tars: Location) -> None:
+    shard(tars.path / "test/0.tar", [(1, 5), (1, 6)])
+    assert [*remarks(dataset_info("animals", tars))] == []
+    told = [*remarks(load("animals", tars).info)]
+    assert told[0] == "all 2 test images are of one class, 'dog': add images of the others"
+
+
 # torchvision by name.
 
 
@@ -274,6 +316,22 @@ def test_own_class_names_of_a_torchvision_set_must_be_as_many(usual: Location) -
     assert "labels besides 0 to 1" in refusal("fashion", few)
 
 
+def test_classes_of_torchvision_may_be_named_by_its_names(usual: Location) -> None:
+    known = load("fashion", usual).info.classes
+    by_name = {name: f"a kind of {name}" for name in known}
+    (usual.path / "classes.json").write_text(json.dumps(by_name))
+    info = load("fashion", usual).info
+    assert info.classes[0] == "a kind of T-shirt/top" and info.names_stated
+    assert info.notes[0].startswith(f"class names come from {usual.path}/classes.json, the first")
+    (usual.path / "classes.json").write_text(json.dumps([*known[1:], known[0]]))
+    assert "has the names of the folders in another order" in refusal("fashion", usual)
+
+
+def test_equal_images_of_torchvision_are_counted(usual: Location) -> None:
+    """The made-up images of a class are all equal."""
+    assert load("fashion", usual).copies == {"test_in_train": 20}
+
+
 def test_a_set_that_is_not_downloaded_is_told(tmp_path: Path) -> None:
     place = Location("torchvision", tmp_path, "DTD")
     assert refusal("torchvision:DTD", place).startswith(
@@ -312,8 +370,8 @@ def test_an_image_folder_may_have_own_names_and_prompts(tmp_path: Path) -> None:
     assert (data.info.classes, data.info.templates) == (("tench", "goldfish"), ("a {} swims",))
     with pytest.raises(StudyError, match="has 2 classes, but the site file has 3 class_names"):
         dataset_info("fish", replace(own, class_names=("a", "b", "c")))
-    with pytest.raises(StudyError, match="class_names has 'a' twice; name each class once"):
-        dataset_info("fish", replace(own, class_names=("a", "a")))
+    same = replace(own, class_names=("crane", "crane"))  # ImageNet's own list has it twice
+    assert load("fish", same).info.classes == ("crane", "crane")
 
 
 def test_counts_are_for_subsets_of_packaged_data_sets(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hpc_xfer.compute.downstream.datasets import GrayImages, ImageFiles, ImageSet
 from hpc_xfer.compute.finetuning.batches import EpochBatches, ImageBatches, needs_loaders
@@ -56,3 +58,27 @@ def test_files_need_loaders_and_decoded_images_only_before_a_gpu(files: ImageFil
     kept = FinetuneCache().training_images(files, CHOSEN, Liveness())
     assert needs_loaders(files, 4, CPU) and not needs_loaders(kept, 128, CPU)
     assert needs_loaders(kept, 128, GPU) and not needs_loaders(kept, 4, GPU)
+
+
+def sizes(n: int, batch: int, least: int) -> list[int]:
+    epochs = EpochBatches(n, batch, 1, (0,), least)
+    found = [epochs.at(step)[1] for step in range(epochs.steps_per_epoch)]
+    assert sorted(i for part in found for i in part) == list(range(n))
+    return [len(part) for part in found]
+
+
+def test_three_images_in_batches_of_two_are_one_batch_where_batch_norm_needs_two() -> None:
+    assert sizes(3, 2, least=1) == [2, 1]
+    assert sizes(3, 2, least=2) == [3]
+    assert sizes(5, 2, least=2) == [3, 2]
+
+
+@given(st.integers(2, 300), st.integers(2, 300))
+def test_no_batch_has_one_image_and_where_none_had_nothing_changes(n: int, batch: int) -> None:
+    before, now = sizes(n, batch, least=1), sizes(n, batch, least=2)
+    assert min(now) >= 2 and max(now) - min(now) <= 1 and max(now) <= batch + 1
+    assert now == before or min(before) == 1
+
+
+def test_one_image_is_one_batch() -> None:
+    assert sizes(1, 128, least=2) == [1]

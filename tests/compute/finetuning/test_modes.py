@@ -106,3 +106,27 @@ def test_records_are_the_same_alone_and_after_other_runs(store: Store, tmp_path:
     assert tiny.result(alone) == tiny.result(after)
     assert tiny.record(alone)["path"] == tiny.record(after)["path"]
     assert alone.hits.read_bytes() == after.hits.read_bytes()
+
+
+def failure(store: Store, **changes: Any) -> str:
+    events = tiny.execute(store, tiny.finetuning(tiny.pretraining("scratch"), **changes))
+    assert (events[-1]["event"], events[-1]["class"]) == ("failed", "data"), events
+    return str(events[-1]["message"])
+
+
+def test_batches_of_one_image_are_refused_where_batch_norm_trains(store: Store) -> None:
+    wanted = "write `batch: 2` or more, or `batch_norm: frozen`"
+    for batch_norm in ("train", "recalibrate"):
+        assert failure(store, batch=1, batch_norm=batch_norm).endswith(wanted)
+    found = run(store, "scratch", "ft", batch=1, batch_norm="frozen", max_steps=3)["metrics"]
+    assert found["steps"] == 3
+    assert (
+        run(store, "scratch", "lp", solver="adamw", batch=1, max_steps=3)["metrics"]["steps"] == 3
+    )
+
+
+def test_an_odd_number_of_images_in_batches_of_two_trains(store: Store) -> None:
+    """The last batch of 45 images had one; at 32 pixels batch norm refused it."""
+    changes = {"shots": 9, "validation": "fraction", "val_fraction": 0.5, "min_steps": None}
+    found = run(store, "scratch", "ft", batch=2, epochs=1, **changes)["metrics"]
+    assert found["steps"] == found["train_images"] // 2

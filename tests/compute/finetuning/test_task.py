@@ -29,7 +29,7 @@ from tests.tars import picture_folder, png
 
 METRICS = {
     *(f"{split}_{name}" for split in ("val", "test") for name in scoring.METRICS),
-    *("n_test", "n_val", "train_images", "labels", "classes", "train_loss", "steps"),
+    *("n_test", "n_val", "train_images", "labels", "classes", "train_loss", "loss_steps", "steps"),
 }
 
 
@@ -57,7 +57,8 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     record = tiny.record(folder)
     found = record["metrics"]
     from_text = (parent, mode) == ("clip", "ft")  # a probe starts from zero for all
-    assert found.keys() == METRICS | ({"zeroshot_val_top1"} if from_text else set())
+    assert found.keys() == METRICS | ({"zeroshot_val_top1", "head_start"} if from_text else set())
+    assert found.get("head_start") == ("text" if from_text else None)
     assert record["parents"] == [run.parents[0].id]
     assert found["n_test"] == downstream_datasets.PACKAGED["digits"].test == 899  # whole
     assert found["train_images"] == 50 and found["steps"] == 6
@@ -66,7 +67,8 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     labels = datasets.load(downstream_datasets.PACKAGED["digits"], None).test.labels
     per_class = np.mean([bits[labels == c].mean() for c in range(10)])
     assert per_class == pytest.approx(found["test_per_class"], abs=1e-12)
-    assert record["provenance"]["data"].keys() == {"dataset", "parent"}
+    read = record["provenance"]["data"].keys()
+    assert read == {"dataset", "parent"} | ({"words"} if from_text else set())
     assert record["timing"].keys() == {"seconds", "train_seconds", "data_wait_seconds"}
     assert 0 <= record["timing"]["data_wait_seconds"] <= record["timing"]["train_seconds"]
     assert {path.name for path in folder.path.iterdir()} == {
@@ -89,8 +91,14 @@ def test_the_fingerprint_of_a_folder_is_kept_in_the_store(store: Store, tmp_path
     store.write_recipe(run)
     runner(store, Site(datasets={"animals": str(folder)})).execute(packed(run))
     [note] = (store.root / "fingerprints").glob("*.json")
-    told = tiny.record(store.run(run.id))["provenance"]["data"]["dataset"]
-    assert atomic_files.read_json(note) == {"schema": 1, "folder": str(folder), "fingerprint": told}
+    record = tiny.record(store.run(run.id))
+    assert record["metrics"]["test_in_train"] == 4  # its test images are training images too
+    assert atomic_files.read_json(note) == {
+        "schema": 1,
+        "folder": str(folder),
+        "fingerprint": record["provenance"]["data"]["dataset"],
+        "copies": {"test_in_train": 4},
+    }
 
 
 @pytest.mark.parametrize("name", ["cifar100", "cassava"])

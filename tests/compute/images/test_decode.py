@@ -212,3 +212,61 @@ def test_a_view_is_never_enlarged_from_a_shrunk_image() -> None:
     near = crops.View((0, 0, 320, 320), flipped=False)
     far = crops.View((0, 0, 900, 1000), flipped=False)
     assert [crops.shrinkage(views, 224) for views in ([far], [near], [far, near])] == [4, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (encoded(Image.fromarray(np.full((4, 4), 200, np.int32)), "tiff"), "signed"),
+        (encoded(Image.fromarray(np.full((4, 4), 0.5, np.float32)), "tiff"), "floating-point"),
+    ],
+)
+def test_pixels_of_unknown_range_are_refused_and_never_black(data: bytes, what: str) -> None:
+    for reads in (decode.decode, keep_file, Reencoding(2).apply):
+        with pytest.raises(DataError) as refused:
+            reads(data, "a.tif")
+        assert str(refused.value) == (
+            f"a.tif: holds {what} pixels, whose range is unknown; convert it to 8 bits"
+        )
+
+
+def raw_tiff(bits: int, photometric: int, sample_format: int, pixels: bytes) -> bytes:
+    """A little-endian TIFF of 2 x 2 gray pixels in one strip."""
+    entries = [
+        (256, 3, 2), (257, 3, 2), (258, 3, bits), (259, 3, 1), (262, 3, photometric),
+        (273, 4, 8 + 2 + 10 * 12 + 4), (277, 3, 1), (278, 3, 2), (279, 4, len(pixels)),
+        (339, 3, sample_format),
+    ]  # fmt: skip
+    fields = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + fields + bytes(4) + pixels
+
+
+@pytest.mark.parametrize(
+    ("bits", "photometric", "pixels", "gray"),
+    [
+        (16, 1, struct.pack("<4H", 0, 65535, 65535, 32768), [0, 255, 255, 128]),
+        (16, 0, struct.pack("<4H", 0, 65535, 65535, 32768), [255, 0, 0, 127]),  # 0 is white
+        (12, 1, bytes.fromhex("000fff" "fff800"), [0, 255, 255, 128]),
+        (8, 1, bytes([0, 255, 255, 128]), [0, 255, 255, 128]),
+        (1, 1, bytes([0b01000000, 0b11000000]), [0, 255, 255, 255]),
+    ],
+)  # fmt: skip
+def test_gray_of_any_depth_keeps_its_white(
+    bits: int, photometric: int, pixels: bytes, gray: list[int]
+) -> None:
+    assert decode.decode(raw_tiff(bits, photometric, 1, pixels))[0].flatten().tolist() == gray
+
+
+@pytest.mark.parametrize(("bits", "sample_format"), [(8, 2), (16, 2), (32, 1), (32, 2)])
+def test_signed_and_32_bit_numbers_are_refused(bits: int, sample_format: int) -> None:
+    data = raw_tiff(bits, 1, sample_format, bytes(bits // 2))
+    with pytest.raises(DataError, match="whose range is unknown; convert it to 8 bits"):
+        decode.decode(data)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "LAB"])
+def test_a_tiff_of_any_color_mode_is_decoded(mode: str) -> None:
+    image = photo().convert("RGB" if mode == "LAB" else mode)
+    if mode == "LAB":
+        image = Image.merge("LAB", image.split())
+    assert decode.decode(encoded(image, "tiff")).shape == (3, 60, 100)

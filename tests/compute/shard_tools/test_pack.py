@@ -73,8 +73,11 @@ def test_broken_images_are_counted_listed_and_left_out(
     assert len(read_samples(out)) == 4
     capsys.readouterr()
     make(photos, out, "--max-broken", "0.5")
-    message = "4 samples in 1 shards, 2 classes, 2 broken ones left out, made before\n"
-    assert capsys.readouterr().out.endswith(message)
+    counted, first = capsys.readouterr().out.splitlines()
+    assert counted == (
+        f"{out}: 4 samples in 1 shards, 2 classes, 2 broken left out (broken.txt), made before"
+    )
+    assert first.startswith(f"note: the first broken one: {photos}/dog/")
 
 
 def test_a_folder_with_broken_images_only_is_refused(tmp_path: Path) -> None:

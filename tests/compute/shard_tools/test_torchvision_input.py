@@ -88,3 +88,25 @@ def test_a_data_set_needs_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture
         make("torchvision:MNIST", tmp_path / "out")
     assert caught.value.code == 2
     assert "torchvision:MNIST needs --root DIR" in capsys.readouterr().err
+
+
+def test_a_split_that_a_data_set_lacks_is_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_mnist(tmp_path / "data", [3, 7])
+    with pytest.raises(StudyError, match="MNIST: has only the splits train and test; correct"):
+        make("torchvision:MNIST", tmp_path / "out", "--root", str(root), "--split", "val")
+    with pytest.raises(StudyError, match="ImageFolder: has no splits; correct --split test"):
+        make("torchvision:ImageFolder", tmp_path / "out", "--root", str(photos), "--split", "test")
+    make("torchvision:ImageFolder", tmp_path / "out", "--root", str(photos))
+    assert "note: ImageFolder has no splits: all of its images are packed" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_class_number_without_a_name_is_a_broken_sample(tmp_path: Path) -> None:
+    root = write_mnist(tmp_path / "data", [3, 12])
+    make("torchvision:MNIST", tmp_path / "out", "--root", str(root), "--max-broken", "0.5")
+    assert (tmp_path / "out/broken.txt").read_text() == (
+        "MNIST[1]: is of class 12, but 10 are named\n"
+    )

@@ -1,5 +1,6 @@
 """Cached sample indexes: opening a shard reads no headers, if the cache fits the file."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from hpc_xfer.compute.shard_tools.build_index import index_folder
 from hpc_xfer.compute.shards import sample_index_cache
-from hpc_xfer.compute.shards.shard import open_shard
+from hpc_xfer.compute.shards.shard import Shard, open_shard
 from hpc_xfer.compute.shards.shard_reader import ShardReader
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_index import ShardIndex
@@ -128,3 +129,29 @@ def test_cached_indexes_of_absent_shards_are_removed(tmp_path: Path) -> None:
     index.path(index.entries[1]).unlink()
     index_folder(tmp_path)
     assert list(cached(index).parent.iterdir()) == [cached(index)]
+
+
+def test_a_cache_of_an_older_version_does_not_hide_a_tail_that_was_never_written(
+    tmp_path: Path,
+) -> None:
+    """Older versions took the first block of zeros for the end, and cached what lies before it."""
+    index = make_index(tmp_path)
+    entry = index.entries[0]
+    path = index.path(entry)
+    known = open_shard(path).sample_index
+    os.truncate(path, entry.bytes + 200_000)
+    sample_index_cache.write(tmp_path, entry.name, Shard(path, known))
+    head, _, tables = cached(index).read_bytes().partition(b"\n")
+    older = {name: value for name, value in json.loads(head).items() if name != "tail"}
+    cached(index).write_bytes(json.dumps(older).encode() + b"\n" + tables)
+    longer = replace(index, entries=(replace(entry, bytes=entry.bytes + 200_000),))
+    with pytest.raises(DataError, match="holds nothing but zeros from byte"):
+        ShardReader(longer).shard(0)
+
+
+def test_a_sound_cache_of_an_older_version_is_used(tmp_path: Path) -> None:
+    index = make_index(tmp_path)
+    head, _, tables = cached(index).read_bytes().partition(b"\n")
+    older = {name: value for name, value in json.loads(head).items() if name != "tail"}
+    cached(index).write_bytes(json.dumps(older).encode() + b"\n" + tables)
+    assert sample_index_cache.open_cached(tmp_path, index.entries[0]) is not None

@@ -24,7 +24,7 @@ def add(path: Path, name: str, kind: bytes, target: str = "", data: bytes = b"")
     return path
 
 
-@pytest.mark.parametrize("tar_format", ["gnu", "posix", "ustar"])
+@pytest.mark.parametrize("tar_format", ["gnu", "posix", "ustar", "oldgnu", "v7"])
 def test_an_image_that_tar_stored_as_a_hard_link_has_the_bytes_of_its_target(
     tmp_path: Path, tar_format: str
 ) -> None:
@@ -180,3 +180,23 @@ def test_a_hole_in_a_long_name_is_damage(
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"is cut off or damaged|does not begin with the header"):
         open_shard(path)
+
+
+@pytest.mark.parametrize("tar_format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_file_of_more_than_8_gib_is_a_member_as_any_other(
+    tmp_path: Path, tar_format: int
+) -> None:
+    """Its size needs more than the eleven digits of a header."""
+    large, small = tarfile.TarInfo("0.bin"), tarfile.TarInfo("1.bin")
+    large.size = 9 << 30
+    header = large.tobuf(tar_format)
+    path = tmp_path / "a.tar"
+    with path.open("wb") as file:
+        file.write(header)
+        file.seek(large.size, io.SEEK_CUR)  # a hole
+        file.write(small.tobuf(tar_format) + bytes(1024))
+    shard = open_shard(path)
+    assert list(shard.members) == [
+        {"bin": (len(header), large.size)},
+        {"bin": (path.stat().st_size - 1024, 0)},
+    ]

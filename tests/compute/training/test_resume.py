@@ -91,6 +91,18 @@ def test_a_run_stopped_at_any_step_ends_the_same(
     assert_same(undisturbed, store, run)
 
 
+def test_a_checkpoint_of_an_older_version_is_gone_on_from(tmp_path: Path, shards: Path) -> None:
+    """It has one running mean per rank, and no list of the last losses."""
+    store, run = Store(tmp_path), a("simclr")
+    tiny.execute(store, run, shards, stop=tiny.StopAfter(4))
+    path = store.run(run.id).checkpoint
+    state = weights_file.read(path)
+    assert state is not None and len(state.pop("recent_losses")) == len(state["losses"]) == 1
+    weights_file.write(path, state)
+    folder = tiny.finished(store, run, shards)
+    assert tiny.record(folder)["provenance"]["attempt"] == 2
+
+
 def work(root: Path, run: Run, shards: Path, resources: dict[str, Any]) -> None:
     tiny.execute(Store(root), run, shards, **resources)
 

@@ -16,7 +16,7 @@ from hpc_xfer.compute.models.encoders import seeded
 from hpc_xfer.compute.pretraining.objectives import SimCLRObjective
 from hpc_xfer.compute.training.compile import compile_in_place
 from hpc_xfer.compute.training.objective import Contrastive
-from hpc_xfer.compute.training.step import LossAverage, Stepper
+from hpc_xfer.compute.training.step import Stepper
 from hpc_xfer.errors import DataError, Diverged
 from hpc_xfer.store.store import Store
 from tests import steps, tiny
@@ -206,25 +206,6 @@ def test_batch_norm_statistics_are_restored_after_a_step_that_overflowed(parts: 
     assert stepper.step({"x": good}, 2).gradient_norm.isfinite()
     assert int(made.norm.state_dict()["num_batches_tracked"]) == 2 * parts
     assert not torch.equal(made.norm.state_dict()["running_var"], before["running_var"])
-
-
-def test_under_fp16_the_average_ignores_infinite_losses_unless_there_are_16_in_a_row() -> None:
-    average, mean = LossAverage(fp16().schedule, CPU), torch.tensor(2.0)
-    for _ in range(3):
-        mean = average.after(mean, torch.tensor(torch.nan))
-    mean = average.after(mean, torch.tensor(3.0))
-    assert float(mean) == pytest.approx(2.02)
-    for _ in range(15):
-        mean = average.after(mean, torch.tensor(torch.inf))
-    assert mean.isfinite()
-    assert not average.after(mean, torch.tensor(torch.inf)).isfinite()
-
-
-def test_in_other_precisions_one_infinite_loss_makes_the_average_infinite() -> None:
-    stepper = steps.stepper(steps.recipe("clip", precision="bf16"), made=Product())
-    average = LossAverage(stepper.schedule, CPU)
-    mean = average.after(torch.tensor(2.0), torch.tensor(torch.inf))
-    assert not average.after(mean, torch.tensor(1.0)).isfinite()
 
 
 def test_gradients_that_overflow_at_any_scale_are_a_divergence() -> None:

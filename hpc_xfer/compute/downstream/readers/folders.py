@@ -19,12 +19,14 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
     splits = [image_folder.list_images(folder / split) for split in image_folder.SPLITS]
     for split, classes in zip(image_folder.SPLITS, splits, strict=True):
         names = tuple(map(image_folder.class_name, classes))
-        if len(names) != len(info.classes) or (not place.class_names and names != info.classes):
+        if len(names) != len(info.classes) or (not info.names_stated and names != info.classes):
             raise DataError(f"{folder / split}: its classes changed since launch; launch again")
     groups = [paths for classes in splits for paths in classes.values()]
-    fingerprint = fingerprints.of_files(folder, groups, cache)
     train, test = map(_image_files, splits)
-    return DownstreamData(info, train, test, fingerprint)
+    fingerprint, copies = fingerprints.of_images(
+        folder, groups, {"train": train, "test": test}, cache
+    )
+    return DownstreamData(info, train, test, fingerprint, copies=copies)
 
 
 def split(place: Location, name: str) -> ImageFiles:

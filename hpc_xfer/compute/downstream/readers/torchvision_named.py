@@ -24,9 +24,9 @@ from hpc_xfer.compute.downstream.image_sets import (
     Pixels,
 )
 from hpc_xfer.compute.images.decode import pillow_errors_as_data_error
-from hpc_xfer.config.dataset_forms.image_folder import class_name
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo
+from hpc_xfer.config.own_datasets.stated_words import StatedWords, stated_words
 from hpc_xfer.errors import DataError
 
 _MOST_BYTES = 8 << 30  # of decoded images in memory
@@ -42,21 +42,29 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
         raise DataError(
             f"torchvision:{place.kind}: has no training and test split; make an image folder of it"
         )
-    classes = place.class_names or _classes(opened["train"], place)
+    words = stated_words(info.name, place)
+    classes, notes = _classes(opened["train"], words, place)
     sets = {name: _images(place, data) for name, data in opened.items() if data is not None}
-    counts = np.bincount(sets["train"].labels, minlength=len(classes)).tolist()
+    counts, test_counts = (
+        tuple(np.bincount(sets[name].labels, minlength=len(classes)).tolist())
+        for name in ("train", "test")
+    )
     known = replace(
         info,
         classes=classes,
         train=len(sets["train"]),
         test=len(sets["test"]),
         smallest_class=min(counts),
-        class_counts=tuple(counts),
+        class_counts=counts,
+        test_counts=test_counts,
         official_val=len(sets.get("val", ())),
+        notes=notes,
         complete=True,
     )
-    fingerprint = _fingerprint(place, sets, cache)
-    return DownstreamData(known, sets["train"], sets["test"], fingerprint, val=sets.get("val"))
+    fingerprint, copies = _fingerprint(place, sets, cache)
+    return DownstreamData(
+        known, sets["train"], sets["test"], fingerprint, val=sets.get("val"), copies=copies
+    )
 
 
 def split(place: Location, name: str) -> Images:
@@ -73,18 +81,23 @@ def split(place: Location, name: str) -> Images:
     return _images(place, data)
 
 
-def _fingerprint(place: Location, sets: dict[str, Images], cache: FingerprintCache | None) -> str:
+def _fingerprint(
+    place: Location, sets: dict[str, Images], cache: FingerprintCache | None
+) -> tuple[str, dict[str, int]]:
+    """The fingerprint, and the numbers of images that are there twice."""
     labels = fingerprints.digest_of_labels(sets.items())
     files = [images.paths for images in sets.values() if isinstance(images, ImageFiles)]
     if len(files) == len(sets):
-        return fingerprints.of_files(place.path, files, cache, labels)
+        return fingerprints.of_images(place.path, files, sets, cache, labels)
     digest = hashlib.sha256(labels.encode())
+    digests: list[bytes] = []
     for images in sets.values():
         for i in range(len(images)):
             pixels = images.image(i)
-            digest.update(f"{tuple(pixels.shape)}".encode())
-            digest.update(pixels.numpy().tobytes())
-    return digest.hexdigest()
+            told = f"{tuple(pixels.shape)}".encode() + pixels.numpy().tobytes()
+            digest.update(told)
+            digests.append(hashlib.sha256(told).digest())
+    return digest.hexdigest(), fingerprints.copies_of(digests, sets)
 
 
 def _open(place: Location, name: str) -> Any:
@@ -139,13 +152,19 @@ def _same_path(path: Any) -> Any:
     return path
 
 
-def _classes(data: Any, place: Location) -> tuple[str, ...]:
-    names = getattr(data, "classes", None)
-    if names is None:
+def _classes(
+    data: Any, words: StatedWords, place: Location
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the classes, as torchvision does or as the user states; also return notes on that."""
+    found = getattr(data, "classes", None)
+    known = [str(name[0] if isinstance(name, tuple) else name) for name in found or ()]
+    if words.in_order and len(known) != len(words.in_order):
+        return words.in_order, words.notes
+    if found is None:
         raise DataError(
             f"torchvision:{place.kind}: has no class names; state class_names in the site file"
         )
-    return tuple(class_name(str(name[0] if isinstance(name, tuple) else name)) for name in names)
+    return words.for_classes(known), tuple(words.remarks(known))
 
 
 def _images(place: Location, data: Any) -> Images:

@@ -24,13 +24,17 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
     train, test = (
         _images(tars.shards[name], len(info.classes), touch) for name in ("train", "test")
     )
-    counts = np.bincount(train.labels, minlength=len(info.classes)).tolist()
+    counts, test_counts = (
+        tuple(np.bincount(images.labels, minlength=len(info.classes)).tolist())
+        for images in (train, test)
+    )
     known = replace(
         info,
         train=len(train),
         test=len(test),
         smallest_class=min(counts),
-        class_counts=tuple(counts),
+        class_counts=counts,
+        test_counts=test_counts,
         complete=True,
         notes=(*info.notes, *_notes([*train.shards, *test.shards])),
     )

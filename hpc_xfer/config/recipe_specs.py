@@ -1,12 +1,19 @@
-"""Fine-tuning recipes as they are hashed and written, in the form of their version.
+"""Recipes as they are hashed and written, and read again.
 
-What version 0.1 could express is written as it wrote it, so that its runs keep their ids.
+Every default is filled in, and a setting that is None by default is left out where it is None. A
+setting that is None by choice (`grad_clip: null`) is written in a pre-training, and left out of a
+fine-tuning, whose ids have always been made so.
+
+Fine-tunings that version 0.1 could express are written as it wrote them, so that they keep their
+ids.
 """
 
 from collections.abc import Mapping
 from typing import Any, get_args
 
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune, finetune_class
+from hpc_xfer.config.recipes import METHODS, Pretrain
+from hpc_xfer.config.schema import StrictModel
 
 # Settings that came after version 0.1, with the value that its runs had.
 _SINCE_0_1: dict[str, Any] = {
@@ -23,8 +30,15 @@ _COLUMNS_0_1 = (  # in their order in runs.csv
 )  # fmt: skip
 
 
+def dump_pretrain(recipe: Pretrain) -> dict[str, Any]:
+    """Return the recipe of a pre-training as it is hashed, settings that are None by choice too."""
+    spec = recipe.model_dump(mode="json", exclude_none=True)
+    chosen = _nulls(recipe)
+    return {key: spec.get(key) for key in type(recipe).model_fields if key in spec or key in chosen}
+
+
 def dump_finetune(recipe: Finetune) -> dict[str, Any]:
-    """Return a recipe as it is hashed: every default filled in, None dropped."""
+    """Return the recipe of a fine-tuning as it is hashed, without any None."""
     spec = recipe.model_dump(mode="json", exclude_none=True)
     if not _is_of_0_1(recipe, spec):
         return spec
@@ -32,14 +46,27 @@ def dump_finetune(recipe: Finetune) -> dict[str, Any]:
     return {key: spec[key] for key in _COLUMNS_0_1 if key in spec}
 
 
+def nulls_left_out(recipe: Finetune, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """List the settings that are None by choice, which tables show beside `spec`, what is hashed.
+
+    Of a recipe in the form of version 0.1 they are those that it had.
+    """
+    return tuple(k for k in _nulls(recipe) if "recalibrate" not in spec or k in _COLUMNS_0_1)
+
+
+def read_pretrain(spec: Mapping[str, Any]) -> tuple[type[Pretrain], dict[str, Any]]:
+    """Return the class and the values of a recipe as it was hashed."""
+    return METHODS[spec["method"]], dict(spec)
+
+
 def read_finetune(spec: Mapping[str, Any]) -> tuple[type[Finetune], dict[str, Any]]:
     """Return the class and the values of a recipe as it was hashed."""
     if "recalibrate" not in spec:
         cls = finetune_class(spec["mode"], spec.get("solver", "logistic"))
-        return cls, _dropped(cls) | dict(spec)
+        return cls, dict.fromkeys(_nullable(cls)) | dict(spec)
     cls = finetune_class(spec["mode"], "adamw")
     values = {key: value for key, value in _SINCE_0_1.items() if key in cls.model_fields}
-    values |= _dropped(cls) | {k: v for k, v in spec.items() if k != "recalibrate"}
+    values |= dict.fromkeys(_nullable(cls)) | {k: v for k, v in spec.items() if k != "recalibrate"}
     return cls, values | {"batch_norm": "recalibrate" if spec["recalibrate"] else "train"}
 
 
@@ -55,9 +82,11 @@ def _is_of_0_1(recipe: Finetune, spec: Mapping[str, Any]) -> bool:
     )
 
 
-def _dropped(cls: type[Finetune]) -> dict[str, None]:
-    """Settings that are None where they are absent, though their default is not."""
+def _nulls(recipe: StrictModel) -> list[str]:
+    return [key for key in _nullable(type(recipe)) if getattr(recipe, key) is None]
+
+
+def _nullable(cls: type[StrictModel]) -> list[str]:
+    """List the settings that may be None though their default is not."""
     fields = cls.model_fields.items()
-    return {
-        k: None for k, f in fields if f.default is not None and type(None) in get_args(f.annotation)
-    }
+    return [k for k, f in fields if f.default is not None and type(None) in get_args(f.annotation)]

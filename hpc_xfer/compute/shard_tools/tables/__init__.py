@@ -1,0 +1,1 @@
+"""Tables with a row per sample: CSV and TSV, Parquet, and what their labels mean."""

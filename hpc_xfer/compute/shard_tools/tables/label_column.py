@@ -1,0 +1,190 @@
+"""Decide what the labels of a table mean: class numbers from 0, or names of classes.
+
+A column means the same in a CSV and in Parquet: `1`, `1.0` and ` 1` are class 1, an empty cell, NaN
+and the words of a missing value are no label. One odd value never turns numbers into names.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hpc_xfer.compute.shard_tools import class_names
+from hpc_xfer.errors import DataError, StudyError
+
+LabelKind = Literal["numbers", "names"]
+# What pandas, SQL and Python write where a value is missing.
+MISSING = ("nan", "NaN", "NAN", "null", "NULL", "None", "<NA>")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_PADDED = re.compile(r"0[0-9]+", re.ASCII)
+_CURE = "write 0, 1, 2, ..., or leave it empty"
+
+
+class Labels(NamedTuple):
+    """The labels of a table."""
+
+    numbers: Any  # pyarrow array of whole numbers, null where a label is missing
+    classes: tuple[str, ...] | None
+    captions: Any | None  # the names, where they are words
+    notes: tuple[str, ...]
+
+
+def read(
+    path: Path,
+    values: Any,
+    kind: LabelKind | None = None,
+    noted: tuple[str, ...] | None = None,
+) -> Labels:
+    """Read a column of labels.
+
+    Args:
+        path: of the table; `classes.json` beside it may name the classes.
+        kind: None: as the values show.
+        noted: names of classes that the table itself notes for numbers.
+
+    Raises:
+        StudyError: only the user knows whether numbers or names are meant.
+        DataError: a label is neither.
+    """
+    values = _as_text(path, values)
+    notes: tuple[str, ...] = ()
+    if kind != "names":
+        values, notes = without_missing(values, "labels")
+    counts = Counter(dict(zip(*_counted(values), strict=True)))
+    numbers = {text: value for text in counts if (value := _number(text)) is not None}
+    if kind is None:
+        _check_kind(path, values, counts, numbers)
+        kind = "numbers" if numbers else "names"
+    if kind == "names":
+        return _names(path, values, counts, notes)
+    return _numbers(path, values, counts, numbers, noted, notes)
+
+
+def without_missing(values: Any, what: str) -> tuple[Any, tuple[str, ...]]:
+    """Turn the words of a missing value into nulls, and say how many there are."""
+    words = pc.is_in(values, pa.array(MISSING, values.type))
+    number = pc.sum(words).as_py() or 0
+    if not number:
+        return values, ()
+    row = pc.index(words, True).as_py()
+    note = (
+        f"{number:,} {what} of a word for a missing value, the first {values[row].as_py()!r} in "
+        f"row {row + 1:,}, count as missing"
+    )
+    return pc.if_else(words, None, values), (note,)
+
+
+def _as_text(path: Path, values: Any) -> Any:
+    """Turn values of any type into text without spaces around it; empty ones into null."""
+    kind = values.type
+    if pa.types.is_boolean(kind):
+        values = pc.if_else(values, "True", "False")
+    elif pa.types.is_floating(kind):
+        values = pc.if_else(pc.is_nan(values), None, values).cast(pa.float64())
+    elif not (_is_text(kind) or _is_number(kind) or pa.types.is_null(kind)):
+        raise DataError(
+            f"{path}: labels are of type {kind}; write class numbers 0, 1, 2, ... or names"
+        )
+    values = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
+    return pc.if_else(pc.equal(values, ""), None, values)
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_number(kind: Any) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind))
+
+
+def _counted(values: Any) -> tuple[list[str], list[int]]:
+    counted = pc.value_counts(values.drop_null())
+    return counted.field("values").to_pylist(), counted.field("counts").to_pylist()
+
+
+def _number(text: str) -> float | None:
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _check_kind(path: Path, values: Any, counts: Counter[str], numbers: dict[str, float]) -> None:
+    """Refuse labels of which some are numbers and some are not, or that begin with zeros."""
+    if not numbers:
+        return
+    if names := sorted(counts.keys() - numbers.keys()):
+        n = sum(counts[text] for text in numbers)
+        raise StudyError(
+            f"{path}: labels are numbers in {n:,} rows, first {_first(values, list(numbers))}, and "
+            f"names in {sum(counts[text] for text in names):,} rows, first "
+            f"{_first(values, names)}; correct them, or give --labels names if all are names"
+        )
+    if padded := [text for text in numbers if _PADDED.fullmatch(text)]:
+        raise StudyError(
+            f"{path}: the label {_first(values, padded)} begins with 0, so it can be a number or a "
+            "name; give --labels numbers or --labels names"
+        )
+
+
+def _first(values: Any, texts: Sequence[str]) -> str:
+    """Quote the first of these texts, with its row."""
+    row = pc.index(pc.is_in(values, pa.array(texts, values.type)), True).as_py()
+    return f"{values[row].as_py()!r} in row {row + 1:,}"
+
+
+def _names(path: Path, values: Any, counts: Counter[str], notes: tuple[str, ...]) -> Labels:
+    names = class_names.load(path.parent, set(counts))
+    folded = Counter(name.casefold() for name in counts)
+    if same := sorted(name for name in counts if folded[name.casefold()] > 1):
+        notes += (f"classes {same[0]!r} and {same[1]!r} differ in capital letters only",)
+    numbers = pc.index_in(values, pa.array(names or (), values.type))
+    is_words = any(_number(name) is None for name in counts)
+    used = set(pc.unique(numbers).to_pylist())
+    return Labels(numbers, names, values if is_words else None, notes + _unused(names, used))
+
+
+def _numbers(
+    path: Path,
+    values: Any,
+    counts: Counter[str],
+    numbers: dict[str, float],
+    noted: tuple[str, ...] | None,
+    notes: tuple[str, ...],
+) -> Labels:
+    def refuse(texts: list[str], why: str) -> None:
+        if texts:
+            rows = sum(counts[text] for text in texts)
+            more = f" ({rows:,} rows have such labels)" if rows > 1 else ""
+            raise DataError(f"{path}: the label {_first(values, texts)} {why}{more}; {_CURE}")
+
+    refuse([text for text in counts if text not in numbers], "is not a number")
+    refuse([text for text in numbers if numbers[text] < 0], "is below 0")
+    refuse([text for text in numbers if numbers[text] % 1], "is not a whole number")
+    refuse([text for text in numbers if numbers[text] >= 2**53], "is too high")
+    whole = {text: int(value) for text, value in numbers.items()}
+    most = 1 + max(whole.values(), default=-1)
+    if noted is not None and most > len(noted):
+        raise DataError(
+            f"{path}: names {len(noted):,} classes, but there is a class {most - 1:,}; correct it"
+        )
+    classes = noted or class_names.load(path.parent, most)
+    found = pc.index_in(values, pa.array(list(whole), values.type))
+    labels = pa.array(list(whole.values()), pa.int64()).take(found)
+    captions = None
+    if noted and any(_number(name) is None for name in noted):
+        captions = pa.array(noted, pa.large_string()).take(labels)
+    return Labels(labels, classes, captions, notes + _unused(classes, set(whole.values())))
+
+
+def _unused(classes: tuple[str, ...] | None, used: set[int]) -> tuple[str, ...]:
+    """Say which classes have no row."""
+    names = classes or ()
+    unused = [number for number in range(len(names)) if number not in used]
+    if not unused:
+        return ()
+    if unused == [0] and len(names) > 1:
+        return (f"no row has class 0 ({names[0]!r}): classes seem to be numbered from 1",)
+    first = names[unused[0]]
+    return (f"{len(unused):,} of {len(names):,} classes have no row, the first {first!r}",)

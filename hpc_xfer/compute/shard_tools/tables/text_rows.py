@@ -1,0 +1,75 @@
+"""The rows of a text file with fields, with the lines of each, and why one cannot be read."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class TextRows(Iterator[tuple[int, list[str], list[str]]]):
+    """Yields of each row its first line, its fields and its lines; passes over empty lines."""
+
+    def __init__(self, file: Any, separator: str, quoted: bool) -> None:
+        rule: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+        self._file = file
+        self._reader = csv.reader(
+            self._remembered(), delimiter=separator, quoting=rule, strict=True
+        )
+        self.lines: list[str] = []
+        self.first = 1
+
+    def _remembered(self) -> Iterator[str]:
+        for line in self._file:
+            self.lines.append(line)
+            yield line
+
+    def __next__(self) -> tuple[int, list[str], list[str]]:
+        fields: list[str] = []
+        while not fields:
+            self.first = self._reader.line_num + 1
+            self.lines = []
+            fields = next(self._reader)
+        return self.first, fields, self.lines
+
+
+def why_unreadable(error: csv.Error, rows: TextRows) -> tuple[int, str]:
+    """Say in plain words why a row cannot be read."""
+    what = str(error)
+    if "expected after" in what:
+        last = rows.first + len(rows.lines) - 1
+        until = "" if last == rows.first else f" in line {last:,}"
+        why = f"a field goes on after its closing quotation mark{until}; write inner marks twice"
+    elif "unexpected end" in what:
+        why = "a quotation mark is never closed; close it"
+    elif "field larger" in what:
+        most = f"{csv.field_size_limit():,}"
+        why = f"a field has more than {most} characters; close its quotation mark or shorten it"
+    else:
+        why = f"cannot be read ({what}); correct the line"
+    return rows.first, why
+
+
+def open_text(path: Path) -> io.TextIOWrapper:
+    """Open as UTF-8, with or without a byte order mark; line ends stay as they are."""
+    return open(path, encoding="utf-8-sig", newline="")
+
+
+def where_not_utf8(path: Path) -> str:
+    """Name the first line that is not UTF-8."""
+    with open(path, "rb") as file:
+        if file.read(2) in _UTF16:
+            return f"{path}: is written in UTF-16; save it as UTF-8"
+        file.seek(0)
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                found = line[error.start : error.start + 1].hex()
+                return (
+                    f"{path}:{number}: is not UTF-8 (byte {found} after {error.start:,} others); "
+                    "save the table as UTF-8"
+                )
+    return f"{path}: is not UTF-8; save the table as UTF-8"
