@@ -100,8 +100,9 @@ class _Scanner:
             taken = f": {images[0]} is taken of {', '.join(images)}" if images else ""
             self._odd(i, what, None if images else "image", taken)
         if self.unread:
-            for each in members.keys() & self.unread.keys():
-                self._odd(i, self.unread[each], None, f": {each}")
+            for each in members:
+                if each in self.unread:
+                    self._odd(i, self.unread[each], None, f": {each}")
         for each in FIELDS_BESIDE_IMAGES:
             if each not in members:
                 self._count(self.lacking, each, i)
