@@ -16,7 +16,11 @@ from hpc_xfer.compute.finetuning.feature_cache import Extraction
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.errors import DataError, StoreError
-from hpc_xfer.store.dataset_fingerprints import check_unchanged, check_words_unchanged
+from hpc_xfer.store.dataset_fingerprints import (
+    check_unchanged,
+    check_words_unchanged,
+    keep_first,
+)
 from hpc_xfer.store.heartbeat import Liveness
 
 
@@ -147,8 +151,10 @@ def prepare(context: RunContext) -> RunInputs:
     parent = _parent(context, recipe)
     place = context.site.dataset(recipe.dataset)
     data = context.cache.dataset(recipe.dataset, place, kept)
-    check_unchanged(context.store, recipe.dataset, data.fingerprint)
+    is_kept = check_unchanged(context.store, recipe.dataset, data.fingerprint)
     context.cache.check_decodable(context.store, data, liveness)
+    if not is_kept:  # what cannot be decoded will change when it is mended
+        keep_first(context.store, recipe.dataset, data.fingerprint)
     return RunInputs(context, recipe, liveness, parent, data)
 
 

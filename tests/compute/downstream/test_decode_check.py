@@ -44,6 +44,20 @@ def test_an_image_that_does_not_decode_is_told_before_the_training(
     assert not store.run(run.id).metrics.exists()
 
 
+def test_a_run_goes_on_once_the_image_is_replaced(tmp_path: Path) -> None:
+    """The store has seen no data set yet that a run could use, so nothing has changed."""
+    folder, store = picture_folder(tmp_path / "animals"), Store(tmp_path / "store")
+    broken = folder / "test/dog/1.png"
+    whole = broken.read_bytes()
+    cut(broken, 50)
+    parent = tiny.pretraining("scratch")
+    tiny.finished(store, parent)
+    run = tiny.finetuning(parent, "lp", dataset="animals", shots=1)
+    assert tiny.execute(store, run, datasets={"animals": folder})[-1]["event"] == "failed"
+    broken.write_bytes(whole)
+    assert tiny.execute(store, run, datasets={"animals": folder})[-1]["event"] == "done"
+
+
 def test_the_images_are_decoded_once_and_that_is_noted_with_the_fingerprint(tmp_path: Path) -> None:
     data, store = load(picture_folder(tmp_path / "animals")), StoreDir(tmp_path / "store")
     assert signs_of_life(store, data) == 1
