@@ -105,8 +105,30 @@ def test_listing_many_shards_shows_signs_of_life(tars: Location, tmp_path: Path)
     datasets.load(info, tars, cache)
     again = touches.count("run")
     datasets.load(info, tars, replace(cache, touch=lambda: touches.append("again")))
-    shards, files = 3, again - touches.count("again")  # each file is read the first time only
+    # Each file and image is read the first time only.
+    shards, images = 3, 8
+    files = again - touches.count("again") - images
     assert touches.count("again") == shards + files
+
+
+def test_equal_images_of_shards_are_counted(tars: Location, tmp_path: Path) -> None:
+    """The number is kept with the fingerprint: a second job reads no image for it."""
+    shard(tars.path / "test/0.tar", [(1, 5), (2, 1), (0, 1)])
+    cache = FingerprintCache(lambda: None, lambda key: tmp_path / key)
+    for fingerprints in (None, cache, cache):
+        data = datasets.load(dataset_info("animals", tars), tars, fingerprints)
+        assert data.copies == {"test_in_train": 2}
+
+
+def test_a_note_from_before_images_were_compared_is_made_again(
+    tars: Location, tmp_path: Path
+) -> None:
+    shard(tars.path / "test/0.tar", [(1, 5), (2, 1), (0, 1)])
+    cache = FingerprintCache(lambda: None, lambda key: tmp_path / f"{key}.json")
+    data = datasets.load(dataset_info("animals", tars), tars, cache)
+    [note] = tmp_path.glob("*.json")
+    note.write_text(json.dumps({"schema": 1, "fingerprint": data.fingerprint}))
+    assert datasets.load(dataset_info("animals", tars), tars, cache).copies == data.copies
 
 
 def test_the_split_may_stand_anywhere_in_the_path(tars: Location) -> None:
