@@ -85,8 +85,12 @@ def of_shards(
 
 
 def of_words(info: DatasetInfo) -> str:
-    """SHA-256 of class names and prompts, on which results through text depend."""
-    return hashlib.sha256(json.dumps([info.classes, info.templates]).encode()).hexdigest()
+    """SHA-256 of class names and prompts, on which results through text depend.
+
+    Names that look like codes count as others once a user has stated them.
+    """
+    words = [info.classes, info.templates, info.meaningful_names]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
 def copies_of(digests: Sequence[bytes], sets: Mapping[str, ImageSet]) -> dict[str, int]:

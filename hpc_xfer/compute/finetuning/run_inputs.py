@@ -124,6 +124,14 @@ class RunInputs:
         """SHA-256 of class names and prompts."""
         return fingerprints.of_words(self.data.info)
 
+    def check_words(self) -> None:
+        """Compare class names and prompts with those of earlier runs of the store.
+
+        Raises:
+            DataError: they are others.
+        """
+        check_words_unchanged(self.context.store, self.recipe.dataset, self.words)
+
     def text_weights(self) -> Tensor:
         """Zero-shot head (classes, dim) for unit features, on the device.
 
@@ -131,7 +139,7 @@ class RunInputs:
             DataError: class names or prompts are others than in earlier runs of the store.
         """
         cache, data = self.context.cache, self.data
-        check_words_unchanged(self.context.store, self.recipe.dataset, self.words)
+        self.check_words()
         weights = cache.text_weights(self.parent, data.info, self.extraction, self.liveness)
         return weights.to(self.device)
 
