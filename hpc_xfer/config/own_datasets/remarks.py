@@ -14,6 +14,8 @@ from hpc_xfer.config.own_datasets.stated_words import FILE
 from hpc_xfer.config.own_datasets.words_or_codes import words_of
 
 _WAY_OUT = f"name the classes with class_names in the site file, or in {FILE} beside the data"
+_MOST_LABELS = 4  # that a sentence shows
+_LONGEST = 24  # signs of a code that it shows
 _LARGE_SHARE = 1.5  # times that of equal classes, and more than half: 75% of two classes
 
 
@@ -95,8 +97,9 @@ def _same_names(classes: Sequence[str]) -> list[tuple[str, list[int]]]:
 
 
 def _some(classes: Sequence[str]) -> str:
-    """The first two names."""
-    return ", ".join([*classes[:2], *(["..."] if len(classes) > 2 else [])])
+    """The first two names; hashes are long."""
+    first = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..." for name in classes[:2]]
+    return ", ".join([*first, *(["..."] if len(classes) > 2 else [])])
 
 
 def _have(found: Sequence[str]) -> str:
@@ -104,4 +107,6 @@ def _have(found: Sequence[str]) -> str:
 
 
 def _listed(labels: Sequence[int]) -> str:
-    return f"{', '.join(map(str, labels[:-1]))} and {labels[-1]}"
+    shown = labels if len(labels) <= _MOST_LABELS else labels[:_MOST_LABELS]
+    last = shown[-1] if shown is labels else f"{len(labels) - len(shown) + 1:,} more"
+    return f"{', '.join(map(str, shown[:-1]))} and {last}"
