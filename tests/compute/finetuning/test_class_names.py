@@ -40,9 +40,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "coded"
 
 
-def last_event(
-    store: Store, folder: Path, run: Run, site: Site | None = None
-) -> dict[str, Any]:
+def last_event(store: Store, folder: Path, run: Run, site: Site | None = None) -> dict[str, Any]:
     store.write_recipe(run)
     events: list[dict[str, Any]] = []
     runner = PackRunner(

@@ -54,7 +54,8 @@ def test_names_that_a_text_tower_reads_alike_are_told() -> None:
 def test_a_sentence_stays_short_where_names_are_long_or_many_are_alike() -> None:
     hashes = info(*(64 * digit for digit in "0123"))
     first = f"{24 * '0'}..., {24 * '1'}..., ..."
-    assert [*remarks(hashes)][0].startswith(f"its class names are codes ({first}), not words: ")
+    [codes] = remarks(hashes)
+    assert codes.startswith(f"its class names are codes ({first}), not words: ")
     breeds = info("cat", *(120 * ["dog"]), stated=True)
     [alike] = remarks(breeds)
     assert "the first 'dog' for classes 1, 2, 3 and 117 more: " in alike
