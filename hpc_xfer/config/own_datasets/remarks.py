@@ -65,11 +65,7 @@ def _on_names(info: DatasetInfo) -> Iterator[str]:
 
 def _on_counts(info: DatasetInfo, train: Sequence[int], test: Sequence[int]) -> Iterator[str]:
     absent = [info.classes[i] for i, count in enumerate(test) if not count]
-    shown = len(test) - len(absent)
-    if shown == 1:
-        only = info.classes[next(i for i, count in enumerate(test) if count)]
-        yield f"all {sum(test):,} test images are of one class, {only!r}: add images of the others"
-    elif absent:
+    if absent:
         yield (
             f"{len(absent):,} of {len(test):,} classes {_have(absent)} no test image, the first "
             f"{absent[0]!r}: nothing is measured on them"
@@ -80,7 +76,7 @@ def _on_counts(info: DatasetInfo, train: Sequence[int], test: Sequence[int]) -> 
             f"the first {single[0]!r}: none of it is left for validation"
         )
     share = max(test) / max(1, sum(test))
-    if shown > 1 and share > 0.5 and share >= _LARGE_SHARE / len(test):
+    if share > 0.5 and share >= _LARGE_SHARE / len(test):
         largest = info.classes[test.index(max(test))]
         yield (
             f"{share:.0%} of the test images are of one class, {largest!r}: an encoder that always "

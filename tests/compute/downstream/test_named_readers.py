@@ -13,6 +13,7 @@ from torchvision import datasets as torchvision_datasets
 
 from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
+from hpc_xfer.compute.finetuning.cache import FinetuneCache
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
 from hpc_xfer.config.own_datasets.remarks import remarks
@@ -276,6 +277,15 @@ def test_shards_of_one_class_are_refused_before_a_run(tars: Location) -> None:
     )
 
 
+def test_a_test_set_of_one_class_is_refused(tars: Location) -> None:
+    """Whoever always answers that class has 100%."""
+    shard(tars.path / "test/0.tar", [(1, 5), (1, 6)])
+    assert refusal("animals", tars) == (
+        "data set 'animals': all 2 test images are of one class, 'dog', on which an encoder that "
+        "always answers it is right; add images of others"
+    )
+
+
 def test_a_prompt_with_two_places_for_the_class_is_told(tars: Location) -> None:
     (tars.path / "zeroshot_classification_templates.txt").write_text("{c} or {c}\n")
     assert "the template '{} or {}' must have {} once, where the class goes" in refusal(
@@ -283,11 +293,15 @@ def test_a_prompt_with_two_places_for_the_class_is_told(tars: Location) -> None:
     )
 
 
-def test_what_is_odd_about_shards_is_known_when_they_are_read(tars: Location) -> None:
-    shard(tars.path / "test/0.tar", [(1, 5), (1, 6)])
+def test_what_is_odd_about_shards_is_known_when_they_are_read(
+    tars: Location, caplog: pytest.LogCaptureFixture
+) -> None:
+    shard(tars.path / "test/0.tar", [(1, 5), (1, 6), (0, 5)])
     assert [*remarks(dataset_info("animals", tars))] == []
-    told = [*remarks(load("animals", tars).info)]
-    assert told[0] == "all 2 test images are of one class, 'dog': add images of the others"
+    told = "1 of 3 classes has no test image, the first 'red fox': nothing is measured on them"
+    assert told in [*remarks(load("animals", tars).info)]
+    FinetuneCache().dataset("animals", tars, None)
+    assert f"data set 'animals': {told}" in caplog.text
 
 
 # torchvision by name.
