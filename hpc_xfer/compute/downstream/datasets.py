@@ -144,11 +144,12 @@ def _check(data: DownstreamData, info: DatasetInfo) -> None:
     classes = len(data.info.classes)
     if classes < 2:
         raise DataError(f"data set {info.name!r}: has {classes} classes; name another data set")
+    cure = "correct the class names, or the data set" if info.names_stated else "restore the data set"
     for name, images in data.splits.items():
         if not len(images) or not 0 <= images.labels.min() <= images.labels.max() < classes:
             raise DataError(
                 f"data set {info.name!r}: {name} has no images, or labels besides 0 to "
-                f"{classes - 1}; restore the data set"
+                f"{classes - 1}; {cure}"
             )
     if info.name not in CARDS and data.test.labels.min() == data.test.labels.max():
         only = data.info.classes[data.test.labels[0]]

@@ -349,7 +349,7 @@ def test_images_that_torchvision_keeps_in_memory_are_read_from_there(usual: Loca
 
 def test_own_class_names_of_a_torchvision_set_must_be_as_many(usual: Location) -> None:
     few = replace(usual, class_names=("shirt", "shoe"))
-    assert "labels besides 0 to 1" in refusal("fashion", few)
+    assert "labels besides 0 to 1; correct the class names" in refusal("fashion", few)
 
 
 def test_classes_of_torchvision_may_be_named_by_its_names(usual: Location) -> None:
