@@ -144,7 +144,7 @@ def _check(data: DownstreamData, info: DatasetInfo) -> None:
     classes = len(data.info.classes)
     if classes < 2:
         raise DataError(f"data set {info.name!r}: has {classes} classes; name another data set")
-    cure = "correct the class names, or the data set" if info.names_stated else "restore the data set"
+    cure = "correct the class names" if info.names_stated else "restore the data set"
     for name, images in data.splits.items():
         if not len(images) or not 0 <= images.labels.min() <= images.labels.max() < classes:
             raise DataError(

@@ -95,6 +95,15 @@ def test_the_jobs_that_come_after_a_failure_decode_the_failed_images_alone(tmp_p
     assert not store.decoded(data.fingerprint).exists()
 
 
+def test_where_more_images_are_broken_than_a_report_shows_json_has_all(tmp_path: Path) -> None:
+    folder, store = picture_folder(tmp_path / "animals"), StoreDir(tmp_path / "store")
+    for image in folder.glob("*/*/*.png"):
+        cut(image, 50)
+    told = "24 of 24 images .* `python -m hpc_xfer.datasets check animals --json` lists all of them"
+    with pytest.raises(DataError, match=told):
+        check_decodable(store, load(folder))
+
+
 def test_an_image_that_a_file_server_lost_for_a_while_is_used_once_it_is_back(
     tmp_path: Path,
 ) -> None:
