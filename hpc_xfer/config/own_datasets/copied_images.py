@@ -12,10 +12,12 @@ import itertools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:  # imported where it is used, so that --help starts at once
+    from concurrent.futures import ThreadPoolExecutor
 
 Digest = bytes | None  # None: known to be there once
 Value = TypeVar("Value")
@@ -110,6 +112,8 @@ def _digests(paths: Sequence[Path]) -> dict[Path, bytes] | None:
 
     A file that cannot be read is left out: the job that needs it says so.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(_READERS) as readers:
         sizes = _of_each(readers, _size, paths)
         alike = _shared(sizes)
@@ -122,7 +126,7 @@ def _digests(paths: Sequence[Path]) -> dict[Path, bytes] | None:
 
 
 def _of_each(
-    readers: ThreadPoolExecutor, read: Callable[[Path], Value | None], paths: Sequence[Path]
+    readers: "ThreadPoolExecutor", read: Callable[[Path], Value | None], paths: Sequence[Path]
 ) -> dict[Path, Value | None]:
     """Call `read` for each path, many paths a task: a task costs as much as a read on a disk."""
     parts = [paths[i : i + _AT_ONCE] for i in range(0, len(paths), _AT_ONCE)]
