@@ -42,7 +42,7 @@ class Side:
             cwd=tree or _ROOT,
             env={
                 **os.environ,
-                **({} if tree is None else {"PYTHONPATH": str(tree)}),
+                **imports,
                 "TQDM_DISABLE": "1",
                 "HF_HUB_OFFLINE": "1",
             },
