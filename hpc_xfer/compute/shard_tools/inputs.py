@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
 from hpc_xfer.compute.shard_tools.tables.parquet_files import ImageCell
 from hpc_xfer.compute.shards.shard import Sample
-from hpc_xfer.config.dataset_forms import image_folder
+from hpc_xfer.config.dataset_forms import image_folder, split_names
 from hpc_xfer.errors import DataError
 
 
@@ -96,7 +96,7 @@ class ImageFolder:
     def __init__(self, folder: Path, reencoding: Reencoding | None = None) -> None:
         listed = image_folder.scan(folder)
         images, self.notes = listed.images, listed.notes
-        image_folder.check_no_splits(folder, images)
+        split_names.check_no_splits(folder, images)
         self.classes = tuple(map(image_folder.class_name, images))
         if all(name.isdecimal() for name in self.classes):
             self.notes += ("the class folders are called by numbers, and so are captions",)
