@@ -86,6 +86,42 @@ def test_all_captions_of_an_image_are_kept(
     assert "note: images have up to 2 captions: the first is in txt" in capsys.readouterr().out
 
 
+def test_a_caption_in_a_list_that_stands_for_none_is_no_caption(tmp_path: Path) -> None:
+    columns = {"image": [png(0), png(1)], "caption": [["nan", "a"], ["b", None, ""]]}
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    found = Table(tmp_path / "t.parquet", Columns(caption="caption"))
+    assert [(row.caption, row.captions) for row in found.rows([0, 1])] == [
+        ("a", ("a",)),
+        ("b", ("b",)),
+    ]
+    assert found.notes == ()  # no image has several
+
+
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.binary(), pa.binary_view()])
+def test_paths_are_read_as_any_writer_marks_them(tmp_path: Path, kind: pa.DataType) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    columns = {"image": pa.array(["a.png"]).cast(kind), "caption": pa.array(["a"]).cast(kind)}
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    make(tmp_path / "t.parquet", tmp_path / "out", "--caption-column", "caption")
+    assert read_samples(tmp_path / "out") == [{"png": png(1), "txt": b"a"}]
+
+
+def test_lists_of_a_fixed_size_are_captions_too(tmp_path: Path) -> None:
+    pairs = pa.array([["a", "b"]], pa.list_(pa.string_view(), 2))
+    parquet.write_table(pa.table({"image": ["a.png"], "caption": pairs}), tmp_path / "t.parquet")
+    found = Table(tmp_path / "t.parquet", Columns(caption="caption"))
+    assert found.rows([0])[0].captions == ("a", "b")
+
+
+def test_parts_of_pandas_go_together_where_one_has_gaps(tmp_path: Path) -> None:
+    parts = [pa.array([0, 1]), pa.array([1.0, None]), pa.nulls(1), pa.array([2], pa.int8())]
+    files = [tmp_path / f"{i}.parquet" for i in range(len(parts))]
+    for path, part in zip(files, parts, strict=True):
+        parquet.write_table(pa.table({"image": ["a.png"] * len(part), "label": part}), path)
+    found = Table(files, Columns(label="label"))
+    assert [row.label for row in found.rows(range(6))] == [0, 1, 1, None, None, 2]
+
+
 @pytest.mark.parametrize(
     ("column", "why"),
     [

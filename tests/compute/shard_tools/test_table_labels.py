@@ -113,7 +113,10 @@ def test_odd_labels_are_told(tmp_path: Path) -> None:
     assert notes(["0", "3"]) == ("2 of 4 classes have no row, the first '1'",)
     assert notes(["cat", "Cat"]) == ("classes 'Cat' and 'cat' differ in capital letters only",)
     assert notes(["cat", "None"]) == (
-        "1 labels of a word for a missing value, the first 'None' in row 2, count as missing",
+        "1 label is a word for a missing value, the first 'None' in row 2, and counts as missing",
+    )
+    assert notes(["cat ", "cat", "dog"]) == (
+        "1 name has spaces around, the first 'cat ' in row 1: left out",
     )
 
 

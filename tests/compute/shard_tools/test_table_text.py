@@ -118,9 +118,18 @@ def test_rows_of_several_lines_are_counted(tmp_path: Path) -> None:
 
 
 def test_captions_that_are_words_for_a_missing_value_are_counted(tmp_path: Path) -> None:
-    found = table(tmp_path / "t.csv", "image,caption\na.png,nan\nb.png,a nan\nc.png,NULL\n")
+    found = table(tmp_path / "t.csv", "image,caption\na.png,nan\nb.png,a nan\nc.png, N/A\n")
     assert captions(found) == [None, "a nan", None]
-    assert found.notes[0].startswith("2 captions of a word for a missing value, the first 'nan' in")
+    assert found.notes == (
+        "2 captions are words for a missing value, the first 'nan' in row 1, and count as missing",
+    )
+
+
+def test_a_tsv_of_pandas_is_the_same_input_as_in_earlier_versions(tmp_path: Path) -> None:
+    found = table(tmp_path / "t.tsv", 'image\tcaption\n1.png\t"says ""hi"""\n')
+    assert found.identity.keys() == {"table", "image", "caption", "label"}
+    found = table(tmp_path / "t.tsv", 'image\tcaption\n1.png\t"Hello\n')
+    assert found.identity["quoting"] == "none"
 
 
 words = st.text(st.sampled_from(list("ab ,;\"\t\n\r'é猫\u2028\x0b\x1c0")), max_size=8)

@@ -50,30 +50,37 @@ def read(
         StudyError: only the user knows whether numbers or names are meant.
         DataError: a label is neither.
     """
-    values = _as_text(path, values)
+    written, values = values, _as_text(path, values)
     notes: tuple[str, ...] = ()
     if kind != "names":
-        values, notes = without_missing(values, "labels")
+        missing = pc.is_in(values, pa.array(MISSING, values.type))
+        values, notes = without(values, missing, "label")
     counts = Counter(dict(zip(*_counted(values), strict=True)))
     numbers = {text: value for text in counts if (value := _number(text)) is not None}
     if kind is None:
         _check_kind(path, values, counts, numbers)
         kind = "numbers" if numbers else "names"
     if kind == "names":
-        return _names(path, values, counts, notes)
+        return _names(path, values, counts, notes + _on_spaces(written, values))
     return _numbers(path, values, counts, numbers, noted, notes)
 
 
-def without_missing(values: Any, what: str) -> tuple[Any, tuple[str, ...]]:
-    """Turn the words of a missing value into nulls, and say how many there are."""
-    words = pc.is_in(values, pa.array(MISSING, values.type))
+def without(values: Any, words: Any, what: str) -> tuple[Any, tuple[str, ...]]:
+    """Turn words for a missing value into nulls, and say how many there are.
+
+    Args:
+        words: true where a value is such a word.
+        what: the values are.
+    """
     number = pc.sum(words).as_py() or 0
     if not number:
         return values, ()
     row = pc.index(words, True).as_py()
+    are = "is a word" if number == 1 else "are words"
+    count = "counts" if number == 1 else "count"
     note = (
-        f"{number:,} {what} of a word for a missing value, the first {values[row].as_py()!r} in "
-        f"row {row + 1:,}, count as missing"
+        f"{number:,} {what}{'s' * (number > 1)} {are} for a missing value, the first "
+        f"{values[row].as_py()!r} in row {row + 1:,}, and {count} as missing"
     )
     return pc.if_else(words, None, values), (note,)
 
@@ -91,6 +98,19 @@ def _as_text(path: Path, values: Any) -> Any:
         )
     values = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
     return pc.if_else(pc.equal(values, ""), None, values)
+
+
+def _on_spaces(written: Any, values: Any) -> tuple[str, ...]:
+    """Say how many names were written with spaces around them: `cat ` is `cat` now."""
+    if not _is_text(written.type):
+        return ()
+    spaced = pc.not_equal(written.cast(pa.large_string()), values)
+    number = pc.sum(spaced).as_py() or 0
+    if not number:
+        return ()
+    row = pc.index(spaced, True).as_py()
+    names = "1 name has spaces" if number == 1 else f"{number:,} names have spaces"
+    return (f"{names} around, the first {written[row].as_py()!r} in row {row + 1:,}: left out",)
 
 
 def _is_text(kind: Any) -> bool:
