@@ -211,7 +211,7 @@ def _add_make(sub: argparse.ArgumentParser) -> None:
     )
     sets = sub.add_argument_group("options for a torchvision data set")
     sets.add_argument("--root", type=Path, metavar="DIR", help="folder it was downloaded to")
-    sets.add_argument("--split", default="train", metavar="NAME", help="train, test, ... (train)")
+    sets.add_argument("--split", metavar="NAME", help="train, test, ... (train)")
 
 
 def _add_index(sub: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:  # these import torch
     from hpc_xfer.compute.shard_tools.inputs import Input
     from hpc_xfer.compute.shard_tools.pack import PackResult
     from hpc_xfer.compute.shard_tools.reencode import Reencoding
+
+_OF_TABLES = ("caption_column", "label_column", "labels", "separator", "quoting")
 
 
 def characters(args: argparse.Namespace) -> int:
@@ -119,18 +122,40 @@ def _input(args: argparse.Namespace, reencoding: "Reencoding | None") -> "Input"
     if args.torchvision is not None:
         from hpc_xfer.compute.shard_tools.torchvision_input import TorchvisionSet
 
-        return TorchvisionSet(args.torchvision, args.root.absolute(), args.split, reencoding)
+        _refuse_unused(args, _OF_TABLES, "a table")
+        split = "train" if args.split is None else args.split
+        return TorchvisionSet(args.torchvision, args.root.absolute(), split, reencoding)
+    _refuse_unused(args, ("split", "root"), "torchvision:NAME")
     from hpc_xfer.compute.shard_tools.tables import table_files
 
     if tables := table_files.find(args.source):
         from hpc_xfer.compute.shard_tools.table_input import Columns, Table, TableForm
 
         columns = Columns(args.image_column, args.caption_column, args.label_column)
+        if tables[0].suffix.lower() == ".parquet":
+            _refuse_unused(args, ("separator", "quoting"), "a .csv or .tsv")
         form = TableForm(args.separator, args.quoting, args.labels)
-        return Table(tables, columns, reencoding, form)
+        table = Table(tables, columns, reencoding, form)
+        table.notes += table_files.left_unread(args.source, tables)
+        return table
     from hpc_xfer.compute.shard_tools.inputs import ImageFolder
 
+    _refuse_unused(args, _OF_TABLES, "a table")
     return ImageFolder(Path(args.source), reencoding)
+
+
+def _refuse_unused(args: argparse.Namespace, options: Sequence[str], use: str) -> None:
+    """Refuse an option that changes nothing for this SOURCE: its user expects something else.
+
+    Raises:
+        StudyError: it names the first such option.
+    """
+    for option in options:
+        if getattr(args, option) is not None:
+            raise StudyError(
+                f"--{option.replace('_', '-')} is for {use}, which {args.source} is not; leave it "
+                "out, or correct SOURCE"
+            )
 
 
 def _uses(result: "PackResult") -> list[str]:

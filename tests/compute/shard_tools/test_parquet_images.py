@@ -60,6 +60,47 @@ def test_training_and_test_images_are_not_packed_together(tmp_path: Path) -> Non
         make(tmp_path / "set", tmp_path / "out", *LABELS)
 
 
+@pytest.mark.parametrize(
+    "names", [("train", "test"), ("a_train_0", "a_val_0"), ("train/0", "test/0")]
+)
+def test_splits_are_told_by_any_usual_name(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        write(tmp_path / f"{name}.parquet", 0, 2)
+    with pytest.raises(StudyError, match=rf"holds Parquet files of t.*; name .*{names[0]}\.par"):
+        make(str(tmp_path / "**/*.parquet"), tmp_path / "out", *LABELS)
+    make(tmp_path / f"{names[1]}.parquet", tmp_path / "out", *LABELS)
+
+
+def test_what_lies_beside_parquet_files_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("set/a", "set/data/b", "set/more/c"):
+        write(tmp_path / f"{name}.parquet", 0, 2)
+    (tmp_path / "set/cat").mkdir()
+    (tmp_path / "set/cat/1.png").write_bytes(png(1))
+    make(tmp_path / "set", tmp_path / "out", *LABELS)
+    out = capsys.readouterr().out
+    assert "note: 2 tables in" in out and "not read, the first data/b.parquet\n" in out
+    assert "note: 1 image in" in out and "not read, the first cat/1.png\n" in out
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "why"),
+    [
+        ("set/a.parquet", ["--split", "test"], "--split is for torchvision:NAME, which "),
+        ("set/a.parquet", ["--quoting", "none"], r"--quoting is for a \.csv or \.tsv, which "),
+        ("photos", ["--caption-column", "text"], "--caption-column is for a table, which "),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    tmp_path: Path, source: str, options: list[str], why: str
+) -> None:
+    write(tmp_path / "set/a.parquet", 0, 2)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(StudyError, match=why):
+        make(tmp_path / source, tmp_path / "out", *options)
+
+
 def test_an_image_may_be_a_path_or_absent(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1))
     images = [{"bytes": None, "path": "a.png"}, {"bytes": None, "path": None}, None]
