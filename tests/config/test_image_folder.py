@@ -96,6 +96,19 @@ def test_words_of_splits_in_names_of_classes_are_no_splits(tmp_path: Path) -> No
     assert ImageFolder(tmp_path).classes == ("train station", "train ticket")
 
 
+def test_names_that_make_poor_captions_are_told(tmp_path: Path) -> None:
+    for name in ("n01440764", "n01443537"):
+        touch(tmp_path / "codes" / name / "1.jpg")
+    for name in ("big_cat", "Big cat", "dog"):
+        touch(tmp_path / "same" / name / "1.jpg")
+    assert ImageFolder(tmp_path / "codes").notes == (
+        "the class folders are called by numbers or codes (n01440764), and so are captions",
+    )
+    assert ImageFolder(tmp_path / "same").notes == (
+        "2 classes have the caption of another one, the first 'Big cat'",
+    )
+
+
 def test_a_link_to_a_folder_is_not_an_image_whatever_its_name(photos: Path) -> None:
     (photos / "cat/all.jpg").symlink_to(photos / "dog")
     found = image_folder.scan(photos)

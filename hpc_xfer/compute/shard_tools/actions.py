@@ -150,12 +150,17 @@ def _refuse_unused(args: argparse.Namespace, options: Sequence[str], use: str) -
     Raises:
         StudyError: it names the first such option.
     """
-    for option in options:
-        if getattr(args, option) is not None:
-            raise StudyError(
-                f"--{option.replace('_', '-')} is for {use}, which {args.source} is not; leave it "
-                "out, or correct SOURCE"
-            )
+    given = [option for option in options if getattr(args, option) is not None]
+    if not given:
+        return
+    from hpc_xfer.compute.shard_tools.tables import table_files
+
+    inside = table_files.first_inside(Path(args.source)) if options is _OF_TABLES else None
+    such_as = "" if inside is None else f", such as {inside}"
+    raise StudyError(
+        f"--{given[0].replace('_', '-')} is for {use}, which {args.source} is not; leave it out, "
+        f"or correct SOURCE{such_as}"
+    )
 
 
 def _uses(result: "PackResult") -> list[str]:

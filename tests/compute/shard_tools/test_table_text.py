@@ -132,6 +132,15 @@ def test_a_tsv_of_pandas_is_the_same_input_as_in_earlier_versions(tmp_path: Path
     assert found.identity["quoting"] == "none"
 
 
+def test_a_cell_that_is_no_path_is_not_printed_as_a_whole(tmp_path: Path) -> None:
+    found = table(tmp_path / "t.csv", f"image,caption\n{'A' * 9000},a\n")
+    with pytest.raises(
+        DataError, match=r"\.\.\.A+: cannot be read \(File name too long\)"
+    ) as error:
+        found.reader(found.rows([0])[0])
+    assert len(str(error.value)) < 300
+
+
 words = st.text(st.sampled_from(list("ab ,;\"\t\n\r'é猫\u2028\x0b\x1c0")), max_size=8)
 rows = st.lists(words, max_size=6)
 

@@ -20,7 +20,7 @@ LabelKind = Literal["numbers", "names"]
 # What pandas, SQL and Python write where a value is missing.
 MISSING = ("nan", "NaN", "NAN", "null", "NULL", "None", "<NA>")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
-_PADDED = re.compile(r"0[0-9]+", re.ASCII)
+_CODE = re.compile(r"0[0-9]+|[0-9]+[eE][0-9]+", re.ASCII)  # 007, 12e4: numbers of nobody
 _CURE = "write 0, 1, 2, ..., or leave it empty"
 
 
@@ -131,7 +131,7 @@ def _number(text: str) -> float | None:
 
 
 def _check_kind(path: Path, values: Any, counts: Counter[str], numbers: dict[str, float]) -> None:
-    """Refuse labels of which some are numbers and some are not, or that begin with zeros."""
+    """Refuse labels of which some are numbers and some are not, or that may be codes."""
     if not numbers:
         return
     if names := sorted(counts.keys() - numbers.keys()):
@@ -141,10 +141,10 @@ def _check_kind(path: Path, values: Any, counts: Counter[str], numbers: dict[str
             f"names in {sum(counts[text] for text in names):,} rows, first "
             f"{_first(values, names)}; correct them, or give --labels names if all are names"
         )
-    if padded := [text for text in numbers if _PADDED.fullmatch(text)]:
+    if codes := [text for text in numbers if _CODE.fullmatch(text)]:
         raise StudyError(
-            f"{path}: the label {_first(values, padded)} begins with 0, so it can be a number or a "
-            "name; give --labels numbers or --labels names"
+            f"{path}: the label {_first(values, codes)} can be a number or a name; give --labels "
+            "numbers or --labels names"
         )
 
 

@@ -65,6 +65,12 @@ def left_unread(source: str, tables: Collection[Path]) -> tuple[str, ...]:
     )
 
 
+def first_inside(folder: Path) -> Path | None:
+    """Return a table that the user may have meant, where `find` finds none in a folder."""
+    patterns = ("*.csv", "*.tsv", "*/*.parquet", "*/*/*.parquet")
+    return next((path for pattern in patterns for path in sorted(folder.glob(pattern))), None)
+
+
 def _of_pattern(pattern: str) -> list[Path]:
     files = sorted({path for each in _expanded(pattern) for path in _named(each)})
     if not files:
