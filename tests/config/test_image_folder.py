@@ -155,9 +155,11 @@ def test_preflight_reads_what_is_left_out_of_a_data_set(tmp_path: Path) -> None:
     folder = fabricated.image_folder(tmp_path / "animals", cat=2, dog=2)
     touch(folder / "train/cat/more/1.jpg")
     touch(folder / "val/cat/1.jpg")
+    touch(folder / "1.jpg")
     notes = downstream_datasets.image_folder_info("animals", folder).notes
     assert notes == (
         "train: 1 image lies in a folder inside a class and is not used, the first "
         "cat/more/1.jpg; move them into the folder of the class to use them",
         "1 folder beside train/ and test/ left unread, the first val",
+        "1 image beside train/ and test/ left unread, the first 1.jpg",
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer.config.shard_files import oddity
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.errors import StudyError
+from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.terminal import shown
 
@@ -47,7 +47,12 @@ def make(args: argparse.Namespace) -> int:
     options = PackOptions(args.per_shard, args.shard_mb, args.seed, reencoding)
     with shown("packing") as progress:
         source = _input(args, reencoding)
-        result = pack(args.out, source, options, args.workers, args.max_broken, progress)
+        try:
+            result = pack(args.out, source, options, args.workers, args.max_broken, progress)
+        except DataError:  # its reason may be in the notes
+            for note in source.notes:
+                _say(args, f"note: {note}")
+            raise
     _say(args, f"{args.out}: {_contents(result)}")
     notes = [*source.notes, *_uses(result)]
     for note in notes:

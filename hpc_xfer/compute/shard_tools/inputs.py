@@ -79,8 +79,10 @@ class FileReader:
                 raise DataError(f"{row.image}: its label is empty; write one or remove the row")
             sample["cls"] = str(row.label).encode()
         if self.captions:
-            if not (row.caption or "").strip():
+            if not any(map(str.isprintable, (row.caption or "").strip())):
                 raise DataError(f"{row.image}: its caption is empty; write one or remove the row")
+            if "\0" in str(row.caption):  # no loader takes it
+                raise DataError(f"{row.image}: its caption holds null bytes; remove them")
             sample["txt"] = str(row.caption).encode("utf-8", "replace")
         if len(row.captions) > 1:
             sample["json"] = json.dumps({"captions": row.captions}).encode()

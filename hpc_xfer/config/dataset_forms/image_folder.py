@@ -143,7 +143,7 @@ def scan(folder: Path) -> ScannedFolder:
 
 
 def split_notes(folder: Path, scanned: Sequence[ScannedFolder]) -> tuple[str, ...]:
-    """Say what is left out of the splits, and which folders beside them are not read.
+    """Say what is left out of the splits, and what lies beside them and is not read.
 
     Args:
         scanned: the splits, in the order of SPLITS.
@@ -158,6 +158,11 @@ def split_notes(folder: Path, scanned: Sequence[ScannedFolder]) -> tuple[str, ..
     if others:
         folders = "1 folder" if len(others) == 1 else f"{len(others):,} folders"
         notes.append(f"{folders} beside train/ and test/ left unread, the first {others[0]}")
+    loose = sorted(entry.name for entry in _entries(folder) if is_image(Path(entry.name)))
+    loose = [name for name in loose if name not in others and not name.startswith(".")]
+    if loose:
+        images = "1 image" if len(loose) == 1 else f"{len(loose):,} images"
+        notes.append(f"{images} beside train/ and test/ left unread, the first {loose[0]}")
     return tuple(notes)
 
 

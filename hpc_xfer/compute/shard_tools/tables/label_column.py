@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hpc_xfer.compute.shard_tools import class_names
+from hpc_xfer.compute.shard_tools.tables.text_rows import quoted
 from hpc_xfer.errors import DataError, StudyError
 
 LabelKind = Literal["numbers", "names"]
@@ -54,7 +55,7 @@ def read(
     notes: tuple[str, ...] = ()
     if kind != "names":
         missing = pc.is_in(values, pa.array(MISSING, values.type))
-        values, notes = without(values, missing, "label")
+        values, notes = without(values, missing, "label", "; --labels names keeps them as names")
     counts = Counter(dict(zip(*_counted(values), strict=True)))
     numbers = {text: value for text in counts if (value := _number(text)) is not None}
     if kind is None:
@@ -65,12 +66,13 @@ def read(
     return _numbers(path, values, counts, numbers, noted, notes)
 
 
-def without(values: Any, words: Any, what: str) -> tuple[Any, tuple[str, ...]]:
+def without(values: Any, words: Any, what: str, keep: str = "") -> tuple[Any, tuple[str, ...]]:
     """Turn words for a missing value into nulls, and say how many there are.
 
     Args:
         words: true where a value is such a word.
         what: the values are.
+        keep: the way to keep them, for the sentence.
     """
     number = pc.sum(words).as_py() or 0
     if not number:
@@ -80,7 +82,7 @@ def without(values: Any, words: Any, what: str) -> tuple[Any, tuple[str, ...]]:
     count = "counts" if number == 1 else "count"
     note = (
         f"{number:,} {what}{'s' * (number > 1)} {are} for a missing value, the first "
-        f"{values[row].as_py()!r} in row {row + 1:,}, and {count} as missing"
+        f"{values[row].as_py()!r} in row {row + 1:,}, and {count} as missing{keep}"
     )
     return pc.if_else(words, None, values), (note,)
 
@@ -137,8 +139,8 @@ def _check_kind(path: Path, values: Any, counts: Counter[str], numbers: dict[str
     if names := sorted(counts.keys() - numbers.keys()):
         n = sum(counts[text] for text in numbers)
         raise StudyError(
-            f"{path}: labels are numbers in {n:,} rows, first {_first(values, list(numbers))}, and "
-            f"names in {sum(counts[text] for text in names):,} rows, first "
+            f"{path}: labels are numbers in {_rows(n)}, first {_first(values, list(numbers))}, and "
+            f"names in {_rows(sum(counts[text] for text in names))}, first "
             f"{_first(values, names)}; correct them, or give --labels names if all are names"
         )
     if codes := [text for text in numbers if _CODE.fullmatch(text)]:
@@ -148,17 +150,23 @@ def _check_kind(path: Path, values: Any, counts: Counter[str], numbers: dict[str
         )
 
 
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number:,} rows"
+
+
 def _first(values: Any, texts: Sequence[str]) -> str:
     """Quote the first of these texts, with its row."""
     row = pc.index(pc.is_in(values, pa.array(texts, values.type)), True).as_py()
-    return f"{values[row].as_py()!r} in row {row + 1:,}"
+    return f"{quoted(values[row].as_py())} in row {row + 1:,}"
 
 
 def _names(path: Path, values: Any, counts: Counter[str], notes: tuple[str, ...]) -> Labels:
     names = class_names.load(path.parent, set(counts))
     folded = Counter(name.casefold() for name in counts)
     if same := sorted(name for name in counts if folded[name.casefold()] > 1):
-        notes += (f"classes {same[0]!r} and {same[1]!r} differ in capital letters only",)
+        notes += (
+            f"classes {quoted(same[0])} and {quoted(same[1])} differ in capital letters only",
+        )
     numbers = pc.index_in(values, pa.array(names or (), values.type))
     is_words = any(_number(name) is None for name in counts)
     used = set(pc.unique(numbers).to_pylist())
@@ -205,6 +213,6 @@ def _unused(classes: tuple[str, ...] | None, used: set[int]) -> tuple[str, ...]:
     if not unused:
         return ()
     if unused == [0] and len(names) > 1:
-        return (f"no row has class 0 ({names[0]!r}): classes seem to be numbered from 1",)
-    first = names[unused[0]]
-    return (f"{len(unused):,} of {len(names):,} classes have no row, the first {first!r}",)
+        return (f"no row has class 0 ({quoted(names[0])}): classes seem to be numbered from 1",)
+    first = quoted(names[unused[0]])
+    return (f"{len(unused):,} of {len(names):,} classes have no row, the first {first}",)

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from hpc_xfer.compute.shard_tools.tables.text_rows import quoted_names
 from hpc_xfer.config.dataset_forms.listing import is_image
 from hpc_xfer.errors import DataError, StudyError
 
@@ -129,7 +130,7 @@ def check_columns(files: Sequence[Path], names: Sequence[str]) -> None:
         for name in names:
             if name not in present:
                 raise StudyError(
-                    f"{path}: has no column {name!r}, only {', '.join(map(repr, present))}; name "
+                    f"{path}: has no column {name!r}, only {quoted_names(present)}; name "
                     "columns with --image-column, --caption-column and --label-column"
                 )
             if present.count(name) > 1:
