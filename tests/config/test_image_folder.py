@@ -137,6 +137,13 @@ def test_a_link_that_leads_nowhere_never_reaches_a_job(tmp_path: Path) -> None:
     )
 
 
+def test_links_that_are_too_many_to_follow_are_counted(photos: Path) -> None:
+    for i in range(10_002):
+        (photos / f"dog/link{i:05d}.jpg").symlink_to(photos / "dog/1.jpg")
+    [note] = image_folder.scan(photos).notes
+    assert note.startswith("2 more links are not followed here, the first dog/link")
+
+
 def test_a_train_may_be_a_class_among_others(photos: Path) -> None:
     touch(photos / "train/1.jpg")
     assert ImageFolder(photos).classes == ("cat", "dog", "train")

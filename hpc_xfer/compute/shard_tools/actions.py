@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # these import torch
     from hpc_xfer.compute.shard_tools.pack import PackResult
     from hpc_xfer.compute.shard_tools.reencode import Reencoding
 
-_OF_TABLES = ("caption_column", "label_column", "labels", "separator", "quoting")
+_OF_TABLES = ("image_column", "caption_column", "label_column", "labels", "separator", "quoting")
 
 
 def characters(args: argparse.Namespace) -> int:
@@ -136,7 +136,8 @@ def _input(args: argparse.Namespace, reencoding: "Reencoding | None") -> "Input"
     if tables := table_files.find(args.source):
         from hpc_xfer.compute.shard_tools.table_input import Columns, Table, TableForm
 
-        columns = Columns(args.image_column, args.caption_column, args.label_column)
+        image = Columns.image if args.image_column is None else args.image_column
+        columns = Columns(image, args.caption_column, args.label_column)
         if tables[0].suffix.lower() == ".parquet":
             _refuse_unused(args, ("separator", "quoting"), "a .csv or .tsv")
         form = TableForm(args.separator, args.quoting, args.labels)
