@@ -398,13 +398,14 @@ def test_a_tower_without_position_embeddings_takes_a_stated_size(
     assert pretrained_weights.whole(RESNET, weights)[0].image_size == 96
 
 
-def test_shards_are_one_file(clip: State, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["open_clip_model", "model"])
+def test_shards_are_one_file(name: str, clip: State, tmp_path: Path) -> None:
     names = sorted(clip)
     halves = {"a.safetensors": names[:20], "b.safetensors": names[20:]}
     for file, part in halves.items():
         safetensors.torch.save_file({n: clip[n] for n in part}, tmp_path / file)
-    index = tmp_path / "open_clip_model.safetensors.index.json"
-    placed = {name: file for file, part in halves.items() for name in part}
+    index = tmp_path / f"{name}.safetensors.index.json"
+    placed = {tensor: file for file, part in halves.items() for tensor in part}
     index.write_text(json.dumps({"metadata": {}, "weight_map": placed}))
     for path in (index, tmp_path):
         assert steps.equal(load(tiny.ARCH, path)[0], clip)
