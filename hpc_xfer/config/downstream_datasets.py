@@ -238,7 +238,7 @@ def image_folder_info(name: str, path: Path, words: StatedWords | None = None) -
         test_counts=test_counts,
         notes=(*words.remarks(folders), *image_folder.split_notes(path, scanned)),
     )
-    return _checked(_stated(info, words))
+    return _checked(_stated(info, words, words.say_more_than(folders)))
 
 
 def copies_in(name: str, place: Location) -> list[str]:
@@ -268,7 +268,8 @@ def _webdataset_info(name: str, place: Location, words: StatedWords) -> DatasetI
         complete=False,
         prompts_stated=bool(tars.templates),
     )
-    return _checked(_stated(info, words))
+    news = words.say_more_than(known) if in_file else words.has_names
+    return _checked(_stated(info, words, news))
 
 
 def _torchvision_info(name: str, place: Location, words: StatedWords) -> DatasetInfo:
@@ -290,13 +291,13 @@ def _torchvision_info(name: str, place: Location, words: StatedWords) -> Dataset
         notes=tuple(notes),
         complete=False,
     )
-    return _checked(_stated(info, words))
+    return _checked(_stated(info, words, words.has_names))
 
 
-def _stated(info: DatasetInfo, words: StatedWords) -> DatasetInfo:
+def _stated(info: DatasetInfo, words: StatedWords, names_stated: bool) -> DatasetInfo:
     return replace(
         info,
-        names_stated=words.has_names,
+        names_stated=names_stated,
         templates=words.templates or info.templates,
         prompts_stated=bool(words.templates) or info.prompts_stated,
     )

@@ -1,9 +1,11 @@
 """Keep the first fingerprint of each data set that a store has seen: results must compare.
 
-    check_unchanged(store, "pets", data.fingerprint)
+    is_kept = check_unchanged(store, "pets", data.fingerprint)
+    keep_first(store, "pets", data.fingerprint)      # once its images are known to decode
 
 A data set that changes in the middle of a study would give accuracies that look comparable and are
-not. So the first fingerprint is kept, and another one is refused until a user accepts it.
+not. So the first fingerprint is kept, and another one is refused until a user accepts it. One that
+no run can use is not kept: it will change when it is mended.
 """
 
 import json
@@ -20,20 +22,35 @@ SCHEMA = 1
 _SHORT = 12  # digits in a message
 
 
-def check_unchanged(store: StoreDir, name: str, fingerprint: str) -> None:
-    """Compare a data set with what this store first saw under its name; the first call keeps it.
+def check_unchanged(store: StoreDir, name: str, fingerprint: str) -> bool:
+    """Compare a data set with what this store keeps under its name; False where that is nothing.
 
     Raises:
         DataError: it has changed.
-        StoreError: the fingerprint cannot be kept or read.
+        StoreError: what is kept cannot be read.
     """
-    known = _kept(store.dataset_fingerprint(name), name, fingerprint)
+    path = store.dataset_fingerprint(name)
+    if not path.exists():
+        return False
+    known = str(_read(path, name)["fingerprint"])
     if known != fingerprint:
         raise DataError(
             f"data set {name!r} has changed: it was {known[:_SHORT]} and is "
             f"{fingerprint[:_SHORT]}; restore it, give the new one another name, or run "
             f"{_way_out(store, name)}"
         )
+    return True
+
+
+def keep_first(store: StoreDir, name: str, fingerprint: str) -> None:
+    """Keep the fingerprint of a data set if this store has none; else compare.
+
+    Raises:
+        DataError: as `check_unchanged`.
+        StoreError: it cannot be kept or read.
+    """
+    if _kept(store.dataset_fingerprint(name), name, fingerprint) != fingerprint:
+        check_unchanged(store, name, fingerprint)
 
 
 def check_words_unchanged(store: StoreDir, name: str, words: str) -> None:
@@ -41,7 +58,7 @@ def check_words_unchanged(store: StoreDir, name: str, words: str) -> None:
 
     Raises:
         DataError: they have changed, for example in `classes.json` or in the site file.
-        StoreError: as `check_unchanged`.
+        StoreError: as `keep_first`.
     """
     known = _kept(store.dataset_words(name), name, words)
     if known != words:

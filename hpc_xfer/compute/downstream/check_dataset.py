@@ -25,7 +25,7 @@ from hpc_xfer.config.own_datasets.remarks import remarks
 from hpc_xfer.errors import DataError
 from hpc_xfer.system.terminal import ProgressCallback
 
-_MOST_EXAMPLES = 20
+MOST_EXAMPLES = 20  # that the report shows one by one; --json has all
 _AT_ONCE = 512  # images given to the threads; Ctrl-C waits for these
 
 
@@ -159,7 +159,7 @@ def _report(data: DownstreamData, digests: Mapping[str, Sequence[bytes | str]]) 
         fingerprint=data.fingerprint,
         words=of_words(data.info),
         problems=tuple(problems),
-        examples=tuple(undecodable[:_MOST_EXAMPLES]),
+        examples=tuple(undecodable[:MOST_EXAMPLES]),
         notes=tuple(notes),
     )
 

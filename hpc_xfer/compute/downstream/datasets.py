@@ -144,12 +144,19 @@ def _check(data: DownstreamData, info: DatasetInfo) -> None:
     classes = len(data.info.classes)
     if classes < 2:
         raise DataError(f"data set {info.name!r}: has {classes} classes; name another data set")
+    cure = "correct the class names" if info.names_stated else "restore the data set"
     for name, images in data.splits.items():
         if not len(images) or not 0 <= images.labels.min() <= images.labels.max() < classes:
             raise DataError(
                 f"data set {info.name!r}: {name} has no images, or labels besides 0 to "
-                f"{classes - 1}; restore the data set"
+                f"{classes - 1}; {cure}"
             )
+    if info.name not in CARDS and data.test.labels.min() == data.test.labels.max():
+        only = data.info.classes[data.test.labels[0]]
+        raise DataError(
+            f"data set {info.name!r}: all {len(data.test):,} test images are of one class, "
+            f"{only!r}, on which an encoder that always answers it is right; add images of others"
+        )
     absent = np.flatnonzero(np.bincount(data.train.labels, minlength=classes) == 0)
     if len(absent) and 0 not in (info.class_counts or ()):
         raise DataError(

@@ -19,6 +19,7 @@ import numpy as np
 
 from hpc_xfer.compute.downstream.array_format import DamagedCacheError, Rows
 from hpc_xfer.compute.downstream.cached_array import CachedArray, Touch
+from hpc_xfer.compute.downstream.check_dataset import MOST_EXAMPLES
 from hpc_xfer.compute.downstream.decoded_cache import decoders
 from hpc_xfer.compute.downstream.image_sets import DownstreamData, ImageSet
 from hpc_xfer.errors import DataError, StoreError
@@ -49,10 +50,11 @@ def check_decodable(store: StoreDir, data: DownstreamData, touch: Touch = lambda
     failures = images.failures(_heights(store, data.fingerprint, images, touch))
     if failures:
         name = data.info.name
+        called = shlex.quote(name) + (" --json" if len(failures) > MOST_EXAMPLES else "")
         raise DataError(
             f"data set {name!r}: {len(failures):,} of {images.total:,} images cannot be decoded, "
-            f"the first is {failures[0]}; `python -m hpc_xfer.datasets check {shlex.quote(name)}` "
-            "lists all of them"
+            f"the first is {failures[0]}; `python -m hpc_xfer.datasets check {called}` lists all "
+            "of them"
         )
     with contextlib.suppress(StoreError):  # another user of the store may own the folder
         atomic_files.write_json(path, {**note, "dataset": data.info.name})

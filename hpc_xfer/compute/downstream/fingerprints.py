@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hpc_xfer.compute.downstream.image_sets import ImageSet, os_errors_as_data_error
+from hpc_xfer.compute.downstream.image_sets import (
+    ImageSet,
+    TarImages,
+    os_errors_as_data_error,
+)
 from hpc_xfer.config.downstream_datasets import DatasetInfo
 from hpc_xfer.config.own_datasets.copied_images import find_copies
 from hpc_xfer.errors import StoreError
@@ -40,7 +44,7 @@ def of_files(
         groups: the files, in order; names are relative to `folder`.
         splits: what else decides the data set, see `digest_of_labels`.
     """
-    return of_images(folder, groups, {}, fingerprints, splits)[0]
+    return _of(_Files(folder, groups, splits), fingerprints, None)[0]
 
 
 def of_images(
@@ -55,22 +59,38 @@ def of_images(
     Args:
         sets: train and other splits, whose files are all of `groups` in order.
     """
-    if fingerprints is None:
-        return _read(folder, groups, sets, splits, lambda: None)
-    path = fingerprints.path_of(_digest(folder, groups, splits, _state, fingerprints.touch))
-    known = atomic_files.read_json(path)
-    if isinstance(known, dict) and known.get("schema") == _SCHEMA:
-        return str(known["fingerprint"]), dict(known.get("copies", {}))
-    fingerprint, copies = _read(folder, groups, sets, splits, fingerprints.touch)
-    with contextlib.suppress(StoreError):  # another user of the store may own the folder
-        note = {"schema": _SCHEMA, "folder": str(folder), "fingerprint": fingerprint}
-        atomic_files.write_json(path, note | ({"copies": copies} if copies else {}))
-    return fingerprint, copies
+    files = _Files(folder, groups, splits)
+    return _of(files, fingerprints, lambda digests: copies_of(digests, sets))
+
+
+def of_shards(
+    folder: Path,
+    groups: Sequence[Sequence[Path]],
+    sets: Mapping[str, TarImages],
+    fingerprints: FingerprintCache | None,
+    splits: str = "",
+) -> tuple[str, dict[str, int]]:
+    """Return the same as `of_images` for images in shards, which are read once more for it."""
+    touch = _nothing if fingerprints is None else fingerprints.touch
+
+    def copies(_: Sequence[bytes]) -> dict[str, int]:
+        digests = []
+        for images in sets.values():
+            for i in range(len(images)):
+                touch()
+                digests.append(hashlib.sha256(images.encoded(i)).digest())
+        return copies_of(digests, sets)
+
+    return _of(_Files(folder, groups, splits), fingerprints, copies)
 
 
 def of_words(info: DatasetInfo) -> str:
-    """SHA-256 of class names and prompts, on which results through text depend."""
-    return hashlib.sha256(json.dumps([info.classes, info.templates]).encode()).hexdigest()
+    """SHA-256 of class names and prompts, on which results through text depend.
+
+    Names that look like codes count as others once a user has stated them.
+    """
+    words = [info.classes, info.templates, info.meaningful_names]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
 def copies_of(digests: Sequence[bytes], sets: Mapping[str, ImageSet]) -> dict[str, int]:
@@ -97,43 +117,74 @@ def digest_of_labels(splits: Iterable[tuple[str, ImageSet]]) -> str:
     return digest.hexdigest()
 
 
-def _read(
-    folder: Path,
-    groups: Sequence[Sequence[Path]],
-    sets: Mapping[str, ImageSet],
-    splits: str,
-    touch: Callable[[], object],
+@dataclass(frozen=True)
+class _Files:
+    """All files of a data set, in order; see `of_files`."""
+
+    folder: Path
+    groups: Sequence[Sequence[Path]]
+    splits: str
+
+    def digest(
+        self,
+        describe: Callable[[Path, Path], str],
+        touch: Callable[[], object],
+        keep: Callable[[bytes], object] | None = None,
+    ) -> str:
+        """SHA-256 of the descriptions of all files, read by threads group by group.
+
+        Args:
+            keep: gets the SHA-256 of each file, which stands at the end of what `_content` gives.
+        """
+        digest = hashlib.sha256(self.splits.encode())
+        with ThreadPoolExecutor(_READERS) as readers:
+            for line in itertools.chain.from_iterable(
+                readers.map(partial(describe, self.folder), paths) for paths in self.groups
+            ):
+                touch()
+                digest.update(line.encode("utf-8", "surrogateescape"))
+                if keep is not None:
+                    keep(bytes.fromhex(line[-65:-1]))
+        return digest.hexdigest()
+
+
+def _of(
+    files: _Files,
+    fingerprints: FingerprintCache | None,
+    copies: Callable[[Sequence[bytes]], dict[str, int]] | None,
 ) -> tuple[str, dict[str, int]]:
-    """Read all files; those of `sets` are compared too."""
-    digests: list[bytes] = []
-    keep = digests.append if sets else None
-    fingerprint = _digest(folder, groups, splits, _content, touch, keep)
-    return fingerprint, copies_of(digests, sets) if sets else {}
-
-
-def _digest(
-    folder: Path,
-    groups: Sequence[Sequence[Path]],
-    splits: str,
-    describe: Callable[[Path, Path], str],
-    touch: Callable[[], object],
-    keep: Callable[[bytes], object] | None = None,
-) -> str:
-    """SHA-256 of the descriptions of all files in order, read by threads group by group.
+    """Read all files, unless the cache has a note of their state that says all that is asked for.
 
     Args:
-        keep: gets the SHA-256 of each file, which stands at the end of what `_content` gives.
+        copies: takes the digests of all files.
     """
-    digest = hashlib.sha256(splits.encode())
-    with ThreadPoolExecutor(_READERS) as readers:
-        for line in itertools.chain.from_iterable(
-            readers.map(partial(describe, folder), paths) for paths in groups
-        ):
-            touch()
-            digest.update(line.encode("utf-8", "surrogateescape"))
-            if keep is not None:
-                keep(bytes.fromhex(line[-65:-1]))
-    return digest.hexdigest()
+    if fingerprints is None:
+        return _read(files, _nothing, copies)
+    path = fingerprints.path_of(files.digest(_state, fingerprints.touch))
+    known = atomic_files.read_json(path)
+    is_known = isinstance(known, dict) and known.get("schema") == _SCHEMA
+    if is_known and (copies is None or "copies" in known):
+        return str(known["fingerprint"]), dict(known.get("copies", {}))
+    fingerprint, found = _read(files, fingerprints.touch, copies)
+    with contextlib.suppress(StoreError):  # another user of the store may own the folder
+        note = {"schema": _SCHEMA, "folder": str(files.folder), "fingerprint": fingerprint}
+        atomic_files.write_json(path, note | ({} if copies is None else {"copies": found}))
+    return fingerprint, found
+
+
+def _read(
+    files: _Files,
+    touch: Callable[[], object],
+    copies: Callable[[Sequence[bytes]], dict[str, int]] | None,
+) -> tuple[str, dict[str, int]]:
+    digests: list[bytes] = []
+    keep = digests.append if copies is not None else None
+    fingerprint = files.digest(_content, touch, keep)
+    return fingerprint, copies(digests) if copies is not None else {}
+
+
+def _nothing() -> None:
+    return None
 
 
 def _content(folder: Path, path: Path) -> str:

@@ -101,9 +101,14 @@ class TarImages:
 
     def image(self, i: int) -> torch.Tensor:
         number, sample = self.places[i].tolist()
-        shard, field_name = self.shards[number], self.fields[i]
-        data = shard.read(sample, [field_name])[field_name]
-        return decode(data, f"{shard.path}: {shard.keys[sample]}.{field_name}")
+        shard = self.shards[number]
+        return decode(self.encoded(i), f"{shard.path}: {shard.keys[sample]}.{self.fields[i]}")
+
+    def encoded(self, i: int) -> bytes:
+        """The bytes of an image, as they are in the shard."""
+        number, sample = self.places[i].tolist()
+        data: bytes = self.shards[number].read(sample, [self.fields[i]])[self.fields[i]]
+        return data
 
 
 @dataclass(frozen=True, eq=False)

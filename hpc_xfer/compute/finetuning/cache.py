@@ -4,6 +4,7 @@ A few-shot run lasts about a second, less than it takes to read all this. Nothin
 here: its liveness and the place of its fingerprints are arguments.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +25,13 @@ from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
+from hpc_xfer.config.own_datasets.remarks import remarks
 from hpc_xfer.config.recipes import Arch
 from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.system import atomic_files
 
+log = logging.getLogger(__name__)
 Place = Location | Path | None  # of a data set; None is built in
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -160,9 +163,16 @@ class FinetuneCache:
         Raises:
             DataError: as `load`.
         """
-        return self._datasets.get(
-            (name, place), lambda: load(dataset_info(name, place), place, fingerprints)
-        )
+
+        def loaded() -> DownstreamData:
+            info = dataset_info(name, place)
+            data = load(info, place, fingerprints)
+            if not info.complete:  # the launch could not know; for others it has said so
+                for note in (*data.info.notes, *remarks(data.info)):
+                    log.warning("data set %r: %s", name, note)
+            return data
+
+        return self._datasets.get((name, place), loaded)
 
     def check_decodable(self, store: StoreDir, data: DownstreamData, liveness: Liveness) -> None:
         """Decode all images of a data set once, before anything is trained on it.

@@ -16,7 +16,11 @@ from hpc_xfer.compute.finetuning.feature_cache import Extraction
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.errors import DataError, StoreError
-from hpc_xfer.store.dataset_fingerprints import check_unchanged, check_words_unchanged
+from hpc_xfer.store.dataset_fingerprints import (
+    check_unchanged,
+    check_words_unchanged,
+    keep_first,
+)
 from hpc_xfer.store.heartbeat import Liveness
 
 
@@ -120,6 +124,14 @@ class RunInputs:
         """SHA-256 of class names and prompts."""
         return fingerprints.of_words(self.data.info)
 
+    def check_words(self) -> None:
+        """Compare class names and prompts with those of earlier runs of the store.
+
+        Raises:
+            DataError: they are others.
+        """
+        check_words_unchanged(self.context.store, self.recipe.dataset, self.words)
+
     def text_weights(self) -> Tensor:
         """Zero-shot head (classes, dim) for unit features, on the device.
 
@@ -127,7 +139,7 @@ class RunInputs:
             DataError: class names or prompts are others than in earlier runs of the store.
         """
         cache, data = self.context.cache, self.data
-        check_words_unchanged(self.context.store, self.recipe.dataset, self.words)
+        self.check_words()
         weights = cache.text_weights(self.parent, data.info, self.extraction, self.liveness)
         return weights.to(self.device)
 
@@ -147,8 +159,10 @@ def prepare(context: RunContext) -> RunInputs:
     parent = _parent(context, recipe)
     place = context.site.dataset(recipe.dataset)
     data = context.cache.dataset(recipe.dataset, place, kept)
-    check_unchanged(context.store, recipe.dataset, data.fingerprint)
+    is_kept = check_unchanged(context.store, recipe.dataset, data.fingerprint)
     context.cache.check_decodable(context.store, data, liveness)
+    if not is_kept:  # what cannot be decoded will change when it is mended
+        keep_first(context.store, recipe.dataset, data.fingerprint)
     return RunInputs(context, recipe, liveness, parent, data)
 
 

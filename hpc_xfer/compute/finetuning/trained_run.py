@@ -205,6 +205,7 @@ def _classifier(inputs: RunInputs, recipe: AdamWFinetune) -> tuple[Classifier, d
     if recipe.head == "zero" or towers.text is None:
         return model, {}
     if not inputs.data.info.meaningful_names:  # text that means nothing is a start from noise
+        inputs.check_words()  # where the classes are named now, runs to come would start otherwise
         return model, {"head_start": "zero"}
     model.start_from(inputs.text_weights())
     start = {"head_start": "text"}

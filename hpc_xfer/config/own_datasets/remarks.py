@@ -14,6 +14,8 @@ from hpc_xfer.config.own_datasets.stated_words import FILE
 from hpc_xfer.config.own_datasets.words_or_codes import words_of
 
 _WAY_OUT = f"name the classes with class_names in the site file, or in {FILE} beside the data"
+_MOST_LABELS = 4  # that a sentence shows
+_LONGEST = 24  # signs of a code that it shows
 _LARGE_SHARE = 1.5  # times that of equal classes, and more than half: 75% of two classes
 
 
@@ -63,11 +65,7 @@ def _on_names(info: DatasetInfo) -> Iterator[str]:
 
 def _on_counts(info: DatasetInfo, train: Sequence[int], test: Sequence[int]) -> Iterator[str]:
     absent = [info.classes[i] for i, count in enumerate(test) if not count]
-    shown = len(test) - len(absent)
-    if shown == 1:
-        only = info.classes[next(i for i, count in enumerate(test) if count)]
-        yield f"all {sum(test):,} test images are of one class, {only!r}: add images of the others"
-    elif absent:
+    if absent:
         yield (
             f"{len(absent):,} of {len(test):,} classes {_have(absent)} no test image, the first "
             f"{absent[0]!r}: nothing is measured on them"
@@ -78,7 +76,7 @@ def _on_counts(info: DatasetInfo, train: Sequence[int], test: Sequence[int]) -> 
             f"the first {single[0]!r}: none of it is left for validation"
         )
     share = max(test) / max(1, sum(test))
-    if shown > 1 and share > 0.5 and share >= _LARGE_SHARE / len(test):
+    if share > 0.5 and share >= _LARGE_SHARE / len(test):
         largest = info.classes[test.index(max(test))]
         yield (
             f"{share:.0%} of the test images are of one class, {largest!r}: an encoder that always "
@@ -95,8 +93,9 @@ def _same_names(classes: Sequence[str]) -> list[tuple[str, list[int]]]:
 
 
 def _some(classes: Sequence[str]) -> str:
-    """The first two names."""
-    return ", ".join([*classes[:2], *(["..."] if len(classes) > 2 else [])])
+    """The first two names; hashes are long."""
+    first = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..." for name in classes[:2]]
+    return ", ".join([*first, *(["..."] if len(classes) > 2 else [])])
 
 
 def _have(found: Sequence[str]) -> str:
@@ -104,4 +103,6 @@ def _have(found: Sequence[str]) -> str:
 
 
 def _listed(labels: Sequence[int]) -> str:
-    return f"{', '.join(map(str, labels[:-1]))} and {labels[-1]}"
+    shown = labels if len(labels) <= _MOST_LABELS else labels[:_MOST_LABELS]
+    last = shown[-1] if shown is labels else f"{len(labels) - len(shown) + 1:,} more"
+    return f"{', '.join(map(str, shown[:-1]))} and {last}"

@@ -10,6 +10,7 @@ site file states wins.
 
 import difflib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,21 @@ class StatedWords:
         Raises:
             XferError: the statement does not fit the classes.
         """
-        if not self.has_names:
-            return tuple(map(class_name, folders))
+        own = tuple(map(class_name, folders))
+        names = self._named(folders) if self.has_names else own
+        repeats = self.file is not None and tuple(map(class_name, names)) == own
+        return own if repeats else names
+
+    def say_more_than(self, folders: Sequence[str]) -> bool:
+        """False where nothing is stated, or a file lists the folders, as many trainings leave it.
+
+        Raises:
+            XferError: as `for_classes`.
+        """
+        own = tuple(map(class_name, folders))
+        return self.has_names and (self.file is None or self.for_classes(folders) != own)
+
+    def _named(self, folders: Sequence[str]) -> tuple[str, ...]:
         named = dict(self.by_folder)
         if named and named.keys() == set(folders):
             return tuple(named[folder] for folder in folders)
@@ -66,7 +80,7 @@ class StatedWords:
     def remarks(self, folders: Sequence[str]) -> list[str]:
         """Say where the names come from, and what may be wrong with their order."""
         found = list(self.notes)
-        if self.file is not None and self.has_names:
+        if self.file is not None and self.say_more_than(folders):
             first = self.for_classes(folders)[0]
             told = f"class names come from {self.file}, the first {folders[0]!r} is {first!r}"
             found.append(told)
@@ -139,7 +153,7 @@ def stated_words(dataset: str, place: Location) -> StatedWords:
     """
     in_site = StatedWords(dataset, place.class_names, place.names_by_folder, place.templates)
     path = file_of(place)
-    if (in_site.has_names and in_site.templates) or not path.exists():
+    if (in_site.has_names and in_site.templates) or not os.path.lexists(path):
         return in_site
     names, by_folder, templates = _read(path)
     if not in_site.has_names:
@@ -242,7 +256,9 @@ def _json(path: Path) -> Any:
         ) from error
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         why = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read ({why}); write UTF-8 text") from error
+        raise DataError(
+            f"{path}: cannot be read ({why}); write UTF-8 text, or remove it"
+        ) from error
 
 
 def _shown(value: Any) -> str:

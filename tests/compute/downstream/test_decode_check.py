@@ -44,6 +44,20 @@ def test_an_image_that_does_not_decode_is_told_before_the_training(
     assert not store.run(run.id).metrics.exists()
 
 
+def test_a_run_goes_on_once_the_image_is_replaced(tmp_path: Path) -> None:
+    """The store has seen no data set yet that a run could use, so nothing has changed."""
+    folder, store = picture_folder(tmp_path / "animals"), Store(tmp_path / "store")
+    broken = folder / "test/dog/1.png"
+    whole = broken.read_bytes()
+    cut(broken, 50)
+    parent = tiny.pretraining("scratch")
+    tiny.finished(store, parent)
+    run = tiny.finetuning(parent, "lp", dataset="animals", shots=1)
+    assert tiny.execute(store, run, datasets={"animals": folder})[-1]["event"] == "failed"
+    broken.write_bytes(whole)
+    assert tiny.execute(store, run, datasets={"animals": folder})[-1]["event"] == "done"
+
+
 def test_the_images_are_decoded_once_and_that_is_noted_with_the_fingerprint(tmp_path: Path) -> None:
     data, store = load(picture_folder(tmp_path / "animals")), StoreDir(tmp_path / "store")
     assert signs_of_life(store, data) == 1
@@ -79,6 +93,15 @@ def test_the_jobs_that_come_after_a_failure_decode_the_failed_images_alone(tmp_p
             check_decodable(store, data, lambda: signs.append(1))
     assert len(signs) == 1
     assert not store.decoded(data.fingerprint).exists()
+
+
+def test_where_more_images_are_broken_than_a_report_shows_json_has_all(tmp_path: Path) -> None:
+    folder, store = picture_folder(tmp_path / "animals"), StoreDir(tmp_path / "store")
+    for image in folder.glob("*/*/*.png"):
+        cut(image, 50)
+    told = "24 of 24 images .* `python -m hpc_xfer.datasets check animals --json` lists all of them"
+    with pytest.raises(DataError, match=told):
+        check_decodable(store, load(folder))
 
 
 def test_an_image_that_a_file_server_lost_for_a_while_is_used_once_it_is_back(

@@ -13,6 +13,7 @@ from torchvision import datasets as torchvision_datasets
 
 from hpc_xfer.compute.downstream import datasets
 from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
+from hpc_xfer.compute.finetuning.cache import FinetuneCache
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
 from hpc_xfer.config.own_datasets.remarks import remarks
@@ -105,8 +106,30 @@ def test_listing_many_shards_shows_signs_of_life(tars: Location, tmp_path: Path)
     datasets.load(info, tars, cache)
     again = touches.count("run")
     datasets.load(info, tars, replace(cache, touch=lambda: touches.append("again")))
-    shards, files = 3, again - touches.count("again")  # each file is read the first time only
+    # Each file and image is read the first time only.
+    shards, images = 3, 8
+    files = again - touches.count("again") - images
     assert touches.count("again") == shards + files
+
+
+def test_equal_images_of_shards_are_counted(tars: Location, tmp_path: Path) -> None:
+    """The number is kept with the fingerprint: a second job reads no image for it."""
+    shard(tars.path / "test/0.tar", [(1, 5), (2, 1), (0, 1)])
+    cache = FingerprintCache(lambda: None, lambda key: tmp_path / key)
+    for fingerprints in (None, cache, cache):
+        data = datasets.load(dataset_info("animals", tars), tars, fingerprints)
+        assert data.copies == {"test_in_train": 2}
+
+
+def test_a_note_from_before_images_were_compared_is_made_again(
+    tars: Location, tmp_path: Path
+) -> None:
+    shard(tars.path / "test/0.tar", [(1, 5), (2, 1), (0, 1)])
+    cache = FingerprintCache(lambda: None, lambda key: tmp_path / f"{key}.json")
+    data = datasets.load(dataset_info("animals", tars), tars, cache)
+    [note] = tmp_path.glob("*.json")
+    note.write_text(json.dumps({"schema": 1, "fingerprint": data.fingerprint}))
+    assert datasets.load(dataset_info("animals", tars), tars, cache).copies == data.copies
 
 
 def test_the_split_may_stand_anywhere_in_the_path(tars: Location) -> None:
@@ -254,6 +277,15 @@ def test_shards_of_one_class_are_refused_before_a_run(tars: Location) -> None:
     )
 
 
+def test_a_test_set_of_one_class_is_refused(tars: Location) -> None:
+    """Whoever always answers that class has 100%."""
+    shard(tars.path / "test/0.tar", [(1, 5), (1, 6)])
+    assert refusal("animals", tars) == (
+        "data set 'animals': all 2 test images are of one class, 'dog', on which an encoder that "
+        "always answers it is right; add images of others"
+    )
+
+
 def test_a_prompt_with_two_places_for_the_class_is_told(tars: Location) -> None:
     (tars.path / "zeroshot_classification_templates.txt").write_text("{c} or {c}\n")
     assert "the template '{} or {}' must have {} once, where the class goes" in refusal(
@@ -261,11 +293,15 @@ def test_a_prompt_with_two_places_for_the_class_is_told(tars: Location) -> None:
     )
 
 
-def test_what_is_odd_about_shards_is_known_when_they_are_read(tars: Location) -> None:
-    shard(tars.path / "test/0.tar", [(1, 5), (1, 6)])
+def test_what_is_odd_about_shards_is_known_when_they_are_read(
+    tars: Location, caplog: pytest.LogCaptureFixture
+) -> None:
+    shard(tars.path / "test/0.tar", [(1, 5), (1, 6), (0, 5)])
     assert [*remarks(dataset_info("animals", tars))] == []
-    told = [*remarks(load("animals", tars).info)]
-    assert told[0] == "all 2 test images are of one class, 'dog': add images of the others"
+    told = "1 of 3 classes has no test image, the first 'red fox': nothing is measured on them"
+    assert told in [*remarks(load("animals", tars).info)]
+    FinetuneCache().dataset("animals", tars, None)
+    assert f"data set 'animals': {told}" in caplog.text
 
 
 # torchvision by name.
@@ -313,7 +349,7 @@ def test_images_that_torchvision_keeps_in_memory_are_read_from_there(usual: Loca
 
 def test_own_class_names_of_a_torchvision_set_must_be_as_many(usual: Location) -> None:
     few = replace(usual, class_names=("shirt", "shoe"))
-    assert "labels besides 0 to 1" in refusal("fashion", few)
+    assert "labels besides 0 to 1; correct the class names" in refusal("fashion", few)
 
 
 def test_classes_of_torchvision_may_be_named_by_its_names(usual: Location) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.run_pack import PackRunner
+from hpc_xfer.config.dataset_location import DatasetEntry
 from hpc_xfer.config.site import Site
 from hpc_xfer.store.dataset_fingerprints import accept_words
 from hpc_xfer.store.pack_file import LoadedPack
@@ -39,12 +40,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "coded"
 
 
-def last_event(store: Store, folder: Path, run: Run) -> dict[str, Any]:
+def last_event(store: Store, folder: Path, run: Run, site: Site | None = None) -> dict[str, Any]:
     store.write_recipe(run)
     events: list[dict[str, Any]] = []
     runner = PackRunner(
         store,
-        Site(datasets={"coded": str(folder)}),
+        site or Site(datasets={"coded": str(folder)}),
         ProcessRank(),
         StopSignal(),
         lambda event: events.append(json.loads(event.to_json())),
@@ -95,6 +96,19 @@ def test_a_change_of_class_names_in_a_study_is_noticed_where_text_is_used(
     assert probe["dataset"] == before["dataset"] and "words" not in probe
     accept_words(store, "coded", "0" * 64)
     assert last_event(store, folder, tuning(shots=1, draw=2))["event"] == "failed"
+
+
+@pytest.mark.parametrize("names", [["night", "dusk", "dawn", "day"], ["k0", "k1", "k2", "k3"]])
+def test_heads_from_zero_and_from_text_do_not_meet_in_one_cell(
+    names: list[str], store: Store, folder: Path
+) -> None:
+    """A user names the classes after the first draws: the next draws would start from text."""
+    record(store, folder, tuning(shots=1))
+    site = Site(datasets={"coded": DatasetEntry(path=str(folder), class_names=tuple(names))})
+    event = last_event(store, folder, tuning(shots=1, draw=1), site)
+    assert event["event"] == "failed"
+    assert event["message"].startswith("class names or prompts of data set 'coded' have changed: ")
+    assert record(store, folder, tuning(shots=1, draw=1))["metrics"]["head_start"] == "zero"
 
 
 def test_zero_shot_from_codes_is_refused(store: Store, folder: Path) -> None:

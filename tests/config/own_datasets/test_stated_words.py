@@ -80,6 +80,22 @@ def test_what_the_user_states_is_believed(tmp_path: Path) -> None:
     assert described(digits, ["7", "8"]).meaningful_names
 
 
+@pytest.mark.parametrize("content", [["n_1", "n_2"], {"n_1": "n 1", "n_2": "n_2"}])
+def test_a_file_that_lists_the_folders_states_nothing(tmp_path: Path, content: Any) -> None:
+    """Training scripts write `dataset.classes` of torchvision beside the data."""
+    folder = image_folder(tmp_path / "codes", n_1=1, n_2=1)
+    info = described(folder, content)
+    assert info.classes == ("n 1", "n 2") and not info.meaningful_names and not info.notes
+    assert described(folder, class_names=("n 1", "n 2")).meaningful_names  # on purpose
+
+
+def test_a_file_that_is_a_link_which_leads_nowhere_is_told(fish: Path) -> None:
+    (fish / "classes.json").symlink_to("../nothere.json")
+    assert refusal(fish) == (
+        "classes.json: cannot be read (No such file or directory); write UTF-8 text, or remove it"
+    )
+
+
 def test_the_site_file_wins(fish: Path) -> None:
     info = described(fish, {"classes": FISH, "templates": ["{}!"]}, class_names=("a", "b"))
     assert (info.classes, info.templates) == (("a", "b"), ("{}!",))

@@ -43,7 +43,7 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
             f"torchvision:{place.kind}: has no training and test split; make an image folder of it"
         )
     words = stated_words(info.name, place)
-    classes, notes = _classes(opened["train"], words, place)
+    classes, notes, are_stated = _classes(opened["train"], words, place)
     sets = {name: _images(place, data) for name, data in opened.items() if data is not None}
     counts, test_counts = (
         tuple(np.bincount(sets[name].labels, minlength=len(classes)).tolist())
@@ -52,6 +52,7 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
     known = replace(
         info,
         classes=classes,
+        names_stated=are_stated,
         train=len(sets["train"]),
         test=len(sets["test"]),
         smallest_class=min(counts),
@@ -154,17 +155,21 @@ def _same_path(path: Any) -> Any:
 
 def _classes(
     data: Any, words: StatedWords, place: Location
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Name the classes, as torchvision does or as the user states; also return notes on that."""
+) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Name the classes as the user states, else as torchvision does.
+
+    Returns:
+        names, notes on them, and whether the user stated them.
+    """
     found = getattr(data, "classes", None)
     known = [str(name[0] if isinstance(name, tuple) else name) for name in found or ()]
     if words.in_order and len(known) != len(words.in_order):
-        return words.in_order, words.notes
+        return words.in_order, words.notes, True
     if found is None:
         raise DataError(
             f"torchvision:{place.kind}: has no class names; state class_names in the site file"
         )
-    return words.for_classes(known), tuple(words.remarks(known))
+    return words.for_classes(known), tuple(words.remarks(known)), words.say_more_than(known)
 
 
 def _images(place: Location, data: Any) -> Images:

@@ -41,13 +41,15 @@ def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> 
     above = place.path if place.path.is_dir() else place.path.parent
     while "{split}" in str(above):
         above = above.parent
-    fingerprint = fingerprints.of_files(
+    sets = {"train": train, "test": test}
+    fingerprint, copies = fingerprints.of_shards(
         above,
         [*tars.shards.values(), tars.lists],
+        sets,
         cache,
-        splits=fingerprints.digest_of_labels((("train", train), ("test", test))),
+        splits=fingerprints.digest_of_labels(sets.items()),
     )
-    return DownstreamData(known, train, test, fingerprint)
+    return DownstreamData(known, train, test, fingerprint, copies=copies)
 
 
 def split(
