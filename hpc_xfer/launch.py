@@ -14,6 +14,7 @@ from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.finished_costs import make_plan_with_costs
+from hpc_xfer.store.finished_weights import changed_weights
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
@@ -95,8 +96,10 @@ def _print_plan(
 
 
 def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[str]:
-    """Yield what a plan says of loading, memory and speed."""
-    todo, slurm = launched.plan.without(done), launched.site.slurm
+    """Yield what a plan says of finished runs, loading, memory and speed."""
+    plan, store, site = launched.plan, launched.store, launched.site
+    todo, slurm = plan.without(done), site.slurm
+    yield from changed_weights(plan, done, store, site)
     yield from loading_notes(todo, slurm) if on == "slurm" else ()
     yield from (f"warning: {line}" for line in memory_warnings(todo, slurm))
     teraflops = slurm.teraflops if on == "slurm" else None

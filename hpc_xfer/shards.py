@@ -193,9 +193,7 @@ def _add_make(sub: argparse.ArgumentParser) -> None:
         help="share of samples that may be broken (0.001)",
     )
     tables = sub.add_argument_group("options for a table")
-    tables.add_argument(
-        "--image-column", default="image", metavar="NAME", help="paths of images (image)"
-    )
+    tables.add_argument("--image-column", metavar="NAME", help="paths of images (image)")
     tables.add_argument("--caption-column", metavar="NAME", help="captions")
     tables.add_argument("--label-column", metavar="NAME", help="class numbers, or class names")
     tables.add_argument(
@@ -211,7 +209,7 @@ def _add_make(sub: argparse.ArgumentParser) -> None:
     )
     sets = sub.add_argument_group("options for a torchvision data set")
     sets.add_argument("--root", type=Path, metavar="DIR", help="folder it was downloaded to")
-    sets.add_argument("--split", default="train", metavar="NAME", help="train, test, ... (train)")
+    sets.add_argument("--split", metavar="NAME", help="train, test, ... (train)")
 
 
 def _add_index(sub: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.loader
     python -m benchmarks.loader --rounds 9 --seconds 10 --json
+    python -m benchmarks.loader --before 8671c5b     # beside the loader of an older commit alone
 
 All read the same tar shards and give 224 px, with one loading process (DALI: one thread). Ours
 hands over uint8 and does the colors on the device (measured apart, and with its price on one core
@@ -13,9 +14,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from benchmarks.harness import peers, photo_shards, table
+from benchmarks.harness import before, peers, photo_shards, table
 from benchmarks.harness.interleave import Side, in_turn
 from benchmarks.harness.table import Row
 
@@ -124,6 +126,27 @@ def _bound(ours: float, limits: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
+def rows_beside_before(args: Namespace) -> Iterator[Row]:
+    """Ours beside the loader of an older commit, in turns."""
+    with (
+        Side(sys.executable, "benchmarks.loader.ours") as ours,
+        Side(sys.executable, "benchmarks.loader.ours", before.tree(args.before)) as older,
+    ):
+        for kind in args.sources:
+            folder = str(photo_shards.shards(kind))
+            for method in ("clip", "simclr"):
+                what = f"{method}, {_SOURCES[kind]}"
+                table.progress(f"loader: {what}")
+                asked = {
+                    "measure": "loading", "method": method, "folder": folder, "size": _SIZE,
+                    "batch": args.batch, "seconds": args.seconds,
+                }  # fmt: skip
+                now, then = in_turn(
+                    args.rounds, partial(ours.ask, **asked), partial(older.ask, **asked)
+                )
+                yield Row(what, _UNIT, ours=now, peer=then, peer_is=args.before, least=0.97)
+
+
 def rows(args: Namespace) -> Iterator[Row]:
     python = peers.python()
     with (
@@ -144,8 +167,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement (4)")
     parser.add_argument("--batch", type=int, default=64, help="images (64)")
     parser.add_argument("--sources", nargs="+", choices=_SOURCES, default=list(_SOURCES))
+    parser.add_argument("--before", metavar="COMMIT", help="measure beside this one, not peers")
     args = parser.parse_args()
-    table.show(rows(args), args.json)
+    table.show(rows_beside_before(args) if args.before else rows(args), args.json)
 
 
 if __name__ == "__main__":

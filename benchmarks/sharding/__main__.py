@@ -1,28 +1,32 @@
 """Make, index and check shards: images per second on all cores, beside one process.
 
     python -m benchmarks.sharding
+    python -m benchmarks.sharding --before 8671c5b     # beside an older commit alone
 
 Of 10,000 photograph-like JPEGs of 512 px in a folder, warm in the page cache: enough for the start
 of the processes, which takes a second, not to be what is measured.
 """
 
 import io
+import itertools
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.harness import table
+from benchmarks.harness import before, table
+from benchmarks.harness.interleave import in_turn
 from benchmarks.harness.table import Row
 from hpc_xfer.system.machine import cores
 
 _IMAGES = 10_000
+_ROUNDS = 3
 _ROOT = Path(__file__).parent.parent.parent
 
 
@@ -48,10 +52,10 @@ def _photo(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def seconds(*arguments: str) -> float:
+def seconds(*arguments: str, tree: Path = _ROOT) -> float:
     begun = time.perf_counter()
     call = [sys.executable, "-m", "hpc_xfer.shards", *arguments]
-    subprocess.run(call, check=True, capture_output=True, cwd=_ROOT)
+    subprocess.run(call, check=True, capture_output=True, cwd=tree, env=before.environment(tree))
     return time.perf_counter() - begun
 
 
@@ -77,14 +81,43 @@ def rows() -> Iterator[Row]:
             )
 
 
+def rows_beside_before(commit: str) -> Iterator[Row]:
+    """Each command beside itself at an older commit, in turns, with one process."""
+    trees = (_ROOT, before.tree(commit))
+    with tempfile.TemporaryDirectory() as name:
+        source, made = str(photos(Path(name) / "photos")), f"{name}/made"
+        outs = itertools.count()
+        calls: dict[str, Callable[[], list[str]]] = {
+            "make": lambda: ["make", source, f"{name}/{next(outs)}", "--per-shard", "500"],
+            "index": lambda: ["index", made],
+            "check": lambda: ["check", made],
+        }
+        seconds("make", source, made, "--per-shard", "500")
+        for what, call in calls.items():
+            table.progress(f"shards {what}")
+            now, then = in_turn(
+                _ROUNDS,
+                *(
+                    lambda call=call, tree=tree: seconds(*call(), "--workers", "1", tree=tree)
+                    for tree in trees
+                ),
+            )
+            yield Row(
+                f"shards {what}", "images/s", _IMAGES / now, _IMAGES / then, peer_is=commit,
+                least=0.97,
+            )  # fmt: skip
+
+
 def _row(what: str, one: float, many: float) -> Row:
     table.progress(what)
     return Row(what, "images/s", _IMAGES / many, _IMAGES / one, peer_is="one process")
 
 
 def main() -> None:
-    args = table.arguments("sharding", __doc__ or "").parse_args()
-    table.show(rows(), args.json)
+    parser = table.arguments("sharding", __doc__ or "")
+    parser.add_argument("--before", metavar="COMMIT", help="measure beside this one")
+    args = parser.parse_args()
+    table.show(rows_beside_before(args.before) if args.before else rows(), args.json)
 
 
 if __name__ == "__main__":

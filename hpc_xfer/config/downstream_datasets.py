@@ -211,6 +211,9 @@ def image_folder_info(name: str, path: Path, words: StatedWords | None = None) -
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; correct data set {name!r} in the site file")
     scanned = [image_folder.scan(path / split) for split in image_folder.SPLITS]
+    for split, each in zip(image_folder.SPLITS, scanned, strict=True):
+        if each.dangling is not None:  # the job would read it, and fail
+            raise DataError(f"{path / split}: {each.dangling}")
     train, test = (each.images for each in scanned)
     if odd := sorted(train.keys() ^ test.keys()):
         here, there = image_folder.SPLITS if odd[0] in train else image_folder.SPLITS[::-1]

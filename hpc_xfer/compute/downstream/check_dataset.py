@@ -141,11 +141,13 @@ def _report(data: DownstreamData, digests: Mapping[str, Sequence[bytes | str]]) 
     is_theirs = name in CARDS or name in PACKAGED
     for pair, count in shared.items():
         first, second = pair.split(", ")
-        found = f"data set {name!r}: {count:,} images of {second} are in {first} too"
+        images = "1 image" if count == 1 else f"{count:,} images"
+        verb, them = ("is", "it") if count == 1 else ("are", "them")
+        found = f"data set {name!r}: {images} of {second} {verb} in {first} too"
         if is_theirs:
             notes.append(f"{found}; the splits of a packaged data set stay as they are")
         else:
-            problems.append(f"{found}; remove them from one of the two")
+            problems.append(f"{found}; remove {them} from one of the two")
     for split in splits:
         if split.mixed:
             notes.append(f"{split.name}: {split.mixed:,} images are there under two classes")

@@ -9,14 +9,17 @@ depth. Where there are several, the site file must say which with `key`.
 import argparse
 import re
 import warnings
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from hpc_xfer.compute.models import weights_file
 from hpc_xfer.config.released import weight_files
 from hpc_xfer.config.released.weight_facts import WeightFacts, facts_of_header, openais_facts
 from hpc_xfer.config.released.weight_files import WeightFiles
@@ -28,6 +31,14 @@ _OPENAIS_NUMBERS = (_OPENAI, "context_length", "vocab_size")
 _OURS = ("visual", "text", "projection", "head")  # parts of an encoder.pt
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MOST_LISTED = 5
+_SCALAR = cast(Callable[..., Any], np.float64(0).__reduce__()[0])
+# Data that training scripts save beside weights: arguments, and an accuracy as NumPy computes it.
+_DATA: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    argparse.Namespace,
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")),
+]
 
 
 def read_state(found: WeightFiles, key: str | None = None) -> tuple[State, WeightFacts]:
@@ -55,10 +66,11 @@ def _content(file: Path) -> Any:
     try:
         if weight_files.is_safetensors(file):
             return safetensors.torch.load_file(file)
+        if zipfile.is_zipfile(file):
+            weights_file.check_sums(file)
         if weight_files.is_torchscript(file):
             return _torchscript_state(file)
-        # A Namespace of arguments, which many training scripts save, is data like a mapping.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals(_DATA):
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # any error of torch, pickle or zipfile: not a file of weights
         raise DataError(f"{file}: {_why(error)}") from error
@@ -189,7 +201,8 @@ def check_usable(state: Mapping[str, Tensor], own: Mapping[str, Tensor], where: 
                 f"{where}: {name} is {kind}; save the weights as plain tensors in fp32, bf16 "
                 "or fp16"
             )
-    broken = [name for name, value in state.items() if not bool(value.isfinite().all())]
+    # In fp64, a number may be finite that is too large for the encoder.
+    broken = [name for name, value in state.items() if not bool(value.float().isfinite().all())]
     if broken:
         raise DataError(
             f"{where}: {len(broken):,} of {len(state):,} tensors have NaN or infinite weights, the "

@@ -2,13 +2,14 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_xfer.config.shard_files import oddity
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.errors import StudyError
+from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.terminal import shown
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:  # these import torch
     from hpc_xfer.compute.shard_tools.inputs import Input
     from hpc_xfer.compute.shard_tools.pack import PackResult
     from hpc_xfer.compute.shard_tools.reencode import Reencoding
+
+_OF_TABLES = ("image_column", "caption_column", "label_column", "labels", "separator", "quoting")
 
 
 def characters(args: argparse.Namespace) -> int:
@@ -44,7 +47,12 @@ def make(args: argparse.Namespace) -> int:
     options = PackOptions(args.per_shard, args.shard_mb, args.seed, reencoding)
     with shown("packing") as progress:
         source = _input(args, reencoding)
-        result = pack(args.out, source, options, args.workers, args.max_broken, progress)
+        try:
+            result = pack(args.out, source, options, args.workers, args.max_broken, progress)
+        except DataError:  # its reason may be in the notes
+            for note in source.notes:
+                _say(args, f"note: {note}")
+            raise
     _say(args, f"{args.out}: {_contents(result)}")
     notes = [*source.notes, *_uses(result)]
     for note in notes:
@@ -119,18 +127,46 @@ def _input(args: argparse.Namespace, reencoding: "Reencoding | None") -> "Input"
     if args.torchvision is not None:
         from hpc_xfer.compute.shard_tools.torchvision_input import TorchvisionSet
 
-        return TorchvisionSet(args.torchvision, args.root.absolute(), args.split, reencoding)
+        _refuse_unused(args, _OF_TABLES, "a table")
+        split = "train" if args.split is None else args.split
+        return TorchvisionSet(args.torchvision, args.root.absolute(), split, reencoding)
+    _refuse_unused(args, ("split", "root"), "torchvision:NAME")
     from hpc_xfer.compute.shard_tools.tables import table_files
 
     if tables := table_files.find(args.source):
         from hpc_xfer.compute.shard_tools.table_input import Columns, Table, TableForm
 
-        columns = Columns(args.image_column, args.caption_column, args.label_column)
+        image = Columns.image if args.image_column is None else args.image_column
+        columns = Columns(image, args.caption_column, args.label_column)
+        if tables[0].suffix.lower() == ".parquet":
+            _refuse_unused(args, ("separator", "quoting"), "a .csv or .tsv")
         form = TableForm(args.separator, args.quoting, args.labels)
-        return Table(tables, columns, reencoding, form)
+        table = Table(tables, columns, reencoding, form)
+        table.notes += table_files.left_unread(args.source, tables)
+        return table
     from hpc_xfer.compute.shard_tools.inputs import ImageFolder
 
+    _refuse_unused(args, _OF_TABLES, "a table")
     return ImageFolder(Path(args.source), reencoding)
+
+
+def _refuse_unused(args: argparse.Namespace, options: Sequence[str], use: str) -> None:
+    """Refuse an option that changes nothing for this SOURCE: its user expects something else.
+
+    Raises:
+        StudyError: it names the first such option.
+    """
+    given = [option for option in options if getattr(args, option) is not None]
+    if not given:
+        return
+    from hpc_xfer.compute.shard_tools.tables import table_files
+
+    inside = table_files.first_inside(Path(args.source)) if options is _OF_TABLES else None
+    such_as = "" if inside is None else f", such as {inside}"
+    raise StudyError(
+        f"--{given[0].replace('_', '-')} is for {use}, which {args.source} is not; leave it out, "
+        f"or correct SOURCE{such_as}"
+    )
 
 
 def _uses(result: "PackResult") -> list[str]:

@@ -6,7 +6,8 @@ in any process that the row is sent to.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,8 +15,11 @@ from typing import Any, NamedTuple, Protocol
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
 from hpc_xfer.compute.shard_tools.tables.parquet_files import ImageCell
 from hpc_xfer.compute.shards.shard import Sample
-from hpc_xfer.config.dataset_forms import image_folder
+from hpc_xfer.config.dataset_forms import image_folder, split_names
+from hpc_xfer.config.own_datasets.words_or_codes import are_words
 from hpc_xfer.errors import DataError
+
+_LONGEST_PATH = 255  # characters in a message; a cell may hold a whole image as text
 
 
 class Input(Protocol):
@@ -75,8 +79,10 @@ class FileReader:
                 raise DataError(f"{row.image}: its label is empty; write one or remove the row")
             sample["cls"] = str(row.label).encode()
         if self.captions:
-            if not (row.caption or "").strip():
+            if not any(map(str.isprintable, (row.caption or "").strip())):
                 raise DataError(f"{row.image}: its caption is empty; write one or remove the row")
+            if "\0" in str(row.caption):  # no loader takes it
+                raise DataError(f"{row.image}: its caption holds null bytes; remove them")
             sample["txt"] = str(row.caption).encode("utf-8", "replace")
         if len(row.captions) > 1:
             sample["json"] = json.dumps({"captions": row.captions}).encode()
@@ -96,10 +102,9 @@ class ImageFolder:
     def __init__(self, folder: Path, reencoding: Reencoding | None = None) -> None:
         listed = image_folder.scan(folder)
         images, self.notes = listed.images, listed.notes
-        image_folder.check_no_splits(folder, images)
+        split_names.check_no_splits(folder, images)
         self.classes = tuple(map(image_folder.class_name, images))
-        if all(name.isdecimal() for name in self.classes):
-            self.notes += ("the class folders are called by numbers, and so are captions",)
+        self.notes += tuple(_on_names(self.classes))
         self.reader = FileReader(captions=True, labels=True, reencoding=reencoding)
         self._files = [
             (str(path), label) for label, paths in enumerate(images.values()) for path in paths
@@ -117,6 +122,16 @@ class ImageFolder:
         return [FileRow(path, self.classes[label], label) for path, label in found]
 
 
+def _on_names(classes: Sequence[str]) -> Iterator[str]:
+    """Say what is odd about names that become captions."""
+    folded = Counter(name.casefold() for name in classes)
+    if same := [name for name in classes if folded[name.casefold()] > 1]:
+        yield f"{len(same):,} classes have the caption of another one, the first {same[0]!r}"
+    elif not are_words(classes):
+        first = classes[0]
+        yield f"the class folders are called by numbers or codes ({first}), and so are captions"
+
+
 def _read(path: str | ImageCell) -> bytes:
     if isinstance(path, ImageCell):
         return path.read()
@@ -124,4 +139,5 @@ def _read(path: str | ImageCell) -> bytes:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:  # a null byte in a path is a ValueError
         why = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read ({why}); check the file") from error
+        name = path if len(path) <= _LONGEST_PATH else f"{path[:30]}...{path[-80:]}"
+        raise DataError(f"{name}: cannot be read ({why}); check the file") from error

@@ -17,6 +17,7 @@ from hpc_xfer.compute.shard_tools.tables import delimited, label_column, parquet
 from hpc_xfer.compute.shard_tools.tables.delimited import Quoting
 from hpc_xfer.compute.shard_tools.tables.label_column import LabelKind
 from hpc_xfer.compute.shard_tools.tables.parquet_files import EmbeddedImages, ImageCell
+from hpc_xfer.compute.shards import captions
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
 
@@ -121,7 +122,8 @@ class Table:
             found, self.notes, quoting = table
             self._images = found[columns.image]
         digests = list(map(digest, files))
-        form_told = {**asdict(form), "quoting": quoting}
+        # Marks were always read as a CSV has them; only the other way gives other rows.
+        form_told = {**asdict(form), "quoting": quoting if quoting == "none" else None}
         self.identity: dict[str, object] = {
             "table": digests[0] if len(files) == 1 else digests,
             **asdict(columns),
@@ -154,8 +156,8 @@ def _row(
     """Make a row. An image with several captions has the first one, and a list of all."""
     if not isinstance(caption, list):
         return FileRow(image, caption, label, number)
-    captions = tuple(each for each in caption if each and each.strip())
-    return FileRow(image, captions[0] if captions else None, label, number, captions)
+    found = tuple(captions.texts(caption))
+    return FileRow(image, found[0] if found else None, label, number, found)
 
 
 def _captions(path: Path, name: str, values: Column) -> tuple[Column, tuple[str, ...]]:
@@ -165,16 +167,19 @@ def _captions(path: Path, name: str, values: Column) -> tuple[Column, tuple[str,
         DataError: the column holds something else.
     """
     kind = values.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
-            most = pc.max(pc.list_value_length(values)).as_py() or 0
-            note = (
-                f"images have up to {most:,} captions: the first is in txt, and all are in the "
-                "json, under captions"
-            )
-            return values, (note,) if most > 1 else ()
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_large_string(kind):
-        texts, notes = label_column.without_missing(values.cast(pa.large_string()), "captions")
+    if pa.types.is_large_list(kind) and pa.types.is_large_string(kind.value_type):
+        missing = pc.fill_null(_stand_for_none(values.flatten()), True)
+        of = pc.list_parent_indices(values).filter(pc.invert(missing))
+        most = pc.max(pc.value_counts(of).field("counts")).as_py() or 0
+        note = (
+            f"images have up to {most:,} captions: the first is in txt, and all are in the "
+            "json, under captions"
+        )
+        return values, (note,) if most > 1 else ()
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_large_string(kind):
+        texts = values.cast(pa.large_string())
+        missing = pc.and_(_stand_for_none(texts), pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
+        texts, notes = label_column.without(texts, missing, "caption")
         numbers = pc.match_substring_regex(texts, r"^\s*[+-]?[0-9.]+\s*$")
         if len(texts) > texts.null_count and pc.all(numbers).as_py():
             notes += (
@@ -186,3 +191,10 @@ def _captions(path: Path, name: str, values: Column) -> tuple[Column, tuple[str,
         f"{path}: column {name!r} holds {kind}, not captions; name a column of text, or of lists "
         "of text, with --caption-column"
     )
+
+
+def _stand_for_none(texts: Column) -> Column:
+    """Return which texts are no captions, as the loaders tell them; null where there is none."""
+    plain = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+    words = pa.array(["", *sorted(captions.NONE)], plain.type)
+    return pc.if_else(pc.is_valid(plain), pc.is_in(plain, words), None)

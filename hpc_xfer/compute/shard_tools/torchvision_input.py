@@ -14,6 +14,7 @@ from hpc_xfer.compute.images.decode import pillow_errors_as_data_error
 from hpc_xfer.compute.shard_tools.inputs import FileReader, FileRow
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, png
 from hpc_xfer.compute.shards.shard import Sample
+from hpc_xfer.config.dataset_forms import split_names
 from hpc_xfer.errors import DataError, StudyError
 
 
@@ -104,7 +105,8 @@ def open_dataset(name: str, root: Path, split: str) -> Any:
 
     Raises:
         StudyError: torchvision has no such class, or it needs more than a folder and a split.
-        DataError: it is absent from `root`, or a package that it needs is.
+        DataError: it is absent from `root`, or a package that it needs is, or its classes are
+            splits.
     """
     kind = getattr(datasets, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, datasets.VisionDataset)):
@@ -112,7 +114,7 @@ def open_dataset(name: str, root: Path, split: str) -> Any:
     known = inspect.signature(kind).parameters
     options: dict[str, Any] = {"root": root} if "root" in known else {}
     try:
-        return kind(**options, **_split_options(kind, split))
+        found = kind(**options, **_split_options(kind, split))
     except TypeError as error:
         raise StudyError(
             f"torchvision:{name}: needs more than a folder ({error}); pack another data set"
@@ -123,6 +125,9 @@ def open_dataset(name: str, root: Path, split: str) -> Any:
             f"torchvision:{name}: cannot be opened in {root} ({why}); download it there, on a node "
             "with a network, or correct --root and --split"
         ) from error
+    if isinstance(found, datasets.ImageFolder) and "split" not in known:
+        split_names.check_no_splits(root, found.classes)
+    return found
 
 
 def _split_options(kind: Any, split: str) -> dict[str, object]:

@@ -10,11 +10,11 @@ from typing import Any
 from hpc_xfer.errors import DataError
 
 # What pandas and others write where a value is missing, in small letters.
-_NONE = frozenset({
+NONE = frozenset({
     "nan", "-nan", "null", "none", "n/a", "na", "<na>", "#n/a", "#n/a n/a", "#na", "nat",
     "undefined", "-1.#ind", "1.#ind", "-1.#qnan", "1.#qnan",
 })  # fmt: skip
-_LONGEST_NONE = max(map(len, _NONE))
+_LONGEST_NONE = max(map(len, NONE))
 EMPTY = "is empty"
 
 
@@ -87,7 +87,7 @@ def _problem(text: str) -> str | None:
     """Say why a stripped text is not a caption; None where it is one."""
     if not text:
         return EMPTY
-    if len(text) <= _LONGEST_NONE and text.lower() in _NONE:
+    if len(text) <= _LONGEST_NONE and text.lower() in NONE:
         return f"is {text!r}, which stands for none"
     if text.isprintable():  # nearly all are
         return None

@@ -6,21 +6,25 @@ All else is counted and named: to use it would change data sets that studies hav
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpc_xfer.config.dataset_forms import split_names
 from hpc_xfer.config.dataset_forms.listing import IMAGE_SUFFIXES, is_image
 from hpc_xfer.errors import DataError
 
 SPLITS = ("train", "test")
-_SPLIT_NAMES = frozenset(
-    {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"}
-)
-# Suffixes of images that a decoder reads, but that are not looked for.
+# Suffixes of images that Pillow reads, but that are not looked for.
 _FURTHER_SUFFIXES = frozenset(
-    {".apng", ".avif", ".dib", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpx",
-     ".jxl", ".pbm", ".pcx", ".pnm", ".sgi", ".tga"}
+    {".apng", ".avif", ".avifs", ".bw", ".dds", ".dib", ".icns", ".ico", ".j2c", ".j2k", ".jfif",
+     ".jp2", ".jpc", ".jpe", ".jpf", ".jpx", ".mpo", ".pbm", ".pcx", ".pnm", ".psd", ".qoi",
+     ".ras", ".rgb", ".rgba", ".sgi", ".tga", ".xbm", ".xpm"}
+)  # fmt: skip
+# Suffixes of images that another program has to convert.
+_FOREIGN_SUFFIXES = frozenset(
+    {".arw", ".cr2", ".cr3", ".dcm", ".dng", ".exr", ".hdr", ".heic", ".heif", ".jxl", ".nef",
+     ".raw", ".svg"}
 )  # fmt: skip
 _OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini"})  # left by file managers
 _MOST_LINKS = 10_000  # that are followed to their files: on a network file system each takes 1 ms
@@ -32,6 +36,7 @@ class ScannedFolder:
 
     images: dict[str, list[Path]]
     notes: tuple[str, ...]
+    dangling: str | None = None  # the sentence on links that lead nowhere, which are in `images`
 
 
 @dataclass
@@ -47,10 +52,13 @@ class _LeftOut:
         self.first[kind] = min(path, self.first.get(kind, path))
 
     def notes(self, folder: Path) -> tuple[str, ...]:
-        return tuple(
+        return tuple(self.note(kind, folder) for kind in sorted(self.counts))
+
+    def note(self, kind: str, folder: Path) -> str:
+        number = self.counts[kind]
+        return (
             f"{number:,} {_SENTENCES[kind][number != 1]}, the first "
             f"{self.first[kind].relative_to(folder)}{_CURES[kind]}"
-            for kind, number in sorted(self.counts.items())
         )
 
 
@@ -68,17 +76,27 @@ _SENTENCES = {
         "image beside the class folders is not used",
         "images beside the class folders are not used",
     ),
+    "foreign": (
+        "image of a format that is not decoded is not used",
+        "images of formats that are not decoded are not used",
+    ),
     "hidden": ("hidden image or folder is not used", "hidden images or folders are not used"),
-    "other": ("file is not an image", "files are not images"),
+    "other": (
+        "file without the suffix of an image is not used",
+        "files without the suffix of an image are not used",
+    ),
     "dangling": ("image is a link that leads nowhere", "images are links that lead nowhere"),
+    "links": ("more link is not followed here", "more links are not followed here"),
 }
 _CURES = {
     "deeper": "; move them into the folder of the class to use them",
     "suffix": f"; rename them to one of {' '.join(sorted(IMAGE_SUFFIXES))} to use them",
     "beside": "; move them into a class folder to use them",
+    "foreign": "; convert them to use them",
     "hidden": "",
     "other": "",
-    "dangling": "; copy its image or remove the link",
+    "dangling": "; bring its image back or remove the link",
+    "links": ": only reading them tells whether they lead to images",
 }
 
 
@@ -120,11 +138,12 @@ def scan(folder: Path) -> ScannedFolder:
         left_out.counts.update(inside.counts)
         for kind, first in inside.first.items():
             left_out.first[kind] = min(first, left_out.first.get(kind, first))
-    return ScannedFolder(images, left_out.notes(folder))
+    dangling = left_out.note("dangling", folder) if left_out.counts["dangling"] else None
+    return ScannedFolder(images, left_out.notes(folder), dangling)
 
 
 def split_notes(folder: Path, scanned: Sequence[ScannedFolder]) -> tuple[str, ...]:
-    """Say what is left out of the splits, and which folders beside them are not read.
+    """Say what is left out of the splits, and what lies beside them and is not read.
 
     Args:
         scanned: the splits, in the order of SPLITS.
@@ -139,22 +158,12 @@ def split_notes(folder: Path, scanned: Sequence[ScannedFolder]) -> tuple[str, ..
     if others:
         folders = "1 folder" if len(others) == 1 else f"{len(others):,} folders"
         notes.append(f"{folders} beside train/ and test/ left unread, the first {others[0]}")
+    loose = sorted(entry.name for entry in _entries(folder) if is_image(Path(entry.name)))
+    loose = [name for name in loose if name not in others and not name.startswith(".")]
+    if loose:
+        images = "1 image" if len(loose) == 1 else f"{len(loose):,} images"
+        notes.append(f"{images} beside train/ and test/ left unread, the first {loose[0]}")
     return tuple(notes)
-
-
-def check_no_splits(folder: Path, classes: Collection[str]) -> None:
-    """Refuse a folder of splits where one of classes is expected.
-
-    Raises:
-        DataError: its folders are called train and test, or the like.
-    """
-    splits = [name for name in classes if name.lower() in _SPLIT_NAMES]
-    if len(splits) > 1 or len(splits) == len(classes) > 0:
-        inner = next((name for name in splits if name.lower().startswith("train")), splits[0])
-        raise DataError(
-            f"{folder}: holds {' and '.join(splits)}, which are splits and not classes; name "
-            f"{folder / inner}, whose folders are the classes"
-        )
 
 
 def class_name(folder: str) -> str:
@@ -177,19 +186,19 @@ def _class_folders(folder: Path, left_out: _LeftOut) -> list[Path]:
             )
         elif is_image(path) or path.suffix.lower() in _FURTHER_SUFFIXES:
             left_out.add("beside", path)
-        elif entry.name.lower() not in _OF_SYSTEMS:
-            left_out.add("other", path)
-    names = {path.name for path in classes}
-    if {name.lower() for name in names} & _SPLIT_NAMES:
-        _check_nested_splits(folder, names)
+        else:
+            _add_other(path, left_out)
+    # Splits are told to be splits before their lack of images is told.
+    named = [path for path in classes if split_names.split_in(path.name)]
+    nested = [path.name for path in named if _holds_folders_alone(path)]
+    split_names.check_no_nested_splits(folder, nested)
     return sorted(classes)
 
 
-def _check_nested_splits(folder: Path, names: Collection[str]) -> None:
-    """Say that splits are splits before their lack of images is told."""
-    splits = [name for name in names if name.lower() in _SPLIT_NAMES]
-    if any(_is_folder(entry) for name in splits for entry in _entries(folder / name)):
-        check_no_splits(folder, sorted(names))
+def _holds_folders_alone(folder: Path) -> bool:
+    """Return whether there are folders inside, and no image."""
+    entries = [entry for entry in _entries(folder) if not entry.name.startswith(".")]
+    return any(map(_is_folder, entries)) and not any(is_image(Path(each.name)) for each in entries)
 
 
 def _images(folder: Path, left_out: _LeftOut) -> Iterator[Path]:
@@ -205,10 +214,8 @@ def _images(folder: Path, left_out: _LeftOut) -> Iterator[Path]:
                 yield path
         elif is_image(path) and entry.is_file(follow_symlinks=False):
             yield path
-        elif path.suffix.lower() in _FURTHER_SUFFIXES:
-            left_out.add("suffix", path)
-        elif entry.name.lower() not in _OF_SYSTEMS:
-            left_out.add("other", path)
+        else:
+            _add_other(path, left_out)
 
 
 def _leads_to_file(path: Path, left_out: _LeftOut) -> bool:
@@ -217,12 +224,28 @@ def _leads_to_file(path: Path, left_out: _LeftOut) -> bool:
         if path.is_dir():
             _add_deeper(path, left_out)
         else:
-            left_out.add("suffix" if path.suffix.lower() in _FURTHER_SUFFIXES else "other", path)
+            _add_other(path, left_out)
         return False
     left_out.links += 1
-    if left_out.links <= _MOST_LINKS and not path.exists():
+    if left_out.links > _MOST_LINKS:
+        left_out.add("links", path)
+    elif path.is_dir():
+        _add_deeper(path, left_out)
+        return False
+    elif not path.exists():
         left_out.add("dangling", path)
     return True
+
+
+def _add_other(path: Path, left_out: _LeftOut) -> None:
+    """Count a file that is not used, but not what file managers leave."""
+    suffix = path.suffix.lower()
+    if suffix in _FURTHER_SUFFIXES:
+        left_out.add("suffix", path)
+    elif suffix in _FOREIGN_SUFFIXES:
+        left_out.add("foreign", path)
+    elif path.name.lower() not in _OF_SYSTEMS:
+        left_out.add("other", path)
 
 
 def _add_hidden(entry: os.DirEntry[str], left_out: _LeftOut) -> None:
@@ -236,8 +259,12 @@ def _add_deeper(folder: Path, left_out: _LeftOut) -> None:
     for where, _, names in os.walk(folder):
         for name in names:
             path = Path(where, name)
-            if is_image(path) and not name.startswith("."):
+            if name.startswith("."):
+                continue
+            if is_image(path):
                 left_out.add("deeper", path)
+            else:
+                _add_other(path, left_out)
 
 
 def _empty(folder: Path, left_out: _LeftOut) -> str:

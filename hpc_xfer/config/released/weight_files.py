@@ -26,7 +26,7 @@ _OF_OPEN_CLIP = (
     f"open_clip_model.safetensors{_INDEX}",
     f"open_clip_pytorch_model.bin{_INDEX}",
 )
-_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", f".safetensors{_INDEX}")
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", _INDEX)
 _HEAD = 512  # bytes that tell what a file is
 _LONGEST_HEADER = 100 << 20  # bytes, as the safetensors library has it
 _FORMATS = {
@@ -84,7 +84,7 @@ def _in_folder(folder: Path) -> Path:
             f"{folder}: is a model of Hugging Face transformers; take the one of open_clip, with "
             f"{CONFIG}"
         )
-    found = [name for name in names if name.endswith(_SUFFIXES)]
+    found = _without_shards(folder, [name for name in names if name.endswith(_SUFFIXES)])
     if len(found) == 1:
         return folder / found[0]
     if not found:
@@ -92,6 +92,13 @@ def _in_folder(folder: Path) -> Path:
     raise DataError(
         f"{folder}: holds {len(found)} files of weights ({', '.join(found[:2])}, ...); name one"
     )
+
+
+def _without_shards(folder: Path, names: list[str]) -> list[str]:
+    """Leave out the files whose index is there too."""
+    placed = [_json(folder / name).get("weight_map") for name in names if name.endswith(_INDEX)]
+    shards = {str(f) for places in placed if isinstance(places, dict) for f in places.values()}
+    return [name for name in names if name not in shards]
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

@@ -157,7 +157,7 @@ def _missing(recipe: Trained, index: ShardIndex) -> str | None:
 def _too_few_of_use(recipe: Trained, index: ShardIndex) -> str | None:
     """Say that any subset of this size has more broken samples than the recipe allows."""
     total, unusable = index.samples, _unusable(recipe, index)
-    broken = recipe.samples - (total - unusable)  # at least
+    broken = min(recipe.samples, total) - (total - unusable)  # at least
     if broken <= recipe.max_broken * recipe.samples:
         return None
     faults = spoiling(index.oddities, _parts(recipe))

@@ -73,7 +73,7 @@ def test_test_images_that_train_too_are_a_problem_of_ones_own_data_set(folder: P
     report = check(folder)
     assert report.shared == {"train, test": 1}
     assert report.problems == (
-        "data set 'mine': 1 images of test are in train too; remove them from one of the two",
+        "data set 'mine': 1 image of test is in train too; remove it from one of the two",
     )
 
 

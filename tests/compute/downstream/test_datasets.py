@@ -144,7 +144,7 @@ def test_a_folder_is_described_by_listing(animals: Path) -> None:
         test_counts=(1, 1),
         notes=(
             "train: 1 hidden image or folder is not used, the first .cache",
-            "train: 1 file is not an image, the first dog/notes.txt",
+            "train: 1 file without the suffix of an image is not used, the first dog/notes.txt",
         ),
     )
 

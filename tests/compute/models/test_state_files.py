@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -277,6 +278,33 @@ def test_weights_that_are_not_finite_are_refused(bad: float, clip: State, tmp_pa
     assert "NaN or infinite" in told and "logit_scale" in told
 
 
+def test_numbers_that_are_too_large_for_an_encoder_are_refused(clip: State, tmp_path: Path) -> None:
+    large = {**clip, "visual.bn1.weight": clip["visual.bn1.weight"].double() * 1e300}
+    told = refused(tiny.ARCH, saved(tmp_path / "w.pt", large))
+    assert told.startswith("1 of ") and "the first bn1.weight" in told
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 64, b"\xff"])
+def test_a_file_whose_sums_are_wrong_is_refused(
+    damage: bytes, resnet: State, tmp_path: Path
+) -> None:
+    """torch reads it all the same: a piece that a download left out becomes weights of 0."""
+    file = saved(tmp_path / "w.pth", resnet)
+    with file.open("r+b") as opened:
+        opened.seek(file.stat().st_size // 2)
+        opened.write(damage)
+    assert refused(RESNET, file).startswith("is not a file of weights, or damaged (Bad CRC-32 for ")
+
+
+def test_a_file_that_was_saved_without_sums_is_read(resnet: State, tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        file = saved(tmp_path / "w.pth", resnet)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert steps.equal(load(RESNET, file)[0], ours(resnet))
+
+
 ODD = ("quantised", "int8", "complex64", "a meta tensor", "sparse", "bool")
 
 
@@ -309,6 +337,12 @@ def test_shared_tensors_are_read(clip: State, tmp_path: Path) -> None:
 def test_files_older_than_batch_counters_are_read(resnet: State, tmp_path: Path) -> None:
     old = {k: v for k, v in resnet.items() if not k.endswith("num_batches_tracked")}
     assert steps.equal(load(RESNET, saved(tmp_path / "w.pth", old))[0], ours(resnet))
+
+
+def test_numbers_of_numpy_beside_weights_are_data(resnet: State, tmp_path: Path) -> None:
+    best = {"acc1": np.float64(71.2), "acc5": np.float32(90.1), "epoch": np.int64(3)}
+    content = {"state_dict": resnet, **best, "better": np.bool_(True)}
+    assert steps.equal(load(RESNET, saved(tmp_path / "w.pth.tar", content))[0], ours(resnet))
 
 
 class Hyper:
@@ -398,13 +432,14 @@ def test_a_tower_without_position_embeddings_takes_a_stated_size(
     assert pretrained_weights.whole(RESNET, weights)[0].image_size == 96
 
 
-def test_shards_are_one_file(clip: State, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["open_clip_model", "model"])
+def test_shards_are_one_file(name: str, clip: State, tmp_path: Path) -> None:
     names = sorted(clip)
     halves = {"a.safetensors": names[:20], "b.safetensors": names[20:]}
     for file, part in halves.items():
         safetensors.torch.save_file({n: clip[n] for n in part}, tmp_path / file)
-    index = tmp_path / "open_clip_model.safetensors.index.json"
-    placed = {name: file for file, part in halves.items() for name in part}
+    index = tmp_path / f"{name}.safetensors.index.json"
+    placed = {tensor: file for file, part in halves.items() for tensor in part}
     index.write_text(json.dumps({"metadata": {}, "weight_map": placed}))
     for path in (index, tmp_path):
         assert steps.equal(load(tiny.ARCH, path)[0], clip)

@@ -60,6 +60,48 @@ def test_training_and_test_images_are_not_packed_together(tmp_path: Path) -> Non
         make(tmp_path / "set", tmp_path / "out", *LABELS)
 
 
+@pytest.mark.parametrize(
+    "names", [("train", "test"), ("a_train_0", "a_val_0"), ("train/0", "test/0")]
+)
+def test_splits_are_told_by_any_usual_name(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        write(tmp_path / f"{name}.parquet", 0, 2)
+    with pytest.raises(StudyError, match=rf"holds Parquet files of t.*; name .*{names[0]}\.par"):
+        make(str(tmp_path / "**/*.parquet"), tmp_path / "out", *LABELS)
+    make(tmp_path / f"{names[1]}.parquet", tmp_path / "out", *LABELS)
+
+
+def test_what_lies_beside_parquet_files_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("set/a", "set/data/b", "set/more/c"):
+        write(tmp_path / f"{name}.parquet", 0, 2)
+    (tmp_path / "set/cat").mkdir()
+    (tmp_path / "set/cat/1.png").write_bytes(png(1))
+    make(tmp_path / "set", tmp_path / "out", *LABELS)
+    out = capsys.readouterr().out
+    assert "note: 2 tables in" in out and "not read, the first data/b.parquet\n" in out
+    assert "note: 1 image in" in out and "not read, the first cat/1.png\n" in out
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "why"),
+    [
+        ("set/a.parquet", ["--split", "test"], "--split is for torchvision:NAME, which "),
+        ("set/a.parquet", ["--quoting", "none"], r"--quoting is for a \.csv or \.tsv, which "),
+        ("photos", ["--caption-column", "text"], r"is for a table, which .*, such as .*/a\.csv$"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    tmp_path: Path, source: str, options: list[str], why: str
+) -> None:
+    write(tmp_path / "set/a.parquet", 0, 2)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.csv").touch()
+    with pytest.raises(StudyError, match=why):
+        make(tmp_path / source, tmp_path / "out", *options)
+
+
 def test_an_image_may_be_a_path_or_absent(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1))
     images = [{"bytes": None, "path": "a.png"}, {"bytes": None, "path": None}, None]
@@ -84,6 +126,42 @@ def test_all_captions_of_an_image_are_kept(
     assert found == {b"a": {"captions": ["a", "b"]}, b"c": {}}
     assert ShardIndex.load(tmp_path / "out").json_keys == ("captions",)
     assert "note: images have up to 2 captions: the first is in txt" in capsys.readouterr().out
+
+
+def test_a_caption_in_a_list_that_stands_for_none_is_no_caption(tmp_path: Path) -> None:
+    columns = {"image": [png(0), png(1)], "caption": [["nan", "a"], ["b", None, ""]]}
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    found = Table(tmp_path / "t.parquet", Columns(caption="caption"))
+    assert [(row.caption, row.captions) for row in found.rows([0, 1])] == [
+        ("a", ("a",)),
+        ("b", ("b",)),
+    ]
+    assert found.notes == ()  # no image has several
+
+
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.binary(), pa.binary_view()])
+def test_paths_are_read_as_any_writer_marks_them(tmp_path: Path, kind: pa.DataType) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    columns = {"image": pa.array(["a.png"]).cast(kind), "caption": pa.array(["a"]).cast(kind)}
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    make(tmp_path / "t.parquet", tmp_path / "out", "--caption-column", "caption")
+    assert read_samples(tmp_path / "out") == [{"png": png(1), "txt": b"a"}]
+
+
+def test_lists_of_a_fixed_size_are_captions_too(tmp_path: Path) -> None:
+    pairs = pa.array([["a", "b"]], pa.list_(pa.string_view(), 2))
+    parquet.write_table(pa.table({"image": ["a.png"], "caption": pairs}), tmp_path / "t.parquet")
+    found = Table(tmp_path / "t.parquet", Columns(caption="caption"))
+    assert found.rows([0])[0].captions == ("a", "b")
+
+
+def test_parts_of_pandas_go_together_where_one_has_gaps(tmp_path: Path) -> None:
+    parts = [pa.array([0, 1]), pa.array([1.0, None]), pa.nulls(1), pa.array([2], pa.int8())]
+    files = [tmp_path / f"{i}.parquet" for i in range(len(parts))]
+    for path, part in zip(files, parts, strict=True):
+        parquet.write_table(pa.table({"image": ["a.png"] * len(part), "label": part}), path)
+    found = Table(files, Columns(label="label"))
+    assert [row.label for row in found.rows(range(6))] == [0, 1, 1, None, None, 2]
 
 
 @pytest.mark.parametrize(

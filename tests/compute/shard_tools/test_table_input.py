@@ -151,3 +151,14 @@ def test_labels_that_are_not_classes_are_refused(
     parquet.write_table(pa.table({"image": [images(0)], "label": labels}), table)
     with pytest.raises(DataError, match=why):
         make(table, tmp_path / "out", "--label-column", "label")
+
+
+def test_notes_that_may_hold_the_reason_are_told_with_a_failure(
+    tmp_path: Path, images: Callable[[int], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_text(f"image,label\n{images(0)},None\n{images(1)},cat\n")
+    with pytest.raises(DataError, match="1 of 2 samples are broken"):
+        make(tmp_path / "t.csv", tmp_path / "out", "--label-column", "label")
+    assert "note: 1 label is a word for a missing value, the first 'None' in row 1" in (
+        capsys.readouterr().out
+    )

@@ -58,7 +58,7 @@ def test_one_label_below_zero_does_not_turn_numbers_into_names(tmp_path: Path) -
 def test_numbers_may_be_written_as_pandas_writes_a_column_with_gaps(tmp_path: Path) -> None:
     expected = ([0, 1, None, 1], ("0", "1"), [None] * 4)
     assert both(tmp_path, ["0.0", "1.0", "", " 1"]) == expected
-    assert both(tmp_path, ["0", "1.0", "nan", "1e0"]) == expected
+    assert both(tmp_path, ["0", "1.0", "nan", "1.0e+00"]) == expected
     floats = pa.array([0.0, 1.0, float("nan"), 1.0])
     for labels in (
         floats,
@@ -77,9 +77,10 @@ def test_numbers_may_be_written_as_pandas_writes_a_column_with_gaps(tmp_path: Pa
         (["0", "1.5"], "the label '1.5' in row 2 is not a whole number; write 0"),
         (
             ["3", "cat", "4"],
-            "labels are numbers in 2 rows, first '3' in row 1, and names in",
+            "labels are numbers in 2 rows, first '3' in row 1, and names in 1 row, first ",
         ),
-        (["007", "8"], "the label '007' in row 1 begins with 0, so it can be a number or a name"),
+        (["007", "8"], "the label '007' in row 1 can be a number or a name; give --labels"),
+        (["1e5", "8"], "the label '1e5' in row 1 can be a number or a name; give --labels"),
         (["0", "99999999999999999999"], "the label '99999999999999999999' in row 2 is too high"),
     ],
 )
@@ -113,7 +114,11 @@ def test_odd_labels_are_told(tmp_path: Path) -> None:
     assert notes(["0", "3"]) == ("2 of 4 classes have no row, the first '1'",)
     assert notes(["cat", "Cat"]) == ("classes 'Cat' and 'cat' differ in capital letters only",)
     assert notes(["cat", "None"]) == (
-        "1 labels of a word for a missing value, the first 'None' in row 2, count as missing",
+        "1 label is a word for a missing value, the first 'None' in row 2, and counts as missing; "
+        "--labels names keeps them as names",
+    )
+    assert notes(["cat ", "cat", "dog"]) == (
+        "1 name has spaces around, the first 'cat ' in row 1: left out",
     )
 
 

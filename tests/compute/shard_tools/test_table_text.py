@@ -69,7 +69,7 @@ def test_who_knows_how_quotes_are_meant_says_so(tmp_path: Path) -> None:
         ('a.png,"a" cat\n', "3: a field goes on after its closing quotation mark; write inner"),
         ('a.png,"a cat\nb.png,b\n', "3: a quotation mark is never closed; close it, or give --qu"),
         ('a.png,"a\nb.png,b"\n', "3: a quotation mark encloses line 4, which looks like a row"),
-        ("a.png\n", "3: has 1 field, but the first line names 2 columns; put text with a ','"),
+        ("a.png\n", "3: has 1 field, but the first line names 2 columns; add the missing ones, or"),
         ("a.png,b,c\nb.png,c,d\n", "3: has 3 fields, but the first line names 2 columns (2 lines"),
         ("a.png,caf\xe9\n", "3: is not UTF-8 (byte e9 after 9 others); save the table as UTF-8"),
     ],
@@ -118,9 +118,50 @@ def test_rows_of_several_lines_are_counted(tmp_path: Path) -> None:
 
 
 def test_captions_that_are_words_for_a_missing_value_are_counted(tmp_path: Path) -> None:
-    found = table(tmp_path / "t.csv", "image,caption\na.png,nan\nb.png,a nan\nc.png,NULL\n")
+    found = table(tmp_path / "t.csv", "image,caption\na.png,nan\nb.png,a nan\nc.png, N/A\n")
     assert captions(found) == [None, "a nan", None]
-    assert found.notes[0].startswith("2 captions of a word for a missing value, the first 'nan' in")
+    assert found.notes == (
+        "2 captions are words for a missing value, the first 'nan' in row 1, and count as missing",
+    )
+
+
+def test_a_tsv_of_pandas_is_the_same_input_as_in_earlier_versions(tmp_path: Path) -> None:
+    found = table(tmp_path / "t.tsv", 'image\tcaption\n1.png\t"says ""hi"""\n')
+    assert found.identity.keys() == {"table", "image", "caption", "label"}
+    found = table(tmp_path / "t.tsv", 'image\tcaption\n1.png\t"Hello\n')
+    assert found.identity["quoting"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("caption", "why"),
+    [
+        ("\u200b", "its caption is empty"),
+        ("\ufeff ", "its caption is empty"),
+        ("a\0b", "null bytes"),
+    ],
+)
+def test_a_caption_that_no_loader_takes_is_broken(tmp_path: Path, caption: str, why: str) -> None:
+    found = table(tmp_path / "t.csv", f"image,caption\na.png,{caption}\n")
+    with pytest.raises(DataError, match=why):
+        found.reader(found.rows([0])[0])
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_a_refusal_is_short_however_many_columns_there_are(tmp_path: Path, suffix: str) -> None:
+    header = ("," if suffix == "csv" else "\t").join(
+        f"column {i} of a long name" for i in range(90)
+    )
+    why = refusal(tmp_path / f"t.{suffix}", f"{header}\n")
+    assert "'column 5 of a long name' and 84 more" in why and len(why) < 300
+
+
+def test_a_cell_that_is_no_path_is_not_printed_as_a_whole(tmp_path: Path) -> None:
+    found = table(tmp_path / "t.csv", f"image,caption\n{'A' * 9000},a\n")
+    with pytest.raises(
+        DataError, match=r"\.\.\.A+: cannot be read \(File name too long\)"
+    ) as error:
+        found.reader(found.rows([0])[0])
+    assert len(str(error.value)) < 300
 
 
 words = st.text(st.sampled_from(list("ab ,;\"\t\n\r'é猫\u2028\x0b\x1c0")), max_size=8)

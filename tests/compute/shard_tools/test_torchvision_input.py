@@ -110,3 +110,11 @@ def test_a_class_number_without_a_name_is_a_broken_sample(tmp_path: Path) -> Non
     assert (tmp_path / "out/broken.txt").read_text() == (
         "MNIST[1]: is of class 12, but 10 are named\n"
     )
+
+
+def test_an_image_folder_of_splits_is_not_packed_as_two_classes(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split / "cat").mkdir(parents=True)
+        (tmp_path / split / "cat/1.png").write_bytes(png(1))
+    with pytest.raises(DataError, match="holds train and val, which are splits and not classes"):
+        make("torchvision:ImageFolder", tmp_path / "out", "--root", str(tmp_path))

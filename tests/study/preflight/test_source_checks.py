@@ -212,3 +212,10 @@ def test_shards_of_a_source_that_are_not_used_are_told(tmp_path: Path) -> None:
         "source 'sans': sans: 1 compressed shard is not used, the first 1.tar.gz",
         "source 'sans': sans: 1 shard in a deeper folder is not used, the first part-2/1.tar",
     ]
+
+
+def test_a_source_that_is_too_small_is_not_called_broken_too(tmp_path: Path) -> None:
+    site = Site(sources={"sans": str(source(tmp_path / "sans"))})
+    assert pretrain(tmp_path, site, CLIP.replace("500", "5000")) == [
+        "a.yaml:3: pretrain.0.samples: asks for 5,000 of a source that has 1,000; lower it"
+    ]

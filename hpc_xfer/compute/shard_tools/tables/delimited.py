@@ -18,6 +18,8 @@ import pyarrow as pa
 from hpc_xfer.compute.shard_tools.tables.text_rows import (
     TextRows,
     open_text,
+    quoted,
+    quoted_names,
     where_not_utf8,
     why_unreadable,
 )
@@ -93,6 +95,8 @@ def read(
                 "close it, or give --quoting none if marks are part of the text, or --quoting csv "
                 "if it is right"
             )
+        if quoting == "none":
+            reading.marked = 0  # as its user knows
         return TextColumns(reading.columns, _notes(reading), quoting)
     except UnicodeDecodeError as error:
         raise DataError(where_not_utf8(path)) from error
@@ -164,13 +168,13 @@ def _check_header(path: Path, header: list[str], names: Sequence[str], separator
                 f"{path}: has {header.count(twice[0])} columns {twice[0]!r}; rename all but one"
             )
         return
-    found = f"{path}: has no column {missing[0]!r}, only {', '.join(map(repr, header))}"
+    found = f"{path}: has no column {missing[0]!r}, only {quoted_names(header)}"
     if len(header) == 1:
         for other, word in _SEPARATORS.items():
             if other != separator and other in header[0]:
                 raise StudyError(
-                    f"{path}: has one column {header[0]!r}; its fields seem to be separated by "
-                    f"{word}: give --separator {word}"
+                    f"{path}: has one column {quoted(header[0])}; its fields seem to be separated "
+                    f"by {word}: give --separator {word}"
                 )
     if any(_is_image(name) for name in header):
         raise StudyError(
@@ -281,7 +285,9 @@ def _check(path: Path, header: list[str], reading: _TextReading, separator: str)
         more = f" ({reading.misfits:,} lines do not fit)" if reading.misfits > 1 else ""
         columns = "1 column" if len(header) == 1 else f"{len(header)} columns"
         hint = "; correct it" if reading.marked == 0 else "; correct it, or give --quoting csv"
-        cure = hint if not reading.quoted else f"; put text with {_word(separator)} in marks{other}"
+        missing = fields < len(header)
+        how = "add the missing ones" if missing else f"put text with {_word(separator)} in marks"
+        cure = hint if not reading.quoted else f"; {how}{other}"
         raise DataError(
             f"{path}:{line}: has {fields} field{'s' * (fields != 1)}, but the first line names "
             f"{columns}{more}{cure}"

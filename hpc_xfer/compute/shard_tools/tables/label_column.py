@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hpc_xfer.compute.shard_tools import class_names
+from hpc_xfer.compute.shard_tools.tables.text_rows import quoted
 from hpc_xfer.errors import DataError, StudyError
 
 LabelKind = Literal["numbers", "names"]
 # What pandas, SQL and Python write where a value is missing.
 MISSING = ("nan", "NaN", "NAN", "null", "NULL", "None", "<NA>")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
-_PADDED = re.compile(r"0[0-9]+", re.ASCII)
+_CODE = re.compile(r"0[0-9]+|[0-9]+[eE][0-9]+", re.ASCII)  # 007, 12e4: numbers of nobody
 _CURE = "write 0, 1, 2, ..., or leave it empty"
 
 
@@ -50,30 +51,38 @@ def read(
         StudyError: only the user knows whether numbers or names are meant.
         DataError: a label is neither.
     """
-    values = _as_text(path, values)
+    written, values = values, _as_text(path, values)
     notes: tuple[str, ...] = ()
     if kind != "names":
-        values, notes = without_missing(values, "labels")
+        missing = pc.is_in(values, pa.array(MISSING, values.type))
+        values, notes = without(values, missing, "label", "; --labels names keeps them as names")
     counts = Counter(dict(zip(*_counted(values), strict=True)))
     numbers = {text: value for text in counts if (value := _number(text)) is not None}
     if kind is None:
         _check_kind(path, values, counts, numbers)
         kind = "numbers" if numbers else "names"
     if kind == "names":
-        return _names(path, values, counts, notes)
+        return _names(path, values, counts, notes + _on_spaces(written, values))
     return _numbers(path, values, counts, numbers, noted, notes)
 
 
-def without_missing(values: Any, what: str) -> tuple[Any, tuple[str, ...]]:
-    """Turn the words of a missing value into nulls, and say how many there are."""
-    words = pc.is_in(values, pa.array(MISSING, values.type))
+def without(values: Any, words: Any, what: str, keep: str = "") -> tuple[Any, tuple[str, ...]]:
+    """Turn words for a missing value into nulls, and say how many there are.
+
+    Args:
+        words: true where a value is such a word.
+        what: the values are.
+        keep: the way to keep them, for the sentence.
+    """
     number = pc.sum(words).as_py() or 0
     if not number:
         return values, ()
     row = pc.index(words, True).as_py()
+    are = "is a word" if number == 1 else "are words"
+    count = "counts" if number == 1 else "count"
     note = (
-        f"{number:,} {what} of a word for a missing value, the first {values[row].as_py()!r} in "
-        f"row {row + 1:,}, count as missing"
+        f"{number:,} {what}{'s' * (number > 1)} {are} for a missing value, the first "
+        f"{values[row].as_py()!r} in row {row + 1:,}, and {count} as missing{keep}"
     )
     return pc.if_else(words, None, values), (note,)
 
@@ -91,6 +100,19 @@ def _as_text(path: Path, values: Any) -> Any:
         )
     values = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
     return pc.if_else(pc.equal(values, ""), None, values)
+
+
+def _on_spaces(written: Any, values: Any) -> tuple[str, ...]:
+    """Say how many names were written with spaces around them: `cat ` is `cat` now."""
+    if not _is_text(written.type):
+        return ()
+    spaced = pc.not_equal(written.cast(pa.large_string()), values)
+    number = pc.sum(spaced).as_py() or 0
+    if not number:
+        return ()
+    row = pc.index(spaced, True).as_py()
+    names = "1 name has spaces" if number == 1 else f"{number:,} names have spaces"
+    return (f"{names} around, the first {written[row].as_py()!r} in row {row + 1:,}: left out",)
 
 
 def _is_text(kind: Any) -> bool:
@@ -111,34 +133,40 @@ def _number(text: str) -> float | None:
 
 
 def _check_kind(path: Path, values: Any, counts: Counter[str], numbers: dict[str, float]) -> None:
-    """Refuse labels of which some are numbers and some are not, or that begin with zeros."""
+    """Refuse labels of which some are numbers and some are not, or that may be codes."""
     if not numbers:
         return
     if names := sorted(counts.keys() - numbers.keys()):
         n = sum(counts[text] for text in numbers)
         raise StudyError(
-            f"{path}: labels are numbers in {n:,} rows, first {_first(values, list(numbers))}, and "
-            f"names in {sum(counts[text] for text in names):,} rows, first "
+            f"{path}: labels are numbers in {_rows(n)}, first {_first(values, list(numbers))}, and "
+            f"names in {_rows(sum(counts[text] for text in names))}, first "
             f"{_first(values, names)}; correct them, or give --labels names if all are names"
         )
-    if padded := [text for text in numbers if _PADDED.fullmatch(text)]:
+    if codes := [text for text in numbers if _CODE.fullmatch(text)]:
         raise StudyError(
-            f"{path}: the label {_first(values, padded)} begins with 0, so it can be a number or a "
-            "name; give --labels numbers or --labels names"
+            f"{path}: the label {_first(values, codes)} can be a number or a name; give --labels "
+            "numbers or --labels names"
         )
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number:,} rows"
 
 
 def _first(values: Any, texts: Sequence[str]) -> str:
     """Quote the first of these texts, with its row."""
     row = pc.index(pc.is_in(values, pa.array(texts, values.type)), True).as_py()
-    return f"{values[row].as_py()!r} in row {row + 1:,}"
+    return f"{quoted(values[row].as_py())} in row {row + 1:,}"
 
 
 def _names(path: Path, values: Any, counts: Counter[str], notes: tuple[str, ...]) -> Labels:
     names = class_names.load(path.parent, set(counts))
     folded = Counter(name.casefold() for name in counts)
     if same := sorted(name for name in counts if folded[name.casefold()] > 1):
-        notes += (f"classes {same[0]!r} and {same[1]!r} differ in capital letters only",)
+        notes += (
+            f"classes {quoted(same[0])} and {quoted(same[1])} differ in capital letters only",
+        )
     numbers = pc.index_in(values, pa.array(names or (), values.type))
     is_words = any(_number(name) is None for name in counts)
     used = set(pc.unique(numbers).to_pylist())
@@ -185,6 +213,6 @@ def _unused(classes: tuple[str, ...] | None, used: set[int]) -> tuple[str, ...]:
     if not unused:
         return ()
     if unused == [0] and len(names) > 1:
-        return (f"no row has class 0 ({names[0]!r}): classes seem to be numbered from 1",)
-    first = names[unused[0]]
-    return (f"{len(unused):,} of {len(names):,} classes have no row, the first {first!r}",)
+        return (f"no row has class 0 ({quoted(names[0])}): classes seem to be numbered from 1",)
+    first = quoted(names[unused[0]])
+    return (f"{len(unused):,} of {len(names):,} classes have no row, the first {first}",)

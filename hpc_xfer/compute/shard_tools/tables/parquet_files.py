@@ -15,9 +15,12 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from hpc_xfer.compute.shard_tools.tables.text_rows import quoted_names
+from hpc_xfer.config.dataset_forms.listing import is_image
 from hpc_xfer.errors import DataError, StudyError
 
 _TAIL = 8  # bytes at the end of a file: the length of its footer and a mark
+_LONGEST_PATH = 4096  # bytes
 _HELD = 512 * 2**20  # bytes of images that a process keeps
 _HUGGING_FACE = b"huggingface"  # key in the metadata of the schema
 
@@ -44,8 +47,8 @@ class ImageCell(NamedTuple):
             value = _images(self.file, self.group, self.column)[self.row].as_py()
             if isinstance(value, dict):
                 value = value.get("bytes") or value.get("path")
-            if isinstance(value, str) and value:
-                value = (Path(self.file).parent / value).read_bytes()
+            if path := _path_in(value):
+                value = (Path(self.file).parent / path).read_bytes()
         except (OSError, ValueError, pa.ArrowException) as error:
             why = " ".join(str(error).split())
             raise DataError(f"{self}: its image cannot be read ({why}); check it") from error
@@ -87,6 +90,17 @@ class EmbeddedImages:
         return cells
 
 
+def _path_in(value: str | bytes | None) -> str:
+    """Return the path that a cell holds; "" where it holds an image or nothing.
+
+    Some writers (Spark, Impala) do not mark text as text.
+    """
+    if isinstance(value, bytes) and 0 < len(value) <= _LONGEST_PATH:
+        text = value.decode("utf-8", "replace")
+        return text if is_image(Path(text)) else ""
+    return value if isinstance(value, str) else ""
+
+
 _held: dict[tuple[str, int, str], Any] = {}  # row groups of this process, the latest use last
 
 
@@ -116,7 +130,7 @@ def check_columns(files: Sequence[Path], names: Sequence[str]) -> None:
         for name in names:
             if name not in present:
                 raise StudyError(
-                    f"{path}: has no column {name!r}, only {', '.join(map(repr, present))}; name "
+                    f"{path}: has no column {name!r}, only {quoted_names(present)}; name "
                     "columns with --image-column, --caption-column and --label-column"
                 )
             if present.count(name) > 1:
@@ -136,7 +150,7 @@ def embeds_images(files: Sequence[Path], column: str) -> bool:
         kind = _schema(path).field(column).type
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
         names = {field.name for field in kind} if pa.types.is_struct(kind) else set()
-        if pa.types.is_string(value) or pa.types.is_large_string(value):
+        if _is_text(value):
             kinds.add(False)
         elif _is_bytes(kind) or names & {"bytes", "path"}:
             kinds.add(True)
@@ -157,9 +171,10 @@ def read_column(files: Sequence[Path], name: str) -> Any:
     """Read a column of all files as one array, with the values in place of categories.
 
     Raises:
-        DataError: a file is damaged, or its type is another than in the first one.
+        DataError: a file is damaged, or its type does not go with that of the first one.
     """
     parts: list[Any] = []
+    kind = pa.null()  # as a part without any value has it, or with fractions where one is empty
     for path in files:
         try:
             with parquet.ParquetFile(path) as opened:
@@ -170,13 +185,16 @@ def read_column(files: Sequence[Path], name: str) -> Any:
             raise DataError(
                 f"{path}: its column {name!r} cannot be read ({_why(error)}); correct the file"
             ) from error
-        if parts and column.type != parts[0].type:
+        both = [pa.schema([(name, each)]) for each in (kind, column.type)]
+        try:
+            kind = pa.unify_schemas(both, promote_options="permissive").field(name).type
+        except pa.ArrowException as error:
             raise DataError(
                 f"{path}: its column {name!r} holds {column.type}, but that of {files[0].name} "
-                f"holds {parts[0].type}; write one type"
-            )
+                f"holds {kind}; write one type"
+            ) from error
         parts += column.chunks or [pa.array([], column.type)]
-    return pa.concat_arrays(parts)
+    return pa.concat_arrays([part.cast(kind) for part in parts])
 
 
 def class_label_names(files: Sequence[Path], name: str) -> tuple[str, ...] | None:
@@ -226,9 +244,18 @@ def _plain_type(kind: Any) -> Any:
     """Return the type of the values; text and bytes of any size."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if pa.types.is_string(kind) or _is_bytes(kind):
+    if _is_text(kind) or _is_bytes(kind):
         return pa.large_string()  # bytes are text without a mark; validated as UTF-8
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        inner = _plain_type(kind.value_type)
+        return pa.large_list(inner) if _is_text(inner) else kind
     return kind
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
 
 
 def _is_bytes(kind: Any) -> bool:
@@ -236,6 +263,7 @@ def _is_bytes(kind: Any) -> bool:
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
         or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
     )
 
 

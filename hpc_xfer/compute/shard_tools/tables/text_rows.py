@@ -2,11 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_MOST_NAMES = 6  # of columns, in a message
+_MOST_LETTERS = 24  # of a value, in a message
 
 
 class TextRows(Iterator[tuple[int, list[str], list[str]]]):
@@ -73,3 +75,14 @@ def where_not_utf8(path: Path) -> str:
                     "save the table as UTF-8"
                 )
     return f"{path}: is not UTF-8; save the table as UTF-8"
+
+
+def quoted(value: str) -> str:
+    """Quote a value for a message; a long one, such as a whole caption, is cut."""
+    return repr(value if len(value) <= _MOST_LETTERS else value[: _MOST_LETTERS - 3] + "...")
+
+
+def quoted_names(names: Sequence[str]) -> str:
+    """Quote the names of columns for a message: the first ones, where there are many."""
+    more = f" and {len(names) - _MOST_NAMES:,} more" * (len(names) > _MOST_NAMES)
+    return ", ".join(map(quoted, names[:_MOST_NAMES])) + more
