@@ -12,7 +12,7 @@ from tests import data_page
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
-PROGRESS = re.compile("(indexing|checking|packing): [0-9]")  # to a person, on standard error
+PROGRESS = re.compile(".*: [0-9,]+ of [0-9,]+(, |$)")  # for a person who waits
 FENCES = re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
@@ -28,14 +28,14 @@ def commands(fence: str) -> list[tuple[str, list[str]]]:
 
 
 def printed(command: str, folder: Path) -> list[str]:
-    """What a command prints, or else its errors, with the folder cut off."""
+    """What a command prints, then its errors, with the folder cut off."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "COLUMNS": "110", "HPC_XFER_DEVICE": "cpu"}
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    lines = (done.stdout or done.stderr).replace(f"{folder}/", "").splitlines()
+    lines = (done.stdout + done.stderr).replace(f"{folder}/", "").splitlines()
     return [line.rstrip() for line in lines if line.strip() and not PROGRESS.match(line)]
 
 
