@@ -83,7 +83,9 @@ def test_equal_images_in_the_splits_of_the_owners_are_a_note(tmp_path: Path) -> 
     shutil.copy(images / "banded_0001.jpg", images / "banded_0003.jpg")  # train, val
     report = check_dataset(read_dataset("dtd", place, ignored), 2, ignored)
     assert report.shared.keys() == {"train, val"} and report.problems == ()
-    assert any("1 image of val is in train too; the splits of a packaged" in n for n in report.notes)
+    assert any(
+        "1 image of val is in train too; the splits of a packaged" in n for n in report.notes
+    )
 
 
 @pytest.mark.parametrize("name", official_copies.WRITERS)
