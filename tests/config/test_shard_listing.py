@@ -154,7 +154,7 @@ def test_a_wrong_pattern_is_told(pattern: str, why: str, tmp_path: Path) -> None
     assert str(caught.value).endswith(why)
 
 
-@pytest.mark.parametrize("text", ["s3://laion/{0..9}.tar", "pipe:cat 0.tar"])
+@pytest.mark.parametrize("text", ["s3://a/{0..9}.tar", "s3:/a/{0..9}.tar", "pipe:cat 0.tar"])
 def test_a_pattern_of_another_machine_is_told(text: str) -> None:
     with pytest.raises(DataError, match="is not on a file system; copy the shards and name"):
         shard_patterns.split(text)
@@ -173,3 +173,9 @@ def test_a_pattern_in_the_site_file_is_told_with_the_way_out(tmp_path: Path) -> 
         f"{place}: is a pattern; run `python -m hpc_xfer.shards index {shlex.quote(str(place))}` "
         f"once, and name {tmp_path} in the site file"
     )
+
+
+def test_shards_at_any_depth_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "0.tar", "a/b/c/d/e/f/1.tar")
+    [sentence] = told(tmp_path)
+    assert sentence.startswith("1 shard in a deeper folder is not used, the first a/b/c/d/e/f/1")

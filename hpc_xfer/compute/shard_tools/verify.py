@@ -22,6 +22,7 @@ from hpc_xfer.compute.shard_tools.reencode import (
     is_turned,
     open_image,
 )
+from hpc_xfer.compute.shard_tools.source_index.scan_shard import FIELDS_BESIDE_IMAGES
 from hpc_xfer.compute.shards import captions, labels, tar_headers
 from hpc_xfer.compute.shards.captions import BadCaption
 from hpc_xfer.compute.shards.passed_over import PassedOverCounter, key_and_field
@@ -153,13 +154,14 @@ def _check_shard(
     problems += [Problem(name, None, what) for what in _check_file(shard, entry)]
     notes: Counter[str] = Counter()
     seen: set[str] = set()
-    required = expected.fields or frozenset(shard.members[0] if shard.keys else ())
+    fields = expected.fields or frozenset(shard.members[0] if shard.keys else ())
+    required = fields.intersection(FIELDS_BESIDE_IMAGES)
     for i, key in enumerate(shard.keys):
         members = shard.members[i]
         if key in seen:
             problems.append(Problem(name, key, "the key occurs twice", _start(members)))
         seen.add(key)
-        for field in sorted(required - set(IMAGE_FIELDS) - set(members)):
+        for field in sorted(required - set(members)):
             problems.append(Problem(name, key, f"has no {field}", _start(members)))
         for wrong_field, what in _check_sample(shard, i, expected, notes):
             offset = members[wrong_field][0] if wrong_field else _start(members)
@@ -280,6 +282,7 @@ def _check_json(shard: Shard, i: int, expected: _Expected) -> None:
 
 
 def _check_class(shard: Shard, i: int, expected: _Expected) -> None:
-    label, classes = shard.label(i), expected.classes
+    label = labels.class_number(shard.read(i, ["cls"])["cls"])
+    classes = expected.classes
     if expected.label_key is None and classes is not None and label >= len(classes):
         raise DataError(f"has cls {label}, but there are {len(classes)} classes")

@@ -58,8 +58,8 @@ def json_label(content: dict[str, Any], key: str) -> int | str:
     value = content.get(key)
     if isinstance(value, str) and value.strip():
         return value
-    if isinstance(value, int) and value >= 0:
-        return int(value)  # true is 1
+    if isinstance(value, int | float) and value >= 0 and value == value // 1:
+        return int(value)  # true is 1; pandas writes 1.0 where another sample has no label
     what = f"{shown(value)}, which is neither a class number nor a name"
     raise BadLabel(f"label {what}" if key in content else "has no label")
 

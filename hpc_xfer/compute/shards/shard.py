@@ -6,7 +6,6 @@ A sample is a group of neighboring members that share a key: `a/000017.png`, `a/
 
 import hashlib
 import os
-import re
 import tarfile
 import weakref
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer.compute.shards import tar_headers
+from hpc_xfer.compute.shards import labels, tar_headers
+from hpc_xfer.compute.shards.labels import BadLabel
 from hpc_xfer.compute.shards.passed_over import PassedOver, PassedOverCounter, key_and_field
 from hpc_xfer.compute.shards.sample_index import (
     ByteRange,
@@ -29,7 +29,6 @@ from hpc_xfer.errors import DataError
 Sample = dict[str, bytes]  # by field
 _SPOTS = 8  # samples of a spot digest; each is one read, about 1 ms on a network file system
 SPARSE = "is a sparse file, without its holes; pack it again without `tar --sparse`"
-_CLASS = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +94,10 @@ class Shard:
         members = self.read(i, ["cls"])
         if not members:
             raise DataError(f"{self.path}: sample {self.keys[i]} has no cls; make the shard again")
-        text = members["cls"].decode(errors="replace").strip()
-        if not _CLASS.fullmatch(text):
-            raise DataError(
-                f"{self.path}: sample {self.keys[i]} has cls {text!r}, which is not a class "
-                "number; write 0, 1, 2, ..."
-            )
-        return int(text)
+        try:
+            return labels.class_number(members["cls"])
+        except BadLabel as error:
+            raise DataError(f"{self.path}: sample {self.keys[i]}: {error}; correct it") from None
 
     @cached_property
     def layout(self) -> str:

@@ -20,7 +20,7 @@ from hpc_xfer.errors import DataError
 
 # A folder that is not a source may hold millions of files; a network file system lists some
 # 10,000 names a second.
-_MOST_FOLDERS, _MOST_NAMES, _DEEPEST = 1000, 100_000, 4
+_MOST_FOLDERS, _MOST_NAMES = 1000, 100_000
 _OWN = frozenset({".index", ".making"})  # see shard_index.py
 _COMPRESSED = (
     *(".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".taz", ".tlz"),
@@ -205,7 +205,7 @@ def _strange(
             name = f"{here}/{entry.name}" if here else entry.name
             if name in used or entry.name in _OWN:
                 continue
-            if _is_folder(entry) and name.count("/") < _DEEPEST:
+            if _is_folder(entry):
                 waiting.append(name)
             if (kind := _kind(entry, name, pattern)) is not None:
                 yield name, kind

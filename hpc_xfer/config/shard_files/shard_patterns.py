@@ -18,7 +18,7 @@ import braceexpand
 from hpc_xfer.errors import DataError
 
 _SPECIAL = re.compile(r"[{}*?\[\]]")
-_REMOTE = re.compile(r"[a-z0-9]+://|pipe:", re.IGNORECASE)
+_REMOTE = re.compile(r"[a-z0-9]+:/{1,2}|pipe:", re.IGNORECASE)
 _MOST = 1_000_000  # names of a brace list; more is a slip of the hand
 
 

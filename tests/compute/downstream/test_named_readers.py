@@ -222,8 +222,8 @@ def test_class_names_may_begin_with_the_mark_of_utf_8(tars: Location) -> None:
         ([("a.cls", b"0")], "sample a has no image (webp png jpg jpeg)"),
         ([("a.png", b"x"), ("a.jpg", b"x"), ("a.cls", b"0")], "sample a has 2 images (png jpg)"),
         ([("a.png", b"x")], "sample a has no cls"),
-        ([("a.png", b"x"), ("a.cls", b"-1")], "sample a has cls '-1', which is not a class number"),
-        ([("a.png", b"x"), ("a.cls", b"cat")], "sample a has cls 'cat'"),
+        ([("a.png", b"x"), ("a.cls", b"-1")], "sample a: cls '-1' is not a class number"),
+        ([("a.png", b"x"), ("a.cls", b"cat")], "sample a: cls 'cat' is not"),
         (
             [("a.png", b"x"), ("a.cls", b"0"), ("b.png", b"x"), ("b.cls", b"0"),
              ("a.png", b"y"), ("a.cls", b"1")],

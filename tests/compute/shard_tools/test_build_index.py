@@ -183,7 +183,7 @@ def test_a_label_key_that_no_sample_has_is_a_wrong_call(tmp_path: Path) -> None:
     "content", [b"[" * 100_000, b'{"kind": ' + b"9" * 5000 + b"}", b'{"kind": "\xff"}', b"3", b""]
 )
 def test_a_json_that_is_of_no_use_is_counted(content: bytes, tmp_path: Path) -> None:
-    write_tar(tmp_path / "a.tar", [("0.jpg", b""), ("0.json", content)])
+    write_tar(tmp_path / "a.tar", [("0.jpg", b"1"), ("0.json", content)])
     (told,) = index_folder(tmp_path).index.oddities
     assert (told.what, told.count, told.spoils) == ("a json that is of no use", 1, "json")
     assert told.first.startswith("0 in a.tar: its json ")
@@ -194,7 +194,7 @@ def test_a_json_that_is_of_no_use_is_counted(content: bytes, tmp_path: Path) -> 
 @pytest.mark.parametrize("label", [b"1700000000", b"9" * 18])
 def test_an_id_is_no_class_number(label: bytes, tmp_path: Path) -> None:
     """A list of as many names would fill the memory."""
-    write_tar(tmp_path / "a.tar", [("0.jpg", b""), ("0.cls", label)])
+    write_tar(tmp_path / "a.tar", [("0.jpg", b"1"), ("0.cls", label)])
     found = index_folder(tmp_path)
     assert found.index.classes is None
     assert found.warnings == (
@@ -227,8 +227,8 @@ def test_of_numbers_and_names_together_the_more_frequent_are_classes(tmp_path: P
 
 
 def test_a_shard_without_classes_among_others_is_counted(tmp_path: Path) -> None:
-    write_tar(tmp_path / "a.tar", [("0.jpg", b""), ("0.txt", b"a cat")])
-    write_tar(tmp_path / "b.tar", [("0.jpg", b""), ("0.cls", b"0")])
+    write_tar(tmp_path / "a.tar", [("0.jpg", b"1"), ("0.txt", b"a cat")])
+    write_tar(tmp_path / "b.tar", [("0.jpg", b"1"), ("0.cls", b"0")])
     assert index_folder(tmp_path).warnings == (
         "no cls, unlike others: 1 of 2 samples, in 1 of 2 shards, the first 0 in a.tar",
         "no txt, unlike others: 1 of 2 samples, in 1 of 2 shards, the first 0 in b.tar",
@@ -366,3 +366,36 @@ def test_files_in_shards_that_belong_to_no_sample_are_counted(tmp_path: Path) ->
     )
     assert [(each.count, each.of) for each in found.index.oddities] == [(1, "files"), (1, "files")]
     assert ShardIndex.load(tmp_path) == found.index
+
+
+def test_images_without_a_byte_and_json_without_any_text_are_counted(tmp_path: Path) -> None:
+    """A download that failed leaves an empty image; a table without captions leaves nulls."""
+    write_tar(
+        tmp_path / "a.tar",
+        [
+            *[("0.jpg", b""), ("0.json", b'{"caption": "a cat"}')],
+            *[("1.jpg", b"1"), ("1.json", b'{"caption": null}')],
+        ],
+    )
+    found = index_folder(tmp_path)
+    assert found.warnings == (
+        "an empty image: 1 of 2 samples, in 1 of 1 shards, the first 0 in a.tar: jpg",
+        "a json without any text: 1 of 2 samples, in 1 of 1 shards, the first 1 in a.tar",
+    )
+    assert [each.spoils for each in found.index.oddities] == ["image", "json"]
+
+
+def test_labels_that_pandas_made_fractions_of_are_whole_numbers(tmp_path: Path) -> None:
+    """One missing label in a table makes 1.0 of each 1."""
+    values = ("0.0", "2.0", "NaN", "0.5")
+    members = [
+        each
+        for i, value in enumerate(values)
+        for each in ((f"{i}.jpg", b"1"), (f"{i}.json", f'{{"label": {value}}}'.encode()))
+    ]
+    write_tar(tmp_path / "a.tar", members)
+    found = index_folder(tmp_path, label_key="label")
+    assert found.index.classes == ("0", "1", "2")
+    assert [(each.what, each.count) for each in found.index.oddities][:2] == [
+        ("a json without any text", 1), ("no usable label (json: label)", 2),
+    ]  # fmt: skip

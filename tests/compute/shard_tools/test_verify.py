@@ -13,6 +13,7 @@ from PIL import Image
 from hpc_xfer import shards
 from hpc_xfer.compute.shard_tools.build_index import index_folder
 from hpc_xfer.compute.shard_tools.verify import CheckReport, Problem, check
+from hpc_xfer.compute.shards.shard import open_shard
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import StudyError
 from tests.compute.shard_tools.making import write_shards
@@ -104,7 +105,7 @@ def test_shards_without_an_index_are_checked_too(tmp_path: Path) -> None:
     found = [(problem.shard, problem.what[:39]) for problem in check(tmp_path).problems]
     assert found == [
         ("index.json", f"{tmp_path}: has 3 shards but no index.json"[:39]),
-        ("a.tar", f"{tmp_path}/a.tar: sample 0 has cls 'cat'"[:39]),
+        ("a.tar", "cls 'cat' is not a class number (0, 1, 2, ...)"[:39]),
         ("a.tar", "has no cls"),
         ("b.tar", "cannot be read as an uncompressed tar (f"[:39]),
         ("c.tar", "holds no samples"),
@@ -270,3 +271,20 @@ def test_check_tells_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixt
         "left out: 1 files without a suffix, the first README in a.tar",
         f"{tmp_path}: 1 samples, no problems",
     ]
+
+
+def test_a_field_that_nobody_reads_may_be_absent(tmp_path: Path) -> None:
+    """One sample with a mask made every other sample a problem."""
+    write_tar(
+        tmp_path / "a.tar",
+        [("0.png", png()), ("0.txt", b"cat"), ("0.npy", b"1"), ("1.png", png()), ("1.txt", b"dog")],
+    )
+    index_folder(tmp_path)
+    assert check(tmp_path).problems == []
+
+
+def test_a_label_after_a_mark_of_windows_is_the_same_in_index_and_check(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", [("0.png", png()), ("0.cls", b"\xef\xbb\xbf1\r\n")])
+    assert index_folder(tmp_path).index.classes == ("0", "1")
+    assert check(tmp_path).problems == []
+    assert open_shard(tmp_path / "a.tar").label(0) == 1

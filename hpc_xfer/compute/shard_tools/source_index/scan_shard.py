@@ -99,6 +99,8 @@ class _Scanner:
             what = "several images" if images else NO_IMAGE
             taken = f": {images[0]} is taken of {', '.join(images)}" if images else ""
             self._odd(i, what, None if images else "image", taken)
+        if images and not members[images[0]][1]:
+            self._odd(i, "an empty image", "image", f": {images[0]}")
         if self.unread:
             for each in members:
                 if each in self.unread:
@@ -141,7 +143,10 @@ class _Scanner:
             self._odd(i, "a json that is of no use", "json", f": {error}")
             return {}
         self.json_keys.update(content.keys())
-        self.texts.update([key for key, value in content.items() if captions.has_text(value)])
+        texts = [key for key, value in content.items() if captions.has_text(value)]
+        if not texts:
+            self._odd(i, "a json without any text", "json")
+        self.texts.update(texts)
         return content
 
     def _odd(self, i: int, what: str, spoils: Part | None, details: str = "") -> None:
