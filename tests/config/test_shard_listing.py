@@ -57,6 +57,8 @@ ODD_NAMES = {
     "1.tgz": "1 compressed shard is",
     "1.Tar.Zst": "1 compressed shard is",
     "1.tar.part": "1 unfinished download of a shard is",
+    "1.tar.bak": "1 file whose name goes on after .tar is",
+    "1.tar (1)": "1 file whose name goes on after .tar is",
     "1.zip": "1 archive of another kind is",
     "1.jpg": "1 image outside of shards is",
     "1.tar/0.jpg": "1 folder named like a shard is",

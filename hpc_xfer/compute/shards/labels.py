@@ -60,7 +60,7 @@ def json_label(content: dict[str, Any], key: str) -> int | str:
         return value
     if isinstance(value, int | float) and value >= 0 and value == value // 1:
         return int(value)  # true is 1; pandas writes 1.0 where another sample has no label
-    what = f"{shown(value)}, which is neither a class number nor a name"
+    what = f"{shown(value)} is neither a class number nor a name"
     raise BadLabel(f"label {what}" if key in content else "has no label")
 
 

@@ -9,6 +9,7 @@ Without a pattern the shards are `*.tar`, or `*/*.tar` where the folder itself h
 
 import errno
 import os
+import re
 import shlex
 import stat
 from collections.abc import Collection, Iterable, Iterator
@@ -21,6 +22,7 @@ from hpc_xfer.errors import DataError
 # A folder that is not a source may hold millions of files; a network file system lists some
 # 10,000 names a second.
 _MOST_FOLDERS, _MOST_NAMES = 1000, 100_000
+_GOES_ON = re.compile(r"\.tar\W")  # a.tar.1, a.tar~, a.tar (1), a.tar.bak
 _OWN = frozenset({".index", ".making"})  # see shard_index.py
 _COMPRESSED = (
     *(".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".taz", ".tlz"),
@@ -28,6 +30,7 @@ _COMPRESSED = (
 )
 _ARCHIVES = (".zip", ".7z", ".rar", ".tfrecord", ".tfrecords")
 _UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".incomplete")
+_BESIDE_SHARDS = (".idx", ".json", ".parquet", ".txt", ".log", ".csv", ".md5", ".sha1", ".sha256")
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2")
 
 
@@ -61,6 +64,11 @@ UPPER_CASE = Kind(
 COMPRESSED = Kind("compressed shard", "compressed shards", "unpack it to a plain .tar")
 UNFINISHED = Kind(
     "unfinished download of a shard", "unfinished downloads of shards", "finish or remove it"
+)
+COPY = Kind(
+    "file whose name goes on after .tar",
+    "files whose names go on after .tar",
+    "rename it to .tar or remove it",
 )
 ARCHIVE = Kind("archive of another kind", "archives of another kind", "pack it as .tar")
 FOLDER = Kind("folder named like a shard", "folders named like a shard", "pack it as .tar")
@@ -246,4 +254,8 @@ def _kind_by_suffix(name: str) -> Kind | None:
         (_COMPRESSED, COMPRESSED), (_ARCHIVES, ARCHIVE), (_IMAGES, LOOSE),
         (_UNFINISHED if ".tar" in name else (), UNFINISHED),
     )  # fmt: skip
-    return next((kind for suffixes, kind in by_suffix if name.endswith(suffixes)), None)
+    for suffixes, kind in by_suffix:
+        if name.endswith(suffixes):
+            return kind
+    goes_on = _GOES_ON.search(name) and not name.endswith(_BESIDE_SHARDS)
+    return COPY if goes_on else None

@@ -71,7 +71,7 @@ def _notes(recipe: Trained, index: ShardIndex) -> Iterator[str]:
         elif each.spoils in parts:
             yield f"{told}; training skips them"
     if unusable := _unusable(recipe, index):
-        share = unusable / index.samples
+        share = _share_of_reads(unusable, index.samples)
         stops = "; max_broken allows fewer, so that the run may stop"
         yield (
             f"at most {index.samples - unusable:,} of {index.samples:,} samples are of use to "
@@ -163,13 +163,19 @@ def _too_few_of_use(recipe: Trained, index: ShardIndex) -> str | None:
     faults = spoiling(index.oddities, _parts(recipe))
     worst = max(faults, key=lambda each: each.count, default=None)
     why = "" if worst is None else f" ({worst.what}: the first {worst.first})"
-    share = math.ceil(1e4 * unusable / total) / 1e4
-    way = "name another source" if unusable == total else f"or raise max_broken to {share:g}"
+    share = _share_of_reads(unusable, total)
+    above = math.ceil(1e3 * share) / 1e3 if share < 1 else None
+    way = "or name another source" if above is None else f"or raise max_broken to {above:g} or more"
     return (
         f"{unusable:,} of {total:,} samples of {recipe.source!r} are of no use to "
         f"{recipe.method}{why}, more than max_broken {recipe.max_broken:g} allows; correct them "
         f"and run {index.command}, {way}"
     )
+
+
+def _share_of_reads(unusable: int, total: int) -> float:
+    """Skipped samples per sample that is trained: the next one may be of no use either."""
+    return unusable / (total - unusable) if unusable < total else math.inf
 
 
 def _bad_labels(recipe: Trained, index: ShardIndex, labels: Sequence[Oddity]) -> str:
@@ -179,7 +185,7 @@ def _bad_labels(recipe: Trained, index: ShardIndex, labels: Sequence[Oddity]) ->
     return (
         f"{count:,} of {index.samples:,} samples of {recipe.source!r} have no class, which "
         f"{recipe.method} needs here: {labels[0].what}, the first {labels[0].first}{more}; correct "
-        f"them or leave them out, and run {index.command}"
+        f"them and run {index.command}"
     )
 
 

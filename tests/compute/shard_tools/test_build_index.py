@@ -150,6 +150,17 @@ def test_labels_may_be_names_in_the_json(tmp_path: Path) -> None:
     )
 
 
+def test_names_that_are_hardly_classes_are_told(tmp_path: Path) -> None:
+    kinds = ["cat", " Cat", "nan", "dog", "None"]
+    write_tar(tmp_path / "a.tar", with_json(*({"kind": kind} for kind in kinds)))
+    assert index_folder(tmp_path, label_key="kind").warnings == (
+        "a label that may stand for none: 2 of 5 samples, in 1 of 1 shards, the first 2 in a.tar: "
+        "'nan'",
+        "labels that differ in spaces or capitals alone: 2 of 5 samples, in 1 of 1 shards, the "
+        "first 0 in a.tar: 'cat'",
+    )
+
+
 def test_labels_may_be_numbers_in_the_json(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", with_json({"label": 0}, {"label": 2}))
     by_number = index_folder(tmp_path, label_key="label").index

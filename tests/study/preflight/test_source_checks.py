@@ -125,7 +125,7 @@ def test_one_bad_label_refuses_what_learns_labels_and_nothing_else(tmp_path: Pat
     assert source_notes(tmp_path, site, CLIP) == []
     refused = (
         "samples of 'sans' have no class, which {} needs here: no usable label (cls), the first 9 "
-        "in b.tar: cls 'cat' is not and 1 other faults; correct them or leave them out, and run "
+        "in b.tar: cls 'cat' is not and 1 other faults; correct them and run "
         f"`python -m hpc_xfer.shards index {tmp_path}/sans`"
     )
     supervised = CLIP.replace("clip", "supervised")
@@ -166,15 +166,23 @@ def test_a_source_with_too_few_captions_for_max_broken_is_refused(tmp_path: Path
     assert told == [
         "a.yaml:3: pretrain.0.source: 600 of 1,000 samples of 'sans' are of no use to clip (a txt "
         "that is 'nan', which stands for none: the first 7 in a.tar), more than max_broken 0.001 "
-        "allows; correct them and run `python -m hpc_xfer.shards index sans`, or raise max_broken "
-        "to 0.6"
+        "allows; correct them and run `python -m hpc_xfer.shards index sans`, or name another "
+        "source"
     ]
     allowed = CLIP.replace("epochs", "max_broken: 0.6, epochs")
     assert pretrain(tmp_path, site, allowed) == []
     assert source_notes(tmp_path, site, allowed)[-1] == (
         "source 'sans': at most 400 of 1,000 samples are of use to clip, and neighbors take the "
-        "place of the others"
+        "place of the others; max_broken allows fewer, so that the run may stop"
     )
+
+
+def test_max_broken_is_advised_as_training_counts(tmp_path: Path) -> None:
+    """A neighbor that takes the place of a broken sample may be broken, too."""
+    some = Oddity("a txt that is 'nan', which stands for none", 200, "7 in a.tar", "txt")
+    all_of_it = CLIP.replace("500", "1000")
+    (told,) = pretrain(tmp_path, odd(tmp_path / "sans", some), all_of_it)
+    assert told.endswith("or raise max_broken to 0.25 or more")
 
 
 def test_a_key_that_most_samples_lack_is_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hpc_xfer.compute.shard_tools.source_index.scan_shard import (
     Found,
     ShardScan,
 )
+from hpc_xfer.compute.shards import captions
 from hpc_xfer.config.shard_files.oddity import NO_SAMPLE, Counted, Oddity, Part
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError
@@ -93,6 +94,8 @@ def find_classes(folder: Path, scans: Sequence[ShardScan], label_key: str | None
     bad = (
         _bad_labels("a label of another kind than most (numbers and names)", mixed),
         _bad_labels(f"a label outside of {_limit(names)}", outside),
+        _bad_labels("a label that may stand for none", _like_none(of_kind), spoils=None),
+        _bad_labels("labels that differ in spaces or capitals alone", _alike(of_kind), spoils=None),
     )
     numbers = {label for label in good if isinstance(label, int)}
     texts = {label for label in good if isinstance(label, str)}
@@ -127,11 +130,30 @@ def _limit(names: tuple[str, ...] | None) -> str:
     return f"the {len(names):,} classes of {class_names.NAME}"
 
 
-def _bad_labels(what: str, found: Sequence[_Label]) -> InShards | None:
+def _like_none(labels: Sequence[_Label]) -> list[_Label]:
+    """Find names such as `nan`: a missing value or, now and then, a class."""
+    return [each for each in labels if str(each.label).strip().lower() in captions.NONE]
+
+
+def _alike(labels: Sequence[_Label]) -> list[_Label]:
+    """Find names that a person would take for one class."""
+    spellings: dict[str, set[int | str]] = {}
+    for each in labels:
+        spellings.setdefault(_plain(each.label), set()).add(each.label)
+    return [each for each in labels if len(spellings[_plain(each.label)]) > 1]
+
+
+def _plain(label: int | str) -> str:
+    return " ".join(str(label).split()).lower()
+
+
+def _bad_labels(
+    what: str, found: Sequence[_Label], spoils: Part | None = "label"
+) -> InShards | None:
     if not found:
         return None
     return _counted(
-        what, "label", [(each.scan, (*each.told[:2], f": {each.label!r}")) for each in found]
+        what, spoils, [(each.scan, (*each.told[:2], f": {each.label!r}")) for each in found]
     )
 
 
