@@ -63,15 +63,17 @@ def sentences(copies: Copies, names: Mapping[str, Sequence[str]]) -> list[str]:
         split = "train" if kind == _TWO_CLASSES else kind.removesuffix("_in_train")
         of = f"{count:,} of {len(names[split]):,}"
         first = names[split][copies.first[kind]]
+        verb, them = ("is", "it") if count == 1 else ("are", "them")
         if kind == _TWO_CLASSES:
             told.append(
-                f"{of} training images are byte for byte in two classes, the first {first}; remove "
-                "them from one of the two"
+                f"{of} training images {verb} byte for byte in two classes, the first {first}; "
+                f"remove {them} from one of the two"
             )
         else:
+            copies_of = "a training image" if count == 1 else "training images"
             told.append(
-                f"{of} {split} images are byte for byte training images too, the first {first}; "
-                "remove them from one of the two: accuracy on them is memory"
+                f"{of} {split} images {verb} byte for byte {copies_of} too, the first {first}; "
+                f"remove {them} from one of the two: accuracy on {them} is memory"
             )
     return told
 

@@ -71,8 +71,8 @@ def test_test_images_that_are_training_images_are_counted_and_named(tmp_path: Pa
     (folder / "test/dog/0.png").write_bytes((folder / "train/dog/2.png").read_bytes())
     site = Site(datasets={"animals": str(folder)})
     assert dataset_notes(tmp_path, site, f"{{{ANIMALS}}}") == [
-        "data set 'animals': 1 of 2 test images are byte for byte training images too, the first "
-        "test/dog/0.png; remove them from one of the two: accuracy on them is memory"
+        "data set 'animals': 1 of 2 test images is byte for byte a training image too, the first "
+        "test/dog/0.png; remove it from one of the two: accuracy on it is memory"
     ]
 
 
