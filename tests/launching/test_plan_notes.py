@@ -1,4 +1,4 @@
-"""What a dry run says of the machine: CPUs of a GPU, loading processes that starve it, fp32."""
+"""What a dry run says of data, and of the machine: CPUs of a GPU, loading processes, fp32."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from hpc_xfer import launch
 from tests.conftest import Command
+from tests.tars import picture_folder
 
 GRID = """
 name: notes
@@ -56,6 +57,24 @@ def test_a_program_reads_the_same_notes(
     assert [note.split(" in fp32")[0].split(" of RN50")[0] for note in notes][-2:] == [
         "slow: ft", "slow: 1 fine-tuning",
     ]  # fmt: skip
+
+
+def test_what_a_data_set_leaves_out_is_told_before_a_launch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (picture_folder(tmp_path / "animals") / "train/dog/notes.txt").touch()
+    grid, site = tmp_path / "a.yaml", tmp_path / "site.yaml"
+    grid.write_text(GRID.replace("digits", "animals").replace("MORE", ""))
+    site.write_text(json.dumps({"datasets": {"animals": "animals"}}))
+    call = [str(grid), "--site", str(site), "--store", str(tmp_path / "store"), "--dry-run"]
+    note = (
+        "data set 'animals': train: 1 file without the suffix of an image is not used, the first "
+        "dog/notes.txt"
+    )
+    assert launch.main([*call, "--on", "local"]) == 0
+    assert note in capsys.readouterr().out.splitlines()
+    assert launch.main([*call, "--on", "local", "--json"]) == 0
+    assert note in json.loads(capsys.readouterr().out)["notes"]
 
 
 def test_a_plan_that_is_well_served_has_no_such_lines(

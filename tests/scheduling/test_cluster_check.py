@@ -1,6 +1,7 @@
 """A cluster that is ready, and one that is not; a rehearsal."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,16 @@ def test_a_ready_cluster_is_called_ready(tmp_path: Path, shards: Path, cluster: 
     assert found["pretrain environment"][1] == "n1: the same packages and code as here"
     assert found["finetune: source sans"] == (True, "can be read on n1")
     assert not cluster.live()
+
+
+def test_what_a_source_leaves_out_is_told_and_no_fault(
+    tmp_path: Path, shards: Path, cluster: Cluster
+) -> None:
+    shutil.copytree(shards / "sans", tmp_path / "own/sans")
+    (tmp_path / "own/sans/9.tar.gz").touch()
+    found = results(SlurmStudy(tmp_path, tmp_path / "own"), 0)
+    well, words = found["data"]
+    assert well and "1 compressed shard is not used, the first 9.tar.gz" in words
 
 
 def test_a_failed_check_says_what_it_found(tmp_path: Path, shards: Path, cluster: Cluster) -> None:
