@@ -44,7 +44,7 @@ def data(fingerprint: str = "d1", **more: GrayImages) -> DownstreamData:
 
 
 def saved(folder: Path, broken: bool = False) -> Path:
-    """An encoder whose batch norm has statistics of its own; a broken one has a NaN in it."""
+    """An encoder whose batch norm has statistics of its own; a broken one overflows."""
     towers = encoders.build(tiny.ARCH, seed=0, with_text=False)
     generator = torch.Generator().manual_seed(0)
     for module in towers.visual.modules():
@@ -52,7 +52,7 @@ def saved(folder: Path, broken: bool = False) -> Path:
             module.running_mean.normal_(generator=generator)
     if broken:
         with torch.no_grad():
-            next(iter(towers.visual.parameters())).view(-1)[0] = torch.nan
+            next(iter(towers.visual.parameters())).fill_(3e38)
     folder.mkdir(exist_ok=True)
     encoders.save(folder / "encoder.pt", tiny.ARCH, towers)
     return folder / "encoder.pt"

@@ -152,7 +152,7 @@ def test_labels_may_be_names_in_the_json(tmp_path: Path) -> None:
 
 def test_names_that_are_hardly_classes_are_told(tmp_path: Path) -> None:
     kinds = ["cat", " Cat", "nan", "dog", "None"]
-    write_tar(tmp_path / "a.tar", with_json(*({"kind": kind} for kind in kinds)))
+    write_tar(tmp_path / "a.tar", with_json(*({"kind": kind, "text": "a"} for kind in kinds)))
     assert index_folder(tmp_path, label_key="kind").warnings == (
         "a label that may stand for none: 2 of 5 samples, in 1 of 1 shards, the first 2 in a.tar: "
         "'nan'",
