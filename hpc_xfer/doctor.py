@@ -20,13 +20,14 @@ from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store
-from hpc_xfer.study.preflight.check_inputs import check_inputs
 from hpc_xfer.system import terminal
 from hpc_xfer.system.written_path import absolute
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
+    from hpc_xfer.study.preflight.check_inputs import check_inputs  # --help needs none
+
     site_file = find_site_file(args.site)
     site = load_site(args.site)
     store = cli.store_of(args.store, site)

@@ -14,7 +14,6 @@ from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.finished_costs import make_plan_with_costs
-from hpc_xfer.store.finished_weights import changed_weights
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
@@ -23,7 +22,6 @@ from hpc_xfer.study import plan_summary, rehearsal
 from hpc_xfer.study.loader_memory import loading_notes
 from hpc_xfer.study.loading_speed import speed_notes
 from hpc_xfer.study.memory_estimate import memory_warnings
-from hpc_xfer.study.preflight.check_inputs import check_inputs
 from hpc_xfer.system import provenance, terminal
 from hpc_xfer.system.written_path import absolute
 
@@ -35,6 +33,8 @@ if TYPE_CHECKING:  # each way to launch imports its own, so that --help starts a
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
+    from hpc_xfer.study.preflight.check_inputs import check_inputs  # --help needs none
+
     site_file = find_site_file(args.site)
     site_file = absolute(site_file) if site_file else None
     site = load_site(args.site)
@@ -97,6 +97,8 @@ def _print_plan(
 
 def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[str]:
     """Yield what a plan says of finished runs, loading, memory and speed."""
+    from hpc_xfer.store.finished_weights import changed_weights
+
     plan, store, site = launched.plan, launched.store, launched.site
     todo, slurm = plan.without(done), site.slurm
     yield from changed_weights(plan, done, store, site)
