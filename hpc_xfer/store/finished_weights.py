@@ -1,16 +1,19 @@
 """Compare what finished runs used of released weights with what the site file states now.
 
 A run is named by its recipe, which has the name of the weights alone: a statement that was changed
-in the site file since then has no effect on it.
+in the site file since then, or another file under that name, has no effect on it.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config.recipes import Pretrain, Released, Trained
 from hpc_xfer.config.released.released_entry import ReleasedEntry
 from hpc_xfer.config.released.weight_facts import SITE
+from hpc_xfer.config.released.weight_files import find_weights
 from hpc_xfer.config.site import Site
+from hpc_xfer.errors import DataError
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 
@@ -51,6 +54,9 @@ def _used(record: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 def _changes(entry: ReleasedEntry, used: Mapping[str, Any], resized: bool) -> Iterator[str]:
+    before, now = used.get("bytes"), _bytes(entry)
+    if None not in (before, now) and before != now:
+        yield "file"
     if entry.key != used.get("key"):
         yield "key"
     stated = entry.normalization
@@ -62,3 +68,11 @@ def _changes(entry: ReleasedEntry, used: Mapping[str, Any], resized: bool) -> It
         yield "mean or std"
     if resized and entry.size not in (None, used.get("image_size")):
         yield "size"
+
+
+def _bytes(entry: ReleasedEntry) -> int | None:
+    """Bytes of the files that the site names now; to digest gigabytes at each launch is slow."""
+    try:
+        return find_weights(Path(entry.path)).bytes
+    except DataError:  # which preflight has told
+        return None

@@ -57,3 +57,16 @@ def test_a_launch_says_which_finished_runs_used_weights_otherwise(
     )
     assert found == ([] if changed is None else [expected])
     assert not list(changed_weights(Plan((RUN,), Resources()), set(), store, site))
+
+
+def test_another_file_under_the_same_name_is_told(file: Path, tmp_path: Path) -> None:
+    store, own = Store(tmp_path / "store"), tmp_path / "w.pth"
+    own.write_bytes(file.read_bytes())
+    tiny.finished(store, RUN, released={"mine": own})
+    plan, site = Plan((RUN,), Resources()), Site(released={"mine": str(own)})
+    assert not list(changed_weights(plan, {RUN.id}, store, site))
+    torch.save(torchvision.models.resnet18().state_dict(), own)  # without the key `model`
+    [sentence] = changed_weights(plan, {RUN.id}, store, site)
+    assert "used weights mine with another file than the site file states now" in sentence
+    own.unlink()
+    assert not list(changed_weights(plan, {RUN.id}, store, site))  # preflight says that it is gone

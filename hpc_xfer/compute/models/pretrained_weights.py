@@ -52,6 +52,7 @@ class Weights:
     state: State
     facts: WeightFacts
     key: str | None = None  # of the weights in a file of several
+    bytes: int | None = None  # of the files; None of a tag
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def read(arch: Arch, name: str, file: Path | ReleasedEntry | None) -> Weights:
     check_facts(facts, arch, where)
     digests = [atomic_files.sha256(each) for each in found.files]
     sha256 = digests[0] if len(digests) == 1 else _digest("\n".join(digests))
-    return Weights(arch, where, sha256, tower_states.unwrapped(state), facts, entry.key)
+    state = tower_states.unwrapped(state)
+    return Weights(arch, where, sha256, state, facts, entry.key, found.bytes)
 
 
 def _digest(text: str) -> str:
@@ -149,6 +151,7 @@ def told(weights: Weights, towers: Towers, loaded: LoadedWeights) -> dict[str, A
     of_arch = "arch"
     return {
         "sha256": weights.sha256,
+        **({} if weights.bytes is None else {"bytes": weights.bytes}),
         **({} if weights.key is None else {"key": weights.key}),
         "parts": list(loaded.parts),
         "mean": list(mean),

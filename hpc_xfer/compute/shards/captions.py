@@ -16,6 +16,7 @@ NONE = frozenset({
 })  # fmt: skip
 _LONGEST_NONE = max(map(len, NONE))
 EMPTY = "is empty"
+_REPLACED = ("\ufffd".encode(), b"\\ufffd", b"\\uFFFD")  # the last two in a json
 
 
 class BadCaption(DataError):
@@ -36,6 +37,11 @@ def caption(data: bytes) -> str:
     if (why := _problem(text)) is not None:
         raise BadCaption(why)
     return text
+
+
+def has_lost_bytes(data: bytes) -> bool:
+    """Tell whether another program has put U+FFFD in the place of bytes that were not UTF-8."""
+    return any(mark in data for mark in _REPLACED)
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -46,6 +46,10 @@ class WeightFiles:
     files: tuple[Path, ...]
     config: dict[str, Any] | None = None
 
+    @property
+    def bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.files)
+
 
 def find_weights(path: Path) -> WeightFiles:
     """Find the file that a path names, all shards of an index, or the weights of a folder.

@@ -161,6 +161,21 @@ def test_names_that_are_hardly_classes_are_told(tmp_path: Path) -> None:
     )
 
 
+def test_captions_that_another_program_has_damaged_are_told(tmp_path: Path) -> None:
+    """What is lost cannot come back, so they are used."""
+    members = [("0.jpg", b"image"), ("0.txt", "caf\ufffd".encode())]
+    members += [("1.jpg", b"image"), ("1.txt", "café".encode())]
+    write_tar(tmp_path / "a.tar", members)
+    write_tar(tmp_path / "b.tar", with_json({"text": "caf\ufffd"}, {"text": "café"}))
+    told = [each for each in index_folder(tmp_path).warnings if "U+FFFD" in each]
+    assert told == [
+        "a txt with U+FFFD, which stands for lost bytes: 1 of 4 samples, in 1 of 2 shards, the "
+        "first 0 in a.tar",
+        "a json with U+FFFD, which stands for lost bytes: 1 of 4 samples, in 1 of 2 shards, the "
+        "first 0 in b.tar",
+    ]
+
+
 def test_labels_may_be_numbers_in_the_json(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", with_json({"label": 0}, {"label": 2}))
     by_number = index_folder(tmp_path, label_key="label").index

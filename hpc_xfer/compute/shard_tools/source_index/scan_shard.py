@@ -126,6 +126,9 @@ class _Scanner:
             except BadCaption as error:
                 empty = str(error) == captions.EMPTY
                 self._odd(i, "an empty txt" if empty else f"a txt that {error}", "txt")
+        for field in ("txt", "json"):
+            if captions.has_lost_bytes(sample.get(field, b"")):
+                self._odd(i, f"a {field} with U+FFFD, which stands for lost bytes", None)
         content = self._json(i, sample["json"]) if "json" in sample else {}
         try:
             if self.label_key is not None:
