@@ -74,8 +74,7 @@ def _refuse_absent(args: argparse.Namespace) -> None:
     if args.command == "check":
         _refuse_other_than_folder(args.folder)
     elif args.command == "index":
-        is_pattern = not args.place.is_dir() and shard_patterns.looks_like_one(str(args.place))
-        folder = shard_patterns.split(str(args.place))[0] if is_pattern else args.place
+        folder, _ = shard_patterns.folder_and_pattern(args.place)
         _refuse_other_than_folder(folder)
     elif args.command == "make" and args.torchvision is not None:
         if not args.root.is_dir():

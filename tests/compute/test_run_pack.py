@@ -21,6 +21,7 @@ from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.worker_events import WorkerEvent
 from tests import tiny
 
 
@@ -53,11 +54,10 @@ def test_a_run_whose_recipe_cannot_be_read_is_failed_not_lost_and_the_others_are
     store, scratch = Store(tmp_path), tiny.pretraining("scratch")
     tiny.finished(store, scratch)
     unread, other = (tiny.finetuning(scratch, "knn", draw=draw) for draw in range(2))
-    lines: list[str] = []
-    emit = lambda event: lines.append(event.to_json())  # noqa: E731
-    runner = PackRunner(store, Site(), ProcessRank(), tiny.StopAfter(99), emit)
+    told: list[WorkerEvent] = []
+    runner = PackRunner(store, Site(), ProcessRank(), tiny.StopAfter(99), told.append)
     runner.execute(read_pack(store, "test", packed(store, unread, other)))
-    events = [json.loads(line) for line in lines]
+    events = [json.loads(event.to_json()) for event in told]
     assert [(e["event"], e["run"]) for e in events] == [
         ("failed", unread.id), ("started", other.id), ("done", other.id)
     ]  # fmt: skip
@@ -76,11 +76,10 @@ def test_a_run_that_cannot_be_claimed_is_failed_and_the_next_is_executed(tmp_pat
     folder = store.run(blocked.id)
     folder.path.mkdir()
     folder.claims.write_text("a file where a folder has to be")
-    lines: list[str] = []
-    emit = lambda event: lines.append(event.to_json())  # noqa: E731
-    runner = PackRunner(store, Site(), ProcessRank(), tiny.StopAfter(99), emit)
+    told: list[WorkerEvent] = []
+    runner = PackRunner(store, Site(), ProcessRank(), tiny.StopAfter(99), told.append)
     runner.execute(LoadedPack("test", (blocked, other), tiny.FINETUNE))
-    events = [json.loads(line) for line in lines]
+    events = [json.loads(event.to_json()) for event in told]
     assert [(e["event"], e["run"]) for e in events][-1] == ("done", other.id)
     assert events[0]["event"] == "failed" and events[0]["run"] == blocked.id
     assert failures.read(folder) is not None

@@ -147,11 +147,14 @@ def _bounds(metadata: tuple[Any, ...]) -> Bounds:
     for each in flat:
         if isinstance(each, annotated_types.Ge | annotated_types.Gt):
             strict = isinstance(each, annotated_types.Gt)
-            bounds |= {"low": float(each.gt if isinstance(each, annotated_types.Gt) else each.ge)}  # type: ignore[arg-type]
+            # The annotations of annotated_types allow any ordered value; Field has numbers alone.
+            least: Any = each.gt if isinstance(each, annotated_types.Gt) else each.ge
+            bounds |= {"low": float(least)}
             bounds |= {"above": 1.0} if strict else {}
         if isinstance(each, annotated_types.Le | annotated_types.Lt):
             strict = isinstance(each, annotated_types.Lt)
-            bounds |= {"high": float(each.lt if isinstance(each, annotated_types.Lt) else each.le)}  # type: ignore[arg-type]
+            most: Any = each.lt if isinstance(each, annotated_types.Lt) else each.le
+            bounds |= {"high": float(most)}
             bounds |= {"below": 1.0} if strict else {}
     return bounds
 

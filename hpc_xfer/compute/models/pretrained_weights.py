@@ -57,7 +57,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """What of the weights is used."""
+    """The parts of the weights that are used, and the rest."""
 
     parts: tuple[str, ...]
     left_out: tuple[str, ...] = ()  # names, or groups such as fc.*

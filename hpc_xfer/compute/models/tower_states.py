@@ -141,7 +141,7 @@ class NamedTower:
 
 @dataclass(frozen=True, eq=False)
 class FoundTowers:
-    """What a file has of a model; of all else the names."""
+    """The towers of a model in a file, and the names of all else in it."""
 
     visual: NamedTower
     text: NamedTower | None

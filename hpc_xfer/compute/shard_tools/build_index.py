@@ -99,9 +99,7 @@ def _find(place: Path) -> tuple[Path, str | None, dict[str, int]]:
     Raises:
         DataError: there are none, or some of a brace list are not there.
     """
-    folder, pattern = (place, None) if place.is_dir() else shard_patterns.split(str(place))
-    if pattern is not None and not shard_patterns.looks_like_one(str(place)):
-        raise DataError(f"{place}: no such folder; correct the path")
+    folder, pattern = shard_patterns.folder_and_pattern(place)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; correct the path")
     shard_index.refuse_unfinished(folder)

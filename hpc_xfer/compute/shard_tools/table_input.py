@@ -42,7 +42,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class TableForm:
-    """What a table does not say about itself. None: as the table shows."""
+    """Answers of the user where a table can be read in two ways. None: as the table shows."""
 
     separator: str | None = None  # of fields
     quoting: Quoting | None = None

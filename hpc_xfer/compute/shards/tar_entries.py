@@ -139,7 +139,10 @@ def _parse(header: bytes) -> _Header | None:
     if len(header) < BLOCK:
         return None
     checksum, size = _number(header[148:156]), _number(header[124:136])
-    if size is None or size < 0 or checksum not in tarfile.calc_chksums(header):  # type: ignore[attr-defined]
+    if size is None or size < 0:
+        return None
+    # Of signed and of unsigned bytes; it is public, and missing from the annotations of tarfile.
+    if checksum not in tarfile.calc_chksums(header):  # type: ignore[attr-defined]
         return None
     kind, name = header[156:157], text(header[:100])
     # GNU's old format has times in place of the prefix.

@@ -39,7 +39,7 @@ _UNIMPORTANT = {
 
 @dataclass(frozen=True)
 class WeightFacts:
-    """What is known of weights; each with its source, and None where nothing tells."""
+    """Known facts about weights, each with its source; None where nothing tells."""
 
     normalization: Normalization | None = None
     normalization_by: str | None = None

@@ -27,6 +27,17 @@ def looks_like_one(text: str) -> bool:
     return bool(_SPECIAL.search(text)) or text.lower().endswith(".tar") or "::" in text
 
 
+def folder_and_pattern(place: Path) -> tuple[Path, str | None]:
+    """Split a place into its folder, there or not, and the pattern; None where it is a folder.
+
+    Raises:
+        DataError: as `split`.
+    """
+    if place.is_dir() or not looks_like_one(str(place)):
+        return place, None
+    return split(str(place))
+
+
 def split(text: str) -> tuple[Path, str]:
     """Split a pattern into the folder before its first brace or star, and the rest.
 

@@ -25,7 +25,7 @@ from hpc_xfer.study.study_file import Study
 
 @dataclass(frozen=True)
 class CheckedInputs:
-    """What a study reads, as the launcher found it."""
+    """Data sets of a study and notes on all that it reads, as the launcher found them."""
 
     infos: dict[str, DatasetInfo]  # of its data sets, by name
     notes: tuple[str, ...]  # sentences: what is there but not used, or is odd
