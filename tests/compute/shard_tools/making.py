@@ -1,6 +1,7 @@
 """Shards for tests: written from samples in memory, or made by `shards make`."""
 
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -72,3 +73,11 @@ def write_shards(
     index = ShardIndex(folder, tuple(entries), all_fields(contents), names)
     shard_index.write(index)
     return index
+
+
+def with_json(*values: object) -> list[tuple[str, bytes]]:
+    members = []
+    for i, value in enumerate(values):
+        text = value if isinstance(value, bytes) else json.dumps(value).encode()
+        members += [(f"{i}.jpg", b"image"), (f"{i}.json", text)]
+    return members
