@@ -114,8 +114,8 @@ class Hyper:
 def test_objects_beside_weights_are_named_and_not_run(resnet: State, tmp_path: Path) -> None:
     content = {"state_dict": resnet, "hyper_parameters": Hyper()}
     assert refused(RESNET, saved(tmp_path / "w.ckpt", content)) == (
-        "holds an object (tests.compute.models.test_refused_state_files.Hyper) beside tensors, which "
-        "is code and is not run; save its state dict alone: torch.save(model.state_dict(), FILE)"
+        f"holds an object ({__name__}.Hyper) beside tensors, which is code and is not run; save "
+        "its state dict alone: torch.save(model.state_dict(), FILE)"
     )
     told = refused(RESNET, saved(tmp_path / "model.pt", nn.Sequential(nn.Linear(2, 2))))
     assert "torch.nn.modules.container.Sequential" in told
