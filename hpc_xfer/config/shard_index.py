@@ -216,7 +216,7 @@ def parse(folder: Path) -> ShardIndex:
     Raises:
         DataError: it is missing or damaged.
     """
-    return _parse(folder, atomic_files.read_json(folder / NAME))
+    return _parse(folder, atomic_files.read_json(folder / NAME, follow=True))
 
 
 def _parse(folder: Path, value: Any) -> ShardIndex:

@@ -147,7 +147,7 @@ class _Part:
 
     def version(self, url: str) -> _Version | None:
         """Return the version that arrived from `url`; None where it is not known."""
-        note = atomic_files.read_json(self._note)
+        note = atomic_files.read_json(self._note, follow=True)
         if not isinstance(note, dict) or note.get("url") != url:
             return None
         return _Version(note.get("tag"), note.get("date"), note.get("total"))

@@ -106,7 +106,7 @@ def _fetch_archive(archive: Archive, root: Path, how: HowToFetch) -> None:
 
 def _is_unpacked(archive: Archive, root: Path) -> bool:
     """Return whether the very same archive was unpacked, and its first entries are still there."""
-    note = atomic_files.read_json(_note(root, archive))
+    note = atomic_files.read_json(_note(root, archive), follow=True)
     if not isinstance(note, dict) or note.get("archive") != archive.model_dump(mode="json"):
         return False
     return all((root / archive.unpack / entry).exists() for entry in note.get("entries", ()))

@@ -4,7 +4,8 @@
 crash of this host. A reader still never sees half a file, except after such a crash.
 
 Files and folders take their permissions from the umask, but others may never write to them: what
-is in a store is trusted by the jobs of its owner.
+is in a store is trusted by the jobs of its owner. A link is never followed, to read or to write: a
+neighbour may have put it there. What is read is a regular file of bounded size.
 """
 
 import ctypes
@@ -12,14 +13,23 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from hpc_xfer.errors import StoreError
+from hpc_xfer.system import set_aside
 
+MOST_JSON = 64 << 20  # bytes; the largest of ours, a manifest of 40,000 runs, has 20 MB
 _FOLDER, _FILE = 0o775, 0o664  # at most; the umask takes more away
+# No link at the end of the path, no waiting for the other side of a pipe, no terminal.
+_PLAINLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class OddFile(ValueError):
+    """A file that is not used: a link, a pipe, too large, or not what stands under its name."""
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None], durable: bool = True) -> None:
@@ -76,8 +86,10 @@ def append_line(path: Path, line: str) -> None:
     """
     with _as_store_error(path):
         make_folder(path.parent)
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, _FILE)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _PLAINLY
+        handle = os.open(path, flags, _FILE)
         try:
+            _check_regular(os.fstat(handle))
             size = os.fstat(handle).st_size
             cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
             data = b"\n" * cut + f"{line}\n".encode()
@@ -110,7 +122,7 @@ def sync(path: Path) -> None:
         StoreError: the disk failed.
     """
     with _as_store_error(path):
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY | _PLAINLY)
         try:
             os.fsync(handle)
         finally:
@@ -163,7 +175,7 @@ def _sync_file_system(path: Path) -> bool:
     """Call syncfs; False where it fails, or where the C library has none."""
     try:
         syncfs = ctypes.CDLL(None).syncfs
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY | _PLAINLY)
     except (AttributeError, OSError):
         return False
     try:
@@ -172,16 +184,70 @@ def _sync_file_system(path: Path) -> bool:
         os.close(handle)
 
 
-def read_json(path: Path | str) -> Any:
-    """Read a file; None where it is absent or not whole JSON, such as one cut by a full disk.
+def open_plainly(path: Path | str, follow: bool = False) -> int:
+    """Open a regular file to read, without waiting; return its handle.
+
+    Args:
+        follow: links too, for data that a user names.
+
+    Raises:
+        OddFile: it is a link, a folder, a pipe, a device or a socket.
+        OSError: it cannot be opened.
+    """
+    flags = os.O_RDONLY | (_PLAINLY & ~os.O_NOFOLLOW if follow else _PLAINLY)
+    try:
+        handle = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OddFile("is a link") from None
+        if error.errno == errno.ENXIO:  # of a socket
+            raise OddFile("is not a regular file") from None
+        raise
+    try:
+        _check_regular(os.fstat(handle))
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _check_regular(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OddFile("is not a regular file")
+
+
+def read_bytes(path: Path | str, most: int = MOST_JSON, follow: bool = False) -> bytes:
+    """Read a regular file of at most so many bytes.
+
+    Raises:
+        OddFile: it is larger, or as `open_plainly`.
+        OSError: it cannot be read.
+    """
+    with open(open_plainly(path, follow), "rb", buffering=0) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OddFile(f"is larger than {most >> 20} MB")
+    return data
+
+
+def read_json(path: Path | str, follow: bool = False) -> Any:
+    """Read a file; None where it is absent, odd or not whole JSON, such as one cut by a full disk.
+
+    Odd ones are noted in `set_aside`. JSON is nested at most 200 deep.
 
     Raises:
         StoreError: it exists but cannot be read.
     """
+    from pydantic_core import from_json  # imported when needed, so that --help starts at once
+
     try:
-        with open(path, "rb", buffering=0) as file:
-            return json.loads(file.read())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return from_json(read_bytes(path, follow=follow))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OddFile as odd:
+        set_aside.note(path, str(odd))
+        return None
+    except ValueError:
         return None
     except OSError as error:
         raise StoreError(
@@ -239,7 +305,11 @@ def _open(path: str, flags: int) -> int:
 def _as_store_error(path: Path) -> Iterator[None]:
     try:
         yield
+    except OddFile as odd:
+        raise StoreError(f"{path}: {odd}, and is not written through; remove it") from odd
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StoreError(f"{path}: is a link, and is not written through; remove it") from error
         raise StoreError(
             f"{path}: cannot be written ({error.strerror or error}); free space or fix the "
             "permissions, then try again"

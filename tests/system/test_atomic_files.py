@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.system import atomic_files
+from hpc_xfer.system import atomic_files, set_aside
 
 AS_ROOT = os.geteuid() == 0
 # Names that break shell scripts and naive parsers.
@@ -18,7 +18,7 @@ NAMES = ["plain", "with space", "with\nnewline", "quote'\"", "ünï", "-rf"]
 SMALL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from hpc_xfer.system import atomic_files
+from hpc_xfer.system import atomic_files, set_aside
 from hpc_xfer.errors import StoreError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
@@ -157,9 +157,29 @@ def test_what_is_not_whole_json_counts_as_absent(tmp_path: Path, content: bytes)
     assert atomic_files.read_json(tmp_path / "gone") is None
 
 
-def test_a_file_that_cannot_be_read_is_told_not_taken_for_absent(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot be read \(Is a directory\)"):
-        atomic_files.read_json(tmp_path)
+def test_a_folder_or_a_link_in_place_of_a_file_is_set_aside_and_told(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").symlink_to("/etc/hostname")
+    set_aside.take()
+    assert atomic_files.read_json(tmp_path / "a") is None
+    assert atomic_files.read_json(tmp_path / "b") is None
+    assert set_aside.take() == {
+        str(tmp_path / "a"): "is not a regular file",
+        str(tmp_path / "b"): "is a link",
+    }
+
+
+def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "record.json")
+    assert atomic_files.read_json(tmp_path / "record.json") is None
+
+
+def test_a_line_is_not_appended_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / ".bashrc").write_text("alias ll='ls -l'\n")
+    (tmp_path / "launches.jsonl").symlink_to(".bashrc")
+    with pytest.raises(StoreError, match="is a link, and is not written through; remove it"):
+        atomic_files.append_line(tmp_path / "launches.jsonl", "id")
+    assert (tmp_path / ".bashrc").read_text() == "alias ll='ls -l'\n"
 
 
 def test_of_twenty_processes_exactly_one_creates_a_file(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _render(rendered: "Input", folder: Path, workers: int) -> "PackResult":
     from hpc_xfer.compute.shard_tools.pack import MADE, PackOptions, pack, remove_shards
 
     options = PackOptions(seed=None)  # they are shuffled already
-    made = atomic_files.read_json(folder / MADE)
+    made = atomic_files.read_json(folder / MADE, follow=True)
     if isinstance(made, dict) and made.get("call") != options.call(rendered):
         if "characters" not in made.get("call", {}).get("input", {"characters": None}):
             raise StudyError(

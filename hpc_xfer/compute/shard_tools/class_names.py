@@ -50,7 +50,7 @@ def listed(folder: Path) -> tuple[str, ...] | None:
     path = folder / NAME
     if not path.exists():
         return None
-    names = atomic_files.read_json(path)
+    names = atomic_files.read_json(path, follow=True)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path}: is not a JSON list of names; write one name per class, in order")
     return tuple(names)

@@ -32,7 +32,7 @@ def _stats(shard: Path) -> Path:
 
 
 def _successes_in_stats(path: Path) -> int | None:
-    value = atomic_files.read_json(path)
+    value = atomic_files.read_json(path, follow=True)
     successes = value.get("successes") if isinstance(value, dict) else None
     return successes if isinstance(successes, int) else None
 

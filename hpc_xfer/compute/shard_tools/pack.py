@@ -150,7 +150,7 @@ def _read_made(folder: Path, call: dict[str, object]) -> dict[str, Any] | None:
     Raises:
         StudyError: the folder holds shards of another call, or of unknown origin.
     """
-    made = atomic_files.read_json(folder / MADE)
+    made = atomic_files.read_json(folder / MADE, follow=True)
     if isinstance(made, dict) and isinstance(made.get("call"), dict):
         earlier = made["call"]
         if earlier == call:
@@ -256,7 +256,7 @@ def _write_shard(folder: Path, reader: Callable[[Any], Sample], task: _ShardTask
 
 def _read_result(folder: Path, number: int) -> _ShardResult | None:
     """Read the result of a shard; None where the shard has to be written."""
-    value = atomic_files.read_json(_result_path(folder, number))
+    value = atomic_files.read_json(_result_path(folder, number), follow=True)
     if value is None:
         return None
     entry = value["entry"] and ShardEntry(**value["entry"])
