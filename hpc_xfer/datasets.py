@@ -293,7 +293,9 @@ def _accept(args: argparse.Namespace, name: str, report: "DatasetReport") -> Non
 
     if not args.accept.is_dir():
         raise StudyError(f"{args.accept}: no such store; correct --accept")
-    store, say = Store(args.accept), sys.stderr if args.json else sys.stdout
+    store = Store(args.accept, load_site(args.site).trust_store_members)
+    store.check()
+    say = sys.stderr if args.json else sys.stdout
     if accept_words(store, name, report.words) is not None:
         print(f"{name}: runs from now on use its present class names and prompts", file=say)
     if report.problems:

@@ -13,6 +13,7 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
+from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store)
     on = args.on or ("slurm" if is_installed() else "local")
+    if not (args.dry_run or args.rehearse):
+        store.check(study.name)
     checked = check_inputs(study, site, on)
     site = with_cpus(site) if on == "slurm" else site
     if args.rehearse:
@@ -51,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     done = store.done(launched.plan)
     notes = [*checked.notes, *_plan_notes(launched, done, on)]
 
+    if not args.dry_run:
+        _open_store(launched)
     if args.by_hand:
         from hpc_xfer.scheduling.by_hand import by_hand
 
@@ -66,6 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_store(study, launched.plan, store)
     read_ledger(store).record_event(study.name, "launch", on=on, **provenance.code())
     return _run_here(launched, done, args)
+
+
+def _open_store(launched: LaunchedStudy) -> None:
+    """Make the store; tell once what it means where its members are trusted."""
+    launched.store.open(launched.study.name)
+    for sentence in told_once(launched.store):
+        print(sentence, file=sys.stderr)
 
 
 def _show(
@@ -101,6 +113,7 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
 
     plan, store, site = launched.plan, launched.store, launched.site
     todo, slurm = plan.without(done), site.slurm
+    yield from notes_on_folders(store, launched.site_file)
     yield from changed_weights(plan, done, store, site)
     yield from loading_notes(todo, slurm) if on == "slurm" else ()
     yield from (f"warning: {line}" for line in memory_warnings(todo, slurm))

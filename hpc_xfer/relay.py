@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     site_file = find_site_file(args.site)
     site = load_site(args.site)
-    store = Store(args.store)
+    store = Store(args.store, site.trust_store_members)
+    store.check(args.study)
     try:
         study, plan = read_launched(store, args.study)
         try:

@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.captureWarnings(True)
-    store, site = Store(Path(args.store)), load_site(Path(args.site) if args.site else None)
+    site = load_site(Path(args.site) if args.site else None)
+    store = Store(Path(args.store), site.trust_store_members)
     from hpc_xfer.compute.distributed.stop_signal import StopSignal
 
     stop = StopSignal().on(signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
@@ -81,6 +82,7 @@ def _serve(
     runner = PackRunner(store, site, process_rank, stop, emit)
     for pack_id in packs:
         try:
+            store.check(args.study)
             pack = read_pack(store, args.study, pack_id).without(args.skip)
             runner.execute(pack.share(*args.share))
         except ProcessSpent:

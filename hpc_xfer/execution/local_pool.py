@@ -17,6 +17,7 @@ from hpc_xfer.execution.progress_display import Display
 from hpc_xfer.execution.worker_process import exit_message
 from hpc_xfer.execution.worker_watch import hang_message
 from hpc_xfer.store import failures
+from hpc_xfer.store.access.logs import last_lines
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.study.plan import Pack, Plan, Run
@@ -187,7 +188,7 @@ class LocalPool:
         failure, message = cause_of_death(run.id, worker.process.failures, codes)
         if worker.process.hung:
             failure, message = "hung", hang_message(self.site)
-        lines = worker.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+        lines = last_lines(worker.log, _LOG_LINES)
         failures.write(self.store.run(run.id), failure, message, lines)
         self._fail(run.id, failure, message, worker.log)
 

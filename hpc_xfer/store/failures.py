@@ -34,6 +34,7 @@ def write(
     Raises:
         StoreError: the disk is full.
     """
+    run.check_is_no_link()
     before = read(run)
     failure = {
         "class": kind,

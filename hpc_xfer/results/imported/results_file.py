@@ -25,6 +25,7 @@ from hpc_xfer.results.imported.imported_result import (
     TUNED,
     ImportedResult,
 )
+from hpc_xfer.system.atomic_files import OddFile, read_bytes
 
 MOST_TOLD = 20  # errors; a wrong column is wrong in every row
 _KNOWN = (*ENCODER, *CELL, *SHARES, *COUNTS)
@@ -102,13 +103,14 @@ def refuse(path: Path, errors: Sequence[str]) -> None:
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Read the header and the rows with their line numbers; empty lines are left out."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path, follow=True).decode("utf-8-sig")
     except FileNotFoundError:
         raise StudyError(f"{path}: no such file; name an existing CSV") from None
     except UnicodeDecodeError:
         raise StudyError(f"{path}: is not a UTF-8 text file; save it as CSV in UTF-8") from None
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror}); name a CSV") from None
+    except (OSError, OddFile) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StudyError(f"{path}: cannot be read ({why}); name a CSV") from None
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)

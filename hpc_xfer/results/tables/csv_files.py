@@ -19,6 +19,7 @@ from hpc_xfer.system import atomic_files
 Row = Mapping[str, str]
 Table = tuple[Sequence[str], Iterable[Mapping[str, object]]]  # columns and rows
 T = TypeVar("T")
+_MOST_BYTES = 1 << 30  # of a table; that of 40,000 runs has 30 MB
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,12 @@ def read(path: Path) -> list[dict[str, str]]:
         StoreError: the file does not exist yet.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        text = atomic_files.read_bytes(path, _MOST_BYTES, follow=True).decode()
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    except (ValueError, csv.Error) as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error}); remove it, then run `python -m hpc_xfer.collect`"
+        ) from None
     except FileNotFoundError:
         raise StoreError(
             f"{path}: not found; run `python -m hpc_xfer.collect` on the grid first"
