@@ -96,7 +96,7 @@ def refuse(path: Path, errors: Sequence[str]) -> None:
     told = list(errors[:MOST_TOLD])
     if len(errors) > MOST_TOLD:
         told.append(f"{path}: {len(errors):,} errors in all, of which these are the first")
-    raise StudyError("\n".join([*told, f"{path}: nothing was imported"]))
+    raise StudyError(*told, f"{path}: nothing was imported")
 
 
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
