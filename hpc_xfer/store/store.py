@@ -14,6 +14,7 @@ from hpc_xfer.store.access import trusted
 from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Plan, Run, RunKind
+from hpc_xfer.study.study_file import names_a_folder
 from hpc_xfer.system import atomic_files, set_aside
 
 SCHEMA = 1
@@ -23,15 +24,17 @@ class Store(StoreDir):
     """The store: what is finished in it, and what launches write for workers."""
 
     def studies(self) -> list[str]:
-        """Names of all studies that were ever launched here; what is no folder is set aside."""
+        """Names of all studies that were ever launched here; what else is there is noted."""
         try:
             with os.scandir(self.all_studies) as entries:
-                found = {each.name: each.is_dir(follow_symlinks=False) for each in entries}
+                found = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             return []
-        for name in (name for name, is_folder in found.items() if not is_folder):
-            set_aside.note(self.all_studies / name, "is not the folder of a study")
-        return sorted(name for name, is_folder in found.items() if is_folder)
+        known = [name for name, is_folder in found.items() if is_folder and names_a_folder(name)]
+        for name in found.keys() - known:
+            if not name.startswith("."):  # those of file systems and desktops
+                set_aside.note(self.all_studies / name, "is not the folder of a study")
+        return sorted(known)
 
     def open(self, study: str | None = None) -> None:
         """Make the folders of the store, and of a study in it.
