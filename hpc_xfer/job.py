@@ -22,6 +22,7 @@ from hpc_xfer.errors import XferError
 from hpc_xfer.execution.supervisor import Supervisor
 from hpc_xfer.execution.worker_process import say, worker_command
 from hpc_xfer.execution.worker_watch import Signals
+from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.store import Store
 from hpc_xfer.system.job_environment import ProcessRank
 
@@ -30,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     signals = Signals()
     signals.install()
-    store, site = Store(Path(args.store)), load_site(Path(args.site) if args.site else None)
+    store = Store(Path(args.store))
+    site_file = Path(args.site) if args.site else None
+    site = load_site(site_file, site_variables.read(store, args.study))
     process_rank = ProcessRank.from_slurm()
     try:
         supervisor = Supervisor(store, site, args.study, args.batch, process_rank, signals)

@@ -15,6 +15,7 @@ from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
+from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.by_hand:
         from hpc_xfer.scheduling.by_hand import by_hand
 
-        prepare_store(study, launched.plan, store)
+        _prepare(launched)
         print("\n".join(by_hand(launched, done)))
         return 0
     if args.dry_run:
@@ -63,9 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print_plan(launched, done, notes, terminal.console(stderr=True))
     if on == "slurm":
         return _submit(launched, args)
-    prepare_store(study, launched.plan, store)
+    _prepare(launched)
     read_ledger(store).record_event(study.name, "launch", on=on, **provenance.code())
     return _run_here(launched, done, args)
+
+
+def _prepare(launched: LaunchedStudy) -> None:
+    prepare_store(launched.study, launched.plan, launched.store)
+    site_variables.write(launched.store, launched.study.name, launched.site.variables)
 
 
 def _show(

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from hpc_xfer import cli
 from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import XferError
+from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.pack_file import read_pack
 from hpc_xfer.store.store import Store
 from hpc_xfer.system.job_environment import ProcessRank
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.captureWarnings(True)
-    store, site = Store(Path(args.store)), load_site(Path(args.site) if args.site else None)
+    store = Store(Path(args.store))
+    site_file = Path(args.site) if args.site else None
+    site = load_site(site_file, site_variables.read(store, args.study))
     from hpc_xfer.compute.distributed.stop_signal import StopSignal
 
     stop = StopSignal().on(signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
