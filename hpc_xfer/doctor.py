@@ -7,8 +7,6 @@ Nothing of the study runs. Each line names a check, its result, and what to do i
 
 import argparse
 import itertools
-import json
-import sys
 from collections.abc import Sequence
 
 from hpc_xfer import cli
@@ -43,13 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for result in itertools.chain(notes, examine(launched, args.wait)):
         results.append(result)
         if not args.json:
-            print(f"{'ok ' if result.well else 'BAD'} {result.what}", file=sys.stderr, flush=True)
+            mark = "ok " if result.well else "BAD"
+            terminal.say(f"{mark} {result.what}", stderr=True)
     if args.json:
-        print(
-            json.dumps(
-                {"schema": 1, "verdicts": [result.as_json() for result in results]}, indent=2
-            )
-        )
+        terminal.say_json({"schema": 1, "verdicts": [result.as_json() for result in results]})
     else:
         terminal.console().print(render(results))
     return 0 if all(result.well for result in results) else 1

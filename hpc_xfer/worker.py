@@ -28,6 +28,7 @@ from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import XferError
 from hpc_xfer.store.pack_file import read_pack
 from hpc_xfer.store.store import Store
+from hpc_xfer.system import terminal
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.system.worker_events import SPENT_EXIT_CODE, WorkerEvent
 
@@ -76,7 +77,7 @@ def _serve(
         nonlocal failed
         failed |= event.kind == "failed"
         if process_rank.rank == 0 or event.kind in ("failed", "pack"):
-            print(event.to_json(), flush=True)
+            terminal.say(event.to_json())
 
     runner = PackRunner(store, site, process_rank, stop, emit)
     for pack_id in packs:

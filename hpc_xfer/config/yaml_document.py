@@ -66,7 +66,7 @@ class Document:
     def refusal(self, errors: Iterable[tuple[Loc, str]]) -> StudyError:
         """One exception with all errors, each once, in the order of the file."""
         ordered = sorted(errors, key=lambda error: self.line(error[0]))
-        return StudyError("\n".join(dict.fromkeys(self.error(*error) for error in ordered)))
+        return StudyError(*dict.fromkeys(self.error(*error) for error in ordered))
 
 
 def load_yaml(path: Path, text: str | None = None) -> Document:
@@ -88,7 +88,7 @@ def load_yaml(path: Path, text: str | None = None) -> Document:
     reader = _Reader(path)
     data = reader.value(root, ())
     if reader.errors:
-        raise StudyError("\n".join(reader.errors))
+        raise StudyError(*reader.errors)
     return Document(path, text, data, reader.lines)
 
 

@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from hpc_xfer.system.terminal import json_text
+
 # Exit code of a worker that reported its failure and can use its GPU no more: a fresh one can.
 SPENT_EXIT_CODE = 88
 Kind = Literal["started", "done", "failed", "held", "interrupted", "pack"]
@@ -50,4 +52,4 @@ class WorkerEvent:
             "run": self.run, "class": self.failure, "message": self.message,
             "by": self.by, "pack": self.pack,
         }  # fmt: skip
-        return json.dumps({"event": self.kind, **{key: values[key] for key in _KEYS[self.kind]}})
+        return json_text({"event": self.kind, **{key: values[key] for key in _KEYS[self.kind]}})
