@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.errors import StoreError
+from hpc_xfer.store.documents.manifest import MANIFEST
+from hpc_xfer.store.documents.record import RECORD
 from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Plan, Run, RunKind
-from hpc_xfer.system import atomic_files
+from hpc_xfer.study.study_file import names_a_folder
+from hpc_xfer.system import atomic_files, set_aside
 
 SCHEMA = 1
 _OTHERS_WRITE = 0o002
@@ -29,15 +32,25 @@ def may_everybody_write(path: Path | str) -> bool:
         return False
 
 
+def _studies_in(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            found = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    known = [name for name, is_folder in found.items() if is_folder and names_a_folder(name)]
+    for name in found.keys() - known:
+        if not name.startswith("."):  # those of file systems and desktops
+            set_aside.note(folder / name, "is not the folder of a study")
+    return sorted(known)
+
+
 class Store(StoreDir):
     """The store: what is finished in it, and what launches write for workers."""
 
     def studies(self) -> list[str]:
-        """Names of all studies that were ever launched here."""
-        try:
-            return sorted(path.name for path in self.all_studies.iterdir())
-        except FileNotFoundError:
-            return []
+        """Names of all studies that were ever launched here; what else is there is noted."""
+        return _studies_in(self.all_studies)
 
     def open(self, study: str | None = None) -> None:
         """Make the folders of the store, and of a study in it.
@@ -110,11 +123,9 @@ class Store(StoreDir):
             )
 
     def record(self, run_id: str) -> dict[str, Any] | None:
-        """Read the record of a run; None where it is missing or damaged."""
-        record = atomic_files.read_json(self.run(run_id).record)
-        if not isinstance(record, dict) or record.get("run") != run_id:
-            return None
-        return record if isinstance(record.get("metrics"), dict) else None
+        """Read the record of a run; None where it is missing, odd or of another run."""
+        record = RECORD.read(self.run(run_id).record)
+        return record if record is not None and record["run"] == run_id else None
 
     def done(self, plan: Plan) -> set[str]:
         """Ids of the finished runs of a plan."""
@@ -173,7 +184,7 @@ class Store(StoreDir):
             StoreError: the file is missing or damaged.
         """
         path = self.study(study).manifest(batch_id)
-        content = atomic_files.read_json(path)
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        content = MANIFEST.read(path)
+        if content is None or content.get("schema") != SCHEMA:
             raise StoreError(f"{path}: is missing or damaged; launch the study again")
         return content
