@@ -28,12 +28,14 @@ def write(
     job: str | None = None,
     node: str | None = None,
     job_name: str | None = None,
+    silent: bool = False,
 ) -> dict[str, Any]:
     """Write error.json; earlier failures stay in its `history`.
 
     Args:
         job, job_name, node: where the run failed (default: here). `node` is "" where it is unknown,
             and `job_name` None where only the number of the job is known.
+        silent: the worker ended before it reported anything.
 
     Raises:
         StoreError: the disk is full.
@@ -45,6 +47,7 @@ def write(
         "job_name": job_name if job else current_job_name(),
         "node": node_name() if node is None else node,
         "time": server_time(run.path),
+        **({"silent": True} if silent else {}),
     }
     content = {
         "schema": SCHEMA,

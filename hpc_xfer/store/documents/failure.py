@@ -22,10 +22,10 @@ _PLACE = {
     "job": or_none(JOB),
     "job_name": or_none(LINE),
     "time": TIME,
+    "silent": FLAG,
 }
 _EARLIER = shape(
-    {"class": _CLASS, **_PLACE, "job": otherwise(or_none(JOB), None), "node": otherwise(_NODE, ""),
-     "silent": FLAG},
+    {"class": _CLASS, **_PLACE, "job": otherwise(or_none(JOB), None), "node": otherwise(_NODE, "")},
     needed=("class",),
 )  # fmt: skip
 FAILURE = DocumentKind(
