@@ -30,9 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     signals = Signals()
     signals.install()
-    store, site = Store(Path(args.store)), load_site(Path(args.site) if args.site else None)
+    site = load_site(Path(args.site) if args.site else None)
+    store = Store(Path(args.store), site.trust_store_members)
     process_rank = ProcessRank.from_slurm()
     try:
+        store.check(args.study)
         supervisor = Supervisor(store, site, args.study, args.batch, process_rank, signals)
         return supervisor.run(worker_command(args.store, args.study, args.site))
     except XferError as error:

@@ -4,8 +4,10 @@ The site file is --site, else $HPC_XFER_SITE, else ~/.config/hpc_xfer/site.yaml,
 contain none of this.
 """
 
+import contextlib
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,8 @@ from hpc_xfer.config.released.released_entry import (
 )
 from hpc_xfer.config.sbatch_options import OneWord, OptionName, RelayOptionName, check_gres
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
+from hpc_xfer.errors import StudyError
+from hpc_xfer.system import permissions
 from hpc_xfer.system.machine import DEVICE
 from hpc_xfer.system.written_path import absolute
 
@@ -142,6 +146,7 @@ class Site(StrictModel):
     """Paths are relative to the site file."""
 
     store: str | None = None  # unless --store is given
+    trust_store_members: bool = False  # a group may write to the store, and so run code as you
     sources: dict[str, str] = {}  # name -> folder of tar shards with an index.json
     datasets: Mapping[str, Place | DatasetEntry] = {}  # name -> place, see dataset_location.py
     released: Mapping[str, WeightsPlace | ReleasedEntry] = {}  # name -> file with weights
@@ -169,18 +174,21 @@ def find_site_file(given: Path | None) -> Path | None:
 
 
 def load_site(given: Path | None) -> Site:
-    """Read the site file and make its paths absolute.
+    """Read the site file and make its paths absolute; new files get the permissions it wants.
 
     Raises:
-        StudyError: the named file is missing or has errors.
+        StudyError: the named file is missing or has errors, or many may write to it.
     """
     path = find_site_file(given)
     if path is None:
+        permissions.let_members_write(False)
         return Site()
+    _check_writers(path)
     doc = yaml_document.load_yaml(path)
     site, errors = validate(Site, doc.data)
     if site is None:
         raise doc.refusal(errors)
+    permissions.let_members_write(site.trust_store_members)
     paths: dict[str, Any] = {
         "store": site.store and _absolute(path, site.store),
         "sources": {name: _absolute(path, to) for name, to in site.sources.items()},
@@ -194,6 +202,17 @@ def load_site(given: Path | None) -> Site:
         },
     }
     return site.model_copy(update=paths)
+
+
+def _check_writers(path: Path) -> None:
+    """Refuse a file whose lines anybody but its owner may write, whoever that is."""
+    with contextlib.suppress(OSError):  # told by who reads it
+        writer = permissions.writer_beside_owner(os.stat(path), path)
+        if writer is not None:
+            raise StudyError(
+                f"{path}: {writer} may write to it, and its `setup` lines run as you; run: chmod "
+                f"go-w {shlex.quote(str(path))}, or use a copy of your own"
+            )
 
 
 def _absolute(site_file: Path, to: str) -> str:

@@ -7,6 +7,7 @@ from hpc_xfer.execution.pack_in_store import PackInStore
 from hpc_xfer.execution.worker_process import WorkerProcess, exit_message, silent_message
 from hpc_xfer.execution.worker_watch import hang_message
 from hpc_xfer.slurm.batch_script import log_path
+from hpc_xfer.store.access.logs import last_lines
 from hpc_xfer.store.retry_policy import SILENT
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import machine
@@ -82,8 +83,4 @@ class JobFailures:
         job = current_job()
         if job is None:
             return []
-        path = log_path(self.logs, job, self.rank)
-        try:
-            return path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        except OSError:
-            return []
+        return last_lines(log_path(self.logs, job, self.rank), _LOG_LINES)

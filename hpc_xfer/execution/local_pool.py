@@ -18,6 +18,7 @@ from hpc_xfer.execution.progress_display import Display
 from hpc_xfer.execution.worker_process import exit_message, silent_message
 from hpc_xfer.execution.worker_watch import hang_message
 from hpc_xfer.store import failures
+from hpc_xfer.store.access.logs import last_lines
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.retry_policy import SILENT
@@ -207,9 +208,9 @@ class LocalPool:
         self._record_failure(run, failure, message, worker.log)
 
     def _record_failure(self, run: Run, failure: str, message: str, log: Path | None) -> None:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log else []
+        lines = last_lines(log, _LOG_LINES) if log else []
         try:
-            failures.write(self.store.run(run.id), failure, message, lines[-_LOG_LINES:])
+            failures.write(self.store.run(run.id), failure, message, lines)
         except StoreError as error:  # one folder that cannot be written stops no other run
             self.display.say(str(error))
         self._fail(run.id, failure, message, log)

@@ -14,6 +14,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.labels import RunTitles
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import terminal
+from hpc_xfer.system.plain_text import plain
 
 _LAST_LINES = 6  # of a traceback; the log has all
 _PLAIN_SECONDS = 10.0  # between plain lines
@@ -41,7 +42,7 @@ class Display:
         self._owners: set[str] = set()  # of held runs, that were named
         self._last_line: float | None = None  # time; None: no counts were printed yet
         self._bars = progress.Progress(
-            progress.TextColumn("{task.description:<14}"), progress.BarColumn(),
+            progress.TextColumn("{task.description:<14}", markup=False), progress.BarColumn(),
             progress.MofNCompleteColumn(), progress.TimeElapsedColumn(),
             progress.TextColumn("{task.fields[now]}", markup=False),
             console=self.console, transient=False,
@@ -108,7 +109,7 @@ class Display:
             return
         for kind, task in self._tasks.items():
             now = [self._now(run_id) for run_id in running if self.runs[run_id].kind == kind]
-            self._bars.update(task, now=", ".join(now)[:100])
+            self._bars.update(task, now=plain(", ".join(now), most=100))
 
     def say(self, line: str) -> None:
         self.console.print(line, markup=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from typing import IO
 from hpc_xfer.store.code_snapshot import CodeSnapshot, own_command
 from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.plain_text import plain
 from hpc_xfer.system.worker_events import SPENT_EXIT_CODE, WorkerEvent
 
 _STDOUT = 1
@@ -250,4 +251,4 @@ def say(text: str) -> None:
     Past Python's buffer, which would keep what it cannot write and turn our exit code into 120.
     """
     with contextlib.suppress(OSError):
-        os.write(_STDOUT, f"{text}\n".encode(errors="replace"))
+        os.write(_STDOUT, f"{plain(text, lines=True)}\n".encode(errors="replace"))

@@ -40,6 +40,7 @@ def write(
     Raises:
         StoreError: the disk is full.
     """
+    run.check_is_no_link()
     before = read(run) or {}
     failure = {
         "class": kind,

@@ -45,7 +45,7 @@ class Liveness:
         if self.guard is not None:
             self.guard()
         try:
-            os.utime(self.run.progress)
+            os.utime(self.run.progress, follow_symlinks=False)
         except FileNotFoundError:
             content = {"schema": SCHEMA, "step": 0, "time": server_time(self.run.path)}
             atomic_files.write_json(self.run.progress, content, durable=False)

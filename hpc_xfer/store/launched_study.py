@@ -43,9 +43,10 @@ def prepare_store(study: Study, plan: Plan, store: Store) -> None:
     """Write what jobs and later commands need to know about a study.
 
     Raises:
-        StoreError: the store cannot be written.
+        StoreError: the store cannot be written, or as `Store.check`.
     """
     store.open(study.name)
+    store.check_no_run_is_a_link(plan)
     take_snapshot(store)
     folder = store.study(study.name)
     folder.cancelled.unlink(missing_ok=True)
@@ -74,7 +75,7 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
     folder = store.study(name)
     content = PLAN.read(folder.plan)
     assert content is not None  # see check_launched
-    text = folder.grid.read_text(encoding="utf-8")
+    text = _grid_text(folder.grid)
     study = load_study(Path(content["grid"]), text, content.get("protocol", "0.1"))
     if content["rehearsal"]:
         study = rehearsal_of(study)
@@ -85,6 +86,13 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
             "hpc_xfer, or a file that the grid names has changed); launch the study again"
         )
     return study, with_finished_costs(plan.with_costs(_costs(content)), store)
+
+
+def _grid_text(path: Path) -> str:
+    try:
+        return atomic_files.read_bytes(path).decode()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); launch the study again") from error
 
 
 def plan_in_store(study: Study, store: Store) -> Plan:

@@ -1,10 +1,10 @@
 """Define the events that a worker reports, one JSON line each."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from hpc_xfer.system import bounded_json
+from hpc_xfer.system.terminal import json_text
 
 # Exit code of a worker that reported its failure and can use its GPU no more: a fresh one can.
 SPENT_EXIT_CODE = 88
@@ -50,7 +50,7 @@ class WorkerEvent:
             "run": self.run, "class": self.failure, "message": whole_text(self.message),
             "by": self.by, "pack": self.pack,
         }  # fmt: skip
-        return json.dumps({"event": self.kind, **{key: values[key] for key in _KEYS[self.kind]}})
+        return json_text({"event": self.kind, **{key: values[key] for key in _KEYS[self.kind]}})
 
 
 def whole_text(text: str) -> str:

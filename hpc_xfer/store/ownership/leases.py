@@ -73,7 +73,7 @@ class Lease:
         """Show processes on other hosts that the owner is alive."""
         self.check()
         with contextlib.suppress(FileNotFoundError):  # removed just now: the next check tells
-            os.utime(self.path)
+            os.utime(self.path, follow_symlinks=False)
 
     def release(self) -> None:
         """Free it for others at once, before the time runs out."""

@@ -43,6 +43,7 @@ def revoke(run: RunDir, number: int, why: str) -> bool:
         False where the claim stays as it is: its process lives on this host, it is released, or
         another process has claimed the run since.
     """
+    run.check_is_no_link()
     return _leases(run).revoke(number, why)
 
 
@@ -107,6 +108,7 @@ def record_found_held(run: RunDir, by: Mapping[str, Any] | None) -> None:
     """
     job = current_job()
     if job is not None:
+        run.check_is_no_link()
         content = {
             "schema": SCHEMA, "job": job, "slurm_job_name": current_job_name(),
             "restarts": str(restart_count()), "time": server_time(run.path), "by": dict(by or {}),
