@@ -182,6 +182,15 @@ def exit_message(code: int) -> str:
     return f"the worker ended with {how}"
 
 
+def silent_message(how: str) -> str:
+    """Say that the workers of a run ended twice before they reported anything.
+
+    Args:
+        how: the last one ended.
+    """
+    return f"two workers ended before they reported anything, so no third is started: {how}"
+
+
 def worker_command(
     store: str, study: str, site: str | None, code: CodeSnapshot | None = None
 ) -> list[str]:
