@@ -4,6 +4,7 @@ python -m hpc_xfer.scheduling.set_up_lines --store runs --study demo --site site
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from hpc_xfer.config.site import load_site
@@ -19,7 +20,7 @@ def main() -> None:
     parser.add_argument("--site", type=Path, help="site file")
     args = parser.parse_args()
     site = load_site(args.site, site_variables.read(Store(args.store), args.study))
-    print("\n".join(setup_lines(site.slurm)))
+    sys.stdout.write("\n".join([*setup_lines(site.slurm), ""]))  # a shell reads it
 
 
 if __name__ == "__main__":
