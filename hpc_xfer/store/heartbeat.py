@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hpc_xfer.store.documents.progress import PROGRESS
 from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import SCHEMA
@@ -97,12 +98,12 @@ class Heartbeat:
 
 
 def read(run: RunDir) -> dict[str, Any] | None:
-    """Read the last heartbeat, with its `age` in seconds; None where there is none.
+    """Read the last heartbeat, with its `age` in seconds; None where there is none, or an odd one.
 
     It was dated by the clock of the file server, which alone tells its age on any host.
     """
-    content = atomic_files.read_json(run.progress)
-    if not isinstance(content, dict):
+    content = PROGRESS.read(run.progress)
+    if content is None:
         return None
     return {**content, "age": max(0.0, server_time(run.path) - content["time"])}
 

@@ -140,6 +140,10 @@ class StudyDir:
     def launches(self) -> Path:
         return self.path / "launches.jsonl"
 
+    def site_variables(self, user: int) -> Path:
+        """What the variables of a user's site file were, for his jobs (see site_variables.py)."""
+        return self.path / f".site_variables.{user}.json"
+
     @property
     def cancelled(self) -> Path:
         """Exists while the study is cancelled; the next launch removes it."""

@@ -11,6 +11,8 @@ from typing import Any
 
 from hpc_xfer.errors import StoreError
 from hpc_xfer.store.access import trusted
+from hpc_xfer.store.documents.manifest import MANIFEST
+from hpc_xfer.store.documents.record import RECORD
 from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Plan, Run, RunKind
@@ -101,11 +103,9 @@ class Store(StoreDir):
             )
 
     def record(self, run_id: str) -> dict[str, Any] | None:
-        """Read the record of a run; None where it is missing or damaged."""
-        record = atomic_files.read_json(self.run(run_id).record)
-        if not isinstance(record, dict) or record.get("run") != run_id:
-            return None
-        return record if isinstance(record.get("metrics"), dict) else None
+        """Read the record of a run; None where it is missing, odd or of another run."""
+        record = RECORD.read(self.run(run_id).record)
+        return record if record is not None and record["run"] == run_id else None
 
     def done(self, plan: Plan) -> set[str]:
         """Ids of the finished runs of a plan."""
@@ -165,7 +165,7 @@ class Store(StoreDir):
         """
         path = self.study(study).manifest(batch_id)
         trusted.check_file(path, self)
-        content = atomic_files.read_json(path)
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        content = MANIFEST.read(path)
+        if content is None or content.get("schema") != SCHEMA:
             raise StoreError(f"{path}: is missing or damaged; launch the study again")
         return content

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.system import permissions, set_aside
+from hpc_xfer.system import bounded_json, permissions, set_aside
 
 MOST_JSON = 64 << 20  # bytes; the largest of ours, a manifest of 40,000 runs, has 20 MB
 _FOLDER, _FILE = 0o775, 0o664  # at most; permissions.py and the umask take more away
@@ -239,24 +239,22 @@ def read_bytes(path: Path | str, most: int = MOST_JSON, follow: bool = False) ->
     return data
 
 
-def read_json(path: Path | str, follow: bool = False) -> Any:
+def read_json(path: Path | str, follow: bool = False, most: int = MOST_JSON) -> Any:
     """Read a file; None where it is absent, odd or not whole JSON, such as one cut by a full disk.
 
-    Odd ones are noted in `set_aside`. JSON is nested at most 200 deep.
+    Odd ones are noted in `set_aside`; an empty one is what a crash of a host leaves. Numbers fit 64
+    bits, nesting is at most 200 deep: see `bounded_json`.
 
     Raises:
         StoreError: it exists but cannot be read.
     """
-    from pydantic_core import from_json  # imported when needed, so that --help starts at once
-
     try:
-        return from_json(read_bytes(path, follow=follow))
+        data = read_bytes(path, most, follow)
+        return bounded_json.parse(data) if data else None
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OddFile as odd:
+    except (OddFile, bounded_json.UnfitJson) as odd:
         set_aside.note(path, str(odd))
-        return None
-    except ValueError:
         return None
     except OSError as error:
         raise StoreError(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpc_xfer.store import heartbeat
+from hpc_xfer.store.documents.claim import FOUND_HELD
 from hpc_xfer.store.ownership.leases import SCHEMA, Lease, LeaseFolder, Sign, latest_number
 from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
@@ -138,7 +139,7 @@ def jobs_without_progress(run: RunDir) -> int:
             continue
         if claim.get("saved", 0) != last_saved:
             break
-        job = claim["slurm_job"], claim.get("slurm_job_name")
+        job = claim.get("slurm_job"), claim.get("slurm_job_name")
         if (*job, claim.get("restarts")) not in lost:
             found.add(job)
     return len(found)
@@ -152,8 +153,7 @@ def _is_of_job(content: Mapping[str, Any], key: str, name: str | None) -> bool:
 
 def _notes(run: RunDir) -> Iterator[dict[str, Any]]:
     for path in sorted(run.found_held.glob("*.json")):
-        content = atomic_files.read_json(path)
-        if isinstance(content, dict) and "job" in content:
+        if (content := FOUND_HELD.read(path)) is not None:
             yield content
 
 
