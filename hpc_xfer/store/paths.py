@@ -192,6 +192,18 @@ class StudyDir:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    def check_is_no_link(self) -> None:
+        """Check the folders that `collect`, `import` and `report` write to.
+
+        Raises:
+            StoreError: one is a link.
+        """
+        for folder in (
+            self.path, self.summary, self.record_cache, self.figures, self.tensorboard,
+            self.imported,
+        ):  # fmt: skip
+            atomic_files.is_folder(folder)
+
 
 @dataclass(frozen=True)
 class StoreDir:
