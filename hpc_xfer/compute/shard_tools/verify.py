@@ -246,19 +246,19 @@ _NO_IMAGE = f"none of {', '.join(IMAGE_FIELDS)}"
 def _check_image(shard: Shard, i: int, field: str, notes: Counter[str]) -> None:
     data = shard.read(i, [field])[field]
     with open_image(data, field) as image:  # refuses a decompression bomb
-        unusual = list(_unusual(image, field))
+        unusual = list(_unusual(image, data, field))
     decode(data, field)
     notes.update(unusual)
 
 
-def _unusual(image: Image.Image, field: str) -> Iterator[str]:
+def _unusual(image: Image.Image, data: bytes, field: str) -> Iterator[str]:
     if image.mode in _MODES:
         yield _MODES[image.mode]
     if image.mode.startswith("I"):
         yield "16 bits"
     if is_turned(image):
         yield "turned by EXIF"
-    if image.format != "MPO" and is_animated(image):
+    if image.format != "MPO" and is_animated(image, data):
         yield "animated"
     if FIELD_OF_FORMAT.get(image.format or "") != field.replace("jpeg", "jpg"):
         yield "of another format than its name"
