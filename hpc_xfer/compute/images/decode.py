@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import simplejpeg
@@ -139,6 +140,14 @@ def open_by_pillow(data: bytes, name: str, again: bool = False) -> Image.Image:
     cost = _cost(data, found, header)
     limits.check(*image.size, limits.twice(cost) if again else cost, len(data), name)
     return image
+
+
+@cache
+def forget_other_formats() -> None:
+    """Let Pillow open no other format, for torchvision's readers, which call it by themselves."""
+    Image.init()
+    for name in [each for each in Image.ID if each not in limits.FORMATS]:
+        Image.ID.remove(name)
 
 
 def _check_jpeg(data: bytes, header: Header | None, name: str) -> None:

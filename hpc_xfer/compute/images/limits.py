@@ -17,11 +17,8 @@ FILE = 64 << 20
 PIXELS = 89_478_485
 SIDE = 65_535  # pixels; JPEG has no more, and each row has its cost
 
-TEXT = 1 << 20  # bytes of a caption, class or other text of a sample: thousands of pages
-JSON = 8 << 20  # bytes of the json of a sample; img2dataset's have 2 kB, with faces 100
-JSON_DEPTH = 200  # of its nesting, as of our own files
-CAPTION = 10_000  # characters that are read of a caption; 77 tokens have some 350
-WORD = 1_000  # letters that are read of a word; see word_tokenizer.py
+JSON = 8 << 20  # bytes of the json of a sample; those of img2dataset have 2 kB, with faces 100
+TEXT = 1 << 20  # bytes of a caption, a class or any other text: a thousand pages
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from hpc_xfer.compute.images import image_file
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
 from hpc_xfer.compute.shard_tools.tables.parquet_files import ImageCell
 from hpc_xfer.compute.shards.shard import Sample
@@ -136,7 +137,7 @@ def _read(path: str | ImageCell) -> bytes:
     if isinstance(path, ImageCell):
         return path.read()
     try:
-        return Path(path).read_bytes()
+        return image_file.read(Path(path))
     except (OSError, ValueError) as error:  # a null byte in a path is a ValueError
         why = getattr(error, "strerror", None) or error
         name = path if len(path) <= _LONGEST_PATH else f"{path[:30]}...{path[-80:]}"

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from PIL import Image
 
@@ -199,7 +199,7 @@ def _open_damaged(path: Path, name: str) -> tuple[Shard, list[Problem]]:
 def _check_member(member: Member) -> Iterator[str]:
     if member.name.startswith("/"):
         yield "has an absolute path; unpacking would write there"
-    if ".." in PurePosixPath(member.name).parts:
+    if ".." in member.name.split("/"):
         yield "has .. in its path; unpacking would leave the folder"
     if member.kind in _NO_FILES:
         yield f"is {_NO_FILES[member.kind]}; it is left out"

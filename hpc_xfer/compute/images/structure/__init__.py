@@ -67,7 +67,9 @@ def check(data: bytes) -> str:
     found = format_of(data)
     if found is None:
         kind = next((name for start, name in _FOREIGN if data.startswith(start)), None)
-        raise OddImage("is not an image" if kind is None else f"is not an image that is read, but {kind}")
+        raise OddImage(
+            "is not an image" if kind is None else f"is not an image that is read, but {kind}"
+        )
     if found in _CHECKS:
         _CHECKS[found](data)
     return found
