@@ -6,7 +6,6 @@ Jobs of other studies stay, and so do jobs with runs that another study waits fo
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from hpc_xfer import cli
@@ -16,6 +15,7 @@ from hpc_xfer.scheduling.cancellation import CancelReport, cancel, cancel_remove
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
+from hpc_xfer.system.terminal import say, say_json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_in_store(args.grid, store)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
+    store.check(study.name)
     if args.forget_cluster:
         return _forget(store, study.name, site.slurm, args)
     if not study.pretrains:  # imported results alone are never launched
@@ -54,18 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     others = _at_work_elsewhere(read_study_state(plan, store, study.name, site.slurm))
     if args.json:
         content = {"study": study.name, **report.as_json(), "at_work_elsewhere": others}
-        print(json.dumps(content, indent=2))
+        say_json(content)
     else:
-        print(f"cancelled {len(report.jobs):,} jobs and elements of arrays")
+        say(f"cancelled {len(report.jobs):,} jobs and elements of arrays")
         if report.kept:
-            print(
+            say(
                 f"left {len(report.kept):,} that another study waits for: "
                 f"{' '.join(report.kept[:20])}"
             )
         for owner in others:
-            print(f"{owner} goes on: it works on this study outside its jobs; end it there")
+            say(f"{owner} goes on: it works on this study outside its jobs; end it there")
         for cluster in report.silent:
-            print(f"cluster {cluster} does not answer; cancel again when it does")
+            say(f"cluster {cluster} does not answer; cancel again when it does")
     return 1 if report.silent else 0
 
 
@@ -78,9 +79,9 @@ def _at_work_elsewhere(state: StudyState) -> list[str]:
 def _forget(store: Store, study: str, slurm: Slurm, args: argparse.Namespace) -> int:
     count = forget_cluster(store, study, slurm, args.forget_cluster)
     if args.json:
-        print(json.dumps({"schema": 1, "study": study, "forgotten": count}, indent=2))
+        say_json({"schema": 1, "study": study, "forgotten": count})
     else:
-        print(f"forgot {count:,} jobs on cluster {args.forget_cluster}; launch the study again")
+        say(f"forgot {count:,} jobs on cluster {args.forget_cluster}; launch the study again")
     return 0
 
 

@@ -6,8 +6,6 @@ It reads no runs, so it works on a study folder that was copied out of its store
 older version are collected again first, where the runs are in the store.
 """
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import Study
+from hpc_xfer.system import terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     written = report_study(study, folder)
     if args.json:
         paths = {"report": str(written), "figures": str(folder.figures)}
-        print(json.dumps({"schema": 1, "study": study.name, **paths}, indent=2, sort_keys=True))
+        terminal.say_json({"schema": 1, "study": study.name, **paths}, sort_keys=True)
     else:
-        print(written)
+        terminal.say(str(written))
     return 0
 
 
@@ -53,7 +52,7 @@ def _collect_again(study: Study, store: Store, summary: Path) -> None:
             f"{summary}: an older version wrote these tables and their runs are not in this store; "
             "run `python -m hpc_xfer.collect` where the runs are, then copy the tables"
         )
-    print("report: the tables are of an older version; collecting again", file=sys.stderr)
+    terminal.say("report: the tables are of an older version; collecting again", stderr=True)
     collect(plan, store, summary, store.study(study.name))
 
 

@@ -6,7 +6,6 @@ One squeue per refresh serves all runs; Slurm's accounting is not needed.
 """
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -48,14 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print(state: StudyState, args: argparse.Namespace) -> None:
     """Print one state; with --watch an object per line, or a block with an empty line behind."""
     if args.json:
-        print(json.dumps(as_json(state), indent=None if args.watch else 2), flush=True)
+        terminal.say_json(as_json(state), indent=None if args.watch else 2)
         return
     if lines := _explanation(state, args):
-        print("\n".join(lines))
+        terminal.say(*lines)
     else:
         status_tables.show(state, terminal.console())
     if args.watch:
-        print(flush=True)
+        terminal.say("")
 
 
 def _watch(states: Iterator[StudyState], args: argparse.Namespace) -> StudyState:

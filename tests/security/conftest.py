@@ -47,9 +47,7 @@ class Neighbor:
 def neighbor() -> Neighbor:
     """Another user of this machine; only root can become one."""
     if os.geteuid() != 0:
-        pytest.skip(
-            "only root can become a second user; run the tests in a container, or with sudo"
-        )
+        pytest.skip("only root can become a second user; run the tests as root of a container")
     found = Neighbor()
     try:
         done = found.run("/usr/bin/env", "python3", "-c", "print(1)")

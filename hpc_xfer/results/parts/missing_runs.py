@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hpc_xfer.results.parts.record_files import RecordFile
+from hpc_xfer.store import failures
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import MissingState
-from hpc_xfer.system import atomic_files
 
 ParentState = Literal["finished", "failed", "not run"]
 DIVERGED = "nan"  # the error class of a run whose loss became NaN or infinite
@@ -44,9 +44,9 @@ def missing_run(
     why = f"its parent {waits[0]} has no result" if waits else ""
     if any(parents[parent] == "failed" for parent in waits):
         return MissingRun(run, "blocked", message=why)
-    error = atomic_files.read_json(store.run(run.id).error)
-    if isinstance(error, dict):
-        return MissingRun(run, "failed", _line(error.get("class")), _line(error.get("message")))
+    error = failures.read(store.run(run.id))
+    if error is not None:
+        return MissingRun(run, "failed", _line(error["class"]), _line(error["message"]))
     return MissingRun(run, "not run", message=why)
 
 
