@@ -177,6 +177,11 @@ class StudyDir:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def public(self) -> "StudyDir":
+        """The report for others: tables, figures and page (see reporting/public/)."""
+        return StudyDir(self.path / "public")
+
 
 @dataclass(frozen=True)
 class StoreDir:
