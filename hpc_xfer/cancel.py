@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_in_store(args.grid, store)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
+    store.check(study.name)
     if args.forget_cluster:
         return _forget(store, study.name, site.slurm, args)
     if not study.pretrains:  # imported results alone are never launched

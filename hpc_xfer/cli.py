@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_xfer.errors import XferError
-from hpc_xfer.system import terminal
+from hpc_xfer.system import permissions, terminal
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from hpc_xfer.config.site import Site
@@ -25,8 +25,9 @@ def exit_with(main: Main) -> None:
     _print_any_character()
     terminal.guard_streams()
     # Whatever the user's umask: what a store holds is run or trusted by jobs, also the scripts and
-    # logs that Slurm and libraries write. sbatch passes our umask on to the job.
-    os.umask(os.umask(0o022) | 0o002)
+    # logs that Slurm and libraries write. sbatch passes our umask on to the job. `load_site` lets
+    # a group write where the site says so.
+    permissions.withhold_writing()
     try:
         try:
             code = main(None)
@@ -83,4 +84,4 @@ def store_of(given: str | None, site: "Site") -> "Store":
     """Return the store of --store, else of the site, else ./runs."""
     from hpc_xfer.store.store import Store
 
-    return Store(Path(given or site.store or "runs"))
+    return Store(Path(given or site.store or "runs"), site.trust_store_members)

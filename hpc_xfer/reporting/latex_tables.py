@@ -13,7 +13,7 @@ from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 
 _ESCAPED = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",

@@ -17,7 +17,7 @@ from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 
 if TYPE_CHECKING:
     from jinja2 import Template

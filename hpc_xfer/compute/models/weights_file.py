@@ -49,6 +49,7 @@ def read(path: Path, touch: Callable[[], object] = lambda: None) -> dict[str, An
     if not path.exists():
         return None
     try:
+        os.close(atomic_files.open_plainly(path))  # no pipe, for which torch would wait
         check_sums(path, touch)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:

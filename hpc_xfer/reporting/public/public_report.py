@@ -16,7 +16,7 @@ from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 
 _TOLD = 10  # words that were found
 

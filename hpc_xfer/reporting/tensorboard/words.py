@@ -3,7 +3,7 @@
 from hpc_xfer.reporting.tensorboard.shot_steps import ShotSteps
 from hpc_xfer.results.answers.terms import dataset_words
 from hpc_xfer.results.averages import MEAN
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 
 _ABOUT = """\
 **results/curves**: mean test accuracy over draws and seeds against shots, as in averages.csv. One

@@ -6,11 +6,11 @@ from typing import Literal
 
 from hpc_xfer.results.parts.local_paths import shortened
 from hpc_xfer.results.parts.record_files import RecordFile
+from hpc_xfer.store import failures
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import MissingState
-from hpc_xfer.system import atomic_files
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 
 ParentState = Literal["finished", "failed", "not run"]
 DIVERGED = "nan"  # the error class of a run whose loss became NaN or infinite
@@ -48,8 +48,8 @@ def missing_run(
     why = f"its parent {waits[0]} has no result" if waits else ""
     if any(parents[parent] == "failed" for parent in waits):
         return MissingRun(run, "blocked", message=why)
-    error = atomic_files.read_json(store.run(run.id).error)
-    if isinstance(error, dict):
+    error = failures.read(store.run(run.id))
+    if error is not None:
         return MissingRun(run, "failed", *_told(error, store))
     return MissingRun(run, "not run", message=why)
 

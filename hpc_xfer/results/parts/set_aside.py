@@ -10,7 +10,7 @@ from hpc_xfer.results.parts.all_parts import Parts
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.test_images import TestImages
 from hpc_xfer.store.store import Store
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 
 NAME = "set_aside"
 _LONGEST = 300  # characters of a reason
