@@ -8,7 +8,6 @@ import pytest
 from hpc_xfer.config import yaml_document
 from hpc_xfer.errors import StudyError
 
-
 VARIABLES = {"SCRATCH": "/scratch/ann", "NOTHING": ""}
 
 
