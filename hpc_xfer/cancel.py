@@ -16,7 +16,7 @@ from hpc_xfer.states.moved_store import left_to_you
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
-from hpc_xfer.system.terminal import say, say_json
+from hpc_xfer.system.terminal import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     others = _at_work_elsewhere(read_study_state(plan, store, study.name, site.slurm))
     if args.json:
         content = {"study": study.name, **report.as_json(), "at_work_elsewhere": others}
-        say_json(content)
+        cli.say_json(content)
     else:
         say(f"cancelled {len(report.jobs):,} jobs and elements of arrays")
         if report.kept:
@@ -82,7 +82,7 @@ def _at_work_elsewhere(state: StudyState) -> list[str]:
 def _forget(store: Store, study: str, slurm: Slurm, args: argparse.Namespace) -> int:
     count = forget_cluster(store, study, slurm, args.forget_cluster)
     if args.json:
-        say_json({"schema": 1, "study": study, "forgotten": count})
+        cli.say_json({"schema": 1, "study": study, "forgotten": count})
     else:
         say(f"forgot {count:,} jobs on cluster {args.forget_cluster}; launch the study again")
     return 0
