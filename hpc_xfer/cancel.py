@@ -12,6 +12,7 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import Slurm, load_site
 from hpc_xfer.monitoring.study_state import StudyState, is_elsewhere, read_study_state
 from hpc_xfer.scheduling.cancellation import CancelReport, cancel, cancel_removed, forget_cluster
+from hpc_xfer.states.moved_store import left_to_you
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
@@ -63,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"left {len(report.kept):,} that another study waits for: "
                 f"{' '.join(report.kept[:20])}"
             )
+        for line in report.left:
+            print(left_to_you(line))
         for owner in others:
             say(f"{owner} goes on: it works on this study outside its jobs; end it there")
         for cluster in report.silent:

@@ -24,6 +24,8 @@ def exit_with(main: Main) -> None:
     """Run a command and exit: 0 fine, 1 something failed, 2 the grid or the call is wrong."""
     _print_any_character()
     terminal.guard_streams()
+    # For what Python starts of itself (loaders, pools): it would import from the working folder.
+    os.environ["PYTHONSAFEPATH"] = "1"  # since Python 3.11
     # Whatever the user's umask: what a store holds is run or trusted by jobs, also the scripts and
     # logs that Slurm and libraries write. sbatch passes our umask on to the job. `load_site` lets
     # a group write where the site says so.

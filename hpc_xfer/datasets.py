@@ -245,8 +245,7 @@ def _print_site_lines(names: Sequence[str], root: Path, site: Path | None) -> No
     known = load_site(site) if path is not None and path.exists() else Site()
     new = [name for name in names if (place := known.dataset(name)) is None or place.path != root]
     if new:
-        where = f" ({path})" if path else ""
-        terminal.say(f"write into the site file{where}:", "", "datasets:")
+        terminal.say(f"write into the site file{f' ({path})' if path else ''}:", "", "datasets:")
         for name in new:
             terminal.say(f"  {name}: {json.dumps(str(root), ensure_ascii=False)}")
 

@@ -14,6 +14,7 @@ from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
+from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.by_hand:
         from hpc_xfer.scheduling.by_hand import by_hand
 
-        prepare_store(study, launched.plan, store)
+        _prepare(launched)
         terminal.say("\n".join(by_hand(launched, done)), lines=True)
         return 0
     if args.dry_run:
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print_plan(launched, done, notes, terminal.console(stderr=True))
     if on == "slurm":
         return _submit(launched, args)
-    prepare_store(study, launched.plan, store)
+    _prepare(launched)
     read_ledger(store).record_event(study.name, "launch", on=on, **provenance.code())
     return _run_here(launched, done, args)
 
@@ -76,6 +77,11 @@ def _open_store(launched: LaunchedStudy) -> None:
     launched.store.open(launched.study.name)
     for sentence in told_once(launched.store):
         terminal.say(sentence, stderr=True)
+
+
+def _prepare(launched: LaunchedStudy) -> None:
+    prepare_store(launched.study, launched.plan, launched.store)
+    site_variables.write(launched.store, launched.study.name, launched.site.variables)
 
 
 def _show(

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
-from hpc_xfer.config.site import Site, load_site
+from hpc_xfer.config.site import Site
 from hpc_xfer.errors import XferError
+from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.pack_file import read_pack
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import terminal
@@ -45,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.captureWarnings(True)
-    site = load_site(Path(args.site) if args.site else None)
-    store = Store(Path(args.store), site.trust_store_members)
+    site_file = Path(args.site) if args.site else None
+    store, site = site_variables.store_and_site(Path(args.store), args.study, site_file)
     from hpc_xfer.compute.distributed.stop_signal import StopSignal
 
     stop = StopSignal().on(signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)

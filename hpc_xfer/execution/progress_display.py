@@ -14,7 +14,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.labels import RunTitles
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import terminal
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 
 _LAST_LINES = 6  # of a traceback; the log has all
 _PLAIN_SECONDS = 10.0  # between plain lines

@@ -13,7 +13,7 @@ from typing import IO
 from hpc_xfer.store.code_snapshot import CodeSnapshot, own_command
 from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 from hpc_xfer.system.worker_events import SPENT_EXIT_CODE, WorkerEvent
 
 _STDOUT = 1

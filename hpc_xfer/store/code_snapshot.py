@@ -49,6 +49,19 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 '''
 
 
+# `-m` would look for the package, and for all libraries, in the working folder first. A folder of
+# installed packages keeps its place behind the standard library.
+_START_HERE = """\
+import sys
+if sys.path[:1] == ['']:
+    del sys.path[0]
+sys.path[:0] = [each for each in [sys.argv[1]] if each not in sys.path]
+sys.argv = sys.argv[2:]
+import runpy
+runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)
+"""
+
+
 @dataclass(frozen=True)
 class CodeSnapshot:
     """A copy of the package in a store."""
@@ -114,7 +127,8 @@ def own_command(module: str) -> list[str]:
     """Return the command that runs a module of the code that runs, snapshot or not."""
     if own_origin() is not None:
         return CodeSnapshot(PACKAGE.parent.name, PACKAGE.parent).command(module)
-    return [as_written(sys.executable), "-u", "-m", f"hpc_xfer.{module}"]
+    start = [as_written(sys.executable), "-u", "-c", _START_HERE]
+    return [*start, str(PACKAGE.parent), f"hpc_xfer.{module}"]
 
 
 def _write(snapshot: CodeSnapshot, files: Mapping[str, PackageFile]) -> None:

@@ -140,6 +140,10 @@ class StudyDir:
     def launches(self) -> Path:
         return self.path / "launches.jsonl"
 
+    def site_variables(self, user: int) -> Path:
+        """What the variables of a user's site file were, for his jobs (see site_variables.py)."""
+        return self.path / f".site_variables.{user}.json"
+
     @property
     def cancelled(self) -> Path:
         """Exists while the study is cancelled; the next launch removes it."""
@@ -187,6 +191,23 @@ class StudyDir:
     @property
     def report(self) -> Path:
         return self.path / "report.html"
+
+    @property
+    def public(self) -> "StudyDir":
+        """The report for others: tables, figures and page (see reporting/public/)."""
+        return StudyDir(self.path / "public")
+
+    def check_is_no_link(self) -> None:
+        """Check the folders that `collect`, `import` and `report` write to.
+
+        Raises:
+            StoreError: one is a link.
+        """
+        for folder in (
+            self.path, self.summary, self.record_cache, self.figures, self.tensorboard,
+            self.imported, self.path / "public",
+        ):  # fmt: skip
+            atomic_files.is_folder(folder)
 
 
 @dataclass(frozen=True)

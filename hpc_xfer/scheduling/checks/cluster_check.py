@@ -21,6 +21,7 @@ from hpc_xfer.slurm.submitted import known_jobs
 from hpc_xfer.store.access.logs import last_lines
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.study import job_arrays, plan_summary
 from hpc_xfer.system import atomic_files, terminal
 from hpc_xfer.system.written_path import absolute
@@ -87,6 +88,7 @@ def _disk(launched: LaunchedStudy) -> CheckResult:
 
 def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
     folder = launched.store.study(launched.study.name)
+    site_variables.write(launched.store, launched.study.name, launched.site.variables)
     now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     for number, (kind, real) in enumerate(_largest(launched).items(), 1):
         out = folder.doctor / f"{kind}-{now}.json"
@@ -165,7 +167,7 @@ def _on_nodes(
     finally:
         if waiting:
             left = _lines(waiting, cluster).values()
-            cancel_jobs([line.job for line in left if line.live], cluster)
+            cancel_jobs([line for line in left if line.live], launched.store.tag)
 
 
 def _lines(names: Iterable[str], cluster: str | None) -> dict[str, QueueLine]:
