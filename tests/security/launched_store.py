@@ -65,12 +65,13 @@ class LaunchedStore:
 
     @contextlib.contextmanager
     def restored(self) -> Iterator["LaunchedStore"]:
-        """Put the files back at the end, and remove what came into studies/."""
+        """Put the files back at the end, and remove new studies and locks."""
         before = {path: path.read_bytes() for path in self.files.values()}
-        studies = set(self.store.all_studies.iterdir())
+        folders = (self.store.all_studies, self.store.lock)
+        known = {path for folder in folders for path in folder.iterdir()}
         set_aside.take()
         yield self
-        for path in set(self.store.all_studies.iterdir()) - studies:
+        for path in {path for folder in folders for path in folder.iterdir()} - known:
             path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
         for path, content in before.items():
             path.write_bytes(content)

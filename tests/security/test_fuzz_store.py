@@ -20,7 +20,7 @@ KINDS = (
     "ledger", "plan", "manifest", "record", "record of a probe", "error", "claim", "progress",
     "found held", "lock", "fingerprint",
 )  # fmt: skip
-ODD = (
+ODD: tuple[Any, ...] = (
     None, True, -1, 0, 10**12, 10**400, 1e300, -0.5, "", "; rm", "../x", "a\0b", "x\n", "٣",
     "{0.x}", "\x1b[2J", "x" * 100_000, [], [[]], {}, {"a": [1]}, [None], {"": None}, ["x", 1],
     "2026-01-01", "0001-01-01T00:00:00+23:59",
@@ -52,9 +52,8 @@ def whole(
 def places(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The place of each value in a document, from the outside to the inside."""
     yield here
-    inside = value.items() if isinstance(value, dict) else ()
-    inside = enumerate(value[:3]) if isinstance(value, list) else inside
-    for key, each in inside:
+    inside = dict(enumerate(value[:3])) if isinstance(value, list) else value
+    for key, each in inside.items() if isinstance(inside, dict) else ():
         yield from places(each, (*here, key))
 
 

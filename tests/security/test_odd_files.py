@@ -88,7 +88,7 @@ def test_an_odd_file_stops_no_command(study: LaunchedStore, what: str) -> None:
         assert f"{path}: " in shown and "set aside, not used" in shown
 
 
-LINES = {
+LINES: dict[str, str | dict[str, Any]] = {
     "a list": "[]",
     "a number": "5",
     "nested a million deep": DEEP,
@@ -114,10 +114,9 @@ LINES = {
 
 @pytest.mark.parametrize("what", LINES)
 def test_an_odd_line_of_a_ledger_stops_no_study(study: LaunchedStore, what: str) -> None:
-    line, path = LINES[what], study.files["ledger"]
+    odd, path = LINES[what], study.files["ledger"]
     known = path.read_text().splitlines()
-    if isinstance(line, dict):
-        line = json.dumps(json.loads(known[0]) | line)
+    line = odd if isinstance(odd, str) else json.dumps(json.loads(known[0]) | odd)
     before = read_ledger(study.store)
     name = next(iter(before.submissions))
     line = line.replace("NAME", name)
