@@ -1,7 +1,5 @@
 """No image takes more than a second or 300 MB, whatever its file holds; ordinary ones are decoded."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.security import costs
