@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{' '.join(report.kept[:20])}"
             )
         for line in report.left:
-            print(left_to_you(line))
+            say(left_to_you(line))
         for owner in others:
             say(f"{owner} goes on: it works on this study outside its jobs; end it there")
         for cluster in report.silent:

@@ -1,4 +1,4 @@
-"""No image takes more than a second or 300 MB, whatever its file holds; ordinary ones are decoded."""
+"""No image takes more than a second or 300 MB, whatever its file holds; ordinary ones pass."""
 
 import pytest
 
