@@ -7,11 +7,12 @@ from hpc_xfer.execution.pack_in_store import PackInStore
 from hpc_xfer.execution.worker_process import WorkerProcess, exit_message, silent_message
 from hpc_xfer.execution.worker_watch import hang_message
 from hpc_xfer.slurm.batch_script import log_path
+from hpc_xfer.store import failures
 from hpc_xfer.store.access.logs import last_lines
 from hpc_xfer.store.retry_policy import SILENT
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import machine
-from hpc_xfer.system.job_environment import ProcessRank, current_job
+from hpc_xfer.system.job_environment import ProcessRank, current_job, current_job_name
 
 _LOG_LINES = 30  # of the log, for error.json
 
@@ -41,11 +42,17 @@ class JobFailures:
         elif code == -signal.SIGKILL and machine.oom_kills() > self.oom_kills:
             failure, message = "out of memory", "the node's memory ran out; the worker was killed"
         is_silent = self.rank == 0 and not worker.has_reported  # other ranks report only failures
-        if is_silent and self.pack.was_silent(run):
+        if is_silent and self._was_silent(run):
             for each in self.pack.left():
                 self.record(each, SILENT, silent_message(message), node, silent=True)
             return
         self.record(run, failure, message, node, is_silent)
+
+    def _was_silent(self, run: str) -> bool:
+        """Tell whether a worker ended in an earlier start of this job before it reported."""
+        error = failures.read(self.pack.store.run(run)) or {}
+        is_ours = failures.is_of_job(error, current_job(), current_job_name())
+        return is_ours and bool(error.get("silent"))
 
     def record_own(self, worker: WorkerProcess, run: str) -> None:
         """Write at once that the GPU of this rank failed, or that its worker was killed.

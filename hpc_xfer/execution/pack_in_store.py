@@ -131,12 +131,6 @@ class PackInStore:
             return None
         return str(error["class"])
 
-    def was_silent(self, run: str) -> bool:
-        """Tell whether a worker ended in an earlier start of this job before it reported."""
-        error = failures.read(self.store.run(run))
-        is_ours = failures.is_of_job(error or {}, current_job(), current_job_name())
-        return error is not None and is_ours and error.get("silent", False)
-
     def is_told(self, run: str) -> bool:
         """Tell whether somebody has written why the last start of a run failed."""
         return failures.of_last_start(self.store.run(run)) is not None

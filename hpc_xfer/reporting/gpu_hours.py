@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from hpc_xfer.results.tables.csv_files import Row, number
-from hpc_xfer.system import bounded_json
+from hpc_xfer.system.limits import bounded_json
 
 
 def gpu_hours(run: Row) -> float | None:

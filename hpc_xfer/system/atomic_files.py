@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.system import bounded_json, permissions, set_aside
+from hpc_xfer.system import permissions, set_aside
+from hpc_xfer.system.limits import bounded_json
 
 MOST_JSON = 64 << 20  # bytes; the largest of ours, a manifest of 40,000 runs, has 20 MB
 _FOLDER, _FILE = 0o775, 0o664  # at most; permissions.py and the umask take more away

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from hpc_xfer.system import bounded_json
+from hpc_xfer.system.limits import bounded_json
 from hpc_xfer.system.terminal import json_text
 
 # Exit code of a worker that reported its failure and can use its GPU no more: a fresh one can.

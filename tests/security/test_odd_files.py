@@ -14,7 +14,7 @@ from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.system import atomic_files, set_aside
-from hpc_xfer.system.bounded_json import UnfitJson, parse
+from hpc_xfer.system.limits.bounded_json import UnfitJson, parse
 from tests.conftest import Command
 from tests.security import launched_store
 from tests.security.launched_store import LaunchedStore

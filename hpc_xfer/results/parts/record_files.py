@@ -12,7 +12,8 @@ from hpc_xfer.store import paths
 from hpc_xfer.store.documents.record import RECORD
 from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.study.plan import Run
-from hpc_xfer.system import atomic_files, bounded_json
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.limits import bounded_json
 
 Record = Mapping[str, Any]
 _LONGEST_NAME = 64

@@ -32,7 +32,8 @@ from hpc_xfer.store.documents.document import (
     text,
     whole,
 )
-from hpc_xfer.system import atomic_files, bounded_json, set_aside
+from hpc_xfer.system import atomic_files, set_aside
+from hpc_xfer.system.limits import bounded_json
 
 _MOST_LINE = 16 * MB  # 200,000 names are shorter
 _MOST_FILE = 1024 * MB
