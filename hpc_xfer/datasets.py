@@ -245,8 +245,7 @@ def _print_site_lines(names: Sequence[str], root: Path, site: Path | None) -> No
     known = load_site(site) if path is not None and path.exists() else Site()
     new = [name for name in names if (place := known.dataset(name)) is None or place.path != root]
     if new:
-        where = f" ({path})" if path else ""
-        terminal.say(f"write into the site file{where}:", "", "datasets:")
+        terminal.say(f"write into the site file{f' ({path})' if path else ''}:", "", "datasets:")
         for name in new:
             terminal.say(f"  {name}: {json.dumps(str(root), ensure_ascii=False)}")
 
@@ -294,7 +293,9 @@ def _accept(args: argparse.Namespace, name: str, report: "DatasetReport") -> Non
 
     if not args.accept.is_dir():
         raise StudyError(f"{args.accept}: no such store; correct --accept")
-    store, say = Store(args.accept), partial(terminal.say, stderr=args.json)
+    store = Store(args.accept, load_site(args.site).trust_store_members)
+    store.check()
+    say = partial(terminal.say, stderr=args.json)
     if accept_words(store, name, report.words) is not None:
         say(f"{name}: runs from now on use its present class names and prompts")
     if report.problems:

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpc_xfer import cli
-from hpc_xfer.config.site import find_site_file, load_site
+from hpc_xfer.config.site import find_site_file
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.store.launched_study import LaunchedStudy, read_launched
+from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.retry_policy import RELAY_RESTARTS
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
@@ -29,8 +30,8 @@ from hpc_xfer.system.written_path import absolute
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     site_file = find_site_file(args.site)
-    site = load_site(args.site)
-    store = Store(args.store)
+    store, site = site_variables.store_and_site(args.store, args.study, args.site)
+    store.check(args.study)
     try:
         study, plan = read_launched(store, args.study)
         try:

@@ -13,7 +13,7 @@ from typing import Any
 from hpc_xfer.config.arch_files.limits import MOST_PARAMETERS
 from hpc_xfer.config.recipes import Arch, Architecture
 from hpc_xfer.errors import DataError
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 
 # torchvision's ImageNet classifiers that end in one `fc`: parameters without it.
 TORCHVISION = {

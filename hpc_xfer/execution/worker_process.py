@@ -13,7 +13,7 @@ from typing import IO
 from hpc_xfer.store.code_snapshot import CodeSnapshot, own_command
 from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import ProcessRank
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 from hpc_xfer.system.worker_events import SPENT_EXIT_CODE, WorkerEvent
 
 _STDOUT = 1
@@ -180,6 +180,15 @@ def exit_message(code: int) -> str:
     """Say how a worker ended, from the exit code of its process."""
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     return f"the worker ended with {how}"
+
+
+def silent_message(how: str) -> str:
+    """Say that the workers of a run ended twice before they reported anything.
+
+    Args:
+        how: the last one ended.
+    """
+    return f"two workers ended before they reported anything, so no third is started: {how}"
 
 
 def worker_command(

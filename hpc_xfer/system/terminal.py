@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.system.plain_text import plain
 from hpc_xfer.system.screen.plain_stream import PlainStream
+from hpc_xfer.system.screen.plain_text import plain
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from rich.console import Console

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpc_xfer.compute.models import weights_file
-from hpc_xfer.compute.models.word_tokenizer import WordTokenizer
+from hpc_xfer.compute.models.word_tokenizer import CutCaptions, WordTokenizer
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Arch, Architecture, arch_name
 from hpc_xfer.config.released.released_entry import Normalization, Triple
@@ -90,7 +90,7 @@ def tokenizer(arch: Arch) -> Tokenizer:
     else:
         made = open_clip.get_tokenizer(name)
     plain = isinstance(made, open_clip.SimpleTokenizer) and made.reduction_fn is None
-    return WordTokenizer(made) if plain else cast(Tokenizer, made)
+    return WordTokenizer(made) if plain else CutCaptions(cast(Tokenizer, made))
 
 
 def context_length(arch: Arch) -> int:

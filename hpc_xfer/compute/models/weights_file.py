@@ -16,7 +16,7 @@ import torch
 from hpc_xfer.compute.models.files.held_file import held
 from hpc_xfer.compute.models.files.pickle_check import NotPlainData, OddTensor
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 
 _PIECE = 64 << 20  # bytes between signs of life: 30 s on a disk of 2 MB/s
 _LONGEST_REASON = 100  # characters

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_files import oddity
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError, StudyError
@@ -131,14 +132,15 @@ def _input(args: argparse.Namespace, reencoding: "Reencoding | None") -> "Input"
     from hpc_xfer.compute.shard_tools.tables import table_files
 
     if tables := table_files.find(args.source):
-        from hpc_xfer.compute.shard_tools.table_input import Columns, Table, TableForm
+        from hpc_xfer.compute.shard_tools.table_input import Table, TableForm
+        from hpc_xfer.compute.shard_tools.tables.table_rows import Columns
 
         image = Columns.image if args.image_column is None else args.image_column
         columns = Columns(image, args.caption_column, args.label_column)
         if tables[0].suffix.lower() == ".parquet":
             _refuse_unused(args, ("separator", "quoting"), "a .csv or .tsv")
         form = TableForm(args.separator, args.quoting, args.labels)
-        table = Table(tables, columns, reencoding, form)
+        table = Table(tables, columns, reencoding, form, args.out / shard_index.MAKING)
         table.notes += table_files.left_unread(args.source, tables)
         return table
     from hpc_xfer.compute.shard_tools.inputs import ImageFolder

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from hpc_xfer.system.plain_text import plain
+from hpc_xfer.system.screen.plain_text import plain
 
 
 class PlainStream:
