@@ -222,7 +222,7 @@ def _towers_of(arch: Arch, state: Mapping[str, Any]) -> Towers:
     towers.normalization = (_triple(state["mean"]), _triple(state["std"]))
     towers.image_size = state["image_size"]  # released weights may be for another than their arch
     if not isinstance(towers.image_size, int) or not 0 < towers.image_size <= _LARGEST_SIDE:
-        raise ValueError("image_size is no such size")
+        raise ValueError("image_size is not a size of images")
     if towers.text is not None:
         towers.text.load_state_dict(state["text"])
         towers.logit_scale = torch.tensor(float(state["logit_scale"]))
