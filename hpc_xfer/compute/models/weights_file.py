@@ -1,7 +1,9 @@
 """Write and read files of tensors: atomic, with checksums, weights only."""
 
+import hashlib
 import os
 import pickle
+import struct
 import warnings
 import zipfile
 import zlib
@@ -31,16 +33,21 @@ _BROKEN = (
     LookupError,
     TypeError,
     AttributeError,
+    AssertionError,
+    ArithmeticError,
+    struct.error,
 )
 
 
-def write(path: Path, state: dict[str, Any]) -> None:
-    """Save tensors and plain values atomically.
+def write(path: Path, state: dict[str, Any]) -> str:
+    """Save tensors and plain values atomically; return the SHA-256 of what was written.
 
     Raises:
         StoreError: the disk is full or cannot be written; the old file stays.
     """
-    atomic_files.write_atomically(path, lambda file: save_tensors(state, file))
+    digest = hashlib.sha256()
+    atomic_files.write_atomically(path, lambda file: save_tensors(state, file, digest=digest))
+    return digest.hexdigest()
 
 
 def read(path: Path, touch: Callable[[], object] = lambda: None) -> dict[str, Any] | None:
@@ -86,8 +93,10 @@ def why_refused(error: Exception) -> str:
 class _ErrorKeeper:
     """Keeps the file's error, such as a full disk: torch.save replaces it by one on positions."""
 
-    def __init__(self, file: IO[bytes], touch: Callable[[], object] | None) -> None:
-        self.file, self.touch = file, touch
+    def __init__(
+        self, file: IO[bytes], touch: Callable[[], object] | None, digest: "hashlib._Hash | None"
+    ) -> None:
+        self.file, self.touch, self.digest = file, touch, digest
         self.error: OSError | None = None
         self._unsynced = 0  # bytes
 
@@ -103,6 +112,8 @@ class _ErrorKeeper:
     def _write_piece(self, piece: memoryview) -> None:
         """Write, and see to it that what is written is on disk before the next sign of life."""
         self.file.write(piece)
+        if self.digest is not None:
+            self.digest.update(piece)
         self._unsynced += len(piece)
         if self.touch is not None and self._unsynced >= _PIECE:
             self.file.flush()
@@ -115,14 +126,18 @@ class _ErrorKeeper:
 
 
 def save_tensors(
-    state: dict[str, Any], file: IO[bytes], touch: Callable[[], object] | None = None
+    state: dict[str, Any],
+    file: IO[bytes],
+    touch: Callable[[], object] | None = None,
+    digest: "hashlib._Hash | None" = None,
 ) -> None:
     """Save tensors and plain values.
 
     Args:
         touch: called each time that so much more is on disk, as a sign of life.
+        digest: is given what is written.
     """
-    out = _ErrorKeeper(file, touch)
+    out = _ErrorKeeper(file, touch, digest)
     try:
         torch.save(state, cast(IO[bytes], out))
     except RuntimeError:
