@@ -32,6 +32,7 @@ CASES = (
     "gpu",
     "coverage",
     "tensorboard",
+    "trust",
 )
 
 

@@ -275,6 +275,18 @@ def test_what_is_read_from_files_is_never_run_as_code() -> None:
     assert loads
 
 
+# Doors to the terminal; all else prints through them, since a text may come from others.
+PRINTERS = {"system/terminal.py", "system/screen/plain_console.py", "__main__.py"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_text_reaches_a_terminal_through_one_door(path: Path) -> None:
+    if name_of(path) in PRINTERS:
+        return
+    for name, call in called(tree(path)):
+        assert name not in ("print", "sys.stdout.write", "sys.stderr.write", "Console"), call.lineno
+
+
 TESTS = PACKAGE.parent / "tests"
 # File -> private names of the package that it uses, and why; at most ten files.
 PRIVATE = {

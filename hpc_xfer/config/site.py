@@ -2,16 +2,21 @@
 
 The site file is --site, else $HPC_XFER_SITE, else ~/.config/hpc_xfer/site.yaml, else none. Grids
 contain none of this.
+
+`${VAR}` is expanded here. What became of it may be a secret: messages and copies for people show
+what the file says. Places and options of sbatch are told to Slurm, and so to everybody.
 """
 
+import contextlib
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from hpc_xfer.config import yaml_document
 from hpc_xfer.config.dataset_location import DatasetEntry, Location, Place, location_of, with_path
@@ -23,6 +28,9 @@ from hpc_xfer.config.released.released_entry import (
 )
 from hpc_xfer.config.sbatch_options import OneWord, OptionName, RelayOptionName, check_gres
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
+from hpc_xfer.config.yaml_document import Document, Loc
+from hpc_xfer.errors import StudyError
+from hpc_xfer.system import permissions
 from hpc_xfer.system.machine import DEVICE
 from hpc_xfer.system.written_path import absolute
 
@@ -50,6 +58,8 @@ def _environment_name(text: str) -> str:
     return text
 
 
+_HIDDEN = "***"
+_ASSIGNED = re.compile(r"""(\b[A-Za-z_]\w*\+?=)(?:"[^"]*"|'[^']*'|[^\s;&|])+""")
 OneLine = Annotated[str, AfterValidator(_one_line)]
 OneCluster = Annotated[str, AfterValidator(_cluster_name)]
 VariableName = Annotated[str, AfterValidator(_environment_name)]
@@ -105,6 +115,15 @@ class Slurm(StrictModel):
     bad_node_hits: PositiveInt = 2  # failed jobs on a node before the node is excluded
     hang_minutes: PositiveFloat = 10.0  # without a sign of life; then a run is ended and retried
 
+    _written: Mapping[Loc, str] = PrivateAttr(default_factory=dict)  # texts with variables
+
+    def without_values(self) -> "Slurm":
+        """The same, with what the site file says instead of values that others must not see."""
+        shown: Slurm = _put_back(self, self._written, ())
+        lines = tuple(_ASSIGNED.sub(rf"\1{_HIDDEN}", line) for line in shown.setup)
+        hidden = dict.fromkeys(self.environment, _HIDDEN)
+        return shown.model_copy(update={"setup": lines, "environment": hidden})
+
     @model_validator(mode="after")
     def _gres_leaves_the_gpus_alone(self) -> "Slurm":
         check_gres(self.options, self.gpu_option)
@@ -142,10 +161,32 @@ class Site(StrictModel):
     """Paths are relative to the site file."""
 
     store: str | None = None  # unless --store is given
+    trust_store_members: bool = False  # a group may write to the store, and so run code as you
     sources: dict[str, str] = {}  # name -> folder of tar shards with an index.json
     datasets: Mapping[str, Place | DatasetEntry] = {}  # name -> place, see dataset_location.py
     released: Mapping[str, WeightsPlace | ReleasedEntry] = {}  # name -> file with weights
     slurm: Slurm = Field(default_factory=Slurm)
+    _variables: Mapping[str, str | None] = PrivateAttr(default_factory=dict)
+
+    @property
+    def variables(self) -> Mapping[str, str | None]:
+        """What the variables of the file were; None for one that was not set."""
+        return self._variables
+
+    @classmethod
+    def of_document(cls, doc: Document) -> "Site":
+        """Check a site file.
+
+        Raises:
+            StudyError: it has errors.
+        """
+        site, errors = validate(cls, doc.data)
+        if site is None:
+            raise doc.refusal((loc, _without_input(loc, sentence)) for loc, sentence in errors)
+        site._variables = doc.variables
+        written = {loc[1:]: text for loc, text in doc.written.items() if loc[0] == "slurm"}
+        site.slurm._written = written
+        return site
 
     def dataset(self, name: str) -> Location | None:
         """Return where a data set lies; None if the site file does not say."""
@@ -168,19 +209,23 @@ def find_site_file(given: Path | None) -> Path | None:
     return personal if personal.exists() else None
 
 
-def load_site(given: Path | None) -> Site:
-    """Read the site file and make its paths absolute.
+def load_site(given: Path | None, variables: Mapping[str, str | None] | None = None) -> Site:
+    """Read the site file and make its paths absolute; new files get the permissions it wants.
+
+    Args:
+        variables: as they were at a launch; others are those of the environment.
 
     Raises:
-        StudyError: the named file is missing or has errors.
+        StudyError: the named file is missing or has errors, or many may write to it.
     """
     path = find_site_file(given)
     if path is None:
+        permissions.let_members_write(False)
         return Site()
-    doc = yaml_document.load_yaml(path)
-    site, errors = validate(Site, doc.data)
-    if site is None:
-        raise doc.refusal(errors)
+    _check_writers(path)
+    known = {**os.environ, **(variables or {})}
+    site = Site.of_document(yaml_document.load_yaml(path, value_of=known.get))
+    permissions.let_members_write(site.trust_store_members)
     paths: dict[str, Any] = {
         "store": site.store and _absolute(path, site.store),
         "sources": {name: _absolute(path, to) for name, to in site.sources.items()},
@@ -196,5 +241,39 @@ def load_site(given: Path | None) -> Site:
     return site.model_copy(update=paths)
 
 
+def _check_writers(path: Path) -> None:
+    """Refuse a file whose lines anybody but its owner may write, whoever that is."""
+    with contextlib.suppress(OSError):  # told by who reads it
+        writer = permissions.writer_beside_owner(os.stat(path), path)
+        if writer is not None:
+            raise StudyError(
+                f"{path}: {writer} may write to it, and its `setup` lines run as you; run: chmod "
+                f"go-w {shlex.quote(str(path))}, or use a copy of your own"
+            )
+
+
 def _absolute(site_file: Path, to: str) -> str:
     return str(absolute(site_file.parent / os.path.expanduser(to)))
+
+
+def _put_back(value: Any, written: Mapping[Loc, str], here: Loc) -> Any:
+    """Put texts of the file in place of the values that they became."""
+    inside = [loc for loc in written if loc[: len(here)] == here]
+    if not inside:
+        return value
+    if here in inside:
+        return written[here]
+    if isinstance(value, StrictModel):
+        names = type(value).model_fields
+        more = {name: _put_back(getattr(value, name), written, (*here, name)) for name in names}
+        return value.model_copy(update=more)
+    if isinstance(value, tuple):
+        return tuple(_put_back(each, written, (*here, i)) for i, each in enumerate(value))
+    if any(loc[len(here)] not in value for loc in inside):  # sbatch's options have two spellings
+        return dict.fromkeys(value, _HIDDEN)
+    return {key: _put_back(each, written, (*here, key)) for key, each in value.items()}
+
+
+def _without_input(loc: Loc, sentence: str) -> str:
+    """Leave out the value of a variable for jobs: it may be a secret."""
+    return sentence.partition(", got ")[0] if loc[:2] == ("slurm", "environment") else sentence

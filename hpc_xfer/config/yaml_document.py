@@ -2,24 +2,30 @@
 
 PyYAML implements YAML 1.1, where `1e-3` is a string, `on` a boolean and `1:30` the number 90.
 Scalars here follow the core schema of YAML 1.2, plus `_` between digits.
+
+`${VAR}` is expanded in site files alone: a grid comes from a colleague, or lies in a store where
+others write, and would carry a secret of the reader's environment into names, records and reports.
 """
 
-import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hpc_xfer.errors import StudyError
+from hpc_xfer.system.atomic_files import read_bytes
 
 Loc = tuple[str | int, ...]
+ValueOf = Callable[[str], str | None]  # of a variable; None where it is not set
 
+_MOST_BYTES = 16 << 20  # of a file; a large grid has 20 kB
 _DEEPEST = 50  # levels of nesting; only an alias to its own parent is deeper
 _MOST_VALUES = 100_000  # per file; only aliases of aliases make more
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_SHORTEST_SECRET = 4  # letters; a shorter value is found in any sentence by chance
 _SCALARS = {
     "tag:yaml.org,2002:null": (r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     "tag:yaml.org,2002:bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
@@ -49,6 +55,9 @@ class Document:
     text: str
     data: Any
     lines: dict[Loc, int]
+    # Of a site file: texts with variables as they are written, and what each variable became.
+    written: dict[Loc, str] = field(default_factory=dict)
+    variables: dict[str, str | None] = field(default_factory=dict)
 
     def where(self, loc: Loc) -> str:
         """Name a key path: `grids/a.yaml:14: pretrain.1.lr`."""
@@ -61,40 +70,63 @@ class Document:
         return self.lines[known]
 
     def error(self, loc: Loc, sentence: str) -> str:
-        return f"{self.where(loc)}: {sentence}"
+        return f"{self.where(loc)}: {self._without_values(loc, sentence)}"
 
     def refusal(self, errors: Iterable[tuple[Loc, str]]) -> StudyError:
         """One exception with all errors, each once, in the order of the file."""
         ordered = sorted(errors, key=lambda error: self.line(error[0]))
-        return StudyError("\n".join(dict.fromkeys(self.error(*error) for error in ordered)))
+        return StudyError(*dict.fromkeys(self.error(*error) for error in ordered))
+
+    def _without_values(self, loc: Loc, sentence: str) -> str:
+        """Put the text of the file in place of the values that it became: they may be secrets."""
+        for place, written in self.written.items():
+            if place[: len(loc)] == loc or loc[: len(place)] == place:
+                value = self.at(place)
+                for shown in (repr(value)[1:-1], value):
+                    sentence = sentence.replace(shown, written) if shown else sentence
+        values = [repr(each)[1:-1] for each in self.variables.values() if each]
+        starts = [value[:_SHORTEST_SECRET] for value in values if len(value) >= _SHORTEST_SECRET]
+        if any(start in sentence for start in starts):  # a part of one, where the text was cut
+            return "does not fit once its variables have their values; correct it, or the variable"
+        return sentence
+
+    def at(self, loc: Loc) -> Any:
+        """The value at a key path."""
+        found = self.data
+        for part in loc:
+            found = found[part]
+        return found
 
 
-def load_yaml(path: Path, text: str | None = None) -> Document:
+def load_yaml(path: Path, text: str | None = None, value_of: ValueOf | None = None) -> Document:
     """Read a YAML mapping.
 
     Args:
-        text: the content of `path` at an earlier time, instead of reading it now.
+        text: the content of `path` at an earlier time, instead of reading it now; `${VAR}` in it
+            is no variable.
+        value_of: expands `${VAR}`; without it a file of today that names a variable is refused.
 
     Raises:
         StudyError: the file is missing, empty or not a YAML mapping; or it has a duplicate key or
-            an unset environment variable.
+            an unset variable.
     """
+    is_literal = text is not None and value_of is None
     text = _read(path) if text is None else text
     root = _compose(path, text)
     if root is None:
         raise StudyError(f"{path}: is empty; see grids/ for examples")
     if not isinstance(root, yaml.MappingNode):
         raise StudyError(f"{path}:1: must be a mapping of keys to values; see grids/ for examples")
-    reader = _Reader(path)
+    reader = _Reader(path, value_of, is_literal)
     data = reader.value(root, ())
     if reader.errors:
-        raise StudyError("\n".join(reader.errors))
-    return Document(path, text, data, reader.lines)
+        raise StudyError(*reader.errors)
+    return Document(path, text, data, reader.lines, reader.written, reader.variables)
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bytes(path, _MOST_BYTES, follow=True).decode()
     except FileNotFoundError:
         raise StudyError(f"{path}: no such file; name an existing one") from None
     except UnicodeDecodeError:
@@ -122,8 +154,10 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
 
 
 class _Reader:
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, value_of: ValueOf | None, is_literal: bool) -> None:
+        self.path, self.value_of, self.is_literal = path, value_of, is_literal
+        self.written: dict[Loc, str] = {}
+        self.variables: dict[str, str | None] = {}
         self.lines: dict[Loc, int] = {(): 1}
         self.errors: list[str] = []
         self.values = 0
@@ -186,22 +220,27 @@ class _Reader:
             return None
 
     def expanded(self, text: str, loc: Loc) -> str:
-        """Replace `${VAR}` and `${VAR:-default}` by values from the environment."""
+        """Replace `${VAR}` and `${VAR:-default}` by values; in a grid they are no variables."""
+        if self.is_literal or (found := _VARIABLE.search(text)) is None:
+            return text
+        if self.value_of is None:
+            what = f"${{{found[1][:40]}}} is not expanded here, but in site files alone"
+            self.fail(self.lines[loc], loc, f"{what}; write the value itself")
+            return text
+        self.written[loc] = text
+        return _VARIABLE.sub(lambda match: self.variable(match, loc), text)
 
-        def one(match: re.Match[str]) -> str:
-            name, default = match.groups()
-            value = os.environ.get(name) or default
-            if value is None:
-                self.fail(
-                    self.lines[loc],
-                    loc,
-                    f"the environment variable {name} is not set; set it or write "
-                    f"${{{name}:-default}}",
-                )
-                return ""
-            return value
-
-        return _VARIABLE.sub(one, text)
+    def variable(self, match: re.Match[str], loc: Loc) -> str:
+        """The value of a variable, else its default; an empty one counts as not set."""
+        assert self.value_of is not None
+        name, default = match.groups()
+        value = self.variables[name] = self.value_of(name) or None
+        if value is None and default is None:
+            why = (
+                f"the environment variable {name} is not set; set it or write ${{{name}:-default}}"
+            )
+            self.fail(self.lines[loc], loc, why)
+        return value or default or ""
 
     def fail(self, line: int, loc: Loc, sentence: str) -> None:
         place = f"{self.path}:{line}: {'.'.join(map(str, loc))}" if loc else f"{self.path}:{line}"

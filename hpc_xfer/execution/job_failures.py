@@ -4,9 +4,11 @@ import signal
 
 from hpc_xfer.config.site import Site
 from hpc_xfer.execution.pack_in_store import PackInStore
-from hpc_xfer.execution.worker_process import WorkerProcess, exit_message
+from hpc_xfer.execution.worker_process import WorkerProcess, exit_message, silent_message
 from hpc_xfer.execution.worker_watch import hang_message
 from hpc_xfer.slurm.batch_script import log_path
+from hpc_xfer.store.access.logs import last_lines
+from hpc_xfer.store.retry_policy import SILENT
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import ProcessRank, current_job
@@ -38,7 +40,12 @@ class JobFailures:
             node = ""
         elif code == -signal.SIGKILL and machine.oom_kills() > self.oom_kills:
             failure, message = "out of memory", "the node's memory ran out; the worker was killed"
-        self.record(run, failure, message, node)
+        is_silent = self.rank == 0 and not worker.has_reported  # other ranks report only failures
+        if is_silent and self.pack.was_silent(run):
+            for each in self.pack.left():
+                self.record(each, SILENT, silent_message(message), node, silent=True)
+            return
+        self.record(run, failure, message, node, is_silent)
 
     def record_own(self, worker: WorkerProcess, run: str) -> None:
         """Write at once that the GPU of this rank failed, or that its worker was killed.
@@ -61,20 +68,19 @@ class JobFailures:
         elif known is None:
             self.record_death(worker, worker.current or run)
 
-    def record(self, run: str, failure: str, message: str, node: str | None = None) -> None:
+    def record(
+        self, run: str, failure: str, message: str, node: str | None = None, silent: bool = False
+    ) -> None:
         """Write error.json for a run.
 
         Args:
             node: where it failed; "" where nobody knows, None for this one.
+            silent: the worker ended before it reported anything.
         """
-        self.pack.record_failure(run, failure, message, self._log_tail(), node)
+        self.pack.record_failure(run, failure, message, self._log_tail(), node, silent)
 
     def _log_tail(self) -> list[str]:
         job = current_job()
         if job is None:
             return []
-        path = log_path(self.logs, job, self.rank)
-        try:
-            return path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        except OSError:
-            return []
+        return last_lines(log_path(self.logs, job, self.rank), _LOG_LINES)

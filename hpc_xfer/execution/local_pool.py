@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from hpc_xfer.errors import StoreError
 from hpc_xfer.execution.local_workers import LocalWorker, LocalWorkers
 from hpc_xfer.execution.pack_queue import PackQueue
 from hpc_xfer.execution.progress_display import Display
-from hpc_xfer.execution.worker_process import exit_message
+from hpc_xfer.execution.worker_process import exit_message, silent_message
 from hpc_xfer.execution.worker_watch import hang_message
 from hpc_xfer.store import failures
+from hpc_xfer.store.access.logs import last_lines
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.retry_policy import SILENT
 from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.system.worker_events import WorkerEvent
 
@@ -71,7 +74,7 @@ class LocalPool:
             todo: runs to execute; `done` are finished, and runs in neither are left out.
             jobs: processes at once; None for one per GPU, else per core.
         """
-        self.store, self.site = launched.store, launched.site
+        self.store, self.site, self.study = launched.store, launched.site, launched.study.name
         self.events: queue.Queue[tuple[LocalWorker, WorkerEvent | None]] = queue.Queue()
         self.workers = LocalWorkers(launched, jobs, lambda *event: self.events.put(event))
         self.packs = PackQueue(launched, todo.cut_for(self.workers.slots))
@@ -123,6 +126,8 @@ class LocalPool:
         if event is None:
             self._handle_end(worker)
             return
+        if event.run is not None and not self.packs.knows(event.run):
+            return  # a line of a library that looks like an event
         worker.note(event)
         self.early.count = 0
         match event.kind:
@@ -156,7 +161,7 @@ class LocalPool:
         worker.pack = None
         if left and not self.signals:
             worker.process.close()
-            self.packs.put_back(left)
+            self._put_back(left)
 
     def _handle_end(self, worker: LocalWorker) -> None:
         """Record the failure of the current run, if a pack is unfinished; queue the others again.
@@ -176,20 +181,39 @@ class LocalPool:
             self.display.say(why)
         left = self.packs.left_of(worker.pack)
         # One that began nothing would be started again and again: its first run has to fail.
-        died_early = worker.process.hung or not worker.process.has_reported
+        is_silent = not worker.process.has_reported
+        died_early = worker.process.hung or is_silent
         current = worker.process.current or (left[0].id if left and died_early else None)
         for run in left:
-            if current == run.id or not worker.kept:
-                self._record_death(worker, run, codes)
-        self.packs.put_back([run for run in left if run.id in self.packs.open])
+            again = is_silent and self.packs.is_silent_again(run.id)
+            if again or current == run.id or not worker.kept:
+                self._record_death(worker, run, codes, again)
+        self._put_back([run for run in left if run.id in self.packs.open])
 
-    def _record_death(self, worker: LocalWorker, run: Run, codes: Sequence[int]) -> None:
+    def _put_back(self, runs: Sequence[Run]) -> None:
+        """Queue runs again; one whose workers ended too often without a word of it has failed."""
+        for run in self.packs.put_back(runs):
+            logs = self.store.study(self.study).logs
+            message = f"it was queued again and again, and no worker reported its end; see {logs}"
+            self._record_failure(run, SILENT, message, None)
+
+    def _record_death(
+        self, worker: LocalWorker, run: Run, codes: Sequence[int], is_silent_again: bool
+    ) -> None:
         failure, message = cause_of_death(run.id, worker.process.failures, codes)
         if worker.process.hung:
             failure, message = "hung", hang_message(self.site)
-        lines = worker.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        failures.write(self.store.run(run.id), failure, message, lines)
-        self._fail(run.id, failure, message, worker.log)
+        if is_silent_again:
+            failure, message = SILENT, silent_message(message)
+        self._record_failure(run, failure, message, worker.log)
+
+    def _record_failure(self, run: Run, failure: str, message: str, log: Path | None) -> None:
+        lines = last_lines(log, _LOG_LINES) if log else []
+        try:
+            failures.write(self.store.run(run.id), failure, message, lines)
+        except StoreError as error:  # one folder that cannot be written stops no other run
+            self.display.say(str(error))
+        self._fail(run.id, failure, message, log)
 
     def _look_at_held(self) -> None:
         """Take back runs that another launch no longer works on."""
@@ -202,7 +226,7 @@ class LocalPool:
             elif error := failures.of_last_start(folder):
                 self._fail(run_id, error["class"], error["message"], log=None)
             else:
-                self.packs.put_back([run])
+                self._put_back([run])
             del self.packs.held[run_id]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """Write the shell script that submits a study by hand, with the files in sbatch/.
 
 Its options of sbatch, set-up lines and requeue are those of the script that `launch` would submit.
+Values that the site file sets for jobs are not printed: others may read where the lines are kept.
 """
 
 import shlex
@@ -12,7 +13,7 @@ import hpc_xfer
 from hpc_xfer.errors import StudyError
 from hpc_xfer.scheduling.concurrency_limit import ConcurrencyLimit
 from hpc_xfer.scheduling.job_preview import usual_arrays
-from hpc_xfer.scheduling.job_requests import python_path, relay_request, request_of
+from hpc_xfer.scheduling.job_requests import command, python_path, relay_request, request_of
 from hpc_xfer.slurm.batch_script import TEARDOWN, sbatch_flags, setup_lines
 from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.commands import unset_leaking
@@ -47,6 +48,7 @@ def by_hand(launched: LaunchedStudy, done: set[str]) -> Iterator[str]:
         )
     variables = _variables(launched)
     yield "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    yield from _set_up(launched)
     yield _SUBMIT
     jobs: dict[str, str] = {}  # run -> shell variable with its job id
     limit = ConcurrencyLimit(launched, Ledger(launched.store), Queue())
@@ -80,9 +82,20 @@ def _variables(launched: LaunchedStudy) -> dict[str, str]:
         "XFER_PATH": python_path(code),  # a site may set PYTHONPATH
         "GRID": str(absolute(launched.study.path)),
         **({"SITE": str(launched.site_file)} if launched.site_file else {}),
-        "SETUP": "\n".join(setup_lines(launched.site.slurm)),
         "TEARDOWN": "\n".join(TEARDOWN),
     }
+
+
+def _set_up(launched: LaunchedStudy) -> Iterator[str]:
+    """Yield the lines that set SETUP, to what the site file says when they run."""
+    slurm = launched.site.slurm
+    if launched.site_file is None:  # then nothing sets a value
+        yield f"export SETUP={shlex.quote(chr(10).join(setup_lines(slurm)))}"
+        return
+    call = command(launched, "scheduling.set_up_lines")
+    yield "# SETUP is not shown: values of `environment` and `setup` may be secrets"
+    yield f"SETUP=$({shlex.join(call)}) || exit 1"
+    yield "export SETUP"
 
 
 def _call(launched: LaunchedStudy, request: Request, script: str) -> str:

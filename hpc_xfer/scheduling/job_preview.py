@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.scheduling.job_requests import relay_request, request_of
-from hpc_xfer.slurm.batch_script import script_text
+from hpc_xfer.slurm.batch_script import shown_script
 from hpc_xfer.slurm.request import Limits
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study.job_arrays import JobArray, cut_into_arrays
@@ -48,14 +48,14 @@ def _previews(launched: LaunchedStudy, todo: Plan) -> Iterator[JobPreview]:
         request = request_of(launched, array, 1)
         after = " ".join(jobs[parent.id] for parent in array.parents if parent.id in jobs)
         jobs |= dict.fromkeys((run.id for run in array.runs), request.name)
-        text = script_text(request, launched.site.slurm)
+        text = shown_script(request, launched.site.slurm)
         runs = len(list(array.runs))
         yield JobPreview(request.name, request.array or 1, runs, request.minutes, after, text)
 
 
 def _relay_preview(launched: LaunchedStudy) -> JobPreview:
     request = relay_request(launched, 1)
-    text = script_text(request, launched.site.slurm)
+    text = shown_script(request, launched.site.slurm)
     return JobPreview(request.name, 1, 0, request.minutes, "all that can be submitted", text)
 
 

@@ -33,7 +33,7 @@ from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.states.second_look import last_relay, survey_twice, with_absent_jobs
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
-from hpc_xfer.store.ownership import launch_lock
+from hpc_xfer.store.ownership import launch_lock, site_variables
 from hpc_xfer.store.ownership.leases import Lease
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import Ledger, read_ledger
@@ -64,9 +64,10 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
             return SubmitReport()
         ledger, store = read_ledger(launched.store), launched.store
         places = misplaced(store, ledger)
-        ledger.put_aside(submission.name for submission in places.copied)
+        ledger.put_aside(submission.name for submission in places.not_ours)
         if retrier != "relay":  # under the lock: no relay reads half of what is written
             prepare_store(launched.study, launched.plan, store)
+            site_variables.write(store, launched.study.name, launched.site.variables)
             ledger.record_event(launched.study.name, "launch", on="slurm", **provenance.code())
         queue = _reconciled_queue(launched, ledger, lease, places, say)
         statuses, queue = survey_twice(launched.plan, store, ledger, queue)

@@ -3,15 +3,13 @@
 import math
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config.resources import spread_over_nodes
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.slurm.clusters import CARRIED, cluster_of, cluster_options
-from hpc_xfer.slurm.commands import COMMAND_SECONDS
+from hpc_xfer.slurm.clusters import CARRIED, cluster_of
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.system.written_path import absolute
 
@@ -23,8 +21,16 @@ REQUEUE_EXIT_CODE = 85  # of a job that was interrupted, has saved itself and is
 
 def script_text(request: Request, slurm: Slurm) -> str:
     """The script that `submit_job` gives to sbatch."""
-    executor = make_executor(request, slurm, SbatchCall())
-    return str(executor._make_submission_file_text(shlex.join(request.command), ""))
+    _check(request)
+    executor = _executor(request, slurm)
+    text = str(executor._make_submission_file_text(shlex.join(request.command), ""))
+    # submitit always asks for a signal. A relay has nothing to save, and would die of it.
+    return re.sub(r"#SBATCH --signal=.*\n", "", text) if request.relay else text
+
+
+def shown_script(request: Request, slurm: Slurm) -> str:
+    """The script without the values that a site file sets: for files and terminals."""
+    return script_text(request, slurm.without_values())
 
 
 def sbatch_flags(request: Request, slurm: Slurm) -> list[str]:
@@ -37,58 +43,19 @@ def log_path(logs: Path, job: str, task: int = 0) -> Path:
     return logs / f"{job}_{task}_log.out"
 
 
-@dataclass
-class SbatchCall:
-    """Progress of one call of sbatch."""
-
-    file: Path | None = None  # the script
-    made: bool = False
-    job: str | None = None  # the job id, once sbatch has printed it
-
-
-def make_executor(request: Request, slurm: Slurm, call: SbatchCall) -> "SlurmExecutor":
-    """submitit's executor for a request; it reports its progress to `call`."""
+def _executor(request: Request, slurm: Slurm) -> "SlurmExecutor":
+    """submitit's executor for a request: it writes the text, and submits nothing."""
     from submitit import SlurmExecutor
 
-    # Now: the variables that name the cluster are hidden while sbatch runs.
-    options = cluster_options(cluster_of(slurm))
-
     # submitit's types are known in some versions only.
-    class Executor(SlurmExecutor):  # type: ignore[misc,unused-ignore]
-        """Limits the time of sbatch, which waits for minutes when the queue is full."""
-
-        def _make_submission_file_text(self, command: str, uid: str) -> str:
-            call.file = Path(self.folder) / f".submission_file_{uid}.sh"
-            text = str(super()._make_submission_file_text(command, uid))
-            # submitit always asks for a signal. A relay has nothing to save, and would die of it.
-            return re.sub(r"#SBATCH --signal=.*\n", "", text) if request.relay else text
-
-        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-            call.made = True
-            return ["timeout", str(COMMAND_SECONDS), "sbatch", *options, str(submission_file_path)]
-
-        @staticmethod
-        def _get_job_id_from_submission_command(string: bytes | str) -> str:
-            call.job = _job_in(string if isinstance(string, str) else string.decode())
-            return call.job
-
+    class TextWriter(SlurmExecutor):  # type: ignore[misc,unused-ignore]
         @classmethod
         def affinity(cls) -> int:
             return 1  # write scripts where there is no Slurm too
 
-    _check(request)
-    executor = Executor(folder=absolute(request.logs))
+    executor = TextWriter(folder=absolute(request.logs))
     executor.parameters.update(sbatch_parameters(request, slurm))
     return executor
-
-
-def _job_in(output: str) -> str:
-    """The job id in what sbatch printed; wrappers of a cluster may print other jobs before it."""
-    found = re.search(r"Submitted batch job (\d+)", output)
-    found = found or re.search(r"^(\d+)(?:;\S+)?$", output, re.M)  # --parsable
-    if found is None:
-        raise ValueError(f"no job id in the output {output!r}")
-    return found[1]
 
 
 def sbatch_parameters(request: Request, slurm: Slurm) -> dict[str, Any]:
@@ -177,7 +144,14 @@ def _memory(request: Request, slurm: Slurm, tasks: int, cpus: int) -> dict[str, 
 
 
 def _dependency(request: Request) -> str | None:
-    """The value of --dependency: `,` between conditions means all, `?` any."""
+    """The value of --dependency: `,` between conditions means all, `?` any.
+
+    Raises:
+        SlurmError: a job has no number; others may write in a ledger.
+    """
+    for job in (*request.after_one, *request.after_ok, *request.after_any):
+        if not re.fullmatch(r"\d+|\$job_\d+", job, re.A):  # a variable: by hand
+            raise SlurmError(f"{job[:40]!r} is not the number of a job; launch the study again")
     if request.after_one:
         return "?".join(f"afterany:{job}" for job in request.after_one)
     parts = [("afterok", request.after_ok), ("afterany", request.after_any)]

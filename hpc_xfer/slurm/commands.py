@@ -35,6 +35,11 @@ def is_leaking(name: str) -> bool:
     return _LEAKING.match(name) is not None and name not in _OF_THE_CLUSTER
 
 
+def clean_environment() -> dict[str, str]:
+    """Our environment without what a surrounding job, or a user's default, would change."""
+    return {name: value for name, value in os.environ.items() if not is_leaking(name)}
+
+
 def unset_leaking() -> str:
     """The shell line that removes the variables for which `is_leaking` is true."""
     names = rf"env | grep -oE '^({'|'.join(_PREFIXES)})_[A-Za-z0-9_]*'"
@@ -145,7 +150,7 @@ def _call(
     command: list[str], text: str | None, seconds: float, cluster: str | None
 ) -> subprocess.CompletedProcess[str]:
     """Decode whatever it prints: job names of other users may contain any bytes."""
-    env = {name: value for name, value in os.environ.items() if not is_leaking(name)}
+    env = clean_environment()
     env["SLURM_BITSTR_LEN"] = "0"  # else a list of elements is cut after 64 characters
     program, *words = command
     done = subprocess.run(

@@ -2,31 +2,40 @@
 
     job = submit_job(Request("pre.clip.study", command, logs, minutes=60, tasks=16), site.slurm)
 
-submitit writes the batch script and submits it. The script starts our own command, not a pickle: a
-launcher that dies between `sbatch` and the renaming of a pickle would leave a job that cannot
-start, and pickles are code.
+submitit writes the text of the batch script. It starts our own command, not a pickle: a launcher
+that dies between `sbatch` and the renaming of a pickle would leave a job that cannot start, and
+pickles are code. sbatch reads it from a file without a name: what lies in `logs/`, another member
+of a lab may replace before sbatch has read it.
 """
 
 import contextlib
-import io
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+import subprocess
+import tempfile
 from pathlib import Path
+from typing import IO
 
 from hpc_xfer.config.site import Slurm
-from hpc_xfer.errors import SlurmError, SubmitLimit
+from hpc_xfer.errors import SlurmError, StoreError, SubmitLimit
 from hpc_xfer.slurm.answers import error_text, is_final, is_passing
-from hpc_xfer.slurm.batch_script import SbatchCall, make_executor, sbatch_parameters, script_text
-from hpc_xfer.slurm.clusters import cluster_of
-from hpc_xfer.slurm.commands import answer_of, failure_of, is_leaking, run_with_retries
+from hpc_xfer.slurm.batch_script import sbatch_parameters, script_text, shown_script
+from hpc_xfer.slurm.clusters import cluster_of, cluster_options
+from hpc_xfer.slurm.commands import (
+    COMMAND_SECONDS,
+    answer_of,
+    clean_environment,
+    failure_of,
+    run_with_retries,
+)
 from hpc_xfer.slurm.parsing import minutes_of
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.system import atomic_files
 
 _FULL = ("too many jobs", "temporarily unable to accept")
+_LOGS = "--output="
 
 
 def is_installed() -> bool:
@@ -41,42 +50,69 @@ def submit_job(request: Request, slurm: Slurm) -> str:
         SlurmError: refused. If `unknown` is set, Slurm may have accepted it all the same: look
             for its name in the queue before trying again.
     """
-    call = SbatchCall()
-    executor = make_executor(request, slurm, call)
+    text = script_text(request, slurm)
+    command = ["timeout", str(COMMAND_SECONDS), "sbatch", *cluster_options(cluster_of(slurm))]
     try:
         atomic_files.make_folder(request.logs)
-        with _clean_environment(), _quiet():
-            executor._submit_command(shlex.join(request.command))
-    except Exception as error:  # submitit's own classes, with the output of sbatch as text
-        if call.job is None:  # else Slurm has the job, and only renaming its script failed
-            raise _refusal(error, call) from error
-    finally:
-        if call.file is not None:
-            with contextlib.suppress(OSError):
-                call.file.unlink()  # a link to <job>_submission.sh, or the script of a refused job
-    assert call.job is not None
-    return call.job
+        with _unnamed_file(text) as script:
+            done = subprocess.run(
+                [*command, _logs_option(text)], stdin=script, capture_output=True,
+                encoding="utf-8", errors="replace", env=clean_environment(),
+            )  # fmt: skip
+    except OSError as error:  # before sbatch was started
+        raise SlurmError(f"no job was submitted: {error}; check the disk and its quota") from error
+    if done.returncode:
+        raise _refusal(error_text(done.stderr), done.returncode)
+    job = _job_in(done.stdout)
+    if job is None:
+        raise _unclear(f"no job id in the output {done.stdout[:100]!r}")
+    with contextlib.suppress(StoreError):  # Slurm has the job; the copy is for people
+        copy = shown_script(request, slurm).encode()
+        atomic_files.create_exclusively(request.logs / f"{job}_submission.sh", copy, durable=False)
+    return job
+
+
+def _unnamed_file(text: str) -> IO[bytes]:
+    """A file that only this process and its children can open.
+
+    Not a pipe: a launcher that is killed while it writes would leave half a script to sbatch.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    file.write(text.encode())
+    file.seek(0)
+    return file
+
+
+def _logs_option(text: str) -> str:
+    """Repeat the script's `--output` as an argument: `is_submitting` knows our sbatch by it."""
+    found = re.search(rf"^#SBATCH ({_LOGS}.*)$", text, re.M)
+    assert found is not None
+    return shlex.split(found[1])[0]
 
 
 def is_submitting(logs: Path) -> bool:
     """Tell whether an sbatch of ours runs on this host; it may outlive its launcher."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            words = (process / "cmdline").read_bytes()
+            if process.stat().st_uid != os.geteuid():
+                continue  # any user may give a process any words
+            words = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue  # the process has ended
-        if b"sbatch" in words and any(_is_in(word, logs) for word in words.split(b"\0")):
+        if b"sbatch" in words and any(_is_in(word, logs) for word in words):
             return True
     return False
 
 
 def _is_in(word: bytes, logs: Path) -> bool:
-    """Tell whether a word names a script in this folder, by whatever path another launch was told.
+    """Tell whether a word sends logs to this folder, by whatever path another launch was told.
 
     resolve(): two spellings of a path are one folder on this host.
     """
-    folder, mark, _ = os.fsdecode(word).partition("/.submission_file_")
-    return bool(mark) and Path(folder).resolve() == logs.resolve()
+    text = os.fsdecode(word)
+    if not text.startswith(_LOGS):
+        return False
+    return Path(text.removeprefix(_LOGS)).parent.resolve() == logs.resolve()
 
 
 def refusal_of(request: Request, slurm: Slurm) -> str | None:
@@ -109,35 +145,26 @@ def _most_minutes(partition: str | None, cluster: str | None) -> float | None:
     return None
 
 
-@contextlib.contextmanager
-def _clean_environment() -> Iterator[None]:
-    """Remove the variables of a surrounding job and the user's defaults for a while."""
-    gone = {name: os.environ.pop(name) for name in list(os.environ) if is_leaking(name)}
-    try:
-        yield
-    finally:
-        os.environ.update(gone)
+def _job_in(output: str) -> str | None:
+    """The job id in what sbatch printed; wrappers of a cluster may print other jobs before it."""
+    found = re.search(r"Submitted batch job (\d+)", output)
+    found = found or re.search(r"^(\d+)(?:;\S+)?$", output.strip(), re.M)  # --parsable
+    return None if found is None else found[1]
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide what submitit prints: our error contains it."""
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        yield
-
-
-def _refusal(error: Exception, call: SbatchCall) -> SlurmError:
-    complaint = error_text(str(error)) or type(error).__name__
-    if not call.made:
-        return SlurmError(f"no job was submitted: {complaint}; check the disk and its quota")
-    code = getattr(error.__cause__, "returncode", None)
-    if code is not None and _is_full(complaint):  # 124 too: sbatch waits while the queue is full
+def _refusal(complaint: str, code: int) -> SlurmError:
+    complaint = complaint or f"exit code {code}"
+    if _is_full(complaint):  # 124 too: sbatch waits while the queue is full
         return SubmitLimit(f"Slurm accepts no more jobs now: {complaint}")
-    answered = code is not None and 0 < code < 128 and code != 124  # no signal, no `timeout`
+    answered = 0 < code < 128 and code != 124  # no signal, no `timeout`
     if not answered or not is_final(complaint):
-        message = f"sbatch gave no clear answer: {complaint}; launch again, which looks for the job"
-        return SlurmError(message, unknown=True)
+        return _unclear(complaint)
     return SlurmError(f"Slurm refused a job: {complaint}; run `doctor`, or correct the site file")
+
+
+def _unclear(complaint: str) -> SlurmError:
+    message = f"sbatch gave no clear answer: {complaint}; launch again, which looks for the job"
+    return SlurmError(message, unknown=True)
 
 
 def _is_full(complaint: str) -> bool:

@@ -31,12 +31,15 @@ datasets: {dtd: ~/dtd}
 released: {mine: w.pt}
 """
     folder = tmp_path / "etc"
-    assert load_site(written(folder / "site.yaml", text)) == Site(
+    found = load_site(written(folder / "site.yaml", text))
+    assert found.variables == {"SCRATCH": "/scratch/ann"}
+    expected = Site(
         store=str(tmp_path / "store"),
         sources={"a": str(folder / "shards/a"), "b": "/scratch/ann/b"},
         datasets={"dtd": "/home/ann/dtd"},
         released={"mine": str(folder / "w.pt")},
     )
+    assert found.model_dump() == expected.model_dump()
 
 
 def test_released_weights_may_state_what_their_file_does_not_tell(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import pytest
 from hpc_xfer.config import yaml_document
 from hpc_xfer.errors import StudyError
 
+VARIABLES = {"SCRATCH": "/scratch/ann", "NOTHING": ""}
+
 
 def read(folder: Path, text: str) -> Any:
     path = folder / "a.yaml"
     path.write_text(text)
-    return yaml_document.load_yaml(path).data
+    return yaml_document.load_yaml(path, value_of=VARIABLES.get).data
 
 
 def refusal(folder: Path, content: str | bytes) -> str:
@@ -20,7 +22,7 @@ def refusal(folder: Path, content: str | bytes) -> str:
     path = folder / "a.yaml"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(StudyError) as caught:
-        yaml_document.load_yaml(path)
+        yaml_document.load_yaml(path, value_of=VARIABLES.get)
     return str(caught.value).replace(f"{folder}/", "")
 
 
@@ -44,11 +46,7 @@ def test_keys_are_words_even_where_they_look_like_numbers(tmp_path: Path) -> Non
     assert read(tmp_path, "{1: a, on: b, 1e-3: c}") == {"1": "a", "on": "b", "1e-3": "c"}
 
 
-def test_variables_come_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SCRATCH", "/scratch/ann")
-    monkeypatch.setenv("NOTHING", "")
+def test_variables_of_a_site_file_get_their_values(tmp_path: Path) -> None:
     text = "a: ${SCRATCH}/x\nb: ${UNSET_9:-/tmp}/y\nc: ${NOTHING:-z}\nd: $SCRATCH\n"
     assert read(tmp_path, text) == {"a": "/scratch/ann/x", "b": "/tmp/y", "c": "z", "d": "$SCRATCH"}
 
@@ -129,7 +127,8 @@ def test_a_file_that_is_absent_and_a_folder_are_told_apart(tmp_path: Path) -> No
         yaml_document.load_yaml(tmp_path / "gone.yaml")
     with pytest.raises(StudyError) as caught:
         yaml_document.load_yaml(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: cannot be read (Is a directory); name a YAML file"
+    why = "is not a regular file"
+    assert str(caught.value) == f"{tmp_path}: cannot be read ({why}); name a YAML file"
 
 
 def test_a_path_with_a_space_and_windows_line_ends_are_no_trouble(tmp_path: Path) -> None:

@@ -18,14 +18,17 @@ from hpc_xfer.slurm.queue import current_queue, current_user
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import refusal_of, submit_job
 from hpc_xfer.slurm.submitted import known_jobs
+from hpc_xfer.store.access.logs import last_lines
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.study import job_arrays, plan_summary
 from hpc_xfer.system import atomic_files, terminal
 from hpc_xfer.system.written_path import absolute
 
 _MINUTES = 10.0  # time limit of a check
 _POLL_SECONDS = 2.0
+_LOG_LINES = 1000
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def _disk(launched: LaunchedStudy) -> CheckResult:
 
 def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
     folder = launched.store.study(launched.study.name)
+    site_variables.write(launched.store, launched.study.name, launched.site.variables)
     now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     for number, (kind, real) in enumerate(_largest(launched).items(), 1):
         out = folder.doctor / f"{kind}-{now}.json"
@@ -163,7 +167,7 @@ def _on_nodes(
     finally:
         if waiting:
             left = _lines(waiting, cluster).values()
-            cancel_jobs([line.job for line in left if line.live], cluster)
+            cancel_jobs([line for line in left if line.live], launched.store.tag)
 
 
 def _lines(names: Iterable[str], cluster: str | None) -> dict[str, QueueLine]:
@@ -182,8 +186,7 @@ def _without_result(launched: LaunchedStudy, check: _Check, job: str) -> CheckRe
             f"the check left no log: its node could not open {log.parent}",
             "mount the folder of the store on the nodes under this path, or choose another --store",
         )  # fmt: skip
-    text = log.read_text(encoding="utf-8", errors="replace")
-    lines = text.strip().splitlines()
+    lines = last_lines(log, _LOG_LINES)
     error = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
     return CheckResult(
         f"{check.kind} node", False, f"the check ended without a result: {error or 'no output'}",

@@ -1,0 +1,27 @@
+"""Print the set-up lines of jobs: the lines of `launch --by-hand` read them, to show none.
+
+python -m hpc_xfer.scheduling.set_up_lines --store runs --study demo --site site.yaml
+"""
+
+import argparse
+from pathlib import Path
+
+from hpc_xfer.config.site import load_site
+from hpc_xfer.slurm.batch_script import setup_lines
+from hpc_xfer.store.ownership import site_variables
+from hpc_xfer.store.store import Store
+from hpc_xfer.system import terminal
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--store", type=Path, required=True, help="the store")
+    parser.add_argument("--study", required=True, help="name of a study that was launched there")
+    parser.add_argument("--site", type=Path, help="site file")
+    args = parser.parse_args()
+    site = load_site(args.site, site_variables.read(Store(args.store), args.study))
+    terminal.say(*setup_lines(site.slurm), lines=True)  # a shell reads it
+
+
+if __name__ == "__main__":
+    main()
