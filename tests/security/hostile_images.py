@@ -5,6 +5,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
+@cache
 def flat(side: int, mode: str = "RGB") -> Image.Image:
     return Image.new(mode, (side, side))
 
 
+@cache
 def scans(number: int, side: int = 8000) -> bytes:
     """A progressive JPEG whose last scan stands there many times."""
     data = encoded(flat(side), "jpeg", progressive=True)
@@ -70,10 +73,9 @@ def gif_comment() -> bytes:
 
 def gif_second_comment() -> bytes:
     """Between the first and the second frame, which is looked for to tell an animation."""
-    frames = [Image.new("P", (10, 10), color) for color in (0, 1)]
-    data = encoded(frames[0], "gif", save_all=True, append_images=frames[1:])
-    at = data.rindex(b"\x21\xf9") if b"\x21\xf9" in data else data.rindex(b"\x2c")
-    return data[:at] + b"\x21\xfe" + (b"\xff" + b"a" * 255) * 100_000 + b"\0" + data[at:]
+    data = encoded(Image.new("P", (10, 10)), "gif")
+    comment = b"\x21\xfe" + (b"\xff" + b"a" * 255) * 100_000 + b"\0"
+    return data[:-1] + comment + data[data.index(b"\x2c") :]
 
 
 def tags(number: int, each: int) -> bytes:
@@ -81,9 +83,7 @@ def tags(number: int, each: int) -> bytes:
     pixels = encoded(flat(10), "tiff")
     body = bytes(each)
     first = len(pixels) + len(body)
-    entries = b"".join(
-        struct.pack("<HHII", 40_000 + i, 1, each, len(pixels)) for i in range(number)
-    )
+    entries = b"".join(struct.pack("<HHII", 1_000 + i, 1, each, len(pixels)) for i in range(number))
     start = struct.pack("<4sI", b"II*\0", first)
     return start + pixels[8:] + body + struct.pack("<H", number) + entries + bytes(4)
 
@@ -177,17 +177,38 @@ def photo(width: int, height: int) -> Image.Image:
     return Image.fromarray(smooth // 17 * 16 + noise)
 
 
+LARGEST: dict[str, Callable[[], bytes]] = {
+    "largest.jpg": lambda: encoded(flat(9400), "jpeg"),
+    "largest-progressive.jpg": lambda: encoded(flat(5000), "jpeg", progressive=True, subsampling=0),
+    "largest-turned.jpg": lambda: encoded(flat(5000), "jpeg", exif=turned()),
+    "largest.png": lambda: png(4900, 4900, 8, 2, 3),
+    "largest-palette.png": lambda: png(6400, 6400, 1, 3, 1, chunk(b"PLTE", bytes(6))),
+    "largest-16.png": lambda: png(5700, 5700, 16, 0, 1),
+    "largest.webp": lambda: encoded(flat(4100), "webp", lossless=True, method=0, quality=0),
+    "largest.tif": lambda: encoded(flat(4800), "tiff", compression="tiff_lzw"),
+    "largest.gif": lambda: encoded(Image.new("P", (6400, 6400)), "gif"),
+    "largest.avif": lambda: encoded(flat(3800), "avif", speed=10),
+    "largest.jp2": lambda: encoded(flat(1890), "jpeg2000"),
+}
+
+
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
 ORDINARY: dict[str, Callable[[], bytes]] = {
-    "camera.jpg": lambda: encoded(photo(6000, 4000), "jpeg", quality=92),
+    "camera.jpg": lambda: encoded(photo(4800, 3200), "jpeg", quality=92),
     "progressive.jpg": lambda: encoded(photo(4800, 3200), "jpeg", quality=90, progressive=True),
     "four-colors.jpg": lambda: encoded(photo(3200, 2400).convert("CMYK"), "jpeg"),
-    "photo.png": lambda: encoded(photo(4000, 3000), "png", compress_level=1),
-    "photo.webp": lambda: encoded(photo(4000, 3000), "webp", quality=80, method=0),
-    "photo.tif": lambda: encoded(photo(4000, 3000), "tiff", compression="tiff_lzw"),
-    "photo.gif": lambda: encoded(photo(2000, 1500), "gif"),
-    "photo.bmp": lambda: encoded(photo(4000, 3000), "bmp"),
-    "photo.ppm": lambda: encoded(photo(4000, 3000), "ppm"),
-    "photo.avif": lambda: encoded(photo(3200, 2400), "avif", speed=10),
+    "photo.png": lambda: encoded(photo(2400, 1600), "png", compress_level=1),
+    "photo.webp": lambda: encoded(photo(2400, 1600), "webp", quality=80, method=0),
+    "photo.tif": lambda: encoded(photo(2400, 1600), "tiff", compression="tiff_lzw"),
+    "photo.gif": lambda: encoded(photo(1200, 800), "gif"),
+    "photo.bmp": lambda: encoded(photo(2400, 1600), "bmp"),
+    "photo.ppm": lambda: encoded(photo(2400, 1600), "ppm"),
+    "photo.avif": lambda: encoded(photo(1600, 1200), "avif", speed=10),
     "photo.jp2": lambda: encoded(
         photo(1600, 1200), "jpeg2000", quality_mode="rates", quality_layers=[10]
     ),

@@ -115,7 +115,9 @@ def _jpeg(data: bytes, header: Header, shrink: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def open_by_pillow(data: bytes, name: str, again: bool = False) -> Image.Image:
+def open_by_pillow(
+    data: bytes, name: str, again: bool = False, in_part: bool = False
+) -> Image.Image:
     """Read the header of an image and check what it would cost to decode it.
 
     Pillow opens dozens of formats, and lets Ghostscript run EPS as a program; here those that
@@ -123,6 +125,7 @@ def open_by_pillow(data: bytes, name: str, again: bool = False) -> Image.Image:
 
     Args:
         again: another decoder has failed.
+        in_part: if it is a JPEG, the caller decodes a part, or calls `check_drafted`.
 
     Raises:
         DataError: it is of another format, or would take too much time or memory.
@@ -137,7 +140,7 @@ def open_by_pillow(data: bytes, name: str, again: bool = False) -> Image.Image:
     if found == "JPEG":
         _check_jpeg(data, header, name)
     image = Image.open(io.BytesIO(data), formats=(found,))
-    cost = _cost(data, found, header)
+    cost = _cost(data, found, header, in_part)
     limits.check(*image.size, limits.twice(cost) if again else cost, len(data), name)
     return image
 
@@ -159,14 +162,21 @@ def _check_jpeg(data: bytes, header: Header | None, name: str) -> None:
         )
 
 
-def _cost(data: bytes, found: str, header: Header | None) -> Cost:
+def check_drafted(image: Image.Image, name: str) -> None:
+    """Refuse a JPEG that would take too much memory at the size to which it was drafted."""
+    if image.format in ("JPEG", "MPO"):
+        limits.check(*image.size, limits.jpeg_by_pillow(1, len(image.getbands())), 0, name)
+
+
+def _cost(data: bytes, found: str, header: Header | None, in_part: bool) -> Cost:
     if found == "PNG":
         return png.cost(data)
     if found != "JPEG":
         return limits.COSTS[found]
+    jpeg = limits.jpeg_in_part if in_part else limits.jpeg_by_pillow
     if header is None:
-        return limits.jpeg_by_pillow(2 + jpeg_header.count_scans(data), 4)
-    return limits.jpeg_by_pillow(header.scans, header.samples)
+        return jpeg(2 + jpeg_header.count_scans(data), 4)
+    return jpeg(header.scans, header.samples)
 
 
 def _by_pillow(data: bytes, name: str, again: bool = False) -> NDArray[np.uint8]:

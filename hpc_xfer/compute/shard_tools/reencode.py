@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from hpc_xfer.compute.images.decode import (
+    check_drafted,
     check_range,
     decode_array,
     open_by_pillow,
@@ -73,6 +74,7 @@ class Reencoding:
             return made
         if self.short_side is not None:
             image.draft(None, _sides(image.size, _DRAFT_FACTOR * self.short_side))
+        check_drafted(image, name)
         image.load()
         return upright(image)
 
@@ -117,9 +119,9 @@ def open_image(data: bytes, name: str) -> Iterator[Image.Image]:
     """Open an image and read its header. Any error inside the `with` becomes a DataError.
 
     So nothing but calls of Pillow belongs inside it. An image that would take too much memory or
-    time is refused; see limits.py.
+    time is refused; see limits.py. A JPEG is expected to be decoded in part.
     """
-    with pillow_errors_as_data_error(name), open_by_pillow(data, name) as image:
+    with pillow_errors_as_data_error(name), open_by_pillow(data, name, in_part=True) as image:
         yield image
 
 
