@@ -133,8 +133,8 @@ def embeds_images(files: Sequence[Path], column: str) -> bool:
             kinds.add(True)
         else:
             raise DataError(
-                f"{path}: its column {column!r} holds {type_name(kind)}, not paths or bytes of image "
-                "files; name another one with --image-column"
+                f"{path}: its column {column!r} holds {type_name(kind)}, not paths or bytes of "
+                "image files; name another one with --image-column"
             )
     if len(kinds) > 1:
         raise DataError(
