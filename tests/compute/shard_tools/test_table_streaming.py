@@ -67,7 +67,7 @@ def test_a_csv_and_a_parquet_file_of_many_rows_are_the_same(tmp_path: Path) -> N
 
 def test_images_of_a_large_row_group_are_copied_out_beforehand(tmp_path: Path) -> None:
     """pandas writes a table as one row group: it is not read whole for each image."""
-    images = [{"bytes": png(i), "path": None} for i in range(10)]
+    images: list[dict[str, object]] = [{"bytes": png(i), "path": None} for i in range(10)]
     images[3] = {"bytes": None, "path": "beside.png"}
     path = tmp_path / "t.parquet"
     parquet.write_table(pa.table({"image": images}), path, row_group_size=5)
@@ -100,6 +100,17 @@ def test_rows_lie_beside_the_shards_and_nothing_is_left(tmp_path: Path) -> None:
     assert make(tmp_path / "t.csv", tmp_path / "out", "--caption-column", "caption") == 0
     assert ShardIndex.load(tmp_path / "out").samples == 1
     assert not making.exists()
+
+
+def test_rows_of_a_process_that_was_killed_are_removed_and_those_in_use_are_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "killed.rows").write_bytes(b"left")
+    (tmp_path / "other.json").write_bytes(b"{}")
+    first, second = RowFile(tmp_path), RowFile(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert "killed.rows" not in names
+    assert {"other.json", Path(first.name).name, Path(second.name).name} < names
 
 
 def test_a_refused_table_leaves_no_folder(tmp_path: Path) -> None:
