@@ -165,6 +165,12 @@ def read(path: Path) -> list[dict[str, str]]:
         ) from None
 
 
+def columns(path: Path) -> list[str]:
+    """Read the names of the columns alone, of a table that `read` has read."""
+    with open(atomic_files.open_plainly(path), newline="", encoding="utf-8") as file:
+        return [original(name) for name in next(csv.reader(file), [])]
+
+
 def typed(kind: Callable[..., T], row: Row, **known: object) -> T:
     """Build a dataclass from a row: a field is read from the column of its name, as its type.
 
