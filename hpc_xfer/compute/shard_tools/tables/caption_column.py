@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hpc_xfer.compute.shard_tools.tables.missing_words import MissingWords
+from hpc_xfer.compute.shard_tools.tables.text_rows import type_name
 from hpc_xfer.compute.shards import captions
 from hpc_xfer.errors import DataError
 
@@ -39,8 +40,8 @@ class CaptionColumn:
         number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
         if not (number or pa.types.is_large_string(kind)):
             raise DataError(
-                f"{self._path}: column {self._name!r} holds {kind}, not captions; name a column of "
-                "text, or of lists of text, with --caption-column"
+                f"{self._path}: column {self._name!r} holds {type_name(kind)}, not captions; name "
+                "a column of text, or of lists of text, with --caption-column"
             )
         texts = values.cast(pa.large_string())
         words = pc.and_(_stand_for_none(texts), pc.not_equal(pc.utf8_trim_whitespace(texts), ""))

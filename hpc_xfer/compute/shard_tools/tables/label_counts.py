@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hpc_xfer.compute.shard_tools.class_names import MOST
-from hpc_xfer.compute.shard_tools.tables.text_rows import quoted
+from hpc_xfer.compute.shard_tools.tables.text_rows import quoted, type_name
 from hpc_xfer.errors import DataError
 
 _MOST_TEXT = 64 << 20  # characters of all different labels
@@ -45,11 +45,9 @@ class LabelCounts:
         counts = np.bincount(places + 1, minlength=len(found) + 1)[1:]
         first = np.zeros(len(found) + 1, np.int64)
         first[places[::-1]] = np.arange(len(places))[::-1]  # the earliest is written last
-        codes = np.full(len(found) + 1, -1, np.int32)  # the last one is of empty labels
-        for place, text in enumerate(found):
-            codes[place] = self._code(text, self._rows + int(first[place]))
-            self.counts[codes[place]] += int(counts[place])
-        numbers: NDArray[np.int32] = codes[places]
+        rows = (first + self._rows).tolist()
+        codes = [self._code(*each) for each in zip(found, rows, counts.tolist(), strict=False)]
+        numbers: NDArray[np.int32] = np.array([*codes, -1], np.int32)[places]  # -1: of empty ones
         self._note_spaces(values, texts, numbers)
         self._rows += len(numbers)
         return numbers
@@ -68,7 +66,7 @@ class LabelCounts:
         text, row = self.first_of(texts)
         return f"{quoted(text)} in row {row:,}"
 
-    def _code(self, text: str, row: int) -> int:
+    def _code(self, text: str, row: int, number: int) -> int:
         code = self.codes.setdefault(text, len(self.codes))
         if code == len(self.counts):
             self.counts.append(0)
@@ -80,6 +78,7 @@ class LabelCounts:
                     "different labels, so they are ids or captions, not classes; name another "
                     "column with --label-column"
                 )
+        self.counts[code] += number
         return code
 
     def _note_spaces(self, values: Any, texts: Any, numbers: NDArray[np.int32]) -> None:
@@ -108,7 +107,8 @@ def as_text(path: Path, values: Any) -> Any:
         values = pc.if_else(pc.is_nan(values), None, values).cast(pa.float64())
     elif not (_is_text(kind) or _is_number(kind) or pa.types.is_null(kind)):
         raise DataError(
-            f"{path}: labels are of type {kind}; write class numbers 0, 1, 2, ... or names"
+            f"{path}: labels are of type {type_name(kind)}; write class numbers 0, 1, 2, ... or "
+            "names"
         )
     values = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
     return pc.if_else(pc.equal(values, ""), None, values)

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from hpc_xfer.compute.shard_tools.tables import parquet_files
 from hpc_xfer.compute.shard_tools.tables.parquet_files import is_bytes, is_text
+from hpc_xfer.compute.shard_tools.tables.text_rows import type_name
 from hpc_xfer.errors import DataError
 
 Column = Any  # a pyarrow.Array, which has no annotations
@@ -46,8 +47,8 @@ def common_types(files: Sequence[Path], names: Sequence[str]) -> dict[str, Any]:
                 kind = pa.unify_schemas(both, promote_options="permissive").field(name).type
             except pa.ArrowException as error:
                 raise DataError(
-                    f"{path}: its column {name!r} holds {other}, but that of {files[0].name} "
-                    f"holds {kind}; write one type"
+                    f"{path}: its column {name!r} holds {type_name(other)}, but that of "
+                    f"{files[0].name} holds {type_name(kind)}; write one type"
                 ) from error
         found[name] = kind
     return found

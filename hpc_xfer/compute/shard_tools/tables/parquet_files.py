@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from hpc_xfer.compute.shard_tools.class_names import MOST
 from hpc_xfer.compute.shard_tools.tables import memory_limit
-from hpc_xfer.compute.shard_tools.tables.text_rows import quoted_names
+from hpc_xfer.compute.shard_tools.tables.text_rows import quoted_names, type_name
 from hpc_xfer.errors import DataError, StudyError
 
 _MARK = b"PAR1"
@@ -133,8 +133,8 @@ def embeds_images(files: Sequence[Path], column: str) -> bool:
             kinds.add(True)
         else:
             raise DataError(
-                f"{path}: its column {column!r} holds {kind}, not paths or bytes of image files; "
-                "name another one with --image-column"
+                f"{path}: its column {column!r} holds {type_name(kind)}, not paths or bytes of "
+                "image files; name another one with --image-column"
             )
     if len(kinds) > 1:
         raise DataError(

@@ -8,6 +8,7 @@ One file holds the texts of all rows, the other one a record of 21 bytes per row
 its texts lie. Both are removed with the object, or at the end of the process.
 """
 
+import fcntl
 import os
 import struct
 import tempfile
@@ -28,6 +29,7 @@ from hpc_xfer.system import atomic_files
 Column = Any  # a pyarrow.Array, which has no annotations
 MOST_TEXT = 1 << 20  # bytes of a path, or of the captions of an image
 _BUFFER = 1 << 20  # bytes
+_SUFFIX = ".rows"
 _RECORD = np.dtype(
     [("at", "<i8"), ("image", "<i4"), ("caption", "<i4"), ("label", "<i4"), ("kind", "u1")]
 )
@@ -69,6 +71,8 @@ class RowFile:
         """
         above = [] if folder is None else [folder, folder.parent]
         made = [each for each in above if not each.exists()]
+        if folder is not None:
+            _remove_orphans(folder)
         self.name, self._texts = _created(folder)
         name, self._records = _created(Path(self.name).parent)
         self._rows = self._end = 0
@@ -180,15 +184,26 @@ def _data(column: Column | None) -> memoryview:
 
 
 def _created(folder: Path | None) -> tuple[str, IO[bytes]]:
+    """Make a file, locked as long as it is open, so that one of a killed process is told from it."""
     if folder is not None:
         try:
             atomic_files.make_folder(folder)
-            handle, name = tempfile.mkstemp(".rows", dir=folder)
-            return name, open(handle, "r+b", buffering=_BUFFER)
+            handle, name = tempfile.mkstemp(_SUFFIX, dir=folder)
         except OSError:  # as in a finished folder that nobody may write any more
-            pass
-    handle, name = tempfile.mkstemp(".rows")
+            return _created(None)
+    else:
+        handle, name = tempfile.mkstemp(_SUFFIX)
+    with suppress(OSError):  # of a file system without locks
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return name, open(handle, "r+b", buffering=_BUFFER)
+
+
+def _remove_orphans(folder: Path) -> None:
+    """Remove the files of processes that were killed; they may be large."""
+    for path in folder.glob(f"*{_SUFFIX}"):
+        with suppress(OSError), open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def _remove(files: Sequence[IO[bytes]], names: Sequence[str], made: Sequence[Path]) -> None:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.screen.plain_text import plain
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _MOST_NAMES = 6  # of columns, in a message
 _MOST_LETTERS = 24  # of a value, in a message
+_MOST_TYPE = 60  # letters of the name of a type
 _MOST_ROW = 16 << 20  # characters; a field has at most 131,072
+_LINE = 100  # bytes that a line takes beside its characters
 _ROW_TOO_LONG = "row longer"
 
 
@@ -31,7 +34,7 @@ class TextRows(Iterator[tuple[int, list[str], list[str]]]):
     def _remembered(self) -> Iterator[str]:
         while line := self._file.readline(_MOST_ROW):
             self.lines.append(line)
-            self.characters += len(line)
+            self.characters += len(line) + _LINE
             if self.characters >= _MOST_ROW:
                 raise csv.Error(_ROW_TOO_LONG)
             yield line
@@ -59,7 +62,7 @@ def why_unreadable(error: csv.Error, rows: TextRows) -> tuple[int, str]:
         most = f"{csv.field_size_limit():,}"
         why = f"a field has more than {most} characters; close its quotation mark or shorten it"
     elif what == _ROW_TOO_LONG:
-        why = f"a row has more than {_MOST_ROW:,} characters; correct the line"
+        why = f"a row has more than {_MOST_ROW:,} characters, or very many lines; correct the line"
     else:
         why = f"cannot be read ({what}); correct the line"
     return rows.first, why
@@ -98,6 +101,11 @@ def where_not_utf8(path: Path) -> str:
 def quoted(value: str) -> str:
     """Quote a value for a message; a long one, such as a whole caption, is cut."""
     return repr(value if len(value) <= _MOST_LETTERS else value[: _MOST_LETTERS - 3] + "...")
+
+
+def type_name(kind: object) -> str:
+    """Name a type of Arrow for a message; one with lists in lists, or of many fields, is cut."""
+    return plain(str(kind), most=_MOST_TYPE)
 
 
 def quoted_names(names: Sequence[str]) -> str:
