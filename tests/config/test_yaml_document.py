@@ -129,8 +129,6 @@ def test_a_file_that_is_absent_and_a_folder_are_told_apart(tmp_path: Path) -> No
         yaml_document.load_yaml(tmp_path)
     why = "is not a regular file"
     assert str(caught.value) == f"{tmp_path}: cannot be read ({why}); name a YAML file"
-        str(caught.value) == f"{tmp_path}: cannot be read (is not a regular file); name a YAML file"
-    )
 
 
 def test_a_path_with_a_space_and_windows_line_ends_are_no_trouble(tmp_path: Path) -> None:
