@@ -1,3 +1,25 @@
 """Which pre-training transfers best: one YAML file in, Slurm jobs, tables and figures out."""
 
+import os
+import sys
+
 __version__ = "0.1.0"
+
+
+def _leave_the_working_folder() -> None:
+    """Take the working folder from where modules are looked for, unless this package lies there.
+
+    `python -m hpc_xfer.launch` puts it before all libraries: a `yaml.py` in a folder where a user
+    happens to stand would run as this user. This is the first code of ours that runs. What it
+    cannot help: a folder `hpc_xfer` there is taken for this package, and before Python 3.11 a
+    `runpy.py` for Python's own; `cd` elsewhere, or `python -P -m`, shuts these doors too.
+    """
+    try:
+        here = os.getcwd()
+    except OSError:
+        here = ""
+    if sys.argv[:1] == ["-m"] and sys.path[:1] == [here] != [os.path.dirname(__path__[0])]:
+        del sys.path[0]
+
+
+_leave_the_working_folder()

@@ -12,10 +12,11 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import Slurm, load_site
 from hpc_xfer.monitoring.study_state import StudyState, is_elsewhere, read_study_state
 from hpc_xfer.scheduling.cancellation import CancelReport, cancel, cancel_removed, forget_cluster
+from hpc_xfer.states.moved_store import left_to_you
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
-from hpc_xfer.system.terminal import say, say_json
+from hpc_xfer.system.terminal import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     others = _at_work_elsewhere(read_study_state(plan, store, study.name, site.slurm))
     if args.json:
         content = {"study": study.name, **report.as_json(), "at_work_elsewhere": others}
-        say_json(content)
+        cli.say_json(content)
     else:
         say(f"cancelled {len(report.jobs):,} jobs and elements of arrays")
         if report.kept:
@@ -63,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"left {len(report.kept):,} that another study waits for: "
                 f"{' '.join(report.kept[:20])}"
             )
+        for line in report.left:
+            say(left_to_you(line))
         for owner in others:
             say(f"{owner} goes on: it works on this study outside its jobs; end it there")
         for cluster in report.silent:
@@ -79,7 +82,7 @@ def _at_work_elsewhere(state: StudyState) -> list[str]:
 def _forget(store: Store, study: str, slurm: Slurm, args: argparse.Namespace) -> int:
     count = forget_cluster(store, study, slurm, args.forget_cluster)
     if args.json:
-        say_json({"schema": 1, "study": study, "forgotten": count})
+        cli.say_json({"schema": 1, "study": study, "forgotten": count})
     else:
         say(f"forgot {count:,} jobs on cluster {args.forget_cluster}; launch the study again")
     return 0

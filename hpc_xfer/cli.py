@@ -5,12 +5,12 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.errors import XferError
-from hpc_xfer.system import permissions, terminal
+from hpc_xfer.system import permissions, set_aside, terminal
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from hpc_xfer.config.site import Site
@@ -24,6 +24,8 @@ def exit_with(main: Main) -> None:
     """Run a command and exit: 0 fine, 1 something failed, 2 the grid or the call is wrong."""
     _print_any_character()
     terminal.guard_streams()
+    # For what Python starts of itself (loaders, pools): it would import from the working folder.
+    os.environ["PYTHONSAFEPATH"] = "1"  # since Python 3.11
     # Whatever the user's umask: what a store holds is run or trusted by jobs, also the scripts and
     # logs that Slurm and libraries write. sbatch passes our umask on to the job. `load_site` lets
     # a group write where the site says so.
@@ -42,7 +44,14 @@ def exit_with(main: Main) -> None:
     except BrokenPipeError:  # `... | head` closed its end; not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    terminal.say(*set_aside.sentences(), stderr=True)
     sys.exit(code)
+
+
+def say_json(content: Mapping[str, object], **form: Any) -> None:
+    """Print the JSON of a command on a study, with what was set aside in its store."""
+    key = "set_aside_files" if "set_aside" in content else "set_aside"  # a count, in `collect`
+    terminal.say_json({**content, key: set_aside.sentences()}, **form)
 
 
 def _print_any_character() -> None:

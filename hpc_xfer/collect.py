@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out or store.study(study.name).summary
     collected = collect(make_plan(study), store, out, store.study(study.name))
     if args.json:
-        terminal.say_json({"study": study.name, **collected.summary}, sort_keys=True)
+        cli.say_json({"study": study.name, **collected.summary}, sort_keys=True)
     else:
         _print(study.name, collected)
     return 1 if collected.failed else 0

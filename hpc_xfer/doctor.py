@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             mark = "ok " if result.well else "BAD"
             terminal.say(f"{mark} {result.what}", stderr=True)
     if args.json:
-        terminal.say_json({"schema": 1, "verdicts": [result.as_json() for result in results]})
+        cli.say_json({"schema": 1, "verdicts": [result.as_json() for result in results]})
     else:
         terminal.console().print(render(results))
     return 0 if all(result.well for result in results) else 1

@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store)
     folder = store.study(study.name)
+    if not args.dry_run:
+        store.check(study.name)
     if args.remove:
         removed = remove(args.results, folder)
         content = {"schema": 1, "study": study.name, "removed": str(removed)}

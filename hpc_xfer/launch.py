@@ -94,7 +94,7 @@ def _show(
     if as_json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
         content |= {"on": on, "notes": list(notes)}
-        terminal.say_json({**content, "jobs": [job.as_json() for job in jobs]})
+        cli.say_json({**content, "jobs": [job.as_json() for job in jobs]})
         return 0
     console = terminal.console()
     _print_plan(launched, done, notes, console)
@@ -138,7 +138,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
     if report.is_finished and not report.given_up and is_report_current(launched):
         if args.json:
             result = _result(launched, PoolResult(), {}, len(launched.plan.runs))
-            terminal.say_json(result)
+            cli.say_json(result)
         else:
             terminal.say(f"all {len(launched.plan.runs):,} runs have a result")
             terminal.say(f"report: {launched.store.study(launched.study.name).report}")
@@ -147,7 +147,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
         return _finish(launched, PoolResult(), report.given_up, args.json)
     if args.json:
         content = {"schema": 1, "study": launched.study.name, **report.as_json()}
-        terminal.say_json(content)
+        cli.say_json(content)
     else:
         arguments = cli.again(args, *(["--rehearsal"] if args.rehearse else []))
         terminal.say(*report.sentences(arguments, launched.site.slurm.jobs_may_submit))
@@ -184,7 +184,7 @@ def _finish(
     failed = {**left_out, **outcome.failed}
     if as_json:
         done = len(launched.store.done(launched.plan))
-        terminal.say_json(_result(launched, outcome, failed, done))
+        cli.say_json(_result(launched, outcome, failed, done))
     else:
         console = terminal.console()
         findings.show(console, collected)

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         written = report_study(study, folder)
     if args.json:
         paths = {"report": str(written), "figures": str(folder.figures)}
-        terminal.say_json({"schema": 1, "study": study.name, **paths}, sort_keys=True)
+        cli.say_json({"schema": 1, "study": study.name, **paths}, sort_keys=True)
     else:
         terminal.say(str(written))
         if args.public:

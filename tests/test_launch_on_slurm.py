@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.queue import current_queue
 from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import prepare_store
@@ -222,7 +221,7 @@ def test_submissions_that_were_withdrawn_are_no_tries(
         for submission in book.submissions.values():
             if submission.closed is None:
                 book.record_closed(submission, "withdrawn")
-        cancel_jobs(drained.live())
+        drained.run("scancel", *drained.live())
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     claim = run_claims.take(study.parent_dir)
     assert claim is not None
@@ -287,7 +286,7 @@ def test_a_relay_that_is_at_work_is_not_the_one_that_follows(
         tmp_path, shards, slurm={"setup": [f"while [ ! -e {go} ]; do sleep 0.1; done"]}
     )
     first = study.launch()["relay"]
-    cancel_jobs([job for job in cluster.live() if job != first])
+    cluster.run("scancel", *[job for job in cluster.live() if job != first])
     wait_for(lambda: cluster.state(first) == "RUNNING")
     told = study.launch()
     assert told["submitted"]["runs"] == 3 and told["relay"] != first

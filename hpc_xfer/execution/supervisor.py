@@ -21,7 +21,7 @@ from hpc_xfer.execution.worker_process import (
     worker_environment,
 )
 from hpc_xfer.execution.worker_watch import Signals, WorkerWatch
-from hpc_xfer.slurm.control import requeue_jobs
+from hpc_xfer.slurm.control import requeue_this_job
 from hpc_xfer.store.retry_policy import is_exhausted
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import machine
@@ -184,7 +184,7 @@ class Supervisor:
             say(f"{why}: requeueing, to go on from the last checkpoint")
             if (job := current_job()) is not None:
                 try:
-                    requeue_jobs([job])
+                    requeue_this_job(job)
                 except SlurmError as error:
                     say(f"{error}")
         return EXIT_CODES[ending]

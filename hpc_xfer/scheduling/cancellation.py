@@ -1,16 +1,17 @@
 """Cancel the jobs of a study, except those that another study waits for."""
 
 import contextlib
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.slurm.control import cancel_jobs
-from hpc_xfer.slurm.parsing import Queue
+from hpc_xfer.scheduling.replace_moved import proven, tag_of
+from hpc_xfer.slurm.control import cancel_jobs, is_ours
+from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.states.job_numbers import lines_of, wrong_numbers
-from hpc_xfer.states.moved_store import misplaced
+from hpc_xfer.states.moved_store import is_named_here, live_jobs, misplaced
 from hpc_xfer.states.removed_runs import Job, removed_jobs
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store.launched_study import check_launched, runs_of_other_studies
@@ -28,11 +29,12 @@ class CancelReport:
     jobs: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # another study waits for them
     silent: list[str] = field(default_factory=list)  # clusters with jobs that do not answer
+    left: list[QueueLine] = field(default_factory=list)  # not named by this store, or not ours
 
     def as_json(self) -> dict[str, Any]:
         return {
             "schema": 1, "cancelled": self.jobs, "kept_for_others": self.kept,
-            "clusters_without_answer": self.silent,
+            "clusters_without_answer": self.silent, "left_to_you": [each.job for each in self.left],
         }  # fmt: skip
 
 
@@ -46,14 +48,14 @@ def cancel(store: Store, name: str, slurm: Slurm) -> CancelReport:
         SlurmError: Slurm does not answer.
         StoreError: no such study was launched here.
     """
-    with _locked(store, name, slurm) as (ledger, queue):
+    with _locked(store, name, slurm) as (ledger, queue, left):
         wanted = runs_of_other_studies(store, name)
         atomic_files.write_text(store.study(name).cancelled, "launch the study again to go on\n")
-        report = CancelReport(silent=_silent(queue))
-        submissions = sorted(ledger.submissions_of(name), key=lambda s: s.kind != "relay")
-        for submission in submissions:
+        report = CancelReport(silent=_silent(queue), left=left)
+        tags = _tags(store, ledger, queue)
+        for submission in sorted(ledger.submissions_of(name), key=lambda s: s.kind != "relay"):
             jobs = _live_elements(submission, queue)
-            _cancel_elements(submission, jobs, ledger, store, wanted, report)
+            _cancel_elements(submission, jobs, ledger, store, tags, wanted, report)
         return report
 
 
@@ -64,13 +66,14 @@ def cancel_removed(store: Store, name: str, slurm: Slurm, plan: Plan) -> CancelR
         SlurmError: Slurm does not answer.
         StoreError: no such study was launched here.
     """
-    with _locked(store, name, slurm) as (ledger, queue):
-        report = CancelReport(silent=_silent(queue))
+    with _locked(store, name, slurm) as (ledger, queue, left):
+        report = CancelReport(silent=_silent(queue), left=left)
         by_submission: dict[str, list[Job]] = {}
         for job in removed_jobs(plan, store, name, ledger, queue).jobs:
             by_submission.setdefault(job[0].name, []).append(job)
+        tags = _tags(store, ledger, queue)
         for jobs in by_submission.values():
-            _cancel_elements(jobs[0][0], jobs, ledger, store, set(), report)
+            _cancel_elements(jobs[0][0], jobs, ledger, store, tags, set(), report)
         return report
 
 
@@ -81,7 +84,7 @@ def forget_cluster(store: Store, name: str, slurm: Slurm, cluster: str) -> int:
         SlurmError: the cluster answers, or Slurm does not.
         StoreError: no such study was launched here.
     """
-    with _locked(store, name, slurm) as (ledger, queue):
+    with _locked(store, name, slurm) as (ledger, queue, _):
         gone = [s for s in ledger.submissions_of(name) if s.cluster == cluster and s.closed is None]
         if gone and cluster not in queue.unanswered:
             raise SlurmError(
@@ -99,43 +102,56 @@ def _waiting(holder: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(store: Store, name: str, slurm: Slurm) -> Iterator[tuple[Ledger, Queue]]:
-    """Hold the store's lock; yield the ledger and the queue.
+def _locked(
+    store: Store, name: str, slurm: Slurm
+) -> Iterator[tuple[Ledger, Queue, list[QueueLine]]]:
+    """Hold the store's lock; yield the ledger, the queue, and live jobs that are left alone.
 
-    The ledger is without the jobs of a store of which this one is a copy.
+    The ledger is without the jobs of a store of which this one is a copy, and without those whose
+    names this store never gave.
     """
     check_launched(store, name)
     with launch_lock.held(store, _waiting):
         ledger = read_ledger(store)
-        ledger.put_aside(submission.name for submission in misplaced(store, ledger).copied)
+        places = misplaced(store, ledger)
+        ledger.put_aside(submission.name for submission in places.not_ours)
         open_ones = [s for s in ledger.submissions_of(name) if s.job and s.closed is None]
         queue = with_absent_jobs(read_queues(ledger, slurm), open_ones)
         for submission, job in wrong_numbers(ledger, queue):
             ledger.record_submitted(submission, job, adopted=True)
-        yield ledger, queue
+        foreign = [each for each in places.foreign if each.study == name]
+        yield ledger, queue, live_jobs(foreign, queue)
+
+
+def _tags(store: Store, ledger: Ledger, queue: Queue) -> dict[str, str]:
+    """The tag of the store in the names of jobs that were submitted before it was moved."""
+    moved = misplaced(store, ledger).moved
+    return {submission.name: tag_of(submission) for submission in proven(moved, queue)}
 
 
 def _cancel_elements(
-    submission: Submission, jobs: Collection[Job], ledger: Ledger, store: Store, wanted: set[str],
-    report: CancelReport,
+    submission: Submission, jobs: Collection[Job], ledger: Ledger, store: Store,
+    tags: Mapping[str, str], wanted: set[str], report: CancelReport,
 ) -> None:  # fmt: skip
     """Cancel elements of one submission, after recording it in the ledger."""
     packs = ledger.packs(submission)
-    gone: dict[int, str] = {}
-    cluster = submission.cluster
+    gone: dict[int, QueueLine] = {}
+    tag = tags.get(submission.name, store.tag)
     for _, index, line in jobs:
         runs = packs[index] if index < len(packs) else []
-        if any(run in wanted and store.record(run) is None for run in runs):
+        if not (is_named_here(submission, store) and is_ours(line, tag)):
+            report.left.append(line)
+        elif any(run in wanted and store.record(run) is None for run in runs):
             report.kept.append(line.job)
         else:
-            gone[index], cluster = line.job, line.cluster
+            gone[index] = line
     if not gone:
         return
     ledger.record_cancelled(submission, gone)
     is_whole = submission.elements is None or len(gone) == submission.elements
-    numbers = {line.number for _, _, line in jobs}
-    cancel_jobs(numbers if is_whole else list(gone.values()), cluster)
-    report.jobs += gone.values()
+    whole = [replace(line, job=line.number) for line in gone.values()]
+    cancel_jobs(whole if is_whole else list(gone.values()), tag)
+    report.jobs += [line.job for line in gone.values()]
 
 
 def _live_elements(submission: Submission, queue: Queue) -> list[Job]:

@@ -9,14 +9,14 @@ because of a node, and records and frees runs whose job ended without a word.
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.slurm.control import cancel_jobs, release_jobs
-from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.slurm.control import cancel_jobs, is_ours, release_jobs
+from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.slurm.sbatch import is_submitting
 from hpc_xfer.states.job_numbers import lines_of, unconfirmed_names, wrong_numbers
@@ -41,29 +41,19 @@ def release_held(queue: Queue, ledger: Ledger, slurm: Slurm, say: Say) -> Queue:
     """Release jobs that Slurm held because a node could not start them; nothing else does."""
     mine = (each for each in ledger.submissions.values() if each.user == current_user())
     lines = (line for submission in mine for line in lines_of(queue, submission))
-    held = [line for line in lines if line.reason.replace("_", " ") == _HELD]
+    stopped = (line for line in lines if line.reason.replace("_", " ") == _HELD)
+    held = [line for line in stopped if is_ours(line, ledger.store.tag)]
     if not held:
         return queue
     some = " ".join(line.job for line in held[:5])
     jobs = f"{len(held)} jobs that a node could not start: {some}"
     try:
-        for_each_cluster(held, release_jobs)
+        release_jobs(held, ledger.store.tag)
     except SlurmError as error:  # an administrator has to
         say(f"Slurm holds {jobs}; {error}")
         return queue
     say(f"released {jobs}")
     return read_queues(ledger, slurm)
-
-
-def for_each_cluster(
-    lines: Iterable[QueueLine], act: Callable[[list[str], str | None], None]
-) -> None:
-    """Call a function with the jobs of each cluster."""
-    jobs: dict[str | None, list[str]] = {}
-    for line in lines:
-        jobs.setdefault(line.cluster, []).append(line.job)
-    for cluster, numbers in jobs.items():
-        act(numbers, cluster)
 
 
 def resolve_intents(ledger: Ledger, slurm: Slurm, lease: Lease, say: Say) -> Queue:
@@ -96,7 +86,7 @@ def resolve_intents(ledger: Ledger, slurm: Slurm, lease: Lease, say: Say) -> Que
         if line.live
     ]
     if stray:
-        for_each_cluster(stray, cancel_jobs)
+        cancel_jobs(stray, ledger.store.tag)
         queue = read_queues(ledger, slurm)
     return queue
 
@@ -119,9 +109,10 @@ def _is_sbatch_over(ledger: Ledger, submission: Submission) -> bool:
     if submission.host == socket.gethostname() and submission.user == current_user():
         return not is_submitting(ledger.store.study(submission.study).logs)
     if submission.stored is not None:  # the clocks of two hosts may differ
-        return server_time(ledger.store.root) - submission.stored > _LATE_SECONDS
+        # abs: a line that names a time to come would be waited for until then
+        return abs(server_time(ledger.store.root) - submission.stored) > _LATE_SECONDS
     then = datetime.fromisoformat(submission.time)
-    return (datetime.now(timezone.utc) - then).total_seconds() > _LATE_SECONDS
+    return abs((datetime.now(timezone.utc) - then).total_seconds()) > _LATE_SECONDS
 
 
 def record_lost(

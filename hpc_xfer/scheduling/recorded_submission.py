@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.control import cancel_jobs
+from hpc_xfer.slurm.parsing import QueueLine
 from hpc_xfer.slurm.queue import current_user, default_cluster
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import submit_job
@@ -98,7 +99,10 @@ class RecordedSubmitter:
         """Take a job out of the queue again."""
         job = self.job_of(submission.name)
         self.ledger.record_closed(self.ledger.submissions[submission.name], "withdrawn")
-        cancel_jobs([job], self.cluster)
+        line = QueueLine(
+            job, job, submission.name, "PENDING", submission.user, cluster=self.cluster
+        )
+        cancel_jobs([line], self.launched.store.tag)
 
     def _found_all_the_same(self, submission: Submission, error: SlurmError) -> str | None:
         """The number of a job that Slurm has, whatever sbatch said; None where it has none.

@@ -4,13 +4,13 @@ python -m hpc_xfer.scheduling.set_up_lines --store runs --study demo --site site
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from hpc_xfer.config.site import load_site
 from hpc_xfer.slurm.batch_script import setup_lines
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.store import Store
+from hpc_xfer.system import terminal
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--site", type=Path, help="site file")
     args = parser.parse_args()
     site = load_site(args.site, site_variables.read(Store(args.store), args.study))
-    sys.stdout.write("\n".join([*setup_lines(site.slurm), ""]))  # a shell reads it
+    terminal.say(*setup_lines(site.slurm), lines=True)  # a shell reads it
 
 
 if __name__ == "__main__":

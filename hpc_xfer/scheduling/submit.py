@@ -64,7 +64,7 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
             return SubmitReport()
         ledger, store = read_ledger(launched.store), launched.store
         places = misplaced(store, ledger)
-        ledger.put_aside(submission.name for submission in places.copied)
+        ledger.put_aside(submission.name for submission in places.not_ours)
         if retrier != "relay":  # under the lock: no relay reads half of what is written
             prepare_store(launched.study, launched.plan, store)
             site_variables.write(store, launched.study.name, launched.site.variables)

@@ -144,7 +144,14 @@ def _memory(request: Request, slurm: Slurm, tasks: int, cpus: int) -> dict[str, 
 
 
 def _dependency(request: Request) -> str | None:
-    """The value of --dependency: `,` between conditions means all, `?` any."""
+    """The value of --dependency: `,` between conditions means all, `?` any.
+
+    Raises:
+        SlurmError: a job has no number; others may write in a ledger.
+    """
+    for job in (*request.after_one, *request.after_ok, *request.after_any):
+        if not re.fullmatch(r"\d+|\$job_\d+", job, re.A):  # a variable: by hand
+            raise SlurmError(f"{job[:40]!r} is not the number of a job; launch the study again")
     if request.after_one:
         return "?".join(f"afterany:{job}" for job in request.after_one)
     parts = [("afterok", request.after_ok), ("afterany", request.after_any)]

@@ -1,9 +1,10 @@
 """Find the cluster that a study's jobs go to, where one login node serves several."""
 
 import os
+import re
 
 from hpc_xfer.config.site import Slurm
-from hpc_xfer.errors import StudyError
+from hpc_xfer.errors import SlurmError, StudyError
 
 CARRIED = "HPC_XFER_CLUSTER"  # tells the jobs which cluster a launch took from SLURM_CLUSTERS
 
@@ -26,7 +27,13 @@ def cluster_of(slurm: Slurm) -> str | None:
 
 
 def cluster_options(cluster: str | None) -> list[str]:
-    """Return the options that send a command to a cluster; none in a job of that cluster."""
+    """Return the options that send a command to a cluster; none in a job of that cluster.
+
+    Raises:
+        SlurmError: it is not the name of one cluster; others may write in a ledger.
+    """
+    if cluster is not None and (cluster == "all" or not re.fullmatch(r"\w[\w-]*", cluster)):
+        raise SlurmError(f"{cluster[:40]!r} is not the name of one cluster; correct slurm.cluster")
     if cluster is None or (is_on_a_node() and os.environ.get("SLURM_CLUSTER_NAME") == cluster):
         return []
     return ["-M", cluster]

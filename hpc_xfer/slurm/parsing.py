@@ -29,6 +29,7 @@ class QueueLine:
     reason: str = ""
     qos: str = ""
     cluster: str | None = None  # None: the only one, or the one that commands ask anyway
+    output: str = ""  # path of its log; scontrol alone tells it
 
     @property
     def number(self) -> str:

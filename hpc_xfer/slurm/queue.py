@@ -54,7 +54,8 @@ def node_names(partition: str | None, cluster: str | None = None) -> list[str]:
 def ended_jobs(jobs: Collection[str], cluster: str | None = None) -> dict[str, QueueLine]:
     """Read ended jobs from accounting; empty where there is no accounting."""
     found: dict[str, QueueLine] = {}
-    for some in chunks(sorted({job.split("_")[0] for job in jobs})):
+    numbers = {job.split("_")[0] for job in jobs}
+    for some in chunks(sorted(number for number in numbers if number.isdecimal())):
         command = ["sacct", "-n", "-P", "-X", "-j", ",".join(some)]
         text = ask_optional([*command, "-o", ACCOUNTED], cluster)
         if text is None:

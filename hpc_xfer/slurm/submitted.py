@@ -84,11 +84,12 @@ def _lines_of(text: str, uid: int, cluster: str | None) -> Iterator[QueueLine]:
         return
     array, tasks = head["array"], head["tasks"]
     fields = text[head.end() :]
+    output = re.search(r" StdOut=(.*?)(?: \w+=|\n|$)", fields)  # a path may have blanks
     for job in expanded(f"{array}_[{tasks}]") if array and tasks else [array or head["raw"]]:
         yield QueueLine(
             job, head["raw"], head["name"], _field(fields, "JobState"), head["user"],
             _field(fields, "NodeList"), _field(fields, "RunTime"), _field(fields, "Reason"),
-            _field(fields, "QOS"), cluster,
+            _field(fields, "QOS"), cluster, output[1] if output else "",
         )  # fmt: skip
 
 

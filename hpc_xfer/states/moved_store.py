@@ -8,15 +8,17 @@ cannot work; if this store is a copy, its job works for the original and is not 
 """
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpc_xfer.slurm.job_names import is_of_store
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.states.job_numbers import lines_of
 from hpc_xfer.store.store import Store
-from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
+from hpc_xfer.store.submission_ledger import Ledger, Submission, job_name, read_ledger
 
 
 @dataclass
@@ -26,6 +28,12 @@ class Misplaced:
     moved: list[Submission] = field(default_factory=list)  # the store is no longer there
     copied: list[Submission] = field(default_factory=list)  # the original store is still there
     unclear: list[Submission] = field(default_factory=list)  # told on hosts with other mounts
+    foreign: list[Submission] = field(default_factory=list)  # not with a name of this store
+
+    @property
+    def not_ours(self) -> list[Submission]:
+        """Submissions whose jobs are left alone."""
+        return [*self.copied, *self.foreign]
 
     def sentences(self, queue: Queue) -> Iterator[str]:
         """Lines on jobs in the queue that do not write to this store, or perhaps do not."""
@@ -39,6 +47,8 @@ class Misplaced:
                 f"{len(lines):,} jobs or elements of arrays write to {_roots(self.copied)}, of "
                 "which this store is a copy; they are left to it"
             )
+        for line in live_jobs(self.foreign, queue):
+            yield left_to_you(line)
         for root, host in sorted({(str(each.root), each.host) for each in self.unclear}):
             yield (
                 f"jobs were submitted on {host} with the store at {root}, which this host does not "
@@ -51,14 +61,16 @@ def misplaced(store: Store, ledger: Ledger) -> Misplaced:
     found = Misplaced()
     by_root: dict[str, list[Submission]] = {}
     for submission in ledger.submissions.values():
-        if submission.root is not None:
+        if submission.closed is None and not is_named_here(submission, store):
+            found.foreign.append(submission)
+        elif submission.root is not None:
             by_root.setdefault(submission.root, []).append(submission)
     for root, submissions in by_root.items():
         if all(submission.closed for submission in submissions):
             continue
         if _is_same(Path(root), store.root):
             continue
-        original = _original(Path(root), submissions)
+        original = _original(Path(root))
         # A relay submits from a node, with the path that a launch told it.
         was_here = any(submission.host == socket.gethostname() for submission in submissions)
         for submission in (each for each in submissions if each.closed is None):
@@ -71,6 +83,30 @@ def misplaced(store: Store, ledger: Ledger) -> Misplaced:
     return found
 
 
+def is_named_here(submission: Submission, store: Store) -> bool:
+    """Tell whether the name is one that this store gives, or gave where it was before.
+
+    A store in which version 0.1 launched may have been moved since: its lines name no place.
+    """
+    study = job_name(submission.study)
+    tags = [store.tag]
+    if submission.root is not None and submission.root != str(store.root):
+        tags.append(Store(Path(submission.root)).tag)
+    if any(is_of_store(submission.name, tag, study) for tag in tags):
+        return True
+    older = re.search(r"[.-]([0-9a-f]{6})\.\d+$", submission.name)
+    is_old = submission.root is None and older is not None
+    return is_old and is_of_store(submission.name, older[1] if older else "", study)
+
+
+def left_to_you(line: QueueLine) -> str:
+    """Say that a job which the ledger names is left alone."""
+    return (
+        f"job {line.job} is left to you: the ledger names it, but its name is not one that this "
+        "store gives to a job; if it is yours to end, scancel it yourself"
+    )
+
+
 def _is_same(root: Path, here: Path) -> bool:
     if str(root) == str(here):
         return True
@@ -80,10 +116,9 @@ def _is_same(root: Path, here: Path) -> bool:
         return False
 
 
-def _original(root: Path, submissions: list[Submission]) -> set[str]:
+def _original(root: Path) -> set[str]:
     """Job names in the ledger of the store at `root`; empty where there is none."""
-    studies = {submission.study for submission in submissions}
-    return set(read_ledger(Store(root), *studies).submissions)
+    return set(read_ledger(Store(root)).submissions)
 
 
 def live_jobs(submissions: list[Submission], queue: Queue) -> list[QueueLine]:

@@ -10,8 +10,6 @@ started, not `-m`, which would take the package of the working folder instead.
 
 import contextlib
 import errno
-import importlib.util
-import marshal
 import os
 import shlex
 import shutil
@@ -22,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc_xfer.errors import StoreError
+from hpc_xfer.store.byte_code import byte_code_of, cached_name, is_whole, read_or_empty
 from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.system import atomic_files, permissions, provenance
 from hpc_xfer.system.package_code import (
@@ -47,6 +46,19 @@ import sys
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 '''
+
+
+# `-m` would look for the package, and for all libraries, in the working folder first. A folder of
+# installed packages keeps its place behind the standard library.
+_START_HERE = """\
+import sys
+if sys.path[:1] == ['']:
+    del sys.path[0]
+sys.path[:0] = [each for each in [sys.argv[1]] if each not in sys.path]
+sys.argv = sys.argv[2:]
+import runpy
+runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)
+"""
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,8 @@ def own_command(module: str) -> list[str]:
     """Return the command that runs a module of the code that runs, snapshot or not."""
     if own_origin() is not None:
         return CodeSnapshot(PACKAGE.parent.name, PACKAGE.parent).command(module)
-    return [as_written(sys.executable), "-u", "-m", f"hpc_xfer.{module}"]
+    start = [as_written(sys.executable), "-u", "-c", _START_HERE]
+    return [*start, str(PACKAGE.parent), f"hpc_xfer.{module}"]
 
 
 def _write(snapshot: CodeSnapshot, files: Mapping[str, PackageFile]) -> None:
@@ -208,9 +221,9 @@ class _Mending:
                 _replace(package / name, file.data, file.modified)
                 there = file
             if name.endswith(".py"):
-                self._mend_byte_code(package / _cached(name), name, there)
+                self._mend_byte_code(package / cached_name(name), name, there)
         start = self.snapshot.path / "__main__.py"
-        if _read(start) != _START.encode() or not self._is_safe_file(start):
+        if read_or_empty(start) != _START.encode() or not self._is_safe_file(start):
             _replace(start, _START.encode())
         self._protect()
         self._tell_origin()
@@ -230,9 +243,9 @@ class _Mending:
     def _mend_byte_code(self, path: Path, name: str, file: PackageFile) -> None:
         """Write byte-code anew where Python would not take it, or others may have written it."""
         is_safe = self._is_safe_file(path)
-        if is_safe and _is_whole(_read(path), file):
+        if is_safe and is_whole(read_or_empty(path), file):
             return
-        byte_code = _byte_code(name, file)
+        byte_code = byte_code_of(name, file)
         if byte_code is None:
             path.unlink(missing_ok=True)
             return
@@ -294,50 +307,5 @@ def _contents(files: Mapping[str, PackageFile]) -> Iterator[tuple[str, bytes, in
     yield "__main__.py", _START.encode(), None
     for name, file in files.items():
         yield f"{PACKAGE.name}/{name}", file.data, file.modified
-        if name.endswith(".py") and (byte_code := _byte_code(name, file)):
-            yield f"{PACKAGE.name}/{_cached(name)}", byte_code, None
-
-
-def _byte_code(name: str, file: PackageFile) -> bytes | None:
-    """Take byte-code from the package, else compile; None where the file has an error.
-
-    It is valid for the time and the size of its file, so a copy of both stays valid.
-    """
-    found = _read(PACKAGE / _cached(name))
-    if _is_whole(found, file):
-        return found
-    try:
-        return _head(file) + marshal.dumps(compile(file.data, name, "exec", dont_inherit=True))
-    except (SyntaxError, ValueError):
-        return None  # a job that imports it says why
-
-
-def _cached(name: str) -> str:
-    """Return where Python looks for the byte-code of a file."""
-    folder, _, file = name.rpartition("/")
-    found = f"__pycache__/{file[:-3]}.{sys.implementation.cache_tag}.pyc"
-    return f"{folder}/{found}" if folder else found
-
-
-def _head(file: PackageFile) -> bytes:
-    """Return the first bytes of byte-code: version of Python, no flags, time and size of a file."""
-    numbers = (0, file.modified // 10**9 & 0xFFFFFFFF, len(file.data) & 0xFFFFFFFF)
-    return importlib.util.MAGIC_NUMBER + b"".join(n.to_bytes(4, "little") for n in numbers)
-
-
-def _is_whole(byte_code: bytes, file: PackageFile) -> bool:
-    """Check the head, and that the rest was not cut off; Python would import neither."""
-    if not byte_code.startswith(head := _head(file)):
-        return False
-    try:
-        marshal.loads(byte_code[len(head) :])
-    except (EOFError, ValueError, TypeError):
-        return False
-    return True
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return atomic_files.read_bytes(path)
-    except (OSError, atomic_files.OddFile):
-        return b""
+        if name.endswith(".py") and (byte_code := byte_code_of(name, file)):
+            yield f"{PACKAGE.name}/{cached_name(name)}", byte_code, None

@@ -197,6 +197,18 @@ class StudyDir:
         """The report for others: tables, figures and page (see reporting/public/)."""
         return StudyDir(self.path / "public")
 
+    def check_is_no_link(self) -> None:
+        """Check the folders that `collect`, `import` and `report` write to.
+
+        Raises:
+            StoreError: one is a link.
+        """
+        for folder in (
+            self.path, self.summary, self.record_cache, self.figures, self.tensorboard,
+            self.imported, self.path / "public",
+        ):  # fmt: skip
+            atomic_files.is_folder(folder)
+
 
 @dataclass(frozen=True)
 class StoreDir:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.slurm.control import cancel_jobs
 from tests.cluster import Cluster
 from tests.faults import SlurmStudy
 from tests.waiting import wait_for
@@ -55,7 +54,7 @@ def test_a_job_that_somebody_cancels_by_scancel_is_at_no_moment_running_or_lost(
         seen.append(study.status()["runs"][study.parent.id])
         return seen[-1].get("why") == "cancelled"
 
-    cancel_jobs([study.job()])
+    cluster.run("scancel", study.job())
     wait_for(lambda: cluster.state(study.job()) != "RUNNING")
     wait_for(is_cancelled)
     assert {each["state"] for each in seen} <= {"pending", "missing"}, seen

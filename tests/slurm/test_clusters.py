@@ -8,7 +8,7 @@ from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError, StudyError
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.clusters import cluster_of
-from hpc_xfer.slurm.control import cancel_jobs, requeue_jobs
+from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.limits import submit_limits
 from hpc_xfer.slurm.queue import current_queue, ended_jobs, node_names, slurm_config
 from hpc_xfer.slurm.request import Request
@@ -60,14 +60,15 @@ def test_every_command_goes_to_the_cluster_of_the_site_file(
     assert known == [(job, "gpu")]  # beside what other tests left, which has ended
     assert submit_limits(GPU, current_queue("gpu")).room != submit_limits(CPU, current_queue()).room
     (tmp_path / "go").touch()
-    requeue_jobs([job], "gpu")
+    login.run("scontrol", "-M", "gpu", "requeue", job)
     wait_for(lambda: gpu.state(job) == "COMPLETED")
     assert "HPC_XFER_CLUSTER=gpu\n" in log_path(tmp_path, job).read_text()
     gpu.drain()
-    waiting = submit_job(Request("ft2.x.1", ("true",), tmp_path, 10), GPU)
-    cancel_jobs([waiting], "gpu")
+    name = "ft2.x.study.c0ffee-30e858.1"
+    waiting = submit_job(Request(name, ("true",), tmp_path, 10), GPU)
+    assert cancel_jobs([current_queue("gpu").lines[waiting]], "30e858") == []
     wait_for(lambda: waiting in ended_jobs([waiting], "gpu"))
-    assert not [job for job in ended_jobs([waiting]).values() if job.name == "ft2.x.1"]
+    assert not [job for job in ended_jobs([waiting]).values() if job.name == name]
 
 
 def test_a_job_asks_its_own_cluster_and_is_requeued_by_it(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import SlurmError, SubmitLimit
-from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.limits import submit_limits
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue, current_user, ended_jobs
@@ -56,10 +55,10 @@ def test_a_full_queue_is_told_apart_from_a_refusal(
     assert submit_limits(CPU, current_queue()).room == 0
     with pytest.raises(SubmitLimit, match="accepts no more jobs now"):
         submit_job(request, CPU)
-    cancel_jobs([job])
+    cluster.run("scancel", job)
     wait_for(lambda: not cluster.live())
     alone = submit_job(Request("x", ("true",), tmp_path, 1), CPU)
-    cancel_jobs([alone])
+    cluster.run("scancel", alone)
     wait_for(lambda: alone in ended_jobs([job, alone]))
     assert ended_jobs([alone])[alone].state == "CANCELLED"
 

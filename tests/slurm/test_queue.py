@@ -26,8 +26,8 @@ def test_accounting_tells_how_elements_ended_that_never_began(
     parent = submit_job(Request("pre.x.1", ("false",), tmp_path, 1), CPU)
     child = Request("ft1.x.1", ("true",), tmp_path, 1, array=60, after_ok=(parent,))
     cancelled, left = submit_job(child, CPU), submit_job(replace(child, array=2), CPU)
-    cancel_jobs([f"{cancelled}_{index}" for index in range(0, 60, 3)])
-    cancel_jobs([cancelled])  # of whose elements 64 characters would tell but some
+    cluster.run("scancel", *[f"{cancelled}_{index}" for index in range(0, 60, 3)])
+    cluster.run("scancel", cancelled)  # of whose elements 64 characters would tell but some
     cluster.resume()
     some = {f"{cancelled}_{index}" for index in range(60) if index % 3}
     both = {f"{left}_0", f"{left}_1"}
@@ -43,14 +43,17 @@ def test_a_users_defaults_hide_no_job_and_spare_none(
 ) -> None:
     """Else a launch would miss what it submitted before, and submit it again."""
     cluster.drain()
-    job = submit_job(Request("pre.x.1", ("true",), tmp_path, 1), CPU)
+    name = "pre.x.study.c0ffee-30e858.1"
+    job = submit_job(Request(name, ("true",), tmp_path, 1), CPU)
     monkeypatch.setenv("SQUEUE_PARTITION", "urgent")
     monkeypatch.setenv("SCANCEL_STATE", "RUNNING")
     monkeypatch.setenv("USER", "somebody")
     assert current_queue().lines[job].state == "PENDING" and current_queue().mine == 1
-    cancel_jobs([job])
+    line = current_queue().lines[job]
+    cancel_jobs([line], "30e858")
     wait_for(lambda: not current_queue().lines[job].live)
-    cancel_jobs([job, "99999", "99999_3"])  # over, or never there: no error
+    never = [replace(line, job=job) for job in ("99999", "99999_3")]
+    assert cancel_jobs([line, *never], "30e858") == []  # over, or never there: no error
 
 
 def test_a_name_given_by_others_forges_no_job_and_stops_no_launch(cluster: Cluster) -> None:

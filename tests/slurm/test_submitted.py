@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import submit_job
@@ -72,7 +71,7 @@ def submitted(cluster: Cluster, tmp_path: Path) -> dict[str, str]:
         "ft5.x.1": submit_job(Request("ft5.x.1", ("true",), tmp_path, 1, array=12, at_once=3), CPU),
         "ft5.x.2": submit_job(Request("ft5.x.2", ("true",), tmp_path, 1, array=3), CPU),
     }
-    cancel_jobs([jobs["ft5.x.2"], f"{jobs['ft5.x.1']}_4"])
+    cluster.run("scancel", jobs["ft5.x.2"], f"{jobs['ft5.x.1']}_4")
     wait_for(lambda: not cluster.state(jobs["ft5.x.2"]).startswith("PEND"))
     return jobs
 
@@ -118,6 +117,6 @@ def test_of_jobs_of_one_name_the_live_one_counts_and_then_the_last(
     cluster.drain()
     first, second = (submit_job(Request("x.1", ("true",), tmp_path, 1), CPU) for _ in range(2))
     assert jobs_named(["x.1"]) == {"x.1": second}
-    cancel_jobs([second])
+    cluster.run("scancel", second)
     wait_for(lambda: cluster.state(second) == "CANCELLED")
     assert jobs_named(["x.1"]) == {"x.1": first}

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpc_xfer.compute.models import weights_file
-from hpc_xfer.compute.models.word_tokenizer import WordTokenizer
+from hpc_xfer.compute.models.word_tokenizer import CutCaptions, WordTokenizer
 from hpc_xfer.config import architectures
-from hpc_xfer.config.recipes import Arch, Architecture
+from hpc_xfer.config.recipes import Arch, Architecture, arch_name
 from hpc_xfer.config.released.released_entry import Normalization
 from hpc_xfer.errors import DataError
 
@@ -70,6 +70,8 @@ def seeded(seed: int) -> Iterator[None]:
 def build(arch: Arch, seed: int, with_text: bool) -> Towers:
     """Build random towers; a seed gives the same visual tower with and without text."""
     config = architectures.model_config(arch)
+    if (why := architectures.why_too_large(arch)) is not None:
+        raise DataError(f"arch {arch_name(arch)}: {why}")
     with seeded(seed):
         if isinstance(arch, str) and arch in architectures.TORCHVISION:
             return _torchvision(arch, config, with_text)
@@ -87,7 +89,7 @@ def tokenizer(arch: Arch) -> Tokenizer:
     else:
         made = open_clip.get_tokenizer(name)
     plain = isinstance(made, open_clip.SimpleTokenizer) and made.reduction_fn is None
-    return WordTokenizer(made) if plain else cast(Tokenizer, made)
+    return WordTokenizer(made) if plain else CutCaptions(cast(Tokenizer, made))
 
 
 def context_length(arch: Arch) -> int:

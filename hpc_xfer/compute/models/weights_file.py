@@ -11,10 +11,13 @@ from typing import IO, Any, cast
 
 import torch
 
+from hpc_xfer.compute.models.files.held_file import held
+from hpc_xfer.compute.models.files.pickle_check import NotPlainData, OddTensor
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.screen.plain_text import plain
 
 _PIECE = 64 << 20  # bytes between signs of life: 30 s on a disk of 2 MB/s
-_READ = 1 << 20
+_LONGEST_REASON = 100  # characters
 
 # Errors of zipfile and torch on damaged files; NotImplementedError is a RuntimeError.
 _BROKEN = (
@@ -46,34 +49,38 @@ def read(path: Path, touch: Callable[[], object] = lambda: None) -> dict[str, An
     Args:
         touch: called now and then while it reads, as a sign of life.
     """
-    if not path.exists():
-        return None
+    found = read_hashed(path, touch, hashed=False)
+    return None if found is None else found[0]
+
+
+def read_hashed(
+    path: Path, touch: Callable[[], object] = lambda: None, hashed: bool = True
+) -> tuple[dict[str, Any], str] | None:
+    """Load a state as `read` does, and return the SHA-256 of the file too, from one handle."""
     try:
-        os.close(atomic_files.open_plainly(path))  # no pipe, for which torch would wait
-        check_sums(path, touch)
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except _BROKEN as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        warnings.warn(f"{path}: is damaged ({reason}) and skipped", stacklevel=2)
+        with held(path) as file:
+            if not file.is_archive():
+                raise zipfile.BadZipFile("File is not a zip file")
+            state = file.load(touch)
+            digest = file.sha256() if hashed else ""
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return state
+    except _BROKEN as error:
+        warnings.warn(f"{path}: is damaged ({why_refused(error)}) and skipped", stacklevel=3)
+        return None
+    if not isinstance(state, dict):
+        warnings.warn(f"{path}: is damaged (holds no state) and skipped", stacklevel=3)
+        return None
+    return state, digest
 
 
-def check_sums(path: Path, touch: Callable[[], object] = lambda: None) -> None:
-    """Compare a file with the sums in it, which torch.load does not.
-
-    torch can be told to leave the sums out of a file; they are 0 there.
-
-    Raises:
-        BadZipFile: a sum is wrong.
-    """
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if member.CRC == 0:
-                continue
-            with archive.open(member) as file:  # which checks the sum at the end
-                while len(file.read(_READ)) == _READ:
-                    touch()
+def why_refused(error: Exception) -> str:
+    """Say why a file of tensors is not read, in our words: torch's advise to run its code."""
+    if isinstance(error, NotPlainData | OddTensor | zipfile.BadZipFile | atomic_files.OddFile):
+        return plain((str(error).splitlines() or [""])[0], most=_LONGEST_REASON)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "its tensors cannot be read"
 
 
 class _ErrorKeeper:

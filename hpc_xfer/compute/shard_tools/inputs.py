@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from hpc_xfer.compute.images import image_file
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
 from hpc_xfer.compute.shard_tools.tables.embedded_images import ImageCell, StoredImage
 from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.config.dataset_forms import image_folder, split_names
 from hpc_xfer.config.own_datasets.words_or_codes import are_words
 from hpc_xfer.errors import DataError
-from hpc_xfer.system import atomic_files
 
-_MOST_IMAGE = 256 << 20  # bytes of a file; the largest photographs have 100 MB
 _LONGEST_PATH = 255  # characters in a message; a cell may hold a whole image as text
 
 
@@ -138,7 +137,7 @@ def _read(path: str | ImageCell | StoredImage) -> bytes:
     if not isinstance(path, str):
         return path.read()
     try:
-        return atomic_files.read_bytes(path, _MOST_IMAGE, follow=True)
+        return image_file.read(Path(path))
     except (OSError, ValueError) as error:  # a null byte, a pipe or a huge file is a ValueError
         why = getattr(error, "strerror", None) or error
         name = path if len(path) <= _LONGEST_PATH else f"{path[:30]}...{path[-80:]}"

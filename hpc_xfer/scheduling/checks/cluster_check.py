@@ -167,7 +167,7 @@ def _on_nodes(
     finally:
         if waiting:
             left = _lines(waiting, cluster).values()
-            cancel_jobs([line.job for line in left if line.live], cluster)
+            cancel_jobs([line for line in left if line.live], launched.store.tag)
 
 
 def _lines(names: Iterable[str], cluster: str | None) -> dict[str, QueueLine]:

@@ -30,6 +30,7 @@ def take(run: RunDir) -> Claim | None:
     Raises:
         StoreError: the store cannot be written.
     """
+    run.check_is_no_link()
     return _leases(run).take(saved=heartbeat.checkpoint_time(run))
 
 

@@ -23,7 +23,7 @@ from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
 _LONGEST_PATH = 4096  # bytes
-_SMALL = 64 << 20  # bytes of images in a row group that is read whole; Hugging Face writes 10 MB
+_SMALL = 64 << 20  # bytes of a row group that is read whole; Hugging Face writes 10 MB
 _MOST_FILE = 256 << 20  # bytes of a file that a cell names
 _HELD = 256 << 20  # bytes of images that a process keeps
 
@@ -93,7 +93,7 @@ class EmbeddedImages:
         """Find the row groups.
 
         Args:
-            small: bytes of images in a row group that stay in the table.
+            small: bytes of a row group whose images stay in the table.
         """
         self._column = column
         self._files = [str(path.absolute()) for path in files]
@@ -102,7 +102,7 @@ class EmbeddedImages:
         sizes = []
         for place, path in enumerate(files):
             before = 0
-            for group, found in enumerate(parquet_files.row_groups(path, column)):
+            for group, found in enumerate(parquet_files.row_groups(path)):
                 self._groups.append((place, group, before))
                 self._large.append(found.bytes > small)
                 sizes.append(found.rows)
@@ -167,14 +167,21 @@ def _not_empty(value: Any, name: str) -> bytes:
 
 
 _held: dict[tuple[str, int, str], Any] = {}  # row groups of this process, the latest use last
+_failed: dict[tuple[str, int, str], DataError] = {}  # of these no other image is tried
 
 
 def _images(file: str, group: int, column: str) -> Any:
     """Read the images of a row group, or take them from those that were read last."""
     key = (file, group, column)
+    if key in _failed:
+        raise _failed[key]
     found = _held.pop(key, None)
     if found is None:
-        found = parquet_files.read_row_group(Path(file), group, column)
+        try:
+            found = parquet_files.read_row_group(Path(file), group, column)
+        except DataError as error:
+            _failed[key] = error
+            raise
         total = found.nbytes + sum(each.nbytes for each in _held.values())
         while _held and total > _HELD:
             total -= _held.pop(next(iter(_held))).nbytes

@@ -69,7 +69,7 @@ def batches(run: GroupRun, kinds: Mapping[str, Any], image: str | None) -> Itera
         if not names:
             yield from _counted(file, groups)
             return
-        rows = _rows_at_once(file.metadata, groups, names)
+        rows = _rows_at_once(file.metadata, groups)
         found = file.iter_batches(rows, row_groups=groups, columns=names, use_threads=False)
         while True:
             with parquet_files.errors_told(run.file, ", ".join(names)):
@@ -99,19 +99,11 @@ def _counted(file: Any, groups: Sequence[int]) -> Iterator[Batch]:
             left -= rows
 
 
-def _rows_at_once(metadata: Any, groups: Sequence[int], names: Sequence[str]) -> int:
+def _rows_at_once(metadata: Any, groups: Sequence[int]) -> int:
     """Choose the rows of a batch: few where each has much, as the largest row group has it."""
-    most = 1.0
-    wanted = frozenset(names)
-    chunks = [
-        place
-        for place in range(metadata.num_columns)
-        if metadata.schema.column(place).path.split(".")[0] in wanted
-    ]
-    for group in map(metadata.row_group, groups):
-        size = sum(group.column(place).total_uncompressed_size for place in chunks)
-        most = max(most, size / max(1, group.num_rows))
-    return int(min(_MOST_ROWS, max(1, _MOST_BYTES / most)))
+    found = map(metadata.row_group, groups)
+    most = max((group.total_byte_size / max(1, group.num_rows) for group in found), default=1.0)
+    return int(min(_MOST_ROWS, max(1, _MOST_BYTES / max(1.0, most))))
 
 
 def _plain_type(kind: Any) -> Any:
