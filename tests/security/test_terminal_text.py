@@ -15,6 +15,7 @@ from PIL import Image
 
 from hpc_xfer.store.heartbeat import Heartbeat
 from hpc_xfer.store.store import Store
+from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import atomic_files
 from tests.fabricated import GRID, make, record_all
@@ -49,19 +50,20 @@ def forged(tmp_path: Path) -> Iterator[tuple[Path, Store, Plan]]:
     """A study in whose store every text field of every kind of file was written by others."""
     grid = GRID.replace("[8000, 16000]", "8000").replace("[digits, mnist]", "[digits]")
     study, plan, store = make(tmp_path, grid)
-    record_all(store, plan.runs[:-4])
-    for path in (store.run(each.id).record for each in plan.runs[:-4]):
+    record_all(store, plan.runs[:-5])
+    for path in (store.run(each.id).record for each in plan.runs[:-5]):
         content = json.loads(path.read_text())
         content["provenance"] |= {"host": EVIL, "gpu": EVIL, "commit": EVIL}
         content["metrics"]["made up " + EVIL] = EVIL
         atomic_files.write_json(path, content)
-    failed, held, broken, odd = plan.runs[-4:]
-    past = {"class": EVIL, "node": EVIL, "job": EVIL}
-    error = {
-        "schema": 1, "run": failed.id, "class": EVIL, "message": EVIL, "node": EVIL, "job": EVIL,
-        "traceback": [EVIL, EVIL], "attempt": 1, "history": [past],
-    }  # fmt: skip
-    atomic_files.write_json(store.run(failed.id).error, error)
+    failed, unlike, held, broken, odd = plan.runs[-5:]
+    for each, kind, job in ((failed, "code", None), (unlike, EVIL, EVIL)):
+        past = {"class": kind, "node": "n1", "job": job}
+        error = {
+            "schema": 1, "run": each.id, **past, "message": EVIL, "traceback": [EVIL, EVIL],
+            "attempt": 0, "history": [past],
+        }  # fmt: skip
+        atomic_files.write_json(store.run(each.id).error, error)
     claim = {"pid": 1, "host": EVIL, "slurm_job": EVIL, "attempt": 1, "token": EVIL, "boot": EVIL}
     Heartbeat(store.run(held.id), 100, 10)
     (store.run(held.id).path / "claims").mkdir(parents=True)
@@ -69,8 +71,9 @@ def forged(tmp_path: Path) -> Iterator[tuple[Path, Store, Plan]]:
     atomic_files.write_json(store.run(broken.id).record, {"run": EVIL, "metrics": {}, "schema": 1})
     atomic_files.write_json(store.run(odd.id).record, {"run": odd.id, "metrics": EVIL})
     (store.run(odd.id).path / f"record{EVIL[:20]}.json").write_text("{}")
-    store.study(study.name).path.mkdir(parents=True, exist_ok=True)
-    store.study(study.name).launches.write_text("".join(map(_line, ledger_lines())))
+    read_ledger(store).record_event(study.name, "launch", on="local")
+    with open(store.study(study.name).launches, "a") as ledger:
+        ledger.writelines(map(_line, ledger_lines()))
     yield tmp_path / "grid.yaml", store, plan
 
 
@@ -96,7 +99,7 @@ def test_commands_on_a_study_print_no_text_of_others_raw(
     grid, store, plan = forged
     study = [str(grid), "--store", str(store.root)]
     assert r"\x1b[2J" in run("hpc_xfer.status", *study, color=color)
-    for each in plan.runs[-4:]:
+    for each in plan.runs[-5:]:
         run("hpc_xfer.status", *study, "--why", each.id, color=color)
     run("hpc_xfer.status", *study, "--job", "1234", color=color)
     run("hpc_xfer.collect", *study, color=color)
