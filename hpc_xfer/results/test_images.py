@@ -135,11 +135,11 @@ def _read(file: HitsFile) -> "NDArray[uint8] | str | None":
     width = (file.n_test + 7) // 8
     try:
         with open(atomic_files.open_plainly(file.path), "rb", buffering=0) as stream:
-            if os.fstat(stream.fileno()).st_size < _HEADER + width:
-                return "is shorter than its record says"  # before as much is read
             head = stream.read(_HEADER)
             if not head.startswith(b"\x93NUMPY") or b"'|u1'" not in head:
                 return "is not an array of bits"
+            if os.fstat(stream.fileno()).st_size < _HEADER + width:
+                return "is shorter than its record says"  # before as much is read
             stream.seek(_HEADER + width * (file.row or 0))
             packed = stream.read(width)
     except (FileNotFoundError, NotADirectoryError):

@@ -112,7 +112,18 @@ def test_half_a_record_counts_as_none(tmp_path: Path) -> None:
     assert (found.finished, found.not_run, found.cells_complete) == (3, 1, 0)
 
 
-@pytest.mark.parametrize("value", [None, float("nan"), "0.5"])
+def test_a_record_with_a_number_that_json_has_not_counts_as_none(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, ONE_CELL)
+    record_all(store, plan.runs)
+    path = store.run(plan.runs[-1].id).record
+    content = json.loads(path.read_text())
+    content["metrics"]["val_top1"] = float("nan")
+    path.write_text(json.dumps(content))
+    found = collected(plan, store)
+    assert (found.finished, found.not_run, found.set_aside) == (3, 1, 1)
+
+
+@pytest.mark.parametrize("value", [None, "0.5"])
 def test_a_record_without_validation_accuracy_counts_as_failed(
     tmp_path: Path, value: object
 ) -> None:

@@ -64,7 +64,8 @@ def by_name(key: CoreSchema, value: CoreSchema, most: int = 1_000_000) -> CoreSc
 
 
 def either(*schemas: CoreSchema) -> CoreSchema:
-    return core_schema.union_schema(list(schemas))
+    """The schema of a value of one of these kinds; the first that fits counts."""
+    return core_schema.union_schema(list(schemas), mode="left_to_right")
 
 
 def otherwise(schema: CoreSchema, default: Any) -> CoreSchema:
