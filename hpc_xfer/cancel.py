@@ -6,7 +6,6 @@ Jobs of other studies stay, and so do jobs with runs that another study waits fo
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from hpc_xfer import cli
@@ -17,6 +16,7 @@ from hpc_xfer.states.moved_store import left_to_you
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
+from hpc_xfer.system.terminal import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_in_store(args.grid, store)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
+    store.check(study.name)
     if args.forget_cluster:
         return _forget(store, study.name, site.slurm, args)
     if not study.pretrains:  # imported results alone are never launched
@@ -55,20 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     others = _at_work_elsewhere(read_study_state(plan, store, study.name, site.slurm))
     if args.json:
         content = {"study": study.name, **report.as_json(), "at_work_elsewhere": others}
-        print(json.dumps(content, indent=2))
+        cli.say_json(content)
     else:
-        print(f"cancelled {len(report.jobs):,} jobs and elements of arrays")
+        say(f"cancelled {len(report.jobs):,} jobs and elements of arrays")
         if report.kept:
-            print(
+            say(
                 f"left {len(report.kept):,} that another study waits for: "
                 f"{' '.join(report.kept[:20])}"
             )
         for line in report.left:
-            print(left_to_you(line))
+            say(left_to_you(line))
         for owner in others:
-            print(f"{owner} goes on: it works on this study outside its jobs; end it there")
+            say(f"{owner} goes on: it works on this study outside its jobs; end it there")
         for cluster in report.silent:
-            print(f"cluster {cluster} does not answer; cancel again when it does")
+            say(f"cluster {cluster} does not answer; cancel again when it does")
     return 1 if report.silent else 0
 
 
@@ -81,9 +82,9 @@ def _at_work_elsewhere(state: StudyState) -> list[str]:
 def _forget(store: Store, study: str, slurm: Slurm, args: argparse.Namespace) -> int:
     count = forget_cluster(store, study, slurm, args.forget_cluster)
     if args.json:
-        print(json.dumps({"schema": 1, "study": study, "forgotten": count}, indent=2))
+        cli.say_json({"schema": 1, "study": study, "forgotten": count})
     else:
-        print(f"forgot {count:,} jobs on cluster {args.forget_cluster}; launch the study again")
+        say(f"forgot {count:,} jobs on cluster {args.forget_cluster}; launch the study again")
     return 0
 
 

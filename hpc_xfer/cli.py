@@ -5,11 +5,12 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.errors import XferError
+from hpc_xfer.system import permissions, set_aside, terminal
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from hpc_xfer.config.site import Site
@@ -22,33 +23,39 @@ Main = Callable[[Sequence[str] | None], int]
 def exit_with(main: Main) -> None:
     """Run a command and exit: 0 fine, 1 something failed, 2 the grid or the call is wrong."""
     _print_any_character()
+    terminal.guard_streams()
     # For what Python starts of itself (loaders, pools): it would import from the working folder.
     os.environ["PYTHONSAFEPATH"] = "1"  # since Python 3.11
     # Whatever the user's umask: what a store holds is run or trusted by jobs, also the scripts and
-    # logs that Slurm and libraries write. sbatch passes our umask on to the job.
-    os.umask(os.umask(0o022) | 0o002)
+    # logs that Slurm and libraries write. sbatch passes our umask on to the job. `load_site` lets
+    # a group write where the site says so.
+    permissions.withhold_writing()
     try:
         try:
             code = main(None)
         finally:
             sys.stdout.flush()  # here, so that a reader that went away raises BrokenPipeError below
     except XferError as error:
-        print(error, file=sys.stderr)
+        terminal.say(*error.sentences, stderr=True)
         code = error.exit_code
     except KeyboardInterrupt as stop:
-        print("; ".join([INTERRUPTED, *map(str, stop.args)]), file=sys.stderr)
+        terminal.say("; ".join([INTERRUPTED, *map(str, stop.args)]), stderr=True)
         code = 130
     except BrokenPipeError:  # `... | head` closed its end; not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    terminal.say(*set_aside.sentences(), stderr=True)
     sys.exit(code)
 
 
-def _print_any_character() -> None:
-    """Let stdout print a character that its encoding lacks as an escape, as stderr does.
+def say_json(content: Mapping[str, object], **form: Any) -> None:
+    """Print the JSON of a command on a study, with what was set aside in its store."""
+    key = "set_aside_files" if "set_aside" in content else "set_aside"  # a count, in `collect`
+    terminal.say_json({**content, key: set_aside.sentences()}, **form)
 
-    In the C locale Python's UTF-8 mode passes bytes of file names through; that stays.
-    """
+
+def _print_any_character() -> None:
+    """Let stdout print a character that its encoding lacks as an escape, as stderr does."""
     out = sys.stdout
     if not isinstance(out, io.TextIOWrapper):
         return
@@ -86,4 +93,4 @@ def store_of(given: str | None, site: "Site") -> "Store":
     """Return the store of --store, else of the site, else ./runs."""
     from hpc_xfer.store.store import Store
 
-    return Store(Path(given or site.store or "runs"))
+    return Store(Path(given or site.store or "runs"), site.trust_store_members)

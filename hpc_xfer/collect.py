@@ -20,7 +20,6 @@ What was made of records is kept in the store, in cache/ of the study, so that t
 what is new. To delete it changes no table.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out or store.study(study.name).summary
     collected = collect(make_plan(study), store, out, store.study(study.name))
     if args.json:
-        print(json.dumps({"study": study.name, **collected.summary}, indent=2, sort_keys=True))
+        cli.say_json({"study": study.name, **collected.summary}, sort_keys=True)
     else:
         _print(study.name, collected)
     return 1 if collected.failed else 0

@@ -5,9 +5,9 @@ python -m hpc_xfer.datasets fetch pets dtd --to /data/downstream
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case _:
                 return _check(args)
     except KeyboardInterrupt:
-        print("interrupted; call again to go on from here", file=sys.stderr)
+        terminal.say("interrupted; call again to go on from here", stderr=True)
         return 130
 
 
@@ -124,7 +124,7 @@ def _list(args: argparse.Namespace) -> int:
 
     found = rows(load_site(args.site))
     if args.json:
-        print(json.dumps([asdict(row) for row in found], indent=2))
+        terminal.say_json([asdict(row) for row in found])
     else:
         _print_rows(found)
     return 1 if any(row.presence.problem for row in found) else 0
@@ -203,7 +203,7 @@ def fetch_all(args: argparse.Namespace, how: "HowToFetch") -> int:
         try:
             fetched = fetch(card(name), absolute(args.to), how)
         except XferError as error:
-            print(error, file=sys.stderr)
+            terminal.say(*error.sentences, stderr=True)
             failures[name] = str(error)
             continue
         done.append(fetched)
@@ -211,7 +211,7 @@ def fetch_all(args: argparse.Namespace, how: "HowToFetch") -> int:
         if not args.json:
             _print_fetched(name, fetched)
     if args.json:
-        print(json.dumps(_fetch_facts(there, done, failures), indent=2))
+        terminal.say_json(_fetch_facts(there, done, failures))
     elif there:
         _print_site_lines(there, done[0].root, args.site)
     return 1 if failures else 0
@@ -234,9 +234,9 @@ def _fetch_facts(
 
 def _print_fetched(name: str, fetched: "Fetched") -> None:
     did = f"unpacked {', '.join(fetched.archives)}" if fetched.archives else "was there already"
-    print(f"{name}: {did} ({fetched.root})")
+    terminal.say(f"{name}: {did} ({fetched.root})")
     for note in fetched.presence.notes:
-        print(f"{name}: {note}")
+        terminal.say(f"{name}: {note}")
 
 
 def _print_site_lines(names: Sequence[str], root: Path, site: Path | None) -> None:
@@ -245,9 +245,9 @@ def _print_site_lines(names: Sequence[str], root: Path, site: Path | None) -> No
     known = load_site(site) if path is not None and path.exists() else Site()
     new = [name for name in names if (place := known.dataset(name)) is None or place.path != root]
     if new:
-        print(f"write into the site file{f' ({path})' if path else ''}:\n\ndatasets:")
+        terminal.say(f"write into the site file{f' ({path})' if path else ''}:", "", "datasets:")
         for name in new:
-            print(f"  {name}: {json.dumps(str(root), ensure_ascii=False)}")
+            terminal.say(f"  {name}: {json.dumps(str(root), ensure_ascii=False)}")
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -260,14 +260,14 @@ def _check(args: argparse.Namespace) -> int:
         except StudyError:
             raise
         except XferError as error:
-            print(error, file=sys.stderr)
+            terminal.say(*error.sentences, stderr=True)
             failures[name] = str(error)
             continue
         if not args.json:
             _print_report(name, reports[name])
     if args.json:
         facts = {name: asdict(report) for name, report in reports.items()}
-        print(json.dumps({"checked": facts, "failures": failures}, indent=2))
+        terminal.say_json({"checked": facts, "failures": failures})
     return 1 if failures or any(report.problems for report in reports.values()) else 0
 
 
@@ -293,16 +293,18 @@ def _accept(args: argparse.Namespace, name: str, report: "DatasetReport") -> Non
 
     if not args.accept.is_dir():
         raise StudyError(f"{args.accept}: no such store; correct --accept")
-    store, say = Store(args.accept), sys.stderr if args.json else sys.stdout
+    store = Store(args.accept, load_site(args.site).trust_store_members)
+    store.check()
+    say = partial(terminal.say, stderr=args.json)
     if accept_words(store, name, report.words) is not None:
-        print(f"{name}: runs from now on use its present class names and prompts", file=say)
+        say(f"{name}: runs from now on use its present class names and prompts")
     if report.problems:
-        print(f"{name}: a change of images is not accepted; mend what is told first", file=say)
+        say(f"{name}: a change of images is not accepted; mend what is told first")
         return
     before = accept(store, name, report.fingerprint)
     if before is not None:
         now = report.fingerprint[:12]
-        print(f"{name}: runs from now on use {now}, not {before[:12]}", file=say)
+        say(f"{name}: runs from now on use {now}, not {before[:12]}")
 
 
 def _print_report(name: str, report: "DatasetReport") -> None:

@@ -7,9 +7,7 @@ Nothing of the study runs. Each line names a check, its result, and what to do i
 
 import argparse
 import itertools
-import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
@@ -18,6 +16,7 @@ from hpc_xfer.scheduling.checks.check_result import CheckResult, render
 from hpc_xfer.scheduling.checks.cluster_check import examine
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
+from hpc_xfer.store.access.notes import notes_on_folders, shared_sentence
 from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store
 from hpc_xfer.system import terminal
@@ -40,19 +39,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     launched = LaunchedStudy(study, plan, store, site, site_file and absolute(site_file))
     results = []
     notes = (CheckResult("data", True, note) for note in checked.notes)
-    for result in itertools.chain(notes, examine(launched, args.wait)):
+    for result in itertools.chain(notes, _permissions(launched), examine(launched, args.wait)):
         results.append(result)
         if not args.json:
-            print(f"{'ok ' if result.well else 'BAD'} {result.what}", file=sys.stderr, flush=True)
+            mark = "ok " if result.well else "BAD"
+            terminal.say(f"{mark} {result.what}", stderr=True)
     if args.json:
-        print(
-            json.dumps(
-                {"schema": 1, "verdicts": [result.as_json() for result in results]}, indent=2
-            )
-        )
+        cli.say_json({"schema": 1, "verdicts": [result.as_json() for result in results]})
     else:
         terminal.console().print(render(results))
     return 0 if all(result.well for result in results) else 1
+
+
+def _permissions(launched: LaunchedStudy) -> Iterator[CheckResult]:
+    """Tell who else can change what lies in the store; what is refused raises in `examine`."""
+    if launched.store.trusts_members:
+        yield CheckResult("members", True, shared_sentence(launched.store))
+    for note in notes_on_folders(launched.store, launched.site_file):
+        yield CheckResult("folders above", True, note)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -10,11 +10,30 @@ class XferError(Exception):
 
     exit_code = 1  # of the command
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What a command prints, one sentence per line."""
+        return (str(self),)
+
 
 class StudyError(XferError):
-    """The grid, the site file or the call is wrong; nothing was started."""
+    """The grid, the site file or the call is wrong; nothing was started.
+
+    Args:
+        sentences: one per error, in the order of the file.
+    """
 
     exit_code = 2
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__(*sentences)
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return self.args
 
 
 class DataError(XferError):

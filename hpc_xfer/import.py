@@ -14,7 +14,6 @@ Without val_top1 the best by test_top1 is taken, and the mode says "selected on 
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.terminal import say, say_json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,10 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store)
     folder = store.study(study.name)
+    if not args.dry_run:
+        store.check(study.name)
     if args.remove:
         removed = remove(args.results, folder)
         content = {"schema": 1, "study": study.name, "removed": str(removed)}
-        print(json.dumps(content, indent=2) if args.json else f"removed {removed}")
+        say_json(content) if args.json else say(f"removed {removed}")
         return 0
     if not args.dry_run:
         store.open()
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.dry_run and not folder.grid.exists():
         atomic_files.write_text(folder.grid, study.text)
     if args.json:
-        print(json.dumps({"study": study.name, **report.as_json}, indent=2, sort_keys=True))
+        say_json({"study": study.name, **report.as_json}, sort_keys=True)
     else:
         _print(report, args)
     return 0
@@ -60,26 +62,25 @@ def _own(study: Study, store: Store) -> OwnStudy:
 
 
 def _print(report: ImportReport, args: argparse.Namespace) -> None:
-    print(
+    say(
         f"results: {report.results:,} in {report.cells:,} cells (pre-trainings: "
         f"{len(report.encoders):,}, data sets: {len(report.datasets):,})"
     )
-    print(f"pre-trainings: {', '.join(report.encoders)}")
+    say(f"pre-trainings: {', '.join(report.encoders)}")
     if report.equal:
-        print(f"rows that repeat another one, taken once: {report.equal:,}")
+        say(f"rows that repeat another one, taken once: {report.equal:,}")
     if report.on_test:
-        print(f"cells without val_top1, whose mode says `selected on test`: {report.on_test:,}")
+        say(f"cells without val_top1, whose mode says `selected on test`: {report.on_test:,}")
     for name, new in report.renamed.items():
-        print(f"{name} has other test images than the study's own; its name here is `{new}`")
-    for sentence in report.new:
-        print(sentence)
+        say(f"{name} has other test images than the study's own; its name here is `{new}`")
+    say(*report.new)
     for name, values in report.unused.items():
-        print(f"column {name}: kept, but no table uses its values ({values:,}); see --tuned")
-    print(f"{report.file} ({report.change})")
+        say(f"column {name}: kept, but no table uses its values ({values:,}); see --tuned")
+    say(f"{report.file} ({report.change})")
     if args.dry_run:
-        print("nothing was written, since this is a dry run")
+        say("nothing was written, since this is a dry run")
     else:
-        print(f"next: python -m hpc_xfer.collect {cli.again(args)}")
+        say(f"next: python -m hpc_xfer.collect {cli.again(args)}")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

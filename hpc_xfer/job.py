@@ -17,13 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpc_xfer import cli
-from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import XferError
 from hpc_xfer.execution.supervisor import Supervisor
 from hpc_xfer.execution.worker_process import say, worker_command
 from hpc_xfer.execution.worker_watch import Signals
 from hpc_xfer.store.ownership import site_variables
-from hpc_xfer.store.store import Store
 from hpc_xfer.system.job_environment import ProcessRank
 
 
@@ -31,11 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     signals = Signals()
     signals.install()
-    store = Store(Path(args.store))
     site_file = Path(args.site) if args.site else None
-    site = load_site(site_file, site_variables.read(store, args.study))
+    store, site = site_variables.store_and_site(Path(args.store), args.study, site_file)
     process_rank = ProcessRank.from_slurm()
     try:
+        store.check(args.study)
         supervisor = Supervisor(store, site, args.study, args.batch, process_rank, signals)
         return supervisor.run(worker_command(args.store, args.study, args.site))
     except XferError as error:

@@ -4,8 +4,6 @@ python -m hpc_xfer.launch grids/demo.yaml
 """
 
 import argparse
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
+from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
 from hpc_xfer.store.ownership import site_variables
@@ -42,21 +41,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store)
     on = args.on or ("slurm" if is_installed() else "local")
+    if not (args.dry_run or args.rehearse):
+        store.check(study.name)
     checked = check_inputs(study, site, on)
     site = with_cpus(site) if on == "slurm" else site
     if args.rehearse:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
-        print(f"rehearsing in {store.root}; remove it when you are done", file=sys.stderr)
+        terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
     plan = make_plan_with_costs(study, site, store, on, checked.infos)
     launched = LaunchedStudy(study, plan, store, site, site_file)
     done = store.done(launched.plan)
     notes = [*checked.notes, *_plan_notes(launched, done, on)]
 
+    if not args.dry_run:
+        _open_store(launched)
     if args.by_hand:
         from hpc_xfer.scheduling.by_hand import by_hand
 
         _prepare(launched)
-        print("\n".join(by_hand(launched, done)))
+        terminal.say("\n".join(by_hand(launched, done)), lines=True)
         return 0
     if args.dry_run:
         return _show(launched, done, on, notes, args.json)
@@ -67,6 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare(launched)
     read_ledger(store).record_event(study.name, "launch", on=on, **provenance.code())
     return _run_here(launched, done, args)
+
+
+def _open_store(launched: LaunchedStudy) -> None:
+    """Make the store; tell once what it means where its members are trusted."""
+    launched.store.open(launched.study.name)
+    for sentence in told_once(launched.store):
+        terminal.say(sentence, stderr=True)
 
 
 def _prepare(launched: LaunchedStudy) -> None:
@@ -84,7 +94,7 @@ def _show(
     if as_json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
         content |= {"on": on, "notes": list(notes)}
-        print(json.dumps({**content, "jobs": [job.as_json() for job in jobs]}, indent=2))
+        cli.say_json({**content, "jobs": [job.as_json() for job in jobs]})
         return 0
     console = terminal.console()
     _print_plan(launched, done, notes, console)
@@ -107,6 +117,7 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
 
     plan, store, site = launched.plan, launched.store, launched.site
     todo, slurm = plan.without(done), site.slurm
+    yield from notes_on_folders(store, launched.site_file)
     yield from changed_weights(plan, done, store, site)
     yield from loading_notes(todo, slurm) if on == "slurm" else ()
     yield from (f"warning: {line}" for line in memory_warnings(todo, slurm))
@@ -121,26 +132,25 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
     from hpc_xfer.scheduling.submit import submit_missing
 
     retrier: Retrier = "all" if args.retry_failed else "launch"
-    report = submit_missing(launched, retrier, lambda line: print(line, file=sys.stderr))
+    report = submit_missing(launched, retrier, lambda line: terminal.say(line, stderr=True))
     for note in report.notes if report.is_finished else ():  # else they are among the sentences
-        print(note, file=sys.stderr)
+        terminal.say(note, stderr=True)
     if report.is_finished and not report.given_up and is_report_current(launched):
         if args.json:
             result = _result(launched, PoolResult(), {}, len(launched.plan.runs))
-            print(json.dumps(result, indent=2))
+            cli.say_json(result)
         else:
-            print(f"all {len(launched.plan.runs):,} runs have a result")
-            print(f"report: {launched.store.study(launched.study.name).report}")
+            terminal.say(f"all {len(launched.plan.runs):,} runs have a result")
+            terminal.say(f"report: {launched.store.study(launched.study.name).report}")
         return 0
     if report.is_finished:
         return _finish(launched, PoolResult(), report.given_up, args.json)
     if args.json:
         content = {"schema": 1, "study": launched.study.name, **report.as_json()}
-        print(json.dumps(content, indent=2))
+        cli.say_json(content)
     else:
         arguments = cli.again(args, *(["--rehearsal"] if args.rehearse else []))
-        for line in report.sentences(arguments, launched.site.slurm.jobs_may_submit):
-            print(line)
+        terminal.say(*report.sentences(arguments, launched.site.slurm.jobs_may_submit))
     return 1 if report.given_up or report.refused or report.relay_error else 0
 
 
@@ -153,7 +163,7 @@ def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace)
     selected = select_for_this_machine(launched, retrier, done)
     for run_id, message in selected.given_up.items():
         way = "add --retry-failed to run it again"
-        print(f"left out: {run_id} failed before ({message}); {way}", file=sys.stderr)
+        terminal.say(f"left out: {run_id} failed before ({message}); {way}", stderr=True)
     outcome = PoolResult()
     if selected.plan.runs:
         outcome = LocalPool(launched, selected.plan, done, args.jobs).run()
@@ -174,13 +184,13 @@ def _finish(
     failed = {**left_out, **outcome.failed}
     if as_json:
         done = len(launched.store.done(launched.plan))
-        print(json.dumps(_result(launched, outcome, failed, done), indent=2))
+        cli.say_json(_result(launched, outcome, failed, done))
     else:
         console = terminal.console()
         findings.show(console, collected)
         console.print(f"report: {page}", soft_wrap=True)
     if outcome.interrupted:
-        print(cli.INTERRUPTED, file=sys.stderr)
+        terminal.say(cli.INTERRUPTED, stderr=True)
     return 1 if failed or outcome.interrupted else 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpc_xfer import cli
-from hpc_xfer.config.site import find_site_file, load_site
+from hpc_xfer.config.site import find_site_file
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
@@ -22,6 +22,7 @@ from hpc_xfer.store.retry_policy import RELAY_RESTARTS
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.study_file import Study
+from hpc_xfer.system import terminal
 from hpc_xfer.system.job_environment import restart_count
 from hpc_xfer.system.written_path import absolute
 
@@ -29,8 +30,8 @@ from hpc_xfer.system.written_path import absolute
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     site_file = find_site_file(args.site)
-    store = Store(args.store)
-    site = load_site(args.site, site_variables.read(store, args.study))
+    store, site = site_variables.store_and_site(args.store, args.study, args.site)
+    store.check(args.study)
     try:
         study, plan = read_launched(store, args.study)
         try:
@@ -38,14 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 launched = LaunchedStudy(
                     study, plan, store, with_cpus(site), site_file and absolute(site_file)
                 )
-                report = submit_missing(launched, "relay", print)
-                print("\n".join(report.sentences_of_relay()))
+                report = submit_missing(launched, "relay", terminal.say)
+                terminal.say(*report.sentences_of_relay())
         finally:  # whatever Slurm answers
             _collect(study, plan, store)
     except (SlurmError, StoreError, ClaimLost) as error:
         if restart_count() >= RELAY_RESTARTS:
             raise
-        print(f"{error}\nthe relay job is requeued and tries again", flush=True)
+        terminal.say(*error.sentences, "the relay job is requeued and tries again")
         return REQUEUE_EXIT_CODE
     return 0
 
@@ -56,8 +57,8 @@ def _collect(study: Study, plan: Plan, store: Store) -> None:
 
     folder = store.study(study.name)
     collected = collect_tables.collect(plan, store, folder.summary, folder)
-    print(f"{collected.finished} of {collected.planned} runs have a result")
-    print(f"report: {report_study(study, folder)}")
+    terminal.say(f"{collected.finished} of {collected.planned} runs have a result")
+    terminal.say(f"report: {report_study(study, folder)}")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -4,16 +4,19 @@ python -m hpc_xfer.report grids/size_scaling.yaml
 
 It reads no runs, so it works on a study folder that was copied out of its store too. Tables of an
 older version are collected again first, where the runs are in the store.
+
+    python -m hpc_xfer.report grids/size_scaling.yaml --public
+
+writes public/ of the study, without hosts, users, paths and jobs.
 """
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.errors import StoreError
+from hpc_xfer.reporting.public.public_report import write_public_report
 from hpc_xfer.reporting.report_study import report_study
 from hpc_xfer.results.collect_tables import collect
 from hpc_xfer.results.freshness import of_older_version
@@ -21,6 +24,7 @@ from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import Study
+from hpc_xfer.system import terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,19 +34,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m hpc_xfer.report grids/size_scaling.yaml",
     )
     cli.add_grid_arguments(parser)
+    parser.add_argument(
+        "--public", action="store_true",
+        help="write page, figures and tables for others to public/ of the study: no host, user, "
+        "path or job; nothing is written where one is found in them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allow", metavar="WORD", action="append", default=[],
+        help="with --public: this word may be there, though a host or user is called so",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the paths as JSON")
     args = parser.parse_args(argv)
+    if args.allow and not args.public:
+        parser.error("--allow goes with --public alone")
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store)
     folder = store.study(study.name)
     if of_older_version(folder.summary):
         _collect_again(study, store, folder.summary)
-    written = report_study(study, folder)
+    if args.public:
+        written, folder = write_public_report(study, store, folder, args.allow), folder.public
+    else:
+        written = report_study(study, folder)
     if args.json:
         paths = {"report": str(written), "figures": str(folder.figures)}
-        print(json.dumps({"schema": 1, "study": study.name, **paths}, indent=2, sort_keys=True))
+        cli.say_json({"schema": 1, "study": study.name, **paths}, sort_keys=True)
     else:
-        print(written)
+        terminal.say(str(written))
+        if args.public:
+            terminal.say(
+                f"{folder.path} can be published: it names no host, user or folder that is known "
+                "here; read what you wrote yourself, such as the question"
+            )
     return 0
 
 
@@ -53,7 +76,7 @@ def _collect_again(study: Study, store: Store, summary: Path) -> None:
             f"{summary}: an older version wrote these tables and their runs are not in this store; "
             "run `python -m hpc_xfer.collect` where the runs are, then copy the tables"
         )
-    print("report: the tables are of an older version; collecting again", file=sys.stderr)
+    terminal.say("report: the tables are of an older version; collecting again", stderr=True)
     collect(plan, store, summary, store.study(study.name))
 
 

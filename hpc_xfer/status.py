@@ -6,7 +6,6 @@ One squeue per refresh serves all runs; Slurm's accounting is not needed.
 """
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from hpc_xfer.monitoring.status_json import as_json
 from hpc_xfer.monitoring.study_state import StudyState, read_study_state, study_states
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
-from hpc_xfer.system import terminal
+from hpc_xfer.system import set_aside, terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,23 +38,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.watch and not args.json and terminal.console().is_terminal:
         state = _watch(states, args)
     else:
+        known: set[str] = set()
         for state in states:
-            _print(state, args)
+            _print(state, args, set_aside.news(known) if args.watch and not args.json else ())
     is_explained = (args.why, args.job) != (None, None)
     return 1 if state.counts["failed"] and not is_explained else 0
 
 
-def _print(state: StudyState, args: argparse.Namespace) -> None:
-    """Print one state; with --watch an object per line, or a block with an empty line behind."""
+def _print(state: StudyState, args: argparse.Namespace, told: Sequence[str]) -> None:
+    """Print one state; with --watch an object per line, or a block with an empty line behind.
+
+    Args:
+        told: sentences on files that were set aside since the last state.
+    """
     if args.json:
-        print(json.dumps(as_json(state), indent=None if args.watch else 2), flush=True)
+        cli.say_json(as_json(state), indent=None if args.watch else 2)
         return
     if lines := _explanation(state, args):
-        print("\n".join(lines))
+        terminal.say(*lines)
     else:
         status_tables.show(state, terminal.console())
     if args.watch:
-        print(flush=True)
+        terminal.say("", *told)
 
 
 def _watch(states: Iterator[StudyState], args: argparse.Namespace) -> StudyState:
@@ -68,8 +72,11 @@ def _watch(states: Iterator[StudyState], args: argparse.Namespace) -> StudyState
         lines = _explanation(state, args)
         return screen.fitted_lines(lines, console) if lines else screen.fitted(state, console)
 
+    known: set[str] = set()
     with Live(console=console, auto_refresh=False) as live:
         for state in states:
+            for line in set_aside.news(known):
+                console.print(line, soft_wrap=True)  # above the state
             live.update(shown(state), refresh=True)
     return state
 

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
-from hpc_xfer.config.site import Site, load_site
+from hpc_xfer.config.site import Site
 from hpc_xfer.errors import XferError
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.pack_file import read_pack
 from hpc_xfer.store.store import Store
+from hpc_xfer.system import terminal
 from hpc_xfer.system.job_environment import ProcessRank
 from hpc_xfer.system.worker_events import SPENT_EXIT_CODE, WorkerEvent
 
@@ -45,9 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.captureWarnings(True)
-    store = Store(Path(args.store))
     site_file = Path(args.site) if args.site else None
-    site = load_site(site_file, site_variables.read(store, args.study))
+    store, site = site_variables.store_and_site(Path(args.store), args.study, site_file)
     from hpc_xfer.compute.distributed.stop_signal import StopSignal
 
     stop = StopSignal().on(signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
@@ -79,11 +79,12 @@ def _serve(
         nonlocal failed
         failed |= event.kind == "failed"
         if process_rank.rank == 0 or event.kind in ("failed", "pack"):
-            print(event.to_json(), flush=True)
+            terminal.say(event.to_json())
 
     runner = PackRunner(store, site, process_rank, stop, emit)
     for pack_id in packs:
         try:
+            store.check(args.study)
             pack = read_pack(store, args.study, pack_id).without(args.skip)
             runner.execute(pack.share(*args.share))
         except ProcessSpent:

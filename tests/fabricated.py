@@ -88,8 +88,10 @@ def trials(plan: Plan, keep: Callable[[Finetune], bool] = lambda recipe: True) -
 def source(folder: Path, fields: str = "cls png txt", samples: int = 1000) -> Path:
     """One shard of zeros with an index that says what is in it."""
     folder.mkdir(parents=True)
-    (folder / "0.tar").write_bytes(bytes(10240))
-    entry = ShardEntry("0.tar", samples, 10240, "0" * 64)
+    size = max(10240, 1024 * samples)
+    with open(folder / "0.tar", "wb") as file:
+        file.truncate(size)  # takes no room
+    entry = ShardEntry("0.tar", samples, size, "0" * 64)
     classes = ("a", "b") if "cls" in fields else None
     shard_index.write(ShardIndex(folder, (entry,), tuple(fields.split()), classes))
     return folder

@@ -275,6 +275,32 @@ def test_what_is_read_from_files_is_never_run_as_code() -> None:
     assert loads
 
 
+# Doors to the terminal; all else prints through them, since a text may come from others.
+PRINTERS = {"system/terminal.py", "system/screen/plain_console.py", "__main__.py"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_text_reaches_a_terminal_through_one_door(path: Path) -> None:
+    if name_of(path) in PRINTERS:
+        return
+    for name, call in called(tree(path)):
+        assert name not in ("print", "sys.stdout.write", "sys.stderr.write", "Console"), call.lineno
+
+
+def test_ranks_exchange_no_pickles_and_torch_runs_no_program() -> None:
+    """Calls that end in `_object` send pickles; torch.jit.load runs what a file holds."""
+    loads: dict[str, set[str]] = {"torch.load": set(), "safetensors.torch.load_file": set()}
+    for path in MODULES:
+        for name, _ in called(tree(path)):
+            assert not re.match(r"(dist|torch\.distributed)\..*_object(_list)?$", name), path
+            assert name not in ("torch.jit.load", "torch.hub.load", "joblib.load"), path
+            loads.get(name, set()).add(name_of(path))
+    assert loads == {
+        "torch.load": {"compute/models/files/held_file.py"},
+        "safetensors.torch.load_file": {"compute/models/state_files.py"},
+    }
+
+
 TESTS = PACKAGE.parent / "tests"
 # File -> private names of the package that it uses, and why; at most ten files.
 PRIVATE = {

@@ -2,6 +2,7 @@
 
     python -m benchmarks.sharding
     python -m benchmarks.sharding --before 8671c5b     # beside an older commit alone
+    python -m benchmarks.sharding --rows 15000000      # read a table of so many rows alone
 
 Of 10,000 photograph-like JPEGs of 512 px in a folder, warm in the page cache: enough for the start
 of the processes, which takes a second, not to be what is measured.
@@ -23,6 +24,7 @@ from PIL import Image
 from benchmarks.harness import before, table
 from benchmarks.harness.interleave import in_turn
 from benchmarks.harness.table import Row
+from benchmarks.sharding import tables
 from hpc_xfer.system.machine import cores
 
 _IMAGES = 10_000
@@ -116,8 +118,13 @@ def _row(what: str, one: float, many: float) -> Row:
 def main() -> None:
     parser = table.arguments("sharding", __doc__ or "")
     parser.add_argument("--before", metavar="COMMIT", help="measure beside this one")
+    parser.add_argument("--rows", type=int, help="of a table with captions of 150 bytes")
     args = parser.parse_args()
-    table.show(rows_beside_before(args.before) if args.before else rows(), args.json)
+    if args.rows:
+        found = tables.rows(args.rows)
+    else:
+        found = rows_beside_before(args.before) if args.before else rows()
+    table.show(found, args.json)
 
 
 if __name__ == "__main__":

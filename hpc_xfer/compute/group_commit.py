@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from hpc_xfer.compute.file_sync import sync_all
 from hpc_xfer.errors import ClaimLost, StoreError
 from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
@@ -91,10 +92,10 @@ def _sync(pending: Mapping[str, _PendingRun], outcomes: dict[str, Outcome]) -> N
     good = {run_id: run for run_id, run in pending.items() if outcomes[run_id] is None}
     files = {run_id: list(run.prepared.values()) for run_id, run in good.items()}
     try:
-        atomic_files.sync_all([path for paths in files.values() for path in paths])
+        sync_all([path for paths in files.values() for path in paths])
     except StoreError:
         for run_id, paths in files.items():
-            outcomes[run_id] = _attempt(atomic_files.sync_all, paths)
+            outcomes[run_id] = _attempt(sync_all, paths)
 
 
 def _publish(run: _PendingRun) -> None:

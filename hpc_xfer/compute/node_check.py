@@ -26,7 +26,7 @@ from hpc_xfer.compute.shards.shard import open_shard
 from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.config.site import Site, load_site
+from hpc_xfer.config.site import Site
 from hpc_xfer.errors import GpuMissing
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.ownership import site_variables
@@ -151,9 +151,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--site", type=Path, help="site file")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args: argparse.Namespace = parser.parse_args(argv)
-    store = Store(args.store)
-    study = load_in_store(args.grid, store)
-    site = load_site(args.site, site_variables.read(store, study.name))
+    study = load_in_store(args.grid, Store(args.store))
+    store, site = site_variables.store_and_site(args.store, study.name, args.site)
+    store.check()
     process = ProcessRank.from_slurm()
     meeting = args.out.with_suffix(f".meeting-{process.attempt}.json")
     if site.slurm.gpu_option != "none":

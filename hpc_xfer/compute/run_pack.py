@@ -191,6 +191,7 @@ class PackRunner:
 def _claim(store: Store, run: Run, meeting: Path, size: int, emit: Emit) -> Claim | None:
     """Claim a run. If it is done or claimed by another, tell the other ranks; return None."""
     folder = store.run(run.id)
+    folder.check_is_no_link()
     # In this order: a process that sees no claim then also sees the record written before.
     held = run_claims.is_alive(folder)
     done = not held and store.is_done(run)

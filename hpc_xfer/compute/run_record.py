@@ -21,6 +21,7 @@ def write(
     started: str,
     path: dict[str, Any] | None = None,
     hits: bytes | None = None,
+    products: dict[str, str] | None = None,
 ) -> None:
     """Write hits.npy and record.json, whose presence means that the run is done.
 
@@ -31,6 +32,7 @@ def write(
         data: fingerprints of what the run read.
         path: what was measured for each value of a setting, as lists of equal length.
         hits: content of hits.npy.
+        products: SHA-256 of each file that fine-tunings start from.
 
     Raises:
         ClaimLost: another process has taken the run over.
@@ -39,6 +41,8 @@ def write(
     assert context.claim is not None, "only rank 0 writes records"
     context.claim.check()
     record = _record(context, metrics, timing, data, started)
+    if products is not None:
+        record["provenance"]["products"] = products
     content = atomic_files.json_bytes(record if path is None else record | {"path": path})
     files: dict[Path, bytes] = {} if hits is None else {context.dir.hits: hits}
     files[context.dir.record] = content

@@ -10,7 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hpc_xfer.config.arch_files.limits import MOST_PARAMETERS
 from hpc_xfer.config.recipes import Arch, Architecture
+from hpc_xfer.errors import DataError
+from hpc_xfer.system.screen.plain_text import plain
 
 # torchvision's ImageNet classifiers that end in one `fc`: parameters without it.
 TORCHVISION = {
@@ -29,13 +32,17 @@ TORCHVISION_TEXT = "RN50"
 @cache
 def known_architectures() -> frozenset[str]:
     """List the names that a study may use."""
-    names = {path.stem for path in _configs().glob("*.json")}
-    return frozenset(TORCHVISION) | {name for name in names if why_unsupported(name) is None}
+    return frozenset(TORCHVISION) | {n for n in _of_open_clip() if why_unsupported(n) is None}
+
+
+@cache
+def _of_open_clip() -> frozenset[str]:
+    return frozenset(path.stem for path in _configs().glob("*.json"))
 
 
 def why_unsupported(name: str) -> str | None:
     """Say why a study cannot use one of open_clip's names; None if it can, or if it is not one."""
-    if not (_configs() / f"{name}.json").is_file():
+    if name not in _of_open_clip():
         return None
     config = _named_config(name)
     if config["vision_cfg"].get("output_tokens"):
@@ -82,6 +89,8 @@ def _named_config(name: str) -> dict[str, Any]:
     if name in TORCHVISION:
         text = _named_config(TORCHVISION_TEXT)
         return {**text, "vision_cfg": {"image_size": 224}}
+    if name not in _of_open_clip():  # a name may be a path that leads elsewhere
+        raise DataError(f"no architecture is called {plain(name, most=80)!r}; correct arch")
     config: dict[str, Any] = json.loads((_configs() / f"{name}.json").read_text(encoding="utf-8"))
     return config
 
@@ -106,6 +115,16 @@ def parameters(arch: Arch) -> tuple[int, int] | None:
     else:
         visual = _vit(vision, out)
     return visual, _text(text, out)
+
+
+def why_too_large(arch: Arch) -> str | None:
+    """Say why an architecture is not built; None if it is no larger than any in use."""
+    counts = parameters(arch)
+    if counts is None or sum(counts) <= MOST_PARAMETERS:
+        return None
+    return (
+        f"has {sum(counts):,} weights, and at most {MOST_PARAMETERS:,} are built; make it smaller"
+    )
 
 
 def _resnet(vision: dict[str, Any], out: int) -> int:

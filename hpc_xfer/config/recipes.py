@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from hpc_xfer.config.arch_files.limits import ArchName, TextConfig, VisionConfig, Width
 from hpc_xfer.config.schema import (
     Fraction,
     Name,
@@ -37,12 +38,12 @@ class Architecture(StrictModel):
     """The content of an open_clip model JSON file. `name` labels tables and is not hashed."""
 
     name: str = Field(default="custom", exclude=True)
-    embed_dim: PositiveInt
-    vision_cfg: dict[str, Any]
-    text_cfg: dict[str, Any] = {}
+    embed_dim: Width
+    vision_cfg: VisionConfig
+    text_cfg: TextConfig = {}
 
 
-Arch = str | Architecture
+Arch = ArchName | Architecture
 
 
 def arch_name(arch: Arch) -> str:
@@ -330,7 +331,7 @@ class Released(Pretrain):
     uses_text = True
 
     method: Literal["released"] = "released"
-    arch: str
+    arch: ArchName
     weights: Name
 
 

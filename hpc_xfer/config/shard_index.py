@@ -7,13 +7,14 @@ The launcher and every worker read this small file instead of opening thousands 
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer.config.shard_files import listing, oddity
+from hpc_xfer.config.shard_files import listing, oddity, typed_json
 from hpc_xfer.config.shard_files.oddity import Oddity
+from hpc_xfer.config.shard_files.typed_json import OddValue
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
@@ -21,6 +22,11 @@ NAME = "index.json"
 SAMPLE_INDEX_FOLDER = ".index"  # beside it: sample_index_cache.py's folder; may be deleted
 MAKING = ".making"  # beside it: progress of `shards make`, until all is done
 SCHEMA = 1
+MOST_SAMPLES = 100_000_000_000  # LAION has 6 billion
+_MOST_SHARDS = 1_000_000
+_MOST_CLASSES = 1_000_000
+_MOST_KEYS = 100_000  # of json, fields, or kinds of oddities
+_MOST_DIGEST = 64  # hex digits
 # The first of these that a sample has is its image. Those after webp came later: in a sample that
 # has one of the first four, they are something else, such as a mask.
 IMAGE_FIELDS = (
@@ -221,37 +227,54 @@ def parse(folder: Path) -> ShardIndex:
 
 def _parse(folder: Path, value: Any) -> ShardIndex:
     try:
-        if value["schema"] != SCHEMA:
-            raise ValueError(f"schema {value['schema']}")
-        index = ShardIndex(
-            folder=folder,
-            entries=tuple(_shard_entry(shard) for shard in value["shards"]),
-            fields=tuple(str(field) for field in value["fields"]),
-            classes=None if value["classes"] is None else tuple(map(str, value["classes"])),
-            label_key=None if value.get("label_key") is None else str(value["label_key"]),
-            json_keys=tuple(map(str, value.get("json_keys", ()))),
-            pattern=None if value.get("pattern") is None else str(value["pattern"]),
-            oddities=oddity.parsed(value.get("oddities", ())),
-            texts=tuple((str(key), int(n)) for key, n in value.get("texts", {}).items()),
-        )
-        if index.samples != value["samples"]:
-            raise ValueError("sum of samples")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if value is None:
+            raise OddValue("no whole JSON")
+        return _checked(folder, typed_json.mapping(value, "it"))
+    except OddValue as odd:
         raise DataError(
-            f"{folder / NAME}: is damaged or of another version; run {index_command(folder)}"
-        ) from error
+            f"{folder / NAME}: is damaged or of another version ({odd}); run "
+            f"{index_command(folder)}"
+        ) from odd
+
+
+def _checked(folder: Path, value: Mapping[str, Any]) -> ShardIndex:
+    if typed_json.count(value, "schema") != SCHEMA:
+        raise OddValue(f"schema is not {SCHEMA}")
+    for key in ("samples", "fields", "classes", "shards"):
+        if key not in value:
+            raise OddValue(f"{key} is absent")
+    has_classes = value["classes"] is not None
+    texts = typed_json.mapping(value.get("texts", {}), "texts")
+    shards = typed_json.items(value, "shards", _MOST_SHARDS)
+    index = ShardIndex(
+        folder=folder,
+        entries=tuple(_shard_entry(typed_json.mapping(each, "a shard")) for each in shards),
+        fields=typed_json.texts(value, "fields", _MOST_KEYS),
+        classes=typed_json.texts(value, "classes", _MOST_CLASSES) if has_classes else None,
+        label_key=typed_json.text_or_none(value, "label_key"),
+        json_keys=typed_json.texts(value, "json_keys", _MOST_KEYS),
+        pattern=typed_json.text_or_none(value, "pattern"),
+        oddities=oddity.parsed(typed_json.items(value, "oddities", _MOST_KEYS)),
+        texts=tuple((key, typed_json.count(texts, key)) for key in texts),
+    )
+    if len({entry.name for entry in index.entries}) < len(index.entries):
+        raise OddValue("a shard is listed twice")
+    if typed_json.count(value, "samples", MOST_SAMPLES) != index.samples:
+        raise OddValue("samples is not the sum of the shards")
     return index
 
 
-def _shard_entry(shard: Any) -> ShardEntry:
-    layout = shard.get("layout")
-    return ShardEntry(
-        str(shard["name"]),
-        int(shard["samples"]),
-        int(shard["bytes"]),
-        str(shard["sha256"]),
-        None if layout is None else str(layout),
+def _shard_entry(shard: Mapping[str, Any]) -> ShardEntry:
+    entry = ShardEntry(
+        typed_json.path_below(shard, "name", ".tar"),
+        typed_json.count(shard, "samples", MOST_SAMPLES),
+        typed_json.count(shard, "bytes"),
+        typed_json.text(shard, "sha256", _MOST_DIGEST),
+        typed_json.text_or_none(shard, "layout", _MOST_DIGEST),
     )
+    if entry.samples > entry.bytes:  # memory is taken for samples before shards are read
+        raise OddValue("a shard has more samples than bytes")
+    return entry
 
 
 def _as_json(entry: ShardEntry) -> dict[str, object]:

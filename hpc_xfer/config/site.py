@@ -7,8 +7,10 @@ contain none of this.
 what the file says. Places and options of sbatch are told to Slurm, and so to everybody.
 """
 
+import contextlib
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,8 @@ from hpc_xfer.config.released.released_entry import (
 from hpc_xfer.config.sbatch_options import OneWord, OptionName, RelayOptionName, check_gres
 from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document, Loc
+from hpc_xfer.errors import StudyError
+from hpc_xfer.system import permissions
 from hpc_xfer.system.machine import DEVICE
 from hpc_xfer.system.written_path import absolute
 
@@ -157,6 +161,7 @@ class Site(StrictModel):
     """Paths are relative to the site file."""
 
     store: str | None = None  # unless --store is given
+    trust_store_members: bool = False  # a group may write to the store, and so run code as you
     sources: dict[str, str] = {}  # name -> folder of tar shards with an index.json
     datasets: Mapping[str, Place | DatasetEntry] = {}  # name -> place, see dataset_location.py
     released: Mapping[str, WeightsPlace | ReleasedEntry] = {}  # name -> file with weights
@@ -205,19 +210,22 @@ def find_site_file(given: Path | None) -> Path | None:
 
 
 def load_site(given: Path | None, variables: Mapping[str, str | None] | None = None) -> Site:
-    """Read the site file and make its paths absolute.
+    """Read the site file and make its paths absolute; new files get the permissions it wants.
 
     Args:
         variables: as they were at a launch; others are those of the environment.
 
     Raises:
-        StudyError: the named file is missing or has errors.
+        StudyError: the named file is missing or has errors, or many may write to it.
     """
     path = find_site_file(given)
     if path is None:
+        permissions.let_members_write(False)
         return Site()
+    _check_writers(path)
     known = {**os.environ, **(variables or {})}
     site = Site.of_document(yaml_document.load_yaml(path, value_of=known.get))
+    permissions.let_members_write(site.trust_store_members)
     paths: dict[str, Any] = {
         "store": site.store and _absolute(path, site.store),
         "sources": {name: _absolute(path, to) for name, to in site.sources.items()},
@@ -231,6 +239,17 @@ def load_site(given: Path | None, variables: Mapping[str, str | None] | None = N
         },
     }
     return site.model_copy(update=paths)
+
+
+def _check_writers(path: Path) -> None:
+    """Refuse a file whose lines anybody but its owner may write, whoever that is."""
+    with contextlib.suppress(OSError):  # told by who reads it
+        writer = permissions.writer_beside_owner(os.stat(path), path)
+        if writer is not None:
+            raise StudyError(
+                f"{path}: {writer} may write to it, and its `setup` lines run as you; run: chmod "
+                f"go-w {shlex.quote(str(path))}, or use a copy of your own"
+            )
 
 
 def _absolute(site_file: Path, to: str) -> str:

@@ -16,10 +16,12 @@ from typing import Any
 import yaml
 
 from hpc_xfer.errors import StudyError
+from hpc_xfer.system.atomic_files import read_bytes
 
 Loc = tuple[str | int, ...]
 ValueOf = Callable[[str], str | None]  # of a variable; None where it is not set
 
+_MOST_BYTES = 16 << 20  # of a file; a large grid has 20 kB
 _DEEPEST = 50  # levels of nesting; only an alias to its own parent is deeper
 _MOST_VALUES = 100_000  # per file; only aliases of aliases make more
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -73,7 +75,7 @@ class Document:
     def refusal(self, errors: Iterable[tuple[Loc, str]]) -> StudyError:
         """One exception with all errors, each once, in the order of the file."""
         ordered = sorted(errors, key=lambda error: self.line(error[0]))
-        return StudyError("\n".join(dict.fromkeys(self.error(*error) for error in ordered)))
+        return StudyError(*dict.fromkeys(self.error(*error) for error in ordered))
 
     def _without_values(self, loc: Loc, sentence: str) -> str:
         """Put the text of the file in place of the values that it became: they may be secrets."""
@@ -118,13 +120,13 @@ def load_yaml(path: Path, text: str | None = None, value_of: ValueOf | None = No
     reader = _Reader(path, value_of, is_literal)
     data = reader.value(root, ())
     if reader.errors:
-        raise StudyError("\n".join(reader.errors))
+        raise StudyError(*reader.errors)
     return Document(path, text, data, reader.lines, reader.written, reader.variables)
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bytes(path, _MOST_BYTES, follow=True).decode()
     except FileNotFoundError:
         raise StudyError(f"{path}: no such file; name an existing one") from None
     except UnicodeDecodeError:

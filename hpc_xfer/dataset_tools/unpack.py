@@ -12,11 +12,18 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from hpc_xfer.errors import DataError
 from hpc_xfer.system.terminal import ProgressCallback, size
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_MOST_MEMBERS = 5_000_000  # ImageNet-21k has 14 million images, in tars of a class each
+_PER_BYTE = 200  # unpacked bytes; lists and tables are packed to a tenth, images hardly at all
+_ALLOWED = 1 << 30  # unpacked bytes that any archive may have
+_LOOKS, _LARGE = 1_000, 1 << 28  # members, or bytes of one, after which space is looked at again
+_EXTENDED = (b"x", b"X", b"g", b"L", b"K")  # headers that are read whole
+_LONGEST_HEADER = 1 << 20  # bytes of a PAX header or of a long name
 # What damaged archives raise.
 _DAMAGED = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
@@ -80,7 +87,10 @@ def _extract(archive: Path, to: Path, progress: ProgressCallback) -> None:
 def _extract_zip(archive: Path, to: Path, progress: ProgressCallback) -> None:
     with zipfile.ZipFile(archive) as file:
         members = file.infolist()
-        _check_space(archive, to, sum(member.file_size for member in members))
+        _check_number(archive, len(members))
+        unpacked = sum(member.file_size for member in members)
+        _check_ratio(archive, unpacked, archive.stat().st_size)
+        _check_space(archive, to, unpacked)
         done, total = 0, sum(member.compress_size for member in members)
         for member in members:
             _check_name(archive, member.filename)
@@ -95,12 +105,32 @@ def _extract_zip(archive: Path, to: Path, progress: ProgressCallback) -> None:
 def _extract_tar(archive: Path, to: Path, progress: ProgressCallback) -> None:
     total = archive.stat().st_size
     _check_space(archive, to, total)
-    with open(archive, "rb") as raw, tarfile.open(fileobj=raw, mode="r:*") as file:
+    with (
+        open(archive, "rb") as raw,
+        tarfile.open(fileobj=raw, mode="r:*", tarinfo=_PlainHeader) as file,
+    ):
         if hasattr(tarfile, "data_filter"):  # not in the first releases of Python 3.10 and 3.11
             file.extraction_filter = tarfile.data_filter
-        for member in _checked(archive, file):
+        written = 0
+        for number, member in enumerate(_checked(archive, file), 1):
+            _check_number(archive, number)
+            written += member.size
+            _check_ratio(archive, written, total)
+            if number % _LOOKS == 0 or member.size > _LARGE:
+                _check_space(archive, to, member.size)
             file.extract(member, to)
+            file.members.clear()  # type: ignore[attr-defined]  # it keeps a kB for each
             progress(min(raw.tell(), total), total)
+
+
+class _PlainHeader(tarfile.TarInfo):
+    """A header of a tar; one that goes on for gigabytes is refused: tarfile reads it whole."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        """Go on with a header; tarfile calls it before it reads what follows."""
+        if self.type in _EXTENDED and self.size > _LONGEST_HEADER:
+            raise tarfile.ReadError(f"it has a header of {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 def _checked(archive: Path, file: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -108,7 +138,7 @@ def _checked(archive: Path, file: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
     No data set has links, and two harmless ones can lead outside together.
     """
-    for member in file:
+    while (member := file.next()) is not None:
         _check_name(archive, member.name)
         if member.issym() or member.islnk():
             raise DataError(_refused(archive, member.name, "is a link"))
@@ -122,6 +152,22 @@ def _check_name(archive: Path, name: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
         raise DataError(_refused(archive, name, "would be written outside of the folder"))
+
+
+def _check_ratio(archive: Path, unpacked: int, packed: int) -> None:
+    if unpacked > max(_PER_BYTE * packed, _ALLOWED):
+        raise DataError(
+            f"{archive}: unpacks to {size(unpacked)}, more than {_PER_BYTE} times its size, so "
+            "nothing was unpacked; remove the archive"
+        )
+
+
+def _check_number(archive: Path, number: int) -> None:
+    if number > _MOST_MEMBERS:
+        raise DataError(
+            f"{archive}: holds more than {_MOST_MEMBERS:,} files, so nothing was unpacked; remove "
+            "the archive"
+        )
 
 
 def _refused(archive: Path, name: str, why: str) -> str:

@@ -4,12 +4,15 @@ import signal
 
 from hpc_xfer.config.site import Site
 from hpc_xfer.execution.pack_in_store import PackInStore
-from hpc_xfer.execution.worker_process import WorkerProcess, exit_message
+from hpc_xfer.execution.worker_process import WorkerProcess, exit_message, silent_message
 from hpc_xfer.execution.worker_watch import hang_message
 from hpc_xfer.slurm.batch_script import log_path
+from hpc_xfer.store import failures
+from hpc_xfer.store.access.logs import last_lines
+from hpc_xfer.store.retry_policy import SILENT
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import machine
-from hpc_xfer.system.job_environment import ProcessRank, current_job
+from hpc_xfer.system.job_environment import ProcessRank, current_job, current_job_name
 
 _LOG_LINES = 30  # of the log, for error.json
 
@@ -38,7 +41,18 @@ class JobFailures:
             node = ""
         elif code == -signal.SIGKILL and machine.oom_kills() > self.oom_kills:
             failure, message = "out of memory", "the node's memory ran out; the worker was killed"
-        self.record(run, failure, message, node)
+        is_silent = self.rank == 0 and not worker.has_reported  # other ranks report only failures
+        if is_silent and self._was_silent(run):
+            for each in self.pack.left():
+                self.record(each, SILENT, silent_message(message), node, silent=True)
+            return
+        self.record(run, failure, message, node, is_silent)
+
+    def _was_silent(self, run: str) -> bool:
+        """Tell whether a worker ended in an earlier start of this job before it reported."""
+        error = failures.read(self.pack.store.run(run)) or {}
+        is_ours = failures.is_of_job(error, current_job(), current_job_name())
+        return is_ours and bool(error.get("silent"))
 
     def record_own(self, worker: WorkerProcess, run: str) -> None:
         """Write at once that the GPU of this rank failed, or that its worker was killed.
@@ -61,20 +75,19 @@ class JobFailures:
         elif known is None:
             self.record_death(worker, worker.current or run)
 
-    def record(self, run: str, failure: str, message: str, node: str | None = None) -> None:
+    def record(
+        self, run: str, failure: str, message: str, node: str | None = None, silent: bool = False
+    ) -> None:
         """Write error.json for a run.
 
         Args:
             node: where it failed; "" where nobody knows, None for this one.
+            silent: the worker ended before it reported anything.
         """
-        self.pack.record_failure(run, failure, message, self._log_tail(), node)
+        self.pack.record_failure(run, failure, message, self._log_tail(), node, silent)
 
     def _log_tail(self) -> list[str]:
         job = current_job()
         if job is None:
             return []
-        path = log_path(self.logs, job, self.rank)
-        try:
-            return path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        except OSError:
-            return []
+        return last_lines(log_path(self.logs, job, self.rank), _LOG_LINES)

@@ -6,20 +6,17 @@ Threads put the events of all workers into one queue; all decisions are made in 
 import contextlib
 import queue
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 
 from hpc_xfer.execution.local_workers import LocalWorker, LocalWorkers
 from hpc_xfer.execution.pack_queue import PackQueue
+from hpc_xfer.execution.pool_failures import PoolFailures
 from hpc_xfer.execution.progress_display import Display
-from hpc_xfer.execution.worker_process import exit_message
-from hpc_xfer.execution.worker_watch import hang_message
 from hpc_xfer.store import failures
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.ownership import run_claims
-from hpc_xfer.study.plan import Pack, Plan, Run
+from hpc_xfer.study.plan import Pack, Plan
 from hpc_xfer.system.worker_events import WorkerEvent
 
 _TICK_SECONDS = 0.5  # between looks at progress files, held runs and signals
@@ -71,11 +68,12 @@ class LocalPool:
             todo: runs to execute; `done` are finished, and runs in neither are left out.
             jobs: processes at once; None for one per GPU, else per core.
         """
-        self.store, self.site = launched.store, launched.site
+        self.store = launched.store
         self.events: queue.Queue[tuple[LocalWorker, WorkerEvent | None]] = queue.Queue()
         self.workers = LocalWorkers(launched, jobs, lambda *event: self.events.put(event))
         self.packs = PackQueue(launched, todo.cut_for(self.workers.slots))
         self.display = Display(launched.plan, launched.store, done)
+        self.failures = PoolFailures(launched, self.packs, self.display)
         self.signals = 0  # received so far
         self.early = EarlyEnds()
 
@@ -123,6 +121,8 @@ class LocalPool:
         if event is None:
             self._handle_end(worker)
             return
+        if event.run is not None and not self.packs.knows(event.run):
+            return  # a line of a library that looks like an event
         worker.note(event)
         self.early.count = 0
         match event.kind:
@@ -135,7 +135,7 @@ class LocalPool:
             case "failed":
                 pack = worker.pack.runs if worker.pack else ()
                 for run_id in [event.run] if event.run else [run.id for run in pack]:
-                    self._fail(run_id, event.failure, event.message, worker.log)
+                    self.failures.note(run_id, event.failure, event.message, worker.log)
             case "held":
                 self.packs.hold(str(event.run))
                 self.display.held(str(event.run), event.by or {})
@@ -146,17 +146,13 @@ class LocalPool:
         if self.packs.finish(run_id):
             self.display.finished(run_id)
 
-    def _fail(self, run_id: str, failure: str, message: str, log: Path | None) -> None:
-        if self.packs.fail(run_id, f"{failure}: {message}"):
-            self.display.failed(run_id, failure, message, log)
-
     def _end_pack(self, worker: LocalWorker) -> None:
         """Free a kept worker; one that left runs was told to stop from outside, and ends."""
         left = self.packs.left_of(worker.pack)
         worker.pack = None
         if left and not self.signals:
             worker.process.close()
-            self.packs.put_back(left)
+            self.failures.put_back(left)
 
     def _handle_end(self, worker: LocalWorker) -> None:
         """Record the failure of the current run, if a pack is unfinished; queue the others again.
@@ -176,20 +172,14 @@ class LocalPool:
             self.display.say(why)
         left = self.packs.left_of(worker.pack)
         # One that began nothing would be started again and again: its first run has to fail.
-        died_early = worker.process.hung or not worker.process.has_reported
+        is_silent = not worker.process.has_reported
+        died_early = worker.process.hung or is_silent
         current = worker.process.current or (left[0].id if left and died_early else None)
         for run in left:
-            if current == run.id or not worker.kept:
-                self._record_death(worker, run, codes)
-        self.packs.put_back([run for run in left if run.id in self.packs.open])
-
-    def _record_death(self, worker: LocalWorker, run: Run, codes: Sequence[int]) -> None:
-        failure, message = cause_of_death(run.id, worker.process.failures, codes)
-        if worker.process.hung:
-            failure, message = "hung", hang_message(self.site)
-        lines = worker.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        failures.write(self.store.run(run.id), failure, message, lines)
-        self._fail(run.id, failure, message, worker.log)
+            again = is_silent and self.packs.is_silent_again(run.id)
+            if again or current == run.id or not worker.kept:
+                self.failures.record_death(worker, run, codes, again)
+        self.failures.put_back([run for run in left if run.id in self.packs.open])
 
     def _look_at_held(self) -> None:
         """Take back runs that another launch no longer works on."""
@@ -200,9 +190,9 @@ class LocalPool:
             elif run_claims.is_alive(folder):
                 continue
             elif error := failures.of_last_start(folder):
-                self._fail(run_id, error["class"], error["message"], log=None)
+                self.failures.note(run_id, error["class"], error["message"], log=None)
             else:
-                self.packs.put_back([run])
+                self.failures.put_back([run])
             del self.packs.held[run_id]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -210,14 +200,3 @@ class LocalPool:
         if self.signals == 1:
             self.display.say("stopping: runs save a checkpoint (again to kill them)")
         self.workers.signal(signal.SIGTERM if self.signals == 1 else signal.SIGKILL)
-
-
-def cause_of_death(
-    run_id: str, reported: Sequence[WorkerEvent], codes: Sequence[int]
-) -> tuple[str, str]:
-    """Return class and message: of the rank that failed first, not of those that lost it."""
-    for event in reported:
-        if event.failure != "killed" and event.run in (run_id, None):
-            return event.failure, event.message
-    message = exit_message(next((code for code in codes if code != 0), 0))
-    return "killed", f"{message}; launch again to go on from the last checkpoint"

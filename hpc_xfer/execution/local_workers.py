@@ -18,6 +18,7 @@ from hpc_xfer.execution.worker_process import (
     worker_environment,
 )
 from hpc_xfer.execution.worker_watch import HangGuard
+from hpc_xfer.store.access.logs import open_log
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study.plan import Pack
@@ -184,7 +185,7 @@ class LocalWorkers:
         attempt = self._attempt()
         self._started += 1
         log = self._logs / f"local-{attempt}.log"
-        with open(log, "a") as errors:
+        with open_log(log) as errors:
             processes = [
                 start_process(
                     [*self._command, *each], environment, subprocess.PIPE, errors, new_session=True

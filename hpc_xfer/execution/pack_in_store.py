@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hpc_xfer.errors import StoreError
@@ -27,7 +28,7 @@ class PackInStore:
         self.store, self.study = store, study
         self.name = f"{batch}/{index}"
         self.manifest = store.read_manifest(study, batch)
-        self.runs: list[str] = self.manifest["packs"][index]
+        self.runs = _runs_of(self.manifest, index, store.study(study).manifest(batch))
         self._saved_before = self._saved()
         self._failures: dict[str, str] = {}  # run id -> class; error.json may not be writable
         self._held: set[str] = set()  # runs on which a process elsewhere works
@@ -36,7 +37,8 @@ class PackInStore:
     @property
     def workers(self) -> int:
         """Number of workers that execute the pack together, on the same GPU."""
-        return min(int(self.manifest["resources"].get("per_gpu", 1)), len(self.runs))
+        told = self.manifest.get("resources", {}).get("per_gpu", 1)
+        return max(1, min(told if isinstance(told, int) else 1, len(self.runs)))
 
     def unfinished(self) -> list[str]:
         """Return the runs without a record."""
@@ -140,12 +142,13 @@ class PackInStore:
         message: str,
         log: Sequence[str],
         node: str | None = None,
+        silent: bool = False,
     ) -> None:
         """Write error.json; where that fails, remember the class until this process ends."""
         self._failures[run] = failure
         try:
             self.store.check_exists()
-            failures.write(self.store.run(run), failure, message, log, node=node)
+            failures.write(self.store.run(run), failure, message, log, node=node, silent=silent)
         except StoreError as full:
             say(f"{failure}: {message}; {full}")
 
@@ -156,7 +159,8 @@ class PackInStore:
             say(str(full))
 
     def _missing_parents(self) -> list[str]:
-        parents = {parent for run in self.runs for parent in self.manifest["runs"][run]["parents"]}
+        known = self.manifest.get("runs", {})
+        parents = {parent for run in self.runs if run in known for parent in known[run]["parents"]}
         return [run for run in sorted(parents) if not self.store.is_finished(run, "pretrain")]
 
     def _saved(self) -> list[float]:
@@ -166,3 +170,10 @@ class PackInStore:
             math.inf if store.is_finished(run, kind) else heartbeat.checkpoint_time(store.run(run))
             for run in self.runs
         ]
+
+
+def _runs_of(manifest: Mapping[str, Any], index: int, path: Path) -> list[str]:
+    packs: list[list[str]] = manifest["packs"]
+    if not 0 <= index < len(packs) or "kind" not in manifest:
+        raise StoreError(f"{path}: has no pack {index}; launch the study again")
+    return packs[index]

@@ -1,6 +1,6 @@
 """Keep the packs that wait for their parents or for room, and the state of their runs."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -8,6 +8,9 @@ from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study import job_arrays
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Plan, Run
+
+_MOST_SILENT = 2  # workers of a run that end before they report anything
+_MOST_IN_VAIN = 5  # times that a run is queued again while no run ends
 
 
 class PackQueue:
@@ -21,6 +24,8 @@ class PackQueue:
         self._plan, self._store, self._study = launched.plan, launched.store, launched.study.name
         self._waiting: deque[Pack] = deque()
         self._names: dict[str, str] = {}  # pack id -> BATCH/INDEX
+        self._silent: Counter[str] = Counter()  # run id -> such workers
+        self._again: dict[str, tuple[int, int]] = {}  # run id -> open runs then, times since
         for array in job_arrays.cut_into_arrays(todo):
             self._add(array)
 
@@ -41,10 +46,28 @@ class PackQueue:
                 case _:
                     self._waiting.append(pack)
 
-    def put_back(self, runs: Sequence[Run]) -> None:
-        """Queue runs again whose worker was lost."""
-        for array in job_arrays.arrays_of(self._plan, list(runs)):
+    def knows(self, run_id: str) -> bool:
+        """Tell whether a run is one of the plan."""
+        return run_id in self._plan.by_id
+
+    def put_back(self, runs: Sequence[Run]) -> list[Run]:
+        """Queue runs again whose worker was lost; return those that were it too often in vain."""
+        given_up = [run for run in runs if self._times_in_vain(run.id) > _MOST_IN_VAIN]
+        kept = [run for run in runs if run not in given_up]
+        for array in job_arrays.arrays_of(self._plan, kept):
             self._add(array)
+        return given_up
+
+    def is_silent_again(self, run_id: str) -> bool:
+        """Count a worker that ended before it reported anything; True for the last one allowed."""
+        self._silent[run_id] += 1
+        return self._silent[run_id] >= _MOST_SILENT
+
+    def _times_in_vain(self, run_id: str) -> int:
+        left, times = self._again.get(run_id, (len(self.open), 0))
+        times = times + 1 if left == len(self.open) else 1
+        self._again[run_id] = (len(self.open), times)
+        return times
 
     def hold(self, run_id: str) -> None:
         """Note that another launch works on a run."""

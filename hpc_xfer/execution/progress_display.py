@@ -8,12 +8,13 @@ from typing import Any
 
 from rich import progress
 
-from hpc_xfer.store import heartbeat
+from hpc_xfer.store import failures, heartbeat
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.labels import RunTitles
 from hpc_xfer.study.plan import Plan
-from hpc_xfer.system import atomic_files, terminal
+from hpc_xfer.system import terminal
+from hpc_xfer.system.screen.plain_text import plain
 
 _LAST_LINES = 6  # of a traceback; the log has all
 _PLAIN_SECONDS = 10.0  # between plain lines
@@ -41,7 +42,7 @@ class Display:
         self._owners: set[str] = set()  # of held runs, that were named
         self._last_line: float | None = None  # time; None: no counts were printed yet
         self._bars = progress.Progress(
-            progress.TextColumn("{task.description:<14}"), progress.BarColumn(),
+            progress.TextColumn("{task.description:<14}", markup=False), progress.BarColumn(),
             progress.MofNCompleteColumn(), progress.TimeElapsedColumn(),
             progress.TextColumn("{task.fields[now]}", markup=False),
             console=self.console, transient=False,
@@ -94,9 +95,9 @@ class Display:
         """Show which run failed and why; for an error in the program also where."""
         self.failures += 1
         self.say(f"failed: {self.title(run_id)} ({run_id}): {kind}: {message}")
-        error = atomic_files.read_json(self.store.run(run_id).error)
-        if isinstance(error, dict) and kind in ("code", "killed", "gpu", "hung"):
-            for line in error.get("traceback", [])[-_LAST_LINES:]:
+        error = failures.read(self.store.run(run_id))
+        if error is not None and kind in ("code", "killed", "gpu", "hung", "silent"):
+            for line in error["traceback"][-_LAST_LINES:]:
                 self.say(f"  | {line}")
         if log is not None:
             self.say(f"  log: {log}")
@@ -108,7 +109,7 @@ class Display:
             return
         for kind, task in self._tasks.items():
             now = [self._now(run_id) for run_id in running if self.runs[run_id].kind == kind]
-            self._bars.update(task, now=", ".join(now)[:100])
+            self._bars.update(task, now=plain(", ".join(now), most=100))
 
     def say(self, line: str) -> None:
         self.console.print(line, markup=False, soft_wrap=True)

@@ -88,6 +88,7 @@ class Supervisor:
             return list(pool.map(lambda share: self._run_share(command, share), shares))
 
     def _run_share(self, command: Sequence[str], share: Share) -> WorkerProcess:
+        rest = set(self.pack.left()) - self.skipped
         worker = self._run_worker(command, share)
         while self.is_rank_zero and self._has_died(worker):
             if worker.is_spent:  # it has recorded why
@@ -99,9 +100,12 @@ class Supervisor:
                 break
             self.skipped |= {event.run for event in worker.failures if event.run}
             # Several ranks can only meet again in a requeued job. A single rank starts a new worker
-            # for the rest, unless this one reported nothing: a new one would die the same way.
-            rest = set(self.pack.left()) - self.skipped
+            # for the rest, unless this one reported nothing, or ended no run: a new one would die
+            # the same way.
+            before, rest = rest, set(self.pack.left()) - self.skipped
             if self.process_rank.size > 1 or not worker.has_reported or not rest:
+                break
+            if not rest < before:
                 break
             if self.gpu.is_broken:
                 say("the GPU is broken: this job ends, and does not begin its other runs")

@@ -13,6 +13,7 @@ from typing import IO
 from hpc_xfer.store.code_snapshot import CodeSnapshot, own_command
 from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.screen.plain_text import plain
 from hpc_xfer.system.worker_events import SPENT_EXIT_CODE, WorkerEvent
 
 _STDOUT = 1
@@ -181,6 +182,15 @@ def exit_message(code: int) -> str:
     return f"the worker ended with {how}"
 
 
+def silent_message(how: str) -> str:
+    """Say that the workers of a run ended twice before they reported anything.
+
+    Args:
+        how: the last one ended.
+    """
+    return f"two workers ended before they reported anything, so no third is started: {how}"
+
+
 def worker_command(
     store: str, study: str, site: str | None, code: CodeSnapshot | None = None
 ) -> list[str]:
@@ -241,4 +251,4 @@ def say(text: str) -> None:
     Past Python's buffer, which would keep what it cannot write and turn our exit code into 120.
     """
     with contextlib.suppress(OSError):
-        os.write(_STDOUT, f"{text}\n".encode(errors="replace"))
+        os.write(_STDOUT, f"{plain(text, lines=True)}\n".encode(errors="replace"))

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from hpc_xfer.errors import StudyError
 from hpc_xfer.monitoring.job_ids import JobId, read_job_id
@@ -12,6 +11,7 @@ from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.parsing import QueueLine
 from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.store import failures, retry_policy
+from hpc_xfer.store.access.logs import last_lines
 from hpc_xfer.store.submission_ledger import Submission
 from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import MEANINGS, MISSING_MEANINGS
@@ -75,7 +75,7 @@ def _of_run(study: StudyState, run: Run) -> Iterator[str]:
         yield from (f"  {line}" for line in error["traceback"])
     elif log is not None and log.exists():
         yield "last lines of the log:"
-        yield from (f"  {line}" for line in _tail(log))
+        yield from (f"  {line}" for line in last_lines(log, _LOG_LINES))
 
 
 def _meaning(status: RunStatus) -> str:
@@ -88,10 +88,6 @@ def _meaning(status: RunStatus) -> str:
     elif status.state == "missing":
         said = MISSING_MEANINGS.get(status.why, "")
     return said or MEANINGS[status.state]
-
-
-def _tail(log: Path) -> list[str]:
-    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
 
 
 def explain_job(study: StudyState, text: str) -> list[str]:

@@ -20,7 +20,8 @@ _SHARE = 1 / 2  # of the screen: what sentences take of it, while there is room 
 def fitted(study: StudyState, console: "Console") -> "RenderableType":
     """Draw a study in no more lines than the screen has; tables get what sentences leave."""
     from rich.console import Group
-    from rich.text import Text
+
+    from hpc_xfer.system.screen.plain_console import line
 
     lines = console.height - 1  # the cursor is in the last one
     tables, sentences = parts_of(study)
@@ -34,19 +35,20 @@ def fitted(study: StudyState, console: "Console") -> "RenderableType":
         if any(counts):
             break
     above = [table.drawn(most) for table, most in zip(tables, counts, strict=True) if most]
-    return Group(*above, *map(Text, below))
+    return Group(*above, *map(line, below))
 
 
 def fitted_lines(lines: Sequence[str], console: "Console") -> "RenderableType":
     """Draw lines, each in one line of the screen; those at the end are cut."""
     from rich.console import Group
-    from rich.text import Text
+
+    from hpc_xfer.system.screen.plain_console import line
 
     most = console.height - 1
     kept = list(lines)
     if len(kept) > most:
         kept = [*kept[: most - 1], f"... {len(lines) - most + 1:,} more lines"]
-    return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in kept))
+    return Group(*(line(text, no_wrap=True, overflow="ellipsis") for text in kept))
 
 
 def _kept(
@@ -66,6 +68,6 @@ def _kept(
 
 
 def _height(text: str, console: "Console") -> int:
-    from rich.text import Text
+    from hpc_xfer.system.screen.plain_console import line
 
-    return len(console.render_lines(Text(text)))
+    return len(console.render_lines(line(text)))

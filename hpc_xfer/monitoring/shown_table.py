@@ -44,7 +44,8 @@ class ShownTable:
         """
         from rich.console import Group
         from rich.table import Table
-        from rich.text import Text
+
+        from hpc_xfer.system.screen.plain_console import line
 
         kept = self._kept(len(self.rows) if most is None else most)
         filled = [i for i in range(len(self.columns)) if any(self.rows[k][i] for k in kept)]
@@ -57,10 +58,10 @@ class ShownTable:
             {"no_wrap": True, "overflow": "ellipsis"} if most is not None else {}
         )
         for row in (self.rows[k] for k in kept):
-            table.add_row(*(Text(row[i], **one_line) for i in filled))
+            table.add_row(*(line(row[i], **one_line) for i in filled))
         if not (more := len(self.rows) - len(kept)):
             return table
-        return Group(table, Text(f"... {more:,} more rows"))
+        return Group(table, line(f"... {more:,} more rows"))
 
     def _kept(self, most: int) -> list[int]:
         order = sorted(range(len(self.rows)), key=lambda index: _FIRST.index(self.states[index]))

@@ -32,10 +32,12 @@ def show(console: "Console", collected: "Collected") -> None:
         console.print(accuracy_table(matrix))
     answers = sentences(collected.averages, found.gaps, found.scaling, found.ranks, found.variance)
     for question in answers:
-        console.print(f"\n{question.title}", style="bold", markup=False)
+        console.print()
+        console.print(question.title, style="bold", markup=False)
         for line in question.lines[:MOST_LINES]:
             console.print(f"- {line}", markup=False)
         if (more := len(question.lines) - MOST_LINES) > 0:
             console.print(f"- {more} more in report.html", markup=False)
     if missing := collected.cells - collected.cells_complete:
-        console.print(f"\n{missing:,} of {collected.cells:,} cells are missing; see missing.csv")
+        console.print()
+        console.print(f"{missing:,} of {collected.cells:,} cells are missing; see missing.csv")

@@ -13,6 +13,7 @@ from hpc_xfer.results.answers.terms import dataset_words, mode_words, shots_text
 from hpc_xfer.results.averages import Average
 from hpc_xfer.results.encoder_info import EncoderInfo
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.screen.plain_text import plain
 
 _ESCAPED = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
@@ -64,8 +65,12 @@ def accuracy_table(mode: str, dataset: str, averages: Sequence[Average]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text that LaTeX prints as it is."""
-    return "".join(_ESCAPED.get(letter, letter) for letter in " ".join(text.split()))
+    """Return text that LaTeX prints as it is.
+
+    `[` and `*` after the end of a row would be options of it.
+    """
+    words = plain(" ".join(text.split()))
+    return "{}" * words.startswith(("[", "*")) + "".join(_ESCAPED.get(c, c) for c in words)
 
 
 def _row(

@@ -48,7 +48,7 @@ def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
         "histograms": chosen_values(study, cells),
         "bias": _bias(cells),
         "pretrainings": pretraining_table(runs),
-        "tensorboard": shlex.quote(str(folder.tensorboard)),
+        "tensorboard": shlex.quote(f"studies/{folder.name}/{folder.tensorboard.name}"),
         "missing": missing_runs_table(missing),
         "set_aside": set_aside_table(summary),
         "protocol": _protocol_lines(study),
@@ -161,6 +161,8 @@ def _provenance(runs: Sequence[Row]) -> dict[str, str]:
     """List where the numbers were made: each value with its number of runs."""
     found = {}
     for name in ("commit", "dirty", "torch", "gpu", "host") if runs else ():
+        if name not in runs[0]:  # a public table has no host
+            continue
         counts = Counter(row[name] or "unknown" for row in runs)
         found[name] = ", ".join(f"{value} ({n:,})" for value, n in sorted(counts.items()))
     return found

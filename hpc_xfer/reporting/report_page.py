@@ -17,6 +17,7 @@ from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.screen.plain_text import plain
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -37,10 +38,13 @@ class PageFigure:
     links: dict[str, str]  # PNG, SVG, ... -> address relative to the page
 
 
-def write(study: Study, folder: StudyDir) -> Path:
+def write(study: Study, folder: StudyDir, public: bool = False) -> Path:
     """Draw all figures, write the tables in LaTeX, and report.html.
 
     The page of an unfinished study says what is missing.
+
+    Args:
+        public: leave out where its curves lie.
 
     Raises:
         StoreError: the CSVs are not there (collect first), or the folder cannot be written.
@@ -52,6 +56,7 @@ def write(study: Study, folder: StudyDir) -> Path:
     replace_list(folder.figures, [*latex, *(path for each in drawn for path in each.files)])
     html = _template().render(
         values,
+        public=public,
         contents=contents(values, with_figures=bool(drawn)),
         figures=_by_question(page_figures(drawn, folder.path)),
         latex={path.name: _address(path, folder.path) for path in latex},
@@ -72,8 +77,14 @@ def _template() -> "Template":
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown,
     )
     return environment.get_template("report.html.j2")
+
+
+def _shown(value: object) -> object:
+    """Show letters of a text that turn or hide others; what macros made is done already."""
+    return plain(value, lines=True) if type(value) is str else value
 
 
 def page_figures(drawn: Sequence[FigureFile], home: Path) -> list[PageFigure]:

@@ -12,8 +12,10 @@ def report_study(study: Study, folder: StudyDir) -> Path:
     """Write all that is made from the CSVs and return the path of report.html.
 
     Raises:
-        StoreError: the CSVs are not there (collect first), or the folder cannot be written.
+        StoreError: the CSVs are not there (collect first), or the folder cannot be written, or is
+            a link.
     """
+    folder.check_is_no_link()
     page = report_page.write(study, folder)
     write_tensorboard(folder, sorted(folder.figures.glob("*.png")))
     return page

@@ -95,6 +95,8 @@ def _no_search_for_cycles() -> Iterator[None]:
 
 
 def _collect(plan: Plan, store: Store, out: Path, folder: StudyDir | None) -> Collected:
+    if folder is not None:
+        folder.check_is_no_link()
     cache = RecordCache.open(folder)
     parts = read_parts(plan, store, cache)
     imported = Imported()

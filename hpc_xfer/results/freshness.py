@@ -5,6 +5,7 @@ from pathlib import Path
 from hpc_xfer.results import collect_tables
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.system import atomic_files
 
 
 def of_older_version(summary: Path) -> bool:
@@ -14,8 +15,11 @@ def of_older_version(summary: Path) -> bool:
         return False
     if not all((summary / f"{name}.csv").exists() for name in collect_tables.TABLES):
         return True
-    with open(averages, encoding="utf-8") as file:
-        return not {"target", "images_low"} <= set(file.readline().strip().split(","))
+    try:
+        text = atomic_files.read_bytes(averages, follow=True).decode()
+    except (OSError, ValueError):
+        return True  # written anew
+    return not {"target", "images_low"} <= set(text.partition("\n")[0].strip().split(","))
 
 
 def is_report_current(launched: LaunchedStudy) -> bool:

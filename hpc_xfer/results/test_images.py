@@ -6,12 +6,14 @@ the variance of the label's accuracy over other test images. The variance of a d
 the differences image by image, since all labels are tested on the same ones.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_xfer.results.panels import PanelKey
+from hpc_xfer.system import atomic_files
 
 if TYPE_CHECKING:
     from numpy import float64, uint8
@@ -132,14 +134,18 @@ def _read(file: HitsFile) -> "NDArray[uint8] | str | None":
 
     width = (file.n_test + 7) // 8
     try:
-        with open(file.path, "rb", buffering=0) as stream:
+        with open(atomic_files.open_plainly(file.path), "rb", buffering=0) as stream:
+            if os.fstat(stream.fileno()).st_size < _HEADER + width:
+                return "is shorter than its record says"  # before as much is read
             head = stream.read(_HEADER)
             if not head.startswith(b"\x93NUMPY") or b"'|u1'" not in head:
                 return "is not an array of bits"
             stream.seek(_HEADER + width * (file.row or 0))
             packed = stream.read(width)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except atomic_files.OddFile as odd:
+        return str(odd)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if len(packed) < width:

@@ -1,7 +1,6 @@
 """Cancel the jobs of a study, except those that another study waits for."""
 
 import contextlib
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,7 +19,7 @@ from hpc_xfer.store.ownership import launch_lock
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
 from hpc_xfer.study.plan import Plan
-from hpc_xfer.system import atomic_files
+from hpc_xfer.system import atomic_files, terminal
 
 
 @dataclass
@@ -99,7 +98,7 @@ def forget_cluster(store: Store, name: str, slurm: Slurm, cluster: str) -> int:
 def _waiting(holder: dict[str, Any]) -> None:
     process, host = holder.get("pid"), holder.get("host")
     message = f"another launch is in progress (process {process} on {host}); waiting"
-    print(message, file=sys.stderr)
+    terminal.say(message, stderr=True)
 
 
 @contextlib.contextmanager

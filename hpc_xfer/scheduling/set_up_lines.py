@@ -10,6 +10,7 @@ from hpc_xfer.config.site import load_site
 from hpc_xfer.slurm.batch_script import setup_lines
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.store import Store
+from hpc_xfer.system import terminal
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
     parser.add_argument("--site", type=Path, help="site file")
     args = parser.parse_args()
     site = load_site(args.site, site_variables.read(Store(args.store), args.study))
-    print("\n".join(setup_lines(site.slurm)))
+    terminal.say(*setup_lines(site.slurm), lines=True)  # a shell reads it
 
 
 if __name__ == "__main__":

@@ -35,4 +35,5 @@ def _is_dated_before(error: Mapping[str, Any], folder: RunDir, submission: Submi
             return folder.error.stat().st_mtime < submission.stored
         except OSError:
             return False
-    return bool(error["time"] < datetime.fromisoformat(submission.time).timestamp())
+    dated = error.get("time", 0.0)  # none: it is older
+    return bool(dated < datetime.fromisoformat(submission.time).timestamp())

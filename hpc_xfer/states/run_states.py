@@ -251,7 +251,7 @@ def runs_with_folder(store: Store) -> set[str]:
     try:
         with os.scandir(store.run("x").path.parent) as entries:
             return {entry.name for entry in entries}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return set()
 
 

@@ -9,19 +9,20 @@ started, not `-m`, which would take the package of the working folder instead.
 """
 
 import contextlib
-import importlib.util
-import marshal
+import errno
 import os
 import shlex
 import shutil
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpc_xfer.errors import StoreError
+from hpc_xfer.store.byte_code import byte_code_of, cached_name, is_whole, read_or_empty
 from hpc_xfer.store.paths import StoreDir
-from hpc_xfer.system import atomic_files, provenance
+from hpc_xfer.system import atomic_files, permissions, provenance
 from hpc_xfer.system.package_code import (
     ORIGIN,
     PACKAGE,
@@ -34,7 +35,7 @@ from hpc_xfer.system.package_code import (
 from hpc_xfer.system.written_path import absolute, as_written
 
 _FILE, _FOLDER = 0o444, 0o755  # at most; the owner may remove it with rm -r
-_WRITABLE = 0o022  # by anybody but the owner
+_WRITABLE = 0o022  # by anybody but the owner, whom a shared store may trust
 _LEFT_OVER_SECONDS = 24 * 60 * 60  # then a half-written one belongs to a launch that was killed
 _START = '''\
 """Run a module of this copy of hpc_xfer, from any folder: python THIS_FOLDER hpc_xfer.job ..."""
@@ -109,9 +110,10 @@ def take_snapshot(store: StoreDir) -> CodeSnapshot:
             return snapshot  # a relay, which runs from it
     try:
         files = own_files()
+        _remove_odd(snapshot.path)
         if not snapshot.path.exists():
             _write(snapshot, files)
-        _mend(snapshot, files)
+        _Mending(snapshot, store.trusts_members).mend(files)
     except OSError as error:
         raise StoreError(
             f"{snapshot.path}: the copy of the code for jobs cannot be written ({error.strerror}); "
@@ -159,8 +161,9 @@ def _create(path: Path, data: bytes, modified: int | None = None) -> None:
     atomic_files.make_folder(path.parent, _FOLDER)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE), "wb") as file:
         file.write(data)
-    if modified is not None:
-        os.utime(path, ns=(modified, modified))
+        file.flush()
+        if modified is not None:
+            os.utime(file.fileno(), ns=(modified, modified))
 
 
 def _replace(path: Path, data: bytes, modified: int | None = None) -> None:
@@ -175,35 +178,116 @@ def _replace(path: Path, data: bytes, modified: int | None = None) -> None:
 
 def _remove_left_over(temporary: Path) -> None:
     """Remove what launches left that were killed while they wrote, by the file server's clock."""
-    now = temporary.stat().st_mtime
+    now = temporary.lstat().st_mtime
     for other in temporary.parent.glob(".*.tmp"):
         with contextlib.suppress(OSError):
-            if now - other.stat().st_mtime > _LEFT_OVER_SECONDS:
+            if now - other.lstat().st_mtime > _LEFT_OVER_SECONDS:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-def _mend(snapshot: CodeSnapshot, files: Mapping[str, PackageFile]) -> None:
-    """Compare a snapshot with the package; write anew what differs, file by file.
+def _remove_odd(path: Path) -> None:
+    """Remove links, pipes and the like, in a snapshot or in its place: its files are copies."""
+    try:
+        found = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(found):
+        if not stat.S_ISREG(found):
+            path.unlink()
+        return
+    for inside, folders, files in os.walk(path):
+        for entry in (Path(inside, name) for name in (*folders, *files)):
+            mode = entry.lstat().st_mode
+            if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                entry.unlink()
 
-    Jobs may start meanwhile, so the folder stays.
-    """
-    package = snapshot.path / PACKAGE.name
-    _remove_strangers(snapshot.path)
-    found = package_files(package) if package.is_dir() else {}
-    for name in found.keys() - files.keys():
-        (package / name).unlink()
-    for name, file in files.items():
-        there = found.get(name)
-        if there is None or there.data != file.data or there.mode & _WRITABLE:
-            _replace(package / name, file.data, file.modified)
-            there = file
-        if name.endswith(".py"):
-            _mend_byte_code(package / _cached(name), name, there)
-    start = snapshot.path / "__main__.py"
-    if _read(start) != _START.encode() or _may_others_write(start):
-        _replace(start, _START.encode())
-    _protect(snapshot.path)
-    _tell_origin(snapshot)
+
+@dataclass(frozen=True)
+class _Mending:
+    """Writes anew, file by file, what differs in a snapshot; jobs may start meanwhile."""
+
+    snapshot: CodeSnapshot
+    trusts_members: bool
+
+    def mend(self, files: Mapping[str, PackageFile]) -> None:
+        package = self.snapshot.path / PACKAGE.name
+        _remove_strangers(self.snapshot.path)
+        found = package_files(package) if package.is_dir() else {}
+        for name in found.keys() - files.keys():
+            (package / name).unlink()
+        for name, file in files.items():
+            there = found.get(name)
+            if there is None or there.data != file.data or not self._is_safe(there.status):
+                _replace(package / name, file.data, file.modified)
+                there = file
+            if name.endswith(".py"):
+                self._mend_byte_code(package / cached_name(name), name, there)
+        start = self.snapshot.path / "__main__.py"
+        if read_or_empty(start) != _START.encode() or not self._is_safe_file(start):
+            _replace(start, _START.encode())
+        self._protect()
+        self._tell_origin()
+
+    def _is_safe(self, found: os.stat_result) -> bool:
+        """Tell whether nobody may write to a file, but its owner where we trust him."""
+        if found.st_mode & _WRITABLE:
+            return False
+        return permissions.other_writer(found, members=self.trusts_members) is None
+
+    def _is_safe_file(self, path: Path) -> bool:
+        try:
+            return self._is_safe(path.lstat())
+        except FileNotFoundError:
+            return True
+
+    def _mend_byte_code(self, path: Path, name: str, file: PackageFile) -> None:
+        """Write byte-code anew where Python would not take it, or others may have written it."""
+        is_safe = self._is_safe_file(path)
+        if is_safe and is_whole(read_or_empty(path), file):
+            return
+        byte_code = byte_code_of(name, file)
+        if byte_code is None:
+            path.unlink(missing_ok=True)
+            return
+        try:
+            _replace(path, byte_code)
+        except PermissionError:
+            if not is_safe:  # else of another user: their jobs share it, too
+                raise
+
+    def _protect(self) -> None:
+        """Take the right to write from others; remove what they wrote for other Pythons."""
+        for inside, _, files in os.walk(self.snapshot.path):
+            for path in (Path(inside, name) for name in files if name.endswith(".pyc")):
+                if not self._is_safe_file(path):
+                    path.unlink()
+            if not self._is_safe(os.lstat(inside)):
+                _take_rights(inside)
+
+    def _tell_origin(self) -> None:
+        """Tell the commit: the first one with this code that had no changes beside it."""
+        path = self.snapshot.path / ORIGIN
+        known = atomic_files.read_json(path)
+        is_whole = isinstance(known, dict) and known.get("digest") == self.snapshot.digest
+        is_whole = is_whole and self._is_safe_file(path)
+        if is_whole and known.get("dirty") is False:
+            return
+        told = provenance.code()
+        if not is_whole or told["dirty"] is False:
+            with contextlib.suppress(PermissionError):  # of another user
+                _replace(path, atomic_files.json_bytes(told))
+
+
+def _take_rights(folder: str) -> None:
+    """Let nobody but the owner write to a folder; PermissionError where we are not he."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(handle)
+        if found.st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), folder)
+        os.fchmod(handle, found.st_mode & ~_WRITABLE & 0o777)
+    finally:
+        os.close(handle)
 
 
 def _remove_strangers(folder: Path) -> None:
@@ -218,102 +302,10 @@ def _remove_strangers(folder: Path) -> None:
             path.unlink()
 
 
-def _mend_byte_code(path: Path, name: str, file: PackageFile) -> None:
-    """Write byte-code anew where Python would not take it, or others may have written it."""
-    is_trusted = not _may_others_write(path)
-    if is_trusted and _is_whole(_read(path), file):
-        return
-    byte_code = _byte_code(name, file)
-    if byte_code is None:
-        path.unlink(missing_ok=True)
-        return
-    try:
-        _replace(path, byte_code)
-    except PermissionError:
-        if not is_trusted:  # else of another user: their jobs share it, too
-            raise
-
-
-def _may_others_write(path: Path) -> bool:
-    try:
-        return bool(path.stat().st_mode & _WRITABLE)
-    except FileNotFoundError:
-        return False
-
-
-def _protect(folder: Path) -> None:
-    """Take the right to write from others; remove what they may have written for other Pythons."""
-    for inside, _, files in os.walk(folder):
-        for path in (Path(inside, name) for name in files if name.endswith(".pyc")):
-            if _may_others_write(path):
-                path.unlink()
-        mode = os.stat(inside).st_mode
-        if mode & _WRITABLE:
-            os.chmod(inside, mode & ~_WRITABLE & 0o777)
-
-
-def _tell_origin(snapshot: CodeSnapshot) -> None:
-    """Tell the commit: the first one with this code that had no changes beside it."""
-    known = atomic_files.read_json(snapshot.path / ORIGIN)
-    is_whole = isinstance(known, dict) and known.get("digest") == snapshot.digest
-    is_whole = is_whole and not _may_others_write(snapshot.path / ORIGIN)
-    if is_whole and known.get("dirty") is False:
-        return
-    told = provenance.code()
-    if not is_whole or told["dirty"] is False:
-        with contextlib.suppress(PermissionError):  # of another user
-            _replace(snapshot.path / ORIGIN, atomic_files.json_bytes(told))
-
-
 def _contents(files: Mapping[str, PackageFile]) -> Iterator[tuple[str, bytes, int | None]]:
     """Yield path, content and time of what stands in a snapshot, byte-code of the package too."""
     yield "__main__.py", _START.encode(), None
     for name, file in files.items():
         yield f"{PACKAGE.name}/{name}", file.data, file.modified
-        if name.endswith(".py") and (byte_code := _byte_code(name, file)):
-            yield f"{PACKAGE.name}/{_cached(name)}", byte_code, None
-
-
-def _byte_code(name: str, file: PackageFile) -> bytes | None:
-    """Take byte-code from the package, else compile; None where the file has an error.
-
-    It is valid for the time and the size of its file, so a copy of both stays valid.
-    """
-    found = _read(PACKAGE / _cached(name))
-    if _is_whole(found, file):
-        return found
-    try:
-        return _head(file) + marshal.dumps(compile(file.data, name, "exec", dont_inherit=True))
-    except (SyntaxError, ValueError):
-        return None  # a job that imports it says why
-
-
-def _cached(name: str) -> str:
-    """Return where Python looks for the byte-code of a file."""
-    folder, _, file = name.rpartition("/")
-    found = f"__pycache__/{file[:-3]}.{sys.implementation.cache_tag}.pyc"
-    return f"{folder}/{found}" if folder else found
-
-
-def _head(file: PackageFile) -> bytes:
-    """Return the first bytes of byte-code: version of Python, no flags, time and size of a file."""
-    numbers = (0, file.modified // 10**9 & 0xFFFFFFFF, len(file.data) & 0xFFFFFFFF)
-    return importlib.util.MAGIC_NUMBER + b"".join(n.to_bytes(4, "little") for n in numbers)
-
-
-def _is_whole(byte_code: bytes, file: PackageFile) -> bool:
-    """Check the head, and that the rest was not cut off; Python would import neither."""
-    if not byte_code.startswith(head := _head(file)):
-        return False
-    try:
-        marshal.loads(byte_code[len(head) :])
-    except (EOFError, ValueError, TypeError):
-        return False
-    return True
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+        if name.endswith(".py") and (byte_code := byte_code_of(name, file)):
+            yield f"{PACKAGE.name}/{cached_name(name)}", byte_code, None

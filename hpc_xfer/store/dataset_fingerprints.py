@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.errors import DataError, StoreError
+from hpc_xfer.store.documents.fingerprint import FINGERPRINT
 from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.system import atomic_files
 
@@ -102,20 +103,19 @@ def _accept(path: Path, name: str, fingerprint: str) -> str | None:
     before = str(known["fingerprint"])
     if before == fingerprint:
         return None
-    earlier = [*known.get("earlier", []), {"fingerprint": before, "seen": known.get("seen")}]
+    earlier = [*known["earlier"], {"fingerprint": before, "seen": known.get("seen")}]
     atomic_files.write_bytes(path, _bytes(_content(name, fingerprint, earlier)))
     return before
 
 
 def _read(path: Path, name: str) -> dict[str, Any]:
-    content = atomic_files.read_json(path)
-    is_known = isinstance(content, dict) and content.get("schema") == SCHEMA
-    if not is_known or not isinstance(content.get("fingerprint"), str):
+    content = FINGERPRINT.read(path)
+    if content is None or content["schema"] != SCHEMA:
         raise StoreError(
             f"{path}: is damaged or of another version; remove it if data set {name!r} has not "
             "changed"
         )
-    return dict(content)
+    return content
 
 
 def _content(name: str, fingerprint: str, earlier: list[dict[str, Any]]) -> dict[str, Any]:

@@ -98,9 +98,9 @@ def _seconds(runs: list[Run], store: Store, speed: Speed) -> Iterator[float]:
 
 def _seconds_of(record: dict[str, Any], speed: Speed) -> float | None:
     timing, provenance = record.get("timing"), record.get("provenance")
-    if not isinstance(timing, dict) or not isinstance(provenance, dict):
+    if timing is None or provenance is None:
         return None
     if provenance.get("attempt", 1) != 1 or bool(provenance.get("gpu")) != speed.has_gpu:
         return None
     seconds = timing.get("seconds")
-    return float(seconds) if isinstance(seconds, int | float) else None
+    return None if seconds is None else float(seconds)

@@ -49,8 +49,8 @@ def _weights_of(recipe: Pretrain) -> str | None:
 def _used(record: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Return what a record tells of weights; None in those of versions without statements."""
     data = {} if record is None else record.get("provenance", {}).get("data", {})
-    used: Mapping[str, Any] = data.get("weights", {})
-    return used if "normalization_by" in used else None
+    used = data.get("weights")
+    return used if isinstance(used, dict) and "normalization_by" in used else None
 
 
 def _changes(entry: ReleasedEntry, used: Mapping[str, Any], resized: bool) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hpc_xfer.store.documents.progress import PROGRESS
 from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import SCHEMA
@@ -44,7 +45,7 @@ class Liveness:
         if self.guard is not None:
             self.guard()
         try:
-            os.utime(self.run.progress)
+            os.utime(self.run.progress, follow_symlinks=False)
         except FileNotFoundError:
             content = {"schema": SCHEMA, "step": 0, "time": server_time(self.run.path)}
             atomic_files.write_json(self.run.progress, content, durable=False)
@@ -97,12 +98,12 @@ class Heartbeat:
 
 
 def read(run: RunDir) -> dict[str, Any] | None:
-    """Read the last heartbeat, with its `age` in seconds; None where there is none.
+    """Read the last heartbeat, with its `age` in seconds; None where there is none, or an odd one.
 
     It was dated by the clock of the file server, which alone tells its age on any host.
     """
-    content = atomic_files.read_json(run.progress)
-    if not isinstance(content, dict):
+    content = PROGRESS.read(run.progress)
+    if content is None:
         return None
     return {**content, "age": max(0.0, server_time(run.path) - content["time"])}
 

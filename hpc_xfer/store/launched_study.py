@@ -11,6 +11,7 @@ from hpc_xfer.config import yaml_document
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
 from hpc_xfer.store.code_snapshot import take_snapshot
+from hpc_xfer.store.documents.plan_document import PLAN
 from hpc_xfer.store.finished_costs import with_finished_costs
 from hpc_xfer.store.store import SCHEMA, Store
 from hpc_xfer.study.cost_estimate import RunCosts
@@ -42,9 +43,10 @@ def prepare_store(study: Study, plan: Plan, store: Store) -> None:
     """Write what jobs and later commands need to know about a study.
 
     Raises:
-        StoreError: the store cannot be written.
+        StoreError: the store cannot be written, or as `Store.check`.
     """
     store.open(study.name)
+    store.check_no_run_is_a_link(plan)
     take_snapshot(store)
     folder = store.study(study.name)
     folder.cancelled.unlink(missing_ok=True)
@@ -71,8 +73,9 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
     """
     check_launched(store, name)
     folder = store.study(name)
-    content = atomic_files.read_json(folder.plan)
-    text = folder.grid.read_text(encoding="utf-8")
+    content = PLAN.read(folder.plan)
+    assert content is not None  # see check_launched
+    text = _grid_text(folder.grid)
     study = load_study(Path(content["grid"]), text, content.get("protocol", "0.1"))
     if content["rehearsal"]:
         study = rehearsal_of(study)
@@ -85,13 +88,20 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
     return study, with_finished_costs(plan.with_costs(_costs(content)), store)
 
 
+def _grid_text(path: Path) -> str:
+    try:
+        return atomic_files.read_bytes(path).decode()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); launch the study again") from error
+
+
 def plan_in_store(study: Study, store: Store) -> Plan:
     """Make the plan of a study, with the estimates of its last launch in this store, if any.
 
     The runs are those of the grid as it is now.
     """
-    content = atomic_files.read_json(store.study(study.name).plan)
-    return make_plan(study, _costs(content) if isinstance(content, dict) else None)
+    content = PLAN.read(store.study(study.name).plan)
+    return make_plan(study, None if content is None else _costs(content))
 
 
 def _costs(content: dict[str, Any]) -> RunCosts | None:
@@ -111,8 +121,8 @@ def load_in_store(path: Path, store: Store) -> Study:
     name = data.get("name")
     if "protocol" in data or not isinstance(name, str) or not names_a_folder(name):
         return load_study(path)
-    content = atomic_files.read_json(store.study(name).plan)
-    if not isinstance(content, dict) or "protocol" in content:
+    content = PLAN.read(store.study(name).plan)
+    if content is None or "protocol" in content:
         return load_study(path)
     with contextlib.suppress(StudyError):
         study = load_study(path, protocol="0.1")
@@ -129,7 +139,7 @@ def check_launched(store: Store, name: str) -> None:
         StoreError: it was not.
     """
     folder = store.study(name)
-    if not isinstance(atomic_files.read_json(folder.plan), dict) or not folder.grid.exists():
+    if PLAN.read(folder.plan) is None or not folder.grid.exists():
         raise StoreError(f"{folder.path}: no study was launched here; launch it first")
 
 
@@ -137,8 +147,8 @@ def runs_of_other_studies(store: Store, name: str) -> set[str]:
     """Ids of the runs of all other studies of the store, unless these are cancelled."""
     found: set[str] = set()
     for other in store.studies():
-        content = atomic_files.read_json(store.study(other).plan) if other != name else None
-        if isinstance(content, dict) and not store.study(other).cancelled.exists():
+        content = PLAN.read(store.study(other).plan) if other != name else None
+        if content is not None and not store.study(other).cancelled.exists():
             found |= set(content["runs"])
     return found
 

@@ -11,6 +11,8 @@ from hpc_xfer.errors import RecipeUnreadable, StoreError, XferError
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run, restore_run
 
+_MOST_BELOW = 8  # generations of runs; today there are two
+
 
 @dataclass(frozen=True)
 class UnreadRun:
@@ -62,8 +64,10 @@ def read_pack(store: Store, study: str, name: str) -> LoadedPack:
     manifest = store.read_manifest(study, batch)
     path = store.study(study).manifest(batch)
     try:
-        ids = [str(run_id) for run_id in manifest["packs"][int(index)]]
-    except (TypeError, KeyError, IndexError, ValueError) as error:
+        if not index.isascii() or not index.isdigit():
+            raise ValueError("is not a number")
+        ids: list[str] = manifest["packs"][int(index)]
+    except (IndexError, ValueError) as error:
         raise StoreError(
             f"{path}: has no pack {index!r} ({_reason(error)}); launch the study again"
         ) from error
@@ -83,7 +87,7 @@ def read_pack(store: Store, study: str, name: str) -> LoadedPack:
 def _read_or_say(manifest: dict[str, Any], run_id: str, path: Path) -> Run | UnreadRun:
     try:
         return read_run(manifest, run_id)
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError, ArithmeticError) as error:
         return UnreadRun(run_id, _unreadable(path, f"the recipe of run {run_id}", error))
 
 
@@ -101,14 +105,21 @@ def _reason(error: Exception) -> str:
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
 
 
-def read_run(manifest: dict[str, Any], run_id: str) -> Run:
+def read_run(manifest: dict[str, Any], run_id: str, below: int = _MOST_BELOW) -> Run:
     """Read a run and its parents from a manifest.
+
+    Args:
+        below: generations that it may have before it.
 
     Raises:
         ValueError: the recipe is from another version.
     """
     content = manifest["runs"][run_id]
-    parents = tuple(read_run(manifest, parent) for parent in content["parents"])
+    if below < 0:
+        raise ValueError(f"run {run_id} is among its own parents")
+    parents = tuple(read_run(manifest, parent, below - 1) for parent in content["parents"])
+    if (content["kind"] == "finetune") != bool(parents):
+        raise ValueError(f"run {run_id} has {len(parents)} parents")
     run = restore_run(content["kind"], content["recipe"], parents)
     if run.id != run_id:
         raise ValueError(f"run {run_id} belongs to another version of hpc_xfer")

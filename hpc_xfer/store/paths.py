@@ -1,10 +1,12 @@
 """Every path in a store: of the store itself, of a run's folder and of a study's folder."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
+
+from hpc_xfer.system import atomic_files
 
 # Names for code that looks at 40,000 folders: a Path takes longer to make than a file to find.
 RECORD, HITS, ERROR = "record.json", "hits.npy", "error.json"
@@ -101,6 +103,15 @@ class RunDir:
         """The file in which rank 0 of an attempt publishes its address."""
         return self.path / f"rendezvous-{attempt}.json"
 
+    def check_is_no_link(self) -> None:
+        """Check where the run is not executed here, but something is written about it.
+
+        Raises:
+            StoreError: its folder, or one in it that launches write to, is a link.
+        """
+        for folder in (self.path, self.claims, self.found_held):
+            atomic_files.is_folder(folder)
+
     def remove_checkpoints(self) -> None:
         """Remove the checkpoints of a run that has its record."""
         for path in (self.checkpoint, self.previous_checkpoint, self.epochs):
@@ -181,12 +192,30 @@ class StudyDir:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def public(self) -> "StudyDir":
+        """The report for others: tables, figures and page (see reporting/public/)."""
+        return StudyDir(self.path / "public")
+
+    def check_is_no_link(self) -> None:
+        """Check the folders that `collect`, `import` and `report` write to.
+
+        Raises:
+            StoreError: one is a link.
+        """
+        for folder in (
+            self.path, self.summary, self.record_cache, self.figures, self.tensorboard,
+            self.imported, self.path / "public",
+        ):  # fmt: skip
+            atomic_files.is_folder(folder)
+
 
 @dataclass(frozen=True)
 class StoreDir:
     """The folder that all studies share."""
 
     root: Path
+    trusts_members: bool = field(default=False, compare=False)  # see Site.trust_store_members
 
     @cached_property
     def runs(self) -> Path:
@@ -235,6 +264,11 @@ class StoreDir:
     def lock(self) -> Path:
         """The folder of the launch lock (see launch_lock.py)."""
         return self.root / "lock"
+
+    @property
+    def told_members(self) -> Path:
+        """Exists once a launch has told what it means to trust the members of this store."""
+        return self.root / "members.json"
 
     @property
     def tag(self) -> str:

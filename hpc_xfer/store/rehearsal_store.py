@@ -16,13 +16,14 @@ def new_rehearsal_store(store: Store) -> Store:
     It is the file server's time: hosts whose clocks differ may start rehearsals.
     """
     now = datetime.fromtimestamp(server_time(store.root), timezone.utc)
-    return Store(Path(f"{store.root}-rehearsal-{now:%Y%m%d-%H%M%S}"))
+    name = f"{store.root}-rehearsal-{now:%Y%m%d-%H%M%S}"
+    return Store(Path(name), store.trusts_members)
 
 
 def newest_rehearsal_store(store: Store) -> Store | None:
     """Find the store of the last rehearsal; None where there was none."""
     found = sorted(store.root.parent.glob(f"{store.root.name}-rehearsal-*"))
-    return Store(found[-1]) if found else None
+    return Store(found[-1], store.trusts_members) if found else None
 
 
 def load_last_rehearsal(study: Study, store: Store) -> tuple[Study, Store]:

@@ -32,6 +32,7 @@ class RetryRule:
     excludes_at_once: bool = False  # one is enough: the next job there would fail within seconds
 
 
+SILENT = "silent"
 RULES: dict[str, RetryRule] = {
     "out of memory": RetryRule(
         "relay", "the node's memory; more memory_per_gpu helps, or fewer workers",
@@ -55,6 +56,10 @@ RULES: dict[str, RetryRule] = {
     ),
     "killed": RetryRule(
         "job", "the process was killed from outside, or crashed in a library",
+        counts_against_node=True,
+    ),
+    SILENT: RetryRule(
+        "launch", "two workers ended before they reported anything; the log says why",
         counts_against_node=True,
     ),
     "gpu": RetryRule(

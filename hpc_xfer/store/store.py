@@ -6,96 +6,89 @@ store.run("c0ffee12ab34").record
 
 import json
 import os
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hpc_xfer.errors import StoreError
+from hpc_xfer.store.access import trusted
+from hpc_xfer.store.documents.manifest import MANIFEST
+from hpc_xfer.store.documents.record import RECORD
 from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Plan, Run, RunKind
-from hpc_xfer.system import atomic_files
+from hpc_xfer.study.study_file import names_a_folder
+from hpc_xfer.system import atomic_files, set_aside
 
 SCHEMA = 1
-_OTHERS_WRITE = 0o002
-
-
-def may_everybody_write(path: Path | str) -> bool:
-    """Tell whether others than its owner and group may write to a file or folder, if it exists."""
-    try:
-        return bool(os.stat(path).st_mode & _OTHERS_WRITE)
-    except FileNotFoundError:
-        return False
 
 
 class Store(StoreDir):
     """The store: what is finished in it, and what launches write for workers."""
 
     def studies(self) -> list[str]:
-        """Names of all studies that were ever launched here."""
+        """Names of all studies that were ever launched here; what else is there is noted."""
         try:
-            return sorted(path.name for path in self.all_studies.iterdir())
-        except FileNotFoundError:
+            with os.scandir(self.all_studies) as entries:
+                found = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        known = [name for name, is_folder in found.items() if is_folder and names_a_folder(name)]
+        for name in found.keys() - known:
+            if not name.startswith("."):  # those of file systems and desktops
+                set_aside.note(self.all_studies / name, "is not the folder of a study")
+        return sorted(known)
 
     def open(self, study: str | None = None) -> None:
         """Make the folders of the store, and of a study in it.
 
         Raises:
-            StoreError: a folder cannot be written, or everybody may write to what jobs run or
-                trust, so that others could run code under this account.
+            StoreError: a folder cannot be written, or as `check`.
         """
         made = [self.runs, self.all_studies]
         made += [self.study(study).logs, self.study(study).packs] if study else []
         try:
+            self.check(study)
             if not self.root.exists():
                 atomic_files.make_folder(self.root, mode=0o770)  # minus the umask
             for folder in made:
                 atomic_files.make_folder(folder)
-            everybody = [path for path in self._trusted(study) if may_everybody_write(path)]
         except OSError as error:
             raise StoreError(
                 f"{self.root}: the store cannot be made ({error.strerror}); choose another --store"
             ) from error
-        if everybody:
-            paths = " ".join(shlex.quote(str(path)) for path in everybody)
-            raise StoreError(
-                f"{everybody[0]}: everybody may write to this store; run: chmod o-w {paths}"
-            )
         if not os.access(self.runs, os.W_OK):
             raise StoreError(f"{self.root}: the store cannot be written; choose another --store")
 
-    def _trusted(self, study: str | None) -> Iterator[Path]:
-        """Yield what jobs run or trust, but the folders of runs: see `check_run`."""
-        yield from (self.root, self.runs, self.all_studies, self.code, self.lock)
-        yield from (self.cache("images").parent, self.cache("images"), self.cache("features"))
-        first = self.dataset_fingerprint("").parent
-        yield from (first.parent, first)
-        if study is not None:
-            folder = self.study(study)
-            yield from (folder.path, folder.packs, folder.logs, folder.doctor, folder.imported)
-            yield from (folder.record_cache, folder.grid, folder.plan, folder.launches)
+    def check(self, study: str | None = None) -> None:
+        """Check what jobs run or trust, but the folders of runs: see `check_run`.
+
+        Raises:
+            StoreError: a part of it is a link, or others may write to it, so that they could run
+                code under this account.
+        """
+        trusted.check_store(self, study)
 
     def check_run(self, run: Run) -> None:
         """Check what the execution of a run trusts: checkpoints of its own, and its parents.
 
-        There are too many runs for `open` to look at each.
+        There are too many runs for `check` to look at each.
 
         Raises:
-            StoreError: everybody may write to it.
+            StoreError: as `check`.
         """
-        for folder in (self.run(each.id).path for each in (*run.parents, run)):
-            try:
-                with os.scandir(folder) as entries:
-                    inside = [entry.path for entry in entries if not entry.is_symlink()]
-            except FileNotFoundError:
-                continue
-            if any(may_everybody_write(path) for path in (str(folder), *inside)):
-                raise StoreError(
-                    f"{folder}: everybody may write to this run; remove it if you do not trust "
-                    f"what is in it, or run: chmod -R o-w {shlex.quote(str(folder))}"
-                )
+        for each in (*run.parents, run):
+            trusted.check_run_folder(self.run(each.id).path, self)
+
+    def check_no_run_is_a_link(self, plan: Plan) -> None:
+        """Check the folders of all runs of a plan, at the cost of one list of names.
+
+        Raises:
+            StoreError: one is a link.
+        """
+        links = trusted.linked(self.runs)
+        for run in plan.runs if links else ():
+            if run.id in links:
+                self.run(run.id).check_is_no_link()
 
     def check_exists(self) -> None:
         """Check that the store is where this job was told, before anything is written anew there.
@@ -110,11 +103,9 @@ class Store(StoreDir):
             )
 
     def record(self, run_id: str) -> dict[str, Any] | None:
-        """Read the record of a run; None where it is missing or damaged."""
-        record = atomic_files.read_json(self.run(run_id).record)
-        if not isinstance(record, dict) or record.get("run") != run_id:
-            return None
-        return record if isinstance(record.get("metrics"), dict) else None
+        """Read the record of a run; None where it is missing, odd or of another run."""
+        record = RECORD.read(self.run(run_id).record)
+        return record if record is not None and record["run"] == run_id else None
 
     def done(self, plan: Plan) -> set[str]:
         """Ids of the finished runs of a plan."""
@@ -162,7 +153,7 @@ class Store(StoreDir):
         """
         path = self.study(study).manifest(batch.id)
         content = {"schema": SCHEMA, **batch.manifest(resources)}
-        if atomic_files.read_json(path) != content or may_everybody_write(path):
+        if atomic_files.read_json(path) != content or not trusted.is_trusted(path, self):
             atomic_files.write_bytes(path, json.dumps(content, sort_keys=True).encode())
         return path
 
@@ -170,10 +161,11 @@ class Store(StoreDir):
         """Read what `write_manifest` wrote.
 
         Raises:
-            StoreError: the file is missing or damaged.
+            StoreError: the file is missing or damaged, or as `check`.
         """
         path = self.study(study).manifest(batch_id)
-        content = atomic_files.read_json(path)
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        trusted.check_file(path, self)
+        content = MANIFEST.read(path)
+        if content is None or content.get("schema") != SCHEMA:
             raise StoreError(f"{path}: is missing or damaged; launch the study again")
         return content

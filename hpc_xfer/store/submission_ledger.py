@@ -17,6 +17,8 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, Literal
 
+from hpc_xfer.store.documents.ledger_lines import read_lines
+from hpc_xfer.store.documents.manifest import MANIFEST
 from hpc_xfer.store.retry_policy import rule_of
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import atomic_files, provenance
@@ -124,9 +126,8 @@ class Ledger:
             return []
         key = (submission.study, submission.batch)
         if key not in self._packs:
-            path = self.store.study(submission.study).manifest(submission.batch)
-            content = atomic_files.read_json(path)
-            self._packs[key] = content["packs"] if isinstance(content, dict) else []
+            content = MANIFEST.read(self.store.study(submission.study).manifest(submission.batch))
+            self._packs[key] = [] if content is None else content["packs"]
         return self._packs[key]
 
     def submission_count(self, study: str, batch: str | None, kind: JobKind) -> int:
@@ -225,10 +226,10 @@ class Ledger:
 
 
 def read_ledger(store: Store, *studies: str) -> Ledger:
-    """Read the ledger of a store, or of some studies; a line that was cut off is skipped."""
+    """Read the ledger of a store, or of some studies; a line that is odd is noted and left out."""
     ledger = Ledger(store)
     for study in studies or store.studies():
-        for line in _lines(store, study):
+        for line in read_lines(store.study(study).launches):
             _apply(ledger, study, line)
     return ledger
 
@@ -259,32 +260,16 @@ def _job_of(failure: Mapping[str, Any]) -> _Job:
     return failure["job"], failure.get("job_name")
 
 
-def _lines(store: Store, study: str) -> Iterator[dict[str, Any]]:
-    try:
-        text = store.study(study).launches.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return
-    for line in text.splitlines():
-        try:
-            content = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(content, dict):
-            yield content
-
-
 def _apply(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
-    if line.get("event") == "hit":
+    if line["event"] == "hit":
         ledger.node_failures.append(line)
         return
-    if line.get("event") == "confirmed":
+    if line["event"] == "confirmed":
         for each in ledger.submissions.keys() & set(line["names"]):
             ledger.submissions[each] = replace(ledger.submissions[each], confirmed=True)
         return
-    name = line.get("name")
-    if name is None:
-        return
-    if line["event"] == "intent":
+    name = line["name"]
+    if line["event"] == "intent" and _is_free(ledger, study, name):
         ledger.submissions[name] = Submission(
             study=study, name=name, kind=line["kind"], batch=line["batch"],
             elements=line["elements"], time=line["time"], host=line["host"], user=line["user"],
@@ -293,7 +278,7 @@ def _apply(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
         )  # fmt: skip
         return
     known = ledger.submissions.get(name)
-    if known is None:
+    if known is None or known.study != study:
         return
     match line["event"]:
         case "submitted":
@@ -304,3 +289,9 @@ def _apply(ledger: Ledger, study: str, line: dict[str, Any]) -> None:
         case "cancelled":
             known = replace(known, cancelled=known.cancelled | frozenset(line["elements"]))
     ledger.submissions[name] = known
+
+
+def _is_free(ledger: Ledger, study: str, name: str) -> bool:
+    """Tell whether a study may take a job name: one of another study is not taken from it."""
+    known = ledger.submissions.get(name)
+    return known is None or known.study == study

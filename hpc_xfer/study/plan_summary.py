@@ -120,24 +120,32 @@ def _checkpoints(recipe: Pretrain, weights: dict[Tower, int]) -> int:
 def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
     """Make two tables, pre-training and fine-tuning, with what their rows share."""
     from rich.console import Group
-    from rich.text import Text
+
+    from hpc_xfer.system.screen.plain_console import line
 
     todo = plan.without(done)
     number = counts(plan, done)
-    parts: list[RenderableType] = [Text(f"{study.name}: {study.question}".rstrip(": "))]
+    parts: list[RenderableType] = [_title(study)]
     parts.append(_pretrain_table(plan, todo, done))
     if plan.of("finetune"):
         parts.append(_finetune_table(plan, todo, done))
-    parts += [Text(line) for line in _notes(study, plan)]
+    parts += [line(note) for note in _notes(study, plan)]
     disk = disk_bytes(todo)
     parts.append(
-        Text(
+        line(
             f"{number['runs']:,} runs, {number['done']:,} done, {number['to_do']:,} to do in "
             f"{number['packs']:,} packs; at most {gpu_hours(todo):,.1f} GPU-hours, "
             f"{'disk unknown' if disk is None else terminal.size(disk) + ' of disk'}"
         )
     )
     return Group(*parts)
+
+
+def _title(study: Study) -> "RenderableType":
+    from hpc_xfer.system.screen.plain_console import line
+
+    question = " ".join(study.question.split())  # a block of YAML ends with a line break
+    return line(f"{study.name}: {question}".rstrip(": "))
 
 
 def _notes(study: Study, plan: Plan) -> list[str]:

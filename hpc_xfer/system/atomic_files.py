@@ -3,27 +3,28 @@
 `durable=False` leaves out the fsync, which costs 2 to 10 ms: for files that nobody needs after a
 crash of this host. A reader still never sees half a file, except after such a crash.
 
-Files and folders take their permissions from the umask, but others may never write to them: what
-is in a store is trusted by the jobs of its owner. A link is never followed, to read or to write: a
-neighbour may have put it there. What is read is a regular file of bounded size.
+Files and folders take their permissions from the umask, but others may never write to them, nor a
+group unless the site says so (permissions.py): what is in a store is trusted by the jobs of its
+owner. A link is never followed, to read or to write: a neighbour may have put it there. What is
+read is a regular file of bounded size.
 """
 
-import ctypes
 import errno
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.system import set_aside
+from hpc_xfer.system import permissions, set_aside
+from hpc_xfer.system.limits import bounded_json
 
 MOST_JSON = 64 << 20  # bytes; the largest of ours, a manifest of 40,000 runs, has 20 MB
-_FOLDER, _FILE = 0o775, 0o664  # at most; the umask takes more away
+_FOLDER, _FILE = 0o775, 0o664  # at most; permissions.py and the umask take more away
 # No link at the end of the path, no waiting for the other side of a pipe, no terminal.
 _PLAINLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -84,12 +85,9 @@ def append_line(path: Path, line: str) -> None:
     Raises:
         StoreError: the file cannot be written or the disk is full.
     """
-    with _as_store_error(path):
-        make_folder(path.parent)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _PLAINLY
-        handle = os.open(path, flags, _FILE)
+    with as_store_error(path):
+        handle = open_to_append(path)
         try:
-            _check_regular(os.fstat(handle))
             size = os.fstat(handle).st_size
             cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
             data = b"\n" * cut + f"{line}\n".encode()
@@ -99,20 +97,60 @@ def append_line(path: Path, line: str) -> None:
             os.close(handle)
 
 
+def open_to_append(path: Path) -> int:
+    """Open a file of a store to append, or make it and its folder; return its handle.
+
+    Raises:
+        OddFile: it is a pipe or a device, or a hard link of another file.
+        OSError: it is a link, or cannot be opened.
+        StoreError: its folder is a link.
+    """
+    make_folder(path.parent)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _PLAINLY
+    handle = os.open(path, flags, permissions.allowed_mode(_FILE))
+    try:
+        found = os.fstat(handle)
+        _check_regular(found)
+        if found.st_nlink > 1:  # of a copy by `cp -al`, or of a file that a neighbour chose
+            raise OddFile("has a second name (a hard link)")
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
 def make_folder(path: Path, mode: int = _FOLDER) -> None:
     """Make a folder and those above it, unless it is there; Path.mkdir lets others write to them.
 
     Raises:
+        StoreError: a link is there.
         OSError: it cannot be made, or a file is there.
     """
     try:
-        os.mkdir(str(path), mode)
+        os.mkdir(str(path), permissions.allowed_mode(mode))
     except FileNotFoundError:
         make_folder(path.parent)
         make_folder(path, mode)
     except FileExistsError:
-        if not path.is_dir():
+        if not is_folder(path):
             raise
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder of a store is there, a file in its place is not.
+
+    Raises:
+        StoreError: it is a link.
+    """
+    try:
+        found = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if stat.S_ISLNK(found):
+        raise StoreError(
+            f"{path}: is a link, and nothing in a store may be one; put the folder itself there"
+        )
+    return stat.S_ISDIR(found)
 
 
 def sync(path: Path) -> None:
@@ -121,7 +159,7 @@ def sync(path: Path) -> None:
     Raises:
         StoreError: the disk failed.
     """
-    with _as_store_error(path):
+    with as_store_error(path):
         handle = os.open(path, os.O_RDONLY | _PLAINLY)
         try:
             os.fsync(handle)
@@ -136,7 +174,7 @@ def prepare(path: Path, data: bytes) -> Path:
         StoreError: the folder cannot be written or the disk is full; the file is removed.
     """
     temporary = _temporary_name(path)
-    with _as_store_error(path):
+    with as_store_error(path):
         try:
             with _created(temporary) as file:
                 _write_all(file, data)
@@ -152,36 +190,8 @@ def rename(temporary: Path, path: Path) -> None:
     Raises:
         StoreError: the folder cannot be written.
     """
-    with _as_store_error(path):
+    with as_store_error(path):
         os.replace(temporary, path)
-
-
-def sync_all(paths: Sequence[Path]) -> None:
-    """Wait until these files of one file system are on disk.
-
-    One call of syncfs costs as much as one fsync, however many files there are.
-
-    Raises:
-        StoreError: the disk failed.
-    """
-    if not paths:
-        return
-    if len(paths) == 1 or not _sync_file_system(paths[0]):
-        for path in paths:
-            sync(path)
-
-
-def _sync_file_system(path: Path) -> bool:
-    """Call syncfs; False where it fails, or where the C library has none."""
-    try:
-        syncfs = ctypes.CDLL(None).syncfs
-        handle = os.open(path, os.O_RDONLY | _PLAINLY)
-    except (AttributeError, OSError):
-        return False
-    try:
-        return int(syncfs(handle)) == 0
-    finally:
-        os.close(handle)
 
 
 def open_plainly(path: Path | str, follow: bool = False) -> int:
@@ -230,24 +240,22 @@ def read_bytes(path: Path | str, most: int = MOST_JSON, follow: bool = False) ->
     return data
 
 
-def read_json(path: Path | str, follow: bool = False) -> Any:
+def read_json(path: Path | str, follow: bool = False, most: int = MOST_JSON) -> Any:
     """Read a file; None where it is absent, odd or not whole JSON, such as one cut by a full disk.
 
-    Odd ones are noted in `set_aside`. JSON is nested at most 200 deep.
+    Odd ones are noted in `set_aside`; an empty one is what a crash of a host leaves. Numbers fit 64
+    bits, nesting is at most 200 deep: see `bounded_json`.
 
     Raises:
         StoreError: it exists but cannot be read.
     """
-    from pydantic_core import from_json  # imported when needed, so that --help starts at once
-
     try:
-        return from_json(read_bytes(path, follow=follow))
+        data = read_bytes(path, most, follow)
+        return bounded_json.parse(data) if data else None
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OddFile as odd:
+    except (OddFile, bounded_json.UnfitJson) as odd:
         set_aside.note(path, str(odd))
-        return None
-    except ValueError:
         return None
     except OSError as error:
         raise StoreError(
@@ -257,9 +265,14 @@ def read_json(path: Path | str, follow: bool = False) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """Return the hex digest of a file, read a megabyte at a time."""
+    """Return the hex digest of a file, read a megabyte at a time.
+
+    Raises:
+        OddFile: a pipe or a device.
+        OSError: it cannot be read.
+    """
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(open_plainly(path, follow=True), "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -269,7 +282,7 @@ def sha256(path: Path) -> str:
 def _written(path: Path, write: Callable[[IO[bytes]], None], durable: bool) -> Iterator[Path]:
     """Write a temporary file beside `path`; remove it at the end if it is still there."""
     temporary = _temporary_name(path)
-    with _as_store_error(path):
+    with as_store_error(path):
         try:
             with _created(temporary) as file:
                 write(file)
@@ -298,11 +311,12 @@ def _created(path: Path) -> IO[bytes]:
 
 
 def _open(path: str, flags: int) -> int:
-    return os.open(path, flags, _FILE)
+    return os.open(path, flags, permissions.allowed_mode(_FILE))
 
 
 @contextmanager
-def _as_store_error(path: Path) -> Iterator[None]:
+def as_store_error(path: Path) -> Iterator[None]:
+    """Turn errors of the disk, and odd files, into one sentence."""
     try:
         yield
     except OddFile as odd:

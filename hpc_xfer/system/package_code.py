@@ -26,7 +26,7 @@ class PackageFile:
 
     data: bytes
     modified: int  # ns: byte-code is valid for this time
-    mode: int
+    status: os.stat_result
 
 
 def package_files(package: Path) -> dict[str, PackageFile]:
@@ -74,6 +74,6 @@ def _names(package: str) -> Iterator[str]:
 
 
 def _read(path: str) -> PackageFile:
-    with open(path, "rb", buffering=0) as file:
+    with open(atomic_files.open_plainly(path, follow=True), "rb", buffering=0) as file:
         status = os.fstat(file.fileno())
-        return PackageFile(file.readall(), status.st_mtime_ns, status.st_mode)
+        return PackageFile(file.readall(), status.st_mtime_ns, status)

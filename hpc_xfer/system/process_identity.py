@@ -34,10 +34,11 @@ def is_running(identity: Mapping[str, Any]) -> bool | None:
     mine = _place()
     if any(identity.get(key, mine[key]) != mine[key] for key in mine) or "host" not in identity:
         return None
-    if identity.get("process_started") is None:
+    pid = identity.get("pid")
+    if identity.get("process_started") is None or not isinstance(pid, int) or pid < 1:
         return None
-    started = _start_time(identity["pid"])
-    if started is None and _belongs_to_another_user(identity["pid"]):
+    started = _start_time(pid)
+    if started is None and _belongs_to_another_user(pid):
         return None
     return bool(started == identity["process_started"])
 

@@ -34,9 +34,20 @@ def take() -> dict[str, str]:
     return found
 
 
+def news(known: set[str]) -> list[str]:
+    """Tell what was noted and is not among the `known` files, which then are; forget it."""
+    found = {path: why for path, why in take().items() if path not in known}
+    known |= found.keys()
+    return _told(found)
+
+
 def sentences() -> list[str]:
     """Tell what was noted, and forget it: the first files by name, then how many more."""
-    found = sorted(take().items())
+    return _told(take())
+
+
+def _told(notes: dict[str, str]) -> list[str]:
+    found = sorted(notes.items())
     lines = [f"{path}: {why}; set aside, not used" for path, why in found[:_NAMED]]
     if more := len(found) - _NAMED:
         lines += [f"... and {more:,} more files set aside"] if more > 0 else []

@@ -1,18 +1,58 @@
-"""Show the progress of one long step, as a bar or as a line per tenth in a log; make consoles.
+"""Print lines, JSON and tables; show the progress of one long step, as a bar or as lines in a log.
 
+say("3 problems", stderr=True)
+say_json({"problems": 3})
 with shown("packing") as progress:
     progress(done, total)
+
+All that a person sees goes through here, since it may hold text of others; see plain_text.py.
 """
 
+import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from hpc_xfer.system.screen.plain_stream import PlainStream
+from hpc_xfer.system.screen.plain_text import plain
+
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
     from rich.console import Console
 
 ProgressCallback = Callable[[int, int], None]  # done, total; the first call: done before
+
+
+def say(*sentences: str, lines: bool = False, stderr: bool = False) -> None:
+    """Print each sentence in one line, and at once.
+
+    Args:
+        sentences: may hold text of others; a line break in it is shown as an escape.
+        lines: keep line breaks and tabs: the text is a script.
+        stderr: print to standard error.
+    """
+    for sentence in sentences:
+        print(plain(sentence, lines), file=sys.stderr if stderr else sys.stdout, flush=True)
+
+
+def say_json(content: object, indent: int | None = 2, sort_keys: bool = False) -> None:
+    """Print JSON for a script, at once; control characters are escapes of JSON."""
+    print(json_text(content, indent, sort_keys), flush=True)
+
+
+def json_text(content: object, indent: int | None = None, sort_keys: bool = False) -> str:
+    """Format JSON in printable ASCII; json.dumps alone leaves DEL as it is."""
+    text = json.dumps(content, indent=indent, sort_keys=sort_keys)
+    return text.replace("\x7f", r"\u007f")
+
+
+def guard_streams() -> None:
+    """Let all that this process prints go through PlainStream; a console has a door of its own."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, PlainStream):
+            setattr(sys, name, PlainStream(stream))
 
 
 def shown(what: str) -> AbstractContextManager[ProgressCallback]:
@@ -32,14 +72,14 @@ def _shown(
     what: str, log: "type[_Tenths]", counts: Callable[[Any], tuple[Any, ...]]
 ) -> Iterator[ProgressCallback]:
     """Show progress with the given columns of rich.progress between the bar and the time left."""
-    screen = console(stderr=True)
+    screen, what = console(stderr=True), plain(what)
     if not screen.is_terminal:
         yield log(what, lambda line: screen.print(line, markup=False))
         return
     from rich import progress
 
     columns = (
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         *counts(progress),
         progress.TimeRemainingColumn(),
@@ -102,11 +142,14 @@ class _TenthsOfBytes(_Tenths):
 def console(stderr: bool = False) -> "Console":
     """Make a console; without a terminal tables are 120 wide, so that logs and tests are equal.
 
-    Names, nodes and messages are printed unchanged: a bracket in them is no markup.
+    Names, nodes and messages are printed unchanged, but for what a terminal would obey: a bracket
+    in them is no markup, and `:cat:` no picture.
     """
-    from rich.console import Console
+    from hpc_xfer.system.screen.plain_console import PlainConsole
 
-    target = Console(stderr=stderr, highlight=False, markup=False)
+    file = sys.stderr if stderr else sys.stdout
+    file = getattr(file, "unfiltered", file)
+    target = PlainConsole(file=file, highlight=False, markup=False, emoji=False)
     if target.is_terminal:
         return target
-    return Console(stderr=stderr, highlight=False, markup=False, width=120)
+    return PlainConsole(file=file, highlight=False, markup=False, emoji=False, width=120)

@@ -1,9 +1,10 @@
 """Define the events that a worker reports, one JSON line each."""
 
-import contextlib
-import json
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
+
+from hpc_xfer.system.limits import bounded_json
+from hpc_xfer.system.terminal import json_text
 
 # Exit code of a worker that reported its failure and can use its GPU no more: a fresh one can.
 SPENT_EXIT_CODE = 88
@@ -15,6 +16,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "held": ("run", "by"),
     "pack": ("pack",),
 }
+_FIELDS = {"run": "run", "class": "failure", "message": "message", "by": "by", "pack": "pack"}
 
 
 @dataclass(frozen=True)
@@ -31,23 +33,26 @@ class WorkerEvent:
     @classmethod
     def parse(cls, line: str) -> "WorkerEvent | None":
         """Return the event of a line; None for any other line, such as a library's print."""
-        with contextlib.suppress(ValueError):
-            content = json.loads(line)
-            if isinstance(content, dict) and content.get("event") in get_args(Kind):
-                return cls(
-                    kind=content["event"],
-                    run=content.get("run"),
-                    failure=content.get("class", ""),
-                    message=content.get("message", ""),
-                    by=content.get("by"),
-                    pack=content.get("pack"),
-                )
-        return None
+        try:
+            content = bounded_json.parse(line)
+        except ValueError:
+            return None
+        if not isinstance(content, dict) or content.get("event") not in get_args(Kind):
+            return None
+        told = {field: content[key] for key, field in _FIELDS.items() if content.get(key)}
+        if any(not isinstance(told[field], dict if field == "by" else str) for field in told):
+            return None
+        return cls(kind=content["event"], **told)
 
     def to_json(self) -> str:
         """Return the line that `parse` reads."""
         values: dict[str, Any] = {
-            "run": self.run, "class": self.failure, "message": self.message,
+            "run": self.run, "class": self.failure, "message": whole_text(self.message),
             "by": self.by, "pack": self.pack,
         }  # fmt: skip
-        return json.dumps({"event": self.kind, **{key: values[key] for key in _KEYS[self.kind]}})
+        return json_text({"event": self.kind, **{key: values[key] for key in _KEYS[self.kind]}})
+
+
+def whole_text(text: str) -> str:
+    """Show bytes of file names that are no UTF-8 as escapes: JSON has no place for them."""
+    return text.encode(errors="backslashreplace").decode()

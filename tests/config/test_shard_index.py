@@ -114,7 +114,7 @@ def test_shards_without_an_index_name_the_command_that_makes_one(index: ShardInd
 )
 def test_a_damaged_index_is_not_believed(index: ShardIndex, text: str) -> None:
     (index.folder / "index.json").write_text(text)
-    assert "index.json: is damaged or of another version; run " in refusal(index.folder)
+    assert "index.json: is damaged or of another version (" in refusal(index.folder)
 
 
 def test_an_index_whose_sum_is_wrong_is_not_believed(index: ShardIndex) -> None:

@@ -127,7 +127,8 @@ def test_a_file_that_is_absent_and_a_folder_are_told_apart(tmp_path: Path) -> No
         yaml_document.load_yaml(tmp_path / "gone.yaml")
     with pytest.raises(StudyError) as caught:
         yaml_document.load_yaml(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: cannot be read (Is a directory); name a YAML file"
+    why = "is not a regular file"
+    assert str(caught.value) == f"{tmp_path}: cannot be read ({why}); name a YAML file"
 
 
 def test_a_path_with_a_space_and_windows_line_ends_are_no_trouble(tmp_path: Path) -> None:

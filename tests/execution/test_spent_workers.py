@@ -151,3 +151,21 @@ def test_rank_zero_that_nccl_ends_blames_no_node_and_leaves_the_word_of_another(
     assert run_group(store, 0, signal.SIGABRT) == REQUEUE_EXIT_CODE
     error = failures.read(run)
     assert error is not None and (error["class"], error["node"]) == ("gpu", "n2")
+
+
+def test_a_worker_that_twice_says_nothing_fails_its_pack(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first time the job is requeued: another node may do."""
+    batch = JobArray((Pack(tuple(RUNS[:3]), 1.0, 1),))
+    store.write_manifest("study", batch, {})
+    codes = []
+    for restarts in ("0", "1"):
+        monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+        job = Supervisor(store, Site(), "study", batch.id, ProcessRank(), Signals())
+        codes.append(job.run([sys.executable, "-c", "raise SystemExit(3)"]))
+    assert codes == [REQUEUE_EXIT_CODE, 1]
+    errors = [failures.read(store.run(run.id)) for run in RUNS[:3]]
+    assert [error and error["class"] for error in errors] == ["silent"] * 3
+    assert errors[0] is not None and "exit code 3" in errors[0]["message"]
+    assert failures.history(errors[0]) == ["killed", "silent"]

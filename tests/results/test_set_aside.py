@@ -66,7 +66,7 @@ def in_percent(store: Store, run: Run, other: Run) -> None:
         (of_another_run, "is the record of another run", "not run"),
         (with_another_recipe, "holds another recipe", "failed"),
         (of_a_later_version, "has schema 2, and this version reads 1", "failed"),
-        (without_metrics, "holds no metrics", "not run"),
+        (without_metrics, "is not a record", "not run"),
         (in_percent, "has test_top1 outside 0 to 1", "failed"),
     ],
 )

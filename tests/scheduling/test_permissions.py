@@ -36,5 +36,5 @@ def test_a_run_folder_that_everybody_may_write_is_refused_by_its_job(
     call = study.command("launch", "--on", "local", "--jobs", "1")
     done = subprocess.run(call, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"chmod -R o-w '{study.parent_dir.path}'" in (study.parent_dir.error.read_text())
+    assert f"chmod -R go-w '{study.parent_dir.path}'" in (study.parent_dir.error.read_text())
     assert not study.parent_dir.record.exists()

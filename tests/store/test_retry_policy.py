@@ -34,6 +34,8 @@ def test_the_whole_table() -> None:
         "hung               job               node no sign of life; the process was killed\n"
         "killed             job               node "
         "the process was killed from outside, or crashed in a library\n"
+        "silent             launch            node "
+        "two workers ended before they reported anything; the log says why\n"
         "gpu                job               node "
         "the GPU or its driver failed; the process ended\n"
         "no gpu             relay             NODE "

@@ -32,12 +32,15 @@ def test_a_store_makes_its_folders_and_may_be_opened_again(tmp_path: Path) -> No
 def test_a_store_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s").chmod(0o777)
-    message = "STORE: everybody may write to this store; run: chmod o-w STORE"
+    everybody = (
+        "everybody may write to this store, and so run code as you; run: chmod -R go-w STORE"
+    )
+    message = f"STORE: {everybody}"
     assert refusal(Store(tmp_path / "s")) == message
     (tmp_path / "s").chmod(0o775)
     Store(tmp_path / "s").open()
     (tmp_path / "s/runs").chmod(0o777)  # checkpoints lie there
-    message = "STORE/runs: everybody may write to this store; run: chmod o-w STORE/runs"
+    message = f"STORE/runs: {everybody}"
     assert refusal(Store(tmp_path / "s")) == message
 
 
@@ -56,9 +59,12 @@ def test_a_folder_of_what_jobs_trust_is_refused_whoever_made_it(
     with pytest.raises(StoreError) as caught:
         store.open("s")
     path = store.root / trusted
-    assert str(caught.value) == f"{path}: everybody may write to this store; run: chmod o-w {path}"
-    path.chmod(0o2775)
-    store.open("s")  # a group may share a store
+    assert str(caught.value) == (
+        f"{path}: everybody may write to this store, and so run code as you; run: chmod -R go-w "
+        f"{store.root}"
+    )
+    path.chmod(0o755)
+    store.open("s")
 
 
 def test_all_that_must_be_mended_is_told_in_one_command(tmp_path: Path) -> None:
@@ -103,7 +109,7 @@ def test_a_run_that_everybody_could_write_is_not_executed(tmp_path: Path, harm: 
         store.check_run(run)
     assert str(caught.value) == (
         f"{folder.path}: everybody may write to this run; remove it if you do not trust what is "
-        f"in it, or run: chmod -R o-w {folder.path}"
+        f"in it, or run: chmod -R go-w {folder.path}"
     )
 
 

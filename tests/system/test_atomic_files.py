@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer.compute.file_sync import sync_all
 from hpc_xfer.errors import StoreError
 from hpc_xfer.system import atomic_files, set_aside
 
@@ -224,7 +225,7 @@ def test_a_prepared_file_appears_when_it_is_renamed(tmp_path: Path) -> None:
     path = tmp_path / "new folder/a"
     temporary = atomic_files.prepare(path, b"whole")
     assert not path.exists()
-    atomic_files.sync_all([temporary])
+    sync_all([temporary])
     atomic_files.rename(temporary, path)
     assert (path.read_bytes(), names(path.parent)) == (b"whole", ["a"])
 
@@ -237,7 +238,7 @@ def test_a_prepared_file_on_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_p
 
 def test_many_files_are_synced_together_and_a_missing_one_is_told(tmp_path: Path) -> None:
     files = [atomic_files.prepare(tmp_path / str(i), b"x") for i in range(3)]
-    atomic_files.sync_all(files)
+    sync_all(files)
     files[0].unlink()
     with pytest.raises(StoreError, match="cannot be written"):
-        atomic_files.sync_all(files)
+        sync_all(files)

@@ -22,10 +22,25 @@ def own_address() -> str:
         return "127.0.0.1"
 
 
-def set_gloo_interface() -> None:
-    """Set gloo's interface. Its default is the address of the host name: on Debian, 127.0.1.1."""
-    if not _on_one_node() and (name := interface()) is not None:
+def set_interfaces() -> None:
+    """Set where gloo and NCCL listen: on one node at loopback alone, unless the user says where.
+
+    Between nodes, gloo's default is the address of the host name: on Debian, 127.0.1.1.
+    """
+    if _on_one_node():
+        if (name := _loopback()) is not None:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={name}")
+    elif (name := interface()) is not None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+
+
+def _loopback() -> str | None:
+    for _, name in socket.if_nameindex():
+        with contextlib.suppress(OSError):
+            if _address_of(name) == "127.0.0.1":
+                return name
+    return None
 
 
 def interface() -> str | None:

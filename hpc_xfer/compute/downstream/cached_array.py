@@ -48,6 +48,7 @@ from hpc_xfer.compute.downstream.array_format import (
 from hpc_xfer.errors import StoreError
 from hpc_xfer.store.ownership.leases import Lease, LeaseFolder
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.permissions import allowed_mode, other_writer
 
 log = logging.getLogger(__name__)
 Touch = Callable[[], object]  # a sign of life, called every second or so
@@ -68,16 +69,19 @@ class CachedArray:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     patience: float = _PATIENCE
+    trusts_members: bool = False  # see Site.trust_store_members
     _told: set[str] = field(default_factory=set)
 
     @classmethod
     def keyed(
-        cls, root: Path, what: Mapping[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> "CachedArray":
+        cls, root: Path, what: Mapping[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any],
+        trusts_members: bool = False,
+    ) -> "CachedArray":  # fmt: skip
         """The place of an array in a folder of many, named by a hash of what it is."""
         whole = {"schema": _SCHEMA, "what": dict(what), "shape": list(shape), "dtype": dtype.str}
         text = json.dumps(whole, sort_keys=True)
-        return cls(root / hashlib.sha256(text.encode()).hexdigest()[:32], what, shape, dtype)
+        folder = root / hashlib.sha256(text.encode()).hexdigest()[:32]
+        return cls(folder, what, shape, dtype, trusts_members=trusts_members)
 
     @property
     def path(self) -> Path:
@@ -190,8 +194,14 @@ class ArrayFile:
             DamagedCacheError: it is not whole, or another array.
         """
         self.slot = slot
-        self._handle = os.open(slot.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._handle = atomic_files.open_plainly(slot.path)
+        except atomic_files.OddFile as odd:
+            raise DamagedCacheError(str(odd)) from odd
         weakref.finalize(self, os.close, self._handle)
+        writer = other_writer(os.fstat(self._handle), self._handle, slot.trusts_members)
+        if writer is not None:
+            raise DamagedCacheError(f"{writer} may write to it")
         rows = slot.shape[0] * slot.row_bytes
         self._checksums = read_checksums(self._handle, rows, slot.description)
         self._checked = np.zeros(len(self._checksums), dtype=bool)
@@ -259,7 +269,7 @@ class WriteClaim:
         if time.monotonic() - self._last > _SIGN_SECONDS:
             self._last = time.monotonic()
             with suppress(OSError):
-                os.utime(self.lease.path)
+                os.utime(self.lease.path, follow_symlinks=False)
 
     def release(self) -> None:
         """Let others write it."""
@@ -301,7 +311,8 @@ class WriteClaim:
             needed = self.slot.shape[0] * self.slot.row_bytes
             if shutil.disk_usage(self.slot.folder).free < needed + _SPARE:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o664)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            return os.open(temporary, flags, allowed_mode(0o664))
 
     def _write(self, handle: int, batches: Iterable[Rows], touch: Touch) -> None:
         sums = Checksums(int(self.slot.description["block"]) * self.slot.row_bytes)

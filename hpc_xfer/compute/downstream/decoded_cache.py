@@ -25,6 +25,7 @@ from hpc_xfer.compute.downstream.array_format import DamagedCacheError, Rows
 from hpc_xfer.compute.downstream.cached_array import ArrayFile, CachedArray, Touch
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.config.site import Site
+from hpc_xfer.errors import StoreError
 from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import current_job
@@ -59,7 +60,7 @@ def _own_folder(folder: Path) -> Path | None:
     try:
         atomic_files.make_folder(folder, mode=0o700)
         status = folder.lstat()
-    except OSError:
+    except (OSError, StoreError):
         return None
     is_own = status.st_uid == os.geteuid() and stat.S_ISDIR(status.st_mode)
     return folder if is_own and not status.st_mode & 0o022 else None
@@ -76,8 +77,12 @@ class DecodedCache:
         what = {**split, "size": size, "view": VIEW_VERSION, **software()}
         shape = (n, 3, size, size)
 
+        members = places.store.trusts_members
+
         def slot(root: Path | None) -> CachedArray | None:
-            return None if root is None else CachedArray.keyed(root, what, shape, np.dtype("u1"))
+            if root is None:
+                return None
+            return CachedArray.keyed(root, what, shape, np.dtype("u1"), members)
 
         stored = slot(places.store.cache("images"))
         assert stored is not None

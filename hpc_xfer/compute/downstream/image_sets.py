@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hpc_xfer.compute.images import image_file
 from hpc_xfer.compute.images.decode import decode
 from hpc_xfer.compute.shards.shard import Shard
 from hpc_xfer.config.downstream_datasets import DatasetInfo
@@ -82,7 +83,7 @@ class ImageFiles:
     def image(self, i: int) -> torch.Tensor:
         path = self.paths[i]
         with os_errors_as_data_error(path):
-            data = path.read_bytes()
+            data = image_file.read(path)
         return decode(data, str(path))
 
 

@@ -29,7 +29,6 @@ from hpc_xfer.config.own_datasets.remarks import remarks
 from hpc_xfer.config.recipes import Arch
 from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.store.paths import StoreDir
-from hpc_xfer.system import atomic_files
 
 log = logging.getLogger(__name__)
 Place = Location | Path | None  # of a data set; None is built in
@@ -142,17 +141,22 @@ class FinetuneCache:
         self._decodable: MostRecent[DownstreamData, bool] = MostRecent(_KEPT)
         self._texts: MostRecent[tuple[Parent, DatasetInfo, Extraction], Tensor] = MostRecent(_KEPT)
 
-    def parent(self, path: Path) -> Parent:
+    def parent(
+        self, path: Path, product: Callable[[], encoders.Product | None] = lambda: None
+    ) -> Parent:
         """The encoder in a file.
+
+        Args:
+            product: says what it has to be; called when the file is read.
 
         Raises:
             FileNotFoundError: there is no such file.
-            DataError: it is damaged.
+            DataError: it is damaged, or another one.
         """
         stat = path.stat()
         return self._parents.get(
             (path, stat.st_mtime_ns, stat.st_size),
-            lambda: Parent(*encoders.load(path), atomic_files.sha256(path), path),
+            lambda: Parent(*encoders.load_hashed(path, product()), path),
         )
 
     def dataset(

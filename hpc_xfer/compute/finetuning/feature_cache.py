@@ -77,8 +77,9 @@ class FeatureCache:
             **software(),
         }
         shape = (len(self.images.images), self.towers.dim)
-        root = self.places.store.cache("features")
-        return CachedArray.keyed(root, what, shape, np.dtype("<f4"))
+        store = self.places.store
+        root = store.cache("features")
+        return CachedArray.keyed(root, what, shape, np.dtype("<f4"), store.trusts_members)
 
     def whole(self, liveness: Liveness) -> Tensor:
         """Read or extract the features (n, dim) of all images, on the CPU.

@@ -1,8 +1,10 @@
 """The inputs of a fine-tuning run: its parent, its data set, and the images of its draw."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCach
 from hpc_xfer.compute.downstream.splits import Indices, Split
 from hpc_xfer.compute.finetuning.cache import FrozenFeatures, Parent, SplitFeatures
 from hpc_xfer.compute.finetuning.feature_cache import Extraction
+from hpc_xfer.compute.models.encoders import Product
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.errors import DataError, StoreError
@@ -22,6 +25,8 @@ from hpc_xfer.store.dataset_fingerprints import (
     keep_first,
 )
 from hpc_xfer.store.heartbeat import Liveness
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,11 +178,33 @@ def _parent(context: RunContext, recipe: Finetune) -> Parent:
     folder = context.store.run(parent.id)
     path = folder.product(recipe.snapshot)
     try:
-        return context.cache.parent(path)
+        return context.cache.parent(path, lambda: _product(context, path))
     except FileNotFoundError:
         raise DataError(
             f"{path}: is missing; delete {folder.path} and launch again to repeat the pre-training"
         ) from None
+
+
+def _product(context: RunContext, path: Path) -> Product:
+    """Tell what the encoder of the parent has to be, from its recipe and its record."""
+    parent = context.run.parents[0]
+    assert not isinstance(parent.recipe, Finetune)
+    record = context.store.record(parent.id) or {}
+    name = path.relative_to(context.store.run(parent.id).path).as_posix()
+    match record.get("provenance"):
+        case {"products": dict() as products} if name in products:
+            return Product(parent.recipe.arch, str(products[name]))
+    _tell_of_older_records(context.store.root)
+    return Product(parent.recipe.arch)
+
+
+@cache
+def _tell_of_older_records(root: Path) -> None:
+    log.warning(
+        "%s: records of an older version do not say which file is the encoder; any of the same "
+        "architecture is taken",
+        root,
+    )
 
 
 def _whole(frozen: FrozenFeatures, images: ImageSet) -> ChosenImages:

@@ -2,6 +2,8 @@
 
 JPEGs are decoded by libjpeg-turbo (simplejpeg), other files by Pillow. A JPEG that will become much
 smaller is decoded in part: the lowest frequencies of each block give 1/2, 1/4 or 1/8 of the sides.
+
+Files come from the web, so formats, structure and size are checked first; see limits.py.
 """
 
 import io
@@ -14,18 +16,24 @@ import numpy as np
 import simplejpeg
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
-from hpc_xfer.compute.images import jpeg_header
+from hpc_xfer.compute.images import jpeg_header, limits, structure
 from hpc_xfer.compute.images.jpeg_header import Header
+from hpc_xfer.compute.images.limits import Cost
+from hpc_xfer.compute.images.structure import png, tiff
+from hpc_xfer.compute.images.structure.odd_image import OddImage
 from hpc_xfer.errors import DataError
 
-_MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a gigabyte of RGB
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of a TIFF
 _SIGNED = 2  # a sample format
 _16_BIT = ("PNG", "PPM")  # formats whose mode "I" is scaled to 16 bits
+_ORIENTATION = 0x0112  # EXIF
+_ROWS = 1 << 20  # pixels that are converted at a time
+_METADATA = 8 << 20  # bytes before the image in a JPEG: Pillow joins them in quadratic time
+_ODD_JPEG = 2 << 20  # bytes of a JPEG that is not understood here: Pillow takes 0.2 us for each
 
 
 @contextmanager
@@ -82,14 +90,16 @@ def decode_array(
     data: bytes, name: str = "image", shrink: int = 1, header: Header | None = None
 ) -> NDArray[np.uint8]:
     """Decode as `decode` does, to a numpy array (height, width, 3)."""
+    limits.check_file(len(data), name)
     header = header or upright_jpeg(data)
-    if header is not None:
-        _check_pixels(header, name)
-        try:
-            return _jpeg(data, header, shrink)
-        except ValueError:
-            pass  # Pillow accepts more, or says what is wrong
-    return _shrunk(_by_pillow(data, name), shrink)
+    if header is None:
+        return _shrunk(_by_pillow(data, name), shrink)
+    cost = limits.jpeg(header.scans, header.samples)
+    limits.check(header.width, header.height, cost, len(data), name)
+    try:
+        return _jpeg(data, header, shrink)
+    except ValueError:  # Pillow accepts more, or says what is wrong
+        return _shrunk(_by_pillow(data, name, again=True), shrink)
 
 
 def _jpeg(data: bytes, header: Header, shrink: int) -> NDArray[np.uint8]:
@@ -105,36 +115,89 @@ def _jpeg(data: bytes, header: Header, shrink: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def _check_pixels(header: Header, name: str) -> None:
-    if header.width * header.height > _MOST_PIXELS:
-        raise DataError(
-            f"{name}: has {header.width} x {header.height} pixels, more than the limit of "
-            f"{_MOST_PIXELS:,}; make it smaller, replace or remove it"
-        )
+def open_by_pillow(
+    data: bytes, name: str, again: bool = False, in_part: bool = False
+) -> Image.Image:
+    """Read the header of an image and check what it would cost to decode it.
 
+    Pillow opens dozens of formats, and lets Ghostscript run EPS as a program; here those that
+    shards have are opened.
 
-def open_by_pillow(data: bytes) -> Image.Image:
-    """Read the header of an image. Not of EPS: Pillow lets Ghostscript run it as a program.
+    Args:
+        again: another decoder has failed.
+        in_part: if it is a JPEG, the caller decodes a part, or calls `check_drafted`.
 
     Raises:
+        DataError: it is of another format, or would take too much time or memory.
         Exception: of any class; see `pillow_errors_as_data_error`.
     """
-    return Image.open(io.BytesIO(data), formats=_formats())
+    limits.check_file(len(data), name)
+    try:
+        found = structure.check(data)
+    except OddImage as odd:
+        raise DataError(f"{name}: {odd}; replace or remove it") from None
+    header = jpeg_header.read(data) if found == "JPEG" else None
+    if found == "JPEG":
+        _check_jpeg(data, header, name)
+    image = Image.open(io.BytesIO(data), formats=(found,))
+    cost = _cost(data, found, header, in_part)
+    limits.check(*image.size, limits.twice(cost) if again else cost, len(data), name)
+    return image
 
 
 @cache
-def _formats() -> list[str]:
-    Image.preinit()  # the common formats are tried first
+def forget_other_formats() -> None:
+    """Let Pillow open no other format, for torchvision's readers, which call it by themselves."""
     Image.init()
-    return [name for name in Image.ID if name != "EPS"]
+    for name in [each for each in Image.ID if each not in limits.FORMATS]:
+        Image.ID.remove(name)
 
 
-def _by_pillow(data: bytes, name: str) -> NDArray[np.uint8]:
-    with pillow_errors_as_data_error(name), open_by_pillow(data) as image:
+def _check_jpeg(data: bytes, header: Header | None, name: str) -> None:
+    odd = header is None or header.first_scan > _METADATA
+    if odd and len(data) > _ODD_JPEG:
+        raise DataError(
+            f"{name}: is a JPEG of {len(data):,} bytes whose first {_METADATA:,} hold no image, or "
+            "whose header is odd; save it again, replace or remove it"
+        )
+
+
+def check_drafted(image: Image.Image, name: str) -> None:
+    """Refuse a JPEG that would take too much memory at the size to which it was drafted."""
+    if image.format in ("JPEG", "MPO"):
+        limits.check(*image.size, limits.jpeg_by_pillow(1, len(image.getbands())), 0, name)
+
+
+def _cost(data: bytes, found: str, header: Header | None, in_part: bool) -> Cost:
+    if found == "PNG":
+        return png.cost(data)
+    if found != "JPEG":
+        return limits.COSTS[found]
+    jpeg = limits.jpeg_in_part if in_part else limits.jpeg_by_pillow
+    if header is None:
+        return jpeg(2 + jpeg_header.count_scans(data), 4)
+    return jpeg(header.scans, header.samples)
+
+
+def _by_pillow(data: bytes, name: str, again: bool = False) -> NDArray[np.uint8]:
+    with pillow_errors_as_data_error(name):
+        pixels, orientation = _loaded(data, name, again)
+        return turned(pixels, orientation)
+
+
+def _loaded(data: bytes, name: str, again: bool) -> tuple[NDArray[np.uint8], int]:
+    """Decode with Pillow, some rows at a time into our array: 7 bytes a pixel instead of 10."""
+    with open_by_pillow(data, name, again) as image:
         check_range(image, name)
         white = _white(image)
         image.load()
-        return np.array(_rgb(_upright(image), white))
+        width, height = image.size
+        pixels = np.empty((height, width, 3), dtype=np.uint8)
+        step = max(1, _ROWS // width)
+        for top in range(0, height, step):
+            bottom = min(height, top + step)
+            pixels[top:bottom] = np.asarray(_rgb(image.crop((0, top, width, bottom)), white))
+        return pixels, orientation_of(image)
 
 
 def _shrunk(pixels: NDArray[np.uint8], shrink: int) -> NDArray[np.uint8]:
@@ -147,13 +210,37 @@ def _shrunk(pixels: NDArray[np.uint8], shrink: int) -> NDArray[np.uint8]:
     return np.array(image)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Rotate an image as its EXIF data says; ignore damaged EXIF data."""
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation: 1 is upright. Damaged EXIF data says nothing."""
     try:
         with pillow_errors_as_data_error("EXIF"):
-            return ImageOps.exif_transpose(image) if image.getexif() else image
+            exif = image.info.get("exif")
+            if isinstance(exif, bytes):
+                tiff.check_directory(exif.removeprefix(b"Exif\0\0"))
+            found = image.getexif().get(_ORIENTATION, 1)
+            return int(found) if found in range(2, 9) else 1
     except DataError:
-        return image
+        return 1
+
+
+def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn pixels upright, as ImageOps.exif_transpose does; Pillow would need a second image."""
+    match orientation:
+        case 2:
+            pixels = pixels[:, ::-1]
+        case 3:
+            pixels = pixels[::-1, ::-1]
+        case 4:
+            pixels = pixels[::-1]
+        case 5:
+            pixels = pixels.swapaxes(0, 1)
+        case 6:
+            pixels = np.rot90(pixels, -1)
+        case 7:
+            pixels = np.rot90(pixels, 2).swapaxes(0, 1)
+        case 8:
+            pixels = np.rot90(pixels)
+    return np.ascontiguousarray(pixels)
 
 
 def check_range(image: Image.Image, name: str) -> None:

@@ -5,7 +5,7 @@ captions add a text tower. The visual tower is the same module under all methods
 be compared.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpc_xfer.compute.models import weights_file
-from hpc_xfer.compute.models.word_tokenizer import WordTokenizer
+from hpc_xfer.compute.models.word_tokenizer import CutCaptions, WordTokenizer
 from hpc_xfer.config import architectures
-from hpc_xfer.config.recipes import Arch, Architecture
-from hpc_xfer.config.released.released_entry import Normalization
+from hpc_xfer.config.recipes import Arch, Architecture, arch_name
+from hpc_xfer.config.released.released_entry import Normalization, Triple
 from hpc_xfer.errors import DataError
 
+_LARGEST_SIDE = 4096  # pixels
 Tokenizer = Callable[[list[str]], Tensor]
 CLIP_NORMALIZATION: Normalization = (
     open_clip.OPENAI_DATASET_MEAN,
@@ -70,6 +71,8 @@ def seeded(seed: int) -> Iterator[None]:
 def build(arch: Arch, seed: int, with_text: bool) -> Towers:
     """Build random towers; a seed gives the same visual tower with and without text."""
     config = architectures.model_config(arch)
+    if (why := architectures.why_too_large(arch)) is not None:
+        raise DataError(f"arch {arch_name(arch)}: {why}")
     with seeded(seed):
         if isinstance(arch, str) and arch in architectures.TORCHVISION:
             return _torchvision(arch, config, with_text)
@@ -87,7 +90,7 @@ def tokenizer(arch: Arch) -> Tokenizer:
     else:
         made = open_clip.get_tokenizer(name)
     plain = isinstance(made, open_clip.SimpleTokenizer) and made.reduction_fn is None
-    return WordTokenizer(made) if plain else cast(Tokenizer, made)
+    return WordTokenizer(made) if plain else CutCaptions(cast(Tokenizer, made))
 
 
 def context_length(arch: Arch) -> int:
@@ -103,8 +106,11 @@ def _tokenizer_of(arch: Arch) -> tuple[str, int]:
     return architectures.TORCHVISION_TEXT if arch in architectures.TORCHVISION else arch, context
 
 
-def save(path: Path, arch: Arch, towers: Towers) -> None:
+def save(path: Path, arch: Arch, towers: Towers) -> str:
     """Write encoder.pt: weights and how to feed them, readable without our code.
+
+    Returns:
+        The SHA-256 of the file.
 
     Raises:
         StoreError: the disk is full or cannot be written.
@@ -113,7 +119,7 @@ def save(path: Path, arch: Arch, towers: Towers) -> None:
     for name, module in _parts(towers).items():
         weights = None if module is None else module.state_dict()
         state[name] = None if weights is None else {k: v.cpu() for k, v in weights.items()}
-    weights_file.write(path, state)
+    return weights_file.write(path, state)
 
 
 def description(arch: Arch, towers: Towers) -> dict[str, Any]:
@@ -156,41 +162,86 @@ def not_finite(towers: Towers) -> str | None:
     return None
 
 
-def load(path: Path) -> tuple[Arch, Towers]:
-    """Read encoder.pt.
+@dataclass(frozen=True)
+class Product:
+    """The encoder that a finished run has, as its recipe and its record say."""
+
+    arch: Arch
+    sha256: str | None = None  # of its file; None in records of older versions
+
+
+def load(path: Path, product: Product | None = None) -> tuple[Arch, Towers]:
+    """Read encoder.pt. Args and Raises: as `load_hashed`."""
+    return load_hashed(path, product)[:2]
+
+
+def load_hashed(path: Path, product: Product | None = None) -> tuple[Arch, Towers, str]:
+    """Read encoder.pt, and return the SHA-256 of what was read.
+
+    Args:
+        product: what it has to be; its architecture is built. None: that of the file.
 
     Raises:
-        DataError: the file is missing or damaged, or holds numbers that are not finite.
+        DataError: the file is missing, damaged or another one than its run made, or holds numbers
+            that are not finite.
     """
-    state = weights_file.read(path)
-    if state is None:
-        raise DataError(
-            f"{path}: the encoder is missing or damaged; delete the folder of its run (runs/<id>) "
-            "and launch again"
-        )
+    again = "delete the folder of its run (runs/<id>) and launch again"
+    found = weights_file.read_hashed(path)
+    if found is None:
+        raise DataError(f"{path}: the encoder is missing or damaged; {again}")
+    state, digest = found
+    if product is not None and product.sha256 not in (None, digest):
+        raise DataError(f"{path}: is not the file that its run wrote (record.json); {again}")
+    try:
+        arch = _arch_of(state)
+        if product is not None and _content_of(arch) != _content_of(product.arch):
+            raise DataError(f"{path}: is of another arch than its run; {again}")
+        towers = _towers_of(product.arch if product is not None else arch, state)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if "memory" in str(error):  # of this machine, not of the file
+            raise
+        raise DataError(f"{path}: does not hold what an encoder has; {again}") from error
+    if (broken := not_finite(towers)) is not None:
+        raise DataError(f"{path}: has NaN or infinite weights in {broken}; {again}")
+    return arch, towers, digest
+
+
+def _arch_of(state: Mapping[str, Any]) -> Arch:
     arch = state["arch"]
-    arch = arch if isinstance(arch, str) else Architecture.model_validate(arch)
+    return arch if isinstance(arch, str) else Architecture.model_validate(arch)
+
+
+def _content_of(arch: Arch) -> str:
+    return arch if isinstance(arch, str) else arch.model_dump_json()
+
+
+def _towers_of(arch: Arch, state: Mapping[str, Any]) -> Towers:
+    """Build towers and load their weights; any of several errors if these are not such weights."""
     towers = build(arch, seed=0, with_text=state["text"] is not None)
     towers.visual.load_state_dict(state["visual"])
-    towers.normalization = (tuple(state["mean"]), tuple(state["std"]))
+    towers.normalization = (_triple(state["mean"]), _triple(state["std"]))
     towers.image_size = state["image_size"]  # released weights may be for another than their arch
+    if not isinstance(towers.image_size, int) or not 0 < towers.image_size <= _LARGEST_SIDE:
+        raise ValueError("image_size is not a size of images")
     if towers.text is not None:
         towers.text.load_state_dict(state["text"])
-        towers.logit_scale = torch.tensor(state["logit_scale"])
+        towers.logit_scale = torch.tensor(float(state["logit_scale"]))
         if "logit_bias" in state:
-            towers.logit_bias = torch.tensor(state["logit_bias"])
+            towers.logit_bias = torch.tensor(float(state["logit_bias"]))
     if towers.projection is not None and state["projection"] is not None:
         towers.projection.load_state_dict(state["projection"])
     if state.get("head") is not None:
-        towers.classes = tuple(state["classes"])
+        towers.classes = tuple(map(str, state["classes"]))
+        if state["head"]["weight"].shape != (len(towers.classes), towers.dim):
+            raise ValueError("head and classes differ")  # before it takes memory for them
         towers.head = nn.Linear(towers.dim, len(towers.classes))
         towers.head.load_state_dict(state["head"])
-    if (broken := not_finite(towers)) is not None:
-        raise DataError(
-            f"{path}: has NaN or infinite weights in {broken}; delete the folder of its run "
-            "(runs/<id>) and launch again"
-        )
-    return arch, towers
+    return towers
+
+
+def _triple(values: Any) -> Triple:
+    red, green, blue = map(float, values)
+    return red, green, blue
 
 
 def _open_clip(config: dict[str, Any], with_text: bool) -> Towers:

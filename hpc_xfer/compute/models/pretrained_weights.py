@@ -39,7 +39,6 @@ from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
 _MOST_TAGS = 3  # of those that are nearest
-_LONGEST_REASON = 80  # characters of an error of another library
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +78,9 @@ def read(arch: Arch, name: str, file: Path | ReleasedEntry | None) -> Weights:
     found = find_weights(Path(entry.path))
     where = str(found.where)
     check_facts(with_statement(entry, known_facts(found)), arch, where)  # before gigabytes are read
-    state, own = read_state(found, entry.key)
+    state, own, digests = read_state(found, entry.key)
     facts = with_statement(entry, own.before(known_facts(found)))
     check_facts(facts, arch, where)
-    digests = [atomic_files.sha256(each) for each in found.files]
     sha256 = digests[0] if len(digests) == 1 else _digest("\n".join(digests))
     state = tower_states.unwrapped(state)
     return Weights(arch, where, sha256, state, facts, entry.key, found.bytes)
@@ -227,7 +225,7 @@ def _by_tag(arch: Arch, tag: str) -> Weights:
         model, _, _ = open_clip.create_model_and_transforms(arch, pretrained=tag)
         file = Path(open_clip.download_pretrained(settings))  # it is there by now
     except Exception as error:  # any error of the hub client without network
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]
+        reason = type(error).__name__
         raise DataError(
             f"{where}: cannot be loaded ({reason}); fetch it on a node with network: "
             f"python -c \"import open_clip; open_clip.create_model('{arch}', pretrained='{tag}')\""

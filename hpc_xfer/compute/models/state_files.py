@@ -1,15 +1,12 @@
 """Read the tensors of files that others wrote: torch's formats, TorchScript, safetensors, shards.
 
-    state, facts = read_state(find_weights(Path("ckpt.pt")), key="ema")
+    state, facts, digests = read_state(find_weights(Path("ckpt.pt")), key="ema")
 
 Checkpoints hold weights among other things: the one mapping of names to tensors is found at any
 depth. Where there are several, the site file must say which with `key`.
 """
 
 import argparse
-import re
-import warnings
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -20,9 +17,13 @@ import torch
 from torch import Tensor
 
 from hpc_xfer.compute.models import weights_file
+from hpc_xfer.compute.models.files.held_file import HeldFile, check_sums, held
+from hpc_xfer.compute.models.files.pickle_check import NotPlainData
+from hpc_xfer.compute.models.files.torchscript import torchscript_state
 from hpc_xfer.config.released import weight_files
 from hpc_xfer.config.released.weight_facts import WeightFacts, facts_of_header, openais_facts
 from hpc_xfer.config.released.weight_files import WeightFiles
+from hpc_xfer.config.released.zip_layout import checked_archive
 from hpc_xfer.errors import DataError
 
 State = dict[str, Tensor]
@@ -41,8 +42,10 @@ _DATA: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 ]
 
 
-def read_state(found: WeightFiles, key: str | None = None) -> tuple[State, WeightFacts]:
-    """Read weights by their names, and what the file tells beside them.
+def read_state(
+    found: WeightFiles, key: str | None = None
+) -> tuple[State, WeightFacts, tuple[str, ...]]:
+    """Read weights by their names, what the file tells beside them, and the SHA-256 of each file.
 
     Args:
         key: of the weights, where a file holds several.
@@ -50,52 +53,51 @@ def read_state(found: WeightFiles, key: str | None = None) -> tuple[State, Weigh
     Raises:
         DataError: a file cannot be read, or does not hold one set of weights.
     """
-    facts, content = WeightFacts(), _content(found.files[0])
+    facts, (content, *digests) = WeightFacts(), _content(found.files[0])
     for shard in found.files[1:]:
-        content = {**_tensors(content), **_tensors(_content(shard))}
+        part, digest = _content(shard)
+        content = {**_tensors(content), **_tensors(part)}
+        digests.append(digest)
     if isinstance(content, Mapping) and {"schema", "arch", "visual"} <= content.keys():
         facts, content = facts_of_header(content), _flat(content)
     state = _weights_in(content, key, str(found.where))
-    if (size := state.get(_OPENAI)) is not None:
+    if (size := state.get(_OPENAI)) is not None and size.numel() == 1:
         facts = openais_facts(int(size))
         state = {k: v for k, v in state.items() if k not in _OPENAIS_NUMBERS}
-    return state, facts
+    return state, facts, tuple(digests)
 
 
-def _content(file: Path) -> Any:
+def _content(path: Path) -> tuple[Any, str]:
+    """Return the content of a file and its SHA-256, both of one handle."""
     try:
-        if weight_files.is_safetensors(file):
-            return safetensors.torch.load_file(file)
-        if zipfile.is_zipfile(file):
-            weights_file.check_sums(file)
-        if weight_files.is_torchscript(file):
-            return _torchscript_state(file)
-        with torch.serialization.safe_globals(_DATA):
-            return torch.load(file, map_location="cpu", weights_only=True)
+        with held(path, follow=True) as file:
+            return _loaded(path, file), file.sha256()
     except Exception as error:  # any error of torch, pickle or zipfile: not a file of weights
-        raise DataError(f"{file}: {_why(error)}") from error
+        raise DataError(f"{path}: {_why(error)}") from error
 
 
-def _torchscript_state(file: Path) -> dict[str, Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch advises to save in another format
-        state: dict[str, Any] = torch.jit.load(file, map_location="cpu").state_dict()
-    return state
+def _loaded(path: Path, file: HeldFile) -> Any:
+    if weight_files.is_safetensors(path):
+        weight_files.check_header(file.file)
+        return safetensors.torch.load_file(file.place)
+    if file.is_archive():
+        with checked_archive(file.file) as archive:
+            if weight_files.is_script(archive.namelist()):
+                check_sums(archive)
+                return torchscript_state(archive)
+    return file.load(data=_DATA)
 
 
 def _why(error: Exception) -> str:
-    """Say in a few words why torch does not read a file; its own message is a page."""
-    text = str(error)
-    if named := re.search(r"GLOBAL (\S+) was not an allowed global|Unsupported class (\S+)", text):
-        name = (named[1] or named[2])[:80]
+    """Say in a few words why a file is not read; torch's own message advises to run its code."""
+    if isinstance(error, NotPlainData):
         return (
-            f"holds an object ({name}) beside tensors, which is code and is not run; save its "
-            "state dict alone: torch.save(model.state_dict(), FILE)"
+            f"holds an object ({error.name}) beside tensors, which is code and is not run; save "
+            "its state dict alone: torch.save(model.state_dict(), FILE)"
         )
-    if ".tar format" in text:
-        return "is in a format of 2016; load it with torch.load and save its state dict anew"
-    reason = (text.splitlines() or [""])[0].split(". ")[0][:100] or type(error).__name__
-    return f"is not a file of weights, or damaged ({reason}); fetch it again"
+    return (
+        f"is not a file of weights, or damaged ({weights_file.why_refused(error)}); fetch it again"
+    )
 
 
 def _flat(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,9 +97,8 @@ class KnnProbe:
 
     def _gathered(self, images: ProbeImages) -> tuple[Tensor, Tensor]:
         """Gather features and labels of all ranks' shares."""
-        features = self.world.gather([self._features(images)])
-        labels = self.world.gather([self._labels(images)])
-        return torch.cat(features), torch.cat(labels)
+        features = self.world.gather_rows(self._features(images))
+        return features, self.world.gather_rows(self._labels(images))
 
     def _labels(self, images: ProbeImages) -> Tensor:
         return self.labels[images.share(self.world)]

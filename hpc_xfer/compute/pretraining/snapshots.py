@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from hpc_xfer.compute.training.loop import Hook
-from hpc_xfer.config.recipes import Trained
+from hpc_xfer.config.recipes import Pretrain, Trained, encoder_points
 from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
+from hpc_xfer.system import atomic_files
 
 
 def hooks(
@@ -33,3 +34,10 @@ def hooks(
         return {}
 
     return {recipe.steps_of(n): partial(keep, run.snapshot(n)) for n in recipe.snapshots or ()}
+
+
+def digests(run: RunDir, recipe: Pretrain) -> dict[str, str]:
+    """Return the SHA-256 of each snapshot by its path in the folder of the run."""
+    counts = [point for point in encoder_points(recipe) if point is not None]
+    files = [run.snapshot(count) for count in counts]
+    return {file.relative_to(run.path).as_posix(): atomic_files.sha256(file) for file in files}

@@ -66,14 +66,16 @@ def pretrain(context: RunContext) -> None:
     context.claim.check()
     if (broken := encoders.not_finite(towers)) is not None:
         raise Diverged(f"the encoder is not finite in {broken}; lower lr")
-    encoders.save(context.dir.encoder, recipe.arch, towers)
+    products = {context.dir.encoder.name: encoders.save(context.dir.encoder, recipe.arch, towers)}
+    products |= snapshots.digests(context.dir, recipe)
     safetensors_export.write(context.dir.safetensors, recipe.arch, towers)
     timing = {
         "seconds": time.monotonic() - begun,
         "train_seconds": outcome.seconds,
         "data_wait_seconds": outcome.data_wait_seconds,
     }
-    run_record.write(context, _metrics(recipe, outcome, towers), timing, data, started)
+    metrics = _metrics(recipe, outcome, towers)
+    run_record.write(context, metrics, timing, data, started, products=products)
     Checkpoints(context.dir, context.claim).discard()
 
 

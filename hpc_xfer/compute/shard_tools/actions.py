@@ -1,17 +1,17 @@
 """The actions of the shards command: characters, make, index and check."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_files import oddity
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.terminal import shown
+from hpc_xfer.system.terminal import say, say_json, shown
 
 if TYPE_CHECKING:  # these import torch
     from hpc_xfer.compute.shard_tools.inputs import Input
@@ -32,7 +32,7 @@ def characters(args: argparse.Namespace) -> int:
         made.append(result.index)
         _say(args, f"{result.index.folder}: {_contents(result)}")
     if args.json:
-        print(json.dumps([_facts(each) for each in made], indent=2))
+        say_json([_facts(each) for each in made])
     return 0
 
 
@@ -59,7 +59,7 @@ def make(args: argparse.Namespace) -> int:
         _say(args, f"note: {note}")
     if args.json:
         facts = {**_facts(result.index), "broken": result.broken, "notes": notes}
-        print(json.dumps(facts, indent=2))
+        say_json(facts)
     return 0
 
 
@@ -78,7 +78,7 @@ def index(args: argparse.Namespace) -> int:
             "oddities": oddity.as_json(report.index.oddities),
             "warnings": report.warnings,
         }
-        print(json.dumps(_facts(report.index) | counted, indent=2))
+        say_json(_facts(report.index) | counted)
     return 0
 
 
@@ -89,21 +89,19 @@ def check(args: argparse.Namespace) -> int:
     with shown("checking") as progress:
         report = verify.check(args.folder, args.workers, progress)
     if args.json:
-        print(json.dumps(asdict(report), indent=2))
+        say_json(asdict(report))
         return 1 if report.problems else 0
     for problem in report.problems:
         place = None if problem.offset is None else f"byte {problem.offset:,}"
-        print(": ".join(filter(None, (problem.shard, problem.key, place, problem.what))))
+        say(": ".join(filter(None, (problem.shard, problem.key, place, problem.what))))
     if report.notes:
-        print(
-            "unusual, but readable:", ", ".join(f"{n:,} {what}" for what, n in report.notes.items())
-        )
+        unusual = ", ".join(f"{n:,} {what}" for what, n in report.notes.items())
+        say(f"unusual, but readable: {unusual}")
     for each in report.left_out:
-        print(f"left out: {each.number:,} {each.what}, the first {each.first} in {each.shard}")
-    for note in report.not_used:
-        print(note)
+        say(f"left out: {each.number:,} {each.what}, the first {each.first} in {each.shard}")
+    say(*report.not_used)
     problems = f"{len(report.problems):,} problems" if report.problems else "no problems"
-    print(f"{args.folder}: {report.samples:,} samples, {problems}")
+    say(f"{args.folder}: {report.samples:,} samples, {problems}")
     return 1 if report.problems else 0
 
 
@@ -134,14 +132,15 @@ def _input(args: argparse.Namespace, reencoding: "Reencoding | None") -> "Input"
     from hpc_xfer.compute.shard_tools.tables import table_files
 
     if tables := table_files.find(args.source):
-        from hpc_xfer.compute.shard_tools.table_input import Columns, Table, TableForm
+        from hpc_xfer.compute.shard_tools.table_input import Table, TableForm
+        from hpc_xfer.compute.shard_tools.tables.table_rows import Columns
 
         image = Columns.image if args.image_column is None else args.image_column
         columns = Columns(image, args.caption_column, args.label_column)
         if tables[0].suffix.lower() == ".parquet":
             _refuse_unused(args, ("separator", "quoting"), "a .csv or .tsv")
         form = TableForm(args.separator, args.quoting, args.labels)
-        table = Table(tables, columns, reencoding, form)
+        table = Table(tables, columns, reencoding, form, args.out / shard_index.MAKING)
         table.notes += table_files.left_unread(args.source, tables)
         return table
     from hpc_xfer.compute.shard_tools.inputs import ImageFolder
@@ -185,7 +184,7 @@ def _uses(result: "PackResult") -> list[str]:
 
 def _say(args: argparse.Namespace, line: str) -> None:
     if not args.json:
-        print(line)
+        say(line)
 
 
 def _contents(result: "PackResult") -> str:

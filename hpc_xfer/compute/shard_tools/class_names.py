@@ -1,12 +1,14 @@
 """Class names of foreign shards and tables: `classes.json` beside them lists the names in order."""
 
+import os
 from collections.abc import Set
 from pathlib import Path
 
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
 
-MOST = 1_000_000  # classes without names; a higher number is an id of something else
+MOST = 1_000_000  # classes; a higher number is an id of something else
+_LONGEST = 1000  # letters of a name
 NAME = "classes.json"  # beside foreign shards or a table; our own shards have names in the index
 
 
@@ -48,9 +50,14 @@ def listed(folder: Path) -> tuple[str, ...] | None:
         DataError: it is not a list of names.
     """
     path = folder / NAME
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     names = atomic_files.read_json(path, follow=True)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path}: is not a JSON list of names; write one name per class, in order")
+    if len(names) > MOST or max(map(len, names), default=0) > _LONGEST:
+        raise DataError(
+            f"{path}: holds {len(names):,} names, the longest of {max(map(len, names)):,} letters, "
+            f"but at most {MOST:,} of {_LONGEST:,} are read; correct it"
+        )
     return tuple(names)

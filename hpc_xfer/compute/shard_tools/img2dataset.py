@@ -6,7 +6,10 @@ If its writer died, a shard can be a complete tar with too few samples: only the
 from collections.abc import Collection
 from pathlib import Path
 
+from hpc_xfer.errors import XferError
 from hpc_xfer.system import atomic_files
+
+_MOST = 2**63 - 1
 
 
 def sample_count_problem(shard: Path, samples: int) -> str | None:
@@ -34,7 +37,7 @@ def _stats(shard: Path) -> Path:
 def _successes_in_stats(path: Path) -> int | None:
     value = atomic_files.read_json(path, follow=True)
     successes = value.get("successes") if isinstance(value, dict) else None
-    return successes if isinstance(successes, int) else None
+    return successes if type(successes) is int and 0 <= successes <= _MOST else None
 
 
 def _successes_in_table(path: Path) -> int | None:
@@ -42,10 +45,16 @@ def _successes_in_table(path: Path) -> int | None:
         return None
     import pyarrow as pa
     import pyarrow.compute as pc
-    from pyarrow import parquet
+
+    from hpc_xfer.compute.shard_tools.tables import parquet_batches, parquet_files
+    from hpc_xfer.compute.shard_tools.tables.parquet_batches import GroupRun
 
     try:
-        status = parquet.read_table(path, columns=["status"])["status"]
-    except (OSError, KeyError, pa.ArrowException):  # a table of something else
+        parquet_files.check_columns([path], ["status"])
+        kinds = parquet_batches.common_types([path], ["status"])
+        found = 0
+        for batch in parquet_batches.batches(GroupRun(path, None), kinds, None):
+            found += pc.sum(pc.equal(batch.columns["status"], "success")).as_py() or 0
+    except (XferError, pa.ArrowException):  # a table of something else
         return None
-    return int(pc.sum(pc.equal(status, "success")).as_py() or 0)
+    return found

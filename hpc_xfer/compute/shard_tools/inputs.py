@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from hpc_xfer.compute.images import image_file
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, keep_file
-from hpc_xfer.compute.shard_tools.tables.parquet_files import ImageCell
+from hpc_xfer.compute.shard_tools.tables.embedded_images import ImageCell, StoredImage
 from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.config.dataset_forms import image_folder, split_names
 from hpc_xfer.config.own_datasets.words_or_codes import are_words
@@ -50,7 +51,7 @@ class Input(Protocol):
 class FileRow(NamedTuple):
     """A sample whose image is a file, or inside a table."""
 
-    image: str | ImageCell | None  # path or cell; None in a table with a gap
+    image: str | ImageCell | StoredImage | None  # path or cell; None in a table with a gap
     caption: str | None
     label: int | None
     number: int | None = None  # in a table, from 1, without the header
@@ -132,12 +133,12 @@ def _on_names(classes: Sequence[str]) -> Iterator[str]:
         yield f"the class folders are called by numbers or codes ({first}), and so are captions"
 
 
-def _read(path: str | ImageCell) -> bytes:
-    if isinstance(path, ImageCell):
+def _read(path: str | ImageCell | StoredImage) -> bytes:
+    if not isinstance(path, str):
         return path.read()
     try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # a null byte in a path is a ValueError
+        return image_file.read(Path(path))
+    except (OSError, ValueError) as error:  # a null byte, a pipe or a huge file is a ValueError
         why = getattr(error, "strerror", None) or error
         name = path if len(path) <= _LONGEST_PATH else f"{path[:30]}...{path[-80:]}"
         raise DataError(f"{name}: cannot be read ({why}); check the file") from error

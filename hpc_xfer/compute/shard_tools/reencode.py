@@ -11,20 +11,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from hpc_xfer.compute.images.decode import (
+    check_drafted,
     check_range,
     decode_array,
     open_by_pillow,
+    orientation_of,
     pillow_errors_as_data_error,
 )
-from hpc_xfer.errors import DataError
+from hpc_xfer.compute.images.structure import gif
 
 # Pillow's name of a format -> field. Some cameras write MPO: a JPEG with a second one inside.
 FIELD_OF_FORMAT = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 QUALITY = 90  # of JPEGs; at 95 files are 1.5 times as large
-_ORIENTATION = 0x0112  # EXIF
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 _DRAFT_FACTOR = 2  # a JPEG is decoded at twice the requested size or more, then resized
 
 
@@ -62,8 +68,13 @@ class Reencoding:
         check_range(image, name)
         if image.mode.startswith("I"):  # more than 8 bits
             return Image.fromarray(decode_array(data, name))
+        if image.mode not in ("RGB", "L", "CMYK"):  # in less memory than Pillow alone
+            made = Image.fromarray(decode_array(data, name))
+            made.info = dict(image.info)  # of which a comment is written
+            return made
         if self.short_side is not None:
             image.draft(None, _sides(image.size, _DRAFT_FACTOR * self.short_side))
+        check_drafted(image, name)
         image.load()
         return upright(image)
 
@@ -80,12 +91,20 @@ def keep_file(data: bytes, name: str) -> tuple[str, bytes]:
     Raises:
         DataError: the image is broken.
     """
+    field = _kept_field(data, name)
+    if field is not None:
+        return field, data
+    return "png", png(Image.fromarray(decode_array(data, name)))
+
+
+def _kept_field(data: bytes, name: str) -> str | None:
+    """Field of a file that is kept as it is, which was decoded; None for one that becomes a PNG."""
     with open_image(data, name) as image:
         field = FIELD_OF_FORMAT.get(image.format or "")
-        if field is not None and (field == "jpg" or not is_animated(image)):
+        if field is not None and (field == "jpg" or not is_animated(image, data)):
             _decode(image)
-            return field, data
-    return "png", png(Image.fromarray(decode_array(data, name)))
+            return field
+    return None
 
 
 def png(image: Image.Image) -> bytes:
@@ -99,28 +118,27 @@ def png(image: Image.Image) -> bytes:
 def open_image(data: bytes, name: str) -> Iterator[Image.Image]:
     """Open an image and read its header. Any error inside the `with` becomes a DataError.
 
-    So nothing but calls of Pillow belongs inside it. An image above 89 million pixels, a quarter of
-    a GB as RGB, is refused as a decompression bomb: Pillow's limit.
+    So nothing but calls of Pillow belongs inside it. An image that would take too much memory or
+    time is refused; see limits.py. A JPEG is expected to be decoded in part.
     """
-    with pillow_errors_as_data_error(name), open_by_pillow(data) as image:
+    with pillow_errors_as_data_error(name), open_by_pillow(data, name, in_part=True) as image:
         yield image
 
 
 def is_turned(image: Image.Image) -> bool:
     """True where the EXIF data asks to rotate or mirror the image."""
-    try:
-        with pillow_errors_as_data_error("its EXIF data"):
-            return image.getexif().get(_ORIENTATION, 1) in range(2, 9)
-    except DataError:
-        return False
+    return orientation_of(image) != 1
 
 
-def is_animated(image: Image.Image) -> bool:
+def is_animated(image: Image.Image, data: bytes) -> bool:
+    if image.format == "GIF":
+        return gif.is_animated(data)
     return bool(getattr(image, "is_animated", False))
 
 
 def upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image) if is_turned(image) else image
+    orientation = orientation_of(image)
+    return image if orientation == 1 else image.transpose(_TURNS[orientation])
 
 
 def _decode(image: Image.Image) -> None:

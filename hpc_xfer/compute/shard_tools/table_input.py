@@ -1,43 +1,39 @@
 """A CSV, TSV or Parquet table as input: one row per sample, columns for image, caption, label.
 
-The table stays in Arrow columns: 15 million rows of a path and a caption take 3 GB, not 8 GB.
+The table is read once, a batch of rows at a time, into files beside the shards, from which rows are
+read in any order: a table of 15 million rows takes as little memory as one of 15.
 """
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from hpc_xfer.compute.shard_tools.inputs import FileReader, FileRow
 from hpc_xfer.compute.shard_tools.reencode import Reencoding
-from hpc_xfer.compute.shard_tools.tables import delimited, label_column, parquet_files
+from hpc_xfer.compute.shard_tools.tables import (
+    delimited,
+    embedded_images,
+    label_column,
+    parquet_batches,
+    parquet_files,
+)
 from hpc_xfer.compute.shard_tools.tables.delimited import Quoting
-from hpc_xfer.compute.shard_tools.tables.label_column import LabelKind
-from hpc_xfer.compute.shard_tools.tables.parquet_files import EmbeddedImages, ImageCell
+from hpc_xfer.compute.shard_tools.tables.embedded_images import (
+    EmbeddedImages,
+    ImageCell,
+    StoredImage,
+)
+from hpc_xfer.compute.shard_tools.tables.label_column import LabelKind, Labels
+from hpc_xfer.compute.shard_tools.tables.parquet_batches import GroupRun
+from hpc_xfer.compute.shard_tools.tables.row_file import ImageKind, StoredRow
+from hpc_xfer.compute.shard_tools.tables.table_rows import Columns, TableRows
 from hpc_xfer.compute.shards import captions
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
 
-Column = Any  # a pyarrow.Array, which has no annotations
 PARQUET = ".parquet"
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of the columns to read."""
-
-    image: str = "image"  # paths, relative to the table; in Parquet, images too
-    caption: str | None = None
-    label: str | None = None  # class numbers or names; names also become missing captions
-
-    @property
-    def unique(self) -> list[str]:
-        """Each column once: captions and labels may be the same one."""
-        names = [self.image, self.caption, self.label]
-        return list(dict.fromkeys(name for name in names if name is not None))
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,7 @@ class Table:
     Raises:
         StudyError: it lacks one of these columns, or it can be meant in two ways.
         DataError: it cannot be read, or its labels are neither whole numbers nor names.
+        StoreError: its rows have no room on disk.
     """
 
     def __init__(
@@ -65,63 +62,113 @@ class Table:
         columns: Columns,
         reencoding: Reencoding | None = None,
         form: TableForm | None = None,
+        scratch: Path | None = None,
     ) -> None:
+        """Read the table.
+
+        Args:
+            scratch: a folder for the rows; None: that of the system for temporary files.
+        """
         files = [path] if isinstance(path, Path) else list(path)
         form = form or TableForm()
-        self._folder = files[0].absolute().parent
+        self._folder = str(files[0].absolute().parent)
+        self._scratch = scratch
+        self._embedded: EmbeddedImages | None = None
         self.notes: tuple[str, ...] = ()
-        found = self._read(files, columns, form)
-        self._captions: Column | None = None
-        self._labels: Column | None = None
-        self.classes: tuple[str, ...] | None = None
-        if columns.caption is not None:
-            self._captions, notes = _captions(files[0], columns.caption, found[columns.caption])
-            self.notes += notes
-        if columns.label is not None:
-            self._read_labels(files, columns.label, found[columns.label], form)
-        self.reader = FileReader(self._captions is not None, self._labels is not None, reencoding)
+        is_parquet = files[0].suffix.lower() == PARQUET
+        if is_parquet:
+            self._rows = self._read_parquet(files, columns)
+        else:
+            self._rows = self._read_text(files[0], columns, form)
+        self._rows.file.finish()
+        self._set_identity(files, columns, form)
+        if self._rows.captions is not None:
+            self.notes += self._rows.captions.notes
+        self._labels = self._read_labels(files if is_parquet else [], columns, form)
+        self.classes = None if self._labels is None else self._labels.classes
+        named = self._labels is not None and self._labels.captions is not None
+        has_captions = columns.caption is not None or named
+        self.reader = FileReader(has_captions, self._labels is not None, reencoding)
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._rows.file)
 
     def rows(self, positions: Sequence[int]) -> list[FileRow]:
-        chosen = pa.array(list(positions), pa.int64())
-
-        def values(column: Column | None) -> list[Any]:
-            return [None] * len(chosen) if column is None else column.take(chosen).to_pylist()
-
-        columns = (self._images_of(positions), values(self._captions), values(self._labels))
+        cells: Sequence[ImageCell | None] = [None] * len(positions)
+        if self._embedded is not None:
+            cells = self._embedded.cells(positions)
+        found = self._rows.file.read(positions)
         return [
-            _row(image, caption, label, position + 1)
-            for image, caption, label, position in zip(*columns, positions, strict=True)
+            self._row(stored, cell, position + 1)
+            for stored, cell, position in zip(found, cells, positions, strict=True)
         ]
 
-    def _read(self, files: Sequence[Path], columns: Columns, form: TableForm) -> dict[str, Column]:
-        """Read all but the bytes of images; set the images, the identity and the first notes."""
-        self._images: Column | EmbeddedImages
-        quoting: Quoting | None = None
-        if files[0].suffix.lower() == PARQUET:
-            parquet_files.check_columns(files, columns.unique)
-            embedded = parquet_files.embeds_images(files, columns.image)
-            names = [name for name in columns.unique if not embedded or name != columns.image]
-            if embedded and columns.image in (columns.caption, columns.label):
+    def _row(self, stored: StoredRow, cell: ImageCell | None, number: int) -> FileRow:
+        """Make a row. An image with several captions has the first one, and a list of all."""
+        image: str | ImageCell | StoredImage | None = cell
+        if stored.kind == ImageKind.PATH:
+            image = os.path.join(self._folder, stored.image) if stored.image else None
+        elif cell is not None and stored.kind == ImageKind.STORED:
+            image = StoredImage(self._rows.file.name, stored.at, stored.length, cell)
+        label, caption = None, stored.caption
+        if self._labels is not None and stored.label is not None:
+            label = self._labels.numbers[stored.label]
+            if self._rows.captions is None and self._labels.captions is not None:
+                caption = self._labels.captions[stored.label]
+        if caption is None or self._rows.captions is None or not self._rows.captions.are_lists:
+            return FileRow(image, caption, label, number)
+        texts = tuple(captions.texts(json.loads(caption)))
+        return FileRow(image, texts[0] if texts else None, label, number, texts)
+
+    def _read_parquet(self, files: Sequence[Path], columns: Columns) -> TableRows:
+        parquet_files.check_columns(files, columns.unique)
+        image, names = None, columns.unique
+        runs = [GroupRun(path, None) for path in files]
+        if parquet_files.embeds_images(files, columns.image):
+            image = columns.image
+            if image in (columns.caption, columns.label):
                 raise StudyError(
-                    f"{files[0]}: column {columns.image!r} holds images, so it holds neither "
-                    "captions nor labels; name another column"
+                    f"{files[0]}: column {image!r} holds images, so it holds neither captions nor "
+                    "labels; name another column"
                 )
-            found = {name: parquet_files.read_column(files, name) for name in names}
-            self._images = (
-                EmbeddedImages(files, columns.image) if embedded else found[columns.image]
+            names = [name for name in names if name != image]
+            self._embedded = EmbeddedImages(files, image)
+            runs = list(self._embedded.runs())
+        kinds = parquet_batches.common_types(files, names)
+        rows = TableRows(files[0], columns, self._scratch)
+        for run in runs:
+            for batch in parquet_batches.batches(run, kinds, image):
+                if image is None:
+                    rows.add(batch.columns)
+                elif batch.images is None:
+                    rows.add_cells(batch.columns, batch.rows)
+                else:
+                    stored = embedded_images.to_store(run.file, batch.images)
+                    rows.add_embedded(batch.columns, *stored)
+        if self._embedded is not None and len(self._embedded) != len(rows.file):
+            raise DataError(
+                f"{files[0]}: holds {len(rows.file):,} rows where footers say "
+                f"{len(self._embedded):,}; correct the file"
             )
-            digest = parquet_files.footer_digest if embedded else atomic_files.sha256
-        else:
-            digest = atomic_files.sha256
-            table = delimited.read(
-                files[0], columns.unique, columns.image, form.separator, form.quoting
-            )
-            found, self.notes, quoting = table
-            self._images = found[columns.image]
+        return rows
+
+    def _read_text(self, path: Path, columns: Columns, form: TableForm) -> TableRows:
+        found = delimited.read(
+            path,
+            columns.unique,
+            columns.image,
+            lambda: TableRows(path, columns, self._scratch),
+            form.separator,
+            form.quoting,
+        )
+        self.notes, self._quoting = found.notes, found.quoting
+        return found.rows
+
+    def _set_identity(self, files: Sequence[Path], columns: Columns, form: TableForm) -> None:
+        is_embedded = self._embedded is not None
+        digest = parquet_files.footer_digest if is_embedded else atomic_files.sha256
         digests = list(map(digest, files))
+        quoting = None if files[0].suffix.lower() == PARQUET else self._quoting
         # Marks were always read as a CSV has them; only the other way gives other rows.
         form_told = {**asdict(form), "quoting": quoting if quoting == "none" else None}
         self.identity: dict[str, object] = {
@@ -130,71 +177,13 @@ class Table:
             # Absent where the table alone decides, as in calls of earlier versions.
             **{key: value for key, value in form_told.items() if value is not None},
         }
-        return found
 
     def _read_labels(
-        self, files: Sequence[Path], name: str, values: Column, form: TableForm
-    ) -> None:
-        is_parquet = files[0].suffix.lower() == PARQUET
-        noted = parquet_files.class_label_names(files, name) if is_parquet else None
-        labels = label_column.read(files[0], values, form.labels, noted)
-        self._labels, self.classes = labels.numbers, labels.classes
+        self, parquets: Sequence[Path], columns: Columns, form: TableForm
+    ) -> Labels | None:
+        if columns.label is None or self._rows.labels is None:
+            return None
+        noted = parquet_files.class_label_names(parquets, columns.label) if parquets else None
+        labels = label_column.read(self._rows.labels, form.labels, noted)
         self.notes += labels.notes
-        if self._captions is None:
-            self._captions = labels.captions
-
-    def _images_of(self, positions: Sequence[int]) -> list[str | ImageCell | None]:
-        if isinstance(self._images, EmbeddedImages):
-            return list(self._images.cells(positions))
-        paths = self._images.take(pa.array(list(positions), pa.int64())).to_pylist()
-        return [str(self._folder / path) if path else None for path in paths]
-
-
-def _row(
-    image: str | ImageCell | None, caption: str | list[str] | None, label: int | None, number: int
-) -> FileRow:
-    """Make a row. An image with several captions has the first one, and a list of all."""
-    if not isinstance(caption, list):
-        return FileRow(image, caption, label, number)
-    found = tuple(captions.texts(caption))
-    return FileRow(image, found[0] if found else None, label, number, found)
-
-
-def _captions(path: Path, name: str, values: Column) -> tuple[Column, tuple[str, ...]]:
-    """Return captions as text or lists of text, and sentences about them.
-
-    Raises:
-        DataError: the column holds something else.
-    """
-    kind = values.type
-    if pa.types.is_large_list(kind) and pa.types.is_large_string(kind.value_type):
-        missing = pc.fill_null(_stand_for_none(values.flatten()), True)
-        of = pc.list_parent_indices(values).filter(pc.invert(missing))
-        most = pc.max(pc.value_counts(of).field("counts")).as_py() or 0
-        note = (
-            f"images have up to {most:,} captions: the first is in txt, and all are in the "
-            "json, under captions"
-        )
-        return values, (note,) if most > 1 else ()
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_large_string(kind):
-        texts = values.cast(pa.large_string())
-        missing = pc.and_(_stand_for_none(texts), pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
-        texts, notes = label_column.without(texts, missing, "caption")
-        numbers = pc.match_substring_regex(texts, r"^\s*[+-]?[0-9.]+\s*$")
-        if len(texts) > texts.null_count and pc.all(numbers).as_py():
-            notes += (
-                f"all captions in column {name!r} are numbers; give a column of text with "
-                "--caption-column, or name this one with --label-column",
-            )
-        return texts, notes
-    raise DataError(
-        f"{path}: column {name!r} holds {kind}, not captions; name a column of text, or of lists "
-        "of text, with --caption-column"
-    )
-
-
-def _stand_for_none(texts: Column) -> Column:
-    """Return which texts are no captions, as the loaders tell them; null where there is none."""
-    plain = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
-    words = pa.array(["", *sorted(captions.NONE)], plain.type)
-    return pc.if_else(pc.is_valid(plain), pc.is_in(plain, words), None)
+        return labels

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 from torchvision import datasets
 
-from hpc_xfer.compute.images.decode import pillow_errors_as_data_error
+from hpc_xfer.compute.images.decode import forget_other_formats, pillow_errors_as_data_error
 from hpc_xfer.compute.shard_tools.inputs import FileReader, FileRow
 from hpc_xfer.compute.shard_tools.reencode import Reencoding, png
 from hpc_xfer.compute.shards.shard import Sample
@@ -108,6 +108,7 @@ def open_dataset(name: str, root: Path, split: str) -> Any:
         DataError: it is absent from `root`, or a package that it needs is, or its classes are
             splits.
     """
+    forget_other_formats()
     kind = getattr(datasets, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, datasets.VisionDataset)):
         raise StudyError(f"torchvision:{name}: torchvision has no such data set; correct the name")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from PIL import Image
 
@@ -199,7 +199,7 @@ def _open_damaged(path: Path, name: str) -> tuple[Shard, list[Problem]]:
 def _check_member(member: Member) -> Iterator[str]:
     if member.name.startswith("/"):
         yield "has an absolute path; unpacking would write there"
-    if ".." in PurePosixPath(member.name).parts:
+    if ".." in member.name.split("/"):
         yield "has .. in its path; unpacking would leave the folder"
     if member.kind in _NO_FILES:
         yield f"is {_NO_FILES[member.kind]}; it is left out"
@@ -246,19 +246,19 @@ _NO_IMAGE = f"none of {', '.join(IMAGE_FIELDS)}"
 def _check_image(shard: Shard, i: int, field: str, notes: Counter[str]) -> None:
     data = shard.read(i, [field])[field]
     with open_image(data, field) as image:  # refuses a decompression bomb
-        unusual = list(_unusual(image, field))
+        unusual = list(_unusual(image, data, field))
     decode(data, field)
     notes.update(unusual)
 
 
-def _unusual(image: Image.Image, field: str) -> Iterator[str]:
+def _unusual(image: Image.Image, data: bytes, field: str) -> Iterator[str]:
     if image.mode in _MODES:
         yield _MODES[image.mode]
     if image.mode.startswith("I"):
         yield "16 bits"
     if is_turned(image):
         yield "turned by EXIF"
-    if image.format != "MPO" and is_animated(image):
+    if image.format != "MPO" and is_animated(image, data):
         yield "animated"
     if FIELD_OF_FORMAT.get(image.format or "") != field.replace("jpeg", "jpg"):
         yield "of another format than its name"

@@ -16,6 +16,7 @@ NONE = frozenset({
 })  # fmt: skip
 _LONGEST_NONE = max(map(len, NONE))
 EMPTY = "is empty"
+LONGEST = 10_000  # characters that become tokens; see models/word_tokenizer.py
 _REPLACED = ("\ufffd".encode(), b"\\ufffd", b"\\uFFFD")  # the last two in a json
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from hpc_xfer.errors import DataError
 
 _NUMBER = re.compile(rb"(?:\xef\xbb\xbf)?\s*([0-9]{1,18})\s*")  # after a mark of Windows
+_MOST = 10**18  # a label; what is larger is an id or a mistake
 _SHOWN = 40  # characters of a value in a message
 
 
@@ -58,7 +59,7 @@ def json_label(content: dict[str, Any], key: str) -> int | str:
     value = content.get(key)
     if isinstance(value, str) and value.strip():
         return value
-    if isinstance(value, int | float) and value >= 0 and value == value // 1:
+    if isinstance(value, int | float) and 0 <= value < _MOST and value == value // 1:
         return int(value)  # true is 1; pandas writes 1.0 where another sample has no label
     what = f"{shown(value)} is neither a class number nor a name"
     raise BadLabel(f"label {what}" if key in content else "has no label")

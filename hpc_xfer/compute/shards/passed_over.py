@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 from hpc_xfer.compute.shards.tar_headers import Member
 
-# WebDataset's rule: the key ends at the first dot of the base name. A base name that begins with a
-# dot has no key: macOS packs `._0.jpg` before 0.jpg, in the middle of a sample.
-_KEY = re.compile(r"((?:.*/|)[^./]+)[.]([^/]*)", re.DOTALL)
+_LONGEST = 4096  # characters of a name: no file system has longer paths (PATH_MAX)
 _META = re.compile(r"__(?:[^/]*__|MACOSX)(?:$|/)")  # `__meta__`, and macOS's own folder in archives
 _KINDS = {
     "link": "symbolic links",
@@ -37,7 +35,7 @@ class PassedOverCounter:
             self._found[_PADDING] = member.size, f"byte {member.offset:,}"
         elif member.kind != "folder":
             what = _KINDS.get(member.kind) or _reason(member.name)
-            count, first = self._found.get(what, (0, member.name))
+            count, first = self._found.get(what, (0, member.name[:_LONGEST]))
             self._found[what] = count + 1, first
 
     def build(self) -> tuple[PassedOver, ...]:
@@ -46,11 +44,18 @@ class PassedOverCounter:
 
 def key_and_field(name: str) -> tuple[str, str] | None:
     """Split the name of a member as WebDataset does; None where it belongs to no sample."""
-    match = _KEY.fullmatch(name)
-    return None if match is None or _META.match(name) else (match[1], match[2].lower())
+    # WebDataset's rule: the key ends at the first dot of the base name. A base name that begins
+    # with a dot has no key: macOS packs `._0.jpg` before 0.jpg, in the middle of a sample.
+    start = name.rfind("/") + 1
+    dot = name.find(".", start)
+    if dot <= start or len(name) > _LONGEST or _META.match(name):
+        return None
+    return name[:dot], name[dot + 1 :].lower()
 
 
 def _reason(name: str) -> str:
+    if len(name) > _LONGEST:
+        return f"files with a path of more than {_LONGEST:,} characters"
     base = name.rpartition("/")[2]
     if base.startswith("._") or name.startswith("__MACOSX"):
         return "files of macOS (._* and __MACOSX)"

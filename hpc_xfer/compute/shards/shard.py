@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hpc_xfer.compute.images import limits
 from hpc_xfer.compute.shards import labels, tar_headers
 from hpc_xfer.compute.shards.labels import BadLabel
 from hpc_xfer.compute.shards.passed_over import PassedOver, PassedOverCounter, key_and_field
@@ -29,6 +30,14 @@ from hpc_xfer.errors import DataError
 Sample = dict[str, bytes]  # by field
 _SPOTS = 8  # samples of a spot digest; each is one read, about 1 ms on a network file system
 SPARSE = "is a sparse file, without its holes; pack it again without `tar --sparse`"
+
+
+_MOST_BYTES = {"json": limits.JSON, **dict.fromkeys(("txt", "cls"), limits.TEXT)}  # by field
+
+
+def most_bytes(field: str) -> int:
+    """Bytes of a field above which it is not read."""
+    return _MOST_BYTES.get(field, limits.FILE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +68,11 @@ class Shard:
         """Read the fields of sample `i`, or those of `fields` that it has.
 
         Raises:
-            DataError: the file changed since it was opened, or is gone.
+            DataError: the file changed since it was opened, or is gone; or a field is too large.
         """
         members = self.sample_index.members(i)
         wanted = members if fields is None else [field for field in fields if field in members]
-        return {field: self._read(i, *members[field]) for field in wanted}
+        return {field: self._read(i, field, *members[field]) for field in wanted}
 
     def keep_open(self) -> "Shard":
         """Open the file now, so that it stays readable after it is removed or replaced.
@@ -135,7 +144,12 @@ class Shard:
         """Offset after the last data byte of sample `i`."""
         return max(offset + size for offset, size in self.sample_index.members(i).values())
 
-    def _read(self, i: int, offset: int, size: int) -> bytes:
+    def _read(self, i: int, field: str, offset: int, size: int) -> bytes:
+        if size > (most := most_bytes(field)):
+            raise DataError(
+                f"{self.path}: sample {self.keys[i]} has a {field} of {size:,} bytes, more than "
+                f"the {most:,} that are read; make it smaller or remove it"
+            )
         try:
             data = os.pread(self._handle, size, offset)
         except OSError as error:

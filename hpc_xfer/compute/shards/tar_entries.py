@@ -12,6 +12,8 @@ from hpc_xfer.compute.shards.tar_damage import BLOCK, DamagedTar
 
 USTAR = b"ustar\0"  # in headers that have a prefix of the name
 _LONGEST = 1 << 20  # bytes of an extended header; paths have 4,096 at most
+_MOST_HEADERS = 16  # before one entry: GNU and PAX write two at most, joined tars some global ones
+_MOST_MAPS = 10_000  # blocks of a sparse file's map, with 21 holes each
 _FILES = (b"0", b"\0", b"7")
 _WITHOUT_DATA = {
     b"1": "hard link", b"2": "link", b"3": "other", b"4": "other", b"5": "folder", b"6": "other",
@@ -51,7 +53,7 @@ def read_entry(handle: int, start: int, total: int) -> Entry:
     """
     records: dict[str, str] = {}
     at = start
-    while True:
+    for _ in range(_MOST_HEADERS):
         header = _parse(os.pread(handle, BLOCK, at))
         if header is None:
             raise DamagedTar(start)
@@ -65,6 +67,7 @@ def read_entry(handle: int, start: int, total: int) -> Entry:
         if header.kind != _GLOBAL:
             records |= found
         at = next_block(at + BLOCK, header.size)
+    raise DamagedTar(start)
 
 
 def next_block(offset: int, size: int) -> int:
@@ -85,10 +88,11 @@ def _entry(handle: int, start: int, at: int, header: _Header, records: dict[str,
         raise DamagedTar(start) from None
     if size < 0:
         raise DamagedTar(start)
-    offset, more = at + BLOCK, header.more_maps
+    offset, more, maps = at + BLOCK, header.more_maps, 0
     while more:
+        maps += 1
         block = os.pread(handle, BLOCK, offset)
-        if len(block) < BLOCK:
+        if len(block) < BLOCK or maps > _MOST_MAPS:
             raise DamagedTar(start)
         offset, more = offset + BLOCK, block[504] != 0
     kind = "sparse" if is_sparse else "file"

@@ -4,6 +4,7 @@ The curves are drawn against samples seen, which compares runs of different batc
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.system import atomic_files
+
+_MOST_BYTES = 1 << 30  # of the rows of a run; one has 300
 
 
 class MetricsLog:
@@ -29,7 +32,13 @@ class MetricsLog:
             kept = [row for row in _lines(self.path) if row["step"] <= first]
             atomic_files.write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         if tensorboard:
-            self.board = SummaryWriter(str(run.tensorboard), purge_step=first * batch + 1)
+            atomic_files.make_folder(run.tensorboard)
+            self.board = SummaryWriter(
+                str(run.tensorboard),
+                purge_step=first * batch + 1,
+                # Else its name can be told beforehand, and a link put there.
+                filename_suffix=f".{os.urandom(8).hex()}",
+            )
             if first == 0:
                 self.board.add_text("recipe", _block(atomic_files.read_json(run.recipe)), 0)
 
@@ -64,7 +73,8 @@ def _block(content: Any) -> str:
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The complete rows; a killed process may have cut the last one."""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    text = atomic_files.read_bytes(path, _MOST_BYTES).decode("utf-8", errors="replace")
+    for line in text.splitlines():
         try:
             yield json.loads(line)
         except ValueError:

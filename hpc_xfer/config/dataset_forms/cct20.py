@@ -17,6 +17,7 @@ from hpc_xfer.config.dataset_forms.listing import (
     Listing,
     check_listing,
     find_folder,
+    read_list,
 )
 from hpc_xfer.errors import DataError
 
@@ -67,12 +68,12 @@ def listing(card: DatasetCard, root: Path) -> Listing:
 def _read(path: Path, card: DatasetCard) -> _Split:
     labels = {int(number): label for label, number in enumerate(card.folders)}
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_list(path))
         files = {str(image["id"]): str(image["file_name"]) for image in content["images"]}
         listed = len(content["images"])
         _check_names(path, content["categories"], labels, card)
         boxes = _classes_of_images(path, content["annotations"], files, labels)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: is missing, cut off or not annotations ({error}); unpack the annotations "
             "again"

@@ -10,10 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpc_xfer.errors import DataError
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.atomic_files import OddFile
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
+
+
+_MOST_LIST = 256 << 20  # bytes; that of DomainNet has 3 MB, annotations of CCT-20 have 30
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,16 @@ def find_folder(root: Path, name: str, within: Sequence[str], marker: str) -> Pa
     )
 
 
+def read_list(path: Path) -> bytes:
+    """Read a list of images as bytes: a regular file, which may be a link, of bounded size.
+
+    Raises:
+        OddFile: it is a pipe, a device, or too large.
+        OSError: it cannot be read.
+    """
+    return atomic_files.read_bytes(path, _MOST_LIST, follow=True)
+
+
 def read_lines(path: Path) -> list[str]:
     """Read the lines of a list that are not blank.
 
@@ -96,8 +111,8 @@ def read_lines(path: Path) -> list[str]:
         DataError: it is missing, empty, cut off within a character, or not text.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_list(path).decode("utf-8")
+    except (OSError, UnicodeDecodeError, OddFile) as error:
         raise DataError(f"{path}: cannot be read ({error}); fetch the data set again") from error
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:

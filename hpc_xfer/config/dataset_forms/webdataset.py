@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc_xfer.config.dataset_forms.listing import read_lines
+from hpc_xfer.config.dataset_forms.listing import read_lines, read_list
 from hpc_xfer.errors import DataError
 
 _BLOCK = 512  # bytes; a tar is made of such blocks
@@ -67,7 +67,7 @@ def _split_folders(pattern: Path) -> tuple[Path, dict[str, Path]]:
 def _class_names(path: Path) -> tuple[str, ...]:
     """Read one name a line. An empty line within would shift the numbers of all that follow."""
     read_lines(path)  # refuses a file that is empty or no text
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
+    lines = [line.strip() for line in read_list(path).decode("utf-8-sig").rstrip().splitlines()]
     if "" in lines:
         raise DataError(
             f"{path}:{lines.index('') + 1}: is empty, and classes are numbered by their lines; "

@@ -11,6 +11,7 @@ site file states wins.
 import difflib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,16 @@ from hpc_xfer.config.dataset_cards import prompt
 from hpc_xfer.config.dataset_forms.image_folder import class_name
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.errors import DataError, StudyError, XferError
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.screen.plain_text import plain
 
 FILE = "classes.json"
 _FORM = 'write a list of names in the order of labels, or {"folder": "name", ...}'
+_FEW = 10  # items that a message shows
+_LONGEST = 40  # letters of them
+_MOST_BYTES = 16 << 20  # of a file; a million names of 16 letters
+_MOST_NAMES = 1_000_000
+_MOST_NAME = 1000  # characters
 _SITE = "class_names in the site file"
 
 
@@ -201,11 +209,13 @@ def _is_long_form(content: dict[str, Any]) -> bool:
 
 
 def _names(path: Path, content: Any) -> Names:
+    if isinstance(content, list | dict) and len(content) > _MOST_NAMES:
+        raise DataError(f"{path}: has {len(content):,} names, more than {_MOST_NAMES:,}; {_FORM}")
     if isinstance(content, list):
         return tuple(_name(path, f"name {i}", name) for i, name in enumerate(content)), ()
     if isinstance(content, dict):
         pairs = content.items()
-        return (), tuple((folder, _name(path, repr(folder), name)) for folder, name in pairs)
+        return (), tuple((folder, _name(path, shortened(folder), name)) for folder, name in pairs)
     raise DataError(f"{path}: holds {_shown(content)}; {_FORM}")
 
 
@@ -215,6 +225,8 @@ def _name(path: Path, which: str, name: Any) -> str:
             f"{path}: {which} is {_shown(name)}, which is not text; {_FORM}, or rename the file if "
             "it is for something else"
         )
+    if len(name) > _MOST_NAME:
+        raise DataError(f"{path}: {which} has {len(name):,} characters; shorten it")
     if not name.strip():
         raise DataError(f"{path}: {which} is empty; write a name")
     return " ".join(name.split())
@@ -242,19 +254,20 @@ def _json(path: Path) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise DataError(f"{path}: has {twice!r} twice; keep one of the two")
+            times = Counter(key for key, _ in pairs)
+            twice = next(key for key in times if times[key] > 1)
+            raise DataError(f"{path}: has {shortened(twice)} twice; keep one of the two")
         return found
 
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once)
+        text = atomic_files.read_bytes(path, _MOST_BYTES, follow=True).decode("utf-8-sig")
+        return json.loads(text, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}:{error.lineno}: is not JSON ({error.msg}); fix that line, or rename the file "
             "if it is for something else"
         ) from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also numbers of 5,000 digits
         why = getattr(error, "strerror", None) or error
         raise DataError(
             f"{path}: cannot be read ({why}); write UTF-8 text, or remove it"
@@ -262,8 +275,19 @@ def _json(path: Path) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    if isinstance(value, list | dict):
+        kind = "a list" if isinstance(value, list) else "an object"
+        if len(value) > _FEW:
+            return f"{kind} of {len(value):,}"
+    try:
+        return plain(json.dumps(value, ensure_ascii=False), most=_LONGEST)
+    except (ValueError, RecursionError):  # a number of 5,000 digits, or lists in lists
+        return "what is too large to show"
+
+
+def shortened(text: str) -> str:
+    """Quote a text of a user's file for a message."""
+    return repr(plain(text, most=_LONGEST))
 
 
 def _sorts_as_text(folders: Sequence[str]) -> bool:

@@ -6,16 +6,22 @@
 It finds what can be told before a job starts: a pointer of Git LFS, a web page, a file cut off.
 """
 
-import json
 import os
 import stat
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from pydantic_core import from_json
+
+from hpc_xfer.config.released.zip_layout import (
+    checked_archive,
+    listed_archive,
+    stored_members,
+)
 from hpc_xfer.errors import DataError
+from hpc_xfer.system import atomic_files
 
 CONFIG = "open_clip_config.json"
 _INDEX = ".index.json"  # names the file of each tensor, where there are several files
@@ -28,7 +34,9 @@ _OF_OPEN_CLIP = (
 )
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", _INDEX)
 _HEAD = 512  # bytes that tell what a file is
-_LONGEST_HEADER = 100 << 20  # bytes, as the safetensors library has it
+_LONGEST_HEADER = 8 << 20  # bytes, of 60,000 tensors; the library takes 100 MB, and 4 GB for them
+_LONGEST_JSON = 16 << 20  # bytes of an index or a config
+_LONGEST_PICKLE = 16 << 20
 _FORMATS = {
     b"\x89HDF": "an HDF5 file (Keras)",
     b"GGUF": "a GGUF file",
@@ -70,8 +78,8 @@ def _in_folder(folder: Path) -> Path:
     snapshots = folder / "snapshots"
     if snapshots.is_dir():  # the root of a model in the hub's cache
         main = folder / "refs" / "main"
-        names = [main.read_text().strip()] if main.is_file() else os.listdir(snapshots)
-        if len(names) != 1:
+        names = [_first_word(main)] if main.is_file() else os.listdir(snapshots)
+        if len(names) != 1 or not _is_plain_name(names[0]):
             raise DataError(f"{folder}: holds {len(names)} snapshots; name one of their folders")
         folder = snapshots / names[0]
     try:
@@ -109,7 +117,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
     if (why := _why_missing(index)) is not None:
         raise DataError(f"{index}: {why}")
     placed = _json(index).get("weight_map")
-    if not isinstance(placed, dict) or not placed or not all(map(_is_text, placed.values())):
+    if not isinstance(placed, dict) or not placed or not all(map(_is_plain_name, placed.values())):
         raise DataError(f"{index}: names no files of tensors (weight_map); fetch it again")
     files = tuple(index.parent / name for name in sorted(set(placed.values())))
     missing = [file.name for file in files if not file.is_file()]
@@ -121,13 +129,21 @@ def _shards(index: Path) -> tuple[Path, ...]:
     return files
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _is_plain_name(value: object) -> bool:
+    """True for a name in the same folder: no path that leads elsewhere."""
+    return isinstance(value, str) and value not in ("", ".", "..") and "/" not in value
+
+
+def _first_word(file: Path) -> str:
+    try:
+        return atomic_files.read_bytes(file, _HEAD, follow=True).decode().strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = from_json(atomic_files.read_bytes(file, _LONGEST_JSON, follow=True))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -212,22 +228,24 @@ def _why_no_zip(file: Path) -> str | None:
         return "is an archive of NumPy, not weights of torch; convert it"
     if not any(name.endswith("data.pkl") for name in names):
         return "is a zip archive without weights of torch; unpack it"
-    return None
+    try:
+        with file.open("rb") as opened, checked_archive(opened):
+            return None
+    except zipfile.BadZipFile as error:
+        return f"is an archive that {error}; save its state dict anew with torch.save"
 
 
 def _members(file: Path) -> list[str] | None:
     try:
-        with zipfile.ZipFile(file) as archive:
+        with file.open("rb") as opened, listed_archive(opened) as archive:
             return archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError):
         return None
 
 
-def is_torchscript(file: Path) -> bool:
-    """Tell if a file is a TorchScript archive, as OpenAI distributes its weights."""
-    return zipfile.is_zipfile(file) and any(
-        name.endswith("/constants.pkl") for name in _members(file) or ()
-    )
+def is_script(names: list[str]) -> bool:
+    """Tell TorchScript, as OpenAI distributes its weights, by the names in an archive."""
+    return any(name.endswith("/constants.pkl") for name in names)
 
 
 def is_safetensors(file: Path) -> bool:
@@ -267,13 +285,23 @@ def safetensors_header(file: Path) -> dict[str, Any] | None:
     """Read name, type and place of each tensor, and `__metadata__`; None if it is damaged."""
     try:
         with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            if not 2 <= length <= _LONGEST_HEADER:
-                return None
-            header = json.loads(opened.read(length))
+            header = from_json(opened.read(check_header(opened)))
     except (OSError, ValueError):
         return None
     return header if isinstance(header, dict) else None
+
+
+def check_header(opened: IO[bytes]) -> int:
+    """Return the length of the header of a safetensors file, and read up to it.
+
+    Raises:
+        OddFile: it is longer than that of any weights.
+    """
+    opened.seek(0)
+    length = int.from_bytes(opened.read(8), "little")
+    if not 2 <= length <= _LONGEST_HEADER:
+        raise atomic_files.OddFile("its header has an impossible length")
+    return length
 
 
 def is_openais(file: Path) -> bool:
@@ -284,8 +312,9 @@ def is_openais(file: Path) -> bool:
     if not zipfile.is_zipfile(file):
         return False
     try:
-        with zipfile.ZipFile(file) as archive:
-            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            return any(b"input_resolution" in archive.read(name) for name in pickles)
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError):
+        with file.open("rb") as opened, checked_archive(opened) as archive:
+            pickles = [m for m in stored_members(archive) if m.filename.endswith("/data.pkl")]
+            read = [archive.open(m).read(_LONGEST_PICKLE) for m in pickles[:1]]
+            return any(b"input_resolution" in data for data in read)
+    except (zipfile.BadZipFile, OSError, RuntimeError):
         return False  # torch says what is damaged

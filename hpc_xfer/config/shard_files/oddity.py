@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from hpc_xfer.config.shard_files import typed_json
 
 # A part of a sample that an oddity makes unusable; training skips it where it needs this part.
 Part = Literal["image", "txt", "json", "label"]
@@ -35,21 +37,22 @@ class Oddity:
         return f"{self.what}: {self.count:,} of {total:,} {self.of}, {first}"
 
 
-def parsed(value: Any) -> tuple[Oddity, ...]:
+def parsed(value: Sequence[Any]) -> tuple[Oddity, ...]:
     """Read oddities from the JSON of an index.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not what `as_json` made.
+        OddValue: it is not what `as_json` made.
     """
+    found = (typed_json.mapping(each, "an oddity") for each in value)
     return tuple(
         Oddity(
-            str(each["what"]),
-            int(each["count"]),
-            str(each["first"]),
-            each.get("spoils"),
-            each.get("of", "samples"),
+            typed_json.text(each, "what"),
+            typed_json.count(each, "count"),
+            typed_json.text(each, "first"),
+            typed_json.word(each, "spoils", (None, *get_args(Part))),
+            typed_json.word({"of": "samples", **each}, "of", get_args(Counted)),
         )
-        for each in value
+        for each in found
     )
 
 

@@ -93,4 +93,6 @@ def _replace(folder: Path, made: Path) -> None:
         if not folder.is_dir():
             raise
         # The other report was faster, and has the same tables.
+    if replaced.is_symlink():  # which rmtree leaves
+        replaced.unlink()
     shutil.rmtree(replaced, ignore_errors=True)

@@ -3,6 +3,7 @@
 from hpc_xfer.reporting.tensorboard.shot_steps import ShotSteps
 from hpc_xfer.results.answers.terms import dataset_words
 from hpc_xfer.results.averages import MEAN
+from hpc_xfer.system.screen.plain_text import plain
 
 _ABOUT = """\
 **results/curves**: mean test accuracy over draws and seeds against shots, as in averages.csv. One
@@ -20,10 +21,15 @@ at the next power of ten:
 """
 
 
+def _code(name: str) -> str:
+    """Put a name between backticks, which Markdown shows as it is."""
+    return f"`{plain(name.replace('`', chr(39)))}`"
+
+
 def about(steps: ShotSteps) -> str:
     """Explain the results, and say at which step full data are."""
     lines = [
-        f"- {dataset_words(name) if name == MEAN else f'`{name}`'}: {step}"
+        f"- {dataset_words(name) if name == MEAN else _code(name)}: {step}"
         for name, step in steps.full.items()
     ]
     if not lines:

@@ -67,7 +67,7 @@ def take_in(
     refuse(path, [*read.wrong, *together.wrong])
     alone = combine(read.results, own)
     results = [replace(result, place="") for _, result in alone.results]
-    before = target.read_bytes() if target.exists() else None
+    before = atomic_files.read_bytes(target) if target.exists() else None
     columns, rows = stored_columns(results), [result.as_row for result in results]
     text = csv_files.as_text(columns, rows)
     change: Change = "new" if before is None else "replaced"

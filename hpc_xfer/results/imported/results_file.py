@@ -25,7 +25,11 @@ from hpc_xfer.results.imported.imported_result import (
     TUNED,
     ImportedResult,
 )
+from hpc_xfer.results.tables.spreadsheet_cells import original
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.atomic_files import OddFile
 
+_MOST_BYTES = 256 * 1024**2  # a million results have 100 MB
 MOST_TOLD = 20  # errors; a wrong column is wrong in every row
 _KNOWN = (*ENCODER, *CELL, *SHARES, *COUNTS)
 T = TypeVar("T")
@@ -96,24 +100,30 @@ def refuse(path: Path, errors: Sequence[str]) -> None:
     told = list(errors[:MOST_TOLD])
     if len(errors) > MOST_TOLD:
         told.append(f"{path}: {len(errors):,} errors in all, of which these are the first")
-    raise StudyError("\n".join([*told, f"{path}: nothing was imported"]))
+    raise StudyError(*told, f"{path}: nothing was imported")
 
 
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Read the header and the rows with their line numbers; empty lines are left out."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = atomic_files.read_bytes(path, _MOST_BYTES, follow=True).decode("utf-8-sig")
     except FileNotFoundError:
         raise StudyError(f"{path}: no such file; name an existing CSV") from None
     except UnicodeDecodeError:
         raise StudyError(f"{path}: is not a UTF-8 text file; save it as CSV in UTF-8") from None
+    except OddFile as odd:
+        raise StudyError(f"{path}: {odd}, so it cannot be taken in; name a CSV") from None
     except OSError as error:
         raise StudyError(f"{path}: cannot be read ({error.strerror}); name a CSV") from None
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        lines = [(reader.line_num, row) for row in reader if any(field.strip() for field in row)]
+        lines = [
+            (reader.line_num, list(map(original, row)))
+            for row in reader
+            if any(field.strip() for field in row)
+        ]
     except csv.Error as error:
         way = "fix that line, or a quote before it that is not closed"
         raise StudyError(f"{path}:{reader.line_num}: is not CSV ({error}); {way}") from None

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import from_json
-
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.errors import StoreError
-from hpc_xfer.store.paths import RECORD
+from hpc_xfer.store import paths
+from hpc_xfer.store.documents.record import RECORD
 from hpc_xfer.store.store import SCHEMA
 from hpc_xfer.study.plan import Run
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.limits import bounded_json
 
 Record = Mapping[str, Any]
+_LONGEST_NAME = 64
 _COPIES = ("record", ".record", "Record", "Copy of record")
 
 
@@ -35,20 +37,18 @@ def read_record(run: Run, folder: str) -> RecordFile:
         folder: of the run.
     """
     try:
-        with open(f"{folder}/{RECORD}", "rb", buffering=0) as file:
-            record = from_json(file.read())  # a quarter of the time that json takes
+        data = atomic_files.read_bytes(f"{folder}/{paths.RECORD}", RECORD.most)
+        record = RECORD.fitted(bounded_json.parse(data))
     except (FileNotFoundError, NotADirectoryError):
         return RecordFile()
-    except ValueError:
-        return RecordFile(why="is not whole JSON")
+    except ValueError as odd:
+        return RecordFile(why=str(odd))
     except OSError as error:
         raise StoreError(
-            f"{folder}/{RECORD}: cannot be read ({error.strerror}); fix the permissions"
+            f"{folder}/{paths.RECORD}: cannot be read ({error.strerror}); fix the permissions"
         ) from error
-    if not isinstance(record, dict) or not isinstance(record.get("metrics"), dict):
-        return RecordFile(why="holds no metrics")
-    if record.get("run") != run.id:
-        return RecordFile(why=f"is the record of another run ({record.get('run')})")
+    if record["run"] != run.id:
+        return RecordFile(why=f"is the record of another run ({record['run']})")
     schema = record.get("schema", SCHEMA)
     if schema != SCHEMA:
         return RecordFile(why=f"has schema {schema}, and this version reads {SCHEMA}", is_done=True)
@@ -56,6 +56,8 @@ def read_record(run: Run, folder: str) -> RecordFile:
         return RecordFile(why=f"holds another recipe than run {run.id} has", is_done=True)
     if lacks := _lacks(run, record):
         return RecordFile(why=f"lacks {', '.join(lacks)}", is_done=True)
+    if "path" in record and (wrong := _odd_columns(record["path"])):
+        return RecordFile(why=f"has a path without whole {wrong}", is_done=True)
     if wrong := _beyond_shares(run, record):
         return RecordFile(why=f"has {wrong} outside 0 to 1", is_done=True)
     return RecordFile(record)
@@ -70,7 +72,7 @@ def copies(folder: str) -> list[str]:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(name for name in names if name.startswith(_COPIES) and name != RECORD)
+    return sorted(name for name in names if name.startswith(_COPIES) and name != paths.RECORD)
 
 
 def _lacks(run: Run, record: Record) -> list[str]:
@@ -84,6 +86,22 @@ def _lacks(run: Run, record: Record) -> list[str]:
         return ["path"]
     length = len(path["values"])
     return [name for name in needed if not _all_finite(path.get(name), length)]
+
+
+def _odd_columns(path: Record) -> str:
+    """Name a column of a path that is no list of as many numbers as it has values."""
+    length = len(path["values"]) if isinstance(path.get("values"), list) else -1
+    for name, column in path.items():
+        if name == "key":
+            fits = isinstance(column, str)
+        elif name == "converged":  # may be empty: then all are
+            fits = isinstance(column, list) and len(column) in (0, length)
+            fits = fits and set(map(type, column)) <= {bool}
+        else:
+            fits = _all_finite(column, length)
+        if not fits:
+            return name if len(name) <= _LONGEST_NAME else "columns"
+    return "" if {"key", "values"} <= path.keys() else "columns"
 
 
 def _beyond_shares(run: Run, record: Record) -> str:
@@ -107,7 +125,7 @@ def _all_finite(values: object, length: int) -> bool:
     return (
         isinstance(values, list)
         and len(values) == length
-        and all(issubclass(kind, int | float) for kind in set(map(type, values)))
+        and set(map(type, values)) <= {int, float}
         and math.isfinite(sum(values))  # NaN and infinity stay in a sum
     )
 

@@ -10,14 +10,17 @@ from hpc_xfer.results.parts.all_parts import Parts
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.test_images import TestImages
 from hpc_xfer.store.store import Store
+from hpc_xfer.system.screen.plain_text import plain
 
 NAME = "set_aside"
+_LONGEST = 300  # characters of a reason
 
 
 def set_aside(parts: Parts, images: TestImages, store: Store) -> list[dict[str, object]]:
     """List the files by their path in the store, each once."""
     hits = [(path.relative_to(store.root).as_posix(), why) for path, why in images.unusable]
-    return [{"path": path, "why": why} for path, why in dict.fromkeys([*parts.set_aside, *hits])]
+    found = dict.fromkeys([*parts.set_aside, *hits])
+    return [{"path": plain(path), "why": plain(why, most=_LONGEST)} for path, why in found]
 
 
 def write_set_aside(rows: list[dict[str, object]], out: Path) -> dict[str, Path]:

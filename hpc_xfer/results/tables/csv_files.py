@@ -1,6 +1,8 @@
 """The CSV files of a study: fixed columns, fixed decimals, the same rows give the same bytes.
 
-An empty cell is a number that was not measured; it is never 0.
+An empty cell is a number that was not measured; it is never 0. A text that a spreadsheet would run
+as a formula has an apostrophe before it in the file, which is no part of it; see
+spreadsheet_cells.py.
 """
 
 import csv
@@ -14,7 +16,12 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from hpc_xfer.errors import StoreError
+from hpc_xfer.results.tables.spreadsheet_cells import FIRST, guarded, original
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.atomic_files import OddFile
+
+_END = "\r\n"  # of rows while they are made; see _RowsText
+_NUMBERS = frozenset((int, float, NoneType))
 
 Row = Mapping[str, str]
 Table = tuple[Sequence[str], Iterable[Mapping[str, object]]]  # columns and rows
@@ -35,29 +42,27 @@ class Lines:
         Raises:
             ValueError: a row has a column that the table does not have.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        text = _RowsText()
+        writer = csv.writer(text, lineterminator=_END)
         known = set(columns)
         for row in rows:
             if extra := row.keys() - known:
                 raise ValueError(f"the table has no column {', '.join(sorted(extra))}")
-            # csv writes None as nothing, and numbers as str does.
-            cells = map(row.get, columns)
-            writer.writerow([cell(v) if v is True or v is False else v for v in cells])
-        return cls(tuple(columns), text.getvalue())
+            writer.writerow(_cells(map(row.get, columns)))
+        return cls(tuple(columns), text.text)
 
     @property
     def whole(self) -> str:
         """The text with its header."""
-        header = io.StringIO()
-        csv.writer(header, lineterminator="\n").writerow(self.columns)
-        return header.getvalue() + self.text
+        header = _RowsText()
+        csv.writer(header, lineterminator=_END).writerow(map(guarded, self.columns))
+        return header.text + self.text
 
     @property
     def rows(self) -> list[dict[str, str]]:
         """The rows as `read` gives them."""
         lines = csv.reader(io.StringIO(self.text, newline=""))
-        return [dict(zip(self.columns, line, strict=True)) for line in lines]
+        return [dict(zip(self.columns, map(original, line), strict=True)) for line in lines]
 
     def __add__(self, other: "Lines") -> "Lines":
         """Append rows; the columns are those of the first."""
@@ -72,14 +77,44 @@ class Lines:
         """Return the rows with these columns; those that they lack are empty."""
         if self.columns == tuple(columns) or not self.text:
             return Lines(tuple(columns), self.text)
-        text = io.StringIO()
+        text = _RowsText()
         lines = csv.reader(io.StringIO(self.text, newline=""))
         place = {name: i for i, name in enumerate(self.columns)}
         picked = operator.itemgetter(*(place.get(name, -1) for name in columns), -1)
         # Each line gets an empty cell at its end: the place of columns that it lacks.
         rows = (picked([*line, ""])[:-1] for line in lines)
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        return Lines(tuple(columns), text.getvalue())
+        csv.writer(text, lineterminator=_END).writerows(rows)
+        return Lines(tuple(columns), text.text)
+
+
+def _cells(values: Iterable[object]) -> list[object]:
+    """Make cells; csv writes None as nothing, and numbers as str does."""
+    return [v if v.__class__ in _NUMBERS or _is_harmless(v) else guarded(cell(v)) for v in values]
+
+
+def _is_harmless(value: object) -> bool:
+    """Tell in little time that a text begins no formula: a study has a million of them."""
+    if value.__class__ is not str:
+        return False
+    text: str = value
+    return text[:1] not in FIRST and ";" not in text and "\t" not in text
+
+
+class _RowsText:
+    """Keeps what csv writes, with its line ends as those of Unix.
+
+    csv quotes a carriage return in a cell only where it is part of the line end.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[str] = []
+
+    def write(self, row: str) -> None:
+        self._rows.append(row[: -len(_END)])
+
+    @property
+    def text(self) -> str:
+        return "".join(f"{row}\n" for row in self._rows)
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -89,7 +124,7 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object
         StoreError: the folder cannot be written.
         ValueError: a row has a column that the table does not have.
     """
-    atomic_files.write_text(path, as_text(columns, rows))
+    write_lines(path, Lines.of(columns, rows))
 
 
 def as_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
@@ -103,22 +138,37 @@ def write_lines(path: Path, lines: Lines) -> None:
     Raises:
         StoreError: the folder cannot be written.
     """
-    atomic_files.write_text(path, lines.whole)
+    # Half a character (a lone surrogate), which no file can hold, is written as an escape.
+    atomic_files.write_bytes(path, lines.whole.encode("utf-8", "backslashreplace"))
 
 
 def read(path: Path) -> list[dict[str, str]]:
     """Read the rows of a table, in its order.
 
     Raises:
-        StoreError: the file does not exist yet.
+        StoreError: the file does not exist yet, or is not a table.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        with open(atomic_files.open_plainly(path), newline="", encoding="utf-8") as file:
+            lines = csv.reader(file)
+            columns = [original(name) for name in next(lines, [])]
+            return [dict(zip(columns, map(original, line), strict=True)) for line in lines if line]
     except FileNotFoundError:
         raise StoreError(
             f"{path}: not found; run `python -m hpc_xfer.collect` on the grid first"
         ) from None
+    except OddFile as odd:
+        raise StoreError(f"{path}: {odd}, not a table; remove it, then collect again") from None
+    except (csv.Error, ValueError):  # not UTF-8, a cell of a megabyte, a row of another length
+        raise StoreError(
+            f"{path}: is not a table of this program; run `python -m hpc_xfer.collect` again"
+        ) from None
+
+
+def columns(path: Path) -> list[str]:
+    """Read the names of the columns alone, of a table that `read` has read."""
+    with open(atomic_files.open_plainly(path), newline="", encoding="utf-8") as file:
+        return [original(name) for name in next(csv.reader(file), [])]
 
 
 def typed(kind: Callable[..., T], row: Row, **known: object) -> T:

@@ -27,13 +27,15 @@ def render(results: Sequence[CheckResult]) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
+    from hpc_xfer.system.screen.plain_console import line
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("", "what", "found"):
         table.add_column(name)
     for result in results:
         mark = Text("ok", style="green") if result.well else Text("BAD", style="bold red")
-        table.add_row(mark, result.what, Text(result.found))
+        table.add_row(mark, result.what, line(result.found))
     failed = [result for result in results if not result.well]
-    advice = [Text(f"{result.what}: {result.advice}") for result in failed]
+    advice = [line(f"{result.what}: {result.advice}") for result in failed]
     last = f"{len(failed)} of {len(results)} checks failed:" if failed else "ready to launch"
     return Group(table, Text(last, style="bold"), *advice)

@@ -18,6 +18,7 @@ from hpc_xfer.slurm.queue import current_queue, current_user
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.slurm.sbatch import refusal_of, submit_job
 from hpc_xfer.slurm.submitted import known_jobs
+from hpc_xfer.store.access.logs import last_lines
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.ownership import site_variables
@@ -27,6 +28,7 @@ from hpc_xfer.system.written_path import absolute
 
 _MINUTES = 10.0  # time limit of a check
 _POLL_SECONDS = 2.0
+_LOG_LINES = 1000
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,7 @@ def _without_result(launched: LaunchedStudy, check: _Check, job: str) -> CheckRe
             f"the check left no log: its node could not open {log.parent}",
             "mount the folder of the store on the nodes under this path, or choose another --store",
         )  # fmt: skip
-    text = log.read_text(encoding="utf-8", errors="replace")
-    lines = text.strip().splitlines()
+    lines = last_lines(log, _LOG_LINES)
     error = next((line for line in reversed(lines) if "rror" in line and "srun" not in line), "")
     return CheckResult(
         f"{check.kind} node", False, f"the check ended without a result: {error or 'no output'}",

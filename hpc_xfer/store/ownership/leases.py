@@ -14,17 +14,21 @@ empty afterwards belongs to nobody.
 import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from hpc_xfer.errors import ClaimLost, StoreError
+from hpc_xfer.store.documents.claim import CLAIM
 from hpc_xfer.store.ownership.server_clock import server_time
-from hpc_xfer.system import atomic_files, process_identity
+from hpc_xfer.system import atomic_files, process_identity, set_aside
 from hpc_xfer.system.job_environment import current_job, current_job_name, restart_count
 
 SCHEMA = 1
+_NAME = re.compile(r"[1-9][0-9]{0,17}\.json")
+_LONGEST_GAP = 10_000
 # What shows that an owner lives: its process, on this host; else that it changed a file lately.
 Sign = Literal["process", "heartbeat"]
 
@@ -69,17 +73,17 @@ class Lease:
         """Show processes on other hosts that the owner is alive."""
         self.check()
         with contextlib.suppress(FileNotFoundError):  # removed just now: the next check tells
-            os.utime(self.path)
+            os.utime(self.path, follow_symlinks=False)
 
     def release(self) -> None:
         """Free it for others at once, before the time runs out."""
-        content = atomic_files.read_json(self.path)
-        if isinstance(content, dict) and content.get("token", "") == self.token:
+        content = CLAIM.read(self.path)
+        if content is not None and content.get("token", "") == self.token:
             atomic_files.write_json(self.path, content | {"released": True}, durable=False)
 
     def _is_there(self) -> bool:
-        content = atomic_files.read_json(self.path)
-        return isinstance(content, dict) and content.get("token", "") == self.token
+        content = CLAIM.read(self.path)
+        return content is not None and content.get("token", "") == self.token
 
 
 @dataclass(frozen=True)
@@ -133,18 +137,14 @@ class LeaseFolder:
         }
 
     def holder(self) -> dict[str, Any] | None:
-        """Read the lease in force, released or not; None where there is none."""
+        """Read the lease in force, released or not; None where there is none, or an odd one."""
         number = latest_number(self.folder)
-        content = atomic_files.read_json(_path(self.folder, number)) if number else None
-        return content if isinstance(content, dict) else None
+        return CLAIM.read(_path(self.folder, number)) if number else None
 
     def history(self) -> list[dict[str, Any]]:
         """Read all leases, the oldest first."""
-        found = (
-            atomic_files.read_json(_path(self.folder, n))
-            for n in range(1, latest_number(self.folder) + 1)
-        )
-        return [content for content in found if isinstance(content, dict)]
+        found = (CLAIM.read(_path(self.folder, number)) for number in _numbers(self.folder))
+        return [content for content in found if content is not None]
 
     def is_alive(self) -> bool:
         """True where the owner lives."""
@@ -167,8 +167,8 @@ class LeaseFolder:
         """True where the store was copied, and the owner works in the original."""
         number = latest_number(self.folder)
         original = _path(Path(holder.get("folder", self.folder)), number)
-        content = atomic_files.read_json(original)
-        if not isinstance(content, dict) or content.get("token") != holder.get("token"):
+        content = CLAIM.read(original)
+        if content is None or content.get("token") != holder.get("token"):
             return False
         try:
             return not os.path.samefile(original, _path(self.folder, number))
@@ -181,12 +181,26 @@ class LeaseFolder:
 
 def latest_number(folder: Path) -> int:
     """Find the highest number; 0 where there is none."""
+    numbers = _numbers(folder)
+    return numbers[-1] if numbers else 0
+
+
+def _numbers(folder: Path) -> list[int]:
+    """List the numbers of leases. Each is one more than the one before: a leap is no lease.
+
+    Numbers that a user deleted leave a gap. One far beyond all others would use up all numbers.
+    """
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return 0
-    stems = (name.removesuffix(".json") for name in names if name.endswith(".json"))
-    return max((int(stem) for stem in stems if stem.isdigit()), default=0)
+        return []
+    found: list[int] = []
+    for number in sorted(int(name[:-5]) for name in names if _NAME.fullmatch(name)):
+        if number - (found[-1] if found else 0) > _LONGEST_GAP:
+            set_aside.note(_path(folder, number), "has a number that no claim can have")
+            break
+        found.append(number)
+    return found
 
 
 def _path(folder: Path, number: int) -> Path:

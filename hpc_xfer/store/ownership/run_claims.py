@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpc_xfer.store import heartbeat
+from hpc_xfer.store.documents.claim import FOUND_HELD
 from hpc_xfer.store.ownership.leases import SCHEMA, Lease, LeaseFolder, Sign, latest_number
 from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
@@ -29,6 +30,7 @@ def take(run: RunDir) -> Claim | None:
     Raises:
         StoreError: the store cannot be written.
     """
+    run.check_is_no_link()
     return _leases(run).take(saved=heartbeat.checkpoint_time(run))
 
 
@@ -42,6 +44,7 @@ def revoke(run: RunDir, number: int, why: str) -> bool:
         False where the claim stays as it is: its process lives on this host, it is released, or
         another process has claimed the run since.
     """
+    run.check_is_no_link()
     return _leases(run).revoke(number, why)
 
 
@@ -106,6 +109,7 @@ def record_found_held(run: RunDir, by: Mapping[str, Any] | None) -> None:
     """
     job = current_job()
     if job is not None:
+        run.check_is_no_link()
         content = {
             "schema": SCHEMA, "job": job, "slurm_job_name": current_job_name(),
             "restarts": str(restart_count()), "time": server_time(run.path), "by": dict(by or {}),
@@ -135,7 +139,7 @@ def jobs_without_progress(run: RunDir) -> int:
             continue
         if claim.get("saved", 0) != last_saved:
             break
-        job = claim["slurm_job"], claim.get("slurm_job_name")
+        job = claim.get("slurm_job"), claim.get("slurm_job_name")
         if (*job, claim.get("restarts")) not in lost:
             found.add(job)
     return len(found)
@@ -149,8 +153,7 @@ def _is_of_job(content: Mapping[str, Any], key: str, name: str | None) -> bool:
 
 def _notes(run: RunDir) -> Iterator[dict[str, Any]]:
     for path in sorted(run.found_held.glob("*.json")):
-        content = atomic_files.read_json(path)
-        if isinstance(content, dict) and "job" in content:
+        if (content := FOUND_HELD.read(path)) is not None:
             yield content
 
 

@@ -11,8 +11,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from hpc_xfer.config.site import Site, load_site
 from hpc_xfer.errors import StoreError
 from hpc_xfer.store.paths import StoreDir
+from hpc_xfer.store.store import Store
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.atomic_files import OddFile
 from hpc_xfer.system.permissions import other_writer
@@ -75,6 +77,17 @@ def read(store: StoreDir, study: str) -> dict[str, str | None]:
     ):
         raise _refusal(path, "holds no variables")
     return content
+
+
+def store_and_site(root: Path, study: str, site_file: Path | None) -> tuple[Store, Site]:
+    """Open the store of a job, and read the site file as its launch did.
+
+    Raises:
+        StoreError: as `read`.
+        StudyError: the site file has errors.
+    """
+    site = load_site(site_file, read(StoreDir(root), study))
+    return Store(root, site.trust_store_members), site
 
 
 def _open_private(path: str, flags: int) -> int:

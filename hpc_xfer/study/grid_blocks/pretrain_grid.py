@@ -31,8 +31,10 @@ from hpc_xfer.config.schema import (
     validate,
 )
 from hpc_xfer.config.yaml_document import Document, Loc
+from hpc_xfer.system import atomic_files
 
 _MOST_RUNS = 200_000  # a larger product is a typing error
+_MOST_BYTES = 1 << 20  # of a JSON model file; the largest of open_clip has 1 kB
 
 
 def too_many(runs: int, loc: Loc) -> list[ConfigError]:
@@ -188,7 +190,7 @@ def _settle_arch(grid: Path, model: type[StrictModel], values: dict[str, Any]) -
         return [(("arch",), "must be a name: released weights exist for named architectures only")]
     path = grid.parent / arch
     try:
-        text = path.read_text(encoding="utf-8")
+        text = atomic_files.read_bytes(path, _MOST_BYTES, follow=True).decode()
         content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
@@ -198,6 +200,8 @@ def _settle_arch(grid: Path, model: type[StrictModel], values: dict[str, Any]) -
     found, wrong = validate(Architecture, {**content, "name": path.stem})
     if found is None:
         return [(("arch",), f"{path}: {'.'.join(map(str, at))}: {why}") for at, why in wrong]
+    if too_large := architectures.why_too_large(found):
+        return [(("arch",), f"{path}: {too_large}")]
     values["arch"] = json.loads(found.model_dump_json()) | {"name": found.name}
     return []
 

@@ -31,11 +31,15 @@ def on_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_ranks_on_one_node_use_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_on_one_node_use_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_NNODES", "1")
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
     assert network_interface.own_address() == "127.0.0.1"
-    network_interface.set_gloo_interface()
-    assert "GLOO_SOCKET_IFNAME" not in os.environ
+    network_interface.set_interfaces()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "lo"
+    assert os.environ["NCCL_SOCKET_IFNAME"] == "=lo"
 
 
 @needs_a_route
@@ -45,7 +49,7 @@ def test_between_nodes_the_interface_of_the_default_route_is_used_and_set_for_gl
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")  # so that it is put back
     monkeypatch.delenv("GLOO_SOCKET_IFNAME")
     assert not network_interface.own_address().startswith("127.")
-    network_interface.set_gloo_interface()
+    network_interface.set_interfaces()
     assert os.environ["GLOO_SOCKET_IFNAME"] == OUTSIDE
 
 

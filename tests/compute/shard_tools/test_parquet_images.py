@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from hpc_xfer.compute.shard_tools.table_input import Columns, Table
+from hpc_xfer.compute.shard_tools.table_input import Table
+from hpc_xfer.compute.shard_tools.tables.table_rows import Columns
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError, StudyError
 from tests.compute.shard_tools.making import make, read_samples

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from hpc_xfer.compute.shard_tools.table_input import Columns, Table, TableForm
+from hpc_xfer.compute.shard_tools.table_input import Table, TableForm
+from hpc_xfer.compute.shard_tools.tables.table_rows import Columns
 from hpc_xfer.errors import DataError, StudyError
 
 Read = tuple[list[int | None], tuple[str, ...] | None, list[str | None]]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpc_xfer.compute.shard_tools.table_input import Columns, Table, TableForm
+from hpc_xfer.compute.shard_tools.table_input import Table, TableForm
+from hpc_xfer.compute.shard_tools.tables.table_rows import Columns
 from hpc_xfer.errors import DataError, StudyError
 
 CAPTIONED = Columns(caption="caption")

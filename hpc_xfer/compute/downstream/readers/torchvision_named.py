@@ -23,7 +23,7 @@ from hpc_xfer.compute.downstream.image_sets import (
     ImageFiles,
     Pixels,
 )
-from hpc_xfer.compute.images.decode import pillow_errors_as_data_error
+from hpc_xfer.compute.images.decode import forget_other_formats, pillow_errors_as_data_error
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo
 from hpc_xfer.config.own_datasets.stated_words import StatedWords, stated_words
@@ -107,6 +107,7 @@ def _open(place: Location, name: str) -> Any:
     Raises:
         DataError: torchvision has no such class, or the data set is not there.
     """
+    forget_other_formats()
     kind = _class(place)
     for choice in _choices(kind, name):
         try:

@@ -10,18 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from hpc_xfer.compute.images import limits
 from hpc_xfer.compute.shard_tools import img2dataset
 from hpc_xfer.compute.shards import captions, labels, sample_index_cache
 from hpc_xfer.compute.shards.captions import BadCaption
 from hpc_xfer.compute.shards.labels import BadJson, BadLabel
 from hpc_xfer.compute.shards.passed_over import PassedOver
-from hpc_xfer.compute.shards.shard import Sample, Shard, open_shard
+from hpc_xfer.compute.shards.sample_index import ByteRange
+from hpc_xfer.compute.shards.shard import Sample, Shard, most_bytes, open_shard
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_files.oddity import NO_IMAGE, Part
 from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardEntry
 from hpc_xfer.errors import DataError
 
 T = TypeVar("T")
+_PARTS: dict[str, Part] = {"txt": "txt", "json": "json", "cls": "label"}
+_LONG = f"a txt of more than {captions.LONGEST:,} characters, of which the rest is not read"
 FIELDS_BESIDE_IMAGES = ("txt", "json", "cls")
 MOST_KEYS = 1000  # of the json; more are ids, not names
 # Fields that others write and that are read neither as images nor as captions or labels.
@@ -101,6 +105,8 @@ class _Scanner:
             self._odd(i, what, None if images else "image", taken)
         if images and not members[images[0]][1]:
             self._odd(i, "an empty image", "image", f": {images[0]}")
+        if images and members[images[0]][1] > limits.FILE:
+            self._odd(i, f"an image of more than {limits.FILE >> 20} MB", "image", f": {images[0]}")
         if self.unread:
             for each in members:
                 if each in self.unread:
@@ -109,7 +115,17 @@ class _Scanner:
             if each not in members:
                 self._count(self.lacking, each, i)
         if self.read or self.label_key is not None:
-            self._look_into(i, self.shard.read(i, self.read))
+            self._look_into(i, self.shard.read(i, self._readable(i, members)))
+
+    def _readable(self, i: int, members: Mapping[str, ByteRange]) -> list[str]:
+        """Fields of a sample that are read; those that are too large are counted."""
+        readable = []
+        for each in self.read:
+            if each in members and members[each][1] > (most := most_bytes(each)):
+                self._odd(i, f"a {each} of more than {most >> 20} MB", _PARTS[each])
+            else:
+                readable.append(each)
+        return readable
 
     def count_keys(self) -> None:
         """Count the samples whose key an earlier or later sample has."""
@@ -122,7 +138,9 @@ class _Scanner:
     def _look_into(self, i: int, sample: Sample) -> None:
         if "txt" in sample:
             try:
-                captions.caption(sample["txt"])
+                text = captions.caption(sample["txt"])
+                if len(text) > captions.LONGEST:
+                    self._odd(i, _LONG, None)
             except BadCaption as error:
                 empty = str(error) == captions.EMPTY
                 self._odd(i, "an empty txt" if empty else f"a txt that {error}", "txt")

@@ -11,10 +11,11 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
+from hpc_xfer.compute.shard_tools.tables.table_rows import TableRows, TableRowsFactory
 from hpc_xfer.compute.shard_tools.tables.text_rows import (
     TextRows,
     open_text,
@@ -25,17 +26,20 @@ from hpc_xfer.compute.shard_tools.tables.text_rows import (
 )
 from hpc_xfer.config.dataset_forms.listing import IMAGE_SUFFIXES
 from hpc_xfer.errors import DataError, StudyError
+from hpc_xfer.system.atomic_files import OddFile
 
 Quoting = Literal["csv", "none"]
 _MARK = '"'
-_BATCH = 65_536  # rows of text that are held as Python strings
+_BATCH = 65_536  # rows of text that are held as Python strings, and their characters
+_BATCH_CHARACTERS = 16 << 20
+_MOST_COLUMNS = 100_000
 _SEPARATORS = {"\t": "tab", ";": "';'", "|": "'|'", ",": "','"}
 
 
-class TextColumns(NamedTuple):
-    """Columns of a table of text, and sentences about how it was read."""
+class TextTable(NamedTuple):
+    """The rows of a table of text, and sentences about how it was read."""
 
-    columns: dict[str, Any]  # pyarrow arrays of large strings, by name
+    rows: TableRows
     notes: tuple[str, ...]
     quoting: Quoting | None  # None where both ways of reading give the same
 
@@ -44,7 +48,7 @@ class TextColumns(NamedTuple):
 class _TextReading:
     """A table as one way of reading gives it, and what speaks against that way."""
 
-    columns: dict[str, Any]
+    rows: TableRows
     quoted: bool
     misfits: int = 0  # lines with fields too few or too many
     first_misfit: tuple[int, int] = (0, 0)  # line and number of its fields
@@ -65,13 +69,15 @@ def read(
     path: Path,
     names: Sequence[str],
     image: str,
+    new_rows: TableRowsFactory,
     separator: str | None = None,
     quoting: Quoting | None = None,
-) -> TextColumns:
+) -> TextTable:
     """Read these columns.
 
     Args:
         image: the column of paths. A line within a quoted field that has an image there is a row.
+        new_rows: takes the rows, once for each way of reading.
         separator: of fields; None: a tab in a .tsv, a comma elsewhere.
         quoting: None: as the table shows.
 
@@ -84,9 +90,9 @@ def read(
         header = _header(path, separator)
         _check_header(path, header, names, separator)
         if quoting is None and separator == "\t" and not _quoted_header(path):
-            return _as_shown(path, header, names, image)
+            return _as_shown(path, header, names, image, new_rows)
         quoted = quoting != "none"
-        reading = _read(path, header, names, image, separator, quoted)
+        reading = _read(path, header, names, image, separator, quoted, new_rows())
         _check(path, header, reading, separator)
         if quoting is None and reading.swallowed:
             opened, row = reading.swallowed
@@ -97,27 +103,31 @@ def read(
             )
         if quoting == "none":
             reading.marked = 0  # as its user knows
-        return TextColumns(reading.columns, _notes(reading), quoting)
+        return TextTable(reading.rows, _notes(reading), quoting)
     except UnicodeDecodeError as error:
         raise DataError(where_not_utf8(path)) from error
+    except OddFile as odd:
+        raise DataError(f"{path}: {odd}; name a file") from odd
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from error
 
 
-def _as_shown(path: Path, header: list[str], names: Sequence[str], image: str) -> TextColumns:
+def _as_shown(
+    path: Path, header: list[str], names: Sequence[str], image: str, new_rows: TableRowsFactory
+) -> TextTable:
     """Read a table with tabs in the way that can be meant.
 
     Raises:
         StudyError: both can.
     """
-    plain = _read(path, header, names, image, "\t", quoted=False)
+    plain = _read(path, header, names, image, "\t", False, new_rows())
     if not plain.marked:
         _check(path, header, plain, "\t")
-        return TextColumns(plain.columns, _notes(plain), None)
-    quoted = _read(path, header, names, image, "\t", quoted=True)
+        return TextTable(plain.rows, _notes(plain), None)
+    quoted = _read(path, header, names, image, "\t", True, new_rows())
     if not quoted.fits or not quoted.canonical or quoted.swallowed:
         _check(path, header, plain, "\t")
-        return TextColumns(plain.columns, _notes(plain), "none")
+        return TextTable(plain.rows, _notes(plain), "none")
     if plain.fits and quoted.spans:
         first, last = quoted.first_span
         raise StudyError(
@@ -128,7 +138,7 @@ def _as_shown(path: Path, header: list[str], names: Sequence[str], image: str) -
         f"fields in quotation marks are read as pandas writes them, the first in line "
         f"{plain.first_marked:,}; --quoting none keeps the marks"
     )
-    return TextColumns(quoted.columns, (note, *_notes(quoted)), "csv")
+    return TextTable(quoted.rows, (note, *_notes(quoted)), "csv")
 
 
 def _notes(reading: _TextReading) -> tuple[str, ...]:
@@ -149,8 +159,19 @@ def _notes(reading: _TextReading) -> tuple[str, ...]:
 
 def _header(path: Path, separator: str) -> list[str]:
     with open_text(path) as file:
-        for _, fields, _ in TextRows(file, separator, quoted=_quoted_header(path)):
-            return fields
+        rows = TextRows(file, separator, quoted=_quoted_header(path))
+        try:
+            fields = next(rows, None)
+        except csv.Error as error:
+            line, why = why_unreadable(error, rows)
+            raise DataError(f"{path}:{line}: {why}") from error
+    if fields is not None:
+        if len(fields[1]) > _MOST_COLUMNS:
+            raise DataError(
+                f"{path}: has {len(fields[1]):,} columns, more than {_MOST_COLUMNS:,}; leave out "
+                "those that are not needed"
+            )
+        return fields[1]
     raise DataError(f"{path}: is empty; its first line must name the columns")
 
 
@@ -193,12 +214,13 @@ def _read(
     image: str,
     separator: str,
     quoted: bool,
+    rows: TableRows,
 ) -> _TextReading:
-    reading = _TextReading({}, quoted)
+    reading = _TextReading(rows, quoted)
     positions = [header.index(name) for name in names]
     place = header.index(image)
-    chunks: list[list[Any]] = [[] for _ in names]
-    texts: list[list[str]] = [[] for _ in names]
+    texts: dict[str, list[str]] = {name: [] for name in names}
+    characters = 0
     with open_text(path) as file:
         records = TextRows(file, separator, quoted)
         try:
@@ -212,20 +234,17 @@ def _read(
                         reading.first_misfit = first, len(fields)
                     reading.misfits += 1
                     continue
-                for column, position in zip(texts, positions, strict=True):
+                for column, position in zip(texts.values(), positions, strict=True):
                     column.append(fields[position])
+                characters += records.characters
                 if quoted and any(_MARK in line for line in lines):
                     _check_marks(reading, first, fields, lines, place, separator)
-                if len(texts[0]) == _BATCH:
-                    _move(texts, chunks)
+                if len(texts[image]) == _BATCH or characters > _BATCH_CHARACTERS:
+                    _move(texts, rows)
+                    characters = 0
         except csv.Error as error:
             reading.fault = why_unreadable(error, records)
-    _move(texts, chunks)
-    kind = pa.large_string()
-    reading.columns = {
-        name: pa.concat_arrays(found) if found else pa.array([], kind)
-        for name, found in zip(names, chunks, strict=True)
-    }
+    _move(texts, rows)
     return reading
 
 
@@ -266,11 +285,11 @@ def _written(fields: list[str], separator: str) -> str:
     return text.getvalue().removesuffix("\r\n")
 
 
-def _move(texts: list[list[str]], chunks: list[list[Any]]) -> None:
-    for column, found in zip(texts, chunks, strict=True):
-        if column:
-            found.append(pa.array(column, pa.large_string()))
-            column.clear()
+def _move(texts: dict[str, list[str]], rows: TableRows) -> None:
+    if any(texts.values()):
+        rows.add({name: pa.array(found, pa.large_string()) for name, found in texts.items()})
+    for found in texts.values():
+        found.clear()
 
 
 def _check(path: Path, header: list[str], reading: _TextReading, separator: str) -> None:

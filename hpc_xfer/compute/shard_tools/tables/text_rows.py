@@ -6,9 +6,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.screen.plain_text import plain
+
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _MOST_NAMES = 6  # of columns, in a message
 _MOST_LETTERS = 24  # of a value, in a message
+_MOST_TYPE = 60  # letters of the name of a type
+_MOST_ROW = 16 << 20  # characters; a field has at most 131,072
+_LINE = 100  # bytes that a line takes beside its characters
+_ROW_TOO_LONG = "row longer"
 
 
 class TextRows(Iterator[tuple[int, list[str], list[str]]]):
@@ -21,11 +28,15 @@ class TextRows(Iterator[tuple[int, list[str], list[str]]]):
             self._remembered(), delimiter=separator, quoting=rule, strict=True
         )
         self.lines: list[str] = []
+        self.characters = 0  # of the row
         self.first = 1
 
     def _remembered(self) -> Iterator[str]:
-        for line in self._file:
+        while line := self._file.readline(_MOST_ROW):
             self.lines.append(line)
+            self.characters += len(line) + _LINE
+            if self.characters >= _MOST_ROW:
+                raise csv.Error(_ROW_TOO_LONG)
             yield line
 
     def __next__(self) -> tuple[int, list[str], list[str]]:
@@ -33,6 +44,7 @@ class TextRows(Iterator[tuple[int, list[str], list[str]]]):
         while not fields:
             self.first = self._reader.line_num + 1
             self.lines = []
+            self.characters = 0
             fields = next(self._reader)
         return self.first, fields, self.lines
 
@@ -49,14 +61,22 @@ def why_unreadable(error: csv.Error, rows: TextRows) -> tuple[int, str]:
     elif "field larger" in what:
         most = f"{csv.field_size_limit():,}"
         why = f"a field has more than {most} characters; close its quotation mark or shorten it"
+    elif what == _ROW_TOO_LONG:
+        why = f"a row has more than {_MOST_ROW:,} characters, or very many lines; correct the line"
     else:
         why = f"cannot be read ({what}); correct the line"
     return rows.first, why
 
 
 def open_text(path: Path) -> io.TextIOWrapper:
-    """Open as UTF-8, with or without a byte order mark; line ends stay as they are."""
-    return open(path, encoding="utf-8-sig", newline="")
+    """Open as UTF-8, with or without a byte order mark; line ends stay as they are.
+
+    Raises:
+        OddFile: it is a pipe or a device.
+        OSError: it cannot be opened.
+    """
+    handle = atomic_files.open_plainly(path, follow=True)
+    return open(handle, encoding="utf-8-sig", newline="")
 
 
 def where_not_utf8(path: Path) -> str:
@@ -65,7 +85,8 @@ def where_not_utf8(path: Path) -> str:
         if file.read(2) in _UTF16:
             return f"{path}: is written in UTF-16; save it as UTF-8"
         file.seek(0)
-        for number, line in enumerate(file, 1):
+        lines = iter(lambda: file.readline(_MOST_ROW), b"")
+        for number, line in enumerate(lines, 1):
             try:
                 line.decode()
             except UnicodeDecodeError as error:
@@ -80,6 +101,11 @@ def where_not_utf8(path: Path) -> str:
 def quoted(value: str) -> str:
     """Quote a value for a message; a long one, such as a whole caption, is cut."""
     return repr(value if len(value) <= _MOST_LETTERS else value[: _MOST_LETTERS - 3] + "...")
+
+
+def type_name(kind: object) -> str:
+    """Name a type of Arrow for a message; one with lists in lists, or of many fields, is cut."""
+    return plain(str(kind), most=_MOST_TYPE)
 
 
 def quoted_names(names: Sequence[str]) -> str:

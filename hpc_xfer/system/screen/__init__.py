@@ -1,0 +1,1 @@
+"""Doors to the terminal: what is printed through them holds no control character of others."""

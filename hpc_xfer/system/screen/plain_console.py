@@ -1,0 +1,33 @@
+"""A console of rich that shows text of others as text; its own colours and moves stay."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from hpc_xfer.system.screen.plain_text import plain
+
+
+class PlainConsole(Console):
+    """Prints strings and cells of tables in one line each; a `Text` may have several."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make a text of a string: here its width is measured, so here its escapes are written."""
+        return super().render_str(plain(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield what is printed; segments of rich's own control codes are marked as such."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(plain(segment.text, lines=True), segment.style)
+
+
+def line(text: str, **options: Any) -> Text:
+    """Make a `Text` of one line; see rich.text.Text for the options."""
+    return Text(plain(text), **options)
