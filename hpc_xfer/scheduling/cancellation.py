@@ -7,11 +7,11 @@ from typing import Any
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
-from hpc_xfer.scheduling.replace_moved import proven, tag_of
+from hpc_xfer.scheduling.replace_moved import proven
 from hpc_xfer.slurm.control import cancel_jobs, is_ours
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.states.job_numbers import lines_of, wrong_numbers
-from hpc_xfer.states.moved_store import is_named_here, live_jobs, misplaced
+from hpc_xfer.states.moved_store import given_tag, live_jobs, misplaced
 from hpc_xfer.states.removed_runs import Job, removed_jobs
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store.launched_study import check_launched, runs_of_other_studies
@@ -52,7 +52,7 @@ def cancel(store: Store, name: str, slurm: Slurm) -> CancelReport:
         wanted = runs_of_other_studies(store, name)
         atomic_files.write_text(store.study(name).cancelled, "launch the study again to go on\n")
         report = CancelReport(silent=_silent(queue), left=left)
-        tags = _tags(store, ledger, queue)
+        tags = _tags(store, name, ledger, queue)
         for submission in sorted(ledger.submissions_of(name), key=lambda s: s.kind != "relay"):
             jobs = _live_elements(submission, queue)
             _cancel_elements(submission, jobs, ledger, store, tags, wanted, report)
@@ -71,7 +71,7 @@ def cancel_removed(store: Store, name: str, slurm: Slurm, plan: Plan) -> CancelR
         by_submission: dict[str, list[Job]] = {}
         for job in removed_jobs(plan, store, name, ledger, queue).jobs:
             by_submission.setdefault(job[0].name, []).append(job)
-        tags = _tags(store, ledger, queue)
+        tags = _tags(store, name, ledger, queue)
         for jobs in by_submission.values():
             _cancel_elements(jobs[0][0], jobs, ledger, store, tags, set(), report)
         return report
@@ -123,10 +123,11 @@ def _locked(
         yield ledger, queue, live_jobs(foreign, queue)
 
 
-def _tags(store: Store, ledger: Ledger, queue: Queue) -> dict[str, str]:
+def _tags(store: Store, name: str, ledger: Ledger, queue: Queue) -> dict[str, str]:
     """The tag of the store in the names of jobs that were submitted before it was moved."""
-    moved = misplaced(store, ledger).moved
-    return {submission.name: tag_of(submission) for submission in proven(moved, queue)}
+    given = {each.name: given_tag(each, store) for each in ledger.submissions_of(name)}
+    before = [each for each in ledger.submissions_of(name) if given[each.name] != store.tag]
+    return {each.name: given[each.name] or store.tag for each in proven(before, queue)}
 
 
 def _cancel_elements(
@@ -139,7 +140,7 @@ def _cancel_elements(
     tag = tags.get(submission.name, store.tag)
     for _, index, line in jobs:
         runs = packs[index] if index < len(packs) else []
-        if not (is_named_here(submission, store) and is_ours(line, tag)):
+        if not (given_tag(submission, store) and is_ours(line, tag)):
             report.left.append(line)
         elif any(run in wanted and store.record(run) is None for run in runs):
             report.kept.append(line.job)

@@ -8,7 +8,7 @@ from hpc_xfer.scheduling.reconcile import Say
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.submitted import known_jobs
-from hpc_xfer.states.moved_store import left_to_you, live_jobs
+from hpc_xfer.states.moved_store import given_tag, left_to_you, live_jobs
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store.ownership.leases import Lease
 from hpc_xfer.store.store import Store
@@ -35,7 +35,8 @@ def replace_moved(
             " of arrays that write to the old place are cancelled, and submitted again"
         )
         for submission in ours:
-            cancel_jobs(live_jobs([submission], queue), tag_of(submission))
+            tag = given_tag(submission, store) or store.tag
+            cancel_jobs(live_jobs([submission], queue), tag)
     for line in live_jobs([each for each in moved if each not in ours], queue):
         say(left_to_you(line))
     end = time.monotonic() + _END_SECONDS
@@ -61,11 +62,6 @@ def proven(moved: list[Submission], queue: Queue) -> list[Submission]:
         for each, lines in live
         if lines and _writes_to(known.get((lines[0].number, lines[0].name)), each)
     ]
-
-
-def tag_of(submission: Submission) -> str:
-    """The tag of the store where it was when a job was submitted."""
-    return Store(Path(str(submission.root))).tag
 
 
 def _writes_to(line: QueueLine | None, submission: Submission) -> bool:

@@ -17,8 +17,11 @@ from pathlib import Path
 from hpc_xfer.slurm.job_names import is_of_store
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.states.job_numbers import lines_of
+from hpc_xfer.store.paths import tag_of_path
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, job_name, read_ledger
+
+_OLDER = re.compile(r"[.-]([0-9a-f]{6})\.\d+$")
 
 
 @dataclass
@@ -61,7 +64,7 @@ def misplaced(store: Store, ledger: Ledger) -> Misplaced:
     found = Misplaced()
     by_root: dict[str, list[Submission]] = {}
     for submission in ledger.submissions.values():
-        if submission.closed is None and not is_named_here(submission, store):
+        if submission.closed is None and given_tag(submission, store) is None:
             found.foreign.append(submission)
         elif submission.root is not None:
             by_root.setdefault(submission.root, []).append(submission)
@@ -83,20 +86,19 @@ def misplaced(store: Store, ledger: Ledger) -> Misplaced:
     return found
 
 
-def is_named_here(submission: Submission, store: Store) -> bool:
-    """Tell whether the name is one that this store gives, or gave where it was before.
+def given_tag(submission: Submission, store: Store) -> str | None:
+    """The tag in the name of a job, if this store gives it, or gave it where it was before.
 
     A store in which version 0.1 launched may have been moved since: its lines name no place.
     """
-    study = job_name(submission.study)
-    tags = [store.tag]
+    study, tags = job_name(submission.study), [store.tag]
     if submission.root is not None and submission.root != str(store.root):
-        tags.append(Store(Path(submission.root)).tag)
-    if any(is_of_store(submission.name, tag, study) for tag in tags):
-        return True
-    older = re.search(r"[.-]([0-9a-f]{6})\.\d+$", submission.name)
-    is_old = submission.root is None and older is not None
-    return is_old and is_of_store(submission.name, older[1] if older else "", study)
+        before = Path(submission.root)
+        # A link may lie there now: the name has the tag of the folder that was there.
+        tags += [tag_of_path(before.parent.resolve() / before.name), Store(before).tag]
+    elif submission.root is None and (older := _OLDER.search(submission.name)):
+        tags.append(older[1])
+    return next((tag for tag in tags if is_of_store(submission.name, tag, study)), None)
 
 
 def left_to_you(line: QueueLine) -> str:

@@ -276,4 +276,9 @@ class StoreDir:
 
         Links are resolved: two spellings of a path are one store.
         """
-        return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:6]
+        return tag_of_path(self.root.resolve())
+
+
+def tag_of_path(path: Path) -> str:
+    """The tag of a store that lies, or lay, at this path, where no part of it is a link."""
+    return hashlib.sha256(str(path).encode()).hexdigest()[:6]

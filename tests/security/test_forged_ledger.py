@@ -92,7 +92,7 @@ def test_a_job_is_not_adopted_for_its_name(
     tmp_path: Path, study: SlurmStudy, forge: Forge, cluster: Cluster
 ) -> None:
     job = other_job(tmp_path, "train_gpt")
-    forge("train_gpt", None, stored=1e18)
+    forge("train_gpt", None, stored=4e9)
     [note] = study.launch()["notes"]
     assert f"job {job} is left to you" in note
     study.call("cancel")
@@ -101,7 +101,7 @@ def test_a_job_is_not_adopted_for_its_name(
 
 def test_an_intent_of_a_time_to_come_holds_no_launch(study: SlurmStudy, forge: Forge) -> None:
     name = f"pre.x.faults.c0ffee12ab34-{study.store.tag}.7"
-    forge(name, None, stored=1e18)
+    forge(name, None, stored=4e9)
     assert study.launch()["in_queue"] == 3
 
 
