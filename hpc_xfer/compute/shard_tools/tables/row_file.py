@@ -184,7 +184,7 @@ def _data(column: Column | None) -> memoryview:
 
 
 def _created(folder: Path | None) -> tuple[str, IO[bytes]]:
-    """Make a file, locked as long as it is open, so that one of a killed process is told from it."""
+    """Make a file, locked while it is open: that of a killed process is not."""
     if folder is not None:
         try:
             atomic_files.make_folder(folder)
