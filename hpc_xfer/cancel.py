@@ -64,8 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"left {len(report.kept):,} that another study waits for: "
                 f"{' '.join(report.kept[:20])}"
             )
-        for line in report.left:
-            say(left_to_you(line))
+        say(*left_to_you(report.left))
         for owner in others:
             say(f"{owner} goes on: it works on this study outside its jobs; end it there")
         for cluster in report.silent:

@@ -102,7 +102,7 @@ def read_study_state(
     """
     ledger = read_ledger(store)
     places = misplaced(store, ledger)
-    ledger.put_aside(submission.name for submission in (*places.moved, *places.copied))
+    ledger.put_aside(submission.name for submission in (*places.moved, *places.not_ours))
     queue: Queue | None = None
     slurm_error = ""
     notes: list[str] = []

@@ -8,7 +8,7 @@ from hpc_xfer.scheduling.reconcile import Say
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.slurm.submitted import known_jobs
-from hpc_xfer.states.moved_store import given_tag, left_to_you, live_jobs
+from hpc_xfer.states.moved_store import given_tag, left_to_you, live_jobs, roots_of
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store.ownership.leases import Lease
 from hpc_xfer.store.store import Store
@@ -29,16 +29,15 @@ def replace_moved(
     queue = with_absent_jobs(queue, moved)
     ours = proven(moved, queue)
     if lines := live_jobs(ours, queue):
-        roots = ", ".join(sorted({str(each.root) for each in moved}))
         say(
-            f"the store was at {roots} and is at {store.root} now: {len(lines):,} jobs and elements"
-            " of arrays that write to the old place are cancelled, and submitted again"
+            f"the store was at {roots_of(moved)} and is at {store.root} now: {len(lines):,} jobs "
+            "and elements of arrays that write to the old place are cancelled, and submitted again"
         )
         for submission in ours:
             tag = given_tag(submission, store) or store.tag
             cancel_jobs(live_jobs([submission], queue), tag)
-    for line in live_jobs([each for each in moved if each not in ours], queue):
-        say(left_to_you(line))
+    for told in left_to_you(live_jobs([each for each in moved if each not in ours], queue)):
+        say(told)
     end = time.monotonic() + _END_SECONDS
     while live_jobs(ours, queue) and time.monotonic() < end:
         lease.renew()

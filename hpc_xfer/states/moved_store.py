@@ -10,7 +10,7 @@ cannot work; if this store is a copy, its job works for the original and is not 
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,8 +20,11 @@ from hpc_xfer.states.job_numbers import lines_of
 from hpc_xfer.store.paths import tag_of_path
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, job_name, read_ledger
+from hpc_xfer.system.screen.plain_text import plain
 
 _OLDER = re.compile(r"[.-]([0-9a-f]{6})\.\d+$")
+_NAMED = 3  # jobs and places in a message
+_MOST_PATH, _MOST_HOST = 100, 40  # letters of them
 
 
 @dataclass
@@ -42,21 +45,24 @@ class Misplaced:
         """Lines on jobs in the queue that do not write to this store, or perhaps do not."""
         if lines := live_jobs(self.moved, queue):
             yield (
-                f"{len(lines):,} jobs or elements of arrays write to {_roots(self.moved)}, where "
+                f"{len(lines):,} jobs or elements of arrays write to {roots_of(self.moved)}, where "
                 "this store was before; a launch cancels them and submits their runs again"
             )
         if lines := live_jobs(self.copied, queue):
             yield (
-                f"{len(lines):,} jobs or elements of arrays write to {_roots(self.copied)}, of "
+                f"{len(lines):,} jobs or elements of arrays write to {roots_of(self.copied)}, of "
                 "which this store is a copy; they are left to it"
             )
-        for line in live_jobs(self.foreign, queue):
-            yield left_to_you(line)
-        for root, host in sorted({(str(each.root), each.host) for each in self.unclear}):
+        yield from left_to_you(live_jobs(self.foreign, queue))
+        places = sorted({(str(each.root), each.host) for each in self.unclear})
+        for root, host in places[:_NAMED]:
+            root, host = plain(root, most=_MOST_PATH), plain(host, most=_MOST_HOST)
             yield (
                 f"jobs were submitted on {host} with the store at {root}, which this host does not "
                 f"have; if the store was moved, launch again on {host}"
             )
+        if more := len(places[_NAMED:]):
+            yield f"ledgers name {more:,} more such places, which this host does not have"
 
 
 def misplaced(store: Store, ledger: Ledger) -> Misplaced:
@@ -101,12 +107,21 @@ def given_tag(submission: Submission, store: Store) -> str | None:
     return next((tag for tag in tags if is_of_store(submission.name, tag, study)), None)
 
 
-def left_to_you(line: QueueLine) -> str:
-    """Say that a job which the ledger names is left alone."""
-    return (
-        f"job {line.job} is left to you: the ledger names it, but its name is not one that this "
-        "store gives to a job; if it is yours to end, scancel it yourself"
-    )
+def left_to_you(lines: Collection[QueueLine]) -> Iterator[str]:
+    """Say that jobs which the ledger names are left alone; others may have named very many."""
+    jobs = list(dict.fromkeys(line.number for line in lines))
+    if len(jobs) == 1:
+        yield (
+            f"job {jobs[0]} is left to you: the ledger names it, but its name is not one that this "
+            "store gives to a job; if it is yours to end, scancel it yourself"
+        )
+    elif jobs:
+        more = f" and {len(jobs) - _NAMED:,} more" if len(jobs) > _NAMED else ""
+        yield (
+            f"jobs {' '.join(jobs[:_NAMED])}{more} are left to you: the ledger names them, but "
+            "their names are not such as this store gives to jobs; if they are yours to end, "
+            "scancel them yourself"
+        )
 
 
 def _is_same(root: Path, here: Path) -> bool:
@@ -129,5 +144,8 @@ def live_jobs(submissions: list[Submission], queue: Queue) -> list[QueueLine]:
     return [line for line in lines if line.live]
 
 
-def _roots(submissions: list[Submission]) -> str:
-    return ", ".join(sorted({str(each.root) for each in submissions}))
+def roots_of(submissions: list[Submission]) -> str:
+    """The places at which the jobs of these submissions were told the store is."""
+    roots = sorted({str(each.root) for each in submissions})
+    shown = plain(roots[0], most=_MOST_PATH)
+    return f"{shown} and {len(roots) - 1:,} more places" if roots[1:] else shown

@@ -99,6 +99,31 @@ def test_a_job_is_not_adopted_for_its_name(
     assert cluster.live() == [job]
 
 
+def test_status_takes_no_job_for_that_of_a_run_because_a_line_says_so(
+    tmp_path: Path, study: SlurmStudy, forge: Forge
+) -> None:
+    runs = json.loads(study.call("status", "--json"))["runs"]
+    for packs in study.store.study("faults").path.glob("packs/*.json"):
+        name = f"train_gpt.{packs.stem}"
+        forge(name, other_job(tmp_path, name), batch=packs.stem)
+    assert json.loads(study.call("status", "--json"))["runs"] == runs
+
+
+def test_thousands_of_forged_lines_are_told_in_a_few_short_sentences(
+    tmp_path: Path, study: SlurmStudy, forge: Forge
+) -> None:
+    roots = [tmp_path / f"{number}" / ("x" * 200) for number in range(50)]
+    for root in roots:
+        name = f"pre.x.faults.c0ffee12ab34-{Store(root).tag}.1"
+        forge(name, "900", root=str(root), host="h" * 90)
+    for name in ("train_gpt.0", "train_gpt.1", "train_gpt.2", "train_gpt.3"):
+        forge(name, other_job(tmp_path, name))
+    told = study.call("status").splitlines()
+    notes = [line for line in told if "left to you" in line or "this host does not have" in line]
+    assert len(notes) == 5 and all(len(note) < 300 for note in notes)
+    assert "47 more such places" in notes[-1]
+
+
 def test_an_intent_of_a_time_to_come_holds_no_launch(study: SlurmStudy, forge: Forge) -> None:
     name = f"pre.x.faults.c0ffee12ab34-{study.store.tag}.7"
     forge(name, None, stored=4e9)
