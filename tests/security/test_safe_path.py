@@ -1,6 +1,7 @@
 """A folder where a user happens to stand gives no code to commands, workers and their children."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,19 @@ def test_a_checkout_is_found_by_commands_that_are_typed_in_it() -> None:
     call = [sys.executable, "-m", "hpc_xfer.launch", "--help"]
     done = subprocess.run(call, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     assert "usage" in done.stdout
+
+
+def test_the_script_of_tensorboard_imports_nothing_from_where_it_is_submitted(
+    hostile: Path, tmp_path: Path
+) -> None:
+    """Nor does the line in it that looks for a free port."""
+    (hostile / "socket.py").write_text(f"open({str(hostile / 'ran')!r}, 'a').write('socket ')\n")
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -m ] || exec {sys.executable} "$@"\necho "$PYTHONSAFEPATH $*"\n'
+    )
+    python.chmod(0o755)
+    names = (f"PYTHON={python}", "STORE=runs", "STUDY=demo", "LOGIN=login", "USER=me")
+    told = run_in(hostile, "env", *names, "bash", str(ROOT / "sbatch/tensorboard.sbatch"))
+    assert re.search(r"-L (\d+):127\.0\.0\.1:\1 me@", told)
+    assert "\n1 -m tensorboard.main --logdir runs/studies/demo/tb --host 127.0.0.1 " in told
