@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from hpc_xfer.config.site import Slurm
-from hpc_xfer.errors import SlurmError, StoreError, SubmitLimit
+from hpc_xfer.errors import SlurmError, SubmitLimit
 from hpc_xfer.slurm.answers import error_text, is_final, is_passing
 from hpc_xfer.slurm.batch_script import sbatch_parameters, script_text, shown_script
 from hpc_xfer.slurm.clusters import cluster_of, cluster_options
@@ -33,6 +33,7 @@ from hpc_xfer.slurm.commands import (
 from hpc_xfer.slurm.parsing import minutes_of
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.private_file import write_private
 
 _FULL = ("too many jobs", "temporarily unable to accept")
 _LOGS = "--output="
@@ -66,9 +67,9 @@ def submit_job(request: Request, slurm: Slurm) -> str:
     job = _job_in(done.stdout)
     if job is None:
         raise _unclear(f"no job id in the output {done.stdout[:100]!r}")
-    with contextlib.suppress(StoreError):  # Slurm has the job; the copy is for people
-        copy = shown_script(request, slurm).encode()
-        atomic_files.create_exclusively(request.logs / f"{job}_submission.sh", copy, durable=False)
+    with contextlib.suppress(OSError):  # Slurm has the job; the copy is for its user
+        # Private: a shell may hold a value in more ways than `shown_script` can know.
+        write_private(request.logs / f"{job}_submission.sh", shown_script(request, slurm).encode())
     return job
 
 

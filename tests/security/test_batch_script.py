@@ -63,6 +63,14 @@ def test_a_job_gets_the_values_of_the_site_and_the_copy_for_people_does_not(
     assert "s3cr3t" not in copy.replace(command[2], "").replace("'test $TOKEN", "")
 
 
+def test_nobody_but_its_user_reads_the_copy_of_a_script(tmp_path: Path, command: Command) -> None:
+    """A line of `setup` may hold a value in its middle, where no rule finds it."""
+    command("sbatch", "echo Submitted batch job 123")
+    slurm = CPU.model_copy(update={"setup": ("curl -H 'Authorization: Bearer s3cr3t' lab",)})
+    submit_job(Request("x", ("true",), tmp_path, 1), slurm)
+    assert (tmp_path / "123_submission.sh").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_link_in_the_place_of_the_copy_is_not_written_through(
     tmp_path: Path, command: Command
 ) -> None:

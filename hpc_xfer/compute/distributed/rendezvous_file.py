@@ -21,10 +21,10 @@ from pydantic_core import from_json
 
 from hpc_xfer.errors import StoreError
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.private_file import write_private
 
 SECRET_BYTES = 32
 _MOST_BYTES = 1024  # a file of ours has about 130
-_PRIVATE = 0o600
 
 log = logging.getLogger(__name__)
 
@@ -69,16 +69,8 @@ def call_off(path: Path) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        handle = os.open(temporary, flags, _PRIVATE)
-        try:
-            with open(handle, "wb") as file:
-                file.write(atomic_files.json_bytes(content))
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_private(path, atomic_files.json_bytes(content))
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be written ({error.strerror or error}); remove what is there, free "

@@ -18,9 +18,9 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.atomic_files import OddFile
 from hpc_xfer.system.permissions import other_writer
+from hpc_xfer.system.private_file import write_private
 
 _MOST = 1 << 20  # bytes; the kernel takes 2 MB of environment for a process by default
-_PRIVATE = 0o600
 
 Variables = Mapping[str, str | None]  # None: not set
 
@@ -35,15 +35,9 @@ def write(store: StoreDir, study: str, variables: Variables) -> None:
         return
     path = store.study(study).site_variables(os.geteuid())
     data = json.dumps({**read(store, study), **variables}, sort_keys=True).encode()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         atomic_files.make_folder(path.parent)
-        try:
-            with open(temporary, "xb", opener=_open_private) as file:
-                file.write(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_private(path, data)
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be written ({error.strerror or error}); free space or fix the "
@@ -88,10 +82,6 @@ def store_and_site(root: Path, study: str, site_file: Path | None) -> tuple[Stor
     """
     site = load_site(site_file, read(StoreDir(root), study))
     return Store(root, site.trust_store_members), site
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE)
 
 
 def _refusal(path: Path, why: str) -> StoreError:
