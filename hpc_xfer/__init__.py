@@ -18,8 +18,14 @@ def _leave_the_working_folder() -> None:
         here = os.getcwd()
     except OSError:
         here = ""
-    if sys.argv[:1] == ["-m"] and sys.path[:1] == [here] != [os.path.dirname(__path__[0])]:
+    if sys.argv[:1] != ["-m"] or here == os.path.dirname(__path__[0]):
+        return
+    if sys.path[:1] == [here]:
         del sys.path[0]
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if named != [""] and "" in named:  # as `export PYTHONPATH=$PYTHONPATH:/x` leaves it
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, named))
+        sys.path[:] = [each for each in sys.path if each not in ("", here) or here in named]
 
 
 _leave_the_working_folder()

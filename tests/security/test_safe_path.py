@@ -28,9 +28,9 @@ def hostile(tmp_path: Path) -> Path:
     return folder
 
 
-def run_in(folder: Path, *call: str) -> str:
+def run_in(folder: Path, *call: str, python_path: str = str(ROOT)) -> str:
     """Standard output of a command that was typed in a folder; nothing of the folder has run."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": python_path}
     done = subprocess.run(call, cwd=folder, env=env, capture_output=True, text=True)
     assert not (folder / "ran").exists(), (folder / "ran").read_text()
     assert done.returncode == 0, done.stderr
@@ -40,6 +40,15 @@ def run_in(folder: Path, *call: str) -> str:
 @pytest.mark.parametrize("module", ["launch", "worker", "relay", "compute.node_check"])
 def test_a_command_imports_nothing_from_where_it_is_typed(hostile: Path, module: str) -> None:
     assert "usage" in run_in(hostile, sys.executable, "-m", f"hpc_xfer.{module}", "--help")
+
+
+@pytest.mark.parametrize("python_path", [f":{ROOT}", f"{ROOT}:", f":{ROOT}::"])
+def test_an_empty_entry_of_pythonpath_is_not_the_folder_where_a_command_is_typed(
+    hostile: Path, python_path: str
+) -> None:
+    """`export PYTHONPATH=$PYTHONPATH:/mine` makes one where the variable was not set."""
+    call = (sys.executable, "-m", "hpc_xfer.launch", "--help")
+    assert "usage" in run_in(hostile, *call, python_path=python_path)
 
 
 def test_a_worker_that_a_job_starts_imports_nothing_from_there(hostile: Path) -> None:
