@@ -120,6 +120,21 @@ def test_a_name_that_is_found_stops_it_and_is_told(study: StudyDir, word: str) -
     assert [path for path in study.path.iterdir() if path.name.startswith(".public")] == []
 
 
+def test_a_path_of_anybody_stops_it_unless_it_is_allowed(study: StudyDir) -> None:
+    grid = study.path.parent.parent.parent / "grid.yaml"
+    grid.write_text(GRID.replace("Does pre-training help?", "Does /data/Bob/laion of 1/2 help?"))
+    with pytest.raises(Exception, match="would hold `/data/Bob/laion`, a path"):
+        publish(study)
+    assert publish(study, "--allow", "/data/bob/laion") == 0
+
+
+def test_a_host_that_is_called_by_its_address_hides_no_number(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "1.0.100.7")
+    assert publish(study) == 0
+
+
 def test_a_word_that_names_nobody_can_be_allowed(study: StudyDir) -> None:
     grid = study.path.parent.parent.parent / "grid.yaml"
     grid.write_text(GRID.replace("Does pre-training help?", "Does gpu17 help?"))

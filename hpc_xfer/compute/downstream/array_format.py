@@ -81,11 +81,18 @@ def read_checksums(handle: int, rows: int, description: Mapping[str, Any]) -> li
     end = os.pread(handle, _END, max(0, size - _END))
     if len(end) < _END or not end[-16:].isdigit() or rows + int(end[-16:]) + _END != size:
         raise DamagedCacheError("it is not whole")
-    line = os.pread(handle, int(end[-16:]), rows)
+    blocks = -(-int(description["shape"][0]) // int(description["block"]))
+    wanted = len(ending(description, Checksums(1))) - _END + max(0, 9 * blocks - 1)
+    if int(end[-16:]) != wanted:  # before it takes memory for what it claims
+        raise DamagedCacheError("it holds something else")
+    line = os.pread(handle, wanted, rows)
     if hashlib.sha256(line).hexdigest().encode() != end[:64]:
         raise DamagedCacheError("its description is damaged")
-    head = json.loads(line)
-    checksums = head.pop("crc32", "")
-    if head != description:
+    try:
+        head = json.loads(line)
+        sums = [int(value, 16) for value in head.pop("crc32").split()]
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        raise DamagedCacheError("it holds something else") from None
+    if head != description or len(sums) != blocks:
         raise DamagedCacheError("it holds something else")
-    return [int(value, 16) for value in checksums.split()]
+    return sums

@@ -10,7 +10,7 @@ Only `protocol: paper` chooses on the test set, to repeat what the paper did.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -127,11 +127,22 @@ class EpochSelection:
         if not (run.checkpoint.exists() or run.previous_checkpoint.exists()):
             return
         state = weights_file.read(run.epochs)
-        if state is not None:
+        if state is not None and self._is_kept(state.get("rows"), state.get("best")):
             self._rows, self._best = state["rows"], state["best"]
         elif run.epochs.exists():
             self.check()
             run.remove_checkpoints()
+
+    def _is_kept(self, rows: Any, best: Any) -> bool:
+        """Tell if these are measurements of each set, and logits of each of its images."""
+        return (
+            isinstance(rows, dict)
+            and all(type(step) is int and _are_shares(row) for step, row in rows.items())
+            and all(row.keys() == self.labels.keys() for row in rows.values())
+            and isinstance(best, dict)
+            and (best.keys() == self.labels.keys() if rows else not best)
+            and all(_are_logits(best[name], len(self.labels[name])) for name in best)
+        )
 
     def _check_complete(self) -> None:
         if missing := [step for step in self._ends if step not in self._rows]:
@@ -140,6 +151,24 @@ class EpochSelection:
                 f"{self.run.checkpoint.name} and {self.run.previous_checkpoint.name} beside it and "
                 "launch again"
             )
+
+
+def _are_shares(row: Any) -> bool:
+    return isinstance(row, dict) and all(
+        type(value) is float and 0 <= value <= 1 for value in row.values()
+    )
+
+
+def _are_logits(value: Any, images: int) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.is_floating_point()
+        and not value.is_meta
+        and value.ndim == 2
+        and len(value) == images
+        and value.shape[1] > 0
+    )
 
 
 def _top1(logits: Tensor, labels: Tensor) -> float:

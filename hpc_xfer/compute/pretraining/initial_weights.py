@@ -6,7 +6,7 @@ All ranks call it, and agree on what they read. An attempt that goes on from a c
 the weights of all towers, reads init.json instead of the weights: normalization and digest.
 """
 
-import json
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.config.recipes import ImageText, Trained
+from hpc_xfer.config.released.released_entry import Triple
 from hpc_xfer.errors import AgreedDataError, DataError
 from hpc_xfer.system import atomic_files
 
@@ -79,9 +80,19 @@ def _known(context: RunContext, towers: Towers, resumed: bool) -> dict[str, Any]
     """Take normalization and digest from an earlier attempt, if its checkpoint has the weights."""
     if not resumed:
         return None
-    try:
-        told: dict[str, Any] = json.loads(context.dir.initial_weights.read_text(encoding="utf-8"))
-        towers.normalization = (tuple(told["mean"]), tuple(told["std"]))
-        return told
-    except (OSError, ValueError, KeyError, TypeError):
+    told = atomic_files.read_json(context.dir.initial_weights)
+    if not isinstance(told, dict) or not isinstance(told.get("sha256"), str):
         return None
+    mean, std = _triple(told.get("mean")), _triple(told.get("std"))
+    if mean is None or std is None or min(std) <= 0:
+        return None
+    towers.normalization = mean, std
+    return told
+
+
+def _triple(values: Any) -> Triple | None:
+    match values:
+        case [int() | float() as red, int() | float() as green, int() | float() as blue]:
+            numbers = float(red), float(green), float(blue)
+            return numbers if all(map(math.isfinite, numbers)) else None
+    return None

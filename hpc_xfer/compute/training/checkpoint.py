@@ -5,7 +5,8 @@
         checkpoints.begin(state)     # a thread writes while training goes on
 
 torch.save writes a zip archive with a CRC-32 for each member. torch.load does not check them, so
-the archive is verified first; instead of a damaged file the previous one is read, with a warning.
+the archive is verified first; instead of a damaged file, or of one that does not fit the training,
+the previous one is read, with a warning.
 """
 
 import copy
@@ -13,7 +14,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import MutableMapping
+import warnings
+from collections.abc import Callable, MutableMapping
 from types import TracebackType
 from typing import IO, Any
 
@@ -91,7 +93,7 @@ class Checkpoints:
         self._pieces = 0  # that the thread has put on disk
         self._writer: threading.Thread | None = None
         self._error: Exception | None = None
-        self._ahead: dict[str, Any] | None = None
+        self.ahead: dict[str, Any] | None = None  # of `look_ahead`, until `load`
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -191,17 +193,24 @@ class Checkpoints:
 
     def look_ahead(self) -> bool:
         """Tell whether `load` will find a state; it is read once, and kept until then."""
-        self._ahead = self.load()
-        return self._ahead is not None
+        self.ahead = self.load()
+        return self.ahead is not None
 
-    def load(self) -> dict[str, Any] | None:
-        """The newest undamaged state, or None."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
+    def load(
+        self, why_unfit: Callable[[dict[str, Any]], str | None] = lambda state: None
+    ) -> dict[str, Any] | None:
+        """Return the newest state that is undamaged and that `why_unfit` says nothing of."""
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None and why_unfit(ahead) is None:
             return ahead
-        touch = self._liveness.touch
-        newest = read(self.run.checkpoint, touch)
-        return newest if newest is not None else read(self.run.previous_checkpoint, touch)
+        for path in (self.run.checkpoint, self.run.previous_checkpoint):
+            state = read(path, self._liveness.touch)
+            if state is None:
+                continue
+            if (why := why_unfit(state)) is None:
+                return state
+            warnings.warn(f"{path}: does not fit this run ({why}) and is skipped", stacklevel=2)
+        return None
 
     def discard(self) -> None:
         """Delete the checkpoints of a finished run."""

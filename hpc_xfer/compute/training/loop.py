@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import nn
@@ -28,6 +28,7 @@ from hpc_xfer.compute.training.loading.data_loader import FAILURES, UNSHARED, Ba
 from hpc_xfer.compute.training.loss_average import LossAverage, averaged_steps
 from hpc_xfer.compute.training.metrics_log import MetricsLog
 from hpc_xfer.compute.training.objective import Batch
+from hpc_xfer.compute.training.resuming.saved_state import own_losses, why_unfit
 from hpc_xfer.compute.training.skipped_samples import BrokenSamples
 from hpc_xfer.compute.training.step import Schedule, Stepper, isolated_rng
 from hpc_xfer.compute.training.step_metrics import StepMetrics
@@ -281,11 +282,16 @@ def _finite_loss(state: _State, world: World) -> float:
 def _resume(
     stepper: Stepper, checkpoints: Checkpoints | None, schedule: Schedule, world: World
 ) -> _State:
-    saved = checkpoints.load() if checkpoints is not None else None
+    expected = checkpoints is not None and checkpoints.ahead is not None
+    saved = None
+    if checkpoints is not None:
+        saved = checkpoints.load(lambda state: why_unfit(state, stepper, schedule.steps))
     steps = world.gather([0 if saved is None else int(saved["step"])])
     if len(set(steps)) > 1:
         raise StoreError(f"the ranks see checkpoints of different steps ({steps}); launch again")
-    before = [] if saved is None else _own_losses(saved, world)
+    if expected and saved is None:
+        _give_up(checkpoints, world)
+    before = [] if saved is None else own_losses(saved, world)
     average = LossAverage(schedule.steps, schedule.precision, world.device, before)
     if saved is None:
         return _State(average, worlds=[(0, world.size)])
@@ -297,16 +303,16 @@ def _resume(
     return _State(average, saved["step"], broken, worlds, saved["seconds"], saved["waited"])
 
 
-def _own_losses(saved: dict[str, Any], world: World) -> list[float]:
-    """Return the last losses of this rank; their means over the ranks if there were more or fewer.
-
-    Checkpoints of older versions have one mean per rank.
-    """
-    ranks: list[list[float]] = saved.get("recent_losses") or [[loss] for loss in saved["losses"]]
-    if len(ranks) == world.size:
-        return ranks[world.rank]
-    shortest = min(map(len, ranks))
-    return [sum(each) / len(each) for each in zip(*(r[-shortest:] for r in ranks), strict=True)]
+def _give_up(checkpoints: Checkpoints | None, world: World) -> NoReturn:
+    """End an attempt that left out its initial weights for a checkpoint that does not fit."""
+    assert checkpoints is not None
+    if world.is_rank_zero:
+        checkpoints.check()
+        checkpoints.discard()
+    raise StoreError(
+        f"{checkpoints.run.checkpoint}: does not fit this run, and was removed; launch again to "
+        "start from the initial weights"
+    )
 
 
 def _save(

@@ -22,6 +22,7 @@ from hpc_xfer.store.submission_ledger import read_ledger
 # They name nobody, and are words of CSS, of English or of this program.
 _OF_NOBODY = frozenset(("", "/", "root", "localhost", "unknown", "none"))
 _AROUND = 30  # letters that are shown beside a word
+_PATH = re.compile(r"(?<![\w./:&;])/(?:[\w.-]+/)+[\w.-]+")  # of two parts or more
 _STYLE = re.compile(r"<(style|script)\b.*?</\1>", re.DOTALL)  # of our templates
 _TAG = re.compile(r"<(?!!--)[^>]*>")
 _SAID = re.compile(r'\b(?:alt|href|aria-label)="([^"]*)"')  # attributes that say something
@@ -44,6 +45,7 @@ class PrivateWords:
     """Words in lower case -> what they name."""
 
     words: Mapping[str, str]
+    allowed: frozenset[str] = frozenset()
 
     def found_in(self, folder: Path) -> Iterator[Found]:
         """Yield each word once for each file that holds it, or has it in its name."""
@@ -53,9 +55,15 @@ class PrivateWords:
             lower = text.lower()
             for word, what in self.words.items():
                 if found := re.search(_pattern(word), lower):
-                    start = max(found.start() - _AROUND, 0)
-                    around = " ".join(text[start : found.end() + _AROUND].split())
-                    yield Found(name, word, what, around)
+                    yield Found(name, word, what, _around(found, text))
+            for found in _PATH.finditer(text):
+                if found[0].lower() not in self.allowed:
+                    yield Found(name, found[0], "a path", _around(found, text))
+                    break
+
+
+def _around(found: re.Match[str], text: str) -> str:
+    return " ".join(text[max(found.start() - _AROUND, 0) : found.end() + _AROUND].split())
 
 
 def _pattern(word: str) -> str:
@@ -75,7 +83,8 @@ def private_words(store: Store, study: StudyDir, allowed: frozenset[str]) -> Pri
 
     def add(word: str | None, what: str) -> None:
         word = (word or "").strip().lower()
-        if word not in _OF_NOBODY and word not in allowed:
+        # A number is in every table; it is left of an address that is called a host.
+        if word not in _OF_NOBODY and word not in allowed and not word.isdigit():
             words.setdefault(word, what)
 
     for host in (socket.gethostname(), *_hosts_of_records(study)):
@@ -93,7 +102,7 @@ def private_words(store: Store, study: StudyDir, allowed: frozenset[str]) -> Pri
         add(home, "a home folder")
     for path in (store.root, store.root.absolute(), store.root.resolve()):
         add(str(path) if path.is_absolute() else None, "the path of the store")
-    return PrivateWords(words)
+    return PrivateWords(words, allowed)
 
 
 def _hosts_of_records(study: StudyDir) -> set[str]:

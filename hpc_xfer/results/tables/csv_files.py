@@ -97,7 +97,9 @@ def _is_harmless(value: object) -> bool:
     if value.__class__ is not str:
         return False
     text: str = value
-    return text[:1] not in FIRST and ";" not in text and "\t" not in text
+    if text[:1] in FIRST or ";" in text or "\t" in text:
+        return False
+    return "\n" not in text and "\r" not in text
 
 
 class _RowsText:

@@ -5,16 +5,18 @@
 
 Names of machines, messages and files from elsewhere come from other people's hands. An apostrophe
 in front marks a text, and is taken away where a table is read. A number is none: -0.5 stays. Where
-the list separator of a country is a semicolon, a cell begins after it too.
+the list separator of a country is a semicolon, a cell begins after it too, and after a line break:
+the quotes of our cells are none there.
 """
 
 import re
 
 # Also as Asian keyboards write them, which some programs take for the same.
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+_SEPARATORS = ";\t\r\n"
 _FORMULA = rf"(?=[\s'\"\ufeff]*[{_SIGNS}\t\r\n])"
-_WHERE = re.compile(rf"(^|[;\t]){_FORMULA}")
-_MARKED = re.compile(rf"(^|[;\t])'{_FORMULA}")
+_WHERE = re.compile(rf"(^|[{_SEPARATORS}]){_FORMULA}")
+_MARKED = re.compile(rf"(^|[{_SEPARATORS}])'{_FORMULA}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.ASCII)
 # First letters of cells that need a closer look: the signs, and what may stand before them.
 FIRST = frozenset("=+-@\uff1d\uff0b\uff0d\uff20'\"\ufeff") | {
@@ -26,11 +28,11 @@ def guarded(text: str) -> str:
     """Return the text with an apostrophe before each part that could begin a formula."""
     if text[:1] in FIRST:
         return text if _NUMBER.fullmatch(text) else _WHERE.sub(r"\1'", text)
-    return _WHERE.sub(r"\1'", text) if ";" in text or "\t" in text else text
+    return _WHERE.sub(r"\1'", text) if any(each in text for each in _SEPARATORS) else text
 
 
 def original(text: str) -> str:
     """Return the text that `guarded` was given."""
-    if text[:1] == "'" or ";" in text or "\t" in text:
+    if text[:1] == "'" or ";" in text or "\t" in text or "\n" in text or "\r" in text:
         return _MARKED.sub(r"\1", text) if not _NUMBER.fullmatch(text) else text
     return text

@@ -1,5 +1,6 @@
 """Arrays on disk that many processes share: one writes, and what is odd is left out."""
 
+import hashlib
 import logging
 import os
 import resource
@@ -120,6 +121,33 @@ def test_a_changed_byte_is_found_when_its_block_is_read(tmp_path: Path) -> None:
     assert np.array_equal(found.rows(np.arange(10)), TABLE[:10])
     with pytest.raises(DamagedCacheError, match="rows 436 to 499 have another checksum"):
         found.rows(np.array([499]))
+
+
+@pytest.mark.parametrize(
+    "line", [b"[" * 100_000, b"[]", b"{}", b'{"crc32": 1}', b'{"crc32": "zz"}', b"\xff", b""]
+)
+def test_an_array_that_is_described_by_something_else_is_left_out(
+    line: bytes, tmp_path: Path
+) -> None:
+    place = slot(tmp_path)
+    assert place.made(batches, quiet) is not None
+    size = len(TABLE.tobytes())
+    real = place.path.read_bytes()[size:-81]
+    for text in (line, line.ljust(len(real))):  # the second has the length of the real one
+        end = text + f"{hashlib.sha256(text).hexdigest()} {len(text):016}".encode()
+        place.path.write_bytes(TABLE.tobytes() + end)
+        assert slot(tmp_path).open() is None
+
+
+def test_a_length_of_terabytes_takes_no_memory(tmp_path: Path) -> None:
+    place = slot(tmp_path)
+    assert place.made(batches, quiet) is not None
+    claimed = 1 << 42
+    with open(place.path, "r+b") as file:
+        file.truncate(TABLE.nbytes + claimed)  # a file of holes
+        file.seek(0, os.SEEK_END)
+        file.write(b"0" * 64 + f" {claimed:016}".encode())
+    assert slot(tmp_path).open() is None
 
 
 def test_an_array_that_is_cut_while_it_is_open_is_an_error_and_no_bus_error(tmp_path: Path) -> None:

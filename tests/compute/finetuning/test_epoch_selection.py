@@ -14,6 +14,7 @@ from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.finetuning.batches import EpochBatches, FeatureBatches
 from hpc_xfer.compute.finetuning.epoch_selection import EpochSelection
+from hpc_xfer.compute.models import weights_file
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.compute.training.loop import LoopOptions, train
 from hpc_xfer.compute.training.optimizer import adamw
@@ -142,6 +143,28 @@ def test_with_a_damaged_file_the_run_starts_again(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"epochs\.pt: is damaged"):
         made = selected(tmp_path, Scores({"test": [4, 5, 6]}))
     assert not run.checkpoint.exists() and not run.previous_checkpoint.exists()
+    assert made.summary()["epochs_measured"] == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"rows": {2: {"test": "1"}}, "best": {"test": logits(9)}},
+        {"rows": {2: {"val": 0.5}}, "best": {"val": logits(9)}},
+        {"rows": {2: {"test": 0.5}}, "best": {"test": logits(9)[:3]}},
+        {"rows": {2: {"test": 0.5}}, "best": {}},
+        {"rows": [], "best": {"test": 3}},
+    ],
+)
+def test_with_a_file_that_holds_something_else_the_run_starts_again(
+    content: dict[str, object], tmp_path: Path
+) -> None:
+    run = RunDir(tmp_path)
+    weights_file.write(run.epochs, content)
+    run.checkpoint.write_bytes(b"of step 4")
+    made = selected(tmp_path, Scores({"test": [4, 5, 6]}))
+    assert not run.checkpoint.exists()
     assert made.summary()["epochs_measured"] == 3
 
 

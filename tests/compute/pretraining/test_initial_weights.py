@@ -162,6 +162,42 @@ def test_the_weights_may_be_gone_once_there_is_a_checkpoint(
     assert normalizations[0] == normalizations[1] == ((0.5,) * 3, (0.25,) * 3)
 
 
+def test_where_no_checkpoint_fits_the_next_attempt_starts_from_the_weights(
+    tmp_path: Path, shards: Path, files: dict[str, Path]
+) -> None:
+    """An attempt that sees a checkpoint leaves the weights out, so it cannot start from them."""
+    changes: dict[str, Any] = {"init": "image", "lock": "image"}
+    run: Run = tiny.pretraining("clip", **changes)
+    whole = trained(tmp_path / "whole", shards, files, "clip", **changes)
+    store = Store(tmp_path / "stopped")
+    stop = tiny.StopAfter(4)
+    tiny.execute(store, run, shards, stop=stop, released=files, checkpoint_minutes=1e-9)
+    folder = store.run(run.id)
+    for checkpoint in (folder.checkpoint, folder.previous_checkpoint):
+        torch.save({"step": 3}, checkpoint)
+    with pytest.warns(UserWarning, match="does not fit this run"):
+        events = tiny.execute(store, run, shards, released=files)
+    failure = json.loads(folder.error.read_text())
+    assert events[-1]["event"] == "failed" and failure["class"] == "store"
+    assert "launch again to start from the initial weights" in failure["message"]
+    assert tiny.same_weights(whole, tiny.finished(store, run, shards, released=files))
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", "[" * 100_000, '{"sha256": "a", "mean": [1, 2, "3"], "std": [0, 0, 0]}']
+)
+def test_a_note_on_initial_weights_that_is_none_is_made_again(
+    content: str, tmp_path: Path, shards: Path, files: dict[str, Path]
+) -> None:
+    run, store = tiny.pretraining("clip", init="image"), Store(tmp_path)
+    stop = tiny.StopAfter(4)
+    tiny.execute(store, run, shards, stop=stop, released=files, checkpoint_minutes=1e-9)
+    store.run(run.id).initial_weights.write_text(content)
+    assert told(tiny.finished(store, run, shards, released=files))["sha256"] == sha256(
+        files["image"]
+    )
+
+
 def test_our_own_product_of_a_torchvision_encoder_gives_both_towers(tmp_path: Path) -> None:
     arch = "torchvision/resnet18"
     one, two = (encoders.build(arch, seed, with_text=True) for seed in (1, 2))

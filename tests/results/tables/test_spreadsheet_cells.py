@@ -32,6 +32,12 @@ def test_a_cell_begins_after_a_semicolon_too_in_some_countries(text: str) -> Non
     assert original(guarded(text)) == text
 
 
+@pytest.mark.parametrize("text", ["a\n=cmd|x", "a\r@x", "1\n-2+3"])
+def test_a_row_begins_after_a_line_break_there_since_quotes_are_letters(text: str) -> None:
+    assert guarded(text) == text.replace("\n", "\n'").replace("\r", "\r'")
+    assert original(guarded(text)) == text
+
+
 @given(st.text(LETTERS))
 @example("'-5")
 @example("''=")
