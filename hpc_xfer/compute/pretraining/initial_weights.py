@@ -6,7 +6,6 @@ All ranks call it, and agree on what they read. An attempt that goes on from a c
 the weights of all towers, reads init.json instead of the weights: normalization and digest.
 """
 
-import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.config.recipes import ImageText, Trained
 from hpc_xfer.errors import AgreedDataError, DataError
+from hpc_xfer.store.documents.initial_weights import INITIAL_WEIGHTS
 from hpc_xfer.system import atomic_files
 
 Made = TypeVar("Made")
@@ -35,7 +35,7 @@ def load_initial(
     resumed = checkpoints.look_ahead()
     told = agreed(
         context.world,
-        lambda: _known(context, towers, resumed) or _read(context, recipe, towers),
+        lambda: _known(context, recipe, towers, resumed) or _read(context, recipe, towers),
     )
     if len(set(context.world.gather([told["sha256"]]))) > 1:
         raise AgreedDataError(
@@ -75,13 +75,12 @@ def _read(context: RunContext, recipe: Trained, towers: Towers) -> dict[str, Any
     return {"name": recipe.init, **pretrained_weights.told(weights, towers, loaded)}
 
 
-def _known(context: RunContext, towers: Towers, resumed: bool) -> dict[str, Any] | None:
+def _known(
+    context: RunContext, recipe: Trained, towers: Towers, resumed: bool
+) -> dict[str, Any] | None:
     """Take normalization and digest from an earlier attempt, if its checkpoint has the weights."""
-    if not resumed:
+    told = INITIAL_WEIGHTS.read(context.dir.initial_weights) if resumed else None
+    if told is None or told["name"] != recipe.init:
         return None
-    try:
-        told: dict[str, Any] = json.loads(context.dir.initial_weights.read_text(encoding="utf-8"))
-        towers.normalization = (tuple(told["mean"]), tuple(told["std"]))
-        return told
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    towers.normalization = (tuple(told["mean"]), tuple(told["std"]))
+    return told
