@@ -108,10 +108,10 @@ def key_of(*parts: object) -> str:
 
 
 def stat_of(path: str) -> tuple[int, int, int] | None:
-    """Signature of a file, which changes with its content; None where there is no file."""
+    """Signature of a file, which changes with its content; None where none can be seen."""
     try:
         found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
 
