@@ -53,7 +53,8 @@ def prepare_store(study: Study, plan: Plan, store: Store) -> None:
     folder = store.study(study.name)
     folder.cancelled.unlink(missing_ok=True)
     atomic_files.write_text(folder.grid, study.text)
-    _link_tensorboards(plan, store, study.name)
+    with atomic_files.as_store_error(folder.tensorboard):
+        _link_tensorboards(plan, store, study.name)
     content = {
         "schema": SCHEMA,
         "study": study.name,
