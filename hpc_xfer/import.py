@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _own(study: Study, store: Store) -> OwnStudy:
-    cache = RecordCache.open(store.study(study.name))
+    cache = RecordCache.open(store.study(study.name), store.trusts_members)
     return own_study(study.facts, read_parts(make_plan(study), store, cache))
 
 

@@ -10,6 +10,7 @@ older version are collected again first, where the runs are in the store.
 writes public/ of the study, without hosts, users, paths and jobs.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _collect_again(study: Study, store: Store, summary: Path) -> None:
     plan = make_plan(study)
-    if not any(store.run(run.id).record.exists() for run in plan.runs):
+    if not any(os.path.exists(store.run(run.id).record) for run in plan.runs):
         raise StoreError(
             f"{summary}: an older version wrote these tables and their runs are not in this store; "
             "run `python -m hpc_xfer.collect` where the runs are, then copy the tables"

@@ -1,5 +1,6 @@
 """Take one look at a study: store, ledger and queue at the same moment."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,12 +61,12 @@ class StudyState:
     @cached_property
     def is_launched(self) -> bool:
         """Tell whether the study was ever launched in this store, by whatever way."""
-        return self.store.study(self.name).plan.exists()
+        return os.path.exists(self.store.study(self.name).plan)
 
     @cached_property
     def is_cancelled(self) -> bool:
         """Tell whether its last launch was cancelled."""
-        return self.store.study(self.name).cancelled.exists()
+        return os.path.exists(self.store.study(self.name).cancelled)
 
     @cached_property
     def relay(self) -> QueueLine | None:

@@ -97,7 +97,7 @@ def _no_search_for_cycles() -> Iterator[None]:
 def _collect(plan: Plan, store: Store, out: Path, folder: StudyDir | None) -> Collected:
     if folder is not None:
         folder.check_is_no_link()
-    cache = RecordCache.open(folder)
+    cache = RecordCache.open(folder, store.trusts_members)
     parts = read_parts(plan, store, cache)
     imported = Imported()
     if folder is not None and folder.imported.exists():

@@ -1,5 +1,6 @@
 """Tell whether the tables and the report of a study contain all of its results."""
 
+import os
 from pathlib import Path
 
 from hpc_xfer.results import collect_tables
@@ -11,7 +12,7 @@ from hpc_xfer.system import atomic_files
 def of_older_version(summary: Path) -> bool:
     """True where an older version wrote the tables: some are not there, or lack columns."""
     averages = summary / "averages.csv"
-    if not averages.exists():
+    if not os.path.exists(averages):
         return False
     if not all((summary / f"{name}.csv").exists() for name in collect_tables.TABLES):
         return True
@@ -27,6 +28,13 @@ def is_report_current(launched: LaunchedStudy) -> bool:
 
     Call it only when all runs of the study are done.
     """
+    try:
+        return _is_newest(launched)
+    except PermissionError:  # to a file of another user
+        return False
+
+
+def _is_newest(launched: LaunchedStudy) -> bool:
     folder = launched.store.study(launched.study.name)
     tables = [folder.summary / f"{name}.csv" for name in collect_tables.TABLES]
     if not all(path.exists() for path in (*tables, folder.report)):

@@ -72,7 +72,7 @@ def _begun(plan: Plan, store: Store) -> dict[CostKind, list[Run]]:
     try:
         with os.scandir(store.runs) as entries:
             names = {entry.name for entry in entries}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     kinds: dict[CostKind, list[Run]] = {}
     for run in plan.of("finetune"):

@@ -11,15 +11,17 @@ from hpc_xfer.config import yaml_document
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
 from hpc_xfer.store.code_snapshot import take_snapshot
-from hpc_xfer.store.documents.plan_document import PLAN
+from hpc_xfer.store.documents.document import Misfit
+from hpc_xfer.store.documents.plan_document import COSTS, PLAN
 from hpc_xfer.store.finished_costs import with_finished_costs
+from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.store.store import SCHEMA, Store
 from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.labels import brief_label, run_labels
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
 from hpc_xfer.study.study_file import Study, load_study, names_a_folder
-from hpc_xfer.system import atomic_files
+from hpc_xfer.system import atomic_files, set_aside
 from hpc_xfer.system.written_path import absolute
 
 
@@ -51,7 +53,8 @@ def prepare_store(study: Study, plan: Plan, store: Store) -> None:
     folder = store.study(study.name)
     folder.cancelled.unlink(missing_ok=True)
     atomic_files.write_text(folder.grid, study.text)
-    _link_tensorboards(plan, store, study.name)
+    with atomic_files.as_store_error(folder.tensorboard):
+        _link_tensorboards(plan, store, study.name)
     content = {
         "schema": SCHEMA,
         "study": study.name,
@@ -85,7 +88,7 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
             f"{folder.plan}: the grid now gives other runs than at its launch (another version of "
             "hpc_xfer, or a file that the grid names has changed); launch the study again"
         )
-    return study, with_finished_costs(plan.with_costs(_costs(content)), store)
+    return study, with_finished_costs(plan.with_costs(_costs(folder, content)), store)
 
 
 def _grid_text(path: Path) -> str:
@@ -100,12 +103,20 @@ def plan_in_store(study: Study, store: Store) -> Plan:
 
     The runs are those of the grid as it is now.
     """
-    content = PLAN.read(store.study(study.name).plan)
-    return make_plan(study, None if content is None else _costs(content))
+    folder = store.study(study.name)
+    content = PLAN.read(folder.plan)
+    return make_plan(study, None if content is None else _costs(folder, content))
 
 
-def _costs(content: dict[str, Any]) -> RunCosts | None:
-    return RunCosts.from_json(content.get("costs"))
+def _costs(folder: StudyDir, content: dict[str, Any]) -> RunCosts | None:
+    """Take the costs out of plan.json; None where there are none, or odd ones, which is noted."""
+    if (costs := content.get("costs")) is None:
+        return None
+    try:
+        return RunCosts.from_json(COSTS.fitted(costs))
+    except Misfit as why:
+        set_aside.note(folder.plan, f"costs: {why}")
+        return None
 
 
 def load_in_store(path: Path, store: Store) -> Study:

@@ -120,7 +120,7 @@ class Store(StoreDir):
 
     def result(self, run_id: str, kind: RunKind) -> dict[str, Any] | None:
         """Read the record of a run; None where the run is not finished."""
-        if kind == "pretrain" and not self.run(run_id).encoder.exists():
+        if kind == "pretrain" and not os.path.exists(self.run(run_id).encoder):
             return None
         return self.record(run_id)
 

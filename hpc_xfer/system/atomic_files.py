@@ -140,12 +140,17 @@ def is_folder(path: Path) -> bool:
     """Tell whether a folder of a store is there, a file in its place is not.
 
     Raises:
-        StoreError: it is a link.
+        StoreError: it is a link, or in a folder that is closed to this user.
     """
     try:
         found = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except PermissionError as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error.strerror}); let the owner of its folder give you the "
+            "right to"
+        ) from error
     if stat.S_ISLNK(found):
         raise StoreError(
             f"{path}: is a link, and nothing in a store may be one; put the folder itself there"
@@ -244,11 +249,12 @@ def read_bytes(path: Path | str, most: int = MOST_JSON, follow: bool = False) ->
 def read_json(path: Path | str, follow: bool = False, most: int = MOST_JSON) -> Any:
     """Read a file; None where it is absent, odd or not whole JSON, such as one cut by a full disk.
 
-    Odd ones are noted in `set_aside`; an empty one is what a crash of a host leaves. Numbers fit 64
-    bits, nesting is at most 200 deep: see `bounded_json`.
+    Odd ones are noted in `set_aside`, and those of a store that their owner keeps to himself; an
+    empty one is what a crash of a host leaves. Numbers fit 64 bits, nesting is at most 200 deep:
+    see `bounded_json`.
 
     Raises:
-        StoreError: it exists but cannot be read.
+        StoreError: the disk failed, or this user may not read data that he named (`follow`).
     """
     try:
         data = read_bytes(path, most, follow)
@@ -259,6 +265,9 @@ def read_json(path: Path | str, follow: bool = False, most: int = MOST_JSON) -> 
         set_aside.note(path, str(odd))
         return None
     except OSError as error:
+        if isinstance(error, PermissionError) and not follow:
+            set_aside.note(path, f"cannot be read ({error.strerror})")
+            return None
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}); fix the permissions, then launch "
             "again"

@@ -231,3 +231,17 @@ def test_a_study_that_was_not_launched_gets_no_folder(tmp_path: Path) -> None:
     collect(plan, store, tmp_path / "out", store.study("one"))
     assert store.studies() == []
     assert len(csv_files.read(tmp_path / "out/missing.csv")) == 4
+
+
+def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path) -> None:
+    plan, store, cache = started(tmp_path, ONE_CELL)
+    for run in plan.runs:
+        record(store, run)
+    before = tables(plan, store)
+    made = {path: path.stat().st_ino for path in cache.iterdir()}
+    assert tables(plan, store) == before
+    assert {path: path.stat().st_ino for path in cache.iterdir()} == made  # all were used
+    for path in made:
+        path.chmod(0o666)
+    assert tables(plan, store) == before
+    assert not made.items() & {path: path.stat().st_ino for path in cache.iterdir()}.items()

@@ -57,6 +57,10 @@ def with_seconds(path: Path, number: str) -> str:
     return with_values(path, timing={"seconds": "SECONDS"}).replace('"SECONDS"', number)
 
 
+def with_costs(path: Path, **values: Any) -> str:
+    return with_values(path, costs={"images": {}, "speed": {"flops": 1e12}} | values)
+
+
 ODD_FILES: dict[str, tuple[str, Callable[[Path], str]]] = {
     "a claim without an owner": ("claim", lambda path: "{}"),
     "a claim of all processes": ("claim", lambda path: with_values(path, pid=-1)),
@@ -73,6 +77,14 @@ ODD_FILES: dict[str, tuple[str, Callable[[Path], str]]] = {
     "packs with paths": ("manifest", lambda path: with_values(path, packs=[["../../etc"]])),
     "a plan that is a list": ("plan", lambda path: "[]"),
     "a plan with a run that is a number": ("plan", lambda path: with_values(path, runs=[1])),
+    "costs of a computer without speed": (
+        "plan", lambda path: with_costs(path, speed={"flops": 0})
+    ),
+    "costs of images that are words": (
+        "plan", lambda path: with_costs(
+            path, images={"digits": {"train": "x", "test": "x", "classes": "x"}}
+        )
+    ),
     "a fingerprint that is a list": ("fingerprint", lambda path: "[]"),
     "a lock without an owner": ("lock", lambda path: "{}"),
 }  # fmt: skip
@@ -225,3 +237,14 @@ def test_json_that_python_would_trip_over_is_refused(text: str) -> None:
 )  # fmt: skip
 def test_json_that_fits_is_read_as_it_is(value: Any) -> None:
     assert parse(json.dumps(value)) == value
+
+
+def test_a_failure_on_an_odd_node_counts_without_its_node(run: RunDir) -> None:
+    failures.write(run, "nan", "the loss is nan", node="n1")
+    failures.write(run, "nan", "the loss is nan", node="n2")
+    content = json.loads(run.error.read_text())
+    content["history"][0]["node"] = "n[1-9]; rm"
+    run.error.write_text(json.dumps(content | {"node": ["x"]}))
+    error = failures.read(run)
+    assert error is not None and error["node"] == "" and set_aside.sentences() == []
+    assert [past["node"] for past in error["history"]] == ["", "n2"]

@@ -13,12 +13,14 @@ from hpc_xfer.compute.downstream.cached_array import CachedArray
 from hpc_xfer.compute.models import weights_file
 from hpc_xfer.compute.training.metrics_log import MetricsLog
 from hpc_xfer.errors import StoreError, XferError
+from hpc_xfer.reporting.report_study import report_study
+from hpc_xfer.results.collect_tables import collect
 from hpc_xfer.store.access.logs import last_lines, open_log
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.launched_study import prepare_store
 from hpc_xfer.store.paths import RunDir, StudyDir
 from hpc_xfer.store.store import Store
-from hpc_xfer.system import atomic_files
+from hpc_xfer.system import atomic_files, set_aside
 from tests.conftest import ROOT
 from tests.fabricated import make, record
 
@@ -37,7 +39,9 @@ OF_STUDY: dict[str, Callable[[StudyDir], Path]] = {
     "imported": lambda study: study.imported / "theirs.csv",
     "table": lambda study: study.summary / "runs.csv",
     "averages": lambda study: study.summary / "averages.csv",
-    "cache": lambda study: study.record_cache / "runs.json",
+    "cache": lambda study: study.record_cache / "plan",
+    "figure": lambda study: study.figures / "theirs.png",
+    "summary": lambda study: study.summary,
 }
 OF_RUN: dict[str, Callable[[RunDir], Path]] = {
     "record": lambda run: run.record,
@@ -186,3 +190,33 @@ except XferError as error:
     print(error)
 """
     assert f"{path}: cannot be read (is not a regular file); name a YAML file" in ends(call)
+
+
+def test_a_figure_that_is_a_pipe_is_told_and_left_out(tmp_path: Path) -> None:
+    study, plan, store = make(tmp_path, SMALL)
+    prepare_store(study, plan, store)
+    for run in plan.runs:
+        record(store, run)
+    folder = store.study("one")
+    collect(plan, store, folder.summary, folder)
+    path = pipe(folder.figures / "theirs.png")
+    report_study(study, folder)
+    assert f"{path}: is not a regular file; set aside, not used" in set_aside.sentences()
+
+
+def test_a_pipe_in_place_of_a_folder_is_told(tmp_path: Path) -> None:
+    study, plan, store = make(tmp_path, SMALL)
+    path = pipe(store.study("one").tensorboard)
+    with pytest.raises(StoreError, match=r"cannot be written \(File exists\)"):
+        prepare_store(study, plan, store)
+    assert path.is_fifo()
+
+
+def test_odd_rows_of_metrics_end_them(tmp_path: Path) -> None:
+    _, plan, store = make(tmp_path, SMALL)
+    folder = store.run(plan.runs[0].id)
+    folder.path.mkdir(parents=True)
+    for odd in ("[" * 1_000_000, "[]", '{"step": "x"}', "{}"):
+        folder.metrics.write_text(f'{{"step": 1}}\n{odd}\n{{"step": 2}}\n')
+        MetricsLog(folder, False, True, 2, 1).close()
+        assert folder.metrics.read_text() == '{"step": 1}\n'

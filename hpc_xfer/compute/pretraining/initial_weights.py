@@ -6,7 +6,6 @@ All ranks call it, and agree on what they read. An attempt that goes on from a c
 the weights of all towers, reads init.json instead of the weights: normalization and digest.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,8 +15,8 @@ from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.config.recipes import ImageText, Trained
-from hpc_xfer.config.released.released_entry import Triple
 from hpc_xfer.errors import AgreedDataError, DataError
+from hpc_xfer.store.documents.initial_weights import INITIAL_WEIGHTS
 from hpc_xfer.system import atomic_files
 
 Made = TypeVar("Made")
@@ -36,7 +35,7 @@ def load_initial(
     resumed = checkpoints.look_ahead()
     told = agreed(
         context.world,
-        lambda: _known(context, towers, resumed) or _read(context, recipe, towers),
+        lambda: _known(context, recipe, towers, resumed) or _read(context, recipe, towers),
     )
     if len(set(context.world.gather([told["sha256"]]))) > 1:
         raise AgreedDataError(
@@ -76,23 +75,12 @@ def _read(context: RunContext, recipe: Trained, towers: Towers) -> dict[str, Any
     return {"name": recipe.init, **pretrained_weights.told(weights, towers, loaded)}
 
 
-def _known(context: RunContext, towers: Towers, resumed: bool) -> dict[str, Any] | None:
+def _known(
+    context: RunContext, recipe: Trained, towers: Towers, resumed: bool
+) -> dict[str, Any] | None:
     """Take normalization and digest from an earlier attempt, if its checkpoint has the weights."""
-    if not resumed:
+    told = INITIAL_WEIGHTS.read(context.dir.initial_weights) if resumed else None
+    if told is None or told["name"] != recipe.init:
         return None
-    told = atomic_files.read_json(context.dir.initial_weights)
-    if not isinstance(told, dict) or not isinstance(told.get("sha256"), str):
-        return None
-    mean, std = _triple(told.get("mean")), _triple(told.get("std"))
-    if mean is None or std is None or min(std) <= 0:
-        return None
-    towers.normalization = mean, std
+    towers.normalization = (tuple(told["mean"]), tuple(told["std"]))
     return told
-
-
-def _triple(values: Any) -> Triple | None:
-    match values:
-        case [int() | float() as red, int() | float() as green, int() | float() as blue]:
-            numbers = float(red), float(green), float(blue)
-            return numbers if all(map(math.isfinite, numbers)) else None
-    return None

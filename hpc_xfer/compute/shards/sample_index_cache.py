@@ -27,6 +27,7 @@ from hpc_xfer.errors import DataError, StoreError
 from hpc_xfer.system import atomic_files
 
 _SCHEMA = 1
+_MOST_BYTES = 4 << 30  # 50 million samples
 _ARRAYS = {  # name and type code, in the order of the file
     "key_ends": "I", "first_members": "I", "member_fields": "I", "offsets": "q", "sizes": "q",
 }  # fmt: skip
@@ -61,10 +62,9 @@ def remove_stale(index: ShardIndex) -> None:
 
 def open_cached(folder: Path, entry: ShardEntry) -> Shard | None:
     """Open a shard with its cached index; None where its headers have to be read."""
-    with suppress(OSError, ValueError, KeyError, TypeError, DataError):
-        line, _, data = (
-            shard_index.sample_index_path(folder, entry.name).read_bytes().partition(b"\n")
-        )
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, DataError):
+        path = shard_index.sample_index_path(folder, entry.name)
+        line, _, data = atomic_files.read_bytes(path, _MOST_BYTES, follow=True).partition(b"\n")
         head = json.loads(line)
         expected = _expected(entry.bytes, entry.layout)
         if any(head[name] != value for name, value in expected.items()):

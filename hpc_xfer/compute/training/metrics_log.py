@@ -72,10 +72,13 @@ def _block(content: Any) -> str:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The complete rows; a killed process may have cut the last one."""
+    """The complete rows; a killed process may have cut the last one, and an odd one ends them."""
     text = atomic_files.read_bytes(path, _MOST_BYTES).decode("utf-8", errors="replace")
     for line in text.splitlines():
         try:
-            yield json.loads(line)
-        except ValueError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             return
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            return
+        yield row

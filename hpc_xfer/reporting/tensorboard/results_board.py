@@ -23,7 +23,7 @@ from hpc_xfer.reporting.tensorboard.words import about
 from hpc_xfer.results.averages import read_averages
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.store.paths import StudyDir
-from hpc_xfer.system import atomic_files
+from hpc_xfer.system import atomic_files, set_aside
 
 
 def write_tensorboard(study: StudyDir, figures: Sequence[Path]) -> Path:
@@ -64,10 +64,16 @@ def _board_runs(study: StudyDir, figures: Sequence[Path]) -> Iterator[BoardRun]:
     yield from curve_runs(averages, steps)
     yield from session_runs(averages, cells, steps)
     yield from pretraining_runs(runs)
-    if figures:
-        yield BoardRun(
-            "figures", images={f"figures/{path.stem}": path.read_bytes() for path in figures}
-        )
+    if images := {f"figures/{path.stem}": data for path, data in _images(figures)}:
+        yield BoardRun("figures", images=images)
+
+
+def _images(figures: Sequence[Path]) -> Iterator[tuple[Path, bytes]]:
+    for path in figures:
+        try:
+            yield path, atomic_files.read_bytes(path)
+        except atomic_files.OddFile as odd:  # put there by others
+            set_aside.note(path, str(odd))
 
 
 def _write(run: BoardRun, folder: Path) -> None:

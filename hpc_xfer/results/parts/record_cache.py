@@ -28,8 +28,10 @@ import hpc_xfer
 from hpc_xfer.errors import StoreError
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.permissions import other_writer
 
 _CODE = ("config", "results", "store", "study")  # folders whose code makes what is kept
+_MOST_BYTES = 4 << 30
 _CUT = b"\x00"  # between the values of a file; JSON has none
 T = TypeVar("T")
 
@@ -48,12 +50,13 @@ class RecordCache:
     """Values by file and key."""
 
     folder: Path | None = None  # None: nothing is kept
+    trusts_members: bool = False  # see Site.trust_store_members
     _files: dict[str, _CacheFile] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, study: StudyDir | None) -> "RecordCache":
+    def open(cls, study: StudyDir | None, trusts_members: bool = False) -> "RecordCache":
         """Open the cache of a study; nothing is read yet."""
-        return cls(None if study is None else study.record_cache)
+        return cls(None if study is None else study.record_cache, trusts_members)
 
     def get(self, name: str, key: str) -> Any | None:
         """Take a value from the file of that name; None where it is not there."""
@@ -97,9 +100,21 @@ class RecordCache:
 
     def _file(self, name: str) -> _CacheFile:
         if name not in self._files:
-            found = {} if self.folder is None else _read(self.folder / name)
+            found = {} if self.folder is None else self._read(self.folder / name)
             self._files[name] = _CacheFile(found)
         return self._files[name]
+
+    def _read(self, path: Path) -> dict[str, bytes]:
+        """Read the values of a file; none of an odd one, or one that others may have written."""
+        with contextlib.suppress(OSError, ValueError):
+            with open(atomic_files.open_plainly(path), "rb") as file:
+                if other_writer(os.fstat(file.fileno()), file.fileno(), self.trusts_members):
+                    return {}
+                head, _, data = file.read(_MOST_BYTES).partition(b"\n")
+            if head + b"\n" == _head(data):
+                pairs = (each.partition(b" ") for each in data.split(_CUT) if each)
+                return {key.decode(): text for key, _, text in pairs}
+        return {}
 
 
 def key_of(*parts: object) -> str:
@@ -108,21 +123,12 @@ def key_of(*parts: object) -> str:
 
 
 def stat_of(path: str) -> tuple[int, int, int] | None:
-    """Signature of a file, which changes with its content; None where there is no file."""
+    """Signature of a file, which changes with its content; None where none can be seen."""
     try:
         found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _read(path: Path) -> dict[str, bytes]:
-    with contextlib.suppress(OSError, ValueError):
-        head, _, data = path.read_bytes().partition(b"\n")
-        if head + b"\n" == _head(data):
-            pairs = (each.partition(b" ") for each in data.split(_CUT) if each)
-            return {key.decode(): text for key, _, text in pairs}
-    return {}
 
 
 def _head(data: bytes) -> bytes:

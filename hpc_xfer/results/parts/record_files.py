@@ -43,6 +43,8 @@ def read_record(run: Run, folder: str) -> RecordFile:
         return RecordFile()
     except ValueError as odd:
         return RecordFile(why=str(odd))
+    except PermissionError as error:
+        return RecordFile(why=f"cannot be read ({error.strerror})")
     except OSError as error:
         raise StoreError(
             f"{folder}/{paths.RECORD}: cannot be read ({error.strerror}); fix the permissions"
@@ -70,7 +72,7 @@ def copies(folder: str) -> list[str]:
     """
     try:
         names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
     return sorted(name for name in names if name.startswith(_COPIES) and name != paths.RECORD)
 

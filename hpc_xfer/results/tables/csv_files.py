@@ -155,12 +155,16 @@ def read(path: Path) -> list[dict[str, str]]:
             lines = csv.reader(file)
             columns = [original(name) for name in next(lines, [])]
             return [dict(zip(columns, map(original, line), strict=True)) for line in lines if line]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreError(
             f"{path}: not found; run `python -m hpc_xfer.collect` on the grid first"
         ) from None
     except OddFile as odd:
         raise StoreError(f"{path}: {odd}, not a table; remove it, then collect again") from None
+    except PermissionError as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error.strerror}); let its owner give you the right to"
+        ) from None
     except (csv.Error, ValueError):  # not UTF-8, a cell of a megabyte, a row of another length
         raise StoreError(
             f"{path}: is not a table of this program; run `python -m hpc_xfer.collect` again"

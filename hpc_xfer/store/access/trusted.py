@@ -32,6 +32,8 @@ def check_store(store: StoreDir, study: str | None) -> None:
             _check(path, os.lstat(path), store)
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except PermissionError:  # in a folder that is closed to us: neither read nor run
+            continue
 
 
 def check_file(path: Path, store: StoreDir) -> None:
@@ -82,7 +84,7 @@ def linked(folder: Path) -> set[str]:
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries if entry.is_symlink()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return set()
 
 
@@ -112,6 +114,11 @@ def _entries(folder: Path) -> list[str]:
         return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except PermissionError as error:
+        raise StoreError(
+            f"{folder}: cannot be read ({error.strerror}); let its owner give you the right to, or "
+            "use a --store of your own"
+        ) from error
 
 
 def _inside(folder: Path | str, deeper: bool = True) -> Iterator[tuple[str, os.stat_result]]:

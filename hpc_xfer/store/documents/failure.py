@@ -1,5 +1,7 @@
 """The shape of error.json, which tells why a run failed. An odd one is none: the run is missing."""
 
+from pydantic_core import core_schema
+
 from hpc_xfer.store.documents.document import (
     COUNT,
     FLAG,
@@ -17,7 +19,10 @@ from hpc_xfer.store.documents.document import (
 )
 
 _CLASS = text(64, r"^[A-Za-z][A-Za-z0-9 _-]*$")
-_NODE = text(255, r"^[A-Za-z0-9_.-]*$")  # it goes into --exclude; "" where nobody knows
+# It goes into --exclude; an odd one is unknown, as "" is, and the failure counts all the same.
+_NODE = core_schema.with_default_schema(
+    text(255, r"^[A-Za-z0-9_.-]*$"), default="", on_error="default"
+)
 _PLACE = {
     "job": or_none(JOB),
     "job_name": or_none(LINE),
@@ -25,7 +30,7 @@ _PLACE = {
     "silent": FLAG,
 }
 _EARLIER = shape(
-    {"class": _CLASS, **_PLACE, "job": otherwise(or_none(JOB), None), "node": otherwise(_NODE, "")},
+    {"class": _CLASS, **_PLACE, "job": otherwise(or_none(JOB), None), "node": _NODE},
     needed=("class",),
 )  # fmt: skip
 FAILURE = DocumentKind(
@@ -38,7 +43,7 @@ FAILURE = DocumentKind(
             "attempt": COUNT,
             "history": otherwise(several(_EARLIER, 10_000), []),
             **_PLACE,
-            "node": otherwise(_NODE, ""),
+            "node": _NODE,
         },
         needed=("class",),
     ),

@@ -151,29 +151,44 @@ class LeaseFolder:
         return self.sign_of_life() is not None
 
     def sign_of_life(self) -> Sign | None:
-        """Return what shows that the owner lives; None where it is dead or has released it."""
+        """Return what shows that the owner lives; None where it is dead or has released it.
+
+        The owner of a lease that this user may not read is judged as one on another host.
+        """
         holder = self.holder()
-        if holder is None or holder.get("released") or _is_our_earlier_start(holder):
+        if holder is None:
+            return self._heartbeat() if self._is_withheld() else None
+        if holder.get("released") or _is_our_earlier_start(holder):
             return None
         if self._is_copied(holder):
             return None
         runs = process_identity.is_running(holder)
         if runs is not None:
             return "process" if runs else None
+        return self._heartbeat()
+
+    def _heartbeat(self) -> Sign | None:
         age = server_time(self.folder) - self._last_sign()
         return "heartbeat" if age < self.seconds else None
+
+    def _is_withheld(self) -> bool:
+        """True where there is a lease in force, and another user keeps it to himself."""
+        number = latest_number(self.folder)
+        return number > 0 and not os.access(
+            _path(self.folder, number), os.R_OK, effective_ids=True, follow_symlinks=False
+        )
 
     def _is_copied(self, holder: Mapping[str, Any]) -> bool:
         """True where the store was copied, and the owner works in the original."""
         number = latest_number(self.folder)
         original = _path(Path(holder.get("folder", self.folder)), number)
-        content = CLAIM.read(original)
-        if content is None or content.get("token") != holder.get("token"):
-            return False
         try:
-            return not os.path.samefile(original, _path(self.folder, number))
-        except OSError:
+            if os.path.samefile(original, _path(self.folder, number)):
+                return False
+        except OSError:  # gone, or a path that nobody can have
             return False
+        content = CLAIM.read(original)
+        return content is not None and content.get("token") == holder.get("token")
 
     def _last_sign(self) -> float:
         return max(map(_changed, (_path(self.folder, latest_number(self.folder)), *self.signs)))

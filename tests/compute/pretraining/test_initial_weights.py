@@ -17,6 +17,7 @@ from hpc_xfer.compute.pretraining.objectives import make_objective
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
+from hpc_xfer.system import set_aside
 from tests import steps, tiny
 
 STILL: dict[str, Any] = {"lr": 1e-12, "weight_decay": 0.0, "grad_clip": None}  # nothing moves
@@ -195,6 +196,22 @@ def test_a_note_on_initial_weights_that_is_none_is_made_again(
     store.run(run.id).initial_weights.write_text(content)
     assert told(tiny.finished(store, run, shards, released=files))["sha256"] == sha256(
         files["image"]
+    )
+
+
+def test_the_weights_are_read_again_where_the_note_on_them_is_odd(
+    tmp_path: Path, shards: Path, files: dict[str, Path]
+) -> None:
+    store, run = Store(tmp_path), tiny.pretraining("clip", init="image")
+    stop = tiny.StopAfter(4)
+    tiny.execute(store, run, shards, stop=stop, released=files, checkpoint_minutes=1e-9)
+    note = store.run(run.id).initial_weights
+    note.write_text(json.dumps({"mean": [0.0] * 3, "std": [0.0] * 3}))
+    resumed = tiny.finished(store, run, shards, released=files)
+    assert told(resumed)["sha256"] == sha256(files["image"])
+    assert encoders.load(resumed.encoder)[1].normalization == ((0.5,) * 3, (0.25,) * 3)
+    assert f"{note}: is not a note on initial weights (see 'name'); set aside, not used" in (
+        set_aside.sentences()
     )
 
 

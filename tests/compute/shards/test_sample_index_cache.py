@@ -79,7 +79,12 @@ def empty(index: ShardIndex) -> None:
     cached(index).write_bytes(b"{}\n")
 
 
-@pytest.mark.parametrize("damage", [lose, cut, swap, garble, empty])
+def pipe(index: ShardIndex) -> None:
+    cached(index).unlink()
+    os.mkfifo(cached(index))
+
+
+@pytest.mark.parametrize("damage", [lose, cut, swap, garble, empty, pipe])
 def test_the_headers_are_read_where_no_cached_index_fits(
     damage: Callable[[ShardIndex], None], tmp_path: Path
 ) -> None:
