@@ -78,7 +78,7 @@ def test_captions_below_the_limit_have_the_tokens_of_open_clip(
         "&lt;",
         "#1",
     ]
-    captions = []
+    captions: list[str] = []
     while len(captions) < 20:
         text = " ".join(rng.choices(words, k=length))[:length]
         captions.append(text)
