@@ -7,6 +7,8 @@ from pathlib import Path
 from hpc_xfer.config.dataset_cards import DatasetCard
 from hpc_xfer.config.dataset_forms.listing import fetch_command, find_folder
 from hpc_xfer.errors import DataError
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.atomic_files import OddFile
 
 FURTHER = "cifair"
 _IMAGE = 3 * 32 * 32  # bytes
@@ -44,6 +46,8 @@ def check(card: DatasetCard, root: Path, expected: Mapping[str, int | None]) -> 
         least = _IMAGE * (expected.get(split) or 0)
         try:
             size, last = path.stat().st_size, _last_byte(path)
+        except OddFile as odd:
+            raise DataError(f"{path}: {odd}; run {fetch_command(card.name)}") from None
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror}); run {fetch_command(card.name)}"
@@ -55,6 +59,6 @@ def check(card: DatasetCard, root: Path, expected: Mapping[str, int | None]) -> 
 
 
 def _last_byte(path: Path) -> bytes:
-    with open(path, "rb") as file:
+    with open(atomic_files.open_plainly(path, follow=True), "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - 1))
         return file.read(1)

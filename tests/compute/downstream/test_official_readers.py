@@ -1,6 +1,7 @@
 """Readers of the nine data sets: pixels, labels, splits, fingerprints, what is refused at load."""
 
 import io
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -235,6 +236,18 @@ def test_a_pickle_cannot_run_a_program(tmp_path: Path) -> None:
     (tmp_path / "cifar-100-python/test").write_bytes(program + b" " * 400_000 + b".")
     assert "damaged (it asks for os.system)" in refusal("cifar100", place)
     assert not (tmp_path / "harm").exists()
+
+
+def test_a_pickle_of_a_gigabyte_and_a_pipe_are_not_read(tmp_path: Path) -> None:
+    place = make("cifar100", tmp_path)
+    path = tmp_path / "cifar-100-python/meta"
+    with open(path, "wb") as file:
+        file.seek(1 << 30)
+        file.write(b".")
+    assert "meta: has 1,073,741,825 bytes, more than the" in refusal("cifar100", place)
+    path.unlink()
+    os.mkfifo(path)
+    assert "cifar-100-python/meta: " in refusal("cifar100", place)
 
 
 def test_images_and_labels_of_a_pickle_must_be_as_many(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """CIFAR-100 and ciFAIR-100: pickles with a table of pixels and a list of fine labels."""
 
+import os
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from hpc_xfer.config.dataset_forms.listing import fetch_command
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo
 from hpc_xfer.errors import DataError
+from hpc_xfer.system import atomic_files
 
 _PARTS_OF_ARRAYS = {  # all that a pickle of arrays, lists and words needs
     ("numpy", "dtype"),
@@ -31,6 +33,7 @@ _PARTS_OF_ARRAYS = {  # all that a pickle of arrays, lists and words needs
     ("numpy._core.numeric", "_frombuffer"),
     ("_codecs", "encode"),
 }
+_MOST = 512 << 20  # bytes of a pickle; that of the training images has 155 MB
 
 
 def read(info: DatasetInfo, place: Location, cache: FingerprintCache | None) -> DownstreamData:
@@ -79,7 +82,7 @@ def _images(path: Path) -> ColorImages:
 def _load(path: Path) -> dict[str, Any]:
     """Unpickle arrays, lists and words, and nothing that could run code."""
     try:
-        with os_errors_as_data_error(path), open(path, "rb") as file:
+        with os_errors_as_data_error(path), _opened(path) as file:
             content = _ArraysOnly(file, encoding="latin1").load()
             if file.read(1):
                 raise DataError(f"{path}: goes on after its end; run {fetch_command('cifar100')}")
@@ -92,6 +95,19 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{path}: is not a pickle of CIFAR; run {fetch_command('cifar100')}")
     return content
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a regular file of bounded size."""
+    handle = atomic_files.open_plainly(path, follow=True)
+    size = os.fstat(handle).st_size
+    if size > _MOST:
+        os.close(handle)
+        raise DataError(
+            f"{path}: has {size:,} bytes, more than the {_MOST:,} that a pickle of CIFAR may have; "
+            f"run {fetch_command('cifar100')}"
+        )
+    return os.fdopen(handle, "rb")
 
 
 class _ArraysOnly(pickle.Unpickler):

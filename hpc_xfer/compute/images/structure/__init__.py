@@ -8,7 +8,7 @@ are told in two places. Each check reads a few headers, in microseconds for an o
 
 from collections.abc import Callable
 
-from hpc_xfer.compute.images.structure import bmp, gif, jpeg2000, png, ppm, tiff, webp
+from hpc_xfer.compute.images.structure import avif, bmp, gif, jpeg2000, png, ppm, tiff, webp
 from hpc_xfer.compute.images.structure.odd_image import OddImage
 
 _CHECKS: dict[str, Callable[[bytes], None]] = {
@@ -19,6 +19,7 @@ _CHECKS: dict[str, Callable[[bytes], None]] = {
     "TIFF": tiff.check,
     "PPM": ppm.check,
     "JPEG2000": jpeg2000.check,
+    "AVIF": avif.check,
 }
 _STARTS = (
     (b"\xff\xd8\xff", "JPEG"),

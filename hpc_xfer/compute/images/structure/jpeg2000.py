@@ -2,9 +2,11 @@
 
 import struct
 
+from hpc_xfer.compute.images.structure.boxes import boxes
 from hpc_xfer.compute.images.structure.odd_image import OddImage
 
 _START = b"\xff\x4f\xff\x51"
+_HEADER, _STREAM = b"jp2h", b"jp2c"
 _MOST_TILES = 4_096
 _MOST_COMPONENTS = 4
 _MOST_PARTS = 20_000  # of tiles, and segments of headers
@@ -16,7 +18,7 @@ _MOST_LAYERS = 100
 
 
 def check(data: bytes) -> None:
-    at = data.find(_START)
+    at = _start(data)
     if at < 0:
         return  # no image inside: the decoder says so
     try:
@@ -24,6 +26,18 @@ def check(data: bytes) -> None:
         _check_styles(data, at + 2)
     except struct.error:
         return
+
+
+def _start(data: bytes) -> int:
+    """Offset of the stream, which decoders take from the first box for one; -1 without any."""
+    if data.startswith(_START):
+        return 0
+    for box in boxes(data, 0, len(data)):
+        if box.kind == _HEADER:
+            list(boxes(data, box.start, box.end))  # counts them
+        if box.kind == _STREAM:
+            return data.find(_START, box.start, box.start + len(_START))
+    return -1
 
 
 def _check_size(data: bytes, at: int) -> None:

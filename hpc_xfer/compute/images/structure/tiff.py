@@ -12,6 +12,9 @@ _COMPRESSION, _OFFSETS, _COUNTS = 259, (273, 324), (279, 325)
 # None, CCITT, LZW, JPEG, Deflate, PackBits. Others are rare, or slow: LZMA, JBIG.
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32_773, 32_946})
 _JPEG = 7
+_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
+_TILE = 1 << 22  # pixels of a tile that any image may have; libtiff decodes a tile whole
+_ROUNDED = 1.1  # sides of a tile are multiples of 16, so it may be larger than the image
 _SCAN = b"\xff\xda"
 _MOST_SCANS = 3  # of each strip of a JPEG
 
@@ -21,6 +24,7 @@ def check(data: bytes) -> None:
         tags = _tags(data)
     except struct.error:
         return  # cut off: the decoder says so
+    _check_tiles(data, tags)
     compression = _values(data, tags.get(_COMPRESSION, b""))
     if compression and compression[0] not in _COMPRESSIONS:
         raise OddImage(f"is compressed in a way that is not read (number {compression[0]})")
@@ -76,6 +80,18 @@ def _values(data: bytes, entry: bytes) -> Sequence[int]:
     size = number * _SIZES[kind]
     source, at = (entry, 8) if size <= 4 else (data, *struct.unpack_from(f"{order}I", entry, 8))
     return struct.unpack_from(f"{order}{number}{letter}", source, at)
+
+
+def _check_tiles(data: bytes, tags: dict[int, bytes]) -> None:
+    """Refuse a tile that is larger than the image, which is what is looked at elsewhere."""
+    if _TILE_WIDTH not in tags and _TILE_HEIGHT not in tags:
+        return
+    width, height, across, down = (
+        max(_values(data, tags.get(tag, b"")), default=0)
+        for tag in (_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT)
+    )
+    if across * down > max(_TILE, _ROUNDED * width * height):
+        raise OddImage(f"has a tile of {across:,} x {down:,} pixels, larger than the image")
 
 
 def _check_scans(data: bytes, tags: dict[int, bytes]) -> None:
