@@ -196,14 +196,7 @@ def test_what_slurm_says_is_shown_as_text(
         path = folder / program
         path.write_text(f"#!/bin/sh\ncat {folder}/text >&2\ncat {folder}/text\nexit 1\n")
         path.chmod(0o755)
-<<<<<<< HEAD
     programs = f"{folder}:{os.environ['PATH']}"
     study = [str(grid), "--store", str(store.root)]
     for command in ("status", "cancel", "launch") if what == "squeue" else ("doctor",):
         run(f"hpc_xfer.{command}", *study, PATH=programs)
-=======
-    path_variable = f"{folder}:{os.environ['PATH']}"
-    study = [str(grid), "--store", str(store.root)]
-    for command in ("status", "cancel", "launch") if what == "squeue" else ("doctor",):
-        run(f"hpc_xfer.{command}", *study, PATH=path_variable)
->>>>>>> w-rdata
