@@ -96,7 +96,9 @@ class Removes(tiny.StopAfter):
     def requested(self) -> bool:
         self.looks -= 1
         if self.looks == 0:
-            shutil.rmtree(self.folder.path)
+            gone = self.folder.path.with_name("gone")
+            self.folder.path.rename(gone)  # at once: a thread may write a checkpoint meanwhile
+            shutil.rmtree(gone)
             if self.is_claimed_anew:
                 assert run_claims.take(self.folder) is not None
         return False

@@ -68,7 +68,7 @@ class Gate:
         end = time.monotonic() + seconds
         while len(found := self._members()) < self.size - 1:
             left = end - time.monotonic()
-            if stop.requested or left <= 0:
+            if stop.wait(0) or left <= 0:
                 break
             for key, _ in self._selector.select(min(left, _LOOK_SECONDS)):
                 if key.data is None:

@@ -218,7 +218,7 @@ def _close(handle: int) -> None:
 
 
 def _give_up(meeting: Path, missing: set[int], stop: StopSignal, seconds: float) -> NoReturn:
-    if stop.requested:
+    if stop.wait(0):
         call_off(meeting, 2)
         raise Interrupted("asked to stop while waiting for the other ranks")
     ranks = ", ".join(map(str, sorted(missing)[:_NAMED]))

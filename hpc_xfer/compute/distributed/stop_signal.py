@@ -15,6 +15,10 @@ class StopSignal:
     def requested(self) -> bool:
         return self._event.is_set()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for a request at most so long; tell whether there is one."""
+        return self._event.wait(seconds)
+
     def request(self) -> None:
         self._event.set()
 

@@ -211,8 +211,9 @@ def _arch_of(state: Mapping[str, Any]) -> Arch:
     return arch if isinstance(arch, str) else Architecture.model_validate(arch)
 
 
-def _content_of(arch: Arch) -> str:
-    return arch if isinstance(arch, str) else arch.model_dump_json()
+def _content_of(arch: Arch) -> str | dict[str, Any]:
+    """Return a name, or a mapping: a manifest holds its keys in another order."""
+    return arch if isinstance(arch, str) else arch.model_dump(mode="json")
 
 
 def _towers_of(arch: Arch, state: Mapping[str, Any]) -> Towers:

@@ -29,7 +29,7 @@ from hpc_xfer.compute.training.loss_average import LossAverage, averaged_steps
 from hpc_xfer.compute.training.metrics_log import MetricsLog
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.resuming.saved_state import own_losses, why_unfit
-from hpc_xfer.compute.training.skipped_samples import BrokenSamples
+from hpc_xfer.compute.training.skipped_samples import BrokenSample, BrokenSamples
 from hpc_xfer.compute.training.step import Schedule, Stepper, isolated_rng
 from hpc_xfer.compute.training.step_metrics import StepMetrics
 from hpc_xfer.errors import AgreedDataError, Diverged, Interrupted, SharedMemoryFull, StoreError
@@ -239,7 +239,8 @@ def _agree(
         key, why = world.gather(failures)[0]
         raise (SharedMemoryFull if key == UNSHARED else AgreedDataError)(why)
     if any_broken:
-        state.broken.add(world.gather(broken))
+        told = world.gather([asdict(each) for each in broken])
+        state.broken.add(BrokenSample(**each) for each in told)
         allowed = schedule.broken_allowed_by(state.step + 1)
         if state.broken.total > allowed:
             raise AgreedDataError(_too_broken(state.broken, allowed))
