@@ -130,7 +130,7 @@ def test_a_cut_shard_is_refused_with_its_complete_samples_counted(
         (b"", "it is empty"),
         (b"a few", "it has 5 bytes, and a tar has 512 or more"),
         (b"no tar at all" * 100, "it does not begin with the header of a tar"),
-        (gzip.compress(b"a"), "it is compressed with gzip: unpack it with `gunzip`"),
+        (gzip.compress(b"a", mtime=0), "it is compressed with gzip: unpack it with `gunzip`"),
         (bz2.compress(b"a" * 999), "it is compressed with bzip2: unpack it with `bunzip2`"),
         (lzma.compress(b"a"), "it is compressed with xz: unpack it with `unxz`"),
         (b"\x28\xb5\x2f\xfd" + bytes(600), "it is compressed with zstd"),
