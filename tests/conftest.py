@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from hpc_xfer.system import machine
+from hpc_xfer.system import machine, set_aside
 from tests import cluster as clusters
 from tests import other_clock
 from tests.cluster import Cluster, mounts
@@ -56,6 +56,12 @@ def no_site_of_the_user(
         monkeypatch.delenv(machine.DEVICE, raising=False)
     monkeypatch.delenv("HPC_XFER_SITE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_set_aside_by_other_tests() -> None:
+    """A command of its own process has set nothing aside when it begins."""
+    set_aside.take()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):  # of whoever calls us; rich would obey
         monkeypatch.delenv(name, raising=False)
