@@ -56,15 +56,15 @@ def no_site_of_the_user(
         monkeypatch.delenv(machine.DEVICE, raising=False)
     monkeypatch.delenv("HPC_XFER_SITE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):  # of whoever calls us; rich would obey
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(autouse=True)
 def nothing_set_aside_by_other_tests() -> None:
     """A command of its own process has set nothing aside when it begins."""
     set_aside.take()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):  # of whoever calls us; rich would obey
-        monkeypatch.delenv(name, raising=False)
 
 
 Command = Callable[[str, str], None]
