@@ -113,7 +113,7 @@ def make(folder: Path) -> LaunchedStore:
     ledger = read_ledger(store)
     for array in cut_into_arrays(plan):
         store.write_manifest("one", array, {"per_gpu": 1})
-        name = f"pre.{array.id}.1"
+        name = f"pre.sans.one.{array.id}-{store.tag}.1"  # as a launch names it
         submission = Submission(
             "one", name, array.kind, array.id, len(array.packs), provenance.now(), "n1", "me"
         )
