@@ -67,6 +67,15 @@ def nothing_set_aside_by_other_tests() -> None:
     set_aside.take()
 
 
+@pytest.fixture(autouse=True)
+def umask_of_the_user() -> Iterator[None]:
+    """What a test makes of the umask, or a command in this process, ends with the test."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 Command = Callable[[str, str], None]
 
 
