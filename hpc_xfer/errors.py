@@ -12,7 +12,7 @@ class XferError(Exception):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What a command prints, one sentence per line."""
+        """Lines that a command prints, one sentence each."""
         return (str(self),)
 
 

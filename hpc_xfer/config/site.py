@@ -170,7 +170,7 @@ class Site(StrictModel):
 
     @property
     def variables(self) -> Mapping[str, str | None]:
-        """What the variables of the file were; None for one that was not set."""
+        """Values of the variables that the file names; None for one that was not set."""
         return self._variables
 
     @classmethod

@@ -49,7 +49,7 @@ def replace_moved(
 
 
 def proven(moved: list[Submission], queue: Queue) -> list[Submission]:
-    """Those whose jobs write to where the store was, by Slurm's word.
+    """Return those whose jobs write to where the store was, by Slurm's word.
 
     A line of the ledger, which others may have written, could name a job of another store.
     """

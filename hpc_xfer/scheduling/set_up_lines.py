@@ -6,10 +6,8 @@ python -m hpc_xfer.scheduling.set_up_lines --store runs --study demo --site site
 import argparse
 from pathlib import Path
 
-from hpc_xfer.config.site import load_site
 from hpc_xfer.slurm.batch_script import setup_lines
 from hpc_xfer.store.ownership import site_variables
-from hpc_xfer.store.store import Store
 from hpc_xfer.system import terminal
 
 
@@ -19,7 +17,7 @@ def main() -> None:
     parser.add_argument("--study", required=True, help="name of a study that was launched there")
     parser.add_argument("--site", type=Path, help="site file")
     args = parser.parse_args()
-    site = load_site(args.site, site_variables.read(Store(args.store), args.study))
+    _, site = site_variables.store_and_site(args.store, args.study, args.site)
     terminal.say(*setup_lines(site.slurm), lines=True)  # a shell reads it
 
 

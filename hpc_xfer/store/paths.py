@@ -141,7 +141,7 @@ class StudyDir:
         return self.path / "launches.jsonl"
 
     def site_variables(self, user: int) -> Path:
-        """What the variables of a user's site file were, for his jobs (see site_variables.py)."""
+        """Values of the variables in a user's site file, for his jobs (see site_variables.py)."""
         return self.path / f".site_variables.{user}.json"
 
     @property

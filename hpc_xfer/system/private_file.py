@@ -17,6 +17,8 @@ def write_private(path: Path, data: bytes) -> None:
     try:
         with open(temporary, "xb", opener=_open_private) as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # else a crash of this host may leave an empty one
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):  # the first error is the one to tell

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Command
+from tests.security import launched_store
+from tests.security.launched_store import LaunchedStore
+
 _UID, _GROUP = 64_123, 64_124  # nobody has them
 
 
@@ -56,6 +60,23 @@ def neighbor() -> Neighbor:
     if done.returncode:
         pytest.skip(f"a second user has no python3 here: {done.stderr.strip()}")
     return found
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> LaunchedStore:
+    return launched_store.make(tmp_path_factory.mktemp("launched"))
+
+
+@pytest.fixture
+def study(
+    launched: LaunchedStore, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LaunchedStore]:
+    """A launched study, and a Slurm that answers and knows no job."""
+    monkeypatch.setenv("HPC_XFER_SLURM_PATIENCE", "0")
+    for name in launched_store.SLURM:
+        command(name, "true")
+    with launched.restored() as store:
+        yield store
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Command
-from tests.security import launched_store
 from tests.security.launched_store import LaunchedStore
 
 KINDS = (
@@ -30,23 +28,6 @@ JSON = st.recursive(
     lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=8), inside),
     max_leaves=6,
 )
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> LaunchedStore:
-    return launched_store.make(tmp_path_factory.mktemp("fuzz"))
-
-
-@pytest.fixture
-def whole(
-    made: LaunchedStore, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LaunchedStore]:
-    """The store, and a Slurm that answers and knows no job."""
-    monkeypatch.setenv("HPC_XFER_SLURM_PATIENCE", "0")
-    for name in launched_store.SLURM:
-        command(name, "true")
-    with made.restored() as store:
-        yield store
 
 
 def places(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -90,15 +71,15 @@ def odd_bytes(draw: st.DrawFn, text: str, is_ledger: bool) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_change_of_a_file_makes_a_command_fall_over(whole: LaunchedStore, kind: str) -> None:
-    path = whole.files[kind]
+def test_no_change_of_a_file_makes_a_command_fall_over(study: LaunchedStore, kind: str) -> None:
+    path = study.files[kind]
     text = path.read_text()
 
     @settings(max_examples=10)
     @given(odd_bytes(text, kind == "ledger"))
     def each(content: bytes) -> None:
-        shutil.rmtree(whole.store.study("one").summary, ignore_errors=True)
+        shutil.rmtree(study.store.study("one").summary, ignore_errors=True)
         path.write_bytes(content)
-        whole.call_all()
+        study.call_all()
 
     each()

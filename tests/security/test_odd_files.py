@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +15,10 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.system import atomic_files, set_aside
 from hpc_xfer.system.limits.bounded_json import UnfitJson, parse
-from tests.conftest import Command
-from tests.security import launched_store
 from tests.security.launched_store import LaunchedStore
 
 MANY_DIGITS = "1" * 400
 DEEP = "[" * 1_000_000
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> LaunchedStore:
-    return launched_store.make(tmp_path_factory.mktemp("odd"))
-
-
-@pytest.fixture
-def study(
-    made: LaunchedStore, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LaunchedStore]:
-    """A launched study, and a Slurm that answers and knows no job."""
-    monkeypatch.setenv("HPC_XFER_SLURM_PATIENCE", "0")
-    for name in launched_store.SLURM:
-        command(name, "true")
-    with made.restored() as store:
-        yield store
 
 
 @pytest.fixture

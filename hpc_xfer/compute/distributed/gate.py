@@ -156,7 +156,7 @@ def listening(host: str) -> socket.socket:
     try:
         made.bind((host, 0))
         made.listen(_BACKLOG)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the caller never gets it to close
         made.close()
         raise
     return made

@@ -55,7 +55,7 @@ def _receive(connection: socket.socket, size: int, stop: StopSignal | None = Non
     """
     data, end = b"", time.monotonic() + _CONNECT.total_seconds()
     while len(data) < size:
-        if stop is not None and stop.requested:
+        if stop is not None and stop.wait(0):
             raise Interrupted("asked to stop while waiting for the other ranks")
         if stop is None and time.monotonic() > end:
             raise NotProven("does not answer in time")

@@ -239,8 +239,6 @@ def _connect(meeting: Path, rank: int, size: int, stop: StopSignal, timeout: tim
     end, pause = time.monotonic() + _MEET_SECONDS, 0.01
     file = InvitationReader(meeting)
     while time.monotonic() < end:
-        if stop.requested:
-            raise Interrupted("asked to stop while waiting for rank 0")
         found = file.read()
         if isinstance(found, CalledOff):
             raise Interrupted("rank 0 has nothing to do")
@@ -248,7 +246,8 @@ def _connect(meeting: Path, rank: int, size: int, stop: StopSignal, timeout: tim
             with contextlib.suppress(OSError, NotProven, dist.DistNetworkError):
                 store, prefix = guest.enter(found, rank, size, stop, timeout)
                 return Meeting(store, found.secret, prefix)
-        time.sleep(pause)  # both sides know only the file, which gives no event to wait for
+        if stop.wait(pause):  # both sides know only the file, which gives no event to wait for
+            raise Interrupted("asked to stop while waiting for rank 0")
         pause = min(2 * pause, 0.1)
     seen = f" (a file there {', '.join(sorted(file.refused))})" if file.refused else ""
     raise StoreError(

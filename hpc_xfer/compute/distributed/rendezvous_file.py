@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Invitation:
-    """Where rank 0 listens, and the secret that ranks and rank 0 prove to each other."""
+    """The address at which rank 0 listens, and the secret that both sides prove to each other."""
 
     host: str  # IPv4
     port: int

@@ -17,6 +17,7 @@ from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.atomic_files import OddFile
+from hpc_xfer.system.limits import bounded_json
 from hpc_xfer.system.permissions import other_writer
 from hpc_xfer.system.private_file import write_private
 
@@ -57,15 +58,13 @@ def read(store: StoreDir, study: str) -> dict[str, str | None]:
             writer = other_writer(os.fstat(file.fileno()))
             if writer is not None:
                 raise OddFile(f"{writer} may write to it")
-            content = json.loads(file.read(_MOST))
+            content = bounded_json.parse(file.read(_MOST))
     except FileNotFoundError:
         return {}
-    except RecursionError:
-        raise _refusal(path, "is no JSON of ours") from None
-    except OddFile as odd:
+    except (OddFile, bounded_json.UnfitJson) as odd:
         raise _refusal(path, str(odd)) from None
-    except (OSError, ValueError) as error:
-        raise _refusal(path, f"cannot be read ({type(error).__name__})") from None
+    except OSError as error:
+        raise _refusal(path, f"cannot be read ({error.strerror})") from None
     if not isinstance(content, dict) or not all(
         value is None or isinstance(value, str) for value in content.values()
     ):

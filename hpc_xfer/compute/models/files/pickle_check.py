@@ -67,6 +67,7 @@ class Inert(dict[Any, Any]):
     def append(self, item: Any) -> None:
         """Take no item."""
 
+    # A dict has none, but what it stands for may be the key of a mapping in the pickle.
     def __hash__(self) -> int:  # type: ignore[override]
         return id(self)
 

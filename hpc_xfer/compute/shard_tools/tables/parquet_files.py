@@ -29,7 +29,7 @@ _HUGGING_FACE = b"huggingface"  # key in the metadata of the schema
 
 
 class RowGroup(NamedTuple):
-    """What a footer says about a row group."""
+    """Size of a row group, as the footer tells it."""
 
     rows: int
     bytes: int  # unpacked

@@ -38,7 +38,7 @@ _NONE = -1  # length of what is null, and number of a label that is missing
 
 
 class ImageKind:
-    """What the row of a table has as its image; numbers, as an enum takes longer than a read."""
+    """Kinds of images in the rows of a table; numbers, as an enum takes longer than a read."""
 
     PATH = 0
     STORED = 1  # bytes, copied from the table
