@@ -53,6 +53,16 @@ def trained(
     return tiny.finished(Store(root), run, shards, released=files)
 
 
+def stopped(
+    root: Path, shards: Path, files: dict[str, Path], **changes: Any
+) -> tuple[Store, Run, RunDir]:
+    """A pre-training by clip that was asked to stop, and has left a checkpoint."""
+    store, run, stop = Store(root), tiny.pretraining("clip", **changes), tiny.StopAfter(4)
+    events = tiny.execute(store, run, shards, stop=stop, released=files, checkpoint_minutes=1e-9)
+    assert events[-1]["event"] != "done"
+    return store, run, store.run(run.id)
+
+
 def told(run: RunDir) -> dict[str, Any]:
     weights: dict[str, Any] = tiny.record(run)["provenance"]["data"]["weights"]
     return weights
@@ -147,13 +157,9 @@ def test_the_weights_may_be_gone_once_there_is_a_checkpoint(
 ) -> None:
     """The run goes on from it, and ends as one that was never stopped."""
     changes: dict[str, Any] = {"init": "image", "lock": "image"}
-    run: Run = tiny.pretraining("clip", **changes)
     whole = trained(tmp_path / "whole", shards, files, "clip", **changes)
-    store = Store(tmp_path / "stopped")
-    stop = tiny.StopAfter(4)
-    events = tiny.execute(store, run, shards, stop=stop, released=files, checkpoint_minutes=1e-9)
-    assert events[-1]["event"] != "done"
-    begun = json.loads(store.run(run.id).initial_weights.read_text())
+    store, run, folder = stopped(tmp_path / "stopped", shards, files, **changes)
+    begun = json.loads(folder.initial_weights.read_text())
     assert begun["sha256"] == sha256(files["image"])
     gone = {"image": tmp_path / "gone.safetensors"}
     resumed = tiny.finished(store, run, shards, released=gone)
@@ -168,12 +174,8 @@ def test_where_no_checkpoint_fits_the_next_attempt_starts_from_the_weights(
 ) -> None:
     """An attempt that sees a checkpoint leaves the weights out, so it cannot start from them."""
     changes: dict[str, Any] = {"init": "image", "lock": "image"}
-    run: Run = tiny.pretraining("clip", **changes)
     whole = trained(tmp_path / "whole", shards, files, "clip", **changes)
-    store = Store(tmp_path / "stopped")
-    stop = tiny.StopAfter(4)
-    tiny.execute(store, run, shards, stop=stop, released=files, checkpoint_minutes=1e-9)
-    folder = store.run(run.id)
+    store, run, folder = stopped(tmp_path / "stopped", shards, files, **changes)
     for checkpoint in (folder.checkpoint, folder.previous_checkpoint):
         torch.save({"step": 3}, checkpoint)
     with pytest.warns(UserWarning, match="does not fit this run"):
@@ -190,10 +192,8 @@ def test_where_no_checkpoint_fits_the_next_attempt_starts_from_the_weights(
 def test_a_note_on_initial_weights_that_is_none_is_made_again(
     content: str, tmp_path: Path, shards: Path, files: dict[str, Path]
 ) -> None:
-    run, store = tiny.pretraining("clip", init="image"), Store(tmp_path)
-    stop = tiny.StopAfter(4)
-    tiny.execute(store, run, shards, stop=stop, released=files, checkpoint_minutes=1e-9)
-    store.run(run.id).initial_weights.write_text(content)
+    store, run, folder = stopped(tmp_path, shards, files, init="image")
+    folder.initial_weights.write_text(content)
     assert told(tiny.finished(store, run, shards, released=files))["sha256"] == sha256(
         files["image"]
     )
@@ -202,10 +202,8 @@ def test_a_note_on_initial_weights_that_is_none_is_made_again(
 def test_the_weights_are_read_again_where_the_note_on_them_is_odd(
     tmp_path: Path, shards: Path, files: dict[str, Path]
 ) -> None:
-    store, run = Store(tmp_path), tiny.pretraining("clip", init="image")
-    stop = tiny.StopAfter(4)
-    tiny.execute(store, run, shards, stop=stop, released=files, checkpoint_minutes=1e-9)
-    note = store.run(run.id).initial_weights
+    store, run, folder = stopped(tmp_path, shards, files, init="image")
+    note = folder.initial_weights
     note.write_text(json.dumps({"mean": [0.0] * 3, "std": [0.0] * 3}))
     resumed = tiny.finished(store, run, shards, released=files)
     assert told(resumed)["sha256"] == sha256(files["image"])
