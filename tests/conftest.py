@@ -68,12 +68,14 @@ def nothing_set_aside_by_other_tests() -> None:
 
 
 @pytest.fixture(autouse=True)
-def umask_of_the_user() -> Iterator[None]:
-    """What a test makes of the umask, or a command in this process, ends with the test."""
-    before = os.umask(0o022)
-    os.umask(before)
+def process_of_the_user() -> Iterator[None]:
+    """What a command in this process makes of its umask and its variables ends with the test."""
+    umask, variables = os.umask(0o022), dict(os.environ)
+    os.umask(umask)
     yield
-    os.umask(before)
+    os.umask(umask)
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 Command = Callable[[str, str], None]

@@ -110,7 +110,7 @@ def parameters(arch: Arch) -> tuple[int, int] | None:
         return None
     if isinstance(arch, str) and arch in TORCHVISION:
         visual = TORCHVISION[arch]
-    elif isinstance(vision.get("layers"), list):
+    elif isinstance(vision.get("layers"), list | tuple):
         visual = _resnet(vision, out)
     else:
         visual = _vit(vision, out)
@@ -139,18 +139,21 @@ def _resnet(vision: dict[str, Any], out: int) -> int:
             if block == 0:
                 total += 4 * inside * planes + 8 * planes
             inside = 4 * planes
-    positions = (vision.get("image_size", 224) // 32) ** 2 + 1
+    positions = (_side(vision) // 32) ** 2 + 1
     return int(total + positions * wide + 3 * (wide * wide + wide) + wide * out + out)
 
 
 def _vit(vision: dict[str, Any], out: int) -> int:
     width, patch = vision.get("width", 768), vision.get("patch_size", 16)
-    side = vision.get("image_size", 224)
-    side = side[0] if isinstance(side, list) else side
-    tokens = (side // patch) ** 2 + 1
+    tokens = (_side(vision) // patch) ** 2 + 1
     ratio = vision.get("mlp_ratio", 4.0)
     around = 3 * patch**2 * width + width + tokens * width + 4 * width + width * out
     return int(around + vision.get("layers", 12) * _block(width, ratio))
+
+
+def _side(vision: dict[str, Any]) -> int:
+    side = vision.get("image_size", 224)
+    return int(side[0] if isinstance(side, list | tuple) else side)
 
 
 def _text(text: dict[str, Any], out: int) -> int:

@@ -115,9 +115,11 @@ def take_snapshot(store: StoreDir) -> CodeSnapshot:
             _write(snapshot, files)
         _Mending(snapshot, store.trusts_members).mend(files)
     except OSError as error:
+        path, folder = snapshot.path, snapshot.path.parent
+        remove = path if folder.is_dir() else folder  # what is in the way
         raise StoreError(
-            f"{snapshot.path}: the copy of the code for jobs cannot be written ({error.strerror}); "
-            f"free space, or run: rm -rf {shlex.quote(str(snapshot.path))}"
+            f"{path}: the copy of the code for jobs cannot be written ({error.strerror}); "
+            f"free space, or run: rm -rf {shlex.quote(str(remove))}"
         ) from error
     return snapshot
 

@@ -88,3 +88,42 @@ def test_names_and_image_sizes_are_known_without_torch() -> None:
         224, 288, 224,
     ]  # fmt: skip
     assert architectures.image_size(of_file(GLYPH)) == 32
+
+
+def test_files_as_open_clip_has_them_are_accepted_but_for_those_of_hugging_face() -> None:
+    files = sorted(Path(open_clip.__file__).parent.glob("model_configs/*.json"))
+    known = [json.loads(path.read_text()) for path in files]
+    kept = [{key: each[key] for key in Architecture.model_fields if key in each} for each in known]
+    refused = [mistakes for each in kept if (mistakes := validate(Architecture, each)[1])]
+    assert 0 < len(refused) < len(files) / 2
+    assert all("Hugging Face" in text for mistakes in refused for _, text in mistakes)
+
+
+@pytest.mark.parametrize("tower", ["vision_cfg", "text_cfg"])
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("layers", None, "layers must be a whole number above 0 to 256"),
+        ("layers", 2.5, "layers must be a whole number"),
+        ("layers", [3, 4], "layers must be a whole number"),
+        ("width", [768], "width must be a whole number"),
+        ("width", True, "width must be a whole number"),
+        ("mlp_ratio", None, "mlp_ratio must be a number above 0 to 32"),
+        ("no_such_key", 1, "no_such_key is no key of open_clip"),
+    ],
+)
+def test_a_value_that_open_clip_could_not_build_is_refused(
+    tower: str, key: str, value: object, why: str
+) -> None:
+    content = {"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}} | {tower: {key: value}}
+    found, mistakes = validate(Architecture, content)
+    assert found is None
+    assert why in mistakes[0][1]
+
+
+def test_a_vit_needs_a_patch_size_that_a_resnet_does_not() -> None:
+    resnet = {"layers": [1, 1, 1, 1], "image_size": [32, 32], "patch_size": None}
+    found, _ = validate(Architecture, {"embed_dim": 8, "vision_cfg": resnet})
+    assert found is not None and architectures.parameters(found) is not None
+    _, mistakes = validate(Architecture, {"embed_dim": 8, "vision_cfg": {"patch_size": None}})
+    assert "patch_size must be a whole number for a ViT" in mistakes[0][1]

@@ -189,7 +189,7 @@ def test_a_full_disk_is_waited_out(
 ) -> None:  # fmt: skip
     study = SlurmStudy(tmp_path, shards)
     study.store.root.mkdir()
-    small_disk(study.store.root, 20)  # MB: 6 of them for the code that its jobs run
+    small_disk(study.store.root, 24)  # MB: 9 for the code of its jobs, 12 for three checkpoints
     study.launch()
     study.reaches(50)
     filler = study.store.root / "filler"

@@ -76,8 +76,8 @@ def test_two_spellings_of_a_path_are_one_store(scratch: Path) -> None:
 
 def test_an_sbatch_of_another_launch_is_seen_by_whatever_path_it_was_told(scratch: Path) -> None:
     """It may outlive its launcher, and then nothing must be submitted again."""
-    script = scratch.resolve() / "logs/.submission_file_c0ffee.sh"
-    call = ["sh", "-c", "read line", "sbatch", str(script)]
+    logs = scratch.resolve() / "logs/%A_%a_log.out"
+    call = ["sh", "-c", "read line", "sbatch", f"--output={logs}"]
     with subprocess.Popen(call, stdin=subprocess.PIPE) as sbatch:
         wait_for(lambda: is_submitting(scratch / "logs"))  # Linux shows its words a moment late
         assert not is_submitting(scratch / "other/logs")

@@ -166,6 +166,16 @@ def test_rows_of_metrics_that_are_a_pipe_are_refused(tmp_path: Path) -> None:
         MetricsLog(folder, False, True, 0, 1).write(1, {"loss": 1.0})
 
 
+def test_a_pipe_in_place_of_all_copies_of_the_code_is_told_with_what_to_remove(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path / "store")
+    store.open()
+    pipe(store.code)
+    with pytest.raises(StoreError, match=rf"run: rm -rf {store.code}$"):
+        take_snapshot(store)
+
+
 @pytest.mark.parametrize("name", ["hpc_xfer/job.py", "code.json", "__main__.py", "numpy.py"])
 def test_a_pipe_in_the_copy_of_the_code_is_replaced(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path / "store")

@@ -28,12 +28,26 @@ _COUNTS = (0, 1, 2, 3, 4, 8, 64, 999, 1000, 1001, 999_999, 10**6, 1e6, LARGEST_C
 _TEXT = st.text(
     st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="$"), min_size=1, max_size=12
 ) | st.sampled_from(["null", "none", "None", "1e-3", "true", "a b", "ä/ö", "~", "- x", "x: y #"])
+_WORD = st.from_regex(r"[A-Za-z0-9_]{1,12}", fullmatch=True)
+_NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | _TEXT,
+    st.none() | st.booleans() | st.integers() | _NUMBER | _TEXT,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_TEXT, inner, max_size=2),
     max_leaves=3,
 )  # fmt: skip
+# Keys that open_clip has for images and for texts.
+_OPTIONS = st.dictionaries(_WORD, st.booleans() | st.integers() | _NUMBER | _WORD, max_size=3)
+_TOWER = st.fixed_dictionaries(
+    {},
+    optional={
+        "layers": st.integers(1, 256),
+        "width": st.integers(1, 16_384),
+        "mlp_ratio": st.floats(1e-3, 32),
+        "ls_init_value": st.none() | st.floats(0, 1),
+        "act_kwargs": _OPTIONS,
+        "norm_kwargs": _OPTIONS,
+    },
+)
 # What a study gives in another way than by a key of the block.
 _NOT_IN_BLOCKS = {
     "method",
@@ -88,9 +102,9 @@ def _adds(key: str, values: Strategy) -> Strategy:
 
 
 def architectures() -> Strategy:
-    """The content of a model file, with anything in it."""
+    """The content of a model file, with anything in it that keys of open_clip may be."""
     own = {name: _value(field) for name, field in _fields("Architecture").items()}
-    return st.fixed_dictionaries(own)
+    return st.fixed_dictionaries(own | {"vision_cfg": _TOWER, "text_cfg": _TOWER})
 
 
 def _fields(name: str) -> dict[str, FieldInfo]:

@@ -43,7 +43,13 @@ _TEXT = {
     "eos_id": 2_000_000,
 }
 _MAY_BE_ZERO = {"patch_dropout", "timm_drop", "timm_drop_path", "pad_id", "eos_id", "ls_init_value"}
-_MAY_BE_LIST = {"layers": 4, "image_size": 2}
+_FRACTIONS = {"mlp_ratio", "ls_init_value", "patch_dropout", "timm_drop", "timm_drop_path"}
+_LISTS_OF_IMAGES = {"layers": 4, "image_size": 2}  # stages of a ResNet; height and width
+# Defaults of open_clip, or what its own files leave to timm. Null for other keys ends its builder.
+_MAY_BE_NULL = {
+    *("ls_init_value", "act_kwargs", "norm_kwargs", "block_type"),
+    *("patch_size", "timm_model_name", "timm_proj", "timm_drop_path"),
+}
 _WORDS = {"pool_type", "pos_embed_type", "block_type", "proj_type", "timm_pool", "timm_proj"}
 _OPTIONS = {"act_kwargs", "norm_kwargs"}
 _MOST_OPTIONS = 10
@@ -61,22 +67,31 @@ def _plain_name(name: str) -> str:
 
 
 def _vision(config: dict[str, Any]) -> dict[str, Any]:
-    return _checked(config, _VISION)
+    is_vit = config.get("timm_model_name") is None and isinstance(config.get("layers", 12), int)
+    if is_vit and config.get("patch_size", 16) is None:
+        raise ValueError("patch_size must be a whole number for a ViT")
+    return _checked(config, _VISION, _LISTS_OF_IMAGES)
 
 
 def _text(config: dict[str, Any]) -> dict[str, Any]:
-    return _checked(config, _TEXT)
+    return _checked(config, _TEXT, {})
 
 
-def _checked(config: dict[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
+def _checked(
+    config: dict[str, Any], numbers: Mapping[str, int], lists: Mapping[str, int]
+) -> dict[str, Any]:
     for key, value in config.items():
-        if value is not None and (why := _why_refused(key, value, numbers)) is not None:
+        if (why := _why_refused(key, value, numbers, lists.get(key))) is not None:
             raise ValueError(f"{key if _WORD.fullmatch(key) else 'a key'} {why}")
     return config
 
 
-def _why_refused(key: str, value: Any, numbers: Mapping[str, int]) -> str | None:
-    if key.startswith("hf_") or key.startswith("tokenizer_"):
+def _why_refused(
+    key: str, value: Any, numbers: Mapping[str, int], in_list: int | None
+) -> str | None:
+    if value is None and (key in _MAY_BE_NULL or _is_of_hugging_face(key)):
+        return None
+    if _is_of_hugging_face(key):
         return "is of Hugging Face, which compute nodes cannot reach; remove it"
     if key == "timm_model_pretrained":
         return None if value is False else "fetches weights; name them with `init` instead"
@@ -93,17 +108,22 @@ def _why_refused(key: str, value: Any, numbers: Mapping[str, int]) -> str | None
         return None if _are_options(value) else "must be a mapping of a few words and numbers"
     if key not in numbers:
         return "is no key of open_clip; remove it"
+    if isinstance(value, list | tuple) and len(value) == in_list:
+        whys = (_why_no_number(key, each, numbers[key]) for each in value)
+        return next((why for why in whys if why is not None), None)
     return _why_no_number(key, value, numbers[key])
 
 
+def _is_of_hugging_face(key: str) -> bool:
+    return key.startswith(("hf_", "tokenizer_"))
+
+
 def _why_no_number(key: str, value: Any, most: int) -> str | None:
-    values = value if isinstance(value, list | tuple) else [value]
-    if len(values) != 1 and len(values) != _MAY_BE_LIST.get(key):
-        return f"must be a number of at most {most:,}"
     least = 0 if key in _MAY_BE_ZERO else 1e-6
-    for each in values:
-        if isinstance(each, bool) or not isinstance(each, int | float) or not least <= each <= most:
-            return f"must be greater than 0 and at most {most:,}"
+    is_number = isinstance(value, int) or (isinstance(value, float) and key in _FRACTIONS)
+    if isinstance(value, bool) or not is_number or not least <= value <= most:
+        number = "a number" if key in _FRACTIONS else "a whole number"
+        return f"must be {number} {'from' if least == 0 else 'above'} 0 to {most:,}"
     return None
 
 

@@ -21,6 +21,7 @@ from hpc_xfer.system import atomic_files
 from hpc_xfer.system.atomic_files import OddFile
 
 _END = "\r\n"  # of rows while they are made; see _RowsText
+_MOST_BYTES = 1 << 30  # of a table; runs.csv of 40,000 runs has 30 MB
 _NUMBERS = frozenset((int, float, NoneType))
 
 Row = Mapping[str, str]
@@ -151,10 +152,10 @@ def read(path: Path) -> list[dict[str, str]]:
         StoreError: the file does not exist yet, or is not a table.
     """
     try:
-        with open(atomic_files.open_plainly(path), newline="", encoding="utf-8") as file:
-            lines = csv.reader(file)
-            columns = [original(name) for name in next(lines, [])]
-            return [dict(zip(columns, map(original, line), strict=True)) for line in lines if line]
+        text = atomic_files.read_bytes(path, _MOST_BYTES).decode()
+        lines = csv.reader(io.StringIO(text, newline=""))
+        columns = [original(name) for name in next(lines, [])]
+        return [dict(zip(columns, map(original, line), strict=True)) for line in lines if line]
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(
             f"{path}: not found; run `python -m hpc_xfer.collect` on the grid first"
