@@ -40,8 +40,8 @@ _OPTIONS = st.dictionaries(_WORD, st.booleans() | st.integers() | _NUMBER | _WOR
 _TOWER = st.fixed_dictionaries(
     {},
     optional={
-        "layers": st.integers(1, 256),
-        "width": st.integers(1, 16_384),
+        "layers": st.integers(1, 48),
+        "width": st.integers(1, 1024),
         "mlp_ratio": st.floats(1e-3, 32),
         "ls_init_value": st.none() | st.floats(0, 1),
         "act_kwargs": _OPTIONS,
