@@ -21,7 +21,7 @@ from hpc_xfer.study.grid_blocks.pretrain_grid import too_many
 
 BY_SHOTS = ("epochs", "batch", "lr", "weight_decay", "warmup_steps", "min_steps")
 _SPANNED = {"dataset", "shots", "draw", "mode", "snapshot", "solver"}
-_OLDER = {"recalibrate": "batch_norm"}  # keys of version 0.1, read under its protocol
+OLDER = {"recalibrate": "batch_norm"}  # keys of version 0.1, read under its protocol
 
 
 class FinetuneAxes(StrictModel):
@@ -76,7 +76,7 @@ def _wrong_modes(axes: FinetuneAxes, protocol: Protocol) -> Iterator[ConfigError
         yield ("solver",), "belongs to mode lp, which this block has not; remove it"
 
 
-def _all_settings() -> dict[str, list[str]]:
+def all_settings() -> dict[str, list[str]]:
     """Setting -> the modes (and solvers) that have it."""
     found: dict[str, list[str]] = {}
     for mode in MODES:
@@ -88,12 +88,12 @@ def _all_settings() -> dict[str, list[str]]:
 
 
 def _settings_of_no_mode(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
-    known = _all_settings()
+    known = all_settings()
     for key in settings:
         if key == "snapshot":
             yield (key,), "follows from the `snapshots` of each pre-training; remove it here"
-        elif key in _OLDER:
-            yield (key,), f"is called {_OLDER[key]} now; write `{_OLDER[key]}: recalibrate`"
+        elif key in OLDER:
+            yield (key,), f"is called {OLDER[key]} now; write `{OLDER[key]}: recalibrate`"
         elif key not in known:
             keys = known.keys() | FinetuneAxes.model_fields.keys()
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
@@ -105,7 +105,7 @@ def _misplaced(
     """Refuse keys that no mode of the block has; nothing that is written goes unused."""
     unknown = dict(_settings_of_no_mode(settings))
     yield from unknown.items()
-    classes, known = classes_of(axes, protocol), _all_settings()
+    classes, known = classes_of(axes, protocol), all_settings()
     for key in settings:
         if (key,) not in unknown and all(key not in cls.model_fields for cls in classes.values()):
             here = " and ".join(classes)
