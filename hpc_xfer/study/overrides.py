@@ -6,7 +6,7 @@
     set: {resources.pretrain.gpus: 4, pretrain.0.batch: 512}
 
 A key is a path with dots. Blocks are counted from 0; `*`, or no number, means each block that can
-have the key. The store keeps the grid with what was typed under `set`.
+have the key. The store keeps the grid with what was typed, under `set_at_launch`.
 """
 
 import json
@@ -22,6 +22,8 @@ from hpc_xfer.errors import StudyError
 from hpc_xfer.study.grid_blocks.block_keys import RIVALS, all_keys, keys_of
 from hpc_xfer.study.grid_blocks.defaults import KINDS, fill_defaults
 from hpc_xfer.study.grid_blocks.draft import Draft
+
+AT_LAUNCH = "set_at_launch"
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ def draft_of(doc: Document, protocol: str, known: Iterable[str], typed: Sequence
         StudyError: an argument cannot be read.
     """
     draft = Draft(doc, protocol)
-    draft.correct_keys(draft.data, (), {*known, "defaults", "set"})
-    changes = [*_changes_of_file(draft), *_changes_typed(draft, typed)]
+    draft.correct_keys(draft.data, (), {*known, "defaults", "set"}, [AT_LAUNCH])
+    of_file = [change for key in ("set", AT_LAUNCH) for change in _changes_of_file(draft, key)]
+    changes = [*of_file, *_changes_typed(draft, typed)]
     for change in changes:
         if change.parts[0] == "defaults":
             _set_in(draft, draft.data, (), change.parts, change)
@@ -87,17 +90,24 @@ def draft_of(doc: Document, protocol: str, known: Iterable[str], typed: Sequence
 
 
 def text_with(doc: Document, typed: Sequence[str]) -> str:
-    """Return the text of a grid with arguments of --set under its key `set`.
+    """Return the text of a grid with arguments of --set under `set_at_launch`.
 
     Raises:
         StudyError: the text cannot be changed so.
     """
-    own = doc.data.get("set")
+    own = doc.data.get(AT_LAUNCH)
     content = {**(own if isinstance(own, dict) else {}), **read_changes(typed)}
-    text = with_top_level_key(doc.text, "set", json.dumps(content))
-    if yaml_document.load_yaml(doc.path, text).data != {**doc.data, "set": content}:
+    text = with_top_level_key(doc.text, AT_LAUNCH, json.dumps(content))
+    if yaml_document.load_yaml(doc.path, text).data != {**doc.data, AT_LAUNCH: content}:
         raise StudyError(f"{doc.path}: --set cannot change it; write it with one key a line")
     return text
+
+
+def changes_at_launch(doc: Document) -> tuple[str, ...]:
+    """Return the arguments of --set that `text_with` wrote into a grid."""
+    content = doc.data.get(AT_LAUNCH)
+    items = content.items() if isinstance(content, dict) else ()
+    return tuple(f"{key}={json.dumps(value)}" for key, value in items)
 
 
 def _read_blocks(draft: Draft, kind: str) -> None:
@@ -112,19 +122,19 @@ def _read_blocks(draft: Draft, kind: str) -> None:
             draft.read_notation(kind, block, loc)
 
 
-def _changes_of_file(draft: Draft) -> Iterator[Change]:
-    if "set" not in draft.data:
+def _changes_of_file(draft: Draft, name: str) -> Iterator[Change]:
+    if name not in draft.data:
         return
-    own = draft.data.pop("set")
+    own = draft.data.pop(name)
     if not isinstance(own, dict):
-        example = "`set: {pretrain.0.batch: 512}`"
-        draft.refuse(("set",), f"must be a mapping like {example}, got {format_value(own)}")
+        example = f"`{name}: {{pretrain.0.batch: 512}}`"
+        draft.refuse((name,), f"must be a mapping like {example}, got {format_value(own)}")
         return
     for key, value in own.items():
         if all(key.split(".")):
-            yield Change(key, value, ("set", key))
+            yield Change(key, value, (name, key))
         else:
-            draft.refuse(("set", key), "is no path of keys; write `pretrain.0.batch: ...`")
+            draft.refuse((name, key), "is no path of keys; write `pretrain.0.batch: ...`")
 
 
 def _changes_typed(draft: Draft, typed: Sequence[str]) -> Iterator[Change]:

@@ -22,7 +22,7 @@ def pretrain_keys(model: type[StrictModel]) -> set[str]:
 def all_keys(kind: str) -> dict[str, list[str]]:
     """Key -> the methods, or the modes, that have it; for an axis of `finetune` none."""
     if kind == "finetune":
-        return {**dict.fromkeys([*FinetuneAxes.model_fields, *OLDER], []), **all_settings()}
+        return {key: [] for key in (*FinetuneAxes.model_fields, *OLDER)} | all_settings()
     found: dict[str, list[str]] = {}
     for method, model in METHODS.items():
         for key in pretrain_keys(model):
