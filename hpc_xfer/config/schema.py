@@ -95,6 +95,7 @@ _SYNONYMS = {
     "dataset": ("datasets", "source"), "data": ("datasets", "source"),
     "learning_rate": ("lr",), "wd": ("weight_decay",), "batch_size": ("batch",),
     "size": ("samples",), "images": ("samples",), "warmup": ("warmup_steps",),
+    "finetune": ("ft",), "finetuning": ("ft",), "linear": ("lp",), "probe": ("lp",),
     "repeats": ("draws",), "trials": ("draws",), "time": ("minutes",), "hours": ("minutes",),
 }  # fmt: skip
 
@@ -199,6 +200,8 @@ def _sentence(model: type[StrictModel], loc: Loc, errors: list[ErrorDetails]) ->
     way = ""
     if wanted == ["a list"] and isinstance(got, str | int | float):
         way = f"; write [{got}]"
+    elif isinstance(got, str) and got.endswith(","):
+        way = "; remove the comma"
     elif several := several_in(got):
         way = f"; for several, write [{several}]"
     kinds = list(dict.fromkeys(map(str, wanted)))

@@ -33,9 +33,7 @@ def fill_defaults(draft: Draft) -> None:
     for kind, shared in defaults.items():
         loc: Loc = ("defaults", kind)
         if kind not in KINDS:
-            hint = f"unknown key; {nearest(kind, KINDS, 'the keys here are')}"
-            also = " (one above it)" if kind in all_keys("pretrain") else ""
-            draft.refuse(loc, hint + also)
+            draft.refuse(loc, _misplaced(kind))
         elif not isinstance(shared, dict):
             draft.refuse(loc, f"must be a mapping, got {format_value(shared)}")
         else:
@@ -56,7 +54,7 @@ def _fill(draft: Draft, kind: str, key: str, value: Any) -> None:
         block[key] = copy.deepcopy(mine)
         draft.moved[(*loc, key)] = ("defaults", kind, key)
         is_taken = True
-    if is_taken:
+    if is_taken or ("defaults", kind, key) in draft.moved:  # misspelt, which is told already
         return
     known = all_keys(kind)
     if key not in known:
@@ -70,6 +68,14 @@ def _fill(draft: Draft, kind: str, key: str, value: Any) -> None:
     else:
         why = "is taken by no block, since no mode here has it; remove it"
     draft.refuse(("defaults", kind, key), why)
+
+
+def _misplaced(key: str) -> str:
+    """Say what is wrong with a key that stands beside `pretrain` and `finetune`."""
+    if of := [kind for kind in KINDS if key in all_keys(kind)]:
+        example = f"`defaults: {{{of[0]}: {{{key}: ...}}}}`"
+        return f"is a key of {' and '.join(of)}; write {example}"
+    return f"unknown key; {nearest(key, KINDS, 'the keys here are')}"
 
 
 def _can_have(draft: Draft, kind: str, block: Mapping[str, Any], key: str) -> bool:

@@ -50,11 +50,14 @@ def read_axes(
         on = settings.pop("recalibrate")
         settings["batch_norm"] = {True: "recalibrate", False: "train"}.get(on, on)
     wrong += [*_misplaced(settings, axes, protocol), *_lists_among(settings)]
+    is_told = "lr" in settings  # and wrong, where no learning rate is left
     settings = {key: value for key, value in settings.items() if (key,) not in dict(wrong)}
     bad_axes = [*_repeated(axes), *_missing_shots(axes, settings)]
     bad_axes += _badly_tuned(axes, settings, protocol)
     bad_axes = bad_axes or too_many(_count(axes), ())
-    return (None if bad_axes else axes), settings, wrong + bad_axes
+    no_lr = [*_no_learning_rate(axes, settings, protocol)]
+    wrong += [*bad_axes, *([] if is_told else no_lr)]
+    return (None if bad_axes or no_lr else axes), settings, wrong
 
 
 def classes_of(axes: FinetuneAxes, protocol: Protocol) -> dict[str, type[Finetune]]:
@@ -168,7 +171,15 @@ def _badly_tuned(
             yield (key,), f"is tuned in tune.{key} already; keep one of the two"
         elif settings.get("validation") == "none":
             yield ("tune", key), f"needs a validation to choose by; write `{key}: ...`, one value"
-    if trained and "lr" not in axes.tune and "lr" not in settings:
+
+
+def _no_learning_rate(
+    axes: FinetuneAxes, settings: Mapping[str, Any], protocol: Protocol
+) -> Iterator[ConfigError]:
+    """Refuse a block that trains without one; a key that cannot be tuned may have been meant."""
+    is_trained = any(cls.tunable for cls in classes_of(axes, protocol).values())
+    has_lr = "lr" in settings or "lr" in axes.tune
+    if is_trained and not has_lr and set(axes.tune) <= set(_tunable()):
         yield (), "has no learning rate; add `tune: {lr: [1e-4, 3e-4, 1e-3, 3e-3]}` or `lr: ...`"
 
 
