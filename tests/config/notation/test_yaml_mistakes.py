@@ -38,7 +38,7 @@ ALIGN = "align it with the keys that it belongs with, by spaces"
             f"3: is indented otherwise than the keys around it; {ALIGN}",
         ),
         (["name: x", " question: y"], f"2: is indented deeper than the key above it; {ALIGN}"),
-        (["  name: x", "question: y"], f"2: is indented otherwise than the keys around it; {ALIGN}"),
+        (["  name: x", "a: y"], f"2: is indented otherwise than the keys around it; {ALIGN}"),
         (
             ["pretrain:", "  -method: clip", "   arch: RN50"],
             "2: lacks a space after the dash; write `- KEY: VALUE`",
