@@ -230,7 +230,7 @@ class _Reader:
             if key in seen:
                 self.fail(line, here, "duplicate key; keep one of the two")
             if key != key.strip():  # by letters that YAML takes for no spaces
-                why = "begins or ends with a space that is no plain one, as copied text has"
+                why = "begins or ends with a special space, as copied text has it"
                 self.fail(line, here, f"{why}; write it again")
             seen.add(key)
             self.lines[here] = line

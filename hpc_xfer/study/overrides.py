@@ -134,7 +134,7 @@ def _changes_of_file(draft: Draft, name: str) -> Iterator[Change]:
         if all(key.split(".")):
             yield Change(key, value, (name, key))
         else:
-            draft.refuse((name, key), "is no path of keys; write `pretrain.0.batch: ...`")
+            draft.refuse((name, key), "is not a path of keys; write `pretrain.0.batch: ...`")
 
 
 def _changes_typed(draft: Draft, typed: Sequence[str]) -> Iterator[Change]:
@@ -185,7 +185,7 @@ def _set_in_block(draft: Draft, kind: str, rest: list[str], change: Change) -> N
     if keys and isinstance(blocks[number], dict):
         _set_in(draft, blocks[number], loc, keys, change)
     elif keys:
-        draft.refuse(change.place, f"{kind}.{number} is no mapping; set it as a whole")
+        draft.refuse(change.place, f"{kind}.{number} is not a mapping; set it as a whole")
     else:
         if isinstance(found, list):
             found[number] = change.value

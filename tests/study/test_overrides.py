@@ -143,5 +143,5 @@ def test_a_wrong_change_of_the_file_has_its_line() -> None:
         changed(text=f"{GRID}set:\n  pretrain.0.bacth: 4\n  pretrain..x: 3\n")
     assert str(caught.value).splitlines() == [
         "a.yaml:12: set.pretrain.0.bacth: unknown key; did you mean 'batch'?",
-        "a.yaml:13: set.pretrain..x: is no path of keys; write `pretrain.0.batch: ...`",
+        "a.yaml:13: set.pretrain..x: is not a path of keys; write `pretrain.0.batch: ...`",
     ]

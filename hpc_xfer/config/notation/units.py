@@ -92,7 +92,7 @@ def read_minutes(value: Any) -> Any:
             return value
         days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
         if minutes > 59 or seconds > 59:
-            raise ValueError(f"{value!r} is no time; write days-hours:minutes:seconds")
+            raise ValueError(f"{value!r} is not a time; write days-hours:minutes:seconds")
         return _whole(Decimal(1440 * days + 60 * hours + minutes) + Decimal(seconds) / 60)
     return _spans(value)
 

@@ -62,7 +62,7 @@ def test_what_has_no_unit_is_left_to_the_caller(read: Callable[[Any], Any], valu
             read_minutes, "90M",
             "'90M' has two readings, with M for minutes or months; write 90m for minutes",
         ),
-        (read_minutes, "1-12:70", "'1-12:70' is no time; write days-hours:minutes:seconds"),
+        (read_minutes, "1-12:70", "'1-12:70' is not a time; write days-hours:minutes:seconds"),
         (
             read_gigabytes, "60Gb",
             "'60Gb' has two readings, with Gb for bits or bytes; write 60GB for bytes",

@@ -82,7 +82,7 @@ ALIGN = "align it with the keys that it belongs with, by spaces"
         (["a: 1", "---", "b: 2"], "2: a second document begins (---); write one grid per file"),
         (
             ["a:", "\u00a0 b: 1"],
-            "2: \u00a0 b: begins or ends with a space that is no plain one, as copied text has; "
+            "2: \u00a0 b: begins or ends with a special space, as copied text has it; "
             "write it again",
         ),
     ],
