@@ -20,6 +20,7 @@ from hpc_xfer.config.notation.units import (
     read_count,
     read_gigabytes,
     read_minutes,
+    read_whole_minutes,
     refuse_thousands,
 )
 from hpc_xfer.config.yaml_document import Loc
@@ -70,7 +71,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0), AfterValidator(_without_sign)]
 BatchSize = Annotated[PositiveInt, BeforeValidator(refuse_thousands)]
 Minutes = Annotated[PositiveFloat, BeforeValidator(read_minutes)]
-WholeMinutes = Annotated[PositiveInt, BeforeValidator(read_minutes)]
+WholeMinutes = Annotated[PositiveInt, BeforeValidator(read_whole_minutes)]
 Gigabytes = Annotated[PositiveFloat, BeforeValidator(read_gigabytes)]
 Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(_without_sign)]
 Name = Annotated[str, AfterValidator(_without_control)]

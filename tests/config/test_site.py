@@ -114,7 +114,6 @@ def test_mistakes_in_the_long_form_of_a_data_set_are_told_with_their_lines(tmp_p
         load_site(path)
     told = str(caught.value).replace(f"{tmp_path}/", "").splitlines()
     assert told == [
-        "s.yaml:2: datasets.a.path: is missing; add a line `path: ...`",
         "s.yaml:2: datasets.a.pathh: unknown key; did you mean 'path'?",
         "s.yaml:3: datasets.b.templates.0: 'a photo' must have {} once, where the class goes",
         "s.yaml:4: datasets.c: must be a word or a mapping, got 3",
@@ -237,7 +236,7 @@ slurm:
             "60Gb",
             "'60Gb' has two readings, with Gb for bits or bytes; write 60GB for bytes",
         ),
-        ("max_minutes", "90s", "max_minutes: must be a whole number, got '90s'"),
+        ("max_minutes", "90s", "max_minutes: '90s' is 1.5 minutes; write whole minutes"),
         ("max_minutes", "3", "set max_minutes to 4 or more, or lower signal_seconds"),
     ],
 )

@@ -97,6 +97,18 @@ def read_minutes(value: Any) -> Any:
     return _spans(value)
 
 
+def read_whole_minutes(value: Any) -> Any:
+    """As `read_minutes`, and refuse what is not whole.
+
+    Raises:
+        ValueError: as `read_minutes`, or the minutes are not whole.
+    """
+    minutes = read_minutes(value)
+    if isinstance(value, str) and isinstance(minutes, float):
+        raise ValueError(f"{value!r} is {minutes:g} minutes; write whole minutes")
+    return minutes
+
+
 def _spans(value: str) -> Any:
     """Add the parts of 1h30m or 2d 4h."""
     total, at = Decimal(0), 0
