@@ -3,6 +3,8 @@
 The site file is --site, else $HPC_XFER_SITE, else ~/.config/hpc_xfer/site.yaml, else none. Grids
 contain none of this.
 
+Times and memory may have units: `max_minutes: 24h`, `memory_per_gpu: 60GB`.
+
 `${VAR}` is expanded here. What became of it may be a secret: messages and copies for people show
 what the file says. Places and options of sbatch are told to Slurm, and so to everybody.
 """

@@ -12,8 +12,10 @@ from hpc_xfer.store.launched_study import (
     prepare_store,
     read_launched,
 )
+from hpc_xfer.store.rehearsal_store import load_last_rehearsal, new_rehearsal_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.rehearsal import rehearsal_of
 
 GRID = "name: x\npretrain: [{method: scratch, arch: RN50}]\n"
 
@@ -52,6 +54,17 @@ def test_another_launch_says_what_the_last_one_had(tmp_path: Path) -> None:
     assert list(other_changes(same, store)) == []
     prepare_store(plain := load_in_store(grid, store, ()), make_plan(plain), store)
     assert load_in_store(grid, store).changes == ()
+
+
+def test_a_rehearsal_keeps_what_was_typed_for_it(tmp_path: Path) -> None:
+    grid, store = tmp_path / "a.yaml", Store(tmp_path / "store")
+    grid.write_text(GRID)
+    store.root.mkdir()
+    study = rehearsal_of(load_in_store(grid, store, ["pretrain.0.seed=[3, 4]"]))
+    plan = make_plan(study)
+    prepare_store(study, plan, new_rehearsal_store(store))
+    found, _ = load_last_rehearsal(load_in_store(grid, store), store)
+    assert [run.id for run in make_plan(found).runs] == [run.id for run in plan.runs]
 
 
 def test_a_dry_run_shows_the_changed_plan_and_status_names_the_change(
