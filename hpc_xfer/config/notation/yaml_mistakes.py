@@ -4,6 +4,7 @@ import re
 
 import yaml
 
+_LONGEST = 60  # letters of a line that a sentence repeats
 _INDENT = "align it with the keys that it belongs with, by spaces"
 
 
@@ -50,6 +51,8 @@ def _of_block(error: yaml.MarkedYAMLError, at: int, lines: list[str], here: str)
         if _depth(here) > _depth(before) or (_depth(here) and not _is_key(before)):
             return at + 1, f"is indented deeper than the key above it; {_INDENT}"
         return at + 1, "has a second `: ` in its value; put the value in quotes"
+    if "sequence entries" in problem:
+        return at + 1, "has a `- ` behind a key; begin each entry of a list in a line of its own"
     if "document" in problem and "another" in problem:
         return at + 1, "a second document begins (---); write one grid per file"
     if "block" in problem or "document start" in problem or "but found '?'" in problem:
@@ -60,13 +63,20 @@ def _of_block(error: yaml.MarkedYAMLError, at: int, lines: list[str], here: str)
 def _no_key(line: str) -> str:
     """Say what a line without `key: value` lacks."""
     written = line.strip().removeprefix("- ")
-    key, colon, value = written.partition(":")
-    if not colon:
-        key, _, value = written.replace("=", " ").partition(" ")
-    if not value.strip():
-        return f"`{written}` has no `: `; write `KEY: VALUE`"
-    lack = "a space after the colon" if colon else "a colon after the key"
-    return f"lacks {lack}; write `{key.strip()}: {value.strip()}`"
+    if re.match(r"[^\s:]+:\S", written):
+        key, _, value = written.partition(":")
+        return f"lacks a space after the colon; write `{_pair(key, value)}`"
+    if ":" in written:
+        return "has a sign that does not belong in a value; put the value in quotes"
+    key, equals, value = written.partition("=" if "=" in written else " ")
+    if len(written.split()) > 3 and not equals:
+        return "is neither `KEY: VALUE` nor a comment; a comment begins with #"
+    return f"lacks a colon after the key; write `{_pair(key, value)}`"
+
+
+def _pair(key: str, value: str) -> str:
+    key, value = key.strip(), value.strip()
+    return f"{key}: {value}" if value and len(key) + len(value) < _LONGEST else "KEY: VALUE"
 
 
 def _depth(line: str) -> int:

@@ -60,6 +60,14 @@ ALIGN = "align it with the keys that it belongs with, by spaces"
             "3: lacks a colon after the key; write `batch: 1024`",
         ),
         (
+            ["name: x", "more data helps more", "seed: 1"],
+            "2: is neither `KEY: VALUE` nor a comment; a comment begins with #",
+        ),
+        (
+            ["pretrain: - method: clip"],
+            "1: has a `- ` behind a key; begin each entry of a list in a line of its own",
+        ),
+        (
             ["name: x", "question: Is it so: or not?"],
             "2: has a second `: ` in its value; put the value in quotes",
         ),
