@@ -68,8 +68,8 @@ def _no_key(line: str) -> str:
         return f"lacks a space after the colon; write `{_pair(key, value)}`"
     if ":" in written:
         return "has a sign that does not belong in a value; put the value in quotes"
-    key, equals, value = written.partition("=" if "=" in written else " ")
-    if len(written.split()) > 3 and not equals:
+    key, _, value = written.partition("=" if "=" in written else " ")
+    if len(written.split()) > 3 and "=" not in written:
         return "is neither `KEY: VALUE` nor a comment; a comment begins with #"
     return f"lacks a colon after the key; write `{_pair(key, value)}`"
 
