@@ -55,6 +55,7 @@ def read_changes(typed: Iterable[str]) -> dict[str, Any]:
             )
         if not text.strip():
             raise StudyError(f"--set {argument}: has no value; write null to set none")
+        found.pop(key, None)  # a later one is made later
         found[key] = yaml_document.load_value(text, f"--set {argument}")
     return found
 
@@ -96,7 +97,9 @@ def text_with(doc: Document, typed: Sequence[str]) -> str:
         StudyError: the text cannot be changed so.
     """
     own = doc.data.get(AT_LAUNCH)
-    content = {**(own if isinstance(own, dict) else {}), **read_changes(typed)}
+    new = read_changes(typed)
+    kept = own.items() if isinstance(own, dict) else ()
+    content = {**{key: value for key, value in kept if key not in new}, **new}
     text = with_top_level_key(doc.text, AT_LAUNCH, json.dumps(content))
     if yaml_document.load_yaml(doc.path, text).data != {**doc.data, AT_LAUNCH: content}:
         raise StudyError(f"{doc.path}: --set cannot change it; write it with one key a line")

@@ -86,6 +86,15 @@ def test_the_text_that_the_store_keeps_gives_the_same_study(end: str) -> None:
     assert ids(changed(text=more.text)) == ids(more)
 
 
+def test_the_last_change_counts_in_the_kept_text_too() -> None:
+    first = changed("pretrain.*.batch=10", "pretrain.0.batch=20")
+    study = changed("pretrain.*.batch=30", text=first.text)
+    assert {recipe.batch for recipe in trained(study)} == {30}
+    assert ids(changed(text=study.text)) == ids(study)
+    typed = changed("pretrain.*.batch=10", "pretrain.0.batch=20", "pretrain.*.batch=30")
+    assert {recipe.batch for recipe in trained(typed)} == {30}
+
+
 def test_a_grid_in_one_bracket_keeps_what_was_typed_too() -> None:
     text = '{"name": "x", "pretrain": [{"method": "scratch", "arch": "RN50"}]\n}\n'
     study = changed("pretrain.0.seed=[1, 2]", text=text)
