@@ -134,7 +134,9 @@ def _changes_of_file(draft: Draft, name: str) -> Iterator[Change]:
         draft.refuse((name,), f"must be a mapping like {example}, got {format_value(own)}")
         return
     for key, value in own.items():
-        if all(key.split(".")):
+        if key == "name" and name != AT_LAUNCH:
+            draft.refuse((name, key), "is the name of the study; write it at the top level")
+        elif all(key.split(".")):
             yield Change(key, value, (name, key))
         else:
             draft.refuse((name, key), "is not a path of keys; write `pretrain.0.batch: ...`")

@@ -149,8 +149,9 @@ def test_a_wrong_change_is_told_as_it_was_typed(change: str, sentence: str | Non
 
 def test_a_wrong_change_of_the_file_has_its_line() -> None:
     with pytest.raises(StudyError) as caught:
-        changed(text=f"{GRID}set:\n  pretrain.0.bacth: 4\n  pretrain..x: 3\n")
+        changed(text=f"{GRID}set:\n  pretrain.0.bacth: 4\n  pretrain..x: 3\n  name: y\n")
     assert str(caught.value).splitlines() == [
         "a.yaml:12: set.pretrain.0.bacth: unknown key; did you mean 'batch'?",
         "a.yaml:13: set.pretrain..x: is not a path of keys; write `pretrain.0.batch: ...`",
+        "a.yaml:14: set.name: is the name of the study; write it at the top level",
     ]
