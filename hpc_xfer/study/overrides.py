@@ -72,7 +72,7 @@ def draft_of(doc: Document, protocol: str, known: Iterable[str], typed: Sequence
         StudyError: an argument cannot be read.
     """
     draft = Draft(doc, protocol)
-    draft.correct_keys(draft.data, (), {*known, "defaults", "set"}, [AT_LAUNCH])
+    _check_top_level(draft, {*known, "defaults", "set"})
     of_file = [change for key in ("set", AT_LAUNCH) for change in _changes_of_file(draft, key)]
     changes = [*of_file, *_changes_typed(draft, typed)]
     for change in changes:
@@ -88,6 +88,13 @@ def draft_of(doc: Document, protocol: str, known: Iterable[str], typed: Sequence
     for kind in KINDS:
         _read_blocks(draft, kind)
     return draft
+
+
+def _check_top_level(draft: Draft, known: set[str]) -> None:
+    draft.correct_keys(draft.data, (), known, [AT_LAUNCH])
+    for key in [key for key in draft.data if key not in {*known, AT_LAUNCH}]:
+        del draft.data[key]
+        draft.refuse((key,), f"unknown key; {nearest(key, known, 'the keys here are')}")
 
 
 def text_with(doc: Document, typed: Sequence[str]) -> str:
