@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
+from hpc_xfer.config.schema import Minutes, NonNegativeInt, PositiveInt, StrictModel
 
 
 def by_shots(value: Any, shots: int | str) -> Any:
@@ -23,14 +23,14 @@ class ProbeSettings(StrictModel):
 
 class PretrainResources(StrictModel):
     gpus: PositiveInt = 1  # processes; each has a GPU where there are GPUs
-    minutes: PositiveFloat = 60.0  # one run, with a margin
+    minutes: Minutes = 60.0  # one run, with a margin
     # Data loading processes per GPU; null: its cores less one, at most 8. Changes no number.
     workers: NonNegativeInt | None = None
     threads: PositiveInt = 1  # per process without GPU; fixed, since it changes the last bits
     compile: bool = False  # torch.compile: takes minutes at every start, changes the last bits
     activation_checkpointing: bool = False  # a third slower, far less memory; changes no number
     probe: ProbeSettings | None = None  # changes no number
-    checkpoint_minutes: PositiveFloat = 10.0
+    checkpoint_minutes: Minutes = 10.0
     log_steps: PositiveInt = 20
 
 
@@ -41,13 +41,13 @@ class FinetuneResources(StrictModel):
     gpus: PositiveInt = Field(default=1, le=1)
     per_gpu: PositiveInt = 1  # runs at once on each GPU, by processes of their own; see MPS
     # One run, or {shots: minutes}; null estimates them.
-    minutes: PositiveFloat | dict[str, PositiveFloat] | None = None
-    target_minutes: PositiveFloat = 30.0  # length of a pack, about
+    minutes: Minutes | dict[str, Minutes] | None = None
+    target_minutes: Minutes = 30.0  # length of a pack, about
     max_running: PositiveInt | None = None  # packs at once on Slurm, over all arrays of the study
     # Loading processes; null: as for pre-training, 0 where images in memory need none.
     workers: NonNegativeInt | None = None
     threads: PositiveInt = 1
-    checkpoint_minutes: PositiveFloat = 10.0
+    checkpoint_minutes: Minutes = 10.0
     log_steps: PositiveInt = 20
 
     @field_validator("minutes", mode="before")

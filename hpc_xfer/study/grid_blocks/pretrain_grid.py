@@ -126,10 +126,17 @@ def _key_errors(model: type[StrictModel], block: Mapping[str, Any]) -> Iterator[
     for key, value in block.items():
         if key == "ranks":
             yield (key,), "is resources.pretrain.gpus where batchnorm is per-gpu; leave it out"
+        elif key not in keys and (others := _methods_with(key)):
+            yield (key,), f"is not a setting of {block['method']}, but of {others}; remove it"
         elif key not in keys:
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
         elif value == []:
             yield (key,), "an empty list leaves no run; give it a value"
+
+
+def _methods_with(key: str) -> str:
+    has = (name for name, model in METHODS.items() if key in model.model_fields)
+    return ", ".join([*has, *(["all that train"] if key == "epochs" else [])])
 
 
 def _axis(model: type[StrictModel], key: str, value: Any) -> Iterator[tuple[Loc, Any]]:
