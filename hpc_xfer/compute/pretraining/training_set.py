@@ -13,14 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hpc_xfer.compute.pretraining.initial_weights import agreed
 from hpc_xfer.compute.run_context import RunContext
-from hpc_xfer.compute.shards.sample_order import SampleOrder
+from hpc_xfer.compute.shards.sample_order import WINDOW, SampleOrder
 from hpc_xfer.compute.shards.source_reader import first_shards
-from hpc_xfer.compute.shards.subset import Subset
+from hpc_xfer.compute.shards.subset import ChosenSamples, Subset
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.config.training_data import columns, key_list
+from hpc_xfer.config.training_data.choose import choose
 from hpc_xfer.errors import AgreedDataError, DataError
+
+_SMALLEST_WINDOW = 4096  # samples; it decides the order of selections: never change it
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,10 @@ def _load(context: RunContext, recipe: Trained) -> TrainingSet:
             f"sources {', '.join(indexes)}: have different classes, which {recipe.method} cannot "
             "learn together; give them the same classes.json and index them again"
         )
-    return TrainingSet(indexes, _order(recipe, indexes))
+    choices = {}
+    if recipe.select is not None:
+        choices = {name: _choose(context, recipe, index) for name, index in indexes.items()}
+    return TrainingSet(indexes, _order(recipe, indexes, choices))
 
 
 def _index(context: RunContext, recipe: Trained, name: str) -> ShardIndex:
@@ -89,22 +98,55 @@ def _index(context: RunContext, recipe: Trained, name: str) -> ShardIndex:
     return index
 
 
-def _order(recipe: Trained, indexes: Mapping[str, ShardIndex]) -> SampleOrder:
+def _order(
+    recipe: Trained, indexes: Mapping[str, ShardIndex], choices: Mapping[str, ChosenSamples]
+) -> SampleOrder:
     parts = []
     for first, (name, index) in zip(first_shards(indexes), indexes.items(), strict=True):
-        sizes, samples = [entry.samples for entry in index.entries], recipe.samples_by_source[name]
+        chosen, samples = choices.get(name), recipe.samples_by_source[name]
+        sizes = [entry.samples for entry in index.entries] if chosen is None else chosen.sizes
         try:
-            parts.append(Subset.draw(sizes, samples, recipe.subset_seed, first_shard=first))
+            parts.append(Subset.draw(sizes, samples, recipe.subset_seed, chosen, first))
         except ValueError as error:
+            more = "" if chosen is None else " after select"
             raise DataError(
-                f"{index.folder}: {error}; lower samples or name a larger source"
+                f"{index.folder}: {error}{more}; lower samples or name a larger source"
             ) from None
-    return SampleOrder(parts[0], recipe.batch, recipe.seed, others=tuple(parts[1:]))
+    window = _window(indexes, choices)
+    return SampleOrder(parts[0], recipe.batch, recipe.seed, window, tuple(parts[1:]))
+
+
+def _window(indexes: Mapping[str, ShardIndex], choices: Mapping[str, ChosenSamples]) -> int:
+    """Samples that are shuffled together: fewer where samples are chosen from more shards.
+
+    So the windows lie in as many shards as without a selection, whose tables a process keeps.
+    """
+    if not choices:
+        return WINDOW
+    left = sum(len(chosen.samples) for chosen in choices.values())
+    total = sum(index.samples for index in indexes.values())
+    return max(_SMALLEST_WINDOW, WINDOW * left // total)
+
+
+def _choose(context: RunContext, recipe: Trained, index: ShardIndex) -> ChosenSamples:
+    """Apply the recipe's selection to a source."""
+    assert recipe.select is not None
+    keys = recipe.select.keys
+    listed = None if keys is None else key_list.hashes(keys, context.store.root)
+    left = choose(columns.load(index), recipe.select, recipe.subset_seed, listed).samples
+    ends = np.cumsum([0, *(entry.samples for entry in index.entries)])
+    starts = np.searchsorted(left, ends)
+    inside = left - np.repeat(ends[:-1], np.diff(starts))
+    return ChosenSamples(inside.astype(np.int32), starts)
 
 
 def _fingerprints(index: ShardIndex, subset: Subset) -> dict[str, Any]:
     shards = [index.entries[shard - subset.first_shard].sha256 for shard in subset.shards]
     members: list[Any] = [shards, subset.counts, subset.seed]
+    if subset.chosen is not None:
+        chosen = hashlib.sha256(subset.chosen.samples.tobytes())
+        chosen.update(subset.chosen.starts.tobytes())
+        members.append(chosen.hexdigest())
     facts = {"source": index.fingerprint, "shards": len(subset.shards)}
     return {**facts, "subset": _digest(members)}
 

@@ -14,6 +14,7 @@ from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex, index_command,
 from hpc_xfer.config.site import Site
 from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.errors import XferError
+from hpc_xfer.study.preflight.selection_checks import chosen_notes, too_few_chosen
 from hpc_xfer.study.study_file import Study
 
 _FIELDS_TOLD = 10
@@ -52,7 +53,9 @@ def source_notes(study: Study, indexes: Mapping[str, ShardIndex]) -> Iterator[st
             yield f"source {name!r}: {twice}"
         recipes = [each for each in study.pretrains if _reads(each, name)]
         yield from dict.fromkeys(
-            f"source {name!r}: {note}" for each in recipes for note in _notes(each, index)
+            f"source {name!r}: {note}"
+            for each in recipes
+            for note in (*_notes(each, index), *chosen_notes(each, index))
         )
 
 
@@ -139,6 +142,8 @@ def _fit(recipe: Trained, name: str, index: ShardIndex) -> Iterator[tuple[str, s
             "samples",
             f"asks for {samples:,} of {of} that has {index.samples:,}; lower it",
         )
+    elif recipe.select is not None and (why := too_few_chosen(recipe, name, index)):
+        yield "select", why
     if why := _missing(recipe, name, index):
         yield "source", why
     else:
