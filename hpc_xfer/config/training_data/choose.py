@@ -163,7 +163,7 @@ def _classes(
         which = int(chosen[few][0])
         raise DataError(
             f"{folder}: {int(few.sum()):,} of the {wanted:,} classes drawn have fewer than "
-            f"{most:,} images, the first {names[which]!r} with {int(counts[few][0]):,}; lower per_class, "
-            "select less, or change subset_seed"
+            f"{most:,} images, the first {names[which]!r} with {int(counts[few][0]):,}; lower "
+            "per_class, select less, or change subset_seed"
         )
     return chosen
