@@ -22,7 +22,8 @@ class SourceReader:
     readers: tuple[ShardReader, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.readers = tuple(ShardReader(index, self.streams) for index in self.indexes.values())
+        indexes = self.indexes.values()
+        self.readers = tuple(ShardReader(each, self.streams, len(indexes)) for each in indexes)
 
     def shard(self, number: int) -> Shard:
         """Get a shard, opened if it is not open.

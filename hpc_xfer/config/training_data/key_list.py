@@ -40,7 +40,12 @@ def hashes(keys: KeyList, store: Path | None = None) -> "NDArray[Any]":
 
     stored = None if store is None else _stored(store, keys)
     if stored is not None and stored.exists():
-        return np.frombuffer(atomic_files.read_bytes(stored, _MOST_BYTES), "<u8")
+        try:
+            return np.frombuffer(atomic_files.read_bytes(stored, _MOST_BYTES), "<u8")
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{stored}: cannot be read ({error}); remove it and launch the study again"
+            ) from None
     if not keys.path:
         raise DataError(
             f"{stored}: is missing, the list of keys that a launch puts there; launch the study "

@@ -25,7 +25,7 @@ class KeyList(StrictModel):
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     column: Name = KEY
-    path: str = Field(default="", exclude=True)  # empty where it was read from a store
+    path: Name = Field(default="", exclude=True)  # empty where it was read from a store
 
 
 class Selection(StrictModel):
