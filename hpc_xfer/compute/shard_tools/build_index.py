@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from hpc_xfer.compute.shard_tools import img2dataset
 from hpc_xfer.compute.shard_tools.source_index import join_scans, scan_shard
-from hpc_xfer.compute.shard_tools.source_index.index_columns import WantedColumns
+from hpc_xfer.compute.shard_tools.source_index.index_columns import WantedColumns, keys_of
 from hpc_xfer.compute.shard_tools.source_index.scan_shard import ShardScan
 from hpc_xfer.compute.shards import sample_index_cache
 from hpc_xfer.config import shard_index
@@ -64,6 +64,11 @@ def index_folder(
             sample has a label under `label_key`.
     """
     folder, pattern, shards = _find(place)
+    if columns is not None and columns.read_keys_alone():
+        index_there = _current_index(folder, pattern, label_key)
+        if index_there is not None:
+            told = columns.write(index_there, keys_of(index_there))
+            return IndexReport(index_there, tuple(told))
     before = _index_before(folder)
     names = list(shards)
     read = partial(scan_shard.scan, folder, label_key, columns.of_samples() if columns else ())
@@ -128,6 +133,15 @@ def _find(place: Path) -> tuple[Path, str | None, dict[str, int]]:
     if not shards:
         raise DataError(listing.no_shards(folder, "correct the path"))
     return folder, pattern, shards
+
+
+def _current_index(folder: Path, pattern: str | None, label_key: str | None) -> ShardIndex | None:
+    """Load the index, if it is of the shards that are there now."""
+    try:
+        index = ShardIndex.load(folder)
+    except DataError:
+        return None
+    return index if (index.pattern, index.label_key) == (pattern, label_key) else None
 
 
 def _index_before(folder: Path) -> ShardIndex | None:

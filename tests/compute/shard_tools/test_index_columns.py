@@ -112,3 +112,14 @@ def test_a_table_without_columns_and_odd_names_are_refused(tmp_path: Path) -> No
         index(folder, "--table", "scores.csv")
     with pytest.raises(SystemExit):
         index(folder, "--columns", "a,,b")
+
+
+def test_columns_of_a_table_alone_are_added_without_reading_the_shards_again(
+    tmp_path: Path,
+) -> None:
+    folder, table = write(tmp_path / "a", 1, 2), tmp_path / "scores.csv"
+    table.write_text("key,score\n00001,0.5\n00000,0.25\n")
+    index(folder, "--columns", "x")
+    before = (folder / "index.json").stat().st_mtime_ns
+    assert index(folder, "--columns", "score,key", "--table", str(table)) == [0.25, 0.5]
+    assert (folder / "index.json").stat().st_mtime_ns == before

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from hpc_xfer.compute.shard_tools.source_index import column_scan
 from hpc_xfer.compute.shard_tools.source_index.column_scan import Arrays, ShardColumns
 from hpc_xfer.compute.shard_tools.source_index.column_table import ColumnTable
+from hpc_xfer.compute.shards.shard_reader import ShardReader
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.training_data import columns
-from hpc_xfer.config.training_data.selection import CLASS
+from hpc_xfer.config.training_data.selection import CLASS, KEY
 from hpc_xfer.errors import DataError
 
 
@@ -20,7 +21,9 @@ class WantedColumns:
     table: ColumnTable | None = None
 
     def of_table(self) -> list[str]:
-        there = [] if self.table is None else self.table.columns()
+        if self.table is None:
+            return []
+        there = set(self.table.columns()) - {KEY, CLASS, self.table.key}
         return [name for name in self.names if name in there]
 
     def of_samples(self) -> tuple[str, ...]:
@@ -29,6 +32,10 @@ class WantedColumns:
         by = () if self.table is None else (self.table.key,)
         of_samples = [name for name in self.names if name not in of_table]
         return tuple(dict.fromkeys([*of_samples, *by]))
+
+    def read_keys_alone(self) -> bool:
+        """Tell whether a table has all columns, so that no data of samples has to be read."""
+        return set(self.of_samples()) <= {KEY}
 
     def write(self, index: ShardIndex, shards: Sequence[ShardColumns]) -> list[str]:
         """Write the columns beside the index; return sentences on what is missing.
@@ -51,6 +58,16 @@ class WantedColumns:
                     "no value"
                 )
         return told
+
+
+def keys_of(index: ShardIndex) -> list[ShardColumns]:
+    """Read the keys of the samples of all shards; no other data is read.
+
+    Raises:
+        DataError: a shard is not the one that the index describes.
+    """
+    reader = ShardReader(index)
+    return [ShardColumns((KEY,), reader.shard(number).keys) for number in range(len(index.entries))]
 
 
 def _refuse_empty(index: ShardIndex, name: str, missing: int) -> None:
