@@ -23,7 +23,7 @@ from hpc_xfer.compute.shards.read_ahead import ReadAhead
 from hpc_xfer.compute.shards.sample_order import SampleOrder, share
 from hpc_xfer.compute.shards.shard import Sample, Shard
 from hpc_xfer.compute.shards.source_reader import SourceReader
-from hpc_xfer.compute.shards.subset import Positions, SampleLocation
+from hpc_xfer.compute.shards.subsets.subset import Positions, SampleLocation
 from hpc_xfer.compute.training.loading.batch_buffers import BatchBuffers
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSample

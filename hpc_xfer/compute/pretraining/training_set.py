@@ -19,7 +19,7 @@ from hpc_xfer.compute.pretraining.initial_weights import agreed
 from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.shards.sample_order import WINDOW, SampleOrder
 from hpc_xfer.compute.shards.source_reader import first_shards
-from hpc_xfer.compute.shards.subset import ChosenSamples, Subset
+from hpc_xfer.compute.shards.subsets.subset import ChosenSamples, Subset
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.training_data import columns, key_list

@@ -17,7 +17,7 @@ from hpc_xfer.compute.shards.sample_order import SampleOrder, SampleRange, Windo
 from hpc_xfer.compute.shards.shard import Shard
 from hpc_xfer.compute.shards.shard_reader import ShardReader
 from hpc_xfer.compute.shards.source_reader import SourceReader
-from hpc_xfer.compute.shards.subset import Positions
+from hpc_xfer.compute.shards.subsets.subset import Positions
 from hpc_xfer.errors import DataError
 
 _PIECE = 4 << 20  # bytes of one read; Lustre's and GPFS's usual stripe or block, or several

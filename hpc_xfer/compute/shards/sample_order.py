@@ -13,7 +13,7 @@ of equal length, and each batch takes one 32nd from every section. The part of a
 whole streams, so it reads its own shards, from front to back, and no others. Inside a stream
 samples are shuffled within windows.
 
-The samples of a mixture of sources are interleaved (interleaving.py), so each window has the shares
+The samples of a mixture of sources are interleaved (subsets/interleaving.py), so each window has the shares
 of the whole. Its shards are numbered source after source.
 """
 
@@ -23,8 +23,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from hpc_xfer.compute.shards.interleaving import split_numbers, split_range
-from hpc_xfer.compute.shards.subset import Positions, SampleLocation, Subset
+from hpc_xfer.compute.shards.subsets.interleaving import split_numbers, split_range
+from hpc_xfer.compute.shards.subsets.subset import Positions, SampleLocation, Subset
 
 SampleRange = tuple[int, int, int]  # shard, first sample, sample after the last
 Window = tuple[int, int]  # epoch, number in a stream

@@ -11,7 +11,7 @@ from hpc_xfer.compute.pretraining.batches import TrainBatches
 from hpc_xfer.compute.shard_tools.build_index import index_folder
 from hpc_xfer.compute.shard_tools.source_index.index_columns import WantedColumns
 from hpc_xfer.compute.shards.sample_order import SampleOrder
-from hpc_xfer.compute.shards.subset import Subset
+from hpc_xfer.compute.shards.subsets.subset import Subset
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.store.store import Store

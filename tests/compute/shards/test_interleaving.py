@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from hpc_xfer.compute.shards.interleaving import split_numbers, split_range
 from hpc_xfer.compute.shards.sample_order import SampleOrder
-from hpc_xfer.compute.shards.subset import ChosenSamples, Subset
+from hpc_xfer.compute.shards.subsets.interleaving import split_numbers, split_range
+from hpc_xfer.compute.shards.subsets.subset import ChosenSamples, Subset
 
 COUNTS = ([7], [3, 5], [1, 2, 9], [4, 4, 4, 1], [5, 1])
 

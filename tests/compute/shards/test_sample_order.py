@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpc_xfer.compute.shards.sample_order import SampleOrder, share
-from hpc_xfer.compute.shards.subset import Subset
+from hpc_xfer.compute.shards.subsets.subset import Subset
 
 SHARDS = {
     "one": [37],
