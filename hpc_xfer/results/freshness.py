@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hpc_xfer.results import collect_tables
 from hpc_xfer.results.tables import csv_files
+from hpc_xfer.store.finished.run_folders import run_folders
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.system import atomic_files
 
@@ -41,8 +42,18 @@ def _is_newest(launched: LaunchedStudy) -> bool:
         return False
     if of_older_version(folder.summary) or csv_files.read(folder.summary / "missing.csv"):
         return False
-    inputs = [launched.store.run(run.id).record for run in launched.plan.runs]
+    oldest = min(path.stat().st_mtime for path in (*tables, folder.report))
+    inputs = _records_in_newer_folders(launched, oldest)
     if folder.imported.exists():  # the folder itself changes when a file is removed
         inputs += [folder.imported, *folder.imported.glob("*.csv")]
-    oldest = min(path.stat().st_mtime for path in (*tables, folder.report))
     return all(path.stat().st_mtime <= oldest for path in inputs)
+
+
+def _records_in_newer_folders(launched: LaunchedStudy, time: float) -> list[Path]:
+    """List the records that may be newer: one that is written changes its folder, too."""
+    folders = run_folders(launched.store)
+    return [
+        launched.store.run(run.id).record
+        for run in launched.plan.runs
+        if run.id not in folders or folders[run.id].modified_ns > time * 1e9
+    ]

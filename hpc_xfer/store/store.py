@@ -13,6 +13,7 @@ from hpc_xfer.errors import StoreError
 from hpc_xfer.store.access import trusted
 from hpc_xfer.store.documents.manifest import MANIFEST
 from hpc_xfer.store.documents.record import RECORD
+from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Plan, Run, RunKind
@@ -108,8 +109,15 @@ class Store(StoreDir):
         return record if record is not None and record["run"] == run_id else None
 
     def done(self, plan: Plan) -> set[str]:
-        """Ids of the finished runs of a plan."""
-        return {run.id for run in plan.runs if self.is_done(run)}
+        """Ids of the finished runs of a plan; a record that was read before is not read again."""
+        finished = self.finished_runs()
+        found = {run.id for run in plan.runs if finished.find(run) is not None}
+        finished.save()
+        return found
+
+    def finished_runs(self) -> FinishedRuns:
+        """Take one look at all finished runs."""
+        return FinishedRuns.open(self, self.result)
 
     def is_done(self, run: Run) -> bool:
         return self.is_finished(run.id, run.kind)
