@@ -60,15 +60,18 @@ class FinishedRuns:
     result: ReadResult  # reads a record: Store.result
     folders: Mapping[str, RunFolder]
     _listed: Mapping[RunKind, Mapping[str, FinishedRun]]
+    clock: Callable[[Path], float] = server_time  # of the file system of a folder
     _new: dict[RunKind, dict[str, FinishedRun]] = field(
         default_factory=lambda: {kind: {} for kind in _KINDS}
     )
 
     @classmethod
-    def open(cls, store: StoreDir, result: ReadResult) -> "FinishedRuns":
+    def open(
+        cls, store: StoreDir, result: ReadResult, clock: Callable[[Path], float] = server_time
+    ) -> "FinishedRuns":
         """List the folders of all runs and read the list of finished ones; no record is read."""
         listed = _read(store)  # before the folders: what is newer than the list is read again
-        return cls(store, result, run_folders(store), listed)
+        return cls(store, result, run_folders(store), listed, clock)
 
     def find(self, run: Run) -> FinishedRun | None:
         """Tell what a finished run left; None where it is not finished.
@@ -99,7 +102,7 @@ class FinishedRuns:
         """
         if not any(self._new.values()):
             return
-        settled = int((server_time(self.store.runs) - _SETTLED_SECONDS) * 1e9)
+        settled = int((self.clock(self.store.runs) - _SETTLED_SECONDS) * 1e9)
         new = {
             kind: {
                 run_id: made
