@@ -78,20 +78,24 @@ class FinishedRuns:
 
         Only a record that the list lacks is read.
         """
-        folder = self.folders.get(run.id)
+        return self.find_by(run.id, run.kind)
+
+    def find_by(self, run_id: str, kind: RunKind) -> FinishedRun | None:
+        """Do as `find`, for a run of which only id and kind are known."""
+        folder = self.folders.get(run_id)
         if folder is None:
             return None
         identity = folder.identity
-        for known in (self._listed[run.kind], self._new[run.kind]):
-            found = known.get(run.id)
+        for known in (self._listed[kind], self._new[kind]):
+            found = known.get(run_id)
             if found is not None and found[0] == identity and folder.is_plain:
                 return FinishedRun(*found)
-        content = self.result(run.id, run.kind)
+        content = self.result(run_id, kind)
         if content is None:
             return None
         made = _from_record(identity, content)
         if folder.is_plain:
-            self._new[run.kind][run.id] = made
+            self._new[kind][run_id] = made
         return made
 
     def save(self) -> None:
