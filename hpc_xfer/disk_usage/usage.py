@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config.site import Slurm
@@ -57,7 +58,7 @@ def look_at(store: Store, slurm: Slurm, asked: Collection[str] = ()) -> StoreUsa
     return StoreUsage(measured, used, removable(measured, used, rehearsals))
 
 
-def _in_use_of(store: Store, path: Any, slurm: Slurm) -> InUse:
+def _in_use_of(store: Store, path: Path, slurm: Slurm) -> InUse:
     rehearsal = Store(path, store.trusts_members)
     runs = measure(rehearsal, 0.0).runs
     return in_use(rehearsal, slurm, [run for run, each in runs.items() if "claims" in each.names])
