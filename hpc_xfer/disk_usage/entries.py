@@ -25,7 +25,7 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoreEntry:
     """A file or folder."""
 
     path: str
@@ -38,7 +38,7 @@ class Entry:
         return Size(self.bytes, 1)
 
 
-def walk(folder: Path | str) -> Iterator[Entry]:
+def walk(folder: Path | str) -> Iterator[StoreEntry]:
     """Yield all that is in a folder, each folder before what is in it.
 
     What vanishes meanwhile, and what is closed to this user, is left out.
@@ -54,12 +54,12 @@ def walk(folder: Path | str) -> Iterator[Entry]:
         except OSError:
             continue
         is_folder = stat.S_ISDIR(status.st_mode)
-        yield Entry(name.path, status.st_blocks * _BLOCK, status.st_mtime, is_folder)
+        yield StoreEntry(name.path, status.st_blocks * _BLOCK, status.st_mtime, is_folder)
         if is_folder:
             yield from walk(name.path)
 
 
-def total(entries: Iterable[Entry]) -> Size:
+def total(entries: Iterable[StoreEntry]) -> Size:
     """Add up the sizes of entries."""
     found = Size()
     for entry in entries:

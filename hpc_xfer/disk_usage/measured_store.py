@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hpc_xfer.disk_usage.entries import Entry, Size, size_of, walk
+from hpc_xfer.disk_usage.entries import Size, StoreEntry, size_of, walk
 from hpc_xfer.store.paths import ERROR, HITS, RECORD
 from hpc_xfer.store.store import Store
 
@@ -56,7 +56,7 @@ class MeasuredStore:
     kinds: dict[Kind, Size] = field(default_factory=lambda: {kind: Size() for kind in KINDS})
     of_runs: Size = field(default_factory=Size)  # of the runs that were asked about
     runs: dict[str, RunContents] = field(default_factory=dict)
-    temporary: list[Entry] = field(default_factory=list)  # files that killed writers left
+    temporary: list[StoreEntry] = field(default_factory=list)  # files that killed writers left
     rehearsals: dict[Path, Size] = field(default_factory=dict)
 
     @property
@@ -107,7 +107,7 @@ def rehearsal_stores(store: Store) -> list[Path]:
     )
 
 
-def _add_to_run(run: RunContents, parts: list[str], entry: Entry) -> Kind:
+def _add_to_run(run: RunContents, parts: list[str], entry: StoreEntry) -> Kind:
     """Add an entry in, or the folder of, a run; return its kind."""
     run.size.add(entry.size)
     if len(parts) == 2:

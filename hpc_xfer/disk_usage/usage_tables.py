@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from hpc_xfer.disk_usage.cleaning import Cleaned
 from hpc_xfer.disk_usage.entries import Size
 from hpc_xfer.disk_usage.usage import StoreUsage
-from hpc_xfer.system.terminal import size as size_text
+from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,8 +80,8 @@ def told(cleaned: Cleaned, is_dry: bool) -> Iterator[str]:
 
 
 def _text(size: Size) -> str:
-    return f"{size_text(size.bytes)} in {size.files:,} files and folders"
+    return f"{terminal.size(size.bytes)} in {size.files:,} files and folders"
 
 
 def _cells(size: Size) -> tuple[str, str]:
-    return size_text(size.bytes), f"{size.files:,}"
+    return terminal.size(size.bytes), f"{size.files:,}"

@@ -64,15 +64,12 @@ class Store(StoreDir):
         """Check what jobs run or trust, but the folders of runs: see `check_run`.
 
         Raises:
-            StoreError: a part of it is a link, or others may write to it, so that they could run
-                code under this account.
+            StoreError: a part of it is a link, or others may write to it, and so run code as us.
         """
         trusted.check_store(self, study)
 
     def check_run(self, run: Run) -> None:
         """Check what the execution of a run trusts: checkpoints of its own, and its parents.
-
-        There are too many runs for `check` to look at each.
 
         Raises:
             StoreError: as `check`.
@@ -110,10 +107,7 @@ class Store(StoreDir):
 
     def done(self, plan: Plan) -> set[str]:
         """Ids of the finished runs of a plan; a record that was read before is not read again."""
-        finished = self.finished_runs()
-        found = {run.id for run in plan.runs if finished.find(run) is not None}
-        finished.save()
-        return found
+        return self.finished_runs().of(plan.runs)
 
     def finished_runs(self) -> FinishedRuns:
         """Take one look at all finished runs."""

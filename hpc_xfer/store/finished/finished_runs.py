@@ -18,7 +18,7 @@ import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +72,12 @@ class FinishedRuns:
         """List the folders of all runs and read the list of finished ones; no record is read."""
         listed = _read(store)  # before the folders: what is newer than the list is read again
         return cls(store, result, run_folders(store), listed, clock)
+
+    def of(self, runs: Iterable[Run]) -> set[str]:
+        """Return the ids of those that are finished; write the list if records were read."""
+        found = {run.id for run in runs if self.find(run) is not None}
+        self.save()
+        return found
 
     def find(self, run: Run) -> FinishedRun | None:
         """Tell what a finished run left; None where it is not finished.

@@ -31,9 +31,7 @@ def look(store: Store, plan: Plan, later: float = 3.0) -> Look:
         return store.result(run_id, kind)
 
     finished = FinishedRuns.open(store, result, lambda folder: server_time(folder) + later)
-    done = {run.id for run in plan.runs if finished.find(run) is not None}
-    finished.save()
-    return done, read
+    return finished.of(plan.runs), read
 
 
 def finished_study(folder: Path) -> tuple[Plan, Store]:
