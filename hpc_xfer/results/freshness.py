@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from hpc_xfer.results import collect_tables
 from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.table_names import TABLES
 from hpc_xfer.store.finished.run_folders import run_folders
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.system import atomic_files
@@ -15,7 +15,7 @@ def of_older_version(summary: Path) -> bool:
     averages = summary / "averages.csv"
     if not os.path.exists(averages):
         return False
-    if not all((summary / f"{name}.csv").exists() for name in collect_tables.TABLES):
+    if not all((summary / f"{name}.csv").exists() for name in TABLES):
         return True
     try:
         text = atomic_files.read_bytes(averages, follow=True).decode()
@@ -37,7 +37,7 @@ def is_report_current(launched: LaunchedStudy) -> bool:
 
 def _is_newest(launched: LaunchedStudy) -> bool:
     folder = launched.store.study(launched.study.name)
-    tables = [folder.summary / f"{name}.csv" for name in collect_tables.TABLES]
+    tables = [folder.summary / f"{name}.csv" for name in TABLES]
     if not all(path.exists() for path in (*tables, folder.report)):
         return False
     if of_older_version(folder.summary) or csv_files.read(folder.summary / "missing.csv"):
