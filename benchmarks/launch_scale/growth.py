@@ -55,15 +55,15 @@ finetune:
 resources:
   finetune: {minutes: {1: 2, 5: 5, 10: 10, 20: 15, full: 30}, target_minutes: 30}
 """
-_SITE = {"slurm": {"gpu_option": "none", "relay": {"memory": None}}}
+_SITE: dict[str, object] = {"slurm": {"gpu_option": "none", "relay": {"memory": None}}}
 # Step -> command; the records are written between `status` and `collect`.
-_STEPS = {
+_STEPS: dict[str, tuple[str, ...]] = {
     "plan": ("launch", "--dry-run", "--on", "slurm"),
     "submit": ("launch",),
     "status, all queued": ("status",),
     "launch again, all queued": ("launch",),
 }
-_STEPS_DONE = {
+_STEPS_DONE: dict[str, tuple[str, ...]] = {
     "collect": ("collect",),
     "report": ("report",),
     "status, each record read once": ("status",),

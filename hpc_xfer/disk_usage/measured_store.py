@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from hpc_xfer.disk_usage.entries import Size, StoreEntry, size_of, walk
 from hpc_xfer.store.paths import ERROR, HITS, RECORD
@@ -20,14 +20,15 @@ Kind = Literal[
     "encoders", "checkpoints", "records", "curves", "working files", "caches", "fingerprints",
     "code snapshots", "studies", "logs", "other", "rehearsals",
 ]  # fmt: skip
-KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # Names in the folder of a run; what is not here is a working file.
-_OF_RUN: dict[str, Kind] = {
-    **dict.fromkeys(("encoder.pt", "encoder.safetensors", "snapshots", "init.json"), "encoders"),
-    **dict.fromkeys(("checkpoint.pt", "checkpoint.previous.pt", "epochs.pt"), "checkpoints"),
-    **dict.fromkeys((RECORD, HITS, ERROR), "records"),
-    **dict.fromkeys(("metrics.jsonl", "tb"), "curves"),
+_OF_RUNS: dict[Kind, tuple[str, ...]] = {
+    "encoders": ("encoder.pt", "encoder.safetensors", "snapshots", "init.json"),
+    "checkpoints": ("checkpoint.pt", "checkpoint.previous.pt", "epochs.pt"),
+    "records": (RECORD, HITS, ERROR),
+    "curves": ("metrics.jsonl", "tb"),
 }
+_OF_RUN = {name: kind for kind, names in _OF_RUNS.items() for name in names}
 WORKING = {"recipe.json", "progress.json", "claims"}
 _OF_STORE: dict[str, Kind] = {
     "cache": "caches", "fingerprints": "fingerprints", "code": "code snapshots",

@@ -16,7 +16,7 @@ from hpc_xfer.disk_usage.in_use import InUse
 from hpc_xfer.disk_usage.measured_store import MeasuredStore, RunContents
 from hpc_xfer.store.code_snapshot import current_digest
 from hpc_xfer.store.documents.plan_document import PLAN
-from hpc_xfer.store.finished.finished_runs import FinishedRuns
+from hpc_xfer.store.finished.finished_runs import FinishedRuns, ReadResult
 from hpc_xfer.store.paths import RECORD
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import RunKind
@@ -147,7 +147,7 @@ def _is_finished(finished: FinishedRuns, run_id: str, contents: RunContents) -> 
     return RECORD in contents.names and finished.find_by(run_id, kind) is not None
 
 
-def _result_of_kind(store: Store) -> Any:
+def _result_of_kind(store: Store) -> ReadResult:
     def result(run_id: str, kind: RunKind) -> dict[str, Any] | None:
         content = store.result(run_id, kind)
         return None if content is None or content.get("kind", kind) != kind else content
