@@ -79,13 +79,12 @@ def measure(store: Store, now: float, asked: Collection[str] = ()) -> MeasuredSt
     root = os.fspath(store.root)
     for entry in walk(root):
         parts = entry.path[len(root) + 1 :].split(os.sep)
-        if parts[0] == "runs" and len(parts) > 1:
+        if parts[0] == "runs" and (len(parts) > 2 or parts[1:] and entry.is_folder):
             kind = _add_to_run(found.runs.setdefault(parts[1], RunContents()), parts, entry)
             if parts[1] in asked:
                 found.of_runs.add(entry.size)
         else:
-            kind = "logs" if parts[0] == "studies" and parts[2:3] == ["logs"] else "other"
-            kind = _OF_STORE.get(parts[0], "other") if kind == "other" else kind
+            kind = _kind_beside_runs(parts)
         found.kinds[kind].add(entry.size)
         old = now - entry.modified > _LEFT_OVER_SECONDS
         if old and not entry.is_folder and _TEMPORARY.fullmatch(parts[-1]):
@@ -106,6 +105,12 @@ def rehearsal_stores(store: Store) -> list[Path]:
         and path.is_dir()
         and not path.is_symlink()
     )
+
+
+def _kind_beside_runs(parts: list[str]) -> Kind:
+    if parts[0] == "studies" and parts[2:3] == ["logs"]:
+        return "logs"
+    return _OF_STORE.get(parts[0], "other")
 
 
 def _add_to_run(run: RunContents, parts: list[str], entry: StoreEntry) -> Kind:
