@@ -118,7 +118,7 @@ def _print_plan(
 
 def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[str]:
     """Yield what a plan says of finished runs, loading, memory and speed."""
-    from hpc_xfer.store.finished_weights import changed_weights
+    from hpc_xfer.store.finished.finished_weights import changed_weights
 
     plan, store, site = launched.plan, launched.store, launched.site
     todo, slurm = plan.without(done), site.slurm
