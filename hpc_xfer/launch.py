@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     site_file = absolute(site_file) if site_file else None
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
-    study = load_in_store(args.grid, store, args.set or ())
+    study = load_in_store(args.grid, store, args.set, is_launch=True)
     on = args.on or ("slurm" if is_installed() else "local")
     if not (args.dry_run or args.rehearse):
         store.check(study.name)
