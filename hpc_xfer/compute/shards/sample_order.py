@@ -13,8 +13,8 @@ of equal length, and each batch takes one 32nd from every section. The part of a
 whole streams, so it reads its own shards, from front to back, and no others. Inside a stream
 samples are shuffled within windows.
 
-The samples of a mixture of sources are interleaved (subsets/interleaving.py), so each window has the shares
-of the whole. Its shards are numbered source after source.
+The samples of a mixture of sources are interleaved (subsets/interleaving.py), so each window has
+the shares of the whole. Its shards are numbered source after source.
 """
 
 from collections.abc import Iterator
