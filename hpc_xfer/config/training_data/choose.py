@@ -105,9 +105,14 @@ def _best(values: "NDArray[Any]", share: float) -> "NDArray[Any]":
     """Mark the share with the highest values; of equal ones the first in the source."""
     import numpy as np
 
-    count = int(share * np.count_nonzero(~np.isnan(values)) + 0.5)
-    kept = np.zeros(len(values), dtype=bool)
-    kept[np.argsort(-values, kind="stable")[:count]] = True  # NaN comes last
+    there = values[~np.isnan(values)]
+    count = int(share * len(there) + 0.5)
+    if not count:
+        return np.zeros(len(values), dtype=bool)
+    least = np.partition(there, len(there) - count)[len(there) - count]
+    kept: NDArray[Any] = values > least
+    equal = np.flatnonzero(values == least)
+    kept[equal[: count - np.count_nonzero(kept)]] = True
     return kept
 
 
