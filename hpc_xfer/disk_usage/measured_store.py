@@ -79,7 +79,7 @@ def measure(store: Store, now: float, asked: Collection[str] = ()) -> MeasuredSt
     root = os.fspath(store.root)
     for entry in walk(root):
         parts = entry.path[len(root) + 1 :].split(os.sep)
-        if parts[0] == "runs" and (len(parts) > 2 or parts[1:] and entry.is_folder):
+        if parts[0] == "runs" and (len(parts) > 2 or (parts[1:] and entry.is_folder)):
             kind = _add_to_run(found.runs.setdefault(parts[1], RunContents()), parts, entry)
             if parts[1] in asked:
                 found.of_runs.add(entry.size)
