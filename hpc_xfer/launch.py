@@ -186,8 +186,10 @@ def _show_union(checked: Sequence[CheckedLaunch], args: argparse.Namespace) -> i
         return 0
     console = terminal.console()
     console.print(_union(checked).rendered())
-    for note in dict.fromkeys(note for each in checked for note in each.notes):
-        console.print(note, soft_wrap=True, highlight=False)
+    for each in checked:
+        for note in each.notes:
+            text = f"{each.launched.study.name}: {note}"
+            console.print(text, soft_wrap=True, highlight=False)
     terminal.say("`launch GRID --dry-run` with one of them shows its settings and its jobs")
     return 0
 
