@@ -112,8 +112,8 @@ def _synchronize(world: World) -> None:
 
 def _data(study: Study, site: Site) -> Iterator[tuple[str, str]]:
     """Yield each source and data set with the error of reading it here, "" if there is none."""
-    sources = {recipe.source for recipe in study.pretrains if isinstance(recipe, Trained)}
-    for name in sorted(sources):
+    trained = [recipe for recipe in study.pretrains if isinstance(recipe, Trained)]
+    for name in sorted({name for recipe in trained for name in recipe.shares}):
         yield f"source {name}", _error_of(partial(_open_source, site, name))
     probe = study.resources.pretrain.probe
     names = {trial.dataset for trial in study.trials} | ({probe.dataset} if probe else set())

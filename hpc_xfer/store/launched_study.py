@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import yaml_document
+from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.site import Site
+from hpc_xfer.config.training_data import key_list
 from hpc_xfer.errors import StoreError, StudyError
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.documents.document import Misfit
@@ -53,6 +55,9 @@ def prepare_store(study: Study, plan: Plan, store: Store) -> None:
     store.open(study.name)
     store.check_no_run_is_a_link(plan)
     take_snapshot(store)
+    for recipe in study.pretrains:
+        if isinstance(recipe, Trained) and recipe.select is not None and recipe.select.keys:
+            key_list.put_in_store(store.root, recipe.select.keys)
     folder = store.study(study.name)
     folder.cancelled.unlink(missing_ok=True)
     atomic_files.write_text(folder.grid, study.text)

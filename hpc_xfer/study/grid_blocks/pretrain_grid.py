@@ -31,6 +31,7 @@ from hpc_xfer.config.schema import (
     validate,
 )
 from hpc_xfer.config.yaml_document import Document, Loc
+from hpc_xfer.study.grid_blocks.key_lists import settle_keys
 from hpc_xfer.system import atomic_files
 
 _MOST_RUNS = 200_000  # a larger product is a typing error
@@ -84,6 +85,7 @@ class PretrainGrid:
         if values.get("batchnorm") == "per-gpu":
             values["ranks"] = self.gpus
         wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
+        wrong += settle_keys(self.doc.path, values)
         if wrong:  # check the other keys too, with valid values here
             values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
             if "samples_seen" in model.model_fields:
