@@ -13,6 +13,10 @@ def by_shots(value: Any, shots: int | str) -> Any:
     return value[str(shots)] if isinstance(value, Mapping) else value
 
 
+def _none_if_auto(minutes: Any) -> Any:
+    return None if minutes == "auto" else minutes
+
+
 class ProbeSettings(StrictModel):
     """k-NN accuracy during a pre-training, on training images of a data set."""
 
@@ -23,7 +27,8 @@ class ProbeSettings(StrictModel):
 
 class PretrainResources(StrictModel):
     gpus: PositiveInt = 1  # processes; each has a GPU where there are GPUs
-    minutes: PositiveFloat = 60.0  # one run, with a margin
+    # One run, with a margin, or {samples: minutes}; null estimates them from FLOPs.
+    minutes: PositiveFloat | dict[str, PositiveFloat] | None = None
     # Data loading processes per GPU; null: its cores less one, at most 8. Changes no number.
     workers: NonNegativeInt | None = None
     threads: PositiveInt = 1  # per process without GPU; fixed, since it changes the last bits
@@ -32,6 +37,19 @@ class PretrainResources(StrictModel):
     probe: ProbeSettings | None = None  # changes no number
     checkpoint_minutes: PositiveFloat = 10.0
     log_steps: PositiveInt = 20
+
+    @field_validator("minutes", mode="before")
+    @classmethod
+    def _auto(cls, minutes: Any) -> Any:
+        return _none_if_auto(minutes)
+
+    def minutes_of(self, samples: int) -> float | None:
+        """Minutes in the grid for a run on so many samples; None where they are estimated."""
+        if self.minutes is None:
+            return None
+        return float(
+            self.minutes[str(samples)] if isinstance(self.minutes, Mapping) else self.minutes
+        )
 
 
 class FinetuneResources(StrictModel):
@@ -53,7 +71,7 @@ class FinetuneResources(StrictModel):
     @field_validator("minutes", mode="before")
     @classmethod
     def _auto(cls, minutes: Any) -> Any:
-        return None if minutes == "auto" else minutes
+        return _none_if_auto(minutes)
 
     def minutes_of(self, shots: int | str) -> float | None:
         """Minutes in the grid for a run with these shots; None where they are to be estimated."""

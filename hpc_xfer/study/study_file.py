@@ -20,6 +20,7 @@ from hpc_xfer.config.recipes import Pretrain, encoder_points
 from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
+from hpc_xfer.study.costs.pretrain_minutes import missing_sizes
 from hpc_xfer.study.grid_blocks.finetune_grid import all_trials
 from hpc_xfer.study.grid_blocks.pretrain_grid import PretrainGrid, too_many
 from hpc_xfer.study.study_facts import StudyFacts, wrong_facts
@@ -97,6 +98,7 @@ def load_study(path: Path, text: str | None = None, protocol: ProtocolName = "st
         errors.append((("pretrain",), "is missing; add a line `pretrain: ...`"))
     if head is not None:
         errors += _missing_minutes(head.resources.finetune, trials)
+        errors += missing_sizes(head.resources.pretrain, pretrains.recipes)
         errors += wrong_facts(head.facts, pretrains.recipes)
     if any(isinstance(trial, ZeroShot) for trial in trials) and not any(
         recipe.uses_text for recipe in pretrains.recipes
