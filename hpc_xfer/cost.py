@@ -26,7 +26,7 @@ from hpc_xfer.system import terminal
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     site = load_site(args.site)
-    site = with_cpus(site) if is_installed() else site
+    site = with_cpus(site, patience=0.0) if is_installed() else site
     store = cli.store_of(args.store, site)
     site, notes = with_card(site, args.gpu)
     studies = [load_in_store(grid, store) for grid in args.grid]

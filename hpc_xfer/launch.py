@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.slurm.node_cpus import with_cpus
+from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished_costs import make_plan_with_costs
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (args.dry_run or args.rehearse):
         store.check(study.name)
     checked = check_inputs(study, site, on)
-    site = with_cpus(site) if on == "slurm" else site
+    if on == "slurm":
+        site = with_time_limit(with_cpus(site), study.resources.pretrain)
     if args.rehearse:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
         terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)

@@ -39,14 +39,13 @@ def arrays_to_simulate(
         max_minutes: the site's limit.
     """
     places: dict[str, int] = {}
-    lanes: dict[int, _Lanes] = {}
+    lanes = [_Lanes(plan) for plan in plans]
     found: list[SimulatedArray] = []
     for place, each in enumerate(arrays):
         array, resources = each.array, plans[each.plan].resources
-        lane = lanes.setdefault(each.plan, _Lanes(plans[each.plan]))
         at_once, after = (None, None)
         if array.kind == "finetune":
-            at_once, after = lane.take(array.parents[0].id, place)
+            at_once, after = lanes[each.plan].take(array.parents[0].id, place)
         minutes = array.minutes + start_minutes
         parents = {places[run.id] for run in array.parents if run.id in places}
         found.append(
@@ -71,14 +70,16 @@ class _Lanes:
 
     def __init__(self, plan: Plan) -> None:
         self.most = plan.resources.finetune.max_running
+        if self.most is None:
+            return
         parents = dict.fromkeys(run.parents[0].id for run in plan.of("finetune"))
-        self.lanes = min(len(parents), self.most or 0)
-        self.by_parent = {run: i % self.lanes for i, run in enumerate(parents) if self.lanes}
+        self.lanes = min(len(parents), self.most)
+        self.by_parent = {run: i % self.lanes for i, run in enumerate(parents)}
         self.last: dict[int, int] = {}
 
     def take(self, parent: str, place: int) -> tuple[int | None, int | None]:
         """Return how many elements of an array may run at once, and the array before it."""
-        if not self.lanes or self.most is None:
+        if self.most is None:
             return None, None
         lane = self.by_parent[parent]
         share = self.most // self.lanes + (lane < self.most % self.lanes)

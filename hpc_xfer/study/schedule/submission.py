@@ -47,11 +47,11 @@ class SubmissionQueue:
     cluster: SimulatedCluster
     in_queue: int = 0  # elements
     numbers: int = 0
-    relays: int = 0
     parts: list[SubmittedPart] = field(default_factory=list)  # submitted, and not yet eligible
 
     def __post_init__(self) -> None:
         self.left = [len(array.seconds) for array in self.arrays]  # elements that have not ended
+        self.unsubmitted = self.unfinished = sum(self.left)
         self.submitted = [0] * len(self.arrays)  # elements
         self.is_in_queue = [False] * len(self.arrays)
         self.relay_is_due = True
@@ -78,6 +78,7 @@ class SubmissionQueue:
         self.parts.append(SubmittedPart(self.numbers, place, array, deque(seconds), len(seconds)))
         self.numbers += 1
         self.submitted[place] += len(seconds)
+        self.unsubmitted -= len(seconds)
         self.in_queue += len(seconds)
         self.is_in_queue[place] = True
 
@@ -97,13 +98,9 @@ class SubmissionQueue:
         part.ended += 1
         self.in_queue -= 1
         self.left[part.place] -= 1
-        is_last = not any(self.left)
-        deferred = any(
-            done < len(array.seconds)
-            for done, array in zip(self.submitted, self.arrays, strict=True)
-        )
-        if is_last or (deferred and part.is_over and self.relay_is_due):
+        self.unfinished -= 1
+        is_early = self.unsubmitted > 0 and part.is_over and self.relay_is_due
+        if not self.unfinished or is_early:
             self.relay_is_due = False
-            self.relays += 1
             return True
         return False
