@@ -21,6 +21,7 @@ def as_json(cost: StudyCost, times: Sequence[FinishingTime]) -> dict[str, Any]:
     return {
         "schema": 1,
         "runs": cost.runs,
+        "unit": cost.unit,
         "gpu_hours": cost.gpu_hours.as_json(),
         "disk_bytes": cost.disk.as_json(),
         "peak_disk_bytes": cost.peak_disk().as_json(),
@@ -70,41 +71,45 @@ def render(
 
 def one_line(cost: StudyCost) -> str:
     """What a study costs, in one sentence; `launch --dry-run` ends with it."""
-    hours = cost.gpu_hours
-    return (
-        f"{cost.runs:,} runs: {_numbers(hours)} GPU-hours ({cost.rests_on}), "
-        f"{_disk(cost)}, {_numbers(cost.files)} files"
-    )
+    return f"{totals(cost)} (from {cost.rests_on})"
+
+
+def totals(cost: StudyCost) -> str:
+    hours = f"{_numbers(cost.gpu_hours)} {cost.unit}-hours"
+    disk = "disk unknown, as the weights of a timm encoder are not counted"
+    if cost.disk_is_known:
+        disk = f"{_bytes(cost.disk)} of disk, {_bytes(cost.peak_disk())} at the peak"
+    return f"{cost.runs:,} runs take {hours}; {disk}; {_numbers(cost.files)} files"
 
 
 def sentences(cost: StudyCost, times: Sequence[FinishingTime]) -> Iterator[str]:
-    yield f"all: {one_line(cost)}"
-    for each in times:
-        pretraining = each.seconds_of("pretrain")
-        first = f"; pre-training ends after {duration(pretraining)}" if pretraining else ""
-        yield (
-            f"on {each.gpus:,} GPUs: done after {duration(each.seconds)}{first}; "
-            f"{_percent(each.share_busy)} of the GPUs work on average"
-        )
+    """Say what it costs, how long it takes, and what the numbers rest on."""
+    yield totals(cost)
+    if times:
+        ends = (f"on {each.gpus:,} {cost.unit}s {duration(each.seconds)}" for each in times)
+        yield f"from launch to report: {', '.join(ends)}"
+    yield f"the numbers rest on: {cost.rests_on}"
     waiting = [stage.name for stage in cost.stages if stage.waits]
     if waiting:
         more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
         yield (
-            f"CPUs may load too slowly for the GPU: {', '.join(waiting[:3])}{more}; the times "
-            "include it; more cpus_per_gpu helps, or smaller images in the shards"
+            f"CPUs may load too slowly for the GPU in {', '.join(waiting[:3])}{more}; the times "
+            "include it; raise cpus_per_gpu, or make shards of smaller images"
         )
 
 
 def _stage_table(cost: StudyCost) -> "Table":
     table = _table("cost by stage")
-    for name in ("stage", "runs", "GPUs", "GPU-hours", "disk", "files", "from"):
+    for name in ("stage", "runs", "GPUs", f"{cost.unit}-hours", "disk", "files", "from"):
         table.add_column(name, justify="left" if name in ("stage", "from") else "right")
     for stage in cost.stages:
         disk = _bytes(stage.disk) if stage.disk_is_known else "unknown"
-        measured = f"{stage.measured:,} by records" if stage.measured else "FLOPs"
+        rests_on = f"{stage.measured:,} by records" if stage.measured else "FLOPs"
+        if stage.kind == "relay":
+            rests_on = ""
         table.add_row(
             stage.name, f"{stage.runs:,}", str(stage.gpus), _numbers(stage.gpu_hours), disk,
-            _numbers(stage.files), measured,
+            _numbers(stage.files), rests_on,
         )  # fmt: skip
     return table
 
@@ -131,12 +136,6 @@ def _table(title: str) -> "Table":
     )  # fmt: skip
 
 
-def _disk(cost: StudyCost) -> str:
-    if not cost.disk_is_known:
-        return "disk unknown (an encoder of timm)"
-    return f"{_bytes(cost.disk)} of disk, {_bytes(cost.peak_disk())} at the peak"
-
-
 def duration(seconds: Range) -> str:
     """Write a range of time in the largest unit of its high end: `3.2 to 9.8 days`."""
     for unit, name in ((_DAY, "days"), (_HOUR, "hours"), (_MINUTE, "minutes")):
@@ -160,7 +159,10 @@ def _number(value: float) -> str:
 
 def _bytes(values: Range) -> str:
     low, high = (terminal.size(float(f"{value:.2g}")) for value in (values.low, values.high))
-    return low if low == high else f"{low} to {high}"
+    if low == high:
+        return low
+    number, unit = low.split()
+    return f"{number if high.endswith(f' {unit}') else low} to {high}"
 
 
 def _percent(share: Range) -> str:

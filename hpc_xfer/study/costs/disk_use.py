@@ -25,6 +25,7 @@ ELEMENT_FILES = Range(1, 2)  # its log, a second one where it was requeued
 # Copy of the package that jobs run, tables, figures, report; counted once per study, assumed.
 STUDY_FILES = Range(300, 600)
 STUDY_BYTES = Range(5e6, 60e6)
+LOG_BYTES = Range(2e3, 50e3)  # of an element
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from hpc_xfer.study.costs.training_speed import TrainingSpeed
 
 _PASSES = 3  # forward, and a backward of two
 _RECOMPUTED_PASSES = 4  # activation checkpointing runs the forward pass again
-# Images per second of a loading process: 200 photos of about 500 px; 640 JPEGs of 256 to 384 px
+# Images per second of a loading process: 200 photos of about 500 px, 1,280 JPEGs of 256 to 384 px
 # (both measured with this package, see docs/cost.md). Each view is cropped and distorted anew.
-LOADED = Range(200.0, 640.0)
+LOADED = Range(200.0, 1280.0)
 
 
 def sample_flops(recipe: Trained, recomputes: bool = False) -> float:

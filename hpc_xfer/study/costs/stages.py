@@ -22,8 +22,8 @@ class Stage:
     """Costs of runs of one kind: a method and size of pre-training, or a mode and shots."""
 
     name: str
-    kind: str  # pretrain or finetune
-    runs: int = 0
+    kind: str  # pretrain, finetune or relay
+    runs: int = 0  # of a relay: studies
     gpu_hours: Range = NOTHING
     disk: Range = NOTHING  # that stays
     checkpoints: float = 0.0  # bytes of one run while it works

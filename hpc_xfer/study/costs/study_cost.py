@@ -30,7 +30,13 @@ class StudyCost:
 
     @property
     def runs(self) -> int:
-        return sum(stage.runs for stage in self.stages)
+        return sum(stage.runs for stage in self.stages if stage.kind != "relay")
+
+    @property
+    def unit(self) -> str:
+        """What an hour is of: a GPU, or a process on CPUs."""
+        costs = self.plans[0].costs if self.plans else None
+        return "GPU" if costs is None or costs.speed.has_gpu else "CPU"
 
     @property
     def gpu_hours(self) -> Range:
@@ -38,17 +44,12 @@ class StudyCost:
 
     @property
     def files(self) -> Range:
-        per_study = disk_use.STUDY_FILES.scaled(len(self.plans))
-        elements = sum(len(each.seconds) for each in self.arrays)
-        arrays = disk_use.ARRAY_FILES.scaled(len(self.arrays))
-        arrays += disk_use.ELEMENT_FILES.scaled(elements)
-        return _sum(stage.files for stage in self.stages) + arrays + per_study
+        return _sum(stage.files for stage in self.stages)
 
     @property
     def disk(self) -> Range:
         """Bytes that stay."""
-        per_study = disk_use.STUDY_BYTES.scaled(len(self.plans))
-        return _sum(stage.disk for stage in self.stages) + per_study
+        return _sum(stage.disk for stage in self.stages)
 
     def peak_disk(self, gpus: int | None = None) -> Range:
         """Bytes at the peak: what stays, and the checkpoints of the runs that work at once.
@@ -88,9 +89,18 @@ def study_cost(
     counter = CostCounter(speed, measured or MeasuredRates())
     for number, plan in enumerate(_without_repeats(plans)):
         counter.add(number, plan, plan.costs or costs)
-    return StudyCost(
-        tuple(counter.stages.values()), tuple(counter.arrays), counter.rests_on(), tuple(plans)
-    )
+    stages = [*counter.stages.values(), *_relay_stage(len(plans), counter.arrays)]
+    return StudyCost(tuple(stages), tuple(counter.arrays), counter.rests_on(), tuple(plans))
+
+
+def _relay_stage(studies: int, arrays: Sequence[ArrayCost]) -> Iterator[Stage]:
+    """Yield what a study leaves beside its runs: manifests, logs, code, tables and figures."""
+    if arrays:
+        elements = sum(len(each.seconds) for each in arrays)
+        files = disk_use.STUDY_FILES.scaled(studies) + disk_use.ARRAY_FILES.scaled(len(arrays))
+        files += disk_use.ELEMENT_FILES.scaled(elements)
+        disk = disk_use.STUDY_BYTES.scaled(studies) + disk_use.LOG_BYTES.scaled(elements)
+        yield Stage("relay, logs, report", "relay", studies, disk=disk, files=files, gpus=0)
 
 
 def _without_repeats(plans: Sequence[Plan]) -> Iterator[Plan]:
