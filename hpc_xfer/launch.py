@@ -102,6 +102,10 @@ def _show(
     _print_plan(launched, done, notes, console)
     if jobs:
         console.print(job_preview.render(jobs))
+        from hpc_xfer.study.costs import cost_table
+
+        line = cost_table.one_line(launched.plan.without(done))
+        console.print(f"estimated cost: {line}", soft_wrap=True, highlight=False)
     return 0
 
 

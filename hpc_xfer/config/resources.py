@@ -41,6 +41,9 @@ class PretrainResources(StrictModel):
     @field_validator("minutes", mode="before")
     @classmethod
     def _auto(cls, minutes: Any) -> Any:
+        """Read `auto` as None, and sizes with underscores as numbers."""
+        if isinstance(minutes, Mapping):
+            return {str(size).replace("_", ""): value for size, value in minutes.items()}
         return _none_if_auto(minutes)
 
     def minutes_of(self, samples: int) -> float | None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from hpc_xfer.study.costs.finishing_times import FinishingTime
 from hpc_xfer.study.costs.ranges import Range
 from hpc_xfer.study.costs.stages import Stage
-from hpc_xfer.study.costs.study_cost import StudyCost
+from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
+from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
@@ -69,8 +70,9 @@ def render(
     return Group(*tables, *map(line, [*sentences(cost, times), *notes]))
 
 
-def one_line(cost: StudyCost) -> str:
-    """What a study costs, in one sentence; `launch --dry-run` ends with it."""
+def one_line(todo: Plan) -> str:
+    """What the runs of a plan cost, in one sentence; `launch --dry-run` ends with it."""
+    cost = study_cost([todo])
     return f"{totals(cost)} (from {cost.rests_on})"
 
 

@@ -45,7 +45,7 @@ class CostCounter:
         for array in cut_into_arrays(plan):
             seconds = tuple(part.pack_seconds(pack) for pack in array.packs)
             self.arrays.append(ArrayCost(array, seconds, start_of(array.kind), number))
-        self.finished["fine-tunings"] += costs.measured_runs
+        self.finished["fine-tuning"] += costs.measured_runs
         names = (str(run.spec["dataset"]) for run in plan.of("finetune"))
         self.assumed_sets |= dict.fromkeys(costs.uncounted(names))
 
@@ -59,8 +59,8 @@ class CostCounter:
         told = [self.speed.rests_on]
         used = {stage.name for stage in self.stages.values() if stage.measured}
         pretrainings = sum(self.measured.runs.values()) if used else 0
-        runs = Counter({"pre-trainings": pretrainings}) + self.finished
-        told += [f"{count:,} finished {what}" for what, count in runs.items() if count]
+        runs = Counter({"pre-training": pretrainings}) + self.finished
+        told += [f"{n:,} finished {what}{'s' * (n != 1)}" for what, n in runs.items() if n]
         if self.assumed_sets:
             told.append(f"the size of {', '.join(self.assumed_sets)} is assumed")
         return "; ".join(told)

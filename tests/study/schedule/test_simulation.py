@@ -11,7 +11,9 @@ from hpc_xfer.study.schedule.cluster import SimulatedCluster
 from hpc_xfer.study.schedule.simulation import simulate
 from hpc_xfer.study.schedule.timeline import Timeline
 
-AT_ONCE = SimulatedCluster(gpus=2, scheduler_seconds=NOTHING, relay_seconds=NOTHING)
+AT_ONCE = SimulatedCluster(
+    gpus=2, scheduler_seconds=NOTHING, relay_seconds=NOTHING, signal_seconds=0
+)
 
 
 def array(*seconds: float, gpus: int = 1, stage: str = "work", **more: object) -> SimulatedArray:
