@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         names = [study.name for study in studies]
         cli.say_json({**cost_table.as_json(cost, times), "studies": names, "notes": notes})
     else:
-        terminal.console().print(cost_table.render(cost, times, list(dict.fromkeys(notes))))
+        console, notes = terminal.console(), list(dict.fromkeys(notes))
+        console.print(cost_table.render(cost, times, notes, console.width))
     return 0
 
 

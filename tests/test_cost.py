@@ -35,7 +35,7 @@ def test_tables_and_sentences_say_what_it_costs(
     told = capsys.readouterr().out
     lines = [line.rstrip() for line in told.splitlines()]
     assert lines[0] == "cost by stage"
-    assert lines[2].startswith("simclr RN50 yfcc 1,000,000 x 2 ")
+    assert lines[2].startswith("simclr RN50 yfcc 1M x2 ")
     assert any(line.startswith("4 runs take ") for line in lines)
     assert any(line.startswith("from launch to report: on 2 GPUs ") for line in lines)
     assert "the numbers rest on: FLOPs, A100-40" in lines

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.study.costs.finishing_times import FinishingTime
-from hpc_xfer.study.costs.ranges import Range
+from hpc_xfer.study.costs.ranges import Range, exactly
 from hpc_xfer.study.costs.stages import Stage
 from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.plan import Plan
@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
     from rich.console import RenderableType
     from rich.table import Table
 
+_WIDE = 94  # columns, for all ranges
 _DAY, _HOUR, _MINUTE = 86_400.0, 3600.0, 60.0
 
 
@@ -59,14 +60,18 @@ def _time_json(each: FinishingTime) -> dict[str, Any]:
 
 
 def render(
-    cost: StudyCost, times: Sequence[FinishingTime], notes: Sequence[str]
+    cost: StudyCost, times: Sequence[FinishingTime], notes: Sequence[str], width: int = 100
 ) -> "RenderableType":
-    """Make the tables and the sentences below them."""
+    """Make the tables and the sentences below them.
+
+    Args:
+        width: of the terminal; a narrow one gets the high ends of disk and files alone.
+    """
     from rich.console import Group
 
     from hpc_xfer.system.screen.plain_console import line
 
-    tables = [_stage_table(cost), *([_time_table(times)] if times else [])]
+    tables = [_stage_table(cost, width >= _WIDE), *([_time_table(times)] if times else [])]
     return Group(*tables, *map(line, [*sentences(cost, times), *notes]))
 
 
@@ -100,18 +105,27 @@ def sentences(cost: StudyCost, times: Sequence[FinishingTime]) -> Iterator[str]:
         )
 
 
-def _stage_table(cost: StudyCost) -> "Table":
+def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
+    """Make a row per stage; GPUs of a run and records are columns where there are any."""
     table = _table("cost by stage")
-    for name in ("stage", "runs", "GPUs", f"{cost.unit}-hours", "disk", "files", "from"):
-        table.add_column(name, justify="left" if name in ("stage", "from") else "right")
+    several = any(stage.gpus > 1 for stage in cost.stages)
+    by_records = any(stage.measured for stage in cost.stages)
+    table.add_column("stage", min_width=16)
+    names = ["runs", *(["GPUs"] if several else []), f"{cost.unit}-hours"]
+    names += ["disk", "files"] if is_wide else ["disk to", "files to"]
+    for name in [*names, *(["by records"] if by_records else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
     for stage in cost.stages:
-        disk = _bytes(stage.disk) if stage.disk_is_known else "unknown"
-        rests_on = f"{stage.measured:,} by records" if stage.measured else "FLOPs"
-        if stage.kind == "relay":
-            rests_on = ""
+        is_relay = stage.kind == "relay"
+        disk, files = (
+            each if is_wide else exactly(each.high) for each in (stage.disk, stage.files)
+        )
+        gpus, measured = [str(stage.gpus or "")], [f"{stage.measured or ''}"]
         table.add_row(
-            stage.name, f"{stage.runs:,}", str(stage.gpus), _numbers(stage.gpu_hours), disk,
-            _numbers(stage.files), rests_on,
+            stage.name, "" if is_relay else f"{stage.runs:,}", *(gpus if several else []),
+            "" if is_relay else _numbers(stage.gpu_hours),
+            _bytes(disk) if stage.disk_is_known else "unknown",
+            _numbers(files), *(measured if by_records else []),
         )  # fmt: skip
     return table
 
@@ -152,11 +166,9 @@ def _numbers(values: Range) -> str:
 
 
 def _number(value: float) -> str:
-    """Write with two digits that count, as no estimate has more."""
-    if value >= 100:
-        digits = 10 ** max(0, len(str(int(value))) - 2)
-        return f"{round(value / digits) * digits:,}"
-    return f"{float(f'{value:.2g}'):g}"
+    """Write with two digits that count, as no estimate has more: `24k`, `3,800`, `0.36`."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded / 1000:g}k" if rounded >= 10_000 else f"{rounded:,g}"
 
 
 def _bytes(values: Range) -> str:

@@ -147,14 +147,22 @@ _TRIAL = finetune_disk()
 
 
 def _words(recipe: Pretrain) -> Iterator[str]:
-    """Name the stage of a pre-training: `clip RN50 laion 1,000,000`."""
+    """Name the stage of a pre-training: `clip RN50 laion 2.7M x16`."""
     yield recipe.method
     yield arch_name(recipe.arch)
     if isinstance(recipe, Trained):
         columns = Run("pretrain", recipe).columns
         yield str(columns["source"])
-        yield f"{recipe.samples:,}"
+        yield _short(recipe.samples)
         if recipe.samples_seen % recipe.samples == 0:
-            yield f"x {recipe.samples_seen // recipe.samples}"
+            yield f"x{recipe.samples_seen // recipe.samples}"
         else:
-            yield f"({recipe.samples_seen:,} seen)"
+            yield f"({_short(recipe.samples_seen)} seen)"
+
+
+def _short(count: int) -> str:
+    """Write a number of samples exactly: `2.7M`, `500k`, `1,024`."""
+    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
+        if count >= unit and count * 100 % unit == 0:
+            return f"{count / unit:,g}{letter}"
+    return f"{count:,}"

@@ -64,7 +64,7 @@ def test_clip_on_an_a100_is_as_fast_as_published() -> None:
 def test_gpu_hours_follow_the_samples_seen(tmp_path: Path) -> None:
     cost = study_cost([plan(tmp_path)])
     small, large = (
-        stage(cost, f"clip RN50 laion {size} x 8").gpu_hours for size in ("1,000,000", "4,000,000")
+        stage(cost, f"clip RN50 laion {size} x8").gpu_hours for size in ("1M", "4M")
     )
     assert 3.5 * small.low < large.low < 4.01 * small.low
     assert small.low < small.high < 8 * small.low
@@ -79,7 +79,7 @@ def test_the_union_of_grids_counts_a_shared_run_once(tmp_path: Path) -> None:
     assert study_cost([whole, again]).gpu_hours == study_cost([whole]).gpu_hours
     union = study_cost([whole, more])
     assert union.runs == len({run.id for each in (whole, more) for run in each.runs})
-    assert stage(union, "clip RN50 laion 1,000,000 x 8").runs == 1
+    assert stage(union, "clip RN50 laion 1M x8").runs == 1
 
 
 def test_a_gpu_waits_for_few_loading_processes() -> None:
@@ -123,7 +123,7 @@ def test_finished_pretrainings_of_a_kind_replace_flops(tmp_path: Path) -> None:
     assert rates.rates == {("clip", "RN50", "bf16"): Range(0.85 * 500, 1.1 * 500)}
     assert not finished_rates([whole], store, "H100").rates
     cost = study_cost([whole.without({first.id})], A100, rates)
-    hours = stage(cost, "clip RN50 laion 4,000,000 x 8").gpu_hours
+    hours = stage(cost, "clip RN50 laion 4M x8").gpu_hours
     seconds = hours.scaled(3600)
     assert (seconds.low, seconds.high) == pytest.approx((32e6 / 550 + 80, 32e6 / 425 + 720))
     assert cost.rests_on == "FLOPs, A100-40; 1 finished pre-training"
@@ -132,7 +132,7 @@ def test_finished_pretrainings_of_a_kind_replace_flops(tmp_path: Path) -> None:
 def test_minutes_that_the_grid_leaves_out_are_the_high_end(tmp_path: Path) -> None:
     made = plan(tmp_path)
     small, large = made.of("pretrain")[:2]
-    hours = stage(study_cost([made]), "clip RN50 laion 4,000,000 x 8").gpu_hours
+    hours = stage(study_cost([made]), "clip RN50 laion 4M x8").gpu_hours
     assert made.needs(large)[0] == pytest.approx(60 * hours.high / 4, abs=1)
     assert made.needs(small)[0] < made.needs(large)[0]
     auto = plan(tmp_path, GRID.replace("gpus: 4", "gpus: 4, minutes: auto"))
@@ -153,7 +153,7 @@ def test_minutes_may_be_given_by_size(tmp_path: Path) -> None:
 def test_disk_and_files_stay_where_a_person_expects_them(tmp_path: Path) -> None:
     """RN50 with its text tower has 102 million weights: two products of 4 bytes each."""
     cost = study_cost([plan(tmp_path)])
-    large = stage(cost, "clip RN50 laion 4,000,000 x 8")
+    large = stage(cost, "clip RN50 laion 4M x8")
     assert 0.8e9 < large.disk.low < 0.85e9
     assert cost.peak_disk(4).high - cost.disk.high == pytest.approx(large.checkpoints)
     assert 24 * 5 < cost.files.low < cost.files.high < 24 * 7 + 1500
