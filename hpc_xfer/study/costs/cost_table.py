@@ -110,7 +110,7 @@ def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
     table = _table("cost by stage")
     several = any(stage.gpus > 1 for stage in cost.stages)
     by_records = any(stage.measured for stage in cost.stages)
-    table.add_column("stage", min_width=16)
+    table.add_column("stage", min_width=12)
     names = ["runs", *(["GPUs"] if several else []), f"{cost.unit}-hours"]
     names += ["disk", "files"] if is_wide else ["disk to", "files to"]
     for name in [*names, *(["by records"] if by_records else [])]:
