@@ -80,12 +80,19 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("grid", type=Path, metavar="GRID", help="the study file")
     parser.add_argument("--store", metavar="DIR", help="folder of the runs (default: the site's)")
     parser.add_argument("--site", type=Path, metavar="FILE", help="settings of this cluster")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        help="change the grid: pretrain.0.batch=512; again for more (docs/grid.md)",
+    )
 
 
 def again(args: argparse.Namespace, *more: str) -> str:
     """Return the arguments by which another command finds the same study."""
     options = ["--store", args.store] if args.store else []
     options += ["--site", str(args.site)] if args.site else []
+    options += [word for change in args.set or () for word in ("--set", change)]
     return shlex.join([str(args.grid), *options, *more])
 
 

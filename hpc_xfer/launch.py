@@ -14,7 +14,12 @@ from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished_costs import make_plan_with_costs
-from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
+from hpc_xfer.store.launched_study import (
+    LaunchedStudy,
+    load_in_store,
+    other_changes,
+    prepare_store,
+)
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
@@ -40,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     site_file = absolute(site_file) if site_file else None
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
-    study = load_in_store(args.grid, store)
+    study = load_in_store(args.grid, store, args.set or ())
     on = args.on or ("slurm" if is_installed() else "local")
     if not (args.dry_run or args.rehearse):
         store.check(study.name)
@@ -53,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = make_plan_with_costs(study, site, store, on, checked.infos)
     launched = LaunchedStudy(study, plan, store, site, site_file)
     done = store.done(launched.plan)
-    notes = [*checked.notes, *_plan_notes(launched, done, on)]
+    notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
 
     if not args.dry_run:
         _open_store(launched)
@@ -119,7 +124,7 @@ def _print_plan(
 
 def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[str]:
     """Yield what a plan says of finished runs, loading, memory and speed."""
-    from hpc_xfer.store.finished_weights import changed_weights
+    from hpc_xfer.store.finished.finished_weights import changed_weights
 
     plan, store, site = launched.plan, launched.store, launched.site
     todo, slurm = plan.without(done), site.slurm

@@ -3,7 +3,7 @@
     infos = check_inputs(study, site).infos
     plan = make_plan_with_costs(study, site, store, "slurm", infos)
 
-Few records are read: launches of 40,000 runs shall not wait for this.
+Few records are read, and those once: launches of 40,000 runs shall not wait for this.
 """
 
 import os
@@ -16,6 +16,7 @@ from hpc_xfer.config.downstream_datasets import DatasetInfo
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.site import Site
+from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.cost_estimate import (
     CostKind,
@@ -118,49 +119,39 @@ def with_finished_costs(plan: Plan, store: Store) -> Plan:
     if costs is None or plan.resources.finetune.minutes is not None:
         return plan
     found: dict[CostKind, list[float]] = {}
-    for kind, runs in _begun(plan, store).items():
-        seconds = list(_seconds(runs, store, costs.speed))
+    finished = store.finished_runs()
+    for kind, runs in _begun(plan, finished).items():
+        seconds = list(_seconds(runs, finished, costs.speed))
         if seconds:
             found[kind] = seconds
+    finished.save()
     measured = {kind: median(seconds) for kind, seconds in found.items()}
     count = sum(map(len, found.values()))
     return plan.with_costs(replace(costs, measured=measured, measured_runs=count))
 
 
-def _begun(plan: Plan, store: Store) -> dict[CostKind, list[Run]]:
+def _begun(plan: Plan, finished: FinishedRuns) -> dict[CostKind, list[Run]]:
     """Some fine-tunings of each kind that have a folder, spread over the plan."""
-    try:
-        with os.scandir(store.runs) as entries:
-            names = {entry.name for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
+    if not finished.folders:
         return {}
     kinds: dict[CostKind, list[Run]] = {}
     for run in plan.of("finetune"):
-        if run.id in names:
+        if run.id in finished.folders:
             assert isinstance(run.recipe, Finetune)
             kinds.setdefault(cost_kind(run.recipe, parent_recipe(run)), []).append(run)
     return {kind: runs[:: -(-len(runs) // _MOST_LOOKS)] for kind, runs in kinds.items()}
 
 
-def _seconds(runs: list[Run], store: Store, speed: Speed) -> Iterator[float]:
+def _seconds(runs: list[Run], finished: FinishedRuns, speed: Speed) -> Iterator[float]:
     """Seconds of at most 20 of these runs, as far as they ran in one go on such a device."""
     count = 0
     for run in runs:
-        record = store.record(run.id)
-        took = None if record is None else _seconds_of(record, speed)
-        if took is None:
+        found = finished.find(run)
+        if found is None or found.attempt != 1 or found.on_gpu != speed.has_gpu:
             continue
-        yield took
+        if found.seconds is None:
+            continue
+        yield float(found.seconds)
         count += 1
         if count == _MOST_RECORDS:
             return
-
-
-def _seconds_of(record: dict[str, Any], speed: Speed) -> float | None:
-    timing, provenance = record.get("timing"), record.get("provenance")
-    if timing is None or provenance is None:
-        return None
-    if provenance.get("attempt", 1) != 1 or bool(provenance.get("gpu")) != speed.has_gpu:
-        return None
-    seconds = timing.get("seconds")
-    return None if seconds is None else float(seconds)

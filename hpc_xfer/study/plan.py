@@ -23,7 +23,7 @@ from hpc_xfer.config.recipe_specs import (
     read_finetune,
     read_pretrain,
 )
-from hpc_xfer.config.recipes import Pretrain, Trained, arch_name, encoder_points
+from hpc_xfer.config.recipes import Pretrain, Trained, arch_name, data_names, encoder_points
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.study_facts import StudyFacts
@@ -78,7 +78,7 @@ class Run:
     @cached_property
     def _pretrain_columns(self) -> dict[str, Any]:
         assert not isinstance(self.recipe, Finetune)
-        spec = dict(self.spec) | ({"arch": arch_name(self.recipe.arch)})
+        spec = dict(self.spec) | {"arch": arch_name(self.recipe.arch)} | data_names(self.recipe)
         return {
             key if key in _PLAIN else f"pretrain_{key}": _cell(value) for key, value in spec.items()
         }

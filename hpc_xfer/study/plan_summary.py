@@ -183,9 +183,9 @@ def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     return table
 
 
-_WORDS = ("run", "method", "arch", "source", "weights", "init", "lock", "state")
+_WORDS = ("run", "method", "arch", "source", "weights", "init", "lock", "select", "state")
 # Settings without a default that differs between methods: where one method has it, somebody chose.
-_CHOSEN = ("init", "lock", "patch_dropout", "batchnorm", "accumulate")
+_CHOSEN = ("init", "lock", "patch_dropout", "batchnorm", "accumulate", "select")
 
 
 def _differing(rows: list[dict[str, Any]]) -> list[str]:

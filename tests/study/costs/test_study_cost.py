@@ -140,7 +140,7 @@ def test_minutes_that_the_grid_leaves_out_are_the_high_end(tmp_path: Path) -> No
 
 
 def test_minutes_may_be_given_by_size(tmp_path: Path) -> None:
-    by_size = "gpus: 4, minutes: {1_000_000: 90, 4_000_000: 400}"
+    by_size = "gpus: 4, minutes: {1_000_000: 90, 4M: 400}"
     made = plan(tmp_path, GRID.replace("gpus: 4", by_size))
     assert [made.needs(run)[0] for run in made.of("pretrain")] == [90, 400, 1]
     with pytest.raises(StudyError) as caught:
