@@ -19,8 +19,7 @@ def _none_if_auto(minutes: Any) -> Any:
 
 
 def _size(text: Any) -> str:
-    count = read_count(str(text).replace("_", ""))
-    return str(int(count)) if isinstance(count, float) and count.is_integer() else str(count)
+    return str(read_count(str(text).replace("_", "")))
 
 
 class ProbeSettings(StrictModel):

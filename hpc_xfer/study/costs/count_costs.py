@@ -15,7 +15,7 @@ from hpc_xfer.study.costs.stages import ArrayCost, MeasuredRates, PretrainKind, 
 from hpc_xfer.study.costs.start_times import FINETUNE_START, PRETRAIN_START, start_of
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
 from hpc_xfer.study.job_arrays import cut_into_arrays
-from hpc_xfer.study.plan import Pack, Plan, Run, parent_recipe
+from hpc_xfer.study.plan import Pack, Plan, parent_recipe
 from hpc_xfer.system.limits.process_share import loading_processes
 
 
@@ -151,8 +151,7 @@ def _words(recipe: Pretrain) -> Iterator[str]:
     yield recipe.method
     yield arch_name(recipe.arch)
     if isinstance(recipe, Trained):
-        columns = Run("pretrain", recipe).columns
-        yield str(columns["source"])
+        yield recipe.source_name
         yield _short(recipe.samples)
         if recipe.samples_seen % recipe.samples == 0:
             yield f"x{recipe.samples_seen // recipe.samples}"
