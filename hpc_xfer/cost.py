@@ -15,11 +15,11 @@ from hpc_xfer.store.finished_costs import finished_rates, make_plan_without_data
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.study.costs import cost_table
 from hpc_xfer.study.costs.chosen_card import with_card
-from hpc_xfer.study.costs.finishing_times import finishing_times
 from hpc_xfer.study.costs.ranges import Range
 from hpc_xfer.study.costs.study_cost import study_cost
 from hpc_xfer.study.memory_estimate import memory_warnings
 from hpc_xfer.study.schedule.cluster import SimulatedCluster
+from hpc_xfer.study.schedule.finishing_times import finishing_times
 from hpc_xfer.system import terminal
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.study.costs.finishing_times import FinishingTime
 from hpc_xfer.study.costs.ranges import Range, exactly
 from hpc_xfer.study.costs.stages import Stage
 from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.schedule.finishing_times import FinishingTime
 from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not

@@ -17,6 +17,7 @@ from typing import Literal
 from hpc_xfer.errors import StudyError
 from hpc_xfer.study.costs.ranges import Range
 from hpc_xfer.study.schedule.array_jobs import SimulatedArray
+from hpc_xfer.study.schedule.backfill import startable
 from hpc_xfer.study.schedule.cluster import SimulatedCluster
 from hpc_xfer.study.schedule.submission import SubmissionQueue, SubmittedPart
 from hpc_xfer.study.schedule.timeline import Timeline
@@ -127,34 +128,12 @@ class _Simulation:
             self._push(self._draw(self.cluster.scheduler_seconds), "schedule")
 
     def _schedule(self) -> None:
-        """Start what fits; behind the first that does not, only what delays it in no way."""
+        """Start what fits; see backfill.py."""
         self.is_scheduled = False
-        reserved: tuple[float, int] | None = None  # when the first starts, GPUs free beside it
-        for part in self.pending:
-            if not self.free:
-                break
-            array = part.array
-            while part.may_start and array.gpus <= self.free:
-                if reserved is not None and not self._fits_beside(array, reserved):
-                    break
-                if reserved is not None and self.now + array.limit > reserved[0]:
-                    reserved = (reserved[0], reserved[1] - array.gpus)
-                self._start(part)
-            if reserved is None and part.may_start and array.gpus > self.free:
-                reserved = self._reservation(array.gpus)
+        held = self.running.values()
+        for part in startable(self.pending, self.now, self.free, held):
+            self._start(part)
         self.pending = [part for part in self.pending if part.waiting]
-
-    def _fits_beside(self, array: SimulatedArray, reserved: tuple[float, int]) -> bool:
-        return self.now + array.limit <= reserved[0] or array.gpus <= reserved[1]
-
-    def _reservation(self, gpus: int) -> tuple[float, int]:
-        """When so many GPUs are free at the latest, and how many are left beside them then."""
-        free = self.free
-        for ends_by, held in sorted(self.running.values()):
-            free += held
-            if free >= gpus:
-                return ends_by, free - gpus
-        return math.inf, 0
 
     def _start(self, part: SubmittedPart) -> None:
         cluster, array = self.cluster, part.array

@@ -12,7 +12,6 @@ from hpc_xfer.store.finished_costs import finished_rates, make_plan_without_data
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.costs.chosen_card import with_card
 from hpc_xfer.study.costs.cost_table import duration, one_line
-from hpc_xfer.study.costs.finishing_times import finishing_times
 from hpc_xfer.study.costs.gpu_rates import ASSUMED_CARD
 from hpc_xfer.study.costs.pretrain_time import samples_per_second, waits_for_loading
 from hpc_xfer.study.costs.ranges import Range
@@ -21,6 +20,7 @@ from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.costs.training_speed import TrainingSpeed, speed_of_card, speed_of_site
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.schedule.cluster import SimulatedCluster
+from hpc_xfer.study.schedule.finishing_times import finishing_times
 from hpc_xfer.study.study_file import load_study
 from tests.fabricated import record
 
