@@ -128,8 +128,9 @@ class _PlanCosts:
             stage.runs += 1
             stage.measured += arch_times.is_measured(recipe, parent)
             stage.gpu_hours += own.scaled(1 / 3600)
-            stage.disk += _TRIAL.final
-            stage.files += _TRIAL.files
+            disk = finetune_disk(recipe)
+            stage.disk += disk.final
+            stage.files += disk.files
             total += own
             if largest is None or once.high > shared.high:
                 shared, largest = once, stage
@@ -141,9 +142,6 @@ class _PlanCosts:
         shots = "full data" if recipe.shots == "full" else f"{recipe.shots} shots"
         shots = {"1 shots": "1 shot", "0 shots": "no shots"}.get(shots, shots)
         return self.counter.stage((recipe.mode, shots), "finetune")
-
-
-_TRIAL = finetune_disk()
 
 
 def _words(recipe: Pretrain) -> Iterator[str]:

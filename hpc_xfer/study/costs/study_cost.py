@@ -98,8 +98,9 @@ def _relay_stage(studies: int, arrays: Sequence[ArrayCost]) -> Iterator[Stage]:
     if arrays:
         elements = sum(len(each.seconds) for each in arrays)
         files = disk_use.STUDY_FILES.scaled(studies) + disk_use.ARRAY_FILES.scaled(len(arrays))
-        files += disk_use.ELEMENT_FILES.scaled(elements)
+        files += disk_use.ELEMENT_FILES.scaled(elements) + disk_use.STORE_FILES
         disk = disk_use.STUDY_BYTES.scaled(studies) + disk_use.LOG_BYTES.scaled(elements)
+        disk += disk_use.STORE_BYTES
         yield Stage("relay, logs, report", "relay", studies, disk=disk, files=files, gpus=0)
 
 

@@ -14,7 +14,7 @@ from hpc_xfer.study.costs.chosen_card import with_card
 from hpc_xfer.study.costs.cost_table import duration, one_line
 from hpc_xfer.study.costs.gpu_rates import ASSUMED_CARD
 from hpc_xfer.study.costs.pretrain_time import samples_per_second, waits_for_loading
-from hpc_xfer.study.costs.ranges import Range
+from hpc_xfer.study.costs.ranges import Range, exactly
 from hpc_xfer.study.costs.stages import Stage
 from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.costs.training_speed import TrainingSpeed, speed_of_card, speed_of_site
@@ -63,9 +63,7 @@ def test_clip_on_an_a100_is_as_fast_as_published() -> None:
 
 def test_gpu_hours_follow_the_samples_seen(tmp_path: Path) -> None:
     cost = study_cost([plan(tmp_path)])
-    small, large = (
-        stage(cost, f"clip RN50 laion {size} x8").gpu_hours for size in ("1M", "4M")
-    )
+    small, large = (stage(cost, f"clip RN50 laion {size} x8").gpu_hours for size in ("1M", "4M"))
     assert 3.5 * small.low < large.low < 4.01 * small.low
     assert small.low < small.high < 8 * small.low
     assert [each.kind for each in cost.stages].count("pretrain") == 3
@@ -156,7 +154,9 @@ def test_disk_and_files_stay_where_a_person_expects_them(tmp_path: Path) -> None
     large = stage(cost, "clip RN50 laion 4M x8")
     assert 0.8e9 < large.disk.low < 0.85e9
     assert cost.peak_disk(4).high - cost.disk.high == pytest.approx(large.checkpoints)
-    assert 24 * 5 < cost.files.low < cost.files.high < 24 * 7 + 1500
+    assert stage(cost, "lp 1 shot").files == exactly(6 * 3)
+    assert stage(cost, "ft 1 shot").files == exactly(6 * 4)
+    assert 24 * 4 < cost.files.low < cost.files.high < 24 * 14 + 1600
 
 
 def test_more_gpus_end_a_study_earlier_and_its_parents_first(tmp_path: Path) -> None:
