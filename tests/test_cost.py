@@ -1,6 +1,7 @@
 """`python -m hpc_xfer.cost`: what studies cost, without data and without a cluster."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hpc_xfer import cost
 from hpc_xfer.errors import StudyError
 from tests.conftest import ROOT
 
-GRID = ROOT / "grids/size_scaling.yaml"
+PAGE = ROOT / "docs/cost.md"
 SMALL = """
 name: small
 pretrain: [{method: simclr, arch: RN50, source: yfcc, samples: 1_000_000, epochs: 2}]
@@ -84,3 +85,14 @@ def test_a_wrong_option_is_named(
 def test_too_few_gpus_for_a_job_are_told(grid: str) -> None:
     with pytest.raises(StudyError, match="a job needs 2 GPUs and there are 1; give --gpus 2"):
         cost.main([grid, "--gpus", "1"])
+
+
+def test_the_command_of_the_page_prints_its_tables(
+    grid: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (line,) = re.findall(r"^\$ python -m hpc_xfer.cost (.*)$", PAGE.read_text(), re.MULTILINE)
+    store = Path("runs").absolute()
+    monkeypatch.chdir(ROOT)
+    assert cost.main([*line.split(), "--store", str(store)]) == 0
+    told = capsys.readouterr().out
+    assert "cost by stage" in told and "time on so many GPUs" in told

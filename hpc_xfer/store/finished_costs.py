@@ -20,6 +20,7 @@ from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.cost_estimate import (
     CostKind,
+    ImageCounts,
     RunCosts,
     Speed,
     computes_on_gpus,
@@ -33,7 +34,7 @@ from hpc_xfer.study.costs.gpu_rates import card_of
 from hpc_xfer.study.costs.image_counts import known_counts
 from hpc_xfer.study.costs.ranges import Range
 from hpc_xfer.study.costs.stages import MeasuredRates, PretrainKind
-from hpc_xfer.study.costs.training_speed import TrainingSpeed, speed_of_site
+from hpc_xfer.study.costs.training_speed import speed_of_site
 from hpc_xfer.study.plan import Plan, Run, make_plan, parent_recipe
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import machine
@@ -53,28 +54,31 @@ def make_plan_with_costs(
         on: where it will run, local or slurm.
         infos: the data sets, by name.
     """
+    images = {name: counts_of(info) for name, info in infos.items()}
     if on == "slurm":
-        speed = speed_on_slurm(site.slurm, study.resources)
+        costs = _costs_on_slurm(study, site, images)
     else:
         gpus, memory = len(machine.gpus()), memory_limit()
-        speed = speed_here(gpus, machine.cores(), memory, study.resources)
-    images = {name: counts_of(info) for name, info in infos.items()}
-    training = _training_speed(site, study) if on == "slurm" else None
-    costs = RunCosts(images, speed, training=training)
+        costs = RunCosts(images, speed_here(gpus, machine.cores(), memory, study.resources))
     return with_finished_costs(make_plan(study, costs), store)
 
 
 def make_plan_without_data(study: Study, site: Site, store: Store) -> Plan:
     """Make the plan of a study for Slurm; its sources and data sets need not be there."""
     images = known_counts((trial.dataset for trial in study.trials), site)
-    speed = speed_on_slurm(site.slurm, study.resources)
-    costs = RunCosts(images, speed, training=_training_speed(site, study))
-    return with_finished_costs(make_plan(study, costs), store)
+    return with_finished_costs(make_plan(study, _costs_on_slurm(study, site, images)), store)
 
 
-def _training_speed(site: Site, study: Study) -> TrainingSpeed:
-    threads = study.resources.pretrain.threads
-    return speed_of_site(site.slurm, computes_on_gpus(site.slurm), threads)
+def _costs_on_slurm(study: Study, site: Site, images: Mapping[str, ImageCounts]) -> RunCosts:
+    """The costs on a site; a card that its file names decides the minutes of fine-tunings too."""
+    slurm, has_gpu = site.slurm, computes_on_gpus(site.slurm)
+    training = speed_of_site(slurm, has_gpu, study.resources.pretrain.threads)
+    speed = speed_on_slurm(slurm, study.resources)
+    is_named = card_of(slurm.gpu_type, slurm.gpu_memory) is not None
+    precisions = {trial.precision for trial in study.trials}
+    if has_gpu and is_named and slurm.teraflops is None and precisions:
+        speed = replace(speed, flops=min(training.of(each).low for each in precisions))
+    return RunCosts(images, speed, training=training)
 
 
 def finished_rates(plans: Iterable[Plan], store: Store, card: str | None) -> MeasuredRates:

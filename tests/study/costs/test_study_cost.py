@@ -137,6 +137,15 @@ def test_minutes_that_the_grid_leaves_out_are_the_high_end(tmp_path: Path) -> No
     assert auto.needs(large) == made.needs(large)
 
 
+def test_a_slower_card_gets_more_minutes_for_fine_tunings_too(tmp_path: Path) -> None:
+    def minutes(**slurm: object) -> float:
+        made = plan(tmp_path, site=Site(slurm=Slurm.model_validate({"cpus_per_gpu": 8} | slurm)))
+        return sum(pack.minutes for pack in made.waves[1])
+
+    assert minutes(gpu_type="h100") < minutes(gpu_type="a100") < minutes(gpu_type="v100")
+    assert minutes(teraflops=500) < minutes(gpu_type="h100")
+
+
 def test_minutes_may_be_given_by_size(tmp_path: Path) -> None:
     by_size = "gpus: 4, minutes: {1_000_000: 90, 4M: 400}"
     made = plan(tmp_path, GRID.replace("gpus: 4", by_size))
