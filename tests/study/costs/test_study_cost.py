@@ -190,9 +190,9 @@ def test_a_range_of_time_is_told_in_the_unit_of_its_end() -> None:
 
 
 def test_forty_thousand_runs_are_estimated_and_simulated_in_seconds(tmp_path: Path) -> None:
-    grid = GRID.replace("draws: 2", "draws: 10, seed: [0, 1, 2]").replace("[pets]", f"{SETS}")
+    grid = GRID.replace("draws: 2", "draws: 10").replace("[pets]", f"{SETS}")
     grid = grid.replace("[1, full]", "[1, 5, 10, 20, full]").replace("8,\n", "8, seed: SEEDS,\n")
-    made = plan(tmp_path, grid.replace("SEEDS", str(list(range(20)))))
+    made = plan(tmp_path, grid.replace("SEEDS", str(list(range(30)))))
     assert len(made.runs) > 40_000
     begun = time.process_time()
     cost = study_cost([made])
