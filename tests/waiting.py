@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-
 _SHORTEST, _LONGEST = 0.02, 1.0  # seconds between two looks
 _REST = 4.0  # times as long as a look took: one that starts squeue leaves the cores to the jobs
 
