@@ -46,6 +46,7 @@ class CheckedLaunch:
     launched: LaunchedStudy
     on: str
     notes: Sequence[str]
+    done_before: set[str]  # ids of the runs that were finished at the check
 
     @property
     def done(self) -> set[str]:
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for each in checked:
         if len(checked) > 1 and not args.json:
             terminal.say("", f"== {each.launched.study.name}", stderr=True)
-        own, content = _launch(each)
+        own, content = _launch(each, each.done_before if each is checked[0] else each.done)
         code = max(code, own)
         contents.append(content)
         if content.get("interrupted"):
@@ -119,12 +120,12 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
     launched = LaunchedStudy(study, plan, store, site, site_file)
     done = store.done(launched.plan)
     notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
-    return CheckedLaunch(args, launched, on, notes)
+    return CheckedLaunch(args, launched, on, notes, done)
 
 
-def _launch(checked: CheckedLaunch) -> Outcome:
+def _launch(checked: CheckedLaunch, done: set[str]) -> Outcome:
     """Show, submit or run one study."""
-    args, launched, done = checked.args, checked.launched, checked.done
+    args, launched = checked.args, checked.launched
     if not args.dry_run:
         _open_store(launched)
     if args.by_hand:
