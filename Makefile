@@ -23,7 +23,7 @@ lint: $(INSTALLED)  ## style and types
 	$(BIN)/mypy
 
 docs: $(DOCS)  ## the site of docs/, into build/site; a warning is an error
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "open build/site/index.html"
 
 slurm:  ## install Slurm for the tests that need one (Debian and Ubuntu, as root or with sudo)
