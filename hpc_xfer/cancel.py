@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
-    study = load_in_store(args.grid, store)
+    study = load_in_store(args.grid, store, args.set)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
     store.check(study.name)

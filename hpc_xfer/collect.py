@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print counts and paths as JSON")
     args = parser.parse_args(argv)
     store = cli.store_of(args.store, load_site(args.site))
-    study = load_in_store(args.grid, store)
+    study = load_in_store(args.grid, store, args.set)
     out = args.out or store.study(study.name).summary
     collected = collect(make_plan(study), store, out, store.study(study.name))
     if args.json:

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     site_file = find_site_file(args.site)
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
-    study = load_in_store(args.grid, store)
+    study = load_in_store(args.grid, store, args.set)
     checked = check_inputs(study, site, "slurm")
     if not is_installed():
         raise SlurmError("sbatch not found: this is not a login node; run doctor on a login node")

@@ -34,7 +34,7 @@ from hpc_xfer.system.terminal import say, say_json
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     store = cli.store_of(args.store, load_site(args.site))
-    study = load_in_store(args.grid, store)
+    study = load_in_store(args.grid, store, args.set)
     folder = store.study(study.name)
     if not args.dry_run:
         store.check(study.name)

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.allow and not args.public:
         parser.error("--allow goes with --public alone")
     store = cli.store_of(args.store, load_site(args.site))
-    study = load_in_store(args.grid, store)
+    study = load_in_store(args.grid, store, args.set)
     folder = store.study(study.name)
     if of_older_version(folder.summary):
         _collect_again(study, store, folder.summary)

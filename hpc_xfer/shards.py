@@ -97,9 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         "Make, index and check tar shards, the data that pre-training reads.",
         "python -m hpc_xfer.shards characters sources/",
     )
-    commands = top.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", prog="python -m hpc_xfer.shards"
-    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", prog=top.prog)
 
     def command(name: str, description: str, usage: str, example: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(
@@ -218,6 +216,25 @@ def _add_index(sub: argparse.ArgumentParser) -> None:
         metavar="KEY",
         help="key of the labels in the json (default: labels are in cls)",
     )
+    sub.add_argument(
+        "--columns",
+        type=_names,
+        metavar="A,B",
+        help="store these keys of the json for `select`; `key` and `class` are those of samples",
+    )
+    sub.add_argument(
+        "--table", metavar="FILE", help="take columns from a .csv, .tsv or .parquet instead"
+    )
+    sub.add_argument(
+        "--table-key", default="key", metavar="NAME", help="column that names the sample (key)"
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if all(names):
+        return names
+    raise argparse.ArgumentTypeError(f"{text!r} is not a list of names, such as clip_score,phash")
 
 
 def _between(least: int, text: str, most: int | None = None) -> int:

@@ -28,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
-    study = load_in_store(args.grid, store)
+    study = load_in_store(args.grid, store, args.set)
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
-    plan = plan_in_store(study, store)
+    plan, args.set = plan_in_store(study, store), study.changes
     arguments = cli.again(args, *(["--rehearse"] if args.rehearsal else []))
     look = partial(read_study_state, plan, store, study.name, site.slurm, arguments)
     states = study_states(look, args.every) if args.watch else iter([look()])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ def lay_out(folder: Path) -> None:
     _photos(folder / "photos")
     _tables(folder / "tables")
     _shards(folder / "laion")
+    for first, name in ((100, "web"), (200, "news")):
+        _scored(folder / name, first)
     (folder / "weights").mkdir()
     save_file(torchvision.models.resnet18().state_dict(), folder / "weights/resnet18.safetensors")
 
@@ -75,6 +78,17 @@ def _shards(folder: Path) -> None:
         ]
         name = f"{number:05d}.tar"
         write_tar(folder / name if number < 2 else folder / "more" / name, members)
+
+
+def _scored(folder: Path, first: int) -> None:
+    """Two shards whose json has a score, a hash that two samples share, and a second caption."""
+    for number in range(2):
+        members = []
+        for i in range(number * 8, number * 8 + 8):
+            content = {"clip_score": i / 16, "phash": f"{i // 2:04x}", "blip": f"a photo {i}"}
+            sample = _sample(first + i) | {"json": json.dumps(content).encode()}
+            members += [(f"{i:05d}.{field}", data) for field, data in sample.items()]
+        write_tar(folder / f"{number:05d}.tar", members)
 
 
 def _sample(i: int) -> dict[str, bytes]:

@@ -40,7 +40,8 @@ def test_the_package_lists_its_commands() -> None:
     done = subprocess.run(call, capture_output=True, text=True, check=True)
     listed = [line.split()[0] for line in done.stdout.splitlines()[2:]]
     assert listed == list(COMMANDS)
-    assert all((PACKAGE / f"{name}.py").exists() for name in listed)
+    places = [(PACKAGE / f"{name}.py", PACKAGE / name / "__main__.py") for name in listed]
+    assert all(any(path.exists() for path in either) for either in places)
 
 
 def test_a_command_that_is_called_wrongly_ends_with_two(tmp_path: Path) -> None:

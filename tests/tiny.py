@@ -86,6 +86,7 @@ def execute(
     place: ProcessRank | None = None,
     released: Mapping[str, Path | ReleasedEntry] | None = None,
     datasets: Mapping[str, Path] | None = None,
+    sources: Mapping[str, Path] | None = None,
     **resources: Any,
 ) -> list[dict[str, Any]]:
     """Execute one run and return the worker's events; its parents must be done already."""
@@ -95,8 +96,9 @@ def execute(
     lines: list[str] = []
     base: Resources = PRETRAIN if run.kind == "pretrain" else FINETUNE
     pack = pack_file.LoadedPack("test", (run,), with_changes(base, resources))
+    known = {**({} if source is None else {"sans": source}), **(sources or {})}
     site = Site(
-        sources={"sans": str(source)} if source else {},
+        sources={name: str(folder) for name, folder in known.items()},
         released={
             name: file if isinstance(file, ReleasedEntry) else str(file)
             for name, file in (released or {}).items()

@@ -16,7 +16,8 @@ from hpc_xfer.compute.downstream.eval_images import batch_size
 from hpc_xfer.compute.finetuning.classifier import Classifier, extract
 from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.pretraining.batches import TrainBatches
-from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
+from hpc_xfer.compute.shards.sample_order import SampleOrder
+from hpc_xfer.compute.shards.subsets.subset import Subset
 from hpc_xfer.compute.training.checkpoint import HostCopy
 from hpc_xfer.compute.training.gpu_arithmetic import measured_algorithms
 from hpc_xfer.compute.training.loading.data_loader import FAILURES, BatchLoader

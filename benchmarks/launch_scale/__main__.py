@@ -1,6 +1,7 @@
 """Launch 40,000 fine-tunings of 24 parents on a real Slurm with drained nodes, so that all queue.
 
     python -m benchmarks.launch_scale
+    python -m benchmarks.launch_scale --growth       # a whole study at 4,000 and 40,000 runs
 
 Measures what a user waits for (submit, status, launch again) and the memory of the launcher. One
 peer is submitit's own map_array with as many elements; it writes one pickle each, ours none. The
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.harness import before, table
 from benchmarks.harness.table import Row
+from benchmarks.launch_scale import growth
 from hpc_xfer.slurm.queue import current_user
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
@@ -169,10 +171,16 @@ def _map_array(folder: Path, cluster: Cluster, elements: int) -> tuple[float, in
 
 
 def main() -> None:
-    args = table.arguments("launch_scale", __doc__).parse_args()
+    parser = table.arguments("launch_scale", __doc__)
+    parser.add_argument("--growth", action="store_true", help="only the steps of growth.py")
+    parser.add_argument(
+        "--runs", type=int, nargs="+", default=growth.SIZES, help="sizes of the studies of --growth"
+    )
+    args = parser.parse_args()
     if not shutil.which("slurmctld"):
         sys.exit("there is no Slurm here; install it with `make slurm`")
-    table.show(rows(), args.json)
+    own = [] if args.growth else rows()
+    table.show([*own, *growth.rows(args.runs)], args.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from benchmarks.harness import interleave
 from hpc_xfer.compute.images import color_jitter
 from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.pretraining.batches import TrainBatches
-from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
+from hpc_xfer.compute.shards.sample_order import SampleOrder
+from hpc_xfer.compute.shards.subsets.subset import Subset
 from hpc_xfer.compute.training.loading.data_loader import BatchLoader
 from hpc_xfer.config.recipes import Clip, SimCLR
 from hpc_xfer.config.shard_index import ShardIndex

@@ -112,8 +112,8 @@ def _synchronize(world: World) -> None:
 
 def _data(study: Study, site: Site) -> Iterator[tuple[str, str]]:
     """Yield each source and data set with the error of reading it here, "" if there is none."""
-    sources = {recipe.source for recipe in study.pretrains if isinstance(recipe, Trained)}
-    for name in sorted(sources):
+    trained = [recipe for recipe in study.pretrains if isinstance(recipe, Trained)]
+    for name in sorted({name for recipe in trained for name in recipe.shares}):
         yield f"source {name}", _error_of(partial(_open_source, site, name))
     probe = study.resources.pretrain.probe
     names = {trial.dataset for trial in study.trials} | ({probe.dataset} if probe else set())
@@ -150,8 +150,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--grid", type=Path, required=True, help="the study file")
     parser.add_argument("--site", type=Path, help="site file")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--set", action="append", help="as of the study")
     args: argparse.Namespace = parser.parse_args(argv)
-    study = load_in_store(args.grid, Store(args.store))
+    study = load_in_store(args.grid, Store(args.store), args.set, is_launch=True)
     store, site = site_variables.store_and_site(args.store, study.name, args.site)
     store.check()
     process = ProcessRank.from_slurm()

@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -20,6 +21,7 @@ from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import ClaimLost, GpuMissing, Interrupted, StoreError
 from hpc_xfer.store import failures
+from hpc_xfer.store.finished.working_files import remove_working_files
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.ownership.leases import removed
 from hpc_xfer.store.ownership.run_claims import Claim
@@ -100,7 +102,7 @@ class PackRunner:
 
     def _execute_run(self, run: Run, resources: "RunResources") -> None:
         rank, size, folder = self.process.rank, self.process.size, self.store.run(run.id)
-        meeting = folder.rendezvous(self.process.attempt)
+        meeting, is_done = folder.rendezvous(self.process.attempt), False
         try:
             claim = _claim(self.store, run, meeting, size, self.emit) if rank == 0 else None
         except Exception as raised:  # recorded for its run, as far as the store allows
@@ -115,6 +117,7 @@ class PackRunner:
             local, timeout = self.process.local_rank, _timeout(self.site)
             with process_group.join(rank, size, local, meeting, self.stop, timeout) as world:
                 self._run_task(run, claim, resources, world)
+            is_done = True
             if run.id not in self.group:
                 self.emit(WorkerEvent("done", run.id))
         except Interrupted:
@@ -129,7 +132,7 @@ class PackRunner:
             self._release(error)
         finally:
             if claim is not None and run.id not in self.group:
-                _release(claim)
+                _release(claim, folder if is_done else None)
 
     def _report_unread(self, pack: LoadedPack) -> None:
         """Record runs whose recipes cannot be read as failed, but those that are done."""
@@ -169,7 +172,7 @@ class PackRunner:
                 log.error("run %s failed: %s", run_id, outcome)
                 _write_error(self.store, run_id, outcome)
                 self.emit(failed_event(run_id, outcome))
-            _release(claim)
+            _release(claim, self.store.run(run_id) if outcome is None else None)
 
     def _lose(self, run_id: str, error: ClaimLost) -> None:
         log.warning("%s", error)
@@ -196,12 +199,16 @@ def _claim(store: Store, run: Run, meeting: Path, size: int, emit: Emit) -> Clai
     held = run_claims.is_alive(folder)
     done = not held and store.is_done(run)
     claim = None if held or done else run_claims.take(folder)
+    if claim is not None and store.is_done(run):  # between the two looks, and its claims are gone
+        _release(claim, folder)
+        claim, done = None, True
     if claim is not None:
         emit(WorkerEvent("started", run.id))
         return claim
     process_group.call_off(meeting, size)
     if done:
-        folder.remove_checkpoints()  # the owner may have been killed before it did
+        with suppress(StoreError):  # of another user
+            remove_working_files(folder)  # the owner may have been killed before it did
         emit(WorkerEvent("done", run.id))
     else:
         emit(WorkerEvent("held", run.id, by=run_claims.holder(folder)))
@@ -232,9 +239,13 @@ def _timeout(site: Site) -> timedelta:
     return max(minutes, process_group.TIMEOUT) + timedelta(minutes=1)
 
 
-def _release(claim: Claim) -> None:
+def _release(claim: Claim, done: RunDir | None) -> None:
+    """Free a run for others; of one that is done, remove what only the work on it needed."""
     try:
-        claim.release()
+        if done is not None:
+            remove_working_files(done)
+        if claim.path.exists():
+            claim.release()
     except StoreError as error:  # a full disk; others will notice that this process has ended
         log.warning("%s", error)
 
@@ -249,7 +260,7 @@ def _cause(error: Exception, claim: Claim | None, folder: RunDir) -> Exception:
     try:
         if claim is not None:
             claim.check()
-        elif not folder.claims.exists():  # on other ranks
+        elif not folder.claims.exists() and not folder.record.exists():  # on other ranks
             raise removed(folder.path)
     except (ClaimLost, StoreError) as cause:
         cause.__cause__ = error

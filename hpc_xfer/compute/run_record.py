@@ -61,6 +61,7 @@ def _record(
     data: dict[str, Any],
     started: str,
 ) -> dict[str, Any]:
+    jobs = run_claims.started_in(context.dir)  # kept here: the claims go when it is done
     return {
         "schema": SCHEMA,
         "run": context.run.id,
@@ -78,6 +79,7 @@ def _record(
             **({"nodes": context.world.nodes} if context.world.nodes else {}),
             "threads": torch.get_num_threads(),
             "attempt": run_claims.attempts(context.dir),
+            **({"jobs": jobs} if jobs else {}),
             "data": data,
             "started": started,
             "ended": provenance.now(),

@@ -8,6 +8,7 @@ Fine-tunings that version 0.1 could express are written as it wrote them, so tha
 ids.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -86,7 +87,10 @@ def _nulls(recipe: StrictModel) -> list[str]:
     return [key for key in _nullable(type(recipe)) if getattr(recipe, key) is None]
 
 
-def _nullable(cls: type[StrictModel]) -> list[str]:
+@functools.cache
+def _nullable(cls: type[StrictModel]) -> tuple[str, ...]:
     """List the settings that may be None though their default is not."""
     fields = cls.model_fields.items()
-    return [k for k, f in fields if f.default is not None and type(None) in get_args(f.annotation)]
+    return tuple(
+        k for k, f in fields if f.default is not None and type(None) in get_args(f.annotation)
+    )

@@ -7,7 +7,6 @@ Defaults follow sections 2 and 4 of the study "The Role of Pre-training Data in 
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -22,6 +21,9 @@ from hpc_xfer.config.schema import (
     PositiveInt,
     StrictModel,
 )
+from hpc_xfer.config.training_data.captions import Caption, Target, caption_targets, label_target
+from hpc_xfer.config.training_data.mixture import shares_text, split, whole_shares
+from hpc_xfer.config.training_data.selection import SampleSelection
 
 # fp32 never means TF32, on no card (an A100 does 19.5 TFLOP/s in fp32, 156 in TF32, 312 in bf16).
 # tf32 rounds the factors of products and convolutions to 10 bits; without tensor cores it is fp32.
@@ -63,61 +65,11 @@ class Crop(StrictModel):
         return self
 
 
-class Caption(StrictModel):
-    """The place of captions, if not the field txt."""
-
-    keys: tuple[str, ...] | None = None  # of the field json; their texts are joined
-    templates: tuple[str, ...] | None = None  # "a photo of a {}." with the class; one is drawn
-
-    @field_validator("keys", mode="before")
-    @classmethod
-    def _one_key(cls, keys: Any) -> Any:
-        if isinstance(keys, str):
-            return (keys,)
-        return tuple(keys) if isinstance(keys, list) else keys
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> "Caption":
-        if bool(self.keys) == bool(self.templates):
-            raise ValueError(
-                "give either keys (of the json) or templates (sentences), not both or neither"
-            )
-        for template in self.templates or ():
-            if template.count("{}") != 1:
-                raise ValueError(
-                    f"{template!r} must contain {{}} exactly once, where the class name goes"
-                )
-        return self
-
-
-@dataclass(frozen=True)
-class Target:
-    """The caption or class label of a training image, and where a sample holds it."""
-
-    field: str  # txt, json or cls
-    caption_keys: tuple[str, ...] = ()  # of the json; the texts under them are joined
-    templates: tuple[str, ...] = ()  # captions are one of these around the class name
-    is_label: bool = False  # the field holds a class label
-    label_key: str | None = None  # of the json
-
-    def missing_from(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
-        """Name what a source with these fields and classes lacks; None if it lacks nothing."""
-        if self.field in fields and (classes or not self.is_label):
-            return None
-        if self.is_label:
-            return f"labels ({self.field})"
-        return "json with captions" if self.field == "json" else f"captions ({self.field})"
-
-
-def _label_target(key: str | None, templates: tuple[str, ...] = ()) -> Target:
-    field = "cls" if key is None else "json"
-    return Target(field, templates=templates, is_label=True, label_key=key)
-
-
 class Pretrain(StrictModel):
     """The base of all methods. Class variables and properties say what a method needs."""
 
     uses_text: ClassVar[bool] = False  # has a text tower; captions become tokens
+    learns_labels: ClassVar[bool] = False  # has an output per class
 
     method: str
     arch: Arch
@@ -128,7 +80,7 @@ class Trained(Pretrain):
 
     views: ClassVar[int] = 1  # augmented views of each image
 
-    source: Name  # a name; the site says where it lies
+    source: Name | dict[Name, PositiveInt]  # the site says where it lies; or shares of several
     samples: PositiveInt  # size of the subset of the source; the smaller is inside the larger
     samples_seen: PositiveInt  # over all epochs and ranks
     subset_seed: NonNegativeInt = 0  # which nested family of subsets
@@ -147,14 +99,29 @@ class Trained(Pretrain):
     precision: Precision = "fp32"
     max_broken: Fraction = 0.001  # of the samples seen so far (1,000 at once); more stops the run
     seed: NonNegativeInt = 0
+    select: SampleSelection | None = None  # which samples of each source are used; None: all
     init: Annotated[Name, Field(min_length=1)] | None = None  # weights, as `released` names them
     patch_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # share; FLIP, Li et al. 2023
     snapshots: tuple[PositiveInt, ...] | None = None  # kept after so many samples, each a parent
 
     @property
-    def target(self) -> Target | None:
-        """The caption or label that the method needs beside the image, if any."""
-        return None
+    def targets(self) -> tuple[Target, ...]:
+        """The caption or label that the method needs beside the image; kinds of mixed captions."""
+        return ()
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """The share of each source, in the order of their names."""
+        return {self.source: 1} if isinstance(self.source, str) else self.source
+
+    @property
+    def samples_by_source(self) -> dict[str, int]:
+        return dict(zip(self.shares, split(self.samples, self.shares), strict=True))
+
+    @property
+    def source_name(self) -> str:
+        """Name the source or the mixture for tables: `laion`, `laion+yfcc`."""
+        return shares_text(self.shares)
 
     @property
     def color_jitter(self) -> tuple[float, float, float] | None:
@@ -163,7 +130,8 @@ class Trained(Pretrain):
 
     def missing_from(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
         """Name what a source with these fields and classes lacks; None if it lacks nothing."""
-        return None if self.target is None else self.target.missing_from(fields, classes)
+        found = (target.missing_from(fields, classes) for target in self.targets)
+        return next((each for each in found if each is not None), None)
 
     @property
     def batchnorm_images(self) -> int:
@@ -173,6 +141,14 @@ class Trained(Pretrain):
     def steps_of(self, samples: int) -> int:
         """Whole steps in so many samples, at least one."""
         return max(1, samples // self.batch)
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _whole_shares(cls, source: Any) -> Any:
+        if not isinstance(source, dict):
+            return source
+        shares = whole_shares(source)
+        return shares if len(shares) > 1 else next(iter(shares))
 
     @field_validator("snapshots")
     @classmethod
@@ -215,6 +191,12 @@ class Trained(Pretrain):
                 f"batch {self.batch} is larger than samples {self.samples}, which gives zero steps "
                 "per epoch; lower batch"
             )
+        if none := [name for name, samples in self.samples_by_source.items() if not samples]:
+            raise ValueError(
+                f"the share of {none[0]!r} in {self.samples:,} samples is none; raise samples"
+            )
+        if self.select is not None and (wrong := self.select.unfit(self.samples, self.shares)):
+            raise ValueError(wrong)
         return self
 
 
@@ -246,12 +228,8 @@ class ImageText(Trained):
     label: Name | None = None  # for templates: a key of the field json; None: the field cls
 
     @property
-    def target(self) -> Target:
-        if self.caption is None:
-            return Target("txt", label_key=self.label)
-        if self.caption.keys:
-            return Target("json", caption_keys=self.caption.keys, label_key=self.label)
-        return _label_target(self.label, self.caption.templates or ())
+    def targets(self) -> tuple[Target, ...]:
+        return caption_targets(self.caption, self.label)
 
     @model_validator(mode="after")
     def _locked_weights_are_trained(self) -> "ImageText":
@@ -307,6 +285,8 @@ class SimCLR(Trained):
 class Supervised(Trained):
     """Cross-entropy over the labels of the source."""
 
+    learns_labels = True
+
     method: Literal["supervised"] = "supervised"
     label: Name | None = None  # a key of the field json; None: the field cls
     label_smoothing: Fraction = 0.0
@@ -314,8 +294,8 @@ class Supervised(Trained):
     flip: bool = True
 
     @property
-    def target(self) -> Target:
-        return _label_target(self.label)
+    def targets(self) -> tuple[Target, ...]:
+        return (label_target(self.label),)
 
 
 class Scratch(Pretrain):
@@ -348,3 +328,16 @@ METHODS: dict[str, type[Pretrain]] = {
 def encoder_points(recipe: Pretrain) -> tuple[int | None, ...]:
     """List what fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
     return (*((recipe.snapshots or ()) if isinstance(recipe, Trained) else ()), None)
+
+
+def data_names(recipe: Pretrain) -> dict[str, str]:
+    """Name the source, selection and mixed captions of a recipe as tables show them."""
+    if not isinstance(recipe, Trained):
+        return {}
+    names = {"source": recipe.source_name}
+    if recipe.select is not None:
+        names["select"] = recipe.select.text
+    caption = recipe.caption if isinstance(recipe, ImageText) else None
+    if caption is not None and caption.mix is not None and not caption.templates:
+        names["caption"] = shares_text(caption.mix)
+    return names

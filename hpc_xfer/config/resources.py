@@ -5,12 +5,21 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel
+from hpc_xfer.config.notation.units import read_count
+from hpc_xfer.config.schema import Minutes, NonNegativeInt, PositiveInt, StrictModel
 
 
 def by_shots(value: Any, shots: int | str) -> Any:
     """Return the value for these shots; it is the same for all unless given as {shots: value}."""
     return value[str(shots)] if isinstance(value, Mapping) else value
+
+
+def _none_if_auto(minutes: Any) -> Any:
+    return None if minutes == "auto" else minutes
+
+
+def _size(text: Any) -> str:
+    return str(read_count(str(text).replace("_", "")))
 
 
 class ProbeSettings(StrictModel):
@@ -23,15 +32,32 @@ class ProbeSettings(StrictModel):
 
 class PretrainResources(StrictModel):
     gpus: PositiveInt = 1  # processes; each has a GPU where there are GPUs
-    minutes: PositiveFloat = 60.0  # one run, with a margin
+    # One run, with a margin, or {samples: minutes}; null estimates them from FLOPs.
+    minutes: Minutes | dict[str, Minutes] | None = None
     # Data loading processes per GPU; null: its cores less one, at most 8. Changes no number.
     workers: NonNegativeInt | None = None
     threads: PositiveInt = 1  # per process without GPU; fixed, since it changes the last bits
     compile: bool = False  # torch.compile: takes minutes at every start, changes the last bits
     activation_checkpointing: bool = False  # a third slower, far less memory; changes no number
     probe: ProbeSettings | None = None  # changes no number
-    checkpoint_minutes: PositiveFloat = 10.0
+    checkpoint_minutes: Minutes = 10.0
     log_steps: PositiveInt = 20
+
+    @field_validator("minutes", mode="before")
+    @classmethod
+    def _auto(cls, minutes: Any) -> Any:
+        """Read `auto` as None, and sizes such as 2_700_000 and 2.7M as numbers."""
+        if isinstance(minutes, Mapping):
+            return {_size(size): value for size, value in minutes.items()}
+        return _none_if_auto(minutes)
+
+    def minutes_of(self, samples: int) -> float | None:
+        """Minutes in the grid for a run on so many samples; None where they are estimated."""
+        if self.minutes is None:
+            return None
+        return float(
+            self.minutes[str(samples)] if isinstance(self.minutes, Mapping) else self.minutes
+        )
 
 
 class FinetuneResources(StrictModel):
@@ -41,19 +67,19 @@ class FinetuneResources(StrictModel):
     gpus: PositiveInt = Field(default=1, le=1)
     per_gpu: PositiveInt = 1  # runs at once on each GPU, by processes of their own; see MPS
     # One run, or {shots: minutes}; null estimates them.
-    minutes: PositiveFloat | dict[str, PositiveFloat] | None = None
-    target_minutes: PositiveFloat = 30.0  # length of a pack, about
+    minutes: Minutes | dict[str, Minutes] | None = None
+    target_minutes: Minutes = 30.0  # length of a pack, about
     max_running: PositiveInt | None = None  # packs at once on Slurm, over all arrays of the study
     # Loading processes; null: as for pre-training, 0 where images in memory need none.
     workers: NonNegativeInt | None = None
     threads: PositiveInt = 1
-    checkpoint_minutes: PositiveFloat = 10.0
+    checkpoint_minutes: Minutes = 10.0
     log_steps: PositiveInt = 20
 
     @field_validator("minutes", mode="before")
     @classmethod
     def _auto(cls, minutes: Any) -> Any:
-        return None if minutes == "auto" else minutes
+        return _none_if_auto(minutes)
 
     def minutes_of(self, shots: int | str) -> float | None:
         """Minutes in the grid for a run with these shots; None where they are to be estimated."""

@@ -16,6 +16,13 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from hpc_xfer.config.notation.units import (
+    read_count,
+    read_gigabytes,
+    read_minutes,
+    read_whole_minutes,
+    refuse_thousands,
+)
 from hpc_xfer.config.yaml_document import Loc
 
 
@@ -32,7 +39,8 @@ class StrictModel(BaseModel):
 
 
 def _whole(value: Any) -> Any:
-    """Accept 1e6, which is read as a float, as a whole number."""
+    """Accept 1e6, which is read as a float, and 1M as a whole number."""
+    value = read_count(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -48,12 +56,23 @@ def _without_control(text: str) -> str:
     return text
 
 
+def tupled(value: Any) -> Any:
+    """Read one value where a list is meant as a list of it."""
+    if value is None or isinstance(value, dict):
+        return value
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
 _MOST_NAMES = 30  # in one sentence
 LARGEST_COUNT = 10**15  # more is a typing error, and floats lose digits there
 PositiveInt = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=LARGEST_COUNT)]
 NonNegativeInt = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=LARGEST_COUNT)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0), AfterValidator(_without_sign)]
+BatchSize = Annotated[PositiveInt, BeforeValidator(refuse_thousands)]
+Minutes = Annotated[PositiveFloat, BeforeValidator(read_minutes)]
+WholeMinutes = Annotated[PositiveInt, BeforeValidator(read_whole_minutes)]
+Gigabytes = Annotated[PositiveFloat, BeforeValidator(read_gigabytes)]
 Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(_without_sign)]
 Name = Annotated[str, AfterValidator(_without_control)]
 
@@ -71,16 +90,45 @@ def validate(model: type[Model], data: Mapping[str, Any]) -> tuple[Model | None,
         return None, _errors(model, data, bad.errors(include_url=False))
 
 
+# What other programs call our keys.
+_SYNONYMS = {
+    "architecture": ("arch",), "backbone": ("arch",), "model": ("arch",),
+    "dataset": ("datasets", "source"), "data": ("datasets", "source"),
+    "learning_rate": ("lr",), "wd": ("weight_decay",), "batch_size": ("batch",),
+    "size": ("samples",), "images": ("samples",), "warmup": ("warmup_steps",),
+    "finetune": ("ft",), "finetuning": ("ft",), "linear": ("lp",), "probe": ("lp",),
+    "repeats": ("draws",), "trials": ("draws",), "time": ("minutes",), "hours": ("minutes",),
+}  # fmt: skip
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the name that a word is a misspelling of, or another program's word for."""
+    names = sorted(known)
+    plain = {name.lower().replace("_", "").replace("-", ""): name for name in names}
+    if same := plain.get(word.lower().replace("_", "").replace("-", "")):
+        return same
+    ours = [name for name in _SYNONYMS.get(word.lower(), ()) if name in names]
+    close = ours or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = close or [name for name in names if len(word) > 2 and word.lower() in name.lower()]
+    return close[0] if close else None
+
+
 def nearest(word: str, known: Iterable[str], what: str) -> str:
     """Say `did you mean 'x'?`, or list the choices, at most the 30 closest."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    close = close or [name for name in names if len(word) > 2 and word.lower() in name.lower()]
-    if close:
-        return f"did you mean {close[0]!r}?"
+    if several := several_in(word):
+        return f"for several, write [{several}]"
+    if close := closest(word, names):
+        return f"did you mean {close!r}?"
     if len(names) > _MOST_NAMES:
         names = [*difflib.get_close_matches(word, names, n=_MOST_NAMES, cutoff=0.0), "..."]
     return f"{what}: {', '.join(names)}"
+
+
+def several_in(value: Any) -> str:
+    """Return a text that is a list without brackets, such as `1, 5, 10`; else an empty one."""
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else []
+    return ", ".join(parts) if len(parts) > 1 and all(parts) else ""
 
 
 def _surrogates(data: Any, loc: Loc) -> Iterator[ConfigError]:
@@ -106,11 +154,19 @@ def _errors(
         places.setdefault(loc, []).append(error)
         if in_union:
             unions.add(loc)
+    misspelt = {
+        (*loc[:-1], closest(str(loc[-1]), _keys(model, loc[:-1])))
+        for loc, found in places.items()
+        if found[0]["type"] == "extra_forbidden"
+    }
     return [
         (loc, _sentence(model, loc, found))
         for loc, found in places.items()
+        if not (found[0]["type"] == "missing" and loc in misspelt)  # it follows from the misspelt
         # an error inside a mapping hides "must be a number" about the mapping itself
-        if not (loc in unions and any(loc == other[: len(loc)] for other in places if other != loc))
+        and not (
+            loc in unions and any(loc == other[: len(loc)] for other in places if other != loc)
+        )
     ]
 
 
@@ -145,6 +201,10 @@ def _sentence(model: type[StrictModel], loc: Loc, errors: list[ErrorDetails]) ->
     way = ""
     if wanted == ["a list"] and isinstance(got, str | int | float):
         way = f"; write [{got}]"
+    elif isinstance(got, str) and got.endswith(","):
+        way = "; remove the comma"
+    elif several := several_in(got):
+        way = f"; for several, write [{several}]"
     kinds = list(dict.fromkeys(map(str, wanted)))
     if kind == "missing":
         kinds = kinds[-1:]  # each missing value is an error of its own

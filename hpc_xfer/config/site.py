@@ -3,6 +3,8 @@
 The site file is --site, else $HPC_XFER_SITE, else ~/.config/hpc_xfer/site.yaml, else none. Grids
 contain none of this.
 
+Times and memory may have units: `max_minutes: 24h`, `memory_per_gpu: 60GB`.
+
 `${VAR}` is expanded here. What became of it may be a secret: messages and copies for people show
 what the file says. Places and options of sbatch are told to Slurm, and so to everybody.
 """
@@ -16,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from hpc_xfer.config import yaml_document
 from hpc_xfer.config.dataset_location import DatasetEntry, Location, Place, location_of, with_path
@@ -27,7 +29,17 @@ from hpc_xfer.config.released.released_entry import (
     with_released_path,
 )
 from hpc_xfer.config.sbatch_options import OneWord, OptionName, RelayOptionName, check_gres
-from hpc_xfer.config.schema import NonNegativeInt, PositiveFloat, PositiveInt, StrictModel, validate
+from hpc_xfer.config.schema import (
+    Gigabytes,
+    Minutes,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StrictModel,
+    WholeMinutes,
+    tupled,
+    validate,
+)
 from hpc_xfer.config.yaml_document import Document, Loc
 from hpc_xfer.errors import StudyError
 from hpc_xfer.system import permissions
@@ -61,6 +73,7 @@ def _environment_name(text: str) -> str:
 _HIDDEN = "***"
 _ASSIGNED = re.compile(r"""(\b[A-Za-z_]\w*\+?=)(?:"[^"]*"|'[^']*'|[^\s;&|])+""")
 OneLine = Annotated[str, AfterValidator(_one_line)]
+Lines = Annotated[tuple[OneLine, ...], BeforeValidator(tupled)]
 OneCluster = Annotated[str, AfterValidator(_cluster_name)]
 VariableName = Annotated[str, AfterValidator(_environment_name)]
 
@@ -72,9 +85,9 @@ class RelayPlace(StrictModel):
     account: OneWord | None = None
     qos: OneWord | None = None
     constraint: OneWord | None = None
-    minutes: PositiveInt = 30
+    minutes: WholeMinutes = 30
     cpus: PositiveInt = 1
-    memory: PositiveFloat | None = 4.0  # GB; null leaves it to Slurm
+    memory: Gigabytes | None = 4.0  # GB; null leaves it to Slurm
     options: dict[RelayOptionName, OneWord] = {}  # as those of slurm, which the relay has not
 
 
@@ -87,24 +100,24 @@ class Slurm(StrictModel):
     qos: OneWord | None = None
     constraint: OneWord | None = None
     reservation: OneWord | None = None
-    exclude: tuple[OneWord, ...] = ()  # nodes
+    exclude: Annotated[tuple[OneWord, ...], BeforeValidator(tupled)] = ()  # nodes
 
     gpus_per_node: PositiveInt = 1  # at most so many processes of a run on a node
     gpu_option: Literal["gpus-per-node", "gres", "gpus-per-task", "none"] = "gpus-per-node"
     gpu_type: OneWord | None = None  # as in gres: a100
     cpus_per_gpu: PositiveInt | None = None  # null: a GPU's share of its node, at most 16; else 1
-    memory_per_gpu: PositiveFloat | None = None  # GB; null leaves it to Slurm
-    max_memory_per_gpu: PositiveFloat | None = None  # GB; limit for runs that ran out of memory
-    gpu_memory: PositiveFloat | None = None  # GB of a GPU; a plan that needs more says so
+    memory_per_gpu: Gigabytes | None = None  # GB; null leaves it to Slurm
+    max_memory_per_gpu: Gigabytes | None = None  # GB; limit for runs that ran out of memory
+    gpu_memory: Gigabytes | None = None  # GB of a GPU; a plan that needs more says so
     teraflops: PositiveFloat | None = None  # effective, per GPU; null: 10, on CPUs 0.02 per core
     memory_option: Literal["mem", "mem-per-cpu"] = "mem"
 
-    max_minutes: PositiveInt | None = None  # longer runs are stopped, requeued and continued
+    max_minutes: WholeMinutes | None = None  # longer runs are stopped, requeued and continued
     max_array: PositiveInt | None = None  # elements per array, if Slurm allows more
     max_jobs: PositiveInt | None = None  # my elements in the queue, if Slurm allows more
     signal_seconds: PositiveInt = 120  # before the time limit; Slurm may be a minute early
 
-    setup: tuple[OneLine, ...] = ()  # lines of the batch script: module load ..., source ...
+    setup: Lines = ()  # lines of the batch script: module load ..., source ...
     environment: dict[VariableName, OneLine] = {}  # NCCL_SOCKET_IFNAME: ib0
     scratch: OneLine | None = None  # node-local; becomes TMPDIR, may name variables of the job
     options: dict[OptionName, OneWord] = {}  # any other option of sbatch: mail-user: me@lab.org
@@ -113,7 +126,7 @@ class Slurm(StrictModel):
     relay: RelayPlace = RelayPlace()
     retries: NonNegativeInt = 3  # of one run without progress, for transient failures
     bad_node_hits: PositiveInt = 2  # failed jobs on a node before the node is excluded
-    hang_minutes: PositiveFloat = 10.0  # without a sign of life; then a run is ended and retried
+    hang_minutes: Minutes = 10.0  # without a sign of life; then a run is ended and retried
 
     _written: Mapping[Loc, str] = PrivateAttr(default_factory=dict)  # texts with variables
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from hpc_xfer.config.notation.yaml_mistakes import yaml_mistake
 from hpc_xfer.errors import StudyError
 from hpc_xfer.system.atomic_files import read_bytes
 
@@ -24,6 +25,7 @@ ValueOf = Callable[[str], str | None]  # of a variable; None where it is not set
 _MOST_BYTES = 16 << 20  # of a file; a large grid has 20 kB
 _DEEPEST = 50  # levels of nesting; only an alias to its own parent is deeper
 _MOST_VALUES = 100_000  # per file; only aliases of aliases make more
+_MOST_MOVES = 5  # a misspelt key of a misspelt default, and so on
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _SHORTEST_SECRET = 4  # letters; a shorter value is found in any sentence by chance
 _SCALARS = {
@@ -58,14 +60,32 @@ class Document:
     # Of a site file: texts with variables as they are written, and what each variable became.
     written: dict[Loc, str] = field(default_factory=dict)
     variables: dict[str, str | None] = field(default_factory=dict)
+    # Of a grid whose blocks took values from elsewhere: a key path -> where the file has it; and
+    # places that are not in the file, but typed as `--set KEY=VALUE`.
+    moved: dict[Loc, Loc] = field(default_factory=dict)
+    typed: dict[Loc, str] = field(default_factory=dict)
 
     def where(self, loc: Loc) -> str:
-        """Name a key path: `grids/a.yaml:14: pretrain.1.lr`."""
+        """Name a key path: `grids/a.yaml:14: pretrain.1.lr`, or `--set pretrain.1.lr=0`."""
+        loc = self.written_at(loc)
+        for n in range(len(loc), 0, -1):
+            if loc[:n] in self.typed:
+                return ": ".join([self.typed[loc[:n]], *filter(None, [_dotted(loc[n:])])])
         place = f"{self.path}:{self.line(loc)}"
-        return f"{place}: {'.'.join(map(str, loc))}" if loc else place
+        return f"{place}: {_dotted(loc)}" if loc else place
+
+    def written_at(self, loc: Loc) -> Loc:
+        """Key path in the file of a value that a default, `set` or a corrected key gave."""
+        for _ in range(_MOST_MOVES):
+            known = [n for n in range(len(loc), 0, -1) if loc[:n] in self.moved]
+            if not known:
+                break
+            loc = self.moved[loc[: known[0]]] + loc[known[0] :]
+        return loc
 
     def line(self, loc: Loc) -> int:
         """Line of the key path, or of its nearest ancestor in the file."""
+        loc = self.written_at(loc)
         known = next(loc[:n] for n in range(len(loc), -1, -1) if loc[:n] in self.lines)
         return self.lines[known]
 
@@ -141,16 +161,34 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
         root: yaml.Node | None = yaml.compose(text, Loader=_Loader)
         return root
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise StudyError(
-            f"{path}:{line}: is not YAML ({error.problem or error.context}); fix that line"
-        ) from None
+        line, what = yaml_mistake(error, text)
+        raise StudyError(f"{path}:{line}: {what}") from None
     except yaml.YAMLError as error:
         why = " ".join(str(error).split())
         raise StudyError(f"{path}: is not YAML ({why}); name a YAML file") from None
     except RecursionError:
         raise StudyError(f"{path}: is nested too deeply; see grids/ for examples") from None
+
+
+def load_value(text: str, place: str) -> Any:
+    """Read one value as a file would have it: `4`, `1e-3`, `[0, 1]`, `{1: 5}`.
+
+    Raises:
+        StudyError: it is no YAML; the sentence begins with `place`.
+    """
+    try:
+        root: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError):
+        raise StudyError(f"{place}: is not a value of YAML; put the text in quotes") from None
+    reader = _Reader(Path(place), None, False)
+    value = None if root is None else reader.value(root, ())
+    if reader.errors:
+        raise StudyError(*reader.errors)
+    return value
+
+
+def _dotted(loc: Loc) -> str:
+    return ".".join(map(str, loc))
 
 
 class _Reader:
@@ -191,6 +229,9 @@ class _Reader:
             here = (*loc, key)
             if key in seen:
                 self.fail(line, here, "duplicate key; keep one of the two")
+            if key != key.strip():  # by letters that YAML takes for no spaces
+                why = "begins or ends with a special space, as copied text has it"
+                self.fail(line, here, f"{why}; write it again")
             seen.add(key)
             self.lines[here] = line
             yield key, self.value(value_node, here)

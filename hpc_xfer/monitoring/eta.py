@@ -32,6 +32,8 @@ class TimeLeft:
 
 def forecast(plan: Plan, status: Mapping[str, RunStatus]) -> TimeLeft:
     """Estimate the time left; failed runs and their descendants need none."""
+    if not any(each.state in ("running", "starting") for each in status.values()):
+        return TimeLeft(None, 0, {})  # nothing would be told: of a finished study least of all
     rates = _seconds_per_unit(plan, status)
     work: dict[Group, float] = defaultdict(float)  # seconds of one process
     jobs: dict[Group, set[str]] = defaultdict(set)  # that run

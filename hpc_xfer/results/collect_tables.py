@@ -25,10 +25,6 @@ from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 
-TABLES = (
-    "runs", "cells", "averages", "gaps", "scaling", "ranks", "variance", "selection", "missing",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Collected:
@@ -42,7 +38,7 @@ class Collected:
     cells: int
     cells_complete: int
     averages: tuple[Average, ...]
-    files: Mapping[str, Path]  # by name, see TABLES
+    files: Mapping[str, Path]  # by name, see table_names.py
     imported: int = 0  # cells from elsewhere, not among the others
     set_aside: int = 0  # files in the folders of runs that are not used
 

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from hpc_xfer.results import collect_tables
 from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.table_names import TABLES
+from hpc_xfer.store.finished.run_folders import run_folders
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.system import atomic_files
 
@@ -14,7 +15,7 @@ def of_older_version(summary: Path) -> bool:
     averages = summary / "averages.csv"
     if not os.path.exists(averages):
         return False
-    if not all((summary / f"{name}.csv").exists() for name in collect_tables.TABLES):
+    if not all((summary / f"{name}.csv").exists() for name in TABLES):
         return True
     try:
         text = atomic_files.read_bytes(averages, follow=True).decode()
@@ -36,13 +37,23 @@ def is_report_current(launched: LaunchedStudy) -> bool:
 
 def _is_newest(launched: LaunchedStudy) -> bool:
     folder = launched.store.study(launched.study.name)
-    tables = [folder.summary / f"{name}.csv" for name in collect_tables.TABLES]
+    tables = [folder.summary / f"{name}.csv" for name in TABLES]
     if not all(path.exists() for path in (*tables, folder.report)):
         return False
     if of_older_version(folder.summary) or csv_files.read(folder.summary / "missing.csv"):
         return False
-    inputs = [launched.store.run(run.id).record for run in launched.plan.runs]
+    oldest = min(path.stat().st_mtime for path in (*tables, folder.report))
+    inputs = _records_in_newer_folders(launched, oldest)
     if folder.imported.exists():  # the folder itself changes when a file is removed
         inputs += [folder.imported, *folder.imported.glob("*.csv")]
-    oldest = min(path.stat().st_mtime for path in (*tables, folder.report))
     return all(path.stat().st_mtime <= oldest for path in inputs)
+
+
+def _records_in_newer_folders(launched: LaunchedStudy, time: float) -> list[Path]:
+    """List the records that may be newer: one that is written changes its folder, too."""
+    folders = run_folders(launched.store)
+    return [
+        launched.store.run(run.id).record
+        for run in launched.plan.runs
+        if run.id not in folders or folders[run.id].modified_ns > time * 1e9
+    ]

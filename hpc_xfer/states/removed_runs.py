@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hpc_xfer.slurm.parsing import Queue, QueueLine
+from hpc_xfer.states.job_numbers import lines_of
 from hpc_xfer.store.launched_study import runs_of_other_studies
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission
@@ -44,6 +45,8 @@ def removed_jobs(plan: Plan, store: Store, study: str, ledger: Ledger, queue: Qu
     others: set[str] | None = None  # read only if it is needed
     found = RemovedJobs()
     for submission in ledger.submissions_of(study):
+        if not any(line.live for line in lines_of(queue, submission)):
+            continue  # its manifest, of 20 MB where it has 40,000 runs, is not read
         packs = ledger.packs(submission)
         if all(run in wanted for pack in packs for run in pack):
             continue

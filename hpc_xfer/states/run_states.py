@@ -103,19 +103,19 @@ class _Survey:
     found: dict[str, RunStatus] = field(default_factory=dict)
 
     def of(self, plan: Plan) -> dict[str, RunStatus]:
-        begun = runs_with_folder(self.store)
+        finished = self.store.finished_runs()
         for run in plan.runs:
-            is_begun = run.id in begun
-            if is_begun and (record := self.store.result(run.id, run.kind)) is not None:
-                seconds = record.get("timing", {}).get("seconds")
-                self.found[run.id] = RunStatus("done", seconds=seconds)
+            if (done := finished.find(run)) is not None:
+                self.found[run.id] = RunStatus("done", seconds=done.seconds)
                 continue
+            is_begun = run.id in finished.folders
             elements = self.ledger.elements_by_run.get(run.id, [])
             if self.queue is None:
                 now = self._without_queue(run, is_begun, elements)
             else:
                 now = self._with_queue(run, is_begun, elements, self.queue)
             self.found[run.id] = _behind_parents(run, now, self.found)
+        finished.save()
         return self.found
 
     def _with_queue(

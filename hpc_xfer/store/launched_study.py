@@ -2,13 +2,17 @@
 
 import contextlib
 import os
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import yaml_document
+from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.site import Site
+from hpc_xfer.config.training_data import key_list
 from hpc_xfer.errors import StoreError, StudyError
 from hpc_xfer.store.code_snapshot import take_snapshot
 from hpc_xfer.store.documents.document import Misfit
@@ -18,6 +22,7 @@ from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.store.store import SCHEMA, Store
 from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.labels import brief_label, run_labels
+from hpc_xfer.study.overrides import AT_LAUNCH, changes_at_launch, read_changes
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
 from hpc_xfer.study.study_file import Study, load_study, names_a_folder
@@ -50,6 +55,9 @@ def prepare_store(study: Study, plan: Plan, store: Store) -> None:
     store.open(study.name)
     store.check_no_run_is_a_link(plan)
     take_snapshot(store)
+    for recipe in study.pretrains:
+        if isinstance(recipe, Trained) and recipe.select is not None and recipe.select.keys:
+            key_list.put_in_store(store.root, recipe.select.keys)
     folder = store.study(study.name)
     folder.cancelled.unlink(missing_ok=True)
     atomic_files.write_text(folder.grid, study.text)
@@ -119,28 +127,60 @@ def _costs(folder: StudyDir, content: dict[str, Any]) -> RunCosts | None:
         return None
 
 
-def load_in_store(path: Path, store: Store) -> Study:
+def load_in_store(
+    path: Path, store: Store, changes: Sequence[str] | None = None, is_launch: bool = False
+) -> Study:
     """Read a grid file; a study that version 0.1 launched in this store goes on with its protocol.
 
     Version 0.1 had other defaults, so the same grid would give other runs. A grid that names its
     protocol is taken at its word.
 
+    Args:
+        changes: arguments of --set. Where they are some of those of the last launch in this
+            store, or none, all of them are meant, unless this is a launch.
+
     Raises:
         StudyError: as `load_study`.
     """
     data = yaml_document.load_yaml(path).data
-    name = data.get("name")
-    if "protocol" in data or not isinstance(name, str) or not names_a_folder(name):
-        return load_study(path)
+    changes = tuple(changes or ())
+    typed = read_changes(changes)
+    name = typed.get("name", data.get("name"))
+    if not isinstance(name, str) or not names_a_folder(name):
+        return load_study(path, changes=changes)
+    if not is_launch:
+        last = launched_changes(store, name)
+        known = read_changes(last)
+        changes = last if {**known, **typed} == known else changes
+    if "protocol" in data:
+        return load_study(path, changes=changes)
     content = PLAN.read(store.study(name).plan)
     if content is None or "protocol" in content:
-        return load_study(path)
+        return load_study(path, changes=changes)
     with contextlib.suppress(StudyError):
-        study = load_study(path, protocol="0.1")
+        study = load_study(path, protocol="0.1", changes=changes)
         children = {run.id for run in make_plan(study).of("finetune")}
         if not children or children & set(content["runs"]):
             return study
-    return load_study(path)
+    return load_study(path, changes=changes)
+
+
+def launched_changes(store: Store, name: str) -> tuple[str, ...]:
+    """Return the arguments of --set of the last launch of a study in this store."""
+    path = store.study(name).grid
+    try:
+        text = _grid_text(path)
+        return changes_at_launch(yaml_document.load_yaml(path, text)) if AT_LAUNCH in text else ()
+    except (StoreError, StudyError):  # none was launched; `read_launched` tells other errors
+        return ()
+
+
+def other_changes(study: Study, store: Store) -> Iterator[str]:
+    """Yield a note where the last launch had other arguments of --set than this one."""
+    last = launched_changes(store, study.name)
+    if last and read_changes(last) != read_changes(study.changes):
+        again = shlex.join(word for change in last for word in ("--set", change))
+        yield f"note: the last launch of this study had {again}; add it to go on with that one"
 
 
 def check_launched(store: Store, name: str) -> None:

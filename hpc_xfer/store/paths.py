@@ -261,6 +261,11 @@ class StoreDir:
         return self.code / digest
 
     @property
+    def finished(self) -> Path:
+        """The runs whose records were read and sound (see finished_runs.py); may be deleted."""
+        return self.root / "finished.json"
+
+    @property
     def lock(self) -> Path:
         """The folder of the launch lock (see launch_lock.py)."""
         return self.root / "lock"

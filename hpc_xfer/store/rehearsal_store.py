@@ -4,6 +4,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from hpc_xfer.errors import StudyError
+from hpc_xfer.store.launched_study import launched_changes, load_in_store
 from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.rehearsal import rehearsal_of
@@ -27,7 +28,7 @@ def newest_rehearsal_store(store: Store) -> Store | None:
 
 
 def load_last_rehearsal(study: Study, store: Store) -> tuple[Study, Store]:
-    """Turn a study and its store into those of the last rehearsal.
+    """Turn a study and its store into those of the last rehearsal, with what --set typed then.
 
     Raises:
         StudyError: there was no rehearsal.
@@ -35,4 +36,7 @@ def load_last_rehearsal(study: Study, store: Store) -> tuple[Study, Store]:
     found = newest_rehearsal_store(store)
     if found is None:
         raise StudyError(f"{store.root}: no rehearsal beside it; launch with --rehearse")
+    typed = launched_changes(found, rehearsal_of(study).name)
+    if typed and not study.changes:
+        study = load_in_store(study.path, store, typed)
     return rehearsal_of(study), found

@@ -13,6 +13,7 @@ from hpc_xfer.errors import StoreError
 from hpc_xfer.store.access import trusted
 from hpc_xfer.store.documents.manifest import MANIFEST
 from hpc_xfer.store.documents.record import RECORD
+from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.paths import StoreDir
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Plan, Run, RunKind
@@ -63,15 +64,12 @@ class Store(StoreDir):
         """Check what jobs run or trust, but the folders of runs: see `check_run`.
 
         Raises:
-            StoreError: a part of it is a link, or others may write to it, so that they could run
-                code under this account.
+            StoreError: a part of it is a link, or others may write to it, and so run code as us.
         """
         trusted.check_store(self, study)
 
     def check_run(self, run: Run) -> None:
         """Check what the execution of a run trusts: checkpoints of its own, and its parents.
-
-        There are too many runs for `check` to look at each.
 
         Raises:
             StoreError: as `check`.
@@ -108,8 +106,12 @@ class Store(StoreDir):
         return record if record is not None and record["run"] == run_id else None
 
     def done(self, plan: Plan) -> set[str]:
-        """Ids of the finished runs of a plan."""
-        return {run.id for run in plan.runs if self.is_done(run)}
+        """Ids of the finished runs of a plan; a record that was read before is not read again."""
+        return self.finished_runs().of(plan.runs)
+
+    def finished_runs(self) -> FinishedRuns:
+        """Take one look at all finished runs."""
+        return FinishedRuns.open(self, self.result)
 
     def is_done(self, run: Run) -> bool:
         return self.is_finished(run.id, run.kind)

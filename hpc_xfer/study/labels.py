@@ -127,6 +127,7 @@ def without_snapshot(label: str) -> str:
 _BRIEF = 60  # bytes
 _UNNAMED = ("pretrain_seed", "pretrain_ranks")  # the latter is told by `batchnorm`
 _AT, _SEEN, _SEED = " at ", " seen", " seed "
+_NAMING = ("method", "source", "pretrain_select", "weights")  # begin a label, then the samples
 _PLACE = ("dataset", "shots", "draw", "mode", "snapshot")  # in every title
 
 
@@ -221,7 +222,7 @@ def _unclear(parents: Sequence[Run], labels: Mapping[str, str]) -> dict[str, str
 
 
 def _short(row: Settings) -> str:
-    parts = [str(row[name]) for name in ("method", "source", "weights") if name in row]
+    parts = [str(row[name]) for name in _NAMING if name in row]
     return " ".join([*parts, *([short_count(row["samples"])] if "samples" in row else [])])
 
 

@@ -9,11 +9,19 @@ Tables and figures use them. They are part of no recipe, so the runs keep their 
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from hpc_xfer.config.recipes import Pretrain, Released
-from hpc_xfer.config.schema import ConfigError, PositiveInt, StrictModel, format_value, nearest
+from hpc_xfer.config.schema import (
+    ConfigError,
+    PositiveInt,
+    StrictModel,
+    format_value,
+    nearest,
+    tupled,
+)
 
 
 class WeightsFacts(StrictModel):
@@ -29,7 +37,9 @@ class StudyFacts(StrictModel):
     """The key `facts` of a grid file."""
 
     weights: dict[str, WeightsFacts] = {}  # by the name under `weights` in the grid
-    curation: dict[str, tuple[str, ...]] = {}  # level -> its sources
+    curation: dict[
+        str, Annotated[tuple[str, ...], BeforeValidator(tupled)]
+    ] = {}  # level -> its sources
 
     @field_validator("curation")
     @classmethod

@@ -6,7 +6,7 @@ grid_blocks/ expands its blocks of pre-trainings and of fine-tunings.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from hpc_xfer.config.recipes import Pretrain, encoder_points
 from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
+from hpc_xfer.study.costs.pretrain_minutes import missing_sizes
 from hpc_xfer.study.grid_blocks.finetune_grid import all_trials
 from hpc_xfer.study.grid_blocks.pretrain_grid import PretrainGrid, too_many
+from hpc_xfer.study.overrides import draft_of, text_with
 from hpc_xfer.study.study_facts import StudyFacts, wrong_facts
 
 
@@ -73,43 +75,50 @@ class Study:
     choose: Choose = "pooled"  # one tuned value for all draws of a cell, or one per draw
     rehearsal: bool = False  # see rehearsal.py
     facts: StudyFacts = field(default_factory=StudyFacts)  # of its encoders, for tables and figures
+    changes: tuple[str, ...] = ()  # what --set typed; `text` has it under `set`
 
 
-def load_study(path: Path, text: str | None = None, protocol: ProtocolName = "standard") -> Study:
+def load_study(
+    path: Path,
+    text: str | None = None,
+    protocol: ProtocolName = "standard",
+    changes: Sequence[str] = (),
+) -> Study:
     """Read a grid file.
 
     Args:
         text: the content at launch, instead of reading it now; paths in it are relative to `path`.
         protocol: that of a grid which names none.
+        changes: KEY=VALUE, as --set takes them; see overrides.py.
 
     Raises:
         StudyError: one line per error, with file, line, key path and the way out.
     """
-    doc = yaml_document.load_yaml(path, text)
+    written = yaml_document.load_yaml(path, text)
+    draft = draft_of(written, protocol, _Head.model_fields, changes)
+    doc = draft.document()
     head, errors = validate(_Head, {"protocol": protocol, **doc.data})
     pretrains = PretrainGrid(doc, head.resources.pretrain.gpus if head is not None else 1)
     for i, block in _mappings(doc.data.get("pretrain")):
         pretrains.add_block(i, block)
     protocol = head.protocol if head is not None else protocol
     trials, tuned, wrong = all_trials(doc.data.get("finetune"), protocol)
-    errors += pretrains.errors + wrong
+    errors += draft.errors + pretrains.errors + wrong
     if "finetune" in doc.data and "pretrain" not in doc.data:
         errors.append((("pretrain",), "is missing; add a line `pretrain: ...`"))
     if head is not None:
         errors += _missing_minutes(head.resources.finetune, trials)
-        errors += wrong_facts(head.facts, pretrains.recipes)
-    if any(isinstance(trial, ZeroShot) for trial in trials) and not any(
-        recipe.uses_text for recipe in pretrains.recipes
-    ):
-        why = "no pre-training here has the text tower that zeroshot needs; remove the mode"
-        errors.append((("finetune",), why))
+        errors += missing_sizes(head.resources.pretrain, pretrains.recipes)
+        errors += [] if pretrains.errors else wrong_facts(head.facts, pretrains.recipes)
+    if pretrains.recipes and not pretrains.errors:  # else it follows from what is wrong there
+        errors += _zeroshot_without_text(pretrains.recipes, trials)
     encoders = sum(len(encoder_points(recipe)) for recipe in pretrains.recipes)
     errors += too_many(len(pretrains.recipes) + encoders * len(trials), ("finetune",))
     if head is None or errors:
         raise doc.refusal(errors)
     return Study(
         path=path,
-        text=doc.text,
+        text=text_with(written, changes) if changes else doc.text,
         name=head.name,
         question=head.question,
         pretrains=tuple(pretrains.recipes),
@@ -121,6 +130,7 @@ def load_study(path: Path, text: str | None = None, protocol: ProtocolName = "st
         protocol=protocol,
         choose=head.choose or PROTOCOLS[protocol].choose,
         facts=head.facts,
+        changes=tuple(changes),
     )
 
 
@@ -129,6 +139,15 @@ def _mappings(blocks: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     for i, block in enumerate(blocks if isinstance(blocks, list) else []):
         if isinstance(block, dict):
             yield i, block
+
+
+def _zeroshot_without_text(
+    recipes: Sequence[Pretrain], trials: Sequence[Finetune]
+) -> Iterator[ConfigError]:
+    asks = any(isinstance(trial, ZeroShot) for trial in trials)
+    if asks and not any(recipe.uses_text for recipe in recipes):
+        why = "no pre-training here has the text tower that zeroshot needs; remove the mode"
+        yield ("finetune",), why
 
 
 def _missing_minutes(resources: FinetuneResources, trials: list[Finetune]) -> list[ConfigError]:

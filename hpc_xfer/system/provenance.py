@@ -1,5 +1,6 @@
 """Describe where a number comes from: code, packages, machine, job."""
 
+import os
 import platform
 import socket
 import subprocess
@@ -48,10 +49,11 @@ def packages() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return the host and, inside Slurm, the job, its array index and its restarts."""
+    """Return the host, the process and, inside Slurm, the job, its array index and its restarts."""
     job, _, task = (current_job() or "").partition("_")
     return {
         "host": socket.gethostname(),
+        "pid": os.getpid(),
         "slurm_job": job or None,
         "slurm_task": task or None,
         "restarts": restart_count(),

@@ -2,7 +2,14 @@
 
 import pytest
 
-from hpc_xfer.config.resources import spread_over_nodes
+from hpc_xfer.config.resources import Resources, spread_over_nodes
+from hpc_xfer.config.schema import validate
+
+
+def test_minutes_have_units() -> None:
+    minutes = {"pretrain": {"minutes": "24h"}, "finetune": {"minutes": {"5": "90s", "full": "2h"}}}
+    plain = {"pretrain": {"minutes": 1440}, "finetune": {"minutes": {"5": 1.5, "full": 120}}}
+    assert validate(Resources, minutes) == validate(Resources, plain)
 
 
 @pytest.mark.parametrize(

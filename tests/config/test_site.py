@@ -114,7 +114,6 @@ def test_mistakes_in_the_long_form_of_a_data_set_are_told_with_their_lines(tmp_p
         load_site(path)
     told = str(caught.value).replace(f"{tmp_path}/", "").splitlines()
     assert told == [
-        "s.yaml:2: datasets.a.path: is missing; add a line `path: ...`",
         "s.yaml:2: datasets.a.pathh: unknown key; did you mean 'path'?",
         "s.yaml:3: datasets.b.templates.0: 'a photo' must have {} once, where the class goes",
         "s.yaml:4: datasets.c: must be a word or a mapping, got 3",
@@ -195,6 +194,25 @@ def test_jobs_have_time_before_they_are_told_to_save(tmp_path: Path) -> None:
     assert load_site(path).slurm.max_minutes == 11
 
 
+def test_memory_and_time_have_units(tmp_path: Path) -> None:
+    text = """\
+slurm:
+  memory_per_gpu: 60GB
+  max_memory_per_gpu: 0.25T
+  gpu_memory: 81920MB
+  max_minutes: 1-12:00:00
+  hang_minutes: 90s
+  relay: {minutes: 1h, memory: 512MB}
+  setup: module load cuda
+  exclude: node7
+"""
+    slurm = load_site(written(tmp_path / "s.yaml", text)).slurm
+    assert (slurm.memory_per_gpu, slurm.max_memory_per_gpu, slurm.gpu_memory) == (60, 256, 80)
+    assert (slurm.max_minutes, slurm.hang_minutes) == (2160, 1.5)
+    assert (slurm.relay.minutes, slurm.relay.memory) == (60, 0.5)
+    assert (slurm.setup, slurm.exclude) == (("module load cuda",), ("node7",))
+
+
 @pytest.mark.parametrize(
     ("key", "value", "why"),
     [
@@ -213,6 +231,12 @@ def test_jobs_have_time_before_they_are_told_to_save(tmp_path: Path) -> None:
         ("gpu_option", "gpus", "gpus-per-node"),
         ("gpus_per_nod", "4", "did you mean 'gpus_per_node'?"),
         ("max_memory_per_gpu", "4.0", "must be at least memory_per_gpu, which must be given too"),
+        (
+            "memory_per_gpu",
+            "60Gb",
+            "'60Gb' has two readings, with Gb for bits or bytes; write 60GB for bytes",
+        ),
+        ("max_minutes", "90s", "max_minutes: '90s' is 1.5 minutes; write whole minutes"),
         ("max_minutes", "3", "set max_minutes to 4 or more, or lower signal_seconds"),
     ],
 )

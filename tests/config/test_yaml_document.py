@@ -78,14 +78,17 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
         ("null", "a.yaml:1: must be a mapping of keys to values; see grids/ for examples"),
         (
             "a: 1\nb: [1, 2\nc: 3\n",
-            "a.yaml:3: is not YAML (expected ',' or ']', but got ':'); fix that line",
+            "a.yaml:2: the [ has no ] where it should end; add it",
         ),
         (
             "a:\n\t- b\n",
-            "a.yaml:2: is not YAML (found character '\\t' that cannot start any token); "
-            "fix that line",
+            "a.yaml:2: has a tab, where YAML wants spaces; replace each tab by spaces",
         ),
-        ("a: *nobody\n", "a.yaml:1: is not YAML (found undefined alias 'nobody'); fix that line"),
+        (
+            "a: *nobody\n",
+            "a.yaml:1: found undefined alias 'nobody'; write &NAME before the value that *NAME "
+            "repeats",
+        ),
         (b"\x89PNG\r\n\xff\xfe\x00", "a.yaml: is not a text file; name a YAML file"),
         ("? [a]\n: 1\n", "a.yaml:1: a list or mapping cannot be a key; write a word"),
         ("a: !!int many\n", "a.yaml:1: a: is not a number: many; write it in digits"),

@@ -10,6 +10,7 @@ from hpc_xfer import collect
 from hpc_xfer.results import collect_tables
 from hpc_xfer.results.collect_tables import Collected
 from hpc_xfer.results.tables import csv_files
+from hpc_xfer.results.tables.table_names import TABLES
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from tests.fabricated import GRID, ONE_CELL, failure, make, record, record_all, trials
@@ -50,7 +51,7 @@ def test_records_written_in_any_order_give_the_same_bytes(tmp_path: Path) -> Non
         collected(plan, store)
         results.append(bytes_of(store.root / "summary"))
     assert results[0] == results[1]
-    assert sorted(results[0]) == sorted(f"{name}.csv" for name in collect_tables.TABLES)
+    assert sorted(results[0]) == sorted(f"{name}.csv" for name in TABLES)
 
 
 def test_validation_chooses_though_another_trial_is_better_on_the_test_set(tmp_path: Path) -> None:

@@ -78,3 +78,15 @@ pretrain:
     encoders = encoders_of(make(tmp_path, grid)[1]).values()
     assert len(encoders) == 3
     assert not any(encoder.settings for encoder in encoders)
+
+
+def test_mixtures_are_levels_of_the_source_and_selections_an_axis_of_their_own(
+    tmp_path: Path,
+) -> None:
+    source = "source: [laion, {laion: 1, yfcc: 1}], select: [null, {best: {score: 0.3}}]"
+    grid = GRID.replace("source: laion", source, 1)
+    grid = grid.replace("init: [null, openai], patch_dropout: [null, 0.5]", "lr: 1e-3")
+    encoders = list(encoders_of(make(tmp_path, grid)[1]).values())
+    axes = {each.axis: {level for _, level in each.levels} for each in comparisons(encoders)}
+    assert axes["source"] == {"laion", "laion+yfcc"}
+    assert axes["select"] == {"none", "best 30% score"}

@@ -23,7 +23,6 @@ from hpc_xfer.scheduling.job_requests import request_of
 from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.sbatch import submit_job
 from hpc_xfer.store.launched_study import LaunchedStudy
-from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.study import job_arrays
 from tests import faults
 from tests.cluster import Cluster
@@ -64,8 +63,8 @@ def test_fine_tunings_that_share_a_gpu_come_to_the_same_numbers(
     assert study.launch()["submitted"]["elements"] == 1 + 1
     study.ends(cluster)
     assert study.results() == expected
-    holders = [run_claims.holder(study.store.run(run.id)) for run in study.plan.of("finetune")]
-    assert len({holder["pid"] for holder in holders if holder}) == 2
+    records = [study.store.record(run.id) for run in study.plan.of("finetune")]
+    assert len({record["provenance"]["pid"] for record in records if record}) == 2
 
 
 def test_a_job_whose_time_is_up_goes_on_in_the_same_job(

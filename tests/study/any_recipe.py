@@ -130,6 +130,8 @@ def _of(kind: Any, metadata: tuple[Any, ...] = ()) -> Strategy:
         return st.lists(_of(inside[0]), min_size=1, max_size=3)
     if origin is tuple:
         return st.tuples(*map(_of, inside)).map(list)
+    if origin is dict and inside[1] is not Any:
+        return st.dictionaries(_TEXT, _of(inside[1]), min_size=1, max_size=3)
     if origin is dict:
         return st.dictionaries(_TEXT, _JSON, max_size=3)
     if isinstance(kind, type) and issubclass(kind, BaseModel):

@@ -86,6 +86,17 @@ def test_a_label_is_method_source_and_size(tmp_path: Path) -> None:
     ]
 
 
+def test_mixtures_and_selections_are_named_in_labels(tmp_path: Path) -> None:
+    mixture = clip(source=["sans", {"serif": 1, "sans": 1}, {"sans": 0.3, "serif": 0.7}])
+    assert labels(tmp_path, mixture) == [
+        "clip sans 8k", "clip sans+serif 8k", "clip sans 30%+serif 70% 8k",
+    ]  # fmt: skip
+    chosen = clip(select=[None, {"best": {"clip_score": 0.3}}, {"per_class": 100}])
+    assert labels(tmp_path, chosen) == [
+        "clip sans 8k", "clip sans best 30% clip_score 8k", "clip sans 100 per class 8k",
+    ]  # fmt: skip
+
+
 def test_seeds_share_a_label(tmp_path: Path) -> None:
     assert labels(tmp_path, clip(seed=[0, 1, 2])) == ["clip sans 8k"] * 3
 

@@ -161,7 +161,7 @@ pretrain:
   - method: clip
     arch: RN50
     source: 3
-    samples: 8k
+    samples: 8q
     batch: 1.5
   - 7
   - method: scratch
@@ -175,7 +175,6 @@ resources:
   finetune: {gpus: 2}
 """
     assert refusal(tmp_path, text) == [
-        "a.yaml:1: name: is missing; add a line `name: ...`",
         "a.yaml:1: nmae: unknown key; did you mean 'name'?",
         "a.yaml:4: pretrain.0.arch: no architecture is called 'RN51'; did you mean 'RN50'?",
         "a.yaml:8: pretrain.0.lr.1: must be greater than 0, got -0.1",
@@ -183,14 +182,15 @@ resources:
         "a.yaml:10: pretrain.1.method: no method is called 'simclip'; did you mean 'simclr'?",
         "a.yaml:11: pretrain.2: is missing epochs (or samples_seen); add a line `epochs: ...`",
         "a.yaml:13: pretrain.2.source: must be a word, got 3",
-        "a.yaml:14: pretrain.2.samples: must be a whole number, got '8k'",
+        "a.yaml:14: pretrain.2.samples: must be a whole number, got '8q'",
         "a.yaml:15: pretrain.2.batch: must be a whole number, got 1.5",
         "a.yaml:16: pretrain.3: must be a mapping, got 7",
         "a.yaml:18: pretrain.4.arch: no architecture is called 'resnet50'; did you mean "
         "'torchvision/resnet50'?",
-        "a.yaml:19: finetune.shots: is missing; add a line `shots: ...`",
         "a.yaml:21: finetune.shot: unknown key; did you mean 'shots'?",
-        "a.yaml:24: resources.pretrain.minutes: must be greater than 0, got 0",
+        "a.yaml:22: finetune.tune.lr: has one value, which leaves no choice; write `lr: 0.001` "
+        "instead",
+        "a.yaml:24: resources.pretrain.minutes: must be greater than 0 or a mapping, got 0",
         "a.yaml:24: resources.pretrain.gpu: unknown key; did you mean 'gpus'?",
         "a.yaml:25: resources.finetune.gpus: must be at most 1, got 2",
     ]
@@ -295,10 +295,10 @@ def test_two_blocks_that_make_the_same_run_are_refused(tmp_path: Path) -> None:
         ("shots: [1, 0]", "shots.1: must be greater than 0 or 'full', got 0"),
         ("shots: [1.5]", "shots.0: must be a whole number or 'full', got 1.5"),
         ("shots: [true]", "shots.0: must be a whole number or 'full', got true"),
-        ("shots: full", "shots: must be a list, got 'full'; write [full]"),
+        ("shots: '1, full'", "shots: must be a list, got '1, full'; write [1, full]"),
         ("shots: []", "shots: is empty; give it a value"),
         ("shots: [1, 1]", "shots: has 1 twice; keep one"),
-        ("datasets: pets", "datasets: must be a list, got 'pets'; write [pets]"),
+        ("datasets: {pets: 1}", 'datasets: must be a list, got {"pets": 1}'),
         ("datasets: [a, a]", "datasets: has 'a' twice; keep one"),
         (
             "datasets: ['a b']",
@@ -311,9 +311,8 @@ def test_two_blocks_that_make_the_same_run_are_refused(tmp_path: Path) -> None:
         ("draws: 1e9", "expands to 2,000,000,000 runs; shorten an axis to stay below 200,000"),
         ("epochs: {5: 3}", "epochs: has no value for 1 shots; add `1: ...`"),
         ("epochs: {1: 0}", "epochs.1: must be greater than 0, got 0"),
-        ("tune: {lr: 1e-3}", "tune.lr: must be a list, got 0.001; write [0.001]"),
         (
-            "tune: {lr: [1e-3]}",
+            "tune: {lr: 1e-3}",
             "tune.lr: has one value, which leaves no choice; write `lr: 0.001` instead",
         ),
         ("tune: {lr: []}", "tune.lr: has no value, which leaves no choice; give two or more"),
@@ -511,7 +510,7 @@ def test_a_lock_keeps_weights_that_were_trained(tmp_path: Path) -> None:
     ]
     supervised = locked.replace("clip", "supervised").replace("lock", "init: openai, lock")
     assert pretrain_refusal(tmp_path, supervised)[0].startswith(
-        "a.yaml:3: pretrain.0.lock: unknown key"
+        "a.yaml:3: pretrain.0.lock: is not a setting of supervised, but of clip, siglip; remove it"
     )
 
 

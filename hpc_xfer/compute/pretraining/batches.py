@@ -5,8 +5,9 @@ sample that does not decode or lacks a field is replaced by its neighbor and cou
 """
 
 import contextlib
+import itertools
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +20,10 @@ from hpc_xfer.compute.images import color_jitter, crops, decode
 from hpc_xfer.compute.images.crops import View
 from hpc_xfer.compute.pretraining import targets
 from hpc_xfer.compute.shards.read_ahead import ReadAhead
-from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, share
+from hpc_xfer.compute.shards.sample_order import SampleOrder, share
 from hpc_xfer.compute.shards.shard import Sample, Shard
-from hpc_xfer.compute.shards.shard_reader import ShardReader
+from hpc_xfer.compute.shards.source_reader import SourceReader
+from hpc_xfer.compute.shards.subsets.subset import Positions, SampleLocation
 from hpc_xfer.compute.training.loading.batch_buffers import BatchBuffers
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.compute.training.skipped_samples import BrokenSample
@@ -40,19 +42,21 @@ class TrainBatches:
     (n, context) or labels (n,) where the method needs them; broken, a list of skipped samples.
     """
 
-    index: ShardIndex
+    index: ShardIndex | Mapping[str, ShardIndex]  # of the source, or of each in a mixture
     order: SampleOrder
     recipe: Trained
     size: int  # side of the input in pixels
     rank: int = 0
     ranks: int = 1
     tokenize: Callable[[list[str]], Tensor] | None = None
-    source: ShardReader = field(init=False)
+    source: SourceReader = field(init=False)
     share: Positions = field(init=False)  # of the global batch
 
     def __post_init__(self) -> None:
         self.share = share(self.order.batch, self.rank, self.ranks, self.recipe.accumulate or 1)
-        self.source = ShardReader(self.index, len(self.order.streams_of(self.share)))
+        index, one = self.index, self.recipe.source_name
+        indexes = {one: index} if isinstance(index, ShardIndex) else index
+        self.source = SourceReader(indexes, len(self.order.streams_of(self.share)))
 
     def __getitem__(self, step: int) -> Batch:
         return self._batch(step, self.share, BatchBuffers())
@@ -83,30 +87,36 @@ class _Collector:
 
     def __init__(self, batches: TrainBatches, epoch: int, images: Tensor) -> None:
         self.batches, self.epoch, self.images = batches, epoch, images
-        self.target = targets.target_reader(batches.recipe, batches.index.classes or ())
+        indexes = batches.source.indexes.values()
+        self.target = [
+            targets.target_reader(batches.recipe, index.classes or ()) for index in indexes
+        ]
         self.beside_images = targets.fields(batches.recipe)
-        in_source = set(batches.index.fields)
-        self.has_several_kinds = len(in_source.intersection(IMAGE_FIELDS)) > 1
+        self.has_several_kinds = any(
+            len(set(index.fields).intersection(IMAGE_FIELDS)) > 1 for index in indexes
+        )
         self.colors: list[np.ndarray] = []
         self.targets: list[Any] = []
         self.broken: list[BrokenSample] = []
 
     def add(self, number: int, position: int) -> None:
         """Add a sample of a shard; if broken, the next good one of the shard's subset."""
-        shard = self.batches.source.shard(number)
-        name = self.batches.index.entries[number].name
+        source = self.batches.source
+        reader = self.target[source.source_of(number)]
         tried = 0
-        for index in self._candidates(number, position):
+        for place, index in self._candidates(number, position):
+            shard = source.shard(place)
             try:
-                self._take(shard.read(index, self._fields(shard, index)), self._rng(number, index))
+                sample = shard.read(index, self._fields(shard, index))
+                self._take(sample, reader, self._rng(place, index))
                 return
             except (DataError, ValueError) as error:
-                self.broken.append(BrokenSample(name, shard.keys[index], str(error)))
+                self.broken.append(BrokenSample(source.name(place), shard.keys[index], str(error)))
                 tried += 1
-        folder = self.batches.index.folder
+        folder = source.index_of(number).folder
         raise DataError(
-            f"{folder}/{name}: {tried} broken samples in a row, the last: {self.broken[-1]}; run "
-            f"`python -m hpc_xfer.shards check {shlex.quote(str(folder))}`"
+            f"{folder}/{source.entry(number).name}: {tried} broken samples in a row, the last: "
+            f"{self.broken[-1]}; run `python -m hpc_xfer.shards check {shlex.quote(str(folder))}`"
         )
 
     def _fields(self, shard: Shard, index: int) -> tuple[str, ...]:
@@ -117,18 +127,18 @@ class _Collector:
             images = tuple(name for name in IMAGE_FIELDS if name in members)[:1]
         return (*images, *self.beside_images)
 
-    def _candidates(self, number: int, position: int) -> Iterator[int]:
-        yield position
-        neighbors = self.batches.order.subset.following(number, position)
-        yield from neighbors[1:_NEIGHBORS].tolist()
+    def _candidates(self, number: int, position: int) -> Iterator[SampleLocation]:
+        yield number, position
+        subset = self.batches.order.parts[self.batches.source.source_of(number)]
+        yield from itertools.islice(subset.following(number, position), 1, _NEIGHBORS)
 
     def _rng(self, number: int, index: int) -> Generator:
         return np.random.default_rng((self.batches.recipe.seed, 3, self.epoch, number, index))
 
-    def _take(self, sample: Sample, rng: Generator) -> None:
+    def _take(self, sample: Sample, reader: targets.Reader, rng: Generator) -> None:
         """Add a whole sample; if a part of it is broken, the next one takes its place."""
         recipe = self.batches.recipe
-        target = self.target(sample, rng)
+        target = reader(sample, rng)
         views = self.images[len(self.targets)]
         self._write(_image(sample), rng, views)
         if recipe.color_jitter is not None:
@@ -167,7 +177,7 @@ class _Collector:
         if recipe.uses_text:
             assert self.batches.tokenize is not None
             batch["tokens"] = self.batches.tokenize(self.targets)
-        elif recipe.target is not None:
+        elif recipe.targets:
             batch["labels"] = torch.tensor(self.targets)
         return batch
 

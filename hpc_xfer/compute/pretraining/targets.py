@@ -4,6 +4,8 @@ target = reader(recipe, index.classes)
 target(shard.read(i), rng)     # a caption, or a class number under supervised
 """
 
+import bisect
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from hpc_xfer.compute.shards.captions import BadCaption
 from hpc_xfer.compute.shards.labels import BadLabel
 from hpc_xfer.compute.shards.shard import Sample
 from hpc_xfer.config.recipes import Trained
+from hpc_xfer.config.training_data.captions import Target
 from hpc_xfer.errors import DataError
 
 Reader = Callable[[Sample, Generator], Any]
@@ -21,7 +24,7 @@ Reader = Callable[[Sample, Generator], Any]
 
 def fields(recipe: Trained) -> tuple[str, ...]:
     """List the fields of a sample that a recipe reads besides the image."""
-    return () if recipe.target is None else (recipe.target.field,)
+    return tuple(dict.fromkeys(target.field for target in recipe.targets))
 
 
 def target_reader(recipe: Trained, classes: Sequence[str]) -> Reader:
@@ -29,9 +32,15 @@ def target_reader(recipe: Trained, classes: Sequence[str]) -> Reader:
 
     It raises DataError where the sample is broken.
     """
-    target = recipe.target
-    if target is None:
+    readers = [_reader(target, classes) for target in recipe.targets]
+    if not readers:
         return lambda sample, rng: None
+    if len(readers) == 1:
+        return readers[0]
+    return _Mixed(readers, [target.share for target in recipe.targets])
+
+
+def _reader(target: Target, classes: Sequence[str]) -> Reader:
     if target.is_label:
         label = _label_reader(target.label_key, classes)
         if target.templates:
@@ -40,6 +49,17 @@ def target_reader(recipe: Trained, classes: Sequence[str]) -> Reader:
     if target.caption_keys:
         return lambda sample, rng: captions.joined(_json(sample), target.caption_keys)
     return lambda sample, rng: _text(sample)
+
+
+class _Mixed:
+    """Draws one kind of captions; each epoch draws anew. A sample without this kind is broken."""
+
+    def __init__(self, readers: Sequence[Reader], shares: Sequence[int]) -> None:
+        self.readers, self.ends = readers, list(itertools.accumulate(shares))
+
+    def __call__(self, sample: Sample, rng: Generator) -> Any:
+        kind = bisect.bisect_right(self.ends, int(rng.integers(self.ends[-1])))
+        return self.readers[kind](sample, rng)
 
 
 class _Templates:

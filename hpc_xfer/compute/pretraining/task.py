@@ -1,7 +1,5 @@
 """Execute one pre-training: data, model, training loop, encoder, record."""
 
-import hashlib
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +12,13 @@ from hpc_xfer.compute.models import encoders, flops, pretrained_weights, safeten
 from hpc_xfer.compute.models.encoders import Towers
 from hpc_xfer.compute.models.frozen_batchnorm import has_batchnorm
 from hpc_xfer.compute.models.patch_dropout import drop_patches
-from hpc_xfer.compute.pretraining import snapshots
+from hpc_xfer.compute.pretraining import snapshots, training_set
 from hpc_xfer.compute.pretraining.batches import TrainBatches
 from hpc_xfer.compute.pretraining.initial_weights import agreed, load_initial
 from hpc_xfer.compute.pretraining.knn_probe import KnnProbe
 from hpc_xfer.compute.pretraining.objectives import PretrainObjective, make_objective
+from hpc_xfer.compute.pretraining.training_set import TrainingSet
 from hpc_xfer.compute.run_context import RunContext
-from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
 from hpc_xfer.compute.training.checkpoint import Checkpoints
 from hpc_xfer.compute.training.loop import Hook, TrainResult, train
 from hpc_xfer.compute.training.optimizer import adamw, warmup
@@ -29,8 +27,7 @@ from hpc_xfer.config import architectures, downstream_datasets
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Pretrain, Released, Scratch, Trained
 from hpc_xfer.config.resources import PretrainResources
-from hpc_xfer.config.shard_index import ShardIndex
-from hpc_xfer.errors import AgreedDataError, DataError, Diverged
+from hpc_xfer.errors import AgreedDataError, Diverged
 from hpc_xfer.store.heartbeat import Liveness
 from hpc_xfer.study.preflight.batch_checks import one_image
 from hpc_xfer.system import provenance
@@ -48,15 +45,14 @@ def pretrain(context: RunContext) -> None:
     data: dict[str, Any] = {}
     outcome = TrainResult(loss=0.0)
     if isinstance(recipe, Trained):
-        index = _source(context, recipe)
-        order = _order(recipe, index)
-        data = _fingerprints(index, order)
+        sources = training_set.load(context, recipe)
+        data = sources.facts()
         towers = encoders.build(recipe.arch, recipe.seed, with_text=recipe.uses_text)
         checkpoints = Checkpoints(context.dir, context.claim)
         data |= load_initial(context, recipe, towers, checkpoints)
         if recipe.patch_dropout is not None:
             drop_patches(towers.visual, recipe.patch_dropout)
-        outcome = _train(context, recipe, index, order, towers, checkpoints)
+        outcome = _train(context, recipe, sources, towers, checkpoints)
     else:
         towers, data = _untrained(context, recipe)
 
@@ -79,26 +75,6 @@ def pretrain(context: RunContext) -> None:
     Checkpoints(context.dir, context.claim).discard()
 
 
-def _order(recipe: Trained, index: ShardIndex) -> SampleOrder:
-    try:
-        subset = Subset.draw([e.samples for e in index.entries], recipe.samples, recipe.subset_seed)
-    except ValueError as error:
-        raise DataError(f"{index.folder}: {error}; lower samples or name a larger source") from None
-    return SampleOrder(subset, recipe.batch, recipe.seed)
-
-
-def _fingerprints(index: ShardIndex, order: SampleOrder) -> dict[str, Any]:
-    """Fingerprint what was read: the whole source, and the chosen samples."""
-    subset = order.subset
-    names = [index.entries[shard].sha256 for shard in subset.shards]
-    members = json.dumps([names, subset.counts, subset.seed], separators=(",", ":"))
-    return {
-        "source": index.fingerprint,
-        "shards": len(subset.shards),
-        "subset": hashlib.sha256(members.encode()).hexdigest(),
-    }
-
-
 def _check_ranks(recipe: Trained, world: World) -> None:
     """Refuse another number of processes than the result was planned for.
 
@@ -116,8 +92,7 @@ def _check_ranks(recipe: Trained, world: World) -> None:
 def _train(
     context: RunContext,
     recipe: Trained,
-    index: ShardIndex,
-    order: SampleOrder,
+    sources: TrainingSet,
     towers: Towers,
     checkpoints: Checkpoints,
 ) -> TrainResult:
@@ -129,10 +104,10 @@ def _train(
             f"batch {recipe.batch} cannot be split evenly over {world.size} processes{parts}; "
             "change resources.pretrain.gpus"
         )
-    batches = _batches(recipe, index, order, world)
+    batches = _batches(recipe, sources, world)
     steps = recipe.steps_of(recipe.samples_seen)
     options = replace(context.loop_options, flops_per_sample=flops.per_sample(recipe, towers))
-    objective = make_objective(recipe, towers, len(index.classes or ()), world)
+    objective = make_objective(recipe, towers, len(sources.classes or ()), world)
     if has_batchnorm(objective) and (why := one_image(recipe)):
         raise AgreedDataError(f"batch: {why}")
     # The checkpoint holds what the optimizer updates, so both are made before it is read.
@@ -140,7 +115,7 @@ def _train(
     optimizer = adamw(objective, recipe.lr, recipe.weight_decay, recipe.betas, recipe.eps)
 
     def save(path: Path) -> None:
-        objective.write_heads(towers, index.classes)
+        objective.write_heads(towers, sources.classes)
         encoders.save(path, recipe.arch, towers)
 
     outcome = train(
@@ -169,14 +144,14 @@ def _train(
             _probes(context, recipe, objective, towers),
         ),
     )
-    objective.write_heads(towers, index.classes)
+    objective.write_heads(towers, sources.classes)
     return outcome
 
 
-def _batches(recipe: Trained, index: ShardIndex, order: SampleOrder, world: World) -> TrainBatches:
+def _batches(recipe: Trained, sources: TrainingSet, world: World) -> TrainBatches:
     return TrainBatches(
-        index=index,
-        order=order,
+        index=sources.indexes,
+        order=sources.order,
         recipe=recipe,
         size=architectures.image_size(recipe.arch),
         rank=world.rank,
@@ -222,28 +197,6 @@ def _merged(*all_hooks: dict[int, Hook]) -> dict[int, list[Hook]]:
         for step, hook in hooks.items():
             at.setdefault(step, []).append(hook)
     return at
-
-
-def _source(context: RunContext, recipe: Trained) -> ShardIndex:
-    """Load the index; raise on all ranks if one fails or sees another index."""
-    index = agreed(context.world, lambda: _load_index(context, recipe))
-    if len(set(context.world.gather([index.fingerprint]))) > 1:
-        raise AgreedDataError(
-            f"{index.folder}: the ranks see different indexes; wait until `shards index` has ended "
-            "and all nodes see what it wrote, then launch again"
-        )
-    return index
-
-
-def _load_index(context: RunContext, recipe: Trained) -> ShardIndex:
-    folder = context.site.sources.get(recipe.source)
-    if folder is None:
-        raise DataError(f"source {recipe.source!r} is not in the site file; add it to `sources`")
-    index = ShardIndex.load(Path(folder))
-    if missing := recipe.missing_from(index.fields, index.classes):
-        what = f"has no {missing}, which {recipe.method} needs"
-        raise DataError(f"{folder}: {what}; name another source")
-    return index
 
 
 def _untrained(context: RunContext, recipe: Pretrain) -> tuple[Towers, dict[str, Any]]:

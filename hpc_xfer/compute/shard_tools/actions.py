@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # these import torch
     from hpc_xfer.compute.shard_tools.inputs import Input
     from hpc_xfer.compute.shard_tools.pack import PackResult
     from hpc_xfer.compute.shard_tools.reencode import Reencoding
+    from hpc_xfer.compute.shard_tools.source_index.index_columns import WantedColumns
 
 _OF_TABLES = ("image_column", "caption_column", "label_column", "labels", "separator", "quoting")
 
@@ -68,7 +69,8 @@ def index(args: argparse.Namespace) -> int:
     from hpc_xfer.compute.shard_tools.build_index import index_folder
 
     with shown("indexing") as progress:
-        report = index_folder(args.place, args.workers, args.label_key, progress)
+        wanted = _columns(args)
+        report = index_folder(args.place, args.workers, args.label_key, progress, wanted)
     _say(args, f"{report.index.folder}: {_count(report.index)}")
     for warning in report.warnings:
         _say(args, f"warning: {warning}")
@@ -103,6 +105,31 @@ def check(args: argparse.Namespace) -> int:
     problems = f"{len(report.problems):,} problems" if report.problems else "no problems"
     say(f"{args.folder}: {report.samples:,} samples, {problems}")
     return 1 if report.problems else 0
+
+
+def _columns(args: argparse.Namespace) -> "WantedColumns | None":
+    """Read the options on columns.
+
+    Raises:
+        StudyError: a table is given without columns.
+    """
+    from hpc_xfer.compute.shard_tools.source_index.column_table import ColumnTable
+    from hpc_xfer.compute.shard_tools.source_index.index_columns import WantedColumns
+    from hpc_xfer.compute.shard_tools.tables import table_files
+
+    if args.columns is None:
+        if args.table is not None:
+            raise StudyError("--table needs --columns, the names of the columns to take from it")
+        return None
+    table = None
+    if args.table is not None:
+        files = tuple(table_files.find(args.table))
+        if not files:
+            raise StudyError(
+                f"{args.table}: no table is there (.csv .tsv .parquet); correct --table"
+            )
+        table = ColumnTable(files, args.table_key)
+    return WantedColumns(args.columns, table)
 
 
 def _render(rendered: "Input", folder: Path, workers: int) -> "PackResult":

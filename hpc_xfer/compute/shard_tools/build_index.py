@@ -16,12 +16,14 @@ from typing import TypeVar
 
 from hpc_xfer.compute.shard_tools import img2dataset
 from hpc_xfer.compute.shard_tools.source_index import join_scans, scan_shard
+from hpc_xfer.compute.shard_tools.source_index.index_columns import WantedColumns, keys_of
 from hpc_xfer.compute.shard_tools.source_index.scan_shard import ShardScan
 from hpc_xfer.compute.shards import sample_index_cache
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_files import listing, shard_patterns
 from hpc_xfer.config.shard_files.oddity import NO_SAMPLE
 from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.config.training_data.columns import load
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import process_pool
 from hpc_xfer.system.terminal import ProgressCallback
@@ -43,6 +45,7 @@ def index_folder(
     workers: int = 1,
     label_key: str | None = None,
     progress: ProgressCallback | None = None,
+    columns: WantedColumns | None = None,
 ) -> IndexReport:
     """Read every shard of a folder once and write its index.
 
@@ -54,15 +57,21 @@ def index_folder(
             in the folder before its first brace or star.
         label_key: the key in the json of samples with class numbers or names. None: use cls.
         progress: called with shards done and shards in all.
+        columns: to write beside the index; None leaves those that are there.
 
     Raises:
         DataError: no shards, a broken shard, a shard of a brace list that is not there, or no
             sample has a label under `label_key`.
     """
     folder, pattern, shards = _find(place)
+    if columns is not None and columns.read_keys_alone():
+        index_there = _current_index(folder, pattern, label_key)
+        if index_there is not None:
+            told = columns.write(index_there, keys_of(index_there))
+            return IndexReport(index_there, tuple(told))
     before = _index_before(folder)
     names = list(shards)
-    read = partial(scan_shard.scan, folder, label_key)
+    read = partial(scan_shard.scan, folder, label_key, columns.of_samples() if columns else ())
     scans = _without_errors(each_shard(read, names, workers, progress))
     classes = join_scans.find_classes(folder, scans, label_key)
     counted = [*join_scans.count_oddities(scans), *classes.bad]
@@ -83,14 +92,24 @@ def index_folder(
     )
     shard_index.write(index)
     sample_index_cache.remove_stale(index)
+    in_columns = columns.write(index, [scan.columns for scan in scans]) if columns else []
     sentences = (each.sentence(index) for each in counted)
     warnings = (
         *_replaced(before, index),
         *(each.sentence(folder) for each in listing.unused(folder, names, pattern)),
         *sentences,
         *_warnings(index, scans),
+        *(in_columns if columns else _stale_columns(index)),
     )
     return IndexReport(index, warnings)
+
+
+def _stale_columns(index: ShardIndex) -> Iterator[str]:
+    """Tell that columns of other shards are there, which nothing will use."""
+    try:
+        load(index)
+    except DataError as error:
+        yield str(error)
 
 
 def _find(place: Path) -> tuple[Path, str | None, dict[str, int]]:
@@ -114,6 +133,15 @@ def _find(place: Path) -> tuple[Path, str | None, dict[str, int]]:
     if not shards:
         raise DataError(listing.no_shards(folder, "correct the path"))
     return folder, pattern, shards
+
+
+def _current_index(folder: Path, pattern: str | None, label_key: str | None) -> ShardIndex | None:
+    """Load the index, if it is of the shards that are there now."""
+    try:
+        index = ShardIndex.load(folder)
+    except DataError:
+        return None
+    return index if (index.pattern, index.label_key) == (pattern, label_key) else None
 
 
 def _index_before(folder: Path) -> ShardIndex | None:

@@ -13,9 +13,11 @@ from itertools import groupby
 from operator import itemgetter
 from queue import SimpleQueue
 
-from hpc_xfer.compute.shards.sample_order import Positions, SampleOrder, SampleRange, Window
+from hpc_xfer.compute.shards.sample_order import SampleOrder, SampleRange, Window
 from hpc_xfer.compute.shards.shard import Shard
 from hpc_xfer.compute.shards.shard_reader import ShardReader
+from hpc_xfer.compute.shards.source_reader import SourceReader
+from hpc_xfer.compute.shards.subsets.subset import Positions
 from hpc_xfer.errors import DataError
 
 _PIECE = 4 << 20  # bytes of one read; Lustre's and GPFS's usual stripe or block, or several
@@ -24,7 +26,9 @@ _PIECE = 4 << 20  # bytes of one read; Lustre's and GPFS's usual stripe or block
 class ReadAhead:
     """Reads the windows of some streams before they are needed, in a thread of its own."""
 
-    def __init__(self, reader: ShardReader, order: SampleOrder, chosen: Positions) -> None:
+    def __init__(
+        self, reader: ShardReader | SourceReader, order: SampleOrder, chosen: Positions
+    ) -> None:
         self.reader, self.order, self.streams = reader, order, order.streams_of(chosen)
         self._requested: dict[int, Window] = {}  # the last window by stream
         self._queue: SimpleQueue[Iterable[SampleRange] | None] = SimpleQueue()

@@ -12,17 +12,20 @@ Large sources are read as 32 streams side by side: the samples of an epoch are c
 of equal length, and each batch takes one 32nd from every section. The part of a rank is made of
 whole streams, so it reads its own shards, from front to back, and no others. Inside a stream
 samples are shuffled within windows.
+
+The samples of a mixture of sources are interleaved (subsets/interleaving.py), so each window has
+the shares of the whole. Its shards are numbered source after source.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Positions = NDArray[np.int64]
-SampleLocation = tuple[int, int]  # shard, sample in it
+from hpc_xfer.compute.shards.subsets.interleaving import split_numbers, split_range
+from hpc_xfer.compute.shards.subsets.subset import Positions, SampleLocation, Subset
+
 SampleRange = tuple[int, int, int]  # shard, first sample, sample after the last
 Window = tuple[int, int]  # epoch, number in a stream
 
@@ -30,57 +33,7 @@ Window = tuple[int, int]  # epoch, number in a stream
 # 2.3 GB, which the page caches of the nodes hold. Both numbers decide the order: never change them.
 WINDOW = 1 << 16
 STREAMS = 32  # at most
-
-
-@dataclass(frozen=True)
-class Subset:
-    """The first N samples of a seeded order of shards; part of the last shard, chosen at random.
-
-    A smaller subset is inside a larger one of the same seed.
-    """
-
-    shards: tuple[int, ...]  # numbers in the shard index, in order
-    counts: tuple[int, ...]  # samples taken from each
-    sizes: tuple[int, ...]  # samples in each
-    seed: int
-
-    @classmethod
-    def draw(cls, sizes: Sequence[int], samples: int, seed: int) -> "Subset":
-        """Draw `samples` samples from shards of these sizes.
-
-        Raises:
-            ValueError: the shards hold fewer.
-        """
-        if samples > sum(sizes):
-            raise ValueError(f"{samples:,} samples requested, but there are {sum(sizes):,}")
-        order = np.random.default_rng((seed, 0)).permutation(len(sizes))
-        shards, counts, left = [], [], samples
-        for shard in order:
-            if left == 0:
-                break
-            take = min(left, sizes[shard])
-            if take:
-                shards.append(int(shard))
-                counts.append(take)
-            left -= take
-        return cls(tuple(shards), tuple(counts), tuple(sizes[s] for s in shards), seed)
-
-    @property
-    def samples(self) -> int:
-        return sum(self.counts)
-
-    def members(self, which: int) -> Positions:
-        """The samples taken from the shard `shards[which]`, in ascending order."""
-        taken, size = self.counts[which], self.sizes[which]
-        if taken == size:
-            return np.arange(size)
-        rng = np.random.default_rng((self.seed, 4, self.shards[which]))
-        return np.sort(rng.permutation(size)[:taken])
-
-    def following(self, shard: int, sample: int) -> Positions:
-        """All samples taken from a shard: those from `sample` on, then those before it."""
-        members = self.members(self.shards.index(shard))
-        return np.roll(members, -int(np.searchsorted(members, sample)))
+_GAP = 8  # samples that are not chosen, in a row: more are passed over when reading ahead
 
 
 @dataclass(frozen=True)
@@ -91,21 +44,35 @@ class SampleOrder:
     batch: int
     seed: int
     window: int = WINDOW
+    others: tuple[Subset, ...] = ()  # of the other sources of a mixture
+
+    @cached_property
+    def parts(self) -> tuple[Subset, ...]:
+        """The subset of each source."""
+        return self.subset, *self.others
+
+    @cached_property
+    def samples(self) -> int:
+        return sum(self._counts)
+
+    @cached_property
+    def _counts(self) -> tuple[int, ...]:
+        return tuple(part.samples for part in self.parts)
 
     @property
     def steps_per_epoch(self) -> int:
         """Full batches only; each epoch drops other samples, so every sample is used at times."""
-        return self.subset.samples // self.batch
+        return self.samples // self.batch
 
     @property
     def dropped(self) -> int:
         """Samples that an epoch drops, since they do not fill a batch."""
-        return self.subset.samples - self.steps_per_epoch * self.batch
+        return self.samples - self.steps_per_epoch * self.batch
 
     @cached_property
     def streams(self) -> int:
         """One where all samples fit into a window; else the most that divide the batch evenly."""
-        if self.subset.samples <= self.window:
+        if self.samples <= self.window:
             return 1
         return next(n for n in range(min(STREAMS, self.batch), 0, -1) if self.batch % n == 0)
 
@@ -177,45 +144,55 @@ class SampleOrder:
         return numbers
 
     def _locations(self, epoch: int, numbers: Positions) -> list[SampleLocation]:
-        order, ends, shift = _shard_order(self.subset, self.seed, epoch)
-        shifted = (numbers + shift) % self.subset.samples
-        which = np.searchsorted(ends, shifted, side="right")
-        starts = np.concatenate([[0], ends])[which]
-        return [
-            (self.subset.shards[slot], self._member(slot, inside))
-            for slot, inside in zip(order[which].tolist(), (shifted - starts).tolist(), strict=True)
-        ]
-
-    def _member(self, slot: int, inside: int) -> int:
-        if self.subset.counts[slot] == self.subset.sizes[slot]:
-            return inside
-        return int(_members(self.subset, slot)[inside])
+        shards, samples = np.empty_like(numbers), np.empty_like(numbers)
+        for which, (where, own) in enumerate(split_numbers(self._counts, numbers)):
+            part = self.parts[which]
+            order, ends, shift = _shard_order(part, self.seed, epoch, which)
+            shifted = (own + shift) % part.samples
+            at = np.searchsorted(ends, shifted, side="right")
+            inside = shifted - np.concatenate([[0], ends])[at]
+            shards[where] = part.shard_numbers[order[at]]
+            samples[where] = part.sample_numbers(order[at], inside)
+        return list(zip(shards.tolist(), samples.tolist(), strict=True))
 
     def _untaken(self, epoch: int, stream: int, window: int, taken: int) -> Iterator[SampleRange]:
         low, high = self._bounds(stream, window)
         wanted = low + np.sort(_shuffled(self.seed, epoch, stream, window, high - low)[taken:])
-        for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1):
-            yield from self._ranges(epoch, int(run[0]), int(run[-1]) + 1)
+        for which, (_, own) in enumerate(split_numbers(self._counts, wanted)):
+            for run in np.split(own, np.flatnonzero(np.diff(own) > 1) + 1) if len(own) else ():
+                yield from self._part_ranges(which, epoch, int(run[0]), int(run[-1]) + 1)
 
     def _ranges(self, epoch: int, low: int, high: int) -> Iterator[SampleRange]:
-        """Yield the sample ranges of the epoch from `low` to `high`.
+        """Yield the sample ranges of the epoch from `low` to `high`, source after source."""
+        for which, (first, end) in enumerate(split_range(self._counts, low, high)):
+            yield from self._part_ranges(which, epoch, first, end)
 
-        After the last shard the order goes on with the first.
-        """
-        order, ends, shift = _shard_order(self.subset, self.seed, epoch)
-        left, at = high - low, (low + shift) % self.subset.samples
+    def _part_ranges(self, which: int, epoch: int, low: int, high: int) -> Iterator[SampleRange]:
+        """Yield the same of one source. After its last shard the order goes on with the first."""
+        part = self.parts[which]
+        order, ends, shift = _shard_order(part, self.seed, epoch, which)
+        left, at = high - low, (low + shift) % part.samples
         while left:
-            which = int(np.searchsorted(ends, at, side="right"))
-            start = int(ends[which - 1]) if which else 0
-            take = min(left, int(ends[which]) - at)
-            slot = int(order[which])
-            first, last = at - start, at - start + take - 1
-            yield (
-                self.subset.shards[slot],
-                self._member(slot, first),
-                self._member(slot, last) + 1,
-            )
-            left, at = left - take, (at + take) % self.subset.samples
+            where = int(np.searchsorted(ends, at, side="right"))
+            start = int(ends[where - 1]) if where else 0
+            take = min(left, int(ends[where]) - at)
+            slot = int(order[where])
+            yield from _shard_ranges(part, slot, at - start, at - start + take)
+            left, at = left - take, (at + take) % part.samples
+
+
+def _shard_ranges(part: Subset, slot: int, first: int, end: int) -> Iterator[SampleRange]:
+    """Yield what to read of a shard, given the first and the last of its taken samples.
+
+    What lies between two taken ones is read with them, but for long gaps in a selection.
+    """
+    inside = np.array([first, end - 1]) if part.chosen is None else np.arange(first, end)
+    samples = part.sample_numbers(np.full(len(inside), slot), inside)
+    runs = [samples]
+    if part.chosen is not None:
+        runs = np.split(samples, np.flatnonzero(np.diff(samples) > _GAP) + 1)
+    for run in runs:
+        yield part.shards[slot], int(run[0]), int(run[-1]) + 1
 
 
 def share(batch: int, rank: int, ranks: int, accumulate: int = 1) -> Positions:
@@ -228,10 +205,16 @@ def share(batch: int, rank: int, ranks: int, accumulate: int = 1) -> Positions:
     return whole[:, rank].reshape(-1)
 
 
-@lru_cache(maxsize=4)
-def _shard_order(subset: Subset, seed: int, epoch: int) -> tuple[Positions, Positions, int]:
-    """The shards of an epoch in order, the sample number at which each ends, and a shift."""
-    rng = np.random.default_rng((seed, 1, epoch))
+@lru_cache(maxsize=32)
+def _shard_order(
+    subset: Subset, seed: int, epoch: int, source: int = 0
+) -> tuple[Positions, Positions, int]:
+    """The shards of an epoch in order, the sample number at which each ends, and a shift.
+
+    Args:
+        source: number of the source in a mixture.
+    """
+    rng = np.random.default_rng((seed, 1, epoch, *((source,) if source else ())))
     order = rng.permutation(len(subset.shards))
     ends = np.cumsum(np.asarray(subset.counts, dtype=np.int64)[order])
     return order, ends, int(rng.integers(subset.samples))
@@ -240,8 +223,3 @@ def _shard_order(subset: Subset, seed: int, epoch: int) -> tuple[Positions, Posi
 @lru_cache(maxsize=4 * STREAMS)
 def _shuffled(seed: int, epoch: int, stream: int, window: int, samples: int) -> Positions:
     return np.random.default_rng((seed, 2, epoch, stream, window)).permutation(samples)
-
-
-@lru_cache(maxsize=4)
-def _members(subset: Subset, which: int) -> Positions:
-    return subset.members(which)

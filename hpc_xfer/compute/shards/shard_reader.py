@@ -81,12 +81,14 @@ class ShardReader:
 
     index: ShardIndex
     streams: int = STREAMS  # that are read side by side
+    readers: int = 1  # of the process, one per source, which share its open files and its memory
     recent: RecentShards = field(init=False)
     opening: dict[int, threading.Lock] = field(default_factory=dict)  # of shards being opened
     _lock: threading.Lock = field(default_factory=threading.Lock)  # never held while reading a file
 
     def __post_init__(self) -> None:
-        self.recent = RecentShards(_SHARDS_PER_STREAM * self.streams, max_open_shards())
+        most_open, samples = max_open_shards() // self.readers, _SAMPLES // self.readers
+        self.recent = RecentShards(_SHARDS_PER_STREAM * self.streams, max(1, most_open), samples)
 
     def shard(self, number: int) -> Shard:
         """Get a shard, opened if it is not open.
@@ -142,7 +144,7 @@ class ShardReader:
         return shard.keep_open()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ShardReader, (self.index, self.streams)
+        return ShardReader, (self.index, self.streams, self.readers)
 
 
 def max_open_shards() -> int:

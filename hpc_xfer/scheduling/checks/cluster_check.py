@@ -93,6 +93,7 @@ def _checks(launched: LaunchedStudy) -> Iterator[_Check]:
     for number, (kind, real) in enumerate(_largest(launched).items(), 1):
         out = folder.doctor / f"{kind}-{now}.json"
         more = ["--grid", str(absolute(launched.study.path)), "--out", str(absolute(out))]
+        more += [word for change in launched.study.changes for word in ("--set", change)]
         yield _Check(
             kind,
             real,

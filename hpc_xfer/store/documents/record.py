@@ -11,6 +11,7 @@ from hpc_xfer.store.documents.document import (
     MAPPING,
     MB,
     NAME,
+    WORD,
     DocumentKind,
     by_name,
     either,
@@ -46,6 +47,8 @@ _METRICS = core_schema.typed_dict_schema(
     extra_behavior="allow",
     extras_schema=_VALUE,
 )
+# Of Slurm, in which the run was started.
+_JOBS = several(shape({"slurm_job": WORD, "slurm_job_name": _LINE}, needed=("slurm_job",)), 10_000)
 _PROVENANCE = shape(
     {
         **dict.fromkeys(("host", "gpu", "commit"), _LINE),
@@ -54,6 +57,7 @@ _PROVENANCE = shape(
         "packages": by_name(text(256), _LINE, 1_000),
         "ranks": or_none(whole(1, 10**6)),
         "attempt": or_none(COUNT),
+        "jobs": _JOBS,
         "data": MAPPING,
     }
 )

@@ -4,8 +4,9 @@ The process that holds the highest number owns the object. An owner on another h
 after some time without a sign of life, by the clock of the file server (server_clock.py).
 
 A lease is created by a hard link, so exactly one of many processes gets a number, on NFS too (no
-fcntl). Only its owner ever rewrites it, and nothing is deleted. So the number is a fencing token:
-a late writer checks it and finds that another process has taken over.
+fcntl). Only its owner ever rewrites it, and none is deleted before the work is done for good. So
+the number is a fencing token: a late writer checks it and finds that another process has taken
+over, or has finished.
 
 Leases are written without fsync: a crash of the host ends their owners too, and a lease that is
 empty afterwards belongs to nobody.
@@ -49,6 +50,7 @@ class Lease:
     number: int
     thing: str = "run"  # what is owned, for messages
     token: str = ""  # in the file: a file of the same name may be another's, if ours was removed
+    result: Path | None = None  # once it is there, leases are removed: nothing is left to own
 
     @property
     def path(self) -> Path:
@@ -67,6 +69,8 @@ class Lease:
             return
         if self.path.exists():
             raise ClaimLost(f"{self.thing}: its folder was removed, and another process has it now")
+        if self.result is not None and self.result.exists():
+            raise ClaimLost(f"{self.thing}: another process has finished this")
         raise removed(self.folder)
 
     def renew(self) -> None:
@@ -94,6 +98,7 @@ class LeaseFolder:
     thing: str
     seconds: float  # an owner on another host counts as dead after this long without a sign
     signs: tuple[Path, ...] = ()  # files whose change is a sign of life, beside the lease
+    result: Path | None = None  # see Lease
 
     def take(self, **more: Any) -> Lease | None:
         """Create the next lease; None where a living process owns the thing.
@@ -119,7 +124,7 @@ class LeaseFolder:
         return self._create(number + 1, {"released": True, "revoked": why}) is not None
 
     def _create(self, number: int, more: Mapping[str, Any]) -> Lease | None:
-        lease = Lease(self.folder, number, self.thing, os.urandom(8).hex())
+        lease = Lease(self.folder, number, self.thing, os.urandom(8).hex(), self.result)
         content = {**self._of_this_process(), "attempt": number, "token": lease.token, **more}
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"
         created = atomic_files.create_exclusively(lease.path, text.encode(), durable=False)
@@ -140,6 +145,18 @@ class LeaseFolder:
         """Read the lease in force, released or not; None where there is none, or an odd one."""
         number = latest_number(self.folder)
         return CLAIM.read(_path(self.folder, number)) if number else None
+
+    def remove(self) -> None:
+        """Remove all leases, the one in force last, and the folder unless more is in it.
+
+        Raises:
+            StoreError: one cannot be removed.
+        """
+        with atomic_files.as_store_error(self.folder):
+            for number in _numbers(self.folder):
+                _path(self.folder, number).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another process may have made one just now
+                self.folder.rmdir()
 
     def history(self) -> list[dict[str, Any]]:
         """Read all leases, the oldest first."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from hpc_xfer.store import heartbeat
 from hpc_xfer.store.documents.claim import FOUND_HELD
+from hpc_xfer.store.documents.record import RECORD
 from hpc_xfer.store.ownership.leases import SCHEMA, Lease, LeaseFolder, Sign, latest_number
 from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
@@ -22,6 +23,7 @@ from hpc_xfer.system.job_environment import current_job, current_job_name, resta
 # long. A heartbeat is written every 2 s, and a parallel file system may show it a minute late.
 LEASE_SECONDS = 15 * 60
 Claim = Lease
+_JOB = ("slurm_job", "slurm_job_name")
 
 
 def take(run: RunDir) -> Claim | None:
@@ -90,12 +92,33 @@ def attempts(run: RunDir) -> int:
 def jobs(run: RunDir, name: str | None = None) -> set[str]:
     """Ids of the Slurm jobs that started this run.
 
+    A finished run has no claims any more: its record names them.
+
     Args:
         name: leave out jobs of other names, whose numbers Slurm has used again. Claims of older
             versions have no name, and count.
     """
-    claims = _leases(run).history()
+    claims = started_in(run) or _recorded(run)
     return {claim["slurm_job"] for claim in claims if _is_of_job(claim, "slurm_job", name)}
+
+
+def started_in(run: RunDir) -> list[dict[str, Any]]:
+    """List number and name of the Slurm jobs that claimed this run, each once, as a record has it.
+
+    Outside of Slurm there are none.
+    """
+    claims = ({key: claim.get(key) for key in _JOB} for claim in _leases(run).history())
+    return list({tuple(c.values()): c for c in claims if c["slurm_job"] is not None}.values())
+
+
+def remove(run: RunDir) -> None:
+    """Remove the claims of a run that has its record: it is done for all, and nobody's.
+
+    Raises:
+        StoreError: one cannot be removed.
+    """
+    run.check_is_no_link()
+    _leases(run).remove()
 
 
 def record_found_held(run: RunDir, by: Mapping[str, Any] | None) -> None:
@@ -145,6 +168,12 @@ def jobs_without_progress(run: RunDir) -> int:
     return len(found)
 
 
+def _recorded(run: RunDir) -> list[dict[str, Any]]:
+    """The jobs that a record names; none where there is no record, or one of an older version."""
+    record = RECORD.read(run.record)
+    return [] if record is None else record.get("provenance", {}).get("jobs", [])
+
+
 def _is_of_job(content: Mapping[str, Any], key: str, name: str | None) -> bool:
     """Tell whether a claim or a note was written in a job, and in one of this name if given."""
     known = content.get("slurm_job_name")
@@ -158,4 +187,4 @@ def _notes(run: RunDir) -> Iterator[dict[str, Any]]:
 
 
 def _leases(run: RunDir) -> LeaseFolder:
-    return LeaseFolder(run.claims, run.id, LEASE_SECONDS, (run.progress,))
+    return LeaseFolder(run.claims, run.id, LEASE_SECONDS, (run.progress,), run.record)

@@ -21,7 +21,7 @@ from hpc_xfer.study.grid_blocks.pretrain_grid import too_many
 
 BY_SHOTS = ("epochs", "batch", "lr", "weight_decay", "warmup_steps", "min_steps")
 _SPANNED = {"dataset", "shots", "draw", "mode", "snapshot", "solver"}
-_OLDER = {"recalibrate": "batch_norm"}  # keys of version 0.1, read under its protocol
+OLDER = {"recalibrate": "batch_norm"}  # keys of version 0.1, read under its protocol
 
 
 class FinetuneAxes(StrictModel):
@@ -50,11 +50,14 @@ def read_axes(
         on = settings.pop("recalibrate")
         settings["batch_norm"] = {True: "recalibrate", False: "train"}.get(on, on)
     wrong += [*_misplaced(settings, axes, protocol), *_lists_among(settings)]
+    is_told = "lr" in settings  # and wrong, where no learning rate is left
     settings = {key: value for key, value in settings.items() if (key,) not in dict(wrong)}
     bad_axes = [*_repeated(axes), *_missing_shots(axes, settings)]
     bad_axes += _badly_tuned(axes, settings, protocol)
     bad_axes = bad_axes or too_many(_count(axes), ())
-    return (None if bad_axes else axes), settings, wrong + bad_axes
+    no_lr = [*_no_learning_rate(axes, settings, protocol)]
+    wrong += [*bad_axes, *([] if is_told else no_lr)]
+    return (None if bad_axes or no_lr else axes), settings, wrong
 
 
 def classes_of(axes: FinetuneAxes, protocol: Protocol) -> dict[str, type[Finetune]]:
@@ -76,7 +79,7 @@ def _wrong_modes(axes: FinetuneAxes, protocol: Protocol) -> Iterator[ConfigError
         yield ("solver",), "belongs to mode lp, which this block has not; remove it"
 
 
-def _all_settings() -> dict[str, list[str]]:
+def all_settings() -> dict[str, list[str]]:
     """Setting -> the modes (and solvers) that have it."""
     found: dict[str, list[str]] = {}
     for mode in MODES:
@@ -88,12 +91,12 @@ def _all_settings() -> dict[str, list[str]]:
 
 
 def _settings_of_no_mode(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
-    known = _all_settings()
+    known = all_settings()
     for key in settings:
         if key == "snapshot":
             yield (key,), "follows from the `snapshots` of each pre-training; remove it here"
-        elif key in _OLDER:
-            yield (key,), f"is called {_OLDER[key]} now; write `{_OLDER[key]}: recalibrate`"
+        elif key in OLDER:
+            yield (key,), f"is called {OLDER[key]} now; write `{OLDER[key]}: recalibrate`"
         elif key not in known:
             keys = known.keys() | FinetuneAxes.model_fields.keys()
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
@@ -105,7 +108,7 @@ def _misplaced(
     """Refuse keys that no mode of the block has; nothing that is written goes unused."""
     unknown = dict(_settings_of_no_mode(settings))
     yield from unknown.items()
-    classes, known = classes_of(axes, protocol), _all_settings()
+    classes, known = classes_of(axes, protocol), all_settings()
     for key in settings:
         if (key,) not in unknown and all(key not in cls.model_fields for cls in classes.values()):
             here = " and ".join(classes)
@@ -168,7 +171,15 @@ def _badly_tuned(
             yield (key,), f"is tuned in tune.{key} already; keep one of the two"
         elif settings.get("validation") == "none":
             yield ("tune", key), f"needs a validation to choose by; write `{key}: ...`, one value"
-    if trained and "lr" not in axes.tune and "lr" not in settings:
+
+
+def _no_learning_rate(
+    axes: FinetuneAxes, settings: Mapping[str, Any], protocol: Protocol
+) -> Iterator[ConfigError]:
+    """Refuse a block that trains without one; a key that cannot be tuned may have been meant."""
+    is_trained = any(cls.tunable for cls in classes_of(axes, protocol).values())
+    has_lr = "lr" in settings or "lr" in axes.tune
+    if is_trained and not has_lr and set(axes.tune) <= set(_tunable()):
         yield (), "has no learning rate; add `tune: {lr: [1e-4, 3e-4, 1e-3, 3e-3]}` or `lr: ...`"
 
 

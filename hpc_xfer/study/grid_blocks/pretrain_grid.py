@@ -31,6 +31,7 @@ from hpc_xfer.config.schema import (
     validate,
 )
 from hpc_xfer.config.yaml_document import Document, Loc
+from hpc_xfer.study.grid_blocks.key_lists import settle_keys
 from hpc_xfer.system import atomic_files
 
 _MOST_RUNS = 200_000  # a larger product is a typing error
@@ -84,6 +85,7 @@ class PretrainGrid:
         if values.get("batchnorm") == "per-gpu":
             values["ranks"] = self.gpus
         wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
+        wrong += settle_keys(self.doc.path, values)
         if wrong:  # check the other keys too, with valid values here
             values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
             if "samples_seen" in model.model_fields:
@@ -126,10 +128,17 @@ def _key_errors(model: type[StrictModel], block: Mapping[str, Any]) -> Iterator[
     for key, value in block.items():
         if key == "ranks":
             yield (key,), "is resources.pretrain.gpus where batchnorm is per-gpu; leave it out"
+        elif key not in keys and (others := _methods_with(key)):
+            yield (key,), f"is not a setting of {block['method']}, but of {others}; remove it"
         elif key not in keys:
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
         elif value == []:
             yield (key,), "an empty list leaves no run; give it a value"
+
+
+def _methods_with(key: str) -> str:
+    has = (name for name, model in METHODS.items() if key in model.model_fields)
+    return ", ".join([*has, *(["all that train"] if key == "epochs" else [])])
 
 
 def _axis(model: type[StrictModel], key: str, value: Any) -> Iterator[tuple[Loc, Any]]:

@@ -14,6 +14,7 @@ from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex, index_command,
 from hpc_xfer.config.site import Site
 from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.errors import XferError
+from hpc_xfer.study.preflight.selection_checks import chosen_notes, too_few_chosen
 from hpc_xfer.study.study_file import Study
 
 _FIELDS_TOLD = 10
@@ -27,13 +28,15 @@ def source_errors(
         if not isinstance(recipe, Trained):
             continue
         here: Loc = ("pretrain", block)
-        if recipe.source not in known:
-            known[recipe.source] = _index(recipe.source, site)
-        index = known[recipe.source]
-        if isinstance(index, str):
-            yield (*here, "source"), index
-            continue
-        yield from (((*here, key), why) for key, why in _fit(study, recipe, index))
+        for name in recipe.shares:
+            if name not in known:
+                known[name] = _index(name, site)
+            index = known[name]
+            if isinstance(index, str):
+                yield (*here, "source"), index
+            else:
+                yield from (((*here, key), why) for key, why in _fit(recipe, name, index))
+        yield from (((*here, key), why) for key, why in _fit_together(study, recipe, known))
 
 
 def source_notes(study: Study, indexes: Mapping[str, ShardIndex]) -> Iterator[str]:
@@ -50,12 +53,14 @@ def source_notes(study: Study, indexes: Mapping[str, ShardIndex]) -> Iterator[st
             yield f"source {name!r}: {twice}"
         recipes = [each for each in study.pretrains if _reads(each, name)]
         yield from dict.fromkeys(
-            f"source {name!r}: {note}" for each in recipes for note in _notes(each, index)
+            f"source {name!r}: {note}"
+            for each in recipes
+            for note in (*_notes(each, index), *chosen_notes(each, index))
         )
 
 
 def _reads(recipe: Pretrain, name: str) -> TypeGuard[Trained]:
-    return isinstance(recipe, Trained) and recipe.source == name
+    return isinstance(recipe, Trained) and name in recipe.shares
 
 
 def _notes(recipe: Trained, index: ShardIndex) -> Iterator[str]:
@@ -83,30 +88,36 @@ def _notes(recipe: Trained, index: ShardIndex) -> Iterator[str]:
 
 def _texts_told(recipe: Trained, index: ShardIndex) -> Iterator[str]:
     """Say how many samples have a caption under each key, if some have none."""
-    keys = () if recipe.target is None else recipe.target.caption_keys
     counts = dict(index.texts)
-    if counts and keys and max(counts.get(key, 0) for key in keys) < index.samples:
-        told = ", ".join(f"{key!r} in {counts.get(key, 0):,}" for key in keys)
-        yield f"the keys of captions have a text: {told} of {index.samples:,} samples"
+    for target in recipe.targets:
+        keys = target.caption_keys
+        if counts and keys and max(counts.get(key, 0) for key in keys) < index.samples:
+            told = ", ".join(f"{key!r} in {counts.get(key, 0):,}" for key in keys)
+            yield f"the keys of captions have a text: {told} of {index.samples:,} samples"
 
 
 def _parts(recipe: Trained) -> tuple[str, ...]:
     """Name the parts of a sample that a recipe needs, as oddities name them."""
-    if recipe.target is None:
-        return ("image",)
-    return ("image", "label" if recipe.target.is_label else recipe.target.field)
+    return ("image", *dict.fromkeys(target.part for target in recipe.targets))
 
 
 def _unusable(recipe: Trained, index: ShardIndex) -> int:
-    """Count the samples that this recipe has to skip for sure: one may have several faults."""
-    counts: dict[str, int] = {}
+    """Count the samples that this recipe has to skip for sure: one may have several faults.
+
+    Where captions are mixed, a sample is skipped only when the kind is drawn that it lacks.
+    """
+    counts: dict[str, float] = {}
+    drawn = sum(target.share for target in recipe.targets)
+    shares = {target.part: target.share / drawn for target in recipe.targets}
     for each in spoiling(index.oddities, _parts(recipe)):
-        counts[str(each.spoils)] = counts.get(str(each.spoils), 0) + each.count
-    keys = () if recipe.target is None else recipe.target.caption_keys
-    if keys and index.texts:
-        texts = dict(index.texts)
-        counts["texts"] = index.samples - sum(texts.get(key, 0) for key in keys)
-    return max(0, *counts.values(), 0)
+        of = shares.get(str(each.spoils), 1.0)
+        counts[str(each.spoils)] = counts.get(str(each.spoils), 0) + of * each.count
+    texts = dict(index.texts)
+    for target in recipe.targets if texts else ():
+        if target.caption_keys:
+            without = index.samples - sum(texts.get(key, 0) for key in target.caption_keys)
+            counts[f"texts {target.caption_keys}"] = without * target.share / drawn
+    return max(0, *map(int, counts.values()), 0)
 
 
 def _index(name: str, site: Site) -> ShardIndex | str:
@@ -122,16 +133,35 @@ def _index(name: str, site: Site) -> ShardIndex | str:
         return str(error)
 
 
-def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
-    if recipe.samples > index.samples:
+def _fit(recipe: Trained, name: str, index: ShardIndex) -> Iterator[tuple[str, str]]:
+    """Check what a recipe takes from one source."""
+    samples = recipe.samples_by_source[name]
+    if samples > index.samples:
+        of = "a source" if len(recipe.shares) == 1 else f"{name!r}"
         yield (
             "samples",
-            f"asks for {recipe.samples:,} of a source that has {index.samples:,}; lower it",
+            f"asks for {samples:,} of {of} that has {index.samples:,}; lower it",
         )
-    if why := _missing(recipe, index):
+    elif recipe.select is not None and (why := too_few_chosen(recipe, name, index)):
+        yield "select", why
+    if why := _missing(recipe, name, index):
         yield "source", why
     else:
-        yield from _json_keys(recipe, index)
+        yield from _json_keys(recipe, name, index)
+
+
+def _fit_together(
+    study: Study, recipe: Trained, known: Mapping[str, ShardIndex | str]
+) -> Iterator[tuple[str, str]]:
+    """Check what does not depend on one source alone."""
+    indexes = [known[name] for name in recipe.shares]
+    classes = {index.classes for index in indexes if isinstance(index, ShardIndex)}
+    if recipe.learns_labels and len(classes) > 1:
+        yield (
+            "source",
+            f"{recipe.source_name} have different classes, which {recipe.method} cannot learn "
+            "together; give them the same classes.json and index them again",
+        )
     gpus, parts = study.resources.pretrain.gpus, recipe.accumulate or 1
     if recipe.batch % (gpus * parts):
         who = f"{gpus} GPUs" if parts == 1 else f"{gpus} GPUs in {parts} parts each (accumulate)"
@@ -139,26 +169,27 @@ def _fit(study: Study, recipe: Trained, index: ShardIndex) -> Iterator[tuple[str
         yield "batch", f"{recipe.batch} cannot be split evenly over {who}; {way}"
 
 
-def _missing(recipe: Trained, index: ShardIndex) -> str | None:
+def _missing(recipe: Trained, name: str, index: ShardIndex) -> str | None:
     """Say which part of samples the source lacks, or has in too few of them."""
-    source, way = repr(recipe.source), "add them to its shards or name another source"
+    source, way = repr(name), "add them to its shards or name another source"
     if not set(IMAGE_FIELDS).intersection(index.fields):
         there = f"its fields are {', '.join(index.fields[:_FIELDS_TOLD]) or 'none'}"
         return f"{source} has no images ({', '.join(IMAGE_FIELDS)}): {there}; {way}"
     labels = list(spoiling(index.oddities, ("label",)))
-    target = recipe.target
-    if labels and target and target.is_label and index.label_key == target.label_key:
-        return _bad_labels(recipe, index, labels)
+    by_label = [target for target in recipe.targets if target.is_label]
+    if labels and by_label and index.label_key == by_label[0].label_key:
+        return _bad_labels(recipe, name, index, labels)
     if missing := recipe.missing_from(index.fields, index.classes):
         return f"{source} has no {missing}, which {recipe.method} needs; {way}"
-    return _too_few_of_use(recipe, index)
+    return _too_few_of_use(recipe, name, index)
 
 
-def _too_few_of_use(recipe: Trained, index: ShardIndex) -> str | None:
+def _too_few_of_use(recipe: Trained, name: str, index: ShardIndex) -> str | None:
     """Say that any subset of this size has more broken samples than the recipe allows."""
     total, unusable = index.samples, _unusable(recipe, index)
-    broken = min(recipe.samples, total) - (total - unusable)  # at least
-    if broken <= recipe.max_broken * recipe.samples:
+    samples = recipe.samples_by_source[name]
+    broken = min(samples, total) - (total - unusable)  # at least
+    if broken <= recipe.max_broken * samples:
         return None
     faults = spoiling(index.oddities, _parts(recipe))
     worst = max(faults, key=lambda each: each.count, default=None)
@@ -167,7 +198,7 @@ def _too_few_of_use(recipe: Trained, index: ShardIndex) -> str | None:
     above = math.ceil(1e3 * share) / 1e3 if share < 1 else None
     way = "or name another source" if above is None else f"or raise max_broken to {above:g} or more"
     return (
-        f"{unusable:,} of {total:,} samples of {recipe.source!r} are of no use to "
+        f"{unusable:,} of {total:,} samples of {name!r} are of no use to "
         f"{recipe.method}{why}, more than max_broken {recipe.max_broken:g} allows; correct them "
         f"and run {index.command}, {way}"
     )
@@ -178,31 +209,31 @@ def _share_of_reads(unusable: int, total: int) -> float:
     return unusable / (total - unusable) if unusable < total else math.inf
 
 
-def _bad_labels(recipe: Trained, index: ShardIndex, labels: Sequence[Oddity]) -> str:
+def _bad_labels(recipe: Trained, name: str, index: ShardIndex, labels: Sequence[Oddity]) -> str:
     """Say that samples have no class: a network that learns classes must not guess which."""
     count = sum(each.count for each in labels)
     more = f" and {len(labels) - 1} other faults" if len(labels) > 1 else ""
     return (
-        f"{count:,} of {index.samples:,} samples of {recipe.source!r} have no class, which "
+        f"{count:,} of {index.samples:,} samples of {name!r} have no class, which "
         f"{recipe.method} needs here: {labels[0].what}, the first {labels[0].first}{more}; correct "
         f"them and run {index.command}"
     )
 
 
-def _json_keys(recipe: Trained, index: ShardIndex) -> Iterator[tuple[str, str]]:
+def _json_keys(recipe: Trained, name: str, index: ShardIndex) -> Iterator[tuple[str, str]]:
     """Check the keys that the recipe reads in the json of samples."""
-    target = recipe.target
-    if target is None:
-        return
-    keys = set(target.caption_keys)
-    if keys and index.json_keys and not keys.intersection(index.json_keys):
-        there = ", ".join(index.json_keys)
-        what = f"none of these keys is in the json of {recipe.source!r}"
-        yield "caption", f"{what}; name some of: {there}"
-    if target.label_key is not None and index.classes and index.label_key != target.label_key:
+    for target in recipe.targets:
+        keys = set(target.caption_keys)
+        if keys and index.json_keys and not keys.intersection(index.json_keys):
+            what = f"none of these keys is in the json of {name!r}"
+            if len(recipe.targets) > 1:
+                what = f"the key {target.caption_keys[0]!r} is not in the json of {name!r}"
+            yield "caption", f"{what}; name some of: {', '.join(index.json_keys)}"
+    keys_of_labels = {target.label_key for target in recipe.targets} - {None, index.label_key}
+    for key in keys_of_labels if index.classes else ():
         yield (
             "label",
-            f"the index of {recipe.source!r} does not take its classes from the json key "
-            f"{target.label_key!r}; run {index_command(index.folder, index.pattern)} with "
-            f"--label-key {shlex.quote(target.label_key)}",
+            f"the index of {name!r} does not take its classes from the json key {key!r}; run "
+            f"{index_command(index.folder, index.pattern)} with --label-key "
+            f"{shlex.quote(str(key))}",
         )

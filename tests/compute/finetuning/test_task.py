@@ -71,9 +71,8 @@ def test_a_finetuning_leaves_its_record_and_its_hits(mode: str, parent: str, sto
     assert read == {"dataset", "parent"} | ({"words"} if from_text else set())
     assert record["timing"].keys() == {"seconds", "train_seconds", "data_wait_seconds"}
     assert 0 <= record["timing"]["data_wait_seconds"] <= record["timing"]["train_seconds"]
-    assert {path.name for path in folder.path.iterdir()} == {
-        *("recipe.json", "claims", "progress.json", "metrics.jsonl", "hits.npy", "record.json")
-    }
+    left = {"metrics.jsonl", "hits.npy", "record.json"}  # of 40,000 runs: quotas count files
+    assert {path.name for path in folder.path.iterdir()} == left
 
 
 def runner(store: Store, site: Site, stop: StopSignal | None = None) -> PackRunner:
@@ -206,9 +205,11 @@ def test_each_run_of_a_worker_gives_its_own_signs_of_life_before_its_first_step(
     watching = Watching(place, runs)
     site = Site(datasets={"animals": str(picture_folder(tmp_path / "animals"))})
     runner(place, site, watching).execute(packed(*runs))
-    before_first, first, second = [False, False], [True, False], [True, True]
     steps = [tiny.record(place.run(run.id))["metrics"]["steps"] for run in runs]
-    assert watching.seen == [before_first, *[first] * (steps[0] + 1), *[second] * steps[1]]
+    before_first, *during_first = watching.seen[: steps[0] + 1]
+    assert before_first == [False, False] and during_first == [[True, False]] * steps[0]
+    during_second = watching.seen[steps[0] + 2 :]  # the first may be done, and its sign gone
+    assert [second for _, second in during_second] == [True] * steps[1]
 
 
 def test_runs_of_one_worker_share_parent_and_data(store: Store, tmp_path: Path) -> None:

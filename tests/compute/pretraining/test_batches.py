@@ -16,7 +16,8 @@ from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.pretraining import targets
 from hpc_xfer.compute.pretraining.batches import TrainBatches
 from hpc_xfer.compute.shard_tools.build_index import index_folder
-from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
+from hpc_xfer.compute.shards.sample_order import SampleOrder
+from hpc_xfer.compute.shards.subsets.subset import Subset
 from hpc_xfer.compute.training.loading.data_loader import BatchLoader
 from hpc_xfer.compute.training.objective import Batch
 from hpc_xfer.config.recipes import Trained

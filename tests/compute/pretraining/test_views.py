@@ -12,7 +12,8 @@ from torch.nn.functional import interpolate
 from hpc_xfer.compute.images import crops, decode
 from hpc_xfer.compute.models import encoders
 from hpc_xfer.compute.pretraining.batches import TrainBatches
-from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset
+from hpc_xfer.compute.shards.sample_order import SampleOrder
+from hpc_xfer.compute.shards.subsets.subset import Subset
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from tests import tiny

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hpc_xfer.compute.shards.read_ahead import ReadAhead, prefetch
-from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset, share
+from hpc_xfer.compute.shards.sample_order import SampleOrder, share
 from hpc_xfer.compute.shards.shard_reader import ShardReader
+from hpc_xfer.compute.shards.subsets.subset import Subset
 from hpc_xfer.errors import DataError
 from tests.compute.shard_tools.making import write_shards
 from tests.waiting import wait_for

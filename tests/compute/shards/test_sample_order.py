@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hpc_xfer.compute.shards.sample_order import SampleOrder, Subset, share
+from hpc_xfer.compute.shards.sample_order import SampleOrder, share
+from hpc_xfer.compute.shards.subsets.subset import Subset
 
 SHARDS = {
     "one": [37],

@@ -5,12 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.shard_files.oddity import NO_SAMPLE, Oddity
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
+from hpc_xfer.config.training_data import columns
+from hpc_xfer.config.training_data.columns import text_hash
+from hpc_xfer.study.plan import Run
+from hpc_xfer.study.study_file import load_study
 from tests.fabricated import source
 from tests.study.preflight.checking import (
     CLIP,
@@ -226,4 +231,103 @@ def test_a_source_that_is_too_small_is_not_called_broken_too(tmp_path: Path) -> 
     site = Site(sources={"sans": str(source(tmp_path / "sans"))})
     assert pretrain(tmp_path, site, CLIP.replace("500", "5000")) == [
         "a.yaml:3: pretrain.0.samples: asks for 5,000 of a source that has 1,000; lower it"
+    ]
+
+
+# Mixtures and selections.
+
+MIXED = CLIP.replace("source: sans", "source: {sans: 1, serif: 1}")
+
+
+def scored(folder: Path, samples: int = 1000) -> Path:
+    """A source with a score from 0 to 1 and a hash that two samples share."""
+    index = ShardIndex.load(source(folder, samples=samples))
+    score = np.arange(samples) / samples
+    hashes = 1 + np.arange(samples) // 2
+    arrays: dict[str, tuple[columns.Kind, Any]] = {
+        "clip_score": ("number", score), "phash": ("text", hashes),
+    }  # fmt: skip
+    columns.write(index, arrays, check=lambda *_: None)
+    return folder
+
+
+def selecting(select: str, samples: int = 500) -> str:
+    return CLIP.replace("samples: 500", f"samples: {samples}, select: {select}")
+
+
+def test_each_source_of_a_mixture_is_checked(tmp_path: Path) -> None:
+    sans, serif = source(tmp_path / "sans"), source(tmp_path / "serif", samples=200)
+    site = Site(sources={"sans": str(sans), "serif": str(serif)})
+    assert pretrain(tmp_path, site, MIXED) == [
+        "a.yaml:3: pretrain.0.samples: asks for 250 of 'serif' that has 200; lower it"
+    ]
+    assert pretrain(tmp_path, site, MIXED.replace("samples: 500", "samples: 400")) == []
+    only = Site(sources={"sans": str(sans)})
+    assert pretrain(tmp_path, only, MIXED) == [
+        "a.yaml:3: pretrain.0.source: the site file has no source 'serif'; add it to `sources` "
+        "there; the site knows: sans"
+    ]
+
+
+def test_sources_with_other_classes_are_not_learned_together(tmp_path: Path) -> None:
+    sans, serif = source(tmp_path / "sans"), source(tmp_path / "serif")
+    shard_index.write(replace(ShardIndex.load(serif), classes=("a", "c")))
+    site = Site(sources={"sans": str(sans), "serif": str(serif)})
+    assert pretrain(tmp_path, site, MIXED) == []
+    assert pretrain(tmp_path, site, MIXED.replace("clip", "supervised")) == [
+        "a.yaml:3: pretrain.0.source: sans+serif have different classes, which supervised cannot "
+        "learn together; give them the same classes.json and index them again"
+    ]
+
+
+def test_too_few_chosen_samples_are_told_with_their_number(tmp_path: Path) -> None:
+    site = Site(sources={"sans": str(scored(tmp_path / "sans"))})
+    block = selecting("{best: {clip_score: 0.6}, distinct: phash}", samples=300)
+    assert pretrain(tmp_path, site, block) == []
+    assert source_notes(tmp_path, site, block) == [
+        "source 'sans': select leaves 300 of 1,000 samples (best 60% clip_score leaves 600, "
+        "distinct phash leaves 300)"
+    ]
+    assert pretrain(tmp_path, site, block.replace("samples: 300", "samples: 301")) == [
+        "a.yaml:3: pretrain.0.select: leaves 300 of the 1,000 samples of 'sans' (best 60% "
+        "clip_score leaves 600, distinct phash leaves 300), and samples asks for 301; lower "
+        "samples, or select less"
+    ]
+
+
+def test_a_column_that_a_source_lacks_is_told_with_the_command(tmp_path: Path) -> None:
+    site = Site(sources={"sans": str(source(tmp_path / "sans"))})
+    assert pretrain(tmp_path, site, selecting("{above: {clip_score: 0.3}}")) == [
+        "a.yaml:3: pretrain.0.select: sans: has no column 'clip_score'; run `python -m "
+        "hpc_xfer.shards index sans --columns clip_score`"
+    ]
+
+
+def test_a_list_of_keys_is_relative_to_the_grid_and_its_content_makes_the_run(
+    tmp_path: Path,
+) -> None:
+    def run_ids() -> list[str]:
+        study = load_study(tmp_path / "a.yaml")
+        return [Run("pretrain", recipe).id for recipe in study.pretrains]
+
+    index = ShardIndex.load(source(tmp_path / "sans"))
+    keys = np.array([text_hash(f"{n:09d}") for n in range(1000)], np.uint64)
+    columns.write(index, {"key": ("text", keys)}, check=lambda *_: None)
+    site, block = Site(sources={"sans": str(index.folder)}), selecting("{keys: good.txt}", 100)
+    told = "a.yaml:3: pretrain.0.select.keys: "
+    assert pretrain(tmp_path, site, block) == [
+        f"{told}good.txt: cannot be read (No such file or directory); name a file with a key per "
+        "line"
+    ]
+    (tmp_path / "good.txt").write_text("".join(f"{n:09d}\n" for n in range(0, 1000, 10)))
+    assert pretrain(tmp_path, site, block) == []
+    first = run_ids()
+    (tmp_path / "other.txt").write_bytes((tmp_path / "good.txt").read_bytes())
+    assert pretrain(tmp_path, site, block.replace("good", "other")) == []
+    assert run_ids() == first
+    with (tmp_path / "good.txt").open("a") as file:
+        file.write("000000001\n")
+    assert pretrain(tmp_path, site, block) == [] and run_ids() != first
+    assert pretrain(tmp_path, site, selecting("{keys: [a, b]}", 100)) == [
+        f'{told}must be a file with a key per line, or {{column: file}}, got ["a", "b"]'
     ]

@@ -5,13 +5,14 @@ digest.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from hpc_xfer.compute.images import limits
 from hpc_xfer.compute.shard_tools import img2dataset
+from hpc_xfer.compute.shard_tools.source_index.column_scan import ShardColumns
 from hpc_xfer.compute.shards import captions, labels, sample_index_cache
 from hpc_xfer.compute.shards.captions import BadCaption
 from hpc_xfer.compute.shards.labels import BadJson, BadLabel
@@ -53,16 +54,19 @@ class ShardScan:
     oddities: Mapping[What, Found]
     left_out: tuple[PassedOver, ...]  # files that belong to no sample
     count_problem: str | None  # see img2dataset.py
+    columns: ShardColumns
 
 
-def scan(folder: Path, label_key: str | None, name: str) -> ShardScan | DataError:
+def scan(
+    folder: Path, label_key: str | None, columns: Sequence[str], name: str
+) -> ShardScan | DataError:
     """Scan a shard. An error is returned: the caller reports the first and counts the others."""
     try:
         path = folder / name
         entry = shard_index.read_entry(folder, name, 0)
         shard = open_shard(path)
         sample_index_cache.write(folder, name, shard)
-        scanner = _Scanner(shard, label_key)
+        scanner = _Scanner(shard, label_key, columns)
         for i in range(len(shard)):
             scanner.look_at(i)
         scanner.count_keys()
@@ -76,6 +80,7 @@ def scan(folder: Path, label_key: str | None, name: str) -> ShardScan | DataErro
             scanner.oddities,
             tuple(each._replace(first=_printable(each.first)) for each in shard.passed_over),
             img2dataset.sample_count_problem(path, len(shard)),
+            scanner.columns,
         )
     except OSError as error:
         return DataError(f"{folder / name}: cannot be read ({error.strerror}); check the disk")
@@ -86,8 +91,9 @@ def scan(folder: Path, label_key: str | None, name: str) -> ShardScan | DataErro
 class _Scanner:
     """Looks at the samples of a shard, one after another."""
 
-    def __init__(self, shard: Shard, label_key: str | None) -> None:
+    def __init__(self, shard: Shard, label_key: str | None, columns: Sequence[str]) -> None:
         self.shard, self.label_key = shard, label_key
+        self.columns = ShardColumns(columns, shard.keys)
         self.labels: dict[int | str, Found] = {}
         self.lacking: dict[str, Found] = {}
         self.json_keys, self.texts = Counter[str](), Counter[str]()
@@ -148,14 +154,19 @@ class _Scanner:
             if captions.has_lost_bytes(sample.get(field, b"")):
                 self._odd(i, f"a {field} with U+FFFD, which stands for lost bytes", None)
         content = self._json(i, sample["json"]) if "json" in sample else {}
+        self.columns.add(i, content)
         try:
             if self.label_key is not None:
-                self._count(self.labels, labels.json_label(content, self.label_key), i)
+                self._label(i, labels.json_label(content, self.label_key))
             elif "cls" in sample:
-                self._count(self.labels, labels.class_number(sample["cls"]), i)
+                self._label(i, labels.class_number(sample["cls"]))
         except BadLabel as error:
             where = "cls" if self.label_key is None else f"json: {self.label_key}"
             self._odd(i, f"no usable label ({where})", "label", f": {error}")
+
+    def _label(self, i: int, label: int | str) -> None:
+        self._count(self.labels, label, i)
+        self.columns.add_label(i, label)
 
     def _json(self, i: int, data: bytes) -> dict[str, Any]:
         try:

@@ -12,7 +12,7 @@ from hpc_xfer.config.recipes import Released
 from hpc_xfer.config.released.released_entry import ReleasedEntry
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.config.site import Site
-from hpc_xfer.store.finished_weights import changed_weights
+from hpc_xfer.store.finished.finished_weights import changed_weights
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run
 from tests import tiny

@@ -1,0 +1,1 @@
+"""What decides the training images and captions of a recipe: mixtures, selections, captions."""

@@ -1,0 +1,205 @@
+"""Columns of the samples of a source: numbers and hashes by which a recipe selects.
+
+    FOLDER/columns.json                  names, kinds, digests, and the index that they belong to
+    FOLDER/columns/0f3a....npy           one value per sample, in the order of the index
+
+`python -m hpc_xfer.shards index FOLDER --columns clip_score,phash` makes them. An array has one of
+three kinds: `number` (float64, NaN where there is none), `text` (the 64-bit hash of the text, see
+`text_hash`; 0 where there is none), `class` (int32, -1 where there is none). A file is named by the
+digest of its values, so a reader never mixes old and new ones.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from hpc_xfer.config.shard_files import typed_json
+from hpc_xfer.config.shard_files.typed_json import OddValue
+from hpc_xfer.config.shard_index import ShardIndex
+from hpc_xfer.errors import DataError
+from hpc_xfer.system import atomic_files
+
+if TYPE_CHECKING:  # numpy takes 0.1 s, and most studies select nothing
+    from numpy.typing import NDArray
+
+Check = Callable[[ShardIndex, str, int], None]  # index, name of a column, samples without a value
+Kind = Literal["number", "text", "class"]
+NAME, FOLDER = "columns.json", "columns"
+DTYPES: Mapping[Kind, str] = {"number": "<f8", "text": "<u8", "class": "<i4"}
+_SCHEMA = 1
+_MOST_COLUMNS = 1000
+_EXACT = 2**53  # whole numbers from here on have no exact float64
+
+
+@dataclass(frozen=True)
+class Column:
+    """One value of each sample."""
+
+    name: str
+    kind: Kind
+    file: str
+    missing: int  # samples without a value
+    sha256: str  # of the values
+
+
+@dataclass(frozen=True)
+class SourceColumns:
+    """The columns of a source."""
+
+    index: ShardIndex
+    by_name: Mapping[str, Column]
+
+    def values(self, name: str) -> "NDArray[Any]":
+        """Read a column.
+
+        Raises:
+            DataError: there is no such column, or its file is damaged.
+        """
+        import numpy as np
+
+        column = self.by_name.get(name)
+        if column is None:
+            raise DataError(missing_columns(self.index, [name], self.by_name))
+        path = self.index.folder / FOLDER / column.file
+        try:
+            with open(atomic_files.open_plainly(path, follow=True), "rb") as file:
+                if np.lib.format.read_magic(file) != (1, 0):
+                    raise ValueError("is of another version of numpy's format")
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                if shape != (self.index.samples,) or dtype != np.dtype(DTYPES[column.kind]):
+                    raise ValueError("does not have one value per sample")
+                values = np.fromfile(file, dtype, self.index.samples)
+            if len(values) < self.index.samples:
+                raise ValueError("is cut off")
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path}: cannot be read ({error}); run {columns_command(self.index, self.by_name)}"
+            ) from None
+        return values
+
+    def numbers(self, name: str) -> "NDArray[Any]":
+        """Read a column of numbers.
+
+        Raises:
+            DataError: it holds texts, or as `values`.
+        """
+        values = self.values(name)
+        if self.by_name[name].kind != "number":
+            raise DataError(
+                f"{self.index.folder}: the column {name!r} does not hold numbers, which above and "
+                "best need; name another column"
+            )
+        return values
+
+
+def load(index: ShardIndex) -> SourceColumns:
+    """Read which columns a source has; none where it has no columns.json.
+
+    Raises:
+        DataError: columns.json is damaged, or belongs to another index.
+    """
+    path = index.folder / NAME
+    if not path.exists():
+        return SourceColumns(index, {})
+    try:
+        content = atomic_files.read_json(path, follow=True)
+        content = typed_json.mapping(content, "it")
+        if typed_json.count(content, "schema") != _SCHEMA:
+            raise OddValue(f"schema is not {_SCHEMA}")
+        listed = typed_json.items(content, "columns", _MOST_COLUMNS)
+        columns = [_column(typed_json.mapping(each, "a column")) for each in listed]
+        of, samples = typed_json.text(content, "index"), typed_json.count(content, "samples")
+    except OddValue as odd:
+        raise DataError(
+            f"{path}: is damaged or of another version ({odd}); run `shards index` with --columns"
+        ) from odd
+    by_name = {column.name: column for column in columns}
+    if of != index.fingerprint or samples != index.samples:
+        raise DataError(
+            f"{path}: is of other shards than {index.folder / 'index.json'}; run "
+            f"{columns_command(index, by_name)}"
+        )
+    return SourceColumns(index, by_name)
+
+
+def _column(value: Mapping[str, Any]) -> Column:
+    kind: Kind = typed_json.word(value, "kind", tuple(DTYPES))
+    file = typed_json.path_below(value, "file", ".npy")
+    missing = typed_json.count(value, "missing")
+    return Column(
+        typed_json.text(value, "name"), kind, file, missing, typed_json.text(value, "sha256", 64)
+    )
+
+
+def write(
+    index: ShardIndex, arrays: Mapping[str, tuple[Kind, "NDArray[Any]"]], check: Check
+) -> SourceColumns:
+    """Write columns in place of those that were there.
+
+    Args:
+        arrays: kind and values by name; one value per sample in the order of the index.
+        check: is told of each column how many samples have no value, before anything is written.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    import numpy as np
+
+    exact = {n: np.ascontiguousarray(v, DTYPES[kind]) for n, (kind, v) in arrays.items()}
+    by_name = {}
+    for name, (kind, _) in arrays.items():
+        digest = hashlib.sha256(memoryview(exact[name]).cast("B")).hexdigest()
+        missing = {"number": np.isnan, "text": np.logical_not, "class": lambda v: v < 0}[kind]
+        count = int(missing(exact[name]).sum())
+        check(index, name, count)
+        by_name[name] = Column(name, kind, f"{digest[:16]}.npy", count, digest)
+    for name, column in by_name.items():
+        _write_array(index.folder / FOLDER / column.file, exact[name])
+    content = {
+        "schema": _SCHEMA,
+        "index": index.fingerprint,
+        "samples": index.samples,
+        "columns": [vars(column) for column in by_name.values()],
+    }
+    atomic_files.write_json(index.folder / NAME, content)
+    for path in (index.folder / FOLDER).glob("*.npy"):
+        if path.name not in {column.file for column in by_name.values()}:
+            path.unlink(missing_ok=True)
+    return SourceColumns(index, by_name)
+
+
+def _write_array(path: Path, values: "NDArray[Any]") -> None:
+    import numpy as np
+
+    def dump(file: IO[bytes]) -> None:
+        header = np.lib.format.header_data_from_array_1_0(values)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(memoryview(values).cast("B"))
+
+    atomic_files.write_atomically(path, dump)
+
+
+def columns_command(index: ShardIndex, names: "Mapping[str, Column] | list[str]") -> str:
+    """The command that makes these columns, to name as the way out."""
+    return f"{index.command.removesuffix('`')} --columns {','.join(names)}`"
+
+
+def missing_columns(index: ShardIndex, names: list[str], there: Mapping[str, Column]) -> str:
+    """Say which columns a source lacks, and how to make them beside those that it has."""
+    told = ", ".join(map(repr, names))
+    which = f"the columns {told}" if len(names) > 1 else f"the column {told}"
+    return f"{index.folder}: has no {which[4:]}; run {columns_command(index, [*there, *names])}"
+
+
+def text_hash(text: str) -> int:
+    """64 bits of the BLAKE2b digest of a text, as they are stored; never 0."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") or 1
+
+
+def number_text(value: float) -> str:
+    """The text whose hash stands for a number, in a column that holds texts too."""
+    is_whole = value == value // 1 and abs(value) < _EXACT
+    return str(int(value)) if is_whole else repr(float(value))

@@ -1,0 +1,1 @@
+"""What a store takes on disk, and what of it may go."""

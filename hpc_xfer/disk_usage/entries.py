@@ -1,0 +1,79 @@
+"""Walk over the files of a store, and count bytes and names; no link is followed."""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_BLOCK = 512  # bytes; `st_blocks` counts these on every file system
+
+
+@dataclass
+class Size:
+    """What quotas count: bytes on disk as `du` tells them, and files and folders together."""
+
+    bytes: int = 0
+    files: int = 0
+
+    def add(self, other: "Size") -> None:
+        self.bytes += other.bytes
+        self.files += other.files
+
+    def as_json(self) -> dict[str, int]:
+        return {"bytes": self.bytes, "files": self.files}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreEntry:
+    """A file or folder."""
+
+    path: str
+    bytes: int  # on disk
+    modified: float  # by the clock of the file server
+    is_folder: bool
+
+    @property
+    def size(self) -> Size:
+        return Size(self.bytes, 1)
+
+
+def walk(folder: Path | str) -> Iterator[StoreEntry]:
+    """Yield all that is in a folder, each folder before what is in it.
+
+    What vanishes meanwhile, and what is closed to this user, is left out.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = list(entries)
+    except OSError:
+        return
+    for name in names:
+        try:
+            status = name.stat(follow_symlinks=False)
+        except OSError:
+            continue
+        is_folder = stat.S_ISDIR(status.st_mode)
+        yield StoreEntry(name.path, status.st_blocks * _BLOCK, status.st_mtime, is_folder)
+        if is_folder:
+            yield from walk(name.path)
+
+
+def total(entries: Iterable[StoreEntry]) -> Size:
+    """Add up the sizes of entries."""
+    found = Size()
+    for entry in entries:
+        found.bytes += entry.bytes
+        found.files += 1
+    return found
+
+
+def size_of(path: Path) -> Size:
+    """Return the size of a file, or of a folder with all that is in it; none of what is absent."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return Size()
+    found = total(walk(path)) if stat.S_ISDIR(status.st_mode) else Size()
+    found.add(Size(status.st_blocks * _BLOCK, 1))
+    return found

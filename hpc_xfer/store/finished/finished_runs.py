@@ -1,0 +1,175 @@
+"""Remember which runs were found finished, so that no record is read twice.
+
+    finished = FinishedRuns.open(store, store.result)
+    finished.find(run)          # None: it is not finished
+    finished.save()
+
+STORE/finished.json has a line of 60 bytes for each run whose record was read and sound, with the
+identity of its folder then. One listing of STORE/runs shows the identities of all runs: a file that
+was replaced, removed or added in a folder changes it, and the record is read again. So deleting the
+list changes nothing but the time of the next look. It is replaced as a whole; two commands at once
+each leave a whole one, and what one of them lacks is read again.
+
+A record that is written over in its place (`nano`, `>`) leaves its folder as it is, and is found by
+`collect`, which looks at each file.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+from hpc_xfer.errors import StoreError
+from hpc_xfer.store.documents import document, record
+from hpc_xfer.store.documents.document import Misfit
+from hpc_xfer.store.documents.finished_list import FINISHED
+from hpc_xfer.store.finished.run_folders import RunFolder, run_folders
+from hpc_xfer.store.ownership.server_clock import server_time
+from hpc_xfer.store.paths import StoreDir
+from hpc_xfer.study.plan import Run, RunKind
+from hpc_xfer.system import atomic_files
+from hpc_xfer.system.limits import bounded_json
+from hpc_xfer.system.permissions import other_writer
+
+_KINDS: tuple[RunKind, ...] = ("pretrain", "finetune")
+# A folder may change twice within one tick of the file server's clock: 1 s on some (ext3, NFS 2).
+_SETTLED_SECONDS = 2.0
+ReadResult = Callable[[str, RunKind], dict[str, Any] | None]
+
+
+class FinishedRun(NamedTuple):
+    """What a list of runs needs of a record."""
+
+    identity: str  # of the folder from which it was read
+    seconds: float | None
+    attempt: int | None
+    on_gpu: bool
+
+
+@dataclass
+class FinishedRuns:
+    """The finished runs of a store: those on the list, and those that are found one by one."""
+
+    store: StoreDir
+    result: ReadResult  # reads a record: Store.result
+    folders: Mapping[str, RunFolder]
+    _listed: Mapping[RunKind, Mapping[str, FinishedRun]]
+    clock: Callable[[Path], float] = server_time  # of the file system of a folder
+    _new: dict[RunKind, dict[str, FinishedRun]] = field(
+        default_factory=lambda: {kind: {} for kind in _KINDS}
+    )
+
+    @classmethod
+    def open(
+        cls, store: StoreDir, result: ReadResult, clock: Callable[[Path], float] = server_time
+    ) -> "FinishedRuns":
+        """List the folders of all runs and read the list of finished ones; no record is read."""
+        listed = _read(store)  # before the folders: what is newer than the list is read again
+        return cls(store, result, run_folders(store), listed, clock)
+
+    def of(self, runs: Iterable[Run]) -> set[str]:
+        """Return the ids of those that are finished; write the list if records were read."""
+        found = {run.id for run in runs if self.find(run) is not None}
+        self.save()
+        return found
+
+    def find(self, run: Run) -> FinishedRun | None:
+        """Tell what a finished run left; None where it is not finished.
+
+        Only a record that the list lacks is read.
+        """
+        return self.find_by(run.id, run.kind)
+
+    def find_by(self, run_id: str, kind: RunKind) -> FinishedRun | None:
+        """Do as `find`, for a run of which only id and kind are known."""
+        folder = self.folders.get(run_id)
+        if folder is None:
+            return None
+        identity = folder.identity
+        for known in (self._listed[kind], self._new[kind]):
+            found = known.get(run_id)
+            if found is not None and found[0] == identity and folder.is_plain:
+                return FinishedRun(*found)
+        content = self.result(run_id, kind)
+        if content is None:
+            return None
+        made = _from_record(identity, content)
+        if folder.is_plain:
+            self._new[kind][run_id] = made
+        return made
+
+    def save(self) -> None:
+        """Write the list if records were read; a store that cannot be written stays without.
+
+        Folders that changed in this moment may change again within one tick of the clock: they are
+        left to the next look.
+        """
+        if not any(self._new.values()):
+            return
+        settled = int((self.clock(self.store.runs) - _SETTLED_SECONDS) * 1e9)
+        new = {
+            kind: {
+                run_id: made
+                for run_id, made in found.items()
+                if self.folders[run_id].changed_ns < settled
+            }
+            for kind, found in self._new.items()
+        }
+        if not any(new.values()):
+            return
+        content = {
+            kind: {**_still_true(self._listed[kind], self.folders), **new[kind]} for kind in _KINDS
+        }
+        with contextlib.suppress(StoreError):
+            data = to_json({"schema": 1, "code": _code(), **content})
+            atomic_files.write_bytes(self.store.finished, data, durable=False)
+
+
+def _from_record(identity: str, content: Mapping[str, Any]) -> FinishedRun:
+    seconds = content.get("timing", {}).get("seconds")
+    provenance = content.get("provenance", {})
+    attempt = provenance.get("attempt", 1) if provenance else None
+    return FinishedRun(identity, seconds, attempt, bool(provenance.get("gpu")))
+
+
+def _still_true(
+    listed: Mapping[str, FinishedRun], folders: Mapping[str, RunFolder]
+) -> dict[str, FinishedRun]:
+    """Keep what is as it was: of runs of all studies, so that no study drops those of others."""
+    return {
+        run_id: found
+        for run_id, found in listed.items()
+        if (folder := folders.get(run_id)) is not None and folder.identity == found[0]
+    }
+
+
+def _read(store: StoreDir) -> dict[RunKind, dict[str, FinishedRun]]:
+    """Read the list; an empty one where it is odd, of other code, or others may have written it."""
+    with contextlib.suppress(OSError, ValueError, Misfit):
+        data = _own_bytes(store)
+        content = FINISHED.fitted(bounded_json.parse(data)) if data else {"code": ""}
+        if content["code"] == _code():
+            return {kind: content[kind] for kind in _KINDS}
+    return {kind: {} for kind in _KINDS}
+
+
+def _own_bytes(store: StoreDir) -> bytes:
+    """Read the file; nothing where it is too large, or others may have written it."""
+    with open(atomic_files.open_plainly(store.finished), "rb") as file:
+        status = os.fstat(file.fileno())
+        if other_writer(status, file.fileno(), store.trusts_members) is not None:
+            return b""
+        return file.read() if status.st_size <= FINISHED.most else b""
+
+
+@functools.cache
+def _code() -> str:
+    """Stands for the code that calls a record sound: no number to count up by hand."""
+    files = (document.__file__, record.__file__, __file__)
+    return hashlib.sha256(b"".join(Path(each).read_bytes() for each in files)).hexdigest()[:32]
