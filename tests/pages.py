@@ -61,7 +61,7 @@ def commands(page: str) -> list[str]:
 
 def simple_commands(line: str) -> Iterator[list[str]]:
     """Split a line at pipes and the like; comments, variables and redirections are left out."""
-    if evaluated := re.fullmatch(r'eval "\$\((.*)\)"', line):
+    if evaluated := re.fullmatch(r'eval "\$\((.*)\)"(?:\s+#.*)?', line):
         line = evaluated[1]
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
