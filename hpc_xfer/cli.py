@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpc_xfer.errors import XferError
 from hpc_xfer.system import permissions, set_aside, terminal
@@ -63,29 +63,136 @@ def _print_any_character() -> None:
         out.reconfigure(errors="backslashreplace")
 
 
+class CommandParser(argparse.ArgumentParser):
+    """A parser that names the nearest option of a misspelt one, and that can be looked at."""
+
+    is_looked_at = False  # see parser_of
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if CommandParser.is_looked_at:
+            raise _Made(self)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        words = message.partition("unrecognized arguments: ")[2].split()
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        super().error(message + nearest([word.partition("=")[0] for word in words], known))
+
+
+class _Made(Exception):
+    """A command has made its parser."""
+
+    def __init__(self, made: argparse.ArgumentParser) -> None:
+        super().__init__()
+        self.parser = made
+
+
+def parser_of(main: Main) -> argparse.ArgumentParser:
+    """Return the parser of a command, which does nothing else: each begins by parsing."""
+    CommandParser.is_looked_at = True
+    try:
+        main([])
+    except _Made as made:
+        return made.parser
+    finally:
+        CommandParser.is_looked_at = False
+    raise TypeError(f"{main.__module__} does not begin by parsing its arguments")
+
+
+def nearest(words: Sequence[str], known: Sequence[str]) -> str:
+    """Return `; did you mean --watch?` for the first word that is like a known one, else ""."""
+    import difflib  # takes 5 ms, which only mistakes need pay
+
+    found = (difflib.get_close_matches(word, known, 1) for word in words)
+    return next((f"; did you mean {each[0]}?" for each in found if each), "")
+
+
 def parser(module: str, description: str, example: str) -> argparse.ArgumentParser:
-    """Make a parser whose --help opens with an example."""
-    return argparse.ArgumentParser(
-        prog=f"python -m hpc_xfer.{module}",
-        usage=f"%(prog)s [options]\n\nexample:\n  {example}",
+    """Make a parser whose --help opens with an example, in the words of the caller."""
+    written = f"python -m hpc_xfer.{module}"
+    program = sys.argv[0] if sys.argv[0].endswith(f"hpc_xfer {module}") else written
+    made = CommandParser(
+        prog=program,
+        usage=f"%(prog)s [options]\n\nexample:\n  {example.replace(written, program)}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_version(made)
+    return made
 
 
-def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of every command on a study: GRID, --store, --site; see `store_of`."""
-    parser.usage = (parser.usage or "").replace("[options]", "[options] GRID", 1)
-    parser.add_argument("grid", type=Path, metavar="GRID", help="the study file")
-    parser.add_argument("--store", metavar="DIR", help="folder of the runs (default: the site's)")
-    parser.add_argument("--site", type=Path, metavar="FILE", help="settings of this cluster")
+class _ShowVersion(argparse.Action):
+    """Prints version, commit and Python, which takes a call of git, and exits."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
+        import platform
+
+        from hpc_xfer.system import provenance
+
+        code = provenance.code()
+        commit = str(code["commit"])[:12] if code["commit"] else "not from a checkout"
+        changed = ", changed since" if code["dirty"] else ""
+        version = f"hpc_xfer {code['version']} (commit {commit}{changed})"
+        terminal.say(f"{version}, Python {platform.python_version()}")
+        parser.exit()
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add --version."""
+    parser.add_argument(
+        "--version", action=_ShowVersion, nargs=0, help="show version, commit and Python, and exit"
+    )
+
+
+def add_grid_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Add the arguments of every command on a study: GRID, --store, --site; see `store_of`.
+
+    Args:
+        several: take one grid or more, as `grids`; see `each_grid`.
+    """
+    word = "GRID..." if several else "GRID"
+    parser.usage = (parser.usage or "").replace("[options]", f"[options] {word}", 1)
+    if several:
+        parser.add_argument(
+            "grids", type=Path, nargs="+", metavar="GRID", help="study files, at least one"
+        )
+    else:
+        parser.add_argument("grid", type=Path, metavar="GRID", help="the study file")
+    parser.add_argument(
+        "--store", metavar="DIR",
+        help="folder of the runs (default: the site's, else ./runs)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--site", type=Path, metavar="FILE",
+        help="settings of this cluster (default: $HPC_XFER_SITE, else "
+        "~/.config/hpc_xfer/site.yaml, else none)",
+    )  # fmt: skip
     parser.add_argument(
         "--set",
         action="append",
         metavar="KEY=VALUE",
-        help="change the grid: pretrain.0.batch=512; again for more (docs/grid.md)",
+        help="change the grid: pretrain.0.batch=512; again for more (default: nothing at a launch, "
+        "else what the last launch had; see docs/grid.md)",
     )
+
+
+def each_grid(args: argparse.Namespace) -> list[argparse.Namespace]:
+    """Return the arguments of a command on several grids for each of them, as `grid`."""
+    return [argparse.Namespace(**{**vars(args), "grid": grid}) for grid in args.grids]
+
+
+def for_each_grid(args: argparse.Namespace, do: Callable[[argparse.Namespace], int]) -> int:
+    """Do a thing for each grid, with its name above it; return the highest exit code.
+
+    A grid that cannot be read ends the rest, as it does with a single one.
+    """
+    code = 0
+    for number, one in enumerate(each := each_grid(args)):
+        if len(each) > 1 and not args.json:
+            terminal.say(*[""][: min(number, 1)], f"== {one.grid}")
+        code = max(code, do(one))
+    return code
 
 
 def again(args: argparse.Namespace, *more: str) -> str:

@@ -50,9 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "List, fetch and check the data sets that encoders are fine-tuned on.",
         "python -m hpc_xfer.datasets fetch pets dtd --to /data/downstream",
     )
-    commands = top.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", prog="python -m hpc_xfer.datasets"
-    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", prog=top.prog)
 
     def command(name: str, description: str, usage: str, example: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(

@@ -4,11 +4,13 @@ python -m hpc_xfer.launch grids/demo.yaml
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
+from hpc_xfer.errors import StudyError
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
@@ -25,9 +27,8 @@ from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, rehearsal
-from hpc_xfer.study.loader_memory import loading_notes
-from hpc_xfer.study.loading_speed import speed_notes
-from hpc_xfer.study.memory_estimate import memory_warnings
+from hpc_xfer.study.summary.resource_notes import resource_notes
+from hpc_xfer.study.summary.union import Union, check_names
 from hpc_xfer.system import provenance, terminal
 from hpc_xfer.system.written_path import absolute
 
@@ -37,15 +38,74 @@ if TYPE_CHECKING:  # each way to launch imports its own, so that --help starts a
     from hpc_xfer.execution.local_pool import PoolResult
 
 
+@dataclass(frozen=True)
+class CheckedLaunch:
+    """A study that has passed all checks, and where it is to run; nothing is written yet."""
+
+    args: argparse.Namespace
+    launched: LaunchedStudy
+    on: str
+    notes: Sequence[str]
+
+    @property
+    def done(self) -> set[str]:
+        """Ids of the finished runs at this moment; studies before this one may have added some."""
+        return self.launched.store.done(self.launched.plan)
+
+
+Outcome = tuple[int, Mapping[str, Any]]  # exit code, content of --json
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
+    checked = _check_all(args)
+    if args.dry_run and len(checked) > 1:
+        return _show_union(checked, args)
+    if len(checked) > 1 and not args.json:
+        terminal.console(stderr=True).print(_union(checked).rendered())
+    code, contents = 0, []
+    for each in checked:
+        if len(checked) > 1 and not args.json:
+            terminal.say("", f"== {each.launched.study.name}", stderr=True)
+        own, content = _launch(each)
+        code = max(code, own)
+        contents.append(content)
+        if content.get("interrupted"):
+            break
+    if args.json:
+        several = {"schema": 1, "studies": contents}
+        cli.say_json(contents[0] if len(checked) == 1 else several)
+    return code
+
+
+def _check_all(args: argparse.Namespace) -> list[CheckedLaunch]:
+    """Check every grid before anything starts.
+
+    Raises:
+        StudyError: of all grids that are wrong.
+        XferError: of the first grid of which something else is wrong.
+    """
+    found, wrong = [], []
+    for each in cli.each_grid(args):
+        try:
+            found.append(_check(each))
+        except StudyError as error:
+            wrong += error.sentences
+    if wrong:
+        raise StudyError(*wrong)
+    check_names([(each.args.grid, each.launched.study.name) for each in found])
+    return found
+
+
+def _check(args: argparse.Namespace) -> CheckedLaunch:
+    """Read a grid, check what it needs, and make its plan."""
     from hpc_xfer.study.preflight.check_inputs import check_inputs  # --help needs none
 
     site_file = find_site_file(args.site)
     site_file = absolute(site_file) if site_file else None
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
-    study = load_in_store(args.grid, store, args.set or ())
+    study = load_in_store(args.grid, store, args.set, is_launch=True)
     on = args.on or ("slurm" if is_installed() else "local")
     if not (args.dry_run or args.rehearse):
         store.check(study.name)
@@ -59,23 +119,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     launched = LaunchedStudy(study, plan, store, site, site_file)
     done = store.done(launched.plan)
     notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
+    return CheckedLaunch(args, launched, on, notes)
 
+
+def _launch(checked: CheckedLaunch) -> Outcome:
+    """Show, submit or run one study."""
+    args, launched, done = checked.args, checked.launched, checked.done
     if not args.dry_run:
         _open_store(launched)
     if args.by_hand:
         from hpc_xfer.scheduling.by_hand import by_hand
 
         _prepare(launched)
-        terminal.say("\n".join(by_hand(launched, done)), lines=True)
-        return 0
+        lines = by_hand(launched, done)
+        if not args.json:
+            terminal.say("\n".join(lines), lines=True)
+        return 0, {"schema": 1, "study": launched.study.name, "lines": lines}
     if args.dry_run:
-        return _show(launched, done, on, notes, args.json)
+        return _show(checked, done)
     if not args.json:
-        _print_plan(launched, done, notes, terminal.console(stderr=True))
-    if on == "slurm":
+        _print_plan(launched, done, checked.notes, terminal.console(stderr=True))
+    if checked.on == "slurm":
         return _submit(launched, args)
     _prepare(launched)
-    read_ledger(store).record_event(study.name, "launch", on=on, **provenance.code())
+    read_ledger(launched.store).record_event(
+        launched.study.name, "launch", on=checked.on, **provenance.code()
+    )
     return _run_here(launched, done, args)
 
 
@@ -91,27 +160,48 @@ def _prepare(launched: LaunchedStudy) -> None:
     site_variables.write(launched.store, launched.study.name, launched.site.variables)
 
 
-def _show(
-    launched: LaunchedStudy, done: set[str], on: str, notes: Sequence[str], as_json: bool
-) -> int:
+def _show(checked: CheckedLaunch, done: set[str]) -> Outcome:
     """Print the plan and, for Slurm, the jobs that would be submitted."""
     from hpc_xfer.scheduling import job_preview
 
-    jobs = job_preview.jobs_to_come(launched, done) if on == "slurm" else []
-    if as_json:
+    launched = checked.launched
+    jobs = job_preview.jobs_to_come(launched, done) if checked.on == "slurm" else []
+    if checked.args.json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
-        content |= {"on": on, "notes": list(notes)}
-        cli.say_json({**content, "jobs": [job.as_json() for job in jobs]})
-        return 0
+        content |= {"on": checked.on, "notes": list(checked.notes)}
+        return 0, {**content, "jobs": [job.as_json() for job in jobs]}
     console = terminal.console()
-    _print_plan(launched, done, notes, console)
+    _print_plan(launched, done, checked.notes, console)
     if jobs:
-        console.print(job_preview.render(jobs))
         from hpc_xfer.study.costs import cost_table
 
+        console.print(job_preview.table(jobs))
+        for script in job_preview.scripts(jobs):
+            terminal.say(script, lines=True)
         line = cost_table.one_line(launched.plan.without(done))
         console.print(f"estimated cost: {line}", soft_wrap=True, highlight=False)
+    return 0, {}
+
+
+def _show_union(checked: Sequence[CheckedLaunch], args: argparse.Namespace) -> int:
+    """Print a line per study, the total of their union, and what they share."""
+    if args.json:
+        shown = [_show(each, each.done)[1] for each in checked]
+        union = _union(checked).as_json()
+        cli.say_json({"schema": 1, "studies": shown, "union": union})
+        return 0
+    console = terminal.console()
+    console.print(_union(checked).rendered())
+    for each in checked:
+        for note in each.notes:
+            text = f"{each.launched.study.name}: {note}"
+            console.print(text, soft_wrap=True, highlight=False)
+    terminal.say("`launch GRID --dry-run` with one of them shows its settings and its jobs")
     return 0
+
+
+def _union(checked: Sequence[CheckedLaunch]) -> Union:
+    return Union([(each.launched.study, each.launched.plan, each.done) for each in checked])
 
 
 def _print_plan(
@@ -127,16 +217,12 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
     from hpc_xfer.store.finished.finished_weights import changed_weights
 
     plan, store, site = launched.plan, launched.store, launched.site
-    todo, slurm = plan.without(done), site.slurm
     yield from notes_on_folders(store, launched.site_file)
     yield from changed_weights(plan, done, store, site)
-    yield from loading_notes(todo, slurm) if on == "slurm" else ()
-    yield from (f"warning: {line}" for line in memory_warnings(todo, slurm))
-    teraflops = slurm.teraflops if on == "slurm" else None
-    yield from (f"slow: {line}" for line in speed_notes(todo, teraflops))
+    yield from resource_notes(plan.without(done), site.slurm, on)
 
 
-def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
+def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> Outcome:
     """Submit the missing runs and return: the study finishes by itself."""
     from hpc_xfer.execution.local_pool import PoolResult
     from hpc_xfer.results.freshness import is_report_current
@@ -147,25 +233,25 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> int:
     for note in report.notes if report.is_finished else ():  # else they are among the sentences
         terminal.say(note, stderr=True)
     if report.is_finished and not report.given_up and is_report_current(launched):
-        if args.json:
-            result = _result(launched, PoolResult(), {}, len(launched.plan.runs))
-            cli.say_json(result)
-        else:
+        if not args.json:
             terminal.say(f"all {len(launched.plan.runs):,} runs have a result")
             terminal.say(f"report: {launched.store.study(launched.study.name).report}")
-        return 0
+        return 0, PoolResult().as_json(launched, {}, len(launched.plan.runs))
     if report.is_finished:
-        return _finish(launched, PoolResult(), report.given_up, args.json)
-    if args.json:
-        content = {"schema": 1, "study": launched.study.name, **report.as_json()}
-        cli.say_json(content)
-    else:
-        arguments = cli.again(args, *(["--rehearsal"] if args.rehearse else []))
+        return _finish(launched, PoolResult(), report.given_up, args)
+    if not args.json:
+        arguments = _arguments(args)
         terminal.say(*report.sentences(arguments, launched.site.slurm.jobs_may_submit))
-    return 1 if report.given_up or report.refused or report.relay_error else 0
+    code = 1 if report.given_up or report.refused or report.relay_error else 0
+    return code, {"schema": 1, "study": launched.study.name, **report.as_json()}
 
 
-def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> int:
+def _arguments(args: argparse.Namespace) -> str:
+    """Arguments by which other commands find what was launched."""
+    return cli.again(args, *(["--rehearsal"] if args.rehearse else []))
+
+
+def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> Outcome:
     """Run the missing runs on this machine, then collect and report."""
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
     from hpc_xfer.scheduling.runs_to_submit import select_for_this_machine
@@ -178,13 +264,17 @@ def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace)
     outcome = PoolResult()
     if selected.plan.runs:
         outcome = LocalPool(launched, selected.plan, done, args.jobs).run()
-    return _finish(launched, outcome, selected.given_up, args.json)
+    return _finish(launched, outcome, selected.given_up, args)
 
 
 def _finish(
-    launched: LaunchedStudy, outcome: "PoolResult", left_out: dict[str, str], as_json: bool
-) -> int:
-    """Collect and report the results so far, also after failures."""
+    launched: LaunchedStudy,
+    outcome: "PoolResult",
+    left_out: dict[str, str],
+    args: argparse.Namespace,
+) -> Outcome:
+    """Collect and report the results so far, also after failures; repeat at the end what failed."""
+    from hpc_xfer.monitoring.failure_summary import FailureSummary
     from hpc_xfer.reporting import findings
     from hpc_xfer.reporting.report_study import report_study
     from hpc_xfer.results import collect_tables
@@ -193,29 +283,20 @@ def _finish(
     collected = collect_tables.collect(launched.plan, launched.store, folder.summary, folder)
     page = report_study(launched.study, folder)
     failed = {**left_out, **outcome.failed}
-    if as_json:
-        done = len(launched.store.done(launched.plan))
-        cli.say_json(_result(launched, outcome, failed, done))
-    else:
+    done = len(launched.store.done(launched.plan))
+    if not args.json:
         console = terminal.console()
         findings.show(console, collected)
         console.print(f"report: {page}", soft_wrap=True)
+        blocked = len(outcome.blocked)
+        summary = FailureSummary(
+            launched.plan, launched.store, failed, _arguments(args), outcome.logs, blocked
+        )
+        terminal.say(*summary.lines())
     if outcome.interrupted:
         terminal.say(cli.INTERRUPTED, stderr=True)
-    return 1 if failed or outcome.interrupted else 0
-
-
-def _result(
-    launched: LaunchedStudy, outcome: "PoolResult", failed: dict[str, str], done: int
-) -> dict[str, object]:
-    """The output of --json where nothing is left to run."""
-    folder = launched.store.study(launched.study.name)
-    return {
-        "study": launched.study.name, "runs": len(launched.plan.runs), "done": done,
-        "failed": failed,
-        "blocked": sorted(outcome.blocked), "interrupted": outcome.interrupted,
-        "report": str(folder.report), "summary": str(folder.summary),
-    }  # fmt: skip
+    code = 1 if failed or outcome.interrupted else 0
+    return code, outcome.as_json(launched, failed, done)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -223,10 +304,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "launch",
         "Run the missing runs of a study, then collect and report. On a cluster the runs are "
         "submitted as jobs, and the study finishes by itself; see `status`. A second launch "
-        "changes nothing; a launch after a failure goes on.",
+        "changes nothing; a launch after a failure goes on. Several grids are checked first, then "
+        "launched in turn; a run that they share is run once.",
         "python -m hpc_xfer.launch grids/demo.yaml --site grids/demo.site.yaml --dry-run",
     )
-    cli.add_grid_arguments(parser)
+    cli.add_grid_arguments(parser, several=True)
     parser.add_argument(
         "--on",
         choices=["slurm", "local"],

@@ -97,9 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         "Make, index and check tar shards, the data that pre-training reads.",
         "python -m hpc_xfer.shards characters sources/",
     )
-    commands = top.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", prog="python -m hpc_xfer.shards"
-    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", prog=top.prog)
 
     def command(name: str, description: str, usage: str, example: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(

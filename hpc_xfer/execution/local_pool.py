@@ -7,6 +7,7 @@ import contextlib
 import queue
 import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 from hpc_xfer.execution.local_workers import LocalWorker, LocalWorkers
@@ -31,6 +32,24 @@ class PoolResult:
     failed: dict[str, str] = field(default_factory=dict)  # run id -> message
     blocked: set[str] = field(default_factory=set)
     interrupted: bool = False
+    logs: dict[str, Path] = field(default_factory=dict)  # of failed runs whose log is known
+
+    def as_json(
+        self, launched: LaunchedStudy, failed: dict[str, str], done: int
+    ) -> dict[str, object]:
+        """The output of `launch --json` where nothing is left to run.
+
+        Args:
+            failed: run -> message, also of runs that were left out since they failed before.
+            done: number of runs that have a result.
+        """
+        folder = launched.store.study(launched.study.name)
+        return {
+            "study": launched.study.name, "runs": len(launched.plan.runs), "done": done,
+            "failed": failed,
+            "blocked": sorted(self.blocked), "interrupted": self.interrupted,
+            "report": str(folder.report), "summary": str(folder.summary),
+        }  # fmt: skip
 
 
 class EarlyEnds:
@@ -95,7 +114,7 @@ class LocalPool:
             self.workers.end()
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return PoolResult(self.packs.failed, self.packs.blocked, interrupted)
+        return PoolResult(self.packs.failed, self.packs.blocked, interrupted, self.display.logs)
 
     def _goes_on(self) -> bool:
         if any(worker.pack for worker in self.workers.all):

@@ -37,6 +37,7 @@ class Display:
             kind: sum(run.id in done for run in plan.of(kind)) for kind in ("pretrain", "finetune")
         }
         self.failures = 0
+        self.logs: dict[str, Path] = {}  # of failed runs
         self.console = terminal.console(stderr=True)
         self.live = self.console.is_terminal
         self._owners: set[str] = set()  # of held runs, that were named
@@ -100,6 +101,7 @@ class Display:
             for line in error["traceback"][-_LAST_LINES:]:
                 self.say(f"  | {line}")
         if log is not None:
+            self.logs[run_id] = log
             self.say(f"  log: {log}")
 
     def refresh(self, running: list[str]) -> None:

@@ -12,7 +12,7 @@ from hpc_xfer.study.job_arrays import JobArray, cut_into_arrays
 from hpc_xfer.study.plan import Plan
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,9 @@ def _relay_preview(launched: LaunchedStudy) -> JobPreview:
     return JobPreview(request.name, 1, 0, request.minutes, "all that can be submitted", text)
 
 
-def render(jobs: Sequence[JobPreview]) -> "RenderableType":
-    """A table with a row per job, and one script of each kind in full."""
-    from rich.console import Group
+def table(jobs: Sequence[JobPreview]) -> "Table":
+    """A table with a row per job."""
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(title="jobs", box=None, pad_edge=False, title_justify="left",
                   padding=(0, 2, 0, 0), title_style="bold", header_style="bold")  # fmt: skip
@@ -72,6 +70,11 @@ def render(jobs: Sequence[JobPreview]) -> "RenderableType":
     for job in jobs:
         after = job.after.split(".", 2)[1] if "." in job.after else job.after
         table.add_row(job.name, str(job.elements), str(job.runs), f"{job.minutes:g}", after)
+    return table
+
+
+def scripts(jobs: Sequence[JobPreview]) -> Iterator[str]:
+    """Yield the script of one job of each kind, whole, as sbatch takes it."""
     kinds = {job.name.split(".")[0][:2]: job for job in reversed(jobs)}
-    texts = [Text(f"\nscript of {job.name}:\n{job.script}") for job in reversed(kinds.values())]
-    return Group(table, *texts)
+    for job in reversed(kinds.values()):
+        yield f"\nscript of {job.name}:\n{job.script}"

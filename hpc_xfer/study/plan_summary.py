@@ -3,17 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config import architectures
-from hpc_xfer.config.finetune_recipes import KNN, Finetune, LinearProbe, ZeroShot
+from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot
 from hpc_xfer.config.recipes import ImageText, Pretrain, Tower, Trained, encoder_points
-from hpc_xfer.study.labels import (
-    differing_columns,
-    label_columns,
-    pretrain_labels,
-    run_label,
-    shared_columns,
-)
+from hpc_xfer.study.labels import label_columns, pretrain_labels, run_label
 from hpc_xfer.study.plan import Pack, Plan, Run
 from hpc_xfer.study.study_file import Study
+from hpc_xfer.study.summary.settings_lines import finetuning_lines, pretraining_lines, setting
 from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
@@ -126,9 +121,13 @@ def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
     todo = plan.without(done)
     number = counts(plan, done)
     parts: list[RenderableType] = [_title(study)]
-    parts.append(_pretrain_table(plan, todo, done))
+    if plan.of("pretrain"):
+        rows = [run.columns for run in plan.of("pretrain")]
+        columns = _differing(rows)
+        parts.append(_pretrain_table(plan, todo, done, columns))
+        parts += map(line, pretraining_lines(rows, columns))
     if plan.of("finetune"):
-        parts.append(_finetune_table(plan, todo, done))
+        parts += [_finetune_table(plan, todo, done), *map(line, finetuning_lines(plan))]
     parts += [line(note) for note in _notes(study, plan)]
     disk = disk_bytes(todo)
     parts.append(
@@ -164,20 +163,18 @@ def _notes(study: Study, plan: Plan) -> list[str]:
     return notes
 
 
-def _pretrain_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
+def _pretrain_table(plan: Plan, todo: Plan, done: set[str], columns: list[str]) -> "Table":
     """Make one row per pre-training; columns are settings that differ within a method."""
     runs = plan.of("pretrain")
     rows = [run.columns for run in runs]
-    columns = _differing(rows)
-    shared = {k: v for k, v in _common(rows).items() if k not in columns}
     packs = {run.id: pack for pack in _packs(todo) for run in pack.runs}
-    table = _table("pre-training", _listed(shared))
+    table = _table("pre-training")
     settings = (name.removeprefix("pretrain_") for name in columns)
     for name in ("run", *settings, "GPUs", "minutes", "state"):
         table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
     for run, row in zip(runs, rows, strict=True):
         pack = packs.get(run.id)
-        cells = [_cell(row.get(name, "")) for name in columns]
+        cells = [setting(row.get(name, "")) for name in columns]
         cost = ["", ""] if pack is None else [str(pack.gpus), f"{pack.minutes:g}"]
         table.add_row(run.id, *cells, *cost, "done" if run.id in done else "to do")
     return table
@@ -221,18 +218,6 @@ def _is_chosen_by_some(rows: list[dict[str, Any]], name: str) -> bool:
     return chosen and {name in row for row in rows} == {True, False}
 
 
-def _common(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return columns that are equal in all runs that have them, if several methods have them."""
-    found = {}
-    for name in label_columns(rows):
-        having = [row for row in rows if name in row]
-        if len({row["method"] for row in having}) > 1 or len({r["method"] for r in rows}) == 1:
-            values = _distinct(having, name)
-            if len(values) == 1:
-                found[name] = having[0][name]
-    return found
-
-
 def _distinct(rows: list[dict[str, Any]], name: str) -> set[str]:
     return {str(row[name]) for row in rows if name in row}
 
@@ -240,15 +225,7 @@ def _distinct(rows: list[dict[str, Any]], name: str) -> set[str]:
 def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     """Make one row per data set and shots, over all parents."""
     runs = plan.of("finetune")
-    rows = [{k: v for k, v in run.spec.items() if k not in _SPANNED} for run in runs]
-    tuned = ", ".join(f"{k} {_values(runs, k)}" for k in plan.tuned)
-    draws = len({run.spec["draw"] for run in runs})
-    modes = "+".join(dict.fromkeys(str(run.spec["mode"]) for run in runs))
-    how = "over all draws" if plan.choose == "pooled" else "in each draw"
-    grid = {"mode": modes, "draws": draws} | ({f"chosen {how}": tuned} if tuned else {})
-    several = [key for key in differing_columns(rows) if key not in plan.tuned]
-    varied = {"with several values": ", ".join(several)} if several else {}
-    table = _table("fine-tuning", _listed(grid | shared_columns(rows) | varied))
+    table = _table("fine-tuning")
     for name in ("data set", "shots", "parents", "runs", "done", "packs", "minutes"):
         table.add_column(name, justify="left" if name == "data set" else "right")
     groups: dict[tuple[str, int | str], list[Run]] = {}
@@ -284,52 +261,23 @@ def _packs_by_row(plan: Plan) -> dict[_Row, tuple[int, float]]:
     return found
 
 
-_MOST_VALUES = 10  # that are listed one by one
-_SPANNED = {"dataset", "mode", "shots", "draw", "snapshot"}
-
-
 def _encoder(run: Run) -> tuple[str, int | None]:
     """The parent and snapshot that a fine-tuning starts from."""
     assert isinstance(run.recipe, Finetune)
     return run.parents[0].id, run.recipe.snapshot
 
 
-def _table(title: str, shared: str) -> "Table":
+def _table(title: str) -> "Table":
     from rich.table import Table
 
-    caption = f"shared: {shared}" if shared else None
     return Table(
-        title=title, caption=caption, title_justify="left", caption_justify="left", box=None,
-        pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", title_style="bold",
+        title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0),
+        header_style="bold", title_style="bold",
     )  # fmt: skip
 
 
 def _packs(plan: Plan) -> list[Pack]:
     return [pack for wave in plan.waves for pack in wave]
-
-
-def _listed(shared: dict[str, Any]) -> str:
-    return ", ".join(f"{k.removeprefix('pretrain_')} {_cell(v)}" for k, v in shared.items())
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{k}={_cell(v)}" for k, v in value.items())
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _values(runs: tuple[Run, ...], key: str) -> str:
-    """Say which values a choice has: `in {0.001, 0.003}`, or how many there are on a path."""
-    found: dict[float, None] = {}
-    for run in runs:
-        recipe = run.recipe
-        if isinstance(recipe, LinearProbe | KNN) and recipe.path_key == key:
-            found |= dict.fromkeys(recipe.path_values)
-        elif isinstance(recipe, Finetune) and key in recipe.tunable:
-            found[getattr(recipe, key)] = None
-    if len(found) > _MOST_VALUES:
-        return f"in {len(found)} values from {min(found):g} to {max(found):g}"
-    return "in {" + ", ".join(f"{value:g}" for value in found) + "}"
 
 
 def _weights(recipe: Pretrain) -> dict[Tower, int] | None:

@@ -1,0 +1,84 @@
+"""Repeat, at the end of a launch, what failed and what to do: grouped by class, then by run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpc_xfer.store import failures, retry_policy
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.labels import RunTitles
+from hpc_xfer.study.plan import Plan
+
+_LISTED = 5  # runs of one class; a launch can fail thousands of times for one reason
+
+
+@dataclass(frozen=True)
+class FailureSummary:
+    """The failed runs of a study at the end of a launch."""
+
+    plan: Plan
+    store: Store
+    failed: Mapping[str, str]  # run -> `class: message`
+    arguments: str  # by which other commands find the study
+    logs: Mapping[str, Path] = field(default_factory=dict)  # of the runs that failed just now
+    blocked: int = 0  # runs behind them
+
+    def lines(self) -> list[str]:
+        """Return lines to print; none where nothing failed."""
+        if not self.failed:
+            return []
+        classes: dict[str, list[str]] = {}
+        for run_id, message in self.failed.items():
+            classes.setdefault(self._class_of(run_id, message), []).append(run_id)
+        behind = f"; {self.blocked:,} more wait for them" if self.blocked else ""
+        found = ["", f"{_runs(len(self.failed))} failed{behind}:"]
+        titles = RunTitles(self.plan)
+        for kind, runs in sorted(classes.items(), key=lambda each: -len(each[1])):
+            meaning = retry_policy.rule_of(kind).meaning
+            found.append(f"{kind}: {_runs(len(runs))}" + (f" ({meaning})" if meaning else ""))
+            for run_id in runs[:_LISTED]:
+                found += self._of_run(run_id, kind, titles)
+            if (more := len(runs) - _LISTED) > 0:
+                found.append(f"  ... and {more:,} more of this class; `status` has all")
+        return [*found, *self._what_to_do(classes)]
+
+    def _of_run(self, run_id: str, kind: str, titles: RunTitles) -> list[str]:
+        run = self.plan.by_id.get(run_id)
+        message = self.failed[run_id].removeprefix(f"{kind}: ")
+        first = next(iter(message.splitlines()), "")
+        found = [f"  {run_id}  {titles.of(run) if run else ''}".rstrip(), f"    {first}"]
+        if (log := self.logs.get(run_id)) is not None:
+            found.append(f"    log: {log}")
+        return found
+
+    def _class_of(self, run_id: str, message: str) -> str:
+        kind = message.partition(": ")[0]
+        if kind in retry_policy.RULES:
+            return kind
+        error = failures.read(self.store.run(run_id))
+        return str(error["class"]) if error else "failed"
+
+    def _what_to_do(self, classes: Mapping[str, list[str]]) -> list[str]:
+        again = [kind for kind in classes if retry_policy.is_retried(kind, "launch")]
+        mended = [kind for kind in classes if kind not in again]
+        first = next(iter(self.failed))
+        launch = f"python -m hpc_xfer.launch {self.arguments}"
+        found = [
+            f"what to do: look closer: python -m hpc_xfer.status {self.arguments} --why {first}"
+        ]
+        if again:
+            found.append(f"  a new launch tries again what failed by {_listed(again)}: {launch}")
+        if mended:
+            found.append(
+                f"  {_listed(mended)} would fail again; mend the cause, then: "
+                f"{launch} --retry-failed"
+            )
+        return found
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count:,} runs"
+
+
+def _listed(kinds: list[str]) -> str:
+    return ", ".join(f"`{kind}`" for kind in kinds)

@@ -1,0 +1,136 @@
+"""Summarize the union of several studies: a run that they share is one run, and counts once."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpc_xfer.errors import StudyError
+from hpc_xfer.study import plan_summary
+from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.study_file import Study
+from hpc_xfer.system import terminal
+
+if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class UnionRow:
+    """What one study adds to those before it, as they are launched in turn."""
+
+    study: str
+    runs: int
+    done: int
+    shared: int  # with studies before it
+    to_do: int  # not done, and in no study before it
+    gpu_hours: float  # of these
+    disk: int | None  # bytes of these; None: unknown
+
+
+class Union:
+    """Several studies that are launched one after another into one store."""
+
+    def __init__(self, studies: Sequence[tuple[Study, Plan, set[str]]]) -> None:
+        """Count what each adds.
+
+        Args:
+            studies: each with its plan and the ids of its finished runs.
+        """
+        before: set[str] = set()
+        self.rows: list[UnionRow] = []
+        uses = Counter[str]()
+        kinds: dict[str, str] = {}
+        done_ids: set[str] = set()
+        for study, plan, done in studies:
+            ids = plan.by_id.keys()
+            todo = plan.without(done | (before & ids))
+            self.rows.append(
+                UnionRow(
+                    study.name, len(plan.runs), len(done), len(before & ids), len(todo.runs),
+                    plan_summary.gpu_hours(todo), plan_summary.disk_bytes(todo),
+                )
+            )  # fmt: skip
+            uses.update(ids)
+            kinds |= {run.id: run.kind for run in plan.runs}
+            done_ids |= done
+            before |= ids
+        self.runs, self.done = len(uses), len(done_ids)
+        shared = Counter(kinds[run_id] for run_id, count in uses.items() if count > 1)
+        self.shared = {kind: shared[kind] for kind in ("pretrain", "finetune")}
+
+    @property
+    def to_do(self) -> int:
+        return sum(row.to_do for row in self.rows)
+
+    @property
+    def gpu_hours(self) -> float:
+        """An upper limit, from the minutes of the packs."""
+        return sum(row.gpu_hours for row in self.rows)
+
+    @property
+    def disk(self) -> int | None:
+        """Bytes of the runs that are to be done; None if those of a study are unknown."""
+        sizes = [row.disk for row in self.rows]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary for scripts."""
+        return {
+            "runs": self.runs, "done": self.done, "to_do": self.to_do, "shared": self.shared,
+            "gpu_hours": self.gpu_hours, "disk_bytes": self.disk,
+            "studies": [dict(vars(row)) for row in self.rows],
+        }  # fmt: skip
+
+    def rendered(self) -> "RenderableType":
+        """Draw a line per study, then sentences on the total and on what is shared."""
+        from rich.console import Group
+        from rich.table import Table
+
+        from hpc_xfer.system.screen.plain_console import line
+
+        table = Table(title=f"{len(self.rows)} studies", title_justify="left", box=None,
+                      pad_edge=False, padding=(0, 2, 0, 0), header_style="bold",
+                      title_style="bold")  # fmt: skip
+        table.add_column("study", min_width=8)
+        for name in ("runs", "done", "shared", "to do", "GPU-hours", "disk"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in self.rows:
+            counts = [f"{n:,}" for n in (row.runs, row.done, row.shared, row.to_do)]
+            table.add_row(row.study, *counts, f"{row.gpu_hours:,.1f}", _size(row.disk))
+        return Group(table, *map(line, self.sentences()))
+
+    def sentences(self) -> list[str]:
+        """Say the total and what is shared, a line each."""
+        pretrains, finetunes = self.shared["pretrain"], self.shared["finetune"]
+        both = f"{pretrains:,} pre-trainings and {finetunes:,} fine-tunings"
+        told = f"{both} are in several studies: each is run once"
+        return [
+            f"together {self.runs:,} runs, {self.done:,} done, {self.to_do:,} to do; at most "
+            f"{self.gpu_hours:,.1f} GPU-hours, {_size(self.disk)} of disk",
+            told if pretrains + finetunes else "no run is in two of them",
+        ]
+
+
+def check_names(studies: Sequence[tuple[Path, str]]) -> None:
+    """Check that no two studies have the same name: they would be one study of the store.
+
+    Args:
+        studies: path of the grid and name of the study.
+
+    Raises:
+        StudyError: two have.
+    """
+    grids: dict[str, Path] = {}
+    for grid, name in studies:
+        if name in grids:
+            raise StudyError(
+                f"{grid}: its name is {name}, as that of {grids[name]}; give each study of a store "
+                "a name of its own"
+            )
+        grids[name] = grid
+
+
+def _size(count: int | None) -> str:
+    return "unknown" if count is None else terminal.size(count)
