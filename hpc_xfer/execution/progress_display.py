@@ -29,7 +29,7 @@ class Bars(progress.Progress):
     What is running stands in a line below, cut at the edge of the screen.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._running = ""
         # Description, count, clock and time to go take 52 columns for 100,000 runs and 100 hours.
         bar = min(40, max(6, console.width - 54))
@@ -37,6 +37,7 @@ class Bars(progress.Progress):
             progress.TextColumn("{task.description:<12}", markup=False),
             progress.BarColumn(bar), progress.MofNCompleteColumn(), progress.TimeElapsedColumn(),
             _ToGo(), console=console, transient=False, speed_estimate_period=600,
+            get_time=clock,
         )  # fmt: skip
 
     def show_running(self, running: list[str]) -> None:
