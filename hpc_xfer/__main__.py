@@ -11,6 +11,7 @@ COMMANDS = {
     "launch": "run or submit what a study still needs, then collect and report",
     "status": "show the state of a study, and explain it",
     "cancel": "remove the jobs of a study from the queue",
+    "cost": "estimate GPU-hours, time, disk and files before a launch",
     "doctor": "check that the cluster is ready for a study",
     "collect": "turn records into CSV tables",
     "import": "take results from elsewhere into a study",

@@ -12,6 +12,7 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
 from hpc_xfer.errors import StudyError
 from hpc_xfer.slurm.node_cpus import with_cpus
+from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished_costs import make_plan_with_costs
@@ -101,12 +102,13 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
     site_file = absolute(site_file) if site_file else None
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
-    study = load_in_store(args.grid, store, args.set or ())
+    study = load_in_store(args.grid, store, args.set, is_launch=True)
     on = args.on or ("slurm" if is_installed() else "local")
     if not (args.dry_run or args.rehearse):
         store.check(study.name)
     checked = check_inputs(study, site, on)
-    site = with_cpus(site) if on == "slurm" else site
+    if on == "slurm":
+        site = with_time_limit(with_cpus(site), study.resources.pretrain)
     if args.rehearse:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
         terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
@@ -168,9 +170,13 @@ def _show(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     console = terminal.console()
     _print_plan(launched, done, checked.notes, console)
     if jobs:
+        from hpc_xfer.study.costs import cost_table
+
         console.print(job_preview.table(jobs))
         for script in job_preview.scripts(jobs):
             terminal.say(script, lines=True)
+        line = cost_table.one_line(launched.plan.without(done))
+        console.print(f"estimated cost: {line}", soft_wrap=True, highlight=False)
     return 0, {}
 
 

@@ -16,6 +16,7 @@ from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.slurm.node_cpus import with_cpus
+from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.store.launched_study import LaunchedStudy, read_launched
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.retry_policy import RELAY_RESTARTS
@@ -36,8 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         study, plan = read_launched(store, args.study)
         try:
             if site.slurm.jobs_may_submit:
+                here = with_time_limit(with_cpus(site), study.resources.pretrain)
                 launched = LaunchedStudy(
-                    study, plan, store, with_cpus(site), site_file and absolute(site_file)
+                    study, plan, store, here, site_file and absolute(site_file)
                 )
                 report = submit_missing(launched, "relay", terminal.say)
                 terminal.say(*report.sentences_of_relay())

@@ -152,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--set", action="append", help="as of the study")
     args: argparse.Namespace = parser.parse_args(argv)
-    study = load_in_store(args.grid, Store(args.store), args.set or ())
+    study = load_in_store(args.grid, Store(args.store), args.set, is_launch=True)
     store, site = site_variables.store_and_site(args.store, study.name, args.site)
     store.check()
     process = ProcessRank.from_slurm()

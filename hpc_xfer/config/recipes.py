@@ -23,7 +23,7 @@ from hpc_xfer.config.schema import (
 )
 from hpc_xfer.config.training_data.captions import Caption, Target, caption_targets, label_target
 from hpc_xfer.config.training_data.mixture import shares_text, split, whole_shares
-from hpc_xfer.config.training_data.selection import Selection
+from hpc_xfer.config.training_data.selection import SampleSelection
 
 # fp32 never means TF32, on no card (an A100 does 19.5 TFLOP/s in fp32, 156 in TF32, 312 in bf16).
 # tf32 rounds the factors of products and convolutions to 10 bits; without tensor cores it is fp32.
@@ -99,7 +99,7 @@ class Trained(Pretrain):
     precision: Precision = "fp32"
     max_broken: Fraction = 0.001  # of the samples seen so far (1,000 at once); more stops the run
     seed: NonNegativeInt = 0
-    select: Selection | None = None  # which samples of each source are used; None: all
+    select: SampleSelection | None = None  # which samples of each source are used; None: all
     init: Annotated[Name, Field(min_length=1)] | None = None  # weights, as `released` names them
     patch_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # share; FLIP, Li et al. 2023
     snapshots: tuple[PositiveInt, ...] | None = None  # kept after so many samples, each a parent

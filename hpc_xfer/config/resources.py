@@ -5,12 +5,21 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from hpc_xfer.config.notation.units import read_count
 from hpc_xfer.config.schema import Minutes, NonNegativeInt, PositiveInt, StrictModel
 
 
 def by_shots(value: Any, shots: int | str) -> Any:
     """Return the value for these shots; it is the same for all unless given as {shots: value}."""
     return value[str(shots)] if isinstance(value, Mapping) else value
+
+
+def _none_if_auto(minutes: Any) -> Any:
+    return None if minutes == "auto" else minutes
+
+
+def _size(text: Any) -> str:
+    return str(read_count(str(text).replace("_", "")))
 
 
 class ProbeSettings(StrictModel):
@@ -23,7 +32,8 @@ class ProbeSettings(StrictModel):
 
 class PretrainResources(StrictModel):
     gpus: PositiveInt = 1  # processes; each has a GPU where there are GPUs
-    minutes: Minutes = 60.0  # one run, with a margin
+    # One run, with a margin, or {samples: minutes}; null estimates them from FLOPs.
+    minutes: Minutes | dict[str, Minutes] | None = None
     # Data loading processes per GPU; null: its cores less one, at most 8. Changes no number.
     workers: NonNegativeInt | None = None
     threads: PositiveInt = 1  # per process without GPU; fixed, since it changes the last bits
@@ -32,6 +42,22 @@ class PretrainResources(StrictModel):
     probe: ProbeSettings | None = None  # changes no number
     checkpoint_minutes: Minutes = 10.0
     log_steps: PositiveInt = 20
+
+    @field_validator("minutes", mode="before")
+    @classmethod
+    def _auto(cls, minutes: Any) -> Any:
+        """Read `auto` as None, and sizes such as 2_700_000 and 2.7M as numbers."""
+        if isinstance(minutes, Mapping):
+            return {_size(size): value for size, value in minutes.items()}
+        return _none_if_auto(minutes)
+
+    def minutes_of(self, samples: int) -> float | None:
+        """Minutes in the grid for a run on so many samples; None where they are estimated."""
+        if self.minutes is None:
+            return None
+        return float(
+            self.minutes[str(samples)] if isinstance(self.minutes, Mapping) else self.minutes
+        )
 
 
 class FinetuneResources(StrictModel):
@@ -53,7 +79,7 @@ class FinetuneResources(StrictModel):
     @field_validator("minutes", mode="before")
     @classmethod
     def _auto(cls, minutes: Any) -> Any:
-        return None if minutes == "auto" else minutes
+        return _none_if_auto(minutes)
 
     def minutes_of(self, shots: int | str) -> float | None:
         """Minutes in the grid for a run with these shots; None where they are to be estimated."""

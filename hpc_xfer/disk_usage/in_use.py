@@ -6,13 +6,17 @@
 What Slurm does not show is doubted: a job counts as live until it is known to have ended.
 """
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
+from hpc_xfer.slurm.clusters import cluster_of
+from hpc_xfer.slurm.job_names import is_of_store
 from hpc_xfer.slurm.parsing import Queue
-from hpc_xfer.slurm.queue import current_user, jobs_are_private
+from hpc_xfer.slurm.queue import current_queue, current_user, jobs_are_private
+from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.states.job_numbers import lines_of
 from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store.ownership import run_claims
@@ -25,13 +29,14 @@ class InUse:
     """What is in use."""
 
     submissions: int = 0  # that may have a job in the queue
+    by_hand: int = 0  # jobs and elements in the queue that no launch submitted
     runs: set[str] = field(default_factory=set)  # in these, or at work in a process
     codes: set[str] = field(default_factory=set)  # that these will run
     why_unknown: str = ""  # Slurm does not answer
 
     @property
     def is_any(self) -> bool:
-        return bool(self.submissions or self.runs)
+        return bool(self.submissions or self.by_hand or self.runs)
 
     def sentence(self) -> str:
         """Say what is at work; "" where nothing is."""
@@ -39,7 +44,8 @@ class InUse:
             return f"Slurm does not answer ({self.why_unknown}): all jobs count as live"
         if not self.is_any:
             return ""
-        return f"{len(self.runs):,} runs are in the queue or at work"
+        hand = f", and {self.by_hand:,} jobs submitted by hand" if self.by_hand else ""
+        return f"{len(self.runs):,} runs are in the queue or at work{hand}"
 
 
 def in_use(store: Store, slurm: Slurm, claimed: Iterable[str] = ()) -> InUse:
@@ -57,9 +63,14 @@ def in_use(store: Store, slurm: Slurm, claimed: Iterable[str] = ()) -> InUse:
             queue = with_absent_jobs(read_queues(ledger, slurm), open_ones)
         except SlurmError as error:
             found.why_unknown = str(error)
+    elif is_installed():
+        with contextlib.suppress(SlurmError):  # no launch has a job there
+            queue = current_queue(cluster_of(slurm), patience=0)
     for submission in open_ones:
         if queue is None or _may_be_live(submission, queue):
             _add(found, ledger, submission)
+    if queue is not None:
+        found.by_hand = _by_hand(queue, store, ledger)
     found.runs |= {run_id for run_id in claimed if run_claims.is_alive(store.run(run_id))}
     return found
 
@@ -72,6 +83,13 @@ def _may_be_live(submission: Submission, queue: Queue) -> bool:
     if not lines and submission.user != current_user():
         return jobs_are_private(queue.cluster)
     return any(line.live for line in lines)
+
+
+def _by_hand(queue: Queue, store: Store, ledger: Ledger) -> int:
+    """Count the jobs with names that this store gives and its ledger lacks: of `--by-hand`."""
+    known = ledger.submissions
+    others = (line for line in queue.lines.values() if line.live and line.name not in known)
+    return sum(is_of_store(line.name, store.tag) for line in others)
 
 
 def _add(found: InUse, ledger: Ledger, submission: Submission) -> None:

@@ -75,7 +75,8 @@ def _code(measured: MeasuredStore, used: InUse) -> Removable:
     snapshots.sort(key=lambda path: path.lstat().st_mtime)
     wanted = used.codes | {current_digest(), *(path.name for path in snapshots[-1:])}
     paths = tuple(path for path in snapshots if path.name not in wanted)
-    return Removable("code that no job runs", _sum(paths), paths, kept=used.why_unknown)
+    kept = "jobs submitted by hand may run it" if used.by_hand else used.why_unknown
+    return Removable("code that no job runs", _sum(paths), paths, kept=kept)
 
 
 def _runs(measured: MeasuredStore, used: InUse) -> Iterator[Removable]:

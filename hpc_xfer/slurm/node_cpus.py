@@ -18,12 +18,16 @@ _MOST = 16  # eight loading processes, eight threads that decode evaluation imag
 _NODES = ["sinfo", "--noheader", "--Node", "--format=%P|%N|%c|%B|%G"]
 
 
-def with_cpus(site: Site) -> Site:
-    """Return the site with `cpus_per_gpu` filled in; unchanged where Slurm tells nothing."""
+def with_cpus(site: Site, patience: float | None = None) -> Site:
+    """Return the site with `cpus_per_gpu` filled in; unchanged where Slurm tells nothing.
+
+    Args:
+        patience: as in `run_with_retries`.
+    """
     slurm = site.slurm
     if slurm.cpus_per_gpu is not None or slurm.gpu_option == "none":
         return site
-    cpus = _cpus_per_gpu(slurm)
+    cpus = _cpus_per_gpu(slurm, patience)
     if cpus is None:
         return site
     return site.model_copy(update={"slurm": slurm.model_copy(update={"cpus_per_gpu": cpus})})
@@ -38,10 +42,10 @@ class GpuNode:
     gpus: int
 
 
-def _cpus_per_gpu(slurm: Slurm) -> int | None:
+def _cpus_per_gpu(slurm: Slurm, patience: float | None) -> int | None:
     cluster = cluster_of(slurm)
     try:
-        nodes = list(_nodes(run_with_retries(_NODES, cluster), slurm))
+        nodes = list(_nodes(run_with_retries(_NODES, cluster, patience), slurm))
     except SlurmError:  # not a login node, or no answer: then nothing can be submitted either
         return None
     if not nodes:

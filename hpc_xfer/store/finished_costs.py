@@ -6,24 +6,35 @@
 Few records are read, and those once: launches of 40,000 runs shall not wait for this.
 """
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from statistics import median
+from typing import Any
 
 from hpc_xfer.config.downstream_datasets import DatasetInfo
 from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.site import Site
 from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.cost_estimate import (
     CostKind,
+    ImageCounts,
     RunCosts,
     Speed,
+    computes_on_gpus,
     cost_kind,
     counts_of,
     speed_here,
     speed_on_slurm,
 )
+from hpc_xfer.study.costs.count_costs import pretrain_kind
+from hpc_xfer.study.costs.gpu_rates import card_of
+from hpc_xfer.study.costs.image_counts import known_counts
+from hpc_xfer.study.costs.ranges import Range
+from hpc_xfer.study.costs.stages import MeasuredRates, PretrainKind
+from hpc_xfer.study.costs.training_speed import speed_of_site
 from hpc_xfer.study.plan import Plan, Run, make_plan, parent_recipe
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import machine
@@ -31,6 +42,7 @@ from hpc_xfer.system.limits.memory_limit import memory_limit
 
 _MOST_RECORDS = 20  # of a kind
 _MOST_LOOKS = 40  # at runs of a kind that have a folder
+_OF_MEASURED = Range(0.85, 1.1)  # other nodes, other sizes; assumed
 
 
 def make_plan_with_costs(
@@ -42,13 +54,67 @@ def make_plan_with_costs(
         on: where it will run, local or slurm.
         infos: the data sets, by name.
     """
+    images = {name: counts_of(info) for name, info in infos.items()}
     if on == "slurm":
-        speed = speed_on_slurm(site.slurm, study.resources)
+        costs = _costs_on_slurm(study, site, images)
     else:
         gpus, memory = len(machine.gpus()), memory_limit()
-        speed = speed_here(gpus, machine.cores(), memory, study.resources)
-    images = {name: counts_of(info) for name, info in infos.items()}
-    return with_finished_costs(make_plan(study, RunCosts(images, speed)), store)
+        costs = RunCosts(images, speed_here(gpus, machine.cores(), memory, study.resources))
+    return with_finished_costs(make_plan(study, costs), store)
+
+
+def make_plan_without_data(study: Study, site: Site, store: Store) -> Plan:
+    """Make the plan of a study for Slurm; its sources and data sets need not be there."""
+    images = known_counts((trial.dataset for trial in study.trials), site)
+    return with_finished_costs(make_plan(study, _costs_on_slurm(study, site, images)), store)
+
+
+def _costs_on_slurm(study: Study, site: Site, images: Mapping[str, ImageCounts]) -> RunCosts:
+    """The costs on a site; a card that its file names decides the minutes of fine-tunings too."""
+    slurm, has_gpu = site.slurm, computes_on_gpus(site.slurm)
+    training = speed_of_site(slurm, has_gpu, study.resources.pretrain.threads)
+    speed = speed_on_slurm(slurm, study.resources)
+    is_named = card_of(slurm.gpu_type, slurm.gpu_memory) is not None
+    precisions = {trial.precision for trial in study.trials}
+    if has_gpu and is_named and slurm.teraflops is None and precisions:
+        speed = replace(speed, flops=min(training.of(each).low for each in precisions))
+    return RunCosts(images, speed, training=training)
+
+
+def finished_rates(plans: Iterable[Plan], store: Store, card: str | None) -> MeasuredRates:
+    """Read the samples per second of one GPU in finished pre-trainings of these plans.
+
+    Args:
+        card: name of the card that counts, see gpu_rates.py; None for any.
+    """
+    found: dict[PretrainKind, list[float]] = {}
+    for plan in plans:
+        for run in plan.of("pretrain"):
+            if isinstance(run.recipe, Trained) and os.path.exists(store.run(run.id).record):
+                rates = found.setdefault(pretrain_kind(run.recipe), [])
+                if len(rates) < _MOST_RECORDS:
+                    rates += _rate(store.record(run.id), card)
+    ranges = {kind: Range(min(rates), max(rates)) for kind, rates in found.items() if rates}
+    return MeasuredRates(
+        {kind: _OF_MEASURED.times(each) for kind, each in ranges.items()},
+        {kind: len(rates) for kind, rates in found.items() if rates},
+    )
+
+
+def _rate(record: dict[str, Any] | None, card: str | None) -> list[float]:
+    """Samples per second of each GPU; nothing where it cannot be told, or on another card."""
+    if record is None:
+        return []
+    provenance = record.get("provenance", {})
+    rate, ranks, gpu = (
+        record["metrics"].get("samples_per_second"), provenance.get("ranks"), provenance.get("gpu")
+    )  # fmt: skip
+    if not isinstance(rate, int | float) or not rate > 0 or not ranks:
+        return []
+    ran_on = card_of(gpu) if gpu else None
+    if card is not None and (ran_on is None or ran_on.name.split("-")[0] != card.split("-")[0]):
+        return []
+    return [rate / ranks]
 
 
 def with_finished_costs(plan: Plan, store: Store) -> Plan:

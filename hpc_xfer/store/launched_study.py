@@ -127,24 +127,31 @@ def _costs(folder: StudyDir, content: dict[str, Any]) -> RunCosts | None:
         return None
 
 
-def load_in_store(path: Path, store: Store, changes: Sequence[str] | None = None) -> Study:
+def load_in_store(
+    path: Path, store: Store, changes: Sequence[str] | None = None, is_launch: bool = False
+) -> Study:
     """Read a grid file; a study that version 0.1 launched in this store goes on with its protocol.
 
     Version 0.1 had other defaults, so the same grid would give other runs. A grid that names its
     protocol is taken at its word.
 
     Args:
-        changes: arguments of --set; None: those of the last launch in this store, if any.
+        changes: arguments of --set. Where they are some of those of the last launch in this
+            store, or none, all of them are meant, unless this is a launch.
 
     Raises:
         StudyError: as `load_study`.
     """
     data = yaml_document.load_yaml(path).data
-    name = data.get("name")
+    changes = tuple(changes or ())
+    typed = read_changes(changes)
+    name = typed.get("name", data.get("name"))
     if not isinstance(name, str) or not names_a_folder(name):
-        return load_study(path, changes=changes or ())
-    if changes is None:
-        changes = launched_changes(store, name)
+        return load_study(path, changes=changes)
+    if not is_launch:
+        last = launched_changes(store, name)
+        known = read_changes(last)
+        changes = last if {**known, **typed} == known else changes
     if "protocol" in data:
         return load_study(path, changes=changes)
     content = PLAN.read(store.study(name).plan)

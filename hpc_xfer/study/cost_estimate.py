@@ -8,6 +8,7 @@ Seconds of finished runs of the same kind take the place of the estimate. See
 store/finished_costs.py, which reads them.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,10 +25,13 @@ from hpc_xfer.config.finetune_recipes import (
     RidgeProbe,
     ZeroShot,
 )
-from hpc_xfer.config.recipes import Pretrain, arch_name
-from hpc_xfer.config.resources import Resources
+from hpc_xfer.config.recipes import Pretrain, Trained, arch_name
+from hpc_xfer.config.resources import PretrainResources, Resources
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import TowerCosts, tower_costs
+from hpc_xfer.study.costs.pretrain_time import pretrain_seconds
+from hpc_xfer.study.costs.start_times import PRETRAIN_START
+from hpc_xfer.study.costs.training_speed import TrainingSpeed
 from hpc_xfer.system import machine
 from hpc_xfer.system.limits.process_share import kept_bytes, loading_processes
 
@@ -125,6 +129,7 @@ class RunCosts:
     speed: Speed
     measured: Mapping[CostKind, float] = field(default_factory=dict)  # median seconds
     measured_runs: int = 0
+    training: TrainingSpeed | None = None  # of pre-trainings; None: an earlier version's plan
 
     def seconds(self, recipe: Finetune, parent: Pretrain) -> float:
         """Seconds of one run, with a margin; what its pack shares is not included."""
@@ -137,6 +142,25 @@ class RunCosts:
         """Seconds for what the runs of a pack share, with a margin: start, images, features."""
         return _START_SECONDS + _MARGIN * self._work(recipe, parent).shared_seconds()
 
+    def bare_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
+        """Seconds of one run without a margin, by the estimate alone."""
+        return _RUN_SECONDS + self._work(recipe, parent).own_seconds()
+
+    def bare_shared_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
+        """Seconds for images and features that a pack shares, without a margin and the start."""
+        return self._work(recipe, parent).shared_seconds()
+
+    def pretrain_minutes(self, recipe: Trained, resources: PretrainResources) -> float | None:
+        """Minutes for a pre-training: the high end of its estimate; None without a speed."""
+        if self.training is None:
+            return None
+        loaders = resources.workers
+        if loaders is None:
+            loaders = loading_processes(self.speed.cores, self.speed.has_gpu, resources.threads)
+        recomputes = resources.activation_checkpointing
+        seconds = pretrain_seconds(recipe, resources.gpus, self.training, loaders, recomputes)
+        return float(math.ceil((seconds + PRETRAIN_START).high / 60))
+
     def uncounted(self, datasets: Iterable[str]) -> list[str]:
         """List the data sets whose size is assumed."""
         return [name for name in dict.fromkeys(datasets) if name not in self.images]
@@ -144,14 +168,16 @@ class RunCosts:
     def as_json(self) -> dict[str, Any]:
         """The content that `from_json` reads; measured seconds are read from records instead."""
         images = {name: asdict(counts) for name, counts in self.images.items()}
-        return {"images": images, "speed": asdict(self.speed)}
+        training = {} if self.training is None else {"training": self.training.as_json()}
+        return {"images": images, "speed": asdict(self.speed), **training}
 
     @staticmethod
     def from_json(content: Any) -> "RunCosts | None":
         """Read what `as_json` made; None where an earlier version wrote nothing of this kind."""
         try:
             images = {name: ImageCounts(**counts) for name, counts in content["images"].items()}
-            return RunCosts(images, Speed(**content["speed"]))
+            training = TrainingSpeed.from_json(content.get("training"))
+            return RunCosts(images, Speed(**content["speed"]), training=training)
         except (AttributeError, KeyError, TypeError):
             return None
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpc_xfer.config.finetune_recipes import Finetune, FullFinetune
-from hpc_xfer.config.recipes import ImageText, Trained, arch_name
+from hpc_xfer.config.recipes import Trained, arch_name
 from hpc_xfer.study.architecture_costs import tower_costs
 from hpc_xfer.study.cost_estimate import ASSUMED, DECODE_SECONDS, GPU_TERAFLOPS
+from hpc_xfer.study.costs.pretrain_time import sample_flops
 from hpc_xfer.study.plan import Plan, Run, RunKind, parent_recipe
 from hpc_xfer.system.limits.process_share import loading_processes
 
@@ -81,7 +82,7 @@ def _case(run: Run, plan: Plan, teraflops: float | None) -> Starving | None:
     beside = plan.resources.finetune.per_gpu if run.kind == "finetune" else 1
     cores = max(1, plan.costs.speed.cores // beside)
     if isinstance(recipe, Trained):
-        flops, seconds = _pretraining_flops(recipe), DECODE_SECONDS
+        flops, seconds = sample_flops(recipe), DECODE_SECONDS
         what = f"{recipe.method} of {arch_name(recipe.arch)}"
     elif isinstance(recipe, FullFinetune):
         in_files = plan.costs.images.get(recipe.dataset, ASSUMED).in_files
@@ -99,15 +100,6 @@ def _case(run: Run, plan: Plan, teraflops: float | None) -> Starving | None:
     delivered = beside * max(1, workers) / seconds
     taken = _flops_per_second(recipe.precision, teraflops) / flops
     return Starving(run.kind, what, workers, cores, beside, delivered, taken)
-
-
-def _pretraining_flops(recipe: Trained) -> float:
-    """FLOPs of a sample; a locked tower has no backward pass."""
-    tower = tower_costs(recipe.arch, recipe.patch_dropout)
-    locked = recipe.lock if isinstance(recipe, ImageText) else None
-    image = recipe.views * tower.flops * (1 if locked == "image" else _PASSES)
-    text = recipe.uses_text * tower.text_flops * (1 if locked == "text" else _PASSES)
-    return image + text
 
 
 def _flops_per_second(precision: str, teraflops: float | None) -> float:

@@ -55,6 +55,7 @@ def read_changes(typed: Iterable[str]) -> dict[str, Any]:
             )
         if not text.strip():
             raise StudyError(f"--set {argument}: has no value; write null to set none")
+        found.pop(key, None)  # a later one is made later
         found[key] = yaml_document.load_value(text, f"--set {argument}")
     return found
 
@@ -71,7 +72,7 @@ def draft_of(doc: Document, protocol: str, known: Iterable[str], typed: Sequence
         StudyError: an argument cannot be read.
     """
     draft = Draft(doc, protocol)
-    draft.correct_keys(draft.data, (), {*known, "defaults", "set"}, [AT_LAUNCH])
+    _check_top_level(draft, {*known, "defaults", "set"})
     of_file = [change for key in ("set", AT_LAUNCH) for change in _changes_of_file(draft, key)]
     changes = [*of_file, *_changes_typed(draft, typed)]
     for change in changes:
@@ -89,6 +90,13 @@ def draft_of(doc: Document, protocol: str, known: Iterable[str], typed: Sequence
     return draft
 
 
+def _check_top_level(draft: Draft, known: set[str]) -> None:
+    draft.correct_keys(draft.data, (), known, [AT_LAUNCH])
+    for key in [key for key in draft.data if key not in {*known, AT_LAUNCH}]:
+        del draft.data[key]
+        draft.refuse((key,), f"unknown key; {nearest(key, known, 'the keys here are')}")
+
+
 def text_with(doc: Document, typed: Sequence[str]) -> str:
     """Return the text of a grid with arguments of --set under `set_at_launch`.
 
@@ -96,7 +104,9 @@ def text_with(doc: Document, typed: Sequence[str]) -> str:
         StudyError: the text cannot be changed so.
     """
     own = doc.data.get(AT_LAUNCH)
-    content = {**(own if isinstance(own, dict) else {}), **read_changes(typed)}
+    new = read_changes(typed)
+    kept = own.items() if isinstance(own, dict) else ()
+    content = {**{key: value for key, value in kept if key not in new}, **new}
     text = with_top_level_key(doc.text, AT_LAUNCH, json.dumps(content))
     if yaml_document.load_yaml(doc.path, text).data != {**doc.data, AT_LAUNCH: content}:
         raise StudyError(f"{doc.path}: --set cannot change it; write it with one key a line")
@@ -131,7 +141,9 @@ def _changes_of_file(draft: Draft, name: str) -> Iterator[Change]:
         draft.refuse((name,), f"must be a mapping like {example}, got {format_value(own)}")
         return
     for key, value in own.items():
-        if all(key.split(".")):
+        if key == "name" and name != AT_LAUNCH:
+            draft.refuse((name, key), "is the name of the study; write it at the top level")
+        elif all(key.split(".")):
             yield Change(key, value, (name, key))
         else:
             draft.refuse((name, key), "is not a path of keys; write `pretrain.0.batch: ...`")

@@ -34,6 +34,7 @@ NONE = "none"  # a setting that is None, in tables and labels
 _PACKS_PER_WORKER = 4  # on one machine: the last ones end at about the same time
 
 _DEFAULT_MINUTES = 20.0  # of a fine-tuning, without an estimate
+_DEFAULT_PRETRAIN_MINUTES = 60.0
 _LEAST_MINUTES = 1.0  # of an estimated pack
 _CHEAPEST_FIRST = ("zeroshot", "knn", "lp")  # then what trains the encoder
 
@@ -192,7 +193,15 @@ class Plan:
             return self._seconds(run, run.recipe) / 60, self.resources.finetune.gpus
         if not isinstance(run.recipe, Trained):
             return 1.0, 1
-        return self.resources.pretrain.minutes, self.resources.pretrain.gpus
+        return self._pretrain_minutes(run.recipe), self.resources.pretrain.gpus
+
+    def _pretrain_minutes(self, recipe: Trained) -> float:
+        """Minutes of a pre-training: as in the grid, else as estimated, else the default."""
+        resources = self.resources.pretrain
+        minutes = resources.minutes_of(recipe.samples)
+        if minutes is None and self.costs is not None:
+            minutes = self.costs.pretrain_minutes(recipe, resources)
+        return _DEFAULT_PRETRAIN_MINUTES if minutes is None else minutes
 
     def _seconds(self, run: Run, recipe: Finetune) -> float:
         """Seconds of a fine-tuning: as in the grid, else as estimated, else the default."""

@@ -50,10 +50,11 @@ def _quick(resources: Resources) -> Resources:
     The minutes of fine-tunings are estimated, as those of the grid are for all their steps.
     """
     tune, pretrain = resources.finetune, resources.pretrain
+    given = pretrain.minutes if isinstance(pretrain.minutes, float) else _MINUTES
     target = max(tune.target_minutes, _PACK_MINUTES)
     return resources.model_copy(
         update={
-            "pretrain": pretrain.model_copy(update={"minutes": min(pretrain.minutes, _MINUTES)}),
+            "pretrain": pretrain.model_copy(update={"minutes": min(given, _MINUTES)}),
             "finetune": tune.model_copy(update={"minutes": None, "target_minutes": target}),
         }
     )

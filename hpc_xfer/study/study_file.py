@@ -20,6 +20,7 @@ from hpc_xfer.config.recipes import Pretrain, encoder_points
 from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
+from hpc_xfer.study.costs.pretrain_minutes import missing_sizes
 from hpc_xfer.study.grid_blocks.finetune_grid import all_trials
 from hpc_xfer.study.grid_blocks.pretrain_grid import PretrainGrid, too_many
 from hpc_xfer.study.overrides import draft_of, text_with
@@ -107,6 +108,7 @@ def load_study(
         errors.append((("pretrain",), "is missing; add a line `pretrain: ...`"))
     if head is not None:
         errors += _missing_minutes(head.resources.finetune, trials)
+        errors += missing_sizes(head.resources.pretrain, pretrains.recipes)
         errors += [] if pretrains.errors else wrong_facts(head.facts, pretrains.recipes)
     if pretrains.recipes and not pretrains.errors:  # else it follows from what is wrong there
         errors += _zeroshot_without_text(pretrains.recipes, trials)

@@ -213,6 +213,23 @@ def test_all_that_jobs_may_use_stays_while_slurm_does_not_answer(
     assert littered.old_code.exists() and littered.stranger.exists()
 
 
+def test_code_stays_while_jobs_that_were_submitted_by_hand_are_in_the_queue(
+    littered: LitteredStore, capsys: pytest.CaptureFixture[str], command: Command
+) -> None:
+    """No ledger names them; their names tell the store."""
+    name = f"ft.made.one.c0ffee12ab34-{littered.store.tag}.0"
+    command("sbatch", "exit 1")
+    command(
+        "squeue",  # which prints a mark of ours before each line
+        'mark=${7%%|*}; [ "$6" = "-o" ] || exit 3; '
+        f'echo "$mark|12|N/A|12|PENDING|{current_user()}|normal||0:00|None|{name}"',
+    )
+    told = littered.call(capsys, "clean")
+    assert told["in_use"].endswith("and 1 jobs submitted by hand")
+    assert littered.old_code.exists() and littered.store.cache("images").exists()
+    assert not littered.stranger.exists()
+
+
 @pytest.mark.parametrize("state", ["PENDING", "COMPLETED"])
 def test_what_a_job_in_the_queue_uses_stays_though_squeue_does_not_show_it(
     littered: LitteredStore, capsys: pytest.CaptureFixture[str], command: Command, state: str

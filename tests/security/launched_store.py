@@ -12,8 +12,10 @@ from pathlib import Path
 from hpc_xfer.errors import XferError
 from hpc_xfer.store import failures
 from hpc_xfer.store.dataset_fingerprints import keep_first
+from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.launched_study import prepare_store
 from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Submission, read_ledger
 from hpc_xfer.study.job_arrays import cut_into_arrays
@@ -60,6 +62,7 @@ class LaunchedStore:
             "progress": running.progress,
             "found held": running.found_held / "7.json",
             "lock": self.store.lock / "1.json",
+            "finished": self.store.finished,
             "fingerprint": self.store.dataset_fingerprint("digits"),
         }
 
@@ -139,4 +142,6 @@ def make(folder: Path) -> LaunchedStore:
     claim = json.loads((folder_of.claims / "1.json").read_text())
     atomic_files.write_json(store.lock / "1.json", claim | {"released": True})
     keep_first(store, "digits", "0" * 64)
+    later = FinishedRuns.open(store, store.result, lambda folder: server_time(folder) + 3)
+    assert later.of(plan.runs) == {parent.id, probe.id}
     return LaunchedStore(folder, plan, store)

@@ -16,7 +16,7 @@ from tests.security.launched_store import LaunchedStore
 
 KINDS = (
     "ledger", "plan", "manifest", "record", "record of a probe", "error", "claim", "progress",
-    "found held", "lock", "fingerprint",
+    "found held", "lock", "fingerprint", "finished",
 )  # fmt: skip
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 10**12, 10**400, 1e300, -0.5, "", "; rm", "../x", "a\0b", "x\n", "٣",
@@ -79,6 +79,8 @@ def test_no_change_of_a_file_makes_a_command_fall_over(study: LaunchedStore, kin
     @given(odd_bytes(text, kind == "ledger"))
     def each(content: bytes) -> None:
         shutil.rmtree(study.store.study("one").summary, ignore_errors=True)
+        if kind.startswith("record"):  # which is read only while no list says that it is sound
+            study.store.finished.unlink(missing_ok=True)
         path.write_bytes(content)
         study.call_all()
 

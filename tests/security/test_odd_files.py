@@ -76,6 +76,8 @@ def test_an_odd_file_stops_no_command(study: LaunchedStore, what: str) -> None:
     kind, content = ODD_FILES[what]
     path = study.files[kind]
     path.write_text(content(path))
+    if kind == "record":  # which is read only while no list says that it is sound
+        study.store.finished.unlink()
     shown = study.call_all()
     if kind not in ("fingerprint", "record"):  # nothing here reads it; `collect` lists it
         assert f"{path}: " in shown and "set aside, not used" in shown

@@ -24,7 +24,7 @@ def launched(folder: Path, *changes: str) -> tuple[Path, Store, list[str]]:
     """Launch a grid as far as the store knows; return the ids of its runs too."""
     grid, store = folder / "a.yaml", Store(folder / "store")
     grid.write_text(GRID)
-    study = load_in_store(grid, store, changes)
+    study = load_in_store(grid, store, changes, is_launch=True)
     plan = make_plan(study)
     prepare_store(study, plan, store)
     return grid, store, [run.id for run in plan.runs]
@@ -39,20 +39,30 @@ def test_jobs_and_later_commands_have_the_runs_that_were_launched(tmp_path: Path
     assert later.changes == ("pretrain.0.seed=[3, 4]",)
 
 
-def test_what_is_typed_counts_alone(tmp_path: Path) -> None:
+def test_another_change_that_is_typed_counts_alone(tmp_path: Path) -> None:
     grid, store, _ = launched(tmp_path, "pretrain.0.seed=[3, 4]")
     assert len(load_in_store(grid, store, ["pretrain.0.seed=5"]).pretrains) == 1
+    plain = load_in_store(grid, store, (), is_launch=True)
+    assert (len(plain.pretrains), plain.changes) == (1, ())
+
+
+def test_a_variant_with_a_name_of_its_own_is_found_by_its_name(tmp_path: Path) -> None:
+    grid, store, ids = launched(tmp_path, "name=y", "pretrain.0.seed=[3, 4]")
+    later = load_in_store(grid, store, ["name=y"])
+    assert [run.id for run in make_plan(later).runs] == ids
+    assert load_in_store(grid, store).changes == ()
 
 
 def test_another_launch_says_what_the_last_one_had(tmp_path: Path) -> None:
     grid, store, _ = launched(tmp_path, "pretrain.0.seed=[3, 4]")
-    assert list(other_changes(load_in_store(grid, store, ()), store)) == [
+    assert list(other_changes(load_in_store(grid, store, (), is_launch=True), store)) == [
         "note: the last launch of this study had --set 'pretrain.0.seed=[3, 4]'; add it to go on "
         "with that one"
     ]
     same = load_in_store(grid, store, ["pretrain.0.seed=[3,4]"])
     assert list(other_changes(same, store)) == []
-    prepare_store(plain := load_in_store(grid, store, ()), make_plan(plain), store)
+    plain = load_in_store(grid, store, (), is_launch=True)
+    prepare_store(plain, make_plan(plain), store)
     assert load_in_store(grid, store).changes == ()
 
 

@@ -86,6 +86,15 @@ def test_the_text_that_the_store_keeps_gives_the_same_study(end: str) -> None:
     assert ids(changed(text=more.text)) == ids(more)
 
 
+def test_the_last_change_counts_in_the_kept_text_too() -> None:
+    first = changed("pretrain.*.batch=10", "pretrain.0.batch=20")
+    study = changed("pretrain.*.batch=30", text=first.text)
+    assert {recipe.batch for recipe in trained(study)} == {30}
+    assert ids(changed(text=study.text)) == ids(study)
+    typed = changed("pretrain.*.batch=10", "pretrain.0.batch=20", "pretrain.*.batch=30")
+    assert {recipe.batch for recipe in trained(typed)} == {30}
+
+
 def test_a_grid_in_one_bracket_keeps_what_was_typed_too() -> None:
     text = '{"name": "x", "pretrain": [{"method": "scratch", "arch": "RN50"}]\n}\n'
     study = changed("pretrain.0.seed=[1, 2]", text=text)
@@ -140,8 +149,9 @@ def test_a_wrong_change_is_told_as_it_was_typed(change: str, sentence: str | Non
 
 def test_a_wrong_change_of_the_file_has_its_line() -> None:
     with pytest.raises(StudyError) as caught:
-        changed(text=f"{GRID}set:\n  pretrain.0.bacth: 4\n  pretrain..x: 3\n")
+        changed(text=f"{GRID}set:\n  pretrain.0.bacth: 4\n  pretrain..x: 3\n  name: y\n")
     assert str(caught.value).splitlines() == [
         "a.yaml:12: set.pretrain.0.bacth: unknown key; did you mean 'batch'?",
         "a.yaml:13: set.pretrain..x: is not a path of keys; write `pretrain.0.batch: ...`",
+        "a.yaml:14: set.name: is the name of the study; write it at the top level",
     ]

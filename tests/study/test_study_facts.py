@@ -92,7 +92,10 @@ def test_facts_are_part_of_no_recipe(tmp_path: Path) -> None:
             "{weights: {laion2b_s34b_b79k: {samples: many}}}",
             "a.yaml:8: facts.weights.laion2b_s34b_b79k.samples: must be a whole number, got 'many'",
         ),
-        ("{curation: {web: yfcc}}", "a.yaml:8: facts.curation.web: must be a list, got 'yfcc'"),
+        (
+            "{curation: {web: {yfcc: 1}}}",
+            'a.yaml:8: facts.curation.web: must be a list, got {"yfcc": 1}',
+        ),
     ],
 )
 def test_a_wrong_fact_is_one_sentence(facts: str, told: str, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ resources:
         "a.yaml:21: finetune.shot: unknown key; did you mean 'shots'?",
         "a.yaml:22: finetune.tune.lr: has one value, which leaves no choice; write `lr: 0.001` "
         "instead",
-        "a.yaml:24: resources.pretrain.minutes: must be greater than 0, got 0",
+        "a.yaml:24: resources.pretrain.minutes: must be greater than 0 or a mapping, got 0",
         "a.yaml:24: resources.pretrain.gpu: unknown key; did you mean 'gpus'?",
         "a.yaml:25: resources.finetune.gpus: must be at most 1, got 2",
     ]

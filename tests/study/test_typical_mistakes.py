@@ -34,6 +34,11 @@ resources:
         ("pretrain:\n", "pretrian:\n", "2: pretrian: unknown key; did you mean 'pretrain'?"),
         ("finetune:", "fine-tune:", "10: fine-tune: unknown key; did you mean 'finetune'?"),
         ("resources:", "resource:", "15: resource: unknown key; did you mean 'resources'?"),
+        (
+            "resources:", "x: 3\nresources:",
+            "15: x: unknown key; the keys here are: choose, defaults, facts, finetune, name, "
+            "pretrain, protocol, question, resources, set",
+        ),
         ("method: clip", "metod: clip", "3: pretrain.0.metod: unknown key; did you mean 'method'?"),
         (
             "method: clip", "method: clpi",

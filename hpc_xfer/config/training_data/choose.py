@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.config.training_data.columns import Columns, missing_columns
-from hpc_xfer.config.training_data.selection import CLASS, Selection
+from hpc_xfer.config.training_data.columns import SourceColumns, missing_columns
+from hpc_xfer.config.training_data.selection import CLASS, SampleSelection
 from hpc_xfer.errors import DataError
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, and most studies select nothing
@@ -35,7 +35,10 @@ class Chosen:
 
 
 def choose(
-    columns: Columns, selection: Selection, seed: int, keys: "NDArray[Any] | None" = None
+    columns: SourceColumns,
+    selection: SampleSelection,
+    seed: int,
+    keys: "NDArray[Any] | None" = None,
 ) -> Chosen:
     """Apply a selection, in the order that selection.py tells.
 
@@ -60,8 +63,8 @@ def choose(
 
 
 def _applied(
-    columns: Columns,
-    selection: Selection,
+    columns: SourceColumns,
+    selection: SampleSelection,
     seed: int,
     keys: "NDArray[Any] | None",
     left: "NDArray[Any]",
@@ -95,16 +98,21 @@ def _applied(
 
 
 def _alone(**part: Any) -> str:
-    return Selection(**part).text
+    return SampleSelection(**part).text
 
 
 def _best(values: "NDArray[Any]", share: float) -> "NDArray[Any]":
     """Mark the share with the highest values; of equal ones the first in the source."""
     import numpy as np
 
-    count = int(share * np.count_nonzero(~np.isnan(values)) + 0.5)
-    kept = np.zeros(len(values), dtype=bool)
-    kept[np.argsort(-values, kind="stable")[:count]] = True  # NaN comes last
+    there = values[~np.isnan(values)]
+    count = int(share * len(there) + 0.5)
+    if not count:
+        return np.zeros(len(values), dtype=bool)
+    least = np.partition(there, len(there) - count)[len(there) - count]
+    kept: NDArray[Any] = values > least
+    equal = np.flatnonzero(values == least)
+    kept[equal[: count - np.count_nonzero(kept)]] = True
     return kept
 
 
@@ -117,7 +125,7 @@ def _is_missing(values: "NDArray[Any]") -> "NDArray[Any]":
 
 
 def _per_class(
-    columns: Columns, selection: Selection, seed: int, left: "NDArray[Any]"
+    columns: SourceColumns, selection: SampleSelection, seed: int, left: "NDArray[Any]"
 ) -> "NDArray[Any]":
     """Keep the first images of each class in a seeded order of all samples of the source.
 
@@ -141,7 +149,7 @@ def _per_class(
 
 
 def _classes(
-    columns: Columns, selection: Selection, seed: int, labels: "NDArray[Any]"
+    columns: SourceColumns, selection: SampleSelection, seed: int, labels: "NDArray[Any]"
 ) -> "NDArray[Any]":
     """Draw classes by the seed.
 

@@ -45,7 +45,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Columns:
+class SourceColumns:
     """The columns of a source."""
 
     index: ShardIndex
@@ -94,7 +94,7 @@ class Columns:
         return values
 
 
-def load(index: ShardIndex) -> Columns:
+def load(index: ShardIndex) -> SourceColumns:
     """Read which columns a source has; none where it has no columns.json.
 
     Raises:
@@ -102,7 +102,7 @@ def load(index: ShardIndex) -> Columns:
     """
     path = index.folder / NAME
     if not path.exists():
-        return Columns(index, {})
+        return SourceColumns(index, {})
     try:
         content = atomic_files.read_json(path, follow=True)
         content = typed_json.mapping(content, "it")
@@ -121,7 +121,7 @@ def load(index: ShardIndex) -> Columns:
             f"{path}: is of other shards than {index.folder / 'index.json'}; run "
             f"{columns_command(index, by_name)}"
         )
-    return Columns(index, by_name)
+    return SourceColumns(index, by_name)
 
 
 def _column(value: Mapping[str, Any]) -> Column:
@@ -135,7 +135,7 @@ def _column(value: Mapping[str, Any]) -> Column:
 
 def write(
     index: ShardIndex, arrays: Mapping[str, tuple[Kind, "NDArray[Any]"]], check: Check
-) -> Columns:
+) -> SourceColumns:
     """Write columns in place of those that were there.
 
     Args:
@@ -167,7 +167,7 @@ def write(
     for path in (index.folder / FOLDER).glob("*.npy"):
         if path.name not in {column.file for column in by_name.values()}:
             path.unlink(missing_ok=True)
-    return Columns(index, by_name)
+    return SourceColumns(index, by_name)
 
 
 def _write_array(path: Path, values: "NDArray[Any]") -> None:

@@ -28,7 +28,7 @@ class KeyList(StrictModel):
     path: Name = Field(default="", exclude=True)  # empty where it was read from a store
 
 
-class Selection(StrictModel):
+class SampleSelection(StrictModel):
     """The key `select` of a pre-training."""
 
     keys: KeyList | None = None  # those in a list
@@ -47,7 +47,7 @@ class Selection(StrictModel):
         return None if columns is None else dict(sorted(columns.items()))
 
     @model_validator(mode="after")
-    def _selects(self) -> "Selection":
+    def _selects(self) -> "SampleSelection":
         if not self.model_fields_set or all(value is None for _, value in self):
             raise ValueError("selects nothing; remove select, or say what to select by")
         if self.classes is not None and self.per_class is None:

@@ -60,6 +60,7 @@ COSTS = DocumentKind(
                 },
                 needed=("flops",),
             ),
+            "training": ANY,  # TrainingSpeed.from_json takes nothing else
         },
         needed=("images", "speed"),
     ),

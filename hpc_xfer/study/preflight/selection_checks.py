@@ -8,7 +8,7 @@ from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.training_data import columns, key_list
 from hpc_xfer.config.training_data.choose import choose
-from hpc_xfer.config.training_data.selection import Selection
+from hpc_xfer.config.training_data.selection import SampleSelection
 from hpc_xfer.errors import XferError
 
 _Count = tuple[int, str]  # samples, and what each part of the selection leaves
@@ -56,7 +56,7 @@ def _count(recipe: Trained, index: ShardIndex) -> _Count:
 def _counted(folder: Path, fingerprint: str, spec: str, path: str, seed: int) -> _Count:
     from hpc_xfer.config import shard_index
 
-    selection = Selection.model_validate_json(spec)
+    selection = SampleSelection.model_validate_json(spec)
     listed = None
     if selection.keys is not None:
         keys = selection.keys.model_copy(update={"path": path})

@@ -9,8 +9,8 @@ import pytest
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.training_data import columns, key_list
 from hpc_xfer.config.training_data.choose import choose
-from hpc_xfer.config.training_data.columns import Columns, text_hash
-from hpc_xfer.config.training_data.selection import KeyList, Selection
+from hpc_xfer.config.training_data.columns import SourceColumns, text_hash
+from hpc_xfer.config.training_data.selection import KeyList, SampleSelection
 from hpc_xfer.errors import DataError
 from tests.fabricated import source
 
@@ -18,7 +18,7 @@ SAMPLES = 100
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Columns:
+def made(tmp_path: Path) -> SourceColumns:
     """100 samples: score n / 100 but none for sample 99, hashes in pairs, five classes."""
     index = ShardIndex.load(source(tmp_path / "laion", "cls jpg", SAMPLES))
     classes = tuple("abcde")
@@ -39,50 +39,52 @@ def made(tmp_path: Path) -> Columns:
     )
 
 
-def left(made: Columns, seed: int = 0, **selection: Any) -> list[int]:
-    found: list[int] = choose(made, Selection(**selection), seed).samples.tolist()
+def left(made: SourceColumns, seed: int = 0, **selection: Any) -> list[int]:
+    found: list[int] = choose(made, SampleSelection(**selection), seed).samples.tolist()
     return found
 
 
-def refusal(made: Columns, **selection: Any) -> str:
+def refusal(made: SourceColumns, **selection: Any) -> str:
     with pytest.raises(DataError) as refused:
         left(made, **selection)
     return str(refused.value).replace(f"{made.index.folder.parent}/", "")
 
 
-def test_a_score_above_a_value_and_its_best_share_are_chosen(made: Columns) -> None:
+def test_a_score_above_a_value_and_its_best_share_are_chosen(made: SourceColumns) -> None:
     assert left(made, above={"clip_score": 0.9}) == [*range(91, 99)]
     assert left(made, best={"clip_score": 0.1}) == [*range(89, 99)]
     assert left(made, best={"clip_score": 1}) == [*range(99)]  # a sample has no score
 
 
-def test_a_smaller_share_is_inside_a_larger_one(made: Columns) -> None:
+def test_a_smaller_share_is_inside_a_larger_one(made: SourceColumns) -> None:
     small, large = left(made, best={"clip_score": 0.2}), left(made, best={"clip_score": 0.3})
     assert set(small) < set(large)
 
 
-def test_one_of_each_value_of_a_hash_is_chosen(made: Columns) -> None:
+def test_one_of_each_value_of_a_hash_is_chosen(made: SourceColumns) -> None:
     assert left(made, distinct="phash") == [*range(0, 100, 2)]
 
 
-def test_at_most_n_of_each_class_are_chosen_and_fewer_are_among_more(made: Columns) -> None:
+def test_at_most_n_of_each_class_are_chosen_and_fewer_are_among_more(made: SourceColumns) -> None:
     few, more = left(made, per_class=3), left(made, per_class=8)
     assert [sum(n % 5 == c for n in few) for c in range(5)] == [3] * 5
     assert set(few) < set(more) and left(made, per_class=500) == [*range(100)]
     assert left(made, seed=1, per_class=3) != few
 
 
-def test_n_classes_with_m_images_each_are_chosen_and_nested_in_both(made: Columns) -> None:
+def test_n_classes_with_m_images_each_are_chosen_and_nested_in_both(made: SourceColumns) -> None:
     found = left(made, classes=2, per_class=4)
     assert len(found) == 8 and len({n % 5 for n in found}) == 2
     assert set(found) < set(left(made, classes=3, per_class=4))
     assert set(found) < set(left(made, classes=2, per_class=6))
 
 
-def test_parts_of_a_selection_are_applied_in_the_documented_order(made: Columns) -> None:
+def test_parts_of_a_selection_are_applied_in_the_documented_order(made: SourceColumns) -> None:
     chosen = choose(
         made,
-        Selection(per_class=2, distinct="phash", best={"clip_score": 0.5}, above={"clip_score": 0}),
+        SampleSelection(
+            per_class=2, distinct="phash", best={"clip_score": 0.5}, above={"clip_score": 0}
+        ),
         seed=0,
     )
     assert chosen.told == (
@@ -91,13 +93,13 @@ def test_parts_of_a_selection_are_applied_in_the_documented_order(made: Columns)
     )
 
 
-def test_keys_of_a_list_are_chosen(made: Columns, tmp_path: Path) -> None:
+def test_keys_of_a_list_are_chosen(made: SourceColumns, tmp_path: Path) -> None:
     path = tmp_path / "good.txt"
     path.write_text("00007\n 00003 \n\nnowhere\n00007\n")
     keys = KeyList(sha256=key_list.digest(path), path=str(path))
     for _ in range(2):  # the second time from the store
         listed = key_list.hashes(keys, tmp_path / "store")
-        chosen = choose(made, Selection(keys=keys), 0, listed)
+        chosen = choose(made, SampleSelection(keys=keys), 0, listed)
         assert chosen.samples.tolist() == [3, 7] and chosen.told == "keys good leaves 2"
         key_list.put_in_store(tmp_path / "store", keys)
         path.unlink(missing_ok=True)
@@ -114,7 +116,7 @@ def test_a_list_that_is_nowhere_or_has_changed_is_refused(tmp_path: Path) -> Non
         key_list.hashes(keys.model_copy(update={"path": ""}), tmp_path / "store")
 
 
-def test_what_a_source_lacks_is_told_with_the_command_that_makes_it(made: Columns) -> None:
+def test_what_a_source_lacks_is_told_with_the_command_that_makes_it(made: SourceColumns) -> None:
     assert refusal(made, above={"aesthetic": 5}).endswith(
         "laion: has no column 'aesthetic'; run `python -m hpc_xfer.shards index "
         f"{made.index.folder} --columns clip_score,phash,key,class,aesthetic`".replace(
@@ -134,14 +136,14 @@ def test_what_a_source_lacks_is_told_with_the_command_that_makes_it(made: Column
     )
 
 
-def test_columns_are_read_as_they_were_written(made: Columns) -> None:
+def test_columns_are_read_as_they_were_written(made: SourceColumns) -> None:
     again = columns.load(made.index)
     assert again == made
     assert again.values("class").tolist() == [n % 5 for n in range(SAMPLES)]
     assert again.by_name["clip_score"].missing == 1
 
 
-def test_columns_of_other_shards_and_damaged_ones_are_refused(made: Columns) -> None:
+def test_columns_of_other_shards_and_damaged_ones_are_refused(made: SourceColumns) -> None:
     index = made.index
     other = ShardIndex(index.folder, index.entries, index.fields, ("x",))
     with pytest.raises(

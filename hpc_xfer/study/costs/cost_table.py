@@ -1,0 +1,184 @@
+"""Show what a study costs: a table of its stages, one of its finishing times, and sentences."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpc_xfer.study.costs.ranges import Range, exactly
+from hpc_xfer.study.costs.stages import Stage
+from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
+from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.schedule.finishing_times import FinishingTime
+from hpc_xfer.system import terminal
+
+if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
+    from rich.console import RenderableType
+    from rich.table import Table
+
+_WIDE = 94  # columns, for all ranges
+_DAY, _HOUR, _MINUTE = 86_400.0, 3600.0, 60.0
+
+
+def as_json(cost: StudyCost, times: Sequence[FinishingTime]) -> dict[str, Any]:
+    """The estimate for scripts: each range is [low, high]."""
+    return {
+        "schema": 1,
+        "runs": cost.runs,
+        "unit": cost.unit,
+        "gpu_hours": cost.gpu_hours.as_json(),
+        "disk_bytes": cost.disk.as_json(),
+        "peak_disk_bytes": cost.peak_disk().as_json(),
+        "files": cost.files.as_json(),
+        "rests_on": cost.rests_on,
+        "stages": [_stage_json(stage) for stage in cost.stages],
+        "on_gpus": [_time_json(each) for each in times],
+    }
+
+
+def _stage_json(stage: Stage) -> dict[str, Any]:
+    return {
+        "stage": stage.name, "kind": stage.kind, "runs": stage.runs, "gpus_per_run": stage.gpus,
+        "gpu_hours": stage.gpu_hours.as_json(), "disk_bytes": stage.disk.as_json(),
+        "files": stage.files.as_json(), "runs_by_records": stage.measured,
+        "waits_for_loading": stage.waits,
+    }  # fmt: skip
+
+
+def _time_json(each: FinishingTime) -> dict[str, Any]:
+    ends = {}
+    for kind in ("pretrain", "finetune"):
+        seconds = each.seconds_of(kind)
+        ends[f"{kind}_seconds"] = None if seconds is None else seconds.as_json()
+    return {
+        "gpus": each.gpus,
+        "seconds": each.seconds.as_json(),
+        **ends,
+        "gpu_hours": each.gpu_hours.as_json(),
+        "share_busy": each.share_busy.as_json(),
+        "busy_gpus": [round(busy, 2) for busy in each.high.mean_busy()],
+        "preempted": [each.low.preempted, each.high.preempted],
+    }  # fmt: skip
+
+
+def render(
+    cost: StudyCost, times: Sequence[FinishingTime], notes: Sequence[str], width: int = 100
+) -> "RenderableType":
+    """Make the tables and the sentences below them.
+
+    Args:
+        width: of the terminal; a narrow one gets the high ends of disk and files alone.
+    """
+    from rich.console import Group
+
+    from hpc_xfer.system.screen.plain_console import line
+
+    tables = [_stage_table(cost, width >= _WIDE), *([_time_table(times)] if times else [])]
+    return Group(*tables, *map(line, [*sentences(cost, times), *notes]))
+
+
+def one_line(todo: Plan) -> str:
+    """What the runs of a plan cost, in one sentence; `launch --dry-run` ends with it."""
+    cost = study_cost([todo])
+    return f"{totals(cost)} (from {cost.rests_on})"
+
+
+def totals(cost: StudyCost) -> str:
+    hours = f"{_numbers(cost.gpu_hours)} {cost.unit}-hours"
+    disk = "disk unknown, as the weights of a timm encoder are not counted"
+    if cost.disk_is_known:
+        disk = f"{_bytes(cost.disk)} of disk, {_bytes(cost.peak_disk())} at the peak"
+    return f"{cost.runs:,} runs take {hours}; {disk}; {_numbers(cost.files)} files"
+
+
+def sentences(cost: StudyCost, times: Sequence[FinishingTime]) -> Iterator[str]:
+    """Say what it costs, how long it takes, and what the numbers rest on."""
+    yield totals(cost)
+    if times:
+        ends = (f"on {each.gpus:,} {cost.unit}s {duration(each.seconds)}" for each in times)
+        yield f"from launch to report: {', '.join(ends)}"
+    yield f"the numbers rest on: {cost.rests_on}"
+    waiting = [stage.name for stage in cost.stages if stage.waits]
+    if waiting:
+        more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
+        yield (
+            f"CPUs may load too slowly for the GPU in {', '.join(waiting[:3])}{more}; the times "
+            "include it; raise cpus_per_gpu, or make shards of smaller images"
+        )
+
+
+def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
+    """Make a row per stage; GPUs of a run and records are columns where there are any."""
+    table = _table("cost by stage")
+    several = any(stage.gpus > 1 for stage in cost.stages)
+    by_records = any(stage.measured for stage in cost.stages)
+    table.add_column("stage", min_width=12)
+    names = ["runs", *(["GPUs"] if several else []), f"{cost.unit}-hours"]
+    names += ["disk", "files"] if is_wide else ["disk to", "files to"]
+    for name in [*names, *(["by records"] if by_records else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for stage in cost.stages:
+        is_relay = stage.kind == "relay"
+        disk, files = (
+            each if is_wide else exactly(each.high) for each in (stage.disk, stage.files)
+        )
+        gpus, measured = [str(stage.gpus or "")], [f"{stage.measured or ''}"]
+        table.add_row(
+            stage.name, "" if is_relay else f"{stage.runs:,}", *(gpus if several else []),
+            "" if is_relay else _numbers(stage.gpu_hours),
+            _bytes(disk) if stage.disk_is_known else "unknown",
+            _numbers(files), *(measured if by_records else []),
+        )  # fmt: skip
+    return table
+
+
+def _time_table(times: Sequence[FinishingTime]) -> "Table":
+    table = _table("time on so many GPUs")
+    for name in ("GPUs", "pre-training done", "all done", "GPUs busy"):
+        table.add_column(name, justify="right")
+    for each in times:
+        end = each.seconds_of("pretrain")
+        table.add_row(
+            f"{each.gpus:,}", duration(end) if end else "", duration(each.seconds),
+            _percent(each.share_busy),
+        )  # fmt: skip
+    return table
+
+
+def _table(title: str) -> "Table":
+    from rich.table import Table
+
+    return Table(
+        title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0),
+        header_style="bold", title_style="bold",
+    )  # fmt: skip
+
+
+def duration(seconds: Range) -> str:
+    """Write a range of time in the largest unit of its high end: `3.2 to 9.8 days`."""
+    for unit, name in ((_DAY, "days"), (_HOUR, "hours"), (_MINUTE, "minutes")):
+        if seconds.high >= 2 * unit:
+            return f"{_numbers(seconds.scaled(1 / unit))} {name}"
+    return f"{_numbers(seconds)} seconds"
+
+
+def _numbers(values: Range) -> str:
+    low, high = _number(values.low), _number(values.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def _number(value: float) -> str:
+    """Write with two digits that count, as no estimate has more: `24k`, `3,800`, `0.36`."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded / 1000:g}k" if rounded >= 10_000 else f"{rounded:,g}"
+
+
+def _bytes(values: Range) -> str:
+    low, high = (terminal.size(float(f"{value:.2g}")) for value in (values.low, values.high))
+    if low == high:
+        return low
+    number, unit = low.split()
+    return f"{number if high.endswith(f' {unit}') else low} to {high}"
+
+
+def _percent(share: Range) -> str:
+    low, high = (f"{100 * value:.0f}" for value in (share.low, share.high))
+    return f"{low}%" if low == high else f"{low} to {high}%"

@@ -1,0 +1,165 @@
+"""Add up the costs of plans by stage, and the seconds of each element of their job arrays."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import Pretrain, Trained, arch_name
+from hpc_xfer.study.cost_estimate import RunCosts
+from hpc_xfer.study.costs.disk_use import DiskUse, finetune_disk, pretrain_disk
+from hpc_xfer.study.costs.finetune_time import FinetuneTimes
+from hpc_xfer.study.costs.pretrain_time import pretrain_seconds, waits_for_loading
+from hpc_xfer.study.costs.ranges import NOTHING, Range
+from hpc_xfer.study.costs.stages import ArrayCost, MeasuredRates, PretrainKind, Stage
+from hpc_xfer.study.costs.start_times import FINETUNE_START, PRETRAIN_START, start_of
+from hpc_xfer.study.costs.training_speed import TrainingSpeed
+from hpc_xfer.study.job_arrays import cut_into_arrays
+from hpc_xfer.study.plan import Pack, Plan, parent_recipe
+from hpc_xfer.system.limits.process_share import loading_processes
+
+
+def pretrain_kind(recipe: Trained) -> PretrainKind:
+    """The kind of a pre-training: runs of one kind see as many samples per second on a GPU."""
+    return recipe.method, arch_name(recipe.arch), recipe.precision
+
+
+@dataclass
+class CostCounter:
+    """Costs so far. `rests_on` says in words what they come from."""
+
+    speed: TrainingSpeed
+    measured: MeasuredRates
+    stages: dict[tuple[str, ...], Stage] = field(default_factory=dict)
+    arrays: list[ArrayCost] = field(default_factory=list)
+    finished: Counter[str] = field(default_factory=Counter)  # runs that tell times, by kind
+    assumed_sets: dict[str, None] = field(default_factory=dict)
+
+    def add(self, number: int, plan: Plan, costs: RunCosts) -> None:
+        """Add the runs of a plan.
+
+        Args:
+            number: of the plan; its arrays get it.
+        """
+        part = _PlanCosts(self, plan, FinetuneTimes(costs, self.speed))
+        for array in cut_into_arrays(plan):
+            seconds = tuple(part.pack_seconds(pack) for pack in array.packs)
+            self.arrays.append(ArrayCost(array, seconds, start_of(array.kind), number))
+        self.finished["fine-tuning"] += costs.measured_runs
+        names = (str(run.spec["dataset"]) for run in plan.of("finetune"))
+        self.assumed_sets |= dict.fromkeys(costs.uncounted(names))
+
+    def stage(self, key: tuple[str, ...], kind: str) -> Stage:
+        if key not in self.stages:
+            self.stages[key] = Stage(" ".join(key), kind)
+        return self.stages[key]
+
+    def rests_on(self) -> str:
+        """What the numbers rest on, in words."""
+        told = [self.speed.rests_on]
+        used = {stage.name for stage in self.stages.values() if stage.measured}
+        pretrainings = sum(self.measured.runs.values()) if used else 0
+        runs = Counter({"pre-training": pretrainings}) + self.finished
+        told += [f"{n:,} finished {what}{'s' * (n != 1)}" for what, n in runs.items() if n]
+        if self.assumed_sets:
+            told.append(f"the size of {', '.join(self.assumed_sets)} is assumed")
+        return "; ".join(told)
+
+
+@dataclass
+class _PlanCosts:
+    """Adds the packs of one plan to a counter."""
+
+    counter: CostCounter
+    plan: Plan
+    times: FinetuneTimes
+    _disks: dict[int, DiskUse | None] = field(default_factory=dict)
+
+    def pack_seconds(self, pack: Pack) -> Range:
+        """Seconds of an element after its start, which are also added to the stages of its runs."""
+        if pack.kind == "pretrain":
+            return self._pretraining(pack)
+        return self._finetunings(pack)
+
+    def _pretraining(self, pack: Pack) -> Range:
+        (run,) = pack.runs
+        recipe = run.recipe
+        assert not isinstance(recipe, Finetune)
+        stage = self.counter.stage(tuple(_words(recipe)), "pretrain")
+        seconds = NOTHING
+        if isinstance(recipe, Trained):
+            seconds = self._training(recipe, stage)
+        stage.runs += 1
+        stage.gpus = pack.gpus
+        stage.gpu_hours += (seconds + PRETRAIN_START).scaled(pack.gpus / 3600)
+        disk = pretrain_disk(recipe)
+        if disk is None:
+            stage.disk_is_known = False
+            return seconds
+        stage.disk += disk.final
+        stage.files += disk.files
+        stage.checkpoints = max(stage.checkpoints, disk.while_running)
+        return seconds
+
+    def _training(self, recipe: Trained, stage: Stage) -> Range:
+        resources, speed = self.plan.resources.pretrain, self.counter.speed
+        own = self.times.costs.speed
+        loaders = resources.workers
+        if loaders is None:
+            loaders = loading_processes(own.cores, own.has_gpu, resources.threads)
+        measured = self.counter.measured.rates.get(pretrain_kind(recipe))
+        stage.measured += measured is not None
+        stage.waits |= measured is None and waits_for_loading(recipe, speed, loaders)
+        recomputes = resources.activation_checkpointing
+        return pretrain_seconds(recipe, resources.gpus, speed, loaders, recomputes, measured)
+
+    def _finetunings(self, pack: Pack) -> Range:
+        """Seconds of a pack. Runs at once on a GPU overlap at best, and take turns at worst."""
+        at_once = self.plan.resources.finetune.per_gpu
+        factor = Range(1 / at_once, 1.0)
+        shared, largest, total = NOTHING, None, NOTHING
+        parent, arch_times = parent_recipe(pack.runs[0]), self.times
+        for run in pack.runs:
+            recipe = run.recipe
+            assert isinstance(recipe, Finetune)
+            own = arch_times.own(recipe, parent).times(factor)
+            once = arch_times.shared(recipe, parent)
+            stage = self._stage_of(recipe)
+            stage.runs += 1
+            stage.measured += arch_times.is_measured(recipe, parent)
+            stage.gpu_hours += own.scaled(1 / 3600)
+            disk = finetune_disk(recipe)
+            stage.disk += disk.final
+            stage.files += disk.files
+            total += own
+            if largest is None or once.high > shared.high:
+                shared, largest = once, stage
+        assert largest is not None
+        largest.gpu_hours += (shared + FINETUNE_START).scaled(1 / 3600)
+        return total + shared
+
+    def _stage_of(self, recipe: Finetune) -> Stage:
+        shots = "full data" if recipe.shots == "full" else f"{recipe.shots} shots"
+        shots = {"1 shots": "1 shot", "0 shots": "no shots"}.get(shots, shots)
+        return self.counter.stage((recipe.mode, shots), "finetune")
+
+
+def _words(recipe: Pretrain) -> Iterator[str]:
+    """Name the stage of a pre-training: `clip RN50 laion 2.7M x16`."""
+    yield recipe.method
+    yield arch_name(recipe.arch)
+    if isinstance(recipe, Trained):
+        yield recipe.source_name
+        yield _short(recipe.samples)
+        if recipe.samples_seen % recipe.samples == 0:
+            yield f"x{recipe.samples_seen // recipe.samples}"
+        else:
+            yield f"({_short(recipe.samples_seen)} seen)"
+
+
+def _short(count: int) -> str:
+    """Write a number of samples exactly: `2.7M`, `500k`, `1,024`."""
+    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
+        if count >= unit and count * 100 % unit == 0:
+            return f"{count / unit:,g}{letter}"
+    return f"{count:,}"

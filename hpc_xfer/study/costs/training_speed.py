@@ -1,0 +1,71 @@
+"""Find the speed of training on a site: of its card, of `teraflops`, or of CPU cores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from hpc_xfer.config.recipes import Precision
+from hpc_xfer.config.site import Slurm
+from hpc_xfer.study.costs.gpu_rates import ASSUMED_CARD, GpuCard, card_of
+from hpc_xfer.study.costs.ranges import Range
+
+# What the site file calls effective was measured on some run: others are this much faster, slower.
+_GIVEN = Range(0.7, 1.3)
+_CORE = Range(0.01e12, 0.04e12)  # FLOP/s of a core, assumed: slow laptop core to server core
+
+
+@dataclass(frozen=True)
+class TrainingSpeed:
+    """FLOP/s that training reaches on one GPU, by precision."""
+
+    rates: Mapping[str, Range]
+    rests_on: str  # what a person reads: "FLOPs, A100-40"
+    card: str | None = None
+
+    def of(self, precision: str) -> Range:
+        return self.rates[precision]
+
+    def as_json(self) -> dict[str, Any]:
+        """The content that `from_json` reads."""
+        rates = {name: [rate.low, rate.high] for name, rate in self.rates.items()}
+        return {"rates": rates, "rests_on": self.rests_on, "card": self.card}
+
+    @staticmethod
+    def from_json(content: Any) -> "TrainingSpeed | None":
+        """Read what `as_json` made; None where another version wrote something else."""
+        try:
+            rates = {name: Range(*content["rates"][name]) for name in get_args(Precision)}
+            return TrainingSpeed(rates, str(content["rests_on"]), content.get("card"))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
+
+
+def speed_of_card(card: GpuCard, why: str = "") -> TrainingSpeed:
+    rates = {name: card.training(name) for name in get_args(Precision)}
+    return TrainingSpeed(rates, f"FLOPs, {card.name}{why}", card.name)
+
+
+def speed_of_teraflops(teraflops: float) -> TrainingSpeed:
+    """The speed where the site file gives the effective TFLOP/s of a GPU."""
+    rate = _GIVEN.scaled(1e12 * teraflops)
+    return TrainingSpeed(
+        dict.fromkeys(get_args(Precision), rate), f"FLOPs, {teraflops:g} TFLOP/s of the site file"
+    )
+
+
+def speed_of_cores(threads: int) -> TrainingSpeed:
+    """The speed of a process without a GPU."""
+    rate = _CORE.scaled(threads)
+    return TrainingSpeed(dict.fromkeys(get_args(Precision), rate), "FLOPs, CPU cores assumed")
+
+
+def speed_of_site(slurm: Slurm, has_gpu: bool, threads: int) -> TrainingSpeed:
+    """The speed on a site; `teraflops` counts first, then gpu_type and gpu_memory."""
+    if slurm.teraflops is not None:
+        return speed_of_teraflops(slurm.teraflops)
+    if not has_gpu:
+        return speed_of_cores(threads)
+    card = card_of(slurm.gpu_type, slurm.gpu_memory)
+    if card is not None:
+        return speed_of_card(card)
+    return speed_of_card(ASSUMED_CARD, " assumed")

@@ -1,0 +1,98 @@
+"""`python -m hpc_xfer.cost`: what studies cost, without data and without a cluster."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import cost
+from hpc_xfer.errors import StudyError
+from tests.conftest import ROOT
+
+PAGE = ROOT / "docs/cost.md"
+SMALL = """
+name: small
+pretrain: [{method: simclr, arch: RN50, source: yfcc, samples: 1_000_000, epochs: 2}]
+finetune: {datasets: [pets], shots: [5], draws: 3, mode: [lp]}
+resources: {pretrain: {gpus: 2}}
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)  # the store is ./runs
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("PATH", "/usr/bin/none")  # no Slurm
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return str(path)
+
+
+def test_tables_and_sentences_say_what_it_costs(
+    grid: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cost.main([grid, "--gpu", "a100", "--gpus", "2,8"]) == 0
+    told = capsys.readouterr().out
+    lines = [line.rstrip() for line in told.splitlines()]
+    assert lines[0] == "cost by stage"
+    assert lines[2].startswith("simclr RN50 yfcc 1M x2 ")
+    assert any(line.startswith("4 runs take ") for line in lines)
+    assert any(line.startswith("from launch to report: on 2 GPUs ") for line in lines)
+    assert "the numbers rest on: FLOPs, A100-40" in lines
+    assert "8 CPUs for each GPU are assumed: the site file has no cpus_per_gpu" in lines
+
+
+def test_scripts_get_ranges(grid: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cost.main([grid, "--json", "--gpus", "2", "--preempt-per-day", "0.5", "--queue-wait", "5-60"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["studies"] == ["small"] and told["runs"] == 4
+    low, high = told["gpu_hours"]
+    assert 0 < low < high
+    (on,) = told["on_gpus"]
+    assert on["gpus"] == 2 and len(on["busy_gpus"]) == 10
+    assert on["pretrain_seconds"][1] < on["seconds"][1]
+    assert {stage["kind"] for stage in told["stages"]} == {"pretrain", "finetune", "relay"}
+    assert not list(Path().glob("runs"))  # it leaves nothing behind
+
+
+def test_grids_that_share_runs_cost_less_than_both(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(SMALL.replace("small", "other").replace("draws: 3", "draws: 5"))
+    told = []
+    for call in ([grid], [str(other)], [grid, str(other)]):
+        cost.main([*call, "--json"])
+        told.append(json.loads(capsys.readouterr().out)["runs"])
+    assert told == [4, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--gpus", "8,x"), ("--gpus", "0"), ("--preempt-per-day", "-1"), ("--queue-wait", "60-5")],
+)
+def test_a_wrong_option_is_named(
+    grid: str, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cost.main([grid, option, value])
+    assert caught.value.code == 2 and f"argument {option}: '{value}' is not" in (
+        capsys.readouterr().err
+    )
+
+
+def test_too_few_gpus_for_a_job_are_told(grid: str) -> None:
+    with pytest.raises(StudyError, match="a job needs 2 GPUs and there are 1; give --gpus 2"):
+        cost.main([grid, "--gpus", "1"])
+
+
+def test_the_command_of_the_page_prints_its_tables(
+    grid: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (line,) = re.findall(r"^\$ python -m hpc_xfer.cost (.*)$", PAGE.read_text(), re.MULTILINE)
+    store = Path("runs").absolute()
+    monkeypatch.chdir(ROOT)
+    assert cost.main([*line.split(), "--store", str(store)]) == 0
+    told = capsys.readouterr().out
+    assert "cost by stage" in told and "time on so many GPUs" in told
