@@ -20,7 +20,6 @@ from hpc_xfer.config.finetune_recipes import (
 )
 from hpc_xfer.config.recipes import (
     Architecture,
-    Caption,
     Clip,
     Crop,
     Released,
@@ -29,6 +28,7 @@ from hpc_xfer.config.recipes import (
     SimCLR,
     Supervised,
 )
+from hpc_xfer.config.training_data.captions import Caption
 from hpc_xfer.study.cost_estimate import ImageCounts, RunCosts, Speed
 from hpc_xfer.study.job_arrays import cut_into_arrays
 from hpc_xfer.study.plan import Plan, Run, make_plan, restore_run
