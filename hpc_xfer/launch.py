@@ -4,9 +4,9 @@ python -m hpc_xfer.launch grids/demo.yaml
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
@@ -52,9 +52,6 @@ class CheckedLaunch:
     def done(self) -> set[str]:
         """Ids of the finished runs at this moment; studies before this one may have added some."""
         return self.launched.store.done(self.launched.plan)
-
-
-Outcome = tuple[int, Mapping[str, Any]]  # exit code, content of --json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -123,7 +120,7 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
     return CheckedLaunch(args, launched, on, notes, done)
 
 
-def _launch(checked: CheckedLaunch, done: set[str]) -> Outcome:
+def _launch(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     """Show, submit or run one study."""
     args, launched = checked.args, checked.launched
     if not args.dry_run:
@@ -161,7 +158,7 @@ def _prepare(launched: LaunchedStudy) -> None:
     site_variables.write(launched.store, launched.study.name, launched.site.variables)
 
 
-def _show(checked: CheckedLaunch, done: set[str]) -> Outcome:
+def _show(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     """Print the plan and, for Slurm, the jobs that would be submitted."""
     from hpc_xfer.scheduling import job_preview
 
@@ -223,7 +220,7 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
     yield from resource_notes(plan.without(done), site.slurm, on)
 
 
-def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> Outcome:
+def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> cli.Answer:
     """Submit the missing runs and return: the study finishes by itself."""
     from hpc_xfer.execution.local_pool import PoolResult
     from hpc_xfer.results.freshness import is_report_current
@@ -252,7 +249,7 @@ def _arguments(args: argparse.Namespace) -> str:
     return cli.again(args, *(["--rehearsal"] if args.rehearse else []))
 
 
-def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> Outcome:
+def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> cli.Answer:
     """Run the missing runs on this machine, then collect and report."""
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
     from hpc_xfer.scheduling.runs_to_submit import select_for_this_machine
@@ -273,7 +270,7 @@ def _finish(
     outcome: "PoolResult",
     left_out: dict[str, str],
     args: argparse.Namespace,
-) -> Outcome:
+) -> cli.Answer:
     """Collect and report the results so far, also after failures; repeat at the end what failed."""
     from hpc_xfer.monitoring.failure_summary import FailureSummary
     from hpc_xfer.reporting import findings
