@@ -4,9 +4,9 @@ python -m hpc_xfer.launch grids/demo.yaml
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
@@ -46,14 +46,12 @@ class CheckedLaunch:
     launched: LaunchedStudy
     on: str
     notes: Sequence[str]
+    done_before: set[str]  # ids of the runs that were finished at the check
 
     @property
     def done(self) -> set[str]:
         """Ids of the finished runs at this moment; studies before this one may have added some."""
         return self.launched.store.done(self.launched.plan)
-
-
-Outcome = tuple[int, Mapping[str, Any]]  # exit code, content of --json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for each in checked:
         if len(checked) > 1 and not args.json:
             terminal.say("", f"== {each.launched.study.name}", stderr=True)
-        own, content = _launch(each)
+        own, content = _launch(each, each.done_before if each is checked[0] else each.done)
         code = max(code, own)
         contents.append(content)
         if content.get("interrupted"):
@@ -119,12 +117,12 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
     launched = LaunchedStudy(study, plan, store, site, site_file)
     done = store.done(launched.plan)
     notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
-    return CheckedLaunch(args, launched, on, notes)
+    return CheckedLaunch(args, launched, on, notes, done)
 
 
-def _launch(checked: CheckedLaunch) -> Outcome:
+def _launch(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     """Show, submit or run one study."""
-    args, launched, done = checked.args, checked.launched, checked.done
+    args, launched = checked.args, checked.launched
     if not args.dry_run:
         _open_store(launched)
     if args.by_hand:
@@ -160,7 +158,7 @@ def _prepare(launched: LaunchedStudy) -> None:
     site_variables.write(launched.store, launched.study.name, launched.site.variables)
 
 
-def _show(checked: CheckedLaunch, done: set[str]) -> Outcome:
+def _show(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     """Print the plan and, for Slurm, the jobs that would be submitted."""
     from hpc_xfer.scheduling import job_preview
 
@@ -222,7 +220,7 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
     yield from resource_notes(plan.without(done), site.slurm, on)
 
 
-def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> Outcome:
+def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> cli.Answer:
     """Submit the missing runs and return: the study finishes by itself."""
     from hpc_xfer.execution.local_pool import PoolResult
     from hpc_xfer.results.freshness import is_report_current
@@ -251,7 +249,7 @@ def _arguments(args: argparse.Namespace) -> str:
     return cli.again(args, *(["--rehearsal"] if args.rehearse else []))
 
 
-def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> Outcome:
+def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> cli.Answer:
     """Run the missing runs on this machine, then collect and report."""
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
     from hpc_xfer.scheduling.runs_to_submit import select_for_this_machine
@@ -272,7 +270,7 @@ def _finish(
     outcome: "PoolResult",
     left_out: dict[str, str],
     args: argparse.Namespace,
-) -> Outcome:
+) -> cli.Answer:
     """Collect and report the results so far, also after failures; repeat at the end what failed."""
     from hpc_xfer.monitoring.failure_summary import FailureSummary
     from hpc_xfer.reporting import findings
