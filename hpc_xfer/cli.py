@@ -5,6 +5,7 @@ import io
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -114,7 +115,7 @@ def parser(module: str, description: str, example: str) -> argparse.ArgumentPars
     made = CommandParser(
         prog=program,
         usage=f"%(prog)s [options]\n\nexample:\n  {example.replace(written, program)}",
-        description=description,
+        description=description if "\n" in description else textwrap.fill(description, 79),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -52,7 +52,7 @@ def test_a_dry_run_has_a_line_per_study_and_the_total_of_their_union(
     ]
     assert lines[4].startswith("together 15 runs, 0 done, 15 to do; at most ")
     assert lines[5] == (
-        "1 pre-trainings and 4 fine-tunings are in several studies: each is run once"
+        "1 pre-training and 4 fine-tunings are in several studies: each is run once"
     )
 
 

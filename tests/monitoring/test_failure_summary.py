@@ -23,7 +23,7 @@ def test_each_class_has_its_meaning_its_runs_and_what_to_do(tmp_path: Path) -> N
     summary = FailureSummary(plan, Store(tmp_path), failed, "a.yaml", logs, blocked=1)
     assert summary.lines() == [
         "",
-        "2 runs failed; 1 more wait for them:",
+        "2 runs failed; 1 more waits for what failed:",
         "nan: 1 run (the loss was not finite; a lower learning rate helps)",
         f"  {ONE.id}  supervised sans 256 seed 0",
         "    the loss is nan",
