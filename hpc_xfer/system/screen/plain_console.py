@@ -31,12 +31,12 @@ class PlainConsole(Console):
                 yield Segment(text, segment.style)
 
 
-_NARROW = {"\u2026": "~"}  # rich marks with an ellipsis where it has cut a text
+_NARROW = str.maketrans({"\u2026": "~"})  # rich marks with an ellipsis where it has cut a text
 
 
 def _within(text: str, encoding: str) -> str:
     """Write characters that an encoding lacks as their escape, as Python does on stderr."""
-    text = text.translate(str.maketrans(_NARROW))
+    text = text.translate(_NARROW)
     try:
         return text.encode(encoding, "backslashreplace").decode(encoding)
     except LookupError:  # an encoding that Python does not know
