@@ -83,7 +83,8 @@ def _check_all(args: argparse.Namespace) -> list[CheckedLaunch]:
         StudyError: of all grids that are wrong.
         XferError: of the first grid of which something else is wrong.
     """
-    found, wrong = [], []
+    found: list[CheckedLaunch] = []
+    wrong: list[str] = []
     for each in cli.each_grid(args):
         try:
             found.append(_check(each))

@@ -94,9 +94,9 @@ def has_ended(study: StudyState, status: RunStatus) -> bool:
 def log_of(study: StudyState, run: Run) -> Path | None:
     """Find the log of the last start of a run; None where no process has one yet."""
     status, folder = study.status[run.id], study.store.run(run.id)
-    if status.element is not None:
-        logs = study.store.study(status.element.submission.study).logs
-        return log_path(logs, status.element.job)
+    element = status.element
+    if element is not None and element.job is not None:
+        return log_path(study.store.study(element.submission.study).logs, element.job)
     logs = study.store.study(study.name).logs
     claim = run_claims.holder(folder)
     if claim is not None and (own := _log_of_process(claim.get("pid"), logs)) is not None:
