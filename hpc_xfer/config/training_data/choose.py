@@ -3,7 +3,7 @@
     left = choose(columns, selection, seed=0, keys=None)
     left.samples        # numbers in the order of the index, ascending
 
-Arrays alone, 8 bytes per sample and column: 15 million samples take 3 s and 0.5 GB.
+Arrays alone, 8 bytes per sample and column: 3 million samples take at most 2 s and 0.2 GB.
 """
 
 from collections.abc import Iterator
