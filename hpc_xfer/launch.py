@@ -5,6 +5,7 @@ python -m hpc_xfer.launch grids/demo.yaml
 
 import argparse
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
@@ -22,12 +23,14 @@ from hpc_xfer.store.launched_study import (
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
+from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, rehearsal
 from hpc_xfer.study.loader_memory import loading_notes
 from hpc_xfer.study.loading_speed import speed_notes
 from hpc_xfer.study.memory_estimate import memory_warnings
-from hpc_xfer.system import provenance, terminal
+from hpc_xfer.study.study_file import Study
+from hpc_xfer.system import machine, provenance, terminal
 from hpc_xfer.system.written_path import absolute
 
 if TYPE_CHECKING:  # each way to launch imports its own, so that --help starts at once
@@ -48,10 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     on = args.on or ("slurm" if is_installed() else "local")
     if not (args.dry_run or args.rehearse):
         store.check(study.name)
+    if args.stand_ins:
+        store = new_rehearsal_store(store)
+        study, site_file = _on_stand_ins(study, store, site_file, on)
+        site = load_site(site_file)
     checked = check_inputs(study, site, on)
     site = with_cpus(site) if on == "slurm" else site
-    if args.rehearse:
+    if args.rehearse and not args.stand_ins:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
+    if args.rehearse:
         terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
     plan = make_plan_with_costs(study, site, store, on, checked.infos)
     launched = LaunchedStudy(study, plan, store, site, site_file)
@@ -75,6 +83,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare(launched)
     read_ledger(store).record_event(study.name, "launch", on=on, **provenance.code())
     return _run_here(launched, done, args)
+
+
+def _on_stand_ins(
+    study: Study, store: Store, site_file: Path | None, on: str
+) -> tuple[Study, Path]:
+    """Shrink a study to stand-ins, make them in the store, and return their site file."""
+    from hpc_xfer.config.training_data.source_needs import source_needs
+    from hpc_xfer.dataset_tools.stand_ins.stand_in_site import make_stand_ins
+    from hpc_xfer.study import stand_in_study
+
+    if on == "local" and not machine.gpus():  # several processes on a CPU show nothing more
+        study = stand_in_study.on_one_process(study)
+    study = stand_in_study.with_stand_ins(rehearsal.rehearsal_of(study))
+    for line in stand_in_study.SHRUNK:
+        terminal.say(f"stand-ins: {line}", stderr=True)
+    datasets = dict.fromkeys(trial.dataset for trial in study.trials)
+    needs = source_needs(study.pretrains)
+    return study, make_stand_ins(store.root / "stand_ins", needs, datasets, site_file)
 
 
 def _open_store(launched: LaunchedStudy) -> None:
@@ -194,9 +220,20 @@ def _finish(
         console = terminal.console()
         findings.show(console, collected)
         console.print(f"report: {page}", soft_wrap=True)
+    is_passed = not launched.study.rehearsal or _judge(launched, as_json)
     if outcome.interrupted:
         terminal.say(cli.INTERRUPTED, stderr=True)
-    return 1 if failed or outcome.interrupted else 0
+    return 1 if failed or outcome.interrupted or not is_passed else 0
+
+
+def _judge(launched: LaunchedStudy, as_json: bool) -> bool:
+    """Show what a rehearsal has passed, stage by stage, and tell whether all of it has."""
+    from hpc_xfer.monitoring import rehearsal_verdict
+
+    stages = rehearsal_verdict.judge(launched.plan, launched.store, launched.study.name)
+    if not as_json:
+        rehearsal_verdict.show(stages, terminal.console())
+    return all(stage.is_passed for stage in stages)
 
 
 def _result(
@@ -238,6 +275,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="run everything with two steps per run, in a temporary store beside the store",
     )  # fmt: skip
     parser.add_argument(
+        "--stand-ins", action="store_true",
+        help="with --rehearse: on tiny stand-ins that it makes, so that no data is needed",
+    )  # fmt: skip
+    parser.add_argument(
         "--by-hand",
         action="store_true",
         help="print the sbatch lines to run by hand instead; see sbatch/",
@@ -246,6 +287,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:
         parser.error(f"--jobs must be 1 or more, got {args.jobs}")
+    if args.stand_ins and not args.rehearse:
+        parser.error("--stand-ins is for rehearsals; add --rehearse")
     return args
 
 

@@ -73,7 +73,9 @@ def test_a_grid_has_three_seeds_ten_draws_of_probes_and_bf16(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAPER)
 def test_a_grid_tells_what_the_paper_found(name: str) -> None:
-    assert "The paper" in head_of(name) and " found" in head_of(name) or "results" in head_of(name)
+    assert ("The paper" in head_of(name) and " found" in head_of(name)) or "results" in head_of(
+        name
+    )
 
 
 @pytest.mark.parametrize("name", PAPER)
