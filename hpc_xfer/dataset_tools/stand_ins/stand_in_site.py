@@ -1,4 +1,4 @@
-"""Make the stand-ins of a study, and a site file that names them and keeps the cluster's settings."""
+"""Make the stand-ins of a study, and a site file that names them for the same cluster."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
