@@ -91,7 +91,7 @@ def _on_stand_ins(
     """Shrink a study to stand-ins, make them in the store, and return their site file."""
     from hpc_xfer.config.training_data.source_needs import source_needs
     from hpc_xfer.dataset_tools.stand_ins.stand_in_site import make_stand_ins
-    from hpc_xfer.study import stand_in_study
+    from hpc_xfer.study.stand_ins import stand_in_study
 
     if on == "local" and not machine.gpus():  # several processes on a CPU show nothing more
         study = stand_in_study.on_one_process(study)

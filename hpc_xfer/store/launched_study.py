@@ -25,7 +25,7 @@ from hpc_xfer.study.labels import brief_label, run_labels
 from hpc_xfer.study.overrides import AT_LAUNCH, changes_at_launch, read_changes
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
-from hpc_xfer.study.stand_in_study import with_stand_ins
+from hpc_xfer.study.stand_ins.stand_in_study import with_stand_ins
 from hpc_xfer.study.study_file import Study, load_study, names_a_folder
 from hpc_xfer.system import atomic_files, set_aside
 from hpc_xfer.system.written_path import absolute

@@ -8,7 +8,7 @@ from hpc_xfer.store.launched_study import launched_changes, load_in_store, used_
 from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.rehearsal import rehearsal_of
-from hpc_xfer.study.stand_in_study import with_stand_ins
+from hpc_xfer.study.stand_ins.stand_in_study import with_stand_ins
 from hpc_xfer.study.study_file import Study
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
-from hpc_xfer.study.stand_in_study import with_stand_ins
+from hpc_xfer.study.stand_ins.stand_in_study import with_stand_ins
 from hpc_xfer.study.study_file import load_study
 from tests.conftest import ROOT
 
