@@ -108,11 +108,18 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
     on = args.on or ("slurm" if is_installed() else "local")
     if not (args.dry_run or args.rehearse):
         store.check(study.name)
+    if args.stand_ins:
+        store = new_rehearsal_store(store)
+        from hpc_xfer.rehearsing.on_stand_ins import on_stand_ins
+
+        study, site_file = on_stand_ins(study, store, site_file, on)
+        site = load_site(site_file)
     checked = check_inputs(study, site, on)
     if on == "slurm":
         site = with_time_limit(with_cpus(site), study.resources.pretrain)
-    if args.rehearse:
+    if args.rehearse and not args.stand_ins:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
+    if args.rehearse:
         terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
     plan = make_plan_with_costs(study, site, store, on, checked.infos)
     launched = LaunchedStudy(study, plan, store, site, site_file)
@@ -274,6 +281,7 @@ def _finish(
 ) -> cli.Answer:
     """Collect and report the results so far, also after failures; repeat at the end what failed."""
     from hpc_xfer.monitoring.failure_summary import FailureSummary
+    from hpc_xfer.rehearsing import verdict
     from hpc_xfer.reporting import findings
     from hpc_xfer.reporting.report_study import report_study
     from hpc_xfer.results import collect_tables
@@ -292,10 +300,21 @@ def _finish(
             launched.plan, launched.store, failed, _arguments(args), outcome.logs, blocked
         )
         terminal.say(*summary.lines())
+    is_passed = not launched.study.rehearsal or verdict.told(launched, args.json)
     if outcome.interrupted:
         terminal.say(cli.INTERRUPTED, stderr=True)
-    code = 1 if failed or outcome.interrupted else 0
+    code = 1 if failed or outcome.interrupted or not is_passed else 0
     return code, outcome.as_json(launched, failed, done)
+
+
+_FLAGS = {
+    "--dry-run": "show the plan, start nothing",
+    "--retry-failed": "also retry runs that failed before",
+    "--rehearse": "run everything with two steps per run, in a temporary store beside the store",
+    "--stand-ins": "with --rehearse: on tiny stand-ins that it makes, so that no data is needed",
+    "--by-hand": "print the sbatch lines to run by hand instead; see sbatch/",
+    "--json": "for scripts",
+}
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -316,23 +335,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=int, help="with --on local: runs at once (default: one per GPU, else core)"
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
-    parser.add_argument(
-        "--retry-failed", action="store_true", help="also retry runs that failed before"
-    )
-    parser.add_argument(
-        "--rehearse", action="store_true",
-        help="run everything with two steps per run, in a temporary store beside the store",
-    )  # fmt: skip
-    parser.add_argument(
-        "--by-hand",
-        action="store_true",
-        help="print the sbatch lines to run by hand instead; see sbatch/",
-    )
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    for option, text in _FLAGS.items():
+        parser.add_argument(option, action="store_true", help=text)
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:
         parser.error(f"--jobs must be 1 or more, got {args.jobs}")
+    if args.stand_ins and not args.rehearse:
+        parser.error("--stand-ins is for rehearsals; add --rehearse")
     return args
 
 
