@@ -24,7 +24,7 @@ _LONGEST = 300  # characters of a reason
 
 
 @dataclass(frozen=True)
-class Stage:
+class RehearsedStage:
     """A part of a study, and how much of it ran through."""
 
     name: str
@@ -46,7 +46,7 @@ def told(launched: LaunchedStudy, as_json: bool) -> bool:
     return all(stage.is_passed for stage in stages)
 
 
-def judge(plan: Plan, store: Store, study: str) -> list[Stage]:
+def judge(plan: Plan, store: Store, study: str) -> list[RehearsedStage]:
     """List the stages: pre-trainings by method, fine-tunings by data set and mode, results."""
     done = store.done(plan)
     groups: dict[str, list[Run]] = {}
@@ -56,7 +56,7 @@ def judge(plan: Plan, store: Store, study: str) -> list[Stage]:
     return [*stages, *_of_results(store, study)]
 
 
-def show(stages: Sequence[Stage], console: "Console") -> None:
+def show(stages: Sequence[RehearsedStage], console: "Console") -> None:
     """Print a table of the stages, then the verdict."""
     from rich.table import Table
 
@@ -84,13 +84,13 @@ def _stage_of(run: Run) -> str:
     return f"pre-training: {recipe.method}"
 
 
-def _of_runs(name: str, runs: Sequence[Run], done: set[str], store: Store) -> Stage:
+def _of_runs(name: str, runs: Sequence[Run], done: set[str], store: Store) -> RehearsedStage:
     missing = [run for run in runs if run.id not in done]
     reason = log = ""
     if missing:
         failed = next((run for run in missing if store.run(run.id).error.exists()), missing[0])
         reason, log = _reason(failed, store)
-    return Stage(name, len(runs) - len(missing), len(runs), reason, log)
+    return RehearsedStage(name, len(runs) - len(missing), len(runs), reason, log)
 
 
 def _reason(run: Run, store: Store) -> tuple[str, str]:
@@ -102,7 +102,7 @@ def _reason(run: Run, store: Store) -> tuple[str, str]:
     )
 
 
-def _of_results(store: Store, study: str) -> Iterator[Stage]:
+def _of_results(store: Store, study: str) -> Iterator[RehearsedStage]:
     folder = store.study(study)
     yield _of_files("tables", [folder.summary / name for name in TABLES])
     figures = sorted(folder.figures.glob("*.svg")) if folder.figures.is_dir() else []
@@ -110,8 +110,8 @@ def _of_results(store: Store, study: str) -> Iterator[Stage]:
     yield _of_files("report", [folder.report])
 
 
-def _of_files(name: str, files: Sequence[Path]) -> Stage:
+def _of_files(name: str, files: Sequence[Path]) -> RehearsedStage:
     there = [path for path in files if path.is_file() and path.stat().st_size > 0]
     missing = [path for path in files if path not in there]
     reason = f"{missing[0]} is not there" if missing else "" if files else "there is none"
-    return Stage(name, len(there), len(files), reason)
+    return RehearsedStage(name, len(there), len(files), reason)
