@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune
+from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune, L2Path, LinearProbe
 from hpc_xfer.config.recipes import Pretrain, Trained
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.study_file import Study
 
 _STEPS = 2
+_SHORT_PATH = L2Path(low=1e-2, high=1e2, count=3)  # of probes; 45 down to 1e-8 take 2 s on noise
 _MINUTES = 15.0  # of a pre-training: joining ranks, opening shards, compiling
 _PACK_MINUTES = 60.0  # at least: two steps take seconds, so a pack holds many runs
 
@@ -54,10 +55,12 @@ def _short(recipe: Pretrain) -> Pretrain:
 
 
 def _short_trial(trial: Finetune) -> Finetune:
-    """Two steps of training; a probe takes no longer than that as it is."""
-    if not isinstance(trial, AdamWFinetune):
-        return trial
-    return trial.model_copy(update={"max_steps": _STEPS})
+    """Two steps of training; a probe measures three large penalties, which converge in a moment."""
+    if isinstance(trial, LinearProbe) and trial.l2 is None:
+        return trial.model_copy(update={"path": _SHORT_PATH})
+    if isinstance(trial, AdamWFinetune):
+        return trial.model_copy(update={"max_steps": _STEPS})
+    return trial
 
 
 def _quick(resources: Resources) -> Resources:
