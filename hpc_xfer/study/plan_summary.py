@@ -154,6 +154,10 @@ def _notes(study: Study, plan: Plan) -> list[str]:
     with_text = {r.parents[0].id for r in plan.of("finetune") if isinstance(r.recipe, ZeroShot)}
     if with_text and (without := len(parents - with_text)):
         notes.append(f"zeroshot is left out for {without:,} pre-trainings without a text tower")
+    if parents and (idle := [run for run in plan.of("pretrain") if run.id not in parents]):
+        labels = pretrain_labels(plan.of("pretrain"))
+        names = ", ".join(dict.fromkeys(labels[run.id] for run in idle))
+        notes.append(f"no fine-tuning starts from {len(idle):,} pre-trainings: {names}")
     if study.protocol == "paper":
         notes.append("protocol paper: epochs and learning rates are chosen on the test set")
     if study.protocol == "0.1":
