@@ -50,7 +50,7 @@ class CheckedLaunch:
     @property
     def done(self) -> set[str]:
         """Ids of the finished runs at this moment; studies before this one may have added some."""
-        return self.launched.store.done(self.launched.plan)
+        return self.launched.store.done(self.launched.wanted)
 
 
 Outcome = tuple[int, Mapping[str, Any]]  # exit code, content of --json
@@ -116,8 +116,8 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
         terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
     plan = make_plan_with_costs(study, site, store, on, checked.infos)
-    launched = LaunchedStudy(study, plan, store, site, site_file)
-    done = store.done(launched.plan)
+    launched = LaunchedStudy(study, plan, store, site, site_file, tuple(args.only or ()))
+    done = store.done(launched.wanted)  # a wrong --only is refused here
     notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
     return CheckedLaunch(args, launched, on, notes)
 
@@ -125,20 +125,21 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
 def _launch(checked: CheckedLaunch) -> Outcome:
     """Show, submit or run one study."""
     args, launched, done = checked.args, checked.launched, checked.done
+    part = launched.alone
     if not args.dry_run:
         _open_store(launched)
     if args.by_hand:
         from hpc_xfer.scheduling.by_hand import by_hand
 
         _prepare(launched)
-        lines = by_hand(launched, done)
+        lines = by_hand(part, done)
         if not args.json:
             terminal.say("\n".join(lines), lines=True)
         return 0, {"schema": 1, "study": launched.study.name, "lines": lines}
     if args.dry_run:
         return _show(checked, done)
     if not args.json:
-        _print_plan(launched, done, checked.notes, terminal.console(stderr=True))
+        _print_plan(part, done, checked.notes, terminal.console(stderr=True))
     if checked.on == "slurm":
         return _submit(launched, args)
     _prepare(launched)
@@ -156,7 +157,7 @@ def _open_store(launched: LaunchedStudy) -> None:
 
 
 def _prepare(launched: LaunchedStudy) -> None:
-    prepare_store(launched.study, launched.plan, launched.store)
+    prepare_store(launched.study, launched.plan, launched.store, launched.only)
     site_variables.write(launched.store, launched.study.name, launched.site.variables)
 
 
@@ -164,7 +165,7 @@ def _show(checked: CheckedLaunch, done: set[str]) -> Outcome:
     """Print the plan and, for Slurm, the jobs that would be submitted."""
     from hpc_xfer.scheduling import job_preview
 
-    launched = checked.launched
+    launched = checked.launched.alone
     jobs = job_preview.jobs_to_come(launched, done) if checked.on == "slurm" else []
     if checked.args.json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
@@ -201,7 +202,7 @@ def _show_union(checked: Sequence[CheckedLaunch], args: argparse.Namespace) -> i
 
 
 def _union(checked: Sequence[CheckedLaunch]) -> Union:
-    return Union([(each.launched.study, each.launched.plan, each.done) for each in checked])
+    return Union([(each.launched.study, each.launched.wanted, each.done) for each in checked])
 
 
 def _print_plan(
@@ -216,7 +217,7 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
     """Yield what a plan says of finished runs, loading, memory and speed."""
     from hpc_xfer.store.finished.finished_weights import changed_weights
 
-    plan, store, site = launched.plan, launched.store, launched.site
+    plan, store, site = launched.wanted, launched.store, launched.site
     yield from notes_on_folders(store, launched.site_file)
     yield from changed_weights(plan, done, store, site)
     yield from resource_notes(plan.without(done), site.slurm, on)
@@ -234,9 +235,9 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> Outcome:
         terminal.say(note, stderr=True)
     if report.is_finished and not report.given_up and is_report_current(launched):
         if not args.json:
-            terminal.say(f"all {len(launched.plan.runs):,} runs have a result")
+            terminal.say(f"all {len(launched.wanted.runs):,} runs{_part(args)} have a result")
             terminal.say(f"report: {launched.store.study(launched.study.name).report}")
-        return 0, PoolResult().as_json(launched, {}, len(launched.plan.runs))
+        return 0, PoolResult().as_json(launched, {}, len(launched.wanted.runs))
     if report.is_finished:
         return _finish(launched, PoolResult(), report.given_up, args)
     if not args.json:
@@ -244,6 +245,10 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> Outcome:
         terminal.say(*report.sentences(arguments, launched.site.slurm.jobs_may_submit))
     code = 1 if report.given_up or report.refused or report.relay_error else 0
     return code, {"schema": 1, "study": launched.study.name, **report.as_json()}
+
+
+def _part(args: argparse.Namespace) -> str:
+    return f" of --only {' --only '.join(args.only)}" if args.only else ""
 
 
 def _arguments(args: argparse.Namespace) -> str:
@@ -309,6 +314,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "python -m hpc_xfer.launch grids/demo.yaml --site grids/demo.site.yaml --dry-run",
     )
     cli.add_grid_arguments(parser, several=True)
+    cli.add_only_argument(parser)
     parser.add_argument(
         "--on",
         choices=["slurm", "local"],

@@ -30,6 +30,7 @@ PLAN = DocumentKind(
             "rehearsal": otherwise(FLAG, False),
             "protocol": text(64),
             "runs": several(NAME, 1_000_000),
+            "only": otherwise(several(text(10_000), 1_000), []),
             "costs": ANY,
         },
         needed=("grid", "runs"),
