@@ -27,27 +27,7 @@ from hpc_xfer.system.terminal import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = cli.parser(
-        "cancel",
-        "Cancel the jobs of a study, except those with a run that another study of the store "
-        "waits for. Launch the study again to go on from the checkpoints.",
-        "python -m hpc_xfer.cancel grids/size_scaling.yaml",
-    )
-    cli.add_grid_arguments(parser)
-    cli.add_only_argument(parser)
-    parser.add_argument(
-        "--removed", action="store_true",
-        help="cancel only the jobs whose runs the grid no longer has",
-    )  # fmt: skip
-    parser.add_argument(
-        "--forget-cluster", metavar="NAME",
-        help="give up the jobs on a cluster that is gone for good, so that they are launched again",
-    )  # fmt: skip
-    parser.add_argument("--rehearsal", action="store_true", help="cancel its last rehearsal")
-    parser.add_argument("--json", action="store_true", help="for scripts")
-    args = parser.parse_args(argv)
-    if args.only and (args.removed or args.forget_cluster):
-        parser.error("--only goes with neither --removed nor --forget-cluster")
+    args = _parse(argv)
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store, args.set)
@@ -103,6 +83,31 @@ def _forget(store: Store, study: str, slurm: Slurm, args: argparse.Namespace) ->
     else:
         say(f"forgot {count:,} jobs on cluster {args.forget_cluster}; launch the study again")
     return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.parser(
+        "cancel",
+        "Cancel the jobs of a study, except those with a run that another study of the store "
+        "waits for. Launch the study again to go on from the checkpoints.",
+        "python -m hpc_xfer.cancel grids/size_scaling.yaml",
+    )
+    cli.add_grid_arguments(parser)
+    cli.add_only_argument(parser)
+    parser.add_argument(
+        "--removed", action="store_true",
+        help="cancel only the jobs whose runs the grid no longer has",
+    )  # fmt: skip
+    parser.add_argument(
+        "--forget-cluster", metavar="NAME",
+        help="give up the jobs on a cluster that is gone for good, so that they are launched again",
+    )  # fmt: skip
+    parser.add_argument("--rehearsal", action="store_true", help="cancel its last rehearsal")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    args = parser.parse_args(argv)
+    if args.only and (args.removed or args.forget_cluster):
+        parser.error("--only goes with neither --removed nor --forget-cluster")
+    return args
 
 
 if __name__ == "__main__":

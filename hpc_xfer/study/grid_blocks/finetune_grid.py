@@ -77,8 +77,9 @@ def trial_blocks(
     errors: list[ConfigError] = []
     listed = isinstance(blocks, list)
     for i, block in enumerate(blocks if listed else [blocks]):
-        asked = block.get("parents") if isinstance(block, dict) else None
-        for place, name in enumerate(asked if isinstance(asked, list) else []):
+        given = block.get("parents") if isinstance(block, dict) else None
+        asked = given if isinstance(given, list) else []
+        for place, name in enumerate(asked):
             loc: Loc = (*(("finetune", i) if listed else ("finetune",)), "parents", place)
             if isinstance(name, str) and name not in names:
                 known = nearest(name, names, "the names are")
