@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv-peers/.installed
+DOCS := .venv/.docs-installed
 
-.PHONY: help demo test lint bench gpu slurm chromium
+.PHONY: help demo test lint docs bench gpu slurm chromium
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -20,6 +21,10 @@ lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(DOCS)  ## the site of docs/, into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
 
 slurm:  ## install Slurm for the tests that need one (Debian and Ubuntu, as root or with sudo)
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
@@ -45,6 +50,10 @@ bench: $(PEERS)  ## measured claims, side by side with what they are compared to
 
 gpu: $(INSTALLED)  ## on a GPU: the tests that need one, then what it reaches, in one table (gpu.md): ten minutes
 	$(BIN)/python -m benchmarks.gpu --tests --minutes 9.5 --out gpu.md
+
+$(DOCS): $(INSTALLED) requirements-docs.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
 
 $(PEERS): $(INSTALLED) benchmarks/harness/peers.txt
 	$(BIN)/python -m benchmarks.harness.peers

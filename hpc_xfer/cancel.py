@@ -27,7 +27,32 @@ from hpc_xfer.system.terminal import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _parse(argv)
+    parser = cli.parser(
+        "cancel",
+        "Cancel the jobs of a study, except those with a run that another study of the store "
+        "waits for. Launch the study again to go on from the checkpoints.",
+        "python -m hpc_xfer.cancel grids/size_scaling.yaml",
+    )
+    cli.add_grid_arguments(parser, several=True)
+    cli.add_only_argument(parser)
+    parser.add_argument(
+        "--removed", action="store_true",
+        help="cancel only the jobs whose runs the grid no longer has",
+    )  # fmt: skip
+    parser.add_argument(
+        "--forget-cluster", metavar="NAME",
+        help="give up the jobs on a cluster that is gone for good, so that they are launched again",
+    )  # fmt: skip
+    parser.add_argument("--rehearsal", action="store_true", help="cancel its last rehearsal")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    args = parser.parse_args(argv)
+    if args.only and (args.removed or args.forget_cluster):
+        parser.error("--only goes with neither --removed nor --forget-cluster")
+    return cli.for_each_grid(args, _cancel)
+
+
+def _cancel(args: argparse.Namespace) -> cli.Answer:
+    """Cancel the jobs of one study."""
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store, args.set)
@@ -47,27 +72,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = cancel(store, study.name, site.slurm)
     plan = plan_in_store(study, store)
     others = _at_work_elsewhere(read_study_state(plan, store, study.name, site.slurm))
-    if args.json:
-        content = {"study": study.name, **report.as_json(), "at_work_elsewhere": others}
-        cli.say_json(content)
-    else:
-        say(f"cancelled {len(report.jobs):,} jobs and elements of arrays")
-        if report.kept:
-            say(
-                f"left {len(report.kept):,} that another study waits for: "
-                f"{' '.join(report.kept[:20])}"
-            )
-        if report.mixed:
-            say(
-                f"left {len(report.mixed):,} that also have runs outside --only: "
-                f"{' '.join(report.mixed[:20])}"
-            )
-        say(*left_to_you(report.left))
-        for owner in others:
-            say(f"{owner} goes on: it works on this study outside its jobs; end it there")
-        for cluster in report.silent:
-            say(f"cluster {cluster} does not answer; cancel again when it does")
-    return 1 if report.silent else 0
+    if not args.json:
+        _tell(report, others)
+    content = {"study": study.name, **report.as_json(), "at_work_elsewhere": others}
+    return 1 if report.silent else 0, content
+
+
+def _tell(report: CancelReport, others: list[str]) -> None:
+    say(f"cancelled {len(report.jobs):,} jobs and elements of arrays")
+    if report.kept:
+        kept = " ".join(report.kept[:20])
+        say(f"left {len(report.kept):,} that another study waits for: {kept}")
+    if report.mixed:
+        mixed = " ".join(report.mixed[:20])
+        say(f"left {len(report.mixed):,} that also have runs outside --only: {mixed}")
+    say(*left_to_you(report.left))
+    for owner in others:
+        say(f"{owner} goes on: it works on this study outside its jobs; end it there")
+    for cluster in report.silent:
+        say(f"cluster {cluster} does not answer; cancel again when it does")
 
 
 def _at_work_elsewhere(state: StudyState) -> list[str]:
@@ -76,38 +99,11 @@ def _at_work_elsewhere(state: StudyState) -> list[str]:
     return list(dict.fromkeys(owners))
 
 
-def _forget(store: Store, study: str, slurm: Slurm, args: argparse.Namespace) -> int:
+def _forget(store: Store, study: str, slurm: Slurm, args: argparse.Namespace) -> cli.Answer:
     count = forget_cluster(store, study, slurm, args.forget_cluster)
-    if args.json:
-        cli.say_json({"schema": 1, "study": study, "forgotten": count})
-    else:
+    if not args.json:
         say(f"forgot {count:,} jobs on cluster {args.forget_cluster}; launch the study again")
-    return 0
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = cli.parser(
-        "cancel",
-        "Cancel the jobs of a study, except those with a run that another study of the store "
-        "waits for. Launch the study again to go on from the checkpoints.",
-        "python -m hpc_xfer.cancel grids/size_scaling.yaml",
-    )
-    cli.add_grid_arguments(parser)
-    cli.add_only_argument(parser)
-    parser.add_argument(
-        "--removed", action="store_true",
-        help="cancel only the jobs whose runs the grid no longer has",
-    )  # fmt: skip
-    parser.add_argument(
-        "--forget-cluster", metavar="NAME",
-        help="give up the jobs on a cluster that is gone for good, so that they are launched again",
-    )  # fmt: skip
-    parser.add_argument("--rehearsal", action="store_true", help="cancel its last rehearsal")
-    parser.add_argument("--json", action="store_true", help="for scripts")
-    args = parser.parse_args(argv)
-    if args.only and (args.removed or args.forget_cluster):
-        parser.error("--only goes with neither --removed nor --forget-cluster")
-    return args
+    return 0, {"schema": 1, "study": study, "forgotten": count}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import io
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -114,7 +115,7 @@ def parser(module: str, description: str, example: str) -> argparse.ArgumentPars
     made = CommandParser(
         prog=program,
         usage=f"%(prog)s [options]\n\nexample:\n  {example.replace(written, program)}",
-        description=description,
+        description=description if "\n" in description else textwrap.fill(description, 79),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -192,16 +193,32 @@ def each_grid(args: argparse.Namespace) -> list[argparse.Namespace]:
     return [argparse.Namespace(**{**vars(args), "grid": grid}) for grid in args.grids]
 
 
-def for_each_grid(args: argparse.Namespace, do: Callable[[argparse.Namespace], int]) -> int:
+Answer = tuple[int, Mapping[str, Any]]  # exit code, content of --json
+
+
+def for_each_grid(args: argparse.Namespace, answer: Callable[[argparse.Namespace], Answer]) -> int:
     """Do a thing for each grid, with its name above it; return the highest exit code.
 
-    A grid that cannot be read ends the rest, as it does with a single one.
+    With --json one object is printed: that of the grid, or `studies`, a list of them.
+
+    Args:
+        answer: prints for readers unless --json is given.
     """
-    code = 0
+    code, contents = 0, []
     for number, one in enumerate(each := each_grid(args)):
         if len(each) > 1 and not args.json:
             terminal.say(*[""][: min(number, 1)], f"== {one.grid}")
-        code = max(code, do(one))
+        try:
+            own, content = answer(one)
+        except XferError as error:  # of one of several: the others are answered
+            if len(each) == 1:
+                raise
+            terminal.say(*error.sentences, stderr=True)
+            own, content = error.exit_code, {"grid": str(one.grid), "error": str(error)}
+        code = max(code, own)
+        contents.append(content)
+    if args.json:
+        say_json(contents[0] if len(each) == 1 else {"schema": 1, "studies": contents})
     return code
 
 

@@ -4,9 +4,9 @@ python -m hpc_xfer.launch grids/demo.yaml
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
@@ -46,14 +46,12 @@ class CheckedLaunch:
     launched: LaunchedStudy
     on: str
     notes: Sequence[str]
+    done_before: set[str]  # ids of the runs that were finished at the check
 
     @property
     def done(self) -> set[str]:
         """Ids of the finished runs at this moment; studies before this one may have added some."""
         return self.launched.store.done(self.launched.wanted)
-
-
-Outcome = tuple[int, Mapping[str, Any]]  # exit code, content of --json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for each in checked:
         if len(checked) > 1 and not args.json:
             terminal.say("", f"== {each.launched.study.name}", stderr=True)
-        own, content = _launch(each)
+        own, content = _launch(each, each.done_before if each is checked[0] else each.done)
         code = max(code, own)
         contents.append(content)
         if content.get("interrupted"):
@@ -85,7 +83,8 @@ def _check_all(args: argparse.Namespace) -> list[CheckedLaunch]:
         StudyError: of all grids that are wrong.
         XferError: of the first grid of which something else is wrong.
     """
-    found, wrong = [], []
+    found: list[CheckedLaunch] = []
+    wrong: list[str] = []
     for each in cli.each_grid(args):
         try:
             found.append(_check(each))
@@ -109,37 +108,43 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
     on = args.on or ("slurm" if is_installed() else "local")
     if not (args.dry_run or args.rehearse):
         store.check(study.name)
+    if args.stand_ins:
+        store = new_rehearsal_store(store)
+        from hpc_xfer.rehearsing.on_stand_ins import on_stand_ins
+
+        study, site_file = on_stand_ins(study, store, site_file, on)
+        site = load_site(site_file)
     checked = check_inputs(study, site, on)
     if on == "slurm":
         site = with_time_limit(with_cpus(site), study.resources.pretrain)
-    if args.rehearse:
+    if args.rehearse and not args.stand_ins:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
+    if args.rehearse:
         terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
     plan = make_plan_with_costs(study, site, store, on, checked.infos)
     launched = LaunchedStudy(study, plan, store, site, site_file, tuple(args.only or ()))
     done = store.done(launched.wanted)  # a wrong --only is refused here
     notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
-    return CheckedLaunch(args, launched, on, notes)
+    return CheckedLaunch(args, launched, on, notes, done)
 
 
-def _launch(checked: CheckedLaunch) -> Outcome:
+def _launch(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     """Show, submit or run one study."""
-    args, launched, done = checked.args, checked.launched, checked.done
-    part = launched.alone
+    args, launched = checked.args, checked.launched
     if not args.dry_run:
         _open_store(launched)
     if args.by_hand:
         from hpc_xfer.scheduling.by_hand import by_hand
 
         _prepare(launched)
-        lines = by_hand(part, done)
+        lines = by_hand(launched.alone, done)
         if not args.json:
             terminal.say("\n".join(lines), lines=True)
         return 0, {"schema": 1, "study": launched.study.name, "lines": lines}
     if args.dry_run:
         return _show(checked, done)
     if not args.json:
-        _print_plan(part, done, checked.notes, terminal.console(stderr=True))
+        _print_plan(launched.alone, done, checked.notes, terminal.console(stderr=True))
     if checked.on == "slurm":
         return _submit(launched, args)
     _prepare(launched)
@@ -161,7 +166,7 @@ def _prepare(launched: LaunchedStudy) -> None:
     site_variables.write(launched.store, launched.study.name, launched.site.variables)
 
 
-def _show(checked: CheckedLaunch, done: set[str]) -> Outcome:
+def _show(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     """Print the plan and, for Slurm, the jobs that would be submitted."""
     from hpc_xfer.scheduling import job_preview
 
@@ -223,7 +228,7 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
     yield from resource_notes(plan.without(done), site.slurm, on)
 
 
-def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> Outcome:
+def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> cli.Answer:
     """Submit the missing runs and return: the study finishes by itself."""
     from hpc_xfer.execution.local_pool import PoolResult
     from hpc_xfer.results.freshness import is_report_current
@@ -235,7 +240,8 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> Outcome:
         terminal.say(note, stderr=True)
     if report.is_finished and not report.given_up and is_report_current(launched):
         if not args.json:
-            terminal.say(f"all {len(launched.wanted.runs):,} runs{_part(args)} have a result")
+            which = "selected runs" if args.only else "runs"
+            terminal.say(f"all {len(launched.wanted.runs):,} {which} have a result")
             terminal.say(f"report: {launched.store.study(launched.study.name).report}")
         return 0, PoolResult().as_json(launched, {}, len(launched.wanted.runs))
     if report.is_finished:
@@ -247,16 +253,12 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> Outcome:
     return code, {"schema": 1, "study": launched.study.name, **report.as_json()}
 
 
-def _part(args: argparse.Namespace) -> str:
-    return f" of --only {' --only '.join(args.only)}" if args.only else ""
-
-
 def _arguments(args: argparse.Namespace) -> str:
     """Arguments by which other commands find what was launched."""
     return cli.again(args, *(["--rehearsal"] if args.rehearse else []))
 
 
-def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> Outcome:
+def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> cli.Answer:
     """Run the missing runs on this machine, then collect and report."""
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
     from hpc_xfer.scheduling.runs_to_submit import select_for_this_machine
@@ -277,9 +279,10 @@ def _finish(
     outcome: "PoolResult",
     left_out: dict[str, str],
     args: argparse.Namespace,
-) -> Outcome:
+) -> cli.Answer:
     """Collect and report the results so far, also after failures; repeat at the end what failed."""
     from hpc_xfer.monitoring.failure_summary import FailureSummary
+    from hpc_xfer.rehearsing import verdict
     from hpc_xfer.reporting import findings
     from hpc_xfer.reporting.report_study import report_study
     from hpc_xfer.results import collect_tables
@@ -298,10 +301,21 @@ def _finish(
             launched.plan, launched.store, failed, _arguments(args), outcome.logs, blocked
         )
         terminal.say(*summary.lines())
+    is_passed = not launched.study.rehearsal or verdict.told(launched, args.json)
     if outcome.interrupted:
         terminal.say(cli.INTERRUPTED, stderr=True)
-    code = 1 if failed or outcome.interrupted else 0
+    code = 1 if failed or outcome.interrupted or not is_passed else 0
     return code, outcome.as_json(launched, failed, done)
+
+
+_FLAGS = {
+    "--dry-run": "show the plan, start nothing",
+    "--retry-failed": "also retry runs that failed before",
+    "--rehearse": "run everything with two steps per run, in a temporary store beside the store",
+    "--stand-ins": "with --rehearse: on tiny stand-ins that it makes, so that no data is needed",
+    "--by-hand": "print the sbatch lines to run by hand instead; see sbatch/",
+    "--json": "for scripts",
+}
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -323,23 +337,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=int, help="with --on local: runs at once (default: one per GPU, else core)"
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
-    parser.add_argument(
-        "--retry-failed", action="store_true", help="also retry runs that failed before"
-    )
-    parser.add_argument(
-        "--rehearse", action="store_true",
-        help="run everything with two steps per run, in a temporary store beside the store",
-    )  # fmt: skip
-    parser.add_argument(
-        "--by-hand",
-        action="store_true",
-        help="print the sbatch lines to run by hand instead; see sbatch/",
-    )
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    for option, text in _FLAGS.items():
+        parser.add_argument(option, action="store_true", help=text)
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:
         parser.error(f"--jobs must be 1 or more, got {args.jobs}")
+    if args.stand_ins and not args.rehearse:
+        parser.error("--stand-ins is for rehearsals; add --rehearse")
     return args
 
 

@@ -6,7 +6,7 @@ One squeue per refresh serves all runs; Slurm's accounting is not needed.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,6 +30,20 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
+    if not (args.watch or args.follow):
+        return cli.for_each_grid(args, _show)
+    (one,) = cli.each_grid(args)
+    try:
+        return _follow(one) if args.follow else _keep_watching(one)
+    except KeyboardInterrupt:  # the way to end both
+        return 130
+
+
+Look = Callable[[], StudyState]
+
+
+def _look_at(args: argparse.Namespace) -> Look:
+    """Return a function that takes one look at the study of a grid."""
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store, args.set)
@@ -38,20 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan, args.set = plan_in_store(study, store), study.changes
     arguments = cli.again(args, *(["--rehearse"] if args.rehearsal else []))
     part = part_of(plan, selected(plan, args.only)) if args.only else plan
-    look = partial(_look, plan, part, store, study.name, site.slurm, arguments)
-    states = study_states(look, args.every) if args.watch else iter([look()])
-    if args.watch and not args.json and terminal.console().is_terminal:
-        state = _watch(states, args)
-    else:
-        known: set[str] = set()
-        for state in states:
-            _print(state, args, set_aside.news(known) if args.watch and not args.json else ())
-    is_explained = (args.why, args.job) != (None, None)
-    return 1 if state.counts["failed"] and not is_explained else 0
+    return partial(_state_of, part, plan, store, study.name, site.slurm, arguments)
 
 
-def _look(
-    plan: Plan, part: Plan, store: Store, name: str, slurm: Slurm, arguments: str
+def _state_of(
+    part: Plan, plan: Plan, store: Store, name: str, slurm: Slurm, arguments: str
 ) -> StudyState:
     """Read the state of a part of the study; what is told of its jobs is of all of it."""
     state = read_study_state(plan, store, name, slurm, arguments)
@@ -60,21 +65,52 @@ def _look(
     return replace(state, plan=part, status={run.id: state.status[run.id] for run in part.runs})
 
 
-def _print(state: StudyState, args: argparse.Namespace, told: Sequence[str]) -> None:
-    """Print one state; with --watch an object per line, or a block with an empty line behind.
-
-    Args:
-        told: sentences on files that were set aside since the last state.
-    """
+def _show(args: argparse.Namespace) -> cli.Answer:
+    """Show the state of one study once."""
+    state = _look_at(args)()
     if args.json:
-        cli.say_json(as_json(state), indent=None if args.watch else 2)
-        return
+        return _code(state, args), as_json(state)
+    _print(state, args)
+    return _code(state, args), {}
+
+
+def _code(state: StudyState, args: argparse.Namespace) -> int:
+    is_explained = (args.why, args.job) != (None, None)
+    return 1 if state.counts["failed"] and not is_explained else 0
+
+
+def _keep_watching(args: argparse.Namespace) -> int:
+    """Show the state again and again, until the study ends."""
+    states = study_states(_look_at(args), args.every)
+    if not args.json and terminal.console().is_terminal:
+        return _code(_watch(states, args), args)
+    known: set[str] = set()
+    for state in states:
+        if args.json:
+            cli.say_json(as_json(state), indent=None)
+        else:
+            _print(state, args)
+            terminal.say("", *set_aside.news(known))
+    return _code(state, args)
+
+
+def _follow(args: argparse.Namespace) -> int:
+    """Print the log of a run as it grows; return 1 where the run has failed."""
+    from hpc_xfer.monitoring.log_follower import follow, run_that_begins
+
+    look = _look_at(args)
+    for line in follow(look, args.follow, args.every):
+        terminal.say(line)
+    state = look()
+    return 1 if state.status[run_that_begins(state, args.follow).id].state == "failed" else 0
+
+
+def _print(state: StudyState, args: argparse.Namespace) -> None:
+    """Print one state for readers."""
     if lines := _explanation(state, args):
         terminal.say(*lines)
     else:
         status_tables.show(state, terminal.console())
-    if args.watch:
-        terminal.say("", *told)
 
 
 def _watch(states: Iterator[StudyState], args: argparse.Namespace) -> StudyState:
@@ -110,9 +146,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "reason), blocked, failed (by class), lost, missing.",
         "python -m hpc_xfer.status grids/size_scaling.yaml --watch",
     )
-    cli.add_grid_arguments(parser)
+    cli.add_grid_arguments(parser, several=True)
     cli.add_only_argument(parser)
-    parser.add_argument("--watch", action="store_true", help="until the study ends, or Ctrl-C")
+    parser.add_argument(
+        "--watch", action="store_true", help="show it again and again, until the study ends"
+    )
+    parser.add_argument(
+        "--follow", metavar="RUN",
+        help="print the log of a run as it grows, until the run ends; RUN is the start of its id",
+    )  # fmt: skip
     parser.add_argument(
         "--every", type=float, default=10, metavar="SECONDS", help="between refreshes (default: 10)"
     )
@@ -131,6 +173,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--every must be 1 or more, got {args.every:g}")
     if args.json and (args.why, args.job) != (None, None):
         parser.error("--json has all runs, so it goes with neither --why nor --job")
+    alone = [name for name in ("watch", "follow", "why", "job") if getattr(args, name)]
+    if alone and len(args.grids) > 1:
+        parser.error(f"--{alone[0]} takes one GRID, got {len(args.grids)}")
+    if args.follow and (args.json or len(alone) > 1):
+        parser.error("--follow prints a log, so it goes with none of --watch, --why, --job, --json")
     return args
 
 

@@ -44,7 +44,7 @@ def global_batch(recipe: Trained) -> dict[str, Tensor]:
     if recipe.color_jitter is not None:
         rows = torch.tensor([1.2, 0.9, 1.1, 0.05, 0, 0.2]).expand(BATCH, 2, color_jitter.WIDTH)
         batch["color"] = rows * torch.rand(rows.shape, generator=generator)
-    if recipe.target is not None and recipe.target.is_label:
+    if recipe.learns_labels:
         batch["labels"] = torch.randint(CLASSES, (BATCH,), generator=generator)
     return batch
 

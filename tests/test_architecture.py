@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "study": {"system", "config"},  # pure: no disk but the files that users write
     "store": {"system", "config", "study"},
     "states": {"system", "config", "study", "store", "slurm"},
+    "rehearsing": {"system", "config", "dataset_tools", "study", "store"},
     "disk_usage": {"system", "config", "study", "store", "slurm", "states"},
     "scheduling": {"system", "config", "study", "store", "slurm", "states"},
     "execution": {"system", "config", "study", "store", "slurm"},

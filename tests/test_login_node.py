@@ -38,7 +38,8 @@ def test_help_opens_with_an_example(name: str) -> None:
 def test_the_package_lists_its_commands() -> None:
     call = [sys.executable, "-m", "hpc_xfer"]
     done = subprocess.run(call, capture_output=True, text=True, check=True)
-    listed = [line.split()[0] for line in done.stdout.splitlines()[2:]]
+    commands = done.stdout.partition("commands:\n")[2].partition("\n\n")[0]
+    listed = [line.split()[0] for line in commands.splitlines()]
     assert listed == list(COMMANDS)
     places = [(PACKAGE / f"{name}.py", PACKAGE / name / "__main__.py") for name in listed]
     assert all(any(path.exists() for path in either) for either in places)

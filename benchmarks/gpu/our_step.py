@@ -105,6 +105,6 @@ def make_batch(setting: Setting, made: Trained) -> dict[str, Tensor]:
     if made.color_jitter is not None:
         row = torch.tensor(_COLOR)
         batch["color"] = row.expand(n, 2, color_jitter.WIDTH).clone()
-    if made.target is not None and made.target.is_label:
+    if made.learns_labels:
         batch["labels"] = torch.randint(CLASSES, (n,), generator=generator)
     return {k: v.pin_memory() if setting.on_gpu else v for k, v in batch.items()}

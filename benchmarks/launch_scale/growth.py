@@ -79,6 +79,7 @@ class Cost:
     """What a step took."""
 
     seconds: float
+    cpu_seconds: float  # of our process: what the machine does besides counts less in them
     megabytes: float  # of memory, at most
 
 
@@ -108,7 +109,7 @@ def _rows(runs: Sequence[int], costs: Sequence[dict[str, Cost]], files: float) -
         yield Row(what, "MB", last.megabytes, less_is_better=True, most=1_000)
         if len(runs) > 1:
             first = costs[0][step]
-            yield _growth(f"{step}: growth of time", runs, first.seconds, last.seconds)
+            yield _growth(f"{step}: growth of CPU time", runs, first.cpu_seconds, last.cpu_seconds)
             yield _growth(f"{step}: growth of memory", runs, first.megabytes, last.megabytes)
     yield Row("files and folders that a run leaves", "", files, less_is_better=True, most=5)
 
@@ -168,6 +169,7 @@ class _Study:
             if module == "store":
                 told = json.load(out)
                 self.files_of_a_run = told["files"] / told["runs"]
-        cost = Cost(seconds, used.ru_maxrss / 1024)
-        table.progress(f"  {step}: {cost.seconds:.1f} s, {cost.megabytes:.0f} MB")
+        cost = Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+        took = f"{cost.seconds:.1f} s ({cost.cpu_seconds:.1f} of CPU)"
+        table.progress(f"  {step}: {took}, {cost.megabytes:.0f} MB")
         return cost

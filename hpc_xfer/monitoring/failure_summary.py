@@ -30,7 +30,8 @@ class FailureSummary:
         classes: dict[str, list[str]] = {}
         for run_id, message in self.failed.items():
             classes.setdefault(self._class_of(run_id, message), []).append(run_id)
-        behind = f"; {self.blocked:,} more wait for them" if self.blocked else ""
+        waiting = "1 more waits" if self.blocked == 1 else f"{self.blocked:,} more wait"
+        behind = f"; {waiting} for what failed" if self.blocked else ""
         found = ["", f"{_runs(len(self.failed))} failed{behind}:"]
         titles = RunTitles(self.plan)
         for kind, runs in sorted(classes.items(), key=lambda each: -len(each[1])):

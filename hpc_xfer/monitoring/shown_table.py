@@ -4,20 +4,21 @@ table.drawn()                 # all rows
 table.drawn(most=5)           # the five that matter most, and how many there are more
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpc_xfer.study.state_words import State
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 # Rows of these states are the last to be cut.
 _FIRST: tuple[State, ...] = (
     "failed", "lost", "running", "starting", "pending", "missing", "blocked", "done",
 )  # fmt: skip
 _AROUND = 2  # lines of title and header
+_SHORTEST = 16  # characters of a long column that are still worth their room
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class ShownTable:
     states: Sequence[State]  # of each row: decides which rows stay when the table is cut
     right: Sequence[str] = ()  # columns that are aligned to the right
     long: Sequence[str] = ()  # columns that give way where the screen is narrow
+    least: Sequence[str] = ()  # columns that are left out there, the first first
 
     def lines(self, most: int) -> int:
         """Count the lines of the table with so many rows; 0 without rows."""
@@ -40,32 +42,70 @@ class ShownTable:
     def drawn(self, most: int | None = None) -> "RenderableType":
         """Draw all rows, or the most important ones, one line each, and the number of others.
 
-        Columns without a text are left out.
+        Columns without a text are left out. Where the screen is too narrow for the rest, columns
+        of `least` go first; see fitting_columns.
         """
-        from rich.console import Group
-        from rich.table import Table
-
-        from hpc_xfer.system.screen.plain_console import line
-
-        kept = self._kept(len(self.rows) if most is None else most)
-        filled = [i for i in range(len(self.columns)) if any(self.rows[k][i] for k in kept)]
-        table = Table(title=self.title, title_justify="left", box=None, pad_edge=False,
-                      padding=(0, 2, 0, 0), header_style="bold", title_style="bold")  # fmt: skip
-        for name in (self.columns[i] for i in filled):
-            justify: Literal["left", "right"] = "right" if name in self.right else "left"
-            table.add_column(name, justify=justify, no_wrap=name not in self.long)
-        one_line: dict[str, Any] = (
-            {"no_wrap": True, "overflow": "ellipsis"} if most is not None else {}
-        )
-        for row in (self.rows[k] for k in kept):
-            table.add_row(*(line(row[i], **one_line) for i in filled))
-        if not (more := len(self.rows) - len(kept)):
-            return table
-        return Group(table, line(f"... {more:,} more rows"))
+        return _Drawn(self, self._kept(len(self.rows) if most is None else most), most is not None)
 
     def _kept(self, most: int) -> list[int]:
         order = sorted(range(len(self.rows)), key=lambda index: _FIRST.index(self.states[index]))
         return sorted(order[:most])
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The kept rows of a table, laid out when the width of the screen is known."""
+
+    table: ShownTable
+    kept: Sequence[int]
+    one_line: bool  # cut long cells instead of wrapping them
+
+    def __rich_console__(
+        self, console: "Console", options: "ConsoleOptions"
+    ) -> "Iterator[RenderableType]":
+        from rich.table import Table
+
+        from hpc_xfer.system.screen.plain_console import line
+
+        shown = self.table
+        cells = [shown.rows[k] for k in self.kept]
+        columns, gap = fitting_columns(shown, cells, options.max_width)
+        table = Table(title=shown.title, title_justify="left", box=None, pad_edge=False,
+                      padding=(0, gap, 0, 0), header_style="bold", title_style="bold")  # fmt: skip
+        for name in (shown.columns[i] for i in columns):
+            justify: Literal["left", "right"] = "right" if name in shown.right else "left"
+            table.add_column(name, justify=justify, no_wrap=name not in shown.long)
+        cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if self.one_line else {}
+        for row in cells:
+            table.add_row(*(line(row[i], **cut) for i in columns))
+        yield table
+        if more := len(shown.rows) - len(self.kept):
+            yield line(f"... {more:,} more rows")
+
+
+def fitting_columns(
+    table: ShownTable, rows: Sequence[Sequence[str]], width: int
+) -> tuple[list[int], int]:
+    """Choose columns that fit into a width, and the gap between them: 2 characters, else 1.
+
+    Empty columns go first, then those of `table.least`. Long columns may shrink to what is still
+    readable; all others, run ids among them, are never cut.
+    """
+    columns = [i for i in range(len(table.columns)) if any(row[i] for row in rows)]
+
+    def least_width(i: int) -> int:
+        whole = max(map(len, (table.columns[i], *(row[i] for row in rows))))
+        return min(whole, _SHORTEST) if table.columns[i] in table.long else whole
+
+    def needed(gap: int) -> int:
+        return sum(map(least_width, columns)) + gap * (len(columns) - 1)
+
+    for name in (None, *table.least):
+        columns = [i for i in columns if table.columns[i] != name]
+        for gap in (2, 1):
+            if needed(gap) <= width:
+                return columns, gap
+    return columns, 1
 
 
 def gravest(states: Sequence[State]) -> State:

@@ -64,7 +64,8 @@ def _pretrain_table(study: StudyState) -> ShownTable:
         name = study.labels[run.id]
         rows.append([run.id, name, status.state, *_speed(status), *place_of(status), why])
     states = [study.status[run.id].state for run in runs]
-    return ShownTable("pre-training", columns, rows, states, right, _LONG)
+    least = ("node", "waits", "why", "samples/s", "job", "step")
+    return ShownTable("pre-training", columns, rows, states, right, _LONG, least)
 
 
 def _speed(status: RunStatus) -> list[str]:
@@ -94,7 +95,8 @@ def _finetune_table(study: StudyState, time_left: TimeLeft) -> ShownTable:
         to_go = "" if seconds is None else duration(seconds)
         rows.append([*group, f"{len(states):,}", *cells, to_go])
     ranks = [gravest(states) for states in groups.values()]
-    return ShownTable("fine-tuning", ("data set", *right), rows, ranks, right)
+    columns = ("data set", *right)
+    return ShownTable("fine-tuning", columns, rows, ranks, right, least=("to go", "runs"))
 
 
 def _running_table(study: StudyState, runs: Sequence[Run]) -> ShownTable:
@@ -110,4 +112,5 @@ def _running_table(study: StudyState, runs: Sequence[Run]) -> ShownTable:
         step = "starting" if status.state == "starting" else step
         rows.append([run.id, study.titles.of(run), step, speed, to_go, *place_of(status)])
     states = [study.status[run.id].state for run in listed]
-    return ShownTable(f"running{some}", columns, rows, states, right, _LONG)
+    least = ("node", "samples/s", "job", "step")
+    return ShownTable(f"running{some}", columns, rows, states, right, _LONG, least)

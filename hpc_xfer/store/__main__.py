@@ -3,7 +3,7 @@
 python -m hpc_xfer.store --store runs
 python -m hpc_xfer.store clean --store runs --dry-run
 
-A command in a folder: `hpc_xfer/store.py` would have the name of this package.
+A command in a folder: a file `store.py` would have the name of this package.
 """
 
 import argparse

@@ -26,6 +26,7 @@ from hpc_xfer.study.overrides import AT_LAUNCH, changes_at_launch, read_changes
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
 from hpc_xfer.study.selected.only import part_of, selected
+from hpc_xfer.study.stand_ins.stand_in_study import with_stand_ins
 from hpc_xfer.study.study_file import Study, load_study, names_a_folder
 from hpc_xfer.system import atomic_files, set_aside
 from hpc_xfer.system.written_path import absolute
@@ -84,6 +85,7 @@ def prepare_store(study: Study, plan: Plan, store: Store, only: Sequence[str] = 
         "study": study.name,
         "grid": str(absolute(study.path)),
         "rehearsal": study.rehearsal,
+        **({"stand_ins": True} if study.stand_ins else {}),
         "protocol": study.protocol,
         "runs": [run.id for run in plan.runs],
         **({"only": parts} if parts else {}),
@@ -107,6 +109,8 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
     study = load_study(Path(content["grid"]), text, content.get("protocol", "0.1"))
     if content["rehearsal"]:
         study = rehearsal_of(study)
+    if content.get("stand_ins"):
+        study = with_stand_ins(study)
     plan = make_plan(study)
     if [run.id for run in plan.runs] != content["runs"]:
         raise StudyError(
@@ -214,6 +218,12 @@ def launched_changes(store: Store, name: str) -> tuple[str, ...]:
         return changes_at_launch(yaml_document.load_yaml(path, text)) if AT_LAUNCH in text else ()
     except (StoreError, StudyError):  # none was launched; `read_launched` tells other errors
         return ()
+
+
+def used_stand_ins(store: Store, name: str) -> bool:
+    """Tell whether the last launch of a study in this store was a rehearsal on stand-ins."""
+    content = PLAN.read(store.study(name).plan)
+    return content is not None and bool(content.get("stand_ins"))
 
 
 def other_changes(study: Study, store: Store) -> Iterator[str]:

@@ -4,10 +4,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from hpc_xfer.errors import StudyError
-from hpc_xfer.store.launched_study import launched_changes, load_in_store
+from hpc_xfer.store.launched_study import launched_changes, load_in_store, used_stand_ins
 from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.rehearsal import rehearsal_of
+from hpc_xfer.study.stand_ins.stand_in_study import with_stand_ins
 from hpc_xfer.study.study_file import Study
 
 
@@ -39,4 +40,5 @@ def load_last_rehearsal(study: Study, store: Store) -> tuple[Study, Store]:
     typed = launched_changes(found, rehearsal_of(study).name)
     if typed and not study.changes:
         study = load_in_store(study.path, store, typed)
-    return rehearsal_of(study), found
+    short = rehearsal_of(study)
+    return with_stand_ins(short) if used_stand_ins(found, short.name) else short, found

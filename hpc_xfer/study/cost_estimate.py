@@ -9,7 +9,7 @@ store/finished_costs.py, which reads them.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -121,6 +121,9 @@ def _speed(
     return Speed(flops, cores, has_gpu, loaders, kept)
 
 
+_Known = dict[tuple[int, str | int], tuple[float, Finetune, Pretrain]]
+
+
 @dataclass(frozen=True)
 class RunCosts:
     """Estimates for the fine-tunings of a study."""
@@ -130,16 +133,37 @@ class RunCosts:
     measured: Mapping[CostKind, float] = field(default_factory=dict)  # median seconds
     measured_runs: int = 0
     training: TrainingSpeed | None = None  # of pre-trainings; None: an earlier version's plan
+    _own: _Known = field(init=False, default_factory=dict, compare=False, repr=False)
+    _shared: _Known = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def seconds(self, recipe: Finetune, parent: Pretrain) -> float:
         """Seconds of one run, with a margin; what its pack shares is not included."""
+        return self._once(self._own, recipe, parent, self._own_seconds)
+
+    def shared_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
+        """Seconds for what the runs of a pack share, with a margin: start, images, features."""
+        return self._once(self._shared, recipe, parent, self._shared_seconds)
+
+    @staticmethod
+    def _once(
+        known: _Known, recipe: Finetune, parent: Pretrain,
+        compute: Callable[[Finetune, Pretrain], float],
+    ) -> float:  # fmt: skip
+        """Compute once for a trial and an architecture: 40,000 runs have some hundreds of each."""
+        arch = parent.arch if isinstance(parent.arch, str) else id(parent.arch)
+        found = known.get((id(recipe), arch))
+        if found is None:
+            # The objects are kept, so that none after them has the same id.
+            found = known[(id(recipe), arch)] = (compute(recipe, parent), recipe, parent)
+        return found[0]
+
+    def _own_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
         measured = self.measured.get(cost_kind(recipe, parent))
         if measured is not None:
             return _RUN_SECONDS + _MARGIN_OF_MEASURED * measured
         return _RUN_SECONDS + _MARGIN * self._work(recipe, parent).own_seconds()
 
-    def shared_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
-        """Seconds for what the runs of a pack share, with a margin: start, images, features."""
+    def _shared_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
         return _START_SECONDS + _MARGIN * self._work(recipe, parent).shared_seconds()
 
     def bare_seconds(self, recipe: Finetune, parent: Pretrain) -> float:

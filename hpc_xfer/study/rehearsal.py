@@ -3,6 +3,7 @@
 python -m hpc_xfer.launch grids/size_scaling.yaml --rehearse
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +22,26 @@ def rehearsal_of(study: Study) -> Study:
     return replace(
         study,
         name=f"{study.name[:53]}-rehearsal",
-        pretrains=tuple(_short(recipe) for recipe in study.pretrains),
+        pretrains=distinct(_short(recipe) for recipe in study.pretrains),
         trials=tuple(_short_trial(trial) for trial in study.trials),
         resources=_quick(study.resources),
         rehearsal=True,
     )
+
+
+def distinct(recipes: Iterable[Pretrain]) -> tuple[Pretrain, ...]:
+    """Let recipes that have become the same see a sample more each: equal epochs, equal compute.
+
+    The number of steps stays, while there are fewer of them than a batch has samples.
+    """
+    made: dict[str, None] = {}
+    found = []
+    for recipe in recipes:
+        while (text := recipe.model_dump_json()) in made and isinstance(recipe, Trained):
+            recipe = recipe.model_copy(update={"samples_seen": recipe.samples_seen + 1})
+        made[text] = None
+        found.append(recipe)
+    return tuple(found)
 
 
 def _short(recipe: Pretrain) -> Pretrain:

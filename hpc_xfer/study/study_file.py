@@ -74,6 +74,7 @@ class Study:
     protocol: ProtocolName = "standard"
     choose: Choose = "pooled"  # one tuned value for all draws of a cell, or one per draw
     rehearsal: bool = False  # see rehearsal.py
+    stand_ins: bool = False  # of a rehearsal; see stand_in_study.py
     facts: StudyFacts = field(default_factory=StudyFacts)  # of its encoders, for tables and figures
     changes: tuple[str, ...] = ()  # what --set typed; `text` has it under `set`
     starts: tuple[int | None, ...] = ()  # place of the pre-training that each starts from

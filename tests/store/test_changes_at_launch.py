@@ -82,9 +82,14 @@ def test_a_dry_run_shows_the_changed_plan_and_status_names_the_change(
 ) -> None:
     grid, store, _ = launched(tmp_path, "pretrain.0.seed=[3, 4]")
     where = [str(grid), "--store", str(store.root)]
-    assert launch.main([*where, "--dry-run", "--json", "--set", "pretrain.0.seed=[1, 2, 3]"]) == 0
+    assert (
+        launch.main(
+            [*where, "--on", "local", "--dry-run", "--json", "--set", "pretrain.0.seed=[1, 2, 3]"]
+        )
+        == 0
+    )
     assert '"runs": 3' in capsys.readouterr().out
     assert status.main([*where, "--json"]) == 0
     assert '"missing": 2' in capsys.readouterr().out
     with pytest.raises(StudyError, match=r"^--set pretrain\.0\.sed=1: unknown key; did you mean"):
-        launch.main([*where, "--dry-run", "--set", "pretrain.0.sed=1"])
+        launch.main([*where, "--on", "local", "--dry-run", "--set", "pretrain.0.sed=1"])

@@ -20,7 +20,6 @@ from hpc_xfer.config.finetune_recipes import (
 )
 from hpc_xfer.config.recipes import (
     Architecture,
-    Caption,
     Clip,
     Crop,
     Released,
@@ -29,6 +28,8 @@ from hpc_xfer.config.recipes import (
     SimCLR,
     Supervised,
 )
+from hpc_xfer.config.training_data.captions import Caption
+from hpc_xfer.config.training_data.selection import SampleSelection
 from hpc_xfer.study.cost_estimate import ImageCounts, RunCosts, Speed
 from hpc_xfer.study.job_arrays import cut_into_arrays
 from hpc_xfer.study.plan import Plan, Run, make_plan, restore_run
@@ -161,6 +162,7 @@ def changed_clip() -> Iterator[Clip]:
         "snapshots": (8000,), "accumulate": 2, "caption": Caption(keys=("title",)), "label": "kind",
         "batchnorm": "per-gpu", "ranks": 2,
         "init": "openai", "lock": "image", "patch_dropout": 0.5,
+        "select": SampleSelection(above={"clip_score": 0.3}),
     }.items():  # fmt: skip
         yield CLIP.model_copy(update={key: value})
 
@@ -180,7 +182,7 @@ def changed_trial() -> Iterator[Finetune]:
 
 
 def test_every_setting_of_a_recipe_is_part_of_its_id() -> None:
-    assert len({Run("pretrain", recipe).id for recipe in [CLIP, *changed_clip()]}) == 28
+    assert len({Run("pretrain", recipe).id for recipe in [CLIP, *changed_clip()]}) == 29
     assert len(list(changed_clip())) == len(Clip.model_fields) - 1  # all but `method`
     parent = Run("pretrain", CLIP)
     assert len({Run("finetune", r, (parent,)).id for r in [TRIAL, *changed_trial()]}) == 31

@@ -28,21 +28,20 @@ e72b0749d5be  clip       8,000         8,000     4       90  to do
 953ddf1857af  clip      16,000        16,000                 done
 077768641f51  scratch                                        done
 shared: arch RN50, seed 0
+clip: source sans, subset_seed 0, batch 100, lr 0.001, weight_decay 0.1, warmup_steps 5,000,
+betas [0.9, 0.999], eps 1e-08, grad_clip 1.0, crop ratio=[0.75, 1.333] scale=[0.9, 1.0], flip
+False, precision fp32, max_broken 0.001, max_logit_scale 100.0
 fine-tuning
 data set  shots  parents  runs  done  packs  minutes
 digits        1        3    18     1      5       34
 digits     full        3    18     0     18      360
 mnist         1        3    18     0      6       36
 mnist      full        3    18     0     18      360
-shared: mode ft, draws 3, chosen over all draws lr
-in {0.0001, 0.001}, validation few, val_fraction
-0.2, precision fp32, weight_decay 0.1, epochs 128,
-min_steps 50, batch 128, warmup_steps 500,
-warmup_cap True, grad_clip 1.0, label_smoothing 0.0,
-head auto, seed 0, crop scale=[0.08, 1.0]
-ratio=[0.75, 1.3333333333333333], flip True,
-randaugment True, erase 0.25, batch_norm train,
-decay_all False, select validation
+ft: validation few, val_fraction 0.2, precision fp32, weight_decay 0.1, epochs 128, min_steps
+50, batch 128, warmup_steps 500, warmup_cap True, grad_clip 1.0, label_smoothing 0.0, head auto,
+seed 0, crop scale=[0.08, 1.0] ratio=[0.75, 1.333], flip True, randaugment True, erase 0.25,
+batch_norm train, decay_all False, select validation, lr in {0.0001, 0.001} (chosen over all
+draws), draws 3
 75 runs, 3 done, 72 to do in 48 packs; at most 19.2 GPU-hours, 3.26 GB of disk"""
 
 ONE_RELEASED = """
@@ -57,7 +56,7 @@ finetune:
 def rendered(folder: Path, grid: str, done: int = 0) -> str:
     study, plan, _ = make(folder, grid)
     text = io.StringIO()
-    console = Console(file=text, width=120, highlight=False)
+    console = Console(file=text, width=96, highlight=False)
     console.print(plan_summary.render(study, plan, {run.id for run in plan.runs[1 : 1 + done]}))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
@@ -68,7 +67,7 @@ def test_what_is_shared_is_said_once_and_what_differs_per_row(tmp_path: Path) ->
 
 def test_settings_that_blocks_say_differently_are_named(tmp_path: Path) -> None:
     text = " ".join(rendered(tmp_path, ONE_RELEASED).split())
-    assert "with several values lr, epochs" in text
+    assert "lr 0.001 or 0.01, weight_decay 0.1, epochs 128 or 3, min_steps 50" in text
     assert "weights laion400m" in text
     assert text.endswith("3 runs, 0 done, 3 to do in 3 packs; at most 0.7 GPU-hours, disk unknown")
 

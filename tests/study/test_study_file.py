@@ -181,7 +181,7 @@ resources:
         "a.yaml:9: pretrain.0.sede: unknown key; did you mean 'seed'?",
         "a.yaml:10: pretrain.1.method: no method is called 'simclip'; did you mean 'simclr'?",
         "a.yaml:11: pretrain.2: is missing epochs (or samples_seen); add a line `epochs: ...`",
-        "a.yaml:13: pretrain.2.source: must be a word, got 3",
+        "a.yaml:13: pretrain.2.source: must be a word or a mapping, got 3",
         "a.yaml:14: pretrain.2.samples: must be a whole number, got '8q'",
         "a.yaml:15: pretrain.2.batch: must be a whole number, got 1.5",
         "a.yaml:16: pretrain.3: must be a mapping, got 7",

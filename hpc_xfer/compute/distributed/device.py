@@ -125,4 +125,4 @@ def _way_out(reason: str) -> str:
             "another process has it for itself; see nvidia-smi there, set per_gpu to 1, or start "
             "NVIDIA's MPS"
         )
-    return "see nvidia-smi there, and README, section Drivers, for the driver that torch needs"
+    return "see nvidia-smi there, and docs/installation.md for the driver that torch needs"

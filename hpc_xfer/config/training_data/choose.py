@@ -3,14 +3,14 @@
     left = choose(columns, selection, seed=0, keys=None)
     left.samples        # numbers in the order of the index, ascending
 
-Arrays alone, 8 bytes per sample and column: 15 million samples take 3 s and 0.5 GB.
+Arrays alone, 8 bytes per sample and column: 3 million samples take at most 2 s and 0.2 GB.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.config.training_data.columns import SourceColumns, missing_columns
+from hpc_xfer.config.training_data.columns import SourceColumns, is_missing, missing_columns
 from hpc_xfer.config.training_data.selection import CLASS, SampleSelection
 from hpc_xfer.errors import DataError
 
@@ -87,7 +87,7 @@ def _applied(
         yield _alone(best=selection.best), left
     if selection.distinct is not None:
         values = columns.values(selection.distinct)[left]
-        there = np.flatnonzero(~_is_missing(values))
+        there = np.flatnonzero(~is_missing(values))
         _, first = np.unique(values[there], return_index=True)
         left = left[np.sort(there[first])]
         yield _alone(distinct=selection.distinct), left
@@ -114,14 +114,6 @@ def _best(values: "NDArray[Any]", share: float) -> "NDArray[Any]":
     equal = np.flatnonzero(values == least)
     kept[equal[: count - np.count_nonzero(kept)]] = True
     return kept
-
-
-def _is_missing(values: "NDArray[Any]") -> "NDArray[Any]":
-    import numpy as np
-
-    if values.dtype.kind == "f":
-        return np.isnan(values)
-    return values < 0 if values.dtype.kind == "i" else values == 0
 
 
 def _per_class(

@@ -150,9 +150,8 @@ def write(
     exact = {n: np.ascontiguousarray(v, DTYPES[kind]) for n, (kind, v) in arrays.items()}
     by_name = {}
     for name, (kind, _) in arrays.items():
-        digest = hashlib.sha256(memoryview(exact[name]).cast("B")).hexdigest()
-        missing = {"number": np.isnan, "text": np.logical_not, "class": lambda v: v < 0}[kind]
-        count = int(missing(exact[name]).sum())
+        digest = hashlib.sha256(exact[name].view(np.uint8).data).hexdigest()
+        count = int(is_missing(exact[name]).sum())
         check(index, name, count)
         by_name[name] = Column(name, kind, f"{digest[:16]}.npy", count, digest)
     for name, column in by_name.items():
@@ -176,9 +175,19 @@ def _write_array(path: Path, values: "NDArray[Any]") -> None:
     def dump(file: IO[bytes]) -> None:
         header = np.lib.format.header_data_from_array_1_0(values)
         np.lib.format.write_array_header_1_0(file, header)
-        file.write(memoryview(values).cast("B"))
+        file.write(values.view(np.uint8).data)
 
     atomic_files.write_atomically(path, dump)
+
+
+def is_missing(values: "NDArray[Any]") -> "NDArray[Any]":
+    """Mark the samples without a value in a column of any kind."""
+    import numpy as np
+
+    if values.dtype.kind == "f":
+        missing: NDArray[Any] = np.isnan(values)
+        return missing
+    return values < 0 if values.dtype.kind == "i" else values == 0
 
 
 def columns_command(index: ShardIndex, names: "Mapping[str, Column] | list[str]") -> str:

@@ -4,7 +4,6 @@ A launch copies the hashes of the keys into its store, under the digest of the f
 neither the file nor the folder of the grid, and a file that changes makes other runs.
 """
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +77,8 @@ def _stored(store: Path, keys: KeyList) -> Path:
 
 def _lines(path: Path) -> Iterator[str]:
     """Yield the keys of a list without spaces and line ends around them; empty lines are none."""
-    with open(atomic_files.open_plainly(path, follow=True), "rb") as raw:
-        for line in io.TextIOWrapper(raw, "utf-8-sig", "surrogateescape"):
+    handle = atomic_files.open_plainly(path, follow=True)
+    with open(handle, encoding="utf-8-sig", errors="surrogateescape") as file:
+        for line in file:
             if key := line.strip():
                 yield key

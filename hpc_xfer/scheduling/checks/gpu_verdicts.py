@@ -15,7 +15,7 @@ _MPS = {
 # CUDA of a torch -> oldest driver for Linux that runs it (CUDA's release notes, table of minor
 # version compatibility). A driver also runs programs of all older CUDAs.
 _OLDEST_DRIVERS = {11: (450, 80, 2), 12: (525, 60, 13), 13: (580,)}
-_OTHER_TORCH = "install a torch for this GPU and driver (README, section Drivers)"
+_OTHER_TORCH = "install a torch for this GPU and driver (docs/installation.md)"
 _LARGEST_ERROR = 0.01  # relative; rounding to bf16 gives 0.002
 
 

@@ -28,6 +28,7 @@ PLAN = DocumentKind(
         {
             "grid": PATH,
             "rehearsal": otherwise(FLAG, False),
+            "stand_ins": otherwise(FLAG, False),
             "protocol": text(64),
             "runs": several(NAME, 1_000_000),
             "only": otherwise(several(text(10_000), 1_000), []),

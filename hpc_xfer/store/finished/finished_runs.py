@@ -153,8 +153,7 @@ def _read(store: StoreDir) -> dict[RunKind, dict[str, FinishedRun]]:
     """Read the list; an empty one where it is odd, of other code, or others may have written it."""
     with contextlib.suppress(OSError, ValueError, Misfit):
         data = _own_bytes(store)
-        content = FINISHED.fitted(bounded_json.parse(data)) if data else {"code": ""}
-        if content["code"] == _code():
+        if data and (content := FINISHED.fitted(bounded_json.parse(data)))["code"] == _code():
             return {kind: content[kind] for kind in _KINDS}
     return {kind: {} for kind in _KINDS}
 

@@ -1,5 +1,7 @@
 """Choose the card of an estimate: that of --gpu, else of the site file, else an assumption."""
 
+from typing import Any
+
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
 from hpc_xfer.study.cost_estimate import computes_on_gpus
@@ -17,7 +19,9 @@ def with_card(site: Site, name: str | None) -> tuple[Site, list[str]]:
     Raises:
         StudyError: there are no rates for this name.
     """
-    slurm, notes, changes = site.slurm, [], {}
+    slurm = site.slurm
+    notes: list[str] = []
+    changes: dict[str, Any] = {}
     if name is not None and card_of(name) is None:
         raise StudyError(
             f"--gpu {name}: no rates are known for it; known are {', '.join(known_names())}; for "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Pretrain, Trained, arch_name
 from hpc_xfer.study.cost_estimate import RunCosts
-from hpc_xfer.study.costs.disk_use import DiskUse, finetune_disk, pretrain_disk
+from hpc_xfer.study.costs.disk_use import finetune_disk, pretrain_disk
 from hpc_xfer.study.costs.finetune_time import FinetuneTimes
 from hpc_xfer.study.costs.pretrain_time import pretrain_seconds, waits_for_loading
 from hpc_xfer.study.costs.ranges import NOTHING, Range
@@ -45,6 +45,7 @@ class CostCounter:
         for array in cut_into_arrays(plan):
             seconds = tuple(part.pack_seconds(pack) for pack in array.packs)
             self.arrays.append(ArrayCost(array, seconds, start_of(array.kind), number))
+        part.add_trials()
         self.finished["fine-tuning"] += costs.measured_runs
         names = (str(run.spec["dataset"]) for run in plan.of("finetune"))
         self.assumed_sets |= dict.fromkeys(costs.uncounted(names))
@@ -67,13 +68,26 @@ class CostCounter:
 
 
 @dataclass
+class _Trial:
+    """Fine-tunings of one recipe from encoders of one architecture: they cost the same."""
+
+    stage: Stage
+    own: Range  # seconds of each
+    shared: Range  # seconds that its pack needs once
+    measured: bool
+    recipe: Finetune
+    parent: Pretrain  # kept with the recipe, so that none after them has the same id
+    count: int = 0
+
+
+@dataclass
 class _PlanCosts:
     """Adds the packs of one plan to a counter."""
 
     counter: CostCounter
     plan: Plan
     times: FinetuneTimes
-    _disks: dict[int, DiskUse | None] = field(default_factory=dict)
+    _trials: dict[tuple[int, str | int], "_Trial"] = field(default_factory=dict)
 
     def pack_seconds(self, pack: Pack) -> Range:
         """Seconds of an element after its start, which are also added to the stages of its runs."""
@@ -115,28 +129,43 @@ class _PlanCosts:
 
     def _finetunings(self, pack: Pack) -> Range:
         """Seconds of a pack. Runs at once on a GPU overlap at best, and take turns at worst."""
-        at_once = self.plan.resources.finetune.per_gpu
-        factor = Range(1 / at_once, 1.0)
-        shared, largest, total = NOTHING, None, NOTHING
-        parent, arch_times = parent_recipe(pack.runs[0]), self.times
+        parent = parent_recipe(pack.runs[0])
+        low = high = 0.0
+        largest: _Trial | None = None
         for run in pack.runs:
-            recipe = run.recipe
-            assert isinstance(recipe, Finetune)
-            own = arch_times.own(recipe, parent).times(factor)
-            once = arch_times.shared(recipe, parent)
-            stage = self._stage_of(recipe)
-            stage.runs += 1
-            stage.measured += arch_times.is_measured(recipe, parent)
-            stage.gpu_hours += own.scaled(1 / 3600)
-            disk = finetune_disk(recipe)
-            stage.disk += disk.final
-            stage.files += disk.files
-            total += own
-            if largest is None or once.high > shared.high:
-                shared, largest = once, stage
+            assert isinstance(run.recipe, Finetune)
+            trial = self._trial(run.recipe, parent)
+            trial.count += 1
+            low, high = low + trial.own.low, high + trial.own.high
+            if largest is None or trial.shared.high > largest.shared.high:
+                largest = trial
         assert largest is not None
-        largest.gpu_hours += (shared + FINETUNE_START).scaled(1 / 3600)
-        return total + shared
+        largest.stage.gpu_hours += (largest.shared + FINETUNE_START).scaled(1 / 3600)
+        return Range(low, high) + largest.shared
+
+    def _trial(self, recipe: Finetune, parent: Pretrain) -> "_Trial":
+        key = (id(recipe), parent.arch if isinstance(parent.arch, str) else id(parent.arch))
+        found = self._trials.get(key)
+        if found is None:
+            factor = Range(1 / self.plan.resources.finetune.per_gpu, 1.0)
+            own = self.times.own(recipe, parent).times(factor)
+            shared, measured = (
+                self.times.shared(recipe, parent), self.times.is_measured(recipe, parent)
+            )  # fmt: skip
+            found = _Trial(self._stage_of(recipe), own, shared, measured, recipe, parent)
+            self._trials[key] = found
+        return found
+
+    def add_trials(self) -> None:
+        """Add the fine-tunings that were counted to their stages."""
+        for trial in self._trials.values():
+            stage, count = trial.stage, trial.count
+            disk = finetune_disk(trial.recipe)
+            stage.runs += count
+            stage.measured += count * trial.measured
+            stage.gpu_hours += trial.own.scaled(count / 3600)
+            stage.disk += disk.final.scaled(count)
+            stage.files += disk.files.scaled(count)
 
     def _stage_of(self, recipe: Finetune) -> Stage:
         shots = "full data" if recipe.shots == "full" else f"{recipe.shots} shots"

@@ -4,6 +4,8 @@ clip: batch 4,096, temperature 0.07
 lp: solver lbfgs, l2 in 45 values from 1e-08 to 100
 """
 
+import contextlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,8 +26,9 @@ def pretraining_lines(rows: Sequence[Mapping[str, Any]], shown: Iterable[str]) -
         shown: columns that stand in the table.
     """
     methods: dict[str, dict[str, str]] = {}
+    hidden = {*shown, "method"}
     for row in rows:
-        own = {key: setting(value) for key, value in row.items() if key not in {*shown, "method"}}
+        own = {key: setting(_read(value)) for key, value in row.items() if key not in hidden}
         methods.setdefault(str(row["method"]), {}).update(own)
     return _lines(methods)
 
@@ -96,6 +99,14 @@ def _lines(groups: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 def _listed(settings: Mapping[str, str]) -> str:
     return ", ".join(f"{k.removeprefix('pretrain_')} {v}" for k, v in settings.items())
+
+
+def _read(value: Any) -> Any:
+    """Read what a column has as JSON; other text is returned as it is."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return value
 
 
 def setting(value: Any) -> str:

@@ -104,7 +104,7 @@ class Union:
     def sentences(self) -> list[str]:
         """Say the total and what is shared, a line each."""
         pretrains, finetunes = self.shared["pretrain"], self.shared["finetune"]
-        both = f"{pretrains:,} pre-trainings and {finetunes:,} fine-tunings"
+        both = f"{_counted(pretrains, 'pre-training')} and {_counted(finetunes, 'fine-tuning')}"
         told = f"{both} are in several studies: each is run once"
         return [
             f"together {self.runs:,} runs, {self.done:,} done, {self.to_do:,} to do; at most "
@@ -130,6 +130,10 @@ def check_names(studies: Sequence[tuple[Path, str]]) -> None:
                 "a name of its own"
             )
         grids[name] = grid
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _size(count: int | None) -> str:

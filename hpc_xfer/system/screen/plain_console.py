@@ -25,7 +25,22 @@ class PlainConsole(Console):
             if segment.control:
                 yield segment
             else:
-                yield Segment(plain(segment.text, lines=True), segment.style)
+                text = plain(segment.text, lines=True)
+                if not self.encoding.startswith("utf"):
+                    text = _within(text, self.encoding)
+                yield Segment(text, segment.style)
+
+
+_NARROW = str.maketrans({"\u2026": "~"})  # rich marks with an ellipsis where it has cut a text
+
+
+def _within(text: str, encoding: str) -> str:
+    """Write characters that an encoding lacks as their escape, as Python does on stderr."""
+    text = text.translate(_NARROW)
+    try:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    except LookupError:  # an encoding that Python does not know
+        return text.encode("ascii", "backslashreplace").decode()
 
 
 def line(text: str, **options: Any) -> Text:

@@ -17,9 +17,9 @@ from hpc_xfer.compute.finetuning.cache import FinetuneCache
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
 from hpc_xfer.config.own_datasets.remarks import remarks
+from hpc_xfer.dataset_tools.stand_ins.tiny_images import encoded, pixels, write
 from hpc_xfer.errors import DataError, StudyError
 from tests.official_copies import make
-from tests.official_copies.tiny_images import encoded, pixels, write
 from tests.tars import write_tar
 
 

@@ -17,10 +17,10 @@ from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCach
 from hpc_xfer.config.dataset_cards import CARDS, SplitCounts, card
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import dataset_info
+from hpc_xfer.dataset_tools.stand_ins.pickles import write_pickle
+from hpc_xfer.dataset_tools.stand_ins.tiny_images import encoded, pixels
 from hpc_xfer.errors import DataError
 from tests.official_copies import make
-from tests.official_copies.pickles import write_pickle
-from tests.official_copies.tiny_images import encoded, pixels
 
 
 def load(name: str, place: Location) -> DownstreamData:

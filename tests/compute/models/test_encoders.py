@@ -22,8 +22,7 @@ from hpc_xfer.compute.pretraining.objectives import make_objective
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Arch, Architecture, Trained
 from hpc_xfer.errors import DataError
-from tests import tiny
-from tests.test_readme import fences
+from tests import pages, tiny
 
 RESNET = "torchvision/resnet18"
 VIT = Architecture(
@@ -182,11 +181,13 @@ def test_the_header_of_an_export_says_how_to_feed_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("known_to_open_clip")
-def test_the_lines_of_the_readme_load_the_three_kinds(
+def test_the_lines_of_the_page_load_the_three_kinds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With small models in the place of large ones."""
-    [text] = [fence for fence in fences("python") if "safetensors" in fence]
+    [text] = [
+        fence for fence in pages.fences("docs/encoders.md", "python") if "safetensors" in fence
+    ]
     monkeypatch.chdir(tmp_path)
     for name, arch, with_text in (
         ("clip", tiny.ARCH, True), ("simclr", tiny.ARCH, False), ("resnet", RESNET, False),

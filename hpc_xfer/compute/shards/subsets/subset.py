@@ -112,7 +112,8 @@ class Subset:
         if self.chosen is None:
             return inside
         shards = self.shard_numbers[slots] - self.first_shard
-        return self.chosen.samples[self.chosen.starts[shards] + inside].astype(np.int64)
+        numbers: Positions = self.chosen.samples[self.chosen.starts[shards] + inside]
+        return numbers.astype(np.int64)
 
     @cached_property
     def shard_numbers(self) -> Positions:

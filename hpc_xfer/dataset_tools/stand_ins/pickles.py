@@ -3,10 +3,8 @@
 import pickle
 from pathlib import Path
 
-import numpy as np
-
 from hpc_xfer.config.dataset_cards import SplitCounts, card
-from tests.official_copies.tiny_images import pixels
+from hpc_xfer.dataset_tools.stand_ins.tiny_images import pixels
 
 TRAIN, TEST = 3, 1  # images per class
 
@@ -29,6 +27,8 @@ def cifar100(root: Path) -> SplitCounts:
 
 def rows(classes: int, per_class: int, first: int) -> dict[str, object]:
     """One pickle's content; images are not sorted by class."""
+    import numpy as np  # a login node that makes no stand-ins does not need it
+
     images = [(label, first + i) for i in range(per_class) for label in range(classes)]
     data = np.stack([pixels(*each, 32, 32).transpose(2, 0, 1).reshape(-1) for each in images])
     return {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config.dataset_cards import SplitCounts, card
-from tests.official_copies.tiny_images import write
+from hpc_xfer.dataset_tools.stand_ins.tiny_images import write
 
 IMAGES = {"train": 3, "cis_val": 2, "cis_test": 2, "trans_val": 1, "trans_test": 2}  # per class
 CATEGORY_OF_EMPTY = 30

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hpc_xfer.config.dataset_cards import SplitCounts, card
-from tests.official_copies.tiny_images import write
+from hpc_xfer.dataset_tools.stand_ins.tiny_images import write
 
 DTD, PETS, CASSAVA = 2, 3, (7, 8, 9, 30, 10)  # images of a class: per split, in trainval, in all
 DOMAIN = {"train": 2, "test": 1}

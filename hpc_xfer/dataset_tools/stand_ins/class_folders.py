@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hpc_xfer.config.dataset_cards import SplitCounts, card
-from tests.official_copies.tiny_images import write
+from hpc_xfer.dataset_tools.stand_ins.tiny_images import write
 
 CALTECH, EUROSAT = 4, 6  # images of a class
 

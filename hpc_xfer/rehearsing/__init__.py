@@ -1,0 +1,1 @@
+"""Rehearse a study: make stand-ins for its data, and judge what has passed."""

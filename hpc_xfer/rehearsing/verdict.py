@@ -1,0 +1,117 @@
+"""Judge a rehearsal: which stages of a study ran through, and why one did not.
+
+is_passed = told(launched, as_json=False)
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpc_xfer.config.finetune_recipes import Finetune
+from hpc_xfer.config.recipes import Pretrain
+from hpc_xfer.store import failures
+from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.system import terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TABLES = ("runs.csv", "cells.csv", "averages.csv", "missing.csv")
+_LONGEST = 300  # characters of a reason
+
+
+@dataclass(frozen=True)
+class RehearsedStage:
+    """A part of a study, and how much of it ran through."""
+
+    name: str
+    passed: int
+    total: int
+    reason: str = ""  # of the first that did not pass
+    log: str = ""
+
+    @property
+    def is_passed(self) -> bool:
+        return 0 < self.total == self.passed
+
+
+def told(launched: LaunchedStudy, as_json: bool) -> bool:
+    """Print the stages of a rehearsal unless a script asks, and tell whether all have passed."""
+    stages = judge(launched.plan, launched.store, launched.study.name)
+    if not as_json:
+        show(stages, terminal.console())
+    return all(stage.is_passed for stage in stages)
+
+
+def judge(plan: Plan, store: Store, study: str) -> list[RehearsedStage]:
+    """List the stages: pre-trainings by method, fine-tunings by data set and mode, results."""
+    done = store.done(plan)
+    groups: dict[str, list[Run]] = {}
+    for run in plan.runs:
+        groups.setdefault(_stage_of(run), []).append(run)
+    stages = [_of_runs(name, runs, done, store) for name, runs in groups.items()]
+    return [*stages, *_of_results(store, study)]
+
+
+def show(stages: Sequence[RehearsedStage], console: "Console") -> None:
+    """Print a table of the stages, then the verdict."""
+    from rich.table import Table
+
+    table = Table(title="rehearsal", title_justify="left", box=None, pad_edge=False)
+    for column in ("stage", "passed", "verdict"):
+        table.add_column(column, justify="right" if column == "passed" else "left")
+    for stage in stages:
+        verdict = "passed" if stage.is_passed else "failed"
+        table.add_row(stage.name, f"{stage.passed:,} of {stage.total:,}", verdict)
+    console.print(table)
+    failed = [stage for stage in stages if not stage.is_passed]
+    for stage in failed:
+        where = f"; see {stage.log}" if stage.log else ""
+        text = f"{stage.name}: {stage.reason}{where}"
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+    verdict = f"failed: {len(failed)} of {len(stages)} stages" if failed else "passed: all stages"
+    console.print(f"rehearsal {verdict}")
+
+
+def _stage_of(run: Run) -> str:
+    recipe = run.recipe
+    if isinstance(recipe, Finetune):
+        return f"{recipe.mode} on {recipe.dataset}"
+    assert isinstance(recipe, Pretrain)
+    return f"pre-training: {recipe.method}"
+
+
+def _of_runs(name: str, runs: Sequence[Run], done: set[str], store: Store) -> RehearsedStage:
+    missing = [run for run in runs if run.id not in done]
+    reason = log = ""
+    if missing:
+        failed = next((run for run in missing if store.run(run.id).error.exists()), missing[0])
+        reason, log = _reason(failed, store)
+    return RehearsedStage(name, len(runs) - len(missing), len(runs), reason, log)
+
+
+def _reason(run: Run, store: Store) -> tuple[str, str]:
+    failure = failures.read(store.run(run.id))
+    if failure is None:
+        return f"run {run.id} has not run", ""
+    return f"run {run.id}: {str(failure.get('message', ''))[:_LONGEST]}", str(
+        store.run(run.id).error
+    )
+
+
+def _of_results(store: Store, study: str) -> Iterator[RehearsedStage]:
+    folder = store.study(study)
+    yield _of_files("tables", [folder.summary / name for name in TABLES])
+    figures = sorted(folder.figures.glob("*.svg")) if folder.figures.is_dir() else []
+    yield _of_files("figures", figures)
+    yield _of_files("report", [folder.report])
+
+
+def _of_files(name: str, files: Sequence[Path]) -> RehearsedStage:
+    there = [path for path in files if path.is_file() and path.stat().st_size > 0]
+    missing = [path for path in files if path not in there]
+    reason = f"{missing[0]} is not there" if missing else "" if files else "there is none"
+    return RehearsedStage(name, len(there), len(files), reason)

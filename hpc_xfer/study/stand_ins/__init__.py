@@ -1,0 +1,1 @@
+"""Studies that are shrunk to what stand-ins of their data allow."""

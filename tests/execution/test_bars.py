@@ -1,0 +1,52 @@
+"""The live display keeps bar, count, clock and time to go on any screen."""
+
+import io
+
+import pytest
+
+from hpc_xfer.execution.progress_display import Bars
+from hpc_xfer.system.screen.plain_console import PlainConsole
+
+NOW = ["clip laion 8M é 40% 1,200/s"] * 4
+
+
+def screen(width: int, encoding: str = "utf-8") -> list[str]:
+    """Lines of the display in the middle of a study of 40,000 runs, 100 s after its start."""
+    clock = [0.0]
+    out = io.BytesIO()
+    file = io.TextIOWrapper(out, encoding=encoding)
+    console = PlainConsole(file=file, width=width, force_terminal=True, color_system=None)
+    bars = Bars(console, lambda: clock[-1])
+    task = bars.add_task("fine-tuning", total=40_000)
+    for seconds in (50.0, 100.0):
+        clock.append(seconds)
+        bars.update(task, advance=5_000)
+    bars.show_running(NOW)
+    console.print(bars.get_renderable())
+    file.flush()
+    return [line.rstrip() for line in out.getvalue().decode(encoding).splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (60, ["fine-tuning  ━╸     10000/40000 0:01:40 0:05:00 to go",
+              "now: clip laion 8M é 40% 1,200/s, clip laion 8M é 40% 1,200…"]),
+        (80, ["fine-tuning  ━━━━━━╸                    10000/40000 0:01:40 0:05:00 to go",
+              "now: clip laion 8M é 40% 1,200/s, clip laion 8M é 40% 1,200/s, clip laion 8M é "
+              "…"]),
+        (100, ["fine-tuning  ━━━━━━━━━━                               10000/40000 0:01:40 "
+               "0:05:00 to go",
+               "now: clip laion 8M é 40% 1,200/s, clip laion 8M é 40% 1,200/s, clip laion 8M é "
+               "40% 1,200/s, clip la…"]),
+    ],
+)  # fmt: skip
+def test_bar_count_clock_and_time_to_go_stay(width: int, shown: list[str]) -> None:
+    assert screen(width) == shown
+
+
+def test_a_terminal_without_these_characters_gets_others() -> None:
+    bar, now = screen(60, "ascii")
+    assert bar == "fine-tuning  -      10000/40000 0:01:40 0:05:00 to go"
+    assert now.startswith(r"now: clip laion 8M \xe9 40%")
+    assert screen(60, "latin-1")[1].endswith("1,200~")

@@ -1,0 +1,47 @@
+"""The end of a launch repeats what failed and says what to do, in few lines."""
+
+from pathlib import Path
+
+from hpc_xfer.config.resources import Resources
+from hpc_xfer.monitoring.failure_summary import FailureSummary
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Plan
+from tests import tiny
+
+ONE, TWO = (tiny.pretraining("supervised", seed=seed) for seed in (0, 1))
+TUNED = tiny.finetuning(TWO, lr=1e-3)
+
+
+def test_nothing_is_said_where_nothing_failed(tmp_path: Path) -> None:
+    assert FailureSummary(Plan((ONE,), Resources()), Store(tmp_path), {}, "a.yaml").lines() == []
+
+
+def test_each_class_has_its_meaning_its_runs_and_what_to_do(tmp_path: Path) -> None:
+    plan = Plan((ONE, TWO, TUNED), Resources())
+    failed = {ONE.id: "nan: the loss is nan\nat step 7", TWO.id: "gpu: an ECC error"}
+    logs = {ONE.id: Path("logs/local-1-1.log")}
+    summary = FailureSummary(plan, Store(tmp_path), failed, "a.yaml", logs, blocked=1)
+    assert summary.lines() == [
+        "",
+        "2 runs failed; 1 more waits for what failed:",
+        "nan: 1 run (the loss was not finite; a lower learning rate helps)",
+        f"  {ONE.id}  supervised sans 256 seed 0",
+        "    the loss is nan",
+        "    log: logs/local-1-1.log",
+        "gpu: 1 run (the GPU or its driver failed; the process ended)",
+        f"  {TWO.id}  supervised sans 256 seed 1",
+        "    an ECC error",
+        f"what to do: look closer: python -m hpc_xfer.status a.yaml --why {ONE.id}",
+        "  a new launch tries again what failed by `gpu`: python -m hpc_xfer.launch a.yaml",
+        "  `nan` would fail again; mend the cause, then: python -m hpc_xfer.launch a.yaml "
+        "--retry-failed",
+    ]
+
+
+def test_thousands_of_failures_are_grouped(tmp_path: Path) -> None:
+    runs = [tiny.finetuning(ONE, lr=i / 1e4) for i in range(1, 3001)]
+    plan = Plan((ONE, *runs), Resources())
+    failed = dict.fromkeys((run.id for run in runs), "data: shard 7 is gone")
+    lines = FailureSummary(plan, Store(tmp_path), failed, "a.yaml").lines()
+    assert len(lines) < 20
+    assert "  ... and 2,995 more of this class; `status` has all" in lines

@@ -1,0 +1,108 @@
+"""`launch a.yaml b.yaml` plans the union: what two studies share is run once."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hpc_xfer import cancel, launch, status
+from hpc_xfer.errors import StudyError
+from tests.fabricated import image_folder, source
+
+BLOCK = "method: clip, arch: RN50, source: laion, epochs: 1, batch: 2000"
+SIZES = f"""
+name: sizes
+pretrain: [{{{BLOCK}, samples: [8000, 16000]}}]
+finetune: {{datasets: [flowers], shots: [1], draws: 2, tune: {{lr: [1e-4, 1e-3]}}}}
+"""
+METHODS = f"""
+name: methods
+pretrain:
+  - {{{BLOCK}, samples: 16000}}
+  - {{method: simclr, arch: RN50, source: laion, epochs: 1, batch: 2000, samples: 16000}}
+finetune: {{datasets: [flowers], shots: [1], draws: 2, tune: {{lr: [1e-4, 1e-3]}}}}
+"""
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> list[str]:
+    """Arguments of a command on both grids."""
+    source(tmp_path / "laion", samples=16000)
+    image_folder(tmp_path / "flowers", one=3, two=3)
+    (tmp_path / "sizes.yaml").write_text(SIZES)
+    (tmp_path / "methods.yaml").write_text(METHODS)
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        "store: store\nsources: {laion: laion}\ndatasets: {flowers: flowers}\n"
+        "slurm: {cpus_per_gpu: 4}\n"
+    )
+    return [*(str(tmp_path / f"{name}.yaml") for name in ("sizes", "methods")), "--site", str(site)]
+
+
+def test_a_dry_run_has_a_line_per_study_and_the_total_of_their_union(
+    call: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch.main([*call, "--dry-run", "--on", "slurm"]) == 0
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "2 studies"
+    assert [line.split()[:5] for line in lines[1:4]] == [
+        ["study", "runs", "done", "shared", "to"],
+        ["sizes", "10", "0", "0", "10"],
+        ["methods", "10", "0", "5", "5"],
+    ]
+    assert lines[4].startswith("together 15 runs, 0 done, 15 to do; at most ")
+    assert lines[5] == (
+        "1 pre-training and 4 fine-tunings are in several studies: each is run once"
+    )
+
+
+def test_scripts_read_the_union_as_one_object(
+    call: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert launch.main([*call, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [study["study"] for study in told["studies"]] == ["sizes", "methods"]
+    union = told["union"]
+    assert (union["runs"], union["to_do"], union["shared"]) == (
+        15, 15, {"pretrain": 1, "finetune": 4},
+    )  # fmt: skip
+    assert sum(row["gpu_hours"] for row in union["studies"]) == union["gpu_hours"]
+    assert not (tmp_path / "store").exists()
+
+
+def test_mistakes_in_several_grids_are_told_together_and_nothing_starts(
+    call: list[str], tmp_path: Path
+) -> None:
+    for name, text in (("sizes", SIZES), ("methods", METHODS)):
+        (tmp_path / f"{name}.yaml").write_text(text.replace("draws: 2", "draws: two"))
+    with pytest.raises(StudyError) as caught:
+        launch.main([*call, "--on", "local"])
+    assert [sentence.split(":")[0] for sentence in caught.value.sentences] == call[:2]
+    assert not (tmp_path / "store").exists()
+
+
+def test_two_studies_of_one_name_are_refused(call: list[str], tmp_path: Path) -> None:
+    (tmp_path / "methods.yaml").write_text(METHODS.replace("name: methods", "name: sizes"))
+    with pytest.raises(StudyError, match="its name is sizes, as that of"):
+        launch.main([*call, "--dry-run"])
+
+
+def test_status_and_cancel_answer_for_each_grid(
+    call: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status.main(call) == 0
+    told = capsys.readouterr().out
+    assert told.count("nothing of this study has been launched") == 2
+    assert told.startswith(f"== {call[0]}\n") and f"\n\n== {call[1]}\n" in told
+    assert status.main([*call, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["studies"]) == 2
+    assert cancel.main(call) == 1  # neither was launched
+    assert capsys.readouterr().err.count("no study was launched here") == 2
+
+
+def test_what_looks_at_one_run_takes_one_grid(
+    call: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        status.main([*call, "--follow", "abc"])
+    assert "--follow takes one GRID, got 2" in capsys.readouterr().err
