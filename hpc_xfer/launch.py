@@ -240,8 +240,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> cli.Answer:
         terminal.say(note, stderr=True)
     if report.is_finished and not report.given_up and is_report_current(launched):
         if not args.json:
-            which = "selected runs" if args.only else "runs"
-            terminal.say(f"all {len(launched.wanted.runs):,} {which} have a result")
+            terminal.say(f"all {len(launched.wanted.runs):,} runs have a result")
             terminal.say(f"report: {launched.store.study(launched.study.name).report}")
         return 0, PoolResult().as_json(launched, {}, len(launched.wanted.runs))
     if report.is_finished:
