@@ -11,11 +11,18 @@ from collections.abc import Sequence
 from hpc_xfer import cli
 from hpc_xfer.config.site import Slurm, load_site
 from hpc_xfer.monitoring.study_state import StudyState, is_elsewhere, read_study_state
-from hpc_xfer.scheduling.cancellation import CancelReport, cancel, cancel_removed, forget_cluster
+from hpc_xfer.scheduling.cancellation import (
+    CancelReport,
+    cancel,
+    cancel_part,
+    cancel_removed,
+    forget_cluster,
+)
 from hpc_xfer.states.moved_store import left_to_you
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
+from hpc_xfer.study.selected.only import selected
 from hpc_xfer.system.terminal import say
 
 
@@ -27,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m hpc_xfer.cancel grids/size_scaling.yaml",
     )
     cli.add_grid_arguments(parser, several=True)
+    cli.add_only_argument(parser)
     parser.add_argument(
         "--removed", action="store_true",
         help="cancel only the jobs whose runs the grid no longer has",
@@ -38,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rehearsal", action="store_true", help="cancel its last rehearsal")
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)
+    if args.only and (args.removed or args.forget_cluster):
+        parser.error("--only goes with neither --removed nor --forget-cluster")
     return cli.for_each_grid(args, _cancel)
 
 
@@ -55,6 +65,9 @@ def _cancel(args: argparse.Namespace) -> cli.Answer:
         report = CancelReport()
     elif args.removed:
         report = cancel_removed(store, study.name, site.slurm, plan_in_store(study, store))
+    elif args.only:
+        part = selected(plan_in_store(study, store), args.only)
+        report = cancel_part(store, study.name, site.slurm, part)
     else:
         report = cancel(store, study.name, site.slurm)
     plan = plan_in_store(study, store)
@@ -70,6 +83,9 @@ def _tell(report: CancelReport, others: list[str]) -> None:
     if report.kept:
         kept = " ".join(report.kept[:20])
         say(f"left {len(report.kept):,} that another study waits for: {kept}")
+    if report.mixed:
+        mixed = " ".join(report.mixed[:20])
+        say(f"left {len(report.mixed):,} that also have runs outside --only: {mixed}")
     say(*left_to_you(report.left))
     for owner in others:
         say(f"{owner} goes on: it works on this study outside its jobs; end it there")

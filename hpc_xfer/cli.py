@@ -178,6 +178,16 @@ def add_grid_arguments(parser: argparse.ArgumentParser, several: bool = False) -
     )
 
 
+def add_only_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --only, which selects a part of the study; see study/selected/only.py."""
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="COLUMN=VALUE",
+        help="a part of the study: method=clip,shots=1|5 or run=ID|ID; again for more",
+    )
+
+
 def each_grid(args: argparse.Namespace) -> list[argparse.Namespace]:
     """Return the arguments of a command on several grids for each of them, as `grid`."""
     return [argparse.Namespace(**{**vars(args), "grid": grid}) for grid in args.grids]
@@ -217,6 +227,7 @@ def again(args: argparse.Namespace, *more: str) -> str:
     options = ["--store", args.store] if args.store else []
     options += ["--site", str(args.site)] if args.site else []
     options += [word for change in args.set or () for word in ("--set", change)]
+    options += [word for each in getattr(args, "only", None) or () for word in ("--only", each)]
     return shlex.join([str(args.grid), *options, *more])
 
 

@@ -51,7 +51,7 @@ class CheckedLaunch:
     @property
     def done(self) -> set[str]:
         """Ids of the finished runs at this moment; studies before this one may have added some."""
-        return self.launched.store.done(self.launched.plan)
+        return self.launched.store.done(self.launched.wanted)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,8 +122,8 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
     if args.rehearse:
         terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
     plan = make_plan_with_costs(study, site, store, on, checked.infos)
-    launched = LaunchedStudy(study, plan, store, site, site_file)
-    done = store.done(launched.plan)
+    launched = LaunchedStudy(study, plan, store, site, site_file, tuple(args.only or ()))
+    done = store.done(launched.wanted)  # a wrong --only is refused here
     notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
     return CheckedLaunch(args, launched, on, notes, done)
 
@@ -137,14 +137,14 @@ def _launch(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
         from hpc_xfer.scheduling.by_hand import by_hand
 
         _prepare(launched)
-        lines = by_hand(launched, done)
+        lines = by_hand(launched.alone, done)
         if not args.json:
             terminal.say("\n".join(lines), lines=True)
         return 0, {"schema": 1, "study": launched.study.name, "lines": lines}
     if args.dry_run:
         return _show(checked, done)
     if not args.json:
-        _print_plan(launched, done, checked.notes, terminal.console(stderr=True))
+        _print_plan(launched.alone, done, checked.notes, terminal.console(stderr=True))
     if checked.on == "slurm":
         return _submit(launched, args)
     _prepare(launched)
@@ -162,7 +162,7 @@ def _open_store(launched: LaunchedStudy) -> None:
 
 
 def _prepare(launched: LaunchedStudy) -> None:
-    prepare_store(launched.study, launched.plan, launched.store)
+    prepare_store(launched.study, launched.plan, launched.store, launched.only)
     site_variables.write(launched.store, launched.study.name, launched.site.variables)
 
 
@@ -170,7 +170,7 @@ def _show(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     """Print the plan and, for Slurm, the jobs that would be submitted."""
     from hpc_xfer.scheduling import job_preview
 
-    launched = checked.launched
+    launched = checked.launched.alone
     jobs = job_preview.jobs_to_come(launched, done) if checked.on == "slurm" else []
     if checked.args.json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
@@ -207,7 +207,7 @@ def _show_union(checked: Sequence[CheckedLaunch], args: argparse.Namespace) -> i
 
 
 def _union(checked: Sequence[CheckedLaunch]) -> Union:
-    return Union([(each.launched.study, each.launched.plan, each.done) for each in checked])
+    return Union([(each.launched.study, each.launched.wanted, each.done) for each in checked])
 
 
 def _print_plan(
@@ -222,7 +222,7 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
     """Yield what a plan says of finished runs, loading, memory and speed."""
     from hpc_xfer.store.finished.finished_weights import changed_weights
 
-    plan, store, site = launched.plan, launched.store, launched.site
+    plan, store, site = launched.wanted, launched.store, launched.site
     yield from notes_on_folders(store, launched.site_file)
     yield from changed_weights(plan, done, store, site)
     yield from resource_notes(plan.without(done), site.slurm, on)
@@ -240,9 +240,9 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> cli.Answer:
         terminal.say(note, stderr=True)
     if report.is_finished and not report.given_up and is_report_current(launched):
         if not args.json:
-            terminal.say(f"all {len(launched.plan.runs):,} runs have a result")
+            terminal.say(f"all {len(launched.wanted.runs):,} runs have a result")
             terminal.say(f"report: {launched.store.study(launched.study.name).report}")
-        return 0, PoolResult().as_json(launched, {}, len(launched.plan.runs))
+        return 0, PoolResult().as_json(launched, {}, len(launched.wanted.runs))
     if report.is_finished:
         return _finish(launched, PoolResult(), report.given_up, args)
     if not args.json:
@@ -327,6 +327,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "python -m hpc_xfer.launch grids/demo.yaml --site grids/demo.site.yaml --dry-run",
     )
     cli.add_grid_arguments(parser, several=True)
+    cli.add_only_argument(parser)
     parser.add_argument(
         "--on",
         choices=["slurm", "local"],

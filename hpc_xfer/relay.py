@@ -17,7 +17,7 @@ from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.partition_time import with_time_limit
-from hpc_xfer.store.launched_study import LaunchedStudy, read_launched
+from hpc_xfer.store.launched_study import LaunchedStudy, launched_parts, read_launched
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.retry_policy import RELAY_RESTARTS
 from hpc_xfer.store.store import Store
@@ -38,9 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             if site.slurm.jobs_may_submit:
                 here = with_time_limit(with_cpus(site), study.resources.pretrain)
-                launched = LaunchedStudy(
-                    study, plan, store, here, site_file and absolute(site_file)
+                site_file, only = (
+                    site_file and absolute(site_file),
+                    launched_parts(store, args.study),
                 )
+                launched = LaunchedStudy(study, plan, store, here, site_file, only)
                 report = submit_missing(launched, "relay", terminal.say)
                 terminal.say(*report.sentences_of_relay())
         finally:  # whatever Slurm answers

@@ -7,17 +7,21 @@ One squeue per refresh serves all runs; Slurm's accounting is not needed.
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
-from hpc_xfer.config.site import load_site
+from hpc_xfer.config.site import Slurm, load_site
 from hpc_xfer.monitoring import screen, status_tables
 from hpc_xfer.monitoring.explain import explain_job, explain_run
 from hpc_xfer.monitoring.status_json import as_json
 from hpc_xfer.monitoring.study_state import StudyState, read_study_state, study_states
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.selected.only import part_of, selected
 from hpc_xfer.system import set_aside, terminal
 
 if TYPE_CHECKING:
@@ -47,7 +51,18 @@ def _look_at(args: argparse.Namespace) -> Look:
         study, store = load_last_rehearsal(study, store)
     plan, args.set = plan_in_store(study, store), study.changes
     arguments = cli.again(args, *(["--rehearse"] if args.rehearsal else []))
-    return partial(read_study_state, plan, store, study.name, site.slurm, arguments)
+    part = part_of(plan, selected(plan, args.only)) if args.only else plan
+    return partial(_state_of, part, plan, store, study.name, site.slurm, arguments)
+
+
+def _state_of(
+    part: Plan, plan: Plan, store: Store, name: str, slurm: Slurm, arguments: str
+) -> StudyState:
+    """Read the state of a part of the study; what is told of its jobs is of all of it."""
+    state = read_study_state(plan, store, name, slurm, arguments)
+    if part is plan:
+        return state
+    return replace(state, plan=part, status={run.id: state.status[run.id] for run in part.runs})
 
 
 def _show(args: argparse.Namespace) -> cli.Answer:
@@ -132,6 +147,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "python -m hpc_xfer.status grids/size_scaling.yaml --watch",
     )
     cli.add_grid_arguments(parser, several=True)
+    cli.add_only_argument(parser)
     parser.add_argument(
         "--watch", action="store_true", help="show it again and again, until the study ends"
     )

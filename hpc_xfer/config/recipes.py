@@ -30,6 +30,7 @@ from hpc_xfer.config.training_data.selection import SampleSelection
 # bf16 and fp16 are autocast, with heads and losses in fp32.
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Tower = Literal["image", "text"]
+PARENT = "@parent"  # `init` of a run that starts from its parent in the plan, which its id names
 
 # Statistics over the global batch, so that the number of GPUs changes no result; or, to replicate
 # work without synchronized batch norm, each GPU's over its own part, and those of rank 0 are kept.
@@ -100,7 +101,7 @@ class Trained(Pretrain):
     max_broken: Fraction = 0.001  # of the samples seen so far (1,000 at once); more stops the run
     seed: NonNegativeInt = 0
     select: SampleSelection | None = None  # which samples of each source are used; None: all
-    init: Annotated[Name, Field(min_length=1)] | None = None  # weights, as `released` names them
+    init: Annotated[Name, Field(min_length=1)] | None = None  # as `released` names them; or PARENT
     patch_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # share; FLIP, Li et al. 2023
     snapshots: tuple[PositiveInt, ...] | None = None  # kept after so many samples, each a parent
 

@@ -28,12 +28,14 @@ class CancelReport:
 
     jobs: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # another study waits for them
+    mixed: list[str] = field(default_factory=list)  # have runs outside the part to cancel
     silent: list[str] = field(default_factory=list)  # clusters with jobs that do not answer
     left: list[QueueLine] = field(default_factory=list)  # not named by this store, or not ours
 
     def as_json(self) -> dict[str, Any]:
         return {
             "schema": 1, "cancelled": self.jobs, "kept_for_others": self.kept,
+            **({"kept_for_other_parts": self.mixed} if self.mixed else {}),
             "clusters_without_answer": self.silent, "left_to_you": [each.job for each in self.left],
         }  # fmt: skip
 
@@ -56,6 +58,35 @@ def cancel(store: Store, name: str, slurm: Slurm) -> CancelReport:
         for submission in sorted(ledger.submissions_of(name), key=lambda s: s.kind != "relay"):
             jobs = _live_elements(submission, queue)
             _cancel_elements(submission, jobs, ledger, store, tags, wanted, report)
+        return report
+
+
+def cancel_part(store: Store, name: str, slurm: Slurm, part: Collection[str]) -> CancelReport:
+    """Cancel the jobs and elements all of whose unfinished runs are of a part; the relay goes on.
+
+    Args:
+        part: ids of runs.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+        StoreError: no such study was launched here.
+    """
+    with _locked(store, name, slurm) as (ledger, queue, left):
+        wanted = runs_of_other_studies(store, name)
+        report = CancelReport(silent=_silent(queue), left=left)
+        tags = _tags(store, name, ledger, queue)
+        for submission in ledger.submissions_of(name):
+            packs = ledger.packs(submission)
+            chosen: list[Job] = []
+            for job in _live_elements(submission, queue):
+                runs = packs[job[1]] if job[1] < len(packs) else []
+                if not any(run in part for run in runs):
+                    continue
+                if all(run in part or store.record(run) is not None for run in runs):
+                    chosen.append(job)
+                else:
+                    report.mixed.append(job[2].job)
+            _cancel_elements(submission, chosen, ledger, store, tags, wanted, report)
         return report
 
 

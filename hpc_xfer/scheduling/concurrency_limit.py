@@ -30,7 +30,7 @@ class ConcurrencyLimit:
                 self.last_jobs[submission.lane] = submission.job
 
     def lane_of(self, array: JobArray) -> int | None:
-        return self.by_parent.get(array.parents[0].id) if array.parents else None
+        return self.by_parent.get(array.parents[0].id) if array.kind == "finetune" else None
 
     def limited(self, request: Request, array: JobArray) -> Request:
         """The request with its share of `max_running`, behind the last array of its lane."""

@@ -23,7 +23,7 @@ def request_of(
         minutes_factor: above 1 after a time limit.
     """
     study = launched.study.name
-    parent = array.parents[0] if array.parents else array.packs[0].runs[0]
+    parent = array.parents[0] if array.kind == "finetune" else array.packs[0].runs[0]
     shots = "" if array.shots is None else array.shots
     kind = "pre" if array.kind == "pretrain" else f"ft{shots}"
     label, key = brief_label(launched.labels[parent.id]), f"{array.id}-{launched.store.tag}"

@@ -45,7 +45,7 @@ class RunSelector:
         blocked: set[str] = set()
         settled: set[str] = set()
         failed_parents: set[str] = set()
-        for run in self.launched.plan.runs:
+        for run in self.launched.wanted.runs:
             status = self.statuses[run.id]
             if status.state == "done" or status.held:
                 settled.add(run.id)
@@ -58,7 +58,7 @@ class RunSelector:
                 blocked.add(run.id)
                 failed_parents.add(run.id)
         left_out = settled | given_up.keys() | blocked
-        return Selection(self.launched.plan.without(left_out), given_up, len(blocked))
+        return Selection(self.launched.wanted.without(left_out), given_up, len(blocked))
 
     def _refusal(self, run: Run, status: RunStatus) -> str:
         """Why a run is not submitted again; "" if it is."""
@@ -131,7 +131,7 @@ def select_for_this_machine(launched: LaunchedStudy, retrier: Retrier, done: set
     """Select for a launch without Slurm, which knows no jobs and no ledger."""
     given_up: dict[str, str] = {}
     blocked: set[str] = set()
-    for run in launched.plan.runs:
+    for run in launched.wanted.runs:
         error = failures.read(launched.store.run(run.id)) if run.id not in done else None
         if error is not None and not retry_policy.is_retried(error["class"], retrier):
             given_up[run.id] = f"{error['class']}: {error['message']}"
@@ -139,5 +139,5 @@ def select_for_this_machine(launched: LaunchedStudy, retrier: Retrier, done: set
             parent.id in given_up.keys() | blocked for parent in run.parents
         ):
             blocked.add(run.id)
-    plan = launched.plan.without(done | given_up.keys() | blocked)
+    plan = launched.wanted.without(done | given_up.keys() | blocked)
     return Selection(plan, given_up, len(blocked))

@@ -66,7 +66,7 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
         places = misplaced(store, ledger)
         ledger.put_aside(submission.name for submission in places.not_ours)
         if retrier != "relay":  # under the lock: no relay reads half of what is written
-            prepare_store(launched.study, launched.plan, store)
+            prepare_store(launched.study, launched.plan, store, launched.only)
             site_variables.write(store, launched.study.name, launched.site.variables)
             ledger.record_event(launched.study.name, "launch", on="slurm", **provenance.code())
         queue = _reconciled_queue(launched, ledger, lease, places, say)

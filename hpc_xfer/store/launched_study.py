@@ -4,7 +4,7 @@ import contextlib
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from hpc_xfer.study.labels import brief_label, run_labels
 from hpc_xfer.study.overrides import AT_LAUNCH, changes_at_launch, read_changes
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
+from hpc_xfer.study.selected.only import part_of, selected
 from hpc_xfer.study.stand_ins.stand_in_study import with_stand_ins
 from hpc_xfer.study.study_file import Study, load_study, names_a_folder
 from hpc_xfer.system import atomic_files, set_aside
@@ -40,6 +41,17 @@ class LaunchedStudy:
     store: Store
     site: Site
     site_file: Path | None
+    only: tuple[str, ...] = ()  # arguments of --only; jobs are submitted for these runs alone
+
+    @cached_property
+    def wanted(self) -> Plan:
+        """The runs that are to be done: all, or those of --only and what they need."""
+        return part_of(self.plan, selected(self.plan, self.only)) if self.only else self.plan
+
+    @property
+    def alone(self) -> "LaunchedStudy":
+        """The same as if the study had these runs alone."""
+        return replace(self, plan=self.wanted, only=())
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -47,8 +59,11 @@ class LaunchedStudy:
         return run_labels(self.plan.of("pretrain"))
 
 
-def prepare_store(study: Study, plan: Plan, store: Store) -> None:
+def prepare_store(study: Study, plan: Plan, store: Store, only: Sequence[str] = ()) -> None:
     """Write what jobs and later commands need to know about a study.
+
+    Args:
+        only: arguments of --only; the relay keeps to these and those of launches before.
 
     Raises:
         StoreError: the store cannot be written, or as `Store.check`.
@@ -60,6 +75,7 @@ def prepare_store(study: Study, plan: Plan, store: Store) -> None:
         if isinstance(recipe, Trained) and recipe.select is not None and recipe.select.keys:
             key_list.put_in_store(store.root, recipe.select.keys)
     folder = store.study(study.name)
+    parts = _parts(plan, folder, only)
     folder.cancelled.unlink(missing_ok=True)
     atomic_files.write_text(folder.grid, study.text)
     with atomic_files.as_store_error(folder.tensorboard):
@@ -72,6 +88,7 @@ def prepare_store(study: Study, plan: Plan, store: Store) -> None:
         **({"stand_ins": True} if study.stand_ins else {}),
         "protocol": study.protocol,
         "runs": [run.id for run in plan.runs],
+        **({"only": parts} if parts else {}),
         **({} if plan.costs is None else {"costs": plan.costs.as_json()}),
     }
     atomic_files.write_json(folder.plan, content)
@@ -101,6 +118,30 @@ def read_launched(store: Store, name: str) -> tuple[Study, Plan]:
             "hpc_xfer, or a file that the grid names has changed); launch the study again"
         )
     return study, with_finished_costs(plan.with_costs(_costs(folder, content)), store)
+
+
+def _parts(plan: Plan, folder: StudyDir, only: Sequence[str]) -> list[str]:
+    """Return what the relay is to keep to after this launch: [] for all runs.
+
+    A part is added to parts that were launched before. A launch of all runs stays one, unless it
+    was cancelled or the grid has grown since.
+    """
+    before = PLAN.read(folder.plan) if only and not folder.cancelled.exists() else None
+    if before is None:
+        return list(only)
+    if not before["only"]:
+        return [] if plan.by_id.keys() <= set(before["runs"]) else list(only)
+    parts = []
+    for each in before["only"]:
+        with contextlib.suppress(StudyError):  # the grid no longer has it
+            parts += [each] if selected(plan, [each]) else []
+    return list(dict.fromkeys((*parts, *only)))
+
+
+def launched_parts(store: Store, name: str) -> tuple[str, ...]:
+    """Return the arguments of --only to which the last launch of a study keeps; () for all runs."""
+    content = PLAN.read(store.study(name).plan)
+    return () if content is None else tuple(content["only"])
 
 
 def _grid_text(path: Path) -> str:

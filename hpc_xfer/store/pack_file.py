@@ -11,7 +11,7 @@ from hpc_xfer.errors import RecipeUnreadable, StoreError, XferError
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run, restore_run
 
-_MOST_BELOW = 8  # generations of runs; today there are two
+_MOST_BELOW = 100  # generations of runs: pre-trainings that start from each other in a row
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def read_run(manifest: dict[str, Any], run_id: str, below: int = _MOST_BELOW) ->
     if below < 0:
         raise ValueError(f"run {run_id} is among its own parents")
     parents = tuple(read_run(manifest, parent, below - 1) for parent in content["parents"])
-    if (content["kind"] == "finetune") != bool(parents):
+    if content["kind"] == "finetune" and not parents:
         raise ValueError(f"run {run_id} has {len(parents)} parents")
     run = restore_run(content["kind"], content["recipe"], parents)
     if run.id != run_id:

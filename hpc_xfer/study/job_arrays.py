@@ -64,7 +64,7 @@ class JobArray:
 
     def manifest(self, resources: dict[str, Any]) -> dict[str, Any]:
         """Everything that a worker needs to execute one of the packs."""
-        known = {run.id: run for run in (*self.parents, *self.runs)}
+        known = {run.id: run for run in (*_ancestors(self.parents), *self.runs)}
         return {
             "batch": self.id,
             "kind": self.kind,
@@ -80,6 +80,12 @@ class JobArray:
             },
             "packs": [[run.id for run in pack.runs] for pack in self.packs],
         }
+
+
+def _ancestors(parents: Iterable[Run]) -> Iterator[Run]:
+    for parent in parents:
+        yield from _ancestors(parent.parents)
+        yield parent
 
 
 def cut_into_arrays(plan: Plan) -> list[JobArray]:

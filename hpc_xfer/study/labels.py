@@ -208,10 +208,7 @@ def _labels(rows: Mapping[Key, Settings], shorten: Callable[[Any], str]) -> dict
 
 def _unclear(parents: Sequence[Run], labels: Mapping[str, str]) -> dict[str, str]:
     """Tag runs that share a label though more than the seed differs."""
-    what = {
-        run.id: json.dumps({k: v for k, v in run.spec.items() if k != "seed"}, sort_keys=True)
-        for run in parents
-    }
+    what = {run.id: _meaning(run) for run in parents}
     meanings: dict[str, set[str]] = {}
     for run_id, label in labels.items():
         meanings.setdefault(label, set()).add(what[run_id])
@@ -219,6 +216,13 @@ def _unclear(parents: Sequence[Run], labels: Mapping[str, str]) -> dict[str, str
     for run_id in sorted(what):
         tags.setdefault(what[run_id], run_id[:6])
     return {r: tags[what[r]] for r, label in labels.items() if len(meanings[label]) > 1}
+
+
+def _meaning(run: Run) -> str:
+    """All that decides a pre-training but seeds."""
+    spec = {name: value for name, value in run.spec.items() if name != "seed"}
+    before = [_meaning(parent) for parent in run.parents]
+    return json.dumps([spec, before] if before else spec, sort_keys=True)
 
 
 def _short(row: Settings) -> str:

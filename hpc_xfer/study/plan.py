@@ -2,11 +2,14 @@
 
 plan = make_plan(study, costs)
 plan.waves[0]     # packs of pre-trainings
-plan.waves[1]     # packs of fine-tunings, each with one parent
+plan.waves[-1]    # packs of fine-tunings, each with one parent
+
+Pre-trainings that start from others (`init`) have waves of their own between the two.
 """
 
 import functools
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -26,6 +29,7 @@ from hpc_xfer.config.recipe_specs import (
 from hpc_xfer.config.recipes import Pretrain, Trained, arch_name, data_names, encoder_points
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.study.cost_estimate import RunCosts
+from hpc_xfer.study.grid_blocks.start_text import start_text
 from hpc_xfer.study.study_facts import StudyFacts
 from hpc_xfer.study.study_file import Study
 
@@ -79,9 +83,22 @@ class Run:
     def _pretrain_columns(self) -> dict[str, Any]:
         assert not isinstance(self.recipe, Finetune)
         spec = dict(self.spec) | {"arch": arch_name(self.recipe.arch)} | data_names(self.recipe)
+        if self.parents:
+            spec["init"] = self.parents[0].start_text
         return {
             key if key in _PLAIN else f"pretrain_{key}": _cell(value) for key, value in spec.items()
         }
+
+    @cached_property
+    def start_text(self) -> str:
+        """Say in tables of a pre-training that starts from this one what it starts from."""
+        assert not isinstance(self.recipe, Finetune)
+        return start_text(self.recipe, self.parents[0].start_text if self.parents else "")
+
+    @cached_property
+    def generation(self) -> int:
+        """The number of runs in a row that come before it."""
+        return 1 + max(parent.generation for parent in self.parents) if self.parents else 0
 
 
 @dataclass(frozen=True)
@@ -184,8 +201,11 @@ class Plan:
     @cached_property
     def waves(self) -> tuple[tuple[Pack, ...], ...]:
         """Packs in waves: a pack depends on runs of earlier waves only."""
-        waves = (tuple(self._pretrain_packs()), tuple(self._finetune_packs()))
-        return tuple(wave for wave in waves if wave)
+        generations: dict[int, list[Pack]] = {}
+        for pack in self._pretrain_packs():
+            generations.setdefault(pack.runs[0].generation, []).append(pack)
+        pretrains = (tuple(generations[number]) for number in sorted(generations))
+        return tuple(wave for wave in (*pretrains, tuple(self._finetune_packs())) if wave)
 
     def needs(self, run: Run) -> tuple[float, int]:
         """Return minutes (with a margin) and processes; an untrained encoder needs 1 and 1."""
@@ -279,17 +299,20 @@ def make_plan(study: Study, costs: RunCosts | None = None) -> Plan:
     Each snapshot of a pre-training gets every trial, and so does its end. Zero-shot needs a text
     tower, so pre-trainings without one have no such run; plan_summary.py counts them.
     """
-    parents = tuple(Run("pretrain", recipe) for recipe in study.pretrains)
-    trials = _grouped(study.trials)
-    children = tuple(
+    parents: list[Run] = []
+    for recipe, start in zip(study.pretrains, study.starts or itertools.repeat(None), strict=False):
+        parents.append(Run("pretrain", recipe, () if start is None else (parents[start],)))
+    trials = _grouped(study.trials, study.trial_blocks)
+    children = [
         Run("finetune", _from(point, trial), (parent,))
-        for parent, recipe in zip(parents, study.pretrains, strict=True)
+        for parent, recipe, block in zip(parents, study.pretrains, study.blocks, strict=True)
         for point in encoder_points(recipe)
-        for trial in trials
-        if recipe.uses_text or not isinstance(trial, ZeroShot)
-    )
+        for trial, blocks in trials
+        if (recipe.uses_text or not isinstance(trial, ZeroShot))
+        and (blocks is None or block in blocks)
+    ]
     return Plan(
-        parents + children, study.resources, study.tuned, study.choose, costs, facts=study.facts
+        (*parents, *children), study.resources, study.tuned, study.choose, costs, facts=study.facts
     )
 
 
@@ -297,12 +320,15 @@ def _from(snapshot: int | None, trial: Finetune) -> Finetune:
     return trial if snapshot is None else trial.model_copy(update={"snapshot": snapshot})
 
 
-def _grouped(trials: tuple[Finetune, ...]) -> list[Finetune]:
+def _grouped(
+    trials: tuple[Finetune, ...], blocks: tuple[frozenset[int] | None, ...]
+) -> list[tuple[Finetune, frozenset[int] | None]]:
     """Sort trials of one data set and shot count together: the order of runs in tables."""
     first: dict[tuple[str, int | str], int] = {}
     for i, trial in enumerate(trials):
         first.setdefault((trial.dataset, trial.shots), i)
-    return sorted(trials, key=lambda trial: first[(trial.dataset, trial.shots)])
+    pairs = zip(trials, blocks or itertools.repeat(None), strict=False)
+    return sorted(pairs, key=lambda pair: first[(pair[0].dataset, pair[0].shots)])
 
 
 def restore_run(kind: RunKind, spec: dict[str, Any], parents: tuple[Run, ...]) -> Run:

@@ -154,6 +154,11 @@ def _notes(study: Study, plan: Plan) -> list[str]:
     with_text = {r.parents[0].id for r in plan.of("finetune") if isinstance(r.recipe, ZeroShot)}
     if with_text and (without := len(parents - with_text)):
         notes.append(f"zeroshot is left out for {without:,} pre-trainings without a text tower")
+    is_limited = any(blocks is not None for blocks in study.trial_blocks)
+    if is_limited and (idle := [run for run in plan.of("pretrain") if run.id not in parents]):
+        labels = pretrain_labels(plan.of("pretrain"))
+        names = ", ".join(dict.fromkeys(labels[run.id] for run in idle))
+        notes.append(f"no fine-tuning starts from {len(idle):,} pre-trainings: {names}")
     if study.protocol == "paper":
         notes.append("protocol paper: epochs and learning rates are chosen on the test set")
     if study.protocol == "0.1":
@@ -166,7 +171,7 @@ def _notes(study: Study, plan: Plan) -> list[str]:
 def _pretrain_table(plan: Plan, todo: Plan, done: set[str], columns: list[str]) -> "Table":
     """Make one row per pre-training; columns are settings that differ within a method."""
     runs = plan.of("pretrain")
-    rows = [run.columns for run in runs]
+    rows = [run.columns | _start_of(run) for run in runs]
     packs = {run.id: pack for pack in _packs(todo) for run in pack.runs}
     table = _table("pre-training")
     settings = (name.removeprefix("pretrain_") for name in columns)
@@ -183,6 +188,11 @@ def _pretrain_table(plan: Plan, todo: Plan, done: set[str], columns: list[str]) 
 _WORDS = ("run", "method", "arch", "source", "weights", "init", "lock", "select", "state")
 # Settings without a default that differs between methods: where one method has it, somebody chose.
 _CHOSEN = ("init", "lock", "patch_dropout", "batchnorm", "accumulate", "select")
+
+
+def _start_of(run: Run) -> dict[str, Any]:
+    """Name by its id what a run starts from; its description would fill the screen."""
+    return {"pretrain_init": f"run {run.parents[0].id}"} if run.parents else {}
 
 
 def _differing(rows: list[dict[str, Any]]) -> list[str]:

@@ -21,7 +21,7 @@ from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
 from hpc_xfer.study.costs.pretrain_minutes import missing_sizes
-from hpc_xfer.study.grid_blocks.finetune_grid import all_trials
+from hpc_xfer.study.grid_blocks.finetune_grid import all_trials, trial_blocks
 from hpc_xfer.study.grid_blocks.pretrain_grid import PretrainGrid, too_many
 from hpc_xfer.study.overrides import draft_of, text_with
 from hpc_xfer.study.study_facts import StudyFacts, wrong_facts
@@ -77,6 +77,8 @@ class Study:
     stand_ins: bool = False  # of a rehearsal; see stand_in_study.py
     facts: StudyFacts = field(default_factory=StudyFacts)  # of its encoders, for tables and figures
     changes: tuple[str, ...] = ()  # what --set typed; `text` has it under `set`
+    starts: tuple[int | None, ...] = ()  # place of the pre-training that each starts from
+    trial_blocks: tuple[frozenset[int] | None, ...] = ()  # of each trial's parents; None: all
 
 
 def load_study(
@@ -102,8 +104,11 @@ def load_study(
     pretrains = PretrainGrid(doc, head.resources.pretrain.gpus if head is not None else 1)
     for i, block in _mappings(doc.data.get("pretrain")):
         pretrains.add_block(i, block)
+    pretrains.link()
     protocol = head.protocol if head is not None else protocol
-    trials, tuned, wrong = all_trials(doc.data.get("finetune"), protocol)
+    trials, tuned, wrong, parents = all_trials(doc.data.get("finetune"), protocol)
+    of_trials, wrong_parents = trial_blocks(doc.data.get("finetune"), parents, pretrains.names)
+    wrong += wrong_parents
     errors += draft.errors + pretrains.errors + wrong
     if "finetune" in doc.data and "pretrain" not in doc.data:
         errors.append((("pretrain",), "is missing; add a line `pretrain: ...`"))
@@ -112,7 +117,7 @@ def load_study(
         errors += missing_sizes(head.resources.pretrain, pretrains.recipes)
         errors += [] if pretrains.errors else wrong_facts(head.facts, pretrains.recipes)
     if pretrains.recipes and not pretrains.errors:  # else it follows from what is wrong there
-        errors += _zeroshot_without_text(pretrains.recipes, trials)
+        errors += _zeroshot_without_text(pretrains, trials, of_trials)
     encoders = sum(len(encoder_points(recipe)) for recipe in pretrains.recipes)
     errors += too_many(len(pretrains.recipes) + encoders * len(trials), ("finetune",))
     if head is None or errors:
@@ -132,6 +137,8 @@ def load_study(
         choose=head.choose or PROTOCOLS[protocol].choose,
         facts=head.facts,
         changes=tuple(changes),
+        starts=tuple(pretrains.parents),
+        trial_blocks=of_trials,
     )
 
 
@@ -143,11 +150,17 @@ def _mappings(blocks: Any) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _zeroshot_without_text(
-    recipes: Sequence[Pretrain], trials: Sequence[Finetune]
+    grid: PretrainGrid, trials: Sequence[Finetune], of_trials: Sequence[frozenset[int] | None]
 ) -> Iterator[ConfigError]:
-    asks = any(isinstance(trial, ZeroShot) for trial in trials)
-    if asks and not any(recipe.uses_text for recipe in recipes):
-        why = "no pre-training here has the text tower that zeroshot needs; remove the mode"
+    with_text = {i for i, recipe in zip(grid.blocks, grid.recipes, strict=True) if recipe.uses_text}
+    asked = {
+        blocks
+        for trial, blocks in zip(trials, of_trials, strict=True)
+        if isinstance(trial, ZeroShot)
+    }
+    if any(not (with_text if blocks is None else with_text & blocks) for blocks in asked):
+        where = "here" if None in asked else "among its parents"
+        why = f"no pre-training {where} has the text tower that zeroshot needs; remove the mode"
         yield ("finetune",), why
 
 

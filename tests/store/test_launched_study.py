@@ -11,7 +11,12 @@ import pytest
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
 from hpc_xfer.scheduling import job_preview
-from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, prepare_store
+from hpc_xfer.store.launched_study import (
+    LaunchedStudy,
+    launched_parts,
+    load_in_store,
+    prepare_store,
+)
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
@@ -68,3 +73,39 @@ def test_a_name_that_no_folder_may_have_is_refused_before_the_store_is_asked(
     grid.write_text(f"name: {'x' * 300}\nquestion: How long?\n")
     with pytest.raises(StudyError, match="cannot name a folder; use letters"):
         load_in_store(grid, Store(tmp_path / "store"))
+
+
+PARTS = """
+name: parts
+pretrain: {method: scratch, arch: RN50, seed: [0, 1]}
+finetune: {datasets: [pets], shots: [1, 5], draws: 1, mode: lp}
+"""
+
+
+def test_the_relay_keeps_to_the_parts_that_were_launched(tmp_path: Path) -> None:
+    grid = tmp_path / "a.yaml"
+    grid.write_text(PARTS)
+    study, store = load_study(grid), Store(tmp_path / "store")
+    plan = make_plan(study)
+
+    def recorded(*only: str) -> tuple[str, ...]:
+        prepare_store(study, plan, store, only)
+        return launched_parts(store, "parts")
+
+    assert recorded("shots=1") == ("shots=1",)
+    assert recorded("shots=5,mode=lp") == ("shots=1", "shots=5,mode=lp")
+    assert recorded() == ()  # all
+    assert recorded("shots=1") == ()  # goes on with all
+    store.study("parts").cancelled.touch()
+    assert recorded("shots=1") == ("shots=1",)
+    only = LaunchedStudy(study, plan, store, Site(), None, launched_parts(store, "parts"))
+    assert {run.spec.get("shots") for run in only.wanted.runs} == {None, 1}
+
+
+def test_a_grid_that_grew_since_a_launch_of_all_may_be_launched_in_part(tmp_path: Path) -> None:
+    grid, store = tmp_path / "a.yaml", Store(tmp_path / "store")
+    for shots, only in (("1", ()), ("[1, 5]", ("shots=5",))):
+        grid.write_text(PARTS.replace("[1, 5]", shots))
+        study = load_study(grid)
+        prepare_store(study, make_plan(study), store, only)
+    assert launched_parts(store, "parts") == ("shots=5",)

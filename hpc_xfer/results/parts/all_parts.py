@@ -175,8 +175,9 @@ class _Reading:
     ) -> PlacedPart:
         """Take a part from the cache, or read it."""
         first = runs[0]
-        parent = first.parents[0] if first.parents else first
-        key = key_of("part", self.names.digest, parents.get(parent.id), files)
+        before = first.parents[0] if first.parents else first
+        parent = before if first.kind == "finetune" else first
+        key = key_of("part", self.names.digest, parents.get(before.id), files)
         told = self.cache.get(parent.id, key)
         part = None if told is None or columns is None else Part.from_json(told, columns)
         is_new = part is None
@@ -213,7 +214,7 @@ def _parent_state(part: Part) -> ParentState:
     """The state of the one pre-training in a part."""
     if part.states["finished"]:
         return "finished"
-    return "failed" if part.states.get("failed") else "not run"
+    return "failed" if part.states.get("failed") or part.states.get("blocked") else "not run"
 
 
 def _grouped(runs: Iterable[Run]) -> Iterator[list[Run]]:

@@ -87,5 +87,5 @@ def _digest(plan: Plan) -> str:
             texts.append(f"{type(run.recipe).__name__} {run.recipe.model_dump_json()}")
         places.append(place)
     parents = [run.id for run in plan.of("pretrain")]
-    children = Counter(id(run.parents[0]) for run in plan.runs if run.parents)
-    return key_of(texts, parents, list(children.values()), places.tobytes(), plan.tuned)
+    children = Counter(run.parents[0].id for run in plan.runs if run.parents)
+    return key_of(texts, parents, list(children.items()), places.tobytes(), plan.tuned)

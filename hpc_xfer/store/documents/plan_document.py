@@ -31,6 +31,7 @@ PLAN = DocumentKind(
             "stand_ins": otherwise(FLAG, False),
             "protocol": text(64),
             "runs": several(NAME, 1_000_000),
+            "only": otherwise(several(text(10_000), 1_000), []),
             "costs": ANY,
         },
         needed=("grid", "runs"),

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer.config.recipes import Pretrain, Released, Trained
+from hpc_xfer.config.recipes import PARENT, Pretrain, Released, Trained
 from hpc_xfer.config.released.released_entry import ReleasedEntry
 from hpc_xfer.config.released.weight_facts import SITE
 from hpc_xfer.config.released.weight_files import find_weights
@@ -43,7 +43,7 @@ def changed_weights(plan: Plan, done: Collection[str], store: Store, site: Site)
 def _weights_of(recipe: Pretrain) -> str | None:
     if isinstance(recipe, Released):
         return recipe.weights
-    return recipe.init if isinstance(recipe, Trained) else None
+    return recipe.init if isinstance(recipe, Trained) and recipe.init != PARENT else None
 
 
 def _used(record: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -16,7 +16,7 @@ RIVALS = {"epochs": "samples_seen", "samples_seen": "epochs"}
 def pretrain_keys(model: type[StrictModel]) -> set[str]:
     """Keys of a `pretrain` block of one method."""
     more = {"epochs"} if "samples_seen" in model.model_fields else set()
-    return (set(model.model_fields) | more) - {"ranks"}
+    return (set(model.model_fields) | more | {"name"}) - {"ranks"}
 
 
 def all_keys(kind: str) -> dict[str, list[str]]:

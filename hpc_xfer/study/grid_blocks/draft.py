@@ -10,7 +10,10 @@ from hpc_xfer.config.protocols import PROTOCOLS, Protocol
 from hpc_xfer.config.schema import ConfigError, closest, several_in
 from hpc_xfer.config.yaml_document import Document, Loc
 
-_LISTS = {"pretrain": ("snapshots",), "finetune": ("datasets", "shots", "mode", "neighbors")}
+_LISTS = {
+    "pretrain": ("snapshots",),
+    "finetune": ("datasets", "shots", "mode", "neighbors", "parents"),
+}
 
 
 @dataclass

@@ -33,6 +33,7 @@ class FinetuneAxes(StrictModel):
     mode: list[str] = ["ft"]
     solver: str | None = None  # of mode lp
     tune: dict[str, list[Any]] = {}
+    parents: list[str] | None = Field(default=None, min_length=1)  # names of blocks; None: all
 
 
 def read_axes(

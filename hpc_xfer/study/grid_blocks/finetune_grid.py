@@ -5,24 +5,32 @@ finetune_axes.py reads and checks the axes of a block.
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot
 from hpc_xfer.config.protocols import PROTOCOLS, Protocol
 from hpc_xfer.config.resources import by_shots
-from hpc_xfer.config.schema import ConfigError, format_value, validate
+from hpc_xfer.config.schema import ConfigError, format_value, nearest, validate
 from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.study.grid_blocks.finetune_axes import BY_SHOTS, FinetuneAxes, classes_of, read_axes
 
 
-def all_trials(
-    blocks: Any, protocol: str = "standard"
-) -> tuple[list[Finetune], tuple[str, ...], list[ConfigError]]:
-    """Expand `finetune`, which is one block or a list of blocks; also return the tuned keys."""
+class AllTrials(NamedTuple):
+    """The trials of all blocks, without the pre-trainings that they start from."""
+
+    trials: list[Finetune]
+    tuned: tuple[str, ...]
+    errors: list[ConfigError]
+    parents: list[frozenset[str] | None]  # names of blocks, for each trial; None: all blocks
+
+
+def all_trials(blocks: Any, protocol: str = "standard") -> AllTrials:
+    """Expand `finetune`, which is one block or a list of blocks."""
     if blocks is None:
-        return [], (), []
+        return AllTrials([], (), [], [])
     listed = isinstance(blocks, list)
     trials: dict[str, Finetune] = {}
+    parents: dict[str, frozenset[str] | None] = {}
     tuned: dict[str, None] = {}
     wrong: list[ConfigError] = []
     for i, block in enumerate(blocks if listed else [blocks]):
@@ -34,11 +42,56 @@ def all_trials(
         wrong += [((*place, *loc), why) for loc, why in bad]
         tuned |= dict.fromkeys(keys)
         named = {trial.model_dump_json(): trial for trial in found}
-        repeated = [trials[name] for name in trials.keys() & named.keys()]
+        mine = _parents(block)
+        repeated = [trials[name] for name in trials.keys() & named.keys()
+                    if _overlap(parents[name], mine)]  # fmt: skip
         if any(not isinstance(trial, ZeroShot) for trial in repeated):
             wrong.append((place, "makes trials that an earlier block makes too; remove them here"))
+        parents |= {name: _together(parents.get(name, mine), mine) for name in named}
         trials |= named
-    return list(trials.values()), tuple(tuned), wrong
+    return AllTrials(list(trials.values()), tuple(tuned), wrong, list(parents.values()))
+
+
+def _parents(block: Mapping[str, Any]) -> frozenset[str] | None:
+    names = block.get("parents")
+    return frozenset(map(str, names)) if isinstance(names, list) else None
+
+
+def _overlap(one: frozenset[str] | None, two: frozenset[str] | None) -> bool:
+    return one is None or two is None or bool(one & two)
+
+
+def _together(one: frozenset[str] | None, two: frozenset[str] | None) -> frozenset[str] | None:
+    return None if one is None or two is None else one | two
+
+
+def trial_blocks(
+    blocks: Any, parents: Iterable[frozenset[str] | None], names: Mapping[str, int]
+) -> tuple[tuple[frozenset[int] | None, ...], list[ConfigError]]:
+    """Return the numbers of the `pretrain` blocks that each trial starts from; refuse odd names.
+
+    Args:
+        blocks: `finetune`.
+        names: of the `pretrain` blocks.
+    """
+    errors: list[ConfigError] = []
+    listed = isinstance(blocks, list)
+    for i, block in enumerate(blocks if listed else [blocks]):
+        given = block.get("parents") if isinstance(block, dict) else None
+        asked = given if isinstance(given, list) else []
+        for place, name in enumerate(asked):
+            loc: Loc = (*(("finetune", i) if listed else ("finetune",)), "parents", place)
+            if isinstance(name, str) and name not in names:
+                known = nearest(name, names, "the names are")
+                way = known if names else "no block has a name; write `name: ...` in it"
+                errors.append((loc, f"no pretrain block is called {format_value(name)}; {way}"))
+            elif name in asked[:place]:
+                errors.append((loc, f"is there twice, {format_value(name)}; remove one"))
+    found = (
+        None if each is None else frozenset(names[name] for name in each if name in names)
+        for each in parents
+    )
+    return tuple(found), errors
 
 
 def _trials(

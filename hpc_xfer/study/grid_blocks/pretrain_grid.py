@@ -2,12 +2,14 @@
 
 grid = PretrainGrid(doc, gpus=8)
 grid.add_block(0, {"method": "clip", "samples": [1000, 2000], ...})
-grid.recipes, grid.errors
+grid.link()
+grid.recipes, grid.parents, grid.errors
 """
 
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import (
     METHODS,
+    PARENT,
     Architecture,
     Pretrain,
     Released,
@@ -31,6 +34,7 @@ from hpc_xfer.config.schema import (
     validate,
 )
 from hpc_xfer.config.yaml_document import Document, Loc
+from hpc_xfer.study.grid_blocks.chains import MadeRun, link_runs
 from hpc_xfer.study.grid_blocks.key_lists import settle_keys
 from hpc_xfer.system import atomic_files
 
@@ -56,10 +60,20 @@ class PretrainGrid:
         self.doc, self.gpus = doc, gpus
         self.recipes: list[Pretrain] = []
         self.blocks: list[int] = []
+        self.parents: list[int | None] = []  # the place of what each starts from
         self.errors: list[ConfigError] = []
-        self._from: dict[str, int] = {}  # recipe as JSON -> its block
+        self.names: dict[str, int] = {}  # of blocks, with their numbers
+        blocks = doc.data.get("pretrain")
+        for i, block in enumerate(blocks if isinstance(blocks, list) else []):
+            if isinstance(block, dict) and isinstance(name := block.get("name"), str):
+                self.names.setdefault(name, i)
+        self._made: list[MadeRun] = []
+        self._from: dict[tuple[str, int | None], int] = {}  # recipe, start -> its block
 
     def add_block(self, i: int, block: dict[str, Any]) -> None:
+        block = dict(block)
+        if why := self._name_error(i, block.pop("name", None)):
+            self.errors.append((("pretrain", i, "name"), why))
         if wrong := list(_method_errors(block)):
             self.errors += [(("pretrain", i, *loc), why) for loc, why in wrong]
             return
@@ -74,14 +88,42 @@ class PretrainGrid:
             self.errors += many
             return
         for choice in itertools.product(*axes):
-            recipe = self._recipe(i, model, {at[0]: (at, value) for at, value in choice})
+            chosen = {at[0]: (at, value) for at, value in choice}
+            recipe = self._recipe(i, model, chosen)
             if recipe is not None and not wrong:
-                self._add(i, recipe)
+                init = chosen["init"][1] if getattr(recipe, "init", None) == PARENT else None
+                along = {str(key): value for key, (at, value) in chosen.items() if len(at) > 1}
+                self._made.append(MadeRun(i, recipe, along, init))
+
+    def link(self) -> None:
+        """Find what each run starts from, once all blocks are there."""
+        linked, errors = link_runs(self._made, self.names)
+        self.errors += errors
+        for run in linked:
+            if self._is_new(run.block, run.recipe, run.parent):
+                self.recipes.append(run.recipe)
+                self.blocks.append(run.block)
+                self.parents.append(run.parent)
+
+    def _name_error(self, i: int, name: Any) -> str:
+        if name is None:
+            return ""
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+            what = "letters, digits, _, - and ., at most 64"
+            return f"{format_value(name)} is no name of a block; use {what}"
+        if self.names.get(name, i) != i:
+            return f"pretrain.{self.names[name]} is called {name!r} too; take another name"
+        return ""
 
     def _recipe(
         self, i: int, model: type[Pretrain], chosen: dict[Any, tuple[Loc, Any]]
     ) -> Pretrain | None:
         values = {key: value for key, (_, value) in chosen.items()}
+        if values.get("init") == PARENT:
+            self.errors.append((("pretrain", i, "init"), f"{PARENT} is no name; name a block"))
+            return None
+        if "init" in model.model_fields and str(values.get("init")) in self.names:
+            values["init"] = PARENT
         if values.get("batchnorm") == "per-gpu":
             values["ranks"] = self.gpus
         wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
@@ -99,16 +141,15 @@ class PretrainGrid:
             self.errors.append((("pretrain", i, *at), sentence))
         return None if wrong else recipe
 
-    def _add(self, i: int, recipe: Pretrain) -> None:
-        same = recipe.model_dump_json()
+    def _is_new(self, i: int, recipe: Pretrain, parent: int | None) -> bool:
+        same = (recipe.model_dump_json(), parent)
         if same in self._from:
             first = self._from[same]
             what = "the same run twice" if first == i else f"a run that pretrain.{first} makes too"
             self.errors.append((("pretrain", i), f"makes {what}; remove one"))
-            return
+            return False
         self._from[same] = i
-        self.recipes.append(recipe)
-        self.blocks.append(i)
+        return True
 
 
 def _method_errors(block: Mapping[str, Any]) -> Iterator[ConfigError]:

@@ -4,14 +4,14 @@ It reads the first bytes of each file, headers, and open_clip's config; the tens
 with the architecture where the run executes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hpc_xfer.config.architectures import TORCHVISION, image_size
-from hpc_xfer.config.recipes import Architecture, Pretrain, Released, Trained, arch_name
+from hpc_xfer.config.recipes import PARENT, Architecture, Pretrain, Released, Trained, arch_name
 from hpc_xfer.config.released.weight_facts import WeightFacts, check_facts, fact_notes, facts_of
 from hpc_xfer.config.released.weight_files import find_weights
-from hpc_xfer.config.schema import ConfigError, nearest
+from hpc_xfer.config.schema import ConfigError, closest, nearest
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import DataError
 from hpc_xfer.study.study_file import Study
@@ -20,12 +20,40 @@ from hpc_xfer.study.study_file import Study
 def weight_errors(study: Study, site: Site) -> Iterator[ConfigError]:
     """Check the file of each `released` and `init`; an error is told once per block."""
     told = set()
+    names = block_names(study)
+    yield from _of_both(study, names, site)
     for block, recipe in zip(study.blocks, study.pretrains, strict=True):
         for key, name in _weights_of(recipe):
-            why = _wrong_weights(name, recipe, site)
+            why = _misspelt_block(key, name, names, site) or _wrong_weights(name, recipe, site)
             if why is not None and (block, why) not in told:
                 told.add((block, why))
                 yield ("pretrain", block, key), why
+
+
+def block_names(study: Study) -> dict[str, int]:
+    """Map the names of `pretrain` blocks to their numbers."""
+    blocks = study.document.data.get("pretrain")
+    listed = enumerate(blocks if isinstance(blocks, list) else [])
+    return {str(block["name"]): i for i, block in listed if "name" in block}
+
+
+def _of_both(study: Study, names: Mapping[str, int], site: Site) -> Iterator[ConfigError]:
+    """Refuse an `init` that names a block of the grid and weights of the site file."""
+    for block in dict.fromkeys(study.blocks):
+        init = study.document.data["pretrain"][block].get("init")
+        for name in init if isinstance(init, list) else [init]:
+            if isinstance(name, str) and name in names and site.weights(name) is not None:
+                yield (
+                    ("pretrain", block, "init"),
+                    f"{name!r} is a block of the grid, and weights of the site file; give the "
+                    "block another name",
+                )
+
+
+def _misspelt_block(key: str, name: str, names: Mapping[str, int], site: Site) -> str | None:
+    """Say so where a name of no weights of the site file is nearly that of a block."""
+    meant = closest(name, names) if key == "init" and site.weights(name) is None else None
+    return None if meant is None else f"no block is called {name!r}; did you mean {meant!r}?"
 
 
 def weight_notes(study: Study, site: Site) -> Iterator[str]:
@@ -58,7 +86,8 @@ def _weights_of(recipe: Pretrain) -> Iterator[tuple[str, str]]:
     """Yield the key of a recipe that names weights, and their name."""
     if isinstance(recipe, Released):
         yield "weights", recipe.weights
-    elif isinstance(recipe, Trained) and recipe.init is not None:
+    elif isinstance(recipe, Trained) and recipe.init not in (None, PARENT):
+        assert recipe.init is not None
         yield "init", recipe.init
 
 

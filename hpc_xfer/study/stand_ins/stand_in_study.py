@@ -13,6 +13,7 @@ from typing import Any
 
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune
 from hpc_xfer.config.recipes import (
+    PARENT,
     Architecture,
     Clip,
     ImageText,
@@ -29,7 +30,7 @@ SHRUNK = (
     "data sets and sources are tiny stand-ins in their owners' form",
     "architectures are tiny ones of their kind for images of 32 pixels",
     "released weights are two steps of CLIP: their files are not read",
-    "init, lock and select are left out",
+    "released weights of init, lock and select are left out",
     "one seed (two of the first pre-training), two draws, two values of what is tuned",
 )
 _BATCH = 16  # at least; a multiple of the GPUs
@@ -43,11 +44,19 @@ def with_stand_ins(study: Study) -> Study:
     kept = _with_few_seeds(study.pretrains)
     batch = -(-_BATCH // study.resources.pretrain.gpus) * study.resources.pretrain.gpus
     shrinker = _Shrinker(study.pretrains, batch)
+    starts = _kept_starts(study, kept)
+    trials = dict(_few_trials(study.trials, study.tuned))
+    pretrains = (
+        _started(shrinker.shrunk(study.pretrains[i]), start)
+        for i, start in zip(kept, starts, strict=True)
+    )
     return replace(
         study,
-        pretrains=distinct(shrinker.shrunk(study.pretrains[i]) for i in kept),
+        pretrains=distinct(pretrains),
         blocks=tuple(study.blocks[i] for i in kept),
-        trials=tuple(_few_trials(study.trials, study.tuned)),
+        starts=starts,
+        trials=tuple(trials.values()),
+        trial_blocks=tuple(study.trial_blocks[i] for i in trials),
         resources=study.resources.model_copy(
             update={
                 "pretrain": study.resources.pretrain.model_copy(
@@ -58,6 +67,17 @@ def with_stand_ins(study: Study) -> Study:
         ),
         stand_ins=True,
     )
+
+
+def _kept_starts(study: Study, kept: Sequence[int]) -> tuple[int | None, ...]:
+    """Return what each kept pre-training starts from, where that is kept too."""
+    places = {i: place for place, i in enumerate(kept)}
+    starts = (study.starts[i] for i in kept)
+    return tuple(None if start is None else places.get(start) for start in starts)
+
+
+def _started(recipe: Pretrain, start: int | None) -> Pretrain:
+    return recipe if start is None else recipe.model_copy(update={"init": PARENT})
 
 
 def on_one_process(study: Study) -> Study:
@@ -78,7 +98,7 @@ def _with_few_seeds(recipes: Sequence[Pretrain]) -> list[int]:
     return kept
 
 
-def _few_trials(trials: Sequence[Finetune], tuned: Sequence[str]) -> Iterator[Finetune]:
+def _few_trials(trials: Sequence[Finetune], tuned: Sequence[str]) -> Iterator[tuple[int, Finetune]]:
     """Keep two draws, and of what is tuned the first and the last value of each setting."""
     values: dict[tuple[Any, ...], list[Any]] = {}
     for trial in trials:
@@ -86,13 +106,13 @@ def _few_trials(trials: Sequence[Finetune], tuned: Sequence[str]) -> Iterator[Fi
             known = values.setdefault((trial.dataset, trial.shots, trial.mode, key), [])
             if own not in known:
                 known.append(own)
-    for trial in trials:
+    for i, trial in enumerate(trials):
         every = {key: values[trial.dataset, trial.shots, trial.mode, key] for key in tuned
                  if hasattr(trial, key)}  # fmt: skip
         is_end = all(own in (every[k][0], every[k][-1]) for k, own in _tuned(trial, tuned))
         if trial.draw < _DRAWS and is_end:
             tiny = isinstance(trial, AdamWFinetune)
-            yield trial.model_copy(update={"batch": _TINY_BATCH}) if tiny else trial
+            yield i, trial.model_copy(update={"batch": _TINY_BATCH}) if tiny else trial
 
 
 def _tuned(trial: Finetune, tuned: Sequence[str]) -> Iterator[tuple[str, Any]]:

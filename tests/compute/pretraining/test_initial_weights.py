@@ -247,3 +247,51 @@ def test_a_tag_that_was_fetched_before_is_read_without_network(
     assert weights.sha256 == sha256(file)
     assert steps.equal(towers.visual.state_dict(), model.visual.state_dict())
     assert towers.normalization == (tuple(settings["mean"]), tuple(settings["std"]))
+
+
+def chained(parent: Run, method: str, **changes: Any) -> Run:
+    """A pre-training that starts from another one of the store."""
+    return Run("pretrain", tiny.pretraining(method, init="@parent", **changes).recipe, (parent,))
+
+
+def test_a_pretraining_starts_from_the_encoder_of_its_parent(tmp_path: Path, shards: Path) -> None:
+    store, parent = Store(tmp_path), tiny.pretraining("clip")
+    before = tiny.finished(store, parent, shards)
+    run = tiny.finished(store, chained(parent, "clip", **STILL), shards)
+    old, new = tiny.weights(before), tiny.weights(run)
+    kept = [name for name in new if "running" not in name and "num_batches" not in name]
+    assert all(torch.allclose(new[name], old[name], atol=1e-6) for name in kept)
+    assert told(run) == {
+        "name": f"run {parent.id}", "run": parent.id, "sha256": sha256(before.encoder),
+        "parts": ["visual", "text", "logit_scale"],
+        "mean": told(run)["mean"], "std": told(run)["std"],
+    }  # fmt: skip
+    assert tiny.record(run)["parents"] == [parent.id]
+    other = tiny.finished(store, chained(parent, "supervised", **STILL), shards)
+    assert told(other)["parts"] == ["visual"]
+    third = tiny.finished(store, chained(chained(parent, "clip", **STILL), "clip"), shards)
+    assert told(third)["sha256"] == sha256(run.encoder)
+
+
+def test_a_parent_that_cannot_be_the_start_is_refused(tmp_path: Path, shards: Path) -> None:
+    store, parent = Store(tmp_path), tiny.pretraining("clip")
+    child = chained(parent, "clip")
+    [*_, event] = tiny.execute(store, child, shards)
+    assert event["message"] == f"the parent {parent.id} has no record; launch the study again"
+    folder = tiny.finished(store, parent, shards)
+    other = tiny.finished(store, tiny.pretraining("clip", seed=1), shards)
+    folder.encoder.write_bytes(other.encoder.read_bytes())
+    [*_, event] = tiny.execute(store, child, shards)
+    assert "is not the file that its run wrote (record.json)" in event["message"]
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint_not_from_its_parent(
+    tmp_path: Path, shards: Path
+) -> None:
+    store, parent = Store(tmp_path), tiny.pretraining("clip")
+    before = tiny.finished(store, parent, shards)
+    run, stop = chained(parent, "clip"), tiny.StopAfter(4)
+    tiny.execute(store, run, shards, stop=stop, checkpoint_minutes=1e-9)
+    digest = sha256(before.encoder)
+    before.encoder.write_bytes(b"other")  # not read again
+    assert told(tiny.finished(store, run, shards))["sha256"] == digest

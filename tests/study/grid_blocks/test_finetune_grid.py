@@ -20,13 +20,13 @@ BLOCK: dict[str, Any] = {"datasets": ["a"], "shots": [1, "full"], "draws": 10}
 
 
 def expanded(protocol: str = "standard", **more: Any) -> list[Any]:
-    trials, _, errors = all_trials(BLOCK | more, protocol)
+    trials, _, errors, _ = all_trials(BLOCK | more, protocol)
     assert errors == []
     return trials
 
 
 def refused(protocol: str = "standard", **more: Any) -> dict[str, str]:
-    _, _, errors = all_trials(BLOCK | more, protocol)
+    _, _, errors, _ = all_trials(BLOCK | more, protocol)
     return {".".join(map(str, loc[1:])): why for loc, why in errors}
 
 
@@ -62,7 +62,7 @@ def test_what_is_chosen_is_named() -> None:
 
 def test_zero_shot_in_two_blocks_is_one_run() -> None:
     block = {"datasets": ["a"], "mode": ["zeroshot"]}
-    trials, _, errors = all_trials([block | {"shots": [1]}, block | {"shots": [5]}])
+    trials, _, errors, _ = all_trials([block | {"shots": [1]}, block | {"shots": [5]}])
     assert (len(trials), errors) == (1, [])
 
 

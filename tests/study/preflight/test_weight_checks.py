@@ -94,3 +94,20 @@ def test_weights_to_start_from_must_be_where_the_site_says(tmp_path: Path) -> No
         "a.yaml:3: pretrain.0.init: the site file has no weights 'thera'; add their file to "
         "`released` there; did you mean 'there'?"
     ]
+
+
+def test_a_name_that_is_a_block_and_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02 a pickle")
+    sources = {"sans": str(source(tmp_path / "sans"))}
+    site = Site(released={"base": str(tmp_path / "w.pt")}, sources=sources)
+    named = CLIP.replace("{", "{name: base, ")
+    rest = f"  - {CLIP.replace('{', '{init: base, ')}\n"
+    assert pretrain(tmp_path, site, named, rest) == [
+        "a.yaml:4: pretrain.1.init: 'base' is a block of the grid, and weights of the site file; "
+        "give the block another name"
+    ]
+    assert pretrain(tmp_path, Site(sources=sources), named, rest) == []
+    misspelt = rest.replace("init: base", "init: bsae")
+    assert pretrain(tmp_path, Site(sources=sources), named, misspelt) == [
+        "a.yaml:4: pretrain.1.init: no block is called 'bsae'; did you mean 'base'?"
+    ]
