@@ -75,7 +75,8 @@ def _order(
     needs: dict[int, set[int]] = {}
     for run in made:
         needs.setdefault(run.block, set()).update({names[run.start]} if run.start else ())
-    waiting, order = list(needs), []
+    waiting = list(needs)
+    order: list[int] = []
     while waiting:
         ready = next((block for block in waiting if not needs[block] & set(waiting)), None)
         if ready is None:
