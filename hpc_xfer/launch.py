@@ -281,30 +281,26 @@ def _finish(
 ) -> cli.Answer:
     """Collect and report the results so far, also after failures; repeat at the end what failed."""
     from hpc_xfer.monitoring.failure_summary import FailureSummary
-    from hpc_xfer.rehearsing import verdict
+    from hpc_xfer.rehearsing.verdict import judged
     from hpc_xfer.reporting import findings
     from hpc_xfer.reporting.report_study import report_study
     from hpc_xfer.results import collect_tables
 
-    folder = launched.store.study(launched.study.name)
-    collected = collect_tables.collect(launched.plan, launched.store, folder.summary, folder)
-    page = report_study(launched.study, folder)
-    failed = {**left_out, **outcome.failed}
-    done = len(launched.store.done(launched.plan))
-    if not args.json:
-        console = terminal.console()
+    study, plan, store = launched.study, launched.plan, launched.store
+    folder, console = store.study(study.name), None if args.json else terminal.console()
+    collected = collect_tables.collect(plan, store, folder.summary, folder)
+    page = report_study(study, folder)
+    failed, blocked = {**left_out, **outcome.failed}, len(outcome.blocked)
+    content = outcome.as_json(launched, failed, len(store.done(plan)))
+    if console is not None:
         findings.show(console, collected)
         console.print(f"report: {page}", soft_wrap=True)
-        blocked = len(outcome.blocked)
-        summary = FailureSummary(
-            launched.plan, launched.store, failed, _arguments(args), outcome.logs, blocked
-        )
+        summary = FailureSummary(plan, store, failed, _arguments(args), outcome.logs, blocked)
         terminal.say(*summary.lines())
-    is_passed = not launched.study.rehearsal or verdict.told(launched, args.json)
+    code, verdict = judged(plan, store, study.name, console) if study.rehearsal else (0, {})
     if outcome.interrupted:
         terminal.say(cli.INTERRUPTED, stderr=True)
-    code = 1 if failed or outcome.interrupted or not is_passed else 0
-    return code, outcome.as_json(launched, failed, done)
+    return (1 if failed or outcome.interrupted else code), {**content, **verdict}
 
 
 _FLAGS = {

@@ -68,10 +68,20 @@ def _state_of(
 def _show(args: argparse.Namespace) -> cli.Answer:
     """Show the state of one study once."""
     state = _look_at(args)()
-    if args.json:
-        return _code(state, args), as_json(state)
-    _print(state, args)
-    return _code(state, args), {}
+    content = as_json(state) if args.json else {}
+    if not args.json:
+        _print(state, args)
+    code, verdict = _judged(state, args)
+    return max(code, _code(state, args)), {**content, **verdict}
+
+
+def _judged(state: StudyState, args: argparse.Namespace) -> cli.Answer:
+    """Judge a rehearsal that has ended; nothing where it is at work, or one thing is explained."""
+    if not args.rehearsal or args.only or state.is_live or _explanation(state, args):
+        return 0, {}
+    from hpc_xfer.rehearsing.verdict import judged
+
+    return judged(state.plan, state.store, state.name, None if args.json else terminal.console())
 
 
 def _code(state: StudyState, args: argparse.Namespace) -> int:
@@ -83,7 +93,8 @@ def _keep_watching(args: argparse.Namespace) -> int:
     """Show the state again and again, until the study ends."""
     states = study_states(_look_at(args), args.every)
     if not args.json and terminal.console().is_terminal:
-        return _code(_watch(states, args), args)
+        state = _watch(states, args)
+        return max(_code(state, args), _judged(state, args)[0])
     known: set[str] = set()
     for state in states:
         if args.json:
@@ -91,7 +102,7 @@ def _keep_watching(args: argparse.Namespace) -> int:
         else:
             _print(state, args)
             terminal.say("", *set_aside.news(known))
-    return _code(state, args)
+    return max(_code(state, args), 0 if args.json else _judged(state, args)[0])
 
 
 def _follow(args: argparse.Namespace) -> int:

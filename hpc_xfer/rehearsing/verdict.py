@@ -1,20 +1,19 @@
 """Judge a rehearsal: which stages of a study ran through, and why one did not.
 
-is_passed = told(launched, as_json=False)
+verdict = judge(plan, store, "size_scaling-rehearsal")
+verdict.is_passed
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Pretrain
 from hpc_xfer.store import failures
-from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run
-from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,42 +37,62 @@ class RehearsedStage:
         return 0 < self.total == self.passed
 
 
-def told(launched: LaunchedStudy, as_json: bool) -> bool:
-    """Print the stages of a rehearsal unless a script asks, and tell whether all have passed."""
-    stages = judge(launched.plan, launched.store, launched.study.name)
-    if not as_json:
-        show(stages, terminal.console())
-    return all(stage.is_passed for stage in stages)
+@dataclass(frozen=True)
+class Verdict:
+    """What of a rehearsal has passed."""
+
+    stages: tuple[RehearsedStage, ...]
+
+    @property
+    def is_passed(self) -> bool:
+        return all(stage.is_passed for stage in self.stages)
+
+    def as_json(self) -> dict[str, Any]:
+        stages = [{**asdict(stage), "is_passed": stage.is_passed} for stage in self.stages]
+        return {"passed": self.is_passed, "stages": stages}
+
+    def show(self, console: "Console") -> None:
+        """Print a table of the stages, why stages failed, and whether all have passed."""
+        from rich.table import Table
+
+        table = Table(title="rehearsal", title_justify="left", box=None, pad_edge=False)
+        for column in ("stage", "passed", "verdict"):
+            table.add_column(column, justify="right" if column == "passed" else "left")
+        for stage in self.stages:
+            verdict = "passed" if stage.is_passed else "failed"
+            table.add_row(stage.name, f"{stage.passed:,} of {stage.total:,}", verdict)
+        console.print(table)
+        failed = [stage for stage in self.stages if not stage.is_passed]
+        for stage in failed:
+            where = f"; see {stage.log}" if stage.log else ""
+            text = f"{stage.name}: {stage.reason}{where}"
+            console.print(text, soft_wrap=True, highlight=False, markup=False)
+        all_stages = f"{len(failed)} of {len(self.stages)} stages"
+        console.print(f"rehearsal {f'failed: {all_stages}' if failed else 'passed: all stages'}")
 
 
-def judge(plan: Plan, store: Store, study: str) -> list[RehearsedStage]:
-    """List the stages: pre-trainings by method, fine-tunings by data set and mode, results."""
+def judge(plan: Plan, store: Store, study: str) -> Verdict:
+    """Judge the stages: pre-trainings by method, fine-tunings by data set and mode, results."""
     done = store.done(plan)
     groups: dict[str, list[Run]] = {}
     for run in plan.runs:
         groups.setdefault(_stage_of(run), []).append(run)
     stages = [_of_runs(name, runs, done, store) for name, runs in groups.items()]
-    return [*stages, *_of_results(store, study)]
+    return Verdict((*stages, *_of_results(store, study)))
 
 
-def show(stages: Sequence[RehearsedStage], console: "Console") -> None:
-    """Print a table of the stages, then the verdict."""
-    from rich.table import Table
+def judged(
+    plan: Plan, store: Store, study: str, console: "Console | None"
+) -> tuple[int, dict[str, Any]]:
+    """Judge a rehearsal, print the verdict, and return the exit code and the content of --json.
 
-    table = Table(title="rehearsal", title_justify="left", box=None, pad_edge=False)
-    for column in ("stage", "passed", "verdict"):
-        table.add_column(column, justify="right" if column == "passed" else "left")
-    for stage in stages:
-        verdict = "passed" if stage.is_passed else "failed"
-        table.add_row(stage.name, f"{stage.passed:,} of {stage.total:,}", verdict)
-    console.print(table)
-    failed = [stage for stage in stages if not stage.is_passed]
-    for stage in failed:
-        where = f"; see {stage.log}" if stage.log else ""
-        text = f"{stage.name}: {stage.reason}{where}"
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
-    verdict = f"failed: {len(failed)} of {len(stages)} stages" if failed else "passed: all stages"
-    console.print(f"rehearsal {verdict}")
+    Args:
+        console: None where a script reads the JSON alone.
+    """
+    verdict = judge(plan, store, study)
+    if console is not None:
+        verdict.show(console)
+    return (0 if verdict.is_passed else 1), {"rehearsal": verdict.as_json()}
 
 
 def _stage_of(run: Run) -> str:
