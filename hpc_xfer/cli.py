@@ -190,7 +190,17 @@ def add_only_argument(parser: argparse.ArgumentParser) -> None:
 
 def each_grid(args: argparse.Namespace) -> list[argparse.Namespace]:
     """Return the arguments of a command on several grids for each of them, as `grid`."""
-    return [argparse.Namespace(**{**vars(args), "grid": grid}) for grid in args.grids]
+    grids = without_sites(args.grids)
+    return [argparse.Namespace(**{**vars(args), "grid": grid}) for grid in grids]
+
+
+def without_sites(grids: Sequence[Path]) -> Sequence[Path]:
+    """Leave out site files, which `grids/*.yaml` names too, and say so; a single file stays."""
+    sites = [path for path in grids if path.name.endswith((".site.yaml", ".site.yml"))]
+    if not sites or len(grids) == 1:
+        return grids
+    terminal.say(f"left out, as site files: {', '.join(map(str, sites))}", stderr=True)
+    return [path for path in grids if path not in sites]
 
 
 Answer = tuple[int, Mapping[str, Any]]  # exit code, content of --json

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = with_cpus(site, patience=0.0) if is_installed() else site
     store = cli.store_of(args.store, site)
     site, notes = with_card(site, args.gpu)
-    studies = [load_in_store(grid, store) for grid in args.grid]
+    studies = [load_in_store(grid, store) for grid in cli.without_sites(args.grid)]
     plans = [make_plan_without_data(study, site, store) for study in studies]
     done = set().union(*map(store.done, plans)) if store.runs.exists() else set()
     costs = plans[0].costs

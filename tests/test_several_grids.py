@@ -56,6 +56,18 @@ def test_a_dry_run_has_a_line_per_study_and_the_total_of_their_union(
     )
 
 
+def test_a_site_file_among_the_grids_is_left_out_and_told(
+    call: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As in `launch grids/*.yaml`."""
+    (tmp_path / "lab.site.yaml").write_text("store: ${STORE}\n")
+    grids = [*call[:2], str(tmp_path / "lab.site.yaml"), *call[2:]]
+    assert launch.main([*grids, "--dry-run", "--on", "local"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("2 studies\n")
+    assert told.err == f"left out, as site files: {tmp_path / 'lab.site.yaml'}\n"
+
+
 def test_scripts_read_the_union_as_one_object(
     call: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
