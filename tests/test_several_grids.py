@@ -64,7 +64,7 @@ def test_a_site_file_among_the_grids_is_left_out_and_told(
     grids = [*call[:2], str(tmp_path / "lab.site.yaml"), *call[2:]]
     assert launch.main([*grids, "--dry-run", "--on", "local"]) == 0
     told = capsys.readouterr()
-    assert told.out.startswith("2 studies\n")
+    assert told.out.startswith("2 studies ")
     assert told.err == f"left out, as site files: {tmp_path / 'lab.site.yaml'}\n"
 
 
