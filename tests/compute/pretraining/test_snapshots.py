@@ -171,7 +171,7 @@ def test_their_order_in_the_file_makes_no_other_run(tmp_path: Path) -> None:
          "the final encoder is kept anyway; remove it"),
         ("[250, 230]", "230 and 250 are in one step (100 samples); keep one"),
         ("[2000, 2000]", "2,000 and 2,000 are in one step (100 samples); keep one"),
-        ("2000", "must be a list, got 2000; write [2000]"),
+        ("50", "50 is less than one step (100 samples); raise it"),  # one value is a list of one
     ],
 )  # fmt: skip
 def test_snapshots_that_cannot_be_are_refused(tmp_path: Path, asked: str, sentence: str) -> None:
