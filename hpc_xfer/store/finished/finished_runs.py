@@ -4,14 +4,12 @@
     finished.find(run)          # None: it is not finished
     finished.save()
 
-STORE/finished.json has a line of 60 bytes for each run whose record was read and sound, with the
-identity of its folder then. One listing of STORE/runs shows the identities of all runs: a file that
-was replaced, removed or added in a folder changes it, and the record is read again. So deleting the
-list changes nothing but the time of the next look. It is replaced as a whole; two commands at once
-each leave a whole one, and what one of them lacks is read again.
-
-A record that is written over in its place (`nano`, `>`) leaves its folder as it is, and is found by
-`collect`, which looks at each file.
+STORE/finished.json has a line of 80 bytes for each run whose record was read and sound, with the
+identity of its folder and of its record then. One listing of STORE/runs shows those of all folders,
+and one look per run that of its record: a file that was replaced, removed or added in a folder, or
+a record that was written over in its place, changes them, and the record is read again. So deleting
+the list changes nothing but the time of the next look. It is replaced as a whole; two commands at
+once each leave a whole one, and what one of them lacks is read again.
 """
 
 import contextlib
@@ -31,7 +29,7 @@ from hpc_xfer.store.documents.document import Misfit
 from hpc_xfer.store.documents.finished_list import FINISHED
 from hpc_xfer.store.finished.run_folders import RunFolder, run_folders
 from hpc_xfer.store.ownership.server_clock import server_time
-from hpc_xfer.store.paths import StoreDir
+from hpc_xfer.store.paths import RECORD, StoreDir
 from hpc_xfer.study.plan import Run, RunKind
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.limits import bounded_json
@@ -46,7 +44,7 @@ ReadResult = Callable[[str, RunKind], dict[str, Any] | None]
 class FinishedRun(NamedTuple):
     """What a list of runs needs of a record."""
 
-    identity: str  # of the folder from which it was read
+    identity: str  # of the folder from which it was read, and of the record
     seconds: float | None
     attempt: int | None
     on_gpu: bool
@@ -91,7 +89,9 @@ class FinishedRuns:
         folder = self.folders.get(run_id)
         if folder is None:
             return None
-        identity = folder.identity
+        identity = self._identity(run_id, folder)
+        if identity is None:
+            return None
         for known in (self._listed[kind], self._new[kind]):
             found = known.get(run_id)
             if found is not None and found[0] == identity and folder.is_plain:
@@ -103,6 +103,16 @@ class FinishedRuns:
         if folder.is_plain:
             self._new[kind][run_id] = made
         return made
+
+    def _identity(self, run_id: str, folder: RunFolder) -> str | None:
+        """Stand for a folder and its record as they are; None where there is no record."""
+        try:
+            status = os.stat(f"{self.store.runs}/{run_id}/{RECORD}", follow_symlinks=False)
+        except FileNotFoundError:
+            return None if folder.is_plain else folder.identity
+        except OSError:  # a folder that is a file or closed to us: reading the record says so
+            return folder.identity
+        return f"{folder.identity}.{status.st_size:x}.{status.st_mtime_ns:x}"
 
     def save(self) -> None:
         """Write the list if records were read; a store that cannot be written stays without.
@@ -145,7 +155,8 @@ def _still_true(
     return {
         run_id: found
         for run_id, found in listed.items()
-        if (folder := folders.get(run_id)) is not None and folder.identity == found[0]
+        if (folder := folders.get(run_id)) is not None
+        and found[0].startswith(f"{folder.identity}.")
     }
 
 

@@ -120,7 +120,7 @@ class PretrainGrid:
     ) -> Pretrain | None:
         values = {key: value for key, (_, value) in chosen.items()}
         if values.get("init") == PARENT:
-            self.errors.append((("pretrain", i, "init"), f"{PARENT} is no name; name a block"))
+            self.errors.append((("pretrain", i, "init"), f"{PARENT} is not a name; name a block"))
             return None
         if "init" in model.model_fields and str(values.get("init")) in self.names:
             values["init"] = PARENT
