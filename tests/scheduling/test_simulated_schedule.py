@@ -1,16 +1,13 @@
 """The simulation of a schedule and a real Slurm come to about the same finishing time."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from statistics import median
 
 import pytest
 
 from hpc_xfer.study.costs.ranges import Range, exactly
 from hpc_xfer.study.costs.stages import ArrayCost
 from hpc_xfer.study.job_arrays import cut_into_arrays
-from hpc_xfer.study.plan import Pack
 from hpc_xfer.study.schedule.array_jobs import arrays_to_simulate
 from hpc_xfer.study.schedule.cluster import SimulatedCluster
 from hpc_xfer.study.schedule.simulation import simulate
@@ -43,21 +40,13 @@ def _low(seconds: Range) -> float:
     return seconds.low
 
 
-def worked(study: SlurmStudy, packs: Iterable[Pack]) -> list[float]:
-    """Seconds of the runs of each pack, by their records."""
-    return [
-        sum(study.store.record(run.id)["timing"]["seconds"] for run in pack.runs)  # type: ignore[index]
-        for pack in packs
-    ]
-
-
 def test_the_simulated_finishing_time_is_that_of_slurm(
     tmp_path: Path, shards: Path, cluster: Cluster
 ) -> None:
     """A pre-training, then three packs on two nodes, then the relay.
 
-    The simulation gets what was measured: seconds of runs, the start of a job, the pause before a
-    child, the relay. What it must know is the rest: who waits for whom, and for what.
+    The simulation gets what was measured: seconds of each job, the pause before a child. What it
+    must know is the rest: who waits for whom, and for what.
     """
     cluster.drain("n3", "n4")
     study = SlurmStudy(tmp_path, shards, draws=3, target=2, steps=96, slurm=_WHOLE_NODE)
@@ -69,14 +58,10 @@ def test_the_simulated_finishing_time_is_that_of_slurm(
 
     arrays = cut_into_arrays(plan)
     assert [len(array.packs) for array in arrays] == [1, 3] and len(packs) == 3
-    seconds = [worked(study, array.packs) for array in arrays]
-    elapsed = [end - start for _, start, end in (pretraining, *packs)]
-    begin = median(
-        taken - ran for taken, ran in zip(elapsed, [*seconds[0], *seconds[1]], strict=True)
-    )
+    elapsed = [[end - start for _, start, end in each] for each in ([pretraining], packs)]
     costs = [
-        ArrayCost(array, tuple(map(exactly, each)), exactly(max(0.0, begin)), 0)
-        for array, each in zip(arrays, seconds, strict=True)
+        ArrayCost(array, tuple(map(exactly, seconds)), exactly(0.0), 0)
+        for array, seconds in zip(arrays, elapsed, strict=True)
     ]
     pause = exactly(max(0.0, packs[0][1] - pretraining[2]))
     measured = SimulatedCluster(2, pause, relay_seconds=exactly(relay[2] - relay[1]))
