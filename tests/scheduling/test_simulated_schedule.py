@@ -20,11 +20,12 @@ _WHOLE_NODE = {"cpus_per_gpu": 16}  # a job takes all CPUs that a node has for S
 
 
 class Jobs:
-    """Jobs that ended: when Slurm got, started and ended them, in seconds."""
+    """Jobs of a store that ended: when Slurm got, started and ended them, in seconds."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, tag: str) -> None:
         told = cluster.run("squeue", "-h", "-r", "-t", "all", "-o", "%j|%V|%S|%e")
-        self.rows = [line.split("|") for line in told.splitlines()]
+        # The cluster still shows jobs of earlier tests.
+        self.rows = [line.split("|") for line in told.splitlines() if f"{tag}." in line]
 
     def of(self, kind: str) -> list[tuple[float, float, float]]:
         """Submission, start and end of the jobs whose name begins with this word."""
@@ -52,7 +53,7 @@ def test_the_simulated_finishing_time_is_that_of_slurm(
     study = SlurmStudy(tmp_path, shards, draws=3, target=2, steps=96, slurm=_WHOLE_NODE)
     study.launch()
     study.ends(cluster)
-    jobs, plan = Jobs(cluster), study.plan
+    jobs, plan = Jobs(cluster, study.store.tag), study.plan
     (pretraining,), packs, (relay,) = jobs.of("pre"), jobs.of("ft"), jobs.of("relay")
     real = relay[2] - pretraining[0]
 
