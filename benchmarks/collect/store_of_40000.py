@@ -4,6 +4,7 @@ Records and hits have the form, the size and the number of metrics of real ones;
 are made up. Nothing is synced to disk.
 """
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -90,7 +91,9 @@ def _provenance(run: Run) -> dict[str, Any]:
     dataset = run.recipe.dataset if isinstance(run.recipe, Finetune) else "source"
     return {
         "attempt": 1, "commit": "2b593553293b6fb9282623cf911e2fe59a1b15ad", "dirty": False,
-        "data": {"dataset": dataset.encode().hex().ljust(64, "0"), "parent": "5f" * 32},
+        "data": {
+            "dataset": hashlib.sha256(dataset.encode()).hexdigest(), "parent": "5f" * 32,
+        },
         "started": "2026-01-01T00:00:00+00:00", "ended": "2026-01-01T00:01:00+00:00",
         "gpu": "NVIDIA A100-SXM4-40GB", "host": "node1", "ranks": 1, "restarts": 0,
         "packages": {

@@ -75,11 +75,34 @@ def index_folder(
     scans = _without_errors(each_shard(read, names, workers, progress))
     classes = join_scans.find_classes(folder, scans, label_key)
     counted = [*join_scans.count_oddities(scans), *classes.bad]
+    index = _joined(folder, pattern, label_key, scans, classes, counted)
+    shard_index.write(index)
+    sample_index_cache.remove_stale(index)
+    in_columns = columns.write(index, [scan.columns for scan in scans]) if columns else []
+    warnings = (
+        *_replaced(before, index),
+        *(each.sentence(folder) for each in listing.unused(folder, names, pattern)),
+        *(each.sentence(index) for each in counted),
+        *_warnings(index, scans),
+        *(in_columns if columns else _stale_columns(index)),
+    )
+    return IndexReport(index, warnings)
+
+
+def _joined(
+    folder: Path,
+    pattern: str | None,
+    label_key: str | None,
+    scans: Sequence[ShardScan],
+    classes: join_scans.Classes,
+    counted: Sequence[join_scans.InShards],
+) -> ShardIndex:
+    """Make the index of a folder from what its shards hold."""
     empty = () if classes.without_samples is None else (classes.without_samples,)
     texts = Counter[str]()
     for scan in scans:
         texts.update(scan.texts)
-    index = ShardIndex(
+    return ShardIndex(
         folder,
         tuple(scan.entry for scan in scans),
         _all(scan.fields for scan in scans),
@@ -90,18 +113,6 @@ def index_folder(
         (*(each.oddity for each in counted), *empty),
         tuple(sorted(texts.items())) if len(texts) < scan_shard.MOST_KEYS else (),
     )
-    shard_index.write(index)
-    sample_index_cache.remove_stale(index)
-    in_columns = columns.write(index, [scan.columns for scan in scans]) if columns else []
-    sentences = (each.sentence(index) for each in counted)
-    warnings = (
-        *_replaced(before, index),
-        *(each.sentence(folder) for each in listing.unused(folder, names, pattern)),
-        *sentences,
-        *_warnings(index, scans),
-        *(in_columns if columns else _stale_columns(index)),
-    )
-    return IndexReport(index, warnings)
 
 
 def _stale_columns(index: ShardIndex) -> Iterator[str]:

@@ -16,7 +16,7 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from hpc_xfer.errors import StoreError
-from hpc_xfer.results.tables.spreadsheet_cells import FIRST, guarded, original
+from hpc_xfer.results.tables.spreadsheet_cells import guarded, original
 from hpc_xfer.system import atomic_files
 from hpc_xfer.system.atomic_files import OddFile
 
@@ -90,17 +90,15 @@ class Lines:
 
 def _cells(values: Iterable[object]) -> list[object]:
     """Make cells; csv writes None as nothing, and numbers as str does."""
-    return [v if v.__class__ in _NUMBERS or _is_harmless(v) else guarded(cell(v)) for v in values]
+    return [
+        v if v.__class__ in _NUMBERS else _text(v) if v.__class__ is str else guarded(cell(v))
+        for v in values
+    ]
 
 
-def _is_harmless(value: object) -> bool:
-    """Tell in little time that a text begins no formula: a study has a million of them."""
-    if value.__class__ is not str:
-        return False
-    text: str = value
-    if text[:1] in FIRST or ";" in text or "\t" in text:
-        return False
-    return "\n" not in text and "\r" not in text
+@functools.lru_cache(1 << 16)  # a study has a million texts, of which most are the same few words
+def _text(value: str) -> str:
+    return guarded(cell(value))
 
 
 class _RowsText:

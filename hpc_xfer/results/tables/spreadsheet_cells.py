@@ -19,14 +19,14 @@ _WHERE = re.compile(rf"(^|[{_SEPARATORS}]){_FORMULA}")
 _MARKED = re.compile(rf"(^|[{_SEPARATORS}])'{_FORMULA}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.ASCII)
 # First letters of cells that need a closer look: the signs, and what may stand before them.
-FIRST = frozenset("=+-@\uff1d\uff0b\uff0d\uff20'\"\ufeff") | {
+_FIRST = frozenset("=+-@\uff1d\uff0b\uff0d\uff20'\"\ufeff") | {
     chr(code) for code in range(0x3001) if chr(code).isspace()
 }
 
 
 def guarded(text: str) -> str:
     """Return the text with an apostrophe before each part that could begin a formula."""
-    if text[:1] in FIRST:
+    if text[:1] in _FIRST:
         return text if _NUMBER.fullmatch(text) else _WHERE.sub(r"\1'", text)
     return _WHERE.sub(r"\1'", text) if any(each in text for each in _SEPARATORS) else text
 

@@ -10,14 +10,17 @@ import re
 from typing import Any
 
 _LARGEST = 2**63 - 1
-# Every digit becomes 0, e and E become e, what may end a number a space, all else x: one pass over
-# the bytes then shows whether any number may be too large, in a tenth of the time of a walk.
+# Every digit becomes 0, e and E become e, what may end a number a space, a point stays, all else is
+# x: one pass over the bytes then shows whether any number may be too large, in a tenth of the time
+# of a walk. Digits behind a point make no number large, and small ones have many: 0.00012345678901.
 _DIGITS, _ENDS = b"0123456789", b",]} \t\r\n"
 _KINDS = bytes(
-    48 if byte in _DIGITS else 101 if byte in b"eE" else 32 if byte in _ENDS else 120
+    48 if byte in _DIGITS else 101 if byte in b"eE" else 32 if byte in _ENDS
+    else 46 if byte == 46 else 120
     for byte in range(256)
-)
-_MANY_DIGITS = b"0" * 19  # 2^63 has as many
+)  # fmt: skip
+_MANY = b"0" * 19  # 2^63 has as many digits; found in a hundredth of the time of the next pattern
+_MANY_DIGITS = re.compile(rb"(?<![.0])0{19}")
 _EXPONENT = re.compile(rb"e000+ ")  # of 100 or more
 
 
@@ -41,7 +44,8 @@ def parse(data: bytes | str) -> Any:
         raise UnfitJson("is nested too deep" if deep else "is not whole JSON") from None
     raw = data if isinstance(data, bytes) else data.encode()
     seen = raw.translate(_KINDS, b"+")
-    if (_MANY_DIGITS in seen or _EXPONENT.search(seen + b" ")) and not _fits(value):
+    many = _MANY in seen and _MANY_DIGITS.search(seen)
+    if (many or _EXPONENT.search(seen + b" ")) and not _fits(value):
         raise UnfitJson("has a number that does not fit 64 bits")
     return value
 
