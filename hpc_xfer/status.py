@@ -97,12 +97,13 @@ def _keep_watching(args: argparse.Namespace) -> int:
         return max(_code(state, args), _judged(state, args)[0])
     known: set[str] = set()
     for state in states:
-        if args.json:
-            cli.say_json(as_json(state), indent=None)
+        if args.json:  # the last line has the verdict of a rehearsal too
+            code, verdict = _judged(state, args)
+            cli.say_json({**as_json(state), **verdict}, indent=None)
         else:
             _print(state, args)
             terminal.say("", *set_aside.news(known))
-    return max(_code(state, args), 0 if args.json else _judged(state, args)[0])
+    return max(_code(state, args), code if args.json else _judged(state, args)[0])
 
 
 def _follow(args: argparse.Namespace) -> int:

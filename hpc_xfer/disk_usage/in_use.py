@@ -6,7 +6,6 @@
 What Slurm does not show is doubted: a job counts as live until it is known to have ended.
 """
 
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -64,8 +63,10 @@ def in_use(store: Store, slurm: Slurm, claimed: Iterable[str] = ()) -> InUse:
         except SlurmError as error:
             found.why_unknown = str(error)
     elif is_installed():
-        with contextlib.suppress(SlurmError):  # no launch has a job there
+        try:  # no launch has a job there
             queue = current_queue(cluster_of(slurm), patience=0)
+        except SlurmError as error:
+            found.why_unknown = str(error) if _has_arrays_by_hand(store, ledger) else ""
     for submission in open_ones:
         if queue is None or _may_be_live(submission, queue):
             _add(found, ledger, submission)
@@ -83,6 +84,13 @@ def _may_be_live(submission: Submission, queue: Queue) -> bool:
     if not lines and submission.user != current_user():
         return jobs_are_private(queue.cluster)
     return any(line.live for line in lines)
+
+
+def _has_arrays_by_hand(store: Store, ledger: Ledger) -> bool:
+    """Tell whether the store has job arrays that no launch submitted: `--by-hand` wrote them."""
+    submitted = {submission.batch for submission in ledger.submissions.values()}
+    arrays = (path for name in store.studies() for path in store.study(name).packs.glob("*.json"))
+    return any(path.stem not in submitted for path in arrays)
 
 
 def _by_hand(queue: Queue, store: Store, ledger: Ledger) -> int:

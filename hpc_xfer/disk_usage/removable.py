@@ -61,7 +61,7 @@ def _cache(measured: MeasuredStore, used: InUse) -> Removable:
     """Decoded images and features: no number depends on them."""
     folder = measured.store.cache("images").parent
     paths = (folder,) if folder.is_dir() and not folder.is_symlink() else ()
-    kept = "runs may read it now" if used.is_any else ""
+    kept = "runs may read it now" if used.is_any or used.why_unknown else ""
     return Removable("cache", measured.kinds["caches"], paths, kept=kept)
 
 

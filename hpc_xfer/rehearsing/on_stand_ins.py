@@ -9,6 +9,7 @@ from hpc_xfer.study.rehearsal import rehearsal_of
 from hpc_xfer.study.stand_ins import stand_in_study
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import machine, terminal
+from hpc_xfer.system.written_path import absolute
 
 
 def on_stand_ins(study: Study, store: Store, site_file: Path | None, on: str) -> tuple[Study, Path]:
@@ -28,4 +29,5 @@ def on_stand_ins(study: Study, store: Store, site_file: Path | None, on: str) ->
         terminal.say(f"stand-ins: {line}", stderr=True)
     datasets = dict.fromkeys(trial.dataset for trial in study.trials)
     needs = source_needs(study.pretrains)
-    return study, make_stand_ins(store.root / "stand_ins", needs, datasets, site_file)
+    folder = absolute(store.root) / "stand_ins"  # paths of a site file are relative to its folder
+    return study, make_stand_ins(folder, needs, datasets, site_file)

@@ -78,7 +78,7 @@ def judge(plan: Plan, store: Store, study: str) -> Verdict:
     for run in plan.runs:
         groups.setdefault(_stage_of(run), []).append(run)
     stages = [_of_runs(name, runs, done, store) for name, runs in groups.items()]
-    return Verdict((*stages, *_of_results(store, study)))
+    return Verdict((*stages, *_of_results(store, study, has_figures=bool(plan.of("finetune")))))
 
 
 def judged(
@@ -121,11 +121,13 @@ def _reason(run: Run, store: Store) -> tuple[str, str]:
     )
 
 
-def _of_results(store: Store, study: str) -> Iterator[RehearsedStage]:
+def _of_results(store: Store, study: str, has_figures: bool) -> Iterator[RehearsedStage]:
+    """Judge tables, figures and report; pre-trainings alone make no figure."""
     folder = store.study(study)
     yield _of_files("tables", [folder.summary / name for name in TABLES])
     figures = sorted(folder.figures.glob("*.svg")) if folder.figures.is_dir() else []
-    yield _of_files("figures", figures)
+    if has_figures:
+        yield _of_files("figures", figures)
     yield _of_files("report", [folder.report])
 
 

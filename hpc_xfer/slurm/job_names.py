@@ -21,4 +21,5 @@ def is_of_store(name: str, tag: str, study: str = "") -> bool:
     tag, study = re.escape(tag), re.escape(study) or _WORD
     work = rf"(pre|ft\w*)\.{_WORD}\.{study}\.\w+-{tag}"
     check = rf"check\.\w+\.[A-Za-z0-9_.-]+\.{tag}-{_TIME}"
-    return re.fullmatch(rf"({work}|relay\.{study}\.{tag}|{check})\.\d+", name, re.A) is not None
+    last = rf"relay\.{study}\.{tag}|collect\.{study}\.{tag}\.by-hand"
+    return re.fullmatch(rf"({work}|{last}|{check})\.\d+", name, re.A) is not None

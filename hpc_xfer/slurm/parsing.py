@@ -109,7 +109,7 @@ def read_queue(text: str, me: str, mark: str = "", cluster: str | None = None) -
     return Queue(lines, cluster=cluster, mine=mine.total(), everybodys=everybodys, mine_by_qos=mine)
 
 
-_OURS = re.compile(r"(pre|ft\w+|relay|check)\..*\.\d+")
+_OURS = re.compile(r"(pre|ft\w+|relay|check|collect)\..*\.\d+")
 
 
 def minutes_of(text: str) -> float | None:

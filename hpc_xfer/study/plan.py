@@ -299,9 +299,7 @@ def make_plan(study: Study, costs: RunCosts | None = None) -> Plan:
     Each snapshot of a pre-training gets every trial, and so does its end. Zero-shot needs a text
     tower, so pre-trainings without one have no such run; plan_summary.py counts them.
     """
-    parents: list[Run] = []
-    for recipe, start in zip(study.pretrains, study.starts or itertools.repeat(None), strict=False):
-        parents.append(Run("pretrain", recipe, () if start is None else (parents[start],)))
+    parents = pretrain_runs(study)
     trials = _grouped(study.trials, study.trial_blocks)
     children = [
         Run("finetune", _from(point, trial), (parent,))
@@ -314,6 +312,14 @@ def make_plan(study: Study, costs: RunCosts | None = None) -> Plan:
     return Plan(
         (*parents, *children), study.resources, study.tuned, study.choose, costs, facts=study.facts
     )
+
+
+def pretrain_runs(study: Study) -> list[Run]:
+    """List the pre-trainings of a study, as many as it has recipes and in their order."""
+    runs: list[Run] = []
+    for recipe, start in zip(study.pretrains, study.starts or itertools.repeat(None), strict=False):
+        runs.append(Run("pretrain", recipe, () if start is None else (runs[start],)))
+    return runs
 
 
 def _from(snapshot: int | None, trial: Finetune) -> Finetune:

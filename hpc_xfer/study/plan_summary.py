@@ -6,7 +6,7 @@ from hpc_xfer.config import architectures
 from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot
 from hpc_xfer.config.recipes import ImageText, Pretrain, Tower, Trained, encoder_points
 from hpc_xfer.study.labels import label_columns, pretrain_labels, run_label
-from hpc_xfer.study.plan import Pack, Plan, Run
+from hpc_xfer.study.plan import Pack, Plan, Run, pretrain_runs
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.study.summary.settings_lines import finetuning_lines, pretraining_lines, setting
 from hpc_xfer.system import terminal
@@ -154,8 +154,8 @@ def _notes(study: Study, plan: Plan) -> list[str]:
     with_text = {r.parents[0].id for r in plan.of("finetune") if isinstance(r.recipe, ZeroShot)}
     if with_text and (without := len(parents - with_text)):
         notes.append(f"zeroshot is left out for {without:,} pre-trainings without a text tower")
-    is_limited = any(blocks is not None for blocks in study.trial_blocks)
-    if is_limited and (idle := [run for run in plan.of("pretrain") if run.id not in parents]):
+    unused = _without_trials(study) - parents
+    if idle := [run for run in plan.of("pretrain") if run.id in unused]:
         labels = pretrain_labels(plan.of("pretrain"))
         names = ", ".join(dict.fromkeys(labels[run.id] for run in idle))
         notes.append(f"no fine-tuning starts from {len(idle):,} pre-trainings: {names}")
@@ -166,6 +166,22 @@ def _notes(study: Study, plan: Plan) -> list[str]:
     if plan.costs is not None and plan.resources.finetune.minutes is None and parents:
         notes.append(f"minutes of fine-tunings: {minutes_from(plan)}")
     return notes
+
+
+def _without_trials(study: Study) -> set[str]:
+    """Ids of the pre-trainings that `parents` leaves without a trial in the whole study."""
+    if all(blocks is None for blocks in study.trial_blocks):
+        return set()
+    pairs = list(zip(study.trials, study.trial_blocks, strict=True))
+    used: dict[tuple[int, bool], bool] = {}  # by block, and whether its runs have a text tower
+    for block, recipe in zip(study.blocks, study.pretrains, strict=True):
+        used[block, recipe.uses_text] = any(
+            (blocks is None or block in blocks)
+            and (recipe.uses_text or not isinstance(trial, ZeroShot))
+            for trial, blocks in pairs
+        )
+    runs = zip(study.blocks, pretrain_runs(study), study.pretrains, strict=True)
+    return {run.id for block, run, recipe in runs if not used[block, recipe.uses_text]}
 
 
 def _pretrain_table(plan: Plan, todo: Plan, done: set[str], columns: list[str]) -> "Table":

@@ -230,6 +230,34 @@ def test_code_stays_while_jobs_that_were_submitted_by_hand_are_in_the_queue(
     assert not littered.stranger.exists()
 
 
+def test_code_of_jobs_that_were_submitted_by_hand_stays_while_slurm_does_not_answer(
+    littered: LitteredStore, capsys: pytest.CaptureFixture[str], command: Command
+) -> None:
+    """`launch --by-hand` left the manifest of an array, and no line in the ledger."""
+    (array, *_) = cut_into_arrays(littered.plan)
+    littered.store.write_manifest(littered.store.studies()[0], array, {})
+    command("sbatch", "exit 1")
+    command("squeue", "echo 'squeue: error: Invalid user' >&2; exit 1")
+    told = littered.call(capsys, "clean")
+    assert told["in_use"].startswith("Slurm does not answer")
+    assert littered.old_code.exists() and littered.store.cache("images").exists()
+
+
+def test_code_stays_while_the_last_job_of_those_by_hand_waits(
+    littered: LitteredStore, capsys: pytest.CaptureFixture[str], command: Command
+) -> None:
+    """It collects and reports, after all others have ended."""
+    name = f"collect.made.{littered.store.tag}.by-hand.0"
+    command("sbatch", "exit 1")
+    command(
+        "squeue",
+        'mark=${7%%|*}; [ "$6" = "-o" ] || exit 3; '
+        f'echo "$mark|12|N/A|12|PENDING|{current_user()}|normal||0:00|None|{name}"',
+    )
+    assert littered.call(capsys, "clean")["in_use"].endswith("and 1 jobs submitted by hand")
+    assert littered.old_code.exists()
+
+
 @pytest.mark.parametrize("state", ["PENDING", "COMPLETED"])
 def test_what_a_job_in_the_queue_uses_stays_though_squeue_does_not_show_it(
     littered: LitteredStore, capsys: pytest.CaptureFixture[str], command: Command, state: str

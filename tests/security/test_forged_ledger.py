@@ -169,6 +169,8 @@ def test_what_does_not_fit_is_in_no_call(command: Command, changed: dict[str, st
         ("ft5.clip.study.c0ffee12ab34-582eb3.12", True),
         ("relay.study.582eb3.1", True),
         ("check.pretrain.a.b.582eb3-20261126-201500.1", True),
+        ("collect.study.582eb3.by-hand.0", True),
+        ("collect.study.582eb4.by-hand.0", False),
         ("pre.clip.study.c0ffee12ab34-582eb3.1\nx", False),
         ("relay.study.582eb3.1.2", False),
         ("relay.x.y.582eb3.1", False),

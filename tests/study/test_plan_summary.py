@@ -12,6 +12,7 @@ from hpc_xfer.config import architectures
 from hpc_xfer.store.store import Store
 from hpc_xfer.study import plan_summary
 from hpc_xfer.study.cost_estimate import ImageCounts, RunCosts, Speed
+from hpc_xfer.study.selected.only import part_of, selected
 from tests.fabricated import GRID, image_folder, make, record, source
 
 COST = """\
@@ -146,3 +147,21 @@ pretrain:
     image, _ = architectures.parameters("RN50") or (0, 0)
     assert free is not None and locked is not None
     assert free - locked == 2 * 2 * 4 * image  # two checkpoints, two moments, in fp32
+
+
+def test_pretrainings_that_get_no_trial_are_told_and_not_those_that_only_leaves_out(
+    tmp_path: Path,
+) -> None:
+    block = "method: clip, arch: RN50, samples: 2k, epochs: 1"
+    lp = "datasets: pets, draws: 1, mode: lp"
+    grid = (
+        f"name: some\npretrain: [{{name: a, source: web, {block}}}, {{name: b, source: news, "
+        f"{block}}}, {{name: c, source: film, {block}}}]\n"
+        f"finetune: [{{{lp}, shots: 1, parents: [a, b]}}, {{{lp}, shots: 5, parents: b}}]\n"
+    )
+    assert "no fine-tuning starts from 1 pre-trainings: clip film 2k" in rendered(tmp_path, grid)
+    study, plan, _ = make(tmp_path, grid)
+    part = part_of(plan, selected(plan, ["shots=5", f"run={plan.runs[0].id}"]))
+    console = Console(file=(text := io.StringIO()), width=120)
+    console.print(plan_summary.render(study, part, set()))
+    assert "no fine-tuning starts" not in text.getvalue()

@@ -1,5 +1,7 @@
 """A rehearsal on stand-ins keeps all parts of a study, and says what failed."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,9 +41,14 @@ def test_every_data_set_shot_count_mode_and_method_is_kept(name: str) -> None:
 
 def test_a_study_is_rehearsed_without_any_data_and_gets_a_verdict(tmp_path: Path) -> None:
     (tmp_path / "grid.yaml").write_text(GRID)
-    call = [sys.executable, "-m", "hpc_xfer.launch", str(tmp_path / "grid.yaml"), "--store",
-            str(tmp_path / "store"), "--on", "local", "--rehearse", "--stand-ins"]  # fmt: skip
-    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    where = ["grid.yaml", "--store", "store"]  # relative to the working folder, as people type it
+    call = [sys.executable, "-m", "hpc_xfer.launch", *where, "--on", "local", "--rehearse",
+            "--stand-ins"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "rehearsal passed: all stages" in done.stdout
     assert "pre-training: supervised" in done.stdout and "zeroshot on eurosat" in done.stdout
+    watch = [sys.executable, "-m", "hpc_xfer.status", *where, "--rehearsal", "--watch", "--json"]
+    told = subprocess.run(watch, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert json.loads(told.stdout.splitlines()[-1])["rehearsal"]["passed"], told.stderr

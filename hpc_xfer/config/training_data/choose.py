@@ -74,7 +74,7 @@ def _applied(
 
     if selection.keys is not None:
         assert keys is not None
-        left = left[np.isin(columns.values(selection.keys.column)[left], keys)]
+        left = left[np.isin(columns.hashes(selection.keys.column)[left], keys)]
         yield _alone(keys=selection.keys), left
     for name, value in (selection.above or {}).items():
         left = left[columns.numbers(name)[left] > value]

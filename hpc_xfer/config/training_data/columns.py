@@ -93,6 +93,27 @@ class SourceColumns:
             )
         return values
 
+    def hashes(self, name: str) -> "NDArray[Any]":
+        """Read a column as hashes of texts, as lists of keys have them: 7 as the text `7`.
+
+        Raises:
+            DataError: it holds classes, or as `values`.
+        """
+        import numpy as np
+
+        values, kind = self.values(name), self.by_name[name].kind
+        if kind == "class":
+            raise DataError(
+                f"{self.index.folder}: the column {name!r} holds classes, which a list of keys "
+                "cannot name; list the keys of the samples"
+            )
+        if kind == "text":
+            return values
+        found, there = np.zeros(len(values), dtype=DTYPES["text"]), ~np.isnan(values)
+        texts = map(number_text, values[there].tolist())
+        found[there] = np.fromiter(map(text_hash, texts), DTYPES["text"])
+        return found
+
 
 def load(index: ShardIndex) -> SourceColumns:
     """Read which columns a source has; none where it has no columns.json.

@@ -112,13 +112,14 @@ class FinishedRuns:
             return None if folder.is_plain else folder.identity
         except OSError:  # a folder that is a file or closed to us: reading the record says so
             return folder.identity
-        return f"{folder.identity}.{status.st_size:x}.{status.st_mtime_ns:x}"
+        # What wrote it may have set its time of modification, but not this one.
+        return f"{folder.identity}.{status.st_size:x}.{status.st_ctime_ns:x}"
 
     def save(self) -> None:
         """Write the list if records were read; a store that cannot be written stays without.
 
-        Folders that changed in this moment may change again within one tick of the clock: they are
-        left to the next look.
+        Folders and records that changed in this moment may change again within one tick of the
+        clock: they are left to the next look.
         """
         if not any(self._new.values()):
             return
@@ -127,7 +128,7 @@ class FinishedRuns:
             kind: {
                 run_id: made
                 for run_id, made in found.items()
-                if self.folders[run_id].changed_ns < settled
+                if max(self.folders[run_id].changed_ns, _changed_ns(made)) < settled
             }
             for kind, found in self._new.items()
         }
@@ -146,6 +147,11 @@ def _from_record(identity: str, content: Mapping[str, Any]) -> FinishedRun:
     provenance = content.get("provenance", {})
     attempt = provenance.get("attempt", 1) if provenance else None
     return FinishedRun(identity, seconds, attempt, bool(provenance.get("gpu")))
+
+
+def _changed_ns(made: FinishedRun) -> int:
+    """When the record itself was changed; its identity ends so."""
+    return int(made.identity.rpartition(".")[2], 16)
 
 
 def _still_true(

@@ -122,7 +122,8 @@ class PretrainGrid:
         if values.get("init") == PARENT:
             self.errors.append((("pretrain", i, "init"), f"{PARENT} is not a name; name a block"))
             return None
-        if "init" in model.model_fields and str(values.get("init")) in self.names:
+        init = values.get("init")
+        if "init" in model.model_fields and isinstance(init, str) and init in self.names:
             values["init"] = PARENT
         if values.get("batchnorm") == "per-gpu":
             values["ranks"] = self.gpus

@@ -105,6 +105,26 @@ def test_keys_of_a_list_are_chosen(made: SourceColumns, tmp_path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def test_keys_are_found_in_a_column_of_numbers_too(made: SourceColumns, tmp_path: Path) -> None:
+    """A json has 7 where the list has the text 7; lines of Windows, and some there twice."""
+    numbers = np.arange(SAMPLES) * 1.0
+    numbers[3] = np.nan
+    there = columns.write(
+        made.index,
+        {"id": ("number", numbers), "class": ("class", np.arange(SAMPLES) % 5)},
+        check=lambda *_: None,
+    )
+    path = tmp_path / "kept.txt"
+    path.write_bytes(b"7\r\n12\r\n7\r\n3\r\n\r\n1000\r\n")
+    listed = KeyList(sha256=key_list.digest(path), column="id", path=str(path))
+    hashes = key_list.hashes(listed)
+    found = choose(there, SampleSelection(keys=listed), 0, hashes)
+    assert found.samples.tolist() == [7, 12]
+    of_classes = SampleSelection(keys=listed.model_copy(update={"column": "class"}))
+    with pytest.raises(DataError, match="holds classes"):
+        choose(there, of_classes, 0, hashes)
+
+
 def test_a_list_that_is_nowhere_or_has_changed_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "good.txt"
     path.write_text("00007\n")

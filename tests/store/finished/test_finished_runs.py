@@ -73,7 +73,17 @@ def _damage_record(store: Store, run: str) -> None:
     os.replace(other, store.run(run).record)
 
 
-@pytest.mark.parametrize("harm", [_remove_folder, _remove_record, _damage_record])
+def _write_over_record(store: Store, run: str) -> None:
+    """As a copy does that goes on in place and sets the time of the original."""
+    path = store.run(run).record
+    before = path.stat()
+    path.write_bytes(b" " * before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "harm", [_remove_folder, _remove_record, _damage_record, _write_over_record]
+)
 def test_a_result_that_is_gone_is_noticed(
     tmp_path: Path, harm: Callable[[Store, str], None]
 ) -> None:

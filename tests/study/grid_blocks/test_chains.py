@@ -131,13 +131,18 @@ def test_parents_that_differ_in_a_setting_have_labels_of_their_own() -> None:
          "pretrain.1.name: pretrain.0 is called 'base' too; take another name"),
         ([BASE.replace("base", "a b")], "'a b' is no name of a block; use letters, digits"),
         ([BASE, NEXT, NEXT], "makes a run that pretrain.1 makes too; remove one"),
-        ([NEXT.replace("base", "'@parent'")], "@parent is no name; name a block"),
+        ([NEXT.replace("base", "'@parent'")], "@parent is not a name; name a block"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_linked_is_refused(blocks: list[str], told: str) -> None:
     message = refused(*blocks)
     assert told in message
     assert "\n" not in message
+
+
+def test_a_block_may_be_called_none() -> None:
+    """Which is not what a block without init starts from."""
+    assert not starts(planned(BASE.replace("base", "None"), NEXT.replace(", init: base", "")))
 
 
 def test_trials_for_some_parents_only() -> None:

@@ -1,0 +1,45 @@
+"""The verdict on a rehearsal: what has to be there, and what makes it fail."""
+
+from pathlib import Path
+
+from hpc_xfer.rehearsing.verdict import TABLES, judge
+from hpc_xfer.reporting.report_study import report_study
+from hpc_xfer.results import collect_tables
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Plan
+from tests.fabricated import ONE_CELL, make, record_all
+
+PRETRAINING_ALONE = """
+name: alone
+pretrain: [{method: clip, arch: RN50, source: sans, samples: 8000, epochs: 1, batch: 100}]
+"""
+
+
+def finish(store: Store, plan: Plan) -> None:
+    record_all(store, plan.runs)
+    for run in plan.of("pretrain"):
+        store.run(run.id).encoder.touch()
+
+
+def test_a_grid_of_pretrainings_alone_passes_without_figures(tmp_path: Path) -> None:
+    study, plan, store = make(tmp_path, PRETRAINING_ALONE)
+    folder = store.study(study.name)
+    assert not judge(plan, store, study.name).is_passed
+    finish(store, plan)
+    collect_tables.collect(plan, store, folder.summary, folder)
+    report_study(study, folder)
+    verdict = judge(plan, store, study.name)
+    assert verdict.is_passed
+    assert [stage.name for stage in verdict.stages] == ["pre-training: clip", "tables", "report"]
+
+
+def test_fine_tunings_without_figures_fail(tmp_path: Path) -> None:
+    study, plan, store = make(tmp_path, ONE_CELL)
+    finish(store, plan)
+    folder = store.study(study.name)
+    folder.summary.mkdir(parents=True)
+    for name in TABLES:
+        (folder.summary / name).write_text("run")
+    folder.report.write_text("report")
+    verdict = judge(plan, store, study.name)
+    assert [stage.name for stage in verdict.stages if not stage.is_passed] == ["figures"]
