@@ -81,7 +81,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 class _Made(Exception):
-    """A command has made its parser."""
+    """Ends a command that has made its parser."""
 
     def __init__(self, made: argparse.ArgumentParser) -> None:
         super().__init__()
@@ -207,7 +207,7 @@ Answer = tuple[int, Mapping[str, Any]]  # exit code, content of --json
 
 
 def for_each_grid(args: argparse.Namespace, answer: Callable[[argparse.Namespace], Answer]) -> int:
-    """Do a thing for each grid, with its name above it; return the highest exit code.
+    """Answer for each grid, with its name above the answer; return the highest exit code.
 
     With --json one object is printed: that of the grid, or `studies`, a list of them.
 

@@ -18,7 +18,7 @@ _MODULE = "hpc_xfer"
 
 @dataclass(frozen=True)
 class Words:
-    """What may follow a command, or a command of a command: read from its parser."""
+    """Words that may follow a command, or a command of a command: read from its parser."""
 
     path: str  # `launch`, or `datasets fetch`
     help: str

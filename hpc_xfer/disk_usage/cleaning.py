@@ -14,7 +14,7 @@ from hpc_xfer.store.store import Store
 
 @dataclass
 class Cleaned:
-    """What was removed, and what could not be."""
+    """The result of cleaning: what was removed, and what could not be."""
 
     removed: list[tuple[str, Size]] = field(default_factory=list)  # what, and how much
     errors: list[str] = field(default_factory=list)

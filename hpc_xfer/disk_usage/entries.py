@@ -11,7 +11,7 @@ _BLOCK = 512  # bytes; `st_blocks` counts these on every file system
 
 @dataclass
 class Size:
-    """What quotas count: bytes on disk as `du` tells them, and files and folders together."""
+    """Bytes on disk, as `du` counts them, and files and folders together: both have quotas."""
 
     bytes: int = 0
     files: int = 0

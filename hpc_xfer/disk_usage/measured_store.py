@@ -41,7 +41,7 @@ _LEFT_OVER_SECONDS = 24 * 60 * 60  # no writer takes a day for one file
 
 @dataclass
 class RunContents:
-    """What lies in the folder of a run."""
+    """The contents of the folder of a run."""
 
     names: set[str] = field(default_factory=set)  # at its top
     size: Size = field(default_factory=Size)

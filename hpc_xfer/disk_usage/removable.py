@@ -135,7 +135,10 @@ def runs_of_studies(store: Store) -> set[str] | None:
 
 
 def _working_files(contents: RunContents) -> Size:
-    """What goes of a finished run; a pre-training keeps its recipe, see remove_working_files."""
+    """Size of the files that a finished run loses; a pre-training keeps its recipe.
+
+    See remove_working_files.
+    """
     found = Size()
     found.add(contents.checkpoints)
     if "encoder.pt" not in contents.names:

@@ -24,7 +24,7 @@ class StoreUsage:
 
     @property
     def to_clean(self) -> Size:
-        """What `clean` would free."""
+        """The size that `clean` would free."""
         found = Size()
         for each in self.may_go:
             if not each.kept:

@@ -112,7 +112,7 @@ def _number(job: str) -> tuple[int, ...]:
 
 
 def _log_of_process(pid: object, logs: Path) -> Path | None:
-    """Where a process of this host writes its errors, if that is a log of the study."""
+    """Find the file to which a process of this host writes errors, if it is a log of the study."""
     try:
         path = Path(os.readlink(f"/proc/{pid}/fd/2"))
         return path if path.parent == logs.resolve() else None

@@ -219,7 +219,7 @@ def _unclear(parents: Sequence[Run], labels: Mapping[str, str]) -> dict[str, str
 
 
 def _meaning(run: Run) -> str:
-    """All that decides a pre-training but seeds."""
+    """Text of all settings that decide a pre-training but seeds."""
     spec = {name: value for name, value in run.spec.items() if name != "seed"}
     before = [_meaning(parent) for parent in run.parents]
     return json.dumps([spec, before] if before else spec, sort_keys=True)

@@ -98,7 +98,7 @@ def read_minutes(value: Any) -> Any:
 
 
 def read_whole_minutes(value: Any) -> Any:
-    """As `read_minutes`, and refuse what is not whole.
+    """Read minutes as `read_minutes` does, and refuse those that are not whole.
 
     Raises:
         ValueError: as `read_minutes`, or the minutes are not whole.

@@ -76,7 +76,7 @@ def render(
 
 
 def one_line(todo: Plan) -> str:
-    """What the runs of a plan cost, in one sentence; `launch --dry-run` ends with it."""
+    """Say in one sentence what the runs of a plan cost; `launch --dry-run` ends with it."""
     cost = study_cost([todo])
     return f"{totals(cost)} (from {cost.rests_on})"
 

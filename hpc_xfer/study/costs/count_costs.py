@@ -56,7 +56,7 @@ class CostCounter:
         return self.stages[key]
 
     def rests_on(self) -> str:
-        """What the numbers rest on, in words."""
+        """Say in words what the numbers rest on."""
         told = [self.speed.rests_on]
         used = {stage.name for stage in self.stages.values() if stage.measured}
         pretrainings = sum(self.measured.runs.values()) if used else 0

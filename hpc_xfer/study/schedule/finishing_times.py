@@ -29,7 +29,7 @@ class FinishingTime:
         return _range(self.low.finished, self.high.finished)
 
     def seconds_of(self, kind: str) -> Range | None:
-        """When the last run of a kind ended; None where there is none."""
+        """Seconds until the last run of a kind ends; None where there is none."""
         ends = [line.stage_ends.get(kind) for line in (self.low, self.high)]
         return None if ends[0] is None or ends[1] is None else _range(ends[0], ends[1])
 
@@ -92,5 +92,5 @@ def _at(seconds: float) -> Range:
 
 
 def _range(one: float, other: float) -> Range:
-    """Both in order: chance may end the slow simulation first."""
+    """Make a range of two ends in order: chance may end the slow simulation first."""
     return Range(min(one, other), max(one, other))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
 
 @dataclass(frozen=True)
 class UnionRow:
-    """What one study adds to those before it, as they are launched in turn."""
+    """The runs that one study adds to those before it, as they are launched in turn."""
 
     study: str
     runs: int
@@ -33,7 +33,7 @@ class Union:
     """Several studies that are launched one after another into one store."""
 
     def __init__(self, studies: Sequence[tuple[Study, Plan, set[str]]]) -> None:
-        """Count what each adds.
+        """Count what each study adds.
 
         Args:
             studies: each with its plan and the ids of its finished runs.
