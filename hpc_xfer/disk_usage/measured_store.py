@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from hpc_xfer.disk_usage.entries import Size, StoreEntry, size_of, walk
+from hpc_xfer.disk_usage.entries import Size, StoreEntry, size_of, total, walk
 from hpc_xfer.store.paths import ERROR, HITS, RECORD
 from hpc_xfer.store.store import Store
 
@@ -62,10 +62,7 @@ class MeasuredStore:
 
     @property
     def total(self) -> Size:
-        found = Size()
-        for size in self.kinds.values():
-            found.add(size)
-        return found
+        return total(self.kinds.values())
 
 
 def measure(store: Store, now: float, asked: Collection[str] = ()) -> MeasuredStore:

@@ -33,12 +33,6 @@ def differing_columns(rows: Sequence[Settings]) -> list[str]:
     ]
 
 
-def shared_columns(rows: Sequence[Settings]) -> dict[str, Any]:
-    """Return the columns that are equal in all rows, with their value."""
-    different = set(differing_columns(rows))
-    return {name: rows[0][name] for name in label_columns(rows) if name not in different}
-
-
 def short_count(number: int) -> str:
     """Shorten: 2_700_000 -> 2.7M, 8000 -> 8k, 950 -> 950."""
     rounded = float(f"{number:.3g}")  # first, since 999,999 is 1M

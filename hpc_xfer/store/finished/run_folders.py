@@ -24,7 +24,7 @@ class RunFolder:
 
     @property
     def identity(self) -> str:
-        """Text that changes with the names in the folder and the file behind each, not with subfolders."""
+        """Text that changes with the names in the folder and the file of each."""
         return f"{self.inode:x}.{self.changed_ns:x}"
 
 

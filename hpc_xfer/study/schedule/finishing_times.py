@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hpc_xfer.config.site import Slurm
-from hpc_xfer.study.costs.ranges import Range
+from hpc_xfer.study.costs.ranges import Range, exactly
 from hpc_xfer.study.costs.study_cost import StudyCost
 from hpc_xfer.study.schedule.array_jobs import arrays_to_simulate
 from hpc_xfer.study.schedule.cluster import SimulatedCluster
@@ -72,8 +72,8 @@ def finishing_times(
     return [
         FinishingTime(
             number,
-            simulate(low, replace(here, gpus=number, relay_seconds=_at(relay.low))),
-            simulate(high, replace(here, gpus=number, relay_seconds=_at(relay.high))),
+            simulate(low, replace(here, gpus=number, relay_seconds=exactly(relay.low))),
+            simulate(high, replace(here, gpus=number, relay_seconds=exactly(relay.high))),
         )
         for number in gpus
     ]
@@ -85,10 +85,6 @@ def _low(seconds: Range) -> float:
 
 def _high(seconds: Range) -> float:
     return seconds.high
-
-
-def _at(seconds: float) -> Range:
-    return Range(seconds, seconds)
 
 
 def _range(one: float, other: float) -> Range:
