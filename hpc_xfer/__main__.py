@@ -59,7 +59,7 @@ def _without_command(argv: Sequence[str] | None) -> int:
         prog=program,
         usage=f"%(prog)s COMMAND [options]\n\nexample:\n  {program} launch grids/demo.yaml",
         description="Find out which pre-training transfers best.\n\ncommands:\n" + _listed(),
-        epilog=f"`{program} COMMAND --help` tells of a command.",
+        epilog=f"`{program} COMMAND --help` explains a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -81,7 +81,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 class _Made(Exception):
-    """A command has made its parser."""
+    """Ends a command that has made its parser."""
 
     def __init__(self, made: argparse.ArgumentParser) -> None:
         super().__init__()
@@ -160,6 +160,18 @@ def add_grid_arguments(parser: argparse.ArgumentParser, several: bool = False) -
         )
     else:
         parser.add_argument("grid", type=Path, metavar="GRID", help="the study file")
+    add_store_arguments(parser)
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        help="change the grid: pretrain.0.batch=512; again for more (default: nothing at a launch, "
+        "else what the last launch had; see docs/grid.md)",
+    )
+
+
+def add_store_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --store and --site; see `store_of`."""
     parser.add_argument(
         "--store", metavar="DIR",
         help="folder of the runs (default: the site's, else ./runs)",
@@ -169,13 +181,6 @@ def add_grid_arguments(parser: argparse.ArgumentParser, several: bool = False) -
         help="settings of this cluster (default: $HPC_XFER_SITE, else "
         "~/.config/hpc_xfer/site.yaml, else none)",
     )  # fmt: skip
-    parser.add_argument(
-        "--set",
-        action="append",
-        metavar="KEY=VALUE",
-        help="change the grid: pretrain.0.batch=512; again for more (default: nothing at a launch, "
-        "else what the last launch had; see docs/grid.md)",
-    )
 
 
 def add_only_argument(parser: argparse.ArgumentParser) -> None:
@@ -207,7 +212,7 @@ Answer = tuple[int, Mapping[str, Any]]  # exit code, content of --json
 
 
 def for_each_grid(args: argparse.Namespace, answer: Callable[[argparse.Namespace], Answer]) -> int:
-    """Do a thing for each grid, with its name above it; return the highest exit code.
+    """Answer for each grid, with its name above the answer; return the highest exit code.
 
     With --json one object is printed: that of the grid, or `studies`, a list of them.
 
@@ -232,10 +237,15 @@ def for_each_grid(args: argparse.Namespace, answer: Callable[[argparse.Namespace
     return code
 
 
+def again_in_store(args: argparse.Namespace) -> list[str]:
+    """Return the options by which another command finds the same store and site."""
+    options = ["--store", args.store] if args.store else []
+    return options + (["--site", str(args.site)] if args.site else [])
+
+
 def again(args: argparse.Namespace, *more: str) -> str:
     """Return the arguments by which another command finds the same study."""
-    options = ["--store", args.store] if args.store else []
-    options += ["--site", str(args.site)] if args.site else []
+    options = again_in_store(args)
     options += [word for change in args.set or () for word in ("--set", change)]
     options += [word for each in getattr(args, "only", None) or () for word in ("--only", each)]
     return shlex.join([str(args.grid), *options, *more])

@@ -18,7 +18,7 @@ _MODULE = "hpc_xfer"
 
 @dataclass(frozen=True)
 class Words:
-    """What may follow a command, or a command of a command: read from its parser."""
+    """Words that may follow a command, or a command of a command: read from its parser."""
 
     path: str  # `launch`, or `datasets fetch`
     help: str
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def script(shell: str) -> str:
     """Return the script for bash, zsh or fish."""
-    package: Any = import_module(f"{_MODULE}.__main__")
+    package: Any = import_module(f"{_MODULE}.__main__")  # a command may import no other one
     found: list[Words] = []
     for name, does in package.COMMANDS.items():
         found += _words(name, does, cli.parser_of(package.main_of(name)))

@@ -65,8 +65,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.usage = (parser.usage or "").replace("[options]", "[options] GRID [GRID ...]", 1)
     parser.add_argument("grid", type=Path, nargs="+", metavar="GRID", help="study files")
-    parser.add_argument("--store", metavar="DIR", help="folder of the runs (default: the site's)")
-    parser.add_argument("--site", type=Path, metavar="FILE", help="settings of this cluster")
+    cli.add_store_arguments(parser)
     parser.add_argument(
         "--gpus", type=_counts, metavar="N[,N...]",
         help="how many you get at once (default: those of the largest job, and four times as many)",
@@ -80,7 +79,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--queue-wait", type=_minutes, default=Range(0.0, 0.0), metavar="MIN[-MAX]",
         help="minutes that jobs wait behind those of others, each time",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation's chances")
+    parser.add_argument("--seed", type=int, default=0, help="of the simulation's random numbers")
     parser.add_argument("--json", action="store_true", help="for scripts")
     return parser.parse_args(argv)
 

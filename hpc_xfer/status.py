@@ -108,13 +108,15 @@ def _keep_watching(args: argparse.Namespace) -> int:
 
 def _follow(args: argparse.Namespace) -> int:
     """Print the log of a run as it grows; return 1 where the run has failed."""
-    from hpc_xfer.monitoring.log_follower import follow, run_that_begins
+    from hpc_xfer.monitoring.log_follower import OPTION, follow
+    from hpc_xfer.monitoring.run_ids import run_that_begins
 
     look = _look_at(args)
     for line in follow(look, args.follow, args.every):
         terminal.say(line)
     state = look()
-    return 1 if state.status[run_that_begins(state, args.follow).id].state == "failed" else 0
+    run = run_that_begins(state, args.follow, OPTION)
+    return 1 if state.status[run.id].state == "failed" else 0
 
 
 def _print(state: StudyState, args: argparse.Namespace) -> None:

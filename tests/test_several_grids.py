@@ -95,7 +95,7 @@ def test_mistakes_in_several_grids_are_told_together_and_nothing_starts(
 
 def test_two_studies_of_one_name_are_refused(call: list[str], tmp_path: Path) -> None:
     (tmp_path / "methods.yaml").write_text(METHODS.replace("name: methods", "name: sizes"))
-    with pytest.raises(StudyError, match="its name is sizes, as that of"):
+    with pytest.raises(StudyError, match="has the name 'sizes', as"):
         launch.main([*call, "--dry-run"])
 
 

@@ -76,7 +76,7 @@ _MOST_SECONDS = {"status, all done": 2.0, "launch again, all done": 2.0}
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step took."""
+    """Seconds and memory that a step took."""
 
     seconds: float
     cpu_seconds: float  # of our process: what the machine does besides counts less in them

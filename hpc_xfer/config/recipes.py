@@ -194,7 +194,8 @@ class Trained(Pretrain):
             )
         if none := [name for name, samples in self.samples_by_source.items() if not samples]:
             raise ValueError(
-                f"the share of {none[0]!r} in {self.samples:,} samples is none; raise samples"
+                f"the share of {none[0]!r} gives none of {self.samples:,} samples; raise samples "
+                "or the share"
             )
         if self.select is not None and (wrong := self.select.unfit(self.samples, self.shares)):
             raise ValueError(wrong)

@@ -1,1 +1,1 @@
-"""What a store takes on disk, and what of it may go."""
+"""Measure a store on disk, and remove what may go."""

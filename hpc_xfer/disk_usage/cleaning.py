@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer.disk_usage.entries import Size, size_of
+from hpc_xfer.disk_usage.entries import Size, size_of, total
 from hpc_xfer.disk_usage.removable import Removable
 from hpc_xfer.errors import StoreError
 from hpc_xfer.store.finished.working_files import remove_working_files
@@ -14,17 +14,14 @@ from hpc_xfer.store.store import Store
 
 @dataclass
 class Cleaned:
-    """What was removed, and what could not be."""
+    """The result of cleaning: what was removed, and what could not be."""
 
     removed: list[tuple[str, Size]] = field(default_factory=list)  # what, and how much
     errors: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> Size:
-        found = Size()
-        for _, size in self.removed:
-            found.add(size)
-        return found
+        return total(size for _, size in self.removed)
 
     def as_json(self) -> dict[str, Any]:
         removed = [{"what": what, **size.as_json()} for what, size in self.removed]

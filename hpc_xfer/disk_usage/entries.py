@@ -11,7 +11,7 @@ _BLOCK = 512  # bytes; `st_blocks` counts these on every file system
 
 @dataclass
 class Size:
-    """What quotas count: bytes on disk as `du` tells them, and files and folders together."""
+    """Bytes on disk, as `du` counts them, and files and folders together: both have quotas."""
 
     bytes: int = 0
     files: int = 0
@@ -59,12 +59,11 @@ def walk(folder: Path | str) -> Iterator[StoreEntry]:
             yield from walk(name.path)
 
 
-def total(entries: Iterable[StoreEntry]) -> Size:
-    """Add up the sizes of entries."""
+def total(sizes: Iterable[Size]) -> Size:
+    """Add up sizes."""
     found = Size()
-    for entry in entries:
-        found.bytes += entry.bytes
-        found.files += 1
+    for size in sizes:
+        found.add(size)
     return found
 
 
@@ -74,6 +73,5 @@ def size_of(path: Path) -> Size:
         status = os.lstat(path)
     except OSError:
         return Size()
-    found = total(walk(path)) if stat.S_ISDIR(status.st_mode) else Size()
-    found.add(Size(status.st_blocks * _BLOCK, 1))
-    return found
+    inside = walk(path) if stat.S_ISDIR(status.st_mode) else ()
+    return total([Size(status.st_blocks * _BLOCK, 1), *(entry.size for entry in inside)])

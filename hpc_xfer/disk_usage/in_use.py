@@ -25,7 +25,7 @@ from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
 
 @dataclass
 class InUse:
-    """What is in use."""
+    """The runs and the code of a store that jobs and processes use."""
 
     submissions: int = 0  # that may have a job in the queue
     by_hand: int = 0  # jobs and elements in the queue that no launch submitted

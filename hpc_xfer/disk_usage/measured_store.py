@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from hpc_xfer.disk_usage.entries import Size, StoreEntry, size_of, walk
+from hpc_xfer.disk_usage.entries import Size, StoreEntry, size_of, total, walk
 from hpc_xfer.store.paths import ERROR, HITS, RECORD
 from hpc_xfer.store.store import Store
 
@@ -41,7 +41,7 @@ _LEFT_OVER_SECONDS = 24 * 60 * 60  # no writer takes a day for one file
 
 @dataclass
 class RunContents:
-    """What lies in the folder of a run."""
+    """The contents of the folder of a run."""
 
     names: set[str] = field(default_factory=set)  # at its top
     size: Size = field(default_factory=Size)
@@ -62,10 +62,7 @@ class MeasuredStore:
 
     @property
     def total(self) -> Size:
-        found = Size()
-        for size in self.kinds.values():
-            found.add(size)
-        return found
+        return total(self.kinds.values())
 
 
 def measure(store: Store, now: float, asked: Collection[str] = ()) -> MeasuredStore:

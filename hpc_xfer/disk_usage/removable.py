@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc_xfer.disk_usage.entries import Size, size_of
+from hpc_xfer.disk_usage.entries import Size, size_of, total
 from hpc_xfer.disk_usage.in_use import InUse
 from hpc_xfer.disk_usage.measured_store import MeasuredStore, RunContents
 from hpc_xfer.store.code_snapshot import current_digest
@@ -51,7 +51,7 @@ def removable(
     """
     found = [_cache(measured, used), _code(measured, used), *_runs(measured, used)]
     temporary = tuple(Path(entry.path) for entry in measured.temporary)
-    size = Size(sum(entry.bytes for entry in measured.temporary), len(temporary))
+    size = total(entry.size for entry in measured.temporary)
     found.append(Removable("files that killed processes left half written", size, temporary))
     found += _rehearsals(measured, rehearsals)
     return [each for each in found if each.paths or each.finished]
@@ -76,7 +76,7 @@ def _code(measured: MeasuredStore, used: InUse) -> Removable:
     wanted = used.codes | {current_digest(), *(path.name for path in snapshots[-1:])}
     paths = tuple(path for path in snapshots if path.name not in wanted)
     kept = "jobs submitted by hand may run it" if used.by_hand else used.why_unknown
-    return Removable("code that no job runs", _sum(paths), paths, kept=kept)
+    return Removable("code that no job runs", total(map(size_of, paths)), paths, kept=kept)
 
 
 def _runs(measured: MeasuredStore, used: InUse) -> Iterator[Removable]:
@@ -94,15 +94,11 @@ def _runs(measured: MeasuredStore, used: InUse) -> Iterator[Removable]:
         elif _working_files(contents).files and _is_finished(finished, run_id, contents):
             done.append(run_id)
     finished.save()
-    size = Size()
-    for run_id in done:
-        size.add(_working_files(measured.runs[run_id]))
+    size = total(_working_files(measured.runs[run_id]) for run_id in done)
     what = "checkpoints and working files of finished runs"
     yield Removable(what, size, finished=tuple(done), kept=used.why_unknown)
     for is_worth, ids in unnamed.items():
-        size = Size()
-        for run_id in ids:
-            size.add(measured.runs[run_id].size)
+        size = total(measured.runs[run_id].size for run_id in ids)
         paths = tuple(store.run(run_id).path for run_id in ids)
         if is_worth:
             why = "hours of work; remove them yourself, see `names` of --json"
@@ -135,7 +131,10 @@ def runs_of_studies(store: Store) -> set[str] | None:
 
 
 def _working_files(contents: RunContents) -> Size:
-    """What goes of a finished run; a pre-training keeps its recipe, see remove_working_files."""
+    """Size of the files that a finished run loses; a pre-training keeps its recipe.
+
+    See remove_working_files.
+    """
     found = Size()
     found.add(contents.checkpoints)
     if "encoder.pt" not in contents.names:
@@ -154,10 +153,3 @@ def _result_of_kind(store: Store) -> ReadResult:
         return None if content is None or content.get("kind", kind) != kind else content
 
     return result
-
-
-def _sum(paths: tuple[Path, ...]) -> Size:
-    found = Size()
-    for path in paths:
-        found.add(size_of(path))
-    return found

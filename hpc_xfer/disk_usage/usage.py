@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config.site import Slurm
-from hpc_xfer.disk_usage.entries import Size
+from hpc_xfer.disk_usage.entries import Size, total
 from hpc_xfer.disk_usage.in_use import InUse, in_use
 from hpc_xfer.disk_usage.measured_store import MeasuredStore, measure
 from hpc_xfer.disk_usage.removable import Removable, removable
@@ -24,12 +24,8 @@ class StoreUsage:
 
     @property
     def to_clean(self) -> Size:
-        """What `clean` would free."""
-        found = Size()
-        for each in self.may_go:
-            if not each.kept:
-                found.add(each.size)
-        return found
+        """The size that `clean` would free."""
+        return total(each.size for each in self.may_go if not each.kept)
 
     def as_json(self) -> dict[str, Any]:
         return {

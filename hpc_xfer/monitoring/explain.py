@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from hpc_xfer.errors import StudyError
 from hpc_xfer.monitoring.job_ids import JobId, read_job_id
+from hpc_xfer.monitoring.run_ids import runs_that_begin
 from hpc_xfer.monitoring.slurm_reasons import plain_reason
 from hpc_xfer.monitoring.study_state import StudyState, place_of
 from hpc_xfer.slurm.batch_script import log_path
@@ -28,12 +29,7 @@ def explain_run(study: StudyState, start: str) -> list[str]:
     Raises:
         StudyError: no run has such an id.
     """
-    runs = [run for run in study.plan.runs if run.id.startswith(start)]
-    if not runs:
-        raise StudyError(
-            f"--why {start}: no run of this study has an id that begins so; ids are in runs.csv "
-            "(finished) and missing.csv (others)"
-        )
+    runs = runs_that_begin(study, start, "--why")
     if len(runs) > 1:
         more = len(runs) - _MOST_FOUND
         return [

@@ -8,6 +8,7 @@ from hpc_xfer.store import failures, retry_policy
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.labels import RunTitles
 from hpc_xfer.study.plan import Plan
+from hpc_xfer.system.terminal import counted
 
 _LISTED = 5  # runs of one class; a launch can fail thousands of times for one reason
 
@@ -32,11 +33,13 @@ class FailureSummary:
             classes.setdefault(self._class_of(run_id, message), []).append(run_id)
         waiting = "1 more waits" if self.blocked == 1 else f"{self.blocked:,} more wait"
         behind = f"; {waiting} for what failed" if self.blocked else ""
-        found = ["", f"{_runs(len(self.failed))} failed{behind}:"]
+        found = ["", f"{counted(len(self.failed), 'run')} failed{behind}:"]
         titles = RunTitles(self.plan)
         for kind, runs in sorted(classes.items(), key=lambda each: -len(each[1])):
             meaning = retry_policy.rule_of(kind).meaning
-            found.append(f"{kind}: {_runs(len(runs))}" + (f" ({meaning})" if meaning else ""))
+            found.append(
+                f"{kind}: {counted(len(runs), 'run')}" + (f" ({meaning})" if meaning else "")
+            )
             for run_id in runs[:_LISTED]:
                 found += self._of_run(run_id, kind, titles)
             if (more := len(runs) - _LISTED) > 0:
@@ -61,7 +64,7 @@ class FailureSummary:
 
     def _what_to_do(self, classes: Mapping[str, list[str]]) -> list[str]:
         again = [kind for kind in classes if retry_policy.is_retried(kind, "launch")]
-        mended = [kind for kind in classes if kind not in again]
+        fatal = [kind for kind in classes if kind not in again]
         first = next(iter(self.failed))
         launch = f"python -m hpc_xfer.launch {self.arguments}"
         found = [
@@ -69,16 +72,11 @@ class FailureSummary:
         ]
         if again:
             found.append(f"  a new launch tries again what failed by {_listed(again)}: {launch}")
-        if mended:
+        if fatal:
             found.append(
-                f"  {_listed(mended)} would fail again; mend the cause, then: "
-                f"{launch} --retry-failed"
+                f"  {_listed(fatal)} would fail again; fix the cause, then: {launch} --retry-failed"
             )
         return found
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count:,} runs"
 
 
 def _listed(kinds: list[str]) -> str:

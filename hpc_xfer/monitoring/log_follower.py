@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hpc_xfer.errors import StudyError
+from hpc_xfer.monitoring.run_ids import run_that_begins
 from hpc_xfer.monitoring.sentences import never_launched
 from hpc_xfer.monitoring.slurm_reasons import with_own_word
 from hpc_xfer.monitoring.study_state import StudyState
@@ -20,10 +20,10 @@ from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system import atomic_files, set_aside
 
+OPTION = "--follow"  # for messages
 _TICK_SECONDS = 1.0  # between looks at the log; the queue is asked more seldom
 _AT_FIRST = 16 << 10  # bytes of a log that was there before
 _MOST_AT_ONCE = 1 << 20  # bytes
-_MOST_NAMED = 5
 
 
 def follow(
@@ -45,7 +45,7 @@ def follow(
     told = ""
     while True:
         study = look()
-        run = run_that_begins(study, start)
+        run = run_that_begins(study, start, OPTION)
         status = study.status[run.id]
         path = log_of(study, run)
         if path is not None and (log is None or log.path != path):
@@ -64,22 +64,6 @@ def follow(
                 told = sentence
                 yield told
             wait(_TICK_SECONDS)
-
-
-def run_that_begins(study: StudyState, start: str) -> Run:
-    """Return the one run whose id begins with `start`.
-
-    Raises:
-        StudyError: there is none, or there are several.
-    """
-    runs = [run for run in study.plan.runs if run.id.startswith(start)]
-    if len(runs) == 1:
-        return runs[0]
-    if not runs:
-        raise StudyError(f"--follow {start}: no run of this study has an id that begins so")
-    named = ", ".join(run.id for run in runs[:_MOST_NAMED])
-    more = ", ..." if len(runs) > _MOST_NAMED else ""
-    raise StudyError(f"--follow {start}: {len(runs):,} runs have such an id ({named}{more})")
 
 
 def has_ended(study: StudyState, status: RunStatus) -> bool:
@@ -112,7 +96,7 @@ def _number(job: str) -> tuple[int, ...]:
 
 
 def _log_of_process(pid: object, logs: Path) -> Path | None:
-    """Where a process of this host writes its errors, if that is a log of the study."""
+    """Find the file to which a process of this host writes errors, if it is a log of the study."""
     try:
         path = Path(os.readlink(f"/proc/{pid}/fd/2"))
         return path if path.parent == logs.resolve() else None

@@ -39,7 +39,7 @@ class RehearsedStage:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What of a rehearsal has passed."""
+    """The stages of a rehearsal, and whether all have passed."""
 
     stages: tuple[RehearsedStage, ...]
 

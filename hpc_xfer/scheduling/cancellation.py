@@ -127,9 +127,7 @@ def forget_cluster(store: Store, name: str, slurm: Slurm, cluster: str) -> int:
 
 
 def _waiting(holder: dict[str, Any]) -> None:
-    process, host = holder.get("pid"), holder.get("host")
-    message = f"another launch is in progress (process {process} on {host}); waiting"
-    terminal.say(message, stderr=True)
+    terminal.say(launch_lock.waiting_sentence(holder), stderr=True)
 
 
 @contextlib.contextmanager

@@ -61,10 +61,9 @@ def _relay_preview(launched: LaunchedStudy) -> JobPreview:
 
 def table(jobs: Sequence[JobPreview]) -> "Table":
     """A table with a row per job."""
-    from rich.table import Table
+    from hpc_xfer.system.screen.titled_table import titled_table
 
-    table = Table(title="jobs", box=None, pad_edge=False, title_justify="left",
-                  padding=(0, 2, 0, 0), title_style="bold", header_style="bold")  # fmt: skip
+    table = titled_table("jobs")
     for name in ("job", "elements", "runs", "minutes", "after"):
         table.add_column(name, justify="left" if name in ("job", "after") else "right")
     for job in jobs:

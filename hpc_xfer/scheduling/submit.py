@@ -52,8 +52,7 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
     """
 
     def waiting(holder: dict[str, Any]) -> None:
-        process, host = holder.get("pid"), holder.get("host")
-        say(f"another launch is in progress (process {process} on {host}); waiting")
+        say(launch_lock.waiting_sentence(holder))
 
     launched.store.open(launched.study.name)
     if retrier == "relay":  # perhaps one by hand, whose jobs run its code; a launch prepares it

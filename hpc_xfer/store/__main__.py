@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = cli.store_of(args.store, site)
     if not store.root.is_dir():
         raise StoreError(
-            f"{store.root}: there is no store; launch a study, or name another --store"
+            f"{store.root}: this store does not exist; launch a study, or name another --store"
         )
     study = None if grid is None else load_in_store(grid, store)
     plan = None if study is None else plan_in_store(study, store)
@@ -46,11 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         planned = [(each.what, each.size) for each in usage.may_go if not each.kept]
         return _tell(Cleaned(planned), usage, args)
     if args.json:
-        of_study = {} if study is None else {"study": study.name, "of_study": _of_study(usage)}
+        of_runs = usage.measured.of_runs.as_json()
+        of_study = {} if study is None else {"study": study.name, "of_study": of_runs}
         cli.say_json({"schema": 1, **usage.as_json(), **of_study})
         return 0
     usage_tables.show(usage, terminal.console(), study.name if study else "")
-    terminal.say(*usage_tables.notes(usage, _again(args)))
+    terminal.say(*usage_tables.notes(usage, shlex.join(cli.again_in_store(args))))
     return 0
 
 
@@ -68,21 +69,8 @@ def _tell(cleaned: Cleaned, usage: StoreUsage, args: argparse.Namespace) -> int:
     return 1 if cleaned.errors else 0
 
 
-def _of_study(usage: StoreUsage) -> dict[str, int]:
-    return usage.measured.of_runs.as_json()
-
-
 def _waiting(holder: dict[str, Any]) -> None:
-    process, host = holder.get("pid"), holder.get("host")
-    terminal.say(
-        f"another launch is in progress (process {process} on {host}); waiting", stderr=True
-    )
-
-
-def _again(args: argparse.Namespace) -> str:
-    options = ["--store", args.store] if args.store else []
-    options += ["--site", str(args.site)] if args.site else []
-    return shlex.join(options)
+    terminal.say(launch_lock.waiting_sentence(holder), stderr=True)
 
 
 def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, bool, Path | None]:
@@ -98,10 +86,9 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, bool, Path |
     parser.usage = (parser.usage or "").replace("[options]", "[options] [clean] [GRID]", 1)
     parser.add_argument(
         "words", nargs="*", metavar="clean | GRID",
-        help="clean: remove what may go; GRID: a study file, whose runs are told apart",
+        help="clean: remove what may go; GRID: a study file, whose runs are also counted alone",
     )  # fmt: skip
-    parser.add_argument("--store", metavar="DIR", help="the store (default: the site's)")
-    parser.add_argument("--site", type=Path, metavar="FILE", help="settings of this cluster")
+    cli.add_store_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what `clean` would remove")
     parser.add_argument("--json", action="store_true", help="for scripts")
     args = parser.parse_args(argv)

@@ -50,7 +50,7 @@ class LaunchedStudy:
 
     @property
     def alone(self) -> "LaunchedStudy":
-        """The same as if the study had these runs alone."""
+        """This study as if it had the wanted runs alone."""
         return replace(self, plan=self.wanted, only=())
 
     @cached_property

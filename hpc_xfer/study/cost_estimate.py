@@ -178,12 +178,16 @@ class RunCosts:
         """Minutes for a pre-training: the high end of its estimate; None without a speed."""
         if self.training is None:
             return None
-        loaders = resources.workers
-        if loaders is None:
-            loaders = loading_processes(self.speed.cores, self.speed.has_gpu, resources.threads)
+        loaders = self.pretrain_loaders(resources)
         recomputes = resources.activation_checkpointing
         seconds = pretrain_seconds(recipe, resources.gpus, self.training, loaders, recomputes)
         return float(math.ceil((seconds + PRETRAIN_START).high / 60))
+
+    def pretrain_loaders(self, resources: PretrainResources) -> int:
+        """Loading processes of a rank: as in the grid, else as its cores allow."""
+        if resources.workers is not None:
+            return resources.workers
+        return loading_processes(self.speed.cores, self.speed.has_gpu, resources.threads)
 
     def uncounted(self, datasets: Iterable[str]) -> list[str]:
         """List the data sets whose size is assumed."""

@@ -33,12 +33,6 @@ def differing_columns(rows: Sequence[Settings]) -> list[str]:
     ]
 
 
-def shared_columns(rows: Sequence[Settings]) -> dict[str, Any]:
-    """Return the columns that are equal in all rows, with their value."""
-    different = set(differing_columns(rows))
-    return {name: rows[0][name] for name in label_columns(rows) if name not in different}
-
-
 def short_count(number: int) -> str:
     """Shorten: 2_700_000 -> 2.7M, 8000 -> 8k, 950 -> 950."""
     rounded = float(f"{number:.3g}")  # first, since 999,999 is 1M
@@ -219,7 +213,7 @@ def _unclear(parents: Sequence[Run], labels: Mapping[str, str]) -> dict[str, str
 
 
 def _meaning(run: Run) -> str:
-    """All that decides a pre-training but seeds."""
+    """Text of all settings that decide a pre-training but seeds."""
     spec = {name: value for name, value in run.spec.items() if name != "seed"}
     before = [_meaning(parent) for parent in run.parents]
     return json.dumps([spec, before] if before else spec, sort_keys=True)

@@ -16,6 +16,7 @@ from hpc_xfer.study.cost_estimate import ASSUMED, DECODE_SECONDS, GPU_TERAFLOPS
 from hpc_xfer.study.costs.pretrain_time import sample_flops
 from hpc_xfer.study.plan import Plan, Run, RunKind, parent_recipe
 from hpc_xfer.system.limits.process_share import loading_processes
+from hpc_xfer.system.terminal import counted
 
 _RANDAUGMENT_SECONDS = 1 / 180  # an image on one core, decoding included
 _HALF_SPEEDUP = 4.0  # of bf16 and fp16 over fp32, on an A100
@@ -38,7 +39,7 @@ class Starving:
     def __str__(self) -> str:
         return (
             f"{self.what}: about {self.delivered:,.0f} images/s come from "
-            f"{_counted(self.workers, 'loading process', 'es')}, and the GPU takes about "
+            f"{counted(self.workers, 'loading process', 'es')}, and the GPU takes about "
             f"{self.taken:,.0f}, so it would wait "
             f"{100 * (1 - self.delivered / self.taken):.0f}% of the time; {self._way_out}"
         )
@@ -115,13 +116,9 @@ def _in_fp32(plan: Plan) -> Iterator[str]:
         if isinstance(run.recipe, Trained | Finetune) and run.recipe.precision == "fp32"
     )
     words: list[tuple[RunKind, str]] = [("pretrain", "pre-training"), ("finetune", "fine-tuning")]
-    listed = [_counted(counts[kind], word) for kind, word in words if counts[kind]]
+    listed = [counted(counts[kind], word) for kind, word in words if counts[kind]]
     if listed:
         yield (
             f"{' and '.join(listed)} in fp32, at a quarter of bf16's speed on an A100; "
             "`precision: bf16` or tf32 in the grid is faster; such runs have ids of their own"
         )
-
-
-def _counted(count: int, word: str, plural: str = "s") -> str:
-    return f"{count:,} {word}{plural if count != 1 else ''}"

@@ -54,7 +54,7 @@ def read_changes(typed: Iterable[str]) -> dict[str, Any]:
                 f"--set {argument}: is not KEY=VALUE; write --set pretrain.0.batch=512"
             )
         if not text.strip():
-            raise StudyError(f"--set {argument}: has no value; write null to set none")
+            raise StudyError(f"--set {argument}: has no value; write {key}=null for none")
         found.pop(key, None)  # a later one is made later
         found[key] = yaml_document.load_value(text, f"--set {argument}")
     return found
@@ -109,7 +109,7 @@ def text_with(doc: Document, typed: Sequence[str]) -> str:
     content = {**{key: value for key, value in kept if key not in new}, **new}
     text = with_top_level_key(doc.text, AT_LAUNCH, json.dumps(content))
     if yaml_document.load_yaml(doc.path, text).data != {**doc.data, AT_LAUNCH: content}:
-        raise StudyError(f"{doc.path}: --set cannot change it; write it with one key a line")
+        raise StudyError(f"{doc.path}: --set cannot change this file; write one key a line in it")
     return text
 
 

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.config import architectures
 from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot
 from hpc_xfer.config.recipes import ImageText, Pretrain, Tower, Trained, encoder_points
+from hpc_xfer.study.costs.disk_use import weights_of
 from hpc_xfer.study.labels import label_columns, pretrain_labels, run_label
 from hpc_xfer.study.plan import Pack, Plan, Run, pretrain_runs
 from hpc_xfer.study.study_file import Study
@@ -93,7 +93,7 @@ def disk_bytes(plan: Plan) -> int | None:
             total += _RECORD
             continue
         assert not isinstance(run.recipe, Finetune)
-        weights = _weights(run.recipe)
+        weights = weights_of(run.recipe)
         if weights is None:
             return None
         snapshots = _BYTES * (len(encoder_points(run.recipe)) - 1)
@@ -189,7 +189,9 @@ def _pretrain_table(plan: Plan, todo: Plan, done: set[str], columns: list[str]) 
     runs = plan.of("pretrain")
     rows = [run.columns | _start_of(run) for run in runs]
     packs = {run.id: pack for pack in _packs(todo) for run in pack.runs}
-    table = _table("pre-training")
+    from hpc_xfer.system.screen.titled_table import titled_table
+
+    table = titled_table("pre-training")
     settings = (name.removeprefix("pretrain_") for name in columns)
     for name in ("run", *settings, "GPUs", "minutes", "state"):
         table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
@@ -251,7 +253,9 @@ def _distinct(rows: list[dict[str, Any]], name: str) -> set[str]:
 def _finetune_table(plan: Plan, todo: Plan, done: set[str]) -> "Table":
     """Make one row per data set and shots, over all parents."""
     runs = plan.of("finetune")
-    table = _table("fine-tuning")
+    from hpc_xfer.system.screen.titled_table import titled_table
+
+    table = titled_table("fine-tuning")
     for name in ("data set", "shots", "parents", "runs", "done", "packs", "minutes"):
         table.add_column(name, justify="left" if name == "data set" else "right")
     groups: dict[tuple[str, int | str], list[Run]] = {}
@@ -293,23 +297,5 @@ def _encoder(run: Run) -> tuple[str, int | None]:
     return run.parents[0].id, run.recipe.snapshot
 
 
-def _table(title: str) -> "Table":
-    from rich.table import Table
-
-    return Table(
-        title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0),
-        header_style="bold", title_style="bold",
-    )  # fmt: skip
-
-
 def _packs(plan: Plan) -> list[Pack]:
     return [pack for wave in plan.waves for pack in wave]
-
-
-def _weights(recipe: Pretrain) -> dict[Tower, int] | None:
-    """Count the weights of the towers that a recipe makes; None if they cannot be counted."""
-    towers = architectures.parameters(recipe.arch)
-    if towers is None:
-        return None
-    image, text = towers
-    return {"image": image, "text": text} if recipe.uses_text else {"image": image}

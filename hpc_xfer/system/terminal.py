@@ -89,6 +89,11 @@ def _shown(
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
+def counted(count: int, word: str, plural: str = "s") -> str:
+    """Return a number with its noun: `1 run`, `1,200 runs`."""
+    return f"{count:,} {word}{plural if count != 1 else ''}"
+
+
 def size(count: float) -> str:
     """Return a number of bytes in words: `169 MB`, `6.49 GB`."""
     value, unit = float(f"{count:.3g}"), "B"  # rounded first, since 999,999 B is 1 MB

@@ -234,7 +234,7 @@ slurm:
         (
             "memory_per_gpu",
             "60Gb",
-            "'60Gb' has two readings, with Gb for bits or bytes; write 60GB for bytes",
+            "'60Gb' is ambiguous: the b of Gb can mean bits or bytes; write 60GB for bytes",
         ),
         ("max_minutes", "90s", "max_minutes: '90s' is 1.5 minutes; write whole minutes"),
         ("max_minutes", "3", "set max_minutes to 4 or more, or lower signal_seconds"),

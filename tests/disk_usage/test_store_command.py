@@ -289,7 +289,7 @@ def test_no_link_is_followed(littered: LitteredStore, capsys: pytest.CaptureFixt
 
 
 def test_a_store_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="there is no store"):
+    with pytest.raises(StoreError, match="this store does not exist"):
         main(["--store", str(tmp_path / "none")])
 
 

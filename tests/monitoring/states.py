@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (the screen is as wide as it is)
 """A study with a run in every state, as `status` sees it at one moment."""
 
 from dataclasses import replace
@@ -22,6 +23,23 @@ RESOURCES = Resources(
 )
 PLAN = Plan((ONE, TWO, *FEW, *MANY), RESOURCES)
 WHEN = "2026-01-02T03:04:05+00:00"
+# What `status` shows of `study_state` on a screen of 120 columns, without the sentences below.
+TABLES_AT_120 = """\
+pre-training
+run           pre-training                  state           step  samples/s  waits  to go  job  node
+425f0b02e627  supervised [bold] 256 seed 0  done
+5dc77cc5589d  supervised [bold] 256 seed 1  running  1,200/5,000        812    20%  2.0 h  12   gpu[a-b]
+fine-tuning
+data set  shots  runs  done  running  starting  pending  failed  to go
+digits        5     4     1        1         1                1  2 min
+digits     full     2                                 2
+running
+run           fine-tuning                                                             step  samples/s  to go  job   node
+75c210059d6a  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr   1,200/5,000        812  2 min  13_0  n3
+              0.002
+fa637f256f58  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr      starting                    14_0  n4
+              0.004
+"""
 
 
 def submission(job: str, name: str = "", elements: int | None = None, **more: Any) -> Submission:

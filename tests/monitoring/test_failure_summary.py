@@ -33,7 +33,7 @@ def test_each_class_has_its_meaning_its_runs_and_what_to_do(tmp_path: Path) -> N
         "    an ECC error",
         f"what to do: look closer: python -m hpc_xfer.status a.yaml --why {ONE.id}",
         "  a new launch tries again what failed by `gpu`: python -m hpc_xfer.launch a.yaml",
-        "  `nan` would fail again; mend the cause, then: python -m hpc_xfer.launch a.yaml "
+        "  `nan` would fail again; fix the cause, then: python -m hpc_xfer.launch a.yaml "
         "--retry-failed",
     ]
 

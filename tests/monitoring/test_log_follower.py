@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import StudyError
-from hpc_xfer.monitoring.log_follower import follow, run_that_begins
+from hpc_xfer.monitoring.log_follower import follow
+from hpc_xfer.monitoring.run_ids import run_that_begins
 from hpc_xfer.monitoring.study_state import StudyState
 from hpc_xfer.states.run_states import RunStatus
 from tests.monitoring.states import TWO, element, line, study_state
@@ -72,8 +73,8 @@ def test_a_run_that_fails_for_good_ends_with_its_message(tmp_path: Path) -> None
 
 def test_the_run_is_named_by_the_start_of_its_id(tmp_path: Path) -> None:
     study = study_state(tmp_path)
-    assert run_that_begins(study, TWO.id[:5]) == TWO
+    assert run_that_begins(study, TWO.id[:5], "--follow") == TWO
     with pytest.raises(StudyError, match="no run of this study has an id that begins so"):
-        run_that_begins(study, "zz")
-    with pytest.raises(StudyError, match=r"8 runs have such an id \(.*, \.\.\.\)"):
-        run_that_begins(study, "")
+        run_that_begins(study, "zz", "--follow")
+    with pytest.raises(StudyError, match=r"8 runs have ids that begin so \(.*, \.\.\.\)"):
+        run_that_begins(study, "", "--follow")

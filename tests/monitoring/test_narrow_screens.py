@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (screens are as wide as they are)
 """`status` on screens of 60, 80 and 120 columns, compared whole: no id is cut."""
 
 from io import StringIO
@@ -9,7 +8,7 @@ import pytest
 from hpc_xfer.monitoring import status_tables
 from hpc_xfer.monitoring.shown_table import ShownTable, fitting_columns
 from hpc_xfer.system.screen.plain_console import PlainConsole
-from tests.monitoring.states import study_state
+from tests.monitoring.states import TABLES_AT_120, study_state
 
 AT_60 = """\
 pre-training
@@ -55,25 +54,9 @@ fa637f256f58  supervised [bold] 256       starting                    14_0  n4
               shots, draw 0, ft, lr
               0.004
 """
-AT_120 = """\
-pre-training
-run           pre-training                  state           step  samples/s  waits  to go  job  node
-425f0b02e627  supervised [bold] 256 seed 0  done
-5dc77cc5589d  supervised [bold] 256 seed 1  running  1,200/5,000        812    20%  2.0 h  12   gpu[a-b]
-fine-tuning
-data set  shots  runs  done  running  starting  pending  failed  to go
-digits        5     4     1        1         1                1  2 min
-digits     full     2                                 2
-running
-run           fine-tuning                                                             step  samples/s  to go  job   node
-75c210059d6a  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr   1,200/5,000        812  2 min  13_0  n3
-              0.002
-fa637f256f58  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr      starting                    14_0  n4
-              0.004
-"""
 
 
-@pytest.mark.parametrize(("width", "screen"), [(60, AT_60), (80, AT_80), (120, AT_120)])
+@pytest.mark.parametrize(("width", "screen"), [(60, AT_60), (80, AT_80), (120, TABLES_AT_120)])
 def test_tables_fit_the_screen(width: int, screen: str, tmp_path: Path) -> None:
     console = PlainConsole(file=StringIO(), width=width, highlight=False, markup=False, emoji=False)
     status_tables.show(study_state(tmp_path), console)

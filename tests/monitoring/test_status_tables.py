@@ -18,6 +18,7 @@ from tests.monitoring.states import (
     FEW,
     MANY,
     PLAN,
+    TABLES_AT_120,
     TWO,
     all_in,
     beat,
@@ -41,21 +42,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Shown:
     return draw
 
 
-SHOWN = """\
-pre-training
-run           pre-training                  state           step  samples/s  waits  to go  job  node
-425f0b02e627  supervised [bold] 256 seed 0  done
-5dc77cc5589d  supervised [bold] 256 seed 1  running  1,200/5,000        812    20%  2.0 h  12   gpu[a-b]
-fine-tuning
-data set  shots  runs  done  running  starting  pending  failed  to go
-digits        5     4     1        1         1                1  2 min
-digits     full     2                                 2
-running
-run           fine-tuning                                                             step  samples/s  to go  job   node
-75c210059d6a  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr   1,200/5,000        812  2 min  13_0  n3
-              0.002
-fa637f256f58  supervised [bold] 256 seed 0 -> digits 5 shots, draw 0, ft, lr      starting                    14_0  n4
-              0.004
+SHOWN = f"""{TABLES_AT_120}\
 8 runs: 2 done, 2 running, 1 starting, 2 pending, 1 failed
 about 2.0 h to go with 3 processes, as now
 waiting: 2: an earlier job has not ended (Slurm: Dependency)

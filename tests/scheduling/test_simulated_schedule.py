@@ -30,7 +30,7 @@ class Jobs:
     def of(self, kind: str) -> list[tuple[float, float, float]]:
         """Submission, start and end of the jobs whose name begins with this word."""
         found = [times for name, *times in self.rows if name.startswith(kind)]
-        return sorted(tuple(map(_seconds, times)) for times in found)  # type: ignore[misc]
+        return sorted((_seconds(a), _seconds(b), _seconds(c)) for a, b, c in found)
 
 
 def _seconds(time: str) -> float:

@@ -12,7 +12,6 @@ from hpc_xfer.study.labels import (
     label_columns,
     pretrain_labels,
     run_labels,
-    shared_columns,
     short_count,
 )
 from hpc_xfer.study.plan import Plan, Run, make_plan
@@ -57,11 +56,10 @@ def test_what_all_rows_share_is_told_apart_from_what_differs() -> None:
     rows: list[dict[str, object]] = [{"lr": 0.1, "seed": 0, "arch": "a"}, {"lr": 0.1, "seed": 1}]
     assert label_columns(rows) == ["lr", "seed", "arch"]
     assert differing_columns(rows) == ["seed", "arch"]
-    assert shared_columns(rows) == {"lr": 0.1}
 
 
 def test_no_rows_share_nothing() -> None:
-    assert (label_columns([]), differing_columns([]), shared_columns([])) == ([], [], {})
+    assert (label_columns([]), differing_columns([])) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_a_part_has_what_its_runs_start_from(plan: Plan) -> None:
         ("metod=clip", "no run has a column 'metod'; did you mean 'method'?"),
         ("source=lion", "no run has source 'lion'; did you mean 'laion'?"),
         ("shots=20", "no run has shots '20'; its values are: 1, 5, full"),
-        ("method=clip,source=yfcc", "no run has all of it; leave a column out"),
+        ("method=clip,source=yfcc", "no run meets all conditions; leave one out"),
         ("clip", "must be COLUMN=VALUE, such as method=clip,shots=1|5"),
         ("run=ffffffffffff", "no run has run 'ffffffffffff'; `status --json` lists them"),
     ],

@@ -124,14 +124,14 @@ def test_a_grid_without_changes_keeps_its_text() -> None:
          "itself"),
         ("resources.pretrain.gpus=0", "must be greater than 0, got 0"),
         ("pretrain.0.seed=[0, x]", "1: must be a whole number, got 'x'"),
-        ("pretrain.0.batch=32k", "'32k' has two readings, 32,000 and 32,768; write the one that "
-         "you mean in digits"),
+        ("pretrain.0.batch=32k", "'32k' is ambiguous: 32,000 or 32,768; write the number in "
+         "digits"),
         ("finetune.0.mode=lpp", "unknown mode 'lpp'; did you mean 'lp'?"),
         ("pretrain.*=3", "names no key; write pretrain.*.KEY"),
         ("pretrain.1=3", "must be a mapping, got 3"),
         ("finetune.draws", "is not KEY=VALUE; write --set pretrain.0.batch=512"),
         ("finetune..draws=3", "is not KEY=VALUE; write --set pretrain.0.batch=512"),
-        ("finetune.draws=", "has no value; write null to set none"),
+        ("finetune.draws=", "has no value; write finetune.draws=null for none"),
         ("question=[a", "is not a value of YAML; put the text in quotes"),
     ],
 )  # fmt: skip

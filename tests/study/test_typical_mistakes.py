@@ -69,18 +69,17 @@ resources:
         ),
         (
             "1024", "1k",
-            "8: pretrain.0.batch: '1k' has two readings, 1,000 and 1,024; write the one that you "
-            "mean in digits",
+            "8: pretrain.0.batch: '1k' is ambiguous: 1,000 or 1,024; write the number in digits",
         ),
         (
             "1M", "1m",
-            "6: pretrain.0.samples.0: '1m' has two readings, with m for 1 million or 1 thousandth; "
-            "write 1M for the first",
+            "6: pretrain.0.samples.0: '1m' is ambiguous: m can mean 1 million or 1 thousandth; "
+            "write 1M for 1 million",
         ),
         (
             "24h", "1:30",
-            "16: resources.pretrain.minutes: '1:30' has two readings, 1h30m and 1m30s (as sbatch "
-            "reads it); write the one that you mean",
+            "16: resources.pretrain.minutes: '1:30' is ambiguous: 1h30m, or 1m30s as sbatch reads "
+            "it; write one of these two",
         ),
         (
             "[ft, zeroshot]", "finetune",

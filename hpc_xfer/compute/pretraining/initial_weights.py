@@ -87,7 +87,10 @@ def _name(context: RunContext, recipe: Trained) -> str:
     if recipe.init != PARENT:
         return str(recipe.init)
     if not context.run.parents:
-        raise StoreError(f"run {context.run.id} starts from a parent and has none; launch again")
+        raise StoreError(
+            f"run {context.run.id}: its pack file does not name the run that it starts from; "
+            "launch the study again"
+        )
     return f"run {context.run.parents[0].id}"
 
 

@@ -1,1 +1,1 @@
-"""How people write values in grid and site files, and the mistakes they make in YAML."""
+"""Read values as people write them in grid and site files, and explain mistakes in YAML."""

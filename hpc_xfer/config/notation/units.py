@@ -4,8 +4,8 @@ read_count("2.7M")          # 2700000
 read_minutes("1-12:00:00")  # 2160
 read_gigabytes("512MB")     # 0.5
 
-Text without a unit is returned as it is, so that the caller reports it. A unit with two readings
-is refused with both.
+Text without a unit is returned as it is, so that the caller reports it. A unit that can mean two
+things is refused with both.
 """
 
 import re
@@ -37,7 +37,7 @@ def read_count(value: Any) -> Any:
     """Return the whole number that a text such as 15k, 2.7M or 2B means; else the value itself.
 
     Raises:
-        ValueError: the unit has two readings, or the number is not whole.
+        ValueError: the unit can mean two things, or the number is not whole.
     """
     found = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
     if found is None:
@@ -46,8 +46,8 @@ def read_count(value: Any) -> Any:
     if unit in _COUNTS_IN_DOUBT:
         one, other, write = _COUNTS_IN_DOUBT[unit]
         raise ValueError(
-            f"{value!r} has two readings, with {unit} for {one} or {other}; write {number}{write} "
-            "for the first"
+            f"{value!r} is ambiguous: {unit} can mean {one} or {other}; write {number}{write} for "
+            f"{one}"
         )
     if unit not in _COUNTS:
         return value
@@ -61,15 +61,15 @@ def refuse_thousands(value: Any) -> Any:
     """Refuse 32k for a batch: it is read as 32,000 and as 32,768; other values pass.
 
     Raises:
-        ValueError: with both readings.
+        ValueError: it is in thousands; the sentence has both numbers.
     """
     found = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
     if found is None or found[2] not in ("k", "K"):
         return value
     number = _decimal(found[1])
     raise ValueError(
-        f"{value!r} has two readings, {number * 1000:,.0f} and {number * 1024:,.0f}; write the one "
-        "that you mean in digits"
+        f"{value!r} is ambiguous: {number * 1000:,.0f} or {number * 1024:,.0f}; write the number "
+        "in digits"
     )
 
 
@@ -77,15 +77,15 @@ def read_minutes(value: Any) -> Any:
     """Return the minutes that 24h, 90m, 1h30m, 1d or 1-12:00:00 mean; else the value itself.
 
     Raises:
-        ValueError: 1:30 and 90M have two readings; an hour has 60 minutes.
+        ValueError: 1:30 and 90M can mean two things; an hour has 60 minutes.
     """
     if not isinstance(value, str):
         return value
     if re.fullmatch(r"\d+:\d\d", value, re.A):
         one, two = value.split(":")
         raise ValueError(
-            f"{value!r} has two readings, {int(one)}h{int(two)}m and {int(one)}m{int(two)}s (as "
-            "sbatch reads it); write the one that you mean"
+            f"{value!r} is ambiguous: {int(one)}h{int(two)}m, or {int(one)}m{int(two)}s as sbatch "
+            "reads it; write one of these two"
         )
     if found := _CLOCK.fullmatch(value):
         if ":" not in value and "-" not in value:
@@ -98,7 +98,7 @@ def read_minutes(value: Any) -> Any:
 
 
 def read_whole_minutes(value: Any) -> Any:
-    """As `read_minutes`, and refuse what is not whole.
+    """Read minutes as `read_minutes` does, and refuse those that are not whole.
 
     Raises:
         ValueError: as `read_minutes`, or the minutes are not whole.
@@ -119,8 +119,7 @@ def _spans(value: str) -> Any:
         number, unit = found.groups()
         if unit == "M":
             raise ValueError(
-                f"{value!r} has two readings, with M for minutes or months; write {number}m for "
-                "minutes"
+                f"{value!r} is ambiguous: M can mean minutes or months; write {number}m for minutes"
             )
         if unit.lower() not in _SECONDS:
             return value
@@ -133,7 +132,7 @@ def read_gigabytes(value: Any) -> Any:
     """Return the GB (of 1024 MB, as Slurm counts) that 60G, 60GB or 512MB mean; else the value.
 
     Raises:
-        ValueError: Gb has two readings.
+        ValueError: Gb can mean bits or bytes.
     """
     found = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
     if found is None:
@@ -141,8 +140,8 @@ def read_gigabytes(value: Any) -> Any:
     number, unit = found.groups()
     if re.fullmatch(r"[MGT]b", unit):
         raise ValueError(
-            f"{value!r} has two readings, with {unit} for bits or bytes; write {number}{unit[0]}B "
-            "for bytes"
+            f"{value!r} is ambiguous: the b of {unit} can mean bits or bytes; write "
+            f"{number}{unit[0]}B for bytes"
         )
     prefix = unit.upper().removesuffix("B").removesuffix("I")
     if prefix not in _MEGABYTES:

@@ -56,7 +56,7 @@ def _of_block(error: yaml.MarkedYAMLError, at: int, lines: list[str], here: str)
     if "document" in problem and "another" in problem:
         return at + 1, "a second document begins (---); write one grid per file"
     if "block" in problem or "document start" in problem or "but found '?'" in problem:
-        return at + 1, f"is indented otherwise than the keys around it; {_INDENT}"
+        return at + 1, f"is not indented as the keys around it are; {_INDENT}"
     return at + 1, f"is not YAML ({problem}); fix that line"
 
 

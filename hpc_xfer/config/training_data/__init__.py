@@ -1,1 +1,1 @@
-"""What decides the training images and captions of a recipe: mixtures, selections, captions."""
+"""Mixtures, selections and captions: they decide the training images of a recipe."""

@@ -46,9 +46,11 @@ class Caption(StrictModel):
     def _one_of_them(self) -> "Caption":
         if self.mix is not None:
             if self.keys:
-                raise ValueError("name the keys of the json in mix, and remove keys")
+                raise ValueError("keys cannot stand beside mix; move them into mix")
             if (TEMPLATES in self.mix) != bool(self.templates):
-                raise ValueError("templates belong to the share `templates` of mix; give both")
+                raise ValueError(
+                    "templates and the share `templates` of mix need each other; give both"
+                )
         elif bool(self.keys) == bool(self.templates):
             raise ValueError(
                 "give either keys (of the json) or templates (sentences), not both or neither"

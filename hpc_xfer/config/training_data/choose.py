@@ -23,7 +23,7 @@ _OF_SAMPLES, _OF_CLASSES = 5, 6
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a selection leaves of a source."""
+    """The samples that a selection leaves of a source."""
 
     samples: "NDArray[Any]"  # numbers in the order of the index, ascending
     steps: tuple[tuple[str, int], ...]  # each part of the selection, and how many were left then

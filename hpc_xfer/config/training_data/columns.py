@@ -30,7 +30,7 @@ NAME, FOLDER = "columns.json", "columns"
 DTYPES: Mapping[Kind, str] = {"number": "<f8", "text": "<u8", "class": "<i4"}
 _SCHEMA = 1
 _MOST_COLUMNS = 1000
-_EXACT = 2**53  # whole numbers from here on have no exact float64
+INEXACT = 2**53  # whole numbers from here on have no exact float64
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def load(index: ShardIndex) -> SourceColumns:
     by_name = {column.name: column for column in columns}
     if of != index.fingerprint or samples != index.samples:
         raise DataError(
-            f"{path}: is of other shards than {index.folder / 'index.json'}; run "
+            f"{path}: belongs to other shards than {index.folder / 'index.json'}; run "
             f"{columns_command(index, by_name)}"
         )
     return SourceColumns(index, by_name)
@@ -231,5 +231,5 @@ def text_hash(text: str) -> int:
 
 def number_text(value: float) -> str:
     """The text whose hash stands for a number, in a column that holds texts too."""
-    is_whole = value == value // 1 and abs(value) < _EXACT
+    is_whole = value == value // 1 and abs(value) < INEXACT
     return str(int(value)) if is_whole else repr(float(value))

@@ -47,8 +47,7 @@ def hashes(keys: KeyList, store: Path | None = None) -> "NDArray[Any]":
             ) from None
     if not keys.path:
         raise DataError(
-            f"{stored}: is missing, the list of keys that a launch puts there; launch the study "
-            "again"
+            f"{stored}: not found; a launch writes this list of keys, so launch the study again"
         )
     try:
         if digest(Path(keys.path)) != keys.sha256:

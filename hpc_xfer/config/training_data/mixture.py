@@ -25,9 +25,11 @@ def whole_shares(shares: Mapping[str, Any]) -> dict[str, int]:
     for name in sorted(shares):
         share = shares[name]
         if isinstance(share, bool) or not isinstance(share, int | float) or not share > 0:
-            raise ValueError(f"the share of {name!r} must be a number above 0; leave out the rest")
+            raise ValueError(
+                f"the share of {name!r} must be a number above 0; remove it to use none"
+            )
         if math.isinf(share):
-            raise ValueError(f"the share of {name!r} must be a finite number")
+            raise ValueError(f"the share of {name!r} must be a finite number, such as 0.5")
         exact[name] = Fraction(str(share))
     if not exact:
         raise ValueError("names nothing; give shares, such as {laion: 0.5, yfcc: 0.5}")

@@ -86,13 +86,13 @@ class SampleSelection(StrictModel):
         if self.classes is None or self.per_class is None:
             return None
         if len(sources) > 1:
-            return "classes x per_class is of one source; remove classes, or name one source"
+            return "classes needs a single source; remove classes, or name one source"
         exact = self.classes * self.per_class
         if samples == exact:
             return None
         return (
-            f"samples must be {exact:,}, which {self.classes:,} classes with {self.per_class:,} "
-            f"images each make, and is {samples:,}"
+            f"samples must be {exact:,}, for {self.classes:,} classes of {self.per_class:,} "
+            f"images, got {samples:,}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What the pre-trainings of a study need of a source, so that a stand-in of it can be made."""
+"""Collect what pre-trainings need of a source, so that a stand-in of it can be made."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from hpc_xfer.config.recipes import Pretrain, Trained
 
 @dataclass(frozen=True)
 class SourceNeeds:
-    """Samples, and the keys of their json."""
+    """The number of samples, and the keys of their json."""
 
     samples: int
     texts: tuple[str, ...] = ()  # keys with a caption

@@ -1,1 +1,1 @@
-"""What the store tells of finished runs."""
+"""Find finished runs in the store, and remove what only the work on them needed."""

@@ -42,7 +42,7 @@ ReadResult = Callable[[str, RunKind], dict[str, Any] | None]
 
 
 class FinishedRun(NamedTuple):
-    """What a list of runs needs of a record."""
+    """The part of a record that lists of runs need."""
 
     identity: str  # of the folder from which it was read, and of the record
     seconds: float | None
@@ -78,14 +78,14 @@ class FinishedRuns:
         return found
 
     def find(self, run: Run) -> FinishedRun | None:
-        """Tell what a finished run left; None where it is not finished.
+        """Return what the record of a finished run says; None where it is not finished.
 
         Only a record that the list lacks is read.
         """
         return self.find_by(run.id, run.kind)
 
     def find_by(self, run_id: str, kind: RunKind) -> FinishedRun | None:
-        """Do as `find`, for a run of which only id and kind are known."""
+        """Find a run of which only id and kind are known."""
         folder = self.folders.get(run_id)
         if folder is None:
             return None
@@ -105,7 +105,7 @@ class FinishedRuns:
         return made
 
     def _identity(self, run_id: str, folder: RunFolder) -> str | None:
-        """Stand for a folder and its record as they are; None where there is no record."""
+        """Identify a folder and its record as they are now; None where there is no record."""
         try:
             status = os.stat(f"{self.store.runs}/{run_id}/{RECORD}", follow_symlinks=False)
         except FileNotFoundError:
@@ -186,6 +186,6 @@ def _own_bytes(store: StoreDir) -> bytes:
 
 @functools.cache
 def _code() -> str:
-    """Stands for the code that calls a record sound: no number to count up by hand."""
+    """Digest of the code that calls a record sound: no number to count up by hand."""
     files = (document.__file__, record.__file__, __file__)
     return hashlib.sha256(b"".join(Path(each).read_bytes() for each in files)).hexdigest()[:32]

@@ -24,7 +24,7 @@ class RunFolder:
 
     @property
     def identity(self) -> str:
-        """Stands for the names in the folder, and for which file has each; not for its folders."""
+        """Text that changes with the names in the folder and the file of each."""
         return f"{self.inode:x}.{self.changed_ns:x}"
 
 

@@ -40,6 +40,12 @@ def held(store: Store, waiting: Callable[[dict[str, Any]], None]) -> Iterator[Le
         lease.release()
 
 
+def waiting_sentence(holder: dict[str, Any]) -> str:
+    """Say who holds the lock, for `waiting` of `held`."""
+    process, host = holder.get("pid"), holder.get("host")
+    return f"another launch is in progress (process {process} on {host}); waiting"
+
+
 def _take(lock: LeaseFolder, waiting: Callable[[dict[str, Any]], None]) -> Lease:
     end = time.monotonic() + _WAIT_SECONDS
     is_reported = False

@@ -70,7 +70,7 @@ class Lease:
         if self.path.exists():
             raise ClaimLost(f"{self.thing}: its folder was removed, and another process has it now")
         if self.result is not None and self.result.exists():
-            raise ClaimLost(f"{self.thing}: another process has finished this")
+            raise ClaimLost(f"{self.thing}: another process has finished it")
         raise removed(self.folder)
 
     def renew(self) -> None:

@@ -24,8 +24,8 @@ def with_card(site: Site, name: str | None) -> tuple[Site, list[str]]:
     changes: dict[str, Any] = {}
     if name is not None and card_of(name) is None:
         raise StudyError(
-            f"--gpu {name}: no rates are known for it; known are {', '.join(known_names())}; for "
-            "another card write `teraflops` into the site file"
+            f"--gpu {name}: unknown card; name one of {', '.join(known_names())}, or write "
+            "`teraflops` into the site file"
         )
     if name is not None:
         changes = {"gpu_type": name, "teraflops": None, "gpu_memory": None}

@@ -76,7 +76,7 @@ def render(
 
 
 def one_line(todo: Plan) -> str:
-    """What the runs of a plan cost, in one sentence; `launch --dry-run` ends with it."""
+    """Say in one sentence what the runs of a plan cost; `launch --dry-run` ends with it."""
     cost = study_cost([todo])
     return f"{totals(cost)} (from {cost.rests_on})"
 
@@ -107,7 +107,9 @@ def sentences(cost: StudyCost, times: Sequence[FinishingTime]) -> Iterator[str]:
 
 def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
     """Make a row per stage; GPUs of a run and records are columns where there are any."""
-    table = _table("cost by stage")
+    from hpc_xfer.system.screen.titled_table import titled_table
+
+    table = titled_table("cost by stage")
     several = any(stage.gpus > 1 for stage in cost.stages)
     by_records = any(stage.measured for stage in cost.stages)
     table.add_column("stage", min_width=12)
@@ -131,7 +133,9 @@ def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
 
 
 def _time_table(times: Sequence[FinishingTime]) -> "Table":
-    table = _table("time on so many GPUs")
+    from hpc_xfer.system.screen.titled_table import titled_table
+
+    table = titled_table("time on so many GPUs")
     for name in ("GPUs", "pre-training done", "all done", "GPUs busy"):
         table.add_column(name, justify="right")
     for each in times:
@@ -141,15 +145,6 @@ def _time_table(times: Sequence[FinishingTime]) -> "Table":
             _percent(each.share_busy),
         )  # fmt: skip
     return table
-
-
-def _table(title: str) -> "Table":
-    from rich.table import Table
-
-    return Table(
-        title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0),
-        header_style="bold", title_style="bold",
-    )  # fmt: skip
 
 
 def duration(seconds: Range) -> str:

@@ -16,7 +16,7 @@ from hpc_xfer.study.costs.start_times import FINETUNE_START, PRETRAIN_START, sta
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
 from hpc_xfer.study.job_arrays import cut_into_arrays
 from hpc_xfer.study.plan import Pack, Plan, parent_recipe
-from hpc_xfer.system.limits.process_share import loading_processes
+from hpc_xfer.system.terminal import counted
 
 
 def pretrain_kind(recipe: Trained) -> PretrainKind:
@@ -56,12 +56,12 @@ class CostCounter:
         return self.stages[key]
 
     def rests_on(self) -> str:
-        """What the numbers rest on, in words."""
+        """Say in words what the numbers rest on."""
         told = [self.speed.rests_on]
         used = {stage.name for stage in self.stages.values() if stage.measured}
         pretrainings = sum(self.measured.runs.values()) if used else 0
         runs = Counter({"pre-training": pretrainings}) + self.finished
-        told += [f"{n:,} finished {what}{'s' * (n != 1)}" for what, n in runs.items() if n]
+        told += [counted(n, f"finished {what}") for what, n in runs.items() if n]
         if self.assumed_sets:
             told.append(f"the size of {', '.join(self.assumed_sets)} is assumed")
         return "; ".join(told)
@@ -117,10 +117,7 @@ class _PlanCosts:
 
     def _training(self, recipe: Trained, stage: Stage) -> Range:
         resources, speed = self.plan.resources.pretrain, self.counter.speed
-        own = self.times.costs.speed
-        loaders = resources.workers
-        if loaders is None:
-            loaders = loading_processes(own.cores, own.has_gpu, resources.threads)
+        loaders = self.times.costs.pretrain_loaders(resources)
         measured = self.counter.measured.rates.get(pretrain_kind(recipe))
         stage.measured += measured is not None
         stage.waits |= measured is None and waits_for_loading(recipe, speed, loaders)

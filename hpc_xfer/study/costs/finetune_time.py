@@ -18,44 +18,30 @@ _OF_MEASURED = Range(0.8, 1.25)
 
 @dataclass(frozen=True)
 class FinetuneTimes:
-    """Seconds of fine-tunings between a fast and a slow card; equal recipes are computed once."""
+    """Seconds of fine-tunings between a fast and a slow card."""
 
     costs: RunCosts
     speed: TrainingSpeed
     _fast: dict[str, RunCosts] = field(default_factory=dict)
     _slow: dict[str, RunCosts] = field(default_factory=dict)
-    _own: dict[tuple[int, str], Range] = field(default_factory=dict)
-    _shared: dict[tuple[int, str], Range] = field(default_factory=dict)
-    _kept: list[Finetune] = field(default_factory=list)  # so that no id is used again
 
     def own(self, recipe: Finetune, parent: Pretrain) -> Range:
         """Seconds of the run alone."""
-        key = (id(recipe), str(parent.arch) if isinstance(parent.arch, str) else str(id(parent)))
-        if key not in self._own:
-            self._kept.append(recipe)
-            self._own[key] = self._own_seconds(recipe, parent)
-        return self._own[key]
-
-    def shared(self, recipe: Finetune, parent: Pretrain) -> Range:
-        """Seconds of what the runs of a pack share: images and features, without the start."""
-        key = (id(recipe), str(parent.arch) if isinstance(parent.arch, str) else str(id(parent)))
-        if key not in self._shared:
-            self._kept.append(recipe)
-            fast, slow = self._bounds(recipe.precision)
-            self._shared[key] = Range(
-                fast.bare_shared_seconds(recipe, parent), slow.bare_shared_seconds(recipe, parent)
-            )
-        return self._shared[key]
-
-    def is_measured(self, recipe: Finetune, parent: Pretrain) -> bool:
-        return cost_kind(recipe, parent) in self.costs.measured
-
-    def _own_seconds(self, recipe: Finetune, parent: Pretrain) -> Range:
         measured = self.costs.measured.get(cost_kind(recipe, parent))
         if measured is not None:
             return _OF_MEASURED.scaled(measured)
         fast, slow = self._bounds(recipe.precision)
         return Range(fast.bare_seconds(recipe, parent), slow.bare_seconds(recipe, parent))
+
+    def shared(self, recipe: Finetune, parent: Pretrain) -> Range:
+        """Seconds of what the runs of a pack share: images and features, without the start."""
+        fast, slow = self._bounds(recipe.precision)
+        return Range(
+            fast.bare_shared_seconds(recipe, parent), slow.bare_shared_seconds(recipe, parent)
+        )
+
+    def is_measured(self, recipe: Finetune, parent: Pretrain) -> bool:
+        return cost_kind(recipe, parent) in self.costs.measured
 
     def _bounds(self, precision: str) -> tuple[RunCosts, RunCosts]:
         """The costs on a card as fast as the range allows, and as slow."""

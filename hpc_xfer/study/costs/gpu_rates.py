@@ -77,7 +77,7 @@ _MEASURED = "published samples per second"
 
 
 def _by_bandwidth(card_bandwidth: float, bf16: float) -> float:
-    """How much less memory bandwidth a FLOP has than on an A100, at most 1."""
+    """Memory bandwidth per FLOP as a share of that of an A100, at most 1."""
     return min(1.0, (card_bandwidth / bf16) / (1555 / 312))
 
 

@@ -34,7 +34,7 @@ class StudyCost:
 
     @property
     def unit(self) -> str:
-        """What an hour is of: a GPU, or a process on CPUs."""
+        """The unit of hours: a GPU, or a process on CPUs."""
         costs = self.plans[0].costs if self.plans else None
         return "GPU" if costs is None or costs.speed.has_gpu else "CPU"
 

@@ -1,4 +1,4 @@
-"""Which keys a block of a grid can have."""
+"""List the keys that a block of a grid can have."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def pretrain_keys(model: type[StrictModel]) -> set[str]:
 
 
 def all_keys(kind: str) -> dict[str, list[str]]:
-    """Key -> the methods, or the modes, that have it; for an axis of `finetune` none."""
+    """Map each key to the methods or modes that have it; an axis of `finetune` to none."""
     if kind == "finetune":
         return {key: [] for key in (*FinetuneAxes.model_fields, *OLDER)} | all_settings()
     found: dict[str, list[str]] = {}

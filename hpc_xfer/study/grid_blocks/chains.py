@@ -141,8 +141,8 @@ def _no_such_run(run: MadeRun, name: str, key: str, runs: Sequence[LinkedRun]) -
         )
     have = ", ".join(dict.fromkeys(format_value(_value(each, key)) for each in runs))
     return (
-        f"block {name!r} has no run with {key} {format_value(_value(run, key))} to start from; "
-        f"its values are {have}"
+        f"block {name!r} has no run with {key} {format_value(_value(run, key))} to start from; add "
+        f"the value there, or use one of its values here: {have}"
     )
 
 

@@ -79,7 +79,7 @@ def _misplaced(key: str) -> str:
 
 
 def _can_have(draft: Draft, kind: str, block: Mapping[str, Any], key: str) -> bool:
-    """Tell whether a block can have a key; one without its method may take any."""
+    """Tell whether a block can have a key; one without its method can only take the method."""
     keys = keys_of(kind, block, draft.protocol)
     if keys is None and kind == "pretrain" and "method" not in block:
         return key == "method"

@@ -86,7 +86,7 @@ def trial_blocks(
                 way = known if names else "no block has a name; write `name: ...` in it"
                 errors.append((loc, f"no pretrain block is called {format_value(name)}; {way}"))
             elif name in asked[:place]:
-                errors.append((loc, f"is there twice, {format_value(name)}; remove one"))
+                errors.append((loc, f"duplicate name {format_value(name)}; remove one"))
     found = (
         None if each is None else frozenset(names[name] for name in each if name in names)
         for each in parents

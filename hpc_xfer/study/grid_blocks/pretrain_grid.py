@@ -110,9 +110,10 @@ class PretrainGrid:
             return ""
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
             what = "letters, digits, _, - and ., at most 64"
-            return f"{format_value(name)} is no name of a block; use {what}"
+            return f"{format_value(name)} is not a valid block name; use {what}"
         if self.names.get(name, i) != i:
-            return f"pretrain.{self.names[name]} is called {name!r} too; take another name"
+            first = f"pretrain.{self.names[name]}"
+            return f"duplicate name {name!r}, which {first} has; write another one"
         return ""
 
     def _recipe(
@@ -120,7 +121,8 @@ class PretrainGrid:
     ) -> Pretrain | None:
         values = {key: value for key, (_, value) in chosen.items()}
         if values.get("init") == PARENT:
-            self.errors.append((("pretrain", i, "init"), f"{PARENT} is not a name; name a block"))
+            why = f"{PARENT} is not a block name; write the name of a block"
+            self.errors.append((("pretrain", i, "init"), why))
             return None
         init = values.get("init")
         if "init" in model.model_fields and isinstance(init, str) and init in self.names:

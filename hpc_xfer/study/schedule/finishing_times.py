@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hpc_xfer.config.site import Slurm
-from hpc_xfer.study.costs.ranges import Range
+from hpc_xfer.study.costs.ranges import Range, exactly
 from hpc_xfer.study.costs.study_cost import StudyCost
 from hpc_xfer.study.schedule.array_jobs import arrays_to_simulate
 from hpc_xfer.study.schedule.cluster import SimulatedCluster
@@ -29,7 +29,7 @@ class FinishingTime:
         return _range(self.low.finished, self.high.finished)
 
     def seconds_of(self, kind: str) -> Range | None:
-        """When the last run of a kind ended; None where there is none."""
+        """Seconds until the last run of a kind ends; None where there is none."""
         ends = [line.stage_ends.get(kind) for line in (self.low, self.high)]
         return None if ends[0] is None or ends[1] is None else _range(ends[0], ends[1])
 
@@ -72,8 +72,8 @@ def finishing_times(
     return [
         FinishingTime(
             number,
-            simulate(low, replace(here, gpus=number, relay_seconds=_at(relay.low))),
-            simulate(high, replace(here, gpus=number, relay_seconds=_at(relay.high))),
+            simulate(low, replace(here, gpus=number, relay_seconds=exactly(relay.low))),
+            simulate(high, replace(here, gpus=number, relay_seconds=exactly(relay.high))),
         )
         for number in gpus
     ]
@@ -87,10 +87,6 @@ def _high(seconds: Range) -> float:
     return seconds.high
 
 
-def _at(seconds: float) -> Range:
-    return Range(seconds, seconds)
-
-
 def _range(one: float, other: float) -> Range:
-    """Both in order: chance may end the slow simulation first."""
+    """Make a range of two ends in order: chance may end the slow simulation first."""
     return Range(min(one, other), max(one, other))

@@ -95,7 +95,9 @@ class _Simulation:
         )  # fmt: skip
 
     def _draw(self, within: Range) -> float:
-        return within.low if within.low == within.high else self.random.uniform(*_ends(within))
+        if within.low == within.high:  # takes no number, so that others stay as they are
+            return within.low
+        return self.random.uniform(within.low, within.high)
 
     def _push(
         self, delay: float, kind: Literal["eligible", "schedule", "end", "relay"],
@@ -187,7 +189,3 @@ class _Simulation:
             self.busy[-1] = (self.now, busy)
         else:
             self.busy.append((self.now, busy))
-
-
-def _ends(within: Range) -> tuple[float, float]:
-    return within.low, within.high

@@ -1,4 +1,4 @@
-"""What is in the queue of a simulated cluster, and what waits for a relay to submit it."""
+"""The queue of a simulated cluster, and the elements that wait for a relay to submit them."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence

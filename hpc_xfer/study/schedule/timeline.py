@@ -16,7 +16,7 @@ class Timeline:
 
     @property
     def worked(self) -> float:
-        """When the last run had its record."""
+        """Seconds until the last run had its record."""
         return max(self.stage_ends.values(), default=0.0)
 
     @property

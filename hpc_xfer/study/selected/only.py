@@ -40,7 +40,7 @@ def selected(plan: Plan, given: Iterable[str]) -> frozenset[str]:
             raise StudyError(*(f"--only {text}: {why}" for why in wrong))
         mine = {run.id for run in plan.runs if table.has(run, conditions)}
         if not mine:
-            raise StudyError(f"--only {text}: no run has all of it; leave a column out")
+            raise StudyError(f"--only {text}: no run meets all conditions; leave one out")
         found |= mine
     return frozenset(found)
 
@@ -86,7 +86,7 @@ class _Table:
     def why_wrong(self, column: str, asked: Sequence[str]) -> str:
         """Say what is wrong with a condition; "" if nothing is."""
         if column not in self.columns:
-            return f"no run has a column {column!r}; {nearest(column, self.columns, 'there are')}"
+            return f"no run has a column {column!r}; {nearest(column, self.columns, 'columns are')}"
         known = self.values(column)
         same = _starts if column == _ID else _same
         for value in asked:

@@ -82,7 +82,7 @@ def _tried(runs: Sequence[Run], key: str) -> str:
 
 
 def _lines(groups: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Write what all groups that have it say alike once, and the rest in a line per group."""
+    """Write a line on what is equal in all groups that have it, and one per group on the rest."""
     shared: dict[str, str] = {}
     for key in dict.fromkeys(key for group in groups.values() for key in group):
         values = [group[key] for group in groups.values() if key in group]
@@ -102,7 +102,7 @@ def _listed(settings: Mapping[str, str]) -> str:
 
 
 def _read(value: Any) -> Any:
-    """Read what a column has as JSON; other text is returned as it is."""
+    """Read the JSON that a column holds; other text is returned as it is."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         with contextlib.suppress(ValueError):
             return json.loads(value)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
 
 @dataclass(frozen=True)
 class UnionRow:
-    """What one study adds to those before it, as they are launched in turn."""
+    """The runs that one study adds to those before it, as they are launched in turn."""
 
     study: str
     runs: int
@@ -33,7 +33,7 @@ class Union:
     """Several studies that are launched one after another into one store."""
 
     def __init__(self, studies: Sequence[tuple[Study, Plan, set[str]]]) -> None:
-        """Count what each adds.
+        """Count what each study adds.
 
         Args:
             studies: each with its plan and the ids of its finished runs.
@@ -86,13 +86,11 @@ class Union:
     def rendered(self) -> "RenderableType":
         """Draw a line per study, then sentences on the total and on what is shared."""
         from rich.console import Group
-        from rich.table import Table
 
         from hpc_xfer.system.screen.plain_console import line
+        from hpc_xfer.system.screen.titled_table import titled_table
 
-        table = Table(title=f"{len(self.rows)} studies", title_justify="left", box=None,
-                      pad_edge=False, padding=(0, 2, 0, 0), header_style="bold",
-                      title_style="bold")  # fmt: skip
+        table = titled_table(f"{len(self.rows)} studies")
         table.add_column("study", min_width=8)
         for name in ("runs", "done", "shared", "to do", "GPU-hours", "disk"):
             table.add_column(name, justify="right", no_wrap=True)
@@ -104,8 +102,10 @@ class Union:
     def sentences(self) -> list[str]:
         """Say the total and what is shared, a line each."""
         pretrains, finetunes = self.shared["pretrain"], self.shared["finetune"]
-        both = f"{_counted(pretrains, 'pre-training')} and {_counted(finetunes, 'fine-tuning')}"
-        told = f"{both} are in several studies: each is run once"
+        both = (
+            terminal.counted(pretrains, "pre-training"), terminal.counted(finetunes, "fine-tuning")
+        )  # fmt: skip
+        told = f"{' and '.join(both)} are in several studies: each is run once"
         return [
             f"together {self.runs:,} runs, {self.done:,} done, {self.to_do:,} to do; at most "
             f"{self.gpu_hours:,.1f} GPU-hours, {_size(self.disk)} of disk",
@@ -126,14 +126,10 @@ def check_names(studies: Sequence[tuple[Path, str]]) -> None:
     for grid, name in studies:
         if name in grids:
             raise StudyError(
-                f"{grid}: its name is {name}, as that of {grids[name]}; give each study of a store "
+                f"{grid}: has the name {name!r}, as {grids[name]} has; give each study of a store "
                 "a name of its own"
             )
         grids[name] = grid
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _size(count: int | None) -> str:

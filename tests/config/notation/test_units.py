@@ -1,4 +1,4 @@
-"""Numbers as people write them are read, and what has two readings is refused with both."""
+"""Numbers as people write them are read, and what can mean two things is refused with both."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,34 +42,35 @@ def test_what_has_no_unit_is_left_to_the_caller(read: Callable[[Any], Any], valu
     [
         (
             read_count, "1m",
-            "'1m' has two readings, with m for 1 million or 1 thousandth; write 1M for the first",
+            "'1m' is ambiguous: m can mean 1 million or 1 thousandth; write 1M for 1 million",
         ),
         (
             read_count, "2b",
-            "'2b' has two readings, with b for 1 billion or 1 byte; write 2B for the first",
+            "'2b' is ambiguous: b can mean 1 billion or 1 byte; write 2B for 1 billion",
         ),
         (read_count, "2.7777k", "'2.7777k' is 2777.7, which is not whole; round it"),
         (
             refuse_thousands, "32k",
-            "'32k' has two readings, 32,000 and 32,768; write the one that you mean in digits",
+            "'32k' is ambiguous: 32,000 or 32,768; write the number in digits",
         ),
         (
             read_minutes, "1:30",
-            "'1:30' has two readings, 1h30m and 1m30s (as sbatch reads it); write the one that you "
-            "mean",
+            "'1:30' is ambiguous: 1h30m, or 1m30s as sbatch reads it; write one of these two",
         ),
         (
             read_minutes, "90M",
-            "'90M' has two readings, with M for minutes or months; write 90m for minutes",
+            "'90M' is ambiguous: M can mean minutes or months; write 90m for minutes",
         ),
         (read_minutes, "1-12:70", "'1-12:70' is not a time; write days-hours:minutes:seconds"),
         (
             read_gigabytes, "60Gb",
-            "'60Gb' has two readings, with Gb for bits or bytes; write 60GB for bytes",
+            "'60Gb' is ambiguous: the b of Gb can mean bits or bytes; write 60GB for bytes",
         ),
     ],
 )  # fmt: skip
-def test_two_readings_are_told(read: Callable[[Any], Any], written: str, sentence: str) -> None:
+def test_what_can_mean_two_things_is_refused_with_both(
+    read: Callable[[Any], Any], written: str, sentence: str
+) -> None:
     with pytest.raises(ValueError) as caught:
         read(written)
     assert str(caught.value) == sentence

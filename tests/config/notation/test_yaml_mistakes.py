@@ -27,18 +27,18 @@ ALIGN = "align it with the keys that it belongs with, by spaces"
         ),
         (
             ["pretrain:", "  - method: clip", "   arch: RN50"],
-            f"3: is indented otherwise than the keys around it; {ALIGN}",
+            f"3: is not indented as the keys around it are; {ALIGN}",
         ),
         (
             ["pretrain:", "  - method: clip", "  arch: RN50"],
-            f"3: is indented otherwise than the keys around it; {ALIGN}",
+            f"3: is not indented as the keys around it are; {ALIGN}",
         ),
         (
             ["resources:", "  pretrain: {gpus: 8}", " finetune: {gpus: 1}"],
-            f"3: is indented otherwise than the keys around it; {ALIGN}",
+            f"3: is not indented as the keys around it are; {ALIGN}",
         ),
         (["name: x", " question: y"], f"2: is indented deeper than the key above it; {ALIGN}"),
-        (["  name: x", "a: y"], f"2: is indented otherwise than the keys around it; {ALIGN}"),
+        (["  name: x", "a: y"], f"2: is not indented as the keys around it are; {ALIGN}"),
         (
             ["pretrain:", "  -method: clip", "   arch: RN50"],
             "2: lacks a space after the dash; write `- KEY: VALUE`",

@@ -132,7 +132,7 @@ def test_a_list_that_is_nowhere_or_has_changed_is_refused(tmp_path: Path) -> Non
     path.write_text("00008\n")
     with pytest.raises(DataError, match="has changed since the grid was read"):
         key_list.hashes(keys)
-    with pytest.raises(DataError, match="is missing, the list of keys that a launch puts there"):
+    with pytest.raises(DataError, match="not found; a launch writes this list of keys, so launch"):
         key_list.hashes(keys.model_copy(update={"path": ""}), tmp_path / "store")
 
 
@@ -167,7 +167,7 @@ def test_columns_of_other_shards_and_damaged_ones_are_refused(made: SourceColumn
     index = made.index
     other = ShardIndex(index.folder, index.entries, index.fields, ("x",))
     with pytest.raises(
-        DataError, match=r"is of other shards than .*; run `.* --columns clip_score"
+        DataError, match=r"belongs to other shards than .*; run `.* --columns clip_score"
     ):
         columns.load(other)
     file = index.folder / "columns" / made.by_name["phash"].file

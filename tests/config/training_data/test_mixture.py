@@ -66,21 +66,21 @@ def test_a_mixture_tells_its_samples_and_its_name() -> None:
 
 
 def test_shares_that_cannot_be_are_refused() -> None:
-    no_number = "source: the share of 'a' must be a number above 0; leave out the rest"
+    no_number = "source: the share of 'a' must be a number above 0; remove it to use none"
     assert refusal(source={"a": 0, "b": 1}) == no_number
     assert refusal(source={"a": "half", "b": 1}) == no_number
     assert refusal(source={}).startswith("source: names nothing; give shares, such as {laion: 0.5")
     assert refusal(source={"a": 0.1234567, "b": 1}).startswith("source: the shares have too many")
     assert refusal(source={"a": 1, "b": 99_999}, samples=1024) == (
-        "the share of 'a' in 1,024 samples is none; raise samples"
+        "the share of 'a' gives none of 1,024 samples; raise samples or the share"
     )
 
 
 def test_captions_are_mixed_by_shares_too() -> None:
     assert recipe(caption={"mix": {"txt": 0.5, "blip": 0.5}}).targets[0].caption_keys == ("blip",)
     assert refusal(caption={"mix": {"txt": 1}}).startswith("caption.mix: mixes one kind")
-    assert refusal(caption={"mix": {"txt": 1, "templates": 1}}).startswith("caption: templates bel")
-    assert refusal(caption={"mix": {"txt": 1, "b": 1}, "keys": "a"}).startswith("caption: name the")
+    assert refusal(caption={"mix": {"txt": 1, "templates": 1}}).startswith("caption: templates and")
+    assert refusal(caption={"mix": {"txt": 1, "b": 1}, "keys": "a"}).startswith("caption: keys cannot")
 
 
 def test_recipes_without_the_new_settings_are_hashed_as_before() -> None:

@@ -102,7 +102,7 @@ def test_a_late_writer_finds_that_another_process_has_finished(tmp_path: Path) -
     late = worked_on(store, run)
     record(store, run)  # of another process, which thought the first one dead
     remove_working_files(store.run(run.id))
-    with pytest.raises(ClaimLost, match="another process has finished this"):
+    with pytest.raises(ClaimLost, match="another process has finished it"):
         late.check()
 
 

@@ -107,7 +107,7 @@ def test_a_card_of_the_call_counts_before_the_site_and_an_unknown_one_is_refused
     assert (site.slurm.gpu_type, site.slurm.teraflops, notes) == ("h100", None, [])
     _, notes = with_card(Site(), None)
     assert notes[0].startswith("an A100-40 is assumed") and len(notes) == 2
-    with pytest.raises(StudyError, match="--gpu t4: no rates are known for it; known are v100-16,"):
+    with pytest.raises(StudyError, match="--gpu t4: unknown card; name one of v100-16,"):
         with_card(Site(), "t4")
 
 

@@ -122,16 +122,17 @@ def test_parents_that_differ_in_a_setting_have_labels_of_their_own() -> None:
         ([f"name: x, {NEXT.replace('base', 'y')}", f"name: y, {NEXT.replace('base', 'x')}"],
          "the blocks start from each other in a circle, x -> y -> x; remove one init"),
         ([f"{BASE}, seed: [0, 1]", f"{NEXT}, seed: 2"],
-         "block 'base' has no run with seed 2 to start from; its values are 0, 1"),
+         "block 'base' has no run with seed 2 to start from; add the value there, or use one of "
+         "its values here: 0, 1"),
         ([BASE, NEXT.replace("RN50", "RN101")],
          "block 'base' trains arch RN50, and a run of this block has arch RN101"),
         ([BASE.replace("clip", "simclr"), f"{NEXT}, lock: text"],
          "block 'base' has no text tower, and lock: text would keep random weights"),
         ([BASE, BASE.replace("2k", "4k")],
-         "pretrain.1.name: pretrain.0 is called 'base' too; take another name"),
-        ([BASE.replace("base", "a b")], "'a b' is no name of a block; use letters, digits"),
+         "pretrain.1.name: duplicate name 'base', which pretrain.0 has; write another one"),
+        ([BASE.replace("base", "a b")], "'a b' is not a valid block name; use letters, digits"),
         ([BASE, NEXT, NEXT], "makes a run that pretrain.1 makes too; remove one"),
-        ([NEXT.replace("base", "'@parent'")], "@parent is not a name; name a block"),
+        ([NEXT.replace("base", "'@parent'")], "@parent is not a block name; write the name"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_linked_is_refused(blocks: list[str], told: str) -> None:

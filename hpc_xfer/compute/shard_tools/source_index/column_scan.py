@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpc_xfer.config.training_data.columns import Kind, number_text, text_hash
+from hpc_xfer.config.training_data.columns import INEXACT, Kind, number_text, text_hash
 from hpc_xfer.config.training_data.selection import CLASS, KEY
 
-_EXACT = 2**53  # whole numbers from here on have no exact float64
 Arrays = dict[str, tuple[Kind, NDArray[Any]]]  # kind and values by name of the column
 
 
@@ -31,7 +30,7 @@ class ColumnValues:
 
     def put(self, i: int, value: Any) -> None:
         """Keep a value of a json or a table; what is neither number nor text is left out."""
-        if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _EXACT):
+        if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < INEXACT):
             self.numbers[i] = value  # NaN of json is none
         elif isinstance(value, int) or (isinstance(value, str) and value):
             self.hashes[i] = text_hash(str(value))
@@ -88,20 +87,15 @@ def join(
     found: Arrays = {}
     for name in names:
         if name == KEY:
-            found[name] = "text", joined([shard.hashes_of(KEY) for shard in shards])
+            found[name] = "text", np.concatenate([shard.hashes_of(KEY) for shard in shards])
         elif name == CLASS:
             number = _class_number(classes or ())
-            found[name] = "class", joined([_classes_of(each, number) for each in shards])
+            found[name] = "class", np.concatenate([_classes_of(each, number) for each in shards])
         else:
             values = [shard.of_json[name] for shard in shards]
             kind: Kind = "text" if any(each.kind == "text" for each in values) else "number"
-            found[name] = kind, joined([each.of_kind(kind) for each in values])
+            found[name] = kind, np.concatenate([each.of_kind(kind) for each in values])
     return found
-
-
-def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Join the parts of a column; there is at least one shard."""
-    return np.concatenate(parts)
 
 
 def _class_number(classes: Sequence[str]) -> Callable[[int | str], int]:

@@ -55,8 +55,8 @@ class ColumnTable:
         ordered = keys[order]
         if (twice := (np.diff(ordered) == 0) & (ordered[1:] != 0)).any():
             raise DataError(
-                f"{int(twice.sum()):,} samples have the {self.key} of another, so a row of "
-                f"{self.files[0]} fits several; name unique ones with --table-key"
+                f"{self.files[0]}: {int(twice.sum()):,} samples have the same {self.key} as "
+                "another one; name a column of unique keys with --table-key"
             )
         values = {name: ColumnValues.empty(len(keys)) for name in names}
         has_row, rows, unused = np.zeros(len(keys), dtype=bool), 0, 0
@@ -120,4 +120,4 @@ def _reading(file: Path, read: Any) -> Any:
         return read()
     except (OSError, pa.ArrowException) as error:
         why = str(error).splitlines()[0]
-        raise DataError(f"{file}: cannot be read as a table ({why}); correct it") from None
+        raise DataError(f"{file}: cannot be read as a table ({why}); correct the file") from None

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hpc_xfer.compute.shard_tools.source_index import column_scan
 from hpc_xfer.compute.shard_tools.source_index.column_scan import Arrays, ShardColumns
 from hpc_xfer.compute.shard_tools.source_index.column_table import ColumnTable
@@ -46,8 +48,8 @@ class WantedColumns:
         found = column_scan.join(self.of_samples(), shards, index.classes)
         told: list[str] = []
         if self.table is not None:
-            joined = [shard.hashes_of(self.table.key) for shard in shards]
-            more, told = self.table.join(self.of_table(), column_scan.joined(joined))
+            keys = np.concatenate([shard.hashes_of(self.table.key) for shard in shards])
+            more, told = self.table.join(self.of_table(), keys)
             found |= more
         arrays: Arrays = {name: found[name] for name in self.names}
         made = columns.write(index, arrays, check=_refuse_empty)
@@ -76,6 +78,6 @@ def _refuse_empty(index: ShardIndex, name: str, missing: int) -> None:
     if name == CLASS:
         why = "no sample has a class; say where labels are with --label-key"
     else:
-        some = ", ".join(index.json_keys[:10]) or "none"
-        why = f"no sample has a value under {name!r}; keys of the json are: {some}"
+        some = ", ".join(index.json_keys[:10]) or "there are none"
+        why = f"no sample has a value under {name!r}; name keys of the json: {some}"
     raise DataError(f"{index.folder}: {why}")

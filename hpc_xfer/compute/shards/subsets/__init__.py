@@ -1,1 +1,1 @@
-"""Which samples of each source a pre-training uses, and how those of several are interleaved."""
+"""Choose the samples of each source for a pre-training, and interleave those of several."""

@@ -1,4 +1,4 @@
-"""Which samples of a source a pre-training uses: a nested family of subsets.
+"""Draw the samples of a source for a pre-training: a nested family of subsets.
 
 subset = Subset.draw(sizes=[1000, 1000, 704], samples=2000, seed=0)
 chosen = ChosenSamples(samples, starts)      # what a selection leaves
@@ -103,8 +103,11 @@ class Subset:
             yield from ((self.shards[each], member) for member in self.members(each).tolist())
 
     def sample_numbers(self, slots: Positions, inside: Positions) -> Positions:
-        """Numbers in their shards of samples, given as shard `shards[slot]` and place among its
-        taken ones.
+        """Return the numbers of samples in their shards.
+
+        Args:
+            slots: the shards, as places in `shards`.
+            inside: place of each sample among the taken ones of its shard.
         """
         for slot in self._partial:
             if (here := slots == slot).any():

@@ -1,0 +1,11 @@
+"""Make a table with a bold title and header, and no lines: the look of plans and costs."""
+
+from rich.table import Table
+
+
+def titled_table(title: str) -> Table:
+    """Make an empty table; the caller adds columns and rows."""
+    return Table(
+        title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0),
+        header_style="bold", title_style="bold",
+    )  # fmt: skip
