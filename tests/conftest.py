@@ -161,6 +161,13 @@ def cluster(_shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterat
     _shared_cluster.clear()
 
 
+@pytest.fixture
+def drained(cluster: Cluster) -> Cluster:
+    """Nothing starts: each job stays in the queue."""
+    cluster.drain()
+    return cluster
+
+
 @pytest.fixture(scope="session")
 def _shared_clusters() -> Iterator[tuple[Cluster, Cluster]]:
     _needs_slurm(accounting=True)

@@ -184,6 +184,13 @@ def undisturbed(folder: Path, shards: Path, **more: Any) -> SlurmStudy:
     return one
 
 
+def relay(study: SlurmStudy) -> "subprocess.CompletedProcess[str]":
+    """Run what the relay job runs, at once."""
+    places = ["--store", str(study.store.root), "--site", str(study.site)]
+    call = [sys.executable, "-m", "hpc_xfer.relay", "--study", "faults", *places]
+    return subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
+
+
 def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
     assert pids, "no such process"
     for pid in pids:

@@ -25,6 +25,7 @@ VIT = Architecture(  # no batch norm
     vision_cfg={"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
     text_cfg=tiny.ARCH.text_cfg,
 )
+Found = dict[str, Any]  # loss, gradients, buffers
 
 
 def recipe(method: str, **changes: Any) -> Trained:

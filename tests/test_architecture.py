@@ -285,6 +285,14 @@ def test_there_is_no_drawer_for_odds_and_ends() -> None:
 TESTS = PACKAGE.parent / "tests"
 
 
+def test_a_file_of_tests_can_be_read_at_once_too() -> None:
+    lines = {
+        path.relative_to(TESTS).as_posix(): path.read_text(encoding="utf-8").count("\n")
+        for path in TESTS.rglob("*.py")
+    }
+    assert {name: n for name, n in lines.items() if n > LONGEST_FILE} == {}
+
+
 # File -> private names of the package that it uses, and why; at most ten files.
 PRIVATE = {
     "compute/shards/test_read_ahead.py": (

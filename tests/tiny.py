@@ -206,3 +206,11 @@ def join(processes: Sequence[BaseProcess], seconds: float = 600) -> list[int | N
             process.kill()
             process.join()
     return [process.exitcode for process in processes]
+
+
+def on(ranks: int, target: Callable[..., None], *arguments: Any, folder: Path) -> list[Any]:
+    """What each rank saves."""
+    folder.mkdir()
+    processes = [child(target, *arguments, i, ranks, folder) for i in range(ranks)]
+    assert join(processes) == [0] * ranks
+    return [torch.load(folder / f"{i}.pt", weights_only=True) for i in range(ranks)]

@@ -16,7 +16,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
-from tests.compute.training.test_resume_ranks import StopTogetherAfter
+from tests.compute.training.stopping import StopTogetherAfter
 
 PER_GPU = {"batchnorm": "per-gpu", "ranks": 2}
 

@@ -21,7 +21,7 @@ from hpc_xfer.compute.training.step import Stepper
 from hpc_xfer.config.recipes import Arch
 from tests import steps, tiny
 from tests.compiler import compiler_warnings, needs_compiler
-from tests.compute.pretraining.test_ranks import on
+from tests.tiny import on
 
 RESNET = "torchvision/resnet18"
 LOCKS = ("image", "text")

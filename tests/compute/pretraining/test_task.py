@@ -21,7 +21,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.job_arrays import JobArray
 from hpc_xfer.study.plan import Pack, Run
 from tests import steps, tiny
-from tests.compute.pretraining.test_batches import samples
+from tests.compute.pretraining.tar_shards import samples
 from tests.compute.shard_tools.making import write_shards
 from tests.conftest import ROOT
 from tests.waiting import wait_for

@@ -16,7 +16,7 @@ from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.store.store import Store
 from tests import tiny
-from tests.compute.pretraining.test_batches import png, recipe_of
+from tests.compute.pretraining.tar_shards import png, recipe_of
 from tests.tars import write_tar
 
 SAMPLES = 64  # of each source

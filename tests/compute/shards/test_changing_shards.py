@@ -15,7 +15,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
-from tests.compute.pretraining.test_batches import shards
+from tests.compute.pretraining.tar_shards import shards
 
 Damage = Callable[[Path], None]
 

@@ -10,30 +10,17 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hpc_xfer.compute.distributed import process_group
-from hpc_xfer.compute.distributed.stop_signal import StopSignal
-from hpc_xfer.compute.finetuning.cache import FinetuneCache
 from hpc_xfer.compute.models import weights_file
-from hpc_xfer.compute.pretraining.task import pretrain
-from hpc_xfer.compute.run_context import RunContext
 from hpc_xfer.compute.training.checkpoint import Checkpoints
-from hpc_xfer.errors import ClaimLost
 from hpc_xfer.store.ownership import run_claims
-from hpc_xfer.store.ownership.run_claims import Claim
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
-from hpc_xfer.system.job_environment import ProcessRank
 from tests import tiny
+from tests.compute.training.stopping import ALWAYS, a, stopped
 from tests.waiting import wait_for
 
 KINDS = ("clip", "simclr", "supervised", "ft", "lp")
-ALWAYS: dict[str, Any] = {"checkpoint_minutes": 1e-9}  # a checkpoint after each step but the last
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.source(tmp_path_factory.mktemp("source") / "sans")
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +31,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Store
         prepare(store, a(kind), shards)
         tiny.finished(store, a(kind), shards)
     return store
-
-
-def a(kind: str) -> Run:
-    if kind in ("ft", "lp"):
-        make = tiny.finetuning if kind == "ft" else tiny.head
-        return make(tiny.pretraining("clip"), epochs=4)
-    return tiny.pretraining(kind)
 
 
 def prepare(store: Store, run: Run, shards: Path) -> None:
@@ -138,21 +118,6 @@ def mark(folder: RunDir) -> int | None:
 # Damaged checkpoints.
 
 
-def stopped(tmp_path: Path, run: Run, shards: Path, steps: int = 5) -> RunDir:
-    """A run with two checkpoints, the newer of step `steps`."""
-    events = tiny.execute(Store(tmp_path), run, shards, stop=tiny.StopAfter(steps), **ALWAYS)
-    assert events[-1]["event"] == "interrupted"
-    folder = Store(tmp_path).run(run.id)
-    assert [step_of(folder.checkpoint), step_of(folder.previous_checkpoint)] == [steps, steps - 1]
-    return folder
-
-
-def step_of(path: Path) -> int:
-    state = weights_file.read(path)
-    assert state is not None
-    return int(state["step"])
-
-
 def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
@@ -196,58 +161,6 @@ def test_after_a_kill_between_the_two_renames_the_previous_checkpoint_is_used(
     folder.checkpoint.replace(folder.previous_checkpoint)
     tiny.finished(Store(tmp_path), run, shards)
     assert_same(undisturbed, Store(tmp_path), run)
-
-
-# Two processes that work on one run.
-
-
-def test_a_process_that_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
-    run = Store(tmp_path).run("c0ffee12ab34")
-    claim = run_claims.take(run)
-    assert claim is not None
-    Checkpoints(run, claim).save({"step": 1})
-    (run.claims / "2.json").write_text("{}")
-    with pytest.raises(ClaimLost, match="c0ffee12ab34: another process has taken this over"):
-        Checkpoints(run, claim).save({"step": 2})
-    assert step_of(run.checkpoint) == 1
-    assert not run.previous_checkpoint.exists()
-    assert [path.name for path in run.path.iterdir() if path.suffix == ".tmp"] == []
-
-
-class OvertakenAfter(tiny.StopAfter):
-    """Another process takes the run over during the training."""
-
-    def __init__(self, looks: int, run: RunDir) -> None:
-        super().__init__(looks)
-        self.run = run
-
-    @property
-    def requested(self) -> bool:
-        if super().requested:
-            (self.run.claims / "2.json").write_text("{}")
-        return False
-
-
-def test_a_run_that_was_taken_over_stops_at_its_next_checkpoint(
-    tmp_path: Path, shards: Path
-) -> None:
-    run = a("supervised")
-    folder = Store(tmp_path).run(run.id)
-    stop = OvertakenAfter(3, folder)
-    events = tiny.execute(Store(tmp_path), run, shards, stop=stop, **ALWAYS)
-    assert [event["event"] for event in events] == ["started", "held"]
-    assert step_of(folder.checkpoint) in (1, 2)  # the second may be half written when it is lost
-    assert not folder.encoder.exists() and not folder.record.exists() and not folder.error.exists()
-
-
-def test_a_run_that_was_taken_over_at_the_end_leaves_no_product(
-    tmp_path: Path, shards: Path
-) -> None:
-    run = a("supervised")
-    folder = Store(tmp_path).run(run.id)
-    events = tiny.execute(Store(tmp_path), run, shards, stop=OvertakenAfter(3, folder))
-    assert [event["event"] for event in events] == ["started", "held"]
-    assert not folder.encoder.exists() and not folder.record.exists()
 
 
 # The curves.
@@ -337,73 +250,3 @@ def stop_and_count(root: Path, run: Run, shards: Path) -> None:
 
 def processes_below(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-
-class StopTogetherAfter(tiny.StopAfter):
-    """Counts looks only after the ranks have joined."""
-
-    @property
-    def requested(self) -> bool:
-        return torch.distributed.is_initialized() and super().requested
-
-
-def two_ranks(number: int, root: Path, run: Run, shards: Path, stop_on: int) -> None:
-    stop = StopTogetherAfter(2) if number == stop_on else StopSignal()
-    tiny.execute(Store(root), run, shards, stop=stop, place=ProcessRank(number, 2, number))
-
-
-def test_a_stop_request_to_one_rank_stops_all(tmp_path: Path, shards: Path) -> None:
-    run = a("supervised")
-    for stop_on, step in ((1, 3), (0, 6), (-1, None)):
-        ranks = [tiny.child(two_ranks, i, tmp_path, run, shards, stop_on) for i in range(2)]
-        assert tiny.join(ranks) == [0, 0]
-        folder = Store(tmp_path).run(run.id)
-        if step is not None:
-            assert step_of(folder.checkpoint) == step
-    assert tiny.record(folder)["metrics"]["steps"] == 8
-    alone = tiny.finished(Store(tmp_path / "alone"), run, shards)
-    assert [s for s, _ in tiny.losses(folder)] == [s for s, _ in tiny.losses(alone)]
-
-
-def one_of_two(number: int, root: Path, run: Run, shards: Path) -> None:
-    """Rank 1 sees an older store, as a network file system may show it."""
-    place = root / ("old" if number else "new")
-    meeting = root / "meeting.json"
-    with process_group.join(number, 2, number, meeting, StopSignal()) as world:
-        claim = Claim(Store(place).run(run.id).claims, 9) if number == 0 else None
-        site = tiny.Site(sources={"sans": str(shards)})
-        stop, cache = StopSignal(), FinetuneCache()
-        context = RunContext(run, Store(place), site, claim, tiny.PRETRAIN, world, stop, cache)
-        with pytest.raises(Exception, match=r"see checkpoints of different steps \(\[5, 4\]\)"):
-            pretrain(context)
-
-
-def test_ranks_that_see_different_checkpoints_all_fail(tmp_path: Path, shards: Path) -> None:
-    run = a("supervised")
-    for name, steps in (("new", 5), ("old", 4)):
-        stopped(tmp_path / name, run, shards, steps)
-    ranks = [tiny.child(one_of_two, i, tmp_path, run, shards) for i in range(2)]
-    assert tiny.join(ranks) == [0, 0]
-
-
-def test_checkpoints_left_beside_a_record_are_deleted_by_the_next_process(
-    tmp_path: Path, shards: Path
-) -> None:
-    store, run = Store(tmp_path), a("simclr")
-    folder = tiny.finished(store, run, shards)
-    for path in (folder.checkpoint, folder.previous_checkpoint):
-        path.write_bytes(b"left")
-    assert [event["event"] for event in tiny.execute(store, run, shards)] == ["done"]
-    assert not folder.checkpoint.exists() and not folder.previous_checkpoint.exists()
-
-
-def test_a_finished_run_with_a_live_owner_is_left_alone(tmp_path: Path, shards: Path) -> None:
-    """The owner has written the record, but not yet released the claim."""
-    store, run = Store(tmp_path), a("simclr")
-    folder = tiny.finished(store, run, shards)
-    claim = run_claims.take(folder)
-    assert claim is not None
-    assert [event["event"] for event in tiny.execute(store, run, shards)] == ["held"]
-    claim.release()
-    assert [event["event"] for event in tiny.execute(store, run, shards)] == ["done"]
-    assert run_claims.attempts(folder) == 2

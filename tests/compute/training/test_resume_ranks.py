@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.config.shard_index import ShardIndex
@@ -13,24 +12,12 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
 from hpc_xfer.system.job_environment import ProcessRank
 from tests import steps, tiny
+from tests.compute.training.stopping import StopTogetherAfter
 
 
 def run() -> Run:
     """A run of three epochs of seven steps; four samples of each epoch are dropped."""
     return tiny.pretraining("supervised", samples=228, samples_seen=32 * 21, lr=1e-4)
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.source(tmp_path_factory.mktemp("source") / "sans")
-
-
-class StopTogetherAfter(tiny.StopAfter):
-    """Counts looks only after the ranks have joined."""
-
-    @property
-    def requested(self) -> bool:
-        return torch.distributed.is_initialized() and super().requested
 
 
 def one_rank(number: int, size: int, root: Path, shards: Path, stop_after: int | None) -> None:

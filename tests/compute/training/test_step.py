@@ -26,11 +26,6 @@ METHODS = ("clip", "siglip", "simclr", "supervised")
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.source(tmp_path_factory.mktemp("source") / "sans")
-
-
 def without_batch_norm(method: str, **changes: Any) -> Stepper:
     """A stepper in double precision."""
     recipe = steps.recipe(method, arch=steps.VIT, **changes)

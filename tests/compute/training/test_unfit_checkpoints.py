@@ -23,11 +23,6 @@ Change = Callable[[dict[str, Any]], object]
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.source(tmp_path_factory.mktemp("source") / "sans")
-
-
-@pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> RunDir:
     return tiny.finished(Store(tmp_path_factory.mktemp("store")), tiny.pretraining("clip"), shards)
 

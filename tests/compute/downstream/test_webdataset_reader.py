@@ -1,4 +1,4 @@
-"""Data sets of the user's own: tar shards as CLIP_benchmark makes them, torchvision by name."""
+"""Data sets of the user's own in tar shards, as CLIP_benchmark makes them."""
 
 import io
 import json
@@ -8,32 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from torchvision import datasets as torchvision_datasets
 
 from hpc_xfer.compute.downstream import datasets
-from hpc_xfer.compute.downstream.datasets import DownstreamData, FingerprintCache
+from hpc_xfer.compute.downstream.datasets import FingerprintCache
 from hpc_xfer.compute.finetuning.cache import FinetuneCache
 from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import DatasetInfo, dataset_info
 from hpc_xfer.config.own_datasets.remarks import remarks
-from hpc_xfer.dataset_tools.stand_ins.tiny_images import encoded, pixels, write
-from hpc_xfer.errors import DataError, StudyError
-from tests.official_copies import make
+from hpc_xfer.dataset_tools.stand_ins.tiny_images import encoded, pixels
+from hpc_xfer.errors import DataError
+from tests.compute.downstream.own_datasets import load, refusal
 from tests.tars import write_tar
-
-
-def load(name: str, place: Location) -> DownstreamData:
-    return datasets.load(dataset_info(name, place), place)
-
-
-def refusal(name: str, place: Location) -> str:
-    with pytest.raises(DataError) as caught:
-        load(name, place)
-    return str(caught.value).replace(f"{place.path}/", "")
-
-
-# Tar shards.
 
 
 def shard(path: Path, samples: list[tuple[int, int]]) -> None:
@@ -302,124 +287,3 @@ def test_what_is_odd_about_shards_is_known_when_they_are_read(
     assert told in [*remarks(load("animals", tars).info)]
     FinetuneCache().dataset("animals", tars, None)
     assert f"data set 'animals': {told}" in caplog.text
-
-
-# torchvision by name.
-
-
-def test_files_of_a_torchvision_set_are_read_with_its_validation_split(tmp_path: Path) -> None:
-    make("dtd", tmp_path)
-    place = Location("torchvision", tmp_path, "DTD")
-    info = dataset_info("torchvision:DTD", place)
-    assert (info.title, info.classes, info.complete) == ("DTD of torchvision", (), False)
-    data = datasets.load(info, place)
-    assert (data.info.train, data.info.test, data.info.official_val) == (94, 94, 94)
-    assert data.info.classes[:2] == ("banded", "blotchy")
-    assert isinstance(data.train, datasets.ImageFiles)
-    assert data.val is not None and len(data.val) == 94
-    assert len(datasets.training_images(info, place)) == 94
-    datasets.check_readable(info, place)
-
-
-@pytest.fixture
-def usual(tmp_path: Path) -> Location:
-    """FashionMNIST in its four files: 3 training and 2 test images of each of its ten classes."""
-    folder = tmp_path / "FashionMNIST/raw"
-    folder.mkdir(parents=True)
-    for name, n in (("train", 3), ("t10k", 2)):
-        labels = bytes(label for _ in range(n) for label in range(10))
-        head = (8 << 8 | 3).to_bytes(4, "big") + b"".join(
-            side.to_bytes(4, "big") for side in (len(labels), 28, 28)
-        )
-        images = b"".join(bytes([20 * label] * 784) for label in labels)
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(head + images)
-        head = (8 << 8 | 1).to_bytes(4, "big") + len(labels).to_bytes(4, "big")
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(head + labels)
-    return Location("torchvision", tmp_path, "FashionMNIST")
-
-
-def test_images_that_torchvision_keeps_in_memory_are_read_from_there(usual: Location) -> None:
-    data = load("fashion", usual)
-    assert isinstance(data.train, datasets.ColorImages)
-    assert (data.info.train, data.info.test, data.info.official_val) == (30, 20, 0)
-    assert data.info.classes[0] == "T-shirt/top"
-    assert data.train.image(4)[:, 3, 3].tolist() == [80, 80, 80]
-    assert data.fingerprint == load("fashion", usual).fingerprint
-
-
-def test_own_class_names_of_a_torchvision_set_must_be_as_many(usual: Location) -> None:
-    few = replace(usual, class_names=("shirt", "shoe"))
-    assert "labels besides 0 to 1; correct the class names" in refusal("fashion", few)
-
-
-def test_classes_of_torchvision_may_be_named_by_its_names(usual: Location) -> None:
-    known = load("fashion", usual).info.classes
-    by_name = {name: f"a kind of {name}" for name in known}
-    (usual.path / "classes.json").write_text(json.dumps(by_name))
-    info = load("fashion", usual).info
-    assert info.classes[0] == "a kind of T-shirt/top" and info.names_stated
-    assert info.notes[0].startswith(f"class names come from {usual.path}/classes.json, the first")
-    (usual.path / "classes.json").write_text(json.dumps([*known[1:], known[0]]))
-    assert "has the names of the folders in another order" in refusal("fashion", usual)
-
-
-def test_equal_images_of_torchvision_are_counted(usual: Location) -> None:
-    """The made-up images of a class are all equal."""
-    assert load("fashion", usual).copies == {"test_in_train": 20}
-
-
-def test_a_set_that_is_not_downloaded_is_told(tmp_path: Path) -> None:
-    place = Location("torchvision", tmp_path, "DTD")
-    assert refusal("torchvision:DTD", place).startswith(
-        f"torchvision:DTD: cannot be opened in {tmp_path} (Dataset not found."
-    )
-
-
-@pytest.mark.parametrize("kind", ["DTDD", "Any", "os"])
-def test_a_name_that_torchvision_does_not_have_is_told(kind: str, tmp_path: Path) -> None:
-    place = Location("torchvision", tmp_path, kind)
-    assert refusal("x", place) == (
-        f"torchvision:{kind}: torchvision has no such data set; correct its name"
-    )
-
-
-def test_a_set_without_splits_is_told(tmp_path: Path) -> None:
-    make("eurosat", tmp_path)
-    assert refusal("x", Location("torchvision", tmp_path, "EuroSAT")) == (
-        "torchvision:EuroSAT: has no training and test split; make an image folder of it"
-    )
-    assert hasattr(torchvision_datasets, "EuroSAT")
-
-
-# Image folders with names and prompts of the user's own.
-
-
-def test_an_image_folder_may_have_own_names_and_prompts(tmp_path: Path) -> None:
-    for split in ("train", "test"):
-        for label, name in enumerate(("n01440764", "n01443537")):
-            write(tmp_path / split / name / "a.png", label, kind="png")
-    bare = Location("imagefolder", tmp_path)
-    assert not dataset_info("fish", bare).meaningful_names
-    own = replace(bare, class_names=("tench", "goldfish"), templates=("a {} swims",))
-    data = load("fish", own)
-    assert data.info.meaningful_names
-    assert (data.info.classes, data.info.templates) == (("tench", "goldfish"), ("a {} swims",))
-    with pytest.raises(StudyError, match="has 2 classes, but the site file has 3 class_names"):
-        dataset_info("fish", replace(own, class_names=("a", "b", "c")))
-    same = replace(own, class_names=("crane", "crane"))  # ImageNet's own list has it twice
-    assert load("fish", same).info.classes == ("crane", "crane")
-
-
-def test_counts_are_for_subsets_of_packaged_data_sets(tmp_path: Path) -> None:
-    place = replace(make("pets", tmp_path), form="imagefolder")
-    with pytest.raises(StudyError, match="`counts` is for a subset of a packaged data set; remove"):
-        dataset_info("cats", place)
-
-
-def test_a_gray_image_file_becomes_color(tmp_path: Path) -> None:
-    for split in ("train", "test"):
-        for name in ("a", "b"):
-            path = tmp_path / split / name / "x.png"
-            path.parent.mkdir(parents=True)
-            Image.new("L", (4, 3), 9).save(path)
-    assert load("gray", Location("folder", tmp_path)).test.image(0).shape == (3, 3, 4)
