@@ -80,7 +80,8 @@ def test_captions_are_mixed_by_shares_too() -> None:
     assert recipe(caption={"mix": {"txt": 0.5, "blip": 0.5}}).targets[0].caption_keys == ("blip",)
     assert refusal(caption={"mix": {"txt": 1}}).startswith("caption.mix: mixes one kind")
     assert refusal(caption={"mix": {"txt": 1, "templates": 1}}).startswith("caption: templates and")
-    assert refusal(caption={"mix": {"txt": 1, "b": 1}, "keys": "a"}).startswith("caption: keys cannot")
+    told = refusal(caption={"mix": {"txt": 1, "b": 1}, "keys": "a"})
+    assert told.startswith("caption: keys cannot")
 
 
 def test_recipes_without_the_new_settings_are_hashed_as_before() -> None:
