@@ -23,6 +23,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.selected.only import part_of, selected
 from hpc_xfer.system import set_aside, terminal
+from hpc_xfer.system.limits import cycle_collector
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -65,6 +66,7 @@ def _state_of(
     return replace(state, plan=part, status={run.id: state.status[run.id] for run in part.runs})
 
 
+@cycle_collector.paused()
 def _show(args: argparse.Namespace) -> cli.Answer:
     """Show the state of one study once."""
     state = _look_at(args)()

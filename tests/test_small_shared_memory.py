@@ -25,7 +25,7 @@ pretrain:
      batch: 64}
 resources: {pretrain: {minutes: 1, workers: 2, gpus: RANKS, log_steps: 1}}
 """
-ENDED = 120  # seconds; a loader that waits for ever waits longer
+ENDED = 600  # seconds; a loader that waits for ever waits longer, a busy machine does not
 
 pytestmark = pytest.mark.skipif(
     not mounts.are_allowed(), reason="a /dev/shm of its own needs root, and may be forbidden"

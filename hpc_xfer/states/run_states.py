@@ -27,6 +27,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger
 from hpc_xfer.study.plan import Plan, Run
 from hpc_xfer.study.state_words import BEING_CANCELLED, CANCELLED, JUST_SUBMITTED, State
+from hpc_xfer.system.limits import cycle_collector
 
 # Slurm's state of an ended job -> our class of failure; the rest is `killed`.
 _ENDS = {
@@ -78,6 +79,7 @@ class RunStatus:
         return retry_policy.is_retried(self.why, by, lost=self.state == "lost")
 
 
+@cycle_collector.paused()
 def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dict[str, RunStatus]:
     """Find the status of every run, parents before their children.
 

@@ -32,6 +32,7 @@ from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.grid_blocks.start_text import start_text
 from hpc_xfer.study.study_facts import StudyFacts
 from hpc_xfer.study.study_file import Study
+from hpc_xfer.system.limits import cycle_collector
 
 RunKind = Literal["pretrain", "finetune"]
 NONE = "none"  # a setting that is None, in tables and labels
@@ -291,6 +292,7 @@ def _rank(run: Run) -> int:
     return _CHEAPEST_FIRST.index(mode) if mode in _CHEAPEST_FIRST else len(_CHEAPEST_FIRST)
 
 
+@cycle_collector.paused()
 def make_plan(study: Study, costs: RunCosts | None = None) -> Plan:
     """List every pre-training, then every pre-training x trial, in the order of the grid file.
 

@@ -238,9 +238,12 @@ def read_bytes(path: Path | str, most: int = MOST_JSON, follow: bool = False) ->
         OddFile: it is larger, or as `open_plainly`.
         OSError: it cannot be read.
     """
-    with open(open_plainly(path, follow), "rb", buffering=0) as file:
+    handle = open_plainly(path, follow)
+    try:
         # Not most + 1: a buffer of 64 MB takes longer to make than most files to read.
-        data = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
+        data = os.read(handle, min(os.fstat(handle).st_size, most) + 1)
+    finally:
+        os.close(handle)
     if len(data) > most:
         raise OddFile(f"is larger than {most >> 20} MB")
     return data
