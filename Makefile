@@ -12,7 +12,7 @@ help:  ## this list
 
 demo: $(INSTALLED)  ## a whole small study on real input: five minutes on two cores, no GPU, no Slurm
 	$(BIN)/python -m hpc_xfer.shards characters demo/shards --source sans --samples 4000
-	$(BIN)/python -m hpc_xfer.launch grids/demo.yaml --site grids/demo.site.yaml --on local
+	$(BIN)/python -m hpc_xfer.launch grids/demo/demo.yaml --site grids/demo/demo.site.yaml --on local
 
 test: $(INSTALLED)  ## all tests; those that need Slurm are skipped where it is missing
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -1,6 +1,6 @@
 """Launch a study: check it, show the plan, run or submit the missing runs, collect, report.
 
-python -m hpc_xfer.launch grids/demo.yaml
+python -m hpc_xfer.launch grids/demo/demo.yaml
 """
 
 import argparse
@@ -320,7 +320,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "submitted as jobs, and the study finishes by itself; see `status`. A second launch "
         "changes nothing; a launch after a failure goes on. Several grids are checked first, then "
         "launched in turn; a run that they share is run once.",
-        "python -m hpc_xfer.launch grids/demo.yaml --site grids/demo.site.yaml --dry-run",
+        "python -m hpc_xfer.launch grids/demo/demo.yaml --site grids/demo/demo.site.yaml --dry-run",
     )
     cli.add_grid_arguments(parser, several=True)
     cli.add_only_argument(parser)

@@ -109,7 +109,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, site: Path) -> dict[st
 
 
 def test_the_smoke_study_ends_with_tables_figures_and_a_report(tmp_path: Path, site: Path) -> None:
-    grid, store = ROOT / "grids/smoke.yaml", tmp_path / "a store"
+    grid, store = ROOT / "grids/demo/smoke.yaml", tmp_path / "a store"
     first = launch(grid, store, site)
     assert first.returncode == 0, first.stderr
     folder = store / "studies/smoke"

@@ -28,7 +28,7 @@ def test_help_lists_each_command_in_a_line() -> None:
 def test_a_command_speaks_of_itself_as_it_was_called() -> None:
     told = call("launch", "--help").stdout
     assert told.startswith("usage: python -m hpc_xfer launch [options] GRID...\n")
-    assert "\n  python -m hpc_xfer launch grids/demo.yaml" in told
+    assert "\n  python -m hpc_xfer launch grids/demo/demo.yaml" in told
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["status", "--version"]])

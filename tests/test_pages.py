@@ -33,8 +33,8 @@ def test_every_command_of_a_page_is_understood_by_its_own_parser(page: str) -> N
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("python -m hpc_xfer.launch grids/demo.yaml --dry-runs", "unrecognized arguments"),
-        ("python -m hpc_xfer.lunch grids/demo.yaml", "no module hpc_xfer.lunch"),
+        ("python -m hpc_xfer.launch grids/demo/demo.yaml --dry-runs", "unrecognized arguments"),
+        ("python -m hpc_xfer.lunch grids/demo/demo.yaml", "no module hpc_xfer.lunch"),
         ("cd x && make tea", "no target tea"),
         ("pip install -r wants.txt", "no file wants.txt"),
         ("frobnicate x", "frobnicate is no program that we know"),
@@ -50,7 +50,7 @@ ON_THE_DEMO = sorted(
     {
         re.split(r"\s+#", line)[0]
         for line in TYPED
-        if "grids/demo.yaml" in line and re.match(RUN, line) and "--watch" not in line
+        if "grids/demo/demo.yaml" in line and re.match(RUN, line) and "--watch" not in line
     }
 )
 

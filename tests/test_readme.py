@@ -75,7 +75,7 @@ def test_the_clusters_of_the_page_are_those_of_the_site_files(
 
 
 def test_the_dry_run_of_the_demo_prints_what_the_page_shows() -> None:
-    study = load_study(ROOT / "grids/demo.yaml")
+    study = load_study(ROOT / "grids/demo/demo.yaml")
     console = Console(width=120, file=io.StringIO())
     with console.capture() as printed:
         console.print(plan_summary.render(study, make_plan(study), set()))
@@ -119,13 +119,13 @@ def test_every_link_leads_to_a_file() -> None:
 
 def test_every_file_that_pages_help_texts_and_scripts_name_exists() -> None:
     """Examples of messages, `grids/a.yaml:5: ...`, are left out: nobody made these mistakes."""
-    scripts = [*ROOT.glob("sbatch/**/*.*"), *ROOT.glob("grids/*.yaml"), ROOT / "Makefile"]
+    scripts = [*ROOT.glob("sbatch/**/*.*"), *ROOT.glob("grids/**/*.yaml"), ROOT / "Makefile"]
     named_by = [ROOT / page for page in pages.PAGES if page != "docs/data.md"]  # that makes grids
     texts = [*named_by, *ROOT.glob("hpc_xfer/**/*.py"), *scripts]
     folders = "grids|sbatch|docs|benchmarks|tests|hpc_xfer"
     pattern = rf"(?<![\w/.-])(?:{folders})/[\w./-]*\.(?:yaml|json|py|sbatch|png)\b(?!:\d)"
     named = {name for path in texts for name in re.findall(pattern, path.read_text())}
-    assert {"grids/demo.yaml", "grids/size_scaling.yaml"} <= named
+    assert {"grids/demo/demo.yaml", "grids/size_scaling.yaml"} <= named
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
