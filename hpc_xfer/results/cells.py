@@ -132,6 +132,10 @@ def _settings(recipe: Finetune, tuned: tuple[str, ...]) -> tuple[Settings, str]:
     return settings, _frozen(settings)
 
 
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) else None
+
+
 @dataclass(frozen=True)
 class Measured:
     """One value of a cell, as its run measured it."""
@@ -144,8 +148,7 @@ class Measured:
         """A metric of this value; None where the run did not measure it."""
         if self.place is not None and name in self.record["path"]:
             return float(self.record["path"][name][self.place])
-        found = self.record["metrics"].get(name)
-        return found if isinstance(found, int | float) else None
+        return _number(self.record["metrics"].get(name))
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,10 @@ class Outcome:
                 return dict(zip(self.measured, column, strict=True))
             if column is not None:
                 return {value: column[place] for value, place in self.measured.items()}
-        return {value: self.at(value).metric(name) for value in self.measured}
+            one = _number(self.finished[0][1]["metrics"].get(name))
+            return dict.fromkeys(self.measured, one)
+        found = [_number(record["metrics"].get(name)) for _, record in self.finished]
+        return {value: found[place] for value, place in self.measured.items()}
 
     def tried(self, key: str) -> tuple[float, ...]:
         """List the values of a setting that the cell could choose from; empty without a choice."""

@@ -85,30 +85,33 @@ def _pool(outcome: Outcome, choose: Choose) -> tuple[object, ...]:
 
 
 def _best(pool: Sequence[Outcome]) -> Value | None:
-    """The best value over the draws of a pool; None if none was measured in every draw."""
+    """The best value over the draws of a pool; None if none was measured in every draw.
+
+    Higher mean accuracy, lower mean loss, then the simpler classifier, which is the larger penalty,
+    the larger number of neighbors, the smaller learning rate.
+    """
     common = set.intersection(*(set(outcome.measured) for outcome in pool))
     metric = "test_top1" if _chosen_on_test(pool[0]) else "val_top1"
     accuracies = [outcome.metric(metric) for outcome in pool]
     losses = [outcome.metric("val_nll") for outcome in pool]
     ranks = {
-        value: _rank(value, [each[value] for each in accuracies], [each[value] for each in losses])
+        value: _rank([each[value] for each in accuracies], [each[value] for each in losses])
         for value in common
     }
     least = min(ranks.values(), default=None)
     best = [value for value in common if ranks[value] == least]
-    return min(best, key=lambda value: _first_run(value, pool), default=None)
+    return min(best, key=lambda value: (_simplicity(value), _first_run(value, pool)), default=None)
 
 
 def _rank(
-    value: Value, accuracies: Sequence[float | None], losses: Sequence[float | None]
-) -> tuple[object, ...]:
-    """Order values: higher mean accuracy, lower mean loss, then the simpler classifier.
-
-    Simpler is the larger penalty, the larger number of neighbors, the smaller learning rate.
-    """
+    accuracies: Sequence[float | None], losses: Sequence[float | None]
+) -> tuple[float, float]:
     accuracy, loss = _mean(accuracies), _mean(losses)
-    simpler = [-number if key in ("l2", "k") else number for key, number in value]
-    return -accuracy if accuracy is not None else 0.0, 0.0 if loss is None else loss, simpler
+    return -accuracy if accuracy is not None else 0.0, 0.0 if loss is None else loss
+
+
+def _simplicity(value: Value) -> list[float]:
+    return [-number if key in ("l2", "k") else number for key, number in value]
 
 
 def _first_run(value: Value, pool: Sequence[Outcome]) -> str:

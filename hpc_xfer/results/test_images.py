@@ -134,14 +134,16 @@ def _read(file: HitsFile) -> "NDArray[uint8] | str | None":
 
     width = (file.n_test + 7) // 8
     try:
-        with open(atomic_files.open_plainly(file.path), "rb", buffering=0) as stream:
-            head = stream.read(_HEADER)
+        handle = atomic_files.open_plainly(file.path)
+        try:
+            head = os.pread(handle, _HEADER, 0)
             if not head.startswith(b"\x93NUMPY") or b"'|u1'" not in head:
                 return "is not an array of bits"
-            if os.fstat(stream.fileno()).st_size < _HEADER + width:
+            if os.fstat(handle).st_size < _HEADER + width:
                 return "is shorter than its record says"  # before as much is read
-            stream.seek(_HEADER + width * (file.row or 0))
-            packed = stream.read(width)
+            packed = os.pread(handle, width, _HEADER + width * (file.row or 0))
+        finally:
+            os.close(handle)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except atomic_files.OddFile as odd:

@@ -17,6 +17,7 @@ from hpc_xfer.system.limits import bounded_json
 
 Record = Mapping[str, Any]
 _LONGEST_NAME = 64
+_NUMBERS = frozenset((int, float))
 _COPIES = ("record", ".record", "Record", "Copy of record")
 
 
@@ -127,7 +128,7 @@ def _all_finite(values: object, length: int) -> bool:
     return (
         isinstance(values, list)
         and len(values) == length
-        and set(map(type, values)) <= {int, float}
+        and _NUMBERS.issuperset(map(type, values))
         and math.isfinite(sum(values))  # NaN and infinity stay in a sum
     )
 
