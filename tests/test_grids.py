@@ -3,15 +3,20 @@
 import re
 from collections import Counter
 from functools import cache
+from pathlib import Path
 
 import pytest
+import yaml
 
+from hpc_xfer import launch
 from hpc_xfer.config.recipes import Released, Scratch, Trained
 from hpc_xfer.config.site import load_site
 from hpc_xfer.study import plan_summary
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.study_file import Study, load_study
 from tests.conftest import ROOT
+from tests.fabricated import source
+from tests.official_copies import site_entry
 
 PAPER = ("size_scaling", "sources", "curation", "methods", "scratch", "paper_protocol")
 SMALL = tuple(f"small/{name}" for name in PAPER)
@@ -120,3 +125,32 @@ def test_one_site_file_fits_all_grids(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {trial.dataset for name in PAPER for trial in study_of(name).trials} == set(
         site.datasets
     )
+
+
+def test_all_files_of_the_folder_are_planned_as_one_union(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `launch grids/*.yaml --site ... --dry-run` names: the site file is left out and told."""
+    monkeypatch.setenv("USER", "ada")
+    paper = load_site(ROOT / "grids/paper.site.yaml")
+    fields = {"imagenet": "jpg cls", "imagenet_captions": "jpg cls json"}
+    site = {
+        "store": "store",
+        "sources": {
+            name: str(source(tmp_path / name, fields.get(name, "jpg txt"), 15_000_000))
+            for name in paper.sources
+        },
+        "datasets": {name: site_entry(name, tmp_path / name) for name in paper.datasets},
+        "slurm": {"gpus_per_node": 8, "cpus_per_gpu": 8},
+    }
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(site))
+    grids = sorted(str(path) for path in ROOT.glob("grids/*.yaml"))
+    call = [*grids, "--site", str(tmp_path / "site.yaml"), "--dry-run", "--on", "slurm"]
+    assert launch.main(call) == 0
+    told = capsys.readouterr()
+    assert "paper.site.yaml" in told.err
+    names, runs = zip(*(line.split()[:2] for line in told.out.splitlines()[2:8]), strict=True)
+    assert set(names) == set(PAPER)
+    every = {run.id for name in PAPER for run in plan_of(name).runs}
+    assert sum(int(n.replace(",", "")) for n in runs) > len(every)
+    assert f"together {len(every):,} runs, 0 done" in told.out

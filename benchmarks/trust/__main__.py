@@ -4,17 +4,20 @@
 
 The peer is the commit before files of a store were opened without following links, checked for
 owner and mode, and read by typed readers. `python -m benchmarks.loader --before 500c217` does the
-same for the loading of images. Each figure is the median of five rounds, ours and the peer in turn.
+same for the loading of images. Each figure is the mean of eight rounds. In a round ours and the
+peer run at the same time, each on a core of its own, and change places in the next one: a machine
+whose speed wanders by half from minute to minute slows both.
 """
 
+import itertools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 
 from benchmarks.collect import store_of_40000
 from benchmarks.harness import before, table
@@ -24,18 +27,15 @@ from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
 
 _BEFORE = "500c217"
-_ROUNDS = 5
+_ROUNDS = 8
 _LEAST = 1 / 1.1  # of the peer's speed
+_FROM_RECORDS = "collect from records"
 _READ = """\
-import sys, time
+import sys
 from pathlib import Path
 from hpc_xfer.compute.models import weights_file
-path = Path(sys.argv[1])
-weights_file.read(path)  # the first one finds the file in no cache
-began = time.process_time()
-for _ in range(5):
-    weights_file.read(path)
-print((time.process_time() - began) / 5)
+for _ in range(25):  # the imports take as long as 5
+    weights_file.read(Path(sys.argv[1]))
 """
 _WRITE = """\
 import sys, torch
@@ -46,64 +46,77 @@ weights_file.write(Path(sys.argv[1]), {"visual": tensors})
 """
 
 
-@dataclass(frozen=True)
-class _Command:
-    """A command on a study, run by the package of a folder."""
-
-    words: tuple[str, ...]
-
-    def seconds(self, tree: Path) -> float:
-        """Seconds of CPU, user and system, of all threads."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", *self.words], cwd=tree, env=before.environment(tree),
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, f"{self.words} ended with {process.returncode}"
-        return used.ru_utime + used.ru_stime
-
-
 def rows() -> Iterator[Row]:
     old = before.tree(_BEFORE)
     with tempfile.TemporaryDirectory() as folder:
-        grid, store, runs = _written(Path(folder))
-        arguments = (str(grid), "--store", str(store))
-        for command in ("status", "collect"):
-            words = (f"hpc_xfer.{command}", *arguments)
-            yield _in_turn(f"{command}, {runs:,} finished runs", _Command(words).seconds, old)
+        grid, stores, runs = _written(Path(folder))
+        for command, what in (
+            ("status", "status"),
+            ("collect", _FROM_RECORDS),
+            ("collect", "collect again, nothing new"),
+        ):
+            call = ("-m", f"hpc_xfer.{command}", str(grid), "--store")
+            ours, theirs = ((*call, str(store)) for store in stores)
+            dropped = [store / "studies" for store in stores if what == _FROM_RECORDS]
+            yield _side_by_side(f"{what}, {runs:,} finished runs", ours, theirs, old, dropped)
         weights = Path(folder) / "weights.pt"
-        _python(_WRITE, old, weights)
-        yield _in_turn(
-            "read weights of 420 MB", lambda tree: float(_python(_READ, tree, weights)), old
-        )
+        subprocess.run(
+            [sys.executable, "-c", _WRITE, str(weights)],
+            cwd=old, env=before.environment(old), check=True,
+        )  # fmt: skip
+        words = ("-c", _READ, str(weights))
+        yield _side_by_side("read weights of 420 MB 25 times", words, words, old)
 
 
-def _written(folder: Path) -> tuple[Path, Path, int]:
+def _written(folder: Path) -> tuple[Path, tuple[Path, Path], int]:
+    """Write a grid and two stores with the same records: each side writes beside them."""
     grid = folder / "size_scaling.yaml"
     store_of_40000.write_grid(grid)
     plan, store = make_plan(load_study(grid)), Store(folder / "store")
     store.open()
     table.progress(f"writing {len(plan.runs):,} records ...")
     store_of_40000.write_records(plan, store)
-    return grid, store.root, len(plan.runs)
+    shutil.copytree(store.root, folder / "copy")
+    return grid, (store.root, folder / "copy"), len(plan.runs)
 
 
-def _in_turn(what: str, seconds: Callable[[Path], float], old: Path) -> Row:
-    seconds(before.ROOT)  # both find what a first call leaves
-    seconds(old)
-    pairs = [(seconds(before.ROOT), seconds(old)) for _ in range(_ROUNDS)]
-    ours, theirs = (median(side) for side in zip(*pairs, strict=True))
-    return Row(what, "s CPU", ours, theirs, _BEFORE, less_is_better=True, least=_LEAST)
+def _side_by_side(
+    what: str, ours: Sequence[str], theirs: Sequence[str], old: Path, dropped: Sequence[Path] = ()
+) -> Row:
+    """Measure both programs; folders that are dropped hold what earlier rounds made of records."""
+    cores = itertools.cycle(sorted(os.sched_getaffinity(0))[:2])
+    pairs = []
+    for _ in range(_ROUNDS + 1):
+        for folder in dropped:
+            for cache in folder.glob("*/cache"):
+                shutil.rmtree(cache)
+        sides = [
+            _Started(ours, before.ROOT, next(cores)), _Started(theirs, old, next(cores))
+        ]  # fmt: skip
+        pairs.append([side.seconds() for side in sides])
+        next(cores)
+    # The first round leaves what a first call leaves, which both find afterwards.
+    mine, peer = (fmean(side) for side in zip(*pairs[1:], strict=True))
+    return Row(what, "s CPU", mine, peer, _BEFORE, less_is_better=True, least=_LEAST)
 
 
-def _python(code: str, tree: Path, path: Path) -> str:
-    command = [sys.executable, "-c", code, str(path)]
-    done = subprocess.run(
-        command, cwd=tree, env=before.environment(tree), stdout=subprocess.PIPE, text=True
-    )
-    assert done.returncode == 0, f"{path}: cannot be read by {tree}"
-    return done.stdout
+class _Started:
+    """A program that runs the package of a folder on one core."""
+
+    def __init__(self, words: Sequence[str], tree: Path, core: int) -> None:
+        self.words = words
+        self.process = subprocess.Popen(
+            [sys.executable, *words], cwd=tree, env=before.environment(tree),
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.sched_setaffinity(self.process.pid, {core})
+
+    def seconds(self) -> float:
+        """Wait for it; return its seconds of CPU, user and system, of all threads."""
+        _, status, used = os.wait4(self.process.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        assert self.process.returncode == 0, f"{self.words} ended with {self.process.returncode}"
+        return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
