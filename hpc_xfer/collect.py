@@ -29,8 +29,10 @@ from hpc_xfer.results.collect_tables import COUNTS, Collected, collect
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.system import terminal
+from hpc_xfer.system.limits import cycle_collector
 
 
+@cycle_collector.paused()
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser(
         "collect",
