@@ -52,7 +52,7 @@ class Row:
     @property
     def target(self) -> str:
         if self.least is not None:
-            return f"≥ {self.least:g}x"
+            return f"≥ {self.least:.3g}x"
         if self.between is not None:
             return f"{self.between[0]:g} to {self.between[1]:g} {self.unit}"
         return "" if self.most is None else f"≤ {self.most:g} {self.unit}"

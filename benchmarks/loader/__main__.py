@@ -14,16 +14,18 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
+from statistics import median
 from typing import Any
 
-from benchmarks.harness import before, peers, photo_shards, table
+from benchmarks.harness import before, one_core, peers, photo_shards, table
 from benchmarks.harness.interleave import Side, in_turn
 from benchmarks.harness.table import Row
 
 _SIZE = 224
 _UNIT = "images/s"
 _SOURCES = {"small": "256-384 px", "large": "noisy 1024 px"}
+_ABOUT = {"small": 800, "large": 80}  # images/s of one core
 # The fastest way to the pixels that a 224 px crop needs, by kind of source.
 _DECODERS = {
     "small": ("torchvision", "simplejpeg", "Pillow"),
@@ -33,6 +35,7 @@ _DECODERS = {
 _CLIP_LEAST = {"small": 4.0, "large": 2.4}
 _DALI_LEAST = {"small": 2.5, "large": None}
 _SIMCLR_LEAST = {"small": 5.0, "large": None}
+_BEFORE_LEAST = 1 / 1.1  # of an older commit's speed
 _SAME_CORE_LEAST = {"small": 2.5, "large": None}
 
 
@@ -127,24 +130,22 @@ def _bound(ours: float, limits: Mapping[str, float]) -> dict[str, Any]:
 
 
 def rows_beside_before(args: Namespace) -> Iterator[Row]:
-    """Ours beside the loader of an older commit, in turns."""
-    with (
-        Side(sys.executable, "benchmarks.loader.ours") as ours,
-        Side(sys.executable, "benchmarks.loader.ours", before.tree(args.before)) as older,
-    ):
-        for kind in args.sources:
-            folder = str(photo_shards.shards(kind))
-            for method in ("clip", "simclr"):
-                what = f"{method}, {_SOURCES[kind]}"
-                table.progress(f"loader: {what}")
-                asked = {
-                    "measure": "loading", "method": method, "folder": folder, "size": _SIZE,
-                    "batch": args.batch, "seconds": args.seconds,
-                }  # fmt: skip
-                now, then = in_turn(
-                    args.rounds, partial(ours.ask, **asked), partial(older.ask, **asked)
-                )
-                yield Row(what, _UNIT, ours=now, peer=then, peer_is=args.before, least=0.97)
+    """Ours beside the loader of an older commit, on the same core at the same time."""
+    old, program = before.tree(args.before), str(Path(__file__).with_name("cpu_time.py"))
+    for kind in args.sources:
+        folder = str(photo_shards.shards(kind))
+        batches = max(1, round(args.seconds * _ABOUT[kind] / args.batch))
+        for method in ("clip", "simclr"):
+            what = f"{method}, {_SOURCES[kind]}"
+            table.progress(f"loader: {what}")
+            words = [program, method, folder, *map(str, (_SIZE, args.batch, batches))]
+            pairs = one_core.pairs(words, words, old, args.rounds)
+            taken = [[float(side.printed) for side in pair] for pair in pairs]
+            now, then = (median(side) for side in zip(*taken, strict=True))
+            yield Row(
+                what, "us CPU an image", now, then, args.before, less_is_better=True,
+                least=_BEFORE_LEAST,
+            )  # fmt: skip
 
 
 def rows(args: Namespace) -> Iterator[Row]:

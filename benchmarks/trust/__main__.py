@@ -4,13 +4,10 @@
 
 The peer is the commit before files of a store were opened without following links, checked for
 owner and mode, and read by typed readers. `python -m benchmarks.loader --before 500c217` does the
-same for the loading of images. Each figure is the mean of eight rounds. In a round ours and the
-peer run at the same time, each on a core of its own, and change places in the next one: a machine
-whose speed wanders by half from minute to minute slows both.
+same for the loading of images. Each figure is the mean of four rounds, in which ours and the peer
+share a core.
 """
 
-import itertools
-import os
 import shutil
 import subprocess
 import sys
@@ -20,14 +17,14 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks.collect import store_of_40000
-from benchmarks.harness import before, table
+from benchmarks.harness import before, one_core, table
 from benchmarks.harness.table import Row
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
 
 _BEFORE = "500c217"
-_ROUNDS = 8
+_ROUNDS = 4
 _LEAST = 1 / 1.1  # of the peer's speed
 _FROM_RECORDS = "collect from records"
 _READ = """\
@@ -84,39 +81,20 @@ def _side_by_side(
     what: str, ours: Sequence[str], theirs: Sequence[str], old: Path, dropped: Sequence[Path] = ()
 ) -> Row:
     """Measure both programs; folders that are dropped hold what earlier rounds made of records."""
-    cores = itertools.cycle(sorted(os.sched_getaffinity(0))[:2])
-    pairs = []
-    for _ in range(_ROUNDS + 1):
+
+    def drop() -> None:
         for folder in dropped:
             for cache in folder.glob("*/cache"):
                 shutil.rmtree(cache)
-        sides = [
-            _Started(ours, before.ROOT, next(cores)), _Started(theirs, old, next(cores))
-        ]  # fmt: skip
-        pairs.append([side.seconds() for side in sides])
-        next(cores)
+
+    table.progress(what)
+    taken = [
+        [side.cpu_s for side in pair]
+        for pair in one_core.pairs(ours, theirs, old, _ROUNDS + 1, drop)
+    ]
     # The first round leaves what a first call leaves, which both find afterwards.
-    mine, peer = (fmean(side) for side in zip(*pairs[1:], strict=True))
+    mine, peer = (fmean(side) for side in zip(*taken[1:], strict=True))
     return Row(what, "s CPU", mine, peer, _BEFORE, less_is_better=True, least=_LEAST)
-
-
-class _Started:
-    """A program that runs the package of a folder on one core."""
-
-    def __init__(self, words: Sequence[str], tree: Path, core: int) -> None:
-        self.words = words
-        self.process = subprocess.Popen(
-            [sys.executable, *words], cwd=tree, env=before.environment(tree),
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.sched_setaffinity(self.process.pid, {core})
-
-    def seconds(self) -> float:
-        """Wait for it; return its seconds of CPU, user and system, of all threads."""
-        _, status, used = os.wait4(self.process.pid, 0)
-        self.process.returncode = os.waitstatus_to_exitcode(status)
-        assert self.process.returncode == 0, f"{self.words} ended with {self.process.returncode}"
-        return used.ru_utime + used.ru_stime
 
 
 def main() -> None:

@@ -209,21 +209,24 @@ def open_plainly(path: Path | str, follow: bool = False) -> int:
         OddFile: it is a link, a folder, a pipe, a device or a socket.
         OSError: it cannot be opened.
     """
+    return _opened(path, follow)[0]
+
+
+def _opened(path: Path | str, follow: bool) -> tuple[int, os.stat_result]:
     flags = os.O_RDONLY | (_PLAINLY & ~os.O_NOFOLLOW if follow else _PLAINLY)
     try:
         handle = os.open(path, flags)
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise OddFile("is a link") from None
-        if error.errno == errno.ENXIO:  # of a socket
-            raise OddFile("is not a regular file") from None
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # the second: of a socket
+            what = "is a link" if error.errno == errno.ELOOP else "is not a regular file"
+            raise OddFile(what) from None
         raise
     try:
-        _check_regular(os.fstat(handle))
+        _check_regular(found := os.fstat(handle))
     except BaseException:
         os.close(handle)
         raise
-    return handle
+    return handle, found
 
 
 def _check_regular(found: os.stat_result) -> None:
@@ -238,10 +241,10 @@ def read_bytes(path: Path | str, most: int = MOST_JSON, follow: bool = False) ->
         OddFile: it is larger, or as `open_plainly`.
         OSError: it cannot be read.
     """
-    handle = open_plainly(path, follow)
+    handle, found = _opened(path, follow)
     try:
         # Not most + 1: a buffer of 64 MB takes longer to make than most files to read.
-        data = os.read(handle, min(os.fstat(handle).st_size, most) + 1)
+        data = os.read(handle, min(found.st_size, most) + 1)
     finally:
         os.close(handle)
     if len(data) > most:

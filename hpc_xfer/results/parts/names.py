@@ -28,6 +28,11 @@ class Names:
     choose: Choose
 
     @cached_property
+    def of_settings(self) -> frozenset[str]:
+        """The same settings, to look one up."""
+        return frozenset(self.settings)
+
+    @cached_property
     def digest(self) -> str:
         """Stands for all of it."""
         encoders = [(key, asdict(encoder)) for key, encoder in self.encoders.items()]

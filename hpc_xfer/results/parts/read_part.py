@@ -37,6 +37,7 @@ class PartReader:
     names: Names
     store: Store
     _metrics: set[str] = field(default_factory=set)  # of parts so far: most have the same ones
+    _columns: dict[int, list[str]] = field(default_factory=dict)  # of runs, by number of metrics
 
     @cached_property
     def _runs(self) -> str:
@@ -104,14 +105,20 @@ class PartReader:
         )
         of_cells = cells_columns(names.tuned, facts.varying, facts.further)
         of_missing = missing_columns(names.tuned)
-        self._metrics.update(facts.metrics)
-        of_runs = runs_columns(names, self._metrics)
         tables = {
-            "runs": Lines.of(of_runs, run_rows(runs, names, records, chosen)),
+            "runs": Lines.of(self._runs_columns(facts), run_rows(runs, names, records, chosen)),
             "cells": Lines.of(of_cells, cells),
             **{kind: Lines.of(of_missing, rows) for kind, rows in missing.items()},
         }
         return tables, facts
+
+    def _runs_columns(self, facts: Facts) -> list[str]:
+        """The columns of all parts so far."""
+        self._metrics.update(facts.metrics)
+        known = len(self._metrics)
+        if known not in self._columns:
+            self._columns[known] = runs_columns(self.names, self._metrics)
+        return self._columns[known]
 
     def _set_aside(self, files: Sequence[tuple[Run, RecordFile]]) -> list[tuple[str, str]]:
         """List files in the folders of runs that are not used, by their place in the store."""

@@ -60,7 +60,10 @@ def run_rows(
             **run_identity(run, names.encoders),
             **run.columns,
             **at,
-            **{columns[metric]: _text(value) for metric, value in measured.items()},
+            **{
+                columns[name]: csv_files.fixed(value) if value.__class__ is float else _text(value)
+                for name, value in measured.items()
+            },
             **_provenance(record),
         }
 
@@ -81,14 +84,14 @@ def _tuned_on_paths(names: Names) -> list[str]:
 
 def _column(metric: str, names: Names) -> str:
     """Name the column of a metric; one that has the name of a setting is `measured_<name>`."""
-    return f"measured_{metric}" if metric in names.settings else metric
+    return f"measured_{metric}" if metric in names.of_settings else metric
 
 
 def run_identity(run: Run, encoders: Encoders) -> dict[str, object]:
     """Give the columns of IDENTITY."""
     parent = run.parents[0].id if run.parents else ""
     label = encoders[encoder_key(run)].label
-    return dict(zip(IDENTITY, (run.id, run.kind, label, parent), strict=True))
+    return {"run": run.id, "kind": run.kind, "label": label, "parent": parent}
 
 
 def _on_path(record: Record, choice: Choice | None) -> dict[str, object]:
@@ -99,8 +102,6 @@ def _on_path(record: Record, choice: Choice | None) -> dict[str, object]:
 
 
 def _text(value: object) -> object:
-    if isinstance(value, float):
-        return csv_files.fixed(value)
     return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
 
 

@@ -75,7 +75,7 @@ def otherwise(schema: CoreSchema, default: Any) -> CoreSchema:
 
 ANY = core_schema.any_schema()
 FLAG = core_schema.bool_schema(strict=True)
-MAPPING = by_name(text(1_000), ANY)
+MAPPING = core_schema.is_instance_schema(dict)  # as it is: by_name makes a copy
 NAME = text(128, r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")  # of a file or folder: no part of another path
 JOB_NAME = text(1_024, r"^[A-Za-z0-9_=+.-]+$")
 JOB = text(64, r"^[0-9]+(_[0-9]+)?$")  # a number in Slurm, of an element too

@@ -5,8 +5,10 @@
 Python takes a number of 400 digits and fails where it is made a float, or text.
 """
 
+import functools
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 _LARGEST = 2**63 - 1
@@ -21,7 +23,7 @@ _KINDS = bytes(
 )  # fmt: skip
 _MANY = b"0" * 19  # 2^63 has as many digits; found in a hundredth of the time of the next pattern
 _MANY_DIGITS = re.compile(rb"(?<![.0])0{19}")
-_EXPONENT = re.compile(rb"e000+ ")  # of 100 or more
+_EXPONENT = re.compile(rb"e000+(?: |\Z)")  # of 100 or more
 
 
 class UnfitJson(ValueError):
@@ -35,19 +37,28 @@ def parse(data: bytes | str) -> Any:
         UnfitJson: it is not whole JSON, is nested too deep, or has NaN, infinity, half a surrogate
             pair, or a number beyond 64 bits.
     """
-    from pydantic_core import from_json  # imported when needed, so that --help starts at once
-
     try:
-        value = from_json(data, allow_inf_nan=False)
+        value = _from_json()(data, allow_inf_nan=False)
     except ValueError as error:
         deep = "recursion" in str(error)
         raise UnfitJson("is nested too deep" if deep else "is not whole JSON") from None
-    raw = data if isinstance(data, bytes) else data.encode()
-    seen = raw.translate(_KINDS, b"+")
-    many = _MANY in seen and _MANY_DIGITS.search(seen)
-    if (many or _EXPONENT.search(seen + b" ")) and not _fits(value):
+    if _may_be_large(data if isinstance(data, bytes) else data.encode()) and not _fits(value):
         raise UnfitJson("has a number that does not fit 64 bits")
     return value
+
+
+def _may_be_large(data: bytes) -> bool:
+    """Return False if no number in JSON is beyond 64 bits; True if one may be."""
+    seen = data.translate(_KINDS, b"+")
+    many = _MANY in seen and _MANY_DIGITS.search(seen)
+    return bool(many or _EXPONENT.search(seen))
+
+
+@functools.cache
+def _from_json() -> Callable[..., Any]:
+    from pydantic_core import from_json  # imported when needed, so that --help starts at once
+
+    return from_json
 
 
 def _fits(value: Any) -> bool:
