@@ -6,6 +6,7 @@ python -m hpc_xfer.launch grids/demo/demo.yaml
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
@@ -15,6 +16,7 @@ from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
+from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.finished_costs import make_plan_with_costs
 from hpc_xfer.store.launched_study import (
     LaunchedStudy,
@@ -46,7 +48,8 @@ class CheckedLaunch:
     launched: LaunchedStudy
     on: str
     notes: Sequence[str]
-    done_before: set[str]  # ids of the runs that were finished at the check
+    look: FinishedRuns  # at the check
+    done_before: set[str]  # ids of the runs that were finished then
 
     @property
     def done(self) -> set[str]:
@@ -123,9 +126,10 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
         terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
     plan = make_plan_with_costs(study, site, store, on, checked.infos)
     launched = LaunchedStudy(study, plan, store, site, site_file, tuple(args.only or ()))
-    done = store.done(launched.wanted)  # a wrong --only is refused here
+    look = store.finished_runs()
+    done = look.of(launched.wanted.runs)  # a wrong --only is refused here
     notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
-    return CheckedLaunch(args, launched, on, notes, done)
+    return CheckedLaunch(args, launched, on, notes, look, done)
 
 
 def _launch(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
@@ -146,7 +150,7 @@ def _launch(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     if not args.json:
         _print_plan(launched.alone, done, checked.notes, terminal.console(stderr=True))
     if checked.on == "slurm":
-        return _submit(launched, args)
+        return _submit(launched, args, checked.look)
     _prepare(launched)
     read_ledger(launched.store).record_event(
         launched.study.name, "launch", on=checked.on, **provenance.code()
@@ -228,17 +232,17 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
     yield from resource_notes(plan.without(done), site.slurm, on)
 
 
-def _submit(launched: LaunchedStudy, args: argparse.Namespace) -> cli.Answer:
+def _submit(launched: LaunchedStudy, args: argparse.Namespace, look: FinishedRuns) -> cli.Answer:
     """Submit the missing runs and return: the study finishes by itself."""
     from hpc_xfer.execution.local_pool import PoolResult
     from hpc_xfer.results.freshness import is_report_current
     from hpc_xfer.scheduling.submit import submit_missing
 
     retrier: Retrier = "all" if args.retry_failed else "launch"
-    report = submit_missing(launched, retrier, lambda line: terminal.say(line, stderr=True))
+    report = submit_missing(launched, retrier, partial(terminal.say, stderr=True), look)
     for note in report.notes if report.is_finished else ():  # else they are among the sentences
         terminal.say(note, stderr=True)
-    if report.is_finished and not report.given_up and is_report_current(launched):
+    if report.is_finished and not report.given_up and is_report_current(launched, look):
         if not args.json:
             terminal.say(f"all {len(launched.wanted.runs):,} runs have a result")
             terminal.say(f"report: {launched.store.study(launched.study.name).report}")

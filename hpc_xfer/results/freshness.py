@@ -1,11 +1,13 @@
 """Tell whether the tables and the report of a study contain all of its results."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.tables.table_names import TABLES
-from hpc_xfer.store.finished.run_folders import run_folders
+from hpc_xfer.store.finished.finished_runs import FinishedRuns
+from hpc_xfer.store.finished.run_folders import RunFolder, run_folders
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.system import atomic_files
 
@@ -24,18 +26,22 @@ def of_older_version(summary: Path) -> bool:
     return not {"target", "images_low"} <= set(text.partition("\n")[0].strip().split(","))
 
 
-def is_report_current(launched: LaunchedStudy) -> bool:
+def is_report_current(launched: LaunchedStudy, before: FinishedRuns | None = None) -> bool:
     """True if tables and report exist, miss no run, and are newer than every record and import.
 
     Call it only when all runs of the study are done.
+
+    Args:
+        before: a look at the finished runs a moment ago, used if it found all.
     """
+    look = before and before.if_all(launched.plan.runs)
     try:
-        return _is_newest(launched)
+        return _is_newest(launched, look.folders if look else run_folders(launched.store))
     except PermissionError:  # to a file of another user
         return False
 
 
-def _is_newest(launched: LaunchedStudy) -> bool:
+def _is_newest(launched: LaunchedStudy, folders: Mapping[str, RunFolder]) -> bool:
     folder = launched.store.study(launched.study.name)
     tables = [folder.summary / f"{name}.csv" for name in TABLES]
     if not all(path.exists() for path in (*tables, folder.report)):
@@ -43,15 +49,16 @@ def _is_newest(launched: LaunchedStudy) -> bool:
     if of_older_version(folder.summary) or csv_files.read(folder.summary / "missing.csv"):
         return False
     oldest = min(path.stat().st_mtime for path in (*tables, folder.report))
-    inputs = _records_in_newer_folders(launched, oldest)
+    inputs = _records_in_newer_folders(launched, folders, oldest)
     if folder.imported.exists():  # the folder itself changes when a file is removed
         inputs += [folder.imported, *folder.imported.glob("*.csv")]
     return all(path.stat().st_mtime <= oldest for path in inputs)
 
 
-def _records_in_newer_folders(launched: LaunchedStudy, time: float) -> list[Path]:
+def _records_in_newer_folders(
+    launched: LaunchedStudy, folders: Mapping[str, RunFolder], time: float
+) -> list[Path]:
     """List the records that may be newer: one that is written changes its folder, too."""
-    folders = run_folders(launched.store)
     return [
         launched.store.run(run.id).record
         for run in launched.plan.runs

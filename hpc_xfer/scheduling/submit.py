@@ -32,6 +32,7 @@ from hpc_xfer.states.queue_notes import queue_notes
 from hpc_xfer.states.run_states import RunStatus
 from hpc_xfer.states.second_look import last_relay, survey_twice, with_absent_jobs
 from hpc_xfer.store.code_snapshot import take_snapshot
+from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.launched_study import LaunchedStudy, prepare_store
 from hpc_xfer.store.ownership import launch_lock, site_variables
 from hpc_xfer.store.ownership.leases import Lease
@@ -43,8 +44,13 @@ from hpc_xfer.system import provenance
 _REFUSALS = 3  # of different arrays, with none accepted: the site file is wrong, not the arrays
 
 
-def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> SubmitReport:
+def submit_missing(
+    launched: LaunchedStudy, retrier: Retrier, say: Say, before: FinishedRuns | None = None
+) -> SubmitReport:
     """Submit the missing runs, and those failed ones that the retrier tries again.
+
+    Args:
+        before: a look at the finished runs a moment ago: none is looked at twice where all are.
 
     Raises:
         SlurmError: Slurm refused a job or does not answer; what was submitted before stays.
@@ -69,7 +75,7 @@ def submit_missing(launched: LaunchedStudy, retrier: Retrier, say: Say) -> Submi
             site_variables.write(store, launched.study.name, launched.site.variables)
             ledger.record_event(launched.study.name, "launch", on="slurm", **provenance.code())
         queue = _reconciled_queue(launched, ledger, lease, places, say)
-        statuses, queue = survey_twice(launched.plan, store, ledger, queue)
+        statuses, queue = survey_twice(launched.plan, store, ledger, queue, before)
         lease.renew()
         reconcile.record_lost(launched, ledger, queue, statuses)
         submitter = RecordedSubmitter(launched, ledger, lease)

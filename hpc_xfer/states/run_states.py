@@ -19,6 +19,7 @@ from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, jobs_are_private
 from hpc_xfer.states.error_age import is_older
 from hpc_xfer.store import failures, heartbeat, retry_policy
+from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.ownership.server_clock import server_time
 from hpc_xfer.store.paths import RunDir
@@ -80,13 +81,21 @@ class RunStatus:
 
 
 @cycle_collector.paused()
-def survey(plan: Plan, store: Store, ledger: Ledger, queue: Queue | None) -> dict[str, RunStatus]:
+def survey(
+    plan: Plan,
+    store: Store,
+    ledger: Ledger,
+    queue: Queue | None,
+    before: FinishedRuns | None = None,
+) -> dict[str, RunStatus]:
     """Find the status of every run, parents before their children.
 
     Args:
         queue: None where Slurm does not answer; no submitted run is then called lost.
+        before: a look at the finished runs, used if it found all: finished runs stay so.
     """
-    return _Survey(store, ledger, queue).of(plan)
+    finished = (before and before.if_all(plan.runs)) or store.finished_runs()
+    return _Survey(store, ledger, queue, finished).of(plan)
 
 
 def line_of(queue: Queue, element: Element) -> QueueLine | None:
@@ -102,22 +111,22 @@ class _Survey:
     store: Store
     ledger: Ledger
     queue: Queue | None
+    finished: FinishedRuns
     found: dict[str, RunStatus] = field(default_factory=dict)
 
     def of(self, plan: Plan) -> dict[str, RunStatus]:
-        finished = self.store.finished_runs()
         for run in plan.runs:
-            if (done := finished.find(run)) is not None:
+            if (done := self.finished.find(run)) is not None:
                 self.found[run.id] = RunStatus("done", seconds=done.seconds)
                 continue
-            is_begun = run.id in finished.folders
+            is_begun = run.id in self.finished.folders
             elements = self.ledger.elements_by_run.get(run.id, [])
             if self.queue is None:
                 now = self._without_queue(run, is_begun, elements)
             else:
                 now = self._with_queue(run, is_begun, elements, self.queue)
             self.found[run.id] = _behind_parents(run, now, self.found)
-        finished.save()
+        self.finished.save()
         return self.found
 
     def _with_queue(

@@ -17,6 +17,7 @@ from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue, default_cluster, ended_jobs
 from hpc_xfer.slurm.submitted import known_jobs
 from hpc_xfer.states.run_states import RunStatus, line_of, survey
+from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Element, Ledger, Submission
 from hpc_xfer.study.plan import Plan
@@ -63,14 +64,17 @@ def last_relay(ledger: Ledger, study: str) -> list[Submission]:
 
 
 def survey_twice(
-    plan: Plan, store: Store, ledger: Ledger, queue: Queue
+    plan: Plan, store: Store, ledger: Ledger, queue: Queue, before: FinishedRuns | None = None
 ) -> tuple[dict[str, RunStatus], Queue]:
     """Find the status of every run; what the queue lacks is looked up in two other ways.
+
+    Args:
+        before: as in `survey`.
 
     Raises:
         SlurmError: Slurm does not answer the second time.
     """
-    now = survey(plan, store, ledger, queue)
+    now = survey(plan, store, ledger, queue, before)
     if not (absent := list(_absent(now, queue))):
         return now, queue
     queue = _with_scontrol(queue, {element.submission.cluster for element in absent})

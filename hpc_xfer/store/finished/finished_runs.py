@@ -62,6 +62,7 @@ class FinishedRuns:
     _new: dict[RunKind, dict[str, FinishedRun]] = field(
         default_factory=lambda: {kind: {} for kind in _KINDS}
     )
+    _found: dict[str, FinishedRun] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -77,6 +78,10 @@ class FinishedRuns:
         self.save()
         return found
 
+    def if_all(self, runs: Iterable[Run]) -> "FinishedRuns | None":
+        """Return this look if it found all of these runs, which stay finished; else None."""
+        return self if all(run.id in self._found for run in runs) else None
+
     def find(self, run: Run) -> FinishedRun | None:
         """Return what the record of a finished run says; None where it is not finished.
 
@@ -85,7 +90,12 @@ class FinishedRuns:
         return self.find_by(run.id, run.kind)
 
     def find_by(self, run_id: str, kind: RunKind) -> FinishedRun | None:
-        """Find a run of which only id and kind are known."""
+        """Find a run of which only id and kind are known; one that was found is not looked at."""
+        if run_id not in self._found and (found := self._look(run_id, kind)) is not None:
+            self._found[run_id] = found
+        return self._found.get(run_id)
+
+    def _look(self, run_id: str, kind: RunKind) -> FinishedRun | None:
         folder = self.folders.get(run_id)
         if folder is None:
             return None

@@ -49,6 +49,20 @@ def test_a_record_that_was_read_once_is_not_read_again(tmp_path: Path) -> None:
     assert look(store, plan) == ({run.id for run in plan.runs}, [])
 
 
+def test_a_look_that_found_all_runs_serves_once_more_and_one_that_missed_a_run_does_not(
+    tmp_path: Path,
+) -> None:
+    plan, store = finished_study(tmp_path)
+    whole = store.finished_runs()
+    whole.of(plan.runs)
+    assert whole.if_all(plan.runs) is whole
+    _remove_record(store, plan.runs[-1].id)
+    part = store.finished_runs()
+    part.of(plan.runs)
+    assert part.if_all(plan.runs) is None
+    assert part.if_all(plan.runs[:-1]) is part
+
+
 def test_a_folder_that_changed_a_moment_ago_is_looked_at_once_more(tmp_path: Path) -> None:
     """It might change again within the same tick of the file server's clock."""
     _, plan, store = make(tmp_path, ONE_CELL)
