@@ -8,9 +8,9 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from hpc_xfer.errors import XferError
+from hpc_xfer.errors import NothingSelected, StudyError, XferError
 from hpc_xfer.system import permissions, set_aside, terminal
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
 
 INTERRUPTED = "interrupted; launch again to go on from here"
 Main = Callable[[Sequence[str] | None], int]
+T = TypeVar("T")
 
 
 def exit_with(main: Main) -> None:
@@ -208,6 +209,32 @@ def without_sites(grids: Sequence[Path]) -> Sequence[Path]:
     return [path for path in grids if path not in sites]
 
 
+def check_each_grid(args: argparse.Namespace, check: Callable[[argparse.Namespace], T]) -> list[T]:
+    """Check every grid; those with no run that --only selects are told, and left out.
+
+    Raises:
+        StudyError: of all grids that are wrong; or --only selects nothing in any.
+        XferError: of the first grid of which something else is wrong.
+    """
+    grids = each_grid(args)
+    found: list[T] = []
+    wrong: list[str] = []
+    without: list[str] = []
+    for each in grids:
+        try:
+            found.append(check(each))
+        except NothingSelected as error:
+            if len(grids) == 1:
+                raise
+            without += [f"{each.grid}: {sentence}" for sentence in error.sentences]
+        except StudyError as error:
+            wrong += error.sentences
+    if wrong or not found:
+        raise StudyError(*(wrong or without))
+    terminal.say(*(f"left out: {sentence}" for sentence in without), stderr=True)
+    return found
+
+
 Answer = tuple[int, Mapping[str, Any]]  # exit code, content of --json
 
 
@@ -218,13 +245,23 @@ def for_each_grid(args: argparse.Namespace, answer: Callable[[argparse.Namespace
 
     Args:
         answer: prints for readers unless --json is given.
+
+    Raises:
+        NothingSelected: --only selects nothing in any grid; one of several is told and left out.
     """
     code, contents = 0, []
+    left_out: list[NothingSelected] = []
     for number, one in enumerate(each := each_grid(args)):
         if len(each) > 1 and not args.json:
             terminal.say(*[""][: min(number, 1)], f"== {one.grid}")
         try:
             own, content = answer(one)
+        except NothingSelected as error:  # by --only
+            left_out.append(error)
+            if len(left_out) == len(each):
+                raise
+            terminal.say(*(f"left out: {why}" for why in error.sentences), stderr=True)
+            own, content = 0, {"grid": str(one.grid), "left_out": str(error)}
         except XferError as error:  # of one of several: the others are answered
             if len(each) == 1:
                 raise

@@ -36,6 +36,10 @@ class StudyError(XferError):
         return self.args
 
 
+class NothingSelected(StudyError):
+    """No run of a study is one that --only selects; another study of the call may have some."""
+
+
 class DataError(XferError):
     """A source, a shard or a data set is missing, broken or not what the recipe needs."""
 

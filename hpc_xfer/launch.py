@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
-from hpc_xfer.errors import StudyError
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
@@ -80,21 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check_all(args: argparse.Namespace) -> list[CheckedLaunch]:
-    """Check every grid before anything starts.
-
-    Raises:
-        StudyError: of all grids that are wrong.
-        XferError: of the first grid of which something else is wrong.
-    """
-    found: list[CheckedLaunch] = []
-    wrong: list[str] = []
-    for each in cli.each_grid(args):
-        try:
-            found.append(_check(each))
-        except StudyError as error:
-            wrong += error.sentences
-    if wrong:
-        raise StudyError(*wrong)
+    """Check every grid before anything starts; see `cli.check_each_grid`."""
+    found = cli.check_each_grid(args, _check)
     check_names([(each.args.grid, each.launched.study.name) for each in found])
     return found
 

@@ -112,6 +112,27 @@ def test_status_and_cancel_answer_for_each_grid(
     assert capsys.readouterr().err.count("no study was launched here") == 2
 
 
+def test_a_study_without_a_run_that_only_selects_is_told_and_left_out(
+    call: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch.main([*call, "--only", "method=simclr", "--dry-run", "--on", "slurm"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("methods\n")
+    why = "--only method=simclr: no run has method 'simclr'; its values are: clip"
+    assert told.err == f"left out: {call[0]}: {why}\n"
+    assert status.main([*call, "--only", "method=simclr", "--json"]) == 0
+    read = json.loads(capsys.readouterr().out)["studies"]
+    assert read[0] == {"grid": call[0], "left_out": why} and read[1]["study"] == "methods"
+
+
+def test_what_no_grid_has_is_refused_with_the_name_of_each(call: list[str]) -> None:
+    with pytest.raises(StudyError) as caught:
+        launch.main([*call, "--only", "method=siglip", "--on", "local"])
+    assert [sentence.split(": ")[0] for sentence in caught.value.sentences] == call[:2]
+    with pytest.raises(StudyError, match="no run has method 'siglip'"):
+        status.main([*call, "--only", "method=siglip"])
+
+
 def test_what_looks_at_one_run_takes_one_grid(
     call: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar, get_args
@@ -115,7 +116,7 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 def nearest(word: str, known: Iterable[str], what: str) -> str:
     """Say `did you mean 'x'?`, or list the choices, at most the 30 closest."""
-    names = sorted(known)
+    names = sorted(known, key=_numbers_first)
     if several := several_in(word):
         return f"for several, write [{several}]"
     if close := closest(word, names):
@@ -123,6 +124,11 @@ def nearest(word: str, known: Iterable[str], what: str) -> str:
     if len(names) > _MOST_NAMES:
         names = [*difflib.get_close_matches(word, names, n=_MOST_NAMES, cutoff=0.0), "..."]
     return f"{what}: {', '.join(names)}"
+
+
+def _numbers_first(name: str) -> tuple[float, str]:
+    """Sort 5 before 20, and both before words."""
+    return (float(name), "") if name.replace(".", "", 1).isdecimal() else (math.inf, name)
 
 
 def several_in(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hpc_xfer.config import yaml_document
+from hpc_xfer.config.schema import nearest
 from hpc_xfer.errors import StudyError
 
 VARIABLES = {"SCRATCH": "/scratch/ann", "NOTHING": ""}
@@ -140,6 +141,11 @@ def test_a_path_with_a_space_and_windows_line_ends_are_no_trouble(tmp_path: Path
     doc = yaml_document.load_yaml(path)
     assert doc.data == {"a": 1, "b": ["c"]}
     assert doc.where(("b", 0)) == f"{path}:3: b.0"
+
+
+def test_choices_are_told_with_numbers_in_their_order_before_words() -> None:
+    told = nearest("7", ["20", "full", "5", "0.5", "100"], "its values are")
+    assert told == "its values are: 0.5, 5, 20, 100, full"
 
 
 def test_a_mistake_points_to_the_line_of_the_nearest_key_that_is_there(tmp_path: Path) -> None:

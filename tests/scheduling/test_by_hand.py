@@ -96,6 +96,12 @@ def test_the_name_of_a_federations_cluster_is_in_no_dependency(
     assert dependencies(calls) == ["", "", "afterany:1:2"]
 
 
+def test_a_part_of_a_study_is_submitted_without_the_rest(tmp_path: Path, command: Command) -> None:
+    study = replace(launched(tmp_path, finetune=TUNE), only=("pretrain_seed=1",))
+    calls = calls_of(study.alone, command)
+    assert dependencies(calls) == ["", "afterok:1", "afterany:1:2"]
+
+
 def test_arrays_that_share_what_may_run_at_once_run_one_after_another(
     tmp_path: Path, command: Command
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.notation.units import read_count
 from hpc_xfer.config.schema import nearest
-from hpc_xfer.errors import StudyError
+from hpc_xfer.errors import NothingSelected, StudyError
 from hpc_xfer.study.plan import Plan, Run
 
 OF_TRIALS = ("dataset", "shots", "mode", "draw")
@@ -29,7 +29,8 @@ def selected(plan: Plan, given: Iterable[str]) -> frozenset[str]:
     """Return the ids of the runs that arguments of --only select.
 
     Raises:
-        StudyError: a column or a value that no run of the plan has; or they select nothing.
+        StudyError: an argument is no condition.
+        NothingSelected: a column or a value that no run of the plan has; or they select nothing.
     """
     found: set[str] = set()
     table = _Table(plan)
@@ -37,10 +38,10 @@ def selected(plan: Plan, given: Iterable[str]) -> frozenset[str]:
         conditions = _read(text)
         wrong = [why for each in conditions.items() if (why := table.why_wrong(*each))]
         if wrong:
-            raise StudyError(*(f"--only {text}: {why}" for why in wrong))
+            raise NothingSelected(*(f"--only {text}: {why}" for why in wrong))
         mine = {run.id for run in plan.runs if table.has(run, conditions)}
         if not mine:
-            raise StudyError(f"--only {text}: no run meets all conditions; leave one out")
+            raise NothingSelected(f"--only {text}: no run meets all conditions; leave one out")
         found |= mine
     return frozenset(found)
 
