@@ -4,7 +4,7 @@ eval "$(hpc_xfer completion bash)"
 """
 
 import argparse
-import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -57,7 +57,7 @@ def script(shell: str) -> str:
         case "fish":
             return "\n".join(_fish(found))
         case "zsh":
-            return "\n".join(["autoload -U +X bashcompinit && bashcompinit", *_bash([top, *found])])
+            return "\n".join(_zsh([top, *found]))
     return "\n".join(_bash([top, *found]))
 
 
@@ -69,7 +69,8 @@ def _words(path: str, does: str, parser: argparse.ArgumentParser) -> Iterator[Wo
     takes_grids = False
     for action in parser._actions:
         long = [option for option in action.option_strings if option.startswith("--")]
-        options |= dict.fromkeys(long, _brief(action.help or ""))
+        told = parser._get_formatter()._expand_help(action) if action.help else ""
+        options |= dict.fromkeys(long, told)
         choices = [str(choice) for choice in action.choices or ()]
         if long and action.nargs != 0:
             takes_value += long
@@ -81,46 +82,20 @@ def _words(path: str, does: str, parser: argparse.ArgumentParser) -> Iterator[Wo
                 helps = {each.dest: each.help or "" for each in action._choices_actions}
                 for name, sub in action.choices.items():
                     yield from _words(f"{path} {name}", helps.get(name, ""), sub)
-    yield Words(path, _brief(does), options, values, takes_value, names, takes_grids)
-
-
-def _brief(text: str) -> str:
-    """Keep what a shell may show within quotes, in one line."""
-    return re.sub(r"[^\w ,.;:()=+/<>-]", "", " ".join(text.split()))[:80]
+    yield Words(path, does, options, values, takes_value, names, takes_grids)
 
 
 def _bash(commands: Sequence[Words]) -> Iterator[str]:
-    """Write a function of bash, which zsh runs too (bashcompinit)."""
+    """Write a function of bash."""
     yield "_hpc_xfer() {"
     yield "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}"
-    yield '    local path="" each found="" grids=""'
+    yield '    local typed="" each found="" files=""'
     yield '    for each in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do'
-    yield '        case "$path $each" in'
-    for command in commands[1:]:
-        yield f'            " {command.path}") path=" {command.path}" ;;'
-    yield "        esac"
-    yield "    done"
-    yield '    case "${path# }" in'
-    for command in commands:
-        yield f'        "{command.path}")'
-        yield '            case "$before" in'
-        for option, choices in command.values.items():
-            yield f'                {option}) found="{" ".join(choices)}" ;;'
-        if free := [option for option in command.takes_value if option not in command.values]:
-            yield f"                {'|'.join(free)}) grids=any ;;"
-        grids = " grids=yaml" if command.takes_grids else ""
-        words = " ".join([*command.names, *command.options])
-        yield f'                *) found="{words}"{grids} ;;'
-        yield "            esac ;;"
-    yield "    esac"
+    yield from _found(commands)
     yield "    COMPREPLY=()"
-    yield '    if [ "$grids" = any ]; then compopt -o default 2>/dev/null; return; fi'
-    yield '    case "$word" in'
-    yield '        -*) grids="" ;;'
-    yield '        "") [ -z "$grids" ] || found="" ;;'
-    yield "    esac"
+    yield '    if [ "$files" = any ]; then compopt -o default 2>/dev/null; return; fi'
     yield '    if [ -n "$found" ]; then COMPREPLY=($(compgen -W "$found" -- "$word")); fi'
-    yield '    if [ -n "$grids" ]; then'
+    yield '    if [ -n "$files" ]; then'
     yield "        compopt -o filenames 2>/dev/null"
     yield "        local IFS=$'\\n'"
     yield '        COMPREPLY+=($(compgen -f -X "!*.@(yaml|yml)" -- "$word"))'
@@ -131,6 +106,48 @@ def _bash(commands: Sequence[Words]) -> Iterator[str]:
     yield "complete -F _hpc_xfer hpc_xfer"
 
 
+def _zsh(commands: Sequence[Words]) -> Iterator[str]:
+    """Write a function of zsh."""
+    yield "_hpc_xfer() {"
+    yield "    local word=${words[CURRENT]} before=${words[CURRENT-1]}"
+    yield '    local typed="" each found="" files=""'
+    yield '    for each in "${(@)words[2,CURRENT-1]}"; do'
+    yield from _found(commands)
+    yield '    if [ -n "$found" ]; then compadd -- ${=found}; fi'
+    yield '    case "$files" in'
+    yield "        any) _files ;;"
+    yield "        yaml) _files -g '*.(yaml|yml)' ;;"
+    yield "    esac"
+    yield "}"
+    yield "compdef _hpc_xfer hpc_xfer"
+
+
+def _found(commands: Sequence[Words]) -> Iterator[str]:
+    """Write the part that bash and zsh read alike: `found` are words, `files` any or yaml."""
+    yield '        case "$typed $each" in'
+    for command in commands[1:]:
+        yield f'            " {command.path}") typed=" {command.path}" ;;'
+    yield "        esac"
+    yield "    done"
+    yield '    case "${typed# }" in'
+    for command in commands:
+        yield f'        "{command.path}")'
+        yield '            case "$before" in'
+        for option, choices in command.values.items():
+            yield f'                {option}) found="{" ".join(choices)}" ;;'
+        if free := [option for option in command.takes_value if option not in command.values]:
+            yield f"                {'|'.join(free)}) files=any ;;"
+        files = " files=yaml" if command.takes_grids else ""
+        words = " ".join([*command.names, *command.options])
+        yield f'                *) found="{words}"{files} ;;'
+        yield "            esac ;;"
+    yield "    esac"
+    yield '    case "$word" in'
+    yield '        -*) if [ "$files" = yaml ]; then files=""; fi ;;'
+    yield '        "") if [ -n "$files" ]; then found=""; fi ;;'
+    yield "    esac"
+
+
 def _fish(commands: Sequence[Words]) -> Iterator[str]:
     """Write a line for each word, as fish wants it."""
     yield "complete -c hpc_xfer -f"
@@ -139,7 +156,7 @@ def _fish(commands: Sequence[Words]) -> Iterator[str]:
     for command in commands:
         *above, name = command.path.split()
         after = f"'{_seen(above)}'" if above else "__fish_use_subcommand"
-        yield f"complete -c hpc_xfer -n {after} -a {name} -d '{command.help}'"
+        yield f"complete -c hpc_xfer -n {after} -a {name} -d {_in_fish(command.help)}"
         seen = f"'{_seen(command.path.split())}'"
         subs = {each.path for each in commands}
         plain = [each for each in command.names if f"{command.path} {each}" not in subs]
@@ -152,7 +169,13 @@ def _fish(commands: Sequence[Words]) -> Iterator[str]:
             if option in command.takes_value:
                 choices = command.values.get(option)
                 needs = f" -x -a '{' '.join(choices)}'" if choices else " -r -F"
-            yield f"complete -c hpc_xfer -n {seen} -l {option[2:]}{needs} -d '{told}'"
+            yield f"complete -c hpc_xfer -n {seen} -l {option[2:]}{needs} -d {_in_fish(told)}"
+
+
+def _in_fish(text: str) -> str:
+    """Quote a text, shortened to a line of a terminal."""
+    brief = textwrap.shorten(text, 80, placeholder=" ...").replace("\\", "\\\\")
+    return "'" + brief.replace("'", "\\'") + "'"
 
 
 def _seen(words: Sequence[str]) -> str:

@@ -92,10 +92,50 @@ def test_bash_completes_commands_options_choices_and_grids(tmp_path: Path) -> No
     assert "pets" in completed(tmp_path, "hpc_xfer", "datasets", "fetch", "p")
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_scripts_for_other_shells_are_ones(shell: str, tmp_path: Path) -> None:
+IN_ZSH = """
+compdef() { }
+compadd() { print -l -- ${argv[2,-1]} }
+_files() { print -- files $argv }
+"""
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("completion ''", "bash\nzsh\nfish\n--help\n--version\n"),
+        ("launch --on ''", "slurm\nlocal\n"),
+        ("launch ''", "files -g *.(yaml|yml)\n"),
+        ("launch --store ''", "files\n"),
+        ("datasets fetch --to ''", "files\n"),
+    ],
+)
+def test_zsh_is_offered_words_and_files(typed: str, offered: str) -> None:
+    """It keeps those that begin as the last word does."""
+    words = f"words=(hpc_xfer {typed}); CURRENT=${{#words}}; _hpc_xfer"
+    text = "\n".join([IN_ZSH, script("zsh"), words])
+    done = subprocess.run(["zsh", "-f", "-c", text], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (offered, "")
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+def test_fish_completes_commands_options_and_choices(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text(script("fish"))
+
+    def offered(typed: str) -> list[str]:
+        ask = f"source script; complete -C '{typed}'"
+        done = subprocess.run(["fish", "-N", "-c", ask], cwd=tmp_path, capture_output=True,
+                              text=True, check=True)  # fmt: skip
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+    told = "a part of the study: method=clip,shots=1|5 or run=ID|ID; again for more"
+    assert f"--only\t{told}" in offered("hpc_xfer launch --on")
+    assert [line.split("\t")[0] for line in offered("hpc_xfer sta")] == ["status"]
+    assert {line.split("\t")[0] for line in offered("hpc_xfer launch --on ")} == {"slurm", "local"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_every_command(shell: str) -> None:
     text = script(shell)
     assert all(name in text for name in COMMANDS)
-    if shutil.which(shell):
-        (tmp_path / "script").write_text(text)
-        subprocess.run([shell, "-n", str(tmp_path / "script")], check=True)
