@@ -226,13 +226,18 @@ def check_each_grid(args: argparse.Namespace, check: Callable[[argparse.Namespac
         except NothingSelected as error:
             if len(grids) == 1:
                 raise
-            without += [f"{each.grid}: {sentence}" for sentence in error.sentences]
+            without += _named(each, error)
         except StudyError as error:
             wrong += error.sentences
     if wrong or not found:
         raise StudyError(*(wrong or without))
     terminal.say(*(f"left out: {sentence}" for sentence in without), stderr=True)
     return found
+
+
+def _named(args: argparse.Namespace, error: StudyError) -> list[str]:
+    """The sentences of an error with the grid that they are about."""
+    return [f"{args.grid}: {sentence}" for sentence in error.sentences]
 
 
 Answer = tuple[int, Mapping[str, Any]]  # exit code, content of --json
@@ -247,20 +252,21 @@ def for_each_grid(args: argparse.Namespace, answer: Callable[[argparse.Namespace
         answer: prints for readers unless --json is given.
 
     Raises:
-        NothingSelected: --only selects nothing in any grid; one of several is told and left out.
+        StudyError: --only selects nothing in any grid; one of several is told and left out.
     """
-    code, contents = 0, []
-    left_out: list[NothingSelected] = []
+    code, contents, left_out = 0, [], 0
     for number, one in enumerate(each := each_grid(args)):
         if len(each) > 1 and not args.json:
             terminal.say(*[""][: min(number, 1)], f"== {one.grid}")
         try:
             own, content = answer(one)
         except NothingSelected as error:  # by --only
-            left_out.append(error)
-            if len(left_out) == len(each):
+            if len(each) == 1:
                 raise
-            terminal.say(*(f"left out: {why}" for why in error.sentences), stderr=True)
+            left_out += 1
+            if left_out == len(each):
+                raise StudyError(*_named(one, error)) from None
+            terminal.say(*(f"left out: {why}" for why in _named(one, error)), stderr=True)
             own, content = 0, {"grid": str(one.grid), "left_out": str(error)}
         except XferError as error:  # of one of several: the others are answered
             if len(each) == 1:

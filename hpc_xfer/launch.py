@@ -48,7 +48,6 @@ class CheckedLaunch:
     on: str
     notes: Sequence[str]
     look: FinishedRuns  # at the check
-    done_before: set[str]  # ids of the runs that were finished then
 
     @property
     def done(self) -> set[str]:
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for each in checked:
         if len(checked) > 1 and not args.json:
             terminal.say("", f"== {each.launched.study.name}", stderr=True)
-        own, content = _launch(each, each.done_before if each is checked[0] else each.done)
+        own, content = _launch(each, each.look.ids if each is checked[0] else each.done)
         code = max(code, own)
         contents.append(content)
         if content.get("interrupted"):
@@ -115,7 +114,7 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
     look = store.finished_runs()
     done = look.of(launched.wanted.runs)  # a wrong --only is refused here
     notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
-    return CheckedLaunch(args, launched, on, notes, look, done)
+    return CheckedLaunch(args, launched, on, notes, look)
 
 
 def _launch(checked: CheckedLaunch, done: set[str]) -> cli.Answer:

@@ -25,13 +25,8 @@ _WARM = 3  # batches before the clock: processes start, buffers fill
 class Side:
     """A process that measures when asked; used in a `with`."""
 
-    def __init__(self, python: Path | str, module: str, tree: Path | None = None) -> None:
-        """
-        Args:
-            tree: the folder that it is imported from, of an older commit (before.py); None: this.
-        """
+    def __init__(self, python: Path | str, module: str) -> None:
         self.module = module
-        imports = {} if tree is None else {"PYTHONPATH": str(tree)}
         self._told = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             [str(python), "-m", module],
@@ -39,10 +34,9 @@ class Side:
             stdout=subprocess.PIPE,
             stderr=self._told,
             text=True,
-            cwd=tree or _ROOT,
+            cwd=_ROOT,
             env={
                 **os.environ,
-                **imports,
                 "TQDM_DISABLE": "1",
                 "HF_HUB_OFFLINE": "1",
             },

@@ -1,5 +1,6 @@
 """Which runs the relay, a launch and a launch with --retry-failed submit again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,15 @@ def test_a_failed_run_is_submitted_again_as_the_table_says(
     else:
         assert (selected.given_up, selected.blocked) == ({parent.id: f"{kind}: why"}, 2)
         assert not selected.plan.runs
+
+
+def test_retry_failed_keeps_to_the_part_that_only_selects(launched: LaunchedStudy) -> None:
+    first, second = launched.plan.of("finetune")
+    for run in (first, second):
+        failures.write(launched.store.run(run.id), "nan", "why")
+    failed = RunStatus("failed", "nan", "why")
+    selected = select(replace(launched, only=(f"run={second.id}",)), "all", DONE, failed, failed)
+    assert [run.id for run in selected.plan.of("finetune")] == [second.id]
 
 
 @pytest.mark.parametrize("kind", RULES)

@@ -78,6 +78,11 @@ class FinishedRuns:
         self.save()
         return found
 
+    @property
+    def ids(self) -> set[str]:
+        """Ids of the runs that were found finished so far."""
+        return set(self._found)
+
     def if_all(self, runs: Iterable[Run]) -> "FinishedRuns | None":
         """Return this look if it found all of these runs, which stay finished; else None."""
         return self if all(run.id in self._found for run in runs) else None
