@@ -30,9 +30,10 @@ def _found(variable: str, names: tuple[str, ...]) -> bool:
 needs_compiler = pytest.mark.skipif(
     bool(missing()), reason=f"torch.compile needs what is not installed: {', '.join(missing())}"
 )
-# Of torch's compiler itself; the last two come from releases before 2.12.
+# Of torch's compiler itself; all but the first come from releases before 2.12.
 compiler_warnings = pytest.mark.filterwarnings(
     "ignore:The .grad attribute of a Tensor:UserWarning",
     "ignore:TensorFloat32 tensor cores:UserWarning",
     "ignore:\\s*Online softmax is disabled:UserWarning",
+    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning",
 )

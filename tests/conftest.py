@@ -56,7 +56,6 @@ def no_site_of_the_user(
         monkeypatch.delenv(machine.DEVICE, raising=False)
     monkeypatch.delenv("HPC_XFER_SITE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):  # of whoever calls us; rich would obey
         monkeypatch.delenv(name, raising=False)
 
@@ -97,6 +96,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slurm: needs Slurm (make slurm); starts its own")
+    # Before torch is imported: threads for all cores in each process would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     machine.shorten_socket_paths()  # for the tests' own processes too, whatever TMPDIR is
     if machine.gpus():  # tests without the mark `gpu` train on the CPU there too, on many ranks
         os.environ[machine.DEVICE] = "cpu"

@@ -59,15 +59,19 @@ class Child:
 
 
 def _serve(end: Connection, setting: Setting) -> None:
-    from benchmarks.gpu import faults, measures, speed, studies  # all of torch
+    import torch
+
+    from benchmarks.gpu import faults, measures, probes, speed, studies
 
     multiprocessing.set_start_method("fork", force=True)  # of loading processes, as in a worker
+    torch.set_num_threads(1)  # as in a worker
     known: dict[str, Callable[..., Answer]] = {
         "step": speed.step,
         "host_waits": measures.host_waits,
         "loading": measures.loading,
         "checkpoint": measures.checkpoint,
         "evaluation": measures.evaluation,
+        "probe": probes.probe,
         "finetunes_per_hour": studies.finetunes_per_hour,
         "out_of_memory": faults.out_of_memory,
         "device_assert": faults.device_assert,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hpc_xfer.compute.distributed import device, process_group
+from hpc_xfer.compute.distributed import process_group
 from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.failure_classes import classify, spends_process
 from hpc_xfer.compute.group_commit import GroupCommit
@@ -81,8 +81,9 @@ class PackRunner:
         """
         assert self.process.size == 1 or len(pack.runs) <= 1, "a group ends after an error"
         torch.backends.cudnn.allow_tf32 = False  # torch's default rounds fp32 convolutions to TF32
-        if device.kind() == "cpu":
-            torch.set_num_threads(pack.resources.threads)
+        # Beside a GPU too: small probes are solved on the CPU. With torch's default, a thread for
+        # each core, four workers on 16 cores took minutes for a probe of a second: idle ones spin.
+        torch.set_num_threads(pack.resources.threads)
         self._report_unread(pack)
         before: Run | None = None
         for run in _in_turn(self.store, pack):

@@ -36,7 +36,7 @@ class PretrainResources(StrictModel):
     minutes: Minutes | dict[str, Minutes] | None = None
     # Data loading processes per GPU; null: its cores less one, at most 8. Changes no number.
     workers: NonNegativeInt | None = None
-    threads: PositiveInt = 1  # per process without GPU; fixed, since it changes the last bits
+    threads: PositiveInt = 1  # of torch per process; fixed, since it changes the last bits
     compile: bool = False  # torch.compile: takes minutes at every start, changes the last bits
     activation_checkpointing: bool = False  # a third slower, far less memory; changes no number
     probe: ProbeSettings | None = None  # changes no number

@@ -179,7 +179,7 @@ class LocalWorkers:
         """Start a process for each list of arguments."""
         self._gpus.take(gpus)
         places = max(self.slots // self._pretrain_slots, len(arguments))
-        environment = worker_environment(gpus, "cuda" if gpus else None)
+        environment = worker_environment("cuda" if gpus else None)
         environment |= share_variables(places, self._pretrain_slots)
         environment |= machine.visible_devices(gpus)
         attempt = self._attempt()

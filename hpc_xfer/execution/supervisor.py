@@ -24,7 +24,6 @@ from hpc_xfer.execution.worker_watch import Signals, WorkerWatch
 from hpc_xfer.slurm.control import requeue_this_job
 from hpc_xfer.store.retry_policy import is_exhausted
 from hpc_xfer.store.store import Store
-from hpc_xfer.system import machine
 from hpc_xfer.system.job_environment import (
     ProcessRank,
     array_index,
@@ -123,7 +122,7 @@ class Supervisor:
             *rank_arguments(replace(self.process_rank, attempt=attempt)),
         ]  # fmt: skip
         device = None if self.site.slurm.gpu_option == "none" else "cuda"
-        environment = worker_environment(machine.gpus(), device) | share_variables(per_place=count)
+        environment = worker_environment(device) | share_variables(per_place=count)
         process = start_process([*command, *arguments], environment)
         worker = WorkerProcess([process])
         WorkerWatch(

@@ -212,15 +212,15 @@ def rank_arguments(process_rank: ProcessRank) -> list[str]:
     ]  # fmt: skip
 
 
-def worker_environment(gpus: Sequence[str], device: str | None = None) -> dict[str, str]:
+def worker_environment(device: str | None = None) -> dict[str, str]:
     """Return our environment, changed for a worker.
 
     Args:
-        gpus: that it may use; none of them changes the number of its threads.
         device: that it is given, unless our user has set one.
     """
-    # Idle OpenMP threads of one worker would spin on the cores of another.
-    threads = {} if gpus else {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # Idle OpenMP threads of one worker would spin on the cores of another. A pack says how many
+    # threads torch gets in it.
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     given = {machine.DEVICE: device} if device else {}
     return {**given, **os.environ, **threads}
 

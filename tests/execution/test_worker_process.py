@@ -4,6 +4,8 @@ import queue
 import subprocess
 import sys
 
+import pytest
+
 from hpc_xfer.execution.worker_process import (
     WorkerProcess,
     say,
@@ -19,7 +21,7 @@ FAILED = '{"event": "failed", "run": "c0ffee", "class": "data", "message": "no s
 
 def worker(*programs: str) -> WorkerProcess:
     """A worker with a rank per program."""
-    environment = worker_environment([])
+    environment = worker_environment()
     return WorkerProcess(
         [
             start_process([sys.executable, "-uc", program], environment, stdin=subprocess.PIPE)
@@ -33,6 +35,17 @@ def events_of(worker: WorkerProcess) -> list[WorkerEvent]:
     events: queue.Queue[WorkerEvent | None] = queue.Queue()
     worker.listen(events.put)
     return list(iter(events.get, None))
+
+
+@pytest.mark.parametrize("device", [None, "cpu", "cuda"])
+def test_a_worker_starts_with_one_thread_whatever_its_device(
+    device: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch's default is one for each core, also for each of four workers that share a GPU."""
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    program = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])"
+    command = [sys.executable, "-c", program]
+    assert subprocess.check_output(command, env=worker_environment(device)) == b"1 1\n"
 
 
 def test_what_is_no_event_goes_to_the_log_alone() -> None:

@@ -131,7 +131,7 @@ def test_a_worker_that_hangs_leaves_where_it_hung(
 @pytest.fixture
 def sleeping() -> Iterator[WorkerProcess]:
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
-    worker = WorkerProcess([start_process(command, worker_environment([]))])
+    worker = WorkerProcess([start_process(command, worker_environment())])
     worker.listen(lambda event: None)
     yield worker
     worker.end(grace=0)
@@ -180,7 +180,7 @@ def test_the_end_of_a_deaf_worker_is_told_once(
     store: Store, capfd: pytest.CaptureFixture[str]
 ) -> None:
     now = [1000.0]
-    worker = WorkerProcess([start_process([sys.executable, "-c", DEAF], worker_environment([]))])
+    worker = WorkerProcess([start_process([sys.executable, "-c", DEAF], worker_environment())])
     started = threading.Event()
     worker.listen(lambda event: started.set())
     started.wait()
