@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer.config.recipes import Clip
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
 from hpc_xfer.study.stand_ins.stand_in_study import with_stand_ins
@@ -37,6 +38,23 @@ def test_every_data_set_shot_count_mode_and_method_is_kept(name: str) -> None:
     assert len(tiny.pretrains) == len(families) + 1  # a second seed of the first
     ids = [run.id for run in make_plan(tiny).of("pretrain")]
     assert len(set(ids)) == len(ids)  # equal epochs and equal compute remain two runs
+
+
+CHAIN = """
+name: chain
+pretrain:
+  - {name: base, method: simclr, arch: RN50, source: web, samples: 1M, epochs: 1}
+  - {method: clip, arch: RN50, source: web, samples: 2M, epochs: 1, init: base, lock: image}
+finetune: {datasets: [eurosat], shots: [1], mode: lp}
+"""
+
+
+def test_a_chain_and_its_locked_tower_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(CHAIN)
+    plan = make_plan(with_stand_ins(rehearsal_of(load_study(tmp_path / "grid.yaml"))))
+    base, tuned = plan.of("pretrain")[0], plan.of("pretrain")[-1]
+    assert isinstance(tuned.recipe, Clip) and tuned.recipe.lock == "image"
+    assert base in tuned.parents
 
 
 def test_a_study_is_rehearsed_without_any_data_and_gets_a_verdict(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ SHRUNK = (
     "data sets and sources are tiny stand-ins in their owners' form",
     "architectures are tiny ones of their kind for images of 32 pixels",
     "released weights are two steps of CLIP: their files are not read",
-    "released weights of init, lock and select are left out",
+    "init from released weights, lock of such weights, and select are left out",
     "one seed (two of the first pre-training), two draws, two values of what is tuned",
 )
 _BATCH = 16  # at least; a multiple of the GPUs
@@ -47,7 +47,7 @@ def with_stand_ins(study: Study) -> Study:
     starts = _kept_starts(study, kept)
     trials = dict(_few_trials(study.trials, study.tuned))
     pretrains = (
-        _started(shrinker.shrunk(study.pretrains[i]), start)
+        _started(shrinker.shrunk(study.pretrains[i]), study.pretrains[i], start)
         for i, start in zip(kept, starts, strict=True)
     )
     return replace(
@@ -76,8 +76,12 @@ def _kept_starts(study: Study, kept: Sequence[int]) -> tuple[int | None, ...]:
     return tuple(None if start is None else places.get(start) for start in starts)
 
 
-def _started(recipe: Pretrain, start: int | None) -> Pretrain:
-    return recipe if start is None else recipe.model_copy(update={"init": PARENT})
+def _started(shrunk: Pretrain, recipe: Pretrain, start: int | None) -> Pretrain:
+    """Let it start from another pre-training, and lock what the study locks."""
+    if start is None:
+        return shrunk
+    locked = {"lock": recipe.lock} if isinstance(recipe, ImageText) else {}
+    return shrunk.model_copy(update={"init": PARENT, **locked})
 
 
 def on_one_process(study: Study) -> Study:
