@@ -1,6 +1,6 @@
 """Collect the records of a study into CSVs; the same records give the same bytes.
 
-python -m hpc_xfer.collect grids/size_scaling.yaml
+python -m hpc_xfer.collect grids/size_scaling.yaml    # or several grids
 
 runs.csv       every finished run: recipe, metrics, seconds, host
 cells.csv      every complete cell: the trial that validation chose, and its test accuracy; a trial
@@ -20,6 +20,7 @@ What was made of records is kept in the store, in cache/ of the study, so that t
 what is new. To delete it changes no table.
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,19 +40,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         "Write the records of a study to CSVs.",
         "python -m hpc_xfer.collect grids/size_scaling.yaml",
     )
-    cli.add_grid_arguments(parser)
+    cli.add_grid_arguments(parser, several=True)
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: summary/ of the study")
     parser.add_argument("--json", action="store_true", help="print counts and paths as JSON")
     args = parser.parse_args(argv)
+    if args.out and len(args.grids) > 1:
+        parser.error(f"--out takes one GRID, got {len(args.grids)}")
+    return cli.for_each_grid(args, _collect)
+
+
+def _collect(args: argparse.Namespace) -> cli.Answer:
+    """Collect one study."""
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store, args.set)
     out = args.out or store.study(study.name).summary
     collected = collect(make_plan(study), store, out, store.study(study.name))
-    if args.json:
-        cli.say_json({"study": study.name, **collected.summary}, sort_keys=True)
-    else:
+    if not args.json:
         _print(study.name, collected)
-    return 1 if collected.failed else 0
+    content = dict(sorted({"study": study.name, **collected.summary}.items()))
+    return 1 if collected.failed else 0, content
 
 
 def _print(name: str, collected: Collected) -> None:

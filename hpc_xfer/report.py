@@ -1,6 +1,6 @@
 """Draw the figures of a study and write one self-contained page, from its CSVs alone.
 
-python -m hpc_xfer.report grids/size_scaling.yaml
+python -m hpc_xfer.report grids/size_scaling.yaml    # or several grids
 
 It reads no runs, so it works on a study folder that was copied out of its store too. Tables of an
 older version are collected again first, where the runs are in the store.
@@ -10,6 +10,7 @@ older version are collected again first, where the runs are in the store.
 writes public/ of the study, without hosts, users, paths and jobs.
 """
 
+import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "Draw the figures of a collected study and write its report.html.",
         "python -m hpc_xfer.report grids/size_scaling.yaml",
     )
-    cli.add_grid_arguments(parser)
+    cli.add_grid_arguments(parser, several=True)
     parser.add_argument(
         "--public", action="store_true",
         help="write page, figures and tables for others to public/ of the study: no host, user, "
@@ -48,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.allow and not args.public:
         parser.error("--allow goes with --public alone")
+    return cli.for_each_grid(args, _report)
+
+
+def _report(args: argparse.Namespace) -> cli.Answer:
+    """Write the page of one study."""
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store, args.set)
     folder = store.study(study.name)
@@ -57,17 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         written, folder = write_public_report(study, store, folder, args.allow), folder.public
     else:
         written = report_study(study, folder)
-    if args.json:
-        paths = {"report": str(written), "figures": str(folder.figures)}
-        cli.say_json({"schema": 1, "study": study.name, **paths}, sort_keys=True)
-    else:
+    if not args.json:
         terminal.say(str(written))
         if args.public:
             terminal.say(
                 f"{folder.path} can be published: it names no host, user or folder that is known "
                 "here; read what you wrote yourself, such as the question"
             )
-    return 0
+    paths = {"figures": str(folder.figures), "report": str(written)}
+    return 0, {**paths, "schema": 1, "study": study.name}
 
 
 def _collect_again(study: Study, store: Store, summary: Path) -> None:

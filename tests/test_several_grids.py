@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer import cancel, launch, status
+from hpc_xfer import cancel, collect, launch, report, status
 from hpc_xfer.errors import StudyError
 from tests.fabricated import image_folder, source
 
@@ -110,6 +110,36 @@ def test_status_and_cancel_answer_for_each_grid(
     assert len(json.loads(capsys.readouterr().out)["studies"]) == 2
     assert cancel.main(call) == 1  # neither was launched
     assert capsys.readouterr().err.count("no study was launched here") == 2
+
+
+def test_collect_and_report_write_tables_and_a_page_for_each_grid(
+    call: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert collect.main(call) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"== {call[0]}\nsizes") and f"\n\n== {call[1]}\nmethods" in told
+    assert report.main([*call, "--json"]) == 0
+    pages = [study["report"] for study in json.loads(capsys.readouterr().out)["studies"]]
+    studies = tmp_path / "store/studies"
+    assert pages == [str(studies / f"{name}/report.html") for name in ("sizes", "methods")]
+    assert all((studies / f"{name}/summary/cells.csv").is_file() for name in ("sizes", "methods"))
+
+
+def test_a_grid_that_cannot_be_read_hinders_no_other(
+    call: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "sizes.yaml").write_text(SIZES.replace("draws: 2", "draws: two"))
+    assert collect.main(call) == 2
+    told = capsys.readouterr()
+    assert "draws" in told.err and "methods" in told.out
+
+
+def test_tables_of_two_studies_do_not_go_to_one_folder(
+    call: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit):
+        collect.main([*call, "--out", str(tmp_path / "out")])
+    assert "--out takes one GRID, got 2" in capsys.readouterr().err
 
 
 def test_a_study_without_a_run_that_only_selects_is_told_and_left_out(
