@@ -1,5 +1,6 @@
 """The grids of the paper: heads are true, shared pre-trainings are one run, one site fits all."""
 
+import json
 import re
 from collections import Counter
 from functools import cache
@@ -8,12 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hpc_xfer import launch
+from hpc_xfer import cost, launch
 from hpc_xfer.config.recipes import Released, Scratch, Trained
-from hpc_xfer.config.site import load_site
-from hpc_xfer.study import plan_summary
+from hpc_xfer.config.site import Site, Slurm, load_site
+from hpc_xfer.store.finished_costs import make_plan_without_data
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, make_plan
 from hpc_xfer.study.study_file import Study, load_study
+from hpc_xfer.study.summary.given_minutes import given_minutes_notes
 from tests.conftest import ROOT
 from tests.fabricated import source
 from tests.official_copies import site_entry
@@ -51,7 +54,7 @@ def head_of(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", [*PAPER, *SMALL])
-def test_the_head_of_a_grid_tells_its_question_its_runs_and_its_gpu_hours(name: str) -> None:
+def test_the_head_of_a_grid_tells_its_question_and_its_runs(name: str) -> None:
     head, plan, study = head_of(name), plan_of(name), study_of(name)
     kinds = Counter(type(run.recipe) for run in plan.of("pretrain"))
     trained = [run.recipe for run in plan.of("pretrain") if isinstance(run.recipe, Trained)]
@@ -61,8 +64,27 @@ def test_the_head_of_a_grid_tells_its_question_its_runs_and_its_gpu_hours(name: 
     assert f" {kinds[Scratch]} encoders left at random, " in head
     assert kinds[Released] == 0 or f" {kinds[Released]} released, " in head
     assert f" {len(plan.of('finetune')):,} fine-tunings. " in head
-    hours = float(re.findall(r"GPU-hours: at most ([\d,]+)", head)[0].replace(",", ""))
-    assert hours == pytest.approx(plan_summary.gpu_hours(plan), rel=0.1)
+
+
+@pytest.mark.parametrize("name", [*PAPER, *SMALL])
+def test_the_head_of_a_grid_tells_the_gpu_hours_that_cost_estimates(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the card that is assumed where no site names one."""
+    assert cost.main([str(ROOT / f"grids/{name}.yaml"), "--json"]) == 0
+    estimated = json.loads(capsys.readouterr().out)["gpu_hours"]
+    [told] = re.findall(r"GPU-hours: ([\d,]+) to ([\d,]+) on A100s of 40 GB", head_of(name))
+    hours = [float(number.replace(",", "")) for number in told]
+    assert hours == pytest.approx(estimated, rel=0.06)  # two digits
+
+
+@pytest.mark.parametrize("name", [*PAPER, *SMALL])
+def test_a_grid_gives_no_run_fewer_minutes_than_a_fast_card_needs(
+    name: str, tmp_path: Path
+) -> None:
+    site = Site(slurm=Slurm(cpus_per_gpu=8))
+    plan = make_plan_without_data(study_of(name), site, Store(tmp_path / "store"))
+    assert list(given_minutes_notes(plan)) == []
 
 
 @pytest.mark.parametrize("name", [*PAPER, *SMALL])

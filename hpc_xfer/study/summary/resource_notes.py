@@ -1,4 +1,4 @@
-"""Say before a launch what a plan asks of loaders, memory and storage."""
+"""Say before a launch what a plan asks of loaders, memory, storage and time."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ from hpc_xfer.study.loader_memory import loading_notes
 from hpc_xfer.study.loading_speed import speed_notes
 from hpc_xfer.study.memory_estimate import memory_warnings
 from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.summary.given_minutes import given_minutes_notes
 
 
 def resource_notes(todo: Plan, slurm: Slurm, on: str) -> Iterator[str]:
@@ -18,5 +19,7 @@ def resource_notes(todo: Plan, slurm: Slurm, on: str) -> Iterator[str]:
     """
     yield from loading_notes(todo, slurm) if on == "slurm" else ()
     yield from (f"warning: {line}" for line in memory_warnings(todo, slurm))
+    if on == "slurm":  # nothing else has a time limit
+        yield from (f"short: {line}" for line in given_minutes_notes(todo))
     teraflops = slurm.teraflops if on == "slurm" else None
     yield from (f"slow: {line}" for line in speed_notes(todo, teraflops))
