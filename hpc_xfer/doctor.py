@@ -7,39 +7,40 @@ Nothing of the study runs. Each line names a check, its result, and what to do i
 
 import argparse
 import itertools
+import shlex
 from collections.abc import Iterator, Sequence
 
 from hpc_xfer import cli
-from hpc_xfer.config.site import find_site_file, load_site
-from hpc_xfer.errors import SlurmError
+from hpc_xfer.config.site import Site, find_site_file, load_site
+from hpc_xfer.errors import SlurmError, StudyError
 from hpc_xfer.scheduling.checks.check_result import CheckResult, render
 from hpc_xfer.scheduling.checks.cluster_check import examine
 from hpc_xfer.slurm.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, shared_sentence
-from hpc_xfer.store.finished_costs import make_plan_with_costs
+from hpc_xfer.store.finished_costs import make_plan_with_costs, make_plan_without_data
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import terminal
+from hpc_xfer.system.terminal import counted
 from hpc_xfer.system.written_path import absolute
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    from hpc_xfer.study.preflight.check_inputs import check_inputs  # --help needs none
-
     site_file = find_site_file(args.site)
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store, args.set)
-    checked = check_inputs(study, site, "slurm")
     if not is_installed():
         raise SlurmError("sbatch not found: this is not a login node; run doctor on a login node")
     site = with_cpus(site)
-    plan = make_plan_with_costs(study, site, store, "slurm", checked.infos)
+    plan, of_inputs = _planned(study, site, store)
     launched = LaunchedStudy(study, plan, store, site, site_file and absolute(site_file))
     results = []
-    notes = (CheckResult("data", True, note) for note in checked.notes)
-    for result in itertools.chain(notes, _permissions(launched), examine(launched, args.wait)):
+    for result in itertools.chain(of_inputs, _permissions(launched), examine(launched, args.wait)):
         results.append(result)
         if not args.json:
             mark = "ok " if result.well else "BAD"
@@ -49,6 +50,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         terminal.console().print(render(results))
     return 0 if all(result.well for result in results) else 1
+
+
+def _planned(study: Study, site: Site, store: Store) -> tuple[Plan, list[CheckResult]]:
+    """Plan the study, and tell what its inputs leave out; the cluster is checked without data too.
+
+    Raises:
+        StudyError: the study has nothing to launch.
+    """
+    from hpc_xfer.study.preflight.check_inputs import check_inputs  # --help needs none
+
+    try:
+        checked = check_inputs(study, site, "slurm")
+    except StudyError as error:
+        if not study.pretrains:
+            raise
+        found = f"{counted(len(error.sentences), 'mistake')}; the first: {error.sentences[0]}"
+        call = shlex.join(["python", "-m", "hpc_xfer.launch", str(study.path), "--dry-run"])
+        wrong = CheckResult("inputs", False, found, f"correct them; `{call}` lists all")
+        return make_plan_without_data(study, site, store), [wrong]
+    notes = [CheckResult("data", True, note) for note in checked.notes]
+    return make_plan_with_costs(study, site, store, "slurm", checked.infos), notes
 
 
 def _permissions(launched: LaunchedStudy) -> Iterator[CheckResult]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import Cluster, ClusterError
+from tests.cluster import __main__ as command_line
 from tests.conftest import AnotherTime
 from tests.waiting import wait_for
 
@@ -23,6 +24,15 @@ def test_a_job_runs_on_two_nodes(cluster: Cluster, tmp_path: Path) -> None:
 
 def test_a_job_gets_the_gpus_it_asks_for(cluster: Cluster) -> None:
     assert cluster.run("srun", "--gres=gpu:2", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES") == "0,1"
+
+
+def test_a_cluster_that_runs_is_found_by_another_shell(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line.main(["start", str(cluster.root)])
+    told = capsys.readouterr()
+    assert told.out == f"export SLURM_CONF={cluster.conf}\n"
+    assert told.err == f"{cluster.root}: a cluster runs there already, as it was started\n"
 
 
 def test_several_jobs_share_a_node(cluster: Cluster) -> None:

@@ -4,8 +4,9 @@ verdict = judge(plan, store, "size_scaling-rehearsal")
 verdict.is_passed
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,15 @@ class RehearsedStage:
     total: int
     reason: str = ""  # of the first that did not pass
     log: str = ""
+    was_tried: bool = True  # something of it ran, or should have
 
     @property
     def is_passed(self) -> bool:
         return 0 < self.total == self.passed
+
+    @property
+    def verdict(self) -> str:
+        return "passed" if self.is_passed else "failed" if self.was_tried else "not run"
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,10 @@ class Verdict:
         return all(stage.is_passed for stage in self.stages)
 
     def as_json(self) -> dict[str, Any]:
-        stages = [{**asdict(stage), "is_passed": stage.is_passed} for stage in self.stages]
+        stages = [
+            {**asdict(stage), "is_passed": stage.is_passed, "verdict": stage.verdict}
+            for stage in self.stages
+        ]
         return {"passed": self.is_passed, "stages": stages}
 
     def show(self, console: "Console") -> None:
@@ -59,16 +68,25 @@ class Verdict:
         for column in ("stage", "passed", "verdict"):
             table.add_column(column, justify="right" if column == "passed" else "left")
         for stage in self.stages:
-            verdict = "passed" if stage.is_passed else "failed"
-            table.add_row(stage.name, f"{stage.passed:,} of {stage.total:,}", verdict)
+            table.add_row(stage.name, f"{stage.passed:,} of {stage.total:,}", stage.verdict)
         console.print(table)
-        failed = [stage for stage in self.stages if not stage.is_passed]
+        failed = [stage for stage in self.stages if stage.verdict == "failed"]
         for stage in failed:
             where = f"; see {stage.log}" if stage.log else ""
             text = f"{stage.name}: {stage.reason}{where}"
             console.print(text, soft_wrap=True, highlight=False, markup=False)
-        all_stages = f"{len(failed)} of {len(self.stages)} stages"
-        console.print(f"rehearsal {f'failed: {all_stages}' if failed else 'passed: all stages'}")
+        console.print(f"rehearsal {self._in_words}")
+
+    @property
+    def _in_words(self) -> str:
+        if self.is_passed:
+            return "passed: all stages"
+        verdicts = Counter(stage.verdict for stage in self.stages)
+        failed, not_run = (f"{verdicts[word]} of {len(self.stages)} stages"
+                           for word in ("failed", "not run"))  # fmt: skip
+        if not verdicts["failed"]:
+            return f"incomplete: {not_run} have not run; launch it again"
+        return f"failed: {failed}" + (f"; {not_run} have not run" if verdicts["not run"] else "")
 
 
 def judge(plan: Plan, store: Store, study: str) -> Verdict:
@@ -78,7 +96,10 @@ def judge(plan: Plan, store: Store, study: str) -> Verdict:
     for run in plan.runs:
         groups.setdefault(_stage_of(run), []).append(run)
     stages = [_of_runs(name, runs, done, store) for name, runs in groups.items()]
-    return Verdict((*stages, *_of_results(store, study, has_figures=bool(plan.of("finetune")))))
+    results = _of_results(store, study, has_figures=bool(plan.of("finetune")))
+    if not any(stage.was_tried for stage in stages):
+        results = (replace(stage, was_tried=stage.passed > 0) for stage in results)
+    return Verdict((*stages, *results))
 
 
 def judged(
@@ -105,11 +126,10 @@ def _stage_of(run: Run) -> str:
 
 def _of_runs(name: str, runs: Sequence[Run], done: set[str], store: Store) -> RehearsedStage:
     missing = [run for run in runs if run.id not in done]
-    reason = log = ""
-    if missing:
-        failed = next((run for run in missing if store.run(run.id).error.exists()), missing[0])
-        reason, log = _reason(failed, store)
-    return RehearsedStage(name, len(runs) - len(missing), len(runs), reason, log)
+    failed = next((run for run in missing if store.run(run.id).error.exists()), None)
+    reason, log = _reason(failed or missing[0], store) if missing else ("", "")
+    passed = len(runs) - len(missing)
+    return RehearsedStage(name, passed, len(runs), reason, log, passed > 0 or failed is not None)
 
 
 def _reason(run: Run, store: Store) -> tuple[str, str]:

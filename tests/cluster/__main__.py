@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster.cluster import Cluster, missing, stop
+from tests.cluster.cluster import Cluster, conf_of, missing, runs, stop
 from tests.cluster.errors import ClusterError
 
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="start|stop")
-    start = verbs.add_parser("start", help="start one; prints what to export")
+    start = verbs.add_parser("start", help="start one, unless it runs; prints what to export")
     start.add_argument("folder", type=Path, help="new or empty, with a short path")
     start.add_argument("--nodes", type=int, default=4, metavar="N", help="4 if not given")
     start.add_argument("--accounting", action="store_true", help="with slurmdbd: sacct, limits")
@@ -37,12 +37,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             return
         if absent := missing(args.accounting):
             raise ClusterError(f"not installed: {', '.join(absent)}; run: make slurm")
-        settings = dict(line.split("=", 1) for line in args.set)
-        cluster = Cluster.start(args.folder, args.nodes, args.accounting, settings)
+        if runs(args.folder.resolve()):  # in another shell, say
+            conf = conf_of(args.folder.resolve())
+            told = f"{args.folder}: a cluster runs there already, as it was started"
+            print(told, file=sys.stderr)
+        else:
+            settings = dict(line.split("=", 1) for line in args.set)
+            cluster = Cluster.start(args.folder, args.nodes, args.accounting, settings)
+            cluster.leave()
+            conf = cluster.conf
     except ClusterError as error:
         sys.exit(str(error))
-    cluster.leave()
-    print(f"export SLURM_CONF={cluster.conf}")
+    print(f"export SLURM_CONF={conf}")
 
 
 if __name__ == "__main__":

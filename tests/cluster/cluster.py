@@ -105,7 +105,7 @@ class Cluster:
 
     @property
     def conf(self) -> Path:
-        return self.root / "slurm.conf"
+        return conf_of(self.root)
 
     @property
     def env(self) -> dict[str, str]:
@@ -286,6 +286,15 @@ class Cluster:
 
     def _set_nodes(self, names: Sequence[str], *settings: str) -> None:
         self.run("scontrol", "update", f"NodeName={','.join(names or self.names)}", *settings)
+
+
+def runs(root: Path) -> bool:
+    """Tell whether a cluster runs in this folder, whoever started it."""
+    return conf_of(root).is_file() and bool(processes.processes_of(root))
+
+
+def conf_of(root: Path) -> Path:
+    return root / "slurm.conf"
 
 
 def stop(root: Path) -> None:

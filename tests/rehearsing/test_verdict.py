@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from hpc_xfer.rehearsing.verdict import TABLES, judge
 from hpc_xfer.reporting.report_study import report_study
 from hpc_xfer.results import collect_tables
+from hpc_xfer.store import failures
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
+from hpc_xfer.system import terminal
 from tests.fabricated import ONE_CELL, make, record_all
 
 PRETRAINING_ALONE = """
@@ -43,3 +47,20 @@ def test_fine_tunings_without_figures_fail(tmp_path: Path) -> None:
     folder.report.write_text("report")
     verdict = judge(plan, store, study.name)
     assert [stage.name for stage in verdict.stages if not stage.is_passed] == ["figures"]
+
+
+def test_what_was_never_begun_has_not_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Slurm did not answer, say, so that nothing was submitted."""
+    study, plan, store = make(tmp_path, ONE_CELL)
+    judge(plan, store, study.name).show(terminal.console())
+    assert "rehearsal incomplete: 5 of 5 stages have not run; launch it again" in (
+        capsys.readouterr().out
+    )
+    parent = plan.of("pretrain")[0]
+    failures.write(store.run(parent.id), "data", "no such shard", node="n1")
+    judge(plan, store, study.name).show(terminal.console())
+    told = capsys.readouterr().out
+    assert f"pre-training: clip: run {parent.id}: no such shard; see " in told
+    assert "rehearsal failed: 4 of 5 stages; 1 of 5 stages have not run" in told

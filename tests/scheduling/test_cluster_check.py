@@ -57,6 +57,17 @@ def test_a_failed_check_says_what_it_found(tmp_path: Path, shards: Path, cluster
     assert not well and "nvalid partition" in words
 
 
+def test_a_cluster_is_checked_before_the_data_is_there(
+    tmp_path: Path, shards: Path, cluster: Cluster
+) -> None:
+    study = SlurmStudy(tmp_path, shards)
+    study.grid.write_text(study.grid.read_text().replace("datasets: [digits]", "datasets: [pets]"))
+    found = results(study, 1)
+    well, words = found["inputs"]
+    assert not well and words.startswith("1 mistake; the first: ") and "pets" in words
+    assert found["relay jobs"][0] and found["pretrain environment"][0]
+
+
 def test_a_gpu_that_was_given_and_cannot_be_used_is_named(
     tmp_path: Path, shards: Path, cluster: Cluster
 ) -> None:

@@ -29,11 +29,13 @@ def source_errors(
             continue
         here: Loc = ("pretrain", block)
         for name in recipe.shares:
-            if name not in known:
+            is_new = name not in known
+            if is_new:
                 known[name] = _index(name, site)
             index = known[name]
             if isinstance(index, str):
-                yield (*here, "source"), index
+                if is_new or name not in site.sources:  # one fault of the site, not one per block
+                    yield (*here, "source"), index
             else:
                 yield from (((*here, key), why) for key, why in _fit(recipe, name, index))
         yield from (((*here, key), why) for key, why in _fit_together(study, recipe, known))

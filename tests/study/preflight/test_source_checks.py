@@ -51,6 +51,13 @@ def test_a_source_without_folder_shards_or_index_is_told(tmp_path: Path) -> None
     ]
 
 
+def test_a_folder_that_several_blocks_read_is_told_once(tmp_path: Path) -> None:
+    larger = CLIP.replace("500", "900")
+    site = Site(sources={"sans": str(tmp_path / "gone")})
+    assert len(pretrain(tmp_path, site, f"{CLIP}\n  - {larger}")) == 1
+    assert len(pretrain(tmp_path, Site(), f"{CLIP}\n  - {larger}")) == 2  # both lines name it
+
+
 def test_a_shard_that_was_cut_off_is_told(tmp_path: Path) -> None:
     folder = source(tmp_path / "sans")
     (folder / "0.tar").write_bytes(bytes(100))
