@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
-from hpc_xfer.slurm.node_cpus import with_cpus
+from hpc_xfer.slurm.nodes.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.finished_costs import finished_rates, make_plan_without_data
 from hpc_xfer.store.launched_study import load_in_store

@@ -7,7 +7,6 @@ Nothing of the study runs. Each line names a check, its result, and what to do i
 
 import argparse
 import itertools
-import shlex
 from collections.abc import Iterator, Sequence
 
 from hpc_xfer import cli
@@ -15,7 +14,7 @@ from hpc_xfer.config.site import Site, find_site_file, load_site
 from hpc_xfer.errors import SlurmError, StudyError
 from hpc_xfer.scheduling.checks.check_result import CheckResult, render
 from hpc_xfer.scheduling.checks.cluster_check import examine
-from hpc_xfer.slurm.node_cpus import with_cpus
+from hpc_xfer.slurm.nodes.node_cpus import with_cpus
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, shared_sentence
 from hpc_xfer.store.finished_costs import make_plan_with_costs, make_plan_without_data
@@ -37,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not is_installed():
         raise SlurmError("sbatch not found: this is not a login node; run doctor on a login node")
     site = with_cpus(site)
-    plan, of_inputs = _planned(study, site, store)
+    plan, of_inputs = _planned(args, study, site, store)
     launched = LaunchedStudy(study, plan, store, site, site_file and absolute(site_file))
     results = []
     for result in itertools.chain(of_inputs, _permissions(launched), examine(launched, args.wait)):
@@ -52,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(result.well for result in results) else 1
 
 
-def _planned(study: Study, site: Site, store: Store) -> tuple[Plan, list[CheckResult]]:
+def _planned(
+    args: argparse.Namespace, study: Study, site: Site, store: Store
+) -> tuple[Plan, list[CheckResult]]:
     """Plan the study, and tell what its inputs leave out; the cluster is checked without data too.
 
     Raises:
@@ -66,7 +67,7 @@ def _planned(study: Study, site: Site, store: Store) -> tuple[Plan, list[CheckRe
         if not study.pretrains:
             raise
         found = f"{counted(len(error.sentences), 'mistake')}; the first: {error.sentences[0]}"
-        call = shlex.join(["python", "-m", "hpc_xfer.launch", str(study.path), "--dry-run"])
+        call = f"python -m hpc_xfer.launch {cli.again(args, '--dry-run')}"
         wrong = CheckResult("inputs", False, found, f"correct them; `{call}` lists all")
         return make_plan_without_data(study, site, store), [wrong]
     notes = [CheckResult("data", True, note) for note in checked.notes]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
-from hpc_xfer.slurm.node_cpus import with_cpus
+from hpc_xfer.slurm.nodes.node_cpus import with_cpus
 from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once

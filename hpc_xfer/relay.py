@@ -15,7 +15,7 @@ from hpc_xfer.config.site import find_site_file
 from hpc_xfer.errors import ClaimLost, SlurmError, StoreError
 from hpc_xfer.scheduling.submit import submit_missing
 from hpc_xfer.slurm.batch_script import REQUEUE_EXIT_CODE
-from hpc_xfer.slurm.node_cpus import with_cpus
+from hpc_xfer.slurm.nodes.node_cpus import with_cpus
 from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.store.launched_study import LaunchedStudy, launched_parts, read_launched
 from hpc_xfer.store.ownership import site_variables

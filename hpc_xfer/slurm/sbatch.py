@@ -30,6 +30,7 @@ from hpc_xfer.slurm.commands import (
     failure_of,
     run_with_retries,
 )
+from hpc_xfer.slurm.nodes.node_limits import explained
 from hpc_xfer.slurm.parsing import minutes_of
 from hpc_xfer.slurm.request import Request
 from hpc_xfer.system import atomic_files
@@ -63,7 +64,8 @@ def submit_job(request: Request, slurm: Slurm) -> str:
     except OSError as error:  # before sbatch was started
         raise SlurmError(f"no job was submitted: {error}; check the disk and its quota") from error
     if done.returncode:
-        raise _refusal(error_text(done.stderr), done.returncode)
+        said, parameters = error_text(done.stderr), sbatch_parameters(request, slurm)
+        raise _refusal(explained(said, parameters, cluster_of(slurm)), done.returncode)
     job = _job_in(done.stdout)
     if job is None:
         raise _unclear(f"no job id in the output {done.stdout[:100]!r}")
@@ -123,13 +125,13 @@ def refusal_of(request: Request, slurm: Slurm) -> str | None:
         SlurmError: Slurm does not answer.
     """
     cluster = cluster_of(slurm)
+    parameters = sbatch_parameters(request, slurm)
     done = answer_of(["sbatch", "--test-only"], script_text(request, slurm), cluster)
     if done.returncode:
         complaint = error_text(done.stderr) or f"exit code {done.returncode}"
         if is_passing(complaint):
             raise failure_of("sbatch", done)
-        return complaint
-    parameters = sbatch_parameters(request, slurm)
+        return explained(complaint, parameters, cluster)
     time, most = parameters["time"], _most_minutes(parameters.get("partition"), cluster)
     if most is None or time <= most:
         return None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from hpc_xfer.config.site import Site, Slurm
-from hpc_xfer.slurm.node_cpus import with_cpus
+from hpc_xfer.slurm.nodes.node_cpus import with_cpus
 from tests.cluster import Cluster
 from tests.conftest import Command
 

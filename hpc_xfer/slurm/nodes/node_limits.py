@@ -1,0 +1,65 @@
+"""Say what a job asks of a node and what the nodes have, where Slurm says only that none fits.
+
+explained("Requested node configuration is not available", parameters, cluster)
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpc_xfer.errors import SlurmError
+from hpc_xfer.slurm.commands import run_with_retries
+
+_NO_NODE = "node configuration is not available"
+_NODES = ["sinfo", "--noheader", "--all", "--format=%P|%c|%m|%G"]
+_KINDS_TOLD = 3  # of GPUs
+
+
+def explained(complaint: str, parameters: Mapping[str, Any], cluster: str | None) -> str:
+    """Return what Slurm said; of a node that no partition has, with the numbers of both sides.
+
+    Args:
+        parameters: of the job, see `sbatch_parameters`.
+    """
+    if _NO_NODE not in complaint:
+        return complaint
+    have = _have(parameters.get("partition"), cluster)
+    if have is None:
+        return complaint
+    return f"{complaint} (asked of a node: {_asked(parameters)}; nodes have at most {have})"
+
+
+def _asked(parameters: Mapping[str, Any]) -> str:
+    cpus = parameters["ntasks_per_node"] * parameters["cpus_per_task"]
+    parts = [f"{cpus} CPUs"]
+    megabytes = parameters.get("mem") or parameters.get("mem_per_cpu")
+    if megabytes is not None:
+        of_node = 1 if "mem" in parameters else cpus
+        parts.append(f"{of_node * int(megabytes.removesuffix('M')) / 1024:g} GB")
+    gpus = parameters.get("gpus_per_node") or parameters.get("gpus_per_task")
+    if gpus is not None:
+        each = " for each task" if "gpus_per_task" in parameters else ""
+        parts.append(f"GPUs: {gpus}{each}")
+    return ", ".join([*parts, *([parameters["gres"]] if "gres" in parameters else [])])
+
+
+def _have(partition: str | None, cluster: str | None) -> str | None:
+    """The most CPUs and memory of a node, and kinds of GPUs; None where Slurm does not tell."""
+    try:
+        lines = run_with_retries(_NODES, cluster).splitlines()
+    except SlurmError:
+        return None
+    wanted = partition.split(",") if partition else None
+    cpus: list[int] = []
+    memory: list[int] = []
+    kinds: dict[str, None] = {}
+    for line in lines:
+        name, count, megabytes, gres = (line.strip().split("|", 3) + [""] * 4)[:4]
+        is_ours = name.endswith("*") if wanted is None else name.rstrip("*") in wanted
+        if is_ours and count.rstrip("+").isdigit() and megabytes.rstrip("+").isdigit():
+            cpus.append(int(count.rstrip("+")))
+            memory.append(int(megabytes.rstrip("+")))
+            kinds[gres] = None
+    if not cpus:
+        return None
+    told = [gres for gres in kinds if gres not in ("", "(null)")][:_KINDS_TOLD]
+    return ", ".join([f"{max(cpus)} CPUs", f"{max(memory) / 1024:.4g} GB", *told])
