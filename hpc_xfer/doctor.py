@@ -36,10 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not is_installed():
         raise SlurmError("sbatch not found: this is not a login node; run doctor on a login node")
     site = with_cpus(site)
-    plan, of_inputs = _planned(args, study, site, store)
+    plan, of_inputs, mistakes = _planned(args, study, site, store)
     launched = LaunchedStudy(study, plan, store, site, site_file and absolute(site_file))
     results = []
     for result in itertools.chain(of_inputs, _permissions(launched), examine(launched, args.wait)):
+        if not result.well and any(result.found in mistake for mistake in mistakes):
+            continue  # told of the inputs; a node finds it again
         results.append(result)
         if not args.json:
             mark = "ok " if result.well else "BAD"
@@ -53,8 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _planned(
     args: argparse.Namespace, study: Study, site: Site, store: Store
-) -> tuple[Plan, list[CheckResult]]:
-    """Plan the study, and tell what its inputs leave out; the cluster is checked without data too.
+) -> tuple[Plan, list[CheckResult], tuple[str, ...]]:
+    """Plan the study; return what is to say of its inputs, and the mistakes in them.
+
+    With mistakes it is planned without its data, so that the cluster is checked all the same.
 
     Raises:
         StudyError: the study has nothing to launch.
@@ -69,9 +73,9 @@ def _planned(
         found = f"{counted(len(error.sentences), 'mistake')}; the first: {error.sentences[0]}"
         call = f"python -m hpc_xfer.launch {cli.again(args, '--dry-run')}"
         wrong = CheckResult("inputs", False, found, f"correct them; `{call}` lists all")
-        return make_plan_without_data(study, site, store), [wrong]
+        return make_plan_without_data(study, site, store), [wrong], error.sentences
     notes = [CheckResult("data", True, note) for note in checked.notes]
-    return make_plan_with_costs(study, site, store, "slurm", checked.infos), notes
+    return make_plan_with_costs(study, site, store, "slurm", checked.infos), notes, ()
 
 
 def _permissions(launched: LaunchedStudy) -> Iterator[CheckResult]:

@@ -27,7 +27,7 @@ from hpc_xfer.config import downstream_datasets
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
-from hpc_xfer.errors import GpuMissing
+from hpc_xfer.errors import GpuMissing, XferError
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.store import Store
@@ -111,9 +111,14 @@ def _synchronize(world: World) -> None:
 
 
 def _data(study: Study, site: Site) -> Iterator[tuple[str, str]]:
-    """Yield each source and data set with the error of reading it here, "" if there is none."""
+    """Yield each source and data set with the error of reading it here, "" if there is none.
+
+    A source that the site does not name was told where doctor was called.
+    """
     trained = [recipe for recipe in study.pretrains if isinstance(recipe, Trained)]
-    for name in sorted({name for recipe in trained for name in recipe.shares}):
+    for name in sorted(
+        {name for recipe in trained for name in recipe.shares} & site.sources.keys()
+    ):
         yield f"source {name}", _error_of(partial(_open_source, site, name))
     probe = study.resources.pretrain.probe
     names = {trial.dataset for trial in study.trials} | ({probe.dataset} if probe else set())
@@ -124,6 +129,8 @@ def _data(study: Study, site: Site) -> Iterator[tuple[str, str]]:
 def _error_of(read: Callable[[], object]) -> str:
     try:
         read()
+    except XferError as error:
+        return str(error)
     except Exception as error:  # any error is a result of this check
         return f"{type(error).__name__}: {error}"
     return ""

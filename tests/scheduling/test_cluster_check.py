@@ -66,6 +66,7 @@ def test_a_cluster_is_checked_before_the_data_is_there(
     well, words = found["inputs"]
     assert not well and words.startswith("1 mistake; the first: ") and "pets" in words
     assert found["relay jobs"][0] and found["pretrain environment"][0]
+    assert [what for what, (well, _) in found.items() if not well] == ["inputs"]  # told once
 
 
 def test_a_gpu_that_was_given_and_cannot_be_used_is_named(

@@ -24,6 +24,7 @@ from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.study import job_arrays, plan_summary
 from hpc_xfer.system import atomic_files, terminal
+from hpc_xfer.system.terminal import counted
 from hpc_xfer.system.written_path import absolute
 
 _MINUTES = 10.0  # time limit of a check
@@ -53,7 +54,7 @@ def examine(launched: LaunchedStudy, minutes: float) -> Iterator[CheckResult]:
     accepted = []
     for check in checks:
         refusal = refusal_of(check.real, launched.site.slurm)
-        yield _accepted(check.kind, check.real, refusal)
+        yield _accepted(check.kind, check.real, refusal, launched.site.slurm.max_minutes)
         if refusal is None:
             accepted.append(check)
     relay = relay_request(launched, 1)
@@ -123,9 +124,11 @@ def _size(request: Request) -> tuple[int, float]:
     return request.tasks, request.minutes
 
 
-def _accepted(kind: str, request: Request, refusal: str | None) -> CheckResult:
-    size = f"{request.tasks} process{'es' if request.tasks > 1 else ''}"
-    accepted = f"{size} for {request.minutes:g} min accepted"
+def _accepted(
+    kind: str, request: Request, refusal: str | None, most_minutes: int | None = None
+) -> CheckResult:
+    minutes = min(request.minutes, most_minutes or request.minutes)
+    accepted = f"{counted(request.tasks, 'process', 'es')} for {minutes:g} min accepted"
     return CheckResult(
         f"{kind} jobs", refusal is None, accepted if refusal is None else refusal,
         "correct partition, account, qos, GPUs, memory or time in the site file",

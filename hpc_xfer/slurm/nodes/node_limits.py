@@ -8,6 +8,7 @@ from typing import Any
 
 from hpc_xfer.errors import SlurmError
 from hpc_xfer.slurm.commands import run_with_retries
+from hpc_xfer.system.terminal import counted
 
 _NO_NODE = "node configuration is not available"
 _NODES = ["sinfo", "--noheader", "--all", "--format=%P|%c|%m|%G"]
@@ -30,7 +31,7 @@ def explained(complaint: str, parameters: Mapping[str, Any], cluster: str | None
 
 def _asked(parameters: Mapping[str, Any]) -> str:
     cpus = parameters["ntasks_per_node"] * parameters["cpus_per_task"]
-    parts = [f"{cpus} CPUs"]
+    parts = [counted(cpus, "CPU")]
     megabytes = parameters.get("mem") or parameters.get("mem_per_cpu")
     if megabytes is not None:
         of_node = 1 if "mem" in parameters else cpus
@@ -62,4 +63,4 @@ def _have(partition: str | None, cluster: str | None) -> str | None:
     if not cpus:
         return None
     told = [gres for gres in kinds if gres not in ("", "(null)")][:_KINDS_TOLD]
-    return ", ".join([f"{max(cpus)} CPUs", f"{max(memory) / 1024:.4g} GB", *told])
+    return ", ".join([counted(max(cpus), "CPU"), f"{max(memory) / 1024:.4g} GB", *told])
