@@ -37,7 +37,7 @@ def test_both_finish_after_one_launch_and_what_they_share_is_run_once(
     assert [each["submitted"]["runs"] for each in told] == [3, len(ids[1] - ids[0])]
 
     reports = [study.store.study(name).report for name in ("faults", "other")]
-    wait_for(lambda: all(report.exists() for report in reports), seconds=300)
+    wait_for(lambda: all(report.exists() for report in reports))
     states = json.loads(call("status", "--json"))["studies"]
     assert [state["counts"]["done"] for state in states] == [3, 5]
     assert not list(study.store.root.glob("runs/*/claims/2.json"))  # nothing was begun twice
