@@ -65,6 +65,12 @@ def test_tests_that_take_too_long_are_ended_and_counted() -> None:
     assert row.found == "not finished after 1 s: 0 passed, 0 failed until then"
 
 
+def test_all_tests_that_need_a_gpu_are_where_it_looks() -> None:
+    mark = "pytest" + ".mark.gpu"
+    marked = [path for path in ROOT.glob("tests/**/*.py") if mark in path.read_text()]
+    assert marked and all(path.is_relative_to(ROOT / gpu_tests.FOLDER) for path in marked)
+
+
 def test_a_process_that_died_is_replaced_for_the_next_row() -> None:
     with contextlib.closing(Child(Setting(tiny=True))) as child:
         for _ in range(2):
