@@ -47,6 +47,7 @@ def test_each_measurement_of_another_kind_runs(tmp_path: Path) -> None:
         "host waits in a step, supervised",
         "checkpoint",
         "features of 224 px, RN50, bf16",
+        "linear probe, 45 penalties, 1,640 images",
     ):
         call("--tiny", "--only", name, "--out", str(found), code=0)
         assert any(each.startswith(name) for each in rows(found.read_text()))
