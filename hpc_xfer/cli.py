@@ -52,7 +52,10 @@ def exit_with(main: Main) -> None:
 
 def say_json(content: Mapping[str, object], **form: Any) -> None:
     """Print the JSON of a command on a study, with what was set aside in its store."""
-    key = "set_aside_files" if "set_aside" in content else "set_aside"  # a count, in `collect`
+    studies = content.get("studies")
+    parts = [content, *(studies if isinstance(studies, list) else [])]
+    # A count, in `collect`.
+    key = "set_aside_files" if any("set_aside" in each for each in parts) else "set_aside"
     terminal.say_json({**content, key: set_aside.sentences()}, **form)
 
 

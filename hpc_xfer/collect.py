@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print counts and paths as JSON")
     args = parser.parse_args(argv)
     if args.out and len(args.grids) > 1:
-        parser.error(f"--out takes one GRID, got {len(args.grids)}")
+        parser.error(f"--out takes one GRID, got {len(args.grids)}; call collect once for each")
     return cli.for_each_grid(args, _collect)
 
 
@@ -57,8 +57,7 @@ def _collect(args: argparse.Namespace) -> cli.Answer:
     collected = collect(make_plan(study), store, out, store.study(study.name))
     if not args.json:
         _print(study.name, collected)
-    content = dict(sorted({"study": study.name, **collected.summary}.items()))
-    return 1 if collected.failed else 0, content
+    return 1 if collected.failed else 0, {"study": study.name, **collected.summary}
 
 
 def _print(name: str, collected: Collected) -> None:

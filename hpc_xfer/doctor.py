@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from hpc_xfer import cli
+from hpc_xfer.config.resources import spread_over_nodes
 from hpc_xfer.config.site import Site, find_site_file, load_site
 from hpc_xfer.errors import SlurmError, StudyError
 from hpc_xfer.scheduling.checks.check_result import CheckResult, render
@@ -61,21 +62,30 @@ def _planned(
     With mistakes it is planned without its data, so that the cluster is checked all the same.
 
     Raises:
-        StudyError: the study has nothing to launch.
+        StudyError: the study has nothing to launch, or its GPUs do not spread over nodes.
     """
     from hpc_xfer.study.preflight.check_inputs import check_inputs  # --help needs none
 
     try:
         checked = check_inputs(study, site, "slurm")
     except StudyError as error:
-        if not study.pretrains:
-            raise
-        found = f"{counted(len(error.sentences), 'mistake')}; the first: {error.sentences[0]}"
+        if not study.pretrains or not _fits_nodes(study, site):
+            raise  # no job of it could be written
+        first, more = error.sentences[0], len(error.sentences) - 1
+        found = f"{first}; and {counted(more, 'other mistake')}" if more else first
         call = f"python -m hpc_xfer.launch {cli.again(args, '--dry-run')}"
         wrong = CheckResult("inputs", False, found, f"correct them; `{call}` lists all")
         return make_plan_without_data(study, site, store), [wrong], error.sentences
     notes = [CheckResult("data", True, note) for note in checked.notes]
     return make_plan_with_costs(study, site, store, "slurm", checked.infos), notes, ()
+
+
+def _fits_nodes(study: Study, site: Site) -> bool:
+    try:
+        spread_over_nodes(study.resources.pretrain.gpus, site.slurm.gpus_per_node)
+    except ValueError:
+        return False
+    return True
 
 
 def _permissions(launched: LaunchedStudy) -> Iterator[CheckResult]:

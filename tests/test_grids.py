@@ -79,12 +79,10 @@ def test_the_head_of_a_grid_tells_the_gpu_hours_that_cost_estimates(
 
 
 @pytest.mark.parametrize("name", [*PAPER, *SMALL])
-def test_a_grid_gives_no_run_fewer_minutes_than_a_fast_card_needs(
-    name: str, tmp_path: Path
-) -> None:
-    site = Site(slurm=Slurm(cpus_per_gpu=8))
+def test_a_grid_gives_no_run_fewer_minutes_than_an_a100_needs(name: str, tmp_path: Path) -> None:
+    site = Site(slurm=Slurm(cpus_per_gpu=8, gpu_type="a100"))
     plan = make_plan_without_data(study_of(name), site, Store(tmp_path / "store"))
-    assert list(given_minutes_notes(plan)) == []
+    assert list(given_minutes_notes(plan, site.slurm)) == []
 
 
 @pytest.mark.parametrize("name", [*PAPER, *SMALL])

@@ -118,6 +118,10 @@ def test_collect_and_report_write_tables_and_a_page_for_each_grid(
     assert collect.main(call) == 0
     told = capsys.readouterr().out
     assert told.startswith(f"== {call[0]}\nsizes") and f"\n\n== {call[1]}\nmethods" in told
+    assert collect.main([*call, "--json"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert [each["set_aside"] for each in read["studies"]] == [0, 0]
+    assert read["set_aside_files"] == [] and "set_aside" not in read
     assert report.main([*call, "--json"]) == 0
     pages = [study["report"] for study in json.loads(capsys.readouterr().out)["studies"]]
     studies = tmp_path / "store/studies"

@@ -6,7 +6,7 @@ verdict.is_passed
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ class RehearsedStage:
     total: int
     reason: str = ""  # of the first that did not pass
     log: str = ""
-    was_tried: bool = True  # something of it ran, or should have
+    has_failed: bool = False  # else it is incomplete where it did not pass
 
     @property
     def is_passed(self) -> bool:
@@ -40,7 +40,11 @@ class RehearsedStage:
 
     @property
     def verdict(self) -> str:
-        return "passed" if self.is_passed else "failed" if self.was_tried else "not run"
+        return "passed" if self.is_passed else "failed" if self.has_failed else "incomplete"
+
+    def as_json(self) -> dict[str, Any]:
+        told = {key: value for key, value in vars(self).items() if key != "has_failed"}
+        return {**told, "is_passed": self.is_passed, "verdict": self.verdict}
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,7 @@ class Verdict:
         return all(stage.is_passed for stage in self.stages)
 
     def as_json(self) -> dict[str, Any]:
-        stages = [
-            {**asdict(stage), "is_passed": stage.is_passed, "verdict": stage.verdict}
-            for stage in self.stages
-        ]
-        return {"passed": self.is_passed, "stages": stages}
+        return {"passed": self.is_passed, "stages": [stage.as_json() for stage in self.stages]}
 
     def show(self, console: "Console") -> None:
         """Print a table of the stages, why stages failed, and whether all have passed."""
@@ -81,12 +81,10 @@ class Verdict:
     def _in_words(self) -> str:
         if self.is_passed:
             return "passed: all stages"
-        verdicts = Counter(stage.verdict for stage in self.stages)
-        failed, not_run = (f"{verdicts[word]} of {len(self.stages)} stages"
-                           for word in ("failed", "not run"))  # fmt: skip
-        if not verdicts["failed"]:
-            return f"incomplete: {not_run} have not run; launch it again"
-        return f"failed: {failed}" + (f"; {not_run} have not run" if verdicts["not run"] else "")
+        count = Counter(stage.verdict for stage in self.stages)
+        parts = [f"{word}: {count[word]} of {len(self.stages)} stages"
+                 for word in ("failed", "incomplete") if count[word]]  # fmt: skip
+        return "; ".join(parts) + ("" if count["failed"] else "; launch it again")
 
 
 def judge(plan: Plan, store: Store, study: str) -> Verdict:
@@ -96,10 +94,8 @@ def judge(plan: Plan, store: Store, study: str) -> Verdict:
     for run in plan.runs:
         groups.setdefault(_stage_of(run), []).append(run)
     stages = [_of_runs(name, runs, done, store) for name, runs in groups.items()]
-    results = _of_results(store, study, has_figures=bool(plan.of("finetune")))
-    if not any(stage.was_tried for stage in stages):
-        results = (replace(stage, was_tried=stage.passed > 0) for stage in results)
-    return Verdict((*stages, *results))
+    has_figures, all_done = bool(plan.of("finetune")), len(done) == len(plan.runs)
+    return Verdict((*stages, *_of_results(store, study, has_figures, all_done)))
 
 
 def judged(
@@ -128,8 +124,9 @@ def _of_runs(name: str, runs: Sequence[Run], done: set[str], store: Store) -> Re
     missing = [run for run in runs if run.id not in done]
     failed = next((run for run in missing if store.run(run.id).error.exists()), None)
     reason, log = _reason(failed or missing[0], store) if missing else ("", "")
-    passed = len(runs) - len(missing)
-    return RehearsedStage(name, passed, len(runs), reason, log, passed > 0 or failed is not None)
+    return RehearsedStage(
+        name, len(runs) - len(missing), len(runs), reason, log, has_failed=failed is not None
+    )
 
 
 def _reason(run: Run, store: Store) -> tuple[str, str]:
@@ -141,18 +138,21 @@ def _reason(run: Run, store: Store) -> tuple[str, str]:
     )
 
 
-def _of_results(store: Store, study: str, has_figures: bool) -> Iterator[RehearsedStage]:
+def _of_results(
+    store: Store, study: str, has_figures: bool, all_done: bool
+) -> Iterator[RehearsedStage]:
     """Judge tables, figures and report; pre-trainings alone make no figure."""
     folder = store.study(study)
-    yield _of_files("tables", [folder.summary / name for name in TABLES])
+    yield _of_files("tables", [folder.summary / name for name in TABLES], all_done)
     figures = sorted(folder.figures.glob("*.svg")) if folder.figures.is_dir() else []
     if has_figures:
-        yield _of_files("figures", figures)
-    yield _of_files("report", [folder.report])
+        yield _of_files("figures", figures, all_done)
+    yield _of_files("report", [folder.report], all_done)
 
 
-def _of_files(name: str, files: Sequence[Path]) -> RehearsedStage:
+def _of_files(name: str, files: Sequence[Path], all_done: bool) -> RehearsedStage:
+    """Judge what a study leaves at its end: before all runs are done, nothing of it has failed."""
     there = [path for path in files if path.is_file() and path.stat().st_size > 0]
     missing = [path for path in files if path not in there]
     reason = f"{missing[0]} is not there" if missing else "" if files else "there is none"
-    return RehearsedStage(name, len(there), len(files), reason)
+    return RehearsedStage(name, len(there), len(files), reason, has_failed=all_done)

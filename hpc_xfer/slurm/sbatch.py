@@ -65,7 +65,8 @@ def submit_job(request: Request, slurm: Slurm) -> str:
         raise SlurmError(f"no job was submitted: {error}; check the disk and its quota") from error
     if done.returncode:
         said, parameters = error_text(done.stderr), sbatch_parameters(request, slurm)
-        raise _refusal(explained(said, parameters, cluster_of(slurm)), done.returncode)
+        shown = explained(said, parameters, cluster_of(slurm))
+        raise _refusal(said, done.returncode, shown)
     job = _job_in(done.stdout)
     if job is None:
         raise _unclear(f"no job id in the output {done.stdout[:100]!r}")
@@ -155,14 +156,15 @@ def _job_in(output: str) -> str | None:
     return None if found is None else found[1]
 
 
-def _refusal(complaint: str, code: int) -> SlurmError:
-    complaint = complaint or f"exit code {code}"
+def _refusal(complaint: str, code: int, shown: str) -> SlurmError:
+    """Judge what sbatch wrote; `shown` is that with an explanation."""
+    complaint, shown = complaint or f"exit code {code}", shown or f"exit code {code}"
     if _is_full(complaint):  # 124 too: sbatch waits while the queue is full
         return SubmitLimit(f"Slurm accepts no more jobs now: {complaint}")
     answered = 0 < code < 128 and code != 124  # no signal, no `timeout`
     if not answered or not is_final(complaint):
         return _unclear(complaint)
-    return SlurmError(f"Slurm refused a job: {complaint}; run `doctor`, or correct the site file")
+    return SlurmError(f"Slurm refused a job: {shown}; run `doctor`, or correct the site file")
 
 
 def _unclear(complaint: str) -> SlurmError:

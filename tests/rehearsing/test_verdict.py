@@ -49,18 +49,24 @@ def test_fine_tunings_without_figures_fail(tmp_path: Path) -> None:
     assert [stage.name for stage in verdict.stages if not stage.is_passed] == ["figures"]
 
 
-def test_what_was_never_begun_has_not_failed(
+def test_what_has_not_run_is_incomplete_and_has_not_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Slurm did not answer, say, so that nothing was submitted."""
+    """Slurm did not answer, say, so that nothing was submitted, or not all."""
     study, plan, store = make(tmp_path, ONE_CELL)
-    judge(plan, store, study.name).show(terminal.console())
-    assert "rehearsal incomplete: 5 of 5 stages have not run; launch it again" in (
-        capsys.readouterr().out
-    )
     parent = plan.of("pretrain")[0]
+
+    def told() -> str:
+        judge(plan, store, study.name).show(terminal.console())
+        return capsys.readouterr().out
+
+    assert "rehearsal incomplete: 5 of 5 stages; launch it again" in told()
     failures.write(store.run(parent.id), "data", "no such shard", node="n1")
-    judge(plan, store, study.name).show(terminal.console())
-    told = capsys.readouterr().out
-    assert f"pre-training: clip: run {parent.id}: no such shard; see " in told
-    assert "rehearsal failed: 4 of 5 stages; 1 of 5 stages have not run" in told
+    failed = told()
+    assert f"pre-training: clip: run {parent.id}: no such shard; see " in failed
+    assert "rehearsal failed: 1 of 5 stages; incomplete: 4 of 5 stages" in failed
+    record_all(store, [parent])
+    store.run(parent.id).encoder.touch()
+    assert "rehearsal incomplete: 4 of 5 stages; launch it again" in told()
+    verdicts = [stage["verdict"] for stage in judge(plan, store, study.name).as_json()["stages"]]
+    assert verdicts == ["passed", *["incomplete"] * 4]

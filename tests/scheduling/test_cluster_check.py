@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from hpc_xfer import doctor
 from hpc_xfer.compute import node_check
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.config.site import Site
+from hpc_xfer.errors import StudyError
 from hpc_xfer.store.rehearsal_store import newest_rehearsal_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import load_study
@@ -64,9 +66,15 @@ def test_a_cluster_is_checked_before_the_data_is_there(
     study.grid.write_text(study.grid.read_text().replace("datasets: [digits]", "datasets: [pets]"))
     found = results(study, 1)
     well, words = found["inputs"]
-    assert not well and words.startswith("1 mistake; the first: ") and "pets" in words
+    assert not well and "pets" in words and "other mistake" not in words
     assert found["relay jobs"][0] and found["pretrain environment"][0]
     assert [what for what, (well, _) in found.items() if not well] == ["inputs"]  # told once
+
+
+def test_a_study_of_which_no_job_can_be_written_is_refused(tmp_path: Path, shards: Path) -> None:
+    study = SlurmStudy(tmp_path, shards, gpus=7, slurm={"gpus_per_node": 4})
+    with pytest.raises(StudyError, match="7 GPUs cannot be spread evenly over nodes of 4"):
+        doctor.main([str(study.grid), "--site", str(study.site), "--store", str(tmp_path / "s")])
 
 
 def test_a_gpu_that_was_given_and_cannot_be_used_is_named(

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hpc_xfer.config.site import Slurm
 from hpc_xfer.scheduling.checks.check_result import CheckResult
 from hpc_xfer.scheduling.checks.node_verdicts import judged
 from hpc_xfer.scheduling.job_requests import command_of, relay_request, request_of
-from hpc_xfer.slurm.batch_script import log_path
+from hpc_xfer.slurm.batch_script import log_path, sbatch_parameters
 from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.limits import submit_limits
@@ -54,11 +55,11 @@ def examine(launched: LaunchedStudy, minutes: float) -> Iterator[CheckResult]:
     accepted = []
     for check in checks:
         refusal = refusal_of(check.real, launched.site.slurm)
-        yield _accepted(check.kind, check.real, refusal, launched.site.slurm.max_minutes)
+        yield _accepted(check.kind, check.real, refusal, launched.site.slurm)
         if refusal is None:
             accepted.append(check)
     relay = relay_request(launched, 1)
-    yield _accepted("relay", relay, refusal_of(relay, launched.site.slurm))
+    yield _accepted("relay", relay, refusal_of(relay, launched.site.slurm), launched.site.slurm)
     yield from _on_nodes(launched, accepted, minutes)
 
 
@@ -124,11 +125,9 @@ def _size(request: Request) -> tuple[int, float]:
     return request.tasks, request.minutes
 
 
-def _accepted(
-    kind: str, request: Request, refusal: str | None, most_minutes: int | None = None
-) -> CheckResult:
-    minutes = min(request.minutes, most_minutes or request.minutes)
-    accepted = f"{counted(request.tasks, 'process', 'es')} for {minutes:g} min accepted"
+def _accepted(kind: str, request: Request, refusal: str | None, slurm: Slurm) -> CheckResult:
+    minutes = sbatch_parameters(request, slurm)["time"]
+    accepted = f"{counted(request.tasks, 'process', 'es')} for {minutes:,} min accepted"
     return CheckResult(
         f"{kind} jobs", refusal is None, accepted if refusal is None else refusal,
         "correct partition, account, qos, GPUs, memory or time in the site file",

@@ -11,7 +11,8 @@ from hpc_xfer.slurm.commands import run_with_retries
 from hpc_xfer.system.terminal import counted
 
 _NO_NODE = "node configuration is not available"
-_NODES = ["sinfo", "--noheader", "--all", "--format=%P|%c|%m|%G"]
+# --exact: else nodes that differ are one line with the least of each number
+_NODES = ["sinfo", "--noheader", "--all", "--exact", "--format=%P|%c|%m|%G"]
 _KINDS_TOLD = 3  # of GPUs
 
 
@@ -30,17 +31,25 @@ def explained(complaint: str, parameters: Mapping[str, Any], cluster: str | None
 
 
 def _asked(parameters: Mapping[str, Any]) -> str:
+    """CPUs, memory and GPUs of one node, and what narrows the choice of nodes."""
     cpus = parameters["ntasks_per_node"] * parameters["cpus_per_task"]
     parts = [counted(cpus, "CPU")]
     megabytes = parameters.get("mem") or parameters.get("mem_per_cpu")
     if megabytes is not None:
         of_node = 1 if "mem" in parameters else cpus
-        parts.append(f"{of_node * int(megabytes.removesuffix('M')) / 1024:g} GB")
+        parts.append(_gigabytes(of_node * int(megabytes.removesuffix("M"))))
     gpus = parameters.get("gpus_per_node") or parameters.get("gpus_per_task")
     if gpus is not None:
         each = " for each task" if "gpus_per_task" in parameters else ""
         parts.append(f"GPUs: {gpus}{each}")
-    return ", ".join([*parts, *([parameters["gres"]] if "gres" in parameters else [])])
+    parts += [parameters["gres"]] if "gres" in parameters else []
+    parts += [f"{key} {parameters[key]}" for key in ("constraint", "exclude") if key in parameters]
+    parts += [f"on {parameters['nodes']} nodes"] if parameters.get("nodes", 1) > 1 else []
+    return ", ".join(parts)
+
+
+def _gigabytes(megabytes: int) -> str:
+    return f"{megabytes / 1024:.4g} GB"
 
 
 def _have(partition: str | None, cluster: str | None) -> str | None:
@@ -56,11 +65,11 @@ def _have(partition: str | None, cluster: str | None) -> str | None:
     for line in lines:
         name, count, megabytes, gres = (line.strip().split("|", 3) + [""] * 4)[:4]
         is_ours = name.endswith("*") if wanted is None else name.rstrip("*") in wanted
-        if is_ours and count.rstrip("+").isdigit() and megabytes.rstrip("+").isdigit():
-            cpus.append(int(count.rstrip("+")))
-            memory.append(int(megabytes.rstrip("+")))
+        if is_ours and count.isdigit() and megabytes.isdigit():
+            cpus.append(int(count))
+            memory.append(int(megabytes))
             kinds[gres] = None
     if not cpus:
         return None
     told = [gres for gres in kinds if gres not in ("", "(null)")][:_KINDS_TOLD]
-    return ", ".join([counted(max(cpus), "CPU"), f"{max(memory) / 1024:.4g} GB", *told])
+    return ", ".join([counted(max(cpus), "CPU"), _gigabytes(max(memory)), *told])

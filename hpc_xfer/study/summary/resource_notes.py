@@ -20,6 +20,6 @@ def resource_notes(todo: Plan, slurm: Slurm, on: str) -> Iterator[str]:
     yield from loading_notes(todo, slurm) if on == "slurm" else ()
     yield from (f"warning: {line}" for line in memory_warnings(todo, slurm))
     if on == "slurm":  # nothing else has a time limit
-        yield from (f"short: {line}" for line in given_minutes_notes(todo))
+        yield from (f"short: {line}" for line in given_minutes_notes(todo, slurm))
     teraflops = slurm.teraflops if on == "slurm" else None
     yield from (f"slow: {line}" for line in speed_notes(todo, teraflops))

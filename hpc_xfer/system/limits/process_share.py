@@ -21,16 +21,16 @@ _MOST_KEPT = 8 << 30  # bytes: 57,000 images of 224 px, more than a validation s
 def loading_processes(cores: int, has_gpu: bool, threads: int = 1) -> int:
     """The number of loading processes where `workers` is null; it changes no number.
 
-    With a GPU, all cores but one, which starts the GPU's work. Without one the encoder itself needs
-    the cores, and a step takes so long that one or two processes load the next batch meanwhile;
-    there is always one, since a read from a network file system would stop the encoder.
+    With a GPU, all cores but those of its threads, which start the GPU's work. Without one the
+    encoder itself needs the cores, and a step takes so long that one or two processes load the next
+    batch meanwhile; there is always one, since a read from a network file system would stop it.
 
     Args:
         cores: of the process.
-        threads: of the encoder, without a GPU.
+        threads: of torch in the process itself.
     """
     if has_gpu:
-        return min(_MOST_LOADERS, max(1, cores - 1))
+        return min(_MOST_LOADERS, max(1, cores - threads))
     return min(_LOADERS_BESIDE_AN_ENCODER, max(1, cores - threads))
 
 

@@ -15,7 +15,7 @@ from tests.conftest import Command
 NO_NODE = "Requested node configuration is not available"
 JOB = {"ntasks_per_node": 4, "cpus_per_task": 8, "partition": "gpu"}
 SINFO = """cat <<'END'
-gpu*|64+|250000+|gpu:a100:4
+gpu*|64|250000|gpu:a100:4
 gpu*|128|500000|gpu:h100:8
 cpu|256|1000000|(null)
 END"""
@@ -40,6 +40,10 @@ def test_a_job_too_large_for_any_node_is_refused_with_both_numbers(
         ({"mem": "245760M", "gpus_per_node": "a100:4"}, "32 CPUs, 240 GB, GPUs: a100:4"),
         ({"mem_per_cpu": "4096M", "gres": "gpu:4"}, "32 CPUs, 128 GB, gpu:4"),
         ({"gpus_per_task": "1"}, "32 CPUs, GPUs: 1 for each task"),
+        (
+            {"constraint": "a100", "exclude": "n1,n2", "nodes": 2},
+            "32 CPUs, constraint a100, exclude n1,n2, on 2 nodes",
+        ),
     ],
 )
 def test_each_way_to_ask_is_understood(more: dict[str, str], asked: str, command: Command) -> None:

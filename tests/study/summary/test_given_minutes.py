@@ -20,22 +20,30 @@ resources:
 """
 
 
-def notes(folder: Path, pretrain: str, finetune: str) -> list[str]:
-    text = GRID.replace("PRETRAIN", pretrain).replace("FINETUNE", finetune)
+A100 = Slurm(cpus_per_gpu=8, gpu_type="a100")
+
+
+def notes(
+    folder: Path, pretrain: str, finetune: str, slurm: Slurm = A100, grid: str = GRID
+) -> list[str]:
+    text = grid.replace("PRETRAIN", pretrain).replace("FINETUNE", finetune)
     (folder / "grid.yaml").write_text(text)
-    study, site = load_study(folder / "grid.yaml"), Site(slurm=Slurm(cpus_per_gpu=8))
-    return list(given_minutes_notes(make_plan_without_data(study, site, Store(folder / "store"))))
+    study, site = load_study(folder / "grid.yaml"), Site(slurm=slurm)
+    plan = make_plan_without_data(study, site, Store(folder / "store"))
+    return list(given_minutes_notes(plan, slurm))
 
 
 def test_the_kind_of_run_that_is_furthest_short_is_named(tmp_path: Path) -> None:
     pretrain, finetune = notes(tmp_path, "1h", "{1: 20, full: 10}")
     assert pretrain.startswith(
-        "resources.pretrain.minutes gives 60 to clip of RN50, 240,000,000 samples, which takes "
+        "resources.pretrain.minutes gives 60 minutes to clip of RN50 on 15,000,000 samples, "
+        "240,000,000 seen, which takes "
     )
     assert finetune.startswith(
-        "resources.finetune.minutes gives 10 to ft of RN50 on cifar100 at full data, which takes "
+        "resources.finetune.minutes gives 10 minutes to ft of RN50 on cifar100 at full data, "
+        "which takes "
     )
-    assert " or more on a fast card with 8 CPUs, and " in finetune
+    assert " or more by the estimate for A100-40 with 8 CPUs; too few also for 1 other kind of" in finetune
     assert finetune.endswith("give more minutes, or write auto")
 
 
@@ -49,4 +57,28 @@ def test_nothing_is_said_of_enough_minutes_or_of_none(
 def test_minutes_by_size_are_judged_size_by_size(tmp_path: Path) -> None:
     assert notes(tmp_path, "{15M: 48h}", "auto") == []
     [note] = notes(tmp_path, "{15M: 2h}", "auto")
-    assert "resources.pretrain.minutes gives 120 to clip of RN50" in note
+    assert "resources.pretrain.minutes gives 120 minutes to clip of RN50" in note
+
+
+def test_of_sizes_that_see_as_many_samples_the_one_with_fewest_minutes_is_named(
+    tmp_path: Path,
+) -> None:
+    equal = GRID.replace("samples: 15M, epochs: 16", "samples: [1M, 15M], samples_seen: 240M")
+    [note] = notes(tmp_path, "{1M: 5, 15M: 100}", "auto", grid=equal)
+    assert "gives 5 minutes to clip of RN50 on 1,000,000 samples" in note
+    assert "; too few also for 1 other kind of run" in note
+
+
+@pytest.mark.parametrize("epochs", ["[100, 40]", "[40, 100]"])
+def test_of_tuned_values_the_longest_counts(epochs: str, tmp_path: Path) -> None:
+    tuned = GRID.replace("epochs: 100, lr", f"tune: {{epochs: {epochs}}}, lr")
+    alone = notes(tmp_path, "auto", "10")
+    assert [n.partition(";")[0] for n in notes(tmp_path, "auto", "10", grid=tuned)] == [
+        n.partition(";")[0] for n in alone
+    ]
+
+
+def test_a_card_that_nobody_names_may_be_the_fastest(tmp_path: Path) -> None:
+    [note] = notes(tmp_path, "1h", "auto", Slurm(cpus_per_gpu=8))
+    assert " by the estimate for H200 with 8 CPUs; " in note
+    assert notes(tmp_path, "1h", "auto", Slurm()) == []  # its CPUs may be any number
