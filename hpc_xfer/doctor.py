@@ -40,9 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan, of_inputs, mistakes = _planned(args, study, site, store)
     launched = LaunchedStudy(study, plan, store, site, site_file and absolute(site_file))
     results = []
-    for result in itertools.chain(of_inputs, _permissions(launched), examine(launched, args.wait)):
-        if not result.well and any(result.found in mistake for mistake in mistakes):
-            continue  # told of the inputs; a node finds it again
+    of_cluster = (
+        result
+        for result in examine(launched, args.wait)  # a node finds mistakes in the inputs again
+        if result.well or not any(result.found in mistake for mistake in mistakes)
+    )
+    for result in itertools.chain(of_inputs, _permissions(launched), of_cluster):
         results.append(result)
         if not args.json:
             mark = "ok " if result.well else "BAD"

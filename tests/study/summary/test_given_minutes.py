@@ -43,7 +43,7 @@ def test_the_kind_of_run_that_is_furthest_short_is_named(tmp_path: Path) -> None
         "resources.finetune.minutes gives 10 minutes to ft of RN50 on cifar100 at full data, "
         "which takes "
     )
-    assert " or more by the estimate for A100-40 with 8 CPUs; too few also for 1 other kind of" in finetune
+    assert " for A100-40 with 8 CPUs; too few also for 1 other kind of run; each" in finetune
     assert finetune.endswith("give more minutes, or write auto")
 
 
