@@ -179,7 +179,7 @@ def test_a_site_that_is_not_filled_in_is_told_with_its_paths(
     gone = f"{tmp_path}/%s: no such folder; correct %s in the site file"
     fetch = ", or run `python -m hpc_xfer.datasets fetch %s`"
     assert sorted(lines) == sorted(
-        [gone % (f"SHARDS/{name}", "the path") for name in ("laion", "yfcc15m")] * 2
+        [gone % (f"SHARDS/{name}", "the path") for name in ("laion", "yfcc15m")]
         + [gone % (f"DATASETS/{name}", f"data set '{name}'") + fetch % name for name in DATASETS]
     )
 
