@@ -35,6 +35,7 @@ class _PendingRun:
     claim: Claim
     folder: RunDir
     files: Mapping[Path, bytes]  # the record last: its presence means that the run is done
+    afterwards: Callable[[], object]
     prepared: dict[Path, Path] = field(default_factory=dict)  # file -> its temporary file
 
 
@@ -55,11 +56,21 @@ class GroupCommit:
         old = self._clock() - self._since >= _GROUP_SECONDS
         return len(self._pending) >= _GROUP_RUNS or bool(self._pending and old)
 
-    def add(self, claim: Claim, folder: RunDir, files: Mapping[Path, bytes]) -> None:
-        """Keep the files of a finished run until the commit."""
+    def add(
+        self,
+        claim: Claim,
+        folder: RunDir,
+        files: Mapping[Path, bytes],
+        afterwards: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Keep the files of a finished run until the commit.
+
+        Args:
+            afterwards: called once the files are on disk: what a run needs until then may go.
+        """
         if not self._pending:
             self._since = self._clock()
-        self._pending[folder.id] = _PendingRun(claim, folder, files)
+        self._pending[folder.id] = _PendingRun(claim, folder, files, afterwards)
 
     def drop(self, run_id: str) -> None:
         """Forget a run, which then is not done."""
@@ -103,6 +114,7 @@ def _publish(run: _PendingRun) -> None:
     for path, temporary in run.prepared.items():
         atomic_files.rename(temporary, path)
     run.folder.error.unlink(missing_ok=True)
+    run.afterwards()
 
 
 def _attempt(work: Callable[[Item], None], item: Item) -> Outcome:

@@ -1,5 +1,6 @@
 """Write the result of a run: last, on rank 0, under its claim."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def write(
     path: dict[str, Any] | None = None,
     hits: bytes | None = None,
     products: dict[str, str] | None = None,
+    afterwards: Callable[[], object] = lambda: None,
 ) -> None:
     """Write hits.npy and record.json, whose presence means that the run is done.
 
@@ -33,6 +35,8 @@ def write(
         path: what was measured for each value of a setting, as lists of equal length.
         hits: content of hits.npy.
         products: SHA-256 of each file that fine-tunings start from.
+        afterwards: called once the record is on disk, which may be later: checkpoints may go then,
+            and not before, since what a resumed run had done is in them alone.
 
     Raises:
         ClaimLost: another process has taken the run over.
@@ -47,11 +51,12 @@ def write(
     files: dict[Path, bytes] = {} if hits is None else {context.dir.hits: hits}
     files[context.dir.record] = content
     if context.group is not None and timing["seconds"] < SMALL_SECONDS:
-        context.group.add(context.claim, context.dir, files)
+        context.group.add(context.claim, context.dir, files, afterwards)
         return
     for file, bytes_ in files.items():
         atomic_files.write_bytes(file, bytes_)
     context.dir.error.unlink(missing_ok=True)
+    afterwards()
 
 
 def _record(

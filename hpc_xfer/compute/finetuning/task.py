@@ -29,6 +29,8 @@ def finetune(context: RunContext) -> None:
         "train_seconds": measured.train_seconds,
         "data_wait_seconds": measured.data_wait_seconds,
     }
+    checkpoints = Checkpoints(context.dir, context.claim)
+    has_some = isinstance(inputs.recipe, AdamWFinetune)
     run_record.write(
         context,
         {**measured.metrics, **inputs.counts},
@@ -37,9 +39,8 @@ def finetune(context: RunContext) -> None:
         started,
         path=measured.path,
         hits=measured.hits,
+        afterwards=checkpoints.discard if has_some else lambda: None,
     )
-    if isinstance(inputs.recipe, AdamWFinetune):
-        Checkpoints(context.dir, context.claim).discard()
 
 
 def _measure(inputs: RunInputs) -> Measurement:

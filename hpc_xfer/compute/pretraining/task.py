@@ -71,8 +71,8 @@ def pretrain(context: RunContext) -> None:
         "data_wait_seconds": outcome.data_wait_seconds,
     }
     metrics = _metrics(recipe, outcome, towers)
-    run_record.write(context, metrics, timing, data, started, products=products)
-    Checkpoints(context.dir, context.claim).discard()
+    discard = Checkpoints(context.dir, context.claim).discard
+    run_record.write(context, metrics, timing, data, started, products=products, afterwards=discard)
 
 
 def _check_ranks(recipe: Trained, world: World) -> None:

@@ -10,12 +10,18 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hpc_xfer.compute.distributed.stop_signal import StopSignal
 from hpc_xfer.compute.models import weights_file
+from hpc_xfer.compute.run_pack import PackRunner
 from hpc_xfer.compute.training.checkpoint import Checkpoints
+from hpc_xfer.config.site import Site
 from hpc_xfer.store.ownership import run_claims
+from hpc_xfer.store.pack_file import LoadedPack
 from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Run
+from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.worker_events import WorkerEvent
 from tests import tiny
 from tests.compute.training.stopping import ALWAYS, a, stopped
 from tests.waiting import wait_for
@@ -105,6 +111,24 @@ def test_a_run_killed_at_any_moment_ends_the_same(
         assert Checkpoints(folder, None).load() is not None  # whole, whenever it was
         tiny.finished(store, run, shards)
     assert_same(undisturbed, store, run)
+
+
+def test_a_checkpoint_stays_until_the_record_is_on_disk(tmp_path: Path, shards: Path) -> None:
+    """The records of small runs are written together, and one may have gone on for hours before."""
+    store, run = Store(tmp_path), a("lp")
+    other = tiny.head(run.parents[0], epochs=4, draw=1)
+    prepare(store, run, shards)
+    folder, seen = stopped(tmp_path, run, shards), []
+    store.write_recipe(other)
+
+    def look(event: WorkerEvent) -> None:
+        if (event.kind, event.run) == ("started", other.id):
+            seen.append((folder.record.exists(), folder.checkpoint.exists()))
+
+    runner = PackRunner(store, Site(), ProcessRank(), StopSignal(), look)
+    runner.execute(LoadedPack("test", (run, other), tiny.FINETUNE))
+    assert seen in ([(False, True)], [(True, False)])  # the latter where the run took seconds
+    assert folder.record.exists() and not folder.checkpoint.exists()
 
 
 def mark(folder: RunDir) -> int | None:
