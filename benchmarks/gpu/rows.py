@@ -6,8 +6,8 @@ from typing import Any
 
 METHODS = ("clip", "simclr", "supervised")
 PRECISIONS = ("bf16", "tf32", "fp32", "fp16")
-# Seconds on a data center's card. cuDNN loads kernels at each new size: on an H200, 54 s were not
-# enough for the first row of RN50 beside open_clip's, nor for tf32; others took 15.
+# Seconds on a data center's card. On an H200, 54 s were not enough for RN50 at 128 images beside
+# open_clip's, in bf16 as the first row and in tf32; at 256 images they were.
 _OURS, _PEER, _COMPILED, _STUDY = {"RN50": 20.0, "ViT-B-32": 6.0}, 8.0, 60.0, 40.0
 
 
