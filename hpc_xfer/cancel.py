@@ -23,7 +23,7 @@ from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.selected.only import selected
-from hpc_xfer.system.terminal import say
+from hpc_xfer.system.terminal import counted, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +79,9 @@ def _cancel(args: argparse.Namespace) -> cli.Answer:
 
 
 def _tell(report: CancelReport, others: list[str]) -> None:
-    say(f"cancelled {len(report.jobs):,} jobs and elements of arrays")
+    cancelled = len(report.jobs)
+    jobs = "1 job" if cancelled == 1 else f"{cancelled:,} jobs and elements of arrays"
+    say(f"cancelled {jobs}")
     if report.kept:
         kept = " ".join(report.kept[:20])
         say(f"left {len(report.kept):,} that another study waits for: {kept}")
@@ -102,7 +104,8 @@ def _at_work_elsewhere(state: StudyState) -> list[str]:
 def _forget(store: Store, study: str, slurm: Slurm, args: argparse.Namespace) -> cli.Answer:
     count = forget_cluster(store, study, slurm, args.forget_cluster)
     if not args.json:
-        say(f"forgot {count:,} jobs on cluster {args.forget_cluster}; launch the study again")
+        jobs = counted(count, "job")
+        say(f"forgot {jobs} on cluster {args.forget_cluster}; launch the study again")
     return 0, {"schema": 1, "study": study, "forgotten": count}
 
 

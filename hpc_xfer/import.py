@@ -28,7 +28,7 @@ from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.terminal import say, say_json
+from hpc_xfer.system.terminal import counted, say, say_json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def _own(study: Study, store: Store) -> OwnStudy:
 
 def _print(report: ImportReport, args: argparse.Namespace) -> None:
     say(
-        f"results: {report.results:,} in {report.cells:,} cells (pre-trainings: "
+        f"results: {report.results:,} in {counted(report.cells, 'cell')} (pre-trainings: "
         f"{len(report.encoders):,}, data sets: {len(report.datasets):,})"
     )
     say(f"pre-trainings: {', '.join(report.encoders)}")

@@ -229,7 +229,10 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace, look: FinishedRun
         terminal.say(note, stderr=True)
     if report.is_finished and not report.given_up and is_report_current(launched, look):
         if not args.json:
-            terminal.say(f"all {len(launched.wanted.runs):,} runs have a result")
+            runs = len(launched.wanted.runs)
+            terminal.say(
+                "the run has a result" if runs == 1 else f"all {runs:,} runs have a result"
+            )
             terminal.say(f"report: {launched.store.study(launched.study.name).report}")
         return 0, PoolResult().as_json(launched, {}, len(launched.wanted.runs))
     if report.is_finished:

@@ -190,7 +190,7 @@ def test_check_fails_with_a_sentence_for_each_fault(
 ) -> None:
     (site.parent / "mine/train/cat/1.png").write_bytes(b"no image")
     assert main(["check", "mine", "--site", str(site)]) == 1
-    assert "data set 'mine': 1 images cannot be decoded; fetch or" in capsys.readouterr().out
+    assert "data set 'mine': 1 image cannot be decoded; fetch or" in capsys.readouterr().out
     assert main(["check", "mine", "--site", str(site), "--json"]) == 1
     [report] = json.loads(capsys.readouterr().out)["checked"].values()
     assert len(report["problems"]) == 1 and len(report["examples"]) == 1

@@ -199,7 +199,7 @@ def test_status_without_slurm_tells_what_a_failure_on_this_machine_blocks(old: O
 def test_status_explains_an_old_run_and_an_old_job(old: OldStore) -> None:
     code, output, _ = old.call("status", "broken", "--why", DIVERGED)
     assert code == 0
-    for words in ("state: failed nan", "job: 10", "node: n1", "failed 1 times: nan on n1"):
+    for words in ("state: failed nan", "job: 10", "node: n1", "failed 1 time: nan on n1"):
         assert words in output
     code, output, _ = old.call("status", "broken", "--job", "12")
     assert code == 0

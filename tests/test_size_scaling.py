@@ -195,7 +195,7 @@ def test_a_source_that_is_too_small_or_has_no_index_is_told(
     where = load_site(filled_in).model_copy(update={"sources": sources})
     assert [line.split(": ", 1)[1] for line in told(study, where)][:2] == [
         "pretrain.0.samples: asks for 15,000,000 of a source that has 14,000,000; lower it",
-        f"pretrain.1.source: {bare}: has 1 shards but no index.json; run `python -m "
+        f"pretrain.1.source: {bare}: has 1 shard but no index.json; run `python -m "
         f"hpc_xfer.shards index {bare}`",
     ]
 

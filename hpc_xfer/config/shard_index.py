@@ -17,6 +17,7 @@ from hpc_xfer.config.shard_files.oddity import Oddity
 from hpc_xfer.config.shard_files.typed_json import OddValue
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
+from hpc_xfer.system.terminal import counted
 
 NAME = "index.json"
 SAMPLE_INDEX_FOLDER = ".index"  # beside it: sample_index_cache.py's folder; may be deleted
@@ -108,7 +109,7 @@ def _refuse_without_index(folder: Path) -> None:
         raise DataError(listing.no_shards(folder, way))
     refuse_unfinished(folder)
     raise DataError(
-        f"{folder}: has {len(on_disk)} shards but no {NAME}; run {index_command(folder)}"
+        f"{folder}: has {counted(len(on_disk), 'shard')} but no {NAME}; run {index_command(folder)}"
     )
 
 
@@ -181,9 +182,9 @@ def disagreements(index: ShardIndex, on_disk: dict[str, int]) -> Iterator[str]:
                 f"{index.command}"
             )
     if extra := sorted(on_disk.keys() - {entry.name for entry in index.entries}):
+        which = "the one shard" if len(extra) == 1 else f"one of {len(extra):,} shards"
         yield (
-            f"{index.folder / extra[0]}: is one of {len(extra)} shards that {NAME} does not list; "
-            f"run {index.command}"
+            f"{index.folder / extra[0]}: is {which} that {NAME} does not list; run {index.command}"
         )
 
 

@@ -21,6 +21,7 @@ from hpc_xfer.states.second_look import read_queues, with_absent_jobs
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission, read_ledger
+from hpc_xfer.system.terminal import counted
 
 
 @dataclass
@@ -43,8 +44,9 @@ class InUse:
             return f"Slurm does not answer ({self.why_unknown}): all jobs count as live"
         if not self.is_any:
             return ""
-        hand = f", and {self.by_hand:,} jobs submitted by hand" if self.by_hand else ""
-        return f"{len(self.runs):,} runs are in the queue or at work{hand}"
+        hand = f", and {counted(self.by_hand, 'job')} submitted by hand" if self.by_hand else ""
+        verb = "is" if len(self.runs) == 1 else "are"
+        return f"{counted(len(self.runs), 'run')} {verb} in the queue or at work{hand}"
 
 
 def in_use(store: Store, slurm: Slurm, claimed: Iterable[str] = ()) -> InUse:

@@ -16,6 +16,7 @@ from hpc_xfer.store.access.logs import last_lines
 from hpc_xfer.store.submission_ledger import Submission
 from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import MEANINGS, MISSING_MEANINGS
+from hpc_xfer.system.terminal import counted
 
 _LOG_LINES = 15
 _MOST_FOUND = 50  # runs whose ids begin alike
@@ -65,7 +66,7 @@ def _of_run(study: StudyState, run: Run) -> Iterator[str]:
         yield f"log: {log}"
     if past := error.get("history"):
         nodes = ", ".join(f"{p['class']} on {p['node'] or 'an unknown node'}" for p in past)
-        yield f"failed {len(past)} times: {nodes}"
+        yield f"failed {counted(len(past), 'time')}: {nodes}"
     if error.get("traceback"):
         yield "last lines:"
         yield from (f"  {line}" for line in error["traceback"])

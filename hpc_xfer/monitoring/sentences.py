@@ -11,6 +11,7 @@ from hpc_xfer.monitoring.study_state import StudyState
 from hpc_xfer.store import retry_policy
 from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import MISSING_MEANINGS
+from hpc_xfer.system.terminal import counted
 
 _WAIT_SHARE = 0.05  # of the time of a run: above it, reading data is the bottleneck
 _MANY = 5  # failures of one class that are listed by name
@@ -57,7 +58,7 @@ def _launch_command(study: StudyState) -> str:
 
 def _summary(study: StudyState) -> str:
     states = ", ".join(f"{count:,} {state}" for state, count in study.counts.items() if count)
-    return f"{len(study.plan.runs):,} runs{states and ': '}{states}"
+    return f"{counted(len(study.plan.runs), 'run')}{states and ': '}{states}"
 
 
 def _launch(study: StudyState) -> Iterator[StatusSentence]:

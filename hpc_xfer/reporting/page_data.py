@@ -24,6 +24,7 @@ from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.tables.csv_files import Row
 from hpc_xfer.store.paths import StudyDir
 from hpc_xfer.study.study_file import Study
+from hpc_xfer.system.terminal import counted
 
 
 def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
@@ -112,12 +113,12 @@ def _badges(
     """Short facts for the top of the page: (text, good | bad | nothing)."""
     states = Counter(row["state"] for row in missing if row["kind"] != "cell")
     planned = len(runs) + states.total()
-    badges = [(f"{len(cells):,} cells complete", "")]
+    badges = [(f"{counted(len(cells), 'cell')} complete", "")]
     if planned:  # none if all results are imported
-        done = f"{len(runs):,} of {planned:,} runs finished"
+        done = f"{len(runs):,} of {counted(planned, 'run')} finished"
         badges.insert(0, (done, "" if states else "good"))
     if absent := sum(average.missing for average in averages):
-        badges.append((f"{absent:,} cells missing", "bad"))
+        badges.append((f"{counted(absent, 'cell')} missing", "bad"))
     return badges + [(f"{n:,} {state}", "bad") for state, n in sorted(states.items())]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpc_xfer.store.submission_ledger import Submission
+from hpc_xfer.system.terminal import counted
 
 
 @dataclass
@@ -87,10 +88,10 @@ class SubmitReport:
     def sentences_of_relay(self) -> Iterator[str]:
         """Lines for the log of the relay job."""
         yield (
-            f"submitted {self.runs} runs in {len(self.submitted)} jobs; {self.live} were in the "
-            f"queue or at work; {self.deferred} wait for room, {self.behind_others} for other "
-            f"processes; {len(self.given_up)} given up, "
-            f"{self.blocked} behind them"
+            f"submitted {counted(self.runs, 'run')} in {counted(len(self.submitted), 'job')}; "
+            f"{self.live:,} were in the queue or at work; {self.deferred:,} wait for room, "
+            f"{self.behind_others:,} for other processes; {len(self.given_up):,} given up, "
+            f"{self.blocked:,} behind them"
         )
         for run_id, why in self.given_up.items():
             yield f"given up: {run_id}: {why}"

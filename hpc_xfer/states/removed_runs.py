@@ -13,6 +13,7 @@ from hpc_xfer.store.launched_study import runs_of_other_studies
 from hpc_xfer.store.store import Store
 from hpc_xfer.store.submission_ledger import Ledger, Submission
 from hpc_xfer.study.plan import Plan
+from hpc_xfer.system.terminal import counted
 
 Job = tuple[Submission, int, QueueLine]
 
@@ -27,15 +28,20 @@ class RemovedJobs:
 
     def sentences(self) -> Iterator[str]:
         if self.jobs:
+            one, jobs = self.runs == 1, "1 job"
+            if len(self.jobs) > 1:
+                jobs = f"{len(self.jobs):,} jobs or elements of arrays"
             yield (
-                f"{self.runs:,} runs that the grid no longer has are in the queue, in "
-                f"{len(self.jobs):,} jobs or elements of arrays, and go on; `cancel --removed` "
-                "takes them out"
+                f"{counted(self.runs, 'run')} that the grid no longer has {'is' if one else 'are'} "
+                f"in the queue, in {jobs}, and {'goes' if one else 'go'} on; `cancel --removed` "
+                f"takes {'it' if one else 'them'} out"
             )
         if self.mixed:
+            one = self.mixed == 1
+            jobs = "1 job holds" if one else f"{self.mixed:,} jobs or elements of arrays hold"
             yield (
-                f"{self.mixed:,} jobs or elements of arrays hold runs that the grid no longer has "
-                "beside runs that it has; they go on"
+                f"{jobs} runs that the grid no longer has beside runs that it has; "
+                f"{'it goes' if one else 'they go'} on"
             )
 
 

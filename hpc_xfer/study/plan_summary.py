@@ -132,8 +132,9 @@ def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
     disk = disk_bytes(todo)
     parts.append(
         line(
-            f"{number['runs']:,} runs, {number['done']:,} done, {number['to_do']:,} to do in "
-            f"{number['packs']:,} packs; at most {gpu_hours(todo):,.1f} GPU-hours, "
+            f"{terminal.counted(number['runs'], 'run')}, {number['done']:,} done, "
+            f"{number['to_do']:,} to do in {terminal.counted(number['packs'], 'pack')}; "
+            f"at most {gpu_hours(todo):,.1f} GPU-hours, "
             f"{'disk unknown' if disk is None else terminal.size(disk) + ' of disk'}"
         )
     )
@@ -153,12 +154,14 @@ def _notes(study: Study, plan: Plan) -> list[str]:
     parents = {run.parents[0].id for run in plan.of("finetune")}
     with_text = {r.parents[0].id for r in plan.of("finetune") if isinstance(r.recipe, ZeroShot)}
     if with_text and (without := len(parents - with_text)):
-        notes.append(f"zeroshot is left out for {without:,} pre-trainings without a text tower")
+        who = terminal.counted(without, "pre-training")
+        notes.append(f"zeroshot is left out for {who} without a text tower")
     unused = _without_trials(study) - parents
     if idle := [run for run in plan.of("pretrain") if run.id in unused]:
         labels = pretrain_labels(plan.of("pretrain"))
         names = ", ".join(dict.fromkeys(labels[run.id] for run in idle))
-        notes.append(f"no fine-tuning starts from {len(idle):,} pre-trainings: {names}")
+        who = terminal.counted(len(idle), "pre-training")
+        notes.append(f"no fine-tuning starts from {who}: {names}")
     if study.protocol == "paper":
         notes.append("protocol paper: epochs and learning rates are chosen on the test set")
     if study.protocol == "0.1":

@@ -145,4 +145,4 @@ def test_a_cut_shard_is_found_by_its_size(index: ShardIndex) -> None:
 
 def test_a_shard_that_came_later_is_not_passed_over(index: ShardIndex) -> None:
     (index.folder / "000002.tar").write_bytes(b"z")
-    assert "000002.tar: is one of 1 shards that index.json does not list" in refusal(index.folder)
+    assert "000002.tar: is the one shard that index.json does not list" in refusal(index.folder)

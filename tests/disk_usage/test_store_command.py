@@ -194,7 +194,7 @@ def test_what_a_process_works_on_stays(
     done = littered.plan.runs[1]
     assert run_claims.take(littered.store.run(done.id)) is not None  # of this process
     told = littered.call(capsys, "clean")
-    assert told["in_use"] == "1 runs are in the queue or at work"
+    assert told["in_use"] == "1 run is in the queue or at work"
     assert littered.store.run(done.id).checkpoint.exists()
     assert littered.store.cache("images").exists()  # it may read that
     assert not littered.stranger.exists()
@@ -225,7 +225,7 @@ def test_code_stays_while_jobs_that_were_submitted_by_hand_are_in_the_queue(
         f'echo "$mark|12|N/A|12|PENDING|{current_user()}|normal||0:00|None|{name}"',
     )
     told = littered.call(capsys, "clean")
-    assert told["in_use"].endswith("and 1 jobs submitted by hand")
+    assert told["in_use"].endswith("and 1 job submitted by hand")
     assert littered.old_code.exists() and littered.store.cache("images").exists()
     assert not littered.stranger.exists()
 
@@ -254,7 +254,7 @@ def test_code_stays_while_the_last_job_of_those_by_hand_waits(
         'mark=${7%%|*}; [ "$6" = "-o" ] || exit 3; '
         f'echo "$mark|12|N/A|12|PENDING|{current_user()}|normal||0:00|None|{name}"',
     )
-    assert littered.call(capsys, "clean")["in_use"].endswith("and 1 jobs submitted by hand")
+    assert littered.call(capsys, "clean")["in_use"].endswith("and 1 job submitted by hand")
     assert littered.old_code.exists()
 
 

@@ -56,7 +56,7 @@ def test_an_element_that_holds_wanted_runs_too_goes_on(
     study.launch()
     study.grid.write_text(study.grid.read_text().replace("draws: 2", "draws: 1"))
     [note] = study.launch()["notes"]
-    assert note.startswith("1 jobs or elements of arrays hold runs that the grid no longer has")
+    assert note.startswith("1 job holds runs that the grid no longer has")
     before = cluster.live()
     assert json.loads(study.call("cancel", "--removed", "--json"))["cancelled"] == []
     assert cluster.live() == before

@@ -75,7 +75,7 @@ def test_missing_cells_are_listed_and_starred(tmp_path: Path) -> None:
     study, plan, store = make(tmp_path, SMALL)
     record_all(store, plan.runs[:-1])
     html = written(study, plan, store)
-    assert "1 cells missing" in html
+    assert "1 cell missing" in html
     assert "1 of 2 trials finished" in html
     assert re.search(r"<td[^>]*>\d+\.\d( ±\d+\.\d)?\*", html)
 

@@ -159,7 +159,7 @@ def test_pretrainings_that_get_no_trial_are_told_and_not_those_that_only_leaves_
         f"{block}}}, {{name: c, source: film, {block}}}]\n"
         f"finetune: [{{{lp}, shots: 1, parents: [a, b]}}, {{{lp}, shots: 5, parents: b}}]\n"
     )
-    assert "no fine-tuning starts from 1 pre-trainings: clip film 2k" in rendered(tmp_path, grid)
+    assert "no fine-tuning starts from 1 pre-training: clip film 2k" in rendered(tmp_path, grid)
     study, plan, _ = make(tmp_path, grid)
     part = part_of(plan, selected(plan, ["shots=5", f"run={plan.runs[0].id}"]))
     console = Console(file=(text := io.StringIO()), width=120)

@@ -23,7 +23,7 @@ from hpc_xfer.config.dataset_location import Location
 from hpc_xfer.config.downstream_datasets import PACKAGED, dataset_info
 from hpc_xfer.config.own_datasets.remarks import remarks
 from hpc_xfer.errors import DataError
-from hpc_xfer.system.terminal import ProgressCallback
+from hpc_xfer.system.terminal import ProgressCallback, counted
 
 MOST_EXAMPLES = 20  # that the report shows one by one; --json has all
 _AT_ONCE = 512  # images given to the threads; Ctrl-C waits for these
@@ -133,8 +133,8 @@ def _report(data: DownstreamData, digests: Mapping[str, Sequence[bytes | str]]) 
     problems, notes = [], [*data.info.notes, *remarks(data.info)]
     if undecodable:
         problems.append(
-            f"data set {name!r}: {len(undecodable):,} images cannot be decoded; fetch or restore "
-            "the data set"
+            f"data set {name!r}: {counted(len(undecodable), 'image')} cannot be decoded; fetch or "
+            "restore the data set"
         )
     # Equal images in the splits of their owners are a fact of the data set, which all results on it
     # share; in a data set of one's own they are a mistake.
@@ -150,7 +150,9 @@ def _report(data: DownstreamData, digests: Mapping[str, Sequence[bytes | str]]) 
             problems.append(f"{found}; remove {them} from one of the two")
     for split in splits:
         if split.mixed:
-            notes.append(f"{split.name}: {split.mixed:,} images are there under two classes")
+            verb = "is" if split.mixed == 1 else "are"
+            images = counted(split.mixed, "image")
+            notes.append(f"{split.name}: {images} {verb} there under two classes")
     return DatasetReport(
         title=data.info.title,
         classes=classes,

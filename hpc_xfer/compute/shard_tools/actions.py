@@ -11,7 +11,7 @@ from hpc_xfer.config.shard_files import oddity
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.errors import DataError, StudyError
 from hpc_xfer.system import atomic_files
-from hpc_xfer.system.terminal import say, say_json, shown
+from hpc_xfer.system.terminal import counted, say, say_json, shown
 
 if TYPE_CHECKING:  # these import torch
     from hpc_xfer.compute.shard_tools.inputs import Input
@@ -75,12 +75,12 @@ def index(args: argparse.Namespace) -> int:
     for warning in report.warnings:
         _say(args, f"warning: {warning}")
     if args.json:
-        counted = {
+        numbers = {
             "pattern": report.index.pattern,
             "oddities": oddity.as_json(report.index.oddities),
             "warnings": report.warnings,
         }
-        say_json(_facts(report.index) | counted)
+        say_json(_facts(report.index) | numbers)
     return 0
 
 
@@ -102,8 +102,8 @@ def check(args: argparse.Namespace) -> int:
     for each in report.left_out:
         say(f"left out: {each.number:,} {each.what}, the first {each.first} in {each.shard}")
     say(*report.not_used)
-    problems = f"{len(report.problems):,} problems" if report.problems else "no problems"
-    say(f"{args.folder}: {report.samples:,} samples, {problems}")
+    problems = counted(len(report.problems), "problem") if report.problems else "no problems"
+    say(f"{args.folder}: {counted(report.samples, 'sample')}, {problems}")
     return 1 if report.problems else 0
 
 
@@ -222,8 +222,9 @@ def _contents(result: "PackResult") -> str:
 
 
 def _count(index: ShardIndex) -> str:
-    classes = "" if index.classes is None else f", {len(index.classes):,} classes"
-    return f"{index.samples:,} samples in {len(index.entries):,} shards{classes}"
+    classes = "" if index.classes is None else f", {counted(len(index.classes), 'class', 'es')}"
+    shards = counted(len(index.entries), "shard")
+    return f"{counted(index.samples, 'sample')} in {shards}{classes}"
 
 
 def _facts(index: ShardIndex) -> dict[str, object]:

@@ -134,9 +134,12 @@ def _find(place: Path) -> tuple[Path, str | None, dict[str, int]]:
         raise DataError(f"{folder}: no such folder; correct the path")
     shard_index.refuse_unfinished(folder)
     if pattern is not None and (absent := shard_patterns.absent(folder, pattern)):
+        one = len(absent) == 1
+        which = "the one shard" if one else f"one of {len(absent):,} shards"
         raise DataError(
-            f"{folder / absent[0]}: is one of {len(absent):,} shards that {pattern!r} names and "
-            "that are not there; bring them back or correct the pattern"
+            f"{folder / absent[0]}: is {which} that {pattern!r} names and that "
+            f"{'is' if one else 'are'} not there; bring {'it' if one else 'them'} back or correct "
+            "the pattern"
         )
     shards = shard_index.list_shards(folder, pattern)
     if not shards and pattern is not None:

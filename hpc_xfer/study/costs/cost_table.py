@@ -86,14 +86,18 @@ def totals(cost: StudyCost) -> str:
     disk = "disk unknown, as the weights of a timm encoder are not counted"
     if cost.disk_is_known:
         disk = f"{_bytes(cost.disk)} of disk, {_bytes(cost.peak_disk())} at the peak"
-    return f"{cost.runs:,} runs take {hours}; {disk}; {_numbers(cost.files)} files"
+    runs, take = terminal.counted(cost.runs, "run"), "takes" if cost.runs == 1 else "take"
+    return f"{runs} {take} {hours}; {disk}; {_numbers(cost.files)} files"
 
 
 def sentences(cost: StudyCost, times: Sequence[FinishingTime]) -> Iterator[str]:
     """Say what it costs, how long it takes, and what the numbers rest on."""
     yield totals(cost)
     if times:
-        ends = (f"on {each.gpus:,} {cost.unit}s {duration(each.seconds)}" for each in times)
+        ends = (
+            f"on {terminal.counted(each.gpus, cost.unit)} {duration(each.seconds)}"
+            for each in times
+        )
         yield f"from launch to report: {', '.join(ends)}"
     yield f"the numbers rest on: {cost.rests_on}"
     waiting = [stage.name for stage in cost.stages if stage.waits]

@@ -107,8 +107,8 @@ class Union:
         )  # fmt: skip
         told = f"{' and '.join(both)} are in several studies: each is run once"
         return [
-            f"together {self.runs:,} runs, {self.done:,} done, {self.to_do:,} to do; at most "
-            f"{self.gpu_hours:,.1f} GPU-hours, {_size(self.disk)} of disk",
+            f"together {terminal.counted(self.runs, 'run')}, {self.done:,} done, {self.to_do:,} to "
+            f"do; at most {self.gpu_hours:,.1f} GPU-hours, {_size(self.disk)} of disk",
             told if pretrains + finetunes else "no run is in two of them",
         ]
 

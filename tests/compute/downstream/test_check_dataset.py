@@ -65,7 +65,7 @@ def test_equal_images_are_found_within_a_split_whatever_their_file_is(folder: Pa
     report = check(folder)
     assert (report.splits[0].duplicates, report.splits[0].mixed) == (2, 1)
     assert report.problems == ()
-    assert report.notes == ("train: 1 images are there under two classes",)
+    assert report.notes == ("train: 1 image is there under two classes",)
 
 
 def test_test_images_that_train_too_are_a_problem_of_ones_own_data_set(folder: Path) -> None:

@@ -23,7 +23,7 @@ def render(out: Path, *options: str) -> int:
 
 def test_characters_are_rendered_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert render(tmp_path) == 0
-    line = f"{tmp_path}/mono: 20 samples in 1 shards, 10 classes"
+    line = f"{tmp_path}/mono: 20 samples in 1 shard, 10 classes"
     assert capsys.readouterr().out == f"{line}\n"
     written = (tmp_path / "mono/000000.tar").stat().st_mtime_ns
     assert render(tmp_path) == 0

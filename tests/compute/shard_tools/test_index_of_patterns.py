@@ -72,7 +72,7 @@ def test_a_shard_that_came_later_and_fits_the_stars_is_not_passed_over(folder: P
     (folder / "000009.tar").write_bytes((folder / "000001.tar").read_bytes())
     with pytest.raises(DataError) as caught:
         ShardIndex.load(folder)
-    assert "000009.tar: is one of 1 shards that index.json does not list; run" in str(caught.value)
+    assert "000009.tar: is the one shard that index.json does not list; run" in str(caught.value)
     assert shlex.quote(f"{folder}/0*.tar") in str(caught.value)
 
 

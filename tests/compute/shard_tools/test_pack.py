@@ -75,7 +75,7 @@ def test_broken_images_are_counted_listed_and_left_out(
     make(photos, out, "--max-broken", "0.5")
     counted, first = capsys.readouterr().out.splitlines()
     assert counted == (
-        f"{out}: 4 samples in 1 shards, 2 classes, 2 broken left out (broken.txt), made before"
+        f"{out}: 4 samples in 1 shard, 2 classes, 2 broken left out (broken.txt), made before"
     )
     assert first.startswith(f"note: the first broken one: {photos}/dog/")
 

@@ -79,7 +79,7 @@ def test_the_same_call_again_changes_nothing(
     before = read_files(out)
     capsys.readouterr()
     assert make(photos, out, "--workers", "2") == 0
-    assert capsys.readouterr().out.endswith("6 samples in 1 shards, 2 classes, made before\n")
+    assert capsys.readouterr().out.endswith("6 samples in 1 shard, 2 classes, made before\n")
     assert read_files(out) == before
 
 

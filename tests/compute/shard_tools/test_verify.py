@@ -91,7 +91,7 @@ def test_differences_between_index_and_shards_are_found(tmp_path: Path) -> None:
     assert found == [
         ("index.json", f"/000001.tar: is listed in index.json but missing; bring it back or run "
          f"`python -m hpc_xfer.shards index {folder}`"),
-        ("index.json", f"/new.tar: is one of 1 shards that index.json does not list; run "
+        ("index.json", f"/new.tar: is the one shard that index.json does not list; run "
          f"`python -m hpc_xfer.shards index {folder}`"),
         ("000000.tar", "holds 1 samples where the index says 7"),
         ("new.tar", "has cls 2, but there are 2 classes"),
@@ -222,7 +222,7 @@ def test_check_lists_the_problems_and_exits_with_1(
     assert shards.main(["check", str(tmp_path)]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "000000.tar: 000000001: byte 4,608: png: is not an image; replace or remove it",
-        f"{tmp_path}: 2 samples, 1 problems",
+        f"{tmp_path}: 2 samples, 1 problem",
     ]
     assert shards.main(["check", str(tmp_path), "--json"]) == 1
     printed = json.loads(capsys.readouterr().out)
@@ -269,7 +269,7 @@ def test_check_tells_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixt
     assert shards.main(["check", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "left out: 1 files without a suffix, the first README in a.tar",
-        f"{tmp_path}: 1 samples, no problems",
+        f"{tmp_path}: 1 sample, no problems",
     ]
 
 

@@ -47,7 +47,7 @@ def test_a_source_without_folder_shards_or_index_is_told(tmp_path: Path) -> None
     ]
     (folder / "0.tar").write_bytes(bytes(10))
     assert pretrain(tmp_path, site) == [
-        f"{told}has 1 shards but no index.json; run `python -m hpc_xfer.shards index 'my shards'`"
+        f"{told}has 1 shard but no index.json; run `python -m hpc_xfer.shards index 'my shards'`"
     ]
 
 
