@@ -57,7 +57,8 @@ def _without_command(argv: Sequence[str] | None) -> int:
     program = sys.argv[0]
     parser = cli.CommandParser(
         prog=program,
-        usage=f"%(prog)s COMMAND [options]\n\nexample:\n  {program} launch grids/demo/demo.yaml",
+        usage=f"%(prog)s COMMAND [options]\n\nexample:\n  {program} launch grids/demo/demo.yaml "
+        "--site grids/demo/demo.site.yaml",
         description="Find out which pre-training transfers best.\n\ncommands:\n" + _listed(),
         epilog=f"`{program} COMMAND --help` explains a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

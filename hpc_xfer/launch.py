@@ -1,6 +1,6 @@
 """Launch a study: check it, show the plan, run or submit the missing runs, collect, report.
 
-python -m hpc_xfer.launch grids/demo/demo.yaml
+python -m hpc_xfer.launch grids/demo/demo.yaml --site grids/demo/demo.site.yaml
 """
 
 import argparse

@@ -1,6 +1,7 @@
-"""What README and docs/ show: fenced blocks, and the commands of console blocks.
+"""What README and docs/ show: fenced blocks, and the commands of console and bash blocks.
 
     commands("docs/launch.md")      # ["python -m hpc_xfer.launch ...", ...]
+    commands_of_heads()             # those of the comments that open grids/*.yaml
     simple_commands("make slurm && sinfo")      # [["make", "slurm"], ["sinfo"]]
     complaint(["python", "-m", "hpc_xfer.launch", "--dry"])     # what is wrong with it; None
 
@@ -21,14 +22,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 from unittest.mock import patch
 
-from hpc_xfer.__main__ import COMMANDS
+from hpc_xfer.__main__ import COMMANDS, main_of
+from hpc_xfer.cli import parser_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")))
 
 # Programs of others; what they are told here is not looked at.
 _OF_OTHERS = {
-    "cat", "cd", "chmod", "git", "less", "nvidia-smi", "printf", "rm", "scancel", "sed", "sinfo",
+    "cat", "cd", "chmod", "echo", "git", "less", "nvidia-smi", "printf", "rm", "scancel", "sed", "sinfo",
     "source", "squeue", "tensorboard",
 }  # fmt: skip
 # Options of img2dataset 1.47: it is not installed here.
@@ -54,9 +56,28 @@ def fences(page: str, language: str, start: str = "") -> list[str]:
 
 
 def commands(page: str) -> list[str]:
-    """The lines of console blocks that a person types."""
+    """The lines of console and bash blocks that a person types."""
     lines = [line for fence in fences(page, "console") for line in fence.splitlines()]
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    return typed + [line for fence in fences(page, "bash") for line in fence.splitlines()]
+
+
+def commands_of_heads() -> list[str]:
+    """The commands in the comments that open grids, site files and scripts of sbatch."""
+    texts = [path.read_text() for path in sorted([*ROOT.glob("grids/**/*.yaml")])]
+    return [line for text in texts for line in re.findall(r"^#   ((?:python|cp|make) .*)$", text,
+                                                          flags=re.MULTILINE)]  # fmt: skip
+
+
+def examples_of_help() -> list[str]:
+    """The examples with which --help of each command opens."""
+    found: list[str] = []
+    for name in COMMANDS:
+        top = parser_of(main_of(name))
+        nested = [action.choices for action in top._actions if isinstance(action.choices, dict)]
+        for parser in [top, *(each for choices in nested for each in choices.values())]:
+            found += re.findall(r"^  (python -m .*)$", str(parser.usage), flags=re.MULTILINE)
+    return found
 
 
 def simple_commands(line: str) -> Iterator[list[str]]:
@@ -72,7 +93,7 @@ def simple_commands(line: str) -> Iterator[list[str]]:
             if words:
                 yield words
             words = []
-        elif token == ">":
+        elif token in (">", ">>"):
             next(tokens)
         elif words or not re.match(r"[A-Z_]+=", token):
             words.append(token)

@@ -41,4 +41,7 @@ def same(shown: str, printed: str) -> bool:
 def _settled(line: str) -> str:
     for pattern, name in _VARIES:
         line = re.sub(pattern, name, line)
+    if line.startswith("│"):  # sizes on disk, in a table as wide as they need
+        line = re.sub(r"[\d,.]+ [kMG]?B\b", "SIZE", line)
+        line = re.sub(r" +\d[\d,]* │", " COUNT │", re.sub(" +", " ", line))
     return line

@@ -44,7 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(place / "store")
     for name, text in (("good", GOOD), ("bad", BAD)):
         (place / f"{name}.yaml").write_text(text)
-        store.study(name).path.mkdir(parents=True)
         for run in plan_of(place, name).runs:
             if diverges(run) or any(map(diverges, run.parents)):
                 continue
@@ -52,7 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if run.kind == "pretrain":
                 store.run(run.id).encoder.touch()
     [bad] = filter(diverges, plan_of(place, "bad").runs)
-    failures.write(store.run(bad.id), "nan", NAN, ["Traceback (most recent call last):"])
+    trace = ["Traceback (most recent call last):", "  ..."]
+    failures.write(store.run(bad.id), "nan", NAN, trace, node="gpu-03")
     return place
 
 
@@ -64,13 +64,23 @@ def diverges(run: Run) -> bool:
     return getattr(run.recipe, "lr", None) == 1e30
 
 
-@pytest.fixture
-def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which the page is typed, on a machine without Slurm, 120 columns wide."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setenv("COLUMNS", "120")
+@pytest.fixture(scope="module")
+def launched(folder: Path) -> Path:
+    """Both studies launched: all runs are done or left out, so this collects and reports."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in ("good", "bad"):
+            main_of("launch")([f"{name}.yaml", "--site", "site.yaml", "--on", "local"])
     return folder
+
+
+@pytest.fixture
+def here(launched: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which the page is typed, on a machine without Slurm, 120 columns wide."""
+    monkeypatch.chdir(launched)
+    monkeypatch.setenv("PATH", str(launched))
+    monkeypatch.setenv("COLUMNS", "120")
+    return launched
 
 
 def printed(
@@ -92,7 +102,7 @@ def printed(
             without_command()
     done = capsys.readouterr()
     lines = (done.out + done.err + told).replace(f"{Path.cwd()}/", "").splitlines()
-    return [line.rstrip() for line in lines if line.strip()]
+    return [line.rstrip() for line in lines if line.strip() and not line.startswith("indexing: ")]
 
 
 SHOWN = [each for fence in pages.fences(PAGE, "text") for each in typed(fence)]

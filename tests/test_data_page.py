@@ -10,21 +10,11 @@ import pytest
 
 from tests import data_page
 from tests.conftest import ROOT
+from tests.shown_outputs import fits, typed
 
 PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
 PROGRESS = re.compile(".*: [0-9,]+ of [0-9,]+(, |$)")  # for a person who waits
 FENCES = re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL)
-
-
-def commands(fence: str) -> list[tuple[str, list[str]]]:
-    """The commands of a console block, each with the lines that the page shows below it."""
-    found: list[tuple[str, list[str]]] = []
-    for line in fence.splitlines():
-        if line.startswith("$ "):
-            found.append((line[2:], []))
-        else:
-            found[-1][1].append(line.rstrip())
-    return found
 
 
 def printed(command: str, folder: Path) -> list[str]:
@@ -39,15 +29,6 @@ def printed(command: str, folder: Path) -> list[str]:
     return [line.rstrip() for line in lines if line.strip() and not PROGRESS.match(line)]
 
 
-def fits(shown: list[str], lines: list[str]) -> bool:
-    """Compare line by line; a line `...` stands for any number of lines."""
-    if not shown:
-        return not lines
-    if shown[0] == "...":
-        return any(fits(shown[1:], lines[i:]) for i in range(len(lines) + 1))
-    return bool(lines) and shown[0] == lines[0] and fits(shown[1:], lines[1:])
-
-
 @pytest.mark.slow
 def test_each_command_prints_what_the_page_shows(tmp_path: Path) -> None:
     data_page.lay_out(tmp_path)
@@ -57,7 +38,7 @@ def test_each_command_prints_what_the_page_shows(tmp_path: Path) -> None:
             path = tmp_path / name[1]
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
-        for command, shown in commands(text) if language == "console" else ():
+        for command, shown in typed(text) if language == "console" else ():
             lines = printed(command, tmp_path)
             if not fits(shown, lines):
                 wrong.append("\n".join([f"$ {command}", *lines]))

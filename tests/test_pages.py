@@ -1,6 +1,5 @@
 """README and docs/ are true: each command is one, tables fit the code, examples work."""
 
-import importlib
 import json
 import re
 from pathlib import Path
@@ -15,8 +14,6 @@ from hpc_xfer.config.yaml_document import load_yaml
 from hpc_xfer.store.retry_policy import RULES
 from tests import pages
 from tests.conftest import ROOT
-
-TYPED = [line for page in pages.PAGES for line in pages.commands(page)]
 
 
 @pytest.mark.parametrize("page", pages.PAGES)
@@ -43,48 +40,6 @@ def test_every_command_of_a_page_is_understood_by_its_own_parser(page: str) -> N
 def test_a_command_that_does_not_exist_is_found(line: str, complaint: str) -> None:
     found = [pages.complaint(words) for words in pages.simple_commands(line)]
     assert complaint in str(found[-1])
-
-
-RUN = r"python -m hpc_xfer\.(launch .*--dry-run|status|cancel|collect|report)\b"
-ON_THE_DEMO = sorted(
-    {
-        re.split(r"\s+#", line)[0]
-        for line in TYPED
-        if "grids/demo/demo.yaml" in line and re.match(RUN, line) and "--watch" not in line
-    }
-)
-
-
-@pytest.fixture(scope="module")
-def demo_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's folder as `make demo` has it before its study is launched."""
-    from hpc_xfer import shards
-
-    folder = tmp_path_factory.mktemp("demo")
-    call = ["characters", str(folder / "shards"), "--source", "sans", "--samples", "4000"]
-    assert shards.main(call) == 0
-    return folder
-
-
-@pytest.mark.parametrize("line", ON_THE_DEMO)
-def test_a_command_on_the_demo_runs(
-    line: str,
-    demo_shards: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """In this process, on a store in which nothing has run yet."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("HPC_XFER_DEMO", str(demo_shards))
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    [words] = pages.simple_commands(line)
-    module = importlib.import_module(words[2])
-    if module.__name__ == "hpc_xfer.report":  # the page collects first; here in any order
-        before = [word for word in words[3:] if word != "--public"]
-        assert importlib.import_module("hpc_xfer.collect").main(before) == 0
-        capsys.readouterr()
-    assert module.main(words[3:]) == 0
-    assert capsys.readouterr().out
 
 
 def rows_of(page: str, heading: str) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """Change a grid without editing it: `--set KEY=VALUE`, or the key `set` of the file.
 
-    python -m hpc_xfer.launch grids/demo/demo.yaml --set resources.pretrain.gpus=4 \\
+    python -m hpc_xfer.launch grids/size_scaling.yaml --set resources.pretrain.gpus=4 \\
         --set pretrain.0.batch=512 --set 'pretrain.*.precision=fp32' --set finetune.draws=3
 
     set: {resources.pretrain.gpus: 4, pretrain.0.batch: 512}
