@@ -1,7 +1,7 @@
 """The folder in which the commands of pages are typed, with small things under the names of pages.
 
-Studies are done, with made-up results, so that launching them collects and reports. A store, sources
-and data sets are there; Slurm is not.
+Studies are done, with made-up results, so that launching them collects and reports. A store,
+sources and data sets are there; Slurm is not.
 """
 
 import csv

@@ -30,8 +30,8 @@ PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in ROOT.
 
 # Programs of others; what they are told here is not looked at.
 _OF_OTHERS = {
-    "cat", "cd", "chmod", "echo", "git", "less", "nvidia-smi", "printf", "rm", "scancel", "sed", "sinfo",
-    "source", "squeue", "tensorboard",
+    "cat", "cd", "chmod", "echo", "git", "less", "nvidia-smi", "printf", "rm", "scancel", "sed",
+    "sinfo", "source", "squeue", "tensorboard",
 }  # fmt: skip
 # Options of img2dataset 1.47: it is not installed here.
 _IMG2DATASET = {
@@ -45,6 +45,12 @@ _BETWEEN = {"&&", "||", "|", ";", "(", ")"}
 
 def text_of(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
+
+
+def anchors(page: str) -> list[str]:
+    """What the headings of a page are called in links."""
+    headings = re.findall(r"^##+ (.*)$", text_of(page), flags=re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def fences(page: str, language: str, start: str = "") -> list[str]:
