@@ -24,7 +24,7 @@ lint: $(INSTALLED)  ## style and types
 
 docs: $(DOCS)  ## the site of docs/, into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "open build/site/index.html"
+	@echo "open build/site/index.html (for its search: python3 -m http.server -d build/site)"
 
 slurm:  ## install Slurm for the tests that need one (Debian and Ubuntu, as root or with sudo)
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \

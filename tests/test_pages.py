@@ -133,3 +133,11 @@ def test_the_method_that_the_page_adds_trains(
     record = tiny.record(folder)
     assert record["recipe"]["method"] == "barlow"
     assert record["metrics"]["final_loss"] > 0
+
+
+def test_the_words_of_the_readme_mean_the_same_on_their_page() -> None:
+    words = rows_of("README.md", "Words")
+    page = [row for part in ("Studies and runs", "Measuring", "Running")
+            for row in rows_of("docs/words.md", part)]  # fmt: skip
+    assert [row for row in words if row not in page] == []
+    assert len({row[0] for row in page}) == len(page)
