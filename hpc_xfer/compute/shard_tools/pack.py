@@ -144,6 +144,14 @@ def first_broken(folder: Path) -> str:
         return ""
 
 
+# How a caller gives what two calls may differ in.
+_SAID_BY = {
+    "seed": "--seed",
+    "reencoding": "--short-side or --quality",
+    "size": "--shard-mb or --per-shard",
+}
+
+
 def _read_made(folder: Path, call: dict[str, object]) -> dict[str, Any] | None:
     """Read what an earlier, equal call wrote into MADE; None in a folder without shards.
 
@@ -155,7 +163,9 @@ def _read_made(folder: Path, call: dict[str, object]) -> dict[str, Any] | None:
         earlier = made["call"]
         if earlier == call:
             return made
-        other = ", ".join(key for key in earlier if earlier[key] != call.get(key))
+        other = ", ".join(
+            _SAID_BY.get(key, key) for key in earlier if earlier[key] != call.get(key)
+        )
         raise StudyError(
             f"{folder}: holds shards that were made with another {other}; name another folder, or "
             "remove this one to make them again"

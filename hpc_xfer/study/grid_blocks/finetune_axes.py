@@ -77,7 +77,10 @@ def _wrong_modes(axes: FinetuneAxes, protocol: Protocol) -> Iterator[ConfigError
         hint = nearest(axes.solver, SOLVERS, "the solvers are")
         yield ("solver",), f"unknown solver {axes.solver!r}; {hint}"
     elif axes.solver is not None and "lp" not in axes.mode:
-        yield ("solver",), "belongs to mode lp, which this block has not; remove it"
+        yield (
+            ("solver",),
+            "belongs to mode lp, which is not among the modes of this block; remove it",
+        )
 
 
 def all_settings() -> dict[str, list[str]]:

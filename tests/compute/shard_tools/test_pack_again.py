@@ -86,10 +86,10 @@ def test_the_same_call_again_changes_nothing(
 @pytest.mark.parametrize(
     ("options", "other"),
     [
-        (["--seed", "1"], "seed"),
-        (["--per-shard", "7"], "size"),
-        (["--shard-mb", "7"], "size"),
-        (["--short-side", "9", "--seed", "1"], "reencoding, seed"),
+        (["--seed", "1"], "--seed"),
+        (["--per-shard", "7"], "--shard-mb or --per-shard"),
+        (["--shard-mb", "7"], "--shard-mb or --per-shard"),
+        (["--short-side", "9", "--seed", "1"], "--short-side or --quality, --seed"),
     ],
 )
 def test_another_call_into_the_same_folder_is_refused(
