@@ -75,6 +75,25 @@ def commands_of_heads() -> list[str]:
                                                           flags=re.MULTILINE)]  # fmt: skip
 
 
+def commands_in_sentences(page: str) -> list[list[str]]:
+    """Commands with options that stand in a sentence, such as `launch --retry-failed`."""
+    text = re.sub(r"^ *```.*?^ *```", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+    start = re.compile(r"(?:python -m hpc_xfer\.|python -m hpc_xfer |hpc_xfer )?(\w+) ")
+    found = []
+    for code in re.findall(r"`([^`\n]+ --?\w[^`\n]*)`", text):
+        if (match := start.match(code)) and match[1] in COMMANDS:
+            found.append([match[1], *code[match.end() :].split()])
+    return found
+
+
+def options_of(name: str) -> set[str]:
+    """The options of a command and of its own commands."""
+    top = parser_of(main_of(name))
+    nested = [action.choices for action in top._actions if isinstance(action.choices, dict)]
+    parsers = [top, *(each for choices in nested for each in choices.values())]
+    return {option for parser in parsers for option in parser._option_string_actions}
+
+
 def examples_of_help() -> list[str]:
     """The examples with which --help of each command opens."""
     found: list[str] = []

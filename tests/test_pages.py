@@ -141,3 +141,10 @@ def test_the_words_of_the_readme_mean_the_same_on_their_page() -> None:
             for row in rows_of("docs/words.md", part)]  # fmt: skip
     assert [row for row in words if row not in page] == []
     assert len({row[0] for row in page}) == len(page)
+
+
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_an_option_in_a_sentence_is_one_of_its_command(page: str) -> None:
+    for name, *words in pages.commands_in_sentences(page):
+        named = {word.split("=")[0] for word in words if word.startswith("-")}
+        assert named <= pages.options_of(name), (name, words)
