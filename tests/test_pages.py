@@ -82,6 +82,18 @@ def test_the_readme_names_the_nine_data_sets_with_their_sizes() -> None:
         assert shown == [len(known.classes), counts.train, counts.test]
 
 
+def test_the_page_of_data_sets_has_the_nine_with_their_sizes() -> None:
+    from hpc_xfer.config.dataset_cards import CARDS, card
+
+    rows = {row[0].strip("`"): row[1] for row in rows_of("docs/datasets.md", "The nine")}
+    assert list(rows) == list(CARDS)
+    for name, shown in rows.items():
+        known = card(name)
+        counts = known.counts if known.counts.train else known.listed
+        sizes = [int(number.replace(",", "")) for number in re.findall(r"[\d,]+", shown)]
+        assert sizes == [size for size in (counts.train, counts.val, counts.test) if size], name
+
+
 def test_the_table_of_contents_of_the_readme_leads_to_each_section() -> None:
     linked = re.findall(r"\]\(#([\w-]+)\)", pages.text_of("README.md"))
     assert linked == [
