@@ -100,7 +100,7 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
         store = new_rehearsal_store(store)
         from hpc_xfer.rehearsing.on_stand_ins import on_stand_ins
 
-        study, site_file = on_stand_ins(study, store, site_file, on)
+        study, site_file = on_stand_ins(study, store, site, site_file, on)
         site = load_site(site_file)
     checked = check_inputs(study, site, on)
     if on == "slurm":
@@ -299,7 +299,7 @@ def _finish(
         console.print(f"report: {page}", soft_wrap=True)
         summary = FailureSummary(plan, store, failed, _arguments(args), outcome.logs, blocked)
         terminal.say(*summary.lines())
-    code, verdict = judged(plan, store, study.name, console) if study.rehearsal else (0, {})
+    code, verdict = judged(plan, store, study.name, console, failed) if study.rehearsal else (0, {})
     if outcome.interrupted:
         terminal.say(cli.INTERRUPTED, stderr=True)
     return (1 if failed or outcome.interrupted else code), {**content, **verdict}
