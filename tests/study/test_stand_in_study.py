@@ -11,6 +11,7 @@ import pytest
 
 from hpc_xfer.config.recipes import Clip, Released, Trained
 from hpc_xfer.config.training_data.selection import SampleSelection
+from hpc_xfer.errors import StudyError
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
 from hpc_xfer.study.stand_ins.stand_in_study import needed_lists, with_stand_ins
@@ -126,6 +127,17 @@ def test_selections_stay_nested(tmp_path: Path) -> None:
     for recipe in study.pretrains:  # a worker reads it from a file, and checks it then
         written = recipe.model_dump_json()
         assert type(recipe).model_validate_json(written).model_dump_json() == written
+
+
+def test_each_source_of_a_mixture_gives_a_sample(tmp_path: Path) -> None:
+    grid = """
+name: mixed
+pretrain: [{method: clip, arch: RN50, source: {web: SHARE, rare: 0.001}, samples: 1M, epochs: 1}]
+"""
+    (recipe,) = shrunk(tmp_path, grid.replace("SHARE", "0.999")).pretrains
+    assert isinstance(recipe, Trained) and min(recipe.samples_by_source.values()) == 1
+    with pytest.raises(StudyError, match="source 'rare': its share of .* gives none of the 16,384"):
+        shrunk(tmp_path, grid.replace("SHARE", "20"))
 
 
 def test_weights_of_one_name_are_a_file_for_each_architecture(tmp_path: Path) -> None:

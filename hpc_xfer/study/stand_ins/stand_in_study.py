@@ -14,7 +14,10 @@ from typing import Any
 
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune
 from hpc_xfer.config.recipes import Pretrain, Released, SimCLR, Trained
+from hpc_xfer.config.training_data.mixture import shares_text
 from hpc_xfer.config.training_data.selection import KeyList
+from hpc_xfer.config.training_data.stand_in_values import MOST_SAMPLES
+from hpc_xfer.errors import StudyError
 from hpc_xfer.study.rehearsal import distinct
 from hpc_xfer.study.stand_ins.stand_in_select import StandInList, StandInSelections
 from hpc_xfer.study.stand_ins.stand_in_weights import NeededWeights, StandInWeights, weights_of
@@ -33,7 +36,6 @@ SHRUNK = (
 )
 _BATCH = 16  # at least; a multiple of the GPUs
 _FIRST_SIZE, _SIZE_STEP = 64, 8  # samples of the smallest size, and more of each next one
-_LARGEST_FIRST = 4096  # where a source of a mixture gives a small share
 _DRAWS = 2
 _TINY_BATCH = 32
 
@@ -163,7 +165,7 @@ class _Shrinker:
         gpus = study.resources.pretrain.gpus
         trained = [recipe for recipe in study.pretrains if isinstance(recipe, Trained)]
         self._batch = -(-_BATCH // gpus) * gpus
-        first = max(_FIRST_SIZE, self._batch, min(_LARGEST_FIRST, _for_shares(trained)))
+        first = max(_FIRST_SIZE, self._batch, _for_shares(trained))
         step = max(_SIZE_STEP, self._batch)
         sizes = {n: first + step * i for i, n in enumerate(sorted({r.samples for r in trained}))}
         self._archs = TinyArchs(study.pretrains)
@@ -188,6 +190,18 @@ class _Shrinker:
 
 
 def _for_shares(recipes: Sequence[Trained]) -> int:
-    """Return the samples of which each source of a mixture gives one."""
-    shares = [recipe.shares.values() for recipe in recipes]
-    return max((-(-sum(each) // min(each)) for each in shares), default=1)
+    """Return the samples of which each source of a mixture gives one.
+
+    Raises:
+        StudyError: a share is too small for a stand-in.
+    """
+    most = 1
+    for shares in (recipe.shares for recipe in recipes):
+        most = max(most, -(-sum(shares.values()) // min(shares.values())))
+        if most > MOST_SAMPLES:
+            name = min(shares, key=lambda each: shares[each])
+            raise StudyError(
+                f"source {name!r}: its share of {shares_text(shares)} gives none of the "
+                f"{MOST_SAMPLES:,} samples of a stand-in; rehearse on real data, without --stand-ins"
+            )
+    return most
