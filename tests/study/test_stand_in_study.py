@@ -136,7 +136,7 @@ pretrain: [{method: clip, arch: RN50, source: {web: SHARE, rare: 0.001}, samples
 """
     (recipe,) = shrunk(tmp_path, grid.replace("SHARE", "0.999")).pretrains
     assert isinstance(recipe, Trained) and min(recipe.samples_by_source.values()) == 1
-    with pytest.raises(StudyError, match="source 'rare': its share of .* gives none of the 16,384"):
+    with pytest.raises(StudyError, match="source 'rare': its share of "):
         shrunk(tmp_path, grid.replace("SHARE", "20"))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
@@ -41,17 +42,24 @@ def make_stand_ins(
     atomic_files.make_folder(folder)
     content: dict[str, Any] = {"sources": {}, "datasets": {}, "released": {}}
     for name, needs in sources.items():
-        write_source(folder / "sources" / name, needs)
-        content["sources"][name] = str(folder / "sources" / name)
+        place = _folder(folder / "sources", name)
+        write_source(place, needs)
+        content["sources"][name] = str(place)
     for name in datasets:
-        entry = _dataset(name, folder / "datasets" / name)
+        entry = _dataset(name, _folder(folder / "datasets", name))
         content["datasets"].update({} if entry is None else {name: entry})
     for name, (arch, entry) in weights.items():
-        content["released"][name] = write_weights(folder / "released" / name, arch, entry)
+        content["released"][name] = write_weights(_folder(folder / "released", name), arch, entry)
     content |= _kept(site_file)
     path = folder / "site.yaml"
     atomic_files.write_text(path, yaml.safe_dump(content, sort_keys=False))
     return path
+
+
+def _folder(parent: Path, name: str) -> Path:
+    """Return a folder for a name of the grid, which may look like a path."""
+    plain = quote(name, safe=" ")
+    return parent / (f"%2E{plain[1:]}" if plain.startswith(".") else plain)
 
 
 def _dataset(name: str, root: Path) -> Any:

@@ -202,6 +202,7 @@ def _for_shares(recipes: Sequence[Trained]) -> int:
             name = min(shares, key=lambda each: shares[each])
             raise StudyError(
                 f"source {name!r}: its share of {shares_text(shares)} gives none of the "
-                f"{MOST_SAMPLES:,} samples of a stand-in; rehearse on real data, without --stand-ins"
+                f"{MOST_SAMPLES:,} samples of a stand-in; rehearse on real data, without "
+                "--stand-ins"
             )
     return most
