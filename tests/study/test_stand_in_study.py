@@ -86,6 +86,17 @@ def test_a_run_starts_from_each_of_its_parents_as_in_the_study(tmp_path: Path) -
     assert [(p.samples, p.seed) for p in parents if isinstance(p, Clip)] == [(64, 1), (80, 1)]
 
 
+def test_two_seeds_are_kept_of_the_first_pretraining_that_has_several(tmp_path: Path) -> None:
+    grid = """
+name: seeds
+pretrain:
+  - {method: released, arch: RN50, weights: openai}
+  - {method: clip, arch: RN50, source: web, samples: [1M, 2M], epochs: 1, seed: [3, 4, 5]}
+"""
+    kept = [each for each in shrunk(tmp_path, grid).pretrains if isinstance(each, Trained)]
+    assert [(each.samples, each.seed) for each in kept] == [(64, 3), (64, 4), (80, 3)]
+
+
 def test_architectures_of_one_kind_stay_different(tmp_path: Path) -> None:
     ids = [run.id for run in make_plan(shrunk(tmp_path, STARTS)).runs]
     assert len(set(ids)) == len(ids)

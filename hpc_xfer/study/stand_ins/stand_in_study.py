@@ -7,6 +7,7 @@ them. What shrinks, and is told: `SHRUNK`. Two runs that would become the same s
 samples, so that none is lost.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ SHRUNK = (
     "released weights, by file or tag, are random ones of these in a file of the same kind",
     "columns and lists of keys of select are made up around its thresholds; small shares of best "
     "become a quarter or more, classes and images per class become few",
-    "one seed (two of the first pre-training), two draws, two values of what is tuned",
+    "one seed (two of the first pre-training with several), two draws, two values of what is tuned",
     "one part per batch, and no processes that load data",
 )
 _BATCH = 16  # at least; a multiple of the GPUs
@@ -120,20 +121,22 @@ def on_one_process(study: Study) -> Study:
 
 
 def _kept(study: Study) -> list[int]:
-    """Choose one seed of each pre-training, two of the first one, and what these start from."""
-    seeds: dict[str, int] = {}
-    kept: set[int] = set()
+    """Choose one seed of each pre-training, two of the first with several, and their parents."""
     families: list[str] = []  # recipes without their seed, and without that of what they start from
     for recipe, start in zip(study.pretrains, study.starts, strict=True):
-        i, before = len(families), "" if start is None else families[start]
-        family = recipe.model_dump_json(exclude={"seed"}) + before
-        families.append(family)
-        seeds[family] = seeds.get(family, 0) + 1
-        if seeds[family] <= (2 if len(seeds) == 1 else 1):
+        before = "" if start is None else families[start]
+        families.append(recipe.model_dump_json(exclude={"seed"}) + before)
+    counts = Counter(families)
+    twice = next((each for each in families if counts[each] > 1), None)
+    left = {each: 2 if each == twice else 1 for each in families}
+    kept: set[int] = set()
+    for i, family in enumerate(families):
+        if left[family]:
+            left[family] -= 1
             kept.add(i)
-    for i in range(len(study.pretrains) - 1, -1, -1):  # parents come before their children
-        before_it = study.starts[i] if i in kept else None
-        kept |= set() if before_it is None else {before_it}
+    for i in reversed(range(len(families))):  # parents come before their children
+        parent = study.starts[i] if i in kept else None
+        kept |= set() if parent is None else {parent}
     return sorted(kept)
 
 
