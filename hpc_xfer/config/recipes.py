@@ -313,7 +313,6 @@ class Released(Pretrain):
     uses_text = True
 
     method: Literal["released"] = "released"
-    arch: ArchName
     weights: Name
 
 
