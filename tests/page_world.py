@@ -14,6 +14,7 @@ import yaml
 from pyarrow import parquet
 
 from hpc_xfer import shards
+from hpc_xfer.__main__ import main_of
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import load_study
@@ -22,6 +23,7 @@ from tests.conftest import ROOT
 from tests.tars import write_tar
 from tests.test_import import PUBLISHED
 
+PAPER = "Hyperparameters_results.csv"
 GRID = """
 name: size_scaling
 question: Does more pre-training data of the same kind transfer better, and for how many shots?
@@ -50,6 +52,16 @@ def lay_out(folder: Path) -> None:
             fabricated.record(store, run)
             if run.kind == "pretrain":
                 store.run(run.id).encoder.touch()
+
+    _published(folder)
+
+
+def _published(folder: Path) -> None:
+    """The paper's results, converted and imported."""
+    assert convert(folder, ["docs/convert_paper_results.py", PAPER, "paper.csv"]) == 0
+    words = ["paper.csv", "docs/paper_results.yaml", "site.yaml"]
+    table, grid, site = (str(folder / word) for word in words)
+    assert main_of("import")([table, grid, "--tuned", "attempt", "--site", site]) == 0
 
 
 def a_run(folder: Path) -> str:
@@ -109,7 +121,7 @@ def _tables(folder: Path) -> None:
     paths = sorted(str(path.relative_to(folder)) for path in folder.glob("photos/train/*/*.jpg"))
     table = pa.table({"path": paths, "text": [f"photo {i}" for i in range(len(paths))]})
     parquet.write_table(table, folder / "captions.parquet")
-    (folder / "Hyperparameters_results.csv").write_text(PUBLISHED.replace(",", "\t"))
+    (folder / PAPER).write_text(PUBLISHED.replace(",", "\t"))
     with (folder / "results.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["dataset", "shots", "mode", "test_top1", "method", "arch"])
