@@ -59,6 +59,15 @@ def test_the_site_on_a_page_is_one(
     assert found.sources == {"laion": "/data/laion/shards"}
 
 
+def test_the_site_of_the_readme_fits_its_study(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(pages.fences("README.md", "yaml", "store:")[0])
+    (tmp_path / "grid.yaml").write_text(pages.fences("README.md", "yaml", "name:")[0])
+    site, plan = load_site(tmp_path / "site.yaml"), make_plan(load_study(tmp_path / "grid.yaml"))
+    assert {run.spec["dataset"] for run in plan.of("finetune")} == set(site.datasets)
+    sources = {run.columns.get("source") for run in plan.of("pretrain")} - {None}
+    assert sources == set(site.sources)
+
+
 def test_the_clusters_of_the_page_are_those_of_the_site_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
