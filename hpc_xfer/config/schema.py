@@ -270,8 +270,12 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
     Of a mapping it is the model of its values.
     """
-    kinds = [
-        kind for part in get_args(annotation) or (annotation,) for kind in get_args(part) or (part,)
-    ]
-    models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-    return models[0] if len(models) == 1 else None
+    models = set(_models_in(annotation))
+    return models.pop() if len(models) == 1 else None
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

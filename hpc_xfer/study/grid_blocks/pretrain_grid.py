@@ -34,6 +34,12 @@ from hpc_xfer.config.schema import (
     validate,
 )
 from hpc_xfer.config.yaml_document import Document, Loc
+from hpc_xfer.study.grid_blocks.caption_keys import (
+    caption_errors,
+    settle_captions,
+    sources_in,
+    unused_captions,
+)
 from hpc_xfer.study.grid_blocks.chains import MadeRun, link_runs
 from hpc_xfer.study.grid_blocks.key_lists import settle_keys
 from hpc_xfer.system import atomic_files
@@ -64,9 +70,12 @@ class PretrainGrid:
         self.errors: list[ConfigError] = []
         self.names: dict[str, int] = {}  # of blocks, with their numbers
         blocks = doc.data.get("pretrain")
+        self._sources: set[str] = set()
         for i, block in enumerate(blocks if isinstance(blocks, list) else []):
-            if isinstance(block, dict) and isinstance(name := block.get("name"), str):
-                self.names.setdefault(name, i)
+            if isinstance(block, dict):
+                self._sources |= sources_in(block.get("source"))
+                if isinstance(name := block.get("name"), str):
+                    self.names.setdefault(name, i)
         self._made: list[MadeRun] = []
         self._from: dict[tuple[str, int | None], int] = {}  # recipe, start -> its block
 
@@ -78,7 +87,10 @@ class PretrainGrid:
             self.errors += [(("pretrain", i, *loc), why) for loc, why in wrong]
             return
         model = METHODS[block["method"]]
-        wrong = list(_key_errors(model, block))
+        shared = {
+            key for key in block if self.doc.written_at(("pretrain", i, key))[0] != "pretrain"
+        }
+        wrong = [*_key_errors(model, block), *unused_captions(block, shared, self._sources)]
         self.errors += [(("pretrain", i, *loc), why) for loc, why in wrong]
         if [] in block.values():
             return
@@ -131,6 +143,7 @@ class PretrainGrid:
             values["ranks"] = self.gpus
         wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
         wrong += settle_keys(self.doc.path, values)
+        settle_captions(values)
         if wrong:  # check the other keys too, with valid values here
             values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
             if "samples_seen" in model.model_fields:
@@ -138,7 +151,7 @@ class PretrainGrid:
         recipe, more = validate(model, values)
         wrong += more
         if recipe is not None and not wrong:
-            wrong += [*_patch_errors(recipe), *_batchnorm_errors(recipe)]
+            wrong += [*_patch_errors(recipe), *_batchnorm_errors(recipe), *caption_errors(recipe)]
         for loc, sentence in wrong:
             at = chosen[loc[0]][0] + loc[1:] if loc and loc[0] in chosen else loc
             self.errors.append((("pretrain", i, *at), sentence))
