@@ -108,7 +108,7 @@ class Trained(Pretrain):
     seed: NonNegativeInt = 0
     select: SampleSelection | None = None  # which samples of each source are used; None: all
     init: Annotated[Name, Field(min_length=1)] | None = None  # as `released` names them; or PARENT
-    patch_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # share; FLIP, Li et al. 2023
+    patch_dropout: Annotated[Fraction, Field(lt=1)] | None = None  # share; FLIP, Li et al. 2023
     snapshots: tuple[PositiveInt, ...] | None = None  # kept after so many samples, each a parent
 
     @property

@@ -11,13 +11,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from hpc_xfer.config.schema import Name, PositiveInt, StrictModel
+from hpc_xfer.config.notation.units import read_share
+from hpc_xfer.config.schema import Name, Number, PositiveInt, StrictModel
 
 KEY, CLASS = "key", "class"  # columns of the samples themselves, not of their json
-Threshold = Annotated[float, Field()]
-Share = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, BeforeValidator(read_share), Field(gt=0, le=1.0)]
 
 
 class KeyList(StrictModel):
@@ -32,7 +32,7 @@ class SampleSelection(StrictModel):
     """The key `select` of a pre-training."""
 
     keys: KeyList | None = None  # those in a list
-    above: dict[Name, Threshold] | None = None  # value of a column, which is left out itself
+    above: dict[Name, Number] | None = None  # value of a column, which is left out itself
     best: dict[Name, Share] | None = None  # share with the highest values
     distinct: Name | None = None  # the first of each value of a column
     classes: PositiveInt | None = None  # so many, drawn by the seed of the subset
