@@ -21,6 +21,7 @@ from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
 from hpc_xfer.study.costs.pretrain_minutes import missing_sizes
+from hpc_xfer.study.grid_blocks.finetune_axes import wrong_by_shots
 from hpc_xfer.study.grid_blocks.finetune_grid import all_trials, trial_blocks
 from hpc_xfer.study.grid_blocks.grid_size import too_many
 from hpc_xfer.study.grid_blocks.pretrain_grid import PretrainGrid
@@ -169,6 +170,6 @@ def _zeroshot_without_text(
 def _missing_minutes(resources: FinetuneResources, trials: list[Finetune]) -> list[ConfigError]:
     if not isinstance(resources.minutes, Mapping):
         return []
-    missing = {str(trial.shots) for trial in trials if trial.shots} - set(resources.minutes)
+    shots = sorted({str(trial.shots) for trial in trials if trial.shots})
     loc = ("resources", "finetune", "minutes")
-    return [(loc, f"has no value for {s} shots; add `{s}: ...`") for s in sorted(missing)]
+    return [((*loc, *at), why) for at, why in wrong_by_shots(resources.minutes, shots)]

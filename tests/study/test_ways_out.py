@@ -183,6 +183,15 @@ def test_null_takes_the_tuned_values_of_the_defaults_away(tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
+def test_a_value_by_shots_has_shots_alone(tmp_path: Path) -> None:
+    trials = "finetune: {datasets: pets, shots: [1, full], draws: {1: 3, ful: 1}, lr: 1}\n"
+    minutes = "resources: {finetune: {minutes: {1: 20, full: 60, all: 30}}}\n"
+    assert refusal(tmp_path, f"name: x\n{BLOCK}{trials}{minutes}") == [
+        "a.yaml:4: finetune.draws.ful: is no number of shots; write one, or full",
+        "a.yaml:5: resources.finetune.minutes.all: is no number of shots; write one, or full",
+    ]
+
+
 def test_a_file_in_another_encoding_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     for encoding in ("latin-1", "utf-16"):

@@ -1,7 +1,7 @@
 """Read the axes of a `finetune` block, and check its settings against its modes."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
@@ -9,7 +9,7 @@ from pydantic import Field
 from hpc_xfer.config.finetune_recipes import MODES, SOLVERS, Finetune, Shots, finetune_class
 from hpc_xfer.config.protocols import Protocol
 from hpc_xfer.config.recipes import METHODS
-from hpc_xfer.config.resources import by_shots
+from hpc_xfer.config.resources import by_shots, not_shots
 from hpc_xfer.config.schema import (
     ConfigError,
     PositiveInt,
@@ -194,10 +194,17 @@ def _no_learning_rate(
 
 
 def _missing_shots(axes: FinetuneAxes, settings: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """Refuse mappings by shots that lack one of the block's shots."""
+    """Refuse mappings by shots that lack one of the block's shots, or have what is none."""
     given = {"draws": axes.draws, **{key: settings.get(key) for key in BY_SHOTS}}
     for key, value in given.items():
         if isinstance(value, Mapping):
-            for shots in axes.shots:
-                if str(shots) not in value:
-                    yield (key,), f"has no value for {shots} shots; add `{shots}: ...`"
+            yield from (((key, *loc), why) for loc, why in wrong_by_shots(value, axes.shots))
+
+
+def wrong_by_shots(given: Mapping[str, Any], shots: Iterable[Any]) -> Iterator[ConfigError]:
+    """Refuse keys that are no shots, else the lack of some."""
+    odd = not_shots(given)
+    yield from (((key,), "is no number of shots; write one, or full") for key in odd)
+    for one in () if odd else map(str, shots):
+        if one not in given:
+            yield (), f"has no value for {one} shots; add `{one}: ...`"
