@@ -89,8 +89,8 @@ class SourceColumns:
         values = self.values(name)
         if self.by_name[name].kind != "number":
             raise DataError(
-                f"{self.index.folder}: the column {name!r} does not hold numbers, which above and "
-                "best need; name another column"
+                f"{self.index.folder}: the column {name!r} does not hold numbers, which above, "
+                "below and best need; name another column"
             )
         return values
 
