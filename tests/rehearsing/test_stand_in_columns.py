@@ -39,6 +39,7 @@ def test_each_selection_leaves_enough_samples_and_not_all(tmp_path: Path) -> Non
         clip(above={"clip_score": 0.3}),
         clip(80, above={"clip_score": -2e9, "width": 512}, distinct="phash"),
         clip(above={"clip_score": 0.3}, best={"aesthetic": 0.25}),
+        clip(above={"clip_score": 0.3}, below={"clip_score": 0.9, "punsafe": 0.5}),
         clip(per_class=10),
     ]
     index = write(tmp_path, *recipes)

@@ -80,6 +80,9 @@ def _applied(
     for name, value in (selection.above or {}).items():
         left = left[columns.numbers(name)[left] > value]
         yield _alone(above={name: value}), left
+    for name, value in (selection.below or {}).items():
+        left = left[columns.numbers(name)[left] < value]
+        yield _alone(below={name: value}), left
     if selection.best is not None:
         kept = np.ones(len(left), dtype=bool)
         for name, share in selection.best.items():

@@ -34,9 +34,10 @@ def source_needs(recipes: Iterable[Pretrain]) -> dict[str, SourceNeeds]:
     columns = stand_in_columns(each.select for each in trained if each.select is not None)
     found: dict[str, SourceNeeds] = {}
     for recipe in trained:
-        texts = {key for target in recipe.targets for key in target.caption_keys}
-        label = next((t.label_key for t in recipe.targets if t.label_key is not None), None)
         for name, samples in recipe.samples_by_source.items():
+            targets = recipe.targets_of(name)
+            texts = {key for target in targets for key in target.caption_keys}
+            label = next((t.label_key for t in targets if t.label_key is not None), None)
             before = found.get(name, SourceNeeds(0))
             selected = before.selected
             if recipe.select is not None:

@@ -23,7 +23,7 @@ class StandInColumn:
     """A column that selections read."""
 
     name: str
-    thresholds: tuple[float, ...] = ()  # of `above`, ascending
+    thresholds: tuple[float, ...] = ()  # of `above` and `below`, ascending
     is_number: bool = False  # else texts, each of which two samples have
 
     def value(self, number: int) -> float | str:
@@ -65,9 +65,10 @@ def stand_in_columns(selections: Iterable[SampleSelection]) -> dict[str, StandIn
     for selection in selections:
         for name in selection.columns:
             thresholds.setdefault(name, set())
-        for name, value in (selection.above or {}).items():
+        limits = [*(selection.above or {}).items(), *(selection.below or {}).items()]
+        for name, value in limits:
             thresholds[name].add(value)
-        numbers |= {*(selection.above or ()), *(selection.best or ())}
+        numbers |= {*(name for name, _ in limits), *(selection.best or ())}
     return {
         name: StandInColumn(name, tuple(sorted(values)), name in numbers)
         for name, values in thresholds.items()
