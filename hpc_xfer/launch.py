@@ -292,12 +292,12 @@ def _finish(
     folder, console = store.study(study.name), None if args.json else terminal.console()
     collected = collect_tables.collect(plan, store, folder.summary, folder)
     page = report_study(study, folder)
-    failed, blocked = {**left_out, **outcome.failed}, len(outcome.blocked)
+    failed = {**left_out, **outcome.failed}
     content = outcome.as_json(launched, failed, len(store.done(plan)))
     if console is not None:
         findings.show(console, collected)
         console.print(f"report: {page}", soft_wrap=True)
-        summary = FailureSummary(plan, store, failed, _arguments(args), outcome.logs, blocked)
+        summary = FailureSummary(plan, store, failed, _arguments(args), outcome.logs)
         terminal.say(*summary.lines())
     code, verdict = judged(plan, store, study.name, console, failed) if study.rehearsal else (0, {})
     if outcome.interrupted:

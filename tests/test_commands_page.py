@@ -126,7 +126,7 @@ def test_the_end_of_a_launch_with_a_failure_reads_as_the_page_shows(here: Path) 
     [bad] = filter(diverges, plan.of("pretrain"))
     summary = FailureSummary(
         plan, Store(Path("store")), {bad.id: f"nan: {NAN}"}, "bad.yaml --site site.yaml",
-        {bad.id: Path("store/studies/bad/logs/local-9759-1.log")}, blocked=1,
+        {bad.id: Path("store/studies/bad/logs/local-9759-1.log")},
     )  # fmt: skip
     [shown] = [fence for fence in pages.fences(PAGE, "text") if fence.startswith("1 run failed")]
     assert [line for line in summary.lines() if line] == shown.splitlines()

@@ -22,7 +22,6 @@ class FailureSummary:
     failed: Mapping[str, str]  # run -> `class: message`
     arguments: str  # by which other commands find the study
     logs: Mapping[str, Path] = field(default_factory=dict)  # of the runs that failed just now
-    blocked: int = 0  # runs behind them
 
     def lines(self) -> list[str]:
         """Return lines to print; none where nothing failed."""
@@ -31,8 +30,9 @@ class FailureSummary:
         classes: dict[str, list[str]] = {}
         for run_id, message in self.failed.items():
             classes.setdefault(self._class_of(run_id, message), []).append(run_id)
-        waiting = "1 more waits" if self.blocked == 1 else f"{self.blocked:,} more wait"
-        behind = f"; {waiting} for what failed" if self.blocked else ""
+        blocked = self._blocked()
+        waiting = "1 more waits" if blocked == 1 else f"{blocked:,} more wait"
+        behind = f"; {waiting} for what failed" if blocked else ""
         found = ["", f"{counted(len(self.failed), 'run')} failed{behind}:"]
         titles = RunTitles(self.plan)
         for kind, runs in sorted(classes.items(), key=lambda each: -len(each[1])):
@@ -45,6 +45,14 @@ class FailureSummary:
             if (more := len(runs) - _LISTED) > 0:
                 found.append(f"  ... and {more:,} more of this class; `status` has all")
         return [*found, *self._what_to_do(classes)]
+
+    def _blocked(self) -> int:
+        """Count the runs without a result behind those that failed, now or before."""
+        done, behind = self.store.done(self.plan), set(self.failed)
+        for run in self.plan.runs:  # a parent comes first
+            if run.id not in done and any(parent.id in behind for parent in run.parents):
+                behind.add(run.id)
+        return len(behind) - len(self.failed)
 
     def _of_run(self, run_id: str, kind: str, titles: RunTitles) -> list[str]:
         run = self.plan.by_id.get(run_id)

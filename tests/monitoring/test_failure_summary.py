@@ -6,7 +6,7 @@ from hpc_xfer.config.resources import Resources
 from hpc_xfer.monitoring.failure_summary import FailureSummary
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
-from tests import tiny
+from tests import fabricated, tiny
 
 ONE, TWO = (tiny.pretraining("supervised", seed=seed) for seed in (0, 1))
 TUNED = tiny.finetuning(TWO, lr=1e-3)
@@ -20,7 +20,7 @@ def test_each_class_has_its_meaning_its_runs_and_what_to_do(tmp_path: Path) -> N
     plan = Plan((ONE, TWO, TUNED), Resources())
     failed = {ONE.id: "nan: the loss is nan\nat step 7", TWO.id: "gpu: an ECC error"}
     logs = {ONE.id: Path("logs/local-1-1.log")}
-    summary = FailureSummary(plan, Store(tmp_path), failed, "a.yaml", logs, blocked=1)
+    summary = FailureSummary(plan, Store(tmp_path), failed, "a.yaml", logs)
     assert summary.lines() == [
         "",
         "2 runs failed; 1 more waits for what failed:",
@@ -36,6 +36,17 @@ def test_each_class_has_its_meaning_its_runs_and_what_to_do(tmp_path: Path) -> N
         "  `nan` would fail again; fix the cause, then: python -m hpc_xfer.launch a.yaml "
         "--retry-failed",
     ]
+
+
+def test_runs_behind_an_earlier_failure_are_counted_but_for_those_that_are_done(
+    tmp_path: Path,
+) -> None:
+    done = tiny.finetuning(TWO, lr=2e-3)
+    store = Store(tmp_path)
+    fabricated.record(store, done)
+    plan = Plan((TWO, TUNED, done), Resources())
+    lines = FailureSummary(plan, store, {TWO.id: "nan: the loss is nan"}, "a.yaml").lines()
+    assert lines[1] == "1 run failed; 1 more waits for what failed:"
 
 
 def test_thousands_of_failures_are_grouped(tmp_path: Path) -> None:
