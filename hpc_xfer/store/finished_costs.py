@@ -77,7 +77,8 @@ def _costs_on_slurm(study: Study, site: Site, images: Mapping[str, ImageCounts])
     is_named = card_of(slurm.gpu_type, slurm.gpu_memory) is not None
     precisions = {trial.precision for trial in study.trials}
     if has_gpu and is_named and slurm.teraflops is None and precisions:
-        speed = replace(speed, flops=min(training.of(each).low for each in precisions))
+        flops = min(training.of(each).low for each in precisions)
+        speed = replace(speed, flops=flops, solver_flops=training.solver.low)
     return RunCosts(images, speed, training=training)
 
 

@@ -9,10 +9,10 @@ from hpc_xfer.config.recipes import Pretrain, Trained, arch_name
 from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.costs.disk_use import finetune_disk, pretrain_disk
 from hpc_xfer.study.costs.finetune_time import FinetuneTimes
+from hpc_xfer.study.costs.host_pace import FINETUNE_START, PRETRAIN_START, start_of
 from hpc_xfer.study.costs.pretrain_time import pretrain_seconds, waits_for_loading
 from hpc_xfer.study.costs.ranges import NOTHING, Range
 from hpc_xfer.study.costs.stages import ArrayCost, MeasuredRates, PretrainKind, Stage
-from hpc_xfer.study.costs.start_times import FINETUNE_START, PRETRAIN_START, start_of
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
 from hpc_xfer.study.job_arrays import cut_into_arrays
 from hpc_xfer.study.plan import Pack, Plan, parent_recipe
