@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     assert costs is not None and costs.training is not None
     rates = finished_rates(plans, store, costs.training.card)
     cost = study_cost([plan.without(done) for plan in plans], costs.training, rates)
-    largest = max((stage.gpus for stage in cost.stages), default=1)
+    largest = cost.largest_job
     gpus = args.gpus or [largest, 4 * largest]
     cluster = SimulatedCluster(
         largest, queue_wait=args.queue_wait, preempt_per_day=args.preempt_per_day, seed=args.seed

@@ -52,7 +52,9 @@ def test_scripts_get_ranges(grid: str, capsys: pytest.CaptureFixture[str]) -> No
     (on,) = told["on_gpus"]
     assert on["gpus"] == 2 and len(on["busy_gpus"]) == 10
     assert on["pretrain_seconds"][1] < on["seconds"][1]
-    assert {stage["kind"] for stage in told["stages"]} == {"pretrain", "finetune", "relay"}
+    assert {stage["kind"] for stage in told["stages"]} == {
+        "pretrain", "finetune", "cache", "relay"
+    }  # fmt: skip
     assert not list(Path().glob("runs"))  # it leaves nothing behind
 
 

@@ -332,6 +332,7 @@ class _Work:
             step = 6 * batch * self._head / self.speed.flops + self.pace.head_step
             return steps * step + 2 * self.measured * self._head / self.speed.flops
         loading = self.decode(self.speed.loaders)
+        loading += bool(recipe.randaugment) * self.pace.augment / max(1, self.speed.loaders)
         image = self.pace.beside(3 * self.forward, loading)
         step = max(self.pace.step, batch * image)
         again = 0.0 if self.is_kept else self.decode(self.speed.cores)

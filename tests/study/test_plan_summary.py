@@ -43,7 +43,7 @@ ft: validation few, val_fraction 0.2, precision fp32, weight_decay 0.1, epochs 1
 seed 0, crop scale=[0.08, 1.0] ratio=[0.75, 1.333], flip True, randaugment True, erase 0.25,
 batch_norm train, decay_all False, select validation, lr in {0.0001, 0.001} (chosen over all
 draws), draws 3
-75 runs, 3 done, 72 to do in 48 packs; at most 19.2 GPU-hours, 3.26 GB of disk"""
+75 runs, 3 done, 72 to do in 48 packs; at most 19.2 GPU-hours, 4.49 GB of disk"""
 
 ONE_RELEASED = """
 name: one

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Pretrain, Trained, arch_name
 from hpc_xfer.study.cost_estimate import RunCosts
-from hpc_xfer.study.costs.disk_use import finetune_disk, pretrain_disk
 from hpc_xfer.study.costs.finetune_time import FinetuneTimes
 from hpc_xfer.study.costs.host_pace import FINETUNE_START, PRETRAIN_START, start_of
 from hpc_xfer.study.costs.pretrain_time import pretrain_seconds, waits_for_loading
 from hpc_xfer.study.costs.ranges import NOTHING, Range
 from hpc_xfer.study.costs.stages import ArrayCost, MeasuredRates, PretrainKind, Stage
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
+from hpc_xfer.study.disk.cache_use import CacheUse
+from hpc_xfer.study.disk.disk_use import finetune_disk, pretrain_disk
 from hpc_xfer.study.job_arrays import cut_into_arrays
 from hpc_xfer.study.plan import Pack, Plan, parent_recipe
 from hpc_xfer.system.terminal import counted
@@ -32,6 +33,7 @@ class CostCounter:
     measured: MeasuredRates
     stages: dict[tuple[str, ...], Stage] = field(default_factory=dict)
     arrays: list[ArrayCost] = field(default_factory=list)
+    cache: CacheUse = field(default_factory=CacheUse)
     finished: Counter[str] = field(default_factory=Counter)  # runs that tell times, by kind
     assumed_sets: dict[str, None] = field(default_factory=dict)
 
@@ -46,6 +48,7 @@ class CostCounter:
             seconds = tuple(part.pack_seconds(pack) for pack in array.packs)
             self.arrays.append(ArrayCost(array, seconds, start_of(array.kind), number))
         part.add_trials()
+        self.cache.add(plan, costs)
         self.finished["fine-tuning"] += costs.measured_runs
         names = (str(run.spec["dataset"]) for run in plan.of("finetune"))
         self.assumed_sets |= dict.fromkeys(costs.uncounted(names))
@@ -157,7 +160,10 @@ class _PlanCosts:
         """Add the fine-tunings that were counted to their stages."""
         for trial in self._trials.values():
             stage, count = trial.stage, trial.count
-            disk = finetune_disk(trial.recipe)
+            resources = self.plan.resources.finetune
+            is_long = trial.own.high > 60 * resources.checkpoint_minutes
+            disk = finetune_disk(trial.recipe, trial.parent, is_long)
+            stage.checkpoints = max(stage.checkpoints, resources.per_gpu * disk.while_running)
             stage.runs += count
             stage.measured += count * trial.measured
             stage.gpu_hours += trial.own.scaled(count / 3600)

@@ -29,6 +29,7 @@ class HostPace:
     """Seconds of a fine-tuning that the GPU does not decide."""
 
     decode: float = DECODE_SECONDS  # of an image file on one core
+    augment: float = 1 / 180 - 1 / 200  # RandAugment of an image on one core; measured beside it
     run: float = 0.5  # files of a run
     step: float = (
         0.02  # of a training step, however small; 30 ms beside an H200 (docs/benchmarks.md)

@@ -22,16 +22,20 @@ class Stage:
     """Costs of runs of one kind: a method and size of pre-training, or a mode and shots."""
 
     name: str
-    kind: str  # pretrain, finetune or relay
+    kind: str  # pretrain, finetune, cache or relay
     runs: int = 0  # of a relay: studies
     gpu_hours: Range = NOTHING
     disk: Range = NOTHING  # that stays
-    checkpoints: float = 0.0  # bytes of one run while it works
+    checkpoints: float = 0.0  # bytes of one run while it works, or of those that share a GPU
     files: Range = NOTHING
     gpus: int = 1  # of a run
     measured: int = 0  # runs whose time comes from finished runs
     waits: bool = False  # the GPU would wait for its loading processes
     disk_is_known: bool = True
+
+    @property
+    def has_runs(self) -> bool:
+        return self.kind in ("pretrain", "finetune")
 
 
 @dataclass(frozen=True)

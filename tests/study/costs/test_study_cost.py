@@ -158,14 +158,47 @@ def test_minutes_may_be_given_by_size(tmp_path: Path) -> None:
 
 
 def test_disk_and_files_stay_where_a_person_expects_them(tmp_path: Path) -> None:
-    """RN50 with its text tower has 102 million weights: two products of 4 bytes each."""
+    """RN50 with its text tower has 102 million weights: two products of 4 bytes each.
+
+    A weight that is trained has 12 bytes in a checkpoint, and three are there while one is written.
+    """
     cost = study_cost([plan(tmp_path)])
     large = stage(cost, "clip RN50 laion 4M x8")
     assert 0.8e9 < large.disk.low < 0.85e9
-    assert cost.peak_disk(4).high - cost.disk.high == pytest.approx(large.checkpoints)
+    assert large.checkpoints == pytest.approx(102.0e6 * 12 * 3, rel=0.001)
+    tuned = stage(cost, "ft full data").checkpoints  # of the image tower; four work at once
+    assert tuned == pytest.approx(38.3e6 * 12 * 3, rel=0.001)
+    assert cost.peak_disk(1).high - cost.disk.high == pytest.approx(tuned)
+    assert cost.peak_disk(4).high - cost.disk.high == pytest.approx(4 * tuned)
+    assert stage(cost, "ft 1 shot").checkpoints == 0  # it is done before the first
     assert stage(cost, "lp 1 shot").files == exactly(6 * 3)
     assert stage(cost, "ft 1 shot").files == exactly(6 * 4)
     assert 24 * 4 < cost.files.low < cost.files.high < 24 * 14 + 1600
+
+
+def test_the_cache_holds_decoded_images_and_the_features_of_each_encoder(tmp_path: Path) -> None:
+    """Of pets: 7,349 images of 224 px, and 1,024 numbers for each from each of three encoders."""
+    cost = study_cost([plan(tmp_path), plan(tmp_path, GRID.replace("small", "other"))])
+    cache = stage(cost, "cache: images, features")
+    assert cache.disk == exactly(7_349 * (3 * 224 * 224 + 3 * 4 * 1024))
+    assert cache.files == exactly(4 * (2 + 3 * 2))
+    assert cost.cache == cache.disk and cost.disk.low > cache.disk.low
+
+
+def test_fine_tunings_at_few_shots_keep_the_test_images_alone(tmp_path: Path) -> None:
+    few = GRID.replace("[1, full]", "[1, 5]").replace("[lp, ft]", "[ft]")
+    assert stage(study_cost([plan(tmp_path, few)]), "cache: images, features").disk == exactly(
+        3_669 * 3 * 224 * 224
+    )
+
+
+def test_the_projection_of_simclr_is_in_its_checkpoints_alone(tmp_path: Path) -> None:
+    simclr = GRID.replace("method: clip", "method: simclr")
+    cost = study_cost([plan(tmp_path, simclr)])
+    images, projection = 38_316_896, 1024 * 4096 + 4096 * 4096 + 4096 * 256
+    each = stage(cost, "simclr RN50 laion 4M x8")
+    assert each.checkpoints == 3 * 12 * (images + projection)
+    assert each.disk.low == pytest.approx(8 * images, rel=0.001)
 
 
 def test_more_gpus_end_a_study_earlier_and_its_parents_first(tmp_path: Path) -> None:
