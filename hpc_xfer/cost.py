@@ -4,54 +4,109 @@ python -m hpc_xfer.cost grids/size_scaling.yaml --gpus 8,64 --gpu a100
 """
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from hpc_xfer import cli
-from hpc_xfer.config.site import load_site
+from hpc_xfer.config.resources import PretrainResources
+from hpc_xfer.config.site import Site, load_site
+from hpc_xfer.slurm.limits import standing_limits
+from hpc_xfer.slurm.nodes.node_cards import gpu_types
 from hpc_xfer.slurm.nodes.node_cpus import with_cpus
+from hpc_xfer.slurm.partition_time import with_time_limit
+from hpc_xfer.slurm.request import Limits
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.finished_costs import finished_rates, make_plan_without_data
 from hpc_xfer.store.launched_study import load_in_store
+from hpc_xfer.store.store import Store
 from hpc_xfer.study.costs import cost_table
-from hpc_xfer.study.costs.chosen_card import with_card
+from hpc_xfer.study.costs.chosen_card import speed_of_several, with_card
 from hpc_xfer.study.costs.ranges import Range
-from hpc_xfer.study.costs.study_cost import study_cost
+from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.memory_estimate import memory_warnings
-from hpc_xfer.study.schedule.cluster import SimulatedCluster
+from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.schedule.cluster import SimulatedCluster, limits_sentence
 from hpc_xfer.study.schedule.finishing_times import finishing_times
+from hpc_xfer.study.selected.only import part_of, selected
+from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import terminal
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """The site with what Slurm told, and sentences on what is assumed."""
+
+    site: Site
+    limits: Limits | None  # None: Slurm does not tell
+    listed: Sequence[str]  # types of GPUs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    site = load_site(args.site)
-    site = with_cpus(site, patience=0.0) if is_installed() else site
-    store = cli.store_of(args.store, site)
-    site, notes = with_card(site, args.gpu)
-    studies = [load_in_store(grid, store) for grid in cli.without_sites(args.grid)]
-    plans = [make_plan_without_data(study, site, store) for study in studies]
+    asked = _ask_slurm(load_site(args.site))
+    store = cli.store_of(args.store, asked.site)
+    site, notes = with_card(asked.site, args.gpu, asked.listed)
+    found = cli.check_each_grid(args, partial(_wanted, site=site, store=store))
+    plans = [plan for _, plan in found]
     done = set().union(*map(store.done, plans)) if store.runs.exists() else set()
     costs = plans[0].costs
     assert costs is not None and costs.training is not None
-    rates = finished_rates(plans, store, costs.training.card)
-    cost = study_cost([plan.without(done) for plan in plans], costs.training, rates)
-    largest = cost.largest_job
-    gpus = args.gpus or [largest, 4 * largest]
-    cluster = SimulatedCluster(
-        largest, queue_wait=args.queue_wait, preempt_per_day=args.preempt_per_day, seed=args.seed
-    )
+    speed = speed_of_several(args.gpu, asked.site, asked.listed) or costs.training
+    rates = finished_rates(plans, store, speed.card)
+    cost = study_cost([plan.without(done) for plan in plans], speed, rates)
+    cluster = _simulated(args, cost, asked.limits)
+    gpus = args.gpus or [cost.largest_job, 4 * cost.largest_job]
     times = finishing_times(cost, site.slurm, gpus, cluster)
-    notes += [f"warning: {line}" for plan in plans for line in memory_warnings(plan, site.slurm)]
+    notes += [limits_sentence(cluster, site.slurm, asked.limits is not None)]
+    notes += [line for study, plan in found for line in _notes(args, study, plan, site)]
     if done:
         notes.append(f"{len(done):,} runs are done and cost nothing more")
+    notes = list(dict.fromkeys(notes))
     if args.json:
-        names = [study.name for study in studies]
+        names = [study.name for study, _ in found]
         cli.say_json({**cost_table.as_json(cost, times), "studies": names, "notes": notes})
     else:
-        console, notes = terminal.console(), list(dict.fromkeys(notes))
+        console = terminal.console()
         console.print(cost_table.render(cost, times, notes, console.width))
     return 0
+
+
+def _ask_slurm(site: Site) -> _Cluster:
+    """Ask Slurm for its limits, and for what the site file leaves open; once, without patience."""
+    if not is_installed():
+        return _Cluster(site, None, ())
+    limits, site = standing_limits(site.slurm), with_cpus(site, patience=0.0)
+    if limits is None:  # nor will it tell the rest, and each question may take ten seconds
+        return _Cluster(site, None, ())
+    return _Cluster(with_time_limit(site, PretrainResources()), limits, gpu_types(site.slurm))
+
+
+def _wanted(args: argparse.Namespace, site: Site, store: Store) -> tuple[Study, Plan]:
+    """Read a grid and make its plan, or the part of --only."""
+    study = load_in_store(args.grid, store, args.set)
+    plan = make_plan_without_data(study, site, store)
+    return study, part_of(plan, selected(plan, args.only)) if args.only else plan
+
+
+def _notes(args: argparse.Namespace, study: Study, plan: Plan, site: Site) -> Iterator[str]:
+    if study.changes and not args.set:
+        words = shlex.join(word for change in study.changes for word in ("--set", change))
+        yield f"{study.name} is estimated as it was launched last, with {words}"
+    yield from (f"warning: {line}" for line in memory_warnings(plan, site.slurm))
+
+
+def _simulated(
+    args: argparse.Namespace, cost: StudyCost, limits: Limits | None
+) -> SimulatedCluster:
+    made = SimulatedCluster(
+        cost.largest_job, queue_wait=args.queue_wait, preempt_per_day=args.preempt_per_day,
+        seed=args.seed,
+    )  # fmt: skip
+    if limits is None:
+        return made
+    return replace(made, array_size=limits.array, most_jobs=limits.room)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -63,14 +118,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "numbers rest on.",
         "python -m hpc_xfer.cost grids/size_scaling.yaml --gpus 8,64 --gpu a100",
     )
-    parser.usage = (parser.usage or "").replace("[options]", "[options] GRID [GRID ...]", 1)
-    parser.add_argument("grid", type=Path, nargs="+", metavar="GRID", help="study files")
-    cli.add_store_arguments(parser)
+    cli.add_grid_arguments(parser, several=True)
+    cli.add_only_argument(parser)
     parser.add_argument(
         "--gpus", type=_counts, metavar="N[,N...]",
         help="how many you get at once (default: those of the largest job, and four times as many)",
     )  # fmt: skip
-    parser.add_argument("--gpu", metavar="NAME", help="card: a100, h100 (default: the site's)")
+    parser.add_argument(
+        "--gpu", metavar="NAME[,NAME...]",
+        help="card: a100, h100; several where jobs may get any of them (default: the site's, else "
+        "those that Slurm lists)",
+    )  # fmt: skip
     parser.add_argument(
         "--preempt-per-day", type=_rate, default=0.0, metavar="X",
         help="how often a job that runs all day is preempted",

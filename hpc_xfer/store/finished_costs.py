@@ -86,7 +86,7 @@ def finished_rates(plans: Iterable[Plan], store: Store, card: str | None) -> Mea
     """Read the samples per second of one GPU in finished pre-trainings of these plans.
 
     Args:
-        card: name of the card that counts, see gpu_rates.py; None for any.
+        card: name of the card that counts, see gpu_rates.py, or several with commas; None for any.
     """
     found: dict[PretrainKind, list[float]] = {}
     for plan in plans:
@@ -112,10 +112,16 @@ def _rate(record: dict[str, Any] | None, card: str | None) -> list[float]:
     )  # fmt: skip
     if not isinstance(rate, int | float) or not rate > 0 or not ranks:
         return []
-    ran_on = card_of(gpu) if gpu else None
-    if card is not None and (ran_on is None or ran_on.name.split("-")[0] != card.split("-")[0]):
+    if card is not None and not _is_of(gpu, card):
         return []
     return [rate / ranks]
+
+
+def _is_of(gpu: str | None, card: str) -> bool:
+    """Tell whether the GPU of a record is one of these cards, of whatever memory."""
+    ran_on = card_of(gpu) if gpu else None
+    families = {each.split("-")[0] for each in card.split(",")}
+    return ran_on is not None and ran_on.name.split("-")[0] in families
 
 
 def with_finished_costs(plan: Plan, store: Store) -> Plan:

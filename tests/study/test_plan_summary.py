@@ -146,7 +146,7 @@ pretrain:
     locked = plan_summary.disk_bytes(make(tmp_path, grid.replace("init", "lock: image, init"))[1])
     image, _ = architectures.parameters("RN50") or (0, 0)
     assert free is not None and locked is not None
-    assert free - locked == 2 * 2 * 4 * image  # two checkpoints, two moments, in fp32
+    assert free - locked == 3 * 2 * 4 * image  # three checkpoints, two moments, in fp32
 
 
 def test_pretrainings_that_get_no_trial_are_told_and_not_those_that_only_leaves_out(

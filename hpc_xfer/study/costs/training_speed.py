@@ -1,6 +1,6 @@
 """Find the speed of training on a site: of its card, of `teraflops`, or of CPU cores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -23,7 +23,7 @@ class TrainingSpeed:
 
     rates: Mapping[str, Range]  # also fp64, in which probes are solved
     rests_on: str  # what a person reads: "FLOPs, A100-40"
-    card: str | None = None
+    card: str | None = None  # several with commas
 
     def of(self, precision: str) -> Range:
         return self.rates[precision]
@@ -52,6 +52,19 @@ class TrainingSpeed:
 def speed_of_card(card: GpuCard, why: str = "") -> TrainingSpeed:
     rates = {name: card.training(name) for name in get_args(Precision)}
     return TrainingSpeed({**rates, SOLVER: card.solver}, f"FLOPs, {card.name}{why}", card.name)
+
+
+def speed_of_cards(cards: Sequence[GpuCard]) -> TrainingSpeed:
+    """The speed where jobs may get any of several cards: from the slowest to the fastest."""
+    each = [speed_of_card(card) for card in cards]
+    rates = {
+        name: Range(
+            min(one.rates[name].low for one in each), max(one.rates[name].high for one in each)
+        )
+        for name in each[0].rates
+    }
+    names = [card.name for card in cards]
+    return TrainingSpeed(rates, f"FLOPs, {' or '.join(names)}", ",".join(names))
 
 
 def speed_of_teraflops(teraflops: float) -> TrainingSpeed:
