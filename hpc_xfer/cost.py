@@ -32,6 +32,7 @@ from hpc_xfer.study.schedule.finishing_times import finishing_times
 from hpc_xfer.study.selected.only import part_of, selected
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import terminal
+from hpc_xfer.system.terminal import counted
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     times = finishing_times(cost, site.slurm, gpus, cluster)
     notes += [limits_sentence(cluster, site.slurm, asked.limits is not None)]
     notes += [line for study, plan in found for line in _notes(args, study, plan, site)]
+    notes += [
+        f"{counted(number, 'finished pre-training')} on {gpu}: not used, as the estimate is for "
+        f"{speed.card or 'another device'}; --gpu names a card"
+        for gpu, number in rates.left_out.items()
+    ]
     if done:
         notes.append(f"{len(done):,} runs are done and cost nothing more")
     notes = list(dict.fromkeys(notes))

@@ -121,7 +121,7 @@ def test_several_cards_are_a_range_from_the_slowest_to_the_fastest(
         hours[cards] = told[cards]["gpu_hours"]
     assert hours["a100,h100"] == [hours["h100"][0], hours["a100"][1]]
     assert told["a100,h100"]["rests_on"] == "FLOPs, A100-40 or H100"
-    with pytest.raises(StudyError, match="--gpu a100,t4: unknown card 't4'; name one or several"):
+    with pytest.raises(StudyError, match="--gpu a100,t4: unknown card 't4'; name one of"):
         cost.main([grid, "--gpu", "a100,t4"])
 
 

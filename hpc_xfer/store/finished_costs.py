@@ -7,6 +7,7 @@ Few records are read, and those once: launches of 40,000 runs shall not wait for
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from statistics import median
@@ -33,7 +34,7 @@ from hpc_xfer.study.costs.count_costs import pretrain_kind
 from hpc_xfer.study.costs.gpu_rates import card_of
 from hpc_xfer.study.costs.image_counts import known_counts
 from hpc_xfer.study.costs.ranges import Range
-from hpc_xfer.study.costs.stages import MeasuredRates, PretrainKind
+from hpc_xfer.study.costs.stages import FinishedTimes, MeasuredRates, PretrainKind
 from hpc_xfer.study.costs.training_speed import speed_of_site
 from hpc_xfer.study.plan import Plan, Run, make_plan, parent_recipe
 from hpc_xfer.study.study_file import Study
@@ -89,32 +90,36 @@ def finished_rates(plans: Iterable[Plan], store: Store, card: str | None) -> Mea
         card: name of the card that counts, see gpu_rates.py, or several with commas; None for any.
     """
     found: dict[PretrainKind, list[float]] = {}
+    left_out: Counter[str] = Counter()
     for plan in plans:
+        has_gpu = plan.costs is None or plan.costs.speed.has_gpu
         for run in plan.of("pretrain"):
             if isinstance(run.recipe, Trained) and os.path.exists(store.run(run.id).record):
                 rates = found.setdefault(pretrain_kind(run.recipe), [])
                 if len(rates) < _MOST_RECORDS:
-                    rates += _rate(store.record(run.id), card)
+                    rate, gpu = _rate(store.record(run.id))
+                    is_alike = _is_of(gpu, card) if card is not None else bool(gpu) == has_gpu
+                    rates += [rate] if rate is not None and is_alike else []
+                    left_out[gpu or "CPUs"] += rate is not None and not is_alike
     ranges = {kind: Range(min(rates), max(rates)) for kind, rates in found.items() if rates}
     return MeasuredRates(
         {kind: _OF_MEASURED.times(each) for kind, each in ranges.items()},
         {kind: len(rates) for kind, rates in found.items() if rates},
+        +left_out,
     )
 
 
-def _rate(record: dict[str, Any] | None, card: str | None) -> list[float]:
-    """Samples per second of each GPU; nothing where it cannot be told, or on another card."""
+def _rate(record: dict[str, Any] | None) -> tuple[float | None, str | None]:
+    """Samples per second of each GPU, None where they cannot be told; and the GPU."""
     if record is None:
-        return []
+        return None, None
     provenance = record.get("provenance", {})
     rate, ranks, gpu = (
         record["metrics"].get("samples_per_second"), provenance.get("ranks"), provenance.get("gpu")
     )  # fmt: skip
     if not isinstance(rate, int | float) or not rate > 0 or not ranks:
-        return []
-    if card is not None and not _is_of(gpu, card):
-        return []
-    return [rate / ranks]
+        return None, gpu
+    return rate / ranks, gpu
 
 
 def _is_of(gpu: str | None, card: str) -> bool:
@@ -129,16 +134,36 @@ def with_finished_costs(plan: Plan, store: Store) -> Plan:
     costs = plan.costs
     if costs is None or plan.resources.finetune.minutes is not None:
         return plan
-    found: dict[CostKind, list[float]] = {}
-    finished = store.finished_runs()
-    for kind, runs in _begun(plan, finished).items():
-        seconds = list(_seconds(runs, finished, costs.speed))
-        if seconds:
-            found[kind] = seconds
-    finished.save()
+    found = _finished_seconds(plan, store, costs.speed)
     measured = {kind: median(seconds) for kind, seconds in found.items()}
     count = sum(map(len, found.values()))
     return plan.with_costs(replace(costs, measured=measured, measured_runs=count))
+
+
+def finished_times(plan: Plan, store: Store) -> FinishedTimes:
+    """Read what finished runs took, of the kinds to which the grid gives minutes."""
+    costs, resources = plan.costs, plan.resources
+    if costs is None:
+        return FinishedTimes()
+    card = None if costs.training is None else costs.training.card
+    rates = MeasuredRates()
+    if resources.pretrain.minutes is not None:
+        rates = finished_rates([plan], store, card)
+    if resources.finetune.minutes is None:
+        return FinishedTimes(rates)
+    return FinishedTimes(rates, _finished_seconds(plan, store, costs.speed))
+
+
+def _finished_seconds(plan: Plan, store: Store, speed: Speed) -> dict[CostKind, list[float]]:
+    """Read the seconds of some finished fine-tunings of each kind."""
+    found: dict[CostKind, list[float]] = {}
+    finished = store.finished_runs()
+    for kind, runs in _begun(plan, finished).items():
+        seconds = list(_seconds(runs, finished, speed))
+        if seconds:
+            found[kind] = seconds
+    finished.save()
+    return found
 
 
 def _begun(plan: Plan, finished: FinishedRuns) -> dict[CostKind, list[Run]]:

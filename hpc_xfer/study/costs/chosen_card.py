@@ -77,8 +77,9 @@ def _named(name: str) -> list[GpuCard]:
         card = card_of(part.strip()) if part.strip() else None
         if card is None:
             raise StudyError(
-                f"--gpu {name}: unknown card {part.strip()!r}; name one or several of "
-                f"{', '.join(known_names())}, or write `teraflops` into the site file"
+                f"--gpu {name}: unknown card{f' {part!r}' if part != name else ''}; name one of "
+                f"{', '.join(known_names())}, or several with commas, or write `teraflops` into "
+                "the site file"
             )
         cards[card.name] = card
     return list(cards.values())

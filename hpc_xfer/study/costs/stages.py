@@ -1,8 +1,9 @@
 """Stages of a study and what they cost: the rows of the table that `cost` shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hpc_xfer.study.cost_estimate import CostKind
 from hpc_xfer.study.costs.ranges import NOTHING, Range
 from hpc_xfer.study.job_arrays import JobArray
 
@@ -15,6 +16,15 @@ class MeasuredRates:
 
     rates: Mapping[PretrainKind, Range] = field(default_factory=dict)
     runs: Mapping[PretrainKind, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)  # by the name of another GPU
+
+
+@dataclass(frozen=True)
+class FinishedTimes:
+    """What finished runs took, by kind."""
+
+    pretrain: MeasuredRates = field(default_factory=MeasuredRates)
+    finetune: Mapping[CostKind, Sequence[float]] = field(default_factory=dict)  # seconds
 
 
 @dataclass
