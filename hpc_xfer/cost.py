@@ -44,24 +44,33 @@ class _Cluster:
     listed: Sequence[str]  # types of GPUs
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """A grid with its plan: all runs, and those of --only with what they need."""
+
+    study: Study
+    plan: Plan
+    whole: Plan
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     asked = _ask_slurm(load_site(args.site))
     store = cli.store_of(args.store, asked.site)
     site, notes = with_card(asked.site, args.gpu, asked.listed)
     found = cli.check_each_grid(args, partial(_wanted, site=site, store=store))
-    plans = [plan for _, plan in found]
+    plans, whole = [each.plan for each in found], [each.whole for each in found]
     done = set().union(*map(store.done, plans)) if store.runs.exists() else set()
     costs = plans[0].costs
     assert costs is not None and costs.training is not None
     speed = speed_of_several(args.gpu, asked.site, asked.listed) or costs.training
     rates = finished_rates(plans, store, speed.card)
-    cost = study_cost([plan.without(done) for plan in plans], speed, rates)
+    cost = study_cost([plan.without(done) for plan in plans], speed, rates, whole)
     cluster = _simulated(args, cost, asked.limits)
     gpus = args.gpus or [cost.largest_job, 4 * cost.largest_job]
     times = finishing_times(cost, site.slurm, gpus, cluster)
     notes += [limits_sentence(cluster, site.slurm, asked.limits is not None)]
-    notes += [line for study, plan in found for line in _notes(args, study, plan, site)]
+    notes += [line for each in found for line in _notes(args, each, site)]
     notes += [
         f"{counted(number, 'finished pre-training')} on {gpu}: not used, as the estimate is for "
         f"{speed.card or 'another device'}; --gpu names a card"
@@ -71,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         notes.append(f"{len(done):,} runs are done and cost nothing more")
     notes = list(dict.fromkeys(notes))
     if args.json:
-        names = [study.name for study, _ in found]
+        names = [each.study.name for each in found]
         cli.say_json({**cost_table.as_json(cost, times), "studies": names, "notes": notes})
     else:
         console = terminal.console()
@@ -89,18 +98,19 @@ def _ask_slurm(site: Site) -> _Cluster:
     return _Cluster(with_time_limit(site, PretrainResources()), limits, gpu_types(site.slurm))
 
 
-def _wanted(args: argparse.Namespace, site: Site, store: Store) -> tuple[Study, Plan]:
-    """Read a grid and make its plan, or the part of --only."""
+def _wanted(args: argparse.Namespace, site: Site, store: Store) -> _Wanted:
     study = load_in_store(args.grid, store, args.set)
-    plan = make_plan_without_data(study, site, store)
-    return study, part_of(plan, selected(plan, args.only)) if args.only else plan
+    whole = make_plan_without_data(study, site, store)
+    plan = part_of(whole, selected(whole, args.only)) if args.only else whole
+    return _Wanted(study, plan, whole)
 
 
-def _notes(args: argparse.Namespace, study: Study, plan: Plan, site: Site) -> Iterator[str]:
+def _notes(args: argparse.Namespace, wanted: _Wanted, site: Site) -> Iterator[str]:
+    study = wanted.study
     if study.changes and not args.set:
         words = shlex.join(word for change in study.changes for word in ("--set", change))
         yield f"{study.name} is estimated as it was launched last, with {words}"
-    yield from (f"warning: {line}" for line in memory_warnings(plan, site.slurm))
+    yield from (f"warning: {line}" for line in memory_warnings(wanted.plan, site.slurm))
 
 
 def _simulated(

@@ -1,4 +1,4 @@
-"""Estimate how long a fine-tuning takes, as a range; plan.py's minutes are its high end twice over.
+"""Estimate how long a fine-tuning takes, as a range; time limits rest on cost_estimate.py alone.
 
 times = FinetuneTimes(costs, speed)
 times.own(recipe, parent), times.shared(recipe, parent)    # seconds

@@ -36,7 +36,7 @@ class HostPace:
     )
     head_step: float = 0.002  # of a linear head
     # Of a converged probe per value on its path; each starts from the one before. Classes that are
-    # far apart need three.
+    # far apart need three (counted on random ones); each value has as much again around them.
     iterations: int = 60
     overlaps: bool = False  # loading takes no time beside computing
 
@@ -47,6 +47,6 @@ class HostPace:
 
 USUAL = HostPace()  # for time limits
 FAST = HostPace(
-    FAST_DECODE_SECONDS, run=0.2, step=0.01, head_step=0.001, iterations=6, overlaps=True
+    FAST_DECODE_SECONDS, run=0.1, step=0.01, head_step=0.0003, iterations=6, overlaps=True
 )
-SLOW = HostPace(run=1.0, step=0.04, head_step=0.004)
+SLOW = HostPace(run=1.0, step=0.04, iterations=30)

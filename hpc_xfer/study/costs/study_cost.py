@@ -27,7 +27,7 @@ class StudyCost:
     stages: tuple[Stage, ...]
     arrays: tuple[ArrayCost, ...]
     rests_on: str
-    plans: tuple[Plan, ...]
+    plans: tuple[Plan, ...]  # whole
 
     @property
     def runs(self) -> int:
@@ -87,12 +87,15 @@ def study_cost(
     plans: Sequence[Plan],
     speed: TrainingSpeed | None = None,
     measured: MeasuredRates | None = None,
+    whole: Sequence[Plan] = (),
 ) -> StudyCost:
     """Estimate the union of plans.
 
     Args:
+        plans: of the runs that are still to do.
         speed: of the GPUs; None for what the first plan was made for.
         measured: rates of finished pre-trainings.
+        whole: the same plans with all runs, if some are done or left out.
     """
     costs = next((plan.costs for plan in plans if plan.costs is not None), None) or RunCosts(
         {}, Speed(1e13)
@@ -103,7 +106,9 @@ def study_cost(
         counter.add(number, plan, plan.costs or costs)
     stages = [*counter.stages.values(), *_cache_stage(counter.cache)]
     stages += _relay_stage(len(plans), counter.arrays)
-    return StudyCost(tuple(stages), tuple(counter.arrays), counter.rests_on(), tuple(plans))
+    return StudyCost(
+        tuple(stages), tuple(counter.arrays), counter.rests_on(), tuple(whole or plans)
+    )
 
 
 def _cache_stage(cache: CacheUse) -> Iterator[Stage]:

@@ -19,6 +19,7 @@ from hpc_xfer.study.costs.stages import Stage
 from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.costs.training_speed import TrainingSpeed, speed_of_card, speed_of_site
 from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.schedule.array_jobs import arrays_to_simulate
 from hpc_xfer.study.schedule.cluster import SimulatedCluster
 from hpc_xfer.study.schedule.finishing_times import finishing_times
 from hpc_xfer.study.study_file import load_study
@@ -208,6 +209,17 @@ def test_more_gpus_end_a_study_earlier_and_its_parents_first(tmp_path: Path) -> 
     pretraining = few.seconds_of("pretrain")
     assert pretraining is not None and pretraining.high < few.seconds.high
     assert cost.gpu_hours.low < few.gpu_hours.high
+
+
+def test_what_is_done_leaves_the_share_of_a_parent_in_max_running(tmp_path: Path) -> None:
+    """Of three parents with four runs at once the first has two, also when it is the last."""
+    grid = GRID.replace("{gpus: 4}", "{gpus: 4}, finetune: {max_running: 4, target_minutes: 1}")
+    whole = plan(tmp_path, grid)
+    first = whole.of("pretrain")[0].id
+    others = {run.id for run in whole.runs if first not in (run.id, *(p.id for p in run.parents))}
+    cost = study_cost([whole.without({first, *others})], whole=[whole])
+    arrays = arrays_to_simulate(cost.arrays, cost.plans, lambda seconds: seconds.high)
+    assert {array.at_once for array in arrays} == {2}
 
 
 def test_the_sentence_of_a_dry_run(tmp_path: Path) -> None:
