@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     gpus = args.gpus or [cost.largest_job, 4 * cost.largest_job]
     times = finishing_times(cost, site.slurm, gpus, cluster)
     notes += [limits_sentence(cluster, site.slurm, asked.limits is not None)]
-    notes += [line for each in found for line in _notes(args, each, site)]
+    notes += [line for each in found for line in _notes(args, each, site, done)]
     notes += [
         f"{counted(number, 'finished pre-training')} on {gpu}: not used, as the estimate is for "
         f"{speed.card or 'another device'}; --gpu names a card"
@@ -105,12 +105,14 @@ def _wanted(args: argparse.Namespace, site: Site, store: Store) -> _Wanted:
     return _Wanted(study, plan, whole)
 
 
-def _notes(args: argparse.Namespace, wanted: _Wanted, site: Site) -> Iterator[str]:
+def _notes(args: argparse.Namespace, wanted: _Wanted, site: Site, done: set[str]) -> Iterator[str]:
     study = wanted.study
     if study.changes and not args.set:
         words = shlex.join(word for change in study.changes for word in ("--set", change))
         yield f"{study.name} is estimated as it was launched last, with {words}"
-    yield from (f"warning: {line}" for line in memory_warnings(wanted.plan, site.slurm))
+    yield from (
+        f"warning: {line}" for line in memory_warnings(wanted.plan.without(done), site.slurm)
+    )
 
 
 def _simulated(

@@ -8,7 +8,11 @@ import pytest
 
 from hpc_xfer import cost
 from hpc_xfer.errors import StudyError
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
 from tests.conftest import ROOT, Command
+from tests.fabricated import record, record_all
 
 PAGE = ROOT / "docs/cost.md"
 SMALL = """
@@ -158,6 +162,45 @@ def test_limits_and_cards_are_those_that_slurm_tells(
         "the times rest on arrays of 21, 54 jobs in the queue and at most 2 hours for a job (asked "
         "of Slurm)",
     ]
+
+
+def test_a_site_without_gpus_is_told_of_cpus_alone(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("slurm: {gpu_option: none, partition: cpu}")
+    assert cost.main([grid, "--site", str(site)]) == 0
+    told = capsys.readouterr().out
+    assert "CPU-hours" in told and "time on so many CPUs" in told and "GPU" not in told
+
+
+def test_records_on_another_card_are_counted_and_not_used(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path / "runs")
+    for run in make_plan(load_study(Path(grid))).of("pretrain"):
+        record(store, run, samples_per_second=1000.0)
+        path = store.run(run.id).record
+        path.write_text(path.read_text().replace('"gpu": "A100"', '"gpu": "V100", "ranks": 2'))
+    cost.main([grid, "--json", "--gpu", "a100"])
+    assert (
+        "1 finished pre-training on V100: not used, as the estimate is for A100-40; --gpu names a "
+        "card"
+    ) in json.loads(capsys.readouterr().out)["notes"]
+    cost.main([grid, "--json", "--gpu", "v100"])
+    assert "not used" not in capsys.readouterr().out
+
+
+def test_nothing_left_to_run_costs_nothing(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, plan = Store(tmp_path / "runs"), make_plan(load_study(Path(grid)))
+    record_all(store, plan.runs)
+    store.run(plan.runs[0].id).encoder.touch()
+    assert cost.main([grid, "--gpu", "a100"]) == 0
+    told = capsys.readouterr().out
+    assert "0 runs take 0 GPU-hours; 0 B of disk, 0 B at the peak on 4 GPUs; 0 files" in told
+    assert "4 runs are done and cost nothing more" in told
 
 
 def test_too_few_gpus_for_a_job_are_told(grid: str) -> None:

@@ -73,7 +73,10 @@ def render(
 
     from hpc_xfer.system.screen.plain_console import line
 
-    tables = [_stage_table(cost, width >= _WIDE), *([_time_table(times)] if times else [])]
+    tables = [
+        _stage_table(cost, width >= _WIDE),
+        *([_time_table(times, cost.unit)] if times else []),
+    ]
     return Group(*tables, *map(line, [*sentences(cost, times), *notes]))
 
 
@@ -123,7 +126,7 @@ def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
     several = any(stage.gpus > 1 for stage in cost.stages)
     by_records = any(stage.measured for stage in cost.stages)
     table.add_column("stage", min_width=12)
-    names = ["runs", *(["GPUs"] if several else []), f"{cost.unit}-hours"]
+    names = ["runs", *([f"{cost.unit}s"] if several else []), f"{cost.unit}-hours"]
     names += ["disk", "files"] if is_wide else ["disk to", "files to"]
     for name in [*names, *(["by records"] if by_records else [])]:
         table.add_column(name, justify="right", no_wrap=True)
@@ -141,11 +144,11 @@ def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
     return table
 
 
-def _time_table(times: Sequence[FinishingTime]) -> "Table":
+def _time_table(times: Sequence[FinishingTime], unit: str) -> "Table":
     from hpc_xfer.system.screen.titled_table import titled_table
 
-    table = titled_table("time on so many GPUs")
-    for name in ("GPUs", "pre-training done", "all done", "GPUs busy"):
+    table = titled_table(f"time on so many {unit}s")
+    for name in (f"{unit}s", "pre-training done", "all done", f"{unit}s busy"):
         table.add_column(name, justify="right")
     for each in times:
         end = each.seconds_of("pretrain")

@@ -123,7 +123,8 @@ class _PlanCosts:
         loaders = self.times.costs.pretrain_loaders(resources)
         measured = self.counter.measured.rates.get(pretrain_kind(recipe))
         stage.measured += measured is not None
-        stage.waits |= measured is None and waits_for_loading(recipe, speed, loaders)
+        has_gpu = self.times.costs.speed.has_gpu
+        stage.waits |= has_gpu and measured is None and waits_for_loading(recipe, speed, loaders)
         recomputes = resources.activation_checkpointing
         return pretrain_seconds(recipe, resources.gpus, speed, loaders, recomputes, measured)
 
