@@ -22,7 +22,7 @@ from hpc_xfer.store.finished_costs import finished_rates, make_plan_without_data
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.costs import cost_table
-from hpc_xfer.study.costs.chosen_card import speed_of_several, with_card
+from hpc_xfer.study.costs.chosen_card import ChosenCards, choose_cards, with_card
 from hpc_xfer.study.costs.ranges import Range
 from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.memory_estimate import memory_warnings
@@ -57,14 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     asked = _ask_slurm(load_site(args.site))
     store = cli.store_of(args.store, asked.site)
-    site, notes = with_card(asked.site, args.gpu, asked.listed)
-    found = cli.check_each_grid(args, partial(_wanted, site=site, store=store))
+    cards = choose_cards(asked.site, args.gpu, asked.listed)
+    site, notes = with_card(asked.site, cards)
+    found = cli.check_each_grid(args, partial(_wanted, site=site, store=store, cards=cards))
     plans, whole = [each.plan for each in found], [each.whole for each in found]
     done = set().union(*map(store.done, plans)) if store.runs.exists() else set()
     costs = plans[0].costs
     assert costs is not None and costs.training is not None
-    speed = speed_of_several(args.gpu, asked.site, asked.listed) or costs.training
-    rates = finished_rates(plans, store, speed.card)
+    speed = cards.speed or costs.training
+    rates = finished_rates(plans, store, cards.named)
     cost = study_cost([plan.without(done) for plan in plans], speed, rates, whole)
     cluster = _simulated(args, cost, asked.limits)
     gpus = args.gpus or [cost.largest_job, 4 * cost.largest_job]
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     notes += [line for each in found for line in _notes(args, each, site, done)]
     notes += [
         f"{counted(number, 'finished pre-training')} on {gpu}: not used, as the estimate is for "
-        f"{speed.card or 'another device'}; --gpu names a card"
+        f"{cards.named or 'another device'}; --gpu names a card"
         for gpu, number in rates.left_out.items()
     ]
     if done:
@@ -98,9 +99,9 @@ def _ask_slurm(site: Site) -> _Cluster:
     return _Cluster(with_time_limit(site, PretrainResources()), limits, gpu_types(site.slurm))
 
 
-def _wanted(args: argparse.Namespace, site: Site, store: Store) -> _Wanted:
+def _wanted(args: argparse.Namespace, site: Site, store: Store, cards: ChosenCards) -> _Wanted:
     study = load_in_store(args.grid, store, args.set)
-    whole = make_plan_without_data(study, site, store)
+    whole = make_plan_without_data(study, site, store, None if args.gpu is None else cards.named)
     plan = part_of(whole, selected(whole, args.only)) if args.only else whole
     return _Wanted(study, plan, whole)
 

@@ -64,10 +64,15 @@ def make_plan_with_costs(
     return with_finished_costs(make_plan(study, costs), store)
 
 
-def make_plan_without_data(study: Study, site: Site, store: Store) -> Plan:
-    """Make the plan of a study for Slurm; its sources and data sets need not be there."""
+def make_plan_without_data(study: Study, site: Site, store: Store, card: str | None = None) -> Plan:
+    """Make the plan of a study for Slurm; its sources and data sets need not be there.
+
+    Args:
+        card: of the finished runs that count, as in `finished_rates`.
+    """
     images = known_counts((trial.dataset for trial in study.trials), site)
-    return with_finished_costs(make_plan(study, _costs_on_slurm(study, site, images)), store)
+    costs = _costs_on_slurm(study, site, images)
+    return with_finished_costs(make_plan(study, costs), store, card)
 
 
 def _costs_on_slurm(study: Study, site: Site, images: Mapping[str, ImageCounts]) -> RunCosts:
@@ -129,12 +134,16 @@ def _is_of(gpu: str | None, card: str) -> bool:
     return ran_on is not None and ran_on.name.split("-")[0] in families
 
 
-def with_finished_costs(plan: Plan, store: Store) -> Plan:
-    """Return the plan whose estimates are replaced by medians of finished runs, where there are."""
+def with_finished_costs(plan: Plan, store: Store, card: str | None = None) -> Plan:
+    """Return the plan whose estimates are replaced by medians of finished runs, where there are.
+
+    Args:
+        card: of the runs that count, as in `finished_rates`; None for any, as on one cluster.
+    """
     costs = plan.costs
     if costs is None or plan.resources.finetune.minutes is not None:
         return plan
-    found = _finished_seconds(plan, store, costs.speed)
+    found = _finished_seconds(plan, store, costs.speed, card)
     measured = {kind: median(seconds) for kind, seconds in found.items()}
     count = sum(map(len, found.values()))
     return plan.with_costs(replace(costs, measured=measured, measured_runs=count))
@@ -145,21 +154,22 @@ def finished_times(plan: Plan, store: Store) -> FinishedTimes:
     costs, resources = plan.costs, plan.resources
     if costs is None:
         return FinishedTimes()
-    card = None if costs.training is None else costs.training.card
     rates = MeasuredRates()
     if resources.pretrain.minutes is not None:
-        rates = finished_rates([plan], store, card)
+        rates = finished_rates([plan], store, None)
     if resources.finetune.minutes is None:
         return FinishedTimes(rates)
     return FinishedTimes(rates, _finished_seconds(plan, store, costs.speed))
 
 
-def _finished_seconds(plan: Plan, store: Store, speed: Speed) -> dict[CostKind, list[float]]:
+def _finished_seconds(
+    plan: Plan, store: Store, speed: Speed, card: str | None = None
+) -> dict[CostKind, list[float]]:
     """Read the seconds of some finished fine-tunings of each kind."""
     found: dict[CostKind, list[float]] = {}
     finished = store.finished_runs()
     for kind, runs in _begun(plan, finished).items():
-        seconds = list(_seconds(runs, finished, speed))
+        seconds = list(_seconds(runs, finished, speed, card))
         if seconds:
             found[kind] = seconds
     finished.save()
@@ -178,12 +188,16 @@ def _begun(plan: Plan, finished: FinishedRuns) -> dict[CostKind, list[Run]]:
     return {kind: runs[:: -(-len(runs) // _MOST_LOOKS)] for kind, runs in kinds.items()}
 
 
-def _seconds(runs: list[Run], finished: FinishedRuns, speed: Speed) -> Iterator[float]:
+def _seconds(
+    runs: list[Run], finished: FinishedRuns, speed: Speed, card: str | None
+) -> Iterator[float]:
     """Seconds of at most 20 of these runs, as far as they ran in one go on such a device."""
     count = 0
     for run in runs:
         found = finished.find(run)
-        if found is None or found.attempt != 1 or found.on_gpu != speed.has_gpu:
+        if found is None or found.attempt != 1 or (found.gpu is not None) != speed.has_gpu:
+            continue
+        if card is not None and not _is_of(found.gpu, card):
             continue
         if found.seconds is None:
             continue

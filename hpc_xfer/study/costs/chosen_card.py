@@ -1,6 +1,7 @@
 """Choose the cards of an estimate: those of --gpu, else of the site file, else of Slurm's nodes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hpc_xfer.config.site import Site
@@ -12,10 +13,27 @@ from hpc_xfer.study.costs.training_speed import TrainingSpeed, speed_of_cards
 _ASSUMED_CPUS = 8  # of a GPU: 64 cores beside eight GPUs, or 32 beside four
 
 
-def with_card(site: Site, name: str | None, listed: Sequence[str] = ()) -> tuple[Site, list[str]]:
-    """Return the site with its card filled in, and sentences on what is assumed.
+@dataclass(frozen=True)
+class ChosenCards:
+    """The cards of an estimate; none where the site file tells how fast its GPUs are."""
 
-    Of several cards the slowest is filled in, as time limits must do for it.
+    cards: tuple[GpuCard, ...] = ()
+    is_assumed: bool = False
+    note: str | None = None  # on where they come from
+
+    @property
+    def speed(self) -> TrainingSpeed | None:
+        """The speed between the slowest and the fastest; None where they are not several."""
+        return speed_of_cards(self.cards) if len(self.cards) > 1 else None
+
+    @property
+    def named(self) -> str | None:
+        """The names with commas, as `finished_rates` takes them; None where nobody named one."""
+        return None if self.is_assumed else ",".join(card.name for card in self.cards) or None
+
+
+def choose_cards(site: Site, name: str | None, listed: Sequence[str] = ()) -> ChosenCards:
+    """Choose the cards of --gpu, else of the site file, else of Slurm, else assume one.
 
     Args:
         name: of --gpu, or several with commas; it counts before `teraflops` of the site.
@@ -25,45 +43,34 @@ def with_card(site: Site, name: str | None, listed: Sequence[str] = ()) -> tuple
         StudyError: there are no rates for this name.
     """
     slurm = site.slurm
-    if not computes_on_gpus(slurm) and name is None:
+    if name is not None:
+        return ChosenCards(tuple(_named(name)))
+    if not computes_on_gpus(slurm) or slurm.teraflops is not None:
+        return ChosenCards()
+    card = card_of(slurm.gpu_type, slurm.gpu_memory)
+    return _listed(listed) if card is None else ChosenCards((card,))
+
+
+def with_card(site: Site, chosen: ChosenCards) -> tuple[Site, list[str]]:
+    """Return the site with its card filled in, and sentences on what is assumed.
+
+    Of several cards the slowest is filled in, as time limits must do for it.
+    """
+    slurm = site.slurm
+    if not computes_on_gpus(slurm) and not chosen.cards:
         return site, []
-    notes: list[str] = []
+    notes = [] if chosen.note is None else [chosen.note]
     changes: dict[str, Any] = {}
-    cards = _named(name) if name is not None else []
-    if cards:
-        changes = _filled_in(cards) | {"teraflops": None}
-    elif slurm.teraflops is None and card_of(slurm.gpu_type, slurm.gpu_memory) is None:
-        cards, note = _listed(listed)
-        changes = _filled_in(cards)
-        notes.append(note)
-    elif slurm.gpu_memory is None and (card := card_of(slurm.gpu_type)) is not None:
-        changes["gpu_memory"] = card.memory
+    if chosen.cards:
+        slowest = min(chosen.cards, key=lambda card: card.peak("bf16"))
+        changes = {"gpu_type": slowest.name.replace(" ", "").lower(), "teraflops": None}
+        changes["gpu_memory"] = slowest.memory
     if slurm.cpus_per_gpu is None:
         changes["cpus_per_gpu"] = _ASSUMED_CPUS
         notes.append(
             f"{_ASSUMED_CPUS} CPUs for each GPU are assumed: the site file has no cpus_per_gpu"
         )
     return site.model_copy(update={"slurm": slurm.model_copy(update=changes)}), notes
-
-
-def speed_of_several(name: str | None, site: Site, listed: Sequence[str]) -> TrainingSpeed | None:
-    """Return the speed between the slowest and the fastest of several cards; None if there is one.
-
-    Args:
-        name: as in `with_card`, as is `listed`.
-        site: as the site file has it.
-    """
-    if name is not None:
-        cards = _named(name)
-    elif (
-        site.slurm.teraflops is None
-        and computes_on_gpus(site.slurm)
-        and (card_of(site.slurm.gpu_type, site.slurm.gpu_memory) is None)
-    ):
-        cards, _ = _listed(listed)
-    else:
-        return None
-    return speed_of_cards(cards) if len(cards) > 1 else None
 
 
 def _named(name: str) -> list[GpuCard]:
@@ -85,21 +92,15 @@ def _named(name: str) -> list[GpuCard]:
     return list(cards.values())
 
 
-def _listed(types: Sequence[str]) -> tuple[list[GpuCard], str]:
-    """Return the cards of Slurm's nodes, else the one that is assumed, and a sentence on them."""
+def _listed(types: Sequence[str]) -> ChosenCards:
+    """Return the cards of Slurm's nodes, else the one that is assumed."""
     known = {each: card for each in types if (card := card_of(each)) is not None}
-    cards = list({card.name: card for card in known.values()}.values())
+    cards = tuple({card.name: card for card in known.values()}.values())
     if not cards:
-        return [ASSUMED_CARD], (
-            f"an {ASSUMED_CARD.name} is assumed: the site file has no gpu_type that is known; "
-            "--gpu names another card"
-        )
+        note = f"an {ASSUMED_CARD.name} is assumed: the site file has no gpu_type that is known; "
+        return ChosenCards((ASSUMED_CARD,), True, f"{note}--gpu names another card")
     unknown = [each for each in types if each not in known]
     without = f"; {', '.join(unknown)} has no rates" if unknown else ""
     names = " and ".join(card.name for card in cards)
-    return cards, f"the nodes of the partition have {names}, as Slurm lists them{without}"
-
-
-def _filled_in(cards: Sequence[GpuCard]) -> dict[str, Any]:
-    slowest = min(cards, key=lambda card: card.peak("bf16"))
-    return {"gpu_type": slowest.name.replace(" ", "").lower(), "gpu_memory": slowest.memory}
+    note = f"the nodes of the partition have {names}, as Slurm lists them{without}"
+    return ChosenCards(cards, note=note)

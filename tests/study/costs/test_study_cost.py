@@ -10,7 +10,7 @@ from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.errors import StudyError
 from hpc_xfer.store.finished_costs import finished_rates, make_plan_without_data
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.costs.chosen_card import with_card
+from hpc_xfer.study.costs.chosen_card import choose_cards, with_card
 from hpc_xfer.study.costs.cost_table import duration, one_line
 from hpc_xfer.study.costs.gpu_rates import ASSUMED_CARD
 from hpc_xfer.study.costs.pretrain_time import samples_per_second, waits_for_loading
@@ -104,12 +104,13 @@ def test_the_speed_is_that_of_the_site_file_before_that_of_a_card() -> None:
 
 
 def test_a_card_of_the_call_counts_before_the_site_and_an_unknown_one_is_refused() -> None:
-    site, notes = with_card(Site(slurm=Slurm(teraflops=3, cpus_per_gpu=8)), "h100")
+    fast = Site(slurm=Slurm(teraflops=3, cpus_per_gpu=8))
+    site, notes = with_card(fast, choose_cards(fast, "h100"))
     assert (site.slurm.gpu_type, site.slurm.teraflops, notes) == ("h100", None, [])
-    _, notes = with_card(Site(), None)
+    _, notes = with_card(Site(), choose_cards(Site(), None))
     assert notes[0].startswith("an A100-40 is assumed") and len(notes) == 2
     with pytest.raises(StudyError, match="--gpu t4: unknown card; name one of v100-16,"):
-        with_card(Site(), "t4")
+        choose_cards(Site(), "t4")
 
 
 def test_finished_pretrainings_of_a_kind_replace_flops(tmp_path: Path) -> None:
