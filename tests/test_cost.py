@@ -159,8 +159,8 @@ def test_limits_and_cards_are_those_that_slurm_tells(
     assert told["rests_on"] == "FLOPs, H100 or V100-16"
     assert told["notes"][:2] == [
         "the nodes of the partition have H100 and V100-16, as Slurm lists them; t4 has no rates",
-        "the times rest on arrays of 21, 54 jobs in the queue and at most 2 hours for a job (asked "
-        "of Slurm)",
+        "the times rest on arrays of 21, 54 jobs in the queue and at most 120 minutes for a job "
+        "(asked of Slurm)",
     ]
 
 

@@ -99,7 +99,8 @@ def totals(cost: StudyCost, times: Sequence[FinishingTime] = ()) -> str:
         peak = f"{_bytes(cost.peak_disk(gpus))} at the peak on {counted(gpus, cost.unit)}"
         cache = f" ({_bytes(cost.cache)} of it a cache)" if cost.cache.high else ""
         disk = f"{_bytes(cost.disk)} of disk{cache}, {peak}"
-    return f"{cost.runs:,} runs take {hours}; {disk}; {_numbers(cost.files)} files"
+    runs = f"{counted(cost.runs, 'run')} take{'s' if cost.runs == 1 else ''}"
+    return f"{runs} {hours}; {disk}; {_numbers(cost.files)} files"
 
 
 def sentences(cost: StudyCost, times: Sequence[FinishingTime]) -> Iterator[str]:

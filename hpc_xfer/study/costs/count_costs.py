@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hpc_xfer.config.finetune_recipes import Finetune
-from hpc_xfer.config.recipes import Pretrain, Trained, arch_name
+from hpc_xfer.config.recipes import Arch, Pretrain, Trained, arch_name
+from hpc_xfer.study.architecture_costs import tower_costs
 from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.costs.finetune_time import FinetuneTimes
 from hpc_xfer.study.costs.host_pace import FINETUNE_START, PRETRAIN_START, start_of
@@ -14,7 +15,7 @@ from hpc_xfer.study.costs.ranges import NOTHING, Range
 from hpc_xfer.study.costs.stages import ArrayCost, MeasuredRates, PretrainKind, Stage
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
 from hpc_xfer.study.disk.cache_use import CacheUse
-from hpc_xfer.study.disk.disk_use import finetune_disk, pretrain_disk
+from hpc_xfer.study.disk.disk_use import finetune_disk, pretrain_disk, pretrain_files
 from hpc_xfer.study.job_arrays import cut_into_arrays
 from hpc_xfer.study.plan import Pack, Plan, parent_recipe
 from hpc_xfer.system.terminal import counted
@@ -36,6 +37,7 @@ class CostCounter:
     cache: CacheUse = field(default_factory=CacheUse)
     finished: Counter[str] = field(default_factory=Counter)  # runs that tell times, by kind
     assumed_sets: dict[str, None] = field(default_factory=dict)
+    assumed_archs: dict[str, None] = field(default_factory=dict)
 
     def add(self, number: int, plan: Plan, costs: RunCosts) -> None:
         """Add the runs of a plan.
@@ -53,6 +55,11 @@ class CostCounter:
         names = (str(run.spec["dataset"]) for run in plan.of("finetune"))
         self.assumed_sets |= dict.fromkeys(costs.uncounted(names))
 
+    def note_assumed(self, arch: Arch) -> None:
+        """Note an architecture whose FLOPs are those of a tower of middle size."""
+        if not tower_costs(arch).is_known:
+            self.assumed_archs[arch_name(arch)] = None
+
     def stage(self, key: tuple[str, ...], kind: str) -> Stage:
         if key not in self.stages:
             self.stages[key] = Stage(" ".join(key), kind)
@@ -61,12 +68,15 @@ class CostCounter:
     def rests_on(self) -> str:
         """Say in words what the numbers rest on."""
         told = [self.speed.rests_on]
-        used = {stage.name for stage in self.stages.values() if stage.measured}
+        used = any(s.measured for s in self.stages.values() if s.kind == "pretrain")
         pretrainings = sum(self.measured.runs.values()) if used else 0
         runs = Counter({"pre-training": pretrainings}) + self.finished
         told += [counted(n, f"finished {what}") for what, n in runs.items() if n]
         if self.assumed_sets:
             told.append(f"the size of {', '.join(self.assumed_sets)} is assumed")
+        if self.assumed_archs:
+            told.append(f"the FLOPs of {', '.join(self.assumed_archs)} are assumed, as no file of "
+                        "open_clip tells them; the first finished runs do")  # fmt: skip
         return "; ".join(told)
 
 
@@ -109,12 +119,13 @@ class _PlanCosts:
         stage.runs += 1
         stage.gpus = pack.gpus
         stage.gpu_hours += (seconds + PRETRAIN_START).scaled(pack.gpus / 3600)
+        stage.files += pretrain_files(recipe)
+        self.counter.note_assumed(recipe.arch)
         disk = pretrain_disk(recipe)
         if disk is None:
             stage.disk_is_known = False
             return seconds
         stage.disk += disk.final
-        stage.files += disk.files
         stage.checkpoints = max(stage.checkpoints, disk.while_running)
         return seconds
 

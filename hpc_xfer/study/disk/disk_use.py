@@ -60,17 +60,25 @@ def pretrain_disk(recipe: Pretrain) -> DiskUse | None:
     towers = weights_of(recipe)
     if towers is None:
         return None
+    files = pretrain_files(recipe)
     total, snapshots = sum(towers.values()), len(encoder_points(recipe)) - 1
     final = exactly(total * (_PRODUCT + _WEIGHT * snapshots))
-    files = _PRETRAIN_FILES + exactly(snapshots + bool(snapshots))
     if not isinstance(recipe, Trained):
-        return DiskUse(final + _TRIAL, _UNTRAINED_FILES)
+        return DiskUse(final + _TRIAL, files)
     locked = recipe.lock if isinstance(recipe, ImageText) else None
     checkpoint = sum(
         number * _WEIGHT * (1 if tower == locked else _STATES) for tower, number in towers.items()
     )
     checkpoint += _STATES * _WEIGHT * _head_weights(recipe)
     return DiskUse(final + _SMALL, files, _CHECKPOINTS * checkpoint)
+
+
+def pretrain_files(recipe: Pretrain) -> Range:
+    """The files that a pre-training leaves."""
+    if not isinstance(recipe, Trained):
+        return _UNTRAINED_FILES
+    snapshots = len(encoder_points(recipe)) - 1
+    return _PRETRAIN_FILES + exactly(snapshots + bool(snapshots))
 
 
 def _head_weights(recipe: Trained) -> int:

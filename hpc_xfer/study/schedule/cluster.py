@@ -49,5 +49,5 @@ def limits_sentence(cluster: SimulatedCluster, slurm: Slurm, is_told: bool) -> s
         whose = f"the lower of the site file's and those {whose}"
     limit = "no time limit of the partition"
     if slurm.max_minutes is not None:
-        limit = f"at most {slurm.max_minutes / 60:g} hours for a job"
+        limit = f"at most {slurm.max_minutes:,} minutes for a job"
     return f"the times rest on arrays of {kept.array_size:,}, {jobs} and {limit} ({whose})"

@@ -178,6 +178,15 @@ def test_disk_and_files_stay_where_a_person_expects_them(tmp_path: Path) -> None
     assert 24 * 4 < cost.files.low < cost.files.high < 24 * 14 + 1600
 
 
+def test_what_nobody_counts_is_said_and_its_files_are_counted(tmp_path: Path) -> None:
+    timm = GRID.replace("arch: RN50, source", "arch: convnext_base, source")
+    cost = study_cost([plan(tmp_path, timm)])
+    large = stage(cost, "clip convnext_base laion 4M x8")
+    assert not large.disk_is_known and large.files == Range(11, 14)
+    assert "the FLOPs of convnext_base are assumed" in cost.rests_on
+    assert "assumed" not in study_cost([plan(tmp_path)]).rests_on
+
+
 def test_the_cache_holds_decoded_images_and_the_features_of_each_encoder(tmp_path: Path) -> None:
     """Of pets: 7,349 images of 224 px, and 1,024 numbers for each from each of three encoders."""
     cost = study_cost([plan(tmp_path), plan(tmp_path, GRID.replace("small", "other"))])
