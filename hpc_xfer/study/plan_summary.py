@@ -29,6 +29,7 @@ def as_json(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
         "gpu_hours": gpu_hours(todo),
         "minutes_from": minutes_from(todo),
         "disk_bytes": disk_bytes(todo),
+        "cache_bytes": cache_bytes(todo),
         "runs": [
             {
                 "run": run.id,
@@ -83,11 +84,11 @@ def gpu_hours(plan: Plan) -> float:
 
 
 def disk_bytes(plan: Plan) -> int | None:
-    """Estimate the peak: encoders, snapshots, all checkpoints, the cache; see study/disk/.
+    """Estimate the peak without the cache: encoders, snapshots, all checkpoints; see study/disk/.
 
     None if weights cannot be counted.
     """
-    total, cache = 0.0, CacheUse()
+    total = 0.0
     for run in plan.runs:
         if isinstance(run.recipe, Finetune):
             total += _RECORD
@@ -96,9 +97,15 @@ def disk_bytes(plan: Plan) -> int | None:
         if disk is None:
             return None
         total += disk.final.high + disk.while_running
+    return int(total)
+
+
+def cache_bytes(plan: Plan) -> int:
+    """Estimate the cache of the store; 0 without an estimate. A full disk leaves it out."""
+    cache = CacheUse()
     if plan.costs is not None:
         cache.add(plan, plan.costs)
-    return int(total) + cache.bytes
+    return cache.bytes
 
 
 def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
@@ -118,12 +125,13 @@ def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
     if plan.of("finetune"):
         parts += [_finetune_table(plan, todo, done), *map(line, finetuning_lines(plan))]
     parts += [line(note) for note in _notes(study, plan)]
-    disk = disk_bytes(todo)
+    disk, cache = disk_bytes(todo), cache_bytes(todo)
+    more = f" and {terminal.size(cache)} of cache" if cache else ""
     parts.append(
         line(
             f"{number['runs']:,} runs, {number['done']:,} done, {number['to_do']:,} to do in "
             f"{number['packs']:,} packs; at most {gpu_hours(todo):,.1f} GPU-hours, "
-            f"{'disk unknown' if disk is None else terminal.size(disk) + ' of disk'}"
+            f"{'disk unknown' if disk is None else terminal.size(disk) + ' of disk'}{more}"
         )
     )
     return Group(*parts)

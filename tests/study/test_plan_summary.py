@@ -136,6 +136,20 @@ def test_a_setting_that_only_some_runs_have_is_a_column(
     assert [row[1:3] for row in rows][:2] == shown
 
 
+def test_the_cache_is_counted_apart_from_what_a_run_cannot_do_without(tmp_path: Path) -> None:
+    plan = make(tmp_path, GRID)[1]
+    assert plan_summary.cache_bytes(plan) == 0  # nobody counted the images
+    digits, mnist = (ImageCounts(n, n, 10, in_files=False) for n in (900, 5_000))
+    counted = plan.with_costs(RunCosts({"digits": digits, "mnist": mnist}, Speed(1e12)))
+    assert plan_summary.disk_bytes(counted) == plan_summary.disk_bytes(plan)
+    images = 2 * (900 + 5_000)
+    assert (
+        0
+        < plan_summary.cache_bytes(counted)
+        <= images * 1024 * 4 * len(plan.of("pretrain")) + (images * 3 * 224 * 224)
+    )
+
+
 def test_checkpoints_of_a_locked_tower_have_no_moments(tmp_path: Path) -> None:
     grid = """
 name: locked
