@@ -77,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{cards.named or 'another device'}; --gpu names a card"
         for gpu, number in rates.left_out.items()
     ]
+    elsewhere = sum(plan.costs.left_out_runs for plan in plans if plan.costs is not None)
+    if elsewhere:
+        notes.append(f"{counted(elsewhere, 'finished fine-tuning')} on other cards: not used")
     if done:
         notes.append(f"{len(done):,} runs are done and cost nothing more")
     notes = list(dict.fromkeys(notes))

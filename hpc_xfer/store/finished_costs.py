@@ -143,10 +143,12 @@ def with_finished_costs(plan: Plan, store: Store, card: str | None = None) -> Pl
     costs = plan.costs
     if costs is None or plan.resources.finetune.minutes is not None:
         return plan
-    found = _finished_seconds(plan, store, costs.speed, card)
+    left_out: Counter[str] = Counter()
+    found = _finished_seconds(plan, store, costs.speed, card, left_out)
     measured = {kind: median(seconds) for kind, seconds in found.items()}
     count = sum(map(len, found.values()))
-    return plan.with_costs(replace(costs, measured=measured, measured_runs=count))
+    refined = replace(costs, measured=measured, measured_runs=count, left_out_runs=left_out.total())
+    return plan.with_costs(refined)
 
 
 def finished_times(plan: Plan, store: Store) -> FinishedTimes:
@@ -163,13 +165,23 @@ def finished_times(plan: Plan, store: Store) -> FinishedTimes:
 
 
 def _finished_seconds(
-    plan: Plan, store: Store, speed: Speed, card: str | None = None
+    plan: Plan,
+    store: Store,
+    speed: Speed,
+    card: str | None = None,
+    left_out: Counter[str] | None = None,
 ) -> dict[CostKind, list[float]]:
-    """Read the seconds of some finished fine-tunings of each kind."""
+    """Read the seconds of some finished fine-tunings of each kind.
+
+    Args:
+        card: as in `finished_rates`.
+        left_out: counts those on other cards, by their GPU.
+    """
+    left_out = Counter() if left_out is None else left_out
     found: dict[CostKind, list[float]] = {}
     finished = store.finished_runs()
     for kind, runs in _begun(plan, finished).items():
-        seconds = list(_seconds(runs, finished, speed, card))
+        seconds = list(_seconds(runs, finished, speed, card, left_out))
         if seconds:
             found[kind] = seconds
     finished.save()
@@ -189,7 +201,11 @@ def _begun(plan: Plan, finished: FinishedRuns) -> dict[CostKind, list[Run]]:
 
 
 def _seconds(
-    runs: list[Run], finished: FinishedRuns, speed: Speed, card: str | None
+    runs: list[Run],
+    finished: FinishedRuns,
+    speed: Speed,
+    card: str | None,
+    left_out: Counter[str],
 ) -> Iterator[float]:
     """Seconds of at most 20 of these runs, as far as they ran in one go on such a device."""
     count = 0
@@ -198,6 +214,7 @@ def _seconds(
         if found is None or found.attempt != 1 or (found.gpu is not None) != speed.has_gpu:
             continue
         if card is not None and not _is_of(found.gpu, card):
+            left_out[found.gpu or "CPUs"] += 1
             continue
         if found.seconds is None:
             continue

@@ -70,6 +70,7 @@ def test_runs_on_another_card_tell_nothing_where_a_card_is_asked_about(tmp_path:
     for card, seconds in (("A100-40", [5.0]), ("H100,V100-16", [9.0]), ("H100", []), (None, [7.0])):
         costs = with_finished_costs(plan, store, card).costs
         assert costs is not None and list(costs.measured.values()) == seconds
+        assert costs.left_out_runs == (0 if card is None else 2 - len(seconds))
 
 
 def test_minutes_of_the_grid_are_believed_more_than_records(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ _HOPPER = 0.53
 # above half is assumed for all, as each number has twice the bytes.
 _OF_HALF = 0.5
 # fp64: products with the features of a data set, from small ones to large ones; assumed. The peaks
-# of L40S, A40, RTX 3090 and RTX 4090 are a 64th of fp32 (NVIDIA GA102 and Ada whitepapers).
+# of L40, L40S, A40 and RTX cards are a 64th of fp32 (NVIDIA GA102 and Ada whitepapers).
 _FP64 = Range(0.1, 0.8)
 
 
@@ -149,6 +149,11 @@ CARDS: tuple[GpuCard, ...] = (
     _card(
         "H200", r"h200", 141, 4800, (989, 494, 67), 67, "NVIDIA H200 data sheet, 2024",
         least=_HOPPER,
+    ),
+    _card("L40", r"l40(?!s)", 48, 864, (181, 90.5, 90.5), 1.41, "NVIDIA L40 data sheet, 2022"),
+    _card("A30", r"a30", 24, 933, (165, 82, 10.3), 10.3, "NVIDIA A30 data sheet, 2022"),
+    _card(
+        "RTX A6000", r"a6000", 48, 768, (154.8, 77.4, 38.7), 0.605, "NVIDIA GA102 whitepaper, 2021"
     ),
     _card("L40S", r"l40s", 48, 864, (362, 183, 91.6), 1.43, "NVIDIA L40S data sheet, 2023"),
     _card("A40", r"a40", 48, 696, (149.7, 74.8, 37.4), 0.585, "NVIDIA A40 data sheet, 2022"),

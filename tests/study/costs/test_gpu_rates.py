@@ -25,6 +25,11 @@ PAGE = ROOT / "docs/cost.md"
         ("rtx_4090", None, "RTX 4090"),
         ("NVIDIA A40", None, "A40"),
         ("l40s", None, "L40S"),
+        ("NVIDIA L40", None, "L40"),
+        ("a30", None, "A30"),
+        ("NVIDIA RTX A6000", None, "RTX A6000"),
+        ("rtx_a6000", None, "RTX A6000"),
+        (None, 48, "A40"),
         ("mi250x", None, "MI250X"),
         (None, 141, "H200"),
         (None, 80, "A100-80"),  # the slower of two that have so much
