@@ -189,7 +189,7 @@ def _apply(draft: Draft, change: Change) -> None:
         return
     blocks = list(draft.blocks(kind))
     if rest[0].lstrip("-").isdecimal() and not rest[0].isdecimal():
-        draft.refuse(change.place, f"blocks are counted from 0; {rest[0]} is none")
+        draft.refuse(change.place, f"blocks are counted from 0; {rest[0]} is not a block")
         return
     if rest[0].isdecimal():
         _set_in_block(draft, kind, rest, change)

@@ -171,7 +171,7 @@ def test_one_block_may_be_set_without_a_list() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("pretrain.-1.batch=50", "blocks are counted from 0; -1 is none"),
+        ("pretrain.-1.batch=50", "blocks are counted from 0; -1 is not a block"),
         ("pretrain[0].batch=50", "is not a path with dots; did you mean 'pretrain.0.batch'?"),
         ("set.pretrain.0.batch=50", "is the change itself; name the key that it changes"),
         (

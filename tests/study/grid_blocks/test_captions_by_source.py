@@ -70,7 +70,7 @@ pretrain:
     [
         (
             "{by_source: {imagnet: {keys: a}}}",
-            "caption.by_source.imagnet: is no source of this block; did you mean 'imagenet'?",
+            "caption.by_source.imagnet: is not a source of this block; did you mean 'imagenet'?",
         ),
         (
             "{by_source: {imagenet: title}}",
