@@ -179,3 +179,24 @@ def test_pretrainings_that_get_no_trial_are_told_and_not_those_that_only_leaves_
     console = Console(file=(text := io.StringIO()), width=120)
     console.print(plan_summary.render(study, part, set()))
     assert "no fine-tuning starts" not in text.getvalue()
+
+
+def test_long_values_take_several_lines_and_no_id_is_cut(tmp_path: Path) -> None:
+    templates = ", ".join(f"'a {kind} of a {{}}.'" for kind in ("photo", "picture", "drawing"))
+    grid = f"""
+name: captions
+pretrain:
+  - method: clip
+    arch: RN50
+    source: {{sans: 1, serif: 1}}
+    samples: 8000
+    epochs: 1
+    batch: 100
+    caption: [txt, {{templates: [{templates}]}}, {{by_source: {{sans: {{keys: [title, tags]}}}}}}]
+"""
+    _, plan, _ = make(tmp_path, grid)
+    lines = rendered(tmp_path, grid).splitlines()
+    for run in plan.of("pretrain"):
+        assert any(line.startswith(run.id) and line.rstrip().endswith("to do") for line in lines)
+    shown = " ".join(" ".join(lines).split())
+    assert all(word in shown for word in ("photo", "picture", "drawing", "title", "tags")), lines
