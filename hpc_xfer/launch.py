@@ -16,7 +16,7 @@ from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished.finished_runs import FinishedRuns
-from hpc_xfer.store.finished_costs import make_plan_with_costs
+from hpc_xfer.store.finished_costs import finished_times, make_plan_with_costs
 from hpc_xfer.store.launched_study import (
     LaunchedStudy,
     load_in_store,
@@ -214,7 +214,9 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
     plan, store, site = launched.wanted, launched.store, launched.site
     yield from notes_on_folders(store, launched.site_file)
     yield from changed_weights(plan, done, store, site)
-    yield from resource_notes(plan.without(done), site.slurm, on)
+    todo = plan.without(done)
+    finished = finished_times(plan, store) if on == "slurm" and done and todo.runs else None
+    yield from resource_notes(todo, site.slurm, on, finished)
 
 
 def _submit(launched: LaunchedStudy, args: argparse.Namespace, look: FinishedRuns) -> cli.Answer:

@@ -81,14 +81,16 @@ def draft_of(doc: Document, protocol: str, known: Iterable[str], typed: Sequence
     for change in changes:
         if change.parts[0] == "defaults":
             _set_in(draft, draft.data, (), change.parts, change)
-    draft.list_single_block()
+    is_set_whole = any(change.key == "pretrain" for change in changes)
+    if not is_set_whole:
+        draft.list_single_block()
     for kind in KINDS:
         _read_blocks(draft, kind)
     fill_defaults(draft)
     for change in changes:
         if change.parts[0] != "defaults":
             _apply(draft, change)
-    if any(change.key == "pretrain" for change in changes):
+    if is_set_whole:
         draft.list_single_block()
     for kind in KINDS:
         _read_blocks(draft, kind)
@@ -189,7 +191,7 @@ def _apply(draft: Draft, change: Change) -> None:
         return
     blocks = list(draft.blocks(kind))
     if rest[0].lstrip("-").isdecimal() and not rest[0].isdecimal():
-        draft.refuse(change.place, f"blocks are counted from 0; {rest[0]} is none")
+        draft.refuse(change.place, f"blocks are counted from 0; {rest[0]} is not a block")
         return
     if rest[0].isdecimal():
         _set_in_block(draft, kind, rest, change)

@@ -3,21 +3,23 @@
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot
-from hpc_xfer.config.recipes import ImageText, Pretrain, Tower, Trained, encoder_points
-from hpc_xfer.study.costs.disk_use import weights_of
+from hpc_xfer.study.disk.cache_use import CacheUse
+from hpc_xfer.study.disk.disk_use import pretrain_disk
 from hpc_xfer.study.labels import label_columns, pretrain_labels, run_label
 from hpc_xfer.study.plan import Pack, Plan, Run, pretrain_runs
 from hpc_xfer.study.study_file import Study
-from hpc_xfer.study.summary.settings_lines import finetuning_lines, pretraining_lines, setting
+from hpc_xfer.study.summary.settings_lines import (
+    finetuning_lines,
+    pretraining_lines,
+    read_cell,
+    setting,
+)
 from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
-    from rich.console import RenderableType
+    from rich.console import JustifyMethod, RenderableType
     from rich.table import Table
 
-_BYTES = 4  # a weight in fp32
-_PRODUCT = 2 * _BYTES  # encoder.pt and encoder.safetensors
-_KEPT_CHECKPOINTS = 2
 _RECORD = 6_000  # bytes of a fine-tuning: recipe, record, claims, hits
 
 
@@ -32,6 +34,7 @@ def as_json(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
         "gpu_hours": gpu_hours(todo),
         "minutes_from": minutes_from(todo),
         "disk_bytes": disk_bytes(todo),
+        "cache_bytes": cache_bytes(todo),
         "runs": [
             {
                 "run": run.id,
@@ -86,30 +89,28 @@ def gpu_hours(plan: Plan) -> float:
 
 
 def disk_bytes(plan: Plan) -> int | None:
-    """Estimate the peak: checkpoints, snapshots, encoders; None if weights cannot be counted."""
-    total = 0
+    """Estimate the peak without the cache: encoders, snapshots, all checkpoints; see study/disk/.
+
+    None if weights cannot be counted.
+    """
+    total = 0.0
     for run in plan.runs:
-        if run.kind == "finetune":
+        if isinstance(run.recipe, Finetune):
             total += _RECORD
             continue
-        assert not isinstance(run.recipe, Finetune)
-        weights = weights_of(run.recipe)
-        if weights is None:
+        disk = pretrain_disk(run.recipe)
+        if disk is None:
             return None
-        snapshots = _BYTES * (len(encoder_points(run.recipe)) - 1)
-        total += sum(weights.values()) * (_PRODUCT + snapshots) + _checkpoints(run.recipe, weights)
-    return total
+        total += disk.final.high + disk.while_running
+    return int(total)
 
 
-def _checkpoints(recipe: Pretrain, weights: dict[Tower, int]) -> int:
-    """Bytes of two checkpoints: weights, and both moments of AdamW but for a locked tower."""
-    if not isinstance(recipe, Trained):
-        return 0
-    locked = recipe.lock if isinstance(recipe, ImageText) else None
-    return sum(
-        number * _KEPT_CHECKPOINTS * _BYTES * (1 if tower == locked else 3)
-        for tower, number in weights.items()
-    )
+def cache_bytes(plan: Plan) -> int:
+    """Estimate the cache of the store; 0 without an estimate. A full disk leaves it out."""
+    cache = CacheUse()
+    if plan.costs is not None:
+        cache.add(plan, plan.costs)
+    return cache.bytes
 
 
 def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
@@ -129,13 +130,14 @@ def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
     if plan.of("finetune"):
         parts += [_finetune_table(plan, todo, done), *map(line, finetuning_lines(plan))]
     parts += [line(note) for note in _notes(study, plan)]
-    disk = disk_bytes(todo)
+    disk, cache = disk_bytes(todo), cache_bytes(todo)
+    more = f" and {terminal.size(cache)} of cache" if cache else ""
     parts.append(
         line(
             f"{terminal.counted(number['runs'], 'run')}, {number['done']:,} done, "
             f"{number['to_do']:,} to do in {terminal.counted(number['packs'], 'pack')}; "
             f"at most {gpu_hours(todo):,.1f} GPU-hours, "
-            f"{'disk unknown' if disk is None else terminal.size(disk) + ' of disk'}"
+            f"{'disk unknown' if disk is None else terminal.size(disk) + ' of disk'}{more}"
         )
     )
     return Group(*parts)
@@ -192,20 +194,25 @@ def _pretrain_table(plan: Plan, todo: Plan, done: set[str], columns: list[str]) 
     runs = plan.of("pretrain")
     rows = [run.columns | _start_of(run) for run in runs]
     packs = {run.id: pack for pack in _packs(todo) for run in pack.runs}
+    from hpc_xfer.system.screen.plain_console import line
     from hpc_xfer.system.screen.titled_table import titled_table
 
     table = titled_table("pre-training")
     settings = (name.removeprefix("pretrain_") for name in columns)
-    for name in ("run", *settings, "GPUs", "minutes", "state"):
-        table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
-    for run, row in zip(runs, rows, strict=True):
+    cells_of = [[setting(read_cell(row.get(name, ""))) for name in columns] for row in rows]
+    long = {i for cells in cells_of for i, cell in enumerate(cells) if len(cell) > _LONG}
+    for i, name in enumerate(("run", *settings, "GPUs", "minutes", "state")):
+        justify: JustifyMethod = "left" if name in _WORDS or i - 1 in long else "right"
+        table.add_column(name, justify=justify, no_wrap=i - 1 not in long)
+    for run, cells in zip(runs, cells_of, strict=True):
         pack = packs.get(run.id)
-        cells = [setting(row.get(name, "")) for name in columns]
         cost = ["", ""] if pack is None else [str(pack.gpus), f"{pack.minutes:g}"]
-        table.add_row(run.id, *cells, *cost, "done" if run.id in done else "to do")
+        texts = map(line, cells)  # a list in a cell is no markup
+        table.add_row(run.id, *texts, *cost, "done" if run.id in done else "to do")
     return table
 
 
+_LONG = 24  # letters of a value that takes several lines where there is no room for one
 _WORDS = ("run", "method", "arch", "source", "weights", "init", "lock", "select", "state")
 # Settings without a default that differs between methods: where one method has it, somebody chose.
 _CHOSEN = ("init", "lock", "patch_dropout", "batchnorm", "accumulate", "select")

@@ -54,7 +54,10 @@ def test_an_architecture_file_lies_beside_the_grid_and_its_content_counts(tmp_pa
             '{"embed_dim": 8, "vision_cfg": {}, "text_cgf": {}}',
             "text_cgf: unknown key; did you mean 'text_cfg'?",
         ),
-        ('{"embed_dim": "8", "vision_cfg": {}}', "embed_dim: must be a whole number, got '8'"),
+        (
+            '{"embed_dim": "8", "vision_cfg": {}}',
+            "embed_dim: must be a whole number, got '8'; write 8 without quotes",
+        ),
     ],
 )
 def test_a_wrong_architecture_file_is_told_with_its_path(

@@ -166,12 +166,14 @@ def test_tuned_values_take_the_place_of_one_value() -> None:
 def test_one_block_may_be_set_without_a_list() -> None:
     one = changed("pretrain={method: scratch, arch: RN50, seed: 3}")
     assert [recipe.method for recipe in one.pretrains] == ["scratch"]
+    none = "name: x\npretrain:\n"  # what was refused without the change
+    assert ids(changed("pretrain=[{method: scratch, arch: RN50, seed: 3}]", text=none))
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("pretrain.-1.batch=50", "blocks are counted from 0; -1 is none"),
+        ("pretrain.-1.batch=50", "blocks are counted from 0; -1 is not a block"),
         ("pretrain[0].batch=50", "is not a path with dots; did you mean 'pretrain.0.batch'?"),
         ("set.pretrain.0.batch=50", "is the change itself; name the key that it changes"),
         (

@@ -100,8 +100,8 @@ def test_a_threshold_of_zero_is_one_run_with_either_sign(tmp_path: Path) -> None
     [
         (
             "pretrain: clip\n",
-            "2: pretrain: is no list of blocks: 'clip'; write some, such as `- {method: scratch, "
-            "arch: RN50}`",
+            "2: pretrain: is not a list of blocks: 'clip'; write some, such as `- "
+            "{method: scratch, arch: RN50}`",
         ),
         (
             "pretrain:\nfinetune: {datasets: pets, shots: 5, lr: 1, parents: [web]}\n",
@@ -142,8 +142,8 @@ def test_a_wrong_file_is_told_once(tmp_path: Path, text: str, sentence: str) -> 
         ),
         (
             "{clip: {arch: RN50}}",
-            "defaults.clip: is no kind of block; write `pretrain`, whose blocks take the keys that "
-            "they have",
+            "defaults.clip: is not a kind of block; write `pretrain`, whose blocks take the "
+            "keys that they have",
         ),
         (
             "{pretrain: [{arch: RN50}]}",
@@ -187,8 +187,8 @@ def test_a_value_by_shots_has_shots_alone(tmp_path: Path) -> None:
     trials = "finetune: {datasets: pets, shots: [1, full], draws: {1: 3, ful: 1}, lr: 1}\n"
     minutes = "resources: {finetune: {minutes: {1: 20, full: 60, all: 30}}}\n"
     assert refusal(tmp_path, f"name: x\n{BLOCK}{trials}{minutes}") == [
-        "a.yaml:4: finetune.draws.ful: is no number of shots; write one, or full",
-        "a.yaml:5: resources.finetune.minutes.all: is no number of shots; write one, or full",
+        "a.yaml:4: finetune.draws.ful: is not a number of shots; write one, or full",
+        "a.yaml:5: resources.finetune.minutes.all: is not a number of shots; write one, or full",
     ]
 
 

@@ -123,7 +123,7 @@ class Caption(CaptionPlace):
             return self
         names = list(sources)
         if other := [name for name in self.by_source if name not in names]:
-            raise ValueError(f"by_source names {other[0]!r}, which is no source here; remove it")
+            raise ValueError(f"by_source names {other[0]!r}, which is not a source here; remove it")
         first = self.of(names[0])
         if any(self.of(name) != first for name in names):
             return self

@@ -1,9 +1,11 @@
 """Name the training images of a recipe for tables."""
 
+import hashlib
+import json
 import re
 
 from hpc_xfer.config.recipes import ImageText, Pretrain, Trained
-from hpc_xfer.config.training_data.captions import Caption, CaptionPlace
+from hpc_xfer.config.training_data.captions import TEMPLATES, Caption, CaptionPlace
 from hpc_xfer.config.training_data.mixture import shares_text
 
 _PLAIN = re.compile(r"[\w.-]+")  # keys and sources that no sign of a name can be mistaken for
@@ -32,7 +34,14 @@ def _caption(caption: Caption) -> str:
 
 
 def _place(place: CaptionPlace) -> str:
-    """Name the captions of a source: `title & tags` if joined, `blip+txt` if one is drawn."""
-    if place.templates or not all(map(_PLAIN.fullmatch, (*(place.keys or ()), *(place.mix or ())))):
+    """Name the captions of a source: `title & tags` if joined, `blip+txt` if one is drawn.
+
+    Templates get a digest, since they are sentences: `templates 1f3a`.
+    """
+    if not all(map(_PLAIN.fullmatch, (*(place.keys or ()), *(place.mix or ())))):
         return ""
-    return shares_text(place.mix) if place.mix else " & ".join(place.keys or ())
+    text = " & ".join(place.keys or ()) or (shares_text(place.mix) if place.mix else TEMPLATES)
+    if not place.templates:
+        return text
+    digest = hashlib.sha256(json.dumps(place.templates).encode()).hexdigest()
+    return f"{text} {digest[:6]}"

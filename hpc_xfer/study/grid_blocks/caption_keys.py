@@ -42,7 +42,7 @@ def unused_captions(
             if name not in known:
                 at = ("caption", place) if isinstance(given, list) else ("caption",)
                 hint = nearest(name, known, "they are")
-                yield (*at, "by_source", name), f"is no source of this block; {hint}"
+                yield (*at, "by_source", name), f"is not a source of this block; {hint}"
     is_alone = block.get("label") is not None and not _has_key(given, _OF_CLASSES)
     if is_alone and "label" not in shared and issubclass(METHODS[block["method"]], ImageText):
         yield ("label",), "is read by captions from templates alone, and there are none; remove it"

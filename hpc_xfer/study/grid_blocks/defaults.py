@@ -89,7 +89,7 @@ def _misplaced(key: str) -> str:
         return "are shared by all blocks anyway; write `resources` at the top level"
     if key in METHODS or key in MODES:
         kind = KINDS[key not in METHODS]
-        return f"is no kind of block; write `{kind}`, whose blocks take the keys that they have"
+        return f"is not a kind of block; write `{kind}`, whose blocks take the keys that they have"
     return f"unknown key; {nearest(key, KINDS, 'the keys here are')}"
 
 

@@ -83,7 +83,9 @@ class Draft:
             self.data["pretrain"] = [found]
             self.moved["pretrain", 0] = loc
         elif not found or not isinstance(found, list):
-            what = "has no block" if not found else f"is no list of blocks: {format_value(found)}"
+            what = (
+                "has no block" if not found else f"is not a list of blocks: {format_value(found)}"
+            )
             self.refuse(loc, f"{what}; write some, such as `- {{method: scratch, arch: RN50}}`")
             del self.data["pretrain"]
             self.is_without_blocks = True

@@ -207,7 +207,7 @@ def _missing_shots(axes: FinetuneAxes, settings: Mapping[str, Any]) -> Iterator[
 def wrong_by_shots(given: Mapping[str, Any], shots: Iterable[Any]) -> Iterator[ConfigError]:
     """Refuse keys that are no shots, else the lack of some."""
     odd = not_shots(given)
-    yield from (((key,), "is no number of shots; write one, or full") for key in odd)
+    yield from (((key,), "is not a number of shots; write one, or full") for key in odd)
     for one in () if odd else map(str, shots):
         if one not in given:
             yield (), f"has no value for {one} shots; add `{one}: ...`"

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from hpc_xfer.config import architectures
 from hpc_xfer.config.notation.way_out import way_out
@@ -269,7 +269,7 @@ def _settle_samples_seen(model: type[StrictModel], values: dict[str, Any]) -> li
     return []
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     """Accept finite numbers only, no booleans."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e20
 

@@ -28,7 +28,7 @@ def pretraining_lines(rows: Sequence[Mapping[str, Any]], shown: Iterable[str]) -
     methods: dict[str, dict[str, str]] = {}
     hidden = {*shown, "method"}
     for row in rows:
-        own = {key: setting(_read(value)) for key, value in row.items() if key not in hidden}
+        own = {key: setting(read_cell(value)) for key, value in row.items() if key not in hidden}
         methods.setdefault(str(row["method"]), {}).update(own)
     return _lines(methods)
 
@@ -101,7 +101,7 @@ def _listed(settings: Mapping[str, str]) -> str:
     return ", ".join(f"{k.removeprefix('pretrain_')} {v}" for k, v in settings.items())
 
 
-def _read(value: Any) -> Any:
+def read_cell(value: Any) -> Any:
     """Read the JSON that a column holds; other text is returned as it is."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         with contextlib.suppress(ValueError):

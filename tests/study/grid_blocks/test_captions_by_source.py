@@ -70,7 +70,7 @@ pretrain:
     [
         (
             "{by_source: {imagnet: {keys: a}}}",
-            "caption.by_source.imagnet: is no source of this block; did you mean 'imagenet'?",
+            "caption.by_source.imagnet: is not a source of this block; did you mean 'imagenet'?",
         ),
         (
             "{by_source: {imagenet: title}}",
@@ -104,3 +104,18 @@ def test_a_key_of_labels_that_no_caption_reads_is_refused(tmp_path: Path) -> Non
     assert refused(tmp_path, MIXED, "{keys: title}", ", label: kind") == [f"{told}none; remove it"]
     some = "{by_source: {imagenet: {templates: ['a {}.']}}}"
     assert len(runs(tmp_path, MIXED, some, ", label: kind")) == 1
+
+
+def test_tables_name_captions_of_each_source_and_tell_them_apart(tmp_path: Path) -> None:
+    places = (
+        "{keys: [a, b]}",
+        "{mix: {a: 1, b: 1}}",
+        "{templates: 'a {}.'}",
+        "{templates: 'b {}.'}",
+    )
+    captions = ", ".join(f"{{by_source: {{laion: {place}}}}}" for place in places)
+    text = f"name: x\npretrain: [{{{BLOCK}, {MIXED}, caption: [{captions}]}}]\n"
+    runs = make_plan(load(tmp_path, text)).of("pretrain")
+    names = [str(run.columns["pretrain_caption"]) for run in runs]
+    assert names[:2] == ["laion: a & b", "laion: a+b"] and len(set(names)) == 4
+    assert names[2].startswith("laion: templates ")
