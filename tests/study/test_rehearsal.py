@@ -33,7 +33,7 @@ def test_the_rehearsal_of_the_large_study_needs_few_elements() -> None:
     study = load_study(GRID)
     real, rehearsed = (make_plan(each, COSTS) for each in (study, rehearsal_of(study)))
     assert len(rehearsed.runs) == len(real.runs) == 48_532
-    assert len(packs(real)) == 12_339
+    assert len(packs(real)) == 13_584
     assert len(packs(rehearsed)) == 781
     assert max(pack.minutes for pack in packs(rehearsed)) <= 60
 
