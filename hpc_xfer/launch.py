@@ -58,6 +58,8 @@ class CheckedLaunch:
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     checked = _check_all(args)
+    if not args.dry_run:
+        terminal.outlive_readers()  # a launch does its work, also with `| head` behind it
     if args.dry_run and len(checked) > 1:
         return _show_union(checked, args)
     if len(checked) > 1 and not args.json:

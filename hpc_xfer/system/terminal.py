@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from hpc_xfer.system.screen.output_stream import OutputStream
 from hpc_xfer.system.screen.plain_stream import PlainStream
 from hpc_xfer.system.screen.plain_text import plain
 
@@ -52,7 +53,20 @@ def guard_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, PlainStream):
-            setattr(sys, name, PlainStream(stream))
+            setattr(sys, name, PlainStream(OutputStream(stream)))
+
+
+def outlive_readers() -> None:
+    """Go on with the work of this process when its output cannot be written any more."""
+    OutputStream.outlives_readers = True
+
+
+def finish_output() -> list[str]:
+    """Write what Python still holds of the output; tell of what could not be written."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]  # not closed
+    for stream in streams:
+        stream.flush()
+    return [lost for stream in streams if (lost := getattr(stream, "lost", ""))]
 
 
 def shown(what: str) -> AbstractContextManager[ProgressCallback]:
