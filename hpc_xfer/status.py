@@ -189,6 +189,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--every must be 1 or more, got {args.every:g}")
     if args.json and (args.why, args.job) != (None, None):
         parser.error("--json has all runs, so it goes with neither --why nor --job")
+    for name in ("follow", "why", "job"):  # as of an unset variable of the shell
+        if getattr(args, name) == "":
+            parser.error(f"--{name} is empty; give the start of an id")
     alone = [name for name in ("watch", "follow", "why", "job") if getattr(args, name)]
     if alone and len(args.grids) > 1:
         parser.error(f"--{alone[0]} takes one GRID, got {len(args.grids)}")

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,13 @@ def test_what_is_misspelt_gets_the_nearest(arguments: list[str], hint: str) -> N
     told = call(*arguments)
     assert told.returncode == 2
     assert hint in told.stderr
+
+
+def test_ctrl_c_before_a_command_has_begun_shows_no_traceback() -> None:
+    """It comes while the package is imported, which takes a second on a slow file system."""
+    code = "import sys; sys.argv = ['-m']; import hpc_xfer; raise KeyboardInterrupt"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (told.returncode, told.stderr) == (-signal.SIGINT, "interrupted\n")
 
 
 def test_the_package_installs_the_command() -> None:

@@ -51,9 +51,11 @@ def follow(
         if path is not None and (log is None or log.path != path):
             yield from log.rest() if log else ()
             log = GrowingLog(path)
-            yield f"== {path}"
         for tick in range(max(1, round(every / _TICK_SECONDS))):
+            was_there = log is not None and log.was_there
             lines = log.new_lines() if log else []
+            if log and log.was_there and not was_there:
+                yield f"== {log.path}"
             yield from lines
             if tick == 0 and has_ended(study, status):
                 yield from log.rest() if log else ()
@@ -88,7 +90,12 @@ def log_of(study: StudyState, run: Run) -> Path | None:
     error = failures.read(folder) or {}
     jobs = sorted(run_claims.jobs(folder), key=_number)
     job = error.get("job") or (jobs[-1] if jobs else None)
-    return log_path(logs, str(job)) if job else None
+    if not job:
+        return None
+    for each in study.ledger.elements_by_run.get(run.id, []):  # of another study, perhaps
+        if each.job == str(job):
+            logs = study.store.study(each.submission.study).logs
+    return log_path(logs, str(job))
 
 
 def _number(job: str) -> tuple[int, ...]:
