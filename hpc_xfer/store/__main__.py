@@ -33,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise StoreError(
             f"{store.root}: this store does not exist; launch a study, or name another --store"
         )
+    if not (store.runs.is_dir() or store.all_studies.is_dir()):
+        raise StoreError(
+            f"{store.root}: this is no store, for it has neither runs/ nor studies/; name another "
+            "--store"
+        )
     study = None if grid is None else load_in_store(grid, store)
     plan = None if study is None else plan_in_store(study, store)
     asked = frozenset(run.id for run in plan.runs) if plan else frozenset()
