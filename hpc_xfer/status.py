@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 Look = Callable[[], StudyState]
+_LONGEST = 86_400  # seconds between refreshes
 
 
 def _look_at(args: argparse.Namespace) -> Look:
@@ -185,8 +186,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rehearsal", action="store_true", help="show the last rehearsal")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     args = parser.parse_args(argv)
-    if args.every < 1:
-        parser.error(f"--every must be 1 or more, got {args.every:g}")
+    if not 1 <= args.every <= _LONGEST:  # nan is neither
+        parser.error(f"--every must be from 1 to {_LONGEST:,} seconds, got {args.every:g}")
     if args.json and (args.why, args.job) != (None, None):
         parser.error("--json has all runs, so it goes with neither --why nor --job")
     for name in ("follow", "why", "job"):  # as of an unset variable of the shell

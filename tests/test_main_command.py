@@ -98,6 +98,7 @@ def test_bash_completes_commands_options_choices_and_grids(tmp_path: Path) -> No
     assert completed(tmp_path, "hpc_xfer", "launch", "--dry-run", "s") == ["sizes.yaml"]
     assert completed(tmp_path, "hpc_xfer", "datasets", "fe") == ["fetch"]
     assert "pets" in completed(tmp_path, "hpc_xfer", "datasets", "fetch", "p")
+    assert completed(tmp_path, "hpc_xfer", "store", "cl") == ["clean"]
 
 
 IN_ZSH = """
@@ -115,6 +116,8 @@ _files() { print -- files $argv }
         ("launch --on ''", "slurm\nlocal\n"),
         ("launch ''", "files -g *.(yaml|yml)\n"),
         ("launch --store ''", "files\n"),
+        ("import ''", "files\n"),  # a CSV
+        ("shards index ''", "files\n"),
         ("datasets fetch --to ''", "files\n"),
     ],
 )
