@@ -252,12 +252,11 @@ def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace)
     """Run the missing runs on this machine, then collect and report."""
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
     from hpc_xfer.scheduling.runs_to_submit import select_for_this_machine
+    from hpc_xfer.scheduling.submit_report import failed_before
 
     retrier: Retrier = "all" if args.retry_failed else "launch"
     selected = select_for_this_machine(launched, retrier, done)
-    for run_id, message in selected.given_up.items():
-        way = "add --retry-failed to run it again"
-        terminal.say(f"left out: {run_id} failed before ({message}); {way}", stderr=True)
+    terminal.say(*failed_before(selected.given_up), stderr=True)
     outcome = PoolResult()
     if selected.plan.runs:
         outcome = LocalPool(launched, selected.plan, done, args.jobs).run()
