@@ -45,6 +45,13 @@ class Bars(progress.Progress):
         more = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
         self._running = plain(", ".join(running[:_NAMED]) + more)
 
+    def stop(self) -> None:
+        """Leave counts and clock on the screen: what did not run has no time to go any more."""
+        for task in self.task_ids:
+            self.stop_task(task)
+        self._running = ""
+        super().stop()
+
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
         if self._running:
@@ -52,12 +59,12 @@ class Bars(progress.Progress):
 
 
 class _ToGo(progress.ProgressColumn):
-    """`3:20:00 to go`, or nothing before it can be told."""
+    """`3:20:00 to go`, or nothing before it can be told and after the end."""
 
     max_refresh = 0.5
 
     def render(self, task: progress.Task) -> Text:
-        if task.finished or task.time_remaining is None:
+        if task.finished or task.stop_time is not None or task.time_remaining is None:
             return Text("")
         minutes, seconds = divmod(round(task.time_remaining), 60)
         hours, minutes = divmod(minutes, 60)
