@@ -16,10 +16,12 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.disk_usage import usage_tables
 from hpc_xfer.disk_usage.cleaning import Cleaned, clean
+from hpc_xfer.disk_usage.measured_store import rehearsal_stores
 from hpc_xfer.disk_usage.usage import StoreUsage, look_at
 from hpc_xfer.errors import StoreError
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.ownership import launch_lock
+from hpc_xfer.store.store import Store
 from hpc_xfer.system import terminal
 
 _CLEAN = "clean"
@@ -30,9 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
     if not store.root.is_dir():
-        raise StoreError(
-            f"{store.root}: this store does not exist; launch a study, or name another --store"
-        )
+        raise StoreError(f"{store.root}: this store does not exist; {_way_out(store)}")
     if not (store.runs.is_dir() or store.all_studies.is_dir()):
         raise StoreError(
             f"{store.root}: this is no store, for it has neither runs/ nor studies/; name another "
@@ -58,6 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     usage_tables.show(usage, terminal.console(), study.name if study else "")
     terminal.say(*usage_tables.notes(usage, shlex.join(cli.again_in_store(args))))
     return 0
+
+
+def _way_out(store: Store) -> str:
+    """Say what to do where there is no store; rehearsals alone may lie beside it."""
+    if rehearsals := rehearsal_stores(store):
+        what = terminal.counted(len(rehearsals), "rehearsal")
+        return f"beside it: {what}, as {rehearsals[-1]}; remove what has ended yourself"
+    return "launch a study, or name another --store"
 
 
 def _tell(cleaned: Cleaned, usage: StoreUsage, args: argparse.Namespace) -> int:
