@@ -26,7 +26,6 @@ from pathlib import Path
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
-from hpc_xfer.errors import StoreError
 from hpc_xfer.results.collect_tables import COUNTS, Collected, collect
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.study.plan import make_plan
@@ -54,10 +53,9 @@ def _collect(args: argparse.Namespace) -> cli.Answer:
     """Collect one study."""
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store, args.set)
-    if not store.root.is_dir():  # else a misspelt --store would get tables without a result
-        raise StoreError(
-            f"{store.root}: this store does not exist; launch the study, or name another --store"
-        )
+    if not store.root.is_dir():  # a misspelt --store, perhaps
+        words = "there is no store, so no run is done; another --store may be the one that you mean"
+        terminal.say(f"{store.root}: {words}", stderr=True)
     out = args.out or store.study(study.name).summary
     collected = collect(make_plan(study), store, out, store.study(study.name))
     if not args.json:
