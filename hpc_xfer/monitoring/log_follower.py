@@ -62,9 +62,11 @@ def follow(
                 yield f"{run.id} is {_state(status)}"
                 yield from filter(None, [never_launched(study)])
                 return
-            if not (log and log.was_there) and (sentence := _waiting(run, status, path)) != told:
+            is_there = log is not None and log.was_there
+            if not is_there or status.state not in ("running", "starting"):
+                sentence = _waiting(run, status, path, is_there)
+                yield from [sentence] if sentence != told else []
                 told = sentence
-                yield told
             wait(_TICK_SECONDS)
 
 
@@ -117,10 +119,11 @@ def _state(status: RunStatus) -> str:
     return f"{status.state}{why}" + (f": {message}" if message else "")
 
 
-def _waiting(run: Run, status: RunStatus, path: Path | None) -> str:
+def _waiting(run: Run, status: RunStatus, path: Path | None, is_there: bool) -> str:
+    """Say what a run waits for, and where its log will be."""
     why = "" if status.why in ("", "None") else f" ({with_own_word(status.why)})"
     where = f"its log will be {path}" if path else "it has no log before it starts"
-    return f"{run.id} is {status.state}{why}; {where}"
+    return f"{run.id} is {status.state}{why}" + ("" if is_there else f"; {where}")
 
 
 class GrowingLog:

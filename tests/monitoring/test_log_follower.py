@@ -61,7 +61,9 @@ def test_a_log_is_followed_over_a_requeue_and_a_new_job_to_the_end_of_the_run(
     assert followed(states, iter(written)) == [
         f"{TWO.id} is pending (not enough of the cluster is free (Slurm: Resources)); its log "
         f"will be {first}",
-        f"== {first}", "step 1", "step 2", "requeued",
+        f"== {first}", "step 1", "step 2",
+        f"{TWO.id} is pending (not enough of the cluster is free (Slurm: Resources))",
+        "requeued",
         f"{TWO.id} is running; its log will be {second}",
         f"== {second}", "step 3", f"{TWO.id} is done",
     ]  # fmt: skip
