@@ -95,7 +95,7 @@ def _code(state: StudyState, args: argparse.Namespace) -> int:
 def _keep_watching(args: argparse.Namespace) -> int:
     """Show the state again and again, until the study ends."""
     states = study_states(_look_at(args), args.every)
-    if not args.json and terminal.console().is_terminal:
+    if not args.json and terminal.is_live(terminal.console()):
         state = _watch(states, args)
         return max(_code(state, args), _judged(state, args)[0])
     known: set[str] = set()

@@ -90,7 +90,7 @@ class Display:
         self.failures = 0
         self.logs: dict[str, Path] = {}  # of failed runs
         self.console = terminal.console(stderr=True)
-        self.live = self.console.is_terminal
+        self.live = terminal.is_live(self.console)
         self._owners: set[str] = set()  # of held runs, that were named
         self._last_line: float | None = None  # time; None: no counts were printed yet
         self._bars = Bars(self.console)

@@ -87,7 +87,7 @@ def _shown(
 ) -> Iterator[ProgressCallback]:
     """Show progress with the given columns of rich.progress between the bar and the time left."""
     screen, what = console(stderr=True), plain(what)
-    if not screen.is_terminal:
+    if not is_live(screen):
         yield log(what, lambda line: screen.print(line, markup=False))
         return
     from rich import progress
@@ -156,6 +156,11 @@ class _TenthsOfBytes(_Tenths):
     def _amount(self, done: int, total: int, began: float) -> str:
         rate = (done - self._first) / max(time.monotonic() - began, 1e-3)
         return f"{size(done)} of {size(total)}, {size(rate)}/s"
+
+
+def is_live(screen: "Console") -> bool:
+    """Tell whether a screen can be drawn over: rich draws nothing live where TERM is `dumb`."""
+    return screen.is_terminal and not screen.is_dumb_terminal
 
 
 def console(stderr: bool = False) -> "Console":
