@@ -196,6 +196,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     alone = [name for name in ("watch", "follow", "why", "job") if getattr(args, name)]
     if alone and len(args.grids) > 1:
         parser.error(f"--{alone[0]} takes one GRID, got {len(args.grids)}")
+    if args.only and (args.follow or args.why):
+        parser.error("--only selects runs, so it goes with neither --follow nor --why, of one run")
     if args.follow and (args.json or len(alone) > 1):
         parser.error("--follow prints a log, so it goes with none of --watch, --why, --job, --json")
     return args

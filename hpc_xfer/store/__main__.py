@@ -96,7 +96,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, bool, Path |
         "or what a live job uses.",
         "python -m hpc_xfer.store clean --store runs --dry-run",
     )
-    parser.usage = (parser.usage or "").replace("[options]", "[options] [clean] [GRID]", 1)
+    parser.usage = (parser.usage or "").replace("[options]", "[options] [clean | GRID]", 1)
     parser.add_argument(
         "words", nargs="*", metavar="clean | GRID",
         help="clean: remove what may go; GRID: a study file, whose runs are also counted alone",
@@ -109,6 +109,10 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, bool, Path |
     if len(grids) > 1:
         parser.error(f"give one study file, not {len(grids)}")
     is_clean = _CLEAN in args.words
+    if is_clean and grids:
+        parser.error(f"clean is for all studies of the store: leave out {grids[0]}")
+    if grids and not Path(grids[0]).exists() and (hint := cli.nearest(grids, [_CLEAN])):
+        parser.error(f"there is no study file {grids[0]}{hint}")
     if args.dry_run and not is_clean:
         parser.error("--dry-run goes with clean")
     return args, is_clean, Path(grids[0]) if grids else None

@@ -160,6 +160,16 @@ def test_clean_removes_what_cannot_matter(
     assert littered.call(capsys, "clean")["removed"] == []
 
 
+def test_a_clean_of_one_study_is_refused(
+    littered: LitteredStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would clean all, whatever study is named."""
+    with pytest.raises(SystemExit):
+        main(["clean", "grid.yaml", "--store", str(littered.store.root)])
+    assert "clean is for all studies of the store: leave out grid.yaml" in capsys.readouterr().err
+    assert littered.stranger.exists()
+
+
 def test_hours_of_work_that_no_study_names_are_told_and_left(
     littered: LitteredStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
