@@ -184,23 +184,22 @@ def _without_trials(study: Study) -> set[str]:
     return {run.id for block, run, recipe in runs if not used[block, recipe.uses_text]}
 
 
-def _pretrain_table(plan: Plan, todo: Plan, done: set[str], columns: list[str]) -> "Table":
+def _pretrain_table(plan: Plan, todo: Plan, done: set[str], columns: list[str]) -> "RenderableType":
     """Make one row per pre-training; columns are settings that differ within a method."""
     runs = plan.of("pretrain")
     rows = [run.columns | _start_of(run) for run in runs]
     packs = {run.id: pack for pack in _packs(todo) for run in pack.runs}
-    from hpc_xfer.system.screen.titled_table import titled_table
+    from hpc_xfer.system.screen.table_or_lines import TableOrLines
 
-    table = titled_table("pre-training")
     settings = (name.removeprefix("pretrain_") for name in columns)
-    for name in ("run", *settings, "GPUs", "minutes", "state"):
-        table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
+    texts = []
     for run, row in zip(runs, rows, strict=True):
         pack = packs.get(run.id)
         cells = [setting(row.get(name, "")) for name in columns]
         cost = ["", ""] if pack is None else [str(pack.gpus), f"{pack.minutes:g}"]
-        table.add_row(run.id, *cells, *cost, "done" if run.id in done else "to do")
-    return table
+        texts.append([run.id, *cells, *cost, "done" if run.id in done else "to do"])
+    names = ["run", *settings, "GPUs", "minutes", "state"]
+    return TableOrLines("pre-training", names, texts, _WORDS, ("method", "state"))
 
 
 _WORDS = ("run", "method", "arch", "source", "weights", "init", "lock", "select", "state")
