@@ -9,6 +9,7 @@ All that a person sees goes through here, since it may hold text of others; see 
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -49,7 +50,16 @@ def json_text(content: object, indent: int | None = None, sort_keys: bool = Fals
 
 
 def guard_streams() -> None:
-    """Let all that this process prints go through PlainStream; a console has a door of its own."""
+    """Let all that this process prints go through PlainStream; a console has a door of its own.
+
+    A standard stream that was closed (`2>&-`) leads to nothing: the next file would get its number,
+    and what a library prints would go into that file.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, PlainStream):
