@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise StoreError(f"{store.root}: this store does not exist; {_way_out(store)}")
     if not (store.runs.is_dir() or store.all_studies.is_dir()):
         raise StoreError(
-            f"{store.root}: this is no store, for it has neither runs/ nor studies/; name another "
+            f"{store.root}: this is not a store: it has neither runs/ nor studies/; name another "
             "--store"
         )
     study = None if grid is None else load_in_store(grid, store)

@@ -324,7 +324,7 @@ def test_a_folder_that_is_no_store_is_none(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"beside it: 1 rehearsal, as .*none-rehearsal-2026"):
         main(["--store", str(tmp_path / "none")])
     (tmp_path / "none-rehearsal-20260101-000000").rmdir()
-    with pytest.raises(StoreError, match="this is no store, for it has neither runs/ nor studies/"):
+    with pytest.raises(StoreError, match="this is not a store: it has neither runs/ nor studies/"):
         main(["clean", "--store", str(tmp_path)])
     assert [*tmp_path.iterdir()] == []  # no lock is left there
 
